@@ -1,0 +1,194 @@
+//! What a report is made of: plain data that any program can fill in or read from JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that the page of one run shows. Empty parts are left out of the page or said to be empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunReport {
+    /// Heading of the page.
+    pub title: String,
+    /// Name of the recipe that was run.
+    pub recipe: String,
+    /// When the run started, already formatted, with its time zone.
+    pub started: String,
+    /// When the run ended; `None` while it is still going or was interrupted.
+    pub finished: Option<String>,
+    /// The computer that ran it.
+    pub machine: Machine,
+    /// Name of a program or library to its version or revision.
+    pub versions: BTreeMap<String, String>,
+    /// Seed that everything random was derived from.
+    pub seed: u64,
+    /// Device that the tensors lived on, as the user names it (`cpu`, `cuda`, `wgpu`).
+    pub device: String,
+    /// What a trial's score measures, e.g. `MNLI accuracy on held-out training rows`.
+    pub score_name: String,
+    /// The search, stage by stage.
+    pub stages: Vec<StageReport>,
+    /// Training losses over steps.
+    pub curves: Vec<Curve>,
+    /// Models side by side: teacher, baselines, the student.
+    pub comparison: Vec<ModelRow>,
+    /// The network that the search chose; `None` when the run did not get that far.
+    pub student: Option<StudentReport>,
+    /// Remarks for the reader, one paragraph each.
+    pub notes: Vec<String>,
+}
+
+/// The computer that a run's times were measured on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// Processor, as the operating system names it.
+    pub cpu: String,
+    /// Logical cores that the run could use; `None` when unknown.
+    pub cores: Option<usize>,
+    /// Operating system and architecture.
+    pub os: String,
+}
+
+/// One stage of the search.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageReport {
+    /// Name of the stage.
+    pub name: String,
+    /// The candidates that were tried, in any order.
+    pub trials: Vec<TrialPoint>,
+    /// Number of the trial that the stage chose.
+    pub best: Option<u64>,
+    /// Candidates thrown away before they were trained: reason to count.
+    pub rejected: BTreeMap<String, u64>,
+    /// Time the stage took, in seconds; `None` when it was not measured.
+    pub seconds: Option<f64>,
+}
+
+/// One candidate that was tried.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrialPoint {
+    /// Number of the trial in its study.
+    pub number: u64,
+    /// Score, higher is better; `None` when the trial did not produce one. A score that is not finite counts as none.
+    pub score: Option<f64>,
+    /// Parameters of the candidate.
+    pub params: u64,
+    /// Multiply-adds of one forward pass, counted once.
+    pub macs: u64,
+    /// Measured latency of one forward pass in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// State in the study, e.g. `complete` or `failed`.
+    pub state: String,
+    /// The candidate in the search's own notation.
+    pub genome: String,
+}
+
+/// A training loss over steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Curve {
+    /// What was trained.
+    pub title: String,
+    /// What the vertical axis measures. Curves with equal title and label are drawn in one chart.
+    pub y_label: String,
+    /// Name of the line where several share one chart; may be empty.
+    pub series: String,
+    /// `(step, loss)` pairs by rising step.
+    pub points: Vec<(u64, f64)>,
+}
+
+/// What a model is to the run; decides its mark in the charts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The model that was distilled from.
+    Teacher,
+    /// A model to compare with.
+    #[default]
+    Baseline,
+    /// The result of the run.
+    Student,
+}
+
+impl Role {
+    /// The word that a reader sees.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Baseline => "baseline",
+            Self::Student => "student",
+        }
+    }
+}
+
+/// One model of the comparison table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelRow {
+    /// Name of the model.
+    pub name: String,
+    /// What it is to the run.
+    pub role: Role,
+    /// Parameters.
+    pub params: Option<u64>,
+    /// Multiply-adds of one forward pass, counted once.
+    pub macs: Option<u64>,
+    /// Measured latency of one forward pass in milliseconds.
+    pub latency_ms: Option<f64>,
+    /// Scores on tasks.
+    pub scores: Vec<TaskScore>,
+    /// The model's score as the search measures one; marks the model in the charts of the search. `None` where it was not measured so.
+    pub search_score: Option<f64>,
+    /// Remark, e.g. where a number comes from.
+    pub note: String,
+}
+
+/// A score on one task.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskScore {
+    /// Task, e.g. `MNLI`.
+    pub task: String,
+    /// Metric, e.g. `accuracy`.
+    pub metric: String,
+    /// The score as a fraction (1 is perfect); shown in points of 100, as GLUE does.
+    pub value: f64,
+}
+
+/// The network that the search chose.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StudentReport {
+    /// Width of the hidden states, in channels.
+    pub hidden: u64,
+    /// Attention heads of a layer.
+    pub heads: u64,
+    /// Parameters of the whole model; `None` when not counted.
+    pub params: Option<u64>,
+    /// Multiply-adds of the whole model for one forward pass, counted once.
+    pub macs: Option<u64>,
+    /// The layers, from the embeddings up.
+    pub layers: Vec<LayerReport>,
+}
+
+/// One layer of the found network.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LayerReport {
+    /// The feed-forward expression.
+    pub expression: String,
+    /// Feed-forward networks stacked in this layer.
+    pub stacks: u64,
+    /// Expansion ratio as the search space writes it, e.g. `1/2`.
+    pub ratio: String,
+    /// Inner width of each feed-forward network, in channels.
+    pub inner: u64,
+    /// Parameters of the layer.
+    pub params: u64,
+    /// Multiply-adds of the layer for one forward pass, counted once.
+    pub macs: u64,
+}

@@ -1,0 +1,46 @@
+//! Shows what a search run found: one self-contained HTML page, and one table for a terminal.
+//!
+//! The input is plain data ([`RunReport`], readable from JSON); the output is a string. Nothing here reads a file, a clock or the
+//! environment, and nothing can fail: what was not measured is shown as `n/a`, never as zero.
+//!
+//! ```
+//! use report::{ModelRow, Role, RunReport, comparison_table_text, render_html};
+//!
+//! let student = ModelRow {
+//!     name: "student".into(),
+//!     role: Role::Student,
+//!     params: Some(15_737_724),
+//!     ..ModelRow::default()
+//! };
+//! let run = RunReport { title: "a first run".into(), comparison: vec![student], ..RunReport::default() };
+//! assert!(render_html(&run).contains("15.7 M"));
+//! assert!(comparison_table_text(&run.comparison).contains("n/a"), "the latency was not measured");
+//! ```
+//!
+//! | module | concept |
+//! |---|---|
+//! | `data` | what a report is made of |
+//! | `format` | numbers with their units |
+//! | `markup` | HTML and SVG text that is escaped by construction |
+//! | `axis`, `chart` | scales, ticks and the drawing of points, lines and marks |
+//! | `plots` | the charts of a report: search history, Pareto fronts, loss curves |
+//! | `network` | the found network, layer by layer, as a picture |
+//! | `table` | the comparison for a terminal and as JSON |
+//! | `page` | the HTML page around all of it |
+
+mod axis;
+mod chart;
+mod data;
+mod format;
+mod markup;
+mod network;
+mod page;
+mod plots;
+mod table;
+
+pub use data::{
+    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
+    TrialPoint,
+};
+pub use page::render_html;
+pub use table::{TERMINAL_COLUMNS, comparison_json, comparison_table_text};
