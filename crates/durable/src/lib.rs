@@ -4,5 +4,26 @@
 //! | module | concern |
 //! |---|---|
 //! | [`rng`] | random streams named by (seed, purpose, counters) |
+//! | [`atomic`] | replacing a file as a whole or not at all |
+//! | [`hash`] | SHA-256 of bytes and files |
+//! | [`checkpoint`] | folders whose manifest is written last; the newest that verifies wins |
+//! | [`log`] | append-only JSON lines |
+//! | [`lock`] | one process per run folder |
+//! | [`rundir`] | the layout of a run folder, and who may start or resume it |
+//!
+//! The crate prints nothing and reads neither the environment nor the clock: host names and times
+//! are handed in. Every create, write, fsync and rename goes through one private module, so that a
+//! crash can be injected at each of them.
 
+pub mod atomic;
+pub mod checkpoint;
+mod error;
+pub mod hash;
+pub mod lock;
+pub mod log;
+mod ops;
+mod relative;
 pub mod rng;
+pub mod rundir;
+
+pub use error::{Error, Operation, Result};

@@ -1,0 +1,269 @@
+//! The error of this crate: what failed, on which path, what that means, what to do.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use crate::lock::Holder;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was being done to a path when the operating system refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Creating a file or a folder.
+    Create,
+    /// Writing the new content of a file, beside the target.
+    Write,
+    /// Forcing written content to the disk (fsync).
+    Sync,
+    /// Putting finished content in place under its final name.
+    Rename,
+    /// Forcing a folder's entries to the disk.
+    SyncFolder,
+    /// Opening or reading a file.
+    Read,
+    /// Listing a folder.
+    List,
+    /// Deleting a file or a folder.
+    Remove,
+    /// Appending a line to a log.
+    Append,
+    /// Cutting a torn line off a log.
+    Repair,
+    /// Locking a run folder.
+    Lock,
+}
+
+impl Operation {
+    /// What a failure of this operation leaves behind.
+    fn consequence(self) -> &'static str {
+        match self {
+            Self::Create | Self::Write | Self::Sync | Self::Rename => "nothing was replaced",
+            Self::SyncFolder => "the new content is in place but may not survive a power loss",
+            Self::Read | Self::List => "nothing was changed",
+            Self::Remove => "some of it may remain",
+            Self::Append => "the earlier lines are intact, this one was not recorded",
+            Self::Repair => "the torn last line remains and readers skip it",
+            Self::Lock => "the run was not started",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Sync => "flush to disk",
+            Self::Rename => "rename into place",
+            Self::SyncFolder => "flush to disk the folder",
+            Self::Read => "read",
+            Self::List => "list the folder",
+            Self::Remove => "remove",
+            Self::Append => "append to",
+            Self::Repair => "cut the torn last line off",
+            Self::Lock => "lock",
+        })
+    }
+}
+
+/// Everything that can go wrong in this crate.
+///
+/// The text includes the operating system's own words, so printing the error alone is enough;
+/// `source()` is therefore empty and the cause is a public field.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk or the user's quota is full.
+    #[error(
+        "no space left to {operation} {}; {}: free some space on that disk or choose a folder on another one, then run again ({cause})",
+        path.display(), operation.consequence()
+    )]
+    NoSpace {
+        /// What was being done.
+        operation: Operation,
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// The operating system's answer.
+        cause: io::Error,
+    },
+    /// The user may not do this, or the disk is mounted read-only.
+    #[error(
+        "no permission to {operation} {}; {}: check the owner and mode of the file and its folder, or choose another folder ({cause})",
+        path.display(), operation.consequence()
+    )]
+    Permission {
+        /// What was being done.
+        operation: Operation,
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// The operating system's answer.
+        cause: io::Error,
+    },
+    /// Any other refusal of the operating system.
+    #[error("cannot {operation} {}; {}: {cause}", path.display(), operation.consequence())]
+    Io {
+        /// What was being done.
+        operation: Operation,
+        /// The file or folder concerned.
+        path: PathBuf,
+        /// The operating system's answer.
+        cause: io::Error,
+    },
+    /// A value could not be turned into JSON.
+    #[error("cannot write {} as JSON: {cause}", path.display())]
+    Encode {
+        /// The file it was meant for.
+        path: PathBuf,
+        /// serde's answer.
+        cause: serde_json::Error,
+    },
+    /// A name inside a checkpoint or run folder is not a plain relative path.
+    #[error(
+        "`{name}` cannot name a file inside {}: {reason}; use a relative path such as `model.safetensors` or `optim/adam.bin`",
+        folder.display()
+    )]
+    BadName {
+        /// The folder it was meant to be in.
+        folder: PathBuf,
+        /// The name as given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The caller's closure failed to write the files of a checkpoint.
+    #[error("checkpoint {} was not saved, earlier ones are untouched: {cause}", path.display())]
+    Staging {
+        /// The checkpoint folder that would have appeared.
+        path: PathBuf,
+        /// The closure's error.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A checkpoint's content is not what its manifest says.
+    #[error(
+        "checkpoint {} is damaged: {reason}; use an earlier step, or delete that folder to have it made again",
+        path.display()
+    )]
+    Damaged {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A checkpoint was written in a format that this version does not know.
+    #[error(
+        "checkpoint {} has format {found}, this program reads up to {known}: update the program",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// The format number in the manifest.
+        found: u64,
+        /// The newest format this version reads.
+        known: u64,
+    },
+    /// A checkpoint belongs to a run with other settings.
+    #[error(
+        "checkpoint {} was made with config hash {found}, this run has {expected}: resume with the recipe it was made with, or start anew in another --out folder",
+        path.display()
+    )]
+    ConfigMismatch {
+        /// The checkpoint folder.
+        path: PathBuf,
+        /// The hash of the present run.
+        expected: String,
+        /// The hash in the manifest.
+        found: String,
+    },
+    /// No checkpoint of the wanted step exists.
+    #[error("{} holds no checkpoint of step {step}", dir.display())]
+    NoCheckpoint {
+        /// The store's folder.
+        dir: PathBuf,
+        /// The step asked for.
+        step: u64,
+    },
+    /// A complete line of a log is not what it should be.
+    #[error(
+        "{}, line {line}: not a valid record ({cause}); the file was altered after it was written: restore it, or delete this line",
+        path.display()
+    )]
+    LogLine {
+        /// The log file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// serde's answer (its own line number is always 1).
+        cause: serde_json::Error,
+    },
+    /// Another process works in the run folder.
+    #[error(
+        "{} is in use by {}: wait for it, stop it, or choose another --out folder",
+        folder.display(), describe(holder.as_ref())
+    )]
+    Locked {
+        /// The run folder.
+        folder: PathBuf,
+        /// Who holds it, where the lock file could be read.
+        holder: Option<Holder>,
+    },
+    /// A new run was to start in a folder that already holds one.
+    #[error("{} already holds a run: continue it with --resume, or choose another --out folder", path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A new run was to start among other files.
+    #[error(
+        "{} is not empty and holds no run (it contains `{found}`): choose another --out folder; nothing was changed",
+        path.display()
+    )]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+        /// One of the entries found there.
+        found: String,
+    },
+    /// There is nothing to resume.
+    #[error("{} holds no run to resume (no {}): start it without --resume", path.display(), crate::rundir::RECIPE)]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run was to be resumed with another recipe.
+    #[error(
+        "{} was started with another recipe: {difference}; resume with the recipe in its {}, or start anew in another --out folder",
+        path.display(), crate::rundir::RECIPE
+    )]
+    RecipeDiffers {
+        /// The run folder.
+        path: PathBuf,
+        /// The first differing key with both values, or the first differing line.
+        difference: String,
+    },
+}
+
+impl Error {
+    /// Sorts an operating system error by what the user can do about it.
+    pub(crate) fn io(operation: Operation, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        let path = path.into();
+        match cause.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::NoSpace { operation, path, cause },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Permission { operation, path, cause },
+            _ => Self::Io { operation, path, cause },
+        }
+    }
+}
+
+fn describe(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(Holder { pid, host, started }) => {
+            format!("process {pid} on {host}, started {started}")
+        }
+        None => "another process (its lock file cannot be read)".to_owned(),
+    }
+}

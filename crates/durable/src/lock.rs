@@ -1,0 +1,128 @@
+//! One process per run folder.
+//!
+//! The lock is the operating system's (`File::try_lock`) on `lock.json`, so it ends with its
+//! process, however that ends; the file's content only says who holds it. Content without a lock is
+//! stale: its writer died without releasing. A released lock leaves an empty file, because deleting
+//! it would let two processes hold locks on two files of one name.
+//!
+//! Network file systems may not lock across hosts; where they do not lock at all, [`RunLock::acquire`]
+//! fails instead of pretending. On Windows a locked file cannot be read, so the refusal there does
+//! not name the holder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Operation, Result};
+use crate::ops;
+
+/// Name of the lock file in a run folder.
+pub const LOCK: &str = "lock.json";
+
+/// More than any holder needs; a foreign file under this name must not fill the memory.
+const MAX_CONTENT_BYTES: u64 = 64 * 1024;
+
+/// Who holds a run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id on `host`.
+    pub pid: u32,
+    /// Host name, as the caller gave it.
+    pub host: String,
+    /// When it started, as the caller gave it (RFC 3339 by custom).
+    pub started: String,
+}
+
+impl Holder {
+    /// This process, on the given host, started at the given time.
+    #[must_use]
+    pub fn this_process(host: impl Into<String>, started: impl Into<String>) -> Self {
+        Self { pid: std::process::id(), host: host.into(), started: started.into() }
+    }
+}
+
+/// What the lock file said before this process took the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Previous {
+    /// Nothing: the folder is new, or its last holder released it.
+    Released,
+    /// A process that died without releasing the folder.
+    Died(Holder),
+    /// A process that died so early, or a disk so damaged, that its name cannot be read.
+    Unreadable,
+}
+
+/// The right to write to a run folder; released when dropped.
+#[derive(Debug)]
+pub struct RunLock {
+    path: PathBuf,
+    file: File,
+    previous: Previous,
+}
+
+impl RunLock {
+    /// Takes the lock of the existing folder `folder` for `holder`.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the present holder while another process (or another value in this
+    /// one) holds it; otherwise an error of opening, locking or writing the lock file.
+    pub fn acquire(folder: impl AsRef<Path>, holder: &Holder) -> Result<Self> {
+        let folder = folder.as_ref();
+        let path = folder.join(LOCK);
+        let failed = |e| Error::io(Operation::Lock, &path, e);
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = match content(&mut file) {
+                    Previous::Died(holder) => Some(holder),
+                    Previous::Released | Previous::Unreadable => None,
+                };
+                return Err(Error::Locked { folder: folder.to_owned(), holder });
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
+        let previous = content(&mut file);
+        let mut text = serde_json::to_vec(holder).map_err(|cause| Error::Encode { path: path.clone(), cause })?;
+        text.push(b'\n');
+        ops::truncate(&file, 0, Operation::Lock, &path)?;
+        file.rewind().map_err(failed)?;
+        ops::write_all(&file, &text, Operation::Lock, &path)?;
+        Ok(Self { path, file, previous })
+    }
+
+    /// What became of the holder before.
+    #[must_use]
+    pub fn previous(&self) -> &Previous {
+        &self.previous
+    }
+
+    /// The lock file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Emptied before the lock ends, so the next holder sees an orderly release. If it fails,
+        // the content is taken for that of a dead process, which changes nothing but a message.
+        let _ = ops::truncate(&self.file, 0, Operation::Lock, &self.path);
+        let _ = self.file.unlock();
+    }
+}
+
+fn content(file: &mut File) -> Previous {
+    let mut text = String::new();
+    if file.take(MAX_CONTENT_BYTES).read_to_string(&mut text).is_err() {
+        return Previous::Unreadable;
+    }
+    if text.trim().is_empty() {
+        return Previous::Released;
+    }
+    serde_json::from_str(&text).map_or(Previous::Unreadable, Previous::Died)
+}

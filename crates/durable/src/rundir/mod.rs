@@ -1,0 +1,24 @@
+//! The layout of a run folder, and who may start or resume it.
+//!
+//! ```text
+//! runs/NAME/
+//!   recipe.toml          the effective recipe, written once
+//!   run.json             versions, seed, device, machine, start and end
+//!   log.jsonl            events, one JSON object a line
+//!   study.sqlite         every trial
+//!   lock.json            who works here
+//!   teacher/ supernet/   checkpoints
+//!   stage-1/ stage-2/ stage-3/
+//!   student/             the result: a model directory
+//!   report.html
+//! ```
+//!
+//! Whatever is stored inside names other files relative to the folder ([`RunPaths::resolve`],
+//! [`RunPaths::relative`]), so a run folder can be moved.
+
+mod difference;
+mod folder;
+mod paths;
+
+pub use folder::RunFolder;
+pub use paths::{RECIPE, RunPaths};
