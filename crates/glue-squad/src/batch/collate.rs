@@ -1,0 +1,167 @@
+//! Several examples as one rectangle of ids.
+
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::task::Label;
+
+/// How a batch is padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Padding {
+    /// The id of `[PAD]`.
+    pub pad_id: u32,
+    /// The width is rounded up to a multiple of this (1 = not at all); few distinct widths keep kernels and caches warm.
+    pub multiple: usize,
+    /// The width never exceeds this, and no example may.
+    pub max_len: usize,
+}
+
+/// The labels of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    /// Class indices, `[batch]`.
+    Classes(Vec<i32>),
+    /// Scores, `[batch]`.
+    Scores(Vec<f32>),
+    /// No example has a label.
+    None,
+}
+
+/// Examples padded on the right to one width. Rows are stored one after another.
+///
+/// # Shapes
+/// `ids`, `type_ids`, `mask`: `[batch, seq]`; `indices` and labels: `[batch]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedBatch {
+    /// Rows.
+    pub batch: usize,
+    /// Columns: the longest example, rounded up, at most [`Padding::max_len`].
+    pub seq: usize,
+    /// Token ids.
+    pub ids: Vec<i32>,
+    /// Segments; 0 on padding.
+    pub type_ids: Vec<i32>,
+    /// 1 on a real token, 0 on padding.
+    pub mask: Vec<u8>,
+    /// The gold answers.
+    pub labels: Labels,
+    /// Position of every row's example in the whole set.
+    pub indices: Vec<usize>,
+}
+
+impl EncodedBatch {
+    /// Builds the batch of `features[indices]`.
+    ///
+    /// # Errors
+    /// No indices, an index out of range, an example without tokens or longer than the maximum, ids and segments of different
+    /// lengths, or labels of different kinds.
+    pub fn collate(features: &[Features], indices: &[usize], padding: Padding) -> Result<Self> {
+        let mut rows = Vec::with_capacity(indices.len());
+        for index in indices {
+            let row = features.get(*index).ok_or_else(|| {
+                Error::Invalid(format!("a batch asks for example {index}, but there are {} examples", features.len()))
+            })?;
+            if row.is_empty() || row.type_ids.len() != row.len() {
+                let sizes = format!("{} ids and {} segments", row.len(), row.type_ids.len());
+                return Err(Error::Invalid(format!("example {index} has {sizes}; equal numbers above 0 are needed")));
+            }
+            if row.len() > padding.max_len {
+                return Err(Error::ExampleTooLong { index: *index, length: row.len(), max_len: padding.max_len });
+            }
+            rows.push(row);
+        }
+        let Some(longest) = rows.iter().map(|row| row.len()).max() else {
+            return Err(Error::Invalid("a batch needs at least one example".to_owned()));
+        };
+        let seq = longest.checked_next_multiple_of(padding.multiple.max(1)).unwrap_or(longest).min(padding.max_len);
+        let size = rows.len() * seq;
+        let pad = id_to_i32(padding.pad_id)?;
+        let (mut ids, mut type_ids, mut mask) =
+            (Vec::with_capacity(size), Vec::with_capacity(size), Vec::with_capacity(size));
+        for (row, end) in rows.iter().zip((1..).map(|n| n * seq)) {
+            for id in &row.ids {
+                ids.push(id_to_i32(*id)?);
+            }
+            type_ids.extend(row.type_ids.iter().map(|t| i32::from(*t)));
+            mask.resize(ids.len(), 1);
+            ids.resize(end, pad);
+            type_ids.resize(end, 0);
+            mask.resize(end, 0);
+        }
+        let labels = collect_labels(&rows)?;
+        Ok(Self { batch: rows.len(), seq, ids, type_ids, mask, labels, indices: indices.to_vec() })
+    }
+
+    /// Real tokens in the batch, special tokens included.
+    pub fn tokens(&self) -> usize {
+        self.mask.iter().map(|m| usize::from(*m)).sum()
+    }
+}
+
+fn id_to_i32(id: u32) -> Result<i32> {
+    i32::try_from(id).map_err(|_| Error::Invalid(format!("token id {id} does not fit 31 bits")))
+}
+
+fn collect_labels(rows: &[&Features]) -> Result<Labels> {
+    let (mut classes, mut scores) = (Vec::new(), Vec::new());
+    for row in rows {
+        match row.label {
+            Some(Label::Class(class)) => {
+                classes.push(
+                    i32::try_from(class).map_err(|_| Error::Invalid(format!("class {class} does not fit 31 bits")))?,
+                );
+            }
+            Some(Label::Score(score)) => scores.push(score as f32),
+            None => {}
+        }
+    }
+    match (classes.len(), scores.len()) {
+        (0, 0) => Ok(Labels::None),
+        (n, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
+        (0, n) if n == rows.len() => Ok(Labels::Scores(scores)),
+        _ => Err(Error::Invalid(
+            "a batch mixes classes, scores and unlabelled examples; batch one kind at a time".to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(length: usize, label: Option<Label>) -> Features {
+        Features { ids: (1..=length as u32).collect(), type_ids: vec![1; length], label }
+    }
+
+    const PADDING: Padding = Padding { pad_id: 9, multiple: 4, max_len: 6 };
+
+    #[test]
+    fn rows_are_padded_to_a_multiple_of_the_longest() {
+        let all = [features(2, Some(Label::Class(1))), features(3, Some(Label::Class(0)))];
+        let batch = EncodedBatch::collate(&all, &[1, 0], PADDING).unwrap();
+        assert_eq!((batch.batch, batch.seq), (2, 4));
+        assert_eq!(batch.ids, [1, 2, 3, 9, 1, 2, 9, 9]);
+        assert_eq!(batch.type_ids, [1, 1, 1, 0, 1, 1, 0, 0]);
+        assert_eq!(batch.mask, [1, 1, 1, 0, 1, 1, 0, 0]);
+        assert_eq!(batch.labels, Labels::Classes(vec![0, 1]));
+        assert_eq!((batch.indices.as_slice(), batch.tokens()), ([1, 0].as_slice(), 5));
+    }
+
+    #[test]
+    fn the_width_is_capped_at_the_maximum_length() {
+        let all = [features(5, Some(Label::Score(2.5)))];
+        let batch = EncodedBatch::collate(&all, &[0], PADDING).unwrap();
+        assert_eq!((batch.seq, batch.labels), (6, Labels::Scores(vec![2.5])));
+    }
+
+    #[test]
+    fn batches_that_make_no_sense_are_errors() {
+        let all = [features(7, None), features(1, None), features(0, None), features(1, Some(Label::Class(0)))];
+        let message = |indices: &[usize]| EncodedBatch::collate(&all, indices, PADDING).unwrap_err().to_string();
+        assert!(message(&[0]).contains("example 0 has 7 tokens"));
+        assert!(message(&[]).contains("at least one"));
+        assert!(message(&[4]).contains("example 4"));
+        assert!(message(&[2]).contains("0 ids"));
+        assert!(message(&[1, 3]).contains("mixes"));
+        assert_eq!(EncodedBatch::collate(&all, &[1], PADDING).unwrap().labels, Labels::None);
+    }
+}

@@ -1,0 +1,7 @@
+//! Padded batches and their order.
+
+mod collate;
+mod plan;
+
+pub use collate::{EncodedBatch, Labels, Padding};
+pub use plan::{BatchPlan, EpochOrder, EvalPlan};

@@ -1,0 +1,188 @@
+//! A corpus as a stream of packed sequences, in bounded memory.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::documents::Documents;
+use super::pack::{Document, Pair, Rules, pack_document};
+use crate::error::{Error, Result};
+use crate::features::Features;
+use crate::rng::{keyed, shuffle};
+use crate::tokenizer::TextEncoder;
+
+/// Text held at a time, in bytes: random pairs and the shuffle of sequences reach this far.
+const BLOCK_BYTES: usize = 4 << 20;
+/// Counted on top of every sentence's bytes: what its string costs, so that a file of tiny lines is bounded too.
+const SENTENCE_BYTES: usize = 64;
+/// Files read side by side; more wait for one of these to end.
+const OPEN_FILES: usize = 16;
+
+/// How a corpus is packed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackConfig {
+    /// Tokens of a sequence with `[CLS]` and two `[SEP]`. Default 128.
+    pub max_len: usize,
+    /// Chance that a document is packed to a random shorter length. Default 0.1, as BERT and EfficientBERT.
+    pub short_seq_prob: f64,
+    /// Chance that the second segment comes from another document. Default 0.5, as BERT; 0 keeps all pairs within a document.
+    pub random_next: f64,
+    /// Seed of every random choice. Default 42.
+    pub seed: u64,
+    /// Another packing of the same text, for training over the corpus several times (EfficientBERT makes 5). Default 0.
+    pub epoch: u64,
+    /// Stop after this many sequences. Default: none.
+    pub max_sequences: Option<usize>,
+    /// Stop before the sequence that would exceed this many tokens, special tokens included. Default: none.
+    pub max_tokens: Option<u64>,
+}
+
+impl Default for PackConfig {
+    fn default() -> Self {
+        Self {
+            max_len: 128,
+            short_seq_prob: 0.1,
+            random_next: 0.5,
+            seed: 42,
+            epoch: 0,
+            max_sequences: None,
+            max_tokens: None,
+        }
+    }
+}
+
+impl PackConfig {
+    fn check(&self) -> Result<()> {
+        const LEAST: usize = 8;
+        if self.max_len < LEAST {
+            return Err(Error::MaxLenTooSmall { given: self.max_len, needed: LEAST });
+        }
+        for (name, value) in [("short_seq_prob", self.short_seq_prob), ("random_next", self.random_next)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(Error::Invalid(format!("{name} is {value}; a chance is a number from 0 to 1")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sequences of text files. Documents are taken from the files in turn, so a limit cuts a mixture and not the first file.
+///
+/// Memory is bounded by one block of about 4 MB of text; within a block, sequences are shuffled. The result depends on the files' bytes
+/// and order, the tokeniser and the configuration, not on the number of threads. The iterator ends after an error.
+pub struct PackedCorpus<'a> {
+    encoder: &'a TextEncoder,
+    config: PackConfig,
+    first: PathBuf,
+    waiting: VecDeque<PathBuf>,
+    open: VecDeque<Documents>,
+    block: u64,
+    ready: std::vec::IntoIter<Features>,
+    sequences: usize,
+    tokens: u64,
+    finished: bool,
+}
+
+impl<'a> PackedCorpus<'a> {
+    /// Packs these files; see [`super::corpus_files`] for those of a folder.
+    ///
+    /// # Errors
+    /// No files, or a setting out of range. What is wrong in a file comes out of the iterator, with file and line.
+    pub fn new(encoder: &'a TextEncoder, files: &[PathBuf], config: PackConfig) -> Result<Self> {
+        config.check()?;
+        let Some(first) = files.first().cloned() else {
+            return Err(Error::Invalid("a corpus needs at least one text file".to_owned()));
+        };
+        let waiting = files.iter().cloned().collect();
+        let ready = Vec::new().into_iter();
+        let open = VecDeque::new();
+        Ok(Self { encoder, config, first, waiting, open, block: 0, ready, sequences: 0, tokens: 0, finished: false })
+    }
+
+    /// Reads documents, one from each open file in turn, until the block is full; empty at the end of the corpus.
+    fn read_block(&mut self) -> Result<Vec<Vec<String>>> {
+        let (mut documents, mut bytes) = (Vec::new(), 0);
+        while bytes < BLOCK_BYTES {
+            while self.open.len() < OPEN_FILES
+                && let Some(path) = self.waiting.pop_front()
+            {
+                self.open.push_back(Documents::open(&path)?);
+            }
+            let Some(mut file) = self.open.pop_front() else { break };
+            if let Some(sentences) = file.next_document()? {
+                bytes += sentences.iter().map(|s| s.len() + SENTENCE_BYTES).sum::<usize>();
+                documents.push(sentences);
+                self.open.push_back(file);
+            }
+        }
+        Ok(documents)
+    }
+
+    /// Packs the next block; false at the end of the corpus.
+    fn refill(&mut self) -> Result<bool> {
+        let texts = self.read_block()?;
+        if texts.is_empty() {
+            return Ok(false);
+        }
+        let encoder = self.encoder;
+        let tokenise = |sentences: &Vec<String>| -> Result<Document> {
+            let ids = sentences.iter().map(|s| encoder.encode_plain(s)).collect::<Result<Vec<_>>>()?;
+            Ok(ids.into_iter().filter(|ids| !ids.is_empty()).collect())
+        };
+        let documents = texts.par_iter().map(tokenise).collect::<Result<Vec<Document>>>()?;
+        let documents: Vec<Document> = documents.into_iter().filter(|d| !d.is_empty()).collect();
+        let PackConfig { seed, epoch, max_len, short_seq_prob, random_next, .. } = self.config;
+        let rules = Rules { max_len, short: short_seq_prob, random_next };
+        let block = self.block;
+        let pack = |at: usize| {
+            pack_document(&documents, at, rules, &mut keyed(seed, "glue-squad/pack", &[epoch, block, at as u64]))
+        };
+        let pairs: Vec<Vec<Pair>> = (0..documents.len()).into_par_iter().map(pack).collect();
+        let features = |pair: &Pair| {
+            let encoded = encoder.assemble(&pair.a, Some(pair.b.as_slice()).filter(|b| !b.is_empty()));
+            Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None }
+        };
+        let mut ready: Vec<Features> = pairs.iter().flatten().map(features).collect();
+        shuffle(&mut keyed(seed, "glue-squad/pack-order", &[epoch, block]), &mut ready);
+        self.block += 1;
+        self.ready = ready.into_iter();
+        Ok(true)
+    }
+
+    fn advance(&mut self) -> Result<Option<Features>> {
+        if self.config.max_sequences.is_some_and(|max| self.sequences >= max) {
+            return Ok(None);
+        }
+        loop {
+            if let Some(features) = self.ready.next() {
+                self.sequences += 1;
+                self.tokens += features.len() as u64;
+                let over = self.config.max_tokens.is_some_and(|max| self.tokens > max);
+                return Ok((!over).then_some(features));
+            }
+            if !self.refill()? {
+                if self.sequences > 0 {
+                    return Ok(None);
+                }
+                let hint = "neither it nor any other file of the corpus holds text".to_owned();
+                return Err(Error::EmptyFile { path: self.first.clone(), hint });
+            }
+        }
+    }
+}
+
+impl Iterator for PackedCorpus<'_> {
+    type Item = Result<Features>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let item = self.advance().transpose();
+        self.finished = !matches!(item, Some(Ok(_)));
+        item
+    }
+}

@@ -1,0 +1,182 @@
+//! The one error type of the crate.
+
+use std::path::PathBuf;
+
+/// Shorthand for a result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between text files and batches. Lines, columns and byte positions count from 1.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A task name that is not known.
+    #[error("unknown task `{given}`: use one of {known}")]
+    UnknownTask {
+        /// The name as given.
+        given: String,
+        /// The names that are understood.
+        known: String,
+    },
+    /// The data folder does not exist or is not a folder.
+    #[error("{path}: no such folder; {hint}")]
+    FolderMissing {
+        /// The folder that was looked for.
+        path: PathBuf,
+        /// What should be there.
+        hint: String,
+    },
+    /// A file that is needed is not in its folder.
+    #[error("{folder}: {wanted} is missing; the folder holds {found}")]
+    FileMissing {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// The file names that would do.
+        wanted: String,
+        /// What is there instead.
+        found: String,
+    },
+    /// The operating system refused to read or write.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file without any row of data.
+    #[error("{path}: the file is empty: {hint}")]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+        /// What it should contain.
+        hint: String,
+    },
+    /// A line longer than [`crate::MAX_LINE_BYTES`].
+    #[error("{path}:{line}: the line is longer than {limit} bytes; is this a text file with one entry per line?")]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// A byte that is not UTF-8.
+    #[error(
+        "{path}:{line}: byte {offset} of the line (tab-separated field {field}) is not valid UTF-8; convert the file to UTF-8"
+    )]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The first bad byte in the line.
+        offset: usize,
+        /// The tab-separated field that holds it.
+        field: usize,
+    },
+    /// A header without a column that the task needs.
+    #[error("{path}:{line}: the header has no column `{field}`; it has: {header}")]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line of the header.
+        line: u64,
+        /// The column that is needed.
+        field: &'static str,
+        /// The columns that are there.
+        header: String,
+    },
+    /// A row with too few or too many columns.
+    #[error(
+        "{path}:{line}: {found} tab-separated columns instead of {expected} ({columns}); is the line cut short, or does a text hold a tab?"
+    )]
+    ColumnCount {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The columns every row must have.
+        expected: usize,
+        /// The columns of this row.
+        found: usize,
+        /// The names of the columns.
+        columns: String,
+    },
+    /// A value that its column does not allow.
+    #[error("{path}:{line}: field `{field}` is `{given}`; allowed: {allowed}")]
+    WrongField {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The column.
+        field: &'static str,
+        /// The value, shortened to 60 characters.
+        given: String,
+        /// The values that would do.
+        allowed: String,
+    },
+    /// A tokeniser that cannot be loaded or used.
+    #[error("{path}: {reason}")]
+    Tokenizer {
+        /// The file or folder that the tokeniser comes from.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A maximum length that leaves no room for text.
+    #[error("maximum length {given} is too small: {needed} tokens are the least here")]
+    MaxLenTooSmall {
+        /// The length as given.
+        given: usize,
+        /// The least length that works.
+        needed: usize,
+    },
+    /// An encoded example that is longer than the batch allows.
+    #[error(
+        "example {index} has {length} tokens, more than the maximum length {max_len} of the batch; encode with that maximum"
+    )]
+    ExampleTooLong {
+        /// Position of the example.
+        index: usize,
+        /// Its tokens.
+        length: usize,
+        /// The bound.
+        max_len: usize,
+    },
+    /// A setting that makes no sense, or values that do not fit together.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    /// Attaches a path to an I/O error.
+    pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+}
+
+/// At most 60 characters of a value for an error message, control characters escaped.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+    if text.chars().nth(60).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// The names in a folder for an error message: sorted, at most twelve, then a count.
+pub(crate) fn folder_listing(folder: &std::path::Path) -> String {
+    const SHOWN: usize = 12;
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return "nothing that can be listed".to_owned();
+    };
+    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    match names.len() {
+        0 => "nothing".to_owned(),
+        n if n <= SHOWN => names.join(", "),
+        n => format!("{}, and {} more", names[..SHOWN].join(", "), n - SHOWN),
+    }
+}

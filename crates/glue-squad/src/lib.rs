@@ -1,0 +1,25 @@
+//! What a task is and how it is scored: everything between text files and numbers that contain no tensors.
+//!
+//! - [`task`]: the GLUE tasks (SST-2, CoLA, MRPC, STS-B, RTE, MNLI) in the original TSV layout, read row by row, and their scores.
+//! - [`tokenizer`]: [`tokenizer::TextEncoder`] turns one text or a pair into BERT input ids.
+//! - [`features`] and [`batch`]: encoded examples, padded batches, and the order of batches as a pure function of (seed, epoch).
+//! - [`corpus`]: plain text packed into sequence pairs for general distillation.
+//! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman.
+//! - [`submission`]: the official GLUE prediction files, written and read.
+//!
+//! The task set and the checkpoint metric of every task follow EfficientBERT (Dong et al. 2021, Findings of EMNLP).
+//! Nothing here prints, reads the environment or the clock; user input gives an [`Error`] that names file, line and field.
+
+pub mod batch;
+pub mod corpus;
+mod error;
+pub mod features;
+mod lines;
+pub mod metrics;
+mod rng;
+pub mod submission;
+pub mod task;
+pub mod tokenizer;
+
+pub use error::{Error, Result};
+pub use lines::MAX_LINE_BYTES;

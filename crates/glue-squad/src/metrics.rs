@@ -1,0 +1,154 @@
+//! The GLUE metrics. Every function is defined for every input of equal lengths: where the usual formula divides by zero the
+//! value is 0.0, as scikit-learn returns for F1 and Matthews; SciPy gives NaN for the correlations, which no ranking can use.
+
+use crate::error::{Error, Result};
+
+fn same_length(predictions: usize, labels: usize) -> Result<()> {
+    if predictions == labels {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "{predictions} predictions for {labels} labels: a metric needs one prediction per label"
+    )))
+}
+
+/// Accuracy = (equal pairs) / n. No pairs give 0.0.
+///
+/// # Errors
+/// Different lengths.
+pub fn accuracy(predictions: &[usize], labels: &[usize]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    if labels.is_empty() {
+        return Ok(0.0);
+    }
+    let hits = predictions.iter().zip(labels).filter(|(p, l)| p == l).count();
+    Ok(hits as f64 / labels.len() as f64)
+}
+
+/// Counts with class 1 as positive and every other class as negative: (tp, fp, fn, tn).
+fn confusion(predictions: &[usize], labels: &[usize]) -> (f64, f64, f64, f64) {
+    let (mut tp, mut fp, mut fal, mut tn) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for (prediction, label) in predictions.iter().zip(labels) {
+        match (*prediction == 1, *label == 1) {
+            (true, true) => tp += 1,
+            (true, false) => fp += 1,
+            (false, true) => fal += 1,
+            (false, false) => tn += 1,
+        }
+    }
+    (tp as f64, fp as f64, fal as f64, tn as f64)
+}
+
+/// Binary F1 of class 1 = 2 tp / (2 tp + fp + fn). 0.0 when class 1 is neither predicted nor present.
+///
+/// # Errors
+/// Different lengths.
+pub fn f1(predictions: &[usize], labels: &[usize]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    let (tp, fp, fal, _) = confusion(predictions, labels);
+    let denominator = 2.0 * tp + fp + fal;
+    Ok(if denominator == 0.0 { 0.0 } else { 2.0 * tp / denominator })
+}
+
+/// Matthews correlation = (tp tn - fp fn) / sqrt((tp+fp)(tp+fn)(tn+fp)(tn+fn)), class 1 against the rest.
+/// 0.0 when predictions or labels are all of one class.
+///
+/// # Errors
+/// Different lengths.
+pub fn matthews(predictions: &[usize], labels: &[usize]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    let (tp, fp, fal, tn) = confusion(predictions, labels);
+    // Roots taken one by one: the product of four counts would lose digits.
+    let denominator = (tp + fp).sqrt() * (tp + fal).sqrt() * (tn + fp).sqrt() * (tn + fal).sqrt();
+    Ok(if denominator == 0.0 { 0.0 } else { ((tp * tn - fp * fal) / denominator).clamp(-1.0, 1.0) })
+}
+
+/// Pearson correlation = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2), means taken first.
+/// 0.0 for fewer than two pairs, for a constant side, and when any value is not finite (a diverged model correlates with nothing).
+///
+/// # Errors
+/// Different lengths.
+pub fn pearson(predictions: &[f64], labels: &[f64]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    let constant = |v: &[f64]| v.windows(2).all(|w| w[0] == w[1]);
+    let finite = predictions.iter().chain(labels).all(|v| v.is_finite());
+    if !finite || constant(predictions) || constant(labels) {
+        return Ok(0.0);
+    }
+    let (x, y) = (centred(predictions), centred(labels));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>();
+    let denominator = dot(&x, &x).sqrt() * dot(&y, &y).sqrt();
+    let value = dot(&x, &y) / denominator;
+    Ok(if value.is_finite() { value.clamp(-1.0, 1.0) } else { 0.0 })
+}
+
+/// Values minus their mean, divided by the largest magnitude: correlations do not change with scale, and squares cannot overflow.
+fn centred(values: &[f64]) -> Vec<f64> {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|v| v / n).sum::<f64>();
+    let shifted: Vec<f64> = values.iter().map(|v| v - mean).collect();
+    let scale = shifted.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    shifted.iter().map(|v| v / scale).collect()
+}
+
+/// Spearman correlation: [`pearson`] of the ranks, tied values sharing the average of their ranks. Undefined cases as there.
+///
+/// # Errors
+/// Different lengths.
+pub fn spearman(predictions: &[f64], labels: &[f64]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    if !predictions.iter().chain(labels).all(|v| v.is_finite()) {
+        return Ok(0.0);
+    }
+    pearson(&ranks(predictions), &ranks(labels))
+}
+
+/// Ranks from 1, ties averaged.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut start = 0;
+    while start < order.len() {
+        let tied = order[start..].iter().take_while(|i| values[**i] == values[order[start]]).count();
+        let rank = start as f64 + (tied as f64 + 1.0) / 2.0;
+        for i in &order[start..start + tied] {
+            ranks[*i] = rank;
+        }
+        start += tied;
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn undefined_cases_are_zero() {
+        assert_eq!(accuracy(&[], &[]).unwrap(), 0.0);
+        assert_eq!(f1(&[0, 0], &[0, 0]).unwrap(), 0.0);
+        assert_eq!(matthews(&[1, 1, 1], &[0, 1, 0]).unwrap(), 0.0);
+        assert_eq!(pearson(&[2.0, 2.0], &[1.0, 3.0]).unwrap(), 0.0);
+        assert_eq!(pearson(&[f64::NAN, 2.0], &[1.0, 3.0]).unwrap(), 0.0);
+        assert_eq!(spearman(&[f64::INFINITY, 2.0], &[1.0, 3.0]).unwrap(), 0.0);
+        assert_eq!(spearman(&[0.1; 10], &[1.0; 10]).unwrap(), 0.0);
+        assert_eq!(pearson(&[1.0], &[1.0]).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn ties_share_the_average_rank() {
+        assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
+    }
+
+    #[test]
+    fn correlations_survive_huge_values() {
+        assert!((pearson(&[1e300, -1e300, 0.0], &[1.0, -1.0, 0.0]).unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn lengths_that_differ_are_an_error() {
+        assert!(accuracy(&[1], &[]).unwrap_err().to_string().contains("1 predictions for 0 labels"));
+        assert!(spearman(&[1.0], &[]).is_err());
+    }
+}

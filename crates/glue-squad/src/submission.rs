@@ -1,0 +1,166 @@
+//! The official GLUE prediction files: `index<TAB>prediction`, one row per example of the test set, indices from 0.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, excerpt};
+use crate::lines::Lines;
+use crate::task::{Label, Predictions, TaskKind};
+
+const HEADER: &str = "index\tprediction";
+
+/// The file name that the GLUE site expects; MNLI is the matched set.
+pub fn file_name(task: TaskKind) -> String {
+    match task {
+        TaskKind::Mnli => "MNLI-m.tsv".to_owned(),
+        other => format!("{}.tsv", other.folder()),
+    }
+}
+
+/// Writes [`file_name`] into `dir` (which must exist) and gives its path. Classes are written by name; STS-B scores are cut to
+/// 0..5 and written with three decimals. The file appears complete or not at all: it is written beside its place and renamed.
+///
+/// # Errors
+/// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
+pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
+    let text = render(task, predictions)?;
+    let path = dir.join(file_name(task));
+    let partial = dir.join(format!(".{}.partial", file_name(task)));
+    let save = || -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(&partial)?);
+        out.write_all(text.as_bytes())?;
+        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&partial, &path)
+    };
+    save().map_err(|e| Error::io(&path, e))?;
+    Ok(path)
+}
+
+fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
+    let mut text = format!("{HEADER}\n");
+    match predictions {
+        Predictions::Classes(classes) => {
+            task.check_classes(classes)?;
+            for (index, class) in classes.iter().enumerate() {
+                text.push_str(&format!("{index}\t{}\n", task.labels()[*class]));
+            }
+        }
+        Predictions::Scores(scores) => {
+            if !task.labels().is_empty() {
+                return Err(Error::Invalid(format!("{task}: scores cannot be written, the task has classes")));
+            }
+            for (index, score) in scores.iter().enumerate() {
+                if !score.is_finite() {
+                    return Err(Error::Invalid(format!(
+                        "{task}: the score of example {index} is {score}; the model has diverged"
+                    )));
+                }
+                // `+ 0.0` turns -0 into 0.
+                text.push_str(&format!("{index}\t{:.3}\n", score.clamp(0.0, crate::task::MAX_SIMILARITY) + 0.0));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Reads a prediction file back.
+///
+/// # Errors
+/// Names file and line: another header, an index out of order, an unknown label, a truncated row, no rows.
+pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
+    let mut lines = Lines::open(path)?;
+    let mut labels = Vec::new();
+    while let Some((line, text)) = lines.next_line()? {
+        let wrong = |field, given: &str, allowed: String| Error::WrongField {
+            path: path.to_owned(),
+            line,
+            field,
+            given: excerpt(given),
+            allowed,
+        };
+        if line == 1 {
+            if text != HEADER {
+                return Err(wrong("header", text, "index<TAB>prediction".to_owned()));
+            }
+            continue;
+        }
+        let Some((index, prediction)) = text.split_once('\t') else {
+            return Err(Error::ColumnCount {
+                path: path.to_owned(),
+                line,
+                expected: 2,
+                found: 1,
+                columns: "index prediction".to_owned(),
+            });
+        };
+        if index.parse() != Ok(labels.len()) {
+            return Err(wrong("index", index, labels.len().to_string()));
+        }
+        labels.push(crate::task::parse_label(task, prediction, "prediction", path, line)?);
+    }
+    if labels.is_empty() {
+        return Err(Error::EmptyFile {
+            path: path.to_owned(),
+            hint: "a header and one prediction per line are expected".to_owned(),
+        });
+    }
+    let classes = labels.iter().map(|label| if let Label::Class(class) = label { Some(*class) } else { None });
+    if let Some(classes) = classes.collect::<Option<Vec<_>>>() {
+        return Ok(Predictions::Classes(classes));
+    }
+    let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
+    Ok(Predictions::Scores(labels.iter().filter_map(score).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_for_every_task() {
+        let dir = tempfile::tempdir().unwrap();
+        for task in TaskKind::ALL {
+            let predictions = match task {
+                TaskKind::Stsb => Predictions::Scores(vec![0.0, 4.25, 5.0]),
+                _ => Predictions::Classes((0..task.labels().len()).rev().collect()),
+            };
+            let path = write(task, dir.path(), &predictions).unwrap();
+            assert_eq!(read(task, &path).unwrap(), predictions, "{task}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), TaskKind::ALL.len(), "no partial file stays");
+    }
+
+    #[test]
+    fn the_format_is_the_official_one() {
+        assert_eq!(
+            render(TaskKind::Rte, &Predictions::Classes(vec![1, 0])).unwrap(),
+            "index\tprediction\n0\tnot_entailment\n1\tentailment\n"
+        );
+        assert_eq!(
+            render(TaskKind::Stsb, &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
+            "index\tprediction\n0\t0.000\n1\t5.000\n2\t1.000\n"
+        );
+        assert_eq!(file_name(TaskKind::Mnli), "MNLI-m.tsv");
+        assert!(render(TaskKind::Stsb, &Predictions::Scores(vec![f64::NAN])).is_err());
+        assert!(render(TaskKind::Sst2, &Predictions::Classes(vec![2])).is_err());
+        assert!(render(TaskKind::Sst2, &Predictions::Scores(vec![2.0])).is_err());
+    }
+
+    #[test]
+    fn a_damaged_prediction_file_names_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |text: &str, wanted: &str| {
+            let path = dir.path().join("SST-2.tsv");
+            std::fs::write(&path, text).unwrap();
+            let message = read(TaskKind::Sst2, &path).unwrap_err().to_string();
+            assert!(message.contains("SST-2.tsv") && message.contains(wanted), "{message}");
+        };
+        check("", "empty");
+        check("index\tprediction\n", "empty");
+        check("index\tlabel\n", ":1: field `header`");
+        check("index\tprediction\n0\t1\n2\t1\n", ":3: field `index`");
+        check("index\tprediction\n0\t7\n", ":2: field `prediction` is `7`; allowed: 0, 1");
+        check("index\tprediction\n0\n", ":2: 1 tab-separated columns");
+    }
+}

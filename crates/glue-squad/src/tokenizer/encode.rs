@@ -1,0 +1,128 @@
+//! Building `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rayon::prelude::*;
+
+use super::load::{TextEncoder, broken};
+use crate::error::{Error, Result, excerpt};
+use crate::features::Features;
+use crate::task::Example;
+
+/// One encoded text or pair; both vectors have the same length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids with the special tokens.
+    pub ids: Vec<u32>,
+    /// 0 up to and with the first `[SEP]`, then 1.
+    pub type_ids: Vec<u8>,
+}
+
+impl TextEncoder {
+    /// The ids of a text without special tokens, not truncated.
+    ///
+    /// # Errors
+    /// The tokeniser fails on the text: a word outside a vocabulary without `[UNK]`.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, false)));
+        let fail = |reason: &str| broken(&self.source, &format!("cannot encode `{}`: {reason}", excerpt(text)));
+        match encoded {
+            Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+            Ok(Err(reason)) => Err(fail(&excerpt(&reason.to_string()))),
+            Err(_) => Err(fail("the tokeniser library failed on it")),
+        }
+    }
+
+    /// `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`, of at most `max_len` tokens. What is too long loses its end, the longer
+    /// text first (Hugging Face's `longest_first`: equal halves where both are too long).
+    ///
+    /// # Errors
+    /// `max_len` below 3 (4 for a pair), or as [`TextEncoder::encode_plain`].
+    pub fn encode_pair(&self, a: &str, b: Option<&str>, max_len: usize) -> Result<Encoded> {
+        let special = if b.is_some() { 3 } else { 2 };
+        if max_len <= special {
+            return Err(Error::MaxLenTooSmall { given: max_len, needed: special + 1 });
+        }
+        let a = self.encode_plain(a)?;
+        let b = b.map(|text| self.encode_plain(text)).transpose()?;
+        let (keep_a, keep_b) = longest_first(a.len(), b.as_ref().map_or(0, Vec::len), max_len - special);
+        Ok(self.assemble(&a[..keep_a], b.as_ref().map(|ids| &ids[..keep_b])))
+    }
+
+    /// Places the special tokens around ids that already fit.
+    pub(crate) fn assemble(&self, a: &[u32], b: Option<&[u32]>) -> Encoded {
+        let mut ids = Vec::with_capacity(a.len() + b.map_or(0, |b| b.len() + 1) + 2);
+        ids.push(self.cls);
+        ids.extend_from_slice(a);
+        ids.push(self.sep);
+        let mut type_ids = vec![0; ids.len()];
+        if let Some(b) = b {
+            ids.extend_from_slice(b);
+            ids.push(self.sep);
+            type_ids.resize(ids.len(), 1);
+        }
+        Encoded { ids, type_ids }
+    }
+
+    /// Encodes examples on all threads of the current rayon pool, in their order.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode_pair`].
+    pub fn encode_examples(&self, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
+        let encode = |example: &Example| {
+            let Encoded { ids, type_ids } = self.encode_pair(&example.text_a, example.text_b.as_deref(), max_len)?;
+            Ok(Features { ids, type_ids, label: example.label })
+        };
+        examples.par_iter().map(encode).collect()
+    }
+
+    /// Encodes texts or pairs on all threads of the current rayon pool, in their order.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode_pair`].
+    pub fn encode_batch(&self, texts: &[(&str, Option<&str>)], max_len: usize) -> Result<Vec<Encoded>> {
+        texts.par_iter().map(|(a, b)| self.encode_pair(a, *b, max_len)).collect()
+    }
+}
+
+/// How many tokens of two texts stay so that together they have at most `budget`.
+fn longest_first(a: usize, b: usize, budget: usize) -> (usize, usize) {
+    if a + b <= budget {
+        return (a, b);
+    }
+    let (shorter, half) = (a.min(b), budget / 2);
+    if shorter <= half {
+        let rest = budget - shorter;
+        return if a <= b { (a, rest) } else { (rest, b) };
+    }
+    // An odd token goes to the longer text, to the second of equals.
+    if a <= b { (half, budget - half) } else { (budget - half, half) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncation_takes_from_the_longer_text_first() {
+        assert_eq!(longest_first(3, 4, 7), (3, 4));
+        assert_eq!(longest_first(3, 9, 8), (3, 5));
+        assert_eq!(longest_first(9, 3, 8), (5, 3));
+        assert_eq!(longest_first(9, 8, 7), (4, 3));
+        assert_eq!(longest_first(8, 8, 7), (3, 4));
+        assert_eq!(longest_first(9, 0, 4), (4, 0));
+    }
+
+    #[test]
+    fn truncation_always_fills_the_budget() {
+        for a in 0..20 {
+            for b in 0..20 {
+                for budget in 0..25 {
+                    let (x, y) = longest_first(a, b, budget);
+                    assert!(x <= a && y <= b && x + y == budget.min(a + b), "{a} {b} {budget}");
+                    assert!(x == a || y == b || x.abs_diff(y) <= 1, "{a} {b} {budget}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The tokeniser wrapper.
+
+mod common;
+
+use std::path::Path;
+
+use glue_squad::task::{Example, Label};
+use glue_squad::tokenizer::TextEncoder;
+use proptest::prelude::*;
+
+#[test]
+fn a_vocabulary_alone_gives_a_bert_tokeniser() {
+    let dir = common::tiny_model();
+    let encoder = TextEncoder::from_dir(dir.path()).unwrap();
+    assert_eq!(
+        (encoder.vocab_size(), encoder.pad_id(), encoder.cls_id(), encoder.sep_id(), encoder.unk_id()),
+        (19, 0, 2, 3, Some(1))
+    );
+    assert_eq!(encoder.encode_plain("The RIVER is deeper!").unwrap(), [5, 6, 8, 9, 10, 1]);
+    let pair = encoder.encode_pair("the lake.", Some("is deep?"), 16).unwrap();
+    assert_eq!(pair.ids, [2, 5, 7, 11, 3, 8, 9, 12, 3]);
+    assert_eq!(pair.type_ids, [0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    let cut = encoder.encode_pair("a b c d e f", Some("the lake"), 8).unwrap();
+    assert_eq!(cut.ids, [2, 13, 14, 15, 3, 5, 7, 3]);
+    assert_eq!(encoder.encode_pair("a b c", None, 4).unwrap().ids, [2, 13, 14, 3]);
+    assert!(encoder.encode_pair("a", Some("b"), 3).unwrap_err().to_string().contains("maximum length 3"));
+}
+
+#[test]
+fn casing_follows_the_tokeniser_configuration() {
+    let dir = common::tiny_model();
+    std::fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": false, "model_max_length": 512}"#)
+        .unwrap();
+    assert_eq!(TextEncoder::from_dir(dir.path()).unwrap().encode_plain("The river").unwrap(), [1, 6]);
+    std::fs::write(dir.path().join("tokenizer_config.json"), "{").unwrap();
+    assert!(TextEncoder::from_dir(dir.path()).unwrap_err().to_string().contains("tokenizer_config.json"));
+}
+
+#[test]
+fn a_saved_tokeniser_is_the_same_tokeniser() {
+    let dir = common::tiny_model();
+    let encoder = TextEncoder::from_dir(dir.path()).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let path = encoder.save(out.path()).unwrap();
+    assert_eq!(path, out.path().join("tokenizer.json"));
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
+    let again = TextEncoder::from_dir(out.path()).unwrap();
+    let text = "The river [SEP] is déeper, a lake?";
+    assert_eq!(again.encode_plain(text).unwrap(), encoder.encode_plain(text).unwrap());
+    assert_eq!(again.vocab_size(), encoder.vocab_size());
+    assert_eq!(again.to_json().unwrap(), encoder.to_json().unwrap());
+}
+
+#[test]
+fn examples_are_encoded_in_their_order() {
+    let dir = common::tiny_model();
+    let encoder = TextEncoder::from_dir(dir.path()).unwrap();
+    let words = ["a", "b", "c", "d", "e", "f"];
+    let examples: Vec<Example> = (0..500)
+        .map(|id| Example { id, text_a: words[id % 6].to_owned(), text_b: None, label: Some(Label::Class(id % 2)) })
+        .collect();
+    let features = encoder.encode_examples(&examples, 8).unwrap();
+    assert!(
+        features
+            .iter()
+            .enumerate()
+            .all(|(at, f)| f.ids == [2, 13 + (at % 6) as u32, 3] && f.label == Some(Label::Class(at % 2)))
+    );
+}
+
+#[test]
+fn folders_without_a_usable_tokeniser_are_refused() {
+    let message = |path: &Path| TextEncoder::from_dir(path).unwrap_err().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    assert!(message(&dir.path().join("none")).contains("no such folder"));
+    std::fs::write(dir.path().join("config.json"), "{}").unwrap();
+    let text = message(dir.path());
+    assert!(text.contains("tokenizer.json or vocab.txt") && text.contains("config.json"), "{text}");
+    std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\nthe\n").unwrap();
+    assert!(message(dir.path()).contains("`[SEP]` is missing"));
+    std::fs::write(dir.path().join("vocab.txt"), "[PAD]\nthe\nthe\n").unwrap();
+    assert!(message(dir.path()).contains("line 3 repeats the token `the` of line 2"));
+    std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+    assert!(message(dir.path()).contains("tokenizer.json: not a tokeniser file"));
+}
+
+#[test]
+fn a_wild_token_id_is_refused() {
+    let dir = common::tiny_model();
+    let json = String::from_utf8(TextEncoder::from_dir(dir.path()).unwrap().to_json().unwrap()).unwrap();
+    let wild = json.replace("\"river\":6", "\"river\":4000000000");
+    assert_ne!(wild, json);
+    let message = TextEncoder::from_json(wild.as_bytes(), Path::new("t.json")).unwrap_err().to_string();
+    assert!(message.contains("token id 4000000000 is too large"), "{message}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_tokeniser_files_never_panic(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
+        let dir = common::tiny_model();
+        let mut json = TextEncoder::from_dir(dir.path()).unwrap().to_json().unwrap();
+        for (place, byte) in changes {
+            let at = usize::from(place) % json.len();
+            json[at] = byte;
+        }
+        if let Ok(encoder) = TextEncoder::from_json(&json, Path::new("t.json")) {
+            let _ = encoder.encode_pair("The river, déep?", Some("[CLS] a"), 12).map(|e| assert!(e.ids.len() <= 12));
+        }
+    }
+
+    #[test]
+    fn any_text_fits_the_maximum_length(a in ".{0,60}", b in proptest::option::of(".{0,60}"), max_len in 4..24_usize) {
+        let dir = common::tiny_model();
+        let encoder = TextEncoder::from_dir(dir.path()).unwrap();
+        let encoded = encoder.encode_pair(&a, b.as_deref(), max_len).unwrap();
+        prop_assert!(encoded.ids.len() <= max_len && encoded.ids.len() == encoded.type_ids.len());
+        prop_assert_eq!(encoded.type_ids.contains(&1), b.is_some());
+    }
+}
+
+/// An int32 tensor of a safetensors file: 8 bytes of header length, a JSON header, data.
+fn int_tensor(bytes: &[u8], name: &str) -> Vec<i32> {
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let json: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    assert_eq!(json[name]["dtype"], "I32");
+    let offset = |at: usize| 8 + header + json[name]["data_offsets"][at].as_u64().unwrap() as usize;
+    bytes[offset(0)..offset(1)].chunks(4).map(|b| i32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+#[test]
+fn ids_equal_those_of_transformers_for_minilm() {
+    let (Some(model), Some(golden)) =
+        (common::shared("models/minilm-l6-h384-uncased"), common::shared("golden/minilm-hf.json"))
+    else {
+        return;
+    };
+    let texts: serde_json::Value = serde_json::from_slice(&std::fs::read(&golden).unwrap()).unwrap();
+    let tensors = std::fs::read(golden.with_extension("safetensors")).unwrap();
+    let (ids, types) = (int_tensor(&tensors, "input_ids"), int_tensor(&tensors, "token_type_ids"));
+    let mask = int_tensor(&tensors, "attention_mask");
+    let texts = texts["texts"].as_array().unwrap();
+    let width = ids.len() / texts.len();
+    // The same vocabulary read from vocab.txt must give the same ids.
+    let vocab_only = tempfile::tempdir().unwrap();
+    for file in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(model.join(file), vocab_only.path().join(file)).unwrap();
+    }
+    for dir in [model.as_path(), vocab_only.path()] {
+        let encoder = TextEncoder::from_dir(dir).unwrap();
+        assert_eq!(encoder.vocab_size(), 30_522);
+        for (row, text) in texts.iter().enumerate() {
+            let encoded = encoder.encode_pair(text[0].as_str().unwrap(), text[1].as_str(), 128).unwrap();
+            let real: usize = mask[row * width..(row + 1) * width].iter().map(|m| *m as usize).sum();
+            let range = row * width..row * width + real;
+            assert_eq!(encoded.ids.iter().map(|id| *id as i32).collect::<Vec<_>>(), ids[range.clone()], "{text}");
+            assert_eq!(encoded.type_ids.iter().map(|t| i32::from(*t)).collect::<Vec<_>>(), types[range], "{text}");
+        }
+    }
+}
