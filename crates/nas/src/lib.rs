@@ -1,0 +1,25 @@
+//! Which student to build: the search over feed-forward networks of EfficientBERT (Dong et al. 2021,
+//! Findings of EMNLP).
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`space`] | what each of the three stages may draw, within size limits |
+//! | [`budget`] | hard limits on parameters, MACs and latency |
+//! | [`strategy`] | what to try next: random, evolution, learned partition (LaNAS) |
+//! | [`study`] | the store of all trials: SQLite or memory |
+//! | [`driver`] | runs one stage; stops, resumes and replays exactly |
+//! | [`pareto`] | candidates that no other beats everywhere |
+//!
+//! Deliberately absent: nothing here prints, reads the clock, the environment or the home folder,
+//! or keeps a generator's state. Randomness derives from (seed, stage, trial, attempt); time comes
+//! from the caller.
+
+pub mod budget;
+pub mod driver;
+mod error;
+pub mod pareto;
+pub mod space;
+pub mod strategy;
+pub mod study;
+
+pub use error::{Error, Result};

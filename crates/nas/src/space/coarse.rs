@@ -1,0 +1,101 @@
+//! Stage 1: expression, stack count and ratio of every layer together.
+
+use mlp_space::encode::Numbering;
+use mlp_space::{Expression, LinearId, Mutation, Unary};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::budget::{Budget, Cost, Reach};
+use crate::error::Result;
+use crate::space::size::SizeSampler;
+use crate::space::{Genome, SearchSpace, Student, fingerprint, rebuilt};
+
+/// All architectures of a student within size limits.
+///
+/// A sample draws the stack counts and ratios uniformly among those within the limits, and then, as
+/// EfficientBERT does, mutates for each layer the plain `linear(gelu(linear(x)))` of its id.
+#[derive(Debug, Clone)]
+pub struct CoarseSpace {
+    student: Student,
+    sizes: SizeSampler,
+    mutation: Mutation,
+}
+
+impl CoarseSpace {
+    /// The space of `student` within the size limits of `budget`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`](crate::Error::Unreachable) if nothing meets the limits,
+    /// [`Error::Budget`](crate::Error::Budget) if they contradict each other,
+    /// [`Error::Space`](crate::Error::Space) for a student without layers or widths.
+    pub fn new(student: Student, budget: &Budget) -> Result<Self> {
+        let expressions = student.expressions();
+        let layer: Vec<(LinearId, Cost)> = LinearId::all()
+            .filter(|&id| expressions.check(&plain(id)).is_ok())
+            .map(|id| (id, student.layer_cost(id)))
+            .collect();
+        let sizes = SizeSampler::new(student.fixed, vec![layer; student.layers], budget)?;
+        let mutation = Mutation { keep_id: true, ..Mutation::stage1(expressions) };
+        Ok(Self { student, sizes, mutation })
+    }
+
+    /// Number of (stack count, ratio) tuples within the limits.
+    #[must_use]
+    pub fn tuples(&self) -> u128 {
+        self.sizes.count()
+    }
+}
+
+/// The seed of an id.
+fn plain(id: LinearId) -> Expression {
+    Expression::plain(id, Unary::Gelu)
+}
+
+impl SearchSpace for CoarseSpace {
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome {
+        let ids = self.sizes.sample(rng);
+        let layers: Vec<Expression> = ids.into_iter().map(|id| self.mutation.mutate(&plain(id), rng)).collect();
+        rebuilt(layers)
+    }
+
+    /// Half of the time changes stack counts and ratios of one to three layers, otherwise the
+    /// expression of one layer. An expression that does not run at its new ratio (an operator cut
+    /// the width it needs) is replaced by a mutated plain one.
+    fn mutate(&self, genome: &Genome, rng: &mut ChaCha8Rng) -> Genome {
+        let mut layers = genome.layers().to_vec();
+        let varied = if rng.random() { self.sizes.vary(genome.ids(), rng) } else { None };
+        if let Some(ids) = varied {
+            for (layer, &id) in layers.iter_mut().zip(&ids) {
+                if layer.id() != Some(id) {
+                    let moved = layer.with_id(id);
+                    let runs = self.mutation.space.check(&moved).is_ok();
+                    *layer = if runs { moved } else { self.mutation.mutate(&plain(id), rng) };
+                }
+            }
+        } else {
+            let at = rng.random_range(0..layers.len() as u32) as usize;
+            layers[at] = self.mutation.mutate(&layers[at], rng);
+        }
+        rebuilt(layers)
+    }
+
+    fn encode(&self, genome: &Genome) -> Vec<f64> {
+        self.student.encode(genome, Numbering::Stage1)
+    }
+
+    fn fingerprint(&self, genome: &Genome) -> String {
+        fingerprint(genome)
+    }
+
+    fn cost(&self, genome: &Genome) -> Cost {
+        self.student.cost(genome)
+    }
+
+    fn reach(&self, budget: &Budget) -> Reach {
+        self.sizes.reach(budget)
+    }
+
+    fn check(&self, genome: &Genome) -> Result<()> {
+        self.student.check(genome)
+    }
+}

@@ -1,0 +1,74 @@
+//! What to try next, given what was tried.
+//!
+//! A strategy is a deterministic function of the observations it was told, in order, and of the
+//! [`DrawKey`]: it keeps no generator. Telling a fresh one the rows of a store therefore continues a
+//! search exactly.
+
+mod evolution;
+mod partition;
+mod random;
+
+use rand_chacha::ChaCha8Rng;
+
+pub use evolution::{Evolution, EvolutionConfig};
+pub use partition::{Descent, Height, LearnedPartition, PartitionConfig, Split};
+pub use random::RandomSearch;
+
+use crate::error::Result;
+use crate::space::{Genome, SearchSpace};
+
+/// Names one draw; everything random in it derives from this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrawKey {
+    /// Seed of the study.
+    pub seed: u64,
+    /// Stage of the search.
+    pub stage: u32,
+    /// Number of the trial that is being drawn.
+    pub number: u64,
+    /// How many draws for this trial were rejected before.
+    pub attempt: u64,
+}
+
+impl DrawKey {
+    /// The generator of this draw for one purpose.
+    #[must_use]
+    pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
+        let counters = [u64::from(self.stage), self.number, self.attempt];
+        durable::rng::keyed(self.seed, purpose, &counters)
+    }
+}
+
+/// A finished trial, as a strategy sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Number of the trial within its stage.
+    pub number: u64,
+    /// The architecture.
+    pub genome: Genome,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Its encoding by the stage's space.
+    pub features: Vec<f64>,
+    /// Its fitness, finite; `None` if the trial failed.
+    pub fitness: Option<f64>,
+}
+
+/// Decides which architecture to evaluate next.
+pub trait Strategy {
+    /// A short name for logs and reports.
+    fn name(&self) -> &'static str;
+
+    /// The next architecture. It may repeat an earlier one; the caller rejects that and asks again
+    /// with the next attempt.
+    ///
+    /// # Errors
+    /// [`Error::Strategy`](crate::Error::Strategy) if its model cannot be fitted.
+    fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome>;
+
+    /// Learns the result of a trial. Called once per trial, by ascending number.
+    ///
+    /// # Errors
+    /// [`Error::Strategy`](crate::Error::Strategy) if the observation does not fit the earlier ones.
+    fn tell(&mut self, observation: Observation) -> Result<()>;
+}

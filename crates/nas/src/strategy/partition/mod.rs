@@ -1,0 +1,148 @@
+//! Learned partition of the search space: LaNAS (Wang et al. 2022, "Sample-Efficient Neural
+//! Architecture Search by Learning Actions for Monte Carlo Tree Search"), in the variant with
+//! classifiers that EfficientBERT uses.
+//!
+//! A binary [tree](tree::Tree) splits the observed architectures into good and bad, node by node,
+//! and each split is learned by a [classifier](classifier::Classifier), so that architectures never
+//! seen have a place in the tree too. A draw walks down the tree to one leaf, then samples
+//! architectures that every classifier on the way sends there.
+
+mod classifier;
+mod config;
+mod tree;
+
+use std::collections::BTreeSet;
+
+pub use config::{Descent, Height, PartitionConfig, Split};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, Result};
+use crate::space::{Genome, SearchSpace};
+use crate::strategy::{DrawKey, Observation, Strategy};
+use tree::{Leaf, Samples, Tree};
+
+const NAME: &str = "learned partition";
+
+/// The strategy. Without enough observations to split it samples at random.
+#[derive(Debug)]
+pub struct LearnedPartition {
+    config: PartitionConfig,
+    genomes: Vec<Genome>,
+    fingerprints: BTreeSet<String>,
+    samples: Samples,
+    tree: Option<Tree>,
+}
+
+impl LearnedPartition {
+    /// A strategy without observations.
+    ///
+    /// # Errors
+    /// [`Error::Strategy`] if a setting is out of range.
+    pub fn new(config: PartitionConfig) -> Result<Self> {
+        config.check().map_err(fault)?;
+        Ok(Self { config, genomes: Vec::new(), fingerprints: BTreeSet::new(), samples: Samples::default(), tree: None })
+    }
+
+    /// How many observations the tree is fitted to: the largest multiple of the refit interval.
+    fn fit_size(&self) -> usize {
+        let every = self.config.refit_every as usize;
+        self.samples.len() / every * every
+    }
+
+    /// Fits the tree to the first [`LearnedPartition::fit_size`] observations if it is not yet, and
+    /// sends the later ones down to their leaves.
+    fn refresh(&mut self, key: &DrawKey) -> Result<()> {
+        let size = self.fit_size();
+        if self.tree.as_ref().is_none_or(|tree| tree.fitted_to() != size) {
+            let seed = |node: u64| {
+                let counters = [u64::from(key.stage), size as u64, node];
+                durable::rng::keyed(key.seed, "nas.partition.fit", &counters).random()
+            };
+            self.tree = Some(Tree::fit(&self.config, &self.samples, size, seed).map_err(fault)?);
+        }
+        if let Some(tree) = &mut self.tree {
+            tree.extend(&self.samples).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    /// An unseen architecture of the leaf, or else the unseen draw that came closest.
+    fn draw(&self, space: &dyn SearchSpace, tree: &Tree, leaf: &Leaf, rng: &mut ChaCha8Rng) -> Result<Genome> {
+        let parents = self.parents(leaf);
+        let mut closest: Option<(f64, Genome)> = None;
+        for _ in 0..self.config.max_draws {
+            let local = !parents.is_empty() && rng.random_bool(self.config.local_share);
+            let genome = if local {
+                let parent = parents[rng.random_range(0..parents.len() as u32) as usize];
+                space.mutate(&self.genomes[parent], rng)
+            } else {
+                space.sample(rng)
+            };
+            let features = space.encode(&genome);
+            if features.len() != self.samples.width() {
+                return Err(fault(format!(
+                    "the space encodes to {} numbers, its observations to {}",
+                    features.len(),
+                    self.samples.width()
+                )));
+            }
+            // A draw that is neither inside nor closer than the closest so far is of no use.
+            let floor = closest.as_ref().map_or(f64::NEG_INFINITY, |(agreement, _)| *agreement);
+            let agreement = tree.agreement(leaf, &features, floor).map_err(fault)?;
+            // The fingerprint is the dear part, so it is asked for last.
+            if agreement > floor && !self.fingerprints.contains(&space.fingerprint(&genome)) {
+                if agreement >= 0.5 {
+                    return Ok(genome);
+                }
+                closest = Some((agreement, genome));
+            }
+        }
+        Ok(closest.map_or_else(|| space.sample(rng), |(_, genome)| genome))
+    }
+
+    /// The better half of a leaf's complete trials.
+    fn parents(&self, leaf: &Leaf) -> Vec<usize> {
+        if self.config.local_share == 0.0 {
+            return Vec::new();
+        }
+        let mut members: Vec<usize> = leaf.members.iter().copied().filter(|&i| self.samples.complete(i)).collect();
+        members.sort_by(|&a, &b| self.samples.fitness(b).total_cmp(&self.samples.fitness(a)));
+        members.truncate(members.len().div_ceil(2));
+        members
+    }
+}
+
+impl Strategy for LearnedPartition {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome> {
+        self.refresh(key)?;
+        let mut rng = key.rng("nas.partition.draw");
+        match &self.tree {
+            Some(tree) if tree.is_split() => {
+                let leaf = tree.descend(&self.config, &self.samples);
+                self.draw(space, tree, &leaf, &mut rng)
+            }
+            _ => Ok(space.sample(&mut rng)),
+        }
+    }
+
+    fn tell(&mut self, observation: Observation) -> Result<()> {
+        if !self.samples.push(observation.features, observation.fitness) {
+            return Err(fault(format!(
+                "trial {} is encoded by another number of features than the trials before",
+                observation.number
+            )));
+        }
+        self.genomes.push(observation.genome);
+        self.fingerprints.insert(observation.fingerprint);
+        Ok(())
+    }
+}
+
+fn fault(detail: String) -> Error {
+    Error::Strategy { strategy: NAME, detail }
+}

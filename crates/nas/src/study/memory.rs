@@ -1,0 +1,132 @@
+//! A study that lives as long as the process: for tests and for searches of seconds.
+
+use std::collections::BTreeMap;
+
+use crate::budget::Rejection;
+use crate::driver::Fitness;
+use crate::error::{Error, Result};
+use crate::study::StudyStore;
+use crate::study::record::{NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState, settle};
+
+/// A study kept in memory.
+#[derive(Debug, Clone)]
+pub struct MemoryStudy {
+    identity: StudyIdentity,
+    trials: Vec<Trial>,
+    rejected: Vec<RejectedDraw>,
+    notes: BTreeMap<String, String>,
+}
+
+impl MemoryStudy {
+    /// An empty study.
+    #[must_use]
+    pub fn new(identity: StudyIdentity) -> Self {
+        Self { identity, trials: Vec::new(), rejected: Vec::new(), notes: BTreeMap::new() }
+    }
+
+    fn running(&mut self, id: TrialId) -> Result<&mut Trial> {
+        self.trials.iter_mut().find(|trial| trial.id == id && trial.state == TrialState::Running).ok_or_else(|| {
+            Error::Inconsistent {
+                store: "the study in memory".to_owned(),
+                detail: format!("row {} is not a running trial", id.0),
+            }
+        })
+    }
+
+    fn end(&mut self, id: TrialId, settled: Settled, finished_at: i64) -> Result<Trial> {
+        let trial = self.running(id)?;
+        trial.state = settled.state;
+        trial.fitness = settled.fitness;
+        trial.metrics = settled.metrics;
+        trial.reason = settled.reason;
+        trial.finished_at = Some(finished_at);
+        Ok(trial.clone())
+    }
+}
+
+impl StudyStore for MemoryStudy {
+    fn identity(&self) -> &StudyIdentity {
+        &self.identity
+    }
+
+    fn begin_trial(&mut self, trial: &NewTrial, rejected: &[RejectedDraw]) -> Result<TrialId> {
+        if self.trials.iter().any(|t| t.stage == trial.stage && t.number == trial.number) {
+            return Err(Error::Inconsistent {
+                store: "the study in memory".to_owned(),
+                detail: format!("stage {} already has a trial {}", trial.stage, trial.number),
+            });
+        }
+        let id = TrialId(self.trials.len() as i64 + 1);
+        self.rejected.extend_from_slice(rejected);
+        self.trials.push(Trial {
+            id,
+            stage: trial.stage,
+            number: trial.number,
+            genome: trial.genome.clone(),
+            fingerprint: trial.fingerprint.clone(),
+            cost: trial.cost,
+            latency_ms: trial.latency_ms,
+            state: TrialState::Running,
+            fitness: None,
+            metrics: BTreeMap::new(),
+            seed: trial.seed,
+            started_at: trial.started_at,
+            finished_at: None,
+            reason: None,
+        });
+        Ok(id)
+    }
+
+    fn restart(&mut self, id: TrialId, started_at: i64) -> Result<()> {
+        self.running(id)?.started_at = started_at;
+        Ok(())
+    }
+
+    fn finish(&mut self, id: TrialId, fitness: &Fitness, finished_at: i64) -> Result<Trial> {
+        self.end(id, settle(fitness), finished_at)
+    }
+
+    fn fail(&mut self, id: TrialId, reason: &str, finished_at: i64) -> Result<Trial> {
+        self.end(id, Settled::failed(reason), finished_at)
+    }
+
+    fn trials(&self, stage: u32) -> Result<Vec<Trial>> {
+        let mut trials: Vec<Trial> = self.trials.iter().filter(|trial| trial.stage == stage).cloned().collect();
+        trials.sort_by_key(|trial| trial.number);
+        Ok(trials)
+    }
+
+    fn rejected(&self, stage: u32) -> Result<Vec<RejectedDraw>> {
+        Ok(self.rejected.iter().filter(|draw| draw.stage == stage).cloned().collect())
+    }
+
+    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>> {
+        let mut counts = BTreeMap::new();
+        for draw in self.rejected.iter().filter(|draw| draw.stage == stage) {
+            *counts.entry(draw.reason).or_insert(0) += 1;
+        }
+        Ok(counts)
+    }
+
+    fn best(&self, stage: u32) -> Result<Option<Trial>> {
+        let mut best: Option<&Trial> = None;
+        for trial in self.trials.iter().filter(|t| t.stage == stage && t.fitness.is_some()) {
+            let better = best.is_none_or(|current| {
+                trial.fitness > current.fitness || (trial.fitness == current.fitness && trial.number < current.number)
+            });
+            if better {
+                best = Some(trial);
+            }
+        }
+        Ok(best.cloned())
+    }
+
+    fn note(&self, key: &str) -> Result<Option<String>> {
+        Ok(self.notes.get(key).cloned())
+    }
+
+    fn set_note(&mut self, key: &str, value: &str) -> Result<()> {
+        self.notes.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! The study store: every trial of a search, kept so that a killed run goes on where it stopped
+//! and a finished one can be read years later.
+//!
+//! [`StudyStore`] is what the [driver](crate::driver) needs; [`SqliteStudy`] keeps a study in one
+//! SQLite file, [`MemoryStudy`] in memory. Both pass the same conformance suite.
+
+mod memory;
+mod record;
+mod sqlite;
+
+use std::collections::BTreeMap;
+
+pub use memory::MemoryStudy;
+pub use record::{NewTrial, RejectedDraw, StudyIdentity, Trial, TrialId, TrialState};
+pub use sqlite::{SCHEMA_VERSION, SqliteStudy};
+
+use crate::budget::Rejection;
+use crate::driver::Fitness;
+use crate::error::Result;
+
+/// Where the trials of one study are kept.
+///
+/// A call that returned `Ok` is durable as far as the store promises durability at all; a call that
+/// returned an error changed nothing.
+pub trait StudyStore {
+    /// Which study this is.
+    fn identity(&self) -> &StudyIdentity;
+
+    /// Adds a running trial together with the draws that were rejected on the way to it, all or
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`](crate::Error::Inconsistent) if the stage already has a trial of this
+    /// number; storage errors.
+    fn begin_trial(&mut self, trial: &NewTrial, rejected: &[RejectedDraw]) -> Result<TrialId>;
+
+    /// Notes that a running trial, left by a killed process, starts over at `started_at`.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`](crate::Error::Inconsistent) if the trial is not running; storage
+    /// errors.
+    fn restart(&mut self, id: TrialId, started_at: i64) -> Result<()>;
+
+    /// Finishes a running trial and returns its final row. A score or metric that is not finite
+    /// fails the trial, with a reason that names it.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`](crate::Error::Inconsistent) if the trial is not running; storage
+    /// errors.
+    fn finish(&mut self, id: TrialId, fitness: &Fitness, finished_at: i64) -> Result<Trial>;
+
+    /// Fails a running trial and returns its final row.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`](crate::Error::Inconsistent) if the trial is not running; storage
+    /// errors.
+    fn fail(&mut self, id: TrialId, reason: &str, finished_at: i64) -> Result<Trial>;
+
+    /// Trials of a stage (running, complete, failed) by ascending number.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn trials(&self, stage: u32) -> Result<Vec<Trial>>;
+
+    /// Rejected draws of a stage, in the order they were drawn.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn rejected(&self, stage: u32) -> Result<Vec<RejectedDraw>>;
+
+    /// How many draws of a stage were rejected for each reason that occurred.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>>;
+
+    /// The complete trial with the highest fitness; of equals the one with the lowest number.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn best(&self, stage: u32) -> Result<Option<Trial>>;
+
+    /// A note of the caller's under `key`.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn note(&self, key: &str) -> Result<Option<String>>;
+
+    /// Writes or replaces a note of the caller's.
+    ///
+    /// # Errors
+    /// Storage errors.
+    fn set_note(&mut self, key: &str, value: &str) -> Result<()>;
+}

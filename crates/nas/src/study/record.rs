@@ -1,0 +1,185 @@
+//! The rows of a study.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::{Cost, Rejection};
+use crate::driver::Fitness;
+use crate::error::{Error, Result};
+
+/// What makes two runs the same study: only then may one continue the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudyIdentity {
+    /// Name of the study.
+    pub name: String,
+    /// Hash of every setting that changes results.
+    pub config_hash: String,
+    /// Seed from which everything random derives.
+    pub seed: u64,
+}
+
+impl StudyIdentity {
+    /// Checks that a store with identity `self` may be continued by a run with identity `expected`.
+    pub(crate) fn require(&self, expected: &Self, store: &str) -> Result<()> {
+        let differs = |key, found: &str, expected: &str| Error::Foreign {
+            store: store.to_owned(),
+            key,
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        };
+        if self.name != expected.name {
+            return Err(differs("name", &self.name, &expected.name));
+        }
+        if self.seed != expected.seed {
+            return Err(differs("seed", &self.seed.to_string(), &expected.seed.to_string()));
+        }
+        if self.config_hash != expected.config_hash {
+            return Err(differs("config hash", &self.config_hash, &expected.config_hash));
+        }
+        Ok(())
+    }
+}
+
+/// Handle of one row of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrialId(pub i64);
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrialState {
+    /// Being evaluated, or left behind by a killed process.
+    Running,
+    /// Evaluated, with a finite fitness.
+    Complete,
+    /// Evaluated without a usable fitness; the row says why.
+    Failed,
+}
+
+impl TrialState {
+    /// The name under which the study stores it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of that [name](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Running, Self::Complete, Self::Failed].into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// What is known of a trial when it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTrial {
+    /// Stage of the search.
+    pub stage: u32,
+    /// Number within the stage, from 0 without gaps.
+    pub number: u64,
+    /// The architecture, as text.
+    pub genome: String,
+    /// Equal for architectures that compute the same function.
+    pub fingerprint: String,
+    /// Size.
+    pub cost: Cost,
+    /// Measured latency, milliseconds, if it was measured.
+    pub latency_ms: Option<f64>,
+    /// Seed of the evaluation, at most 63 bits.
+    pub seed: u64,
+    /// Unix time, milliseconds, as told by the caller.
+    pub started_at: i64,
+}
+
+/// A draw that was not evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RejectedDraw {
+    /// Stage of the search.
+    pub stage: u32,
+    /// Number of the trial that was being drawn.
+    pub number: u64,
+    /// The architecture, as text.
+    pub genome: String,
+    /// Fingerprint of the architecture.
+    pub fingerprint: String,
+    /// Size.
+    pub cost: Cost,
+    /// Measured latency, milliseconds, if it was measured.
+    pub latency_ms: Option<f64>,
+    /// Why it was rejected.
+    pub reason: Rejection,
+    /// Unix time, milliseconds, as told by the caller.
+    pub at: i64,
+}
+
+/// One trial as stored.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trial {
+    /// Handle in its store.
+    #[serde(skip)]
+    pub id: TrialId,
+    /// Stage of the search.
+    pub stage: u32,
+    /// Number within the stage.
+    pub number: u64,
+    /// The architecture, as text.
+    pub genome: String,
+    /// Equal for architectures that compute the same function.
+    pub fingerprint: String,
+    /// Size.
+    #[serde(flatten)]
+    pub cost: Cost,
+    /// Measured latency, milliseconds, if it was measured.
+    pub latency_ms: Option<f64>,
+    /// Where it stands.
+    pub state: TrialState,
+    /// Fitness, larger is better; present exactly if the trial is complete.
+    pub fitness: Option<f64>,
+    /// Further finite numbers that the evaluation reported.
+    pub metrics: BTreeMap<String, f64>,
+    /// Seed of the evaluation.
+    pub seed: u64,
+    /// Unix time, milliseconds.
+    pub started_at: i64,
+    /// Unix time, milliseconds; absent while running.
+    pub finished_at: Option<i64>,
+    /// Why it failed; present exactly if it failed.
+    pub reason: Option<String>,
+}
+
+/// The final state that a reported fitness leads to.
+pub(crate) struct Settled {
+    pub state: TrialState,
+    pub fitness: Option<f64>,
+    pub metrics: BTreeMap<String, f64>,
+    pub reason: Option<String>,
+}
+
+impl Settled {
+    pub(crate) fn failed(reason: &str) -> Self {
+        Self { state: TrialState::Failed, fitness: None, metrics: BTreeMap::new(), reason: Some(reason.to_owned()) }
+    }
+}
+
+/// Decides whether a reported fitness counts: a number that is not finite fails the trial.
+pub(crate) fn settle(fitness: &Fitness) -> Settled {
+    let mut reason =
+        (!fitness.score.is_finite()).then(|| format!("the fitness is {}, not a finite number", fitness.score));
+    let mut metrics = BTreeMap::new();
+    for (name, &value) in &fitness.metrics {
+        if value.is_finite() {
+            metrics.insert(name.clone(), value);
+        } else {
+            reason.get_or_insert_with(|| format!("the metric `{name}` is {value}, not a finite number"));
+        }
+    }
+    match reason {
+        Some(reason) => Settled { state: TrialState::Failed, fitness: None, metrics, reason: Some(reason) },
+        None => Settled { state: TrialState::Complete, fitness: Some(fitness.score), metrics, reason: None },
+    }
+}

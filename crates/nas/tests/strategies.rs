@@ -1,0 +1,76 @@
+//! Whether a strategy is worth its name, on hidden objectives.
+
+mod support;
+
+use nas::space::SearchSpace;
+use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
+use support::{coarse, config, search, widths};
+
+const SEEDS: u64 = 10;
+
+/// Best fitness, and mean fitness of the last quarter, averaged over seeds.
+fn measure(
+    space: &dyn SearchSpace,
+    strategy: &dyn Fn() -> Box<dyn Strategy>,
+    trials: u64,
+    initial: u64,
+) -> (f64, f64, Vec<f64>) {
+    let runs: Vec<Vec<f64>> =
+        (0..SEEDS).map(|seed| search(space, &mut *strategy(), seed, config(trials, initial))).collect();
+    let bests: Vec<f64> = runs.iter().map(|run| run.iter().copied().fold(f64::MIN, f64::max)).collect();
+    let late = |run: &Vec<f64>| {
+        let last = &run[run.len() * 3 / 4..];
+        last.iter().sum::<f64>() / last.len() as f64
+    };
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let lates: Vec<f64> = runs.iter().map(late).collect();
+    (mean(&bests), mean(&lates), bests)
+}
+
+fn random() -> Box<dyn Strategy> {
+    Box::new(RandomSearch)
+}
+
+fn learned() -> Box<dyn Strategy> {
+    Box::new(LearnedPartition::new(PartitionConfig::learned()).unwrap())
+}
+
+fn compatible() -> Box<dyn Strategy> {
+    Box::new(LearnedPartition::new(PartitionConfig::compatible()).unwrap())
+}
+
+fn evolution() -> Box<dyn Strategy> {
+    Box::new(Evolution::new(EvolutionConfig { population: 30, tournament: 8 }).unwrap())
+}
+
+#[test]
+fn the_learned_partition_beats_random_search_in_stage_three() {
+    let space = widths();
+    let (random_best, random_late, random_bests) = measure(&space, &random, 100, 30);
+    let (best, late, bests) = measure(&space, &learned, 100, 30);
+    assert!(best > random_best, "best {best} against {random_best}");
+    assert!(late > random_late + 0.03, "late {late} against {random_late}");
+    let wins = bests.iter().zip(&random_bests).filter(|(a, b)| a >= b).count() as u64;
+    assert!(3 * wins >= 2 * SEEDS, "it wins for only {wins} of {SEEDS} seeds");
+}
+
+#[test]
+fn the_learned_partition_beats_random_search_in_stage_one() {
+    let space = coarse();
+    let (random_best, random_late, random_bests) = measure(&space, &random, 60, 30);
+    let (best, late, bests) = measure(&space, &learned, 60, 30);
+    assert!(best > random_best, "best {best} against {random_best}");
+    assert!(late > random_late + 0.03, "late {late} against {random_late}");
+    let wins = bests.iter().zip(&random_bests).filter(|(a, b)| a >= b).count() as u64;
+    assert!(3 * wins >= 2 * SEEDS, "it wins for only {wins} of {SEEDS} seeds");
+}
+
+#[test]
+fn the_compatible_partition_and_evolution_learn_too() {
+    let space = widths();
+    let (_, random_late, _) = measure(&space, &random, 60, 30);
+    for (name, strategy) in [("compatible", compatible as fn() -> _), ("evolution", evolution)] {
+        let (_, late, _) = measure(&space, &strategy, 60, 30);
+        assert!(late > random_late, "{name}: late {late} against {random_late}");
+    }
+}
