@@ -45,18 +45,10 @@ impl Axis {
         let mut axis = Self::between(low, high);
         axis.ticks.retain(|(v, _)| v.fract() == 0.0);
         for (v, label) in &mut axis.ticks {
-            *label = if *v < 10_000.0 {
-                format!("{v:.0}")
-            } else {
-                size_label(*v)
-            };
+            *label = if *v < 10_000.0 { format!("{v:.0}") } else { size_label(*v) };
         }
         let margin = (high - low) * 0.02;
-        Some(Self {
-            low: low - margin,
-            high: high + margin,
-            ..axis
-        })
+        Some(Self { low: low - margin, high: high + margin, ..axis })
     }
 
     /// An axis of sizes (parameters, multiply-adds, milliseconds), logarithmic where they differ by much.
@@ -68,9 +60,7 @@ impl Axis {
             axis.low = axis.low.max(0.0);
             axis.ticks.retain(|(v, _)| *v >= axis.low);
             if axis.high >= 1000.0 {
-                axis.ticks
-                    .iter_mut()
-                    .for_each(|(v, label)| *label = size_label(*v));
+                axis.ticks.iter_mut().for_each(|(v, label)| *label = size_label(*v));
             }
             return Some(axis);
         }
@@ -80,17 +70,8 @@ impl Axis {
             ticks = log_ticks(low, high, &[1.0]);
         }
         let every = ticks.len().div_ceil(6).max(1);
-        let ticks = ticks
-            .into_iter()
-            .step_by(every)
-            .map(|v| (v, size_label(v)))
-            .collect();
-        Some(Self {
-            low,
-            high,
-            log: true,
-            ticks,
-        })
+        let ticks = ticks.into_iter().step_by(every).map(|v| (v, size_label(v))).collect();
+        Some(Self { low, high, log: true, ticks })
     }
 
     /// True where the scale is logarithmic.
@@ -112,32 +93,14 @@ impl Axis {
         let step = nice_step((high - low) / 6.0);
         // Below this the step drowns in the rounding of the values themselves.
         let usable = step > low.abs().max(high.abs()) * 1e-12;
-        let decimals = if step < 1.0 {
-            (-step.log10()).ceil().clamp(0.0, 8.0) as usize
-        } else {
-            0
-        };
+        let decimals = if step < 1.0 { (-step.log10()).ceil().clamp(0.0, 8.0) as usize } else { 0 };
         let first = (low / step).ceil();
         let ticks = (0..12)
             .map(|i| (first + f64::from(i)) * step)
             .take_while(|v| usable && *v <= high)
-            .map(|v| {
-                (
-                    v,
-                    if v.abs() >= 1e6 {
-                        size_label(v)
-                    } else {
-                        format!("{:.decimals$}", v + 0.0)
-                    },
-                )
-            })
+            .map(|v| (v, if v.abs() >= 1e6 { size_label(v) } else { format!("{:.decimals$}", v + 0.0) }))
             .collect();
-        Self {
-            low,
-            high,
-            log: false,
-            ticks,
-        }
+        Self { low, high, log: false, ticks }
     }
 }
 
@@ -153,11 +116,7 @@ fn span(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
 /// The next of 1, 2, 5 times a power of ten that is not below `rough`.
 fn nice_step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.max(f64::MIN_POSITIVE).log10().floor());
-    [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|m| m * power)
-        .find(|s| *s >= rough * 0.999)
-        .unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(10.0 * power)
 }
 
 fn log_ticks(low: f64, high: f64, mantissas: &[f64]) -> Vec<f64> {
@@ -196,10 +155,7 @@ mod tests {
     #[test]
     fn ticks_are_round_numbers_inside_the_span() {
         let axis = Axis::linear([0.61, 0.84]).unwrap();
-        assert_eq!(
-            labels(&axis),
-            ["0.60", "0.65", "0.70", "0.75", "0.80", "0.85"]
-        );
+        assert_eq!(labels(&axis), ["0.60", "0.65", "0.70", "0.75", "0.80", "0.85"]);
         let axis = Axis::numbers([1.0, 80.0]).unwrap();
         assert_eq!(labels(&axis), ["20", "40", "60", "80"]);
     }
@@ -224,11 +180,7 @@ mod tests {
             vec![1e30, -1e30],
             vec![f64::NAN, 2.0],
         ] {
-            for axis in [
-                Axis::linear(values.clone()),
-                Axis::numbers(values.clone()),
-                Axis::sizes(values.clone()),
-            ] {
+            for axis in [Axis::linear(values.clone()), Axis::numbers(values.clone()), Axis::sizes(values.clone())] {
                 let axis = axis.unwrap();
                 for v in values.iter().filter(|v| v.is_finite()) {
                     let p = axis.place(*v);

@@ -41,21 +41,8 @@ impl Chart {
     pub(crate) fn new(title: &str, x: Axis, x_label: &str, y: Axis, y_label: &str) -> Self {
         let mut svg = Markup::default();
         let view = format!("0 0 {WIDTH} {HEIGHT}");
-        svg.open(
-            "svg",
-            &[
-                ("class", &"chart"),
-                ("viewBox", &view),
-                ("role", &"img"),
-                ("aria-label", &title),
-            ],
-        );
-        let mut chart = Self {
-            x,
-            y,
-            svg,
-            labels: Vec::new(),
-        };
+        svg.open("svg", &[("class", &"chart"), ("viewBox", &view), ("role", &"img"), ("aria-label", &title)]);
+        let mut chart = Self { x, y, svg, labels: Vec::new() };
         chart.frame(x_label, y_label);
         chart
     }
@@ -78,11 +65,7 @@ impl Chart {
             }
         }
         self.line("axis", LEFT, bottom, right, bottom);
-        let x_label = if self.x.is_log() {
-            format!("{x_label} (log scale)")
-        } else {
-            x_label.to_owned()
-        };
+        let x_label = if self.x.is_log() { format!("{x_label} (log scale)") } else { x_label.to_owned() };
         self.label_at("label", right, HEIGHT - 8.0, "end", &x_label);
         self.label_at("label", 4.0, 16.0, "start", y_label);
     }
@@ -95,15 +78,7 @@ impl Chart {
             if dots.len() > MANY && !taken.insert(((x / CELL) as i64, (y / CELL) as i64)) {
                 continue;
             }
-            self.svg.open(
-                "circle",
-                &[
-                    ("class", &class),
-                    ("cx", &Px(x)),
-                    ("cy", &Px(y)),
-                    ("r", &Px(radius)),
-                ],
-            );
+            self.svg.open("circle", &[("class", &class), ("cx", &Px(x)), ("cy", &Px(y)), ("r", &Px(radius))]);
             self.svg.element("title", &[], &dot.hint).close("circle");
         }
     }
@@ -122,12 +97,8 @@ impl Chart {
 
     /// Draws a line through the points in their order; with `steps` it keeps its height until the next point.
     pub(crate) fn path(&mut self, class: &'static str, points: &[(f64, f64)], steps: bool) {
-        let placed = points
-            .iter()
-            .filter(|(x, y)| placeable(*x) && placeable(*y));
-        let places: Vec<(f64, f64)> = placed
-            .map(|(x, y)| (self.x_px(*x), self.y_px(*y)))
-            .collect();
+        let placed = points.iter().filter(|(x, y)| placeable(*x) && placeable(*y));
+        let places: Vec<(f64, f64)> = placed.map(|(x, y)| (self.x_px(*x), self.y_px(*y))).collect();
         let mut line = String::new();
         let mut last_y = None;
         for (x, y) in thin(places) {
@@ -138,12 +109,7 @@ impl Chart {
             last_y = Some(y);
         }
         if !line.is_empty() {
-            self.svg
-                .open(
-                    "polyline",
-                    &[("class", &class), ("points", &line.trim_end())],
-                )
-                .close("polyline");
+            self.svg.open("polyline", &[("class", &class), ("points", &line.trim_end())]).close("polyline");
         }
     }
 
@@ -155,23 +121,11 @@ impl Chart {
         let (x, y) = (self.x_px(x), self.y_px(y));
         let at = |dx: f64, dy: f64| format!("{},{}", Px(x + dx), Px(y + dy));
         let (class, shape) = match role {
-            Role::Teacher => (
-                "mark teacher",
-                vec![at(-5.5, -5.5), at(5.5, -5.5), at(5.5, 5.5), at(-5.5, 5.5)],
-            ),
-            Role::Baseline => (
-                "mark baseline",
-                vec![at(0.0, -6.5), at(6.5, 5.0), at(-6.5, 5.0)],
-            ),
-            Role::Student => (
-                "mark student",
-                star().iter().map(|(dx, dy)| at(*dx, *dy)).collect(),
-            ),
+            Role::Teacher => ("mark teacher", vec![at(-5.5, -5.5), at(5.5, -5.5), at(5.5, 5.5), at(-5.5, 5.5)]),
+            Role::Baseline => ("mark baseline", vec![at(0.0, -6.5), at(6.5, 5.0), at(-6.5, 5.0)]),
+            Role::Student => ("mark student", star().iter().map(|(dx, dy)| at(*dx, *dy)).collect()),
         };
-        self.svg.open(
-            "polygon",
-            &[("class", &class), ("points", &shape.join(" "))],
-        );
+        self.svg.open("polygon", &[("class", &class), ("points", &shape.join(" "))]);
         self.svg.element("title", &[], hint).close("polygon");
         self.name_beside(x, y, name);
     }
@@ -182,8 +136,7 @@ impl Chart {
             let y = self.y_px(y);
             self.line("level", LEFT, y, WIDTH - RIGHT, y);
             self.label_at("name level-name", WIDTH - RIGHT, y - 5.0, "end", name);
-            self.labels
-                .push((WIDTH - RIGHT - width_of(name), WIDTH, y - 5.0));
+            self.labels.push((WIDTH - RIGHT - width_of(name), WIDTH, y - 5.0));
         }
     }
 
@@ -197,33 +150,19 @@ impl Chart {
         let name = crate::table::shortened(name, 30);
         let width = width_of(&name);
         // To the right where there is room.
-        let (start, anchor, at) = if x + 10.0 + width < WIDTH {
-            (x + 10.0, "start", x + 10.0)
-        } else {
-            (x - 10.0 - width, "end", x - 10.0)
-        };
+        let (start, anchor, at) =
+            if x + 10.0 + width < WIDTH { (x + 10.0, "start", x + 10.0) } else { (x - 10.0 - width, "end", x - 10.0) };
         let covered = |line: f64| {
-            self.labels.iter().any(|(from, to, other)| {
-                start < *to && start + width > *from && (line - other).abs() < 13.0
-            })
+            self.labels
+                .iter()
+                .any(|(from, to, other)| start < *to && start + width > *from && (line - other).abs() < 13.0)
         };
         // Above or below a line that passes through the mark, then further away while it would cover another name.
-        let lines = (0..40).flat_map(|i| {
-            [
-                y - 6.0 - 13.0 * f64::from(i),
-                y + 14.0 + 13.0 * f64::from(i),
-            ]
-        });
+        let lines = (0..40).flat_map(|i| [y - 6.0 - 13.0 * f64::from(i), y + 14.0 + 13.0 * f64::from(i)]);
         let mut inside = lines.filter(|line| (TOP - 2.0..=HEIGHT - BOTTOM - 3.0).contains(line));
         let baseline = inside.find(|line| !covered(*line)).unwrap_or(y + 4.0);
         self.labels.push((start, start + width, baseline));
-        self.label_at(
-            "name",
-            at,
-            baseline.min(HEIGHT - BOTTOM - 3.0),
-            anchor,
-            &name,
-        );
+        self.label_at("name", at, baseline.min(HEIGHT - BOTTOM - 3.0), anchor, &name);
     }
 
     fn x_px(&self, v: f64) -> f64 {
@@ -235,30 +174,12 @@ impl Chart {
     }
 
     fn line(&mut self, class: &'static str, x1: f64, y1: f64, x2: f64, y2: f64) {
-        self.svg.open(
-            "line",
-            &[
-                ("class", &class),
-                ("x1", &Px(x1)),
-                ("y1", &Px(y1)),
-                ("x2", &Px(x2)),
-                ("y2", &Px(y2)),
-            ],
-        );
+        self.svg.open("line", &[("class", &class), ("x1", &Px(x1)), ("y1", &Px(y1)), ("x2", &Px(x2)), ("y2", &Px(y2))]);
         self.svg.close("line");
     }
 
     fn label_at(&mut self, class: &'static str, x: f64, y: f64, anchor: &'static str, text: &str) {
-        self.svg.element(
-            "text",
-            &[
-                ("class", &class),
-                ("x", &Px(x)),
-                ("y", &Px(y)),
-                ("text-anchor", &anchor),
-            ],
-            text,
-        );
+        self.svg.element("text", &[("class", &class), ("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &anchor)], text);
     }
 }
 
@@ -270,10 +191,7 @@ fn width_of(text: &str) -> f64 {
 fn star() -> Vec<(f64, f64)> {
     (0..10)
         .map(|i| {
-            let (radius, angle) = (
-                if i % 2 == 0 { 9.0 } else { 3.9 },
-                f64::from(i) * std::f64::consts::PI / 5.0,
-            );
+            let (radius, angle) = (if i % 2 == 0 { 9.0 } else { 3.9 }, f64::from(i) * std::f64::consts::PI / 5.0);
             (radius * angle.sin(), -radius * angle.cos())
         })
         .collect()
@@ -287,13 +205,7 @@ fn thin(places: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     let mut kept = vec![places[0]];
     for column in places.chunks(places.len().div_ceil(MOST_IN_LINE / 2)) {
         let at = |better: fn(f64, f64) -> bool| {
-            (1..column.len()).fold(0, |best, i| {
-                if better(column[i].1, column[best].1) {
-                    i
-                } else {
-                    best
-                }
-            })
+            (1..column.len()).fold(0, |best, i| if better(column[i].1, column[best].1) { i } else { best })
         };
         let (low, high) = (at(|a, b| a < b), at(|a, b| a > b));
         kept.push(column[low.min(high)]);
@@ -326,11 +238,7 @@ mod tests {
     #[test]
     fn dots_that_cannot_be_placed_are_not_drawn() {
         let mut chart = Chart::new("t", axis(), "x", axis(), "y");
-        let dot = |y| Dot {
-            x: 0.5,
-            y,
-            hint: String::new(),
-        };
+        let dot = |y| Dot { x: 0.5, y, hint: String::new() };
         chart.dots("dot", 3.0, &[dot(0.5), dot(f64::NAN), dot(f64::INFINITY)]);
         let svg = chart.finish().finish();
         assert_eq!(svg.matches("<circle").count(), 1);

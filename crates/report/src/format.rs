@@ -61,11 +61,7 @@ pub(crate) fn score(value: Option<f64>) -> String {
 
 /// Text, or `n/a` where it is blank.
 pub(crate) fn text_or_missing(text: &str) -> &str {
-    if text.trim().is_empty() {
-        MISSING
-    } else {
-        text
-    }
+    if text.trim().is_empty() { MISSING } else { text }
 }
 
 /// The value unless it is missing, NaN or infinite.

@@ -39,8 +39,7 @@ mod plots;
 mod table;
 
 pub use data::{
-    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
-    TrialPoint,
+    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
 pub use table::{TERMINAL_COLUMNS, comparison_json, comparison_table_text};

@@ -46,12 +46,7 @@ impl Markup {
     }
 
     /// An element that holds only text.
-    pub(crate) fn element(
-        &mut self,
-        tag: &'static str,
-        attrs: Attrs<'_>,
-        text: impl Display,
-    ) -> &mut Self {
+    pub(crate) fn element(&mut self, tag: &'static str, attrs: Attrs<'_>, text: impl Display) -> &mut Self {
         self.open(tag, attrs).text(text).close(tag)
     }
 
@@ -108,9 +103,6 @@ mod tests {
     fn text_and_attribute_values_are_escaped() {
         let mut m = Markup::default();
         m.element("p", &[("title", &"\"><script>")], "a < b & 'c'\u{7}");
-        assert_eq!(
-            m.finish(),
-            "<p title=\"&quot;&gt;&lt;script&gt;\">a &lt; b &amp; &#39;c&#39;\u{fffd}</p>"
-        );
+        assert_eq!(m.finish(), "<p title=\"&quot;&gt;&lt;script&gt;\">a &lt; b &amp; &#39;c&#39;\u{fffd}</p>");
     }
 }

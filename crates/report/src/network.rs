@@ -16,35 +16,16 @@ const MOST_DRAWN: u64 = 6;
 
 /// Every layer with its picture, expression and sizes, from the embeddings up.
 pub(crate) fn layers(student: &StudentReport) -> Markup {
-    let widest = student
-        .layers
-        .iter()
-        .map(|l| l.inner)
-        .chain([student.hidden, 1])
-        .max()
-        .unwrap_or(1) as f64;
+    let widest = student.layers.iter().map(|l| l.inner).chain([student.hidden, 1]).max().unwrap_or(1) as f64;
     let mut out = Markup::default();
     out.raw("<ol class=\"layers\">");
     for (i, layer) in student.layers.iter().enumerate() {
-        out.raw("<li><h4>Layer ")
-            .text(i + 1)
-            .raw("</h4><p class=\"sizes\">");
-        out.text(count(layer.params))
-            .raw(" parameters, ")
-            .text(count(layer.macs))
-            .raw(" multiply-adds</p>");
+        out.raw("<li><h4>Layer ").text(i + 1).raw("</h4><p class=\"sizes\">");
+        out.text(count(layer.params)).raw(" parameters, ").text(count(layer.macs)).raw(" multiply-adds</p>");
         out.append(&picture(student, layer, i + 1, widest));
-        out.raw("<p class=\"expression\"><code>")
-            .text(&layer.expression)
-            .raw("</code></p><p class=\"sizes\">");
-        out.text(layer.stacks)
-            .raw(" stacked, ratio ")
-            .text(crate::format::text_or_missing(&layer.ratio));
-        out.raw(": ")
-            .text(layer.inner)
-            .raw(" inner of ")
-            .text(student.hidden)
-            .raw(" channels</p></li>");
+        out.raw("<p class=\"expression\"><code>").text(&layer.expression).raw("</code></p><p class=\"sizes\">");
+        out.text(layer.stacks).raw(" stacked, ratio ").text(crate::format::text_or_missing(&layer.ratio));
+        out.raw(": ").text(layer.inner).raw(" inner of ").text(student.hidden).raw(" channels</p></li>");
     }
     out.raw("</ol>");
     out
@@ -59,31 +40,14 @@ fn picture(student: &StudentReport, layer: &LayerReport, number: usize, widest: 
         "layer {number}: attention, then {} feed-forward networks of inner width {}",
         layer.stacks, layer.inner
     );
-    svg.open(
-        "svg",
-        &[
-            ("class", &"layer"),
-            ("viewBox", &view),
-            ("role", &"img"),
-            ("aria-label", &label),
-        ],
-    );
-    let drawn = if layer.stacks > MOST_DRAWN {
-        1
-    } else {
-        layer.stacks
-    };
+    svg.open("svg", &[("class", &"layer"), ("viewBox", &view), ("role", &"img"), ("aria-label", &label)]);
+    let drawn = if layer.stacks > MOST_DRAWN { 1 } else { layer.stacks };
     let left = 6.0 + ATTENTION + GAP;
     // As wide as if four were there, so that layers can be compared by eye.
     let each = (WIDTH - left - 6.0) / drawn.max(4) as f64 - GAP;
     let end = (left + drawn as f64 * (each + GAP)).min(WIDTH);
-    let wire: [(&str, &dyn std::fmt::Display); 5] = [
-        ("class", &"wire"),
-        ("x1", &0),
-        ("y1", &Px(MIDDLE)),
-        ("x2", &Px(end)),
-        ("y2", &Px(MIDDLE)),
-    ];
+    let wire: [(&str, &dyn std::fmt::Display); 5] =
+        [("class", &"wire"), ("x1", &0), ("y1", &Px(MIDDLE)), ("x2", &Px(end)), ("y2", &Px(MIDDLE))];
     svg.open("line", &wire).close("line");
 
     let top = MIDDLE - hidden / 2.0;
@@ -98,37 +62,14 @@ fn picture(student: &StudentReport, layer: &LayerReport, number: usize, widest: 
     svg.open("rect", &rect).close("rect");
     let center = 6.0 + ATTENTION / 2.0;
     write(&mut svg, "box", center, MIDDLE - 2.0, "attention");
-    write(
-        &mut svg,
-        "box",
-        center,
-        MIDDLE + 12.0,
-        &format!("{} heads", student.heads),
-    );
+    write(&mut svg, "box", center, MIDDLE + 12.0, &format!("{} heads", student.heads));
     write(&mut svg, "tick", center, 11.0, &student.hidden.to_string());
 
     for i in 0..drawn {
         let x = left + i as f64 * (each + GAP);
-        svg.open(
-            "polygon",
-            &[
-                ("class", &"ffn"),
-                ("points", &waist(x, each, hidden, inner)),
-            ],
-        )
-        .close("polygon");
-        write(
-            &mut svg,
-            "tick",
-            x + each / 2.0,
-            11.0,
-            &layer.inner.to_string(),
-        );
-        let name = if drawn == layer.stacks {
-            format!("FFN {}", i + 1)
-        } else {
-            format!("FFN × {}", layer.stacks)
-        };
+        svg.open("polygon", &[("class", &"ffn"), ("points", &waist(x, each, hidden, inner))]).close("polygon");
+        write(&mut svg, "tick", x + each / 2.0, 11.0, &layer.inner.to_string());
+        let name = if drawn == layer.stacks { format!("FFN {}", i + 1) } else { format!("FFN × {}", layer.stacks) };
         write(&mut svg, "box", x + each / 2.0, HEIGHT - 4.0, &name);
     }
     svg.close("svg");
@@ -140,28 +81,12 @@ fn waist(x: f64, width: f64, hidden: f64, inner: f64) -> String {
     let (a, b) = (hidden / 2.0, inner / 2.0);
     let profile = [(0.0, a), (0.12, a), (0.3, b), (0.7, b), (0.88, a), (1.0, a)];
     let upper = profile.iter().map(|(t, h)| (x + t * width, MIDDLE - h));
-    let lower = profile
-        .iter()
-        .rev()
-        .map(|(t, h)| (x + t * width, MIDDLE + h));
-    upper
-        .chain(lower)
-        .map(|(x, y)| format!("{},{}", Px(x), Px(y)))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let lower = profile.iter().rev().map(|(t, h)| (x + t * width, MIDDLE + h));
+    upper.chain(lower).map(|(x, y)| format!("{},{}", Px(x), Px(y))).collect::<Vec<_>>().join(" ")
 }
 
 fn write(svg: &mut Markup, class: &'static str, x: f64, y: f64, text: &str) {
-    svg.element(
-        "text",
-        &[
-            ("class", &class),
-            ("x", &Px(x)),
-            ("y", &Px(y)),
-            ("text-anchor", &"middle"),
-        ],
-        text,
-    );
+    svg.element("text", &[("class", &class), ("x", &Px(x)), ("y", &Px(y)), ("text-anchor", &"middle")], text);
 }
 
 #[cfg(test)]
@@ -169,19 +94,9 @@ mod tests {
     use super::*;
 
     fn drawn(stacks: u64, inner: u64) -> String {
-        let layer = LayerReport {
-            expression: "gelu(x)".into(),
-            stacks,
-            ratio: "1/2".into(),
-            inner,
-            ..LayerReport::default()
-        };
-        let student = StudentReport {
-            hidden: 540,
-            heads: 12,
-            layers: vec![layer],
-            ..StudentReport::default()
-        };
+        let layer =
+            LayerReport { expression: "gelu(x)".into(), stacks, ratio: "1/2".into(), inner, ..LayerReport::default() };
+        let student = StudentReport { hidden: 540, heads: 12, layers: vec![layer], ..StudentReport::default() };
         layers(&student).finish()
     }
 
@@ -205,11 +120,7 @@ mod tests {
 
     #[test]
     fn widths_of_zero_do_not_divide_by_zero() {
-        let page = layers(&StudentReport {
-            layers: vec![LayerReport::default()],
-            ..StudentReport::default()
-        })
-        .finish();
+        let page = layers(&StudentReport { layers: vec![LayerReport::default()], ..StudentReport::default() }).finish();
         assert!(!page.contains("NaN") && !page.contains("inf"));
     }
 }

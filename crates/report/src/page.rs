@@ -1,14 +1,9 @@
 //! The HTML page around the charts: headings, tables and explanations, in the order in which a reader asks.
 
 use crate::data::{RunReport, StageReport, TrialPoint};
-use crate::format::{
-    MISSING, count, count_or_missing, duration, finite, milliseconds, points, score,
-    text_or_missing,
-};
+use crate::format::{MISSING, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing};
 use crate::markup::Markup;
-use crate::plots::{
-    Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of,
-};
+use crate::plots::{Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of};
 use crate::table::all_tasks;
 
 /// Rows of a stage's table of trials; the run folder has all of them.
@@ -30,18 +25,9 @@ const HEAD: &str = concat!(
 #[must_use]
 pub fn render_html(run: &RunReport) -> String {
     let mut page = Markup::default();
-    page.raw(HEAD)
-        .text(&run.title)
-        .raw("</title></head><body><header><h1>")
-        .text(&run.title)
-        .raw("</h1>");
-    page.raw("<p class=\"soft\">Recipe ")
-        .text(text_or_missing(&run.recipe));
-    page.raw(", seed ")
-        .text(run.seed)
-        .raw(", device ")
-        .text(text_or_missing(&run.device))
-        .raw("</p></header><main>");
+    page.raw(HEAD).text(&run.title).raw("</title></head><body><header><h1>").text(&run.title).raw("</h1>");
+    page.raw("<p class=\"soft\">Recipe ").text(text_or_missing(&run.recipe));
+    page.raw(", seed ").text(run.seed).raw(", device ").text(text_or_missing(&run.device)).raw("</p></header><main>");
     result(&mut page, run);
     network(&mut page, run);
     search(&mut page, run);
@@ -61,24 +47,12 @@ fn result(page: &mut Markup, run: &RunReport) {
     page.raw("<div class=\"wide\"><table><thead><tr><th>model</th><th class=\"left\">role</th><th>parameters</th>");
     page.raw("<th>MACs<small>per pass</small></th><th>latency<small>per pass</small></th>");
     for (task, metric) in &tasks {
-        page.raw("<th>")
-            .text(task)
-            .raw("<small>")
-            .text(metric)
-            .raw("</small></th>");
+        page.raw("<th>").text(task).raw("<small>").text(metric).raw("</small></th>");
     }
     page.raw("</tr></thead><tbody>");
     for m in &run.comparison {
-        page.raw(if m.role == crate::Role::Student {
-            "<tr class=\"is-student\">"
-        } else {
-            "<tr>"
-        });
-        page.raw("<td>")
-            .text(&m.name)
-            .raw("</td><td class=\"left\">")
-            .text(m.role.name())
-            .raw("</td>");
+        page.raw(if m.role == crate::Role::Student { "<tr class=\"is-student\">" } else { "<tr>" });
+        page.raw("<td>").text(&m.name).raw("</td><td class=\"left\">").text(m.role.name()).raw("</td>");
         cell(page, &count_or_missing(m.params));
         cell(page, &count_or_missing(m.macs));
         cell(page, &milliseconds(m.latency_ms));
@@ -87,27 +61,18 @@ fn result(page: &mut Markup, run: &RunReport) {
         }
         page.raw("</tr>");
     }
-    page.raw("</tbody></table></div><p class=\"soft\">MACs are multiply-adds, counted once. Scores are points of 100. ");
+    page.raw(
+        "</tbody></table></div><p class=\"soft\">MACs are multiply-adds, counted once. Scores are points of 100. ",
+    );
     page.raw("n/a: not measured.</p>");
     for m in run.comparison.iter().filter(|m| !m.note.trim().is_empty()) {
-        page.raw("<p class=\"soft\"><strong>")
-            .text(&m.name)
-            .raw("</strong>: ")
-            .text(&m.note)
-            .raw("</p>");
+        page.raw("<p class=\"soft\"><strong>").text(&m.name).raw("</strong>: ").text(&m.note).raw("</p>");
     }
     let shared = shared_tasks(&run.comparison);
-    let charts: Vec<Markup> = Cost::ALL
-        .iter()
-        .filter_map(|c| model_front(&run.comparison, &shared, *c))
-        .collect();
+    let charts: Vec<Markup> = Cost::ALL.iter().filter_map(|c| model_front(&run.comparison, &shared, *c)).collect();
     if !charts.is_empty() {
-        let names: Vec<String> = shared
-            .iter()
-            .map(|(task, metric)| format!("{task} {metric}"))
-            .collect();
-        page.raw("<p class=\"soft\">Mean score over what all scored models share: ")
-            .text(names.join(", "));
+        let names: Vec<String> = shared.iter().map(|(task, metric)| format!("{task} {metric}")).collect();
+        page.raw("<p class=\"soft\">Mean score over what all scored models share: ").text(names.join(", "));
         page.raw(". The line joins the models that no other beats in both score and cost.</p>");
         figures(page, &charts, MODELS_KEY);
     }
@@ -127,20 +92,11 @@ const STAGE_KEY: &str = concat!(
 fn network(page: &mut Markup, run: &RunReport) {
     page.raw("<section><h2>The network found</h2>");
     match &run.student {
-        None => {
-            page.raw("<p class=\"soft\">This run did not get as far as choosing a network.</p>")
-        }
+        None => page.raw("<p class=\"soft\">This run did not get as far as choosing a network.</p>"),
         Some(student) => {
-            page.raw("<p>")
-                .text(student.layers.len())
-                .raw(" layers, ")
-                .text(student.hidden)
-                .raw(" channels, ");
-            page.text(student.heads)
-                .raw(" attention heads; ")
-                .text(count_or_missing(student.params));
-            page.raw(" parameters and ")
-                .text(count_or_missing(student.macs));
+            page.raw("<p>").text(student.layers.len()).raw(" layers, ").text(student.hidden).raw(" channels, ");
+            page.text(student.heads).raw(" attention heads; ").text(count_or_missing(student.params));
+            page.raw(" parameters and ").text(count_or_missing(student.macs));
             page.raw(" multiply-adds (counted once) in all.</p><p class=\"soft\">Each picture reads from left to right; heights ");
             page.raw("are in proportion to the channels written above, so a narrow waist is a narrow inner layer.</p>");
             page.append(&crate::network::layers(student))
@@ -154,11 +110,7 @@ fn search(page: &mut Markup, run: &RunReport) {
     if run.stages.is_empty() {
         page.raw("<p class=\"soft\">No stage of the search was run.</p>");
     }
-    let score_name = if run.score_name.trim().is_empty() {
-        "score"
-    } else {
-        &run.score_name
-    };
+    let score_name = if run.score_name.trim().is_empty() { "score" } else { &run.score_name };
     for stage in &run.stages {
         stage_part(page, stage, run, score_name);
     }
@@ -166,14 +118,8 @@ fn search(page: &mut Markup, run: &RunReport) {
 }
 
 fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_name: &str) {
-    let scored = stage
-        .trials
-        .iter()
-        .filter(|t| finite(t.score).is_some())
-        .count();
-    page.raw("<h3>")
-        .text(text_or_missing(&stage.name))
-        .raw("</h3><p class=\"soft\">");
+    let scored = stage.trials.iter().filter(|t| finite(t.score).is_some()).count();
+    page.raw("<h3>").text(text_or_missing(&stage.name)).raw("</h3><p class=\"soft\">");
     page.text(stage.trials.len())
         .raw(" trials, ")
         .text(scored)
@@ -212,25 +158,17 @@ fn trials(page: &mut Markup, stage: &StageReport) {
     let key = |t: &TrialPoint| finite(t.score).unwrap_or(f64::NEG_INFINITY);
     order.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.number.cmp(&b.number)));
     let shown = order.len().min(TRIALS_SHOWN);
-    page.raw("<details><summary>The ")
-        .text(shown)
-        .raw(" best of ")
-        .text(order.len())
-        .raw(" trials</summary>");
+    page.raw("<details><summary>The ").text(shown).raw(" best of ").text(order.len()).raw(" trials</summary>");
     page.raw("<div class=\"wide\"><table><thead><tr><th>candidate</th><th>trial</th><th>score</th><th>parameters</th>");
     page.raw("<th>MACs</th><th>latency</th><th class=\"left\">state</th></tr></thead><tbody>");
     for t in &order[..shown] {
-        page.raw("<tr><td><code>")
-            .text(&t.genome)
-            .raw("</code></td>");
+        page.raw("<tr><td><code>").text(&t.genome).raw("</code></td>");
         cell(page, &t.number.to_string());
         cell(page, &score(t.score));
         cell(page, &count(t.params));
         cell(page, &count(t.macs));
         cell(page, &milliseconds(t.latency_ms));
-        page.raw("<td class=\"left\">")
-            .text(&t.state)
-            .raw("</td></tr>");
+        page.raw("<td class=\"left\">").text(&t.state).raw("</td></tr>");
     }
     page.raw("</tbody></table></div></details>");
 }
@@ -250,16 +188,8 @@ fn curves(page: &mut Markup, run: &RunReport) {
     }
     page.raw("<section><h2>Training</h2><div class=\"charts\">");
     for (title, series, chart) in &charts {
-        page.raw("<figure><h4>")
-            .text(title)
-            .raw("</h4>")
-            .append(chart)
-            .raw("<figcaption>");
-        for (name, key) in series
-            .iter()
-            .zip(KEYS.iter().cycle())
-            .filter(|(name, _)| !name.is_empty())
-        {
+        page.raw("<figure><h4>").text(title).raw("</h4>").append(chart).raw("<figcaption>");
+        for (name, key) in series.iter().zip(KEYS.iter().cycle()).filter(|(name, _)| !name.is_empty()) {
             page.raw(key).text(name);
         }
         page.raw("</figcaption></figure>");
@@ -270,26 +200,12 @@ fn curves(page: &mut Markup, run: &RunReport) {
 fn circumstances(page: &mut Markup, run: &RunReport) {
     page.raw("<section><h2>How it was run</h2><dl class=\"facts\">");
     fact(page, "started", &run.started);
-    fact(
-        page,
-        "finished",
-        run.finished.as_deref().unwrap_or("not finished"),
-    );
+    fact(page, "finished", run.finished.as_deref().unwrap_or("not finished"));
     fact(page, "processor", &run.machine.cpu);
-    fact(
-        page,
-        "cores used",
-        &run.machine
-            .cores
-            .map_or_else(|| MISSING.into(), |n| n.to_string()),
-    );
+    fact(page, "cores used", &run.machine.cores.map_or_else(|| MISSING.into(), |n| n.to_string()));
     fact(page, "system", &run.machine.os);
     for (name, version) in &run.versions {
-        page.raw("<div><dt>")
-            .text(name)
-            .raw("</dt><dd>")
-            .text(text_or_missing(version))
-            .raw("</dd></div>");
+        page.raw("<div><dt>").text(name).raw("</dt><dd>").text(text_or_missing(version)).raw("</dd></div>");
     }
     page.raw("</dl>");
     for note in &run.notes {
@@ -299,21 +215,11 @@ fn circumstances(page: &mut Markup, run: &RunReport) {
 }
 
 fn fact(page: &mut Markup, name: &'static str, value: &str) {
-    page.raw("<div><dt>")
-        .raw(name)
-        .raw("</dt><dd>")
-        .text(text_or_missing(value))
-        .raw("</dd></div>");
+    page.raw("<div><dt>").raw(name).raw("</dt><dd>").text(text_or_missing(value)).raw("</dd></div>");
 }
 
 fn cell(page: &mut Markup, text: &str) {
-    page.raw(if text == MISSING {
-        "<td class=\"na\">"
-    } else {
-        "<td>"
-    })
-    .text(text)
-    .raw("</td>");
+    page.raw(if text == MISSING { "<td class=\"na\">" } else { "<td>" }).text(text).raw("</td>");
 }
 
 fn figures(page: &mut Markup, charts: &[Markup], key: &'static str) {

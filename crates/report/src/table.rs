@@ -23,37 +23,17 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         return "no models to compare\n".into();
     }
     let names = rows.iter().enumerate().map(|(i, m)| {
-        let mark = if m.note.trim().is_empty() {
-            String::new()
-        } else {
-            format!(" [{}]", i + 1)
-        };
+        let mark = if m.note.trim().is_empty() { String::new() } else { format!(" [{}]", i + 1) };
         shortened(&m.name, LONGEST_NAME - mark.chars().count()) + &mark
     });
     let name = Column::new("model", "", names.collect());
     let mut columns = vec![
-        Column::new(
-            "parameters",
-            "",
-            rows.iter().map(|m| count_or_missing(m.params)).collect(),
-        ),
-        Column::new(
-            "MACs",
-            "",
-            rows.iter().map(|m| count_or_missing(m.macs)).collect(),
-        ),
-        Column::new(
-            "latency",
-            "",
-            rows.iter().map(|m| milliseconds(m.latency_ms)).collect(),
-        ),
+        Column::new("parameters", "", rows.iter().map(|m| count_or_missing(m.params)).collect()),
+        Column::new("MACs", "", rows.iter().map(|m| count_or_missing(m.macs)).collect()),
+        Column::new("latency", "", rows.iter().map(|m| milliseconds(m.latency_ms)).collect()),
     ];
     for task in all_tasks(rows) {
-        columns.push(Column::new(
-            &task.0,
-            &task.1,
-            rows.iter().map(|m| points(value_of(m, &task))).collect(),
-        ));
+        columns.push(Column::new(&task.0, &task.1, rows.iter().map(|m| points(value_of(m, &task))).collect()));
     }
     let mut out = String::new();
     let mut from = 0;
@@ -71,11 +51,7 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         from = until;
     }
     out.push('\n');
-    for (i, m) in rows
-        .iter()
-        .enumerate()
-        .filter(|(_, m)| !m.note.trim().is_empty())
-    {
+    for (i, m) in rows.iter().enumerate().filter(|(_, m)| !m.note.trim().is_empty()) {
         let line = format!("[{}] {}", i + 1, printable(&m.note));
         out.push_str(&shortened(&line, TERMINAL_COLUMNS));
         out.push('\n');
@@ -124,10 +100,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.into();
     }
-    text.chars()
-        .take(most.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 struct Column {
@@ -140,12 +113,7 @@ impl Column {
     fn new(head: &str, below: &str, cells: Vec<String>) -> Self {
         let head = [head, below].map(|h| shortened(&printable(h), LONGEST_HEAD));
         let cells: Vec<String> = cells.iter().map(|c| printable(c)).collect();
-        let width = head
-            .iter()
-            .chain(&cells)
-            .map(|c| c.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = head.iter().chain(&cells).map(|c| c.chars().count()).max().unwrap_or(0);
         Self { head, cells, width }
     }
 }
@@ -159,10 +127,7 @@ fn block(out: &mut String, name: &Column, columns: &[Column]) {
         out.push_str(text.trim_end());
         out.push('\n');
     };
-    line(
-        &name.head[0],
-        columns.iter().map(|c| c.head[0].as_str()).collect(),
-    );
+    line(&name.head[0], columns.iter().map(|c| c.head[0].as_str()).collect());
     if columns.iter().any(|c| !c.head[1].is_empty()) {
         line("", columns.iter().map(|c| c.head[1].as_str()).collect());
     }
@@ -173,7 +138,5 @@ fn block(out: &mut String, name: &Column, columns: &[Column]) {
 
 /// A name from a file must not move the cursor of a terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

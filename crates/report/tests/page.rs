@@ -28,15 +28,8 @@ fn tags(page: &str) -> Vec<String> {
 fn a_whole_run_is_one_balanced_page_with_every_part() {
     let page = render_html(&made_up_run(80, 200));
     tags(&page);
-    for part in [
-        "Models compared",
-        "The network found",
-        "The search",
-        "Training",
-        "How it was run",
-        "Layer 6",
-        "FFN 4",
-    ] {
+    for part in ["Models compared", "The network found", "The search", "Training", "How it was run", "Layer 6", "FFN 4"]
+    {
         assert!(page.contains(part), "{part}");
     }
     // Three stages of four charts, three of the compared models, two of training; six layers.
@@ -49,40 +42,21 @@ fn a_whole_run_is_one_balanced_page_with_every_part() {
 #[test]
 fn a_page_needs_no_network_and_runs_no_script() {
     let page = render_html(&made_up_run(20, 20));
-    for forbidden in [
-        "http://",
-        "https://",
-        "<script",
-        "src=",
-        "href=",
-        "url(",
-        "@import",
-        "javascript:",
-        "onload",
-    ] {
+    for forbidden in ["http://", "https://", "<script", "src=", "href=", "url(", "@import", "javascript:", "onload"] {
         assert!(!page.contains(forbidden), "{forbidden}");
     }
 }
 
 #[test]
 fn the_same_run_gives_the_same_bytes() {
-    assert_eq!(
-        render_html(&made_up_run(50, 50)),
-        render_html(&made_up_run(50, 50))
-    );
+    assert_eq!(render_html(&made_up_run(50, 50)), render_html(&made_up_run(50, 50)));
 }
 
 #[test]
 fn an_empty_run_says_what_it_lacks() {
     let page = render_html(&RunReport::default());
     tags(&page);
-    for text in [
-        "No models were compared",
-        "did not get as far",
-        "No stage of the search",
-        "not finished",
-        "n/a",
-    ] {
+    for text in ["No models were compared", "did not get as far", "No stage of the search", "not finished", "n/a"] {
         assert!(page.contains(text), "{text}");
     }
     assert!(!page.contains("<svg"));
@@ -90,21 +64,10 @@ fn an_empty_run_says_what_it_lacks() {
 
 #[test]
 fn a_stage_without_trials_or_scores_draws_nothing() {
-    let unscored = TrialPoint {
-        score: Some(f64::NAN),
-        params: 5,
-        ..TrialPoint::default()
-    };
+    let unscored = TrialPoint { score: Some(f64::NAN), params: 5, ..TrialPoint::default() };
     for trials in [vec![], vec![unscored]] {
-        let stage = StageReport {
-            name: "Stage 1".into(),
-            trials,
-            ..StageReport::default()
-        };
-        let page = render_html(&RunReport {
-            stages: vec![stage],
-            ..RunReport::default()
-        });
+        let stage = StageReport { name: "Stage 1".into(), trials, ..StageReport::default() };
+        let page = render_html(&RunReport { stages: vec![stage], ..RunReport::default() });
         tags(&page);
         assert!(page.contains("nothing to draw") && !page.contains("<svg"));
         assert!(page.contains("took n/a"), "the time was not measured");
@@ -113,22 +76,9 @@ fn a_stage_without_trials_or_scores_draws_nothing() {
 
 #[test]
 fn one_trial_is_enough_for_a_chart() {
-    let trial = TrialPoint {
-        number: 7,
-        score: Some(0.5),
-        params: 10,
-        macs: 20,
-        ..TrialPoint::default()
-    };
-    let stage = StageReport {
-        trials: vec![trial],
-        best: Some(7),
-        ..StageReport::default()
-    };
-    let page = render_html(&RunReport {
-        stages: vec![stage],
-        ..RunReport::default()
-    });
+    let trial = TrialPoint { number: 7, score: Some(0.5), params: 10, macs: 20, ..TrialPoint::default() };
+    let stage = StageReport { trials: vec![trial], best: Some(7), ..StageReport::default() };
+    let page = render_html(&RunReport { stages: vec![stage], ..RunReport::default() });
     tags(&page);
     // History, parameters, multiply-adds; its latency was not measured.
     assert_eq!(page.matches("<svg class=\"chart\"").count(), 3);
@@ -139,10 +89,7 @@ fn one_trial_is_enough_for_a_chart() {
 #[test]
 fn numbers_that_are_not_finite_are_missing() {
     let mut run = made_up_run(30, 30);
-    for (i, bad) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e308]
-        .into_iter()
-        .enumerate()
-    {
+    for (i, bad) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e308].into_iter().enumerate() {
         run.stages[0].trials[i].score = Some(bad);
         run.stages[0].trials[i].latency_ms = Some(bad);
         run.curves[0].points[i].1 = bad;
@@ -157,15 +104,8 @@ fn numbers_that_are_not_finite_are_missing() {
 
 #[test]
 fn missing_sizes_are_shown_as_missing_and_not_as_zero() {
-    let row = ModelRow {
-        name: "only a name".into(),
-        role: Role::Baseline,
-        ..ModelRow::default()
-    };
-    let page = render_html(&RunReport {
-        comparison: vec![row],
-        ..RunReport::default()
-    });
+    let row = ModelRow { name: "only a name".into(), role: Role::Baseline, ..ModelRow::default() };
+    let page = render_html(&RunReport { comparison: vec![row], ..RunReport::default() });
     assert_eq!(page.matches("<td class=\"na\">n/a</td>").count(), 3);
     assert!(!page.contains("<td>0</td>"));
 }
@@ -189,10 +129,8 @@ fn a_report_survives_json_and_old_json_without_new_fields_is_read() {
     let run = made_up_run(5, 5);
     let text = serde_json::to_string(&run).unwrap();
     assert_eq!(serde_json::from_str::<RunReport>(&text).unwrap(), run);
-    let old: RunReport = serde_json::from_str(
-        r#"{"title": "old", "comparison": [{"name": "m", "role": "teacher"}]}"#,
-    )
-    .unwrap();
+    let old: RunReport =
+        serde_json::from_str(r#"{"title": "old", "comparison": [{"name": "m", "role": "teacher"}]}"#).unwrap();
     assert_eq!(old.comparison[0].role, Role::Teacher);
 }
 
@@ -210,25 +148,15 @@ mod escaping {
         (run.machine.cpu, run.machine.os, run.versions) = (t(), t(), [(t(), t())].into());
         for stage in &mut run.stages {
             (stage.name, stage.rejected) = (t(), [(t(), 3)].into());
-            stage
-                .trials
-                .iter_mut()
-                .for_each(|trial| (trial.state, trial.genome) = (t(), t()));
+            stage.trials.iter_mut().for_each(|trial| (trial.state, trial.genome) = (t(), t()));
         }
-        run.curves
-            .iter_mut()
-            .for_each(|c| (c.title, c.y_label, c.series) = (t(), t(), t()));
+        run.curves.iter_mut().for_each(|c| (c.title, c.y_label, c.series) = (t(), t(), t()));
         for m in &mut run.comparison {
             (m.name, m.note) = (t(), t());
             m.scores.truncate(1);
             (m.scores[0].task, m.scores[0].metric) = (t(), t());
         }
-        run.student
-            .as_mut()
-            .unwrap()
-            .layers
-            .iter_mut()
-            .for_each(|l| (l.expression, l.ratio) = (t(), t()));
+        run.student.as_mut().unwrap().layers.iter_mut().for_each(|l| (l.expression, l.ratio) = (t(), t()));
         run
     }
 

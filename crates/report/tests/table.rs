@@ -6,17 +6,8 @@ use report::{ModelRow, Role, TERMINAL_COLUMNS, TaskScore, comparison_json, compa
 use sample::made_up_run;
 
 fn row(name: &str, params: Option<u64>, score: Option<f64>) -> ModelRow {
-    let scores = score.map(|value| TaskScore {
-        task: "SST-2".into(),
-        metric: "accuracy".into(),
-        value,
-    });
-    ModelRow {
-        name: name.into(),
-        params,
-        scores: scores.into_iter().collect(),
-        ..ModelRow::default()
-    }
+    let scores = score.map(|value| TaskScore { task: "SST-2".into(), metric: "accuracy".into(), value });
+    ModelRow { name: name.into(), params, scores: scores.into_iter().collect(), ..ModelRow::default() }
 }
 
 #[test]
@@ -62,10 +53,7 @@ fn a_name_cannot_move_the_cursor() {
     let mut hostile = row("a\u{1b}[2J\rb\nc", None, None);
     hostile.note = "\u{1b}]0;title\u{7}".into();
     let text = comparison_table_text(&[hostile]);
-    assert!(
-        !text.chars().any(|c| c.is_control() && c != '\n'),
-        "{text:?}"
-    );
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     assert!(text.contains("[1]"), "the note is there");
 }
 

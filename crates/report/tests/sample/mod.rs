@@ -1,8 +1,7 @@
 //! A made-up run of realistic shape, for the tests and the `sample` example. None of its numbers was measured.
 
 use report::{
-    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
-    TrialPoint,
+    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
 };
 
 /// A made-up run with `trials` trials in each of three stages and `steps` points in each loss curve.
@@ -12,16 +11,8 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
         recipe: "sample".into(),
         started: "2025-01-02 03:04:05 UTC".into(),
         finished: Some("2025-01-02 04:05:06 UTC".into()),
-        machine: Machine {
-            cpu: "An Imaginary Processor, 8-core".into(),
-            cores: Some(8),
-            os: "Linux x86_64".into(),
-        },
-        versions: [
-            ("efficientbert".into(), "0.1.0".into()),
-            ("burn".into(), "0.22.1".into()),
-        ]
-        .into(),
+        machine: Machine { cpu: "An Imaginary Processor, 8-core".into(), cores: Some(8), os: "Linux x86_64".into() },
+        versions: [("efficientbert".into(), "0.1.0".into()), ("burn".into(), "0.22.1".into())].into(),
         seed: 42,
         device: "cpu".into(),
         score_name: "accuracy on held-out training rows".into(),
@@ -46,11 +37,7 @@ fn noise(i: u64) -> f64 {
 
 fn stage(s: u64, trials: u64) -> StageReport {
     let trial = |i: u64| {
-        let (a, b, c) = (
-            noise(i * 3 + s * 977),
-            noise(i * 3 + 1 + s * 977),
-            noise(i * 3 + 2 + s * 977),
-        );
+        let (a, b, c) = (noise(i * 3 + s * 977), noise(i * 3 + 1 + s * 977), noise(i * 3 + 2 + s * 977));
         let params = 14_600_000 + (a * 1_600_000.0) as u64;
         let learned = 1.0 - (-(i as f64) / 30.0).exp();
         let failed = c > 0.96;
@@ -65,34 +52,22 @@ fn stage(s: u64, trials: u64) -> StageReport {
         }
     };
     let trials: Vec<TrialPoint> = (0..trials).map(trial).collect();
-    let best = trials
-        .iter()
-        .filter(|t| t.score.is_some())
-        .max_by(|a, b| a.score.unwrap().total_cmp(&b.score.unwrap()));
+    let best = trials.iter().filter(|t| t.score.is_some()).max_by(|a, b| a.score.unwrap().total_cmp(&b.score.unwrap()));
     StageReport {
         name: format!(
             "Stage {s}: {}",
-            [
-                "operations, stacks and ratios",
-                "operations",
-                "stacks and ratios"
-            ][s as usize - 1]
+            ["operations, stacks and ratios", "operations", "stacks and ratios"][s as usize - 1]
         ),
         best: best.map(|t| t.number),
-        rejected: [
-            ("outside the parameter window".into(), 1840),
-            ("same function as an earlier trial".into(), 37),
-        ]
-        .into(),
+        rejected: [("outside the parameter window".into(), 1840), ("same function as an earlier trial".into(), 37)]
+            .into(),
         seconds: Some(613.4 * s as f64),
         trials,
     }
 }
 
 fn curve(title: &str, y_label: &str, series: &str, steps: u64, low: f64, high: f64) -> Curve {
-    let loss = |i: u64| {
-        low + (high - low) * (-4.0 * i as f64 / steps as f64).exp() + 0.06 * (noise(i) - 0.5)
-    };
+    let loss = |i: u64| low + (high - low) * (-4.0 * i as f64 / steps as f64).exp() + 0.06 * (noise(i) - 0.5);
     Curve {
         title: title.into(),
         y_label: y_label.into(),
@@ -102,9 +77,7 @@ fn curve(title: &str, y_label: &str, series: &str, steps: u64, low: f64, high: f
 }
 
 fn models() -> Vec<ModelRow> {
-    let tasks = [
-        "CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "QNLI", "RTE",
-    ];
+    let tasks = ["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "QNLI", "RTE"];
     let metrics = [
         "Matthews corr.",
         "accuracy",
@@ -135,15 +108,7 @@ fn models() -> Vec<ModelRow> {
         note: String::new(),
     };
     let mut rows = vec![
-        model(
-            "BERT-base",
-            Role::Teacher,
-            Some(108_900_000),
-            Some(11_170_000_000),
-            Some(362.0),
-            0.84,
-            Some(0.868),
-        ),
+        model("BERT-base", Role::Teacher, Some(108_900_000), Some(11_170_000_000), Some(362.0), 0.84, Some(0.868)),
         model(
             "6-layer plain BERT, distilled alike",
             Role::Baseline,
@@ -153,28 +118,11 @@ fn models() -> Vec<ModelRow> {
             0.77,
             Some(0.79),
         ),
-        model(
-            "EfficientBERT, as published",
-            Role::Baseline,
-            Some(15_737_724),
-            Some(1_526_000_000),
-            None,
-            0.80,
-            None,
-        ),
-        model(
-            "found network",
-            Role::Student,
-            Some(15_600_000),
-            Some(1_490_000_000),
-            Some(79.3),
-            0.805,
-            Some(0.84),
-        ),
+        model("EfficientBERT, as published", Role::Baseline, Some(15_737_724), Some(1_526_000_000), None, 0.80, None),
+        model("found network", Role::Student, Some(15_600_000), Some(1_490_000_000), Some(79.3), 0.805, Some(0.84)),
     ];
     rows[2].scores.truncate(6);
-    rows[2].note =
-        "Scores quoted from a paper; the latency was not measured on this machine.".into();
+    rows[2].note = "Scores quoted from a paper; the latency was not measured on this machine.".into();
     rows
 }
 
@@ -193,54 +141,12 @@ fn student() -> StudentReport {
         params: Some(15_600_000),
         macs: Some(1_490_000_000),
         layers: vec![
-            layer(
-                "tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))",
-                4,
-                "1/2",
-                270,
-                2_342_000,
-                299_000_000,
-            ),
-            layer(
-                "elu(linear2_1(gelu(linear2_1(x,wb1)),wb2))",
-                2,
-                "1",
-                540,
-                2_340_000,
-                299_000_000,
-            ),
-            layer(
-                "sigmoid(linear1_2(relu(linear1_2(x,wb1)),wb2))",
-                1,
-                "1/2",
-                270,
-                1_463_000,
-                187_000_000,
-            ),
-            layer(
-                "linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)",
-                2,
-                "1/2",
-                270,
-                1_756_000,
-                224_000_000,
-            ),
-            layer(
-                "linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)",
-                1,
-                "1/2",
-                270,
-                1_463_000,
-                187_000_000,
-            ),
-            layer(
-                "leaky_relu(linear2_4(gelu(linear2_4(x,wb1)),wb2))",
-                2,
-                "1/4",
-                135,
-                1_464_000,
-                187_000_000,
-            ),
+            layer("tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))", 4, "1/2", 270, 2_342_000, 299_000_000),
+            layer("elu(linear2_1(gelu(linear2_1(x,wb1)),wb2))", 2, "1", 540, 2_340_000, 299_000_000),
+            layer("sigmoid(linear1_2(relu(linear1_2(x,wb1)),wb2))", 1, "1/2", 270, 1_463_000, 187_000_000),
+            layer("linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)", 2, "1/2", 270, 1_756_000, 224_000_000),
+            layer("linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)", 1, "1/2", 270, 1_463_000, 187_000_000),
+            layer("leaky_relu(linear2_4(gelu(linear2_4(x,wb1)),wb2))", 2, "1/4", 135, 1_464_000, 187_000_000),
         ],
     }
 }

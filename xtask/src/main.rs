@@ -1,0 +1,94 @@
+//! Developer commands of the workspace, run as `cargo xtask COMMAND` from any folder inside it.
+//!
+//! Each command prints on standard error what it runs, so that it can be run by hand as well.
+
+mod architecture;
+mod command;
+mod tidy;
+mod validate;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Developer commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build and run a search; the arguments go to `efficientbert search`, with `--recipe pocket` when no recipe is named.
+    #[command(disable_help_flag = true)]
+    Search(PassedOn),
+    /// Run every test of the workspace; the arguments go to `cargo test`.
+    #[command(disable_help_flag = true)]
+    Test(PassedOn),
+    /// Check the code without running it, cheapest first: format, architecture, tidiness, lints, documentation.
+    Validate {
+        /// Only these checks; all of them when none is named.
+        #[arg(value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(validate::names()))]
+        only: Vec<String>,
+        /// Run the remaining checks after one has failed.
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// Run the benchmarks; the arguments go to `cargo bench`.
+    #[command(disable_help_flag = true)]
+    Bench(PassedOn),
+    /// Manage data sets; the arguments go to `efficientbert data`.
+    #[command(disable_help_flag = true)]
+    Data(PassedOn),
+}
+
+/// Arguments for another program.
+#[derive(clap::Args)]
+struct PassedOn {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Task::Search(passed) => command::become_cargo(command::search(passed.args)),
+        Task::Test(passed) => command::become_cargo(command::test(passed.args)),
+        Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
+        Task::Data(passed) => command::become_cargo(command::binary("data", passed.args)),
+        Task::Validate { only, keep_going } => validate::run(&only, keep_going),
+    };
+    result.unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn options_after_a_task_belong_to_the_program_that_it_runs() {
+        let words = ["xtask", "search", "--help", "--set", "a=b", "-x"];
+        let Task::Search(passed) = Arguments::try_parse_from(words).map(|a| a.command).ok().unwrap() else {
+            unreachable!("the first word is search")
+        };
+        assert_eq!(passed.args, ["--help", "--set", "a=b", "-x"]);
+    }
+
+    #[test]
+    fn an_unknown_check_is_refused_with_the_known_ones() {
+        let error = Arguments::try_parse_from(["xtask", "validate", "spelling"]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("architecture"), "{error}");
+    }
+}
