@@ -1,0 +1,91 @@
+//! Multi-head self-attention that can hand out its pre-softmax scores.
+
+use burn::module::Module;
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, activation::softmax};
+
+use crate::{AttentionInput, BertConfig, Norm};
+
+/// Multi-head attention with output projection, residual and norm:
+///
+/// `S = Q Kᵀ / sqrt(d) + mask`, `y = Norm(residual + W_o softmax(S) V)`.
+///
+/// The scores `S` are what EfficientBERT and TinyBERT distil; burn's own module does not return
+/// them, hence this one.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// Query projection.
+    pub query: Linear,
+    /// Key projection; `None` where keys use the query's weights.
+    pub key: Option<Linear>,
+    /// Value projection.
+    pub value: Linear,
+    /// Output projection.
+    pub output: Linear,
+    /// Norm after the residual.
+    pub norm: Norm,
+    score_dropout: Dropout,
+    output_dropout: Dropout,
+    heads: usize,
+}
+
+/// What [`Attention::forward`] computes.
+#[derive(Clone, Debug)]
+pub struct AttentionOutput {
+    /// `[batch, seq, width]`.
+    pub hidden: Tensor<3>,
+    /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`.
+    pub scores: Tensor<4>,
+}
+
+impl Attention {
+    /// Builds the attention of one layer.
+    pub fn new(config: &BertConfig, device: &Device) -> Self {
+        let width = config.inner_width();
+        let (query_input, value_input) = match config.bottleneck().map(|b| b.attention_input) {
+            None | Some(AttentionInput::Bottleneck) => (width, width),
+            Some(AttentionInput::Wide) => (config.hidden_size, config.hidden_size),
+            Some(AttentionInput::SharedKeyQuery) => (width, config.hidden_size),
+        };
+        let linear = |input| LinearConfig::new(input, width).init(device);
+        Self {
+            query: linear(query_input),
+            key: (!config.tie_key_query).then(|| linear(query_input)),
+            value: linear(value_input),
+            output: linear(width),
+            norm: Norm::new(config.normalization_type, width, config.layer_norm_eps, device),
+            score_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
+            output_dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            heads: config.num_attention_heads,
+        }
+    }
+
+    /// # Shapes
+    /// - `query_input`: `[batch, seq, query width]`, source of queries and keys
+    /// - `value_input`: `[batch, seq, value width]`
+    /// - `residual`: `[batch, seq, width]`
+    /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
+    /// - output: see [`AttentionOutput`]
+    pub fn forward(
+        &self,
+        query_input: Tensor<3>,
+        value_input: Tensor<3>,
+        residual: Tensor<3>,
+        mask_bias: Tensor<4>,
+    ) -> AttentionOutput {
+        let [batch, seq, width] = residual.dims();
+        let head = width / self.heads;
+        let split = |x: Tensor<3>| x.reshape([batch, seq, self.heads, head]).swap_dims(1, 2);
+        let key = self.key.as_ref().unwrap_or(&self.query);
+        let q = split(self.query.forward(query_input.clone()));
+        let k = split(key.forward(query_input));
+        let v = split(self.value.forward(value_input));
+        // Scaling the queries touches seq * head values, scaling the scores seq * seq.
+        let q = q * (1.0 / (head as f64).sqrt());
+        let scores = q.matmul(k.transpose()) + mask_bias;
+        let probs = self.score_dropout.forward(softmax(scores.clone(), 3));
+        let context = probs.matmul(v).swap_dims(1, 2).reshape([batch, seq, width]);
+        let hidden = self.output_dropout.forward(self.output.forward(context));
+        AttentionOutput { hidden: self.norm.forward(residual + hidden), scores }
+    }
+}

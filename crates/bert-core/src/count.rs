@@ -1,0 +1,125 @@
+//! Parameters and MACs, part by part.
+//!
+//! MACs are multiply-adds counted once (twice the number would be "FLOPs" as TinyBERT and
+//! MobileBERT print them). Counted are the matrix products of the encoder for one sequence;
+//! elementwise work, table look-ups, norms, the pooler and heads, and the distillation projection
+//! are not, which is the convention of the published tables.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use serde::Serialize;
+
+use crate::weights::parameter_shapes;
+use crate::{BertConfig, FeedForward, TaskModel};
+
+/// Part of a model that counts are given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CountPart {
+    /// Word, position and segment tables, projection, norm.
+    Embeddings,
+    /// Self-attention of all layers.
+    Attention,
+    /// Feed-forwards of all layers.
+    FeedForward,
+    /// MobileBERT's bottlenecks of all layers.
+    Bottleneck,
+    /// The projection used by distillation only.
+    FitDense,
+    /// The pooler.
+    Pooler,
+    /// Task heads and the masked-LM head.
+    Heads,
+}
+
+/// Parameters and MACs of one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartCount {
+    /// Number of weights.
+    pub params: u64,
+    /// Multiply-adds for one sequence, counted once.
+    pub macs: u64,
+}
+
+/// Counts of a whole model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Sequence length that the MACs hold for, in tokens.
+    pub seq: usize,
+    /// Per part.
+    pub parts: BTreeMap<CountPart, PartCount>,
+    /// Feed-forward of each layer.
+    pub layers: Vec<PartCount>,
+}
+
+impl Count {
+    /// All parameters.
+    pub fn params(&self) -> u64 {
+        self.parts.values().map(|p| p.params).sum()
+    }
+
+    /// All parameters but the distillation projection, which does not ship.
+    pub fn params_without_fit(&self) -> u64 {
+        self.params() - self.parts.get(&CountPart::FitDense).map_or(0, |p| p.params)
+    }
+
+    /// MACs of the encoder for one sequence.
+    pub fn macs(&self) -> u64 {
+        self.parts.values().map(|p| p.macs).sum()
+    }
+}
+
+/// Counts a model at sequence length `seq` without allocating its weights.
+pub fn count_parts<F: FeedForward>(model: &TaskModel<F>, config: &BertConfig, seq: usize) -> Count {
+    count_module(model, config, seq)
+}
+
+/// Multiply-adds of the encoder alone for one sequence of `seq` tokens.
+pub fn encoder_macs<F: FeedForward>(model: &TaskModel<F>, config: &BertConfig, seq: usize) -> u64 {
+    count_parts(model, config, seq).macs()
+}
+
+fn count_module<M: Module>(model: &M, config: &BertConfig, seq: usize) -> Count {
+    let mut parts: BTreeMap<CountPart, PartCount> = BTreeMap::new();
+    let mut layers = vec![PartCount::default(); config.num_hidden_layers];
+    let tokens = seq as u64;
+    for (path, shape) in parameter_shapes(model) {
+        let size: u64 = shape.iter().map(|&d| d as u64).product();
+        let part = part_of(&path);
+        let is_table = path.ends_with("embeddings.weight");
+        let counted = !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads);
+        let macs = if shape.len() == 2 && counted && !is_table { size * tokens } else { 0 };
+        let entry = parts.entry(part).or_default();
+        entry.params += size;
+        entry.macs += macs;
+        if part == CountPart::FeedForward
+            && let Some(layer) = path.split('.').nth(2).and_then(|i| i.parse::<usize>().ok())
+        {
+            layers[layer].params += size;
+            layers[layer].macs += macs;
+        }
+    }
+    let attention = parts.entry(CountPart::Attention).or_default();
+    let per_layer = config.num_hidden_layers as u64 * config.inner_width() as u64;
+    // Scores and weighted values: 2 seq² width; a tied key is a second product with one weight.
+    attention.macs += 2 * tokens * tokens * per_layer;
+    if config.tie_key_query {
+        let width = config.inner_width() as u64;
+        attention.macs += tokens * per_layer * width;
+    }
+    Count { seq, parts, layers }
+}
+
+fn part_of(path: &str) -> CountPart {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts[..] {
+        ["encoder", "embeddings", ..] => CountPart::Embeddings,
+        ["encoder", "fit_dense", ..] => CountPart::FitDense,
+        ["encoder", "layers", _, "attention", ..] => CountPart::Attention,
+        ["encoder", "layers", _, "bottleneck", ..] => CountPart::Bottleneck,
+        ["encoder", "layers", ..] => CountPart::FeedForward,
+        ["pooler", ..] => CountPart::Pooler,
+        _ => CountPart::Heads,
+    }
+}

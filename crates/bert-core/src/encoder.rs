@@ -1,0 +1,121 @@
+//! The encoder: embedding and layers, and the trait at which teachers and students meet.
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+
+use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Result, StackedFfn, TokenBatch};
+
+/// Added to the score of a padding position before the softmax (BERT's constant).
+const MASKED_SCORE: f64 = -10_000.0;
+
+/// What to keep while encoding; what is not asked for is not held in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// Keep the embedding output and every layer's output.
+    pub hidden_states: bool,
+    /// Keep every layer's pre-softmax scores.
+    pub attention_scores: bool,
+}
+
+impl EncodeOptions {
+    /// Everything, as distillation needs it.
+    pub const ALL: Self = Self { hidden_states: true, attention_scores: true };
+    /// The last hidden state only, as prediction needs it.
+    pub const LAST: Self = Self { hidden_states: false, attention_scores: false };
+}
+
+/// What an encoder computes.
+#[derive(Clone, Debug)]
+pub struct EncoderOutput {
+    /// Embedding output, then every layer's output, after the distillation projection where the
+    /// model has one: `layers + 1` tensors `[batch, seq, hidden or fit]`. Empty unless asked for.
+    pub hidden_states: Vec<Tensor<3>>,
+    /// Scores before the softmax with the mask added, one `[batch, heads, seq, seq]` per layer.
+    /// Empty unless asked for.
+    pub attention_scores: Vec<Tensor<4>>,
+    /// The last layer's output, never projected, `[batch, seq, hidden]`.
+    pub last_hidden: Tensor<3>,
+}
+
+/// Anything that turns tokens into hidden states; teacher and student are any two of these.
+pub trait Encoder {
+    /// Encodes a batch.
+    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
+}
+
+/// A BERT-family encoder, generic over its feed-forward.
+#[derive(Module, Debug)]
+pub struct BertEncoder<F: FeedForward> {
+    /// Embedding.
+    pub embeddings: Embeddings,
+    /// Layers in order.
+    pub layers: Vec<EncoderLayer<F>>,
+    /// Projection to the teacher's width, used by distillation only and shared by all layers.
+    pub fit_dense: Option<Linear>,
+}
+
+/// An encoder with plain feed-forwards: BERT, MiniLM, TinyBERT, MobileBERT.
+pub type Bert = BertEncoder<StackedFfn>;
+
+impl Bert {
+    /// Builds an encoder with plain feed-forwards.
+    ///
+    /// # Errors
+    /// The configuration is not valid.
+    pub fn plain(config: &BertConfig, device: &Device) -> Result<Self> {
+        Self::new(config, device, |_| StackedFfn::new(config, device))
+    }
+}
+
+impl<F: FeedForward> BertEncoder<F> {
+    /// Builds an encoder; `feed_forward` makes the feed-forward of layer i.
+    ///
+    /// Weights are lazy: counting a model of any size costs no memory.
+    ///
+    /// # Errors
+    /// The configuration is not valid.
+    pub fn new(config: &BertConfig, device: &Device, feed_forward: impl Fn(usize) -> F) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            embeddings: Embeddings::new(config, device),
+            layers: (0..config.num_hidden_layers).map(|i| EncoderLayer::new(config, feed_forward(i), device)).collect(),
+            fit_dense: config.fit_size.map(|fit| LinearConfig::new(config.hidden_size, fit).init(device)),
+        })
+    }
+
+    fn project(&self, hidden: Tensor<3>) -> Tensor<3> {
+        match &self.fit_dense {
+            Some(dense) => dense.forward(hidden),
+            None => hidden,
+        }
+    }
+}
+
+impl<F: FeedForward> Encoder for BertEncoder<F> {
+    /// # Panics
+    /// When the sequence is longer than the position table: callers truncate.
+    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        let [size, seq] = batch.dims();
+        let mask_bias = (batch.mask.clone() * -1.0 + 1.0) * MASKED_SCORE;
+        let mask_bias = mask_bias.reshape([size, 1, 1, seq]);
+        let mut hidden = self.embeddings.forward(batch);
+        let mut output =
+            EncoderOutput { hidden_states: Vec::new(), attention_scores: Vec::new(), last_hidden: hidden.clone() };
+        if options.hidden_states {
+            output.hidden_states.push(self.project(hidden.clone()));
+        }
+        for layer in &self.layers {
+            let out = layer.forward(hidden, mask_bias.clone());
+            hidden = out.hidden;
+            if options.hidden_states {
+                output.hidden_states.push(self.project(hidden.clone()));
+            }
+            if options.attention_scores {
+                output.attention_scores.push(out.scores);
+            }
+        }
+        output.last_hidden = hidden;
+        output
+    }
+}

@@ -1,0 +1,73 @@
+//! The feed-forward part of a layer: the trait and its plain implementations.
+
+use burn::module::{Module, ModuleDisplay};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+
+use crate::{Activation, BertConfig, Norm};
+
+/// The feed-forward part of an encoder layer, residuals and norms included.
+///
+/// # Shapes
+/// `[batch, seq, width] -> [batch, seq, width]`
+pub trait FeedForward: Module + ModuleDisplay {
+    /// Applies the feed-forward.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3>;
+}
+
+/// BERT's feed-forward: `y = Norm(x + dropout(W2 act(W1 x + b1) + b2))`.
+#[derive(Module, Debug)]
+pub struct PlainFfn {
+    /// Expansion, width to inner width.
+    pub dense1: Linear,
+    /// Contraction, inner width to width.
+    pub dense2: Linear,
+    /// Norm after the residual.
+    pub norm: Norm,
+    dropout: Dropout,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl PlainFfn {
+    /// Builds one feed-forward of `config.inner_width()` and `config.intermediate_size`.
+    pub fn new(config: &BertConfig, device: &Device) -> Self {
+        let (width, inner) = (config.inner_width(), config.intermediate_size);
+        Self {
+            dense1: LinearConfig::new(width, inner).init(device),
+            dense2: LinearConfig::new(inner, width).init(device),
+            norm: Norm::new(config.normalization_type, width, config.layer_norm_eps, device),
+            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            activation: config.hidden_act,
+        }
+    }
+}
+
+impl FeedForward for PlainFfn {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let inner = self.activation.forward(self.dense1.forward(x.clone()));
+        let y = self.dropout.forward(self.dense2.forward(inner));
+        self.norm.forward(x + y)
+    }
+}
+
+/// One or more plain feed-forwards in a row, each with its own weights (MobileBERT stacks 4; BERT 1).
+#[derive(Module, Debug)]
+pub struct StackedFfn {
+    /// The feed-forwards in order of application.
+    pub blocks: Vec<PlainFfn>,
+}
+
+impl StackedFfn {
+    /// Builds `config.num_feedforward_networks` feed-forwards.
+    pub fn new(config: &BertConfig, device: &Device) -> Self {
+        let blocks = (0..config.num_feedforward_networks).map(|_| PlainFfn::new(config, device)).collect();
+        Self { blocks }
+    }
+}
+
+impl FeedForward for StackedFfn {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.blocks.iter().fold(x, |x, block| block.forward(x))
+    }
+}

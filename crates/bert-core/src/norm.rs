@@ -1,0 +1,42 @@
+//! LayerNorm and MobileBERT's NoNorm behind one type.
+
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor, module::layer_norm};
+
+use crate::NormKind;
+
+/// Normalisation with a learned scale and shift over the last axis.
+///
+/// - LayerNorm: `y = (x - mean) / sqrt(var + eps) * weight + bias`
+/// - NoNorm (MobileBERT, Sun et al. 2020): `y = x * weight + bias`
+#[derive(Module, Debug)]
+pub struct Norm {
+    /// Scale, `[width]`.
+    pub weight: Param<Tensor<1>>,
+    /// Shift, `[width]`.
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    kind: NormKind,
+    eps: f64,
+}
+
+impl Norm {
+    /// Scale 1, shift 0.
+    pub fn new(kind: NormKind, width: usize, eps: f64, device: &Device) -> Self {
+        Self {
+            weight: Initializer::Ones.init([width], device),
+            bias: Initializer::Zeros.init([width], device),
+            kind,
+            eps,
+        }
+    }
+
+    /// # Shapes
+    /// - input and output: `[..., width]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self.kind {
+            NormKind::LayerNorm => layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps),
+            NormKind::NoNorm => x * self.weight.val().unsqueeze() + self.bias.val().unsqueeze(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Published architectures by name.
+
+use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, NormKind, Result};
+
+/// Names accepted by [`preset`].
+pub const PRESETS: [&str; 12] = [
+    "bert-base",
+    "bert-large",
+    "minilm-l6",
+    "tinybert-4",
+    "tinybert-6",
+    "mobilebert",
+    "mobilebert-tiny",
+    "mobilebert-reference",
+    "mobilebert-tiny-reference",
+    "efficientbert",
+    "efficientbert-tiny",
+    "efficientbert++",
+];
+
+/// The six feed-forwards that EfficientBERT's authors released, first layer first.
+pub(crate) const RELEASED: [(&str, usize, usize); 6] = [
+    ("tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))", 4, 2),
+    ("elu(linear2_1(gelu(linear2_1(x,wb1)),wb2))", 2, 1),
+    ("sigmoid(linear1_2(relu(linear1_2(x,wb1)),wb2))", 1, 2),
+    ("linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)", 2, 2),
+    ("linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)", 1, 2),
+    ("leaky_relu(linear2_3(gelu(linear2_3(x,wb1)),wb2))", 2, 3),
+];
+
+const VOCAB: usize = 30_522;
+const TEACHER_WIDTH: usize = 768;
+
+/// Configuration of a published architecture.
+///
+/// - `bert-base`, `bert-large`: Devlin et al. 2019
+/// - `minilm-l6`: MiniLM, 6 layers of 384 (Wang et al. 2020)
+/// - `tinybert-4`, `tinybert-6`: Jiao et al. 2020
+/// - `mobilebert`, `mobilebert-tiny`: Sun et al. 2020, the released configurations; with
+///   `-reference` the variants of EfficientBERT's code (no shared query/key bottleneck and no
+///   bottleneck norm; keys tied to queries)
+/// - `efficientbert`, `efficientbert-tiny`, `efficientbert++`: Dong et al. 2021, with the
+///   distillation projection to 768
+///
+/// # Errors
+/// [`Error::UnknownPreset`] lists the known names.
+pub fn preset(name: &str) -> Result<BertConfig> {
+    Ok(match name {
+        "bert-base" => BertConfig::bert(VOCAB, 768, 12, 12, 3072),
+        "bert-large" => BertConfig::bert(VOCAB, 1024, 24, 16, 4096),
+        "minilm-l6" => BertConfig::bert(VOCAB, 384, 6, 12, 1536),
+        "tinybert-4" => BertConfig::bert(VOCAB, 312, 4, 12, 1200),
+        "tinybert-6" => BertConfig::bert(VOCAB, 768, 6, 12, 3072),
+        "mobilebert" => BertConfig { key_query_shared_bottleneck: true, ..mobilebert(4) },
+        "mobilebert-tiny" => BertConfig { use_bottleneck_attention: true, ..mobilebert(2) },
+        "mobilebert-reference" => BertConfig { bottleneck_norm: false, ..mobilebert(4) },
+        "mobilebert-tiny-reference" => {
+            BertConfig { bottleneck_norm: false, use_bottleneck_attention: true, tie_key_query: true, ..mobilebert(2) }
+        }
+        "efficientbert" => efficientbert(540, 1),
+        "efficientbert-tiny" => efficientbert(360, 1),
+        "efficientbert++" => efficientbert(360, 2),
+        _ => return Err(Error::UnknownPreset { name: name.into(), known: PRESETS.to_vec() }),
+    })
+}
+
+fn mobilebert(feed_forwards: usize) -> BertConfig {
+    BertConfig {
+        model_type: ModelType::MobileBert,
+        hidden_act: Activation::Relu,
+        hidden_dropout_prob: 0.0,
+        embedding_size: Some(128),
+        trigram_input: true,
+        normalization_type: NormKind::NoNorm,
+        intra_bottleneck_size: Some(128),
+        num_feedforward_networks: feed_forwards,
+        ..BertConfig::bert(VOCAB, 512, 24, 4, 512)
+    }
+}
+
+/// `repeat`: how often each released layer is used in a row (2 in EfficientBERT++).
+fn efficientbert(hidden: usize, repeat: usize) -> BertConfig {
+    let layers: Vec<LayerSpec> = RELEASED
+        .iter()
+        .flat_map(|&(expression, stacks, ratio)| {
+            std::iter::repeat_n(LayerSpec { expression: expression.into(), stacks, ratio }, repeat)
+        })
+        .collect();
+    BertConfig {
+        model_type: ModelType::EfficientBert,
+        hidden_act: Activation::GeluTanh,
+        layer_norm_eps: 1e-5,
+        embedding_size: Some(128),
+        trigram_input: true,
+        fit_size: Some(TEACHER_WIDTH),
+        layers,
+        ..BertConfig::bert(VOCAB, hidden, 6 * repeat, 12, hidden)
+    }
+}

@@ -1,0 +1,49 @@
+//! Weights in and out: strict names, strict shapes, safetensors or PyTorch files.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `path` | where a parameter stands in the module tree |
+//! | `names` | from module paths to the names in files |
+//! | `tensors` | tensors in host memory, safetensors files |
+//! | `pytorch` | PyTorch files, through burn-store's data-only reader |
+//! | `module` | from a module to tensors and back |
+//!
+//! Files hold linear weights as PyTorch does, `[out, in]`; burn holds `[in, out]`. The transposition
+//! happens here and nowhere else.
+
+mod module;
+mod names;
+pub mod path;
+mod pytorch;
+mod tensors;
+
+pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes};
+pub use names::NameFormat;
+pub use pytorch::read_pytorch;
+pub use tensors::{HostTensor, Tensors};
+
+use std::path::Path;
+
+use burn::module::Module;
+
+use crate::Result;
+
+/// Reads a weight file by its extension: `.safetensors`, or a PyTorch file for anything else.
+///
+/// # Errors
+/// The file is missing, cut off, or not in that format.
+pub fn read(path: &Path) -> Result<Tensors> {
+    if path.extension().is_some_and(|e| e == "safetensors") {
+        Tensors::read_safetensors(path)
+    } else {
+        read_pytorch(path)
+    }
+}
+
+/// Writes all parameters of `module` as safetensors, atomically.
+///
+/// # Errors
+/// The file cannot be written; what was there before stays.
+pub fn save<M: Module>(module: &M, path: &Path, format: NameFormat) -> Result<()> {
+    collect(module, format).write_safetensors(path)
+}

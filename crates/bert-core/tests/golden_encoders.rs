@@ -1,0 +1,134 @@
+//! Hidden states, attention scores and logits equal those of the PyTorch reference code.
+
+use std::path::{Path, PathBuf};
+
+use bert_core::weights::{HostTensor, NameFormat, Tensors, apply};
+use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, StackedFfn, TaskModel, TokenBatch};
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
+
+/// Absolute tolerance in f32 for models of a few layers.
+const TOLERANCE: f32 = 2e-5;
+/// The reference blocks a position by adding -10000; its scores there carry rounding of that size.
+const BLOCKED: f32 = -5_000.0;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn reference_config(name: &str) -> BertConfig {
+    let text = std::fs::read_to_string(golden(&format!("{name}.json"))).unwrap();
+    let c: Value = serde_json::from_str::<Value>(&text).unwrap()["config"].clone();
+    let size = |key: &str| c[key].as_u64().unwrap() as usize;
+    let mut config = BertConfig::bert(
+        size("vocab_size"),
+        size("hidden_size"),
+        size("num_layers"),
+        size("num_attn_heads"),
+        size("ffn_hidden_size"),
+    );
+    config.max_position_embeddings = size("position_size");
+    config.layer_norm_eps = 1e-5;
+    config.hidden_act = Activation::GeluTanh;
+    config.fit_size = c.get("fit_size").and_then(Value::as_u64).map(|v| v as usize);
+    if c.get("inner_hidden_size").is_some() {
+        let tiny = c["is_tiny"].as_bool().unwrap();
+        let optimised = c["use_opt"].as_bool().unwrap();
+        config.embedding_size = Some(size("embed_size"));
+        config.trigram_input = true;
+        config.intra_bottleneck_size = Some(size("inner_hidden_size"));
+        config.bottleneck_norm = false;
+        config.num_feedforward_networks = if tiny { 2 } else { 4 };
+        config.use_bottleneck_attention = tiny;
+        config.tie_key_query = tiny;
+        if optimised {
+            config.normalization_type = NormKind::NoNorm;
+            config.hidden_act = Activation::Relu;
+        }
+    }
+    config
+}
+
+fn ints(t: &HostTensor) -> Vec<i32> {
+    t.data.iter().map(|&v| v as i32).collect()
+}
+
+fn assert_close(what: &str, ours: Vec<f32>, reference: &HostTensor, skip_blocked: bool) {
+    assert_eq!(ours.len(), reference.data.len(), "{what}: number of values");
+    let worst = ours
+        .iter()
+        .zip(&reference.data)
+        .filter(|&(_, &r)| !(skip_blocked && r < BLOCKED))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0f32, f32::max);
+    assert!(worst <= TOLERANCE, "{what}: largest difference {worst:e}");
+}
+
+fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
+    t.try_into_vec_as().unwrap()
+}
+
+fn check(name: &str) {
+    let device = Device::flex();
+    let config = reference_config(name);
+    let file = Tensors::read_safetensors(&golden(&format!("{name}.safetensors"))).unwrap();
+    let params = file.under("param.");
+    let has_mlm = params.0.contains_key("lm_head.dense.weight");
+    let model = TaskModel::new(&config, false, has_mlm, &device, |_| StackedFfn::new(&config, &device));
+    let model = apply(model.unwrap(), params, NameFormat::Reference, Path::new(name)).unwrap();
+
+    let ids = &file.0["input.token_ids"];
+    let mask: Vec<u8> = file.0["input.pad_mask"].data.iter().map(|&v| u8::from(v == 0.0)).collect();
+    let batch = TokenBatch::from_host(
+        [ids.shape[0], ids.shape[1]],
+        &ints(ids),
+        &ints(&file.0["input.segment_ids"]),
+        &mask,
+        &device,
+    );
+    let out = model.encode(&batch, EncodeOptions::ALL);
+    assert_eq!(out.hidden_states.len(), config.num_hidden_layers + 1);
+    for (i, hidden) in out.hidden_states.iter().enumerate() {
+        let key = format!("output.hidden.{i}");
+        assert_close(&format!("{name} {key}"), values(hidden.clone()), &file.0[&key], false);
+    }
+    for (i, scores) in out.attention_scores.iter().enumerate() {
+        let key = format!("output.attn_scores.{i}");
+        assert_close(&format!("{name} {key}"), values(scores.clone()), &file.0[&key], true);
+    }
+    let logits = &file.0["output.logits"];
+    let ours = match &model.mlm {
+        Some(mlm) => mlm_logits(mlm, &model, out.last_hidden),
+        None => values(out.last_hidden),
+    };
+    assert_close(&format!("{name} logits"), ours, logits, false);
+}
+
+fn mlm_logits(mlm: &MlmHead, model: &TaskModel<StackedFfn>, hidden: Tensor<3>) -> Vec<f32> {
+    values(mlm.forward(hidden, model.encoder.embeddings.word_embeddings.weight.val()))
+}
+
+#[test]
+fn bert_reproduces_the_reference() {
+    check("bert");
+}
+
+#[test]
+fn tiny_bert_with_projection_reproduces_the_reference() {
+    check("tiny-bert");
+}
+
+#[test]
+fn mobile_bert_with_no_norm_reproduces_the_reference() {
+    check("mobile-bert");
+}
+
+#[test]
+fn mobile_bert_tiny_with_tied_keys_reproduces_the_reference() {
+    check("mobile-bert-tiny");
+}
+
+#[test]
+fn mobile_bert_with_layer_norm_reproduces_the_reference() {
+    check("mobile-bert-layernorm");
+}

@@ -1,0 +1,68 @@
+//! A real Hugging Face checkpoint gives the hidden states that transformers computes.
+
+use std::path::{Path, PathBuf};
+
+use bert_core::weights::{NameFormat, Tensors, apply};
+use bert_core::{BertConfig, EncodeOptions, ModelType, StackedFfn, TaskModel, TokenBatch};
+use burn::tensor::{Device, activation::softmax};
+
+const TOLERANCE: f32 = 1e-4;
+
+fn shared() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let shared = match std::env::var_os("EFFICIENTBERT_SHARED") {
+        Some(path) => root.join(path),
+        None => root.join("../shared"),
+    };
+    shared.join("models/minilm-l6-h384-uncased").is_dir().then_some(shared)
+}
+
+#[test]
+fn minilm_reproduces_hugging_face() {
+    let Some(shared) = shared() else {
+        println!("skipped: no MiniLM weights; set EFFICIENTBERT_SHARED to the folder that holds models/");
+        return;
+    };
+    let folder = shared.join("models/minilm-l6-h384-uncased");
+    let device = Device::flex();
+    let config = BertConfig::load(&folder.join("config.json")).unwrap();
+    let weights = folder.join("model.safetensors");
+    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device));
+    let format = NameFormat::HuggingFace(ModelType::Bert);
+    let tensors = Tensors::read_safetensors(&weights).unwrap();
+    let model = apply(model.unwrap(), tensors, format, &weights).unwrap();
+
+    let golden = Tensors::read_safetensors(&shared.join("golden/minilm-hf.safetensors")).unwrap();
+    let ints = |name: &str| golden.0[name].data.iter().map(|&v| v as i32).collect::<Vec<_>>();
+    let mask: Vec<u8> = ints("attention_mask").iter().map(|&v| v as u8).collect();
+    let shape = &golden.0["input_ids"].shape;
+    let [batch_size, seq] = [shape[0], shape[1]];
+    let batch = TokenBatch::from_host([batch_size, seq], &ints("input_ids"), &ints("token_type_ids"), &mask, &device);
+    let (out, _) = {
+        use bert_core::Encoder;
+        let out = model.encode(&batch, EncodeOptions::ALL);
+        let pooled = model.pool(out.last_hidden.clone());
+        let pooled: Vec<f32> = pooled.try_into_vec_as().unwrap();
+        assert_close("pooler", &pooled, &golden.0["pooler_output"].data, None);
+        (out, ())
+    };
+    for (i, hidden) in out.hidden_states.into_iter().enumerate() {
+        let ours: Vec<f32> = hidden.try_into_vec_as().unwrap();
+        assert_close("hidden", &ours, &golden.0[&format!("hidden_states.{i}")].data, Some((&mask, 384)));
+    }
+    for i in [0, 5] {
+        let probs = softmax(out.attention_scores[i].clone(), 3);
+        let ours: Vec<f32> = probs.try_into_vec_as().unwrap();
+        assert_close("attention", &ours, &golden.0[&format!("attention_probs.{i}")].data, None);
+    }
+}
+
+/// With `rows`, compares only the rows of real tokens: what stands on padding is nobody's business.
+fn assert_close(what: &str, ours: &[f32], theirs: &[f32], rows: Option<(&[u8], usize)>) {
+    assert_eq!(ours.len(), theirs.len());
+    let worst = (0..ours.len())
+        .filter(|i| rows.is_none_or(|(mask, width)| mask[i / width] == 1))
+        .map(|i| (ours[i] - theirs[i]).abs())
+        .fold(0.0f32, f32::max);
+    assert!(worst <= TOLERANCE, "{what}: largest difference {worst:e}");
+}

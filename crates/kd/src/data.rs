@@ -1,0 +1,299 @@
+//! Task and corpus batches as functions of the step number.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, TokenBatch};
+use burn::tensor::Device;
+use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
+use glue_squad::corpus::{PackConfig, PackedCorpus};
+use glue_squad::features::{Features, lengths};
+use glue_squad::task::{Head, Label, Split, TaskKind};
+use glue_squad::tokenizer::TextEncoder;
+use rand::seq::SliceRandom;
+
+use crate::{Error, Result};
+
+/// Widths of batches are rounded up to a multiple of this.
+const WIDTH_MULTIPLE: usize = 8;
+
+/// Uploads a host batch.
+pub fn to_device(batch: &EncodedBatch, device: &Device) -> TokenBatch {
+    TokenBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device)
+}
+
+/// The head that a task needs, as the configuration of a model carries it.
+pub fn task_head(task: TaskKind) -> TaskHeadConfig {
+    let (kind, labels) = match task.head() {
+        Head::Classification { .. } => {
+            (TaskHeadKind::Classification, task.labels().iter().map(ToString::to_string).collect())
+        }
+        Head::Regression => (TaskHeadKind::Regression, Vec::new()),
+    };
+    TaskHeadConfig { task: task.name().into(), kind, labels }
+}
+
+/// Position of `task` among the heads of a model.
+///
+/// # Errors
+/// [`Error::Mismatch`] listing the heads that exist.
+pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
+    config.task_heads.iter().position(|h| h.task == task.name()).ok_or_else(|| {
+        let known: Vec<&str> = config.task_heads.iter().map(|h| h.task.as_str()).collect();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
+    })
+}
+
+/// Encoded training examples of one task in batches of similar length.
+#[derive(Debug)]
+pub struct TrainSet {
+    /// The task.
+    pub task: TaskKind,
+    features: Vec<Features>,
+    plan: BatchPlan,
+    padding: Padding,
+}
+
+/// Encoded evaluation examples of one task with their gold labels.
+#[derive(Debug, Clone)]
+pub struct EvalSet {
+    /// The task.
+    pub task: TaskKind,
+    /// Gold labels in the order of the file.
+    pub labels: Vec<Label>,
+    features: Vec<Features>,
+    batches: Vec<Vec<usize>>,
+    plan: EvalPlan,
+    padding: Padding,
+}
+
+/// How examples become batches.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchSettings {
+    /// Examples per batch.
+    pub batch_size: usize,
+    /// Longest sequence in tokens; longer ones are truncated.
+    pub max_len: usize,
+    /// Seed of the data order.
+    pub seed: u64,
+}
+
+impl TrainSet {
+    /// Encodes `features` of `task`.
+    ///
+    /// # Errors
+    /// No features, or a batch size of 0.
+    pub fn new(task: TaskKind, features: Vec<Features>, pad_id: u32, settings: BatchSettings) -> Result<Self> {
+        let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
+        let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
+        Ok(Self { task, features, plan, padding })
+    }
+
+    /// Reads and encodes a split; `limit` keeps the first examples only.
+    ///
+    /// # Errors
+    /// As [`TaskKind::read`] and the encoder.
+    pub fn read(
+        task: TaskKind,
+        dir: &Path,
+        encoder: &TextEncoder,
+        settings: BatchSettings,
+        limit: Option<usize>,
+    ) -> Result<Self> {
+        let mut examples = task.read(dir, Split::Train)?;
+        examples.truncate(limit.unwrap_or(usize::MAX));
+        let features = encoder.encode_examples(&examples, settings.max_len)?;
+        Self::new(task, features, encoder.pad_id(), settings)
+    }
+
+    /// Splits off the last `fraction` of the examples in a seeded order, for evaluation while
+    /// searching: the dev set stays unseen.
+    ///
+    /// # Errors
+    /// One of the two parts would be empty.
+    pub fn hold_out(self, fraction: f64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
+        let mut order: Vec<usize> = (0..self.features.len()).collect();
+        order.shuffle(&mut durable::rng::keyed(settings.seed, "hold-out", &[]));
+        let held = ((order.len() as f64 * fraction).round() as usize).min(order.len());
+        let pick = |range: &[usize]| range.iter().map(|&i| self.features[i].clone()).collect::<Vec<_>>();
+        let (train, eval) = order.split_at(order.len() - held);
+        let eval = EvalSet::new(self.task, pick(eval), self.padding.pad_id, settings)?;
+        let train = Self::new(self.task, pick(train), self.padding.pad_id, settings)?;
+        Ok((train, eval))
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there are no examples; never, since construction refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Batches per epoch.
+    pub fn batches_per_epoch(&self) -> u64 {
+        self.plan.batches_per_epoch() as u64
+    }
+
+    /// The batch of a step; epochs follow each other without end.
+    ///
+    /// # Errors
+    /// An example that cannot be padded to the maximal length.
+    pub fn batch(&self, step: u64) -> Result<EncodedBatch> {
+        Ok(EncodedBatch::collate(&self.features, &self.plan.batch_at_step(step), self.padding)?)
+    }
+}
+
+impl EvalSet {
+    /// Plans the evaluation of `features`, which must all have labels.
+    ///
+    /// # Errors
+    /// No features, or one without a label.
+    pub fn new(task: TaskKind, features: Vec<Features>, pad_id: u32, settings: BatchSettings) -> Result<Self> {
+        let labels = features
+            .iter()
+            .map(|f| f.label)
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| Error::Mismatch(format!("{}: an example to evaluate on has no label", task.name())))?;
+        let plan = EvalPlan::new(&lengths(&features), settings.batch_size)?;
+        let batches = plan.batches().to_vec();
+        let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
+        Ok(Self { task, labels, features, batches, plan, padding })
+    }
+
+    /// Reads and encodes the dev split.
+    ///
+    /// # Errors
+    /// As [`TaskKind::read`] and the encoder.
+    pub fn read(task: TaskKind, dir: &Path, encoder: &TextEncoder, settings: BatchSettings) -> Result<Self> {
+        let examples = task.read(dir, Split::Dev)?;
+        let features = encoder.encode_examples(&examples, settings.max_len)?;
+        Self::new(task, features, encoder.pad_id(), settings)
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there are no examples; never, since construction refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Batches, longest first.
+    ///
+    /// # Errors
+    /// An example that cannot be padded to the maximal length.
+    pub fn batches(&self) -> impl Iterator<Item = Result<EncodedBatch>> + '_ {
+        self.batches.iter().map(|b| Ok(EncodedBatch::collate(&self.features, b, self.padding)?))
+    }
+
+    /// Puts one value per example from batch order back into the order of the file.
+    ///
+    /// # Errors
+    /// Another number of values than examples.
+    pub fn restore<T>(&self, values: Vec<T>) -> Result<Vec<T>> {
+        Ok(self.plan.restore(values)?)
+    }
+}
+
+/// Training sets of several tasks, one task per batch, tasks drawn in proportion to their size
+/// (EfficientBERT's multi-task fine-tuning). Position = step.
+#[derive(Debug, Clone)]
+pub struct TaskMix {
+    sets: Arc<Vec<TrainSet>>,
+    seed: u64,
+    batches_per_epoch: u64,
+}
+
+impl TaskMix {
+    /// Mixes `sets`, which must not be empty.
+    ///
+    /// # Errors
+    /// No sets.
+    pub fn new(sets: Vec<TrainSet>, seed: u64) -> Result<Self> {
+        let batches_per_epoch = sets.iter().map(TrainSet::batches_per_epoch).sum();
+        if batches_per_epoch == 0 {
+            return Err(Error::Mismatch("no task to train on".into()));
+        }
+        Ok(Self { sets: Arc::new(sets), seed, batches_per_epoch })
+    }
+
+    /// Batches until every example of every task was seen once.
+    pub fn batches_per_epoch(&self) -> u64 {
+        self.batches_per_epoch
+    }
+
+    /// The tasks in their order.
+    pub fn tasks(&self) -> Vec<TaskKind> {
+        self.sets.iter().map(|s| s.task).collect()
+    }
+
+    /// The task (its position) and batch of a step.
+    ///
+    /// # Errors
+    /// As [`TrainSet::batch`].
+    pub fn batch(&self, step: u64) -> Result<(usize, EncodedBatch)> {
+        if let [set] = self.sets.as_slice() {
+            return Ok((0, set.batch(step)?));
+        }
+        let (epoch, index) = (step / self.batches_per_epoch, step % self.batches_per_epoch);
+        // A few thousand entries at most; cheap beside a training step, and nothing to keep.
+        let mut order: Vec<(usize, u64)> = Vec::with_capacity(self.batches_per_epoch as usize);
+        for (i, set) in self.sets.iter().enumerate() {
+            order.extend((0..set.batches_per_epoch()).map(|b| (i, b)));
+        }
+        order.shuffle(&mut durable::rng::keyed(self.seed, "task order", &[epoch]));
+        let (task, batch) = order[index as usize];
+        let set = &self.sets[task];
+        Ok((task, set.batch(epoch * set.batches_per_epoch() + batch)?))
+    }
+}
+
+/// Packed text for general distillation.
+#[derive(Debug, Clone)]
+pub struct TextSet {
+    features: Arc<Vec<Features>>,
+    plan: Arc<BatchPlan>,
+    padding: Padding,
+}
+
+impl TextSet {
+    /// Packs `files` into sequences of at most `settings.max_len` tokens.
+    ///
+    /// # Errors
+    /// Files that cannot be read, no text, or a batch size of 0.
+    pub fn pack(
+        encoder: &TextEncoder,
+        files: &[std::path::PathBuf],
+        config: PackConfig,
+        settings: BatchSettings,
+    ) -> Result<Self> {
+        let features = PackedCorpus::new(encoder, files, config)?.collect::<Result<Vec<_>, _>>()?;
+        let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
+        let padding = Padding { pad_id: encoder.pad_id(), multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
+        Ok(Self { features: Arc::new(features), plan: Arc::new(plan), padding })
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Whether there are no sequences; never, since construction refuses that.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// The batch of a step.
+    ///
+    /// # Errors
+    /// A sequence that cannot be padded to the maximal length.
+    pub fn batch(&self, step: u64) -> Result<EncodedBatch> {
+        Ok(EncodedBatch::collate(&self.features, &self.plan.batch_at_step(step), self.padding)?)
+    }
+}

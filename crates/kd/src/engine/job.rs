@@ -1,0 +1,102 @@
+//! What the engine trains, and who watches.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::objective::LossTerms;
+
+/// Scores of one evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// What decides which weights are best; higher is better.
+    pub score: f64,
+    /// Everything measured, by name.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// A training: the loss of a step, and optionally an evaluation.
+pub trait Job<M: Module> {
+    /// Loss terms of step `step` (from 0); data and anything random depend on the step alone.
+    ///
+    /// # Errors
+    /// Data that cannot be read or encoded.
+    fn loss(&mut self, model: &M, step: u64) -> Result<LossTerms>;
+
+    /// Evaluates a snapshot without autodiff; `None` where there is nothing to evaluate on.
+    ///
+    /// # Errors
+    /// Data that cannot be read or encoded.
+    fn evaluate(&mut self, model: &M) -> Result<Option<Evaluation>>;
+}
+
+/// What happened in a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub total: u64,
+    /// Sum of the terms.
+    pub loss: f64,
+    /// Each term.
+    pub terms: Vec<(&'static str, f64)>,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Learning rate used.
+    pub learning_rate: f64,
+}
+
+/// What a watcher is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TrainEvent<'a> {
+    /// A checkpoint was found; training goes on from `step`.
+    Resumed {
+        /// Steps already done.
+        step: u64,
+    },
+    /// A checkpoint did not verify and was passed over.
+    SkippedCheckpoint {
+        /// Its step.
+        step: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Every `log_every` steps.
+    Step(&'a StepReport),
+    /// After an evaluation.
+    Evaluated {
+        /// Steps done.
+        step: u64,
+        /// Scores.
+        evaluation: &'a Evaluation,
+        /// Whether these weights are the best so far.
+        best: bool,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+    },
+}
+
+/// Watches a training and may stop it.
+pub trait Monitor {
+    /// Called as things happen.
+    fn event(&mut self, event: &TrainEvent<'_>);
+
+    /// Asked after every step; `true` writes a checkpoint and stops.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Monitor for Silent {
+    fn event(&mut self, _event: &TrainEvent<'_>) {}
+}

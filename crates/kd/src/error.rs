@@ -1,0 +1,62 @@
+//! Everything that can go wrong in training.
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Errors of distillation and training.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A loss or gradient became NaN or infinite.
+    #[error("step {step}: {what} is not finite; lower the learning rate or check the data")]
+    NotFinite {
+        /// Step at which it happened, counted from 0.
+        step: u64,
+        /// "loss", a loss term's name, or "gradient norm".
+        what: String,
+    },
+    /// The layer map does not fit the two models.
+    #[error("layer map, entry {entry}: {message}")]
+    LayerMap {
+        /// Entry, counted from 1.
+        entry: usize,
+        /// What is wrong and what is allowed.
+        message: String,
+    },
+    /// A setting is outside what a training can run with.
+    #[error("training setting `{field}`: {message}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        message: String,
+    },
+    /// Teacher and student do not fit each other or the data.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The caller asked to stop; a checkpoint was written if a store was given.
+    #[error("interrupted at step {step}")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+    /// A checkpoint does not hold what this training needs.
+    #[error("checkpoint of step {step}: {message}")]
+    Checkpoint {
+        /// The checkpoint's step.
+        step: u64,
+        /// What is missing or wrong.
+        message: String,
+    },
+    /// Encoder or weight file.
+    #[error(transparent)]
+    Core(#[from] bert_core::Error),
+    /// Searched feed-forward.
+    #[error(transparent)]
+    Model(#[from] searched_ffn::ModelError),
+    /// Task data.
+    #[error(transparent)]
+    Data(#[from] glue_squad::Error),
+    /// Durable files.
+    #[error(transparent)]
+    Durable(#[from] durable::Error),
+}

@@ -1,0 +1,65 @@
+//! Dev scores and predictions.
+
+use std::collections::BTreeMap;
+
+use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use burn::tensor::Device;
+use glue_squad::task::{Predictions, Scores};
+
+use crate::Result;
+use crate::data::{EvalSet, to_device};
+use crate::engine::Evaluation;
+
+/// Predictions of head `head` for every example of `set`, in the order of the file.
+///
+/// # Errors
+/// Data that cannot be batched.
+pub fn predict<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: usize,
+    set: &EvalSet,
+    device: &Device,
+) -> Result<Predictions> {
+    let mut rows = Vec::with_capacity(set.len());
+    for batch in set.batches() {
+        let batch = to_device(&batch?, device);
+        let (_, logits) = model.forward(&batch, head, EncodeOptions::LAST);
+        let [size, outputs] = logits.dims();
+        let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+        rows.extend(values.chunks(outputs).take(size).map(<[f32]>::to_vec));
+    }
+    let rows = set.restore(rows)?;
+    let count = rows.len();
+    Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)
+}
+
+/// The task's metrics of head `head` on `set`.
+///
+/// # Errors
+/// Data that cannot be batched or scored.
+pub fn score<F: FeedForward>(model: &TaskModel<F>, head: usize, set: &EvalSet, device: &Device) -> Result<Scores> {
+    let predictions = predict(model, head, set, device)?;
+    Ok(set.task.score(&predictions, &set.labels)?)
+}
+
+/// Scores every (head, set); the score is the mean of the tasks' primary metrics and each metric
+/// is named `TASK/METRIC`.
+///
+/// # Errors
+/// As [`score`].
+pub fn evaluate<F: FeedForward>(
+    model: &TaskModel<F>,
+    sets: &[(usize, EvalSet)],
+    device: &Device,
+) -> Result<Evaluation> {
+    let mut metrics = BTreeMap::new();
+    let mut sum = 0.0;
+    for (head, set) in sets {
+        let scores = score(model, *head, set, device)?;
+        sum += scores.primary;
+        for value in &scores.values {
+            metrics.insert(format!("{}/{}", set.task.name(), value.name), value.value);
+        }
+    }
+    Ok(Evaluation { score: sum / sets.len().max(1) as f64, metrics })
+}

@@ -1,0 +1,56 @@
+//! Fine-tuning on gold labels.
+
+use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use glue_squad::batch::Labels;
+
+use crate::data::{EvalSet, TaskMix, to_device};
+use crate::engine::{Evaluation, Job};
+use crate::objective::LossTerms;
+use crate::{Error, Result, evaluate, losses};
+
+/// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
+pub struct FineTune<'a> {
+    /// Training data.
+    pub data: &'a TaskMix,
+    /// Head of each task of `data`.
+    pub heads: Vec<usize>,
+    /// Evaluation sets with their heads; empty for none.
+    pub eval: &'a [(usize, EvalSet)],
+    /// Device of the model.
+    pub device: Device,
+}
+
+impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
+    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
+        let (task, batch) = self.data.batch(step)?;
+        let tokens = to_device(&batch, &self.device);
+        let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
+        Ok(LossTerms(vec![("label", label_loss(logits, &batch.labels, &self.device)?)]))
+    }
+
+    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
+        if self.eval.is_empty() {
+            return Ok(None);
+        }
+        evaluate::evaluate(model, self.eval, &self.device).map(Some)
+    }
+}
+
+/// Loss against gold labels.
+///
+/// # Shapes
+/// - `logits`: `[batch, classes]`, or `[batch, 1]` for scores
+pub(super) fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result<Tensor<1>> {
+    match labels {
+        Labels::Classes(classes) => {
+            let data = TensorData::new(classes.clone(), [classes.len()]);
+            Ok(losses::cross_entropy(logits, Tensor::<1, Int>::from_data(data, device)))
+        }
+        Labels::Scores(scores) => {
+            let data = TensorData::new(scores.clone(), [scores.len(), 1]);
+            Ok(losses::mse(logits, Tensor::from_data(data, device)))
+        }
+        Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
+    }
+}

@@ -1,0 +1,14 @@
+//! What the engine trains.
+//!
+//! | file | job |
+//! |---|---|
+//! | `fine_tune` | a model on gold labels (the teacher) |
+//! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//!
+//! Students may be prepared anew in every step, which is how a supernet samples an architecture.
+
+mod distill;
+mod fine_tune;
+
+pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
+pub use fine_tune::FineTune;

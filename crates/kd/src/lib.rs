@@ -1,0 +1,26 @@
+//! How a student learns from a teacher: objectives, optimiser, the training engine, and the jobs
+//! it runs.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`losses`] | every distillation loss as a function of tensors |
+//! | [`objective`] | which teacher layer teaches which student layer, as data |
+//! | [`optim`] | AdamW, global-norm clipping, learning-rate schedule |
+//! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
+//! | [`data`] | task and corpus batches by step number |
+//! | [`job`] | what the engine trains: fine-tuning, general and task distillation |
+//! | [`evaluate`] | dev scores and predictions |
+//!
+//! Nothing here prints, reads the environment or the clock. Everything random is keyed by
+//! (seed, purpose, step), so a training resumes anywhere and no generator state is stored.
+
+pub mod data;
+pub mod engine;
+mod error;
+pub mod evaluate;
+pub mod job;
+pub mod losses;
+pub mod objective;
+pub mod optim;
+
+pub use error::{Error, Result};

@@ -1,0 +1,57 @@
+//! Gradients of a module in host memory.
+
+use std::collections::BTreeMap;
+
+use bert_core::weights::path::ModulePath;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{self, Tensor};
+
+/// Gradients by module path, in burn's layout. Parameters that the loss does not reach are absent.
+#[derive(Debug, Default)]
+pub struct Gradients(pub(super) BTreeMap<String, Vec<f32>>);
+
+impl Gradients {
+    /// Back-propagates `loss` and collects the gradient of every parameter of `module`.
+    pub fn of<M: Module>(loss: &Tensor<1>, module: &M) -> Self {
+        let mut collect = Collect { path: ModulePath::default(), raw: loss.backward(), found: Self::default() };
+        module.visit(&mut collect);
+        collect.found
+    }
+
+    /// Euclidean norm over all gradients together, summed in f64 in the order of names.
+    pub fn global_norm(&self) -> f64 {
+        let square = |g: &Vec<f32>| g.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+        self.0.values().map(square).sum::<f64>().sqrt()
+    }
+
+    /// The factor that clips the global norm to `max_norm`: `min(1, max_norm / (norm + 1e-6))`.
+    pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+        (max_norm / (norm + 1e-6)).min(1.0)
+    }
+
+    /// Gradient of the parameter at `path` (burn's layout), if the loss reaches it.
+    pub fn get(&self, path: &str) -> Option<&[f32]> {
+        self.0.get(path).map(Vec::as_slice)
+    }
+}
+
+struct Collect {
+    path: ModulePath,
+    raw: tensor::Gradients,
+    found: Gradients,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = param.val().grad_remove(&mut self.raw) {
+            let values = grad.try_into_vec_as::<f32>().expect("float tensors convert to f32");
+            self.found.0.insert(self.path.join(), values);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! From a candidate to a fitness.
+//!
+//! | file | how |
+//! |---|---|
+//! | `proxy` | a short training from inherited weights (stages 1 and 2) |
+//! | `slice` | a slice of the trained supernet, scored as it is (stage 3) |
+
+mod proxy;
+mod slice;
+
+pub use proxy::ProxyTraining;
+pub use slice::SupernetSlice;
+
+use kd::engine::Evaluation;
+use nas::driver::{EvalError, Fitness};
+
+/// A diverged loss is the candidate's fault; anything else stops the run.
+fn eval_error(error: kd::Error) -> EvalError {
+    match error {
+        kd::Error::NotFinite { .. } => EvalError::Candidate(error.to_string()),
+        kd::Error::Interrupted { .. } => EvalError::Interrupted,
+        other => EvalError::Run(other.to_string()),
+    }
+}
+
+fn fitness(evaluation: Evaluation) -> Fitness {
+    Fitness { score: evaluation.score, metrics: evaluation.metrics }
+}

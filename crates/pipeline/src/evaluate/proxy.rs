@@ -1,0 +1,104 @@
+//! A short training from inherited weights.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
+use bert_core::{BertConfig, TaskModel};
+use burn::tensor::Device;
+use kd::data::{EvalSet, TaskMix, TextSet};
+use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
+use kd::evaluate::evaluate;
+use kd::job::{GeneralDistillation, TaskDistillation, as_is};
+use kd::objective::LayerMap;
+use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
+use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
+
+use super::{eval_error, fitness};
+use crate::phase::TeacherPair;
+use crate::recipe::Proxy;
+
+/// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
+/// distillation on text, then on the tasks; fitness is the score on held-out training examples
+/// (Dong et al. 2021, stages 1 and 2).
+pub struct ProxyTraining<'a> {
+    /// The student's frame.
+    pub frame: &'a BertConfig,
+    /// The teacher.
+    pub teacher: &'a TeacherPair,
+    /// Layer map of the frame.
+    pub map: &'a LayerMap,
+    /// Weights of the warm-up supernet.
+    pub warm: &'a Tensors,
+    /// Packed text.
+    pub text: Option<&'a TextSet>,
+    /// Training examples less the held-out part.
+    pub data: &'a TaskMix,
+    /// The held-out part.
+    pub held_out: &'a [(usize, EvalSet)],
+    /// Length of the training.
+    pub proxy: Proxy,
+    /// Where.
+    pub device: Device,
+    /// Stops in the middle of a training.
+    pub stop: Arc<AtomicBool>,
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Monitor for Stop<'_> {
+    fn event(&mut self, _event: &TrainEvent<'_>) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl ProxyTraining<'_> {
+    fn run(&self, candidate: &Candidate) -> Result<Evaluation, kd::Error> {
+        let config = student_config(self.frame, &candidate.genome)?;
+        let model = searched_model(&config, false, true, &self.device)?;
+        let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
+        let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
+        if let Some(text) = self.text.filter(|_| self.proxy.general.steps > 0) {
+            let mut job = GeneralDistillation {
+                teacher: &self.teacher.general,
+                map: self.map,
+                text,
+                prepare: as_is(),
+                device: self.device.clone(),
+            };
+            model = self.train(model, &mut job, self.proxy.general.train_config(candidate.seed))?;
+        }
+        let heads: Vec<usize> = (0..self.held_out.len()).collect();
+        let mut job = TaskDistillation {
+            teacher: &self.teacher.tuned,
+            teacher_heads: heads.clone(),
+            student_heads: heads,
+            map: self.map,
+            data: self.data,
+            eval: &[],
+            prepare: as_is(),
+            device: self.device.clone(),
+        };
+        let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
+        let model = self.train(model, &mut job, config)?;
+        evaluate(&model, self.held_out, &self.device)
+    }
+
+    fn train(
+        &self,
+        model: TaskModel<SearchedFfn>,
+        job: &mut dyn Job<TaskModel<SearchedFfn>>,
+        config: TrainConfig,
+    ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
+        Ok(train(model, &self.device, job, &config, None, &mut Stop(&self.stop))?.model)
+    }
+}
+
+impl Evaluate for ProxyTraining<'_> {
+    fn evaluate(&mut self, candidate: &Candidate) -> Result<Fitness, EvalError> {
+        self.run(candidate).map(fitness).map_err(eval_error)
+    }
+}

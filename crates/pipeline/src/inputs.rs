@@ -1,0 +1,138 @@
+//! Tokenizer, task sets and packed text of a run.
+
+use std::path::{Path, PathBuf};
+
+use glue_squad::corpus::{PackConfig, corpus_files};
+use glue_squad::task::TaskKind;
+use glue_squad::tokenizer::TextEncoder;
+use kd::data::{BatchSettings, EvalSet, TaskMix, TextSet, TrainSet};
+
+use crate::recipe::{Phase, Recipe};
+use crate::{Error, Result};
+
+/// Everything a run reads.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The teacher's tokenizer, which the student shares.
+    pub encoder: TextEncoder,
+    /// Tokenizer files as they go into model directories.
+    pub tokenizer_files: Vec<(String, Vec<u8>)>,
+    glue: PathBuf,
+    corpus: Vec<PathBuf>,
+}
+
+impl Inputs {
+    /// Finds the data of `recipe`; the pocket data are generated into `scratch`.
+    ///
+    /// # Errors
+    /// Folders or files that do not exist or cannot be read.
+    pub fn open(recipe: &Recipe, scratch: &Path) -> Result<Self> {
+        let (glue, corpus, tokenizer) = match (&recipe.data.glue, &recipe.teacher.model) {
+            (Some(glue), Some(teacher)) => {
+                let mut corpus = Vec::new();
+                for path in &recipe.data.corpus {
+                    corpus.extend(corpus_files(path)?);
+                }
+                (glue.clone(), corpus, teacher.clone())
+            }
+            _ => {
+                write_pocket(scratch)?;
+                (scratch.to_path_buf(), vec![scratch.join("corpus.txt")], scratch.to_path_buf())
+            }
+        };
+        let encoder = TextEncoder::from_dir(&tokenizer)?;
+        let tokenizer_files = vec![("tokenizer.json".to_string(), encoder.to_json()?)];
+        let inputs = Self { encoder, tokenizer_files, glue, corpus };
+        // A typo in a path must show before an hour of training.
+        for task in &recipe.tasks {
+            task.find(&inputs.glue, glue_squad::task::Split::Train)?;
+            task.find(&inputs.glue, glue_squad::task::Split::Dev)?;
+        }
+        Ok(inputs)
+    }
+
+    fn settings(recipe: &Recipe, phase: &Phase) -> BatchSettings {
+        let max_len = if phase.max_len == 0 { recipe.max_len } else { phase.max_len };
+        BatchSettings { batch_size: phase.batch_size, max_len, seed: recipe.seed }
+    }
+
+    fn train_set(&self, recipe: &Recipe, task: TaskKind, phase: &Phase) -> Result<TrainSet> {
+        let limit = (recipe.data.train_examples > 0).then_some(recipe.data.train_examples);
+        Ok(TrainSet::read(task, &self.glue, &self.encoder, Self::settings(recipe, phase), limit)?)
+    }
+
+    /// All training examples of all tasks.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn train(&self, recipe: &Recipe, phase: &Phase) -> Result<TaskMix> {
+        let sets = recipe.tasks.iter().map(|&t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
+        Ok(TaskMix::new(sets, recipe.seed)?)
+    }
+
+    /// Training examples less the held-out part, and that part for scoring candidates.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn search(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
+        let settings = Self::settings(recipe, phase);
+        let (mut train, mut eval) = (Vec::new(), Vec::new());
+        for (head, &task) in recipe.tasks.iter().enumerate() {
+            let set = self.train_set(recipe, task, phase)?;
+            let wanted = recipe.search.score_examples as f64 / set.len() as f64;
+            let fraction = match recipe.search.score_examples {
+                0 => recipe.data.hold_out,
+                _ => recipe.data.hold_out.min(wanted),
+            };
+            let (kept, held) = set.hold_out(fraction, settings)?;
+            train.push(kept);
+            eval.push((head, held));
+        }
+        Ok((TaskMix::new(train, recipe.seed)?, eval))
+    }
+
+    /// The dev sets of all tasks with the student's heads.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn dev(&self, recipe: &Recipe, phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
+        let settings = Self::settings(recipe, phase);
+        let read =
+            |(head, &task): (usize, &TaskKind)| Ok((head, EvalSet::read(task, &self.glue, &self.encoder, settings)?));
+        recipe.tasks.iter().enumerate().map(read).collect()
+    }
+
+    /// Packed text for general distillation.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or no text in them.
+    pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<TextSet> {
+        let settings = Self::settings(recipe, phase);
+        let pack = PackConfig {
+            max_len: settings.max_len,
+            seed: recipe.seed,
+            max_sequences: (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences),
+            ..PackConfig::default()
+        };
+        Ok(TextSet::pack(&self.encoder, &self.corpus, pack, settings)?)
+    }
+}
+
+/// Writes the pocket data; files that are there already with the same bytes are left alone.
+fn write_pocket(dir: &Path) -> Result<()> {
+    for file in pocket_data::generate(pocket_data::DEFAULT_SEED) {
+        let path = dir.join(&file.relative_path);
+        if std::fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|source| Error::Io {
+                action: "create",
+                path: parent.to_path_buf(),
+                source,
+            })?;
+        }
+        durable::atomic::write_file(&path, &file.bytes)?;
+    }
+    Ok(())
+}

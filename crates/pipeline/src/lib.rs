@@ -1,0 +1,27 @@
+//! What a run is: from a recipe to a run folder that holds a student, its proof and its story.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`recipe`] | everything that decides the result, in one TOML file |
+//! | [`events`] | what a watcher is told, and what `log.jsonl` holds |
+//! | [`inputs`] | tokenizer, task sets, packed text |
+//! | [`phase`] | teacher, warm-up, the three stages, final distillation, baseline |
+//! | [`evaluate`] | candidates: short training, or a slice of the supernet |
+//! | [`latency`] | measured milliseconds of a forward pass |
+//! | [`run()`] | the phases in order; every one can be killed and resumed |
+//! | [`summary`] | the comparison and the report's data |
+//!
+//! Nothing here prints or reads the clock: the host does ([`events::Host`]).
+
+mod error;
+pub mod evaluate;
+pub mod events;
+pub mod inputs;
+pub mod latency;
+pub mod phase;
+pub mod recipe;
+mod run;
+pub mod summary;
+
+pub use error::{Error, Result};
+pub use run::{Outcome, RunOptions, run};

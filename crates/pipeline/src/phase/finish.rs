@@ -1,0 +1,132 @@
+//! Final distillation of the winner and of the uniform baseline.
+
+use std::path::Path;
+
+use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
+use bert_core::{BertConfig, FeedForward, ModelType, StackedFfn, TaskModel, count_parts, init};
+use kd::engine::Evaluation;
+use kd::job::{GeneralDistillation, TaskDistillation, as_is};
+use searched_ffn::{AnyModel, LayerSource, inherit, searched_model, student_config};
+
+use super::supernet::layer_map;
+use super::{Context, TeacherPair, Winner};
+use crate::recipe::{Inherit, Phase};
+use crate::{Error, Result};
+
+/// A distilled model with its dev scores.
+#[derive(Debug)]
+pub struct FinalModel {
+    /// Configuration.
+    pub config: BertConfig,
+    /// Weights.
+    pub model: AnyModel,
+    /// Dev scores of the kept weights.
+    pub evaluation: Evaluation,
+}
+
+/// Distils the winner: on text, then on the tasks with the best dev score kept.
+///
+/// # Errors
+/// Training that fails, files that cannot be read or written.
+pub fn student(
+    run: &mut Context<'_>,
+    frame: &BertConfig,
+    teacher: &TeacherPair,
+    warm: &Tensors,
+    winner: &Winner,
+) -> Result<FinalModel> {
+    let config = student_config(frame, &winner.genome)?;
+    let model = searched_model(&config, false, true, &run.device)?;
+    let shapes = parameter_shapes(&model);
+    let model = match run.recipe.final_.inherit {
+        Inherit::Nothing => init::normal(model, run.seed_of("final init"), config.initializer_range),
+        source => {
+            let from = match source {
+                Inherit::Supernet => collect_internal(&winner.supernet),
+                _ => warm.clone(),
+            };
+            let weights = inherit(&shapes, &from, LayerSource::Same, |_| false)?;
+            apply_internal(model, weights, Path::new("supernet weights"))?
+        }
+    };
+    let general = run.recipe.final_.general;
+    let (model, evaluation) = distil(run, "final", &config, model, teacher, general)?;
+    Ok(FinalModel { config, model: AnyModel::Searched(model), evaluation })
+}
+
+/// Distils the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
+/// parameters as the student within 1%, from random weights, with the student's distillation
+/// steps plus the warm-up's.
+///
+/// # Errors
+/// No width comes within 1%, training that fails, files that cannot be read or written.
+pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, params: u64) -> Result<FinalModel> {
+    let config = baseline_config(run, frame, params)?;
+    let device = run.device.clone();
+    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device))?;
+    let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
+    let general =
+        Phase { steps: run.recipe.final_.general.steps + run.recipe.warm_up.steps, ..run.recipe.final_.general };
+    let (model, evaluation) = distil(run, "baseline", &config, model, teacher, general)?;
+    Ok(FinalModel { config, model: AnyModel::Plain(model), evaluation })
+}
+
+fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result<BertConfig> {
+    let of_width = |width: usize| BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() };
+    let count = |width: usize| -> Result<u64> {
+        let config = of_width(width);
+        let model = TaskModel::new(&config, true, false, &run.device, |_| StackedFfn::new(&config, &run.device))?;
+        Ok(count_parts(&model, &config, run.recipe.latency.seq).params_without_fit())
+    };
+    // Parameters are linear in the width.
+    let (one, two) = (count(1)?, count(2)?);
+    let width = (1.0 + params.saturating_sub(one) as f64 / (two - one) as f64).round().max(1.0) as usize;
+    let found = count(width)?;
+    if found.abs_diff(params) * 100 > params {
+        return Err(Error::Mismatch(format!(
+            "no uniform baseline within 1% of {params} parameters; the nearest has {found}"
+        )));
+    }
+    Ok(of_width(width))
+}
+
+fn distil<F: FeedForward>(
+    run: &mut Context<'_>,
+    name: &str,
+    config: &BertConfig,
+    model: TaskModel<F>,
+    teacher: &TeacherPair,
+    general: Phase,
+) -> Result<(TaskModel<F>, Evaluation)> {
+    let recipe = run.recipe;
+    let map = layer_map(config, &teacher.config)?;
+    let device = run.device.clone();
+    let mut model = model;
+    if general.steps > 0 {
+        let text = run.inputs.text(recipe, &general)?;
+        let mut job = GeneralDistillation {
+            teacher: &teacher.general,
+            map: &map,
+            text: &text,
+            prepare: as_is(),
+            device: device.clone(),
+        };
+        model = run.train(&format!("{name}/general"), model, &mut job, &general)?.model;
+    }
+    let phase = recipe.final_.task;
+    let data = run.inputs.train(recipe, &phase)?;
+    let dev = run.inputs.dev(recipe, &phase)?;
+    let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
+    let mut job = TaskDistillation {
+        teacher: &teacher.tuned,
+        teacher_heads: heads.clone(),
+        student_heads: heads,
+        map: &map,
+        data: &data,
+        eval: &dev,
+        prepare: as_is(),
+        device,
+    };
+    let trained = run.train(&format!("{name}/task"), model, &mut job, &phase)?;
+    Ok((trained.model, trained.evaluation.unwrap_or_default()))
+}

@@ -1,0 +1,24 @@
+//! The phases of a run.
+//!
+//! | file | phase |
+//! |---|---|
+//! | `context` | what all phases share: folder, log, host; a resumable training |
+//! | `teacher` | load or make the teacher, fine-tune it |
+//! | `supernet` | warm-up, and the supernet of stage 3 |
+//! | `stages` | the three stages of the search |
+//! | `finish` | final distillation of the winner and of the uniform baseline |
+
+mod context;
+mod finish;
+mod stages;
+mod supernet;
+mod teacher;
+
+pub use context::{Context, LogLine};
+pub use finish::{FinalModel, baseline, student};
+pub(crate) use stages::check_budget;
+pub use stages::{Winner, search};
+pub(crate) use supernet::check_fit;
+pub use supernet::{frame, stage_three_supernet, warm_up};
+pub(crate) use teacher::scores_line;
+pub use teacher::{TeacherPair, teacher};

@@ -1,0 +1,213 @@
+//! The three stages of the search (Dong et al. 2021): coarse to fine.
+
+use bert_core::weights::Tensors;
+use bert_core::{BertConfig, TaskModel, count_parts};
+use kd::data::{EvalSet, TaskMix, TextSet};
+use mlp_space::Widths;
+use nas::budget::{Budget, CachedLatency, Cost, Latency};
+use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
+use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
+use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
+use nas::study::{SqliteStudy, StudyIdentity};
+use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
+
+use super::supernet::layer_map;
+use super::{Context, TeacherPair, stage_three_supernet};
+use crate::Result;
+use crate::evaluate::{ProxyTraining, SupernetSlice};
+use crate::events::RunEvent;
+use crate::latency::CandidateLatency;
+use crate::recipe::{Recipe, StageSettings, StrategyKind};
+
+/// Draws per trial before a space counts as exhausted (the reference redraws up to 10000 times).
+const MAX_DRAWS: u64 = 10_000;
+
+/// The found architecture.
+#[derive(Debug)]
+pub struct Winner {
+    /// Expressions, stacks and ratios per layer.
+    pub genome: Genome,
+    /// Its held-out score in stage 3.
+    pub score: Option<f64>,
+    /// The supernet of stage 3, which the student may inherit from.
+    pub supernet: TaskModel<SearchedFfn>,
+}
+
+/// The search's view of the student: what the budget counts.
+pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &burn::tensor::Device) -> Result<Student> {
+    // Count a real model of one architecture and take its feed-forwards off: what is left is what
+    // every candidate has in common, pooler and heads included, distillation projection not.
+    let seq = recipe.latency.seq;
+    let genome = supernet_architecture(frame.num_hidden_layers)?;
+    let config = student_config(frame, &genome)?;
+    let model = searched_model(&config, false, true, run_device)?;
+    let count = count_parts(&model, &config, seq);
+    let feed_forwards = count
+        .layers
+        .iter()
+        .fold(Cost::default(), |sum, l| Cost { params: sum.params + l.params, macs: sum.macs + l.macs });
+    Ok(Student {
+        widths: Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) },
+        layers: frame.num_hidden_layers,
+        fixed: Cost {
+            params: count.params_without_fit() - feed_forwards.params,
+            macs: count.macs() - feed_forwards.macs,
+        },
+        seq,
+        encoding: Encoding::Rich,
+    })
+}
+
+/// The hard limits of a recipe.
+pub(crate) fn budget(recipe: &Recipe) -> Budget {
+    let b = &recipe.budget;
+    Budget {
+        min_params: b.min_params,
+        max_params: b.max_params,
+        max_macs: b.max_macs,
+        max_latency_ms: b.max_latency_ms,
+    }
+}
+
+/// Refuses a budget that no candidate meets, with the nearest reachable size.
+///
+/// # Errors
+/// [`nas::Error`] with the nearest reachable size.
+pub(crate) fn check_budget(run: &Context<'_>, frame: &BertConfig) -> Result<()> {
+    let student = sized_student(frame, run.recipe, &run.device)?;
+    CoarseSpace::new(student, &budget(run.recipe))?;
+    Ok(())
+}
+
+fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
+    Ok(match kind {
+        StrategyKind::Random => Box::new(RandomSearch),
+        StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
+        StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
+        StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
+    })
+}
+
+/// Runs the three stages on the study of the run folder.
+///
+/// # Errors
+/// A budget that nothing meets (before any training), a study that belongs to another run, a stage
+/// without a complete trial, training that fails for another reason than the candidate.
+pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, warm: Tensors) -> Result<Winner> {
+    let recipe = run.recipe;
+    let settings = &recipe.search;
+    let student = sized_student(frame, recipe, &run.device)?;
+    let limits = budget(recipe);
+    let identity =
+        StudyIdentity { name: recipe.name.clone(), config_hash: run.config_hash.to_string(), seed: recipe.seed };
+    let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
+    let mut latency = CachedLatency::new(CandidateLatency {
+        frame: frame.clone(),
+        settings: recipe.latency,
+        device: run.device.clone(),
+    });
+    let map = layer_map(frame, &teacher.config)?;
+
+    let coarse = CoarseSpace::new(student.clone(), &limits)?;
+    let proxy = |run: &mut Context<'_>,
+                 stage: u32,
+                 space: &dyn SearchSpace,
+                 s: StageSettings,
+                 store: &mut SqliteStudy,
+                 latency: &mut dyn Latency| {
+        let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
+        let text = text_for(run, &s)?;
+        let mut evaluate = ProxyTraining {
+            frame,
+            teacher,
+            map: &map,
+            warm: &warm,
+            text: text.as_ref(),
+            data: &data,
+            held_out: &held_out,
+            proxy: s.proxy,
+            device: run.device.clone(),
+            stop: run.host.stop(),
+        };
+        stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)
+    };
+    let first = proxy(run, 1, &coarse, settings.stage1, &mut store, &mut latency)?;
+    let operators = OperatorSpace::new(student.clone(), first.genome, &limits)?;
+    let second = proxy(run, 2, &operators, settings.stage2, &mut store, &mut latency)?;
+
+    let widths = WidthSpace::new(student, second.genome.clone(), &limits)?;
+    let supernet = stage_three_supernet(run, frame, teacher, warm.clone(), &second.genome, &widths)?;
+    let (_, held_out): (TaskMix, Vec<(usize, EvalSet)>) = run.inputs.search(recipe, &settings.stage3.task)?;
+    let mut evaluate = SupernetSlice { supernet: &supernet, held_out: &held_out, device: run.device.clone() };
+    let trials = (settings.stage3.trials, settings.stage3.initial_random);
+    let third = stage_run(run, 3, &widths, trials, &mut store, &mut latency, &mut evaluate)?;
+    Ok(Winner { genome: third.genome, score: third.best.fitness, supernet })
+}
+
+fn text_for(run: &Context<'_>, s: &StageSettings) -> Result<Option<TextSet>> {
+    if s.proxy.general.steps == 0 {
+        return Ok(None);
+    }
+    run.inputs.text(run.recipe, &s.proxy.general).map(Some)
+}
+
+fn stage_run(
+    run: &mut Context<'_>,
+    stage: u32,
+    space: &dyn SearchSpace,
+    (trials, initial_random): (u64, u64),
+    store: &mut SqliteStudy,
+    latency: &mut dyn Latency,
+    evaluate: &mut dyn Evaluate,
+) -> Result<StageOutcome> {
+    let phase = format!("stage-{stage}");
+    let recipe = run.recipe;
+    let limits = budget(recipe);
+    let stop = run.host.stop();
+    let mut strategy = strategy(recipe.search.strategy)?;
+    let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
+    run.phase(&phase, trials, |run| {
+        // Two closures need the host at once: the clock reads through a cell that events refresh.
+        let now = std::cell::Cell::new(run.host.now_ms());
+        let mut on_event = |event: &Event| {
+            now.set(run.host.now_ms());
+            if let Some(event) = run_event(&phase, trials, event) {
+                run.note(event);
+            }
+        };
+        let mut clock = || now.get();
+        let measured = limits.max_latency_ms.is_some();
+        let outcome = run_stage(
+            &config,
+            StageParts {
+                space,
+                strategy: strategy.as_mut(),
+                store,
+                budget: &limits,
+                latency: measured.then_some(latency),
+                evaluate,
+                clock: &mut clock,
+                stop: &stop,
+                on_event: &mut on_event,
+            },
+        )?;
+        Ok(outcome)
+    })
+}
+
+fn run_event(phase: &str, total: u64, event: &Event) -> Option<RunEvent> {
+    let phase = phase.to_string();
+    match event {
+        Event::Rejected { reason, .. } => Some(RunEvent::Rejected { phase, reason: reason.name().into() }),
+        Event::TrialFinished { trial, best } => Some(RunEvent::Trial {
+            phase,
+            number: trial.number,
+            total,
+            score: trial.fitness,
+            params: trial.cost.params,
+            best: *best,
+            reason: trial.reason.clone(),
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! The teacher: loaded or made from scratch, then fine-tuned.
+
+use std::path::Path;
+
+use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use kd::data::task_head;
+use kd::engine::Evaluation;
+use kd::job::FineTune;
+use searched_ffn::{AnyModel, ModelDir, Package};
+
+use super::Context;
+use crate::recipe::ScratchTeacher;
+use crate::{Error, Result};
+
+/// Teachers of a run, without autodiff.
+#[derive(Debug)]
+pub struct TeacherPair {
+    /// Configuration of both.
+    pub config: BertConfig,
+    /// The teacher of general distillation: the loaded model, or the fine-tuned one where there
+    /// is no other.
+    pub general: TaskModel<StackedFfn>,
+    /// The fine-tuned teacher, one head per task of the recipe.
+    pub tuned: TaskModel<StackedFfn>,
+    /// Dev scores of the fine-tuned teacher.
+    pub evaluation: Evaluation,
+}
+
+/// Loads or makes the teacher and fine-tunes it; the result is kept in `teacher/model/`.
+///
+/// # Errors
+/// A model directory that cannot be read, training that fails, files that cannot be written.
+pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
+    let recipe = run.recipe;
+    let (config, untrained, pretrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
+        (Some(dir), _) => {
+            let (config, model) = load(dir)?;
+            (config, model, true)
+        }
+        (None, Some(scratch)) => {
+            let config = scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len);
+            (config, None, false)
+        }
+        (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
+    };
+    if recipe.max_len > config.max_position_embeddings {
+        return Err(Error::Mismatch(format!(
+            "max_len {} is more than the teacher's {} positions",
+            recipe.max_len, config.max_position_embeddings
+        )));
+    }
+    if run.inputs.encoder.vocab_size() > config.vocab_size {
+        return Err(Error::Mismatch(format!(
+            "the tokenizer has {} word pieces, the teacher {}",
+            run.inputs.encoder.vocab_size(),
+            config.vocab_size
+        )));
+    }
+    let mut config = config;
+    config.task_heads = recipe.tasks.iter().map(|&t| task_head(t)).collect();
+    config.hidden_dropout_prob = recipe.teacher.dropout;
+    config.attention_probs_dropout_prob = recipe.teacher.dropout;
+
+    let seed = run.seed_of("teacher init");
+    let build = |pooler| TaskModel::new(&config, pooler, false, &run.device, |_| StackedFfn::new(&config, &run.device));
+    let fresh = init::normal(build(true)?, seed, config.initializer_range);
+    let start = match &untrained {
+        // The heads are new; everything that the loaded model has comes from it.
+        Some(loaded) => with_weights(fresh, loaded)?,
+        None => fresh,
+    };
+    let general = start.clone();
+    let phase = recipe.teacher.fine_tune;
+    let data = run.inputs.train(recipe, &phase)?;
+    let dev = run.inputs.dev(recipe, &phase)?;
+    let heads = (0..recipe.tasks.len()).collect();
+    let mut job = FineTune { data: &data, heads, eval: &dev, device: run.device.clone() };
+    let trained = run.train("teacher", start, &mut job, &phase)?;
+    let evaluation = trained.evaluation.unwrap_or_default();
+
+    let dir = run.folder("teacher").join("model");
+    let card = format!(
+        "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n",
+        recipe.name,
+        recipe.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
+        scores_line(&evaluation)
+    );
+    let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
+    ModelDir::save(&dir, &config, &AnyModel::Plain(trained.model.clone()), package)?;
+    let general = if pretrained { general } else { trained.model.clone() };
+    Ok(TeacherPair { config, general, tuned: trained.model, evaluation })
+}
+
+/// `name value` pairs of an evaluation for people.
+pub(crate) fn scores_line(evaluation: &Evaluation) -> String {
+    let pairs = evaluation.metrics.iter().map(|(n, v)| format!("{n} {:.2}", v * 100.0));
+    pairs.collect::<Vec<_>>().join(", ")
+}
+
+fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel<StackedFfn>>)> {
+    let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
+    match loaded.model {
+        AnyModel::Plain(model) => Ok((loaded.config, Some(model))),
+        AnyModel::Searched(_) => {
+            Err(Error::Mismatch(format!("{}: a searched student cannot be the teacher; give a BERT", dir.display())))
+        }
+    }
+}
+
+fn with_weights(fresh: TaskModel<StackedFfn>, loaded: &TaskModel<StackedFfn>) -> Result<TaskModel<StackedFfn>> {
+    let mut weights = bert_core::weights::collect_internal(&fresh);
+    let source = bert_core::weights::collect_internal(loaded);
+    for (name, tensor) in source.0 {
+        if name.starts_with("encoder.") || name.starts_with("pooler.") {
+            weights.0.insert(name, tensor);
+        }
+    }
+    Ok(bert_core::weights::apply_internal(fresh, weights, Path::new("teacher"))?)
+}
+
+fn scratch_config(scratch: ScratchTeacher, vocab: usize, max_len: usize) -> BertConfig {
+    let ScratchTeacher { hidden, layers, heads, intermediate } = scratch;
+    BertConfig { max_position_embeddings: max_len, ..BertConfig::bert(vocab, hidden, layers, heads, intermediate) }
+}

@@ -1,0 +1,270 @@
+//! The sections of a recipe. Unknown keys are refused; every default is written out in the
+//! run folder's `recipe.toml`.
+
+use std::path::PathBuf;
+
+use glue_squad::task::TaskKind;
+use kd::engine::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides a run's result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name, shown in reports.
+    pub name: String,
+    /// One sentence on what it is for.
+    pub description: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Tasks, by GLUE name; the student gets one head for each.
+    pub tasks: Vec<TaskKind>,
+    /// Longest sequence in tokens.
+    pub max_len: usize,
+    /// Where text comes from.
+    pub data: DataSettings,
+    /// The teacher.
+    pub teacher: TeacherSettings,
+    /// The student's frame: everything but its feed-forwards.
+    pub student: StudentSettings,
+    /// Hard limits, checked before any training.
+    #[serde(default)]
+    pub budget: BudgetSettings,
+    /// Distillation of the largest student on text, from which all candidates inherit.
+    pub warm_up: Phase,
+    /// The three stages.
+    pub search: SearchSettings,
+    /// Distillation of the winner (and of the baseline).
+    #[serde(rename = "final")]
+    pub final_: FinalSettings,
+    /// How latency is measured.
+    #[serde(default)]
+    pub latency: LatencySettings,
+}
+
+/// Where text comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSettings {
+    /// Folder of GLUE tasks; absent means the generated pocket tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glue: Option<PathBuf>,
+    /// Text files or folders; empty means the generated pocket corpus.
+    #[serde(default)]
+    pub corpus: Vec<PathBuf>,
+    /// Sequences packed from the corpus at most; 0 for all.
+    #[serde(default)]
+    pub corpus_sequences: usize,
+    /// Training examples per task at most; 0 for all.
+    #[serde(default)]
+    pub train_examples: usize,
+    /// Part of the training examples held out to score candidates; the dev set stays unseen.
+    pub hold_out: f64,
+}
+
+/// The teacher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherSettings {
+    /// A model directory (Hugging Face BERT); absent means one is trained from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// Size of a teacher trained from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<ScratchTeacher>,
+    /// Dropout while fine-tuning.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Fine-tuning on gold labels.
+    pub fine_tune: Phase,
+}
+
+/// A BERT trained from scratch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScratchTeacher {
+    /// Hidden width.
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Inner width of the feed-forwards.
+    pub intermediate: usize,
+}
+
+/// The student's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudentSettings {
+    /// Layers; the teacher's must be a multiple.
+    pub layers: usize,
+    /// Hidden width, and base width of the feed-forwards.
+    pub hidden: usize,
+    /// Width of the word table.
+    pub embed: usize,
+    /// Attention heads; the teacher's, since scores are compared head by head.
+    pub heads: usize,
+}
+
+/// Hard limits; an absent one does not limit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetSettings {
+    /// Fewest parameters of the shipped student (heads included, distillation projection not).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_params: Option<u64>,
+    /// Most parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_params: Option<u64>,
+    /// Most multiply-adds for one sequence of `latency.seq` tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_macs: Option<u64>,
+    /// Longest median latency, milliseconds, measured as `latency` says on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_latency_ms: Option<f64>,
+}
+
+/// One training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Examples per step.
+    pub batch_size: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Longest sequence in this phase, if shorter than the recipe's; 0 for the recipe's.
+    #[serde(default)]
+    pub max_len: usize,
+    /// Steps between evaluations; 0 for one at the end.
+    #[serde(default)]
+    pub eval_every: u64,
+    /// Steps between checkpoints; 0 for one at the end.
+    #[serde(default)]
+    pub checkpoint_every: u64,
+}
+
+impl Phase {
+    /// Settings for the engine.
+    pub fn train_config(&self, seed: u64) -> TrainConfig {
+        TrainConfig {
+            seed,
+            eval_every: self.eval_every,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::new(self.steps, self.learning_rate)
+        }
+    }
+}
+
+/// How candidates are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyKind {
+    /// Uniform draws.
+    Random,
+    /// Learned partition of the space with an exploration term (LaNAS).
+    Learned,
+    /// Learned partition as EfficientBERT's code has it: median split, no exploration.
+    Compatible,
+    /// Regularised evolution.
+    Evolution,
+}
+
+/// The three stages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchSettings {
+    /// How candidates are drawn.
+    pub strategy: StrategyKind,
+    /// Held-out examples that score a candidate; 0 for all.
+    #[serde(default)]
+    pub score_examples: usize,
+    /// Stage 1: expressions, stacks and ratios together.
+    pub stage1: StageSettings,
+    /// Stage 2: expressions.
+    pub stage2: StageSettings,
+    /// Stage 3: stacks and ratios on a weight-sharing supernet.
+    pub stage3: SupernetSettings,
+}
+
+/// A stage that trains every candidate for a short while.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageSettings {
+    /// Trials, failed ones included.
+    pub trials: u64,
+    /// Trials drawn at random before the strategy learns.
+    pub initial_random: u64,
+    /// The short training.
+    pub proxy: Proxy,
+}
+
+/// The short training of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Distillation on text.
+    pub general: Phase,
+    /// Distillation on the tasks.
+    pub task: Phase,
+}
+
+/// The stage that trains one supernet and scores slices of it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupernetSettings {
+    /// Trials.
+    pub trials: u64,
+    /// Trials drawn at random before the strategy learns.
+    pub initial_random: u64,
+    /// Distillation of the supernet on text, one sampled architecture per step.
+    pub general: Phase,
+    /// Distillation of the supernet on the tasks, one sampled architecture per step.
+    pub task: Phase,
+}
+
+/// Where the winner's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inherit {
+    /// Random weights.
+    Nothing,
+    /// The warm-up supernet.
+    WarmUp,
+    /// The supernet of stage 3 after its distillation on the tasks (EfficientBERT+).
+    Supernet,
+}
+
+/// Distillation of the winner and of the baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalSettings {
+    /// Where the winner's weights come from.
+    pub inherit: Inherit,
+    /// Distillation on text.
+    pub general: Phase,
+    /// Distillation on the tasks, best dev score kept.
+    pub task: Phase,
+    /// Whether the uniform baseline of equal size is distilled too.
+    pub baseline: bool,
+}
+
+/// How latency is measured: median over runs of one forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencySettings {
+    /// Sequences per pass.
+    pub batch: usize,
+    /// Tokens per sequence; also the length that MACs are counted for.
+    pub seq: usize,
+    /// Measured passes, after three unmeasured ones.
+    pub runs: usize,
+}
+
+impl Default for LatencySettings {
+    fn default() -> Self {
+        Self { batch: 1, seq: 128, runs: 15 }
+    }
+}

@@ -1,0 +1,160 @@
+//! The phases in order.
+
+use std::path::Path;
+
+use bert_core::count_parts;
+use burn::tensor::Device;
+use durable::lock::Holder;
+use durable::rundir::RunFolder;
+use searched_ffn::{AnyModel, ModelDir, Package, searched_model, student_config, supernet_architecture};
+use serde_json::{Value, json};
+
+use crate::events::{Host, RunEvent};
+use crate::inputs::Inputs;
+use crate::latency::median_ms;
+use crate::phase::{self, Context, FinalModel, TeacherPair, Winner};
+use crate::recipe::Recipe;
+use crate::summary::{self, Models};
+use crate::{Error, Result};
+
+/// How to run.
+#[derive(Debug)]
+pub struct RunOptions<'a> {
+    /// The run folder.
+    pub folder: &'a Path,
+    /// Go on with the run that the folder holds.
+    pub resume: bool,
+    /// Device without autodiff.
+    pub device: Device,
+    /// Who holds the folder: this process.
+    pub holder: Holder,
+    /// Versions, machine and the like for `run.json` and the report.
+    pub environment: summary::Environment,
+}
+
+/// What a finished run hands back.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Teacher, baseline and student side by side.
+    pub comparison: Vec<report::ModelRow>,
+    /// The found feed-forwards, one expression per layer.
+    pub architecture: Vec<String>,
+}
+
+/// Runs a recipe from the beginning or from wherever the folder's run stopped.
+///
+/// A killed run that is resumed gives the same trials, scores and weights as one that was not
+/// killed (CPU, same number of threads, no latency limit).
+///
+/// # Errors
+/// See [`Error`]. What was finished stays in the folder.
+pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
+    let text = recipe.to_toml()?;
+    let folder = match options.resume {
+        true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
+        false => RunFolder::create(options.folder, &text, &options.holder)?,
+    };
+    let paths = folder.paths();
+    let inputs = Inputs::open(recipe, &paths.root().join("data"))?;
+    let hash = folder.config_hash().to_string();
+    let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
+    let environment = &options.environment;
+    durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
+
+    check_before_training(&run)?;
+    let teacher = phase::teacher(&mut run)?;
+    let frame = phase::frame(&run, &teacher.config);
+    let warm = phase::warm_up(&mut run, &frame, &teacher)?;
+    let winner = phase::search(&mut run, &frame, &teacher, warm.clone())?;
+    let student = phase::student(&mut run, &frame, &teacher, &warm, &winner)?;
+    save_student(&run, &student, &winner)?;
+    let student_params = count(&student, recipe.latency.seq);
+    let baseline = match recipe.final_.baseline {
+        true => Some(phase::baseline(&mut run, &frame, &teacher, student_params)?),
+        false => None,
+    };
+    finish(&mut run, environment, &teacher, student, baseline, &winner)
+}
+
+/// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit.
+fn check_before_training(run: &Context<'_>) -> Result<()> {
+    let recipe = run.recipe;
+    let config = match (&recipe.teacher.model, recipe.teacher.scratch) {
+        (Some(dir), _) => ModelDir::config(dir)?,
+        (None, Some(s)) => bert_core::BertConfig {
+            max_position_embeddings: recipe.max_len,
+            ..bert_core::BertConfig::bert(run.inputs.encoder.vocab_size(), s.hidden, s.layers, s.heads, s.intermediate)
+        },
+        (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
+    };
+    let frame = phase::frame(run, &config);
+    let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
+    searched_model(&largest, true, true, &run.device)?;
+    phase::check_fit(&frame, &config)?;
+    phase::check_budget(run, &frame)
+}
+
+fn count(model: &FinalModel, seq: usize) -> u64 {
+    match &model.model {
+        AnyModel::Plain(m) => count_parts(m, &model.config, seq).params_without_fit(),
+        AnyModel::Searched(m) => count_parts(m, &model.config, seq).params_without_fit(),
+    }
+}
+
+fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner) -> Result<()> {
+    let card = summary::model_card(run.recipe, student, winner);
+    let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
+    ModelDir::save(&run.paths.student(), &student.config, &student.model, package)?;
+    Ok(())
+}
+
+fn finish(
+    run: &mut Context<'_>,
+    environment: &summary::Environment,
+    teacher: &TeacherPair,
+    student: FinalModel,
+    baseline: Option<FinalModel>,
+    winner: &Winner,
+) -> Result<Outcome> {
+    let settings = run.recipe.latency;
+    let vocab = teacher.config.vocab_size;
+    // Short inputs only where the position table is short.
+    let seq = settings.seq.min(teacher.config.max_position_embeddings);
+    let settings = crate::recipe::LatencySettings { seq, ..settings };
+    let time = |model: &dyn bert_core::Encoder| median_ms(model, vocab, settings, &run.device);
+    let teacher_model = AnyModel::Plain(teacher.tuned.clone());
+    let models = Models {
+        latency: [Some(time(&teacher_model)), baseline.as_ref().map(|b| time(&b.model)), Some(time(&student.model))],
+        teacher: FinalModel {
+            config: teacher.config.clone(),
+            model: teacher_model,
+            evaluation: teacher.evaluation.clone(),
+        },
+        baseline,
+        student,
+    };
+    let comparison = summary::comparison(run.recipe, &models);
+    let finished = summary::run_json(run.recipe, environment, Some(&comparison));
+    durable::atomic::write_json(run.paths.run_json(), &finished)?;
+    run.emit(RunEvent::Note { message: "comparison measured".into() })?;
+    summary::write_report(run.paths)?;
+    let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
+    Ok(Outcome { comparison, architecture })
+}
+
+/// Reads `run.json` of a run folder.
+///
+/// # Errors
+/// The file is missing or not JSON.
+pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    })?;
+    serde_json::from_str(&text)
+        .or_else(|e| {
+            Err(Error::RunFile { path: path.to_path_buf(), message: format!("not the run.json of a run: {e}") })
+        })
+        .map(|v: Value| if v.is_object() { v } else { json!({}) })
+}

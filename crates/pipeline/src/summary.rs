@@ -1,0 +1,280 @@
+//! The comparison of teacher, baseline and student, `run.json`, the model card, the report.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use durable::rundir::RunPaths;
+use kd::engine::Evaluation;
+use nas::study::{SqliteStudy, StudyStore};
+use report::{
+    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
+};
+use searched_ffn::ModelDir;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::events::RunEvent;
+use crate::phase::{FinalModel, LogLine, Winner};
+use crate::recipe::Recipe;
+use crate::run::read_run_json;
+use crate::{Error, Result};
+
+/// What the program knows about where it runs; the library does not look.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Versions by name.
+    pub versions: BTreeMap<String, String>,
+    /// Processor, cores, operating system.
+    pub machine: Machine,
+    /// Device as the user named it.
+    pub device: String,
+    /// Number of threads.
+    pub threads: usize,
+    /// When this process started, for people.
+    pub started: String,
+}
+
+/// The models that are compared, each with its latency in milliseconds.
+#[derive(Debug)]
+pub struct Models {
+    /// Fine-tuned teacher.
+    pub teacher: FinalModel,
+    /// Uniform baseline, if it was trained.
+    pub baseline: Option<FinalModel>,
+    /// Found student.
+    pub student: FinalModel,
+    /// Latency of the three in this order.
+    pub latency: [Option<f64>; 3],
+}
+
+/// One row per model.
+pub fn comparison(recipe: &Recipe, models: &Models) -> Vec<ModelRow> {
+    let [teacher, baseline, student] = models.latency;
+    let mut rows = vec![row(recipe, "teacher", Role::Teacher, &models.teacher, teacher, "")];
+    if let Some(model) = &models.baseline {
+        let note = "plain GELU, one width, random start, steps of student and warm-up";
+        rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, note));
+    }
+    rows.push(row(recipe, "found student", Role::Student, &models.student, student, ""));
+    rows
+}
+
+fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: Option<f64>, note: &str) -> ModelRow {
+    let count = model.model.count(&model.config, recipe.latency.seq);
+    ModelRow {
+        name: name.into(),
+        role,
+        params: Some(count.params_without_fit()),
+        macs: Some(count.macs()),
+        latency_ms,
+        scores: scores(&model.evaluation),
+        search_score: None,
+        note: note.into(),
+    }
+}
+
+fn scores(evaluation: &Evaluation) -> Vec<TaskScore> {
+    let split = |(name, value): (&String, &f64)| {
+        let (task, metric) = name.split_once('/').unwrap_or((name, ""));
+        TaskScore { task: task.into(), metric: metric.into(), value: *value }
+    };
+    evaluation.metrics.iter().map(split).collect()
+}
+
+/// Contents of `run.json`.
+pub fn run_json(recipe: &Recipe, environment: &Environment, comparison: Option<&[ModelRow]>) -> Value {
+    json!({
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "seed": recipe.seed,
+        "environment": environment,
+        "latency": recipe.latency,
+        "finished": comparison.is_some(),
+        "comparison": comparison,
+    })
+}
+
+/// Text of the student's `README.md`.
+pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner) -> String {
+    let count = student.model.count(&student.config, recipe.latency.seq);
+    let mut text = format!(
+        "# {} student\n\nFound and distilled by recipe `{}` (seed {}).\n\n\
+         - parameters: {}\n- multiply-adds (MACs, counted once) for {} tokens: {}\n- dev scores: {}\n\n\
+         | layer | feed-forward |\n|---|---|\n",
+        recipe.name,
+        recipe.name,
+        recipe.seed,
+        count.params_without_fit(),
+        recipe.latency.seq,
+        count.macs(),
+        crate::phase::scores_line(&student.evaluation),
+    );
+    for (i, expression) in winner.genome.layers().iter().enumerate() {
+        text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
+    }
+    text.push_str("\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`.\n");
+    text
+}
+
+/// Builds `report.html` from what the run folder holds, finished or not.
+///
+/// # Errors
+/// A file of the folder that cannot be read, or the report cannot be written.
+pub fn write_report(paths: &RunPaths) -> Result<()> {
+    let html = report::render_html(&run_report(paths)?);
+    durable::atomic::write_file(paths.report(), html.as_bytes())?;
+    Ok(())
+}
+
+/// The report's data, read from the run folder.
+///
+/// # Errors
+/// A file of the folder that cannot be read.
+pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
+    let run = read_run_json(&paths.run_json())?;
+    let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
+    let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
+    let comparison: Option<Vec<ModelRow>> = serde_json::from_value(run["comparison"].clone()).map_err(bad)?;
+    let records = durable::log::read::<LogLine>(paths.log())?.records;
+    let finished = run["finished"].as_bool().unwrap_or(false);
+    let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
+    Ok(RunReport {
+        title: format!("EfficientBERT run: {}", text("recipe")),
+        recipe: text("recipe"),
+        started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
+        finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
+        machine: environment.machine,
+        versions: environment.versions,
+        seed: run["seed"].as_u64().unwrap_or_default(),
+        device: environment.device,
+        score_name: "mean of the tasks' primary metrics on held-out training examples".into(),
+        stages: stages(paths, &records)?,
+        curves: curves(&records),
+        comparison: comparison.unwrap_or_default(),
+        student: student_report(paths, &run)?,
+        notes: vec![text("description")],
+    })
+}
+
+fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
+    if !paths.study().exists() {
+        return Ok(Vec::new());
+    }
+    let store = SqliteStudy::open_read_only(&paths.study())?;
+    let mut stages = Vec::new();
+    for stage in 1..=3 {
+        let trials = store.trials(stage)?;
+        if trials.is_empty() {
+            continue;
+        }
+        let point = |t: &nas::study::Trial| TrialPoint {
+            number: t.number,
+            score: t.fitness,
+            params: t.cost.params,
+            macs: t.cost.macs,
+            latency_ms: t.latency_ms,
+            state: t.state.name().into(),
+            genome: t.genome.clone(),
+        };
+        let name = ["expressions, stacks and ratios", "expressions", "stacks and ratios on the supernet"];
+        let phase = format!("stage-{stage}");
+        stages.push(StageReport {
+            name: format!("Stage {stage}: {}", name[stage as usize - 1]),
+            trials: trials.iter().map(point).collect(),
+            best: store.best(stage)?.map(|t| t.number),
+            rejected: store.rejection_counts(stage)?.into_iter().map(|(r, n)| (r.name().to_string(), n)).collect(),
+            seconds: seconds(records, &phase),
+        });
+    }
+    Ok(stages)
+}
+
+/// Seconds spent in a phase, over all processes that worked on it.
+fn seconds(records: &[LogLine], phase: &str) -> Option<f64> {
+    let of = |l: &LogLine| match &l.event {
+        RunEvent::PhaseFinished { phase: p, seconds } if p == phase => Some(*seconds),
+        _ => None,
+    };
+    records.iter().filter_map(of).reduce(|a, b| a.max(b))
+}
+
+fn curves(records: &[LogLine]) -> Vec<Curve> {
+    let mut series: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
+    let mut order: Vec<String> = Vec::new();
+    for line in records {
+        if let RunEvent::Step { phase, step, loss, .. } = &line.event {
+            if !series.contains_key(phase) {
+                order.push(phase.clone());
+            }
+            // A step that a resumed process did again replaces the first report of it.
+            series.entry(phase.clone()).or_default().insert(*step, *loss);
+        }
+    }
+    let title = |phase: &str| match phase {
+        "teacher" => "Teacher: loss on labels".to_string(),
+        p if p.ends_with("general") || p.ends_with("warm-up") => "Distillation on text".to_string(),
+        _ => "Distillation on tasks".to_string(),
+    };
+    order
+        .into_iter()
+        .map(|phase| Curve {
+            title: title(&phase),
+            y_label: "loss".into(),
+            points: series[&phase].iter().map(|(s, l)| (*s, *l)).collect(),
+            series: phase,
+        })
+        .collect()
+}
+
+fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>> {
+    let dir = paths.student();
+    if !Path::new(&dir.join(searched_ffn::WEIGHTS_FILE)).exists() {
+        return Ok(None);
+    }
+    let (config, model) = ModelDir::outline(&dir, &burn::tensor::Device::flex())?;
+    let seq = run["latency"]["seq"].as_u64().unwrap_or(128) as usize;
+    let count = model.count(&config, seq);
+    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::PartCount)| LayerReport {
+        expression: spec.expression.clone(),
+        stacks: spec.stacks as u64,
+        ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },
+        inner: (config.intermediate_size / spec.ratio.max(1)) as u64,
+        params: part.params,
+        macs: part.macs,
+    };
+    Ok(Some(StudentReport {
+        hidden: config.hidden_size as u64,
+        heads: config.num_attention_heads as u64,
+        params: Some(count.params_without_fit()),
+        macs: Some(count.macs()),
+        layers: config.layers.iter().zip(&count.layers).map(layer).collect(),
+    }))
+}
+
+/// `YYYY-MM-DD HH:MM:SS UTC` (civil-from-days of Howard Hinnant).
+pub fn utc(ms: i64) -> String {
+    let (days, seconds) = (ms.div_euclid(86_400_000), ms.div_euclid(1000).rem_euclid(86_400));
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utc;
+
+    #[test]
+    fn unix_time_is_written_as_a_date() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_399_000), "2000-02-28 23:59:59 UTC");
+        assert_eq!(utc(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_219_200_123), "2026-11-21 00:00:00 UTC");
+    }
+}

@@ -1,0 +1,154 @@
+//! A model whose kind of feed-forward is known only when its configuration has been read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bert_core::weights::{NameFormat, Tensors, apply, collect, parameter_shapes};
+use bert_core::{
+    BertConfig, Count, EncodeOptions, Encoder, EncoderOutput, ModelType, StackedFfn, TaskHead, TaskModel, TokenBatch,
+    count_parts, init,
+};
+use burn::tensor::{Device, Tensor};
+
+use crate::{ModelError, SearchedFfn, searched_model};
+
+/// The optional parts of a model that no configuration field tells about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Whether there is a dense layer between the first token and the task heads.
+    pub pooler: bool,
+    /// Whether there is a masked-language-model head.
+    pub mlm: bool,
+}
+
+impl Parts {
+    /// The parts that a file with tensors of these names holds (Hugging Face's names, with or without the family's prefix).
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut parts = Self::default();
+        for name in names {
+            parts.pooler |= name.ends_with("pooler.dense.weight");
+            parts.mlm |= name == "cls.predictions.transform.dense.weight";
+        }
+        parts
+    }
+
+    /// What the published checkpoints of a family have: BERT's a pooler, the others nothing.
+    pub fn published(family: ModelType) -> Self {
+        Self { pooler: family == ModelType::Bert, mlm: false }
+    }
+}
+
+/// A model with plain or with searched feed-forwards.
+#[derive(Clone, Debug)]
+pub enum AnyModel {
+    /// BERT, MiniLM, TinyBERT, MobileBERT.
+    Plain(TaskModel<StackedFfn>),
+    /// A student whose feed-forwards were searched.
+    Searched(TaskModel<SearchedFfn>),
+}
+
+macro_rules! each {
+    ($any:expr, $model:ident => $body:expr) => {
+        match $any {
+            AnyModel::Plain($model) => $body,
+            AnyModel::Searched($model) => $body,
+        }
+    };
+}
+
+impl AnyModel {
+    /// Builds the model of `config`; weights are lazy until loaded or initialised.
+    ///
+    /// `model_type` decides between the variants. Searched students have no masked-LM head; `parts.mlm` is not used for them.
+    ///
+    /// # Errors
+    /// The configuration is not valid, its `layers` are not, or a plain family lists any.
+    pub fn build(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self, ModelError> {
+        if config.model_type == ModelType::EfficientBert {
+            return Ok(Self::Searched(searched_model(config, false, parts.pooler, device)?));
+        }
+        if !config.layers.is_empty() {
+            return Err(bert_core::Error::Config {
+                field: "layers",
+                message: "searched feed-forwards need `model_type` \"efficientbert\"".into(),
+            }
+            .into());
+        }
+        config.validate()?;
+        let plain = |_| StackedFfn::new(config, device);
+        Ok(Self::Plain(TaskModel::new(config, parts.pooler, parts.mlm, device, plain)?))
+    }
+
+    /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).
+    #[must_use]
+    pub fn initialised(self, config: &BertConfig, seed: u64) -> Self {
+        match self {
+            Self::Plain(m) => Self::Plain(init::normal(m, seed, config.initializer_range)),
+            Self::Searched(m) => Self::Searched(init::normal(m, seed, config.initializer_range)),
+        }
+    }
+
+    /// Loads tensors strictly; `source` is the file that errors name.
+    ///
+    /// # Errors
+    /// As [`bert_core::weights::apply`].
+    pub fn apply(self, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Self, ModelError> {
+        Ok(match self {
+            Self::Plain(m) => Self::Plain(apply(m, tensors, format, source)?),
+            Self::Searched(m) => Self::Searched(apply(m, tensors, format, source)?),
+        })
+    }
+
+    /// All parameters under their external names.
+    pub fn collect(&self, format: NameFormat) -> Tensors {
+        each!(self, m => collect(m, format))
+    }
+
+    /// Shapes as files hold them, by module path; allocates no weights.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        each!(self, m => parameter_shapes(m))
+    }
+
+    /// Parameters and MACs at `seq` tokens; allocates no weights.
+    pub fn count(&self, config: &BertConfig, seq: usize) -> Count {
+        each!(self, m => count_parts(m, config, seq))
+    }
+
+    /// The optional parts this model has.
+    pub fn parts(&self) -> Parts {
+        each!(self, m => Parts { pooler: m.pooler.is_some(), mlm: m.mlm.is_some() })
+    }
+
+    /// The task heads in the configuration's order.
+    pub fn heads(&self) -> &[TaskHead] {
+        each!(self, m => &m.heads)
+    }
+
+    /// Whether the model carries the distillation projection.
+    pub fn has_fit(&self) -> bool {
+        each!(self, m => m.encoder.fit_dense.is_some())
+    }
+
+    /// The pooled vector of each sequence, see [`TaskModel::pool`].
+    ///
+    /// # Shapes
+    /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - output: `[batch, hidden]`
+    pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
+        each!(self, m => m.pool(last_hidden))
+    }
+
+    /// Encoder output and the pooled scores of head `head`, see [`TaskModel::forward`].
+    ///
+    /// # Shapes
+    /// - second output: `[batch, outputs]`
+    pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        each!(self, m => m.forward(batch, head, options))
+    }
+}
+
+impl Encoder for AnyModel {
+    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        each!(self, m => m.encode(batch, options))
+    }
+}

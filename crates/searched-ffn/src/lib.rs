@@ -1,0 +1,25 @@
+//! The searched feed-forward as a burn module, students built from it, and the inheritance of weights.
+//!
+//! `mlp-space` says what a feed-forward may look like and needs no tensors; this crate runs it.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `module` | [`SearchedFfn`]: the module, at its own size or as a slice of a larger one |
+//! | `student` | from a [`BertConfig`](bert_core::BertConfig) to an encoder with searched feed-forwards, and back |
+//! | `inherit` | weights of a smaller model cut out of a larger one |
+//! | `any` | [`AnyModel`]: a model whose kind of feed-forward is known only from its configuration |
+//! | `model_dir` | [`ModelDir`]: the directory that users carry away, read and written |
+
+mod any;
+mod error;
+mod inherit;
+mod model_dir;
+mod module;
+mod student;
+
+pub use any::{AnyModel, Parts};
+pub use error::ModelError;
+pub use inherit::{LayerSource, inherit};
+pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE};
+pub use module::{SearchedBlock, SearchedFfn};
+pub use student::{activate, architecture, layer_specs, searched_model, student_config, supernet_architecture};

@@ -1,0 +1,389 @@
+//! The model directory: what users carry away, and what every command reads.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.json` | sizes, and per layer the expression, stacks and ratio |
+//! | `model.safetensors` | weights under Hugging Face's names, or those of `docs/model-directory.md` |
+//! | `tokenizer.json` and its kin | copied unchanged |
+//! | `README.md` | model card |
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bert_core::weights::{NameFormat, Tensors};
+use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
+use burn::tensor::Device;
+use serde_json::{Map, Value, json};
+
+use crate::{AnyModel, ModelError, Parts};
+
+/// Name of the configuration inside a model directory.
+pub const CONFIG_FILE: &str = "config.json";
+/// Name of the weights inside a model directory.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// Files of a tokenizer, in the order in which they are preferred.
+pub const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+
+/// Longest safetensors header that is read; the format's own limit.
+const MAX_HEADER: u64 = 100_000_000;
+const FIT_DENSE: &str = "encoder.fit_dense.";
+
+/// A model directory in memory.
+#[derive(Clone, Debug)]
+pub struct ModelDir {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The configuration.
+    pub config: BertConfig,
+    /// The model with its weights.
+    pub model: AnyModel,
+}
+
+/// What is saved besides configuration and weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Package<'a> {
+    /// Text of `README.md`.
+    pub card: &'a str,
+    /// Further files by name, such as [`ModelDir::tokenizer_files`].
+    pub files: &'a [(String, Vec<u8>)],
+    /// Keep the projection that only distillation needs; it is dropped otherwise.
+    pub keep_fit: bool,
+}
+
+impl ModelDir {
+    /// Reads configuration and weights, strictly. The presence of a pooler is told from the tensor names.
+    ///
+    /// # Errors
+    /// A file is missing or cut off, the configuration is not valid, or a tensor is missing, left over, of another shape
+    /// or not finite; the message names file and field or tensor.
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        let config = Self::config(dir)?;
+        let weights = dir.join(WEIGHTS_FILE);
+        let tensors = Tensors::read_safetensors(&weights)?;
+        let model = build(dir, &config, Parts::of_names(tensors.0.keys()), device)?;
+        let model = model.apply(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
+        Ok(Self { path: dir.to_path_buf(), config, model })
+    }
+
+    /// Configuration and module tree without reading any weights: for counting only.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`], except for what is wrong with the tensors themselves.
+    pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, AnyModel), ModelError> {
+        let config = Self::config(dir)?;
+        let parts = Parts::of_names(&tensor_names(&dir.join(WEIGHTS_FILE))?);
+        let model = build(dir, &config, parts, device)?;
+        Ok((config, model))
+    }
+
+    /// Reads the configuration alone.
+    ///
+    /// # Errors
+    /// As [`BertConfig::load`].
+    pub fn config(dir: &Path) -> Result<BertConfig, ModelError> {
+        Ok(BertConfig::load(&dir.join(CONFIG_FILE))?)
+    }
+
+    /// The tokenizer's files that stand in `dir`, by name.
+    ///
+    /// # Errors
+    /// One of them exists and cannot be read.
+    pub fn tokenizer_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+        let mut files = Vec::new();
+        for name in TOKENIZER_FILES {
+            let path = dir.join(name);
+            match std::fs::read(&path) {
+                Ok(bytes) => files.push((name.to_owned(), bytes)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io("read", &path, e).into()),
+            }
+        }
+        Ok(files)
+    }
+
+    /// Writes a model directory that [`ModelDir::load`] reads back and, for plain BERT, Hugging Face's `from_pretrained`.
+    ///
+    /// A directory that does not exist appears as a whole or not at all. In one that exists every file is replaced
+    /// atomically, the weights last; other files stay.
+    ///
+    /// # Errors
+    /// [`ModelError::Disagree`] when `model` is not the model of `config`, or a file cannot be written.
+    pub fn save(dir: &Path, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), ModelError> {
+        let (config, tensors) = image(config, model, package.keep_fit)?;
+        let path = dir.join(CONFIG_FILE);
+        let encode = |e: serde_json::Error| Error::ConfigFile { path, message: e.to_string() };
+        let mut text = serde_json::to_vec_pretty(&config).map_err(encode)?;
+        text.push(b'\n');
+        let weights = tensors.to_safetensors()?;
+
+        let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+        files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, &text), (WEIGHTS_FILE, &weights)]);
+        if dir.is_dir() { write_all(dir, &files) } else { write_fresh(dir, &files) }
+    }
+}
+
+/// Builds the model; what is wrong with a layer is wrong in the configuration file.
+fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<AnyModel, ModelError> {
+    AnyModel::build(config, parts, device).map_err(|e| match e {
+        ModelError::Core(e @ (Error::Io { .. } | Error::ConfigFile { .. })) => e.into(),
+        e => Error::ConfigFile { path: dir.join(CONFIG_FILE), message: e.to_string() }.into(),
+    })
+}
+
+/// Configuration and tensors as they will stand in the directory.
+fn image(config: &BertConfig, model: &AnyModel, keep_fit: bool) -> Result<(BertConfig, Tensors), ModelError> {
+    let mut config = config.clone();
+    if !keep_fit || !model.has_fit() {
+        config.fit_size = None;
+    }
+    agree(&config, model, config.fit_size.is_some())?;
+    let format = NameFormat::HuggingFace(config.model_type);
+    let mut tensors = model.collect(format);
+    if config.fit_size.is_none() {
+        tensors.0.retain(|name, _| !name.starts_with("fit_dense."));
+    }
+    if let AnyModel::Plain(_) = model {
+        let parts = model.parts();
+        describe_for_hugging_face(&mut config, parts);
+        // Hugging Face tells a bare encoder from one with heads by the family's prefix and refuses a mixture.
+        if parts.mlm || !config.task_heads.is_empty() {
+            tensors =
+                prefixed(tensors, if config.model_type == ModelType::MobileBert { "mobilebert." } else { "bert." });
+        }
+    }
+    Ok((config, tensors))
+}
+
+fn agree(config: &BertConfig, model: &AnyModel, with_fit: bool) -> Result<(), ModelError> {
+    // A device is needed to build modules, but no weight is allocated on it.
+    let asked = AnyModel::build(config, model.parts(), &Device::flex())?.shapes();
+    let mut held = model.shapes();
+    held.retain(|name, _| with_fit || !name.starts_with(FIT_DENSE));
+    let text = |name: &str, shape: Option<&Vec<usize>>| match shape {
+        Some(shape) => format!("`{name}` of shape {shape:?}"),
+        None => "nothing of that name".into(),
+    };
+    match asked.keys().chain(held.keys()).find(|name| asked.get(*name) != held.get(*name)) {
+        None => Ok(()),
+        Some(name) => {
+            Err(ModelError::Disagree { expected: text(name, asked.get(name)), found: text(name, held.get(name)) })
+        }
+    }
+}
+
+/// The keys by which Hugging Face chooses a class and names its labels; meaningless to this project.
+fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
+    for key in ["architectures", "id2label", "label2id", "problem_type"] {
+        config.extra.remove(key);
+    }
+    if config.model_type != ModelType::Bert {
+        return;
+    }
+    let class = match &config.task_heads[..] {
+        [head] if parts.pooler && head.kind != TaskHeadKind::Span => {
+            if head.kind == TaskHeadKind::Classification {
+                let by_id: Map<String, Value> =
+                    head.labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
+                let by_label: Map<String, Value> =
+                    head.labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
+                config.extra.insert("id2label".into(), by_id.into());
+                config.extra.insert("label2id".into(), by_label.into());
+            } else {
+                config.extra.insert("id2label".into(), json!({ "0": "LABEL_0" }));
+                config.extra.insert("label2id".into(), json!({ "LABEL_0": 0 }));
+                config.extra.insert("problem_type".into(), json!("regression"));
+            }
+            "BertForSequenceClassification"
+        }
+        [] if parts.mlm => "BertForMaskedLM",
+        _ => "BertModel",
+    };
+    config.extra.insert("architectures".into(), json!([class]));
+}
+
+fn prefixed(tensors: Tensors, prefix: &str) -> Tensors {
+    let is_head = |name: &str| name.starts_with("cls.") || name.starts_with("classifier");
+    let rename = |name: String| if is_head(&name) { name } else { format!("{prefix}{name}") };
+    Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
+}
+
+/// Tensor names from the header of a safetensors file.
+fn tensor_names(path: &Path) -> Result<Vec<String>, ModelError> {
+    let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "safetensors", message };
+    let io = |e| Error::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let available = file.metadata().map_err(io)?.len();
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|_| bad(format!("only {available} bytes long")))?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER || length + 8 > available {
+        return Err(bad(format!("its header claims {length} bytes, the file has {available}")).into());
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(io)?;
+    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
+    Ok(header.into_iter().map(|(name, _)| name).filter(|name| name != "__metadata__").collect())
+}
+
+fn write_all(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), ModelError> {
+    for (name, bytes) in files {
+        durable::atomic::write_file(dir.join(name), bytes).map_err(Error::from)?;
+    }
+    Ok(())
+}
+
+/// A folder under construction; removed unless it became the target.
+struct Temp {
+    path: PathBuf,
+    renamed: bool,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // The error that brought us here is the one to report.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn write_fresh(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), ModelError> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let io = |action, e| Error::io(action, dir, e);
+    let Some(name) = dir.file_name() else {
+        let reason = "the path does not end in a folder name";
+        return Err(io("create", std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)).into());
+    };
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temp = parent.join(format!(".{}.{}-{count}.tmp", name.to_string_lossy(), std::process::id()));
+    std::fs::create_dir(&temp).map_err(|e| io("create", e))?;
+    let mut temp = Temp { path: temp, renamed: false };
+    write_all(&temp.path, files)?;
+    std::fs::rename(&temp.path, dir).map_err(|e| io("create", e))?;
+    temp.renamed = true;
+    Ok(durable::atomic::sync_dir(parent).map_err(Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bert_core::{TaskHeadConfig, preset};
+
+    use super::*;
+
+    fn small(name: &str) -> BertConfig {
+        let config = preset(name).unwrap();
+        BertConfig {
+            vocab_size: 20,
+            hidden_size: 24,
+            intermediate_size: 24,
+            num_attention_heads: 4,
+            max_position_embeddings: 16,
+            embedding_size: config.embedding_size.map(|_| 8),
+            intra_bottleneck_size: config.intra_bottleneck_size.map(|_| 8),
+            fit_size: Some(12),
+            num_hidden_layers: config.layers.len().max(2),
+            task_heads: vec![TaskHeadConfig {
+                task: "sst-2".into(),
+                kind: TaskHeadKind::Classification,
+                labels: vec!["negative".into(), "positive".into()],
+            }],
+            ..config
+        }
+    }
+
+    fn built(config: &BertConfig, parts: Parts) -> AnyModel {
+        AnyModel::build(config, parts, &Device::flex()).unwrap().initialised(config, 7)
+    }
+
+    #[test]
+    fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
+        for name in ["tinybert-4", "mobilebert", "mobilebert-tiny-reference", "efficientbert"] {
+            let config = small(name);
+            let parts = Parts { pooler: true, mlm: name == "tinybert-4" };
+            let model = built(&config, parts);
+            for keep_fit in [true, false] {
+                let folder = tempfile::tempdir().unwrap();
+                let dir = folder.path().join("new/model");
+                let files = [("tokenizer.json".to_owned(), b"{}".to_vec())];
+                let package = Package { card: "# card", files: &files, keep_fit };
+                ModelDir::save(&dir, &config, &model, package).unwrap();
+                let read = ModelDir::load(&dir, &Device::flex()).unwrap();
+                assert_eq!(read.model.parts(), parts, "{name}");
+                assert_eq!(read.config.fit_size, keep_fit.then_some(12), "{name}");
+                let format = NameFormat::HuggingFace(config.model_type);
+                let mut expected = model.collect(format);
+                expected.0.retain(|n, _| keep_fit || !n.starts_with("fit_dense."));
+                assert_eq!(read.model.collect(format), expected, "{name}");
+                assert_eq!(ModelDir::tokenizer_files(&dir).unwrap(), files, "{name}");
+                let (_, outline) = ModelDir::outline(&dir, &Device::flex()).unwrap();
+                assert_eq!(outline.shapes(), read.model.shapes(), "{name}");
+                let left: Vec<_> = std::fs::read_dir(dir.parent().unwrap()).unwrap().collect();
+                assert_eq!(left.len(), 1, "{name}: a temporary folder is left");
+            }
+        }
+    }
+
+    #[test]
+    fn a_classifier_is_described_the_way_hugging_face_reads_it() {
+        let config = small("tinybert-4");
+        let (saved, tensors) = image(&config, &built(&config, Parts { pooler: true, mlm: false }), false).unwrap();
+        assert_eq!(saved.extra["architectures"], json!(["BertForSequenceClassification"]));
+        assert_eq!(saved.extra["id2label"], json!({ "0": "negative", "1": "positive" }));
+        assert!(tensors.0.contains_key("classifier.weight"));
+        assert!(tensors.0.contains_key("bert.pooler.dense.weight"));
+        assert!(tensors.0.keys().all(|n| n.starts_with("bert.") || n.starts_with("classifier.")));
+        let bare = BertConfig { task_heads: Vec::new(), ..config };
+        let (saved, tensors) = image(&bare, &built(&bare, Parts::default()), false).unwrap();
+        assert_eq!(saved.extra["architectures"], json!(["BertModel"]));
+        assert!(tensors.0.contains_key("embeddings.word_embeddings.weight"));
+    }
+
+    #[test]
+    fn a_model_of_another_configuration_is_refused_and_nothing_is_written() {
+        let config = small("tinybert-4");
+        let model = built(&config, Parts::default());
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("model");
+        let other = BertConfig { vocab_size: 21, ..config };
+        let error = ModelDir::save(&dir, &other, &model, Package::default()).unwrap_err().to_string();
+        assert!(error.contains("word_embeddings.weight` of shape [21, 24], the model has"), "{error}");
+        assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn saving_into_an_existing_folder_replaces_files_and_keeps_others() {
+        let config = small("tinybert-4");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        std::fs::write(folder.path().join(CONFIG_FILE), "old").unwrap();
+        ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+        assert!(ModelDir::load(folder.path(), &Device::flex()).is_ok());
+        assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_cut_off_header_is_an_error_not_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = small("efficientbert");
+        ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+        let path = folder.path().join(WEIGHTS_FILE);
+        let bytes = std::fs::read(&path).unwrap();
+        for length in [0, 3, 8, 100] {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            for error in [
+                ModelDir::outline(folder.path(), &Device::flex()).unwrap_err().to_string(),
+                ModelDir::load(folder.path(), &Device::flex()).unwrap_err().to_string(),
+            ] {
+                assert!(error.contains(WEIGHTS_FILE) && error.contains("safetensors"), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From a configuration to a model with searched feed-forwards, and back.
+
+use bert_core::{Activation, BertConfig, LayerSpec, ModelType, TaskModel};
+use burn::tensor::Device;
+
+use crate::ModelError;
+use crate::SearchedFfn;
+use mlp_space::Architecture;
+use mlp_space::Widths;
+use mlp_space::{Expression, LinearId, Unary};
+
+/// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
+/// configuration's widths, and agree with the stacks and ratio written beside them.
+///
+/// # Errors
+/// [`ModelError::Layer`] naming the layer.
+pub fn architecture(config: &BertConfig) -> Result<Architecture, ModelError> {
+    let widths = Widths { base: config.intermediate_size, ..Widths::square(config.hidden_size) };
+    let parse = |(index, spec): (usize, &LayerSpec)| {
+        let at = |message: String| ModelError::Layer { layer: index + 1, message };
+        let expression: Expression = spec.expression.parse().map_err(|e: mlp_space::Error| at(e.to_string()))?;
+        expression.validate().map_err(|e| at(format!("`{expression}`: {e}")))?;
+        expression.check_widths(widths).map_err(|e| at(format!("`{expression}`: {e}")))?;
+        let id = active_id(&expression).map_err(at)?;
+        if (usize::from(id.stacks()), usize::from(id.ratio())) != (spec.stacks, spec.ratio) {
+            return Err(at(format!(
+                "`{expression}` has {} stacks and ratio 1/{}, the fields beside it say {} and 1/{}",
+                id.stacks(),
+                id.ratio(),
+                spec.stacks,
+                spec.ratio
+            )));
+        }
+        Ok(expression)
+    };
+    let layers = config.layers.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+    Ok(Architecture::new(layers)?)
+}
+
+fn active_id(expression: &Expression) -> Result<LinearId, String> {
+    expression.id().ok_or_else(|| format!("`{expression}` has no linear map, or two different ones"))
+}
+
+/// The `layers` field for an architecture.
+///
+/// # Errors
+/// [`ModelError::Layer`] when an expression has no single linear id.
+pub fn layer_specs(architecture: &Architecture) -> Result<Vec<LayerSpec>, ModelError> {
+    let spec = |(layer, e): (usize, &Expression)| {
+        let id = active_id(e).map_err(|message| ModelError::Layer { layer: layer + 1, message })?;
+        Ok(LayerSpec { expression: e.to_string(), stacks: usize::from(id.stacks()), ratio: usize::from(id.ratio()) })
+    };
+    architecture.layers().iter().enumerate().map(spec).collect()
+}
+
+/// `base` turned into the configuration of a student with the given feed-forwards.
+///
+/// # Errors
+/// As [`layer_specs`].
+pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<BertConfig, ModelError> {
+    Ok(BertConfig {
+        model_type: ModelType::EfficientBert,
+        hidden_act: Activation::GeluTanh,
+        num_hidden_layers: architecture.layers().len(),
+        layers: layer_specs(architecture)?,
+        ..base.clone()
+    })
+}
+
+/// The largest architecture of the space: 4 stacked plain GELU feed-forwards of ratio 1 in each layer.
+///
+/// # Errors
+/// `layers` is zero or absurdly large.
+pub fn supernet_architecture(layers: usize) -> Result<Architecture, mlp_space::Error> {
+    Architecture::new(vec![Expression::plain(LinearId::LARGEST, Unary::Gelu); layers])
+}
+
+/// Builds the model of `config`, at its own size or (`supernet`) with the largest feed-forwards of the space.
+///
+/// Weights are lazy until loaded or initialised.
+///
+/// # Errors
+/// The configuration is not valid or its `layers` are not ([`architecture`]).
+pub fn searched_model(
+    config: &BertConfig,
+    supernet: bool,
+    pooler: bool,
+    device: &Device,
+) -> Result<TaskModel<SearchedFfn>, ModelError> {
+    config.validate()?;
+    if config.layers.is_empty() {
+        return Err(ModelError::Layer {
+            layer: 1,
+            message: "the configuration lists no searched feed-forwards".into(),
+        });
+    }
+    let architecture = architecture(config)?;
+    let model = TaskModel::new(config, pooler, false, device, |i| {
+        let expression = architecture.layers()[i].clone();
+        let id = expression.id().expect("checked by `architecture`");
+        match supernet {
+            true => SearchedFfn::supernet(config, expression, id, device),
+            false => SearchedFfn::new(config, expression, id, device),
+        }
+    })?;
+    Ok(model)
+}
+
+/// The same weights with another architecture active in every layer.
+///
+/// # Panics
+/// When the number of layers differs: a programming error, callers hold both.
+pub fn activate(mut model: TaskModel<SearchedFfn>, architecture: &Architecture) -> TaskModel<SearchedFfn> {
+    assert_eq!(model.encoder.layers.len(), architecture.layers().len(), "layers of model and architecture");
+    for (layer, expression) in model.encoder.layers.iter_mut().zip(architecture.layers()) {
+        let id = expression.id().expect("architectures of the search space are valid");
+        layer.feed_forward = layer.feed_forward.clone().activate(expression.clone(), id);
+    }
+    model
+}
