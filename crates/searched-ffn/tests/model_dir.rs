@@ -1,0 +1,152 @@
+//! What is saved as a model directory reads back the same, and what is damaged is an error.
+
+use bert_core::weights::{NameFormat, Tensors};
+use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, preset};
+use burn::tensor::Device;
+use searched_ffn::{AnyModel, CONFIG_FILE, ModelDir, Package, Parts, WEIGHTS_FILE};
+use serde_json::json;
+
+fn small(name: &str) -> BertConfig {
+    let config = preset(name).unwrap();
+    BertConfig {
+        vocab_size: 20,
+        hidden_size: 24,
+        intermediate_size: 24,
+        num_attention_heads: 4,
+        max_position_embeddings: 16,
+        embedding_size: config.embedding_size.map(|_| 8),
+        intra_bottleneck_size: config.intra_bottleneck_size.map(|_| 8),
+        fit_size: Some(12),
+        num_hidden_layers: config.layers.len().max(2),
+        task_heads: vec![TaskHeadConfig {
+            task: "sst-2".into(),
+            kind: TaskHeadKind::Classification,
+            labels: vec!["negative".into(), "positive".into()],
+        }],
+        ..config
+    }
+}
+
+fn built(config: &BertConfig, parts: Parts) -> AnyModel {
+    AnyModel::build(config, parts, &Device::flex()).unwrap().initialised(config, 7)
+}
+
+#[test]
+fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
+    for name in ["tinybert-4", "mobilebert", "mobilebert-tiny-reference", "efficientbert"] {
+        let config = small(name);
+        let parts = Parts { pooler: true, mlm: name == "tinybert-4" };
+        let model = built(&config, parts);
+        for keep_fit in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path().join("new/model");
+            let files = [("tokenizer.json".to_owned(), b"{}".to_vec())];
+            let package = Package { card: "# card", files: &files, keep_fit };
+            ModelDir::save(&dir, &config, &model, package).unwrap();
+            let read = ModelDir::load(&dir, &Device::flex()).unwrap();
+            assert_eq!(read.model.parts(), parts, "{name}");
+            assert_eq!(read.config.fit_size, keep_fit.then_some(12), "{name}");
+            let format = NameFormat::HuggingFace(config.model_type);
+            let mut expected = model.collect(format);
+            expected.0.retain(|n, _| keep_fit || !n.starts_with("fit_dense."));
+            assert_eq!(read.model.collect(format), expected, "{name}");
+            assert_eq!(ModelDir::tokenizer_files(&dir).unwrap(), files, "{name}");
+            let (_, outline) = ModelDir::outline(&dir, &Device::flex()).unwrap();
+            assert_eq!(outline.shapes(), read.model.shapes(), "{name}");
+            let left: Vec<_> = std::fs::read_dir(dir.parent().unwrap()).unwrap().collect();
+            assert_eq!(left.len(), 1, "{name}: a temporary folder is left");
+        }
+    }
+}
+
+/// Saves a model and returns the configuration and the tensors that stand in the folder afterwards.
+fn saved(config: &BertConfig, parts: Parts) -> (BertConfig, Tensors) {
+    let folder = tempfile::tempdir().unwrap();
+    ModelDir::save(folder.path(), config, &built(config, parts), Package::default()).unwrap();
+    let tensors = Tensors::read_safetensors(&folder.path().join(WEIGHTS_FILE)).unwrap();
+    (ModelDir::config(folder.path()).unwrap(), tensors)
+}
+
+#[test]
+fn a_classifier_is_described_the_way_hugging_face_reads_it() {
+    let config = small("tinybert-4");
+    let (read, tensors) = saved(&config, Parts { pooler: true, mlm: false });
+    assert_eq!(read.extra["architectures"], json!(["BertForSequenceClassification"]));
+    assert_eq!(read.extra["id2label"], json!({ "0": "negative", "1": "positive" }));
+    assert!(tensors.0.contains_key("classifier.weight"));
+    assert!(tensors.0.contains_key("bert.pooler.dense.weight"));
+    assert!(tensors.0.keys().all(|n| n.starts_with("bert.") || n.starts_with("classifier.")));
+    let bare = BertConfig { task_heads: Vec::new(), ..read };
+    let (read, tensors) = saved(&bare, Parts::default());
+    assert_eq!(read.extra["architectures"], json!(["BertModel"]));
+    assert!(!read.extra.contains_key("id2label"), "labels of a head that is gone");
+    assert!(tensors.0.contains_key("embeddings.word_embeddings.weight"));
+}
+
+#[test]
+fn a_model_of_another_configuration_is_refused_and_nothing_is_written() {
+    let config = small("tinybert-4");
+    let model = built(&config, Parts::default());
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("model");
+    let other = BertConfig { vocab_size: 21, ..config };
+    let error = ModelDir::save(&dir, &other, &model, Package::default()).unwrap_err().to_string();
+    assert!(error.contains("word_embeddings.weight` of shape [21, 24], the model has"), "{error}");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn saving_into_an_existing_folder_replaces_files_and_keeps_others() {
+    let config = small("tinybert-4");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    std::fs::write(folder.path().join(CONFIG_FILE), "old").unwrap();
+    ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+    assert!(ModelDir::load(folder.path(), &Device::flex()).is_ok());
+    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn a_cut_off_header_is_an_error_not_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small("efficientbert");
+    ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+    let path = folder.path().join(WEIGHTS_FILE);
+    let bytes = std::fs::read(&path).unwrap();
+    for length in [0, 3, 8, 100] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        for error in [
+            ModelDir::outline(folder.path(), &Device::flex()).unwrap_err().to_string(),
+            ModelDir::load(folder.path(), &Device::flex()).unwrap_err().to_string(),
+        ] {
+            assert!(error.contains(WEIGHTS_FILE) && error.contains("safetensors"), "{error}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_changed_byte_anywhere_gives_a_model_or_a_named_file_never_a_panic(
+        searched: bool,
+        in_weights: bool,
+        at in 0.0..1.0f64,
+        value: u8,
+    ) {
+        let config = small(if searched { "efficientbert" } else { "mobilebert" });
+        let folder = tempfile::tempdir().unwrap();
+        ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+        let path = folder.path().join(if in_weights { WEIGHTS_FILE } else { CONFIG_FILE });
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The header is where a changed byte does harm; the weights behind it are just numbers.
+        let reach = if in_weights { bytes.len().min(4000) } else { bytes.len() };
+        bytes[(at * reach as f64) as usize] = value;
+        std::fs::write(&path, bytes).unwrap();
+        if let Err(error) = ModelDir::load(folder.path(), &Device::flex()) {
+            let text = error.to_string();
+            proptest::prop_assert!(text.contains(WEIGHTS_FILE) || text.contains(CONFIG_FILE), "{}", text);
+        }
+        // Only its absence of panics matters here.
+        let _ = ModelDir::outline(folder.path(), &Device::flex());
+    }
+}
