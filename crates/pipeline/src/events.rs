@@ -1,6 +1,5 @@
 //! What a watcher is told, and what `log.jsonl` holds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kd::engine::{Monitor, TrainEvent};
@@ -96,7 +95,7 @@ pub trait Host {
     fn now_ms(&self) -> i64;
 
     /// Set when the run shall stop at the next step.
-    fn stop(&self) -> Arc<AtomicBool>;
+    fn stop(&self) -> &'static AtomicBool;
 }
 
 /// Passes a training's events to a run's watcher.

@@ -1,7 +1,6 @@
 //! A short training from inherited weights.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
@@ -42,7 +41,7 @@ pub struct ProxyTraining<'a> {
     /// Where.
     pub device: Device,
     /// Stops in the middle of a training.
-    pub stop: Arc<AtomicBool>,
+    pub stop: &'static AtomicBool,
 }
 
 struct Stop<'a>(&'a AtomicBool);
@@ -93,7 +92,7 @@ impl ProxyTraining<'_> {
         job: &mut dyn Job<TaskModel<SearchedFfn>>,
         config: TrainConfig,
     ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
-        Ok(train(model, &self.device, job, &config, None, &mut Stop(&self.stop))?.model)
+        Ok(train(model, &self.device, job, &config, None, &mut Stop(self.stop))?.model)
     }
 }
 

@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
         let stop = self.host.stop();
         let device = self.device.clone();
         self.phase(phase, settings.steps, |run| {
-            let mut monitor = PhaseMonitor { phase, emit: &mut |event| run.note(event), stop: &stop };
+            let mut monitor = PhaseMonitor { phase, emit: &mut |event| run.note(event), stop };
             train(model, &device, job, &settings.train_config(seed), Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
         })

@@ -187,7 +187,7 @@ fn stage_run(
                 latency: measured.then_some(latency),
                 evaluate,
                 clock: &mut clock,
-                stop: &stop,
+                stop,
                 on_event: &mut on_event,
             },
         )?;

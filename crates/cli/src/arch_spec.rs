@@ -1,0 +1,192 @@
+//! What an ARCH argument means: a preset, a file, a model directory, or expressions.
+
+use std::path::Path;
+
+use bert_core::{Activation, BertConfig, ModelType, PRESETS, preset};
+use burn::tensor::Device;
+use clap::Args;
+use mlp_space::{Architecture, StudentShape, released};
+use searched_ffn::{AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, student_config};
+
+use crate::error::{CliError, ResultExt};
+
+/// Presets of [`released`] that name expressions without sizes.
+const EXPRESSION_PRESETS: [&str; 3] = ["stage1-winner", "stage2-winner", "warm-up"];
+
+/// Sizes of a student that is given by its expressions alone; the defaults are EfficientBERT's.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "Sizes, where ARCH is a list of expressions")]
+pub struct ShapeArgs {
+    /// Hidden width [default: 540].
+    #[arg(long, value_name = "N")]
+    hidden: Option<usize>,
+    /// Base width that the ratios divide [default: the hidden width].
+    #[arg(long, value_name = "N")]
+    base: Option<usize>,
+    /// Width of the word table [default: 128].
+    #[arg(long, value_name = "N")]
+    embed: Option<usize>,
+    /// Attention heads [default: 12].
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
+    /// Word pieces [default: 30522].
+    #[arg(long, value_name = "N")]
+    vocab: Option<usize>,
+    /// Longest sequence [default: 512].
+    #[arg(long, value_name = "N")]
+    positions: Option<usize>,
+    /// Teacher width that the distillation projection leads to [default: 768].
+    #[arg(long, value_name = "N")]
+    fit: Option<usize>,
+    /// No distillation projection.
+    #[arg(long, conflicts_with = "fit")]
+    no_fit: bool,
+}
+
+impl ShapeArgs {
+    /// The shape with defaults filled in.
+    ///
+    /// # Errors
+    /// No student of these sizes exists.
+    pub fn shape(&self) -> Result<StudentShape, CliError> {
+        let d = StudentShape::efficientbert();
+        let hidden = self.hidden.unwrap_or(d.hidden);
+        let shape = StudentShape {
+            vocab: self.vocab.unwrap_or(d.vocab),
+            embed: self.embed.unwrap_or(d.embed),
+            hidden,
+            base: self.base.unwrap_or(hidden),
+            heads: self.heads.unwrap_or(d.heads),
+            max_positions: self.positions.unwrap_or(d.max_positions),
+            segments: d.segments,
+            fit: if self.no_fit { None } else { self.fit.or(d.fit) },
+        };
+        shape.check().or_usage()?;
+        Ok(shape)
+    }
+
+    fn first_given(&self) -> Option<&'static str> {
+        [
+            ("--hidden", self.hidden.is_some()),
+            ("--base", self.base.is_some()),
+            ("--embed", self.embed.is_some()),
+            ("--heads", self.heads.is_some()),
+            ("--vocab", self.vocab.is_some()),
+            ("--positions", self.positions.is_some()),
+            ("--fit", self.fit.is_some()),
+            ("--no-fit", self.no_fit),
+        ]
+        .into_iter()
+        .find_map(|(name, given)| given.then_some(name))
+    }
+}
+
+/// An architecture with its sizes; the weights are not there yet.
+pub struct Arch {
+    /// What to call it.
+    pub name: String,
+    /// The configuration.
+    pub config: BertConfig,
+    /// The module tree, weights lazy.
+    pub model: AnyModel,
+}
+
+/// Resolves ARCH.
+///
+/// # Errors
+/// It is none of the accepted forms, or the file or the expressions it names are not valid.
+pub fn resolve(text: &str, shape: &ShapeArgs, device: &Device) -> Result<Arch, CliError> {
+    let path = Path::new(text);
+    if EXPRESSION_PRESETS.contains(&text) {
+        return expressions(text, &released::preset(text)?, shape, device);
+    }
+    let sized = |arch: Result<Arch, CliError>| match shape.first_given() {
+        Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which says its own sizes"))
+            .with_hint("sizes can be given where ARCH is a list of expressions")),
+        None => arch,
+    };
+    if PRESETS.contains(&text) {
+        return sized(preset_arch(text, device));
+    }
+    if path.is_dir() {
+        return sized(directory(path, device));
+    }
+    if path.is_file() {
+        let content = std::fs::read_to_string(path)
+            .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
+        if content.trim_start().starts_with('{') {
+            let config = BertConfig::load(path)?;
+            return sized(built(file_stem(path), config, device).context(path.display().to_string()));
+        }
+        let arch = content.parse::<Architecture>().map_err(CliError::from);
+        let arch = arch.and_then(|a| expressions(&file_stem(path), &a, shape, device));
+        return arch.context(format!("{}: not a usable architecture", path.display()));
+    }
+    if text.contains(['(', ';', '[']) {
+        return expressions("student", &text.parse()?, shape, device);
+    }
+    Err(unknown(text, &[&PRESETS[..], &EXPRESSION_PRESETS[..]].concat()))
+}
+
+/// The configuration of a preset, its model without weights.
+///
+/// # Errors
+/// No preset has this name.
+pub fn preset_arch(name: &str, device: &Device) -> Result<Arch, CliError> {
+    built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?, device)
+}
+
+/// Whether `text` is meant as a model directory rather than as a preset.
+pub fn is_directory(text: &str) -> bool {
+    !PRESETS.contains(&text) && Path::new(text).is_dir()
+}
+
+fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
+    let name = file_stem(path);
+    if path.join(WEIGHTS_FILE).exists() {
+        let (config, model) = ModelDir::outline(path, device)?;
+        return Ok(Arch { name, config, model });
+    }
+    let config = BertConfig::load(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
+    built(name, config, device)
+}
+
+fn expressions(name: &str, arch: &Architecture, shape: &ShapeArgs, device: &Device) -> Result<Arch, CliError> {
+    let config = student(&shape.shape()?, arch)?;
+    built(name.to_owned(), config, device)
+}
+
+/// The configuration of a student with EfficientBERT's conventions (LayerNorm epsilon 1e-5, tanh GELU, trigram input).
+///
+/// # Errors
+/// A layer has no single linear id.
+pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, CliError> {
+    let base = BertConfig {
+        model_type: ModelType::EfficientBert,
+        hidden_act: Activation::GeluTanh,
+        layer_norm_eps: 1e-5,
+        max_position_embeddings: shape.max_positions,
+        type_vocab_size: shape.segments,
+        embedding_size: Some(shape.embed),
+        trigram_input: true,
+        fit_size: shape.fit,
+        ..BertConfig::bert(shape.vocab, shape.hidden, arch.layers().len(), shape.heads, shape.base)
+    };
+    Ok(student_config(&base, arch)?)
+}
+
+fn built(name: String, config: BertConfig, device: &Device) -> Result<Arch, CliError> {
+    let model = AnyModel::build(&config, Parts::published(config.model_type), device)?;
+    Ok(Arch { name, config, model })
+}
+
+fn file_stem(path: &Path) -> String {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let stem = if full.is_dir() { full.file_name() } else { full.file_stem() };
+    stem.map_or_else(|| path.display().to_string(), |s| s.to_string_lossy().into_owned())
+}
+
+fn unknown(text: &str, known: &[&str]) -> CliError {
+    let shown: String = text.chars().take(200).collect();
+    CliError::usage(format!("`{shown}` is no preset and no such file or folder exists; presets: {}", known.join(", ")))
+}

@@ -1,0 +1,34 @@
+//! The command line.
+
+use clap::{Args, Parser};
+
+use crate::commands::Command;
+use crate::device::DeviceKind;
+use crate::progress::ProgressMode;
+
+/// Search, distil and prove compact BERT models.
+///
+/// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed, 2 wrong usage,
+/// 130 interrupted.
+#[derive(Parser, Debug)]
+#[command(name = "efficientbert", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// How progress is shown on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Global options")]
+    pub progress: ProgressMode,
+    /// Number of CPU threads [default: all that the machine gives us].
+    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Where tensors live.
+    #[arg(long, global = true, value_enum, default_value_t = DeviceKind::Cpu, help_heading = "Global options")]
+    pub device: DeviceKind,
+}

@@ -1,0 +1,111 @@
+//! `arch show`.
+
+use bert_core::{BertConfig, Count, CountPart, LayerSpec, PartCount};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::arch_spec::{Arch, ShapeArgs, resolve};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::{print, print_json, table};
+use crate::units::{gmac, grouped};
+
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The architecture.
+    #[arg(value_name = "ARCH")]
+    arch: String,
+    /// Sequence length that the MACs are counted for, in tokens.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    seq: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
+    let arch = resolve(&args.arch, &args.shape, &context.device)?;
+    check_seq(args.seq, &arch.config)?;
+    let count = arch.model.count(&arch.config, args.seq);
+    if args.json { print_json(&as_json(&arch, &count)) } else { print(&as_text(&arch, &count)) }
+}
+
+/// # Errors
+/// The sequence is empty or longer than the position table.
+pub fn check_seq(seq: usize, config: &BertConfig) -> Result<(), CliError> {
+    let longest = config.max_position_embeddings;
+    if (1..=longest).contains(&seq) {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("--seq {seq}: this model takes 1 to {longest} tokens")))
+}
+
+fn as_json(arch: &Arch, count: &Count) -> Value {
+    let layer = |(i, c): (usize, &PartCount)| {
+        let mut entry = json!({ "layer": i + 1, "params": c.params, "macs": c.macs });
+        if let Some(LayerSpec { expression, stacks, ratio }) = arch.config.layers.get(i) {
+            entry["expression"] = json!(expression);
+            entry["stacks"] = json!(stacks);
+            entry["ratio"] = json!(ratio);
+        }
+        entry
+    };
+    json!({
+        "name": arch.name,
+        "model_type": arch.config.model_type,
+        "seq": count.seq,
+        "params": count.params(),
+        "params_without_fit": count.params_without_fit(),
+        "macs": count.macs(),
+        "gmac": gmac(count.macs()),
+        "parts": count.parts,
+        "layers": count.layers.iter().enumerate().map(layer).collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(arch: &Arch, count: &Count) -> String {
+    let c = &arch.config;
+    let mut text = format!(
+        "{}: {} layers of width {}, {} heads, {} word pieces\n\n",
+        arch.name, c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.vocab_size
+    );
+    let row = |name: &str, part: PartCount| vec![name.to_owned(), grouped(part.params), grouped(part.macs)];
+    let mut rows: Vec<_> = count.parts.iter().map(|(part, c)| row(part_name(*part), *c)).collect();
+    rows.push(row("total", PartCount { params: count.params(), macs: count.macs() }));
+    text += &table(&["part", "parameters", "MACs"], &rows, false);
+    text += &format!("\n{:.3} GMAC for one sequence of {} tokens\n", gmac(count.macs()), count.seq);
+    if count.params_without_fit() != count.params() {
+        let shipped = grouped(count.params_without_fit());
+        text += &format!("{shipped} parameters without the distillation projection, which does not ship\n");
+    }
+    text.push('\n');
+    let plain = |_: usize| {
+        let stacked = match c.num_feedforward_networks {
+            1 => String::new(),
+            n => format!("{n} times "),
+        };
+        format!("{stacked}{} to {} to {}", c.inner_width(), c.intermediate_size, c.inner_width())
+    };
+    let describe = |i: usize| c.layers.get(i).map_or_else(|| plain(i), |l| l.expression.clone());
+    let rows: Vec<_> = count
+        .layers
+        .iter()
+        .enumerate()
+        .map(|(i, n)| vec![(i + 1).to_string(), grouped(n.params), grouped(n.macs), describe(i)])
+        .collect();
+    text + &table(&["layer", "parameters", "MACs", "feed-forward"], &rows, true)
+}
+
+fn part_name(part: CountPart) -> &'static str {
+    match part {
+        CountPart::Embeddings => "embeddings",
+        CountPart::Attention => "attention",
+        CountPart::FeedForward => "feed-forward",
+        CountPart::Bottleneck => "bottlenecks",
+        CountPart::FitDense => "distillation projection",
+        CountPart::Pooler => "pooler",
+        CountPart::Heads => "heads",
+    }
+}

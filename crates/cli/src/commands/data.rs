@@ -1,0 +1,95 @@
+//! `data`: data sets.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use pocket_data::GeneratedFile;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::print_json;
+
+/// What to do with data sets.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Generate the small data set that a whole compression run needs, with no download.
+    MakePocket(MakePocketArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct MakePocketArgs {
+    /// Where to write.
+    #[arg(long, value_name = "DIR", default_value = "datasets/pocket")]
+    out: PathBuf,
+    /// Seed of the sentences.
+    #[arg(long, value_name = "N", default_value_t = pocket_data::DEFAULT_SEED)]
+    seed: u64,
+    /// Replace files that differ from the generated ones.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Files would be overwritten or cannot be written.
+pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::MakePocket(args) => make_pocket(args, context),
+    }
+}
+
+fn make_pocket(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
+    let files = pocket_data::generate(args.seed);
+    let mut to_write = Vec::new();
+    let mut differing = Vec::new();
+    for file in &files {
+        match compare(&args.out, file)? {
+            Comparison::Same => {}
+            Comparison::Absent => to_write.push(file),
+            Comparison::Different => {
+                differing.push(file.relative_path.as_str());
+                to_write.push(file);
+            }
+        }
+    }
+    if !differing.is_empty() && !args.force {
+        let message = format!("{}: other contents stand in {}", args.out.display(), differing.join(", "));
+        return Err(CliError::failed(message).with_hint("nothing was written; --force replaces them"));
+    }
+    context.progress.start("make-pocket", to_write.len() as u64);
+    for (i, file) in to_write.iter().enumerate() {
+        let path = args.out.join(&file.relative_path);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|e| CliError::failed(format!("cannot create {}: {e}", parent.display())))?;
+        }
+        durable::atomic::write_file(&path, &file.bytes)?;
+        context.progress.step(i as u64 + 1, &[]);
+    }
+    context.progress.finish();
+    print_json(&json!({
+        "out": args.out,
+        "seed": args.seed,
+        "files": files.len(),
+        "written": to_write.len(),
+        "bytes": files.iter().map(|f| f.bytes.len()).sum::<usize>(),
+    }))
+}
+
+enum Comparison {
+    Absent,
+    Same,
+    Different,
+}
+
+fn compare(out: &Path, file: &GeneratedFile) -> Result<Comparison, CliError> {
+    let path = out.join(&file.relative_path);
+    match std::fs::read(&path) {
+        Ok(bytes) if bytes == file.bytes => Ok(Comparison::Same),
+        Ok(_) => Ok(Comparison::Different),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Comparison::Absent),
+        Err(e) => Err(CliError::failed(format!("cannot read {}: {e}", path.display()))),
+    }
+}

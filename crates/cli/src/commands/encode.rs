@@ -1,0 +1,136 @@
+//! `encode`: hidden states and attention scores of given token ids.
+
+use std::path::{Path, PathBuf};
+
+use bert_core::weights::{HostTensor, Tensors};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, TokenBatch};
+use burn::tensor::{Device, Tensor};
+use clap::Args;
+use searched_ffn::ModelDir;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::output::print_json;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Inputs, all [batch, seq]:
+  input.token_ids      required
+  input.segment_ids    default 0
+  input.pad_mask       1 where a position is blocked; default 0
+  input.position_ids   must count 0, 1, 2, ... where given
+Outputs:
+  output.hidden.I      embedding (0) and layers, after the distillation projection where the model has one
+  output.attn_scores.I before the softmax, -10000 added where blocked
+  output.last_hidden   last layer, never projected")]
+pub struct EncodeArgs {
+    /// Model directory.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Token ids; other tensors than `input.*` are not looked at.
+    #[arg(long, value_name = "FILE.safetensors")]
+    inputs: PathBuf,
+    /// Where to write; a file that stands there is replaced.
+    #[arg(long, value_name = "FILE.safetensors")]
+    out: PathBuf,
+}
+
+const KNOWN_INPUTS: [&str; 4] = ["token_ids", "segment_ids", "pad_mask", "position_ids"];
+
+pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
+    if same_file(&args.inputs, &args.out) {
+        return Err(CliError::usage("--out: is the same file as --inputs"));
+    }
+    let inputs = Tensors::read_safetensors(&args.inputs)?;
+    let ModelDir { config, model, .. } = load_model(&args.model, &context.device)?;
+    let batch = batch(&inputs.under("input."), &config, &context.device)
+        .context(format!("{}: not usable as inputs", args.inputs.display()))?;
+    let output = model.encode(&batch, EncodeOptions::ALL);
+    let (hidden, scores) = (output.hidden_states.len(), output.attention_scores.len());
+    tensors(output).write_safetensors(&args.out)?;
+    let [size, seq] = batch.dims();
+    print_json(&json!({
+        "out": args.out, "batch": size, "seq": seq, "hidden_states": hidden, "attention_scores": scores,
+    }))
+}
+
+/// Loads a model directory with hints for the usual mistakes.
+///
+/// # Errors
+/// As [`ModelDir::load`].
+pub fn load_model(dir: &Path, device: &Device) -> Result<ModelDir, CliError> {
+    if !dir.is_dir() {
+        return Err(CliError::usage(format!("--model {}: no such folder", dir.display()))
+            .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"));
+    }
+    ModelDir::load(dir, device).hint("`efficientbert import` makes model directories from foreign weights")
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Checks everything that a table look-up or a shape would otherwise fail at.
+fn batch(inputs: &Tensors, config: &BertConfig, device: &Device) -> Result<TokenBatch, CliError> {
+    if let Some(name) = inputs.0.keys().find(|name| !KNOWN_INPUTS.contains(&name.as_str())) {
+        let known = KNOWN_INPUTS.join(", ");
+        return Err(CliError::failed(format!("`input.{name}` is not known; known: {known}")));
+    }
+    let ids = inputs.0.get("token_ids").ok_or_else(|| CliError::failed("`input.token_ids` is missing"))?;
+    let [size, seq] = ids.shape[..] else {
+        return Err(CliError::failed(format!("`input.token_ids` has shape {:?}, not [batch, seq]", ids.shape)));
+    };
+    let longest = config.max_position_embeddings;
+    if size == 0 || !(1..=longest).contains(&seq) {
+        let message = format!("`input.token_ids` has shape {:?}; the model takes 1 to {longest} tokens", ids.shape);
+        return Err(CliError::failed(message));
+    }
+    let read = |name: &str, limit: usize| match inputs.0.get(name) {
+        Some(tensor) => whole_numbers(name, tensor, &ids.shape, limit),
+        None => Ok(vec![0; size * seq]),
+    };
+    let tokens = read("token_ids", config.vocab_size)?;
+    let segments = read("segment_ids", config.type_vocab_size)?;
+    let blocked = read("pad_mask", 2)?;
+    if inputs.0.contains_key("position_ids") {
+        let positions = read("position_ids", longest)?;
+        if let Some(at) = (0..size * seq).find(|&i| positions[i] as usize != i % seq) {
+            let message = format!("`input.position_ids` is {} at row {}, column {}", positions[at], at / seq, at % seq);
+            return Err(CliError::failed(message).with_hint("positions must count 0, 1, 2, ... in every row"));
+        }
+    }
+    let mask: Vec<u8> = blocked.iter().map(|&b| u8::from(b == 0)).collect();
+    Ok(TokenBatch::from_host([size, seq], &tokens, &segments, &mask, device))
+}
+
+fn whole_numbers(name: &str, tensor: &HostTensor, shape: &[usize], limit: usize) -> Result<Vec<i32>, CliError> {
+    if tensor.shape != shape {
+        let message = format!("`input.{name}` has shape {:?}, `input.token_ids` has {shape:?}", tensor.shape);
+        return Err(CliError::failed(message));
+    }
+    let value = |&v: &f32| {
+        if v >= 0.0 && v.fract() == 0.0 && (v as usize) < limit {
+            return Ok(v as i32);
+        }
+        Err(CliError::failed(format!("`input.{name}` holds {v}; allowed are whole numbers from 0 to {}", limit - 1)))
+    };
+    tensor.data.iter().map(value).collect()
+}
+
+fn tensors(output: EncoderOutput) -> Tensors {
+    let mut tensors = Tensors::default();
+    for (i, hidden) in output.hidden_states.into_iter().enumerate() {
+        tensors.0.insert(format!("output.hidden.{i}"), host(hidden));
+    }
+    for (i, scores) in output.attention_scores.into_iter().enumerate() {
+        tensors.0.insert(format!("output.attn_scores.{i}"), host(scores));
+    }
+    tensors.0.insert("output.last_hidden".into(), host(output.last_hidden));
+    tensors
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> HostTensor {
+    let shape = tensor.dims().to_vec();
+    HostTensor { shape, data: tensor.try_into_vec_as::<f32>().expect("float tensors convert to f32") }
+}

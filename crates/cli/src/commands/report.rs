@@ -1,0 +1,30 @@
+//! `report`: the report of a run folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use durable::rundir::RunPaths;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output;
+
+/// Options of `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// The run folder, finished or not.
+    run: PathBuf,
+}
+
+/// Writes `report.html` and prints its path.
+///
+/// # Errors
+/// The folder holds no run, or a file of it cannot be read or written.
+pub fn run(args: &ReportArgs, _context: &Context) -> Result<(), CliError> {
+    let paths = RunPaths::new(&args.run);
+    if !paths.run_json().is_file() {
+        return Err(CliError::usage(format!("{} holds no run (no run.json)", args.run.display())));
+    }
+    pipeline::summary::write_report(&paths)?;
+    output::print(&format!("{}\n", paths.report().display()))
+}

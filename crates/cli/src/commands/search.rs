@@ -1,0 +1,238 @@
+//! `search`: the main job.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use durable::lock::Holder;
+use pipeline::events::{Host, RunEvent};
+use pipeline::recipe::{Override, Recipe, parse_size};
+use pipeline::{Outcome, RunOptions};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::{environment, interrupt, output};
+
+/// Options of `search`.
+#[derive(Args, Debug)]
+pub struct SearchArgs {
+    /// A published recipe (pocket, smoke, minilm-quick, paper) or a TOML file [default: pocket].
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+    /// The run folder [default: runs/RECIPE].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in the folder; its own recipe is used.
+    #[arg(long)]
+    resume: bool,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Change one key of the recipe, for example search.stage1.trials=20.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<Override>,
+    /// The teacher, a model directory.
+    #[arg(long, value_name = "DIR")]
+    teacher: Option<PathBuf>,
+    /// Folder of GLUE tasks.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Text for general distillation, files or folders.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    corpus: Vec<PathBuf>,
+    /// Fewest parameters of the student, for example 15M.
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    min_params: Option<u64>,
+    /// Most parameters of the student.
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    max_params: Option<u64>,
+    /// Most multiply-adds (counted once) of the student, for example 1.6G.
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    max_macs: Option<u64>,
+    /// Longest latency of the student on this machine, milliseconds.
+    #[arg(long, value_name = "MS")]
+    max_latency_ms: Option<f64>,
+    /// Print the comparison as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A recipe that is not usable (exit code 2), a run that failed (1) or was interrupted (130).
+pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
+    let (recipe, folder) = recipe_and_folder(args)?;
+    interrupt::install()?;
+    let started = now_ms();
+    let options = RunOptions {
+        folder: &folder,
+        resume: args.resume,
+        device: context.device.clone(),
+        holder: Holder::this_process(environment::host_name(), pipeline::summary::utc(started)),
+        environment: environment::describe(context, started),
+    };
+    context.progress.message(&format!("recipe {} -> {}", recipe.name, folder.display()));
+    let mut host = Terminal { context, phase: String::new(), best: None };
+    let outcome = pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder))?;
+    context.progress.finish();
+    show(&outcome, &folder, args.json)
+}
+
+fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
+    let named = args.recipe.as_deref().unwrap_or("pocket");
+    let default_folder = || {
+        let stem = Path::new(named).file_stem().map_or(named.to_string(), |s| s.to_string_lossy().into_owned());
+        Path::new("runs").join(stem)
+    };
+    let folder = args.out.clone().unwrap_or_else(default_folder);
+    let overrides = overrides(args)?;
+    if args.resume {
+        let path = folder.join(durable::rundir::RECIPE);
+        if !path.is_file() {
+            return Err(CliError::usage(format!("{} holds no run to resume", folder.display()))
+                .with_hint("leave out --resume to start one"));
+        }
+        if !overrides.is_empty() {
+            return Err(CliError::usage("--resume goes on with the recipe in the run folder; it takes no other settings")
+                .with_hint("start a new run in another folder with --out to change settings"));
+        }
+        let recipe = pipeline::recipe::load(&path.to_string_lossy(), &[]).or_usage()?;
+        return Ok((recipe, folder));
+    }
+    Ok((pipeline::recipe::load(named, &overrides).or_usage()?, folder))
+}
+
+fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
+    let mut all = args.set.clone();
+    let mut push = |key: &str, value: String| all.push(Override { key: key.into(), value });
+    let text = |path: &Path| -> Result<String, CliError> {
+        let path = path.to_str().ok_or_else(|| CliError::usage(format!("{}: not UTF-8", path.display())))?;
+        Ok(json!(path).to_string())
+    };
+    if let Some(seed) = args.seed {
+        push("seed", seed.to_string());
+    }
+    if let Some(teacher) = &args.teacher {
+        push("teacher.model", text(teacher)?);
+    }
+    if let Some(data) = &args.data {
+        push("data.glue", text(data)?);
+    }
+    if !args.corpus.is_empty() {
+        let paths = args.corpus.iter().map(|p| text(p)).collect::<Result<Vec<_>, _>>()?;
+        push("data.corpus", format!("[{}]", paths.join(",")));
+    }
+    for (key, value) in [
+        ("budget.min_params", args.min_params),
+        ("budget.max_params", args.max_params),
+        ("budget.max_macs", args.max_macs),
+    ] {
+        if let Some(value) = value {
+            push(key, value.to_string());
+        }
+    }
+    if let Some(ms) = args.max_latency_ms {
+        if !(ms > 0.0 && ms.is_finite()) {
+            return Err(CliError::usage(format!("--max-latency-ms {ms}: must be above 0")));
+        }
+        push("budget.max_latency_ms", format!("{ms:?}"));
+    }
+    Ok(all)
+}
+
+fn explain(error: pipeline::Error, folder: &Path) -> CliError {
+    let resume = format!("go on with: efficientbert search --resume --out {}", folder.display());
+    if error.is_interruption() {
+        return CliError::interrupted("the run was stopped; everything done is saved").with_hint(resume);
+    }
+    match &error {
+        pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
+        pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
+            CliError::usage(error.to_string())
+        }
+        _ => CliError::from(error),
+    }
+}
+
+fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError> {
+    if as_json {
+        return output::print_json(&json!({
+            "run": folder,
+            "architecture": outcome.architecture,
+            "comparison": report::comparison_json(&outcome.comparison),
+        }));
+    }
+    let mut text = String::from("\n");
+    text += &report::comparison_table_text(&outcome.comparison);
+    text += "\nfound feed-forwards:\n";
+    for (i, expression) in outcome.architecture.iter().enumerate() {
+        text += &format!("  layer {:>2}  {expression}\n", i + 1);
+    }
+    text += &format!(
+        "\nstudent: {}\nreport:  {}\n",
+        folder.join("student").display(),
+        folder.join("report.html").display()
+    );
+    output::print(&text)
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+/// Shows a run's events.
+struct Terminal<'a> {
+    context: &'a Context,
+    phase: String,
+    best: Option<f64>,
+}
+
+impl Host for Terminal<'_> {
+    fn event(&mut self, event: &RunEvent) {
+        let progress = &self.context.progress;
+        match event {
+            RunEvent::PhaseStarted { phase, total, .. } => {
+                self.phase.clone_from(phase);
+                self.best = None;
+                progress.start(phase, *total);
+            }
+            RunEvent::Step { step, loss, learning_rate, .. } => {
+                let mut values = vec![("loss", *loss), ("lr", *learning_rate)];
+                values.extend(self.best.map(|b| ("best", b)));
+                progress.step(*step, &values);
+            }
+            RunEvent::Evaluated { phase, step, score, best, .. } => {
+                if *best {
+                    self.best = Some(*score);
+                }
+                progress.message(&format!("{phase}: step {step}, score {:.2}", score * 100.0));
+            }
+            RunEvent::Trial { number, score, best, reason, phase, .. } => {
+                if let (true, Some(score)) = (*best, score) {
+                    self.best = Some(*score);
+                }
+                if let Some(reason) = reason {
+                    progress.message(&format!("{phase}: trial {number} failed: {reason}"));
+                }
+                let mut values = Vec::new();
+                values.extend(score.map(|s| ("score", s)));
+                values.extend(self.best.map(|b| ("best", b)));
+                progress.step(number + 1, &values);
+            }
+            RunEvent::PhaseFinished { .. } => progress.finish(),
+            RunEvent::Note { message } => progress.message(message),
+            RunEvent::Rejected { .. } => {}
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        now_ms()
+    }
+
+    fn stop(&self) -> &'static AtomicBool {
+        interrupt::flag()
+    }
+}

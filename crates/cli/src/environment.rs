@@ -1,0 +1,39 @@
+//! What this program knows about where it runs.
+
+use std::collections::BTreeMap;
+
+use pipeline::summary::Environment;
+use report::Machine;
+
+use crate::context::Context;
+
+/// Name of this machine, for the run folder's lock.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .map(|name| name.trim().to_string())
+        .or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok())
+        .unwrap_or_else(|| "unknown host".into())
+}
+
+/// Versions, machine and device of this process.
+pub fn describe(context: &Context, started_ms: i64) -> Environment {
+    Environment {
+        versions: BTreeMap::from([("efficientbert".to_string(), env!("CARGO_PKG_VERSION").to_string())]),
+        machine: Machine {
+            cpu: cpu_name(),
+            cores: std::thread::available_parallelism().ok().map(usize::from),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        },
+        device: context.kind.name().into(),
+        threads: context.threads,
+        started: pipeline::summary::utc(started_ms),
+    }
+}
+
+/// The processor's name where the operating system tells it in a file.
+fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim()));
+    name.unwrap_or("unknown processor").to_string()
+}

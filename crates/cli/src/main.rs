@@ -1,0 +1,61 @@
+//! `efficientbert`: search, distil and prove compact BERT models.
+//!
+//! This binary owns the terminal, the exit codes and the choice of device; the library crates compute.
+//! Results go to standard output, everything else to standard error.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `args` | the command line |
+//! | `commands/` | one file per command |
+//! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
+//! | `context`, `device` | what a command is given to work with |
+//! | `error`, `panics`, `interrupt` | exit codes and messages |
+//! | `progress`, `output`, `units` | terminal and numbers |
+
+mod arch_spec;
+mod args;
+mod commands;
+mod context;
+mod device;
+mod environment;
+mod error;
+mod interrupt;
+mod output;
+mod panics;
+mod progress;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Tensors of a training step are freed and allocated again all the time; the system allocator gives their pages back in
+/// between and pays for it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    panics::install();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version arrive here too, with exit code 0; a closed pipe is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
+        }
+    };
+    match std::panic::catch_unwind(|| run(cli)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => error.report(),
+        Err(_) => panics::report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CliError> {
+    let context = Context::new(&cli.global)?;
+    commands::run(cli.command, &context)
+}
