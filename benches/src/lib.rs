@@ -1,1 +1,1 @@
-//! benches
+//! Nothing to import: the benchmarks are in `benches/`.

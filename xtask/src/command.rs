@@ -1,15 +1,19 @@
 //! The commands behind the tasks, and how they are run.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-/// Package and binary that a person drives.
+use cargo_metadata::Message;
+
+/// The binary that a person drives.
 const BINARY: &str = "efficientbert";
 
 /// Devices that are compiled in only when a feature of the same name is on.
 const OPTIONAL_DEVICES: [&str; 2] = ["cuda", "wgpu"];
 
-/// Arguments of cargo for a search. The recipe is `pocket` unless one is named or an earlier run is resumed.
+/// Arguments of the binary for a search. The recipe is `pocket` unless one is named or an earlier run is resumed.
 pub fn search(args: Vec<OsString>) -> Vec<OsString> {
     let named = |option: &str| {
         args.iter()
@@ -18,20 +22,24 @@ pub fn search(args: Vec<OsString>) -> Vec<OsString> {
     };
     let leave = ["--recipe", "--resume", "--help", "-h"].into_iter().any(named);
     let recipe = if leave { vec![] } else { vec!["--recipe".into(), "pocket".into()] };
-    binary("search", recipe.into_iter().chain(args).collect())
+    subcommand("search", recipe.into_iter().chain(args).collect())
 }
 
-/// Arguments of cargo for a subcommand of the binary.
+/// Arguments of the binary for a subcommand.
+pub fn subcommand(name: &str, args: Vec<OsString>) -> Vec<OsString> {
+    [OsString::from(name)].into_iter().chain(args).collect()
+}
+
+/// Arguments of cargo that build the binary for `args`.
 ///
-/// The development profile is used on purpose: the workspace optimises dependencies in it, so that searching, testing and checking
-/// share one build.
-pub fn binary(subcommand: &str, args: Vec<OsString>) -> Vec<OsString> {
-    let mut all: Vec<OsString> = ["run", "--package", BINARY].map(OsString::from).into();
-    for device in OPTIONAL_DEVICES.into_iter().filter(|d| names_device(&args, d)) {
-        all.extend(["--features", device].map(OsString::from));
+/// The development profile is used on purpose: the workspace optimises dependencies in it. And all of the workspace is selected,
+/// because fewer packages would turn on fewer features of the dependencies: searching, testing and checking share one build.
+fn build(args: &[OsString]) -> Vec<OsString> {
+    let fixed = ["build", "--workspace", "--bin", BINARY];
+    let mut all: Vec<OsString> = fixed.map(OsString::from).into();
+    for device in OPTIONAL_DEVICES.into_iter().filter(|d| names_device(args, d)) {
+        all.extend(["--features".into(), format!("{BINARY}/{device}").into()]);
     }
-    all.extend(["--", subcommand].map(OsString::from));
-    all.extend(args);
     all
 }
 
@@ -40,14 +48,46 @@ fn names_device(args: &[OsString], device: &str) -> bool {
         || args.iter().any(|a| a.to_str() == Some(&format!("--device={device}")))
 }
 
+/// Builds the binary and becomes it.
+pub fn become_binary(args: Vec<OsString>) -> Result<ExitCode, String> {
+    let mut building = build(&args);
+    announce("cargo", &building);
+    // Cargo says where the executable is; its place depends on settings that are not ours.
+    building.push("--message-format=json-render-diagnostics".into());
+    let mut child = cargo().args(building).stdout(Stdio::piped()).spawn().map_err(|e| cannot_start("cargo", &e))?;
+    let mut executable: Option<PathBuf> = None;
+    if let Some(output) = child.stdout.take() {
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) =
+                message.map_err(|e| format!("cannot read cargo's output: {e}"))?
+                && artifact.target.name == BINARY
+            {
+                executable = artifact.executable.map(Into::into).or(executable);
+            }
+        }
+    }
+    let status = child.wait().map_err(|e| format!("cargo cannot be waited for: {e}"))?;
+    if !status.success() {
+        return Ok(exit_code(status));
+    }
+    let path = executable.ok_or_else(|| format!("cargo built no `{BINARY}`"))?;
+    announce(&path.display().to_string(), &args);
+    become_command(Command::new(&path).args(args), &path.display().to_string())
+}
+
 /// Arguments of cargo for all tests.
 pub fn test(args: Vec<OsString>) -> Vec<OsString> {
     ["test", "--workspace"].map(OsString::from).into_iter().chain(args).collect()
 }
 
 /// Arguments of cargo for the benchmarks.
+///
+/// The development profile is what every other task runs, with dependencies optimised, so it is what is worth measuring; and a
+/// profile of its own would compile all tensors a second time. The whole workspace is selected for the same reason: fewer
+/// packages would turn on fewer features of the dependencies.
 pub fn bench(args: Vec<OsString>) -> Vec<OsString> {
-    ["bench", "--package", "benches"].map(OsString::from).into_iter().chain(args).collect()
+    let fixed = ["bench", "--workspace", "--profile", "dev", "--bench", "latency"];
+    fixed.map(OsString::from).into_iter().chain(args).collect()
 }
 
 /// The cargo that runs this program.
@@ -55,67 +95,78 @@ pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Replaces this program by cargo, so that its standard streams, its signals and its exit code are the caller's. An interrupt then
-/// reaches the search once, and the shell waits until the search has written its checkpoint.
+/// Becomes cargo with these arguments.
 pub fn become_cargo(args: Vec<OsString>) -> Result<ExitCode, String> {
-    announce(&args);
-    let mut command = cargo();
-    command.args(args);
+    announce("cargo", &args);
+    become_command(cargo().args(args), "cargo")
+}
+
+/// Replaces this program by another, so that its standard streams, its signals and its exit code are the caller's. An interrupt then
+/// reaches the search once, and the shell waits until the search has written its checkpoint.
+fn become_command(command: &mut Command, name: &str) -> Result<ExitCode, String> {
     #[cfg(unix)]
     {
-        let error = std::os::unix::process::CommandExt::exec(&mut command);
-        Err(cannot_start(&error))
+        let error = std::os::unix::process::CommandExt::exec(command);
+        Err(cannot_start(name, &error))
     }
     #[cfg(not(unix))]
     {
-        let status = command.status().map_err(|e| cannot_start(&e))?;
-        Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
+        command.status().map(exit_code).map_err(|e| cannot_start(name, &e))
     }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }
 
 /// Runs cargo and waits for it.
 pub fn run_cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<ExitStatus, String> {
-    announce(args);
-    cargo().args(args).envs(environment.iter().copied()).status().map_err(|e| cannot_start(&e))
+    announce("cargo", args);
+    cargo().args(args).envs(environment.iter().copied()).status().map_err(|e| cannot_start("cargo", &e))
 }
 
-fn announce<S: AsRef<std::ffi::OsStr>>(args: &[S]) {
+fn announce<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) {
     let words: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
-    eprintln!("+ cargo {}", words.join(" "));
+    eprintln!("+ {program} {}", words.join(" "));
 }
 
-fn cannot_start(error: &std::io::Error) -> String {
-    format!("cannot start cargo: {error}; is it installed and on the search path?")
+fn cannot_start(program: &str, error: &std::io::Error) -> String {
+    format!("cannot start {program}: {error}; is it installed and on the search path?")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn searched(args: &[&str]) -> String {
-        let words: Vec<String> =
-            search(args.iter().map(OsString::from).collect()).iter().map(|a| a.to_str().unwrap().into()).collect();
-        words.join(" ")
+    fn words(args: &[OsString]) -> String {
+        args.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn passed(args: &[&str]) -> Vec<OsString> {
+        args.iter().map(OsString::from).collect()
     }
 
     #[test]
     fn a_search_without_a_recipe_runs_pocket() {
-        assert_eq!(searched(&[]), "run --package efficientbert -- search --recipe pocket");
-        assert_eq!(searched(&["--seed", "7"]), "run --package efficientbert -- search --recipe pocket --seed 7");
+        assert_eq!(words(&search(vec![])), "search --recipe pocket");
+        assert_eq!(words(&search(passed(&["--seed", "7"]))), "search --recipe pocket --seed 7");
     }
 
     #[test]
     fn a_named_recipe_a_resumed_run_and_a_call_for_help_are_left_alone() {
         for args in [&["--recipe", "smoke"][..], &["--recipe=smoke"], &["--resume", "--out", "runs/a"], &["--help"]] {
-            assert_eq!(searched(args), format!("run --package efficientbert -- search {}", args.join(" ")));
+            assert_eq!(words(&search(passed(args))), format!("search {}", args.join(" ")));
         }
     }
 
     #[test]
     fn a_device_that_needs_a_feature_turns_it_on() {
-        for args in [&["--recipe", "smoke", "--device", "cuda"][..], &["--recipe", "smoke", "--device=cuda"]] {
-            assert!(searched(args).starts_with("run --package efficientbert --features cuda -- search "));
+        for args in [&["search", "--device", "cuda"][..], &["search", "--device=cuda"]] {
+            assert_eq!(
+                words(&build(&passed(args))),
+                "build --workspace --bin efficientbert --features efficientbert/cuda"
+            );
         }
-        assert!(!searched(&["--device", "cpu"]).contains("--features"));
+        assert!(!words(&build(&passed(&["search", "--device", "cpu"]))).contains("--features"));
     }
 }

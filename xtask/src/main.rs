@@ -55,10 +55,10 @@ struct PassedOn {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Task::Search(passed) => command::become_cargo(command::search(passed.args)),
+        Task::Search(passed) => command::become_binary(command::search(passed.args)),
         Task::Test(passed) => command::become_cargo(command::test(passed.args)),
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
-        Task::Data(passed) => command::become_cargo(command::binary("data", passed.args)),
+        Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };
     result.unwrap_or_else(|message| {

@@ -84,8 +84,8 @@ pub fn sync_dir(dir: impl AsRef<Path>) -> Result<()> {
     ops::sync_dir(dir.as_ref())
 }
 
-/// Removes the temporary files that killed processes left in `dir` (not below it) and returns
-/// their paths. A folder that does not exist has none.
+/// Removes the temporary files, and the folders under such a name, that killed processes left in
+/// `dir` (not below it) and returns their paths. A folder that does not exist has none.
 ///
 /// Whether their writer still lives cannot be told from here, so call it only while nobody writes
 /// to `dir`: when a run starts, under its [lock](crate::lock).
@@ -96,9 +96,13 @@ pub fn clean_stale_temps(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     let mut removed = Vec::new();
     for (name, is_dir) in ops::list(dir)? {
-        if !is_dir && is_temp_name(&name) {
+        if is_temp_name(&name) {
             let path = dir.join(name);
-            ops::remove_file(&path)?;
+            if is_dir {
+                ops::remove_dir_all(&path)?;
+            } else {
+                ops::remove_file(&path)?;
+            }
             removed.push(path);
         }
     }

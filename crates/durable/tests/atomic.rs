@@ -128,9 +128,14 @@ fn stale_temporary_files_are_cleaned_and_nothing_else() {
     for name in ["a.txt", ".a.txt.12-3.tmp", "notes.tmp", ".hidden"] {
         fs::write(dir.path().join(name), "").unwrap();
     }
-    let removed = atomic::clean_stale_temps(dir.path()).unwrap();
-    assert_eq!(removed, [dir.path().join(".a.txt.12-3.tmp")]);
-    assert_eq!(names(dir.path()), [".hidden", "a.txt", "notes.tmp"]);
+    // A folder under construction goes the same way, with what is in it.
+    fs::create_dir(dir.path().join(".model.12-4.tmp")).unwrap();
+    fs::write(dir.path().join(".model.12-4.tmp/config.json"), "").unwrap();
+    fs::create_dir(dir.path().join("model")).unwrap();
+    let mut removed = atomic::clean_stale_temps(dir.path()).unwrap();
+    removed.sort();
+    assert_eq!(removed, [".a.txt.12-3.tmp", ".model.12-4.tmp"].map(|name| dir.path().join(name)));
+    assert_eq!(names(dir.path()), [".hidden", "a.txt", "model", "notes.tmp"]);
     assert!(atomic::clean_stale_temps(dir.path().join("none")).unwrap().is_empty());
 }
 

@@ -86,6 +86,21 @@ pub enum RunEvent {
     },
 }
 
+impl RunEvent {
+    /// Name of the phase that the event belongs to, if it belongs to one.
+    pub fn phase(&self) -> Option<&str> {
+        match self {
+            Self::PhaseStarted { phase, .. }
+            | Self::Step { phase, .. }
+            | Self::Evaluated { phase, .. }
+            | Self::Trial { phase, .. }
+            | Self::Rejected { phase, .. }
+            | Self::PhaseFinished { phase, .. } => Some(phase),
+            Self::Note { .. } => None,
+        }
+    }
+}
+
 /// The program around a run: clock, terminal, interrupt.
 pub trait Host {
     /// Called as things happen.
@@ -101,6 +116,8 @@ pub trait Host {
 /// Passes a training's events to a run's watcher.
 pub(crate) struct PhaseMonitor<'a> {
     pub phase: &'a str,
+    /// Whether going on in the middle is worth a note; a finished training is only read back.
+    pub resumed: bool,
     pub emit: &'a mut dyn FnMut(RunEvent),
     pub stop: &'a AtomicBool,
 }
@@ -109,6 +126,7 @@ impl Monitor for PhaseMonitor<'_> {
     fn event(&mut self, event: &TrainEvent<'_>) {
         let phase = self.phase.to_string();
         let event = match event {
+            TrainEvent::Resumed { .. } if !self.resumed => return,
             TrainEvent::Resumed { step } => RunEvent::Note { message: format!("{phase}: resumed at step {step}") },
             TrainEvent::SkippedCheckpoint { step, reason } => {
                 RunEvent::Note { message: format!("{phase}: checkpoint {step} passed over: {reason}") }

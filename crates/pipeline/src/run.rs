@@ -55,6 +55,9 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         false => RunFolder::create(options.folder, &text, &options.holder)?,
     };
     let paths = folder.paths();
+    if options.resume {
+        sweep(paths.root())?;
+    }
     let inputs = Inputs::open(recipe, &paths.root().join("data"))?;
     let hash = folder.config_hash().to_string();
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
@@ -74,6 +77,19 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         false => None,
     };
     finish(&mut run, environment, &teacher, student, baseline, &winner)
+}
+
+/// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
+fn sweep(dir: &Path) -> Result<()> {
+    durable::atomic::clean_stale_temps(dir)?;
+    let io = |source| Error::Io { action: "list", path: dir.to_path_buf(), source };
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.file_type().map_err(io)?.is_dir() {
+            sweep(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit.

@@ -189,13 +189,16 @@ fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
     Ok(stages)
 }
 
-/// Seconds spent in a phase, over all processes that worked on it.
+/// Seconds spent in a phase, over all processes that worked on it. The time between a kill and the
+/// resume does not count, nor does what a killed process did after its last event.
 fn seconds(records: &[LogLine], phase: &str) -> Option<f64> {
-    let of = |l: &LogLine| match &l.event {
-        RunEvent::PhaseFinished { phase: p, seconds } if p == phase => Some(*seconds),
-        _ => None,
-    };
-    records.iter().filter_map(of).reduce(|a, b| a.max(b))
+    let (mut total, mut last) = (None, 0);
+    for line in records.iter().filter(|l| l.event.phase() == Some(phase)) {
+        let since = if matches!(line.event, RunEvent::PhaseStarted { .. }) { 0 } else { line.time_ms - last };
+        total = Some(total.unwrap_or(0.0) + since as f64 / 1e3);
+        last = line.time_ms;
+    }
+    total
 }
 
 fn curves(records: &[LogLine]) -> Vec<Curve> {
@@ -268,7 +271,19 @@ pub fn utc(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::utc;
+    use super::{LogLine, RunEvent, seconds, utc};
+
+    #[test]
+    fn time_between_a_kill_and_the_resume_is_not_counted() {
+        let started = || RunEvent::PhaseStarted { phase: "stage-1".into(), total: 2, done: 0 };
+        let rejected = || RunEvent::Rejected { phase: "stage-1".into(), reason: "duplicate".into() };
+        let finished = || RunEvent::PhaseFinished { phase: "stage-1".into(), seconds: 2.0 };
+        let note = || RunEvent::Note { message: "teacher: resumed".into() };
+        let events = [(0, started()), (1500, rejected()), (90_000, note()), (91_000, started()), (93_000, finished())];
+        let records: Vec<LogLine> = events.into_iter().map(|(time_ms, event)| LogLine { time_ms, event }).collect();
+        assert_eq!(seconds(&records, "stage-1"), Some(3.5));
+        assert_eq!(seconds(&records, "stage-2"), None);
+    }
 
     #[test]
     fn unix_time_is_written_as_a_date() {

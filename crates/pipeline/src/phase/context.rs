@@ -86,14 +86,24 @@ impl<'a> Context<'a> {
         if self.host.stop().load(std::sync::atomic::Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Runs a phase with its start and end logged.
+    /// Runs a phase with its start and end logged; one whose `total` steps or trials are all `done`
+    /// was logged by an earlier process, so it only hands its result back.
     ///
     /// # Errors
     /// What `work` gives, or a log that cannot be written.
-    pub fn phase<T>(&mut self, name: &str, total: u64, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub fn phase<T>(
+        &mut self,
+        name: &str,
+        total: u64,
+        done: u64,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.check_stop()?;
+        if done >= total {
+            return work(self);
+        }
         let start = self.host.now_ms();
-        self.emit(RunEvent::PhaseStarted { phase: name.into(), total, done: 0 })?;
+        self.emit(RunEvent::PhaseStarted { phase: name.into(), total, done })?;
         let result = work(self)?;
         let seconds = (self.host.now_ms() - start) as f64 / 1e3;
         self.emit(RunEvent::PhaseFinished { phase: name.into(), seconds })?;
@@ -112,11 +122,14 @@ impl<'a> Context<'a> {
         settings: &Phase,
     ) -> Result<Trained<M>> {
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
+        store.clean_stale_temps()?;
+        let done = store.latest()?.checkpoint.map_or(0, |c| c.step());
         let seed = self.seed_of(phase);
         let stop = self.host.stop();
         let device = self.device.clone();
-        self.phase(phase, settings.steps, |run| {
-            let mut monitor = PhaseMonitor { phase, emit: &mut |event| run.note(event), stop };
+        self.phase(phase, settings.steps, done, |run| {
+            let resumed = (1..settings.steps).contains(&done);
+            let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
             train(model, &device, job, &settings.train_config(seed), Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
         })

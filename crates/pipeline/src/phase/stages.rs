@@ -8,7 +8,7 @@ use nas::budget::{Budget, CachedLatency, Cost, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
-use nas::study::{SqliteStudy, StudyIdentity};
+use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
 use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
 
 use super::supernet::layer_map;
@@ -166,7 +166,8 @@ fn stage_run(
     let stop = run.host.stop();
     let mut strategy = strategy(recipe.search.strategy)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
-    run.phase(&phase, trials, |run| {
+    let done = store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
+    run.phase(&phase, trials, done, |run| {
         // Two closures need the host at once: the clock reads through a cell that events refresh.
         let now = std::cell::Cell::new(run.host.now_ms());
         let mut on_event = |event: &Event| {

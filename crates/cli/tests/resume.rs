@@ -1,0 +1,234 @@
+//! A run that is killed and resumed ends like one that was not: same trials, same scores, same weights, same checkpoints.
+//!
+//! The real binary is killed with SIGKILL, so nothing it could have done at the end is done. The moments are read off
+//! `log.jsonl`, and each test fails if its kill came too late to be one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nas::study::{SqliteStudy, StudyStore};
+use rand::Rng;
+use serde_json::{Value, json};
+
+/// Longer than any phase of the smoke recipe takes, on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Decides the moments of the random test; set it to the seed that a failure printed.
+const SEED: &str = "EFFICIENTBERT_KILL_SEED";
+
+/// The smoke recipe with phases long enough to be hit: the killed phases go on for most of their length after the event
+/// that the tests wait for. Stage 3 is long enough for the learned partition to split, so that its replay counts.
+const SETTINGS: [&str; 8] = [
+    "teacher.fine_tune.steps=120",
+    "teacher.fine_tune.eval_every=40",
+    "teacher.fine_tune.checkpoint_every=25",
+    "search.stage1.trials=8",
+    "search.stage1.proxy.task.steps=8",
+    "search.stage3.trials=24",
+    "search.stage3.initial_random=12",
+    "final.task.steps=80",
+];
+
+/// What must not depend on whether a run was killed.
+#[derive(Debug, PartialEq)]
+struct Ending {
+    trials: Vec<Value>,
+    comparison: Value,
+    student: String,
+    /// Manifests by path; they hold the SHA-256 of weights, optimiser and best weights. Without them a difference after the
+    /// best evaluation would not show.
+    checkpoints: BTreeMap<PathBuf, String>,
+}
+
+fn start(folder: &Path, resume: bool) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_efficientbert"));
+    command.args(["search", "--progress", "auto", "--threads", "2", "--out"]).arg(folder);
+    if resume {
+        command.arg("--resume");
+    } else {
+        command.args(["--recipe", "smoke"]);
+        for setting in SETTINGS {
+            command.args(["--set", setting]);
+        }
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the binary starts")
+}
+
+/// Runs to the end; gives what was written to standard error.
+fn finish(folder: &Path, resume: bool) -> String {
+    let output = start(folder, resume).wait_with_output().expect("the binary ends");
+    let said = String::from_utf8(output.stderr).expect("standard error is UTF-8");
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// Complete lines of the log.
+fn log(folder: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(folder.join("log.jsonl")).unwrap_or_default();
+    let complete = text.split_inclusive('\n').filter(|l| l.ends_with('\n'));
+    complete.map(|l| serde_json::from_str(l).expect("a complete line is JSON")).collect()
+}
+
+/// Kills `run` once `seen` accepts the log; false if the run ended before.
+fn kill_when(run: &mut Child, folder: &Path, seen: impl Fn(&[Value]) -> bool) -> bool {
+    let begun = Instant::now();
+    while !seen(&log(folder)) {
+        if run.try_wait().expect("the process can be asked").is_some() {
+            return false;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the moment to kill at never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    run.kill().expect("the process can be killed");
+    !run.wait().expect("a killed process ends").success()
+}
+
+fn result(folder: &Path) -> Ending {
+    let study = SqliteStudy::open_read_only(&folder.join("study.sqlite")).expect("a study");
+    let mut trials = Vec::new();
+    for stage in 1..=3 {
+        for trial in study.trials(stage).expect("a readable study") {
+            let mut row = serde_json::to_value(trial).expect("a trial is JSON");
+            let fields = row.as_object_mut().expect("an object");
+            for clock in ["started_at", "finished_at"] {
+                assert!(fields.remove(clock).is_some_and(|v| v.is_i64()), "{clock} of a finished trial");
+            }
+            trials.push(row);
+        }
+        let rejected = study.rejection_counts(stage).expect("a readable study");
+        trials.extend(rejected.iter().map(|(reason, n)| json!([stage, reason.name(), n])));
+    }
+    let run: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).expect("run.json"))
+        .expect("run.json is JSON");
+    assert_eq!(run["finished"], true);
+    let mut comparison = run["comparison"].clone();
+    for row in comparison.as_array_mut().expect("a comparison") {
+        assert!(row.as_object_mut().expect("an object").remove("latency_ms").is_some_and(|v| v.is_f64()));
+    }
+    let weights = folder.join("student/model.safetensors");
+    let manifests = below(folder).into_iter().filter(|p| p.ends_with("manifest.json"));
+    let checkpoints = manifests
+        .map(|p| (p.clone(), std::fs::read_to_string(folder.join(p)).expect("a readable manifest")))
+        .collect();
+    Ending { trials, comparison, student: durable::hash::file(&weights).expect("a student"), checkpoints }
+}
+
+/// The uninterrupted run, made once for all tests.
+fn reference() -> &'static (Ending, Vec<Value>) {
+    static REFERENCE: OnceLock<(Ending, Vec<Value>)> = OnceLock::new();
+    REFERENCE.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let folder = dir.path().join("run");
+        finish(&folder, false);
+        (result(&folder), log(&folder))
+    })
+}
+
+/// Compares piece by piece, so that a failure shows the first difference and not two whole runs.
+#[track_caller]
+fn equals_reference(folder: &Path, story: &str) {
+    let (killed, (whole, _)) = (result(folder), reference());
+    assert_eq!(killed.trials.len(), whole.trials.len(), "{story}: trials");
+    for (killed, whole) in killed.trials.iter().zip(&whole.trials) {
+        assert_eq!(killed, whole, "{story}");
+    }
+    assert_eq!(killed.comparison, whole.comparison, "{story}");
+    assert_eq!(killed.student, whole.student, "{story}: weights of the student");
+    assert!(killed.checkpoints.len() > 6, "{story}: every training leaves checkpoints");
+    assert_eq!(killed.checkpoints, whole.checkpoints, "{story}");
+    let strays: Vec<PathBuf> = below(folder).into_iter().filter(|p| p.to_string_lossy().contains(".tmp")).collect();
+    assert_eq!(strays, Vec::<PathBuf>::new(), "{story}: what the killed process was writing is removed");
+}
+
+/// Every file and folder below `root`, relative to it.
+fn below(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut queue) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = queue.pop() {
+        for entry in std::fs::read_dir(&folder).expect("the folder is there") {
+            let path = entry.expect("an entry").path();
+            found.push(path.strip_prefix(root).expect("below the folder").to_path_buf());
+            if path.is_dir() {
+                queue.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// Kills a run in `phase` once `field` of its events has reached `at`, resumes it and compares.
+fn killed_in(phase: &str, field: &str, at: u64) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("run");
+    let of_phase = |e: &Value| e["phase"] == phase;
+    let reached = |e: &Value| of_phase(e) && e[field].as_u64().is_some_and(|n| n >= at);
+    let killed = kill_when(&mut start(&folder, false), &folder, |log| log.iter().any(reached));
+    let before = log(&folder);
+    let over = before.iter().any(|e| of_phase(e) && e["event"] == "phase_finished");
+    assert!(killed && !over, "{phase} ended before it could be killed; make it longer");
+
+    let said = finish(&folder, true);
+    equals_reference(&folder, phase);
+
+    // Phases that were over are not announced again, neither to a person nor in the log.
+    let done: Vec<&str> =
+        before.iter().filter(|e| e["event"] == "phase_finished").filter_map(|e| e["phase"].as_str()).collect();
+    for name in &done {
+        assert!(!said.lines().any(|l| l.starts_with(&format!("{name}:"))), "{name} is over, but: {said}");
+    }
+    let after = &log(&folder)[before.len()..];
+    let restarted = after.iter().find(|e| e["event"] == "phase_started").expect("a phase goes on");
+    assert_eq!(restarted["phase"], phase);
+    assert!(restarted["done"].as_u64().is_some_and(|n| n > 0), "it goes on in the middle: {restarted}");
+}
+
+#[test]
+fn a_run_killed_while_the_teacher_is_trained_ends_like_one_that_was_not() {
+    killed_in("teacher", "step", 50);
+}
+
+#[test]
+fn a_run_killed_in_stage_one_ends_like_one_that_was_not() {
+    killed_in("stage-1", "number", 2);
+}
+
+#[test]
+fn a_run_killed_in_the_final_distillation_ends_like_one_that_was_not() {
+    killed_in("final/task", "step", 30);
+}
+
+#[test]
+fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let seed = std::env::var(SEED).ok().map_or_else(clock, |s| s.parse().expect("a number"));
+    println!("{SEED}={seed}");
+    let lines = reference().1.len();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("run");
+    let mut rng = durable::rng::keyed(seed, "kills", &[]);
+    let (mut kills, mut seen) = (0, 0);
+    for _ in 0..4 {
+        // The kill falls between two events; where between, the wait says.
+        let target = seen + rng.random_range(1..=lines as u32 / 4) as usize;
+        let wait = Duration::from_millis(rng.random_range(0..40));
+        let mut run = start(&folder, seen > 0);
+        let killed = kill_when(&mut run, &folder, |log| {
+            let due = log.len() >= target;
+            if due {
+                std::thread::sleep(wait);
+            }
+            due
+        });
+        kills += usize::from(killed);
+        seen = log(&folder).len();
+        assert!(seen > 0, "{SEED}={seed}: a run that has begun has a log");
+        if !killed {
+            break;
+        }
+    }
+    assert!(kills > 0, "{SEED}={seed}: no kill hit");
+    finish(&folder, true);
+    equals_reference(&folder, &format!("{SEED}={seed}, {kills} kills"));
+}
