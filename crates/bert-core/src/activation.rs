@@ -46,7 +46,7 @@ impl Activation {
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::GeluErf => activation::gelu(x),
-            Self::GeluTanh => activation::gelu_approximate(x),
+            Self::GeluTanh => gelu_tanh(x),
             Self::Relu => activation::relu(x),
             Self::Sigmoid => activation::sigmoid(x),
             Self::Tanh => activation::tanh(x),
@@ -55,4 +55,13 @@ impl Activation {
             Self::Swish => activation::silu(x),
         }
     }
+}
+
+/// The tanh form of GELU as `x * sigmoid(2 sqrt(2/π) (x + 0.044715 x³))`, which is the same function.
+///
+/// burn's own takes the cube by a general power, forward and backward; this form needs products and one sigmoid.
+fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    const SCALE: f64 = 2.0 * 0.797_884_560_802_865_4;
+    let inner = (x.clone() * x.clone() * (0.044_715 * SCALE) + SCALE) * x.clone();
+    x * activation::sigmoid(inner)
 }

@@ -33,16 +33,44 @@ pub fn task_head(task: TaskKind) -> TaskHeadConfig {
     TaskHeadConfig { task: task.name().into(), kind, labels }
 }
 
-/// Position of `task` among the heads of a model.
+/// Position of `task` among the heads of a model. Class names that are not the data's (`LABEL_0`,
+/// `negative`) are taken to stand in the data's order.
 ///
 /// # Errors
-/// [`Error::Mismatch`] listing the heads that exist.
+/// [`Error::Mismatch`] listing the heads that exist, or saying why the head cannot answer the task.
 pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
-    config.task_heads.iter().position(|h| h.task == task.name()).ok_or_else(|| {
-        let known: Vec<&str> = config.task_heads.iter().map(|h| h.task.as_str()).collect();
+    let heads = &config.task_heads;
+    let is_task = |h: &TaskHeadConfig| h.task.parse::<TaskKind>().is_ok_and(|t| t == task);
+    let index = heads.iter().position(is_task).ok_or_else(|| {
+        let known: Vec<&str> = heads.iter().map(|h| h.task.as_str()).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
-    })
+    })?;
+    let (head, wanted) = (&heads[index], task_head(task));
+    if head.kind != wanted.kind || head.labels.len() != wanted.labels.len() {
+        return Err(Error::Mismatch(format!(
+            "the model's head for task {} is of another kind: {:?} with {} classes instead of {:?} with {}",
+            task.name(),
+            head.kind,
+            head.labels.len(),
+            wanted.kind,
+            wanted.labels.len()
+        )));
+    }
+    let lower = |labels: &[String]| labels.iter().map(|l| l.to_lowercase()).collect::<Vec<_>>();
+    let (mut found, mut expected) = (lower(&head.labels), lower(&wanted.labels));
+    let in_order = found == expected;
+    found.sort();
+    expected.sort();
+    if !in_order && found == expected {
+        return Err(Error::Mismatch(format!(
+            "the model's head for task {} has its classes in the order {}; the data have {}",
+            task.name(),
+            head.labels.join(", "),
+            wanted.labels.join(", ")
+        )));
+    }
+    Ok(index)
 }
 
 /// Encoded training examples of one task in batches of similar length.
@@ -60,7 +88,7 @@ pub struct TrainSet {
 pub struct EvalSet {
     /// The task.
     pub task: TaskKind,
-    /// Gold labels in the order of the file.
+    /// Gold labels in the order of the file; empty for an unlabelled test set.
     pub labels: Vec<Label>,
     features: Vec<Features>,
     batches: Vec<Vec<usize>>,
@@ -158,6 +186,16 @@ impl EvalSet {
             .map(|f| f.label)
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| Error::Mismatch(format!("{}: an example to evaluate on has no label", task.name())))?;
+        Self::plan(task, labels, features, pad_id, settings)
+    }
+
+    fn plan(
+        task: TaskKind,
+        labels: Vec<Label>,
+        features: Vec<Features>,
+        pad_id: u32,
+        settings: BatchSettings,
+    ) -> Result<Self> {
         let plan = EvalPlan::new(&lengths(&features), settings.batch_size)?;
         let batches = plan.batches().to_vec();
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
@@ -169,8 +207,25 @@ impl EvalSet {
     /// # Errors
     /// As [`TaskKind::read`] and the encoder.
     pub fn read(task: TaskKind, dir: &Path, encoder: &TextEncoder, settings: BatchSettings) -> Result<Self> {
-        let examples = task.read(dir, Split::Dev)?;
+        Self::read_split(task, dir, Split::Dev, encoder, settings)
+    }
+
+    /// Reads and encodes any split; an unlabelled test set has no labels, so it can be predicted and not scored.
+    ///
+    /// # Errors
+    /// As [`TaskKind::read`] and the encoder.
+    pub fn read_split(
+        task: TaskKind,
+        dir: &Path,
+        split: Split,
+        encoder: &TextEncoder,
+        settings: BatchSettings,
+    ) -> Result<Self> {
+        let examples = task.read(dir, split)?;
         let features = encoder.encode_examples(&examples, settings.max_len)?;
+        if split == Split::Test && features.iter().all(|f| f.label.is_none()) {
+            return Self::plan(task, Vec::new(), features, encoder.pad_id(), settings);
+        }
         Self::new(task, features, encoder.pad_id(), settings)
     }
 
@@ -284,6 +339,11 @@ impl TextSet {
         self.features.len()
     }
 
+    /// Batches until every sequence was seen once.
+    pub fn batches_per_epoch(&self) -> u64 {
+        self.plan.batches_per_epoch() as u64
+    }
+
     /// Whether there are no sequences; never, since construction refuses that.
     pub fn is_empty(&self) -> bool {
         self.features.is_empty()
@@ -295,5 +355,41 @@ impl TextSet {
     /// A sequence that cannot be padded to the maximal length.
     pub fn batch(&self, step: u64) -> Result<EncodedBatch> {
         Ok(EncodedBatch::collate(&self.features, &self.plan.batch_at_step(step), self.padding)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_head(task: &str, kind: TaskHeadKind, labels: &[&str]) -> BertConfig {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        let task_heads = vec![task_head(TaskKind::Cola), TaskHeadConfig { task: task.into(), kind, labels }];
+        BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) }
+    }
+
+    #[test]
+    fn a_head_is_found_in_every_spelling_of_its_task_and_with_foreign_class_names() {
+        for labels in [["0", "1"], ["LABEL_0", "LABEL_1"], ["negative", "positive"]] {
+            let config = with_head("SST2", TaskHeadKind::Classification, &labels);
+            assert_eq!(head_index(&config, TaskKind::Sst2).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn a_head_that_cannot_answer_the_task_is_refused() {
+        let classes = TaskHeadKind::Classification;
+        let message = |task: &str, kind, labels: &[&str], wanted: TaskKind| {
+            head_index(&with_head(task, kind, labels), wanted).unwrap_err().to_string()
+        };
+        let order = ["contradiction", "Neutral", "ENTAILMENT"];
+        let found = message("mnli", classes, &order, TaskKind::Mnli);
+        assert!(found.contains("contradiction, Neutral, ENTAILMENT; the data have entailment, neutral"), "{found}");
+        let found = message("mnli", classes, &["a", "b"], TaskKind::Mnli);
+        assert!(found.contains("with 2 classes instead of"), "{found}");
+        let found = message("sts-b", classes, &["a", "b"], TaskKind::Stsb);
+        assert!(found.contains("another kind"), "{found}");
+        let found = message("rte", classes, &["a", "b"], TaskKind::Sst2);
+        assert!(found.contains("no head for task sst-2; its heads: cola, rte"), "{found}");
     }
 }

@@ -20,6 +20,20 @@ pub fn predict<F: FeedForward>(
     set: &EvalSet,
     device: &Device,
 ) -> Result<Predictions> {
+    predict_watched(model, head, set, device, &mut |_| {})
+}
+
+/// [`predict`] that tells `watch` after every batch how many examples are done.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_watched<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: usize,
+    set: &EvalSet,
+    device: &Device,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = to_device(&batch?, device);
@@ -27,6 +41,7 @@ pub fn predict<F: FeedForward>(
         let [size, outputs] = logits.dims();
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         rows.extend(values.chunks(outputs).take(size).map(<[f32]>::to_vec));
+        watch(rows.len());
     }
     let rows = set.restore(rows)?;
     let count = rows.len();

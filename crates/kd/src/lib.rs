@@ -9,6 +9,7 @@
 //! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
 //! | [`data`] | task and corpus batches by step number |
 //! | [`job`] | what the engine trains: fine-tuning, general and task distillation |
+//! | [`transfer`] | a model that goes on from the weights of another one |
 //! | [`evaluate`] | dev scores and predictions |
 //!
 //! Nothing here prints, reads the environment or the clock. Everything random is keyed by
@@ -22,5 +23,6 @@ pub mod job;
 pub mod losses;
 pub mod objective;
 pub mod optim;
+pub mod transfer;
 
 pub use error::{Error, Result};

@@ -47,9 +47,11 @@ pub struct Outcome {
 /// killed (CPU, same number of threads, no latency limit).
 ///
 /// # Errors
-/// See [`Error`]. What was finished stays in the folder.
+/// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
+    let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
+    check_before_training(recipe, &options.device)?;
     let folder = match options.resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
@@ -58,15 +60,17 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     if options.resume {
         sweep(paths.root())?;
     }
-    let inputs = Inputs::open(recipe, &paths.root().join("data"))?;
+    let inputs = match given {
+        Some(inputs) => inputs,
+        None => Inputs::open(recipe, &paths.root().join("data"))?,
+    };
     let hash = folder.config_hash().to_string();
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
     let environment = &options.environment;
     durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
 
-    check_before_training(&run)?;
     let teacher = phase::teacher(&mut run)?;
-    let frame = phase::frame(&run, &teacher.config);
+    let frame = phase::frame(recipe, &teacher.config);
     let warm = phase::warm_up(&mut run, &frame, &teacher)?;
     let winner = phase::search(&mut run, &frame, &teacher, warm.clone())?;
     let student = phase::student(&mut run, &frame, &teacher, &warm, &winner)?;
@@ -93,21 +97,23 @@ fn sweep(dir: &Path) -> Result<()> {
 }
 
 /// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit.
-fn check_before_training(run: &Context<'_>) -> Result<()> {
-    let recipe = run.recipe;
+fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
     let config = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => ModelDir::config(dir)?,
-        (None, Some(s)) => bert_core::BertConfig {
-            max_position_embeddings: recipe.max_len,
-            ..bert_core::BertConfig::bert(run.inputs.encoder.vocab_size(), s.hidden, s.layers, s.heads, s.intermediate)
-        },
+        (Some(dir), _) => ModelDir::outline(dir, device)?.0,
+        (None, Some(s)) => phase::scratch_config(s, pocket_data::vocabulary().len(), recipe.max_len),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
-    let frame = phase::frame(run, &config);
+    if recipe.max_len > config.max_position_embeddings {
+        return Err(Error::Mismatch(format!(
+            "max_len {} is more than the teacher's {} positions",
+            recipe.max_len, config.max_position_embeddings
+        )));
+    }
+    let frame = phase::frame(recipe, &config);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
-    searched_model(&largest, true, true, &run.device)?;
+    searched_model(&largest, true, true, device)?;
     phase::check_fit(&frame, &config)?;
-    phase::check_budget(run, &frame)
+    phase::check_budget(recipe, &frame, device)
 }
 
 fn count(model: &FinalModel, seq: usize) -> u64 {

@@ -1,6 +1,7 @@
 //! What the engine trains, and who watches.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,17 @@ pub struct Evaluation {
     pub score: f64,
     /// Everything measured, by name.
     pub metrics: BTreeMap<String, f64>,
+}
+
+impl fmt::Display for Evaluation {
+    /// `NAME VALUE` pairs, values times 100 as the field's tables have them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in self.metrics.iter().enumerate() {
+            let gap = if i == 0 { "" } else { ", " };
+            write!(f, "{gap}{name} {:.2}", value * 100.0)?;
+        }
+        Ok(())
+    }
 }
 
 /// A training: the loss of a step, and optionally an evaluation.

@@ -27,7 +27,8 @@ pub struct Trained<M> {
 /// A training stopped anywhere and started again with the same arguments gives the same weights
 /// as one that was not stopped (same device and number of threads): data, dropout and learning
 /// rate are functions of the step number, and a checkpoint holds weights, moments and the best
-/// weights exactly.
+/// weights exactly. Dropout draws from the device's generator, which burn keeps once per process: with dropout, two
+/// trainings at the same time in one process disturb each other's draws.
 ///
 /// # Errors
 /// A loss or gradient that is not finite (naming the step; the last checkpoint stays), an

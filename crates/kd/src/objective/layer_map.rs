@@ -99,6 +99,17 @@ impl LayerMap {
         Ok(Self(entries))
     }
 
+    /// [`LayerMap::efficientbert`] of two models, checked.
+    ///
+    /// # Errors
+    /// Layers, widths or heads that do not fit.
+    pub fn between(student: &BertConfig, teacher: &BertConfig) -> Result<Self> {
+        let (s, t) = (Shape::of(student), Shape::of(teacher));
+        let map = Self::efficientbert(s, t)?;
+        map.validate(s, t)?;
+        Ok(map)
+    }
+
     /// Checks every entry against both models before any training.
     ///
     /// # Errors

@@ -6,8 +6,12 @@ use bert_core::weights::path::ModulePath;
 use bert_core::weights::{HostTensor, Tensors};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
+use rayon::prelude::*;
 
 use super::Gradients;
+
+/// Elements that one thread updates at a time: large enough to be worth handing over.
+const CHUNK: usize = 1 << 16;
 
 /// Settings of [`AdamW`]; the defaults are PyTorch's and EfficientBERT's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,13 +133,17 @@ impl ModuleMapper for Update<'_> {
         let root = (1.0 / (1.0 - c.beta2.powi(moments.steps as i32)).sqrt()) as f32;
         let (b1, b2, eps, scale) = (c.beta1 as f32, c.beta2 as f32, c.eps as f32, self.scale as f32);
         let (keep1, keep2) = ((1.0 - c.beta1) as f32, (1.0 - c.beta2) as f32);
-        let state = moments.first.iter_mut().zip(&mut moments.second);
-        for ((w, g), (m, v)) in weights.iter_mut().zip(&gradient).zip(state) {
-            let g = g * scale;
-            *m = b1 * *m + keep1 * g;
-            *v = b2 * *v + keep2 * g * g;
-            *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
-        }
+        let slices = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+        let state = moments.first.par_chunks_mut(CHUNK).zip(moments.second.par_chunks_mut(CHUNK));
+        // Elementwise, so the result does not depend on how the work is divided.
+        slices.zip(state).for_each(|((w, g), (m, v))| {
+            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                let g = g * scale;
+                *m = b1 * *m + keep1 * g;
+                *v = b2 * *v + keep2 * g * g;
+                *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
+            }
+        });
 
         let tensor = Tensor::<D>::from_data(TensorData::new(weights, shape), &device);
         let tensor = if requires_grad { tensor.autodiff().require_grad() } else { tensor };

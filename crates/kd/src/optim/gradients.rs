@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use bert_core::weights::path::ModulePath;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{self, Tensor};
+use rayon::prelude::*;
+
+/// Elements that are summed at a time.
+const CHUNK: usize = 1 << 16;
 
 /// Gradients by module path, in burn's layout. Parameters that the loss does not reach are absent.
 #[derive(Debug, Default)]
@@ -18,10 +22,12 @@ impl Gradients {
         collect.found
     }
 
-    /// Euclidean norm over all gradients together, summed in f64 in the order of names.
+    /// Euclidean norm over all gradients together, summed in f64 by chunks of fixed size in the order of names, so that
+    /// the sum does not depend on the number of threads.
     pub fn global_norm(&self) -> f64 {
-        let square = |g: &Vec<f32>| g.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-        self.0.values().map(square).sum::<f64>().sqrt()
+        let square = |g: &[f32]| g.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+        let sum = |g: &Vec<f32>| g.par_chunks(CHUNK).map(square).collect::<Vec<f64>>().into_iter().sum::<f64>();
+        self.0.values().map(sum).sum::<f64>().sqrt()
     }
 
     /// The factor that clips the global norm to `max_norm`: `min(1, max_norm / (norm + 1e-6))`.

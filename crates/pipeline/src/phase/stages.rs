@@ -73,9 +73,9 @@ pub(crate) fn budget(recipe: &Recipe) -> Budget {
 ///
 /// # Errors
 /// [`nas::Error`] with the nearest reachable size.
-pub(crate) fn check_budget(run: &Context<'_>, frame: &BertConfig) -> Result<()> {
-    let student = sized_student(frame, run.recipe, &run.device)?;
-    CoarseSpace::new(student, &budget(run.recipe))?;
+pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig, device: &burn::tensor::Device) -> Result<()> {
+    let student = sized_student(frame, recipe, device)?;
+    CoarseSpace::new(student, &budget(recipe))?;
     Ok(())
 }
 

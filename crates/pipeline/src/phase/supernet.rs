@@ -6,16 +6,16 @@ use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, ModelType, TaskModel, init};
 use kd::data::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::{LayerMap, Shape};
+use kd::objective::LayerMap;
 use nas::space::{Genome, SearchSpace};
 use searched_ffn::{SearchedFfn, activate, searched_model, student_config, supernet_architecture};
 
 use super::{Context, TeacherPair};
 use crate::Result;
+use crate::recipe::Recipe;
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
-pub fn frame(run: &Context<'_>, teacher: &BertConfig) -> BertConfig {
-    let recipe = run.recipe;
+pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
     let s = recipe.student;
     BertConfig {
         model_type: ModelType::EfficientBert,
@@ -38,10 +38,7 @@ pub fn frame(run: &Context<'_>, teacher: &BertConfig) -> BertConfig {
 /// # Errors
 /// Layers, widths or heads that do not fit.
 pub(super) fn layer_map(student: &BertConfig, teacher: &BertConfig) -> Result<LayerMap> {
-    let (s, t) = (Shape::of(student), Shape::of(teacher));
-    let map = LayerMap::efficientbert(s, t)?;
-    map.validate(s, t)?;
-    Ok(map)
+    Ok(LayerMap::between(student, teacher)?)
 }
 
 /// Whether the teacher can teach a student of this frame.

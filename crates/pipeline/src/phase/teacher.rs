@@ -6,6 +6,7 @@ use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use kd::data::task_head;
 use kd::engine::Evaluation;
 use kd::job::FineTune;
+use kd::transfer::continue_from;
 use searched_ffn::{AnyModel, ModelDir, Package};
 
 use super::Context;
@@ -43,12 +44,6 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
         }
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
-    if recipe.max_len > config.max_position_embeddings {
-        return Err(Error::Mismatch(format!(
-            "max_len {} is more than the teacher's {} positions",
-            recipe.max_len, config.max_position_embeddings
-        )));
-    }
     if run.inputs.encoder.vocab_size() > config.vocab_size {
         return Err(Error::Mismatch(format!(
             "the tokenizer has {} word pieces, the teacher {}",
@@ -66,7 +61,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
     let fresh = init::normal(build(true)?, seed, config.initializer_range);
     let start = match &untrained {
         // The heads are new; everything that the loaded model has comes from it.
-        Some(loaded) => with_weights(fresh, loaded)?,
+        Some(loaded) => continue_from(fresh, loaded, recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher")))?,
         None => fresh,
     };
     let general = start.clone();
@@ -93,8 +88,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
 
 /// `name value` pairs of an evaluation for people.
 pub(crate) fn scores_line(evaluation: &Evaluation) -> String {
-    let pairs = evaluation.metrics.iter().map(|(n, v)| format!("{n} {:.2}", v * 100.0));
-    pairs.collect::<Vec<_>>().join(", ")
+    evaluation.to_string()
 }
 
 fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel<StackedFfn>>)> {
@@ -107,18 +101,8 @@ fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel<StackedFfn>>)> {
     }
 }
 
-fn with_weights(fresh: TaskModel<StackedFfn>, loaded: &TaskModel<StackedFfn>) -> Result<TaskModel<StackedFfn>> {
-    let mut weights = bert_core::weights::collect_internal(&fresh);
-    let source = bert_core::weights::collect_internal(loaded);
-    for (name, tensor) in source.0 {
-        if name.starts_with("encoder.") || name.starts_with("pooler.") {
-            weights.0.insert(name, tensor);
-        }
-    }
-    Ok(bert_core::weights::apply_internal(fresh, weights, Path::new("teacher"))?)
-}
-
-fn scratch_config(scratch: ScratchTeacher, vocab: usize, max_len: usize) -> BertConfig {
+/// The configuration of a teacher trained from scratch.
+pub(crate) fn scratch_config(scratch: ScratchTeacher, vocab: usize, max_len: usize) -> BertConfig {
     let ScratchTeacher { hidden, layers, heads, intermediate } = scratch;
     BertConfig { max_position_embeddings: max_len, ..BertConfig::bert(vocab, hidden, layers, heads, intermediate) }
 }

@@ -1,0 +1,166 @@
+//! The step loop: resume, divergence, interruption, best weights.
+
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
+
+use bert_core::weights::{Tensors, collect_internal};
+use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use burn::tensor::Device;
+use durable::checkpoint::CheckpointStore;
+use glue_squad::features::Features;
+use glue_squad::task::{Label, TaskKind};
+use kd::Error;
+use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
+use kd::engine::{Evaluation, Job, Monitor, Silent, TrainConfig, TrainEvent, Trained, train};
+use kd::job::FineTune;
+use kd::objective::LossTerms;
+
+type Model = TaskModel<StackedFfn>;
+
+const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+
+/// Sequences of token 5 or 6; the label is which of the two stands first.
+fn examples(n: usize) -> Vec<Features> {
+    let row = |i: usize| {
+        let class = i % 2;
+        let ids = vec![1, 5 + class as u32, 7 + (i % 3) as u32, 2];
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(class)) }
+    };
+    (0..n).map(row).collect()
+}
+
+fn model(device: &Device) -> Model {
+    let mut config = BertConfig::bert(12, 8, 2, 2, 16);
+    config.max_position_embeddings = 8;
+    // Dropout on: a resumed training must draw the same masks.
+    config.hidden_dropout_prob = 0.2;
+    config.attention_probs_dropout_prob = 0.1;
+    config.task_heads = vec![task_head(TaskKind::Sst2)];
+    let model = TaskModel::new(&config, true, false, device, |_| StackedFfn::new(&config, device)).unwrap();
+    init::normal(model, 3, 0.1)
+}
+
+fn config(steps: u64) -> TrainConfig {
+    TrainConfig { checkpoint_every: 4, eval_every: 5, log_every: 1, ..TrainConfig::new(steps, 5e-3) }
+}
+
+struct Stop {
+    after: u64,
+    seen: Cell<u64>,
+}
+
+impl Monitor for Stop {
+    fn event(&mut self, event: &TrainEvent<'_>) {
+        if let TrainEvent::Step(report) = event {
+            self.seen.set(report.step);
+        }
+    }
+    fn interrupted(&self) -> bool {
+        self.seen.get() >= self.after
+    }
+}
+
+fn run(store: Option<&CheckpointStore>, monitor: &mut dyn Monitor) -> kd::Result<Trained<Model>> {
+    run_for(30, store, monitor)
+}
+
+/// Dropout draws from the device's generator, of which a process has one: one training at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn run_for(
+    steps: u64,
+    store: Option<&CheckpointStore>,
+    monitor: &mut dyn Monitor,
+) -> kd::Result<Trained<Model>> {
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS)?;
+    let data = TaskMix::new(vec![set], 9)?;
+    let eval = [(0, EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS)?)];
+    let mut job = FineTune { data: &data, heads: vec![0], eval: &eval, device: device.clone() };
+    train(model(&device), &device, &mut job, &config(steps), store, monitor)
+}
+
+#[test]
+fn a_training_stopped_twice_and_resumed_gives_the_same_weights_bit_for_bit() {
+    let straight = run(None, &mut Silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(folder.path().join("run"), "hash");
+    for after in [7, 18] {
+        let stopped = run(Some(&store), &mut Stop { after, seen: Cell::new(0) });
+        assert!(matches!(stopped, Err(Error::Interrupted { step }) if step == after), "{stopped:?}");
+    }
+    let resumed = run(Some(&store), &mut Silent).unwrap();
+    assert!(collect_internal(&straight.model) == collect_internal(&resumed.model), "weights differ");
+    assert_eq!((straight.evaluation, straight.step), (resumed.evaluation, resumed.step));
+    // A finished training is not trained again.
+    let mut monitor = Stop { after: u64::MAX, seen: Cell::new(0) };
+    let again = run(Some(&store), &mut monitor).unwrap();
+    assert_eq!(monitor.seen.get(), 0, "no step was taken");
+    assert!(collect_internal(&again.model) == collect_internal(&resumed.model), "weights differ");
+}
+
+#[test]
+fn a_model_learns_what_one_token_decides() {
+    let trained = run_for(200, None, &mut Silent).unwrap();
+    let evaluation = trained.evaluation.unwrap();
+    assert!(evaluation.score > 0.9, "accuracy {}", evaluation.score);
+}
+
+/// A loss that becomes NaN at a step.
+struct Diverging<'a> {
+    inner: FineTune<'a>,
+    at: u64,
+}
+
+impl Job<Model> for Diverging<'_> {
+    fn loss(&mut self, model: &Model, step: u64) -> kd::Result<LossTerms> {
+        let mut terms = self.inner.loss(model, step)?;
+        if step == self.at {
+            terms.0[0].1 = terms.0[0].1.clone() * f32::NAN;
+        }
+        Ok(terms)
+    }
+    fn evaluate(&mut self, model: &Model) -> kd::Result<Option<Evaluation>> {
+        self.inner.evaluate(model)
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_training_and_names_the_step() {
+    let device = Device::flex();
+    let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS).unwrap();
+    let data = TaskMix::new(vec![set], 9).unwrap();
+    let inner = FineTune { data: &data, heads: vec![0], eval: &[], device: device.clone() };
+    let mut job = Diverging { inner, at: 6 };
+    let folder = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(folder.path().join("run"), "hash");
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = train(model(&device), &device, &mut job, &config(30), Some(&store), &mut Silent);
+    let message = result.unwrap_err().to_string();
+    assert!(message.contains("step 6") && message.contains("label"), "{message}");
+    assert_eq!(store.latest().unwrap().checkpoint.unwrap().step(), 4, "the last good checkpoint stays");
+}
+
+#[test]
+fn tasks_are_mixed_in_proportion_and_every_batch_holds_one_task() {
+    let set = |n| TrainSet::new(TaskKind::Sst2, examples(n), 0, SETTINGS).unwrap();
+    let mix = TaskMix::new(vec![set(40), set(20)], 1).unwrap();
+    assert_eq!(mix.batches_per_epoch(), 15);
+    let mut counts = [0; 2];
+    for step in 0..15 {
+        counts[mix.batch(step).unwrap().0] += 1;
+    }
+    assert_eq!(counts, [10, 5]);
+    assert_eq!(mix.batch(21).unwrap(), mix.batch(21).unwrap(), "a step is a function of its number");
+}
+
+#[test]
+fn optimiser_state_survives_a_file() {
+    let trained = run(None, &mut Silent).unwrap();
+    let tensors = collect_internal(&trained.model);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    tensors.write_safetensors(&path).unwrap();
+    assert_eq!(Tensors::read_safetensors(&path).unwrap(), tensors);
+}
