@@ -44,12 +44,15 @@ pub struct ShapeArgs {
 }
 
 impl ShapeArgs {
-    /// The shape with defaults filled in.
+    /// The shape with EfficientBERT's sizes filled in.
     ///
     /// # Errors
     /// No student of these sizes exists.
     pub fn shape(&self) -> Result<StudentShape, CliError> {
-        let d = StudentShape::efficientbert();
+        self.shape_or(&StudentShape::efficientbert())
+    }
+
+    fn shape_or(&self, d: &StudentShape) -> Result<StudentShape, CliError> {
         let hidden = self.hidden.unwrap_or(d.hidden);
         let shape = StudentShape {
             vocab: self.vocab.unwrap_or(d.vocab),
@@ -65,7 +68,8 @@ impl ShapeArgs {
         Ok(shape)
     }
 
-    fn first_given(&self) -> Option<&'static str> {
+    /// The first option that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
         [
             ("--hidden", self.hidden.is_some()),
             ("--base", self.base.is_some()),
@@ -96,9 +100,18 @@ pub struct Arch {
 /// # Errors
 /// It is none of the accepted forms, or the file or the expressions it names are not valid.
 pub fn resolve(text: &str, shape: &ShapeArgs, device: &Device) -> Result<Arch, CliError> {
+    resolve_with(text, shape, &StudentShape::efficientbert(), device)
+}
+
+/// [`resolve`] with other sizes where ARCH is a list of expressions and `shape` leaves them open.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device) -> Result<Arch, CliError> {
     let path = Path::new(text);
+    let expressions = |name: &str, arch: &Architecture| expressions(name, arch, &shape.shape_or(defaults)?, device);
     if EXPRESSION_PRESETS.contains(&text) {
-        return expressions(text, &released::preset(text)?, shape, device);
+        return expressions(text, &released::preset(text)?);
     }
     let sized = |arch: Result<Arch, CliError>| match shape.first_given() {
         Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which says its own sizes"))
@@ -119,11 +132,11 @@ pub fn resolve(text: &str, shape: &ShapeArgs, device: &Device) -> Result<Arch, C
             return sized(built(file_stem(path), config, device).context(path.display().to_string()));
         }
         let arch = content.parse::<Architecture>().map_err(CliError::from);
-        let arch = arch.and_then(|a| expressions(&file_stem(path), &a, shape, device));
+        let arch = arch.and_then(|a| expressions(&file_stem(path), &a));
         return arch.context(format!("{}: not a usable architecture", path.display()));
     }
     if text.contains(['(', ';', '[']) {
-        return expressions("student", &text.parse()?, shape, device);
+        return expressions("student", &text.parse()?);
     }
     Err(unknown(text, &[&PRESETS[..], &EXPRESSION_PRESETS[..]].concat()))
 }
@@ -151,8 +164,8 @@ fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
     built(name, config, device)
 }
 
-fn expressions(name: &str, arch: &Architecture, shape: &ShapeArgs, device: &Device) -> Result<Arch, CliError> {
-    let config = student(&shape.shape()?, arch)?;
+fn expressions(name: &str, arch: &Architecture, shape: &StudentShape, device: &Device) -> Result<Arch, CliError> {
+    let config = student(shape, arch)?;
     built(name.to_owned(), config, device)
 }
 

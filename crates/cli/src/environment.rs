@@ -1,6 +1,7 @@
 //! What this program knows about where it runs.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pipeline::summary::Environment;
 use report::Machine;
@@ -14,6 +15,11 @@ pub fn host_name() -> String {
         .map(|name| name.trim().to_string())
         .or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok())
         .unwrap_or_else(|| "unknown host".into())
+}
+
+/// Unix time, milliseconds.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// Versions, machine and device of this process.

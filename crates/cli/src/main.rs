@@ -8,6 +8,8 @@
 //! | `args` | the command line |
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
+//! | `models` | model directories as commands take and make them |
+//! | `training` | a training that commands run, with checkpoints and resume |
 //! | `context`, `device` | what a command is given to work with |
 //! | `error`, `panics`, `interrupt` | exit codes and messages |
 //! | `progress`, `output`, `units` | terminal and numbers |
@@ -20,9 +22,11 @@ mod device;
 mod environment;
 mod error;
 mod interrupt;
+mod models;
 mod output;
 mod panics;
 mod progress;
+mod training;
 mod units;
 
 use std::process::ExitCode;

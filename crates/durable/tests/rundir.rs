@@ -32,6 +32,10 @@ fn a_run_is_created_in_a_new_nested_folder_and_resumed() {
 fn a_folder_that_holds_a_run_is_refused_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     drop(RunFolder::create(dir.path(), RECIPE_TEXT, &me()).unwrap());
+    // Whatever else the run wrote, and in whichever order the file system lists it.
+    for i in 0..20 {
+        fs::create_dir(dir.path().join(format!("phase-{i}"))).unwrap();
+    }
     let error = RunFolder::create(dir.path(), "seed = 2\n", &me()).unwrap_err();
     assert!(matches!(error, Error::RunExists { .. }), "{error:?}");
     let message = error.to_string();

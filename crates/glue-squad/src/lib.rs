@@ -22,4 +22,4 @@ pub mod task;
 pub mod tokenizer;
 
 pub use error::{Error, Result};
-pub use lines::MAX_LINE_BYTES;
+pub use lines::{Lines, MAX_LINE_BYTES};

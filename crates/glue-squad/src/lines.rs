@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Reads one line at a time into one buffer. A byte-order mark before line 1 is dropped, and so is one CR before a LF.
-pub(crate) struct Lines<R> {
+pub struct Lines<R> {
     input: R,
     path: PathBuf,
     line: u64,
@@ -27,12 +27,15 @@ impl Lines<BufReader<File>> {
 
 impl<R: BufRead> Lines<R> {
     /// Reads `input`; `path` appears in errors.
-    pub(crate) fn new(input: R, path: PathBuf) -> Self {
+    pub fn new(input: R, path: PathBuf) -> Self {
         Self { input, path, line: 0, buffer: Vec::new() }
     }
 
     /// The next line and its number from 1; `None` at the end of the file.
-    pub(crate) fn next_line(&mut self) -> Result<Option<(u64, &str)>> {
+    ///
+    /// # Errors
+    /// A line that is too long or not UTF-8, or the system's refusal to read.
+    pub fn next_line(&mut self) -> Result<Option<(u64, &str)>> {
         self.buffer.clear();
         let bound = MAX_LINE_BYTES as u64 + 2;
         let read =

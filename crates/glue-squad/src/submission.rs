@@ -37,7 +37,11 @@ pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<Pa
     Ok(path)
 }
 
-fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
+/// The text of a prediction file, see [`write`].
+///
+/// # Errors
+/// As [`write`], except for writing.
+pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
     let mut text = format!("{HEADER}\n");
     match predictions {
         Predictions::Classes(classes) => {

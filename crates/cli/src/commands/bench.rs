@@ -12,10 +12,10 @@ use serde_json::json;
 
 use crate::arch_spec::{is_directory, preset_arch};
 use crate::commands::arch::check_seq;
-use crate::commands::encode::load_model;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::interrupt;
+use crate::models;
 use crate::output::{print, print_json, table};
 use crate::units::{gmac, grouped, spread};
 
@@ -105,7 +105,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
 /// A model directory by path, or a preset with random weights.
 fn open(text: &str, device: &Device) -> Result<(String, BertConfig, AnyModel), CliError> {
     if is_directory(text) {
-        let ModelDir { config, model, .. } = load_model(Path::new(text), device)?;
+        let ModelDir { config, model, .. } = models::load("--model", Path::new(text), device)?;
         let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
         let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
         return Ok((name, config, model));

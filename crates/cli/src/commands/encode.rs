@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::models;
 use crate::output::print_json;
 
 #[derive(Args, Debug)]
@@ -43,7 +44,7 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--out: is the same file as --inputs"));
     }
     let inputs = Tensors::read_safetensors(&args.inputs)?;
-    let ModelDir { config, model, .. } = load_model(&args.model, &context.device)?;
+    let ModelDir { config, model, .. } = models::load("--model", &args.model, &context.device)?;
     let batch = batch(&inputs.under("input."), &config, &context.device)
         .context(format!("{}: not usable as inputs", args.inputs.display()))?;
     let output = model.encode(&batch, EncodeOptions::ALL);
@@ -53,18 +54,6 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
     print_json(&json!({
         "out": args.out, "batch": size, "seq": seq, "hidden_states": hidden, "attention_scores": scores,
     }))
-}
-
-/// Loads a model directory with hints for the usual mistakes.
-///
-/// # Errors
-/// As [`ModelDir::load`].
-pub fn load_model(dir: &Path, device: &Device) -> Result<ModelDir, CliError> {
-    if !dir.is_dir() {
-        return Err(CliError::usage(format!("--model {}: no such folder", dir.display()))
-            .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"));
-    }
-    ModelDir::load(dir, device).hint("`efficientbert import` makes model directories from foreign weights")
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

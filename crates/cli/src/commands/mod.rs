@@ -3,10 +3,14 @@
 mod arch;
 mod bench;
 mod data;
+mod distill;
 mod encode;
+mod eval;
 mod import;
+mod predict;
 mod report;
 mod search;
+mod teacher;
 
 use clap::Subcommand;
 
@@ -20,6 +24,14 @@ pub enum Command {
     Search(search::SearchArgs),
     /// Write the report of a run folder again.
     Report(report::ReportArgs),
+    /// Metrics of a model on a task, and the official prediction file.
+    Eval(eval::EvalArgs),
+    /// What a model answers to texts.
+    Predict(predict::PredictArgs),
+    /// Fine-tune a BERT on tasks.
+    Teacher(teacher::TeacherArgs),
+    /// Teach a student on text or on tasks.
+    Distill(distill::DistillArgs),
     /// Look at architectures: parameters and MACs, validity, random draws.
     #[command(subcommand)]
     Arch(arch::Command),
@@ -42,6 +54,10 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),
+        Command::Eval(args) => eval::run(&args, context),
+        Command::Predict(args) => predict::run(&args, context),
+        Command::Teacher(args) => teacher::run(&args, context),
+        Command::Distill(args) => distill::run(&args, context),
         Command::Arch(command) => arch::run(&command, context),
         Command::Import(args) => import::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use durable::lock::Holder;
@@ -66,7 +65,7 @@ pub struct SearchArgs {
 pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let (recipe, folder) = recipe_and_folder(args)?;
     interrupt::install()?;
-    let started = now_ms();
+    let started = environment::now_ms();
     let options = RunOptions {
         folder: &folder,
         resume: args.resume,
@@ -96,8 +95,10 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
                 .with_hint("leave out --resume to start one"));
         }
         if !overrides.is_empty() {
-            return Err(CliError::usage("--resume goes on with the recipe in the run folder; it takes no other settings")
-                .with_hint("start a new run in another folder with --out to change settings"));
+            return Err(CliError::usage(
+                "--resume goes on with the recipe in the run folder; it takes no other settings",
+            )
+            .with_hint("start a new run in another folder with --out to change settings"));
         }
         let recipe = pipeline::recipe::load(&path.to_string_lossy(), &[]).or_usage()?;
         return Ok((recipe, folder));
@@ -150,6 +151,9 @@ fn explain(error: pipeline::Error, folder: &Path) -> CliError {
     }
     match &error {
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
+        pipeline::Error::Durable(
+            durable::Error::RunExists { .. } | durable::Error::NotEmpty { .. } | durable::Error::NoRun { .. },
+        ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
             CliError::usage(error.to_string())
         }
@@ -177,10 +181,6 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
         folder.join("report.html").display()
     );
     output::print(&text)
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// Shows a run's events.
@@ -229,7 +229,7 @@ impl Host for Terminal<'_> {
     }
 
     fn now_ms(&self) -> i64 {
-        now_ms()
+        environment::now_ms()
     }
 
     fn stop(&self) -> &'static AtomicBool {

@@ -1,9 +1,14 @@
 //! The real binary, run in temporary folders: one file per command.
 
 mod arch;
+mod bad_input;
 mod bench;
 mod data;
+mod distill;
 mod encode;
+mod eval;
 mod general;
 mod import;
+mod predict;
 mod support;
+mod teacher;

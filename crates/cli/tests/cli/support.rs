@@ -1,10 +1,17 @@
 //! Running the binary and making small models for it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, Tensors};
+use glue_squad::task::TaskKind;
+use kd::data::task_head;
+use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
 
 /// What a run of the binary left behind.
@@ -155,4 +162,79 @@ pub fn tiny_model() -> tempfile::TempDir {
     let done = import_tiny(dir.path(), &[]);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     dir
+}
+
+/// The pocket data in `dir/pocket`, tasks cut to 96 training and 48 dev examples, the corpus to 200 lines.
+pub fn pocket(dir: &Path) {
+    static FILES: OnceLock<Vec<pocket_data::GeneratedFile>> = OnceLock::new();
+    for file in FILES.get_or_init(|| pocket_data::generate(pocket_data::DEFAULT_SEED)) {
+        let path = dir.join("pocket").join(&file.relative_path);
+        std::fs::create_dir_all(path.parent().expect("below a folder")).expect("a writable folder");
+        let keep = match file.relative_path.rsplit('/').next() {
+            Some("train.tsv") => 97,
+            Some("dev.tsv") => 49,
+            Some("corpus.txt") => 200,
+            _ => usize::MAX,
+        };
+        let text = String::from_utf8(file.bytes.clone()).expect("text");
+        let cut: String = text.split_inclusive('\n').take(keep).collect();
+        std::fs::write(path, cut).expect("a writable folder");
+    }
+}
+
+/// The tokenizer of [`pocket`], as it goes into a model directory.
+pub fn pocket_tokenizer(dir: &Path) -> (String, Vec<u8>) {
+    ("tokenizer.json".into(), std::fs::read(dir.join("pocket/tokenizer.json")).expect("pocket data"))
+}
+
+/// Writes the model directory `name`: a two-layer BERT of width 16 with 24 positions, random weights, the tokenizer of
+/// [`pocket`] and a head for each of `tasks`.
+pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
+    let config = BertConfig {
+        task_heads: tasks.iter().map(|&t| task_head(t)).collect(),
+        max_position_embeddings: 24,
+        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+    };
+    save_bert(dir, name, &config);
+}
+
+/// Writes the model of `config` with random weights and the tokenizer of [`pocket`].
+pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
+    let device = burn::tensor::Device::flex();
+    let model = AnyModel::build(config, Parts { pooler: true, mlm: false }, &device).expect("a valid configuration");
+    let files = [pocket_tokenizer(dir)];
+    let package = Package { card: "# test", files: &files, keep_fit: true };
+    ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");
+}
+
+/// A folder with [`pocket`] data and a [`plain_bert`] named `bert`.
+pub fn pocket_folder(tasks: &[TaskKind]) -> tempfile::TempDir {
+    let dir = folder();
+    pocket(dir.path());
+    plain_bert(dir.path(), "bert", tasks);
+    dir
+}
+
+/// Runs the binary in `dir` with `input` on standard input; gives standard output and error as they are.
+pub fn run_with_input(dir: &Path, args: &[&str], input: &[u8]) -> Outcome {
+    let mut command = command(dir);
+    let command = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    // A program that ends early closes the pipe; what it said about that is what counts.
+    let _ = child.stdin.take().expect("piped").write_all(input);
+    let output = child.wait_with_output().expect("the binary ends");
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("standard error is UTF-8"),
+    }
+}
+
+/// Waits until `ready`, a minute at most.
+pub fn wait_for(ready: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing happened for a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

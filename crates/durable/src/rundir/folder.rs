@@ -90,11 +90,12 @@ impl RunFolder {
 }
 
 fn require_empty(path: &Path) -> Result<()> {
+    // First: in what order a folder lists its entries is up to the file system.
+    if path.join(RECIPE).exists() {
+        return Err(Error::RunExists { path: path.to_owned() });
+    }
     for (name, is_dir) in ops::list_raw(path)? {
         let name = name.to_string_lossy().into_owned();
-        if name == RECIPE {
-            return Err(Error::RunExists { path: path.to_owned() });
-        }
         let leftover = !is_dir && (name == LOCK || atomic::is_temp_name(&name));
         if !leftover {
             return Err(Error::NotEmpty { path: path.to_owned(), found: name });

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::units::{gmac, grouped};
 
@@ -81,20 +82,6 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
         "params_without_fit": count.params_without_fit(),
         "tokenizer": files.iter().map(|(name, _)| name).collect::<Vec<_>>(),
     }))
-}
-
-/// # Errors
-/// `out` is a file or a folder with something in it.
-fn refuse_occupied(out: &Path) -> Result<(), CliError> {
-    let occupied = match std::fs::read_dir(out) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
-    };
-    if occupied {
-        return Err(CliError::usage(format!("--out {}: exists and is not an empty folder", out.display()))
-            .with_hint("nothing was changed; name a new folder"));
-    }
-    Ok(())
 }
 
 /// Reads the weight file, whichever of the two formats it has.

@@ -1,0 +1,270 @@
+//! `distill`: a student learns from a teacher, on text or on tasks.
+
+use std::path::{Path, PathBuf};
+
+use bert_core::{BertConfig, FeedForward, TaskModel};
+use clap::Args;
+use glue_squad::corpus::{PackConfig, corpus_files};
+use glue_squad::task::TaskKind;
+use kd::data::{TextSet, head_index, task_head};
+use kd::engine::Evaluation;
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::objective::LayerMap;
+use mlp_space::StudentShape;
+use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use serde::Serialize;
+use serde_json::json;
+
+use super::teacher::{TaskData, refuse_repeated};
+use crate::arch_spec::{ShapeArgs, resolve_with};
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::models::{capped_length, check_tables, continued, load, load_with_tokenizer, tokenizer_files};
+use crate::output::print_json;
+use crate::training::{Training, TrainingArgs, shown};
+
+/// What `--init` says where the student starts from random weights.
+const RANDOM: &str = "random";
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples
+  efficientbert distill --arch efficientbert --teacher models/bert-base --corpus text/ --out general --steps 10000
+  efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
+
+On text the student learns attention scores and hidden states, on tasks the teacher's answers too; layer i of the student \
+learns from layer i * (teacher layers) / (student layers). A student made on text keeps the projection to the teacher's \
+width for a later --task; one made on tasks does not need it any more. \
+Sizes of expressions that are not given are the teacher's where scores and tables are compared (heads, vocabulary, positions).")]
+pub struct DistillArgs {
+    /// The student, as in `arch show` [default: that of --init].
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+    /// Model directory of the teacher; with --task it needs that head.
+    #[arg(long, value_name = "DIR")]
+    teacher: PathBuf,
+    /// Text files, or folders of .txt files.
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
+    corpus: Vec<PathBuf>,
+    /// The task: sst-2, cola, mrpc, sts-b, rte, mnli; may be repeated.
+    #[arg(long = "task", value_name = "TASK", requires = "data")]
+    tasks: Vec<TaskKind>,
+    /// Folder of GLUE tasks, or the task's own folder.
+    #[arg(long, value_name = "DIR", requires = "tasks")]
+    data: Option<PathBuf>,
+    /// Where weights come from: a student's model directory, or `random`.
+    #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
+    init: PathBuf,
+    #[command(flatten)]
+    training: TrainingArgs,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+#[derive(Serialize)]
+struct Settings {
+    name: &'static str,
+    student: String,
+    teacher: String,
+    corpus: Vec<String>,
+    tasks: Vec<TaskKind>,
+    data: Option<String>,
+    init: String,
+}
+
+pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
+    args.training.check()?;
+    refuse_repeated(&args.tasks)?;
+    if args.tasks.is_empty() && args.training.eval_every.is_some() {
+        return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
+    }
+    let mut corpus = Vec::new();
+    for path in &args.corpus {
+        corpus.extend(corpus_files(path)?);
+    }
+    let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
+    let heads = teacher_heads(args, &teacher.config)?;
+    let init = match args.init.as_os_str() == RANDOM {
+        true => None,
+        false => Some(load("--init", &args.init, &context.device)?),
+    };
+    let config = student_config(args, init.as_ref(), &teacher.config, context)?;
+    check_tables("--arch", &config, &encoder)?;
+    let map = LayerMap::between(&config, &teacher.config)
+        .context(format!("--teacher {} cannot teach this student", args.teacher.display()))
+        .or_usage()?;
+    let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
+    let fresh = fresh.initialised(&config, args.training.seed);
+    let student = match &init {
+        Some(dir) => {
+            if !dir.config.task_heads.is_empty() {
+                context.progress.message("the heads of --init are left behind");
+            }
+            if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
+                context.progress.warn("the projection in --init leads to another width; a new one is made");
+            }
+            continued(fresh, dir).context("--init does not fit the student")?
+        }
+        None => fresh,
+    };
+
+    let positions = config.max_position_embeddings.min(teacher.config.max_position_embeddings);
+    let max_len = capped_length(args.training.max_len, positions, context);
+    let lesson = match &args.data {
+        Some(data) => Lesson::Tasks(TaskData::read(&args.tasks, data, &encoder, &args.training, max_len)?, heads),
+        None => {
+            let seed = args.training.seed;
+            let pack = PackConfig { max_len, seed, max_sequences: args.training.sequences(), ..PackConfig::default() };
+            Lesson::Text(TextSet::pack(&encoder, &corpus, pack, args.training.batches(max_len))?)
+        }
+    };
+    let steps = args.training.steps(lesson.batches_per_epoch());
+    let training = Training::open(context, &args.training, (steps, max_len), &settings(args, &config)?)?;
+    let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), map: &map, lesson, context };
+    let (student, evaluation) = match student {
+        AnyModel::Plain(m) => lecture.give(m).map(|(m, e)| (AnyModel::Plain(m), e)),
+        AnyModel::Searched(m) => lecture.give(m).map(|(m, e)| (AnyModel::Searched(m), e)),
+    }?;
+    let card = card(args, steps, evaluation.as_ref());
+    let files = tokenizer_files(&args.teacher, &encoder)?;
+    let keep_fit = args.tasks.is_empty();
+    training.save(&config, &student, Package { card: &card, files: &files, keep_fit })?;
+    print_json(&json!({
+        "out": args.training.out, "steps": steps,
+        "score": evaluation.as_ref().map(|e| e.score), "metrics": evaluation.as_ref().map(|e| &e.metrics),
+    }))
+}
+
+fn as_teacher(model: &AnyModel) -> &dyn Teacher {
+    match model {
+        AnyModel::Plain(m) => m,
+        AnyModel::Searched(m) => m,
+    }
+}
+
+fn teacher_heads(args: &DistillArgs, config: &BertConfig) -> Result<Vec<usize>, CliError> {
+    let heads = args.tasks.iter().map(|&task| head_index(config, task)).collect::<Result<_, _>>();
+    heads
+        .context(format!("--teacher {}", args.teacher.display()))
+        .or_usage()
+        .map_err(|e| e.with_hint("`efficientbert teacher` fine-tunes a model on a task"))
+}
+
+/// The student's configuration with the heads of this training and a projection to the teacher's width.
+fn student_config(
+    args: &DistillArgs,
+    init: Option<&ModelDir>,
+    teacher: &BertConfig,
+    context: &Context,
+) -> Result<BertConfig, CliError> {
+    let width = teacher.fit_size.unwrap_or(teacher.hidden_size);
+    let defaults = StudentShape {
+        vocab: teacher.vocab_size,
+        heads: teacher.num_attention_heads,
+        max_positions: teacher.max_position_embeddings,
+        segments: teacher.type_vocab_size,
+        fit: Some(width),
+        ..StudentShape::efficientbert()
+    };
+    let mut config = match (&args.arch, init) {
+        (Some(arch), _) => resolve_with(arch, &args.shape, &defaults, &context.device)?.config,
+        (None, Some(dir)) => {
+            if let Some(option) = args.shape.first_given() {
+                return Err(CliError::usage(format!("{option} has no effect without --arch"))
+                    .with_hint("--init says its own sizes"));
+            }
+            dir.config.clone()
+        }
+        (None, None) => {
+            return Err(CliError::usage("--arch is missing").with_hint("only --init DIR makes it unnecessary"));
+        }
+    };
+    // The projection belongs to the teacher, not to the architecture; sizes given by hand are checked, not changed.
+    let by_hand = args.shape.first_given().is_some();
+    if !by_hand && (config.fit_size.is_some() || config.hidden_size != width) {
+        config.fit_size = Some(width);
+    }
+    config.task_heads = args.tasks.iter().map(|&t| task_head(t)).collect();
+    config.hidden_dropout_prob = 0.0;
+    config.attention_probs_dropout_prob = 0.0;
+    config.pad_token_id = teacher.pad_token_id;
+    Ok(config)
+}
+
+fn settings(args: &DistillArgs, config: &BertConfig) -> Result<Settings, CliError> {
+    Ok(Settings {
+        name: "distill",
+        // The architecture itself: a file that --arch names may have changed since.
+        student: serde_json::to_string(config)?,
+        teacher: shown(&args.teacher),
+        corpus: args.corpus.iter().map(|p| shown(p)).collect(),
+        tasks: args.tasks.clone(),
+        data: args.data.as_deref().map(shown),
+        init: shown(&args.init),
+    })
+}
+
+fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> String {
+    let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let list = |items: Vec<String>| items.join(", ");
+    let on = match args.tasks.is_empty() {
+        true => format!("on text ({})", list(args.corpus.iter().map(|p| shown(p)).collect())),
+        false => format!("on {}", list(args.tasks.iter().map(ToString::to_string).collect())),
+    };
+    let from =
+        if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
+    let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
+    let teacher = shown(&args.teacher);
+    format!("# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps, starting from {from}{scores}\n")
+}
+
+/// What the student is taught on.
+enum Lesson {
+    Text(TextSet),
+    /// Data and the teacher's head for each task.
+    Tasks(TaskData, Vec<usize>),
+}
+
+impl Lesson {
+    fn batches_per_epoch(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.batches_per_epoch(),
+            Self::Tasks(data, _) => data.mix.batches_per_epoch(),
+        }
+    }
+}
+
+struct Lecture<'a> {
+    training: &'a Training<'a>,
+    teacher: &'a dyn Teacher,
+    map: &'a LayerMap,
+    lesson: Lesson,
+    context: &'a Context,
+}
+
+impl Lecture<'_> {
+    fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<(TaskModel<F>, Option<Evaluation>), CliError> {
+        let Self { teacher, map, .. } = *self;
+        let device = self.context.device.clone();
+        let trained = match &self.lesson {
+            Lesson::Text(text) => {
+                let mut job = GeneralDistillation { teacher, map, text, prepare: as_is(), device };
+                self.training.run("distill", student, &mut job)
+            }
+            Lesson::Tasks(data, heads) => {
+                let mut job = TaskDistillation {
+                    teacher,
+                    teacher_heads: heads.clone(),
+                    student_heads: (0..heads.len()).collect(),
+                    map,
+                    data: &data.mix,
+                    eval: &data.eval,
+                    prepare: as_is(),
+                    device,
+                };
+                self.training.run("distill", student, &mut job)
+            }
+        }?;
+        Ok((trained.model, trained.evaluation))
+    }
+}

@@ -1,0 +1,254 @@
+//! A training that commands run: its options, its checkpoints beside the model directory to be made, its progress.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use clap::Args;
+use durable::checkpoint::CheckpointStore;
+use durable::lock::Holder;
+use durable::rundir::{RECIPE, RunFolder};
+use kd::data::BatchSettings;
+use kd::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, train};
+use searched_ffn::{AnyModel, ModelDir, Package};
+use serde::Serialize;
+
+use bert_core::BertConfig;
+
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::models::refuse_occupied;
+use crate::progress::Progress;
+use crate::{environment, interrupt};
+
+/// Says that the trained model is being written; from then on `--out` is ours.
+const FINISHED: &str = "finished";
+/// Most positions that any model of this program has.
+const LONGEST: i64 = 1 << 16;
+
+/// Options of every training.
+#[derive(Args, Debug)]
+pub struct TrainingArgs {
+    /// The model directory to make; it must not exist or be empty. Until it is made, checkpoints stand in DIR.training.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Go on with the training in DIR.training; all other options as before.
+    #[arg(long)]
+    pub resume: bool,
+    /// Optimiser steps.
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..))]
+    steps: Option<u64>,
+    /// Passes over the data, where --steps is not given.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: u64,
+    /// Examples per step.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+    /// Peak learning rate; it rises over the first tenth of the steps and falls to 0.
+    #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
+    learning_rate: f64,
+    /// Longest sequence in tokens; longer ones are cut. At most what the model has positions for.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..LONGEST))]
+    pub max_len: u32,
+    /// Seed of everything random.
+    #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub seed: u64,
+    /// Steps between evaluations on the dev split, of which the best weights are kept [default: one at the end].
+    #[arg(long, value_name = "N")]
+    pub eval_every: Option<u64>,
+    /// Steps between checkpoints.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    checkpoint_every: u64,
+}
+
+impl TrainingArgs {
+    /// Refuses, before anything is read, what could not be written or resumed in the end.
+    ///
+    /// # Errors
+    /// An occupied or unusable `--out`, nothing to resume, something that only `--resume` may go on with, or a learning
+    /// rate that is no positive number.
+    pub fn check(&self) -> Result<(), CliError> {
+        self.config(1).validate().or_usage()?;
+        let folder = self.folder()?;
+        let started = folder.join(RECIPE).is_file();
+        if self.resume && !started {
+            let message = format!("--resume: {} holds no training to go on with", folder.display());
+            return Err(CliError::usage(message).with_hint("leave out --resume to start one"));
+        }
+        if !self.resume && started {
+            let message = format!("{} holds the checkpoints of an unfinished training", folder.display());
+            let hint = "go on with it with --resume and the options as they were, or name another --out";
+            return Err(CliError::usage(message).with_hint(hint));
+        }
+        if folder.join(FINISHED).is_file() { Ok(()) } else { refuse_occupied(&self.out) }
+    }
+
+    /// Where checkpoints stand: beside `--out`, so that both are on one disk.
+    fn folder(&self) -> Result<PathBuf, CliError> {
+        let Some(name) = self.out.file_name() else {
+            return Err(CliError::usage(format!("--out {}: does not end in a folder name", self.out.display())));
+        };
+        let mut name = name.to_owned();
+        name.push(".training");
+        Ok(self.out.with_file_name(name))
+    }
+
+    /// Optimiser steps over data of `per_epoch` batches.
+    pub fn steps(&self, per_epoch: u64) -> u64 {
+        self.steps.unwrap_or_else(|| self.epochs.saturating_mul(per_epoch))
+    }
+
+    /// Sequences that the steps need at most; `None` for all there are.
+    pub fn sequences(&self) -> Option<usize> {
+        self.steps.and_then(|s| usize::try_from(s.saturating_mul(u64::from(self.batch_size))).ok())
+    }
+
+    /// How examples become batches.
+    pub fn batches(&self, max_len: usize) -> BatchSettings {
+        BatchSettings { batch_size: self.batch_size as usize, max_len, seed: self.seed }
+    }
+
+    fn config(&self, steps: u64) -> TrainConfig {
+        TrainConfig {
+            seed: self.seed,
+            eval_every: self.eval_every.unwrap_or(0),
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::new(steps, self.learning_rate)
+        }
+    }
+}
+
+/// What decides the result: a resumed training must have the same.
+#[derive(Serialize)]
+struct Settings<'a, S> {
+    steps: u64,
+    batch_size: u32,
+    learning_rate: f64,
+    max_len: usize,
+    seed: u64,
+    eval_every: u64,
+    command: &'a S,
+}
+
+/// A training with its folder locked.
+pub struct Training<'a> {
+    context: &'a Context,
+    args: &'a TrainingArgs,
+    config: TrainConfig,
+    folder: RunFolder,
+}
+
+impl<'a> Training<'a> {
+    /// Opens the training's folder, after everything that can be checked has been; `settings` are the command's own.
+    ///
+    /// # Errors
+    /// The folder cannot be written, is in use, or was started with other settings.
+    pub fn open(
+        context: &'a Context,
+        args: &'a TrainingArgs,
+        (steps, max_len): (u64, usize),
+        settings: &impl Serialize,
+    ) -> Result<Self, CliError> {
+        interrupt::install()?;
+        let text = toml::to_string_pretty(&Settings {
+            steps,
+            batch_size: args.batch_size,
+            learning_rate: args.learning_rate,
+            max_len,
+            seed: args.seed,
+            eval_every: args.eval_every.unwrap_or(0),
+            command: settings,
+        })?;
+        let started = pipeline::summary::utc(environment::now_ms());
+        let holder = Holder::this_process(environment::host_name(), started);
+        let path = args.folder()?;
+        let folder = match args.resume {
+            true => RunFolder::open_for_resume(path, &text, &holder),
+            false => RunFolder::create(path, &text, &holder),
+        };
+        let folder = folder.map_err(|e| match e {
+            durable::Error::RecipeDiffers { path, difference } => {
+                CliError::usage(format!("{} was started with other options: {difference}", path.display()))
+                    .with_hint("give the options as they were, or name another --out")
+            }
+            other => other.into(),
+        })?;
+        Ok(Self { context, args, config: args.config(steps), folder })
+    }
+
+    /// Runs the training to its end, from the newest checkpoint if there is one.
+    ///
+    /// # Errors
+    /// As [`train`]; after Ctrl-C a checkpoint is there.
+    pub fn run<M: Module>(&self, phase: &str, model: M, job: &mut dyn Job<M>) -> Result<Trained<M>, CliError> {
+        let store = CheckpointStore::new(self.folder.paths().root().join("checkpoints"), self.folder.config_hash());
+        store.clean_stale_temps()?;
+        let progress = &self.context.progress;
+        progress.start(phase, self.config.steps);
+        let mut watch = Watch { progress, best: None };
+        let trained = train(model, &self.context.device, job, &self.config, Some(&store), &mut watch);
+        let trained = trained.map_err(|e| match e {
+            kd::Error::Interrupted { step } => {
+                CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))
+                    .with_hint("the same command with --resume goes on")
+            }
+            other => other.into(),
+        })?;
+        progress.finish();
+        Ok(trained)
+    }
+
+    /// Writes the model directory and removes the checkpoints.
+    ///
+    /// # Errors
+    /// A file cannot be written; the checkpoints stay, and `--resume` tries again.
+    pub fn save(self, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), CliError> {
+        let folder = self.folder.paths().root().to_owned();
+        durable::atomic::write_file(folder.join(FINISHED), b"")?;
+        let again = "the training is finished and kept; the same command with --resume writes the model";
+        ModelDir::save(&self.args.out, config, model, package).hint(again)?;
+        // The lock must end before its file can be removed on every system.
+        drop(self.folder);
+        if let Err(e) = std::fs::remove_dir_all(&folder) {
+            self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
+        }
+        Ok(())
+    }
+}
+
+/// Shows a training's events.
+struct Watch<'a> {
+    progress: &'a Progress,
+    best: Option<f64>,
+}
+
+impl Monitor for Watch<'_> {
+    fn event(&mut self, event: &TrainEvent<'_>) {
+        match event {
+            TrainEvent::Resumed { step } => self.progress.message(&format!("going on after step {step}")),
+            TrainEvent::SkippedCheckpoint { step, reason } => {
+                self.progress.warn(&format!("the checkpoint of step {step} was passed over: {reason}"));
+            }
+            TrainEvent::Step(report) => {
+                let mut values = vec![("loss", report.loss), ("lr", report.learning_rate)];
+                values.extend(self.best.map(|b| ("best", b)));
+                self.progress.step(report.step, &values);
+            }
+            TrainEvent::Evaluated { step, evaluation, best } => {
+                if *best {
+                    self.best = Some(evaluation.score);
+                }
+                self.progress.message(&format!("step {step}: {evaluation}"));
+            }
+            TrainEvent::Checkpoint { .. } => {}
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        interrupt::requested()
+    }
+}
+
+/// A path as it stands in settings and model cards.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

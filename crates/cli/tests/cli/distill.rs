@@ -1,0 +1,113 @@
+//! `distill`.
+
+use bert_core::BertConfig;
+use glue_squad::task::TaskKind;
+use serde_json::{Value, json};
+
+use crate::support::{folder, plain_bert, pocket, pocket_folder, run, save_bert, snapshot};
+
+const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
+
+/// Options that make a training short, and a student that the teacher of [`pocket_folder`] can teach.
+fn distill<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    let base = ["distill", "--teacher", "bert", "--steps", "4", "--batch-size", "8", "--max-len", "16"];
+    [&base[..], more].concat()
+}
+
+#[test]
+fn text_first_then_the_task_then_eval_and_predict() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let sizes = ["--hidden", "12", "--embed", "8"];
+    let text = ["--arch", ARCH, "--corpus", "pocket/corpus.txt", "--out", "general"];
+    let general = run(dir.path(), &[&distill(&text)[..], &sizes].concat()).json();
+    assert_eq!((&general["steps"], &general["score"]), (&json!(4), &json!(null)));
+    let config = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(dir.path().join(name).join("config.json")).unwrap()).unwrap()
+    };
+    assert_eq!(config("general")["fit_size"], json!(16), "text leaves the projection for the task");
+    assert_eq!(config("general")["vocab_size"], config("bert")["vocab_size"]);
+
+    let task = ["--init", "general", "--task", "sst-2", "--data", "pocket", "--out", "student"];
+    let done = run(dir.path(), &distill(&task)).json();
+    assert!(config("student").get("fit_size").is_none_or(Value::is_null), "a finished student needs no projection");
+    let eval = ["eval", "--model", "student", "--task", "sst-2", "--data", "pocket", "--max-len", "16", "--json"];
+    assert_eq!(run(dir.path(), &eval).json()["metrics"]["accuracy"], done["metrics"]["sst-2/accuracy"]);
+    assert_eq!(run(dir.path(), &["predict", "--model", "student", "the soup was good"]).code, Some(0));
+    for leftover in ["general.training", "student.training"] {
+        assert!(!dir.path().join(leftover).exists(), "{leftover}");
+    }
+}
+
+#[test]
+fn the_start_decides_the_weights_and_the_seed_makes_them_repeatable() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let weights = |out: &str, more: &[&str]| {
+        let base = ["--task", "sst-2", "--data", "pocket", "--out", out, "--threads", "1"];
+        let done = run(dir.path(), &[&distill(&base)[..], more].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        std::fs::read(dir.path().join(out).join("model.safetensors")).unwrap()
+    };
+    let sized = ["--arch", ARCH, "--hidden", "12", "--embed", "8"];
+    let first = weights("a", &sized);
+    assert!(first == weights("b", &sized), "one seed, one result");
+    assert!(first != weights("c", &[&sized[..], &["--seed", "1"]].concat()));
+    assert!(first != weights("d", &["--init", "a"]), "another start");
+}
+
+#[test]
+fn a_plain_student_and_a_searched_teacher_work_too() {
+    let dir = pocket_folder(&[TaskKind::Stsb]);
+    plain_bert(dir.path(), "small", &[]);
+    let plain = ["--init", "small", "--task", "sts-b", "--data", "pocket", "--out", "plain"];
+    assert_eq!(run(dir.path(), &distill(&plain)).code, Some(0));
+    let searched =
+        ["--arch", ARCH, "--hidden", "12", "--embed", "8", "--task", "sts-b", "--data", "pocket", "--out", "s"];
+    assert_eq!(run(dir.path(), &distill(&searched)).code, Some(0));
+    let args = ["distill", "--teacher", "s", "--init", "plain", "--steps", "2", "--task", "sts-b", "--data", "pocket"];
+    let assistant = run(dir.path(), &[&args[..], &["--out", "t", "--max-len", "16"]].concat());
+    assert_eq!(assistant.code, Some(0), "{}", assistant.stderr);
+}
+
+#[test]
+fn what_does_not_fit_is_said_before_any_training_and_changes_nothing() {
+    let dir = folder();
+    pocket(dir.path());
+    plain_bert(dir.path(), "bert", &[TaskKind::Sst2]);
+    let base = BertConfig::bert(pocket_data::vocabulary().len(), 16, 3, 2, 32);
+    save_bert(dir.path(), "three-layers", &BertConfig { max_position_embeddings: 24, ..base.clone() });
+    save_bert(dir.path(), "four-heads", &BertConfig { num_hidden_layers: 2, num_attention_heads: 4, ..base.clone() });
+    let before = snapshot(dir.path());
+    let fails = |more: &[&str], code: i32, parts: &[&str]| {
+        let out = ["--out", "out"];
+        run(dir.path(), &[&distill(more)[..], &out].concat()).fails_with(code, parts);
+    };
+    let task = ["--task", "sst-2", "--data", "pocket"];
+    let with_task = |more: &[&'static str]| [more, &task[..]].concat();
+    fails(&with_task(&[]), 2, &["--arch is missing", "--init DIR"]);
+    fails(&with_task(&["--arch", "efficientbret"]), 2, &["`efficientbret` is no preset"]);
+    fails(
+        &with_task(&["--arch", ARCH, "--heads", "4", "--hidden", "12"]),
+        2,
+        &["equal heads", "the student has 4, the teacher 2"],
+    );
+    fails(&with_task(&["--arch", ARCH, "--hidden", "12", "--fit", "8"]), 2, &["equal widths", "8", "16"]);
+    fails(&with_task(&["--arch", ARCH, "--hidden", "12", "--vocab", "9"]), 1, &["`vocab_size` is 9"]);
+    fails(&with_task(&["--arch", "gelu("]), 1, &["layer 1"]);
+    fails(&with_task(&["--init", "three-layers"]), 2, &["2 layers are no multiple of the student's 3"]);
+    fails(&with_task(&["--init", "four-heads"]), 2, &["equal heads", "the student has 4, the teacher 2"]);
+    fails(&with_task(&["--init", "none"]), 2, &["--init none: no such folder"]);
+    fails(&with_task(&["--init", "bert", "--hidden", "12"]), 2, &["--hidden has no effect without --arch"]);
+    let other = ["--arch", ARCH, "--hidden", "12", "--init", "bert"];
+    fails(&with_task(&other), 1, &["--init does not fit the student", "plain feed-forwards"]);
+    fails(&["--init", "bert", "--task", "rte", "--data", "pocket"], 2, &["no head for task rte", "its heads: sst-2"]);
+    fails(&["--init", "bert", "--task", "sst-2"], 2, &["--data"]);
+    fails(&["--init", "bert"], 2, &["--corpus"]);
+    fails(&["--init", "bert", "--corpus", "none"], 1, &["none: no such folder"]);
+    fails(&["--init", "bert", "--corpus", "pocket/corpus.txt", "--eval-every", "2"], 2, &["--eval-every"]);
+    fails(
+        &["--init", "bert", "--corpus", "pocket", "--task", "sst-2", "--data", "pocket"],
+        2,
+        &["cannot be used with"],
+    );
+    assert_eq!(snapshot(dir.path()), before);
+}
