@@ -7,8 +7,7 @@
 //!   log.jsonl            events, one JSON object a line
 //!   study.sqlite         every trial
 //!   lock.json            who works here
-//!   teacher/ supernet/   checkpoints
-//!   stage-1/ stage-2/ stage-3/
+//!   teacher/ supernet/   checkpoints of the trainings, and of others that a run has
 //!   student/             the result: a model directory
 //!   report.html
 //! ```
