@@ -110,9 +110,8 @@ fn result(folder: &Path) -> Ending {
     }
     let weights = folder.join("student/model.safetensors");
     let manifests = below(folder).into_iter().filter(|p| p.ends_with("manifest.json"));
-    let checkpoints = manifests
-        .map(|p| (p.clone(), std::fs::read_to_string(folder.join(p)).expect("a readable manifest")))
-        .collect();
+    let checkpoints =
+        manifests.map(|p| (p.clone(), std::fs::read_to_string(folder.join(p)).expect("a readable manifest"))).collect();
     Ending { trials, comparison, student: durable::hash::file(&weights).expect("a student"), checkpoints }
 }
 
