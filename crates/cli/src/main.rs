@@ -6,6 +6,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `args` | the command line |
+//! | `allocator` | memory that a training step uses again |
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `models` | model directories as commands take and make them |
@@ -14,6 +15,7 @@
 //! | `error`, `panics`, `interrupt` | exit codes and messages |
 //! | `progress`, `output`, `units` | terminal and numbers |
 
+mod allocator;
 mod arch_spec;
 mod args;
 mod commands;
@@ -37,12 +39,8 @@ use crate::args::Cli;
 use crate::context::Context;
 use crate::error::CliError;
 
-/// Tensors of a training step are freed and allocated again all the time; the system allocator gives their pages back in
-/// between and pays for it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_pages();
     panics::install();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
