@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::RunFolder;
 use searched_ffn::{AnyModel, ModelDir, Package, searched_model, student_config, supernet_architecture};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
@@ -174,9 +174,7 @@ pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
         path: path.to_path_buf(),
         source,
     })?;
-    serde_json::from_str(&text)
-        .or_else(|e| {
-            Err(Error::RunFile { path: path.to_path_buf(), message: format!("not the run.json of a run: {e}") })
-        })
-        .map(|v: Value| if v.is_object() { v } else { json!({}) })
+    let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
+    let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
+    if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }
 }

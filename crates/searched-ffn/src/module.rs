@@ -148,7 +148,7 @@ impl Call<'_> {
         if width == self.inner {
             return dense.forward(y);
         }
-        linear(y, dense.weight.val().narrow(0, 0, self.inner), dense.bias.as_ref().map(|b| b.val()))
+        linear(y, dense.weight.val().narrow(0, 0, self.inner), dense.bias.as_ref().map(burn::module::Param::val))
     }
 
     fn binary(&self, op: Binary, a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {

@@ -90,7 +90,7 @@ impl TrainConfig {
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return fail("weight_decay", "must not be negative");
         }
-        if !(self.clip_norm > 0.0) {
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return fail("clip_norm", "must be above 0");
         }
         if self.log_every == 0 {

@@ -56,7 +56,7 @@ impl<'a> Context<'a> {
         device: Device,
         host: &'a mut dyn Host,
     ) -> Result<Self> {
-        let log = JsonlWriter::open(&paths.log())?;
+        let log = JsonlWriter::open(paths.log())?;
         Ok(Self { recipe, inputs, paths, config_hash, device, host, log, log_error: None })
     }
 

@@ -108,7 +108,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
     });
     let map = layer_map(frame, &teacher.config)?;
 
-    let coarse = CoarseSpace::new(student.clone(), &limits)?;
+    let coarse = CoarseSpace::new(student, &limits)?;
     let proxy = |run: &mut Context<'_>,
                  stage: u32,
                  space: &dyn SearchSpace,
@@ -132,7 +132,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
         stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)
     };
     let first = proxy(run, 1, &coarse, settings.stage1, &mut store, &mut latency)?;
-    let operators = OperatorSpace::new(student.clone(), first.genome, &limits)?;
+    let operators = OperatorSpace::new(student, first.genome, &limits)?;
     let second = proxy(run, 2, &operators, settings.stage2, &mut store, &mut latency)?;
 
     let widths = WidthSpace::new(student, second.genome.clone(), &limits)?;

@@ -133,7 +133,7 @@ impl Recipe {
         if !(0.0..0.9).contains(&self.data.hold_out) || self.data.hold_out == 0.0 {
             return Err("`data.hold_out` must be above 0 and below 0.9".into());
         }
-        if self.data.glue.is_some() != !self.data.corpus.is_empty() {
+        if self.data.glue.is_some() == self.data.corpus.is_empty() {
             return Err("`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither".into());
         }
         if self.data.glue.is_some() && self.teacher.model.is_none() {
