@@ -67,11 +67,7 @@ fn run(store: Option<&CheckpointStore>, monitor: &mut dyn Monitor) -> kd::Result
 /// Dropout draws from the device's generator, of which a process has one: one training at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-fn run_for(
-    steps: u64,
-    store: Option<&CheckpointStore>,
-    monitor: &mut dyn Monitor,
-) -> kd::Result<Trained<Model>> {
+fn run_for(steps: u64, store: Option<&CheckpointStore>, monitor: &mut dyn Monitor) -> kd::Result<Trained<Model>> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let device = Device::flex();
     let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS)?;

@@ -15,8 +15,7 @@ fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
     let real = ["teacher.model=\"t\"", "data.glue=\"g\"", "data.corpus=[\"c\"]"];
     for (name, _) in PUBLISHED {
         let needs_paths = matches!(name, "minilm-quick" | "paper");
-        let overrides: Vec<Override> =
-            real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
+        let overrides: Vec<Override> = real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
         let recipe = load(name, &overrides).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(recipe.name, name);
         let folder = tempfile::tempdir().unwrap();

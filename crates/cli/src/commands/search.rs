@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use durable::lock::Holder;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Override, Recipe, parse_size};
+use pipeline::recipe::{Override, Recipe};
 use pipeline::{Outcome, RunOptions};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::units::parse_count;
 use crate::{environment, interrupt, output};
 
 /// Options of `search`.
@@ -42,13 +43,13 @@ pub struct SearchArgs {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Fewest parameters of the student, for example 15M.
-    #[arg(long, value_name = "N", value_parser = parse_size)]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     min_params: Option<u64>,
     /// Most parameters of the student.
-    #[arg(long, value_name = "N", value_parser = parse_size)]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     max_params: Option<u64>,
     /// Most multiply-adds (counted once) of the student, for example 1.6G.
-    #[arg(long, value_name = "N", value_parser = parse_size)]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     max_macs: Option<u64>,
     /// Longest latency of the student on this machine, milliseconds.
     #[arg(long, value_name = "MS")]

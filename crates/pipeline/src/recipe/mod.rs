@@ -4,15 +4,12 @@
 //! |---|---|
 //! | `settings` | the sections |
 //! | `load` | published recipes, files, `--set key=value` |
-//! | `size` | `15M`, `1.6G` |
 
 mod load;
 mod settings;
-mod size;
 
 pub use load::{Override, PUBLISHED, load};
 pub use settings::{
     BudgetSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher,
     SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };
-pub use size::parse_size;
