@@ -21,7 +21,7 @@ pub fn print(text: &str) -> Result<(), CliError> {
 /// Prints one JSON object, indented.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
