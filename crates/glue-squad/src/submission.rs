@@ -37,10 +37,10 @@ pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<Pa
     Ok(path)
 }
 
-/// The text of a prediction file, see [`write`].
+/// The text of a prediction file, see [`write()`].
 ///
 /// # Errors
-/// As [`write`], except for writing.
+/// As [`write()`], except for writing.
 pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
     let mut text = format!("{HEADER}\n");
     match predictions {
