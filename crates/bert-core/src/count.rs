@@ -89,7 +89,9 @@ fn count_module<M: Module>(model: &M, config: &BertConfig, seq: usize) -> Count 
         let part = part_of(&path);
         let is_table = path.ends_with("embeddings.weight");
         let counted = !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads);
-        let macs = if shape.len() == 2 && counted && !is_table { size * tokens } else { 0 };
+        // A tied key is a second product with the query's weight.
+        let uses = if config.tie_key_query && path.ends_with("attention.query.weight") { 2 } else { 1 };
+        let macs = if shape.len() == 2 && counted && !is_table { size * tokens * uses } else { 0 };
         let entry = parts.entry(part).or_default();
         entry.params += size;
         entry.macs += macs;
@@ -102,12 +104,8 @@ fn count_module<M: Module>(model: &M, config: &BertConfig, seq: usize) -> Count 
     }
     let attention = parts.entry(CountPart::Attention).or_default();
     let per_layer = config.num_hidden_layers as u64 * config.inner_width() as u64;
-    // Scores and weighted values: 2 seq² width; a tied key is a second product with one weight.
+    // Scores and weighted values: 2 seq² width.
     attention.macs += 2 * tokens * tokens * per_layer;
-    if config.tie_key_query {
-        let width = config.inner_width() as u64;
-        attention.macs += tokens * per_layer * width;
-    }
     Count { seq, parts, layers }
 }
 
@@ -121,5 +119,28 @@ fn part_of(path: &str) -> CountPart {
         ["encoder", "layers", ..] => CountPart::FeedForward,
         ["pooler", ..] => CountPart::Pooler,
         _ => CountPart::Heads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::{StackedFfn, preset};
+
+    fn macs(config: &BertConfig) -> u64 {
+        let device = Device::flex();
+        let model = TaskModel::new(config, false, false, &device, |_| StackedFfn::new(config, &device)).unwrap();
+        encoder_macs(&model, config, 128)
+    }
+
+    #[test]
+    fn tying_keys_to_queries_saves_weights_but_no_multiply_adds() {
+        for name in ["mobilebert-reference", "mobilebert-tiny-reference"] {
+            let config = preset(name).unwrap();
+            let tied = |tie_key_query| macs(&BertConfig { tie_key_query, ..config.clone() });
+            assert_eq!(tied(true), tied(false), "{name}");
+        }
     }
 }

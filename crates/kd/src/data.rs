@@ -136,14 +136,21 @@ impl TrainSet {
     }
 
     /// Splits off the last `fraction` of the examples in a seeded order, for evaluation while
-    /// searching: the dev set stays unseen.
+    /// searching: no candidate sees the dev set.
     ///
     /// # Errors
     /// One of the two parts would be empty.
     pub fn hold_out(self, fraction: f64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
         let mut order: Vec<usize> = (0..self.features.len()).collect();
         order.shuffle(&mut durable::rng::keyed(settings.seed, "hold-out", &[]));
-        let held = ((order.len() as f64 * fraction).round() as usize).min(order.len());
+        let held = (order.len() as f64 * fraction).round() as usize;
+        if held == 0 || held >= order.len() {
+            return Err(Error::Mismatch(format!(
+                "{}: holding out {fraction} of {} examples leaves one part empty; change `data.hold_out`",
+                self.task.name(),
+                order.len()
+            )));
+        }
         let pick = |range: &[usize]| range.iter().map(|&i| self.features[i].clone()).collect::<Vec<_>>();
         let (train, eval) = order.split_at(order.len() - held);
         let eval = EvalSet::new(self.task, pick(eval), self.padding.pad_id, settings)?;

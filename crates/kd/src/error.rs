@@ -14,6 +14,14 @@ pub enum Error {
         /// "loss", a loss term's name, or "gradient norm".
         what: String,
     },
+    /// A model answered with NaN or infinity, which no metric would show.
+    #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
+    NotFiniteAnswer {
+        /// The task.
+        task: &'static str,
+        /// First such example in batch order, counted from 1.
+        example: usize,
+    },
     /// The layer map does not fit the two models.
     #[error("layer map, entry {entry}: {message}")]
     LayerMap {

@@ -6,9 +6,9 @@ use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use glue_squad::task::{Predictions, Scores};
 
-use crate::Result;
 use crate::data::{EvalSet, to_device};
 use crate::engine::Evaluation;
+use crate::{Error, Result};
 
 /// Predictions of head `head` for every example of `set`, in the order of the file.
 ///
@@ -40,6 +40,10 @@ pub fn predict_watched<F: FeedForward>(
         let (_, logits) = model.forward(&batch, head, EncodeOptions::LAST);
         let [size, outputs] = logits.dims();
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+        // Scores of NaN would look like any other: the largest of a row of NaN is its first.
+        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+            return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
+        }
         rows.extend(values.chunks(outputs).take(size).map(<[f32]>::to_vec));
         watch(rows.len());
     }

@@ -160,3 +160,21 @@ fn optimiser_state_survives_a_file() {
     tensors.write_safetensors(&path).unwrap();
     assert_eq!(Tensors::read_safetensors(&path).unwrap(), tensors);
 }
+
+#[test]
+fn an_answer_of_nan_is_an_error_and_not_a_score() {
+    let device = Device::flex();
+    let mut broken = model(&device);
+    let head = &mut broken.heads[0].dense;
+    head.bias = head.bias.take().map(|b| b.map(|t| t * f32::NAN));
+    let set = EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS).unwrap();
+    let message = kd::evaluate::score(&broken, 0, &set, &device).unwrap_err().to_string();
+    assert!(message.contains("sst-2") && message.contains("not finite"), "{message}");
+}
+
+#[test]
+fn a_hold_out_of_nothing_is_refused_with_the_key_to_change() {
+    let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS).unwrap();
+    let message = set.hold_out(0.01, SETTINGS).unwrap_err().to_string();
+    assert!(message.contains("sst-2") && message.contains("data.hold_out"), "{message}");
+}

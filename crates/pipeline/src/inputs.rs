@@ -1,9 +1,10 @@
 //! Tokenizer, task sets and packed text of a run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use glue_squad::corpus::{PackConfig, corpus_files};
-use glue_squad::task::TaskKind;
+use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::{BatchSettings, EvalSet, TaskMix, TextSet, TrainSet};
 
@@ -45,10 +46,37 @@ impl Inputs {
         let inputs = Self { encoder, tokenizer_files, glue, corpus };
         // A typo in a path must show before an hour of training.
         for task in &recipe.tasks {
-            task.find(&inputs.glue, glue_squad::task::Split::Train)?;
-            task.find(&inputs.glue, glue_squad::task::Split::Dev)?;
+            task.find(&inputs.glue, Split::Train)?;
+            task.find(&inputs.glue, Split::Dev)?;
         }
         Ok(inputs)
+    }
+
+    /// SHA-256 of every file the run reads, by what it is and its name.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn digests(&self, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
+        let mut digests = BTreeMap::new();
+        let mut add = |what: &str, path: &Path| -> Result<()> {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            digests.insert(format!("{what} {name}"), durable::hash::file(path)?);
+            Ok(())
+        };
+        for task in &recipe.tasks {
+            for split in [Split::Train, Split::Dev] {
+                add(task.folder(), &task.find(&self.glue, split)?)?;
+            }
+        }
+        for path in &self.corpus {
+            add("corpus", path)?;
+        }
+        if let Some(teacher) = &recipe.teacher.model {
+            add("teacher", &teacher.join(searched_ffn::CONFIG_FILE))?;
+            add("teacher", &teacher.join(searched_ffn::WEIGHTS_FILE))?;
+        }
+        digests.insert("tokenizer".into(), durable::hash::bytes(&self.encoder.to_json()?));
+        Ok(digests)
     }
 
     fn settings(recipe: &Recipe, phase: &Phase) -> BatchSettings {

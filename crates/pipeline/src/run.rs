@@ -1,5 +1,6 @@
 //! The phases in order.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::count_parts;
@@ -64,6 +65,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         Some(inputs) => inputs,
         None => Inputs::open(recipe, &paths.root().join("data"))?,
     };
+    same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
     let hash = folder.config_hash().to_string();
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
     let environment = &options.environment;
@@ -83,6 +85,26 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     finish(&mut run, environment, &teacher, student, baseline, &winner)
 }
 
+/// Keeps the digests of everything the run reads, or compares them with those it was started with: checkpoints and trials
+/// of other data must not be mixed.
+fn same_inputs(path: &Path, found: &BTreeMap<String, String>) -> Result<()> {
+    let before: BTreeMap<String, String> = match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|e| Error::RunFile { path: path.to_path_buf(), message: e.to_string() })?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(durable::atomic::write_json(path, found)?);
+        }
+        Err(source) => return Err(Error::Io { action: "read", path: path.to_path_buf(), source }),
+    };
+    let names = before.keys().chain(found.keys());
+    match names.into_iter().find(|name| before.get(*name) != found.get(*name)) {
+        Some(name) => Err(Error::Mismatch(format!(
+            "{name} is not what this run was started with; put it back, or start a new run in another folder"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
 fn sweep(dir: &Path) -> Result<()> {
     durable::atomic::clean_stale_temps(dir)?;
@@ -99,7 +121,13 @@ fn sweep(dir: &Path) -> Result<()> {
 /// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit.
 fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
     let config = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => ModelDir::outline(dir, device)?.0,
+        (Some(dir), _) => match ModelDir::outline(dir, device)? {
+            (config, AnyModel::Plain(_)) => config,
+            (_, AnyModel::Searched(_)) => {
+                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
+                return Err(Error::Mismatch(message));
+            }
+        },
         (None, Some(s)) => phase::scratch_config(s, pocket_data::vocabulary().len(), recipe.max_len),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
@@ -109,6 +137,18 @@ fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
             recipe.max_len, config.max_position_embeddings
         )));
     }
+    if config.type_vocab_size < 2 {
+        return Err(Error::Mismatch(format!(
+            "the teacher's type_vocab_size is {}; pairs of texts need 2",
+            config.type_vocab_size
+        )));
+    }
+    let trained = bert_core::BertConfig {
+        hidden_dropout_prob: recipe.teacher.dropout,
+        attention_probs_dropout_prob: recipe.teacher.dropout,
+        ..config.clone()
+    };
+    trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, &config);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     searched_model(&largest, true, true, device)?;
@@ -140,9 +180,7 @@ fn finish(
 ) -> Result<Outcome> {
     let settings = run.recipe.latency;
     let vocab = teacher.config.vocab_size;
-    // Short inputs only where the position table is short.
-    let seq = settings.seq.min(teacher.config.max_position_embeddings);
-    let settings = crate::recipe::LatencySettings { seq, ..settings };
+    let settings = settings.within(teacher.config.max_position_embeddings);
     let time = |model: &dyn bert_core::Encoder| median_ms(model, vocab, settings, &run.device);
     let teacher_model = AnyModel::Plain(teacher.tuned.clone());
     let models = Models {
@@ -177,4 +215,25 @@ pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
     let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
     let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
     if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resume_with_other_data_names_the_file_that_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inputs.json");
+        let digests = |train: &str| {
+            BTreeMap::from([("SST-2 train.tsv".to_string(), train.to_string()), ("tokenizer".into(), "t".into())])
+        };
+        same_inputs(&path, &digests("a")).unwrap();
+        same_inputs(&path, &digests("a")).unwrap();
+        let message = same_inputs(&path, &digests("b")).unwrap_err().to_string();
+        assert!(message.contains("SST-2 train.tsv"), "{message}");
+        same_inputs(&path, &digests("a")).unwrap();
+        let fewer = BTreeMap::from([("tokenizer".to_string(), "t".to_string())]);
+        assert!(same_inputs(&path, &fewer).is_err());
+    }
 }

@@ -53,6 +53,8 @@ fn mistakes_name_the_recipe_and_the_key() {
     refused(&["seed.inner=1"], &["seed.inner"]);
     refused(&["warm_up.max_len=64"], &["warm_up.max_len", "32"]);
     refused(&["data.glue=\"x\""], &["data.corpus"]);
+    refused(&["warm_up.eval_every=5"], &["warm_up.eval_every", "no effect"]);
+    refused(&["search.stage1.proxy.task.checkpoint_every=5"], &["checkpoint_every", "no effect"]);
 }
 
 #[test]

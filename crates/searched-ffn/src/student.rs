@@ -88,6 +88,13 @@ pub fn searched_model(
     device: &Device,
 ) -> Result<TaskModel<SearchedFfn>, ModelError> {
     config.validate()?;
+    if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
+        return Err(bert_core::Error::Config {
+            field: "intra_bottleneck_size",
+            message: "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into(),
+        }
+        .into());
+    }
     if config.layers.is_empty() {
         return Err(ModelError::Layer {
             layer: 1,

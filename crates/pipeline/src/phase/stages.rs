@@ -54,7 +54,7 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
             macs: count.macs() - feed_forwards.macs,
         },
         seq,
-        encoding: Encoding::Rich,
+        encoding: encoding(recipe.search.strategy),
     })
 }
 
@@ -77,6 +77,11 @@ pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig, device: &burn::t
     let student = sized_student(frame, recipe, device)?;
     CoarseSpace::new(student, &budget(recipe))?;
     Ok(())
+}
+
+/// What a strategy sees of a candidate: the released code's features where it is imitated.
+fn encoding(kind: StrategyKind) -> Encoding {
+    if kind == StrategyKind::Compatible { Encoding::Reference } else { Encoding::Rich }
 }
 
 fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
@@ -103,7 +108,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
     let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
     let mut latency = CachedLatency::new(CandidateLatency {
         frame: frame.clone(),
-        settings: recipe.latency,
+        settings: recipe.latency.within(frame.max_position_embeddings),
         device: run.device.clone(),
     });
     let map = layer_map(frame, &teacher.config)?;
@@ -168,15 +173,14 @@ fn stage_run(
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
     let done = store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
     run.phase(&phase, trials, done, |run| {
-        // Two closures need the host at once: the clock reads through a cell that events refresh.
-        let now = std::cell::Cell::new(run.host.now_ms());
+        // The clock and the events both need the host.
+        let shared = std::cell::RefCell::new(run);
         let mut on_event = |event: &Event| {
-            now.set(run.host.now_ms());
             if let Some(event) = run_event(&phase, trials, event) {
-                run.note(event);
+                shared.borrow_mut().note(event);
             }
         };
-        let mut clock = || now.get();
+        let mut clock = || shared.borrow().host.now_ms();
         let measured = limits.max_latency_ms.is_some();
         let outcome = run_stage(
             &config,
@@ -192,6 +196,12 @@ fn stage_run(
                 on_event: &mut on_event,
             },
         )?;
+        if outcome.exhausted {
+            let finished = outcome.completed + outcome.failed;
+            let message =
+                format!("{phase}: only {finished} of {trials} trials; nothing new can be drawn within the budget");
+            shared.borrow_mut().note(RunEvent::Note { message });
+        }
         Ok(outcome)
     })
 }

@@ -27,7 +27,7 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
         pad_token_id: teacher.pad_token_id,
         embedding_size: Some(s.embed),
         trigram_input: true,
-        fit_size: Some(teacher.hidden_size),
+        fit_size: Some(teacher.fit_size.unwrap_or(teacher.hidden_size)),
         task_heads: recipe.tasks.iter().map(|&t| task_head(t)).collect(),
         ..BertConfig::bert(teacher.vocab_size, s.hidden, s.layers, s.heads, s.hidden)
     }

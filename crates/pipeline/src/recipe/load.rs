@@ -155,6 +155,12 @@ impl Recipe {
             if !(phase.learning_rate > 0.0 && phase.learning_rate.is_finite()) {
                 return Err(format!("`{key}.learning_rate` must be above 0"));
             }
+            if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
+                return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
+            }
+            if phase.checkpoint_every > 0 && key.contains(".proxy.") {
+                return Err(format!("`{key}.checkpoint_every` has no effect: candidates keep no checkpoints"));
+            }
             if phase.max_len > self.max_len || (1..8).contains(&phase.max_len) {
                 return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
             }

@@ -58,7 +58,8 @@ pub struct DataSettings {
     /// Training examples per task at most; 0 for all.
     #[serde(default)]
     pub train_examples: usize,
-    /// Part of the training examples held out to score candidates; the dev set stays unseen.
+    /// Part of the training examples held out to score candidates. No candidate sees the dev set, but the
+    /// teacher's weights are the best on it, and the final training uses the held-out part too.
     pub hold_out: f64,
 }
 
@@ -261,6 +262,13 @@ pub struct LatencySettings {
     pub seq: usize,
     /// Measured passes, after three unmeasured ones.
     pub runs: usize,
+}
+
+impl LatencySettings {
+    /// The same with sequences no longer than a model's position table.
+    pub fn within(self, positions: usize) -> Self {
+        Self { seq: self.seq.min(positions), ..self }
+    }
 }
 
 impl Default for LatencySettings {
