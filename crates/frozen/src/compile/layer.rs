@@ -1,0 +1,217 @@
+//! Layers.
+
+use cpu_kernels::elementwise::Activation;
+
+use super::builder::{Builder, fuse};
+use super::expression::Graph;
+use crate::program::{AttentionStep, Domain, Place, View, Work};
+use crate::spec::{Attention, AttentionInput, Bottleneck, FeedForward, Layer, Linear, Norm, PlainBlock};
+
+const TOKENS: Domain = Domain::Tokens;
+
+impl Builder {
+    /// One layer of `hidden` states at `x`, which is released; the result goes to `target` or a new place.
+    pub fn layer(&mut self, layer: Layer, x: Place, hidden: usize, target: Option<Place>) -> Place {
+        let Layer { attention, feed_forward, bottleneck } = layer;
+        match bottleneck {
+            None => self.plain_layer(attention, feed_forward, x, hidden, target),
+            Some(bottleneck) => self.bottleneck_layer(attention, feed_forward, bottleneck, x, hidden, target),
+        }
+    }
+
+    fn plain_layer(
+        &mut self,
+        attention: Attention,
+        feed_forward: FeedForward,
+        x: Place,
+        hidden: usize,
+        target: Option<Place>,
+    ) -> Place {
+        let no_feed_forward = feed_forward.blocks() == 0;
+        let Attention { heads, query, key, value, output, norm } = attention;
+        let (maps, scale) = projections(heads, query, key);
+        let (q, k, v) = columns(0, &maps);
+        let qkv = self.from_one(x.whole(), hidden, with(maps, value));
+        let context = self.attend(heads, hidden, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+        self.release(qkv);
+        let after = if no_feed_forward { target } else { None };
+        let y = self.residual_norm(context, output, x.whole(), norm, after);
+        self.release(x);
+        self.feed_forward(feed_forward, y, hidden, target)
+    }
+
+    /// MobileBERT's: everything that starts from the wide input is one product.
+    fn bottleneck_layer(
+        &mut self,
+        attention: Attention,
+        feed_forward: FeedForward,
+        bottleneck: Bottleneck,
+        x: Place,
+        hidden: usize,
+        target: Option<Place>,
+    ) -> Place {
+        let Bottleneck { input, input_norm, attention: source, output, output_norm } = bottleneck;
+        let Attention { heads, query, key, value, output: dense, norm } = attention;
+        let width = input.outputs;
+        let (maps, scale) = projections(heads, query, key);
+        let (narrow, residual, context) = match source {
+            AttentionInput::Wide => {
+                let (q, k, v) = columns(width, &maps);
+                let all = self.from_one(x.whole(), hidden, [vec![input], with(maps, value)].concat());
+                let residual = self.normed_view(all, 0, input_norm, width);
+                let context = self.attend(heads, width, scale, all.from(q), all.from(k), all.from(v));
+                (all, residual, context)
+            }
+            AttentionInput::Bottleneck => {
+                let all = self.from_one(x.whole(), hidden, vec![input]);
+                let residual = self.normed_view(all, 0, input_norm, width);
+                let (q, k, v) = columns(0, &maps);
+                let qkv = self.from_one(residual, width, with(maps, value));
+                let context = self.attend(heads, width, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+                self.release(qkv);
+                (all, residual, context)
+            }
+            AttentionInput::SharedKeyQuery { dense: shared, norm: shared_norm } => {
+                let shared_width = shared.outputs;
+                let v = width + shared_width;
+                let all = self.from_one(x.whole(), hidden, vec![input, shared, value]);
+                let residual = self.normed_view(all, 0, input_norm, width);
+                let shared = self.normed_view(all, width, shared_norm, shared_width);
+                let (q, k, _) = columns(0, &maps);
+                let qk = self.from_one(shared, shared_width, maps);
+                if shared.place != all {
+                    self.release(shared.place);
+                }
+                let context = self.attend(heads, width, scale, qk.from(q), qk.from(k), all.from(v));
+                self.release(qk);
+                (all, residual, context)
+            }
+        };
+        let y = self.residual_norm(context, dense, residual, norm, None);
+        self.release(narrow);
+        if residual.place != narrow {
+            self.release(residual.place);
+        }
+        let y = self.feed_forward(feed_forward, y, width, None);
+        let slot = self.pack(TOKENS, y.whole(), width);
+        self.release(y);
+        let wide = self.place(hidden);
+        let output = self.linear(output);
+        self.product(TOKENS, slot, output, None, wide);
+        self.release_slot(slot);
+        let out = self.normed(wide, Some(x.whole()), output_norm, hidden, target);
+        self.release(x);
+        out
+    }
+
+    /// The products of one input, side by side in a new place.
+    fn from_one(&mut self, x: View, width: usize, maps: Vec<Linear>) -> Place {
+        let slot = self.pack(TOKENS, x, width);
+        let fused = fuse(maps);
+        let out = self.place(fused.outputs);
+        let linear = self.linear(fused);
+        self.product(TOKENS, slot, linear, None, out);
+        self.release_slot(slot);
+        out
+    }
+
+    /// The columns from `column` on, normed into a new place where there is a norm.
+    fn normed_view(&mut self, place: Place, column: usize, norm: Option<Norm>, width: usize) -> View {
+        match norm {
+            None => place.from(column),
+            Some(norm) => self.norm_from(place.from(column), norm, width).whole(),
+        }
+    }
+
+    fn attend(&mut self, heads: usize, width: usize, scale: f32, q: View, k: View, v: View) -> Place {
+        let out = self.place(width);
+        self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width: width / heads, scale }));
+        out
+    }
+
+    /// `Norm(residual + x W + b)`; `x` is released.
+    fn residual_norm(&mut self, x: Place, dense: Linear, residual: View, norm: Norm, target: Option<Place>) -> Place {
+        let (inputs, outputs) = (dense.inputs, dense.outputs);
+        let slot = self.pack(TOKENS, x.whole(), inputs);
+        self.release(x);
+        let y = self.place(outputs);
+        let linear = self.linear(dense);
+        self.product(TOKENS, slot, linear, None, y);
+        self.release_slot(slot);
+        self.normed(y, Some(residual), norm, outputs, target)
+    }
+
+    fn feed_forward(&mut self, feed_forward: FeedForward, x: Place, width: usize, target: Option<Place>) -> Place {
+        let count = feed_forward.blocks();
+        let target = |i: usize| if i + 1 == count { target } else { None };
+        match feed_forward {
+            FeedForward::Plain(blocks) => {
+                blocks.into_iter().enumerate().fold(x, |x, (i, block)| self.plain_block(block, x, width, target(i)))
+            }
+            FeedForward::Searched(stack) => {
+                let graph = Graph::new(&stack.expression, stack.align, width, stack.inner);
+                let blocks = stack.blocks.into_iter().enumerate();
+                blocks.fold(x, |x, (i, block)| self.searched_block(&graph, block, x, target(i)))
+            }
+        }
+    }
+
+    fn plain_block(&mut self, block: PlainBlock, x: Place, width: usize, target: Option<Place>) -> Place {
+        let slot = self.pack(TOKENS, x.whole(), width);
+        let inner = self.place(block.dense1.outputs);
+        let linear = self.linear(block.dense1);
+        self.product(TOKENS, slot, linear, Some(block.activation), inner);
+        self.release_slot(slot);
+        let y = self.residual_norm(inner, block.dense2, x.whole(), block.norm, target);
+        self.release(x);
+        y
+    }
+}
+
+impl FeedForward {
+    fn blocks(&self) -> usize {
+        match self {
+            Self::Plain(blocks) => blocks.len(),
+            Self::Searched(stack) => stack.blocks.len(),
+        }
+    }
+}
+
+/// Queries, with the scores' scale in their weights, and keys; or what serves as both, and the scale.
+fn projections(heads: usize, query: Linear, key: Option<Linear>) -> (Vec<Linear>, f32) {
+    let scale = 1.0 / ((query.outputs / heads) as f32).sqrt();
+    match key {
+        None => (vec![query], scale),
+        Some(key) => (vec![scaled(query, scale), key], 1.0),
+    }
+}
+
+fn scaled(mut linear: Linear, scale: f32) -> Linear {
+    linear.weight.iter_mut().chain(&mut linear.bias).for_each(|v| *v *= scale);
+    linear
+}
+
+/// Where queries, keys and values start when the projections stand from `start` on and the values after them.
+fn columns(start: usize, maps: &[Linear]) -> (usize, usize, usize) {
+    let width = maps[0].outputs;
+    (start, start + (maps.len() - 1) * width, start + maps.len() * width)
+}
+
+fn with(mut maps: Vec<Linear>, value: Linear) -> Vec<Linear> {
+    maps.push(value);
+    maps
+}
+
+/// The activation of an expression's operator.
+pub(super) fn activation(op: mlp_space::Unary) -> Activation {
+    use mlp_space::Unary;
+    match op {
+        Unary::Gelu => Activation::GeluTanh,
+        Unary::Sigmoid => Activation::Sigmoid,
+        Unary::Tanh => Activation::Tanh,
+        Unary::Relu => Activation::Relu,
+        Unary::LeakyRelu => Activation::LeakyRelu,
+        Unary::Elu => Activation::Elu,
+        Unary::Swish => Activation::Swish,
+    }
+}

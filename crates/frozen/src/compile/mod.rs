@@ -1,0 +1,198 @@
+//! From a network to steps and packed weights.
+
+mod builder;
+mod expression;
+mod layer;
+
+use cpu_kernels::matmul::{Precision, Weights};
+
+use crate::Error;
+use crate::program::{Domain, Place, RowOp, Step};
+use crate::spec::{Embeddings, Head, HeadKind, Linear, Network, Norm};
+use crate::table::Words;
+use builder::Builder;
+
+/// A network compiled for one number format and for the instructions that were current: immutable, shared by any
+/// number of sessions.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) precision: Precision,
+    pub(crate) hidden: usize,
+    pub(crate) words: Words,
+    /// `[positions, hidden]`.
+    pub(crate) positions: Vec<f32>,
+    /// `[segments, hidden]`.
+    pub(crate) segments: Vec<f32>,
+    pub(crate) linears: Vec<Packed>,
+    pub(crate) norms: Vec<Norm>,
+    /// Widths of the scratch places.
+    pub(crate) places: Vec<usize>,
+    /// Left operands of products.
+    pub(crate) slots: Vec<Slot>,
+    /// From ids to the last hidden states.
+    pub(crate) body: Vec<Step>,
+    /// From there to pooled vectors.
+    pub(crate) pool: Vec<Step>,
+    pub(crate) heads: Vec<CompiledHead>,
+}
+
+/// Weights and bias of a product.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    pub weights: Weights,
+    pub bias: Vec<f32>,
+}
+
+/// A left operand: width and format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub width: usize,
+    pub precision: Precision,
+}
+
+#[derive(Debug)]
+pub(crate) struct CompiledHead {
+    pub kind: HeadKind,
+    pub outputs: usize,
+    pub steps: Vec<Step>,
+}
+
+impl Model {
+    /// Compiles `network`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
+    /// `precision` too. Packs weights with all threads of the current rayon pool.
+    ///
+    /// # Errors
+    /// The parts of the network do not fit, see [`Network::check`].
+    pub fn compile(network: Network, precision: Precision) -> Result<Self, Error> {
+        network.check()?;
+        let hidden = network.hidden();
+        let Network { embeddings, layers, pooler, heads } = network;
+        let Embeddings { words, projection, positions, segments, norm } = embeddings;
+        let embed = words.width;
+        let words = Words::new(words, precision);
+
+        let mut b = Builder::new(precision);
+        let last = layers.len();
+        let target = |done: usize| (done == last).then_some(Place::Hidden);
+        let mut x = embed_words(&mut b, embed, hidden, projection, norm, target(0));
+        for (i, layer) in layers.into_iter().enumerate() {
+            x = b.layer(layer, x, hidden, target(i + 1));
+        }
+        debug_assert_eq!(x, Place::Hidden);
+        let body = b.take_steps();
+        pool(&mut b, hidden, pooler);
+        let pool = b.take_steps();
+        let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
+        let Builder { linears, norms, places, slots, .. } = b;
+        Ok(Self {
+            precision,
+            hidden,
+            words,
+            positions: positions.data,
+            segments: segments.data,
+            linears,
+            norms,
+            places,
+            slots,
+            body,
+            pool,
+            heads,
+        })
+    }
+
+    /// Number format of the products.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Width of the hidden states.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Word pieces.
+    pub fn vocabulary(&self) -> usize {
+        self.words.rows()
+    }
+
+    /// Longest sequence.
+    pub fn max_length(&self) -> usize {
+        self.positions.len() / self.hidden
+    }
+
+    /// What each head looks at and how many values it gives.
+    pub fn heads(&self) -> impl ExactSizeIterator<Item = (HeadKind, usize)> + '_ {
+        self.heads.iter().map(|h| (h.kind, h.outputs))
+    }
+
+    /// Bytes of weights and tables in memory.
+    pub fn bytes(&self) -> usize {
+        let tables = self.words.bytes() + (self.positions.len() + self.segments.len()) * 4;
+        let linears: usize = self.linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
+        let norms: usize = self.norms.iter().map(|n| (n.weight.len() + n.bias.len()) * 4).sum();
+        tables + linears + norms
+    }
+}
+
+fn embed_words(
+    b: &mut Builder,
+    embed: usize,
+    hidden: usize,
+    projection: Option<crate::spec::Projection>,
+    norm: Norm,
+    target: Option<Place>,
+) -> Place {
+    let x = match projection {
+        None => {
+            let x = b.place(hidden);
+            b.row(Domain::Tokens, RowOp::Words { out: x.whole() });
+            x
+        }
+        Some(projection) => {
+            let width = projection.linear.inputs;
+            let gathered = b.place(width);
+            let out = gathered.whole();
+            b.row(Domain::Tokens, if projection.trigram { RowOp::Trigram { out } } else { RowOp::Words { out } });
+            debug_assert!(width == embed || projection.trigram);
+            let slot = b.pack(Domain::Tokens, out, width);
+            b.release(gathered);
+            let x = b.place(hidden);
+            let linear = b.linear(projection.linear);
+            b.product(Domain::Tokens, slot, linear, None, x);
+            b.release_slot(slot);
+            x
+        }
+    };
+    b.row(Domain::Tokens, RowOp::Positions { x: x.whole() });
+    b.normed(x, None, norm, hidden, target)
+}
+
+fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
+    let (domain, last) = (Domain::Sequences, Place::Hidden.whole());
+    let Some(pooler) = pooler else {
+        b.row(domain, RowOp::First { x: last, out: Place::Pooled.whole() });
+        return;
+    };
+    let first = b.place(hidden);
+    b.row(domain, RowOp::First { x: last, out: first.whole() });
+    let slot = b.pack(domain, first.whole(), hidden);
+    b.release(first);
+    let linear = b.linear(pooler);
+    b.product(domain, slot, linear, Some(cpu_kernels::elementwise::Activation::Tanh), Place::Pooled);
+    b.release_slot(slot);
+}
+
+fn head(b: &mut Builder, head: Head) -> CompiledHead {
+    let Head { kind, dense } = head;
+    let (inputs, outputs) = (dense.inputs, dense.outputs);
+    let (domain, x) = match kind {
+        HeadKind::Pooled => (Domain::Sequences, Place::Pooled),
+        HeadKind::Tokens => (Domain::Tokens, Place::Hidden),
+    };
+    // A head is small and its rounding would go straight into the answer.
+    let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Precision::F32 });
+    let linear = b.linear_in(dense, Precision::F32);
+    b.product(domain, slot, linear, None, Place::Logits);
+    b.release_slot(slot);
+    CompiledHead { kind, outputs, steps: b.take_steps() }
+}

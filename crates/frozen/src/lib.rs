@@ -1,0 +1,44 @@
+//! Inference of BERT-family encoders on processors.
+//!
+//! A trained network ([`Network`]: sizes and weights, no tensors) is compiled once for a number format ([`Model`]): products
+//! of the same input are fused, activations move into the products, every other operation becomes part of a pass over
+//! rows, and weights are packed for the machine's instructions. A [`Session`] runs models: it owns the threads and all
+//! buffers, so a run allocates nothing after the first of its size. Batches are ragged ([`Batch`]): sequences stand one
+//! after the other, and nothing is computed for padding.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `spec`, `check` | what a network is made of, and whether its parts fit |
+//! | `program` | the steps that a compiled model consists of |
+//! | `compile/` | from a network to steps and packed weights |
+//! | `table` | embedding tables in the model's number format |
+//! | `batch` | token sequences, and the way from padded batches |
+//! | `plan` | which worker computes what, and the buffers |
+//! | `run` | a session, and what a worker does in each step |
+//! | `rows` | the operations on rows |
+//! | `team` | persistent threads with barriers |
+
+mod batch;
+mod buffer;
+mod check;
+mod compile;
+mod error;
+mod plan;
+mod program;
+mod rows;
+mod run;
+mod spec;
+mod table;
+mod team;
+
+pub use batch::{Batch, Ragged};
+pub use compile::Model;
+pub use cpu_kernels::elementwise::Activation;
+pub use cpu_kernels::matmul::Precision;
+pub use error::Error;
+pub use run::{Output, Session, Want};
+pub use spec::{
+    Attention, AttentionInput, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear, Network,
+    Norm, NormKind, PlainBlock, Projection, SearchedBlock, SearchedStack, Table,
+};
+pub use team::{Team, Worker};

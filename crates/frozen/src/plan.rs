@@ -1,0 +1,198 @@
+//! Which worker computes what, and the buffers.
+
+use std::ops::Range;
+
+use cpu_kernels::matmul::{COL_GROUP, Input, ROW_GROUP};
+
+use crate::Model;
+use crate::batch::Batch;
+use crate::buffer::{Buffer, LINE};
+
+/// Most tokens that a lane takes through the layers at once, unless a single sequence is longer: what is between two
+/// products should stay in a core's cache, while weights are read anew for every such chunk.
+const CHUNK: usize = 512;
+/// What reading all weights once costs, in tokens: a product with few rows waits for its weights.
+const WEIGHTS: usize = 96;
+/// A lane of several workers loses this much to waiting, in percent.
+const WAITING: usize = 10;
+
+/// What a lane of workers needs: values between steps, and packed operands.
+#[derive(Default)]
+pub(crate) struct Lane {
+    places: Vec<Buffer>,
+    /// First values of `places`, for the workers.
+    pub pointers: Vec<Pointer>,
+    pub slots: Vec<Input>,
+}
+
+/// A place that workers share as the program says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pointer(pub *mut f32);
+
+// SAFETY: an address. Whoever goes through it says in place why nobody else does.
+unsafe impl Send for Pointer {}
+// SAFETY: as above.
+unsafe impl Sync for Pointer {}
+
+impl Lane {
+    /// Makes room for chunks of `tokens`.
+    pub fn reserve(&mut self, model: &Model, tokens: usize) {
+        if self.places.len() < model.places.len() {
+            self.places.resize_with(model.places.len(), Buffer::default);
+        }
+        self.pointers.clear();
+        for (place, &width) in self.places.iter_mut().zip(&model.places) {
+            place.reserve(tokens * stride(width));
+            self.pointers.push(Pointer(place.pointer()));
+        }
+        if self.slots.len() < model.slots.len() {
+            self.slots.resize_with(model.slots.len(), Input::new);
+        }
+        for (input, slot) in self.slots.iter_mut().zip(&model.slots) {
+            input.reserve(tokens, slot.width, slot.precision);
+        }
+    }
+}
+
+/// Distance of rows of `width` values: whole cache lines, but no multiple of 2 KiB, which would put a column of 16 rows
+/// into one set of the first-level cache.
+pub(crate) fn stride(width: usize) -> usize {
+    let lines = width.div_ceil(LINE);
+    (lines + usize::from(lines.is_multiple_of(32))) * LINE
+}
+
+/// How a batch is divided: lanes of neighbouring workers, each with neighbouring sequences.
+#[derive(Default)]
+pub(crate) struct Division {
+    /// Lane `l` takes the sequences `bounds[l]..bounds[l + 1]`.
+    bounds: Vec<usize>,
+}
+
+impl Division {
+    /// Chooses the number of lanes for `workers`: many lanes read weights often, few lanes wait often.
+    pub fn plan(&mut self, batch: &Batch<'_>, workers: usize) {
+        let most = workers.min(batch.sequences()).max(1);
+        let lanes = (1..=most).min_by_key(|&lanes| cost(batch, workers, lanes)).unwrap_or(1);
+        self.bounds.clear();
+        self.bounds.extend((0..=lanes).map(|lane| boundary(batch, lane, lanes)));
+    }
+
+    pub fn lanes(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
+    /// Chunks of sequences of a lane.
+    pub fn chunks<'a>(&self, batch: &'a Batch<'_>, lane: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        let (mut next, end) = (self.bounds[lane], self.bounds[lane + 1]);
+        std::iter::from_fn(move || {
+            let first = next;
+            while next < end && (next == first || batch.offsets[next + 1] - batch.offsets[first] <= CHUNK) {
+                next += 1;
+            }
+            (next > first).then_some(first..next)
+        })
+    }
+
+    /// Most tokens of a chunk of the lane.
+    pub fn tokens(&self, batch: &Batch<'_>, lane: usize) -> usize {
+        self.chunks(batch, lane).map(|c| batch.offsets[c.end] - batch.offsets[c.start]).max().unwrap_or(0)
+    }
+}
+
+/// First sequence of `lane` of `lanes`: the one that starts nearest to an even share of the tokens.
+fn boundary(batch: &Batch<'_>, lane: usize, lanes: usize) -> usize {
+    let ideal = batch.tokens() * lane / lanes;
+    let after = batch.offsets.partition_point(|&o| o < ideal);
+    let distance = |s: usize| batch.offsets[s].abs_diff(ideal);
+    if after > 0 && distance(after - 1) <= distance(after) { after - 1 } else { after }
+}
+
+/// Time of the slowest lane, in hundredths of a worker's time for a token.
+fn cost(batch: &Batch<'_>, workers: usize, lanes: usize) -> usize {
+    let tokens = |lane| {
+        let (from, to) = (boundary(batch, lane, lanes), boundary(batch, lane + 1, lanes));
+        batch.offsets[to] - batch.offsets[from]
+    };
+    let busiest = (0..lanes).map(tokens).max().unwrap_or(0);
+    let members = workers / lanes;
+    let waiting = if members > 1 { 100 + WAITING } else { 100 };
+    (busiest * waiting + busiest.div_ceil(CHUNK) * WEIGHTS * 100) / members
+}
+
+/// The part of a product's rows and columns that worker `index` of `count` computes.
+pub(crate) fn block(rows: usize, cols: usize, index: usize, count: usize) -> (Range<usize>, Range<usize>) {
+    if count == 1 {
+        return (0..rows, 0..cols);
+    }
+    let (row_groups, col_groups) = (rows.div_ceil(ROW_GROUP), cols.div_ceil(COL_GROUP));
+    // In units of one 32 x 32 block: its arithmetic, and for each column group the reading of its weights.
+    let cost = |across: usize| {
+        let (r, c) = (row_groups.div_ceil(count / across), col_groups.div_ceil(across));
+        (r + 2) * c
+    };
+    // The widest division among equals: it reads the fewest weights.
+    let across = (1..=count).rev().min_by_key(|&across| cost(across)).unwrap_or(1);
+    let down = count / across;
+    let (row, col) = (index / across, index % across);
+    if row >= down {
+        return (0..0, 0..0);
+    }
+    (crate::team::share(rows, ROW_GROUP, row, down), crate::team::share(cols, COL_GROUP, col, across))
+}
+
+/// Query rows that one unit of attention takes when heads alone do not occupy all workers.
+pub(crate) const QUERY_BLOCK: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lanes(lengths: &[usize], workers: usize) -> (usize, Vec<usize>) {
+        let mut offsets = vec![0];
+        lengths.iter().for_each(|l| offsets.push(offsets[offsets.len() - 1] + l));
+        let ids = vec![0; offsets[lengths.len()]];
+        let batch = Batch { ids: &ids, offsets: &offsets, ..Batch::default() };
+        let mut division = Division::default();
+        division.plan(&batch, workers);
+        let mut covered = Vec::new();
+        for lane in 0..division.lanes() {
+            for chunk in division.chunks(&batch, lane) {
+                assert!(chunk.len() == 1 || batch.offsets[chunk.end] - batch.offsets[chunk.start] <= CHUNK);
+                covered.extend(chunk);
+            }
+        }
+        assert_eq!(covered, (0..lengths.len()).collect::<Vec<_>>());
+        (division.lanes(), (0..division.lanes()).map(|l| division.tokens(&batch, l)).collect())
+    }
+
+    #[test]
+    fn one_sequence_takes_all_workers_and_many_are_divided() {
+        assert_eq!(lanes(&[128], 2), (1, vec![128]));
+        assert_eq!(lanes(&[128; 8], 2), (2, vec![512, 512]));
+        assert_eq!(lanes(&[128; 8], 1), (1, vec![512]));
+        assert_eq!(lanes(&[300, 20, 30], 2).0, 1);
+        assert_eq!(lanes(&[1000; 3], 3), (3, vec![1000; 3]));
+        assert_eq!(lanes(&[], 2), (1, vec![0]));
+    }
+
+    #[test]
+    fn blocks_cover_a_product_once() {
+        for (rows, cols) in [(1, 2), (128, 540), (33, 1620), (1024, 45), (0, 7)] {
+            for count in 1..=9 {
+                let mut seen = vec![0; rows * cols];
+                for index in 0..count {
+                    let (r, c) = block(rows, cols, index, count);
+                    for i in r {
+                        c.clone().for_each(|j| seen[i * cols + j] += 1);
+                    }
+                }
+                assert!(seen.iter().all(|&n| n == 1), "{rows} x {cols} by {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn strides_are_whole_lines_and_avoid_large_powers_of_two() {
+        assert_eq!([1, 16, 540, 512, 1024, 1620].map(stride), [16, 16, 544, 528, 1040, 1632]);
+    }
+}

@@ -1,0 +1,110 @@
+//! The steps that a compiled model consists of.
+//!
+//! Values live in places: rows of `f32`, one per token or per sequence. Between two steps all workers wait for each
+//! other, unless the second does not need the first.
+
+use std::ops::Range;
+
+use cpu_kernels::elementwise::Activation;
+use mlp_space::Binary;
+
+/// Where rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// A buffer that is used again.
+    Scratch(usize),
+    /// The last hidden states, `[tokens, hidden]`.
+    Hidden,
+    /// `[sequences, hidden]`.
+    Pooled,
+    /// `[sequences or tokens, outputs]`.
+    Logits,
+}
+
+/// A place from a column on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub place: Place,
+    pub column: usize,
+}
+
+impl Place {
+    pub fn from(self, column: usize) -> View {
+        View { place: self, column }
+    }
+
+    pub fn whole(self) -> View {
+        self.from(0)
+    }
+}
+
+/// What there is one row of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Domain {
+    Tokens,
+    Sequences,
+}
+
+/// A step of all workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub domain: Domain,
+    /// Whether the workers wait for each other before it.
+    pub sync: bool,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// Every row goes through all operations; workers share the rows.
+    Rows(Vec<RowOp>),
+    Product(Product),
+    Attention(AttentionStep),
+}
+
+/// `out[:, column..] = act(input W + b)`; workers share rows and columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Product {
+    /// The packed left operand.
+    pub slot: usize,
+    /// Index of the packed weights and their bias.
+    pub linear: usize,
+    pub activation: Option<Activation>,
+    pub out: Place,
+}
+
+/// Attention of every sequence and head; workers share heads and queries.
+#[derive(Clone, Debug)]
+pub(crate) struct AttentionStep {
+    pub q: View,
+    pub k: View,
+    pub v: View,
+    pub out: Place,
+    pub heads: usize,
+    /// Of one head.
+    pub width: usize,
+    pub scale: f32,
+}
+
+/// An operation on rows, each by itself.
+#[derive(Clone, Debug)]
+pub(crate) enum RowOp {
+    /// `out = words[id]`.
+    Words { out: View },
+    /// `out = [words[next]; words[id]; words[previous]]`.
+    Trigram { out: View },
+    /// `x += position + segment`.
+    Positions { x: View },
+    /// `out = x` of the sequence's first token (domain: sequences).
+    First { x: View, out: View },
+    /// `out = Norm(x + residual)`; `out` is neither of them.
+    Norm { x: View, residual: Option<View>, norm: usize, out: View },
+    /// `out = f(x)`; may be in place.
+    Unary { activation: Activation, x: View, out: View, width: usize },
+    /// `out = op(a, b)`; `out` may be `a` or `b`.
+    Binary { op: Binary, a: View, b: View, out: View, width: usize },
+    /// `out = op(x, padding)` in these columns, where the other operand has ended; may be in place.
+    Tail { op: Binary, x: View, out: View, columns: Range<usize> },
+    /// Packs as many columns as the slot takes, as the left operand of products.
+    Pack { x: View, slot: usize },
+}

@@ -1,0 +1,400 @@
+//! A session: threads, buffers and the execution of steps.
+
+use cpu_kernels::attention::{Head, Scratch, attend};
+use cpu_kernels::matmul::{Epilogue, MatRef, ROW_GROUP, multiply};
+
+use crate::batch::Batch;
+use crate::buffer::{Buffer, Shared};
+use crate::plan::{Division, Lane, Pointer, QUERY_BLOCK, block, stride};
+use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, View, Work};
+use crate::rows::{Rows, combine, normalise, pad, unary};
+use crate::spec::HeadKind;
+use crate::team::{Team, Worker};
+use crate::{Error, Model};
+
+/// Added to the scores of masked positions: BERT's constant.
+const MASKED: f32 = -10_000.0;
+
+/// What a run computes besides the last hidden states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// The pooled vectors.
+    pub pooled: bool,
+    /// The values of this head.
+    pub head: Option<usize>,
+}
+
+/// What a run has computed; lives in the session until its next run.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    /// Last hidden states, `[tokens, hidden]`.
+    pub hidden: &'a [f32],
+    /// `[sequences, hidden]`: `tanh(W h_first + b)`, or `h_first` in a model without pooler. Empty unless it was wanted
+    /// or the head needs it.
+    pub pooled: &'a [f32],
+    /// `[sequences, outputs]`, or `[tokens, outputs]` for heads that look at tokens. Empty without a head.
+    pub logits: &'a [f32],
+}
+
+/// Runs models: threads and buffers, used again by every run.
+pub struct Session {
+    team: Team,
+    lanes: Vec<Lane>,
+    /// One for each thread.
+    scratch: Vec<Scratch>,
+    division: Division,
+    /// Position of each token in its sequence.
+    positions: Vec<u32>,
+    /// Added to the scores of each token.
+    bias: Vec<f32>,
+    hidden: Buffer,
+    pooled: Buffer,
+    logits: Buffer,
+}
+
+impl Session {
+    /// A session on that many threads, the caller's included; 0 counts as 1.
+    ///
+    /// # Panics
+    /// The system has no more threads.
+    pub fn new(threads: usize) -> Self {
+        let team = Team::new(threads);
+        Self {
+            lanes: (0..team.threads()).map(|_| Lane::default()).collect(),
+            scratch: (0..team.threads()).map(|_| Scratch::new()).collect(),
+            team,
+            division: Division::default(),
+            positions: Vec::new(),
+            bias: Vec::new(),
+            hidden: Buffer::default(),
+            pooled: Buffer::default(),
+            logits: Buffer::default(),
+        }
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Encodes a batch.
+    ///
+    /// The values of a sequence do not depend on what else is in the batch, nor on the number of threads. Nothing is
+    /// allocated if the session has seen the model with a batch of at least this size, divided alike.
+    ///
+    /// # Errors
+    /// [`Error::Batch`], [`Error::Id`], [`Error::Length`] for a batch that does not fit the model, [`Error::Head`].
+    pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Want) -> Result<Output<'_>, Error> {
+        batch.check(model)?;
+        let head = match want.head {
+            None => None,
+            Some(head) => Some(model.heads.get(head).ok_or(Error::Head { head, heads: model.heads.len() })?),
+        };
+        let (tokens, sequences, hidden) = (batch.tokens(), batch.sequences(), model.hidden);
+        let pooled = want.pooled || head.is_some_and(|h| h.kind == HeadKind::Pooled);
+        let outputs = head.map_or(0, |h| h.outputs);
+        let logit_rows = match head.map(|h| h.kind) {
+            Some(HeadKind::Tokens) => tokens,
+            Some(HeadKind::Pooled) => sequences,
+            None => 0,
+        };
+        self.hidden.reserve(tokens * hidden);
+        self.pooled.reserve(if pooled { sequences * hidden } else { 0 });
+        self.logits.reserve(logit_rows * outputs);
+        self.prepare(model, batch);
+
+        let programs = [&model.body[..], if pooled { &model.pool } else { &[] }, head.map_or(&[], |h| &h.steps)];
+        let run = Run {
+            model,
+            batch,
+            positions: &self.positions,
+            bias: &self.bias,
+            outputs,
+            hidden: Pointer(self.hidden.pointer()),
+            pooled: Pointer(self.pooled.pointer()),
+            logits: Pointer(self.logits.pointer()),
+            scratch: Shared::new(&mut self.scratch),
+        };
+        let (division, lanes) = (&self.division, &self.lanes);
+        self.team.run(|worker| {
+            let (lane, worker) = worker.split(division.lanes());
+            for chunk in division.chunks(batch, lane) {
+                let chunk = Chunk::new(&run, &lanes[lane], chunk);
+                programs.iter().flat_map(|p| p.iter()).for_each(|step| chunk.step(step, &worker));
+            }
+        });
+        Ok(Output {
+            hidden: self.hidden.values(tokens * hidden),
+            pooled: self.pooled.values(if pooled { sequences * hidden } else { 0 }),
+            logits: self.logits.values(logit_rows * outputs),
+        })
+    }
+
+    /// Divides the batch and makes room for it.
+    fn prepare(&mut self, model: &Model, batch: &Batch<'_>) {
+        self.division.plan(batch, self.team.threads());
+        for (lane, buffers) in self.lanes.iter_mut().enumerate().take(self.division.lanes()) {
+            buffers.reserve(model, self.division.tokens(batch, lane));
+        }
+        self.positions.clear();
+        for s in 0..batch.sequences() {
+            self.positions.extend(0..batch.range(s).len() as u32);
+        }
+        self.bias.clear();
+        if batch.mask.contains(&0) {
+            self.bias.extend(batch.mask.iter().map(|&m| if m == 0 { MASKED } else { 0.0 }));
+        }
+    }
+}
+
+/// What all workers see of a run.
+struct Run<'a> {
+    model: &'a Model,
+    batch: &'a Batch<'a>,
+    positions: &'a [u32],
+    /// Empty where nothing is masked.
+    bias: &'a [f32],
+    /// Of the head.
+    outputs: usize,
+    hidden: Pointer,
+    pooled: Pointer,
+    logits: Pointer,
+    scratch: Shared<'a, Scratch>,
+}
+
+/// Some sequences on their way through the steps.
+struct Chunk<'a> {
+    run: &'a Run<'a>,
+    lane: &'a Lane,
+    first_sequence: usize,
+    sequences: usize,
+    first_token: usize,
+    tokens: usize,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(run: &'a Run<'a>, lane: &'a Lane, sequences: std::ops::Range<usize>) -> Self {
+        let (from, to) = (run.batch.offsets[sequences.start], run.batch.offsets[sequences.end]);
+        Self {
+            run,
+            lane,
+            first_sequence: sequences.start,
+            sequences: sequences.len(),
+            first_token: from,
+            tokens: to - from,
+        }
+    }
+
+    fn rows(&self, domain: Domain) -> usize {
+        match domain {
+            Domain::Tokens => self.tokens,
+            Domain::Sequences => self.sequences,
+        }
+    }
+
+    /// The rows of this chunk in a place. Scratch holds one chunk, the outputs hold all.
+    fn view(&self, view: View, domain: Domain) -> Rows {
+        let (start, first, stride) = match view.place {
+            Place::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
+            Place::Hidden => (self.run.hidden, self.first_token, self.run.model.hidden),
+            Place::Pooled => (self.run.pooled, self.first_sequence, self.run.model.hidden),
+            Place::Logits => {
+                let first = match domain {
+                    Domain::Tokens => self.first_token,
+                    Domain::Sequences => self.first_sequence,
+                };
+                (self.run.logits, first, self.run.outputs)
+            }
+        };
+        Rows { start: start.0.wrapping_add(first * stride + view.column), stride }
+    }
+
+    fn step(&self, step: &Step, worker: &Worker<'_>) {
+        if step.sync {
+            worker.barrier();
+        }
+        match &step.work {
+            Work::Rows(ops) => self.row_ops(ops, step.domain, worker),
+            Work::Product(product) => self.product(product, step.domain, worker),
+            Work::Attention(attention) => self.attention(attention, worker),
+        }
+    }
+
+    fn row_ops(&self, ops: &[RowOp], domain: Domain, worker: &Worker<'_>) {
+        let mine = worker.share(self.rows(domain), ROW_GROUP);
+        // A group goes through all operations while it is in the first-level cache.
+        for start in mine.clone().step_by(ROW_GROUP) {
+            let rows = start..mine.end.min(start + ROW_GROUP);
+            for op in ops {
+                // SAFETY: the rows are this worker's share. Places hold a row for each of the chunk's tokens, wide enough
+                // for what the program keeps there; barriers keep other steps' workers away from them.
+                unsafe { self.row_op(op, domain, rows.clone()) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// No other thread uses these rows of the places involved.
+    unsafe fn row_op(&self, op: &RowOp, domain: Domain, rows: std::ops::Range<usize>) {
+        let view = |v: &View| self.view(*v, domain);
+        // SAFETY: the caller's promise; the operands of an operation are different places where it says so.
+        unsafe {
+            match op {
+                RowOp::Words { out } => {
+                    let (words, out) = (&self.run.model.words, view(out));
+                    rows.for_each(|i| words.get(self.id(i), out.write(i, words.width())));
+                }
+                RowOp::Trigram { out } => {
+                    let (width, out) = (self.run.model.words.width(), view(out));
+                    rows.for_each(|i| self.trigram(i, out.write(i, 3 * width)));
+                }
+                RowOp::Positions { x } => {
+                    let x = view(x);
+                    rows.for_each(|i| self.add_position(i, x.write(i, self.run.model.hidden)));
+                }
+                RowOp::First { x, out } => {
+                    let (x, out) = (self.view(*x, Domain::Tokens), view(out));
+                    let width = self.run.model.hidden;
+                    for i in rows {
+                        let token = self.run.batch.offsets[self.first_sequence + i] - self.first_token;
+                        out.write(i, width).copy_from_slice(x.read(token, width));
+                    }
+                }
+                RowOp::Norm { x, residual, norm, out } => {
+                    let norm = &self.run.model.norms[*norm];
+                    let (width, x, out) = (norm.weight.len(), view(x), view(out));
+                    let residual = residual.as_ref().map(view);
+                    for i in rows {
+                        normalise(norm, x.write(i, width), residual.map(|r| r.read(i, width)), out.write(i, width));
+                    }
+                }
+                RowOp::Unary { activation, x, out, width } => {
+                    let (x, out) = (view(x), view(out));
+                    rows.for_each(|i| unary(*activation, x, out, i, *width));
+                }
+                RowOp::Binary { op, a, b, out, width } => {
+                    let places = [view(a), view(b), view(out)];
+                    rows.for_each(|i| combine(*op, places, i, *width));
+                }
+                RowOp::Tail { op, x, out, columns } => {
+                    let (x, out, start, width) = (view(x), view(out), columns.start, columns.len());
+                    for i in rows {
+                        x.row(i).add(start).copy_to(out.row(i).add(start), width);
+                        pad(*op, &mut out.write(i, columns.end)[start..]);
+                    }
+                }
+                RowOp::Pack { x, slot } => {
+                    let x = view(x);
+                    self.lane.slots[*slot].pack(rows, x.start, x.stride);
+                }
+            }
+        }
+    }
+
+    /// Token id of row `i`.
+    fn id(&self, i: usize) -> usize {
+        self.run.batch.ids[self.first_token + i] as usize
+    }
+
+    fn trigram(&self, i: usize, out: &mut [f32]) {
+        let (run, token) = (self.run, self.first_token + i);
+        let position = run.positions[token];
+        let last = run.positions.get(token + 1).is_none_or(|&p| p == 0);
+        let next = if last {
+            // The sequence's number is needed here only, so it is looked up.
+            let sequence = run.batch.offsets.partition_point(|&o| o <= token) - 1;
+            run.batch.followers.get(sequence).copied().flatten()
+        } else {
+            Some(run.batch.ids[token + 1])
+        };
+        let previous = (position > 0).then(|| run.batch.ids[token - 1]);
+        let width = run.model.words.width();
+        for (id, part) in [next, Some(run.batch.ids[token]), previous].into_iter().zip(out.chunks_exact_mut(width)) {
+            match id {
+                Some(id) => run.model.words.get(id as usize, part),
+                None => part.fill(0.0),
+            }
+        }
+    }
+
+    fn add_position(&self, i: usize, x: &mut [f32]) {
+        let (run, token) = (self.run, self.first_token + i);
+        let row = |table: &'a [f32], at: u32| &table[at as usize * x.len()..][..x.len()];
+        let position = row(&run.model.positions, run.positions[token]);
+        let segment = row(&run.model.segments, run.batch.segments.get(token).copied().unwrap_or(0));
+        // In the order of the definition, so that sums round alike.
+        cpu_kernels::elementwise::binary::add_in_place(x, segment);
+        cpu_kernels::elementwise::binary::add_in_place(x, position);
+    }
+
+    fn product(&self, product: &Product, domain: Domain, worker: &Worker<'_>) {
+        let linear = &self.run.model.linears[product.linear];
+        let (rows, cols) = block(self.rows(domain), linear.weights.outputs(), worker.index(), worker.count());
+        if rows.is_empty() || cols.is_empty() {
+            return;
+        }
+        let out = self.view(product.out.whole(), domain);
+        let epilogue = Epilogue { bias: Some(&linear.bias), activation: product.activation, ..Epilogue::default() };
+        // SAFETY: the slot's rows were packed in an earlier step, which all workers have finished; ranges of different
+        // workers do not overlap and start at multiples of the groups; the place has a row for each of the domain.
+        unsafe {
+            multiply(&self.lane.slots[product.slot], &linear.weights, rows, cols, out.start, out.stride, &epilogue);
+        }
+    }
+
+    fn attention(&self, step: &AttentionStep, worker: &Worker<'_>) {
+        // SAFETY: workers have different numbers in the team.
+        let scratch = unsafe { self.run.scratch.get(worker.number()) };
+        for sequence in self.first_sequence..self.first_sequence + self.sequences {
+            let tokens = self.run.batch.range(sequence);
+            let length = tokens.len();
+            let bias = self.run.bias.get(tokens.clone()).filter(|b| b.iter().any(|&v| v != 0.0));
+            // Heads are the cheaper division: a head's keys and values are packed once.
+            let blocks = if step.heads.is_multiple_of(worker.count()) { 1 } else { length.div_ceil(QUERY_BLOCK) };
+            for unit in worker.share(step.heads * blocks, 1) {
+                let (head, part) = (unit / blocks, unit % blocks);
+                let queries =
+                    if blocks == 1 { 0..length } else { crate::team::share(length, QUERY_BLOCK, part, blocks) };
+                let first = tokens.start - self.first_token;
+                // SAFETY: queries, keys and values were computed in earlier steps, which all workers have finished; the
+                // units of different workers write different rows or columns.
+                unsafe { self.head(step, head, first, length, queries, bias, scratch) };
+            }
+        }
+    }
+
+    /// # Safety
+    /// Rows `first..first + length` of the step's places are computed, and no other thread writes these queries' context.
+    #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
+    unsafe fn head(
+        &self,
+        step: &AttentionStep,
+        head: usize,
+        first: usize,
+        length: usize,
+        queries: std::ops::Range<usize>,
+        key_bias: Option<&[f32]>,
+        scratch: &mut Scratch,
+    ) {
+        let column = head * step.width;
+        // SAFETY: the caller's promise: the rows exist, and nobody writes them during this step.
+        let operand = |view: View, rows: std::ops::Range<usize>| unsafe {
+            let all = self.view(view, Domain::Tokens);
+            let count = rows.len();
+            let values = (count.max(1) - 1) * all.stride + step.width;
+            let start = all.row(first + rows.start).add(column);
+            MatRef::new(std::slice::from_raw_parts(start, values), count, step.width, all.stride, 1)
+        };
+        let job = Head {
+            query: operand(step.q, queries.clone()),
+            key: operand(step.k, 0..length),
+            value: operand(step.v, 0..length),
+            scale: step.scale,
+            key_bias,
+            precision: self.run.model.precision,
+        };
+        let out = self.view(step.out.whole(), Domain::Tokens);
+        // SAFETY: as above.
+        unsafe { attend(&job, out.row(first + queries.start).add(column), out.stride, scratch) };
+    }
+}
