@@ -1,10 +1,7 @@
 //! Activation functions under the names that Hugging Face configurations use.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-
-/// Slope of [`Activation::LeakyRelu`] for negative inputs (PyTorch's default, used by EfficientBERT).
-const LEAKY_RELU_SLOPE: f64 = 0.01;
 
 /// Elementwise activation.
 ///
@@ -44,24 +41,21 @@ impl Activation {
     /// # Shapes
     /// - input and output: any, equal
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
-            Self::GeluErf => activation::gelu(x),
-            Self::GeluTanh => gelu_tanh(x),
-            Self::Relu => activation::relu(x),
-            Self::Sigmoid => activation::sigmoid(x),
-            Self::Tanh => activation::tanh(x),
-            Self::LeakyRelu => activation::leaky_relu(x, LEAKY_RELU_SLOPE),
-            Self::Elu => activation::elu(x, 1.0),
-            Self::Swish => activation::silu(x),
-        }
+        fused_ops::activate(x, self.into())
     }
 }
 
-/// The tanh form of GELU as `x * sigmoid(2 sqrt(2/π) (x + 0.044715 x³))`, which is the same function.
-///
-/// burn's own takes the cube by a general power, forward and backward; this form needs products and one sigmoid.
-fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    const SCALE: f64 = 2.0 * 0.797_884_560_802_865_4;
-    let inner = (x.clone() * x.clone() * (0.044_715 * SCALE) + SCALE) * x.clone();
-    x * activation::sigmoid(inner)
+impl From<Activation> for fused_ops::Activation {
+    fn from(function: Activation) -> Self {
+        match function {
+            Activation::GeluErf => Self::GeluErf,
+            Activation::GeluTanh => Self::GeluTanh,
+            Activation::Relu => Self::Relu,
+            Activation::Sigmoid => Self::Sigmoid,
+            Activation::Tanh => Self::Tanh,
+            Activation::LeakyRelu => Self::LeakyRelu,
+            Activation::Elu => Self::Elu,
+            Activation::Swish => Self::Swish,
+        }
+    }
 }

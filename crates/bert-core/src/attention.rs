@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation::softmax};
+use burn::tensor::{Device, Tensor};
+use fused_ops::dense;
 
 use crate::{AttentionInput, BertConfig, Norm};
 
@@ -34,8 +35,8 @@ pub struct Attention {
 pub struct AttentionOutput {
     /// `[batch, seq, width]`.
     pub hidden: Tensor<3>,
-    /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`.
-    pub scores: Tensor<4>,
+    /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`, where they were asked for.
+    pub scores: Option<Tensor<4>>,
 }
 
 impl Attention {
@@ -65,27 +66,26 @@ impl Attention {
     /// - `value_input`: `[batch, seq, value width]`
     /// - `residual`: `[batch, seq, width]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
-    /// - output: see [`AttentionOutput`]
+    /// - output: see [`AttentionOutput`]; without `keep_scores` the scores are nowhere held in memory
     pub fn forward(
         &self,
         query_input: Tensor<3>,
         value_input: Tensor<3>,
         residual: Tensor<3>,
         mask_bias: Tensor<4>,
+        keep_scores: bool,
     ) -> AttentionOutput {
-        let [batch, seq, width] = residual.dims();
-        let head = width / self.heads;
-        let split = |x: Tensor<3>| x.reshape([batch, seq, self.heads, head]).swap_dims(1, 2);
         let key = self.key.as_ref().unwrap_or(&self.query);
-        let q = split(self.query.forward(query_input.clone()));
-        let k = split(key.forward(query_input));
-        let v = split(self.value.forward(value_input));
-        // Scaling the queries touches seq * head values, scaling the scores seq * seq.
-        let q = q * (1.0 / (head as f64).sqrt());
-        let scores = q.matmul(k.transpose()) + mask_bias;
-        let probs = self.score_dropout.forward(softmax(scores.clone(), 3));
-        let context = probs.matmul(v).swap_dims(1, 2).reshape([batch, seq, width]);
-        let hidden = self.output_dropout.forward(self.output.forward(context));
-        AttentionOutput { hidden: self.norm.forward(residual + hidden), scores }
+        let q = dense(&self.query, query_input.clone());
+        let k = dense(key, query_input);
+        let v = dense(&self.value, value_input);
+        let (context, scores) = if keep_scores {
+            let scores = fused_ops::attention_scores(q, k, mask_bias, self.heads);
+            (fused_ops::attention_context(scores.clone(), v, &self.score_dropout), Some(scores))
+        } else {
+            (fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout), None)
+        };
+        let y = dense(&self.output, context);
+        AttentionOutput { hidden: self.norm.forward_residual(y, residual, &self.output_dropout), scores }
     }
 }

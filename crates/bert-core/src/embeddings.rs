@@ -2,7 +2,8 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
+use fused_ops::{dense, dropout, embedding, embedding_sum, trigram};
 
 use crate::{BertConfig, Norm, TokenBatch};
 
@@ -53,30 +54,15 @@ impl Embeddings {
     /// - `batch`: `[batch, seq]`, seq at most `max_position_embeddings`
     /// - output: `[batch, seq, hidden]`
     pub fn forward(&self, batch: &TokenBatch) -> Tensor<3> {
-        let [size, seq] = batch.dims();
-        let device = batch.ids.device();
-        let mut words = self.word_embeddings.forward(batch.ids.clone());
+        let mut words = embedding(self.word_embeddings.weight.val(), batch.ids.clone());
         if self.trigram {
             words = trigram(words);
         }
         if let Some(projection) = &self.projection {
-            words = projection.forward(words);
+            words = dense(projection, words);
         }
-        let positions = Tensor::<1, Int>::arange(0..seq as i64, &device).reshape([1, seq]);
-        let positions = self.position_embeddings.forward(positions).expand([size as i64, -1, -1]);
-        let segments = self.token_type_embeddings.forward(batch.type_ids.clone());
-        self.dropout.forward(self.norm.forward(words + segments + positions))
+        let (positions, segments) = (self.position_embeddings.weight.val(), self.token_type_embeddings.weight.val());
+        let sum = embedding_sum(words, positions, segments, batch.type_ids.clone());
+        dropout(self.norm.forward(sum), &self.dropout)
     }
-}
-
-/// `[next; current; previous]` along the last axis, zeros outside the sequence.
-fn trigram(words: Tensor<3>) -> Tensor<3> {
-    let [batch, seq, embed] = words.dims();
-    let edge = Tensor::zeros([batch, 1, embed], &words.device());
-    if seq == 1 {
-        return Tensor::cat(vec![edge.clone(), words, edge], 2);
-    }
-    let next = Tensor::cat(vec![words.clone().narrow(1, 1, seq - 1), edge.clone()], 1);
-    let previous = Tensor::cat(vec![edge, words.clone().narrow(1, 0, seq - 1)], 1);
-    Tensor::cat(vec![next, words, previous], 2)
 }

@@ -86,7 +86,7 @@ impl<F: FeedForward> BertEncoder<F> {
 
     fn project(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.fit_dense {
-            Some(dense) => dense.forward(hidden),
+            Some(fit) => fused_ops::dense(fit, hidden),
             None => hidden,
         }
     }
@@ -106,14 +106,12 @@ impl<F: FeedForward> Encoder for BertEncoder<F> {
             output.hidden_states.push(self.project(hidden.clone()));
         }
         for layer in &self.layers {
-            let out = layer.forward(hidden, mask_bias.clone());
+            let out = layer.forward(hidden, mask_bias.clone(), options.attention_scores);
             hidden = out.hidden;
             if options.hidden_states {
                 output.hidden_states.push(self.project(hidden.clone()));
             }
-            if options.attention_scores {
-                output.attention_scores.push(out.scores);
-            }
+            output.attention_scores.extend(out.scores);
         }
         output.last_hidden = hidden;
         output

@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use fused_ops::dense;
 
 use crate::{Activation, BertConfig, Norm};
 
@@ -45,9 +46,8 @@ impl PlainFfn {
 
 impl FeedForward for PlainFfn {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let inner = self.activation.forward(self.dense1.forward(x.clone()));
-        let y = self.dropout.forward(self.dense2.forward(inner));
-        self.norm.forward(x + y)
+        let inner = self.activation.forward(dense(&self.dense1, x.clone()));
+        self.norm.forward_residual(dense(&self.dense2, inner), x, &self.dropout)
     }
 }
 

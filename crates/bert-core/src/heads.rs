@@ -2,7 +2,8 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
+use fused_ops::{dense, dropout};
 
 use crate::{
     Activation, BertConfig, BertEncoder, EncodeOptions, Encoder, EncoderOutput, FeedForward, Norm, Result,
@@ -43,7 +44,7 @@ impl TaskHead {
     /// - `pooled`: `[batch, hidden]`
     /// - output: `[batch, outputs]`
     pub fn forward_pooled(&self, pooled: Tensor<2>) -> Tensor<2> {
-        self.dense.forward(self.dropout.forward(pooled))
+        dense(&self.dense, dropout(pooled, &self.dropout))
     }
 
     /// Scores on every token.
@@ -52,7 +53,7 @@ impl TaskHead {
     /// - `hidden`: `[batch, seq, hidden]`
     /// - output: `[batch, seq, outputs]`
     pub fn forward_tokens(&self, hidden: Tensor<3>) -> Tensor<3> {
-        self.dense.forward(self.dropout.forward(hidden))
+        dense(&self.dense, dropout(hidden, &self.dropout))
     }
 }
 
@@ -87,8 +88,8 @@ impl MlmHead {
     /// - `word_table`: `[vocab, embed]`, the embedding's weights
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
-        let h = self.norm.forward(self.activation.forward(self.dense.forward(hidden)));
-        h.matmul(word_table.transpose().unsqueeze()) + self.bias.val().unsqueeze()
+        let h = self.norm.forward(self.activation.forward(dense(&self.dense, hidden)));
+        fused_ops::linear(h, word_table.transpose(), Some(self.bias.val()))
     }
 }
 
@@ -135,7 +136,7 @@ impl<F: FeedForward> TaskModel<F> {
         let [batch, _, hidden] = last_hidden.dims();
         let cls = last_hidden.narrow(1, 0, 1).reshape([batch, hidden]);
         match &self.pooler {
-            Some(dense) => activation::tanh(dense.forward(cls)),
+            Some(pooler) => Activation::Tanh.forward(dense(pooler, cls)),
             None => cls,
         }
     }

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use fused_ops::dense;
 
 use crate::{Attention, AttentionInput, AttentionOutput, BertConfig, FeedForward, Norm};
 
@@ -46,7 +47,7 @@ impl Bottleneck {
     }
 
     fn narrow(&self, h: Tensor<3>) -> Tensor<3> {
-        normed(self.input.forward(h), self.input_norm.as_ref())
+        normed(dense(&self.input, h), self.input_norm.as_ref())
     }
 }
 
@@ -77,21 +78,21 @@ impl<F: FeedForward> EncoderLayer<F> {
     /// # Shapes
     /// - `h`: `[batch, seq, hidden]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`
-    /// - output: hidden `[batch, seq, hidden]` and scores `[batch, heads, seq, seq]`
-    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>) -> AttentionOutput {
+    /// - output: hidden `[batch, seq, hidden]` and, with `keep_scores`, scores `[batch, heads, seq, seq]`
+    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, keep_scores: bool) -> AttentionOutput {
         let Some(b) = &self.bottleneck else {
-            let out = self.attention.forward(h.clone(), h.clone(), h, mask_bias);
+            let out = self.attention.forward(h.clone(), h.clone(), h, mask_bias, keep_scores);
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());
         let (query_input, value_input) = match (b.attention_input, &b.attention) {
             (AttentionInput::Bottleneck, _) => (narrow.clone(), narrow.clone()),
-            (_, Some(dense)) => (normed(dense.forward(h.clone()), b.attention_norm.as_ref()), h.clone()),
+            (_, Some(shared)) => (normed(dense(shared, h.clone()), b.attention_norm.as_ref()), h.clone()),
             _ => (h.clone(), h.clone()),
         };
-        let out = self.attention.forward(query_input, value_input, narrow, mask_bias);
-        let y = b.output.forward(self.feed_forward.forward(out.hidden));
-        let hidden = b.output_norm.forward(h + b.dropout.forward(y));
+        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, keep_scores);
+        let y = dense(&b.output, self.feed_forward.forward(out.hidden));
+        let hidden = b.output_norm.forward_residual(y, h, &b.dropout);
         AttentionOutput { hidden, scores: out.scores }
     }
 }

@@ -1,7 +1,9 @@
 //! LayerNorm and MobileBERT's NoNorm behind one type.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::{Device, Tensor, module::layer_norm};
+use burn::nn::Dropout;
+use burn::tensor::{Device, Tensor};
+use fused_ops::Affine;
 
 use crate::NormKind;
 
@@ -35,8 +37,23 @@ impl Norm {
     /// - input and output: `[..., width]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.kind {
-            NormKind::LayerNorm => layer_norm(x, self.weight.val(), Some(self.bias.val()), self.eps),
+            NormKind::LayerNorm => fused_ops::layer_norm(x, self.affine()),
             NormKind::NoNorm => x * self.weight.val().unsqueeze() + self.bias.val().unsqueeze(),
         }
+    }
+
+    /// `Norm(residual + dropout(x))`, the end of every block.
+    ///
+    /// # Shapes
+    /// - `x`, `residual`, output: `[..., width]`
+    pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>, dropout: &Dropout) -> Tensor<D> {
+        match self.kind {
+            NormKind::LayerNorm => fused_ops::residual_layer_norm(x, residual, dropout, self.affine()),
+            NormKind::NoNorm => self.forward(residual + fused_ops::dropout(x, dropout)),
+        }
+    }
+
+    fn affine(&self) -> Affine {
+        Affine { weight: self.weight.val(), bias: self.bias.val(), eps: self.eps }
     }
 }

@@ -7,46 +7,12 @@
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
 
-/// Scores at or below this are mask, not attention; they are set to 0 on both sides (TinyBERT,
-/// EfficientBERT).
-const BLOCKED_SCORE: f64 = -100.0;
 /// Added to span scores that may not be chosen.
 const BLOCKED_POSITION: f64 = -10_000.0;
 /// Epsilon of the parameter-free LayerNorm in MobileBERT's feature map transfer.
 const FEATURE_NORM_EPS: f64 = 1e-5;
 
-/// `mean((a - b)²)`.
-///
-/// # Shapes
-/// - `a`, `b`: any, equal
-pub fn mse<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<1> {
-    let d = a - b;
-    (d.clone() * d).mean()
-}
-
-/// Attention transfer of TinyBERT and EfficientBERT: `mse` of pre-softmax scores with blocked
-/// entries (at most -100) set to 0 on both sides.
-///
-/// # Shapes
-/// - `student`, `teacher`: `[batch, heads, seq, seq]`
-pub fn attention_scores(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
-    mse(unblocked(student), unblocked(teacher))
-}
-
-fn unblocked(scores: Tensor<4>) -> Tensor<4> {
-    let blocked = scores.clone().inner().lower_equal_elem(BLOCKED_SCORE);
-    scores.mask_fill(blocked, 0.0)
-}
-
-/// Soft cross-entropy: `mean(-softmax(t / T) * log_softmax(s / T))` over all batch x class
-/// elements, without a `T²` factor (TinyBERT's and EfficientBERT's code).
-///
-/// # Shapes
-/// - `student`, `teacher`: `[batch, classes]`
-pub fn soft_cross_entropy<const D: usize>(student: Tensor<D>, teacher: Tensor<D>, temperature: f64) -> Tensor<1> {
-    let target = softmax(teacher / temperature, D - 1);
-    (target * log_softmax(student / temperature, D - 1)).mean().neg()
-}
+pub use fused_ops::{attention_mse as attention_scores, mse, soft_cross_entropy};
 
 /// Hard cross-entropy: mean over the batch of `-log_softmax(logits)[label]`.
 ///

@@ -1,10 +1,10 @@
 //! The searched feed-forward.
 
 use bert_core::{Activation, BertConfig, FeedForward, Norm};
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
+use fused_ops::linear_part;
 
 use mlp_space::Align;
 use mlp_space::{Binary, Expression, LinearId, Node, Unary, WeightSlot};
@@ -104,9 +104,8 @@ impl FeedForward for SearchedFfn {
         let inner = self.id.inner_size(self.base);
         let stacks = usize::from(self.id.stacks());
         self.blocks.iter().take(stacks).fold(x, |x, block| {
-            let call = Call { block, inner, align: self.align, x: &x };
-            let y = block.dropout.forward(call.evaluate(self.expression.root()));
-            block.norm.forward(x.clone() + y)
+            let y = Call { block, inner, align: self.align, x: &x }.evaluate(self.expression.root());
+            block.norm.forward_residual(y, x, &block.dropout)
         })
     }
 }
@@ -132,23 +131,14 @@ impl Call<'_> {
 
     /// `x W1[:, :e] + b1[:e]`.
     fn first(&self, x: Tensor<3>) -> Tensor<3> {
-        let dense = &self.block.dense1;
-        let [_, width] = dense.weight.lazy_shape().dims();
-        if width == self.inner {
-            return dense.forward(x);
-        }
-        let bias = dense.bias.as_ref().map(|b| b.val().narrow(0, 0, self.inner));
-        linear(x, dense.weight.val().narrow(1, 0, self.inner), bias)
+        let [width, _] = self.block.dense1.weight.lazy_shape().dims();
+        part(&self.block.dense1, x, [width, self.inner])
     }
 
     /// `y W2[:e, :] + b2`.
     fn second(&self, y: Tensor<3>) -> Tensor<3> {
-        let dense = &self.block.dense2;
-        let [width, _] = dense.weight.lazy_shape().dims();
-        if width == self.inner {
-            return dense.forward(y);
-        }
-        linear(y, dense.weight.val().narrow(0, 0, self.inner), dense.bias.as_ref().map(burn::module::Param::val))
+        let [_, width] = self.block.dense2.weight.lazy_shape().dims();
+        part(&self.block.dense2, y, [self.inner, width])
     }
 
     fn binary(&self, op: Binary, a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
@@ -166,6 +156,11 @@ impl Call<'_> {
             Binary::Max => a.max_pair(b),
         }
     }
+}
+
+/// The leading block of a layer.
+fn part(layer: &Linear, x: Tensor<3>, block: [usize; 2]) -> Tensor<3> {
+    linear_part(x, layer.weight.val(), layer.bias.as_ref().map(Param::val), block)
 }
 
 /// Cuts or pads the last axis to `width`.

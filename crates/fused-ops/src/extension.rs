@@ -1,0 +1,305 @@
+//! The operations as an extension of burn's backends.
+//!
+//! Only the CPU backend has one of its own; the functions of this crate compose burn's primitives on the others, whose
+//! autodiff then follows by itself.
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+
+use crate::activation::{self, Activation, ActivationBackward};
+use crate::attention::{self, AttentionBackward, ContextBackward, Heads, ScoresBackward};
+use crate::dropout::{self, DropoutBackward, Mask};
+use crate::embedding::{self, EmbeddingBackward, SumBackward, TrigramBackward};
+use crate::linear::{self, LinearBackward, Part, ProductBackward, Saved};
+use crate::losses::{self, Loss, LossBackward};
+use crate::norm::{self, LayerNormBackward, ResidualNormBackward};
+use crate::tape::record;
+
+/// What the CPU backend can do at once; see the functions of this crate for what each means.
+#[backend_extension(Flex, Autodiff)]
+pub trait FusedOps: Backend {
+    /// See [`crate::linear_part`].
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+    ) -> FloatTensor<Self>;
+
+    /// [`FusedOps::fused_linear`] without a bias.
+    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self>;
+
+    /// See [`crate::activate`].
+    fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self>;
+
+    /// See [`crate::dropout`].
+    fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
+
+    /// See [`crate::layer_norm`].
+    fn fused_layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::residual_layer_norm`].
+    fn fused_residual_norm(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::attention_scores`].
+    fn fused_attention_scores(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::attention_context`].
+    fn fused_attention_context(
+        scores: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        heads: Heads,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::attention`].
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+        dropout: Option<Mask>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::embedding`].
+    fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::trigram`].
+    fn fused_trigram(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// See [`crate::embedding_sum`].
+    fn fused_embedding_sum(
+        words: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        segments: FloatTensor<Self>,
+        type_ids: IntTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// See [`crate::mse`] and [`crate::attention_mse`].
+    fn fused_loss(a: FloatTensor<Self>, b: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self>;
+}
+
+impl FusedOps for Flex {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+    ) -> FloatTensor<Self> {
+        linear::forward(x, weight, Some(bias), part)
+    }
+
+    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self> {
+        linear::forward(x, weight, None, part)
+    }
+
+    fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self> {
+        activation::forward(x, function)
+    }
+
+    fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        dropout::apply(x, mask)
+    }
+
+    fn fused_layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        norm::forward(x, weight, bias, eps).0
+    }
+
+    fn fused_residual_norm(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        norm::residual_forward(x, residual, weight, bias, eps, mask).0
+    }
+
+    fn fused_attention_scores(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self> {
+        attention::scores_forward(query, key, mask, heads).0
+    }
+
+    fn fused_attention_context(
+        scores: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        heads: Heads,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        attention::context_forward(scores, value, heads, mask).0
+    }
+
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+        dropout: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        attention::whole_forward([query, key, value], mask, heads, dropout, false).0
+    }
+
+    fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        embedding::forward(table, ids).0
+    }
+
+    fn fused_trigram(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        embedding::trigram_forward(x)
+    }
+
+    fn fused_embedding_sum(
+        words: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        segments: FloatTensor<Self>,
+        type_ids: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        embedding::sum_forward(words, positions, segments, type_ids).0
+    }
+
+    fn fused_loss(a: FloatTensor<Self>, b: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self> {
+        losses::forward(a, b, loss).0
+    }
+}
+
+impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
+    fn fused_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+    ) -> FloatTensor<Self> {
+        record::<C, _, 3>(LinearBackward, [x, weight, bias], |[x, weight, bias]| {
+            let width = crate::host::dims::<1>(&bias)[0];
+            let output = linear::forward(x.clone(), weight.clone(), Some(bias), part);
+            (output, (Saved { x, weight, part }, width))
+        })
+    }
+
+    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self> {
+        record::<C, _, 2>(ProductBackward, [x, weight], |[x, weight]| {
+            (linear::forward(x.clone(), weight.clone(), None, part), Saved { x, weight, part })
+        })
+    }
+
+    fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self> {
+        record::<C, _, 1>(ActivationBackward, [x], |[x]| (activation::forward(x.clone(), function), (x, function)))
+    }
+
+    fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
+        record::<C, _, 1>(DropoutBackward, [x], |[x]| (dropout::apply(x, mask), mask))
+    }
+
+    fn fused_layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        record::<C, _, 3>(LayerNormBackward, [x, weight, bias], |[x, weight, bias]| norm::forward(x, weight, bias, eps))
+    }
+
+    fn fused_residual_norm(
+        x: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        record::<C, _, 4>(ResidualNormBackward, [x, residual, weight, bias], |[x, residual, weight, bias]| {
+            let (y, saved) = norm::residual_forward(x, residual, weight, bias, eps, mask);
+            (y, (saved, mask))
+        })
+    }
+
+    fn fused_attention_scores(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+    ) -> FloatTensor<Self> {
+        let mask = mask.into_primitive();
+        record::<C, _, 2>(ScoresBackward, [query, key], |[query, key]| {
+            attention::scores_forward(query, key, mask, heads)
+        })
+    }
+
+    fn fused_attention_context(
+        scores: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        heads: Heads,
+        mask: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        record::<C, _, 2>(ContextBackward, [scores, value], |[scores, value]| {
+            attention::context_forward(scores, value, heads, mask)
+        })
+    }
+
+    fn fused_attention(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        heads: Heads,
+        dropout: Option<Mask>,
+    ) -> FloatTensor<Self> {
+        let mask = mask.into_primitive();
+        record::<C, _, 3>(AttentionBackward, [query, key, value], |inputs| {
+            let (context, saved) = attention::whole_forward(inputs, mask, heads, dropout, true);
+            (context, saved.expect("asked for"))
+        })
+    }
+
+    fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        record::<C, _, 1>(EmbeddingBackward, [table], |[table]| embedding::forward(table, ids))
+    }
+
+    fn fused_trigram(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        record::<C, _, 1>(TrigramBackward, [x], |[x]| (embedding::trigram_forward(x), ()))
+    }
+
+    fn fused_embedding_sum(
+        words: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        segments: FloatTensor<Self>,
+        type_ids: IntTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record::<C, _, 3>(SumBackward, [words, positions, segments], |[words, positions, segments]| {
+            embedding::sum_forward(words, positions, segments, type_ids)
+        })
+    }
+
+    fn fused_loss(a: FloatTensor<Self>, b: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self> {
+        record::<C, _, 2>(LossBackward, [a, b], |[a, b]| losses::forward(a, b, loss))
+    }
+}

@@ -1,0 +1,41 @@
+//! The operations of a BERT-family encoder, fused: forward and backward passes in hand-written kernels on the CPU.
+//!
+//! Each function here means the same as a few of burn's own, and is one node of autodiff's graph: it saves what its
+//! gradient needs and nothing between. The kernels (crate `cpu-kernels`) apply to `f32` on burn's CPU backend; anywhere
+//! else the functions compose burn's primitives. Work is divided over the current thread pool in blocks that depend on
+//! shapes alone, so results are the same on any number of threads.
+//!
+//! | file | operations |
+//! |---|---|
+//! | `linear` | [`linear`], [`dense`], [`linear_part`] of a supernet's larger weights |
+//! | `activation` | [`activate`] |
+//! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
+//! | `attention` | [`attention_scores`], [`attention_context`], [`attention()`] |
+//! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
+//! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
+//! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
+//! | `precision` | [`with_precision`]: products in `f32` or `bf16` |
+//! | `extension` | the operations as an extension of burn's backends |
+
+mod activation;
+mod attention;
+mod dropout;
+mod embedding;
+pub mod extension;
+mod host;
+mod linear;
+mod losses;
+mod norm;
+mod precision;
+mod tape;
+#[cfg(test)]
+mod testing;
+
+pub use activation::{Activation, activate};
+pub use attention::{Heads, attention, attention_context, attention_scores};
+pub use dropout::{Mask, dropout, with_dropout_seed};
+pub use embedding::{embedding, embedding_sum, trigram};
+pub use linear::{Part, dense, linear, linear_part};
+pub use losses::{Loss, attention_mse, mse, soft_cross_entropy};
+pub use norm::{Affine, layer_norm, residual_layer_norm};
+pub use precision::{Precision, precision, with_precision};
