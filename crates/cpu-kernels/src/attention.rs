@@ -1,0 +1,143 @@
+//! Attention of one head over one sequence, for inference.
+//!
+//! `softmax(scale Q K^T + key_bias) V` (Vaswani et al. 2017), with the scores of all queries at once in memory of the calling
+//! thread: sequences of BERT are short enough for them to stay in the second-level cache.
+
+use crate::elementwise::softmax::softmax_rows;
+use crate::matmul::{Epilogue, MatMut, MatRef, Precision, matmul_serial};
+
+/// Inputs of one head.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// `[queries, width]`.
+    pub query: MatRef<'a>,
+    /// `[keys, width]`.
+    pub key: MatRef<'a>,
+    /// `[keys, width]`.
+    pub value: MatRef<'a>,
+    /// Factor of the scores, usually `1 / sqrt(width)`; 1 where it is part of the query's weights.
+    pub scale: f32,
+    /// `[keys]`, added to the scores of every query: 0, or very negative for keys that nothing may look at.
+    pub key_bias: Option<&'a [f32]>,
+    /// Of both products. [`Precision::Int8`] computes them in `bf16`: probabilities are too uneven for bytes.
+    pub precision: Precision,
+}
+
+/// Memory of one thread, kept between calls.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    scores: Vec<f32>,
+    context: Vec<f32>,
+}
+
+impl Scratch {
+    /// Empty: the first call makes room.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Writes the context of query `i` to `out + i * out_stride`.
+///
+/// # Shapes
+/// `out`: `[queries, width]`
+///
+/// # Safety
+/// These elements of `out` are valid, and no other thread uses them meanwhile.
+///
+/// # Panics
+/// The shapes do not fit.
+pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch: &mut Scratch) {
+    let (queries, keys, width) = (head.query.rows(), head.key.rows(), head.value.cols());
+    assert!(head.query.cols() == head.key.cols() && head.value.rows() == keys, "shapes of an attention head");
+    if queries == 0 || keys == 0 {
+        return;
+    }
+    let precision = match head.precision {
+        Precision::F32 => Precision::F32,
+        Precision::Bf16 | Precision::Int8 => Precision::Bf16,
+    };
+    let Scratch { scores, context } = scratch;
+    let (scores, context) = (sized(scores, queries * keys), sized(context, queries * width));
+    let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
+    matmul_serial(head.query, head.key.t(), MatMut::row_major(scores, queries, keys), precision, &epilogue);
+    softmax_rows(scores, keys);
+    let scores = MatRef::row_major(scores, queries, keys);
+    matmul_serial(scores, head.value, MatMut::row_major(context, queries, width), precision, &Epilogue::default());
+    for (i, row) in context.chunks_exact(width).enumerate() {
+        // SAFETY: the caller's promise; `context` is this thread's own.
+        unsafe { out.add(i * out_stride).copy_from_nonoverlapping(row.as_ptr(), width) };
+    }
+}
+
+/// The first `n` values of a vector that grows and never shrinks.
+fn sized(values: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if values.len() < n {
+        values.resize(n, 0.0);
+    }
+    &mut values[..n]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `[rows, 3 * width]` with queries, keys and values side by side.
+    fn side_by_side(rows: usize, width: usize) -> Vec<f32> {
+        (0..rows * 3 * width).map(|i| ((i * 7919 % 1009) as f32 / 1009.0 - 0.5) * 3.0).collect()
+    }
+
+    fn reference(head: &Head<'_>) -> Vec<f64> {
+        let at = |m: &MatRef<'_>, i: usize, j: usize| f64::from(m.data()[i * m.row_stride() + j * m.col_stride()]);
+        let mut out = Vec::new();
+        for i in 0..head.query.rows() {
+            let scores: Vec<f64> = (0..head.key.rows())
+                .map(|k| {
+                    let dot: f64 = (0..head.key.cols()).map(|d| at(&head.query, i, d) * at(&head.key, k, d)).sum();
+                    dot * f64::from(head.scale) + head.key_bias.map_or(0.0, |b| f64::from(b[k]))
+                })
+                .collect();
+            let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for d in 0..head.value.cols() {
+                out.push((0..weights.len()).map(|k| weights[k] / total * at(&head.value, k, d)).sum());
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_head_agrees_with_its_formula_in_f64() {
+        let mut scratch = Scratch::new();
+        for (rows, width, precision, tolerance) in [
+            (1, 1, Precision::F32, 1e-6),
+            (128, 45, Precision::F32, 2e-6),
+            (31, 64, Precision::F32, 2e-6),
+            (33, 12, Precision::Bf16, 2e-2),
+            (128, 45, Precision::Int8, 2e-2),
+        ] {
+            let data = side_by_side(rows, width);
+            let view = |part: usize| MatRef::new(&data[part * width..], rows, width, 3 * width, 1);
+            // The last key is hidden where there is another.
+            let bias: Vec<f32> = (0..rows).map(|k| if k > 0 && k + 1 == rows { -1e4 } else { 0.0 }).collect();
+            let head = Head {
+                query: view(0),
+                key: view(1),
+                value: view(2),
+                scale: 1.0 / (width as f32).sqrt(),
+                key_bias: Some(&bias),
+                precision,
+            };
+            let stride = width + 2;
+            let mut out = vec![7.0; rows * stride];
+            // SAFETY: `out` has `rows` rows of `stride` values.
+            unsafe { attend(&head, out.as_mut_ptr(), stride, &mut scratch) };
+            for (i, wanted) in reference(&head).into_iter().enumerate() {
+                let found = f64::from(out[i / width * stride + i % width]);
+                assert!((found - wanted).abs() < tolerance, "{rows} x {width} {precision:?}: {found} for {wanted}");
+            }
+            assert!(out.chunks(stride).all(|row| row[width..] == [7.0, 7.0]), "wrote between rows");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What happens to a block before it is stored.
+
+use std::ops::Range;
+
+use super::format::GROUP;
+use super::kernel::Block;
+use crate::Isa;
+use crate::elementwise::Activation;
+
+/// What happens to a product before it is stored: `out = act(product * scale + bias)`, or `out += product * scale`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Factor of the product; `None` is 1.
+    pub scale: Option<f32>,
+    /// One value per output column.
+    pub bias: Option<&'a [f32]>,
+    /// Applied last.
+    pub activation: Option<Activation>,
+    /// Adds to what `out` holds instead of replacing it; bias and activation follow the addition.
+    pub accumulate: bool,
+}
+
+/// Where products go: element `(i, j)` to `out + i * stride + j`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    pub out: *mut f32,
+    pub stride: usize,
+}
+
+// SAFETY: threads that share an output divide its elements among themselves.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+/// Stores the rows and columns of a block.
+///
+/// # Safety
+/// The elements of the output are valid and this thread's own; `isa` is available.
+pub(super) unsafe fn finish(
+    block: &mut Block,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    output: Output,
+    epilogue: &Epilogue<'_>,
+    isa: Isa,
+) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Avx512 => avx512(block, rows.clone(), cols.clone(), output, epilogue),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2(block, rows.clone(), cols.clone(), output, epilogue),
+            _ => store(block, rows.clone(), cols.clone(), output, epilogue),
+        }
+    }
+}
+
+/// One pass over the block where nothing but a sum follows the product, two with an activation.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
+    use std::arch::x86_64::*;
+
+    let wide = cols.len();
+    let mask = if wide == GROUP { u32::MAX } else { (1u32 << wide) - 1 };
+    let masks = [mask as u16, (mask >> 16) as u16];
+    let bias: [__m512; 2] = std::array::from_fn(|i| match epilogue.bias {
+        // SAFETY: masked to the values of these columns.
+        Some(values) => unsafe {
+            _mm512_maskz_loadu_ps(masks[i], values.as_ptr().add(cols.start).wrapping_add(16 * i))
+        },
+        None => _mm512_setzero_ps(),
+    });
+    let scale = _mm512_set1_ps(epilogue.scale.unwrap_or(1.0));
+    for (lane, row) in rows.clone().enumerate() {
+        // SAFETY: a row of the block; elements of the output, this thread's own, with masks for the last columns.
+        unsafe {
+            let values = block.0.as_mut_ptr().add(lane * GROUP);
+            let out = output.out.add(row * output.stride + cols.start);
+            for i in 0..2 {
+                let out = out.wrapping_add(16 * i);
+                let mut value = _mm512_load_ps(values.add(16 * i));
+                if epilogue.accumulate {
+                    let before = _mm512_maskz_loadu_ps(masks[i], out);
+                    value = _mm512_add_ps(_mm512_fmadd_ps(value, scale, before), bias[i]);
+                } else {
+                    value = _mm512_fmadd_ps(value, scale, bias[i]);
+                }
+                if epilogue.activation.is_some() {
+                    _mm512_store_ps(values.add(16 * i), value);
+                } else {
+                    _mm512_mask_storeu_ps(out, masks[i], value);
+                }
+            }
+        }
+    }
+    let Some(activation) = epilogue.activation else { return };
+    // All rows at once: the choice of the function is made once.
+    activation.forward_in_place(&mut block.0[..rows.len() * GROUP]);
+    for (lane, row) in rows.enumerate() {
+        // SAFETY: as above.
+        unsafe {
+            let values = block.0.as_ptr().add(lane * GROUP);
+            let out = output.out.add(row * output.stride + cols.start);
+            for (i, mask) in masks.into_iter().enumerate() {
+                _mm512_mask_storeu_ps(out.wrapping_add(16 * i), mask, _mm512_load_ps(values.add(16 * i)));
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
+    // SAFETY: the caller's promises.
+    unsafe { store(block, rows, cols, output, epilogue) };
+}
+
+#[inline(always)]
+unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
+    let wide = cols.len();
+    let mut bias = [0.0; GROUP];
+    if let Some(values) = epilogue.bias {
+        bias[..wide].copy_from_slice(&values[cols.clone()]);
+    }
+    let scale = epilogue.scale.unwrap_or(1.0);
+    for (lane, row) in rows.clone().enumerate() {
+        let values: &mut [f32; GROUP] =
+            (&mut block.0[lane * GROUP..][..GROUP]).try_into().expect("a row of the block has 32 values");
+        // SAFETY: elements of the output, this thread's own.
+        let out = unsafe { output.out.add(row * output.stride + cols.start) };
+        let mut before = [0.0f32; GROUP];
+        if epilogue.accumulate {
+            // SAFETY: as above.
+            unsafe { before.as_mut_ptr().copy_from_nonoverlapping(out, wide) };
+        }
+        for ((value, bias), before) in values.iter_mut().zip(&bias).zip(&before) {
+            *value = *value * scale + before + bias;
+        }
+        if epilogue.activation.is_none() {
+            copy(values, out, wide);
+        }
+    }
+    let Some(activation) = epilogue.activation else { return };
+    // All rows at once: the choice of the function is made once.
+    activation.forward_in_place(&mut block.0[..rows.len() * GROUP]);
+    for (lane, row) in rows.enumerate() {
+        let values: &[f32; GROUP] =
+            block.0[lane * GROUP..][..GROUP].try_into().expect("a row of the block has 32 values");
+        // SAFETY: elements of the output, this thread's own.
+        copy(values, unsafe { output.out.add(row * output.stride + cols.start) }, wide);
+    }
+}
+
+/// Copies the first `wide` values; whole rows without a loop over a length that only this call knows.
+#[inline(always)]
+fn copy(values: &[f32; GROUP], out: *mut f32, wide: usize) {
+    // SAFETY: only called with an output that has room for `wide` values.
+    unsafe {
+        if wide == GROUP {
+            out.copy_from_nonoverlapping(values.as_ptr(), GROUP);
+        } else {
+            out.copy_from_nonoverlapping(values.as_ptr(), wide);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Products of packed operands.
+
+use std::ops::Range;
+
+use super::epilogue::{Epilogue, Output, finish};
+use super::format::{Format, GROUP};
+use super::kernel::{self, Block, Job};
+use super::packed::{Input, Weights};
+
+/// Bytes of packed rows that are multiplied with one group of columns after the other: they should stay in the second-level cache.
+const ROWS_IN_CACHE: usize = 768 << 10;
+
+/// `out = epilogue(x w)` for some rows and columns of the product, on the calling thread.
+///
+/// # Shapes
+/// `input [rows.., inputs]`, `weights [inputs, outputs]`; element `(i, j)` goes to `out + i * out_stride + j`; bias `[outputs]`.
+///
+/// # Safety
+/// The rows have been packed. `rows` and `cols` start at multiples of [`super::ROW_GROUP`] and [`super::COL_GROUP`] and end at one
+/// or at the operand's end. The elements of `out` are valid, and no other thread uses them meanwhile.
+///
+/// # Panics
+/// The operands were packed for different sizes, precisions or instruction sets, or the bias is too short.
+pub unsafe fn multiply(
+    input: &Input,
+    weights: &Weights,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    out: *mut f32,
+    out_stride: usize,
+    epilogue: &Epilogue<'_>,
+) {
+    assert_eq!(input.k, weights.inputs, "inner sizes of a product");
+    let format = weights.format();
+    assert!(input.format() == format && input.isa == weights.isa, "operands packed in different formats");
+    // SAFETY: the caller's promises.
+    unsafe {
+        blocks(input, weights, rows, cols, 0..format.steps(input.k), Output { out, stride: out_stride }, epilogue);
+    };
+}
+
+/// [`multiply`] over some steps of the inner dimension.
+///
+/// # Safety
+/// As [`multiply`]; `steps` lies within the operands.
+pub(super) unsafe fn blocks(
+    input: &Input,
+    weights: &Weights,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    steps: Range<usize>,
+    output: Output,
+    epilogue: &Epilogue<'_>,
+) {
+    assert!(cols.end <= weights.outputs && epilogue.bias.is_none_or(|b| b.len() >= cols.end), "columns of a product");
+    let (format, isa) = (weights.format(), weights.isa);
+    let (group_bytes, offset) = (format.group_bytes(input.k), steps.start * format.step_bytes());
+    let count = steps.len();
+    let together = (ROWS_IN_CACHE / (count * format.step_bytes()).max(1)).max(1) * GROUP;
+    let mut block = Block::new();
+    kernel::begin(isa);
+    for first in rows.clone().step_by(together) {
+        let last = rows.end.min(first + together);
+        for col in cols.clone().step_by(GROUP) {
+            let wide = (cols.end - col).min(GROUP);
+            for row in (first..last).step_by(GROUP) {
+                let high = (last - row).min(GROUP);
+                // SAFETY: groups of the packed operands; the caller promises the rest.
+                unsafe {
+                    let job = Job {
+                        left: input.packed.start().add(row / GROUP * group_bytes + offset),
+                        right: weights.packed.start().add(col / GROUP * group_bytes + offset),
+                        steps: count,
+                        rows: high,
+                        cols: wide,
+                    };
+                    kernel::run(format, isa, job, &mut block);
+                    if format == Format::Quads {
+                        dequantise(input, weights, row..row + high, col..col + wide, &mut block);
+                    }
+                    finish(&mut block, row..row + high, col..col + wide, output, epilogue, isa);
+                }
+            }
+        }
+    }
+    kernel::end(isa);
+}
+
+/// Sums of bytes into values: `scale_row scale_col (sum - zero_row sum_col)`.
+///
+/// # Safety
+/// The rows are packed in bytes.
+unsafe fn dequantise(input: &Input, weights: &Weights, rows: Range<usize>, cols: Range<usize>, block: &mut Block) {
+    let (mut scales, mut sums) = ([0.0f32; GROUP], [0i32; GROUP]);
+    for (i, q) in weights.quantised[cols].iter().enumerate() {
+        (scales[i], sums[i]) = (q.scale, q.offset);
+    }
+    for (lane, row) in rows.enumerate() {
+        // SAFETY: the caller's promise.
+        let q = unsafe { input.quantised(row) };
+        let values: &mut [f32; GROUP] =
+            (&mut block.0[lane * GROUP..][..GROUP]).try_into().expect("a row of the block has 32 values");
+        for ((value, sum), scale) in values.iter_mut().zip(&sums).zip(&scales) {
+            let bytes = value.to_bits() as i32;
+            *value = (bytes - q.offset * sum) as f32 * (q.scale * scale);
+        }
+    }
+}

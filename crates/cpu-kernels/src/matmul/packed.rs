@@ -1,0 +1,236 @@
+//! Packed operands.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
+use super::format::{Format, GROUP};
+use super::pack::{Quantised, Side, Source, pack_pairs, pack_panel, pack_row_bytes, pack_weight_bytes};
+use super::{MatRef, Precision};
+use crate::Isa;
+
+/// The right operand of products, packed once.
+#[derive(Debug)]
+pub struct Weights {
+    pub(super) packed: Buffer,
+    pub(super) quantised: Vec<Quantised>,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) precision: Precision,
+    pub(super) isa: Isa,
+}
+
+impl Weights {
+    /// Packs `b` with all threads of the current pool.
+    ///
+    /// # Shapes
+    /// `b [inputs, outputs]`, with any strides: PyTorch's `[outputs, inputs]` is passed as `.t()`.
+    pub fn pack(b: MatRef<'_>, precision: Precision) -> Self {
+        let mut weights = Self::unpacked(b.rows(), b.cols(), precision);
+        weights.fill(b, true);
+        weights
+    }
+
+    pub(super) fn unpacked(inputs: usize, outputs: usize, precision: Precision) -> Self {
+        Self { packed: Buffer::new(0), quantised: Vec::new(), inputs, outputs, precision, isa: Isa::current() }
+    }
+
+    /// Packs another operand into the same memory.
+    pub(super) fn refill(&mut self, b: MatRef<'_>, precision: Precision, parallel: bool) {
+        (self.inputs, self.outputs) = (b.rows(), b.cols());
+        (self.precision, self.isa) = (precision, Isa::current());
+        self.fill(b, parallel);
+    }
+
+    fn fill(&mut self, b: MatRef<'_>, parallel: bool) {
+        let (format, groups) = (self.format(), self.outputs.div_ceil(GROUP));
+        let bytes = format.group_bytes(self.inputs);
+        if format == Format::Quads {
+            // Absent values of the byte format are not written, so they have to be zero already.
+            self.packed = Buffer::new(bytes * groups);
+            self.quantised = vec![Quantised::default(); self.outputs];
+            self.quantised.chunks_mut(GROUP).enumerate().for_each(|(group, scales)| {
+                // SAFETY: each group is written once, and its lanes exist.
+                unsafe {
+                    let source = source(b, Side::Right, group * GROUP);
+                    pack_weight_bytes(source, self.inputs, self.packed.start().add(group * bytes), scales);
+                }
+            });
+            return;
+        }
+        self.packed.reserve(bytes * groups);
+        let job = Packing { view: b, side: Side::Right, format, isa: self.isa };
+        // SAFETY: the buffer holds all groups, which are divided among the threads.
+        unsafe { job.all(&self.packed, parallel) };
+    }
+
+    pub(super) fn format(&self) -> Format {
+        Format::new(self.precision, self.isa)
+    }
+
+    /// Length of the rows that can be multiplied.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Columns of the product.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number format.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.packed.bytes() + self.quantised.len() * size_of::<Quantised>()
+    }
+}
+
+/// Packing of one whole operand.
+#[derive(Clone, Copy)]
+struct Packing<'a> {
+    view: MatRef<'a>,
+    side: Side,
+    format: Format,
+    isa: Isa,
+}
+
+impl Packing<'_> {
+    /// # Safety
+    /// `to` has room for all groups and nothing else uses it meanwhile.
+    unsafe fn all(self, to: &Buffer, parallel: bool) {
+        let (lanes, k) = match self.side {
+            Side::Left => (self.view.rows(), self.view.cols()),
+            Side::Right => (self.view.cols(), self.view.rows()),
+        };
+        let groups = lanes.div_ceil(GROUP);
+        let (steps, step, step_bytes) = (self.format.steps(k), self.format.step(), self.format.step_bytes());
+        let planes = match self.format {
+            Format::Pairs { planes } => planes,
+            Format::Panel | Format::Quads => 0,
+        };
+        // Pieces of a group along `k`, so that few groups still occupy all threads, and a piece's tiles stay in the cache.
+        let piece = if planes == 0 { steps.max(1) } else { 16 };
+        let pieces = steps.div_ceil(piece);
+        let one = |index: usize| {
+            let (group, from) = (index / pieces, index % pieces * piece);
+            let count = (lanes - group * GROUP).min(GROUP);
+            let k_from = from * step;
+            let k_to = k.min((from + piece) * step);
+            // SAFETY: the values of these lanes and inner indices exist; every piece is written by one thread.
+            unsafe {
+                let source = source(self.view, self.side, group * GROUP);
+                let to = to.start().add((group * steps + from) * step_bytes);
+                match self.format {
+                    Format::Panel => pack_panel(source, count, k, to.cast()),
+                    _ => pack_pairs(source, count, (k_from, k_to), planes, self.side, to, self.isa),
+                }
+            }
+        };
+        let total = groups * pieces;
+        if parallel && total > 1 && lanes * k > 1 << 14 {
+            (0..total).into_par_iter().with_min_len(total.div_ceil(8 * rayon::current_num_threads())).for_each(one);
+        } else {
+            (0..total).for_each(one);
+        }
+    }
+}
+
+/// Values of a view from a lane on.
+fn source(view: MatRef<'_>, side: Side, lane: usize) -> Source {
+    let (lane_stride, k_stride) = match side {
+        Side::Left => (view.row_stride(), view.col_stride()),
+        Side::Right => (view.col_stride(), view.row_stride()),
+    };
+    Source { start: view.data().as_ptr().wrapping_add(lane * lane_stride), lane_stride, k_stride }
+}
+
+/// The left operand of products, packed anew for each of them into the same memory.
+#[derive(Debug)]
+pub struct Input {
+    pub(super) packed: Buffer,
+    quantised: Buffer,
+    pub(super) k: usize,
+    pub(super) precision: Precision,
+    pub(super) isa: Isa,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Input {
+    /// Without memory yet.
+    pub fn new() -> Self {
+        Self { packed: Buffer::new(0), quantised: Buffer::new(0), k: 0, precision: Precision::F32, isa: Isa::current() }
+    }
+
+    /// Makes room for `rows` rows of `k` values and forgets what was packed. Memory grows and never shrinks.
+    pub fn reserve(&mut self, rows: usize, k: usize, precision: Precision) {
+        (self.k, self.precision, self.isa) = (k, precision, Isa::current());
+        let groups = rows.div_ceil(GROUP);
+        self.packed.reserve(groups * self.format().group_bytes(k));
+        if precision == Precision::Int8 {
+            self.quantised.reserve(groups * GROUP * size_of::<Quantised>());
+        }
+    }
+
+    pub(super) fn format(&self) -> Format {
+        Format::new(self.precision, self.isa)
+    }
+
+    /// Packs rows of `k` values in `precision`; row `i` starts at `x + i * row_stride`.
+    ///
+    /// The operand may be packed with another `k` or precision than at [`Input::reserve`] as long as it fits the memory; all
+    /// threads that share it must agree, see [`Input::layout`].
+    ///
+    /// # Safety
+    /// The rows exist. `rows` starts at a multiple of [`super::ROW_GROUP`] and ends at one or at the operand's end, lies within what
+    /// was reserved, and no other thread touches these groups meanwhile.
+    pub unsafe fn pack(&self, rows: Range<usize>, x: *const f32, row_stride: usize) {
+        let (format, k) = (self.format(), self.k);
+        let group_bytes = format.group_bytes(k);
+        for start in rows.clone().step_by(GROUP) {
+            let count = (rows.end - start).min(GROUP);
+            let source = Source { start: x.wrapping_add(start * row_stride), lane_stride: row_stride, k_stride: 1 };
+            // SAFETY: the group lies in what was reserved; its rows exist.
+            unsafe {
+                let to = self.packed.start().add(start / GROUP * group_bytes);
+                match format {
+                    Format::Panel => pack_panel(source, count, k, to.cast()),
+                    Format::Pairs { planes } => pack_pairs(source, count, (0, k), planes, Side::Left, to, self.isa),
+                    Format::Quads => {
+                        for lane in 0..count {
+                            let scale = pack_row_bytes(source.start.add(lane * row_stride), k, lane, to);
+                            *self.quantised.start().cast::<Quantised>().add(start + lane) = scale;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs a whole operand with any strides. Not for [`Precision::Int8`], which needs whole rows.
+    pub(super) fn refill(&mut self, a: MatRef<'_>, precision: Precision, parallel: bool) {
+        assert!(precision != Precision::Int8, "strided views are not packed in bytes");
+        self.reserve(a.rows(), a.cols(), precision);
+        let job = Packing { view: a, side: Side::Left, format: self.format(), isa: self.isa };
+        // SAFETY: reserved for all rows; `&mut self` keeps others away.
+        unsafe { job.all(&self.packed, parallel) };
+    }
+
+    /// Scale and zero of a row.
+    ///
+    /// # Safety
+    /// The row was packed in bytes.
+    pub(super) unsafe fn quantised(&self, row: usize) -> Quantised {
+        // SAFETY: written by `pack`.
+        unsafe { *self.quantised.start().cast::<Quantised>().add(row) }
+    }
+}
