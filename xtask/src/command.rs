@@ -50,6 +50,13 @@ fn names_device(args: &[OsString], device: &str) -> bool {
 
 /// Builds the binary and becomes it.
 pub fn become_binary(args: Vec<OsString>) -> Result<ExitCode, String> {
+    let path = build_binary(args.clone())?;
+    announce(&path.display().to_string(), &args);
+    become_command(Command::new(&path).args(args), &path.display().to_string())
+}
+
+/// Builds the binary for `args` and says where it is.
+pub fn build_binary(args: Vec<OsString>) -> Result<PathBuf, String> {
     let mut building = build(&args);
     announce("cargo", &building);
     // Cargo says where the executable is; its place depends on settings that are not ours.
@@ -68,11 +75,9 @@ pub fn become_binary(args: Vec<OsString>) -> Result<ExitCode, String> {
     }
     let status = child.wait().map_err(|e| format!("cargo cannot be waited for: {e}"))?;
     if !status.success() {
-        return Ok(exit_code(status));
+        return Err("the build failed".into());
     }
-    let path = executable.ok_or_else(|| format!("cargo built no `{BINARY}`"))?;
-    announce(&path.display().to_string(), &args);
-    become_command(Command::new(&path).args(args), &path.display().to_string())
+    executable.ok_or_else(|| format!("cargo built no `{BINARY}`"))
 }
 
 /// Arguments of cargo for all tests.
@@ -115,6 +120,7 @@ fn become_command(command: &mut Command, name: &str) -> Result<ExitCode, String>
     }
 }
 
+#[cfg(not(unix))]
 fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }

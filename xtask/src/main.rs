@@ -4,6 +4,7 @@
 
 mod architecture;
 mod command;
+mod peers;
 mod tidy;
 mod validate;
 mod workspace;
@@ -38,7 +39,7 @@ enum Task {
         #[arg(long)]
         keep_going: bool,
     },
-    /// Run the benchmarks; the arguments go to `cargo bench`.
+    /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
     /// Manage data sets; the arguments go to `efficientbert data`.
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Search(passed) => command::become_binary(command::search(passed.args)),
         Task::Test(passed) => command::become_cargo(command::test(passed.args)),
+        Task::Bench(mut passed) if passed.args.first().is_some_and(|a| a == "--peers") => {
+            peers::run(passed.args.split_off(1))
+        }
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),

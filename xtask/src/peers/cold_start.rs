@@ -1,0 +1,84 @@
+//! From the start of a process to its first prediction.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::measure::{Measure, Sample, output};
+
+const TEXT: &str = "a gripping and surprisingly tender film";
+
+/// Writes the peers' model of the student's size as ONNX, once.
+const EXPORT: &str = "\
+import runpy, sys, torch, warnings
+warnings.filterwarnings('ignore')
+peers = runpy.run_path(sys.argv[1], run_name='peers')
+model = peers['Encoder'](**peers['PRESETS']['efficientbert']).eval()
+ids = torch.ones(1, 16, dtype=torch.int64)
+torch.onnx.export(model, (ids, torch.ones(1, 16)), sys.argv[2], input_names=['ids', 'mask'], dynamo=False, opset_version=17,
+                  dynamic_axes={'ids': {0: 'b', 1: 's'}, 'mask': {0: 'b', 1: 's'}})";
+
+/// What a user of ONNX Runtime writes for one prediction.
+const PREDICT: &str = "\
+import sys, numpy, onnxruntime, tokenizers
+ids = tokenizers.Tokenizer.from_file(sys.argv[1]).encode(sys.argv[3]).ids
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = int(sys.argv[4])
+session = onnxruntime.InferenceSession(sys.argv[2], options, providers=['CPUExecutionProvider'])
+ids = numpy.array([ids], dtype=numpy.int64)
+print(session.run(None, {'ids': ids, 'mask': numpy.ones(ids.shape, dtype=numpy.float32)})[0].argmax())";
+
+/// Both models on disk.
+#[derive(Debug)]
+pub struct ColdStart<'a> {
+    measure: &'a Measure,
+    student: PathBuf,
+    onnx: PathBuf,
+}
+
+impl<'a> ColdStart<'a> {
+    pub fn prepare(measure: &'a Measure, student: &Path) -> Result<Self, String> {
+        let tokenizer = student.join("tokenizer.json");
+        if !tokenizer.is_file() {
+            return Err(format!("--student {}: no tokenizer.json there", student.display()));
+        }
+        let onnx = std::env::temp_dir().join(format!("efficientbert-peer-{}.onnx", std::process::id()));
+        output(Command::new(&measure.python).args(["-c", EXPORT]).arg(&measure.script).arg(&onnx))?;
+        Ok(Self { measure, student: student.to_path_buf(), onnx })
+    }
+
+    /// `efficientbert predict` as a whole process.
+    pub fn ours(&self, precision: &str) -> Result<Sample, String> {
+        let mut command = self.measure.program();
+        let threads = self.measure.threads.to_string();
+        command.arg("predict").arg("--model").arg(&self.student);
+        command.args(["--text", TEXT, "--precision", precision, "--threads", &threads]);
+        timed(command, precision, true)
+    }
+
+    /// Python with ONNX Runtime as a whole process.
+    pub fn peer(&self) -> Result<Sample, String> {
+        let mut command = Command::new(&self.measure.python);
+        command.args(["-c", PREDICT]).arg(self.student.join("tokenizer.json")).arg(&self.onnx).arg(TEXT);
+        command.arg(self.measure.threads.to_string());
+        timed(command, "ort", false)
+    }
+}
+
+impl Drop for ColdStart<'_> {
+    fn drop(&mut self) {
+        // A leftover in the folder for temporary files does no harm.
+        let _ = std::fs::remove_file(&self.onnx);
+    }
+}
+
+fn timed(mut command: Command, system: &str, ours: bool) -> Result<Sample, String> {
+    command.stdin(Stdio::null());
+    let start = Instant::now();
+    let answer = output(&mut command)?;
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    if answer.trim().is_empty() {
+        return Err(format!("{system} predicted nothing"));
+    }
+    Ok(Sample { system: system.into(), ours, ms, peak_mib: None })
+}
