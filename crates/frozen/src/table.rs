@@ -130,8 +130,9 @@ mod tests {
 
     #[test]
     fn bf16_rounds_to_nearest_even() {
-        for (value, bits) in [(1.0, 0x3f80), (1.003_906_25, 0x3f80), (1.011_718_75, 0x3f82), (-2.5, 0xc020)] {
-            assert_eq!(to_bf16(value), bits, "{value}");
+        // In units of the last of eight bits above 1: 0, a half (down to even), one and a half (up to even).
+        for (halves, bits) in [(0u16, 0x3f80), (1, 0x3f80), (3, 0x3f82), (4, 0x3f82)] {
+            assert_eq!(to_bf16(1.0 + f32::from(halves) / 256.0), bits, "{halves}");
         }
     }
 }

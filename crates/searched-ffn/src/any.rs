@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::weights::{NameFormat, Tensors, apply, collect, parameter_shapes};
+use bert_core::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes, resolve};
 use bert_core::{
     BertConfig, Count, EncodeOptions, Encoder, EncoderOutput, ModelType, StackedFfn, TaskHead, TaskModel, TokenBatch,
     count_parts, init,
@@ -97,6 +97,19 @@ impl AnyModel {
             Self::Plain(m) => Self::Plain(apply(m, tensors, format, source)?),
             Self::Searched(m) => Self::Searched(apply(m, tensors, format, source)?),
         })
+    }
+
+    /// Tensors under the module's paths, checked strictly; the weights of `self` are not looked at.
+    ///
+    /// # Errors
+    /// As [`bert_core::weights::resolve`].
+    pub fn resolve(&self, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Tensors, ModelError> {
+        Ok(each!(self, m => resolve(m, tensors, format, source))?)
+    }
+
+    /// All parameters under their module paths.
+    pub fn collect_internal(&self) -> Tensors {
+        each!(self, m => collect_internal(m))
     }
 
     /// All parameters under their external names.

@@ -35,6 +35,9 @@ pub enum ModelError {
     /// The encoder cannot be built.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// The model cannot be compiled for inference.
+    #[error(transparent)]
+    Frozen(#[from] frozen::Error),
 }
 
 fn describe(found: Option<&[usize]>) -> String {

@@ -8,10 +8,12 @@
 //! | `student` | from a [`BertConfig`](bert_core::BertConfig) to an encoder with searched feed-forwards, and back |
 //! | `inherit` | weights of a smaller model cut out of a larger one |
 //! | `any` | [`AnyModel`]: a model whose kind of feed-forward is known only from its configuration |
+//! | `freeze` | models for inference on processors ([`frozen::Model`]) |
 //! | `model_dir` | [`ModelDir`]: the directory that users carry away, read and written |
 
 mod any;
 mod error;
+mod freeze;
 mod inherit;
 mod model_dir;
 mod module;
@@ -19,6 +21,7 @@ mod student;
 
 pub use any::{AnyModel, Parts};
 pub use error::ModelError;
+pub use freeze::{freeze, network};
 pub use inherit::{LayerSource, inherit};
 pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE};
 pub use module::{SearchedBlock, SearchedFfn};

@@ -17,7 +17,7 @@ use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
-use crate::{AnyModel, ModelError, Parts};
+use crate::{AnyModel, ModelError, Parts, network};
 
 /// Name of the configuration inside a model directory.
 pub const CONFIG_FILE: &str = "config.json";
@@ -66,6 +66,22 @@ impl ModelDir {
         let model = build(dir, &config, Parts::of_names(tensors.0.keys()), device)?;
         let model = model.apply(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
         Ok(Self { path: dir.to_path_buf(), config, model })
+    }
+
+    /// Reads configuration and weights, as strictly as [`ModelDir::load`], and compiles them for inference on the processor;
+    /// no module with weights is built on the way.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`].
+    pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
+        let config = Self::config(dir)?;
+        let weights = dir.join(WEIGHTS_FILE);
+        let tensors = Tensors::read_safetensors(&weights)?;
+        // A device is needed to build modules, but no weight is allocated on it.
+        let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
+        let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
+        let model = frozen::Model::compile(network(&config, tensors)?, precision)?;
+        Ok((config, model))
     }
 
     /// Configuration and module tree without reading any weights: for counting only.

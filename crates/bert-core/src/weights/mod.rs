@@ -17,7 +17,7 @@ pub mod path;
 mod pytorch;
 mod tensors;
 
-pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes};
+pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes, resolve};
 pub use names::NameFormat;
 pub use pytorch::read_pytorch;
 pub use tensors::{HostTensor, Tensors};

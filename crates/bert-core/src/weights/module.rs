@@ -31,7 +31,16 @@ pub fn collect_internal<M: Module>(module: &M) -> Tensors {
     visitor.tensors
 }
 
-/// Loads `tensors` (external names) into `module`.
+/// Loads `tensors` (external names) into `module`, strictly: see [`resolve`].
+///
+/// # Errors
+/// As [`resolve`].
+pub fn apply<M: Module>(module: M, tensors: Tensors, format: NameFormat, source: &Path) -> Result<M> {
+    let values = resolve(&module, tensors, format, source)?.0;
+    Ok(module.map(&mut Load { path: ModulePath::default(), values }))
+}
+
+/// `tensors` (external names) under the module paths of `module`, whose weights are not looked at.
 ///
 /// Every parameter must be there with its shape, and nothing may be left over, except
 /// copies of weights that the model ties (a tied decoder, MobileBERT-TINY's key), which must equal
@@ -40,12 +49,12 @@ pub fn collect_internal<M: Module>(module: &M) -> Tensors {
 /// # Errors
 /// [`Error::MissingTensors`], [`Error::ExtraTensors`], [`Error::Shape`], [`Error::Untied`] or
 /// [`Error::NotFinite`], naming the tensors and `source`.
-pub fn apply<M: Module>(module: M, tensors: Tensors, format: NameFormat, source: &Path) -> Result<M> {
+pub fn resolve<M: Module>(module: &M, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Tensors> {
     let mut tensors = without_prefix(tensors, format);
     tensors.0.retain(|name, _| !name.ends_with("position_ids"));
-    let blocks = Blocks::of(&module, format);
+    let blocks = Blocks::of(module, format);
     let path = || source.to_path_buf();
-    let shapes = parameter_shapes(&module);
+    let shapes = parameter_shapes(module);
 
     let mut values = BTreeMap::new();
     let mut names = BTreeMap::new();
@@ -81,7 +90,7 @@ pub fn apply<M: Module>(module: M, tensors: Tensors, format: NameFormat, source:
     if !extra.is_empty() {
         return Err(Error::ExtraTensors { path: path(), names: extra });
     }
-    Ok(module.map(&mut Load { path: ModulePath::default(), values }))
+    Ok(Tensors(values))
 }
 
 /// Loads tensors under their module paths (what [`collect_internal`] gives), strictly.

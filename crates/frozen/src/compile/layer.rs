@@ -31,7 +31,7 @@ impl Builder {
         let Attention { heads, query, key, value, output, norm } = attention;
         let (maps, scale) = projections(heads, query, key);
         let (q, k, v) = columns(0, &maps);
-        let qkv = self.from_one(x.whole(), hidden, with(maps, value));
+        let qkv = self.fused(x.whole(), hidden, with(maps, value));
         let context = self.attend(heads, hidden, scale, qkv.from(q), qkv.from(k), qkv.from(v));
         self.release(qkv);
         let after = if no_feed_forward { target } else { None };
@@ -57,16 +57,16 @@ impl Builder {
         let (narrow, residual, context) = match source {
             AttentionInput::Wide => {
                 let (q, k, v) = columns(width, &maps);
-                let all = self.from_one(x.whole(), hidden, [vec![input], with(maps, value)].concat());
+                let all = self.fused(x.whole(), hidden, [vec![input], with(maps, value)].concat());
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let context = self.attend(heads, width, scale, all.from(q), all.from(k), all.from(v));
                 (all, residual, context)
             }
             AttentionInput::Bottleneck => {
-                let all = self.from_one(x.whole(), hidden, vec![input]);
+                let all = self.fused(x.whole(), hidden, vec![input]);
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let (q, k, v) = columns(0, &maps);
-                let qkv = self.from_one(residual, width, with(maps, value));
+                let qkv = self.fused(residual, width, with(maps, value));
                 let context = self.attend(heads, width, scale, qkv.from(q), qkv.from(k), qkv.from(v));
                 self.release(qkv);
                 (all, residual, context)
@@ -74,11 +74,11 @@ impl Builder {
             AttentionInput::SharedKeyQuery { dense: shared, norm: shared_norm } => {
                 let shared_width = shared.outputs;
                 let v = width + shared_width;
-                let all = self.from_one(x.whole(), hidden, vec![input, shared, value]);
+                let all = self.fused(x.whole(), hidden, vec![input, shared, value]);
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let shared = self.normed_view(all, width, shared_norm, shared_width);
                 let (q, k, _) = columns(0, &maps);
-                let qk = self.from_one(shared, shared_width, maps);
+                let qk = self.fused(shared, shared_width, maps);
                 if shared.place != all {
                     self.release(shared.place);
                 }
@@ -105,7 +105,7 @@ impl Builder {
     }
 
     /// The products of one input, side by side in a new place.
-    fn from_one(&mut self, x: View, width: usize, maps: Vec<Linear>) -> Place {
+    fn fused(&mut self, x: View, width: usize, maps: Vec<Linear>) -> Place {
         let slot = self.pack(TOKENS, x, width);
         let fused = fuse(maps);
         let out = self.place(fused.outputs);
