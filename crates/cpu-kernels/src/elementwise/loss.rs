@@ -1,0 +1,282 @@
+//! Losses: sums of squares over tensors, cross entropies over rows of logits. Sums are returned, callers divide.
+
+use super::binary::assert_rows;
+use super::dispatch::Arith;
+use super::lanes::{LANES, Map, map, map_in_place, max, sum};
+use super::math::{at_least, exp_negative};
+use super::softmax::{Scale, log_sum, row};
+
+/// Attention scores at or below this are mask, not attention (TinyBERT, EfficientBERT).
+const BLOCKED: f32 = -100.0;
+
+/// `sum_i (a_i - b_i)^2`, differences in `f32`, squares and sum in `f64`: the same on every machine.
+///
+/// # Panics
+/// The lengths differ.
+pub fn squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    dispatch!(squares, (a: &[f32], b: &[f32]) -> f64)
+}
+
+/// Gradient of `scale / 2` [`squared_error_sum`] with respect to `a`: `da = scale (a - b)`.
+///
+/// # Panics
+/// The lengths differ.
+pub fn squared_error_gradient(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+    assert_eq!((a.len(), a.len()), (b.len(), da.len()));
+    dispatch!(gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut [f32]));
+}
+
+/// [`squared_error_sum`] of attention scores: entries at or below -100 count as 0, on each side for itself.
+///
+/// # Panics
+/// The lengths differ.
+pub fn unblocked_squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    dispatch!(unblocked_squares, (a: &[f32], b: &[f32]) -> f64)
+}
+
+/// Gradient of `scale / 2` [`unblocked_squared_error_sum`] with respect to `a`: 0 where `a` is blocked.
+///
+/// # Panics
+/// The lengths differ.
+pub fn unblocked_squared_error_gradient(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+    assert_eq!((a.len(), a.len()), (b.len(), da.len()));
+    dispatch!(unblocked_gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut [f32]));
+}
+
+/// `-sum_r log_softmax(logits_r)[labels_r]`
+///
+/// # Shapes
+/// - `logits`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
+///
+/// # Panics
+/// Shapes do not fit, or a label is out of range.
+pub fn cross_entropy_sum(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
+    check_labels(logits, classes, labels);
+    dispatch!(hard, (logits: &[f32], classes: usize, labels: &[u32]) -> f64)
+}
+
+/// Gradient of `scale` [`cross_entropy_sum`]: `d = scale (softmax(logits) - onehot(label))`.
+///
+/// # Shapes
+/// - `logits`, `d`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
+///
+/// # Panics
+/// Shapes do not fit, or a label is out of range.
+pub fn cross_entropy_gradient(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
+    check_labels(logits, classes, labels);
+    assert_eq!(logits.len(), d.len());
+    dispatch!(hard_gradient, (logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]));
+}
+
+/// `-sum_r sum_i softmax(teacher_r / T)_i log_softmax(student_r / T)_i`, without a factor `T^2`.
+///
+/// # Shapes
+/// - `student`, `teacher`: `[rows, classes]`
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64 {
+    assert_rows(student, classes);
+    assert_eq!(student.len(), teacher.len());
+    dispatch!(soft, (student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64)
+}
+
+/// Gradient of `scale` [`soft_cross_entropy_sum`] with respect to `student`:
+/// `d = scale / T (softmax(student / T) - softmax(teacher / T))`.
+///
+/// # Shapes
+/// - `student`, `teacher`, `d`: `[rows, classes]`
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn soft_cross_entropy_gradient(
+    student: &[f32],
+    teacher: &[f32],
+    classes: usize,
+    temperature: f32,
+    scale: f32,
+    d: &mut [f32],
+) {
+    assert_rows(student, classes);
+    assert_eq!((student.len(), student.len()), (teacher.len(), d.len()));
+    dispatch!(
+        soft_gradient,
+        (student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut [f32])
+    );
+}
+
+fn check_labels(logits: &[f32], classes: usize, labels: &[u32]) {
+    assert_eq!(logits.len(), labels.len() * classes);
+    let wrong = labels.iter().find(|&&label| label as usize >= classes);
+    assert!(wrong.is_none(), "label {wrong:?} of {classes} classes");
+}
+
+#[inline(always)]
+fn unblocked(x: f32) -> f32 {
+    if x <= BLOCKED { 0.0 } else { x }
+}
+
+/// The difference of two values, of which blocked ones may count as 0.
+#[inline(always)]
+fn difference<const UNBLOCK: bool>(a: f32, b: f32) -> f32 {
+    if UNBLOCK { unblocked(a) - unblocked(b) } else { a - b }
+}
+
+#[inline(always)]
+fn sum_of_squares<const UNBLOCK: bool>(a: &[f32], b: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            let d = f64::from(difference::<UNBLOCK>(a[i], b[i]));
+            sums[i] += d * d;
+        }
+    }
+    for (i, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        let d = f64::from(difference::<UNBLOCK>(a, b));
+        sums[i] += d * d;
+    }
+    sums.iter().sum()
+}
+
+#[inline(always)]
+fn squares<A: Arith>(a: &[f32], b: &[f32]) -> f64 {
+    sum_of_squares::<false>(a, b)
+}
+
+#[inline(always)]
+fn unblocked_squares<A: Arith>(a: &[f32], b: &[f32]) -> f64 {
+    sum_of_squares::<true>(a, b)
+}
+
+struct Difference<const UNBLOCK: bool> {
+    scale: f32,
+}
+
+impl<const UNBLOCK: bool> Map<1> for Difference<UNBLOCK> {
+    #[inline(always)]
+    fn at<A: Arith>(&self, a: f32, [b]: [f32; 1]) -> f32 {
+        let d = self.scale * difference::<UNBLOCK>(a, b);
+        if UNBLOCK && a <= BLOCKED { 0.0 } else { d }
+    }
+}
+
+#[inline(always)]
+fn gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+    map::<A, Difference<false>, 1>(&Difference { scale }, a, [b], da);
+}
+
+#[inline(always)]
+fn unblocked_gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+    map::<A, Difference<true>, 1>(&Difference { scale }, a, [b], da);
+}
+
+#[inline(always)]
+fn hard<A: Arith>(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
+    let mut total = 0.0;
+    for (x, &label) in logits.chunks_exact(classes.max(1)).zip(labels) {
+        let (max, log_sum) = log_sum::<A>(x);
+        total += f64::from(log_sum - (at_least(f32::MIN, x[label as usize]) - max));
+    }
+    total
+}
+
+#[inline(always)]
+fn hard_gradient<A: Arith>(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
+    let classes = classes.max(1);
+    for ((x, &label), d) in logits.chunks_exact(classes).zip(labels).zip(d.chunks_exact_mut(classes)) {
+        d.copy_from_slice(x);
+        row::<A>(d);
+        d[label as usize] -= 1.0;
+        map_in_place::<A, Scale, 0>(&Scale { factor: scale }, d, []);
+    }
+}
+
+/// `log_softmax(x / T)`, value by value.
+struct Tempered {
+    temperature: f32,
+    max: f32,
+    log_sum: f32,
+}
+
+impl Tempered {
+    #[inline(always)]
+    fn of<A: Arith>(x: &[f32], temperature: f32) -> Self {
+        let all = Self { temperature, max: max(x) / temperature, log_sum: 0.0 };
+        let log_sum = sum::<A, Probability<'_>, 0>(&Probability(&all), x, []).ln();
+        Self { log_sum, ..all }
+    }
+
+    #[inline(always)]
+    fn log(&self, x: f32) -> f32 {
+        (at_least(f32::MIN, x / self.temperature) - self.max) - self.log_sum
+    }
+}
+
+struct Probability<'a>(&'a Tempered);
+
+impl Map<0> for Probability<'_> {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
+        exp_negative::<A>(self.0.log(x))
+    }
+}
+
+/// `-softmax(t / T) log_softmax(s / T)`
+struct Term {
+    student: Tempered,
+    teacher: Tempered,
+}
+
+impl Map<1> for Term {
+    #[inline(always)]
+    fn at<A: Arith>(&self, s: f32, [t]: [f32; 1]) -> f32 {
+        -exp_negative::<A>(self.teacher.log(t)) * self.student.log(s)
+    }
+}
+
+struct TermGradient {
+    term: Term,
+    scale: f32,
+}
+
+impl Map<1> for TermGradient {
+    #[inline(always)]
+    fn at<A: Arith>(&self, s: f32, [t]: [f32; 1]) -> f32 {
+        let (s, t) = (self.term.student.log(s), self.term.teacher.log(t));
+        self.scale * (exp_negative::<A>(s) - exp_negative::<A>(t))
+    }
+}
+
+#[inline(always)]
+fn term<A: Arith>(student: &[f32], teacher: &[f32], temperature: f32) -> Term {
+    Term { student: Tempered::of::<A>(student, temperature), teacher: Tempered::of::<A>(teacher, temperature) }
+}
+
+#[inline(always)]
+fn soft<A: Arith>(student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64 {
+    let mut total = 0.0;
+    for (s, t) in student.chunks_exact(classes.max(1)).zip(teacher.chunks_exact(classes.max(1))) {
+        total += f64::from(sum::<A, Term, 1>(&term::<A>(s, t, temperature), s, [t]));
+    }
+    total
+}
+
+#[inline(always)]
+fn soft_gradient<A: Arith>(
+    student: &[f32],
+    teacher: &[f32],
+    classes: usize,
+    temperature: f32,
+    scale: f32,
+    d: &mut [f32],
+) {
+    let n = classes.max(1);
+    let scale = scale / temperature;
+    for ((s, t), d) in student.chunks_exact(n).zip(teacher.chunks_exact(n)).zip(d.chunks_exact_mut(n)) {
+        let term = term::<A>(s, t, temperature);
+        map::<A, TermGradient, 1>(&TermGradient { term, scale }, s, [t], d);
+    }
+}

@@ -1,0 +1,359 @@
+//! Normalisation of rows with a learned scale and shift.
+
+use super::binary::{add, add_in_place, assert_rows};
+use super::dispatch::Arith;
+use super::lanes::{Map, map, map_in_place, sum};
+
+/// Mean and `1 / sqrt(variance + eps)` of each row: what [`layer_norm_backward`] needs again.
+pub type Stats<'a> = Option<(&'a mut [f32], &'a mut [f32])>;
+
+/// LayerNorm (Ba, Kiros & Hinton 2016): `y = (x - mean) / sqrt(variance + eps) gamma + beta` for every row, with the
+/// mean of squares around the mean as variance.
+///
+/// # Shapes
+/// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`; `stats`: `[rows]` each
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>) {
+    assert_eq!(x.len(), y.len());
+    check(x, gamma, beta, &stats);
+    dispatch!(forward, (x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>));
+}
+
+/// [`layer_norm`] over its input.
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>) {
+    check(x, gamma, beta, &stats);
+    dispatch!(in_place, (x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>));
+}
+
+/// `y = LayerNorm(x + residual)`, and the sum into `sum` where it is wanted ([`layer_norm_backward`] takes it).
+///
+/// # Shapes
+/// - `x`, `residual`, `sum`, `y`: `[rows, width]`; the others as for [`layer_norm`]
+///
+/// # Panics
+/// Shapes do not fit.
+#[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
+pub fn add_layer_norm(
+    x: &[f32],
+    residual: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    eps: f32,
+    sum: Option<&mut [f32]>,
+    y: &mut [f32],
+    stats: Stats<'_>,
+) {
+    assert_eq!(x.len(), residual.len());
+    assert_eq!(x.len(), y.len());
+    check(x, gamma, beta, &stats);
+    match sum {
+        Some(sum) => {
+            assert_eq!(x.len(), sum.len());
+            by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
+                let sum = &mut sum[rows.clone()];
+                add(&x[rows.clone()], &residual[rows.clone()], sum);
+                layer_norm(sum, gamma, beta, eps, &mut y[rows], stats);
+            });
+        }
+        None => by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
+            let y = &mut y[rows.clone()];
+            add(&x[rows.clone()], &residual[rows], y);
+            layer_norm_in_place(y, gamma, beta, eps, stats);
+        }),
+    }
+}
+
+/// `residual = LayerNorm(x + residual)`
+///
+/// # Shapes
+/// - `x`, `residual`: `[rows, width]`; the others as for [`layer_norm`]
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn add_layer_norm_in_place(
+    x: &[f32],
+    residual: &mut [f32],
+    gamma: &[f32],
+    beta: &[f32],
+    eps: f32,
+    stats: Stats<'_>,
+) {
+    assert_eq!(x.len(), residual.len());
+    check(x, gamma, beta, &stats);
+    by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
+        let y = &mut residual[rows.clone()];
+        add_in_place(y, &x[rows]);
+        layer_norm_in_place(y, gamma, beta, eps, stats);
+    });
+}
+
+/// Gradients of [`layer_norm`] from those of its output. With `h = (x - mean) inv_std`, `g = dy gamma`:
+/// `dx = inv_std (g - mean(g) - h mean(g h))`, `d_gamma += sum_r dy h`, `d_beta += sum_r dy`.
+///
+/// # Shapes
+/// - `x` (what was normalised), `dy`, `dx`: `[rows, width]`; `mean`, `inv_std`: `[rows]`
+/// - `gamma`, `d_gamma`, `d_beta`: `[width]`; the last two are added to
+///
+/// # Panics
+/// Shapes do not fit.
+#[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
+pub fn layer_norm_backward(
+    x: &[f32],
+    mean: &[f32],
+    inv_std: &[f32],
+    gamma: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    d_gamma: &mut [f32],
+    d_beta: &mut [f32],
+) {
+    let width = gamma.len();
+    assert_rows(x, width);
+    assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
+    assert_eq!((width, width), (d_gamma.len(), d_beta.len()));
+    assert_eq!((mean.len() * width, inv_std.len() * width), (x.len(), x.len()));
+    dispatch!(
+        backward,
+        (
+            x: &[f32],
+            mean: &[f32],
+            inv_std: &[f32],
+            gamma: &[f32],
+            dy: &[f32],
+            dx: &mut [f32],
+            d_gamma: &mut [f32],
+            d_beta: &mut [f32],
+        )
+    );
+}
+
+/// NoNorm (MobileBERT, Sun et al. 2020): `y = x gamma + beta` for every row.
+///
+/// # Shapes
+/// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn no_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    check(x, gamma, beta, &None);
+    dispatch!(no_norm_body, (x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]));
+}
+
+/// Gradients of [`no_norm`]: `dx = dy gamma`, `d_gamma += sum_r dy x`, `d_beta += sum_r dy`.
+///
+/// # Shapes
+/// - as for [`layer_norm_backward`]
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn no_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32]) {
+    assert_rows(x, gamma.len());
+    assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
+    assert_eq!((gamma.len(), gamma.len()), (d_gamma.len(), d_beta.len()));
+    dispatch!(
+        no_norm_backward_body,
+        (x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32])
+    );
+}
+
+fn check(x: &[f32], gamma: &[f32], beta: &[f32], stats: &Stats<'_>) {
+    let width = gamma.len();
+    assert_rows(x, width);
+    assert_eq!(width, beta.len());
+    if let Some((mean, inv_std)) = stats {
+        assert_eq!((mean.len() * width, inv_std.len() * width), (x.len(), x.len()));
+    }
+}
+
+/// Calls `f` with ranges of whole rows, few enough that what the first pass writes is in the first cache for the second.
+fn by_blocks(width: usize, len: usize, stats: Stats<'_>, mut f: impl FnMut(std::ops::Range<usize>, Stats<'_>)) {
+    const BLOCK: usize = 4096;
+    let rows = (BLOCK / width.max(1)).max(1);
+    let mut stats = stats;
+    for start in (0..len).step_by(rows * width.max(1)) {
+        let end = (start + rows * width).min(len);
+        let (first, last) = (start / width, end / width);
+        let part = stats.as_mut().map(|(mean, inv_std)| (&mut mean[first..last], &mut inv_std[first..last]));
+        f(start..end, part);
+    }
+}
+
+struct Itself;
+
+impl Map<0> for Itself {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
+        x
+    }
+}
+
+struct Square {
+    mean: f32,
+}
+
+impl Map<0> for Square {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
+        (x - self.mean) * (x - self.mean)
+    }
+}
+
+struct Normalise {
+    mean: f32,
+    inv_std: f32,
+}
+
+impl Map<2> for Normalise {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, [gamma, beta]: [f32; 2]) -> f32 {
+        A::fma((x - self.mean) * self.inv_std, gamma, beta)
+    }
+}
+
+/// Mean and inverse standard deviation. The second pass sees deviations from the mean, so a large mean costs nothing.
+#[inline(always)]
+fn moments<A: Arith>(row: &[f32], eps: f32) -> Normalise {
+    let n = row.len() as f32;
+    let mean = sum::<A, Itself, 0>(&Itself, row, []) / n;
+    let variance = sum::<A, Square, 0>(&Square { mean }, row, []) / n;
+    Normalise { mean, inv_std: 1.0 / (variance + eps).sqrt() }
+}
+
+#[inline(always)]
+fn keep(stats: &mut Stats<'_>, row: usize, found: &Normalise) {
+    if let Some((mean, inv_std)) = stats {
+        mean[row] = found.mean;
+        inv_std[row] = found.inv_std;
+    }
+}
+
+#[inline(always)]
+fn forward<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>) {
+    let mut stats = stats;
+    let width = gamma.len().max(1);
+    for (r, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
+        let found = moments::<A>(x, eps);
+        map::<A, Normalise, 2>(&found, x, [gamma, beta], y);
+        keep(&mut stats, r, &found);
+    }
+}
+
+#[inline(always)]
+fn in_place<A: Arith>(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>) {
+    let mut stats = stats;
+    for (r, x) in x.chunks_exact_mut(gamma.len().max(1)).enumerate() {
+        let found = moments::<A>(x, eps);
+        map_in_place::<A, Normalise, 2>(&found, x, [gamma, beta]);
+        keep(&mut stats, r, &found);
+    }
+}
+
+struct Product;
+
+impl Map<1> for Product {
+    #[inline(always)]
+    fn at<A: Arith>(&self, a: f32, [b]: [f32; 1]) -> f32 {
+        a * b
+    }
+}
+
+/// `dy gamma h`
+struct Weighted<'a>(&'a Normalise);
+
+impl Map<2> for Weighted<'_> {
+    #[inline(always)]
+    fn at<A: Arith>(&self, dy: f32, [gamma, x]: [f32; 2]) -> f32 {
+        dy * gamma * ((x - self.0.mean) * self.0.inv_std)
+    }
+}
+
+struct Gradient<'a> {
+    row: &'a Normalise,
+    mean: f32,
+    slope: f32,
+}
+
+impl Map<2> for Gradient<'_> {
+    #[inline(always)]
+    fn at<A: Arith>(&self, dy: f32, [gamma, x]: [f32; 2]) -> f32 {
+        let h = (x - self.row.mean) * self.row.inv_std;
+        self.row.inv_std * A::fma(-h, self.slope, A::fma(dy, gamma, -self.mean))
+    }
+}
+
+/// `sum + dy h`
+struct AddScaled<'a>(&'a Normalise);
+
+impl Map<2> for AddScaled<'_> {
+    #[inline(always)]
+    fn at<A: Arith>(&self, sum: f32, [dy, x]: [f32; 2]) -> f32 {
+        A::fma(dy, (x - self.0.mean) * self.0.inv_std, sum)
+    }
+}
+
+struct AddOne;
+
+impl Map<1> for AddOne {
+    #[inline(always)]
+    fn at<A: Arith>(&self, sum: f32, [x]: [f32; 1]) -> f32 {
+        sum + x
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
+fn backward<A: Arith>(
+    x: &[f32],
+    mean: &[f32],
+    inv_std: &[f32],
+    gamma: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    d_gamma: &mut [f32],
+    d_beta: &mut [f32],
+) {
+    let width = gamma.len().max(1);
+    let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+    for (r, ((x, dy), dx)) in rows.enumerate() {
+        let row = Normalise { mean: mean[r], inv_std: inv_std[r] };
+        let mean = sum::<A, Product, 1>(&Product, dy, [gamma]) / width as f32;
+        let slope = sum::<A, Weighted<'_>, 2>(&Weighted(&row), dy, [gamma, x]) / width as f32;
+        map::<A, Gradient<'_>, 2>(&Gradient { row: &row, mean, slope }, dy, [gamma, x], dx);
+        map_in_place::<A, AddScaled<'_>, 2>(&AddScaled(&row), d_gamma, [dy, x]);
+        map_in_place::<A, AddOne, 1>(&AddOne, d_beta, [dy]);
+    }
+}
+
+/// NoNorm is a LayerNorm that takes every row for normalised.
+const UNIT: Normalise = Normalise { mean: 0.0, inv_std: 1.0 };
+
+#[inline(always)]
+fn no_norm_body<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    let width = gamma.len().max(1);
+    for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        map::<A, Normalise, 2>(&UNIT, x, [gamma, beta], y);
+    }
+}
+
+#[inline(always)]
+fn no_norm_backward_body<A: Arith>(
+    x: &[f32],
+    gamma: &[f32],
+    dy: &[f32],
+    dx: &mut [f32],
+    d_gamma: &mut [f32],
+    d_beta: &mut [f32],
+) {
+    let width = gamma.len().max(1);
+    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
+        map::<A, Product, 1>(&Product, dy, [gamma], dx);
+        map_in_place::<A, AddScaled<'_>, 2>(&AddScaled(&UNIT), d_gamma, [dy, x]);
+        map_in_place::<A, AddOne, 1>(&AddOne, d_beta, [dy]);
+    }
+}

@@ -1,0 +1,119 @@
+//! The update of AdamW, and sums and scalings of gradients.
+
+use super::dispatch::Arith;
+use super::lanes::{LANES, Map, map_in_place};
+
+/// One step of AdamW (Loshchilov & Hutter 2019) for some parameters.
+///
+/// ```text
+/// g = scale g
+/// m = beta1 m + keep1 g
+/// v = beta2 v + keep2 g g
+/// w = decay w - step_size m / (root sqrt(v) + eps)
+/// ```
+///
+/// Every operation is rounded by itself, so the result is the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWStep {
+    /// Factor of the gradient, from clipping.
+    pub scale: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// `1 - beta1`.
+    pub keep1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// `1 - beta2`.
+    pub keep2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// `1 - lr weight_decay`; 1 for biases and norms.
+    pub decay: f32,
+    /// `lr / (1 - beta1^t)` in step `t`.
+    pub step_size: f32,
+    /// `1 / sqrt(1 - beta2^t)`.
+    pub root: f32,
+}
+
+impl AdamWStep {
+    /// Updates weights `w` and moments `m`, `v` with the gradient `g`, element by element.
+    ///
+    /// # Panics
+    /// The lengths differ.
+    pub fn update(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+        assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
+        let step = self;
+        dispatch!(update, (step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]));
+    }
+}
+
+/// `sum_i x_i^2` in `f64`: the same on every machine.
+pub fn sum_of_squares(x: &[f32]) -> f64 {
+    dispatch!(squares, (x: &[f32]) -> f64)
+}
+
+/// `x = factor x`
+pub fn scale_in_place(x: &mut [f32], factor: f32) {
+    dispatch!(scale, (x: &mut [f32], factor: f32));
+}
+
+/// `y = y + alpha x`
+///
+/// # Panics
+/// The lengths differ.
+pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    dispatch!(add_scaled, (alpha: f32, x: &[f32], y: &mut [f32]));
+}
+
+#[inline(always)]
+fn update<A: Arith>(step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
+    let AdamWStep { scale, beta1, keep1, beta2, keep2, eps, decay, step_size, root } = *step;
+    for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        let g = g * scale;
+        *m = beta1 * *m + keep1 * g;
+        *v = beta2 * *v + keep2 * g * g;
+        *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
+    }
+}
+
+#[inline(always)]
+fn squares<A: Arith>(x: &[f32]) -> f64 {
+    let mut sums = [0.0_f64; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for block in blocks {
+        for i in 0..LANES {
+            sums[i] += f64::from(block[i]) * f64::from(block[i]);
+        }
+    }
+    for (i, &x) in rest.iter().enumerate() {
+        sums[i] += f64::from(x) * f64::from(x);
+    }
+    sums.iter().sum()
+}
+
+struct Times(f32);
+
+impl Map<0> for Times {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
+        self.0 * x
+    }
+}
+
+#[inline(always)]
+fn scale<A: Arith>(x: &mut [f32], factor: f32) {
+    map_in_place::<A, Times, 0>(&Times(factor), x, []);
+}
+
+impl Map<1> for Times {
+    #[inline(always)]
+    fn at<A: Arith>(&self, y: f32, [x]: [f32; 1]) -> f32 {
+        A::fma(self.0, x, y)
+    }
+}
+
+#[inline(always)]
+fn add_scaled<A: Arith>(alpha: f32, x: &[f32], y: &mut [f32]) {
+    map_in_place::<A, Times, 1>(&Times(alpha), y, [x]);
+}
