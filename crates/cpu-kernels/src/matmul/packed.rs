@@ -185,10 +185,7 @@ impl Input {
         Format::new(self.precision, self.isa)
     }
 
-    /// Packs rows of `k` values in `precision`; row `i` starts at `x + i * row_stride`.
-    ///
-    /// The operand may be packed with another `k` or precision than at [`Input::reserve`] as long as it fits the memory; all
-    /// threads that share it must agree, see [`Input::layout`].
+    /// Packs rows of the `k` values given to [`Input::reserve`]; row `i` starts at `x + i * row_stride`.
     ///
     /// # Safety
     /// The rows exist. `rows` starts at a multiple of [`super::ROW_GROUP`] and ends at one or at the operand's end, lies within what
