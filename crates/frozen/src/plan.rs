@@ -8,9 +8,11 @@ use crate::Model;
 use crate::batch::Batch;
 use crate::buffer::{Buffer, LINE};
 
-/// Most tokens that a lane takes through the layers at once, unless a single sequence is longer: what is between two
-/// products should stay in a core's cache, while weights are read anew for every such chunk.
-const CHUNK: usize = 512;
+/// Least and most tokens that a lane takes through the layers at once, unless a single sequence is longer: what is between
+/// two products should stay in a core's cache, but weights are read anew for every such chunk.
+const CHUNK: [usize; 2] = [128, 512];
+/// Bytes of weights that are worth another token in the chunk.
+const BYTES_PER_TOKEN: usize = 256 << 10;
 /// What reading all weights once costs, in tokens: a product with few rows waits for its weights.
 const WEIGHTS: usize = 96;
 /// A lane of several workers loses this much to waiting, in percent.
@@ -66,13 +68,17 @@ pub(crate) fn stride(width: usize) -> usize {
 pub(crate) struct Division {
     /// Lane `l` takes the sequences `bounds[l]..bounds[l + 1]`.
     bounds: Vec<usize>,
+    /// Most tokens of a chunk of several sequences.
+    chunk: usize,
 }
 
 impl Division {
-    /// Chooses the number of lanes for `workers`: many lanes read weights often, few lanes wait often.
-    pub fn plan(&mut self, batch: &Batch<'_>, workers: usize) {
+    /// Chooses the number of lanes for `workers` and a model with `weights` bytes: many lanes read weights often, few lanes
+    /// wait often.
+    pub fn plan(&mut self, batch: &Batch<'_>, workers: usize, weights: usize) {
+        self.chunk = (weights / BYTES_PER_TOKEN).clamp(CHUNK[0], CHUNK[1]);
         let most = workers.min(batch.sequences()).max(1);
-        let lanes = (1..=most).min_by_key(|&lanes| cost(batch, workers, lanes)).unwrap_or(1);
+        let lanes = (1..=most).min_by_key(|&lanes| cost(batch, workers, lanes, self.chunk)).unwrap_or(1);
         self.bounds.clear();
         self.bounds.extend((0..=lanes).map(|lane| boundary(batch, lane, lanes)));
     }
@@ -83,10 +89,10 @@ impl Division {
 
     /// Chunks of sequences of a lane.
     pub fn chunks<'a>(&self, batch: &'a Batch<'_>, lane: usize) -> impl Iterator<Item = Range<usize>> + 'a {
-        let (mut next, end) = (self.bounds[lane], self.bounds[lane + 1]);
+        let (mut next, end, chunk) = (self.bounds[lane], self.bounds[lane + 1], self.chunk);
         std::iter::from_fn(move || {
             let first = next;
-            while next < end && (next == first || batch.offsets[next + 1] - batch.offsets[first] <= CHUNK) {
+            while next < end && (next == first || batch.offsets[next + 1] - batch.offsets[first] <= chunk) {
                 next += 1;
             }
             (next > first).then_some(first..next)
@@ -108,7 +114,7 @@ fn boundary(batch: &Batch<'_>, lane: usize, lanes: usize) -> usize {
 }
 
 /// Time of the slowest lane, in hundredths of a worker's time for a token.
-fn cost(batch: &Batch<'_>, workers: usize, lanes: usize) -> usize {
+fn cost(batch: &Batch<'_>, workers: usize, lanes: usize, chunk: usize) -> usize {
     let tokens = |lane| {
         let (from, to) = (boundary(batch, lane, lanes), boundary(batch, lane + 1, lanes));
         batch.offsets[to] - batch.offsets[from]
@@ -116,7 +122,7 @@ fn cost(batch: &Batch<'_>, workers: usize, lanes: usize) -> usize {
     let busiest = (0..lanes).map(tokens).max().unwrap_or(0);
     let members = workers / lanes;
     let waiting = if members > 1 { 100 + WAITING } else { 100 };
-    (busiest * waiting + busiest.div_ceil(CHUNK) * WEIGHTS * 100) / members
+    (busiest * waiting + busiest.div_ceil(chunk) * WEIGHTS * 100) / members
 }
 
 /// The part of a product's rows and columns that worker `index` of `count` computes.
@@ -153,11 +159,11 @@ mod tests {
         let ids = vec![0; offsets[lengths.len()]];
         let batch = Batch { ids: &ids, offsets: &offsets, ..Batch::default() };
         let mut division = Division::default();
-        division.plan(&batch, workers);
+        division.plan(&batch, workers, 512 * BYTES_PER_TOKEN);
         let mut covered = Vec::new();
         for lane in 0..division.lanes() {
             for chunk in division.chunks(&batch, lane) {
-                assert!(chunk.len() == 1 || batch.offsets[chunk.end] - batch.offsets[chunk.start] <= CHUNK);
+                assert!(chunk.len() == 1 || batch.offsets[chunk.end] - batch.offsets[chunk.start] <= CHUNK[1]);
                 covered.extend(chunk);
             }
         }

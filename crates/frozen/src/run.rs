@@ -5,6 +5,7 @@ use cpu_kernels::matmul::{Epilogue, MatRef, ROW_GROUP, multiply};
 
 use crate::batch::Batch;
 use crate::buffer::{Buffer, Shared};
+use crate::compile::CompiledHead;
 use crate::plan::{Division, Lane, Pointer, QUERY_BLOCK, block, stride};
 use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, View, Work};
 use crate::rows::{Rows, combine, normalise, pad, unary};
@@ -17,11 +18,11 @@ const MASKED: f32 = -10_000.0;
 
 /// What a run computes besides the last hidden states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Want {
+pub struct Want<'a> {
     /// The pooled vectors.
     pub pooled: bool,
-    /// The values of this head.
-    pub head: Option<usize>,
+    /// The values of these heads.
+    pub heads: &'a [usize],
 }
 
 /// What a run has computed; lives in the session until its next run.
@@ -30,10 +31,20 @@ pub struct Output<'a> {
     /// Last hidden states, `[tokens, hidden]`.
     pub hidden: &'a [f32],
     /// `[sequences, hidden]`: `tanh(W h_first + b)`, or `h_first` in a model without pooler. Empty unless it was wanted
-    /// or the head needs it.
+    /// or a head needs it.
     pub pooled: &'a [f32],
-    /// `[sequences, outputs]`, or `[tokens, outputs]` for heads that look at tokens. Empty without a head.
-    pub logits: &'a [f32],
+    logits: &'a [f32],
+    /// Where each head's values start in `logits`, and the end.
+    starts: &'a [usize],
+}
+
+impl<'a> Output<'a> {
+    /// Values of the wanted heads, in the order of [`Want::heads`]: `[sequences, outputs]`, or `[tokens, outputs]` for heads
+    /// that look at tokens.
+    pub fn heads(&self) -> impl ExactSizeIterator<Item = &'a [f32]> + use<'a> {
+        let logits = self.logits;
+        self.starts.windows(2).map(move |w| &logits[w[0]..w[1]])
+    }
 }
 
 /// Runs models: threads and buffers, used again by every run.
@@ -50,6 +61,8 @@ pub struct Session {
     hidden: Buffer,
     pooled: Buffer,
     logits: Buffer,
+    /// Where each wanted head's values start, and the end.
+    starts: Vec<usize>,
 }
 
 impl Session {
@@ -69,6 +82,7 @@ impl Session {
             hidden: Buffer::default(),
             pooled: Buffer::default(),
             logits: Buffer::default(),
+            starts: Vec::new(),
         }
     }
 
@@ -84,55 +98,66 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Batch`], [`Error::Id`], [`Error::Length`] for a batch that does not fit the model, [`Error::Head`].
-    pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Want) -> Result<Output<'_>, Error> {
+    pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Want<'_>) -> Result<Output<'_>, Error> {
         batch.check(model)?;
-        let head = match want.head {
-            None => None,
-            Some(head) => Some(model.heads.get(head).ok_or(Error::Head { head, heads: model.heads.len() })?),
-        };
-        let (tokens, sequences, hidden) = (batch.tokens(), batch.sequences(), model.hidden);
-        let pooled = want.pooled || head.is_some_and(|h| h.kind == HeadKind::Pooled);
-        let outputs = head.map_or(0, |h| h.outputs);
-        let logit_rows = match head.map(|h| h.kind) {
-            Some(HeadKind::Tokens) => tokens,
-            Some(HeadKind::Pooled) => sequences,
-            None => 0,
-        };
-        self.hidden.reserve(tokens * hidden);
-        self.pooled.reserve(if pooled { sequences * hidden } else { 0 });
-        self.logits.reserve(logit_rows * outputs);
-        self.prepare(model, batch);
+        let count = model.heads.len();
+        if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
+            return Err(Error::Head { head, heads: count });
+        }
+        let pooled = want.pooled || want.heads.iter().any(|&h| model.heads[h].kind == HeadKind::Pooled);
+        let pooled_len = if pooled { batch.sequences() * model.hidden } else { 0 };
+        let hidden_len = batch.tokens() * model.hidden;
+        self.prepare(model, batch, want);
+        self.hidden.reserve(hidden_len);
+        self.pooled.reserve(pooled_len);
+        let logits_len = self.starts.last().copied().unwrap_or(0);
+        self.logits.reserve(logits_len);
 
-        let programs = [&model.body[..], if pooled { &model.pool } else { &[] }, head.map_or(&[], |h| &h.steps)];
         let run = Run {
             model,
             batch,
             positions: &self.positions,
             bias: &self.bias,
-            outputs,
             hidden: Pointer(self.hidden.pointer()),
             pooled: Pointer(self.pooled.pointer()),
             logits: Pointer(self.logits.pointer()),
             scratch: Shared::new(&mut self.scratch),
         };
-        let (division, lanes) = (&self.division, &self.lanes);
+        let (division, lanes, starts) = (&self.division, &self.lanes, &self.starts);
         self.team.run(|worker| {
             let (lane, worker) = worker.split(division.lanes());
-            for chunk in division.chunks(batch, lane) {
-                let chunk = Chunk::new(&run, &lanes[lane], chunk);
-                programs.iter().flat_map(|p| p.iter()).for_each(|step| chunk.step(step, &worker));
+            for sequences in division.chunks(batch, lane) {
+                let mut chunk = Chunk::new(&run, &lanes[lane], sequences);
+                chunk.steps(&model.body, &worker);
+                if pooled {
+                    chunk.steps(&model.pool, &worker);
+                }
+                for (&head, &start) in want.heads.iter().zip(starts) {
+                    let head = &model.heads[head];
+                    (chunk.logits, chunk.outputs) = (start, head.outputs);
+                    chunk.steps(&head.steps, &worker);
+                }
             }
         });
         Ok(Output {
-            hidden: self.hidden.values(tokens * hidden),
-            pooled: self.pooled.values(if pooled { sequences * hidden } else { 0 }),
-            logits: self.logits.values(logit_rows * outputs),
+            hidden: self.hidden.values(hidden_len),
+            pooled: self.pooled.values(pooled_len),
+            logits: self.logits.values(logits_len),
+            starts: &self.starts,
         })
     }
 
     /// Divides the batch and makes room for it.
-    fn prepare(&mut self, model: &Model, batch: &Batch<'_>) {
-        self.division.plan(batch, self.team.threads());
+    fn prepare(&mut self, model: &Model, batch: &Batch<'_>, want: Want<'_>) {
+        let mut end = 0;
+        self.starts.clear();
+        self.starts.push(end);
+        for &head in want.heads {
+            let CompiledHead { kind, outputs, .. } = model.heads[head];
+            end += outputs * if kind == HeadKind::Tokens { batch.tokens() } else { batch.sequences() };
+            self.starts.push(end);
+        }
+        self.division.plan(batch, self.team.threads(), model.bytes);
         for (lane, buffers) in self.lanes.iter_mut().enumerate().take(self.division.lanes()) {
             buffers.reserve(model, self.division.tokens(batch, lane));
         }
@@ -154,8 +179,6 @@ struct Run<'a> {
     positions: &'a [u32],
     /// Empty where nothing is masked.
     bias: &'a [f32],
-    /// Of the head.
-    outputs: usize,
     hidden: Pointer,
     pooled: Pointer,
     logits: Pointer,
@@ -170,6 +193,9 @@ struct Chunk<'a> {
     sequences: usize,
     first_token: usize,
     tokens: usize,
+    /// Where the current head's values start, and how many a row has.
+    logits: usize,
+    outputs: usize,
 }
 
 impl<'a> Chunk<'a> {
@@ -182,6 +208,8 @@ impl<'a> Chunk<'a> {
             sequences: sequences.len(),
             first_token: from,
             tokens: to - from,
+            logits: 0,
+            outputs: 0,
         }
     }
 
@@ -194,19 +222,22 @@ impl<'a> Chunk<'a> {
 
     /// The rows of this chunk in a place. Scratch holds one chunk, the outputs hold all.
     fn view(&self, view: View, domain: Domain) -> Rows {
-        let (start, first, stride) = match view.place {
-            Place::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
-            Place::Hidden => (self.run.hidden, self.first_token, self.run.model.hidden),
-            Place::Pooled => (self.run.pooled, self.first_sequence, self.run.model.hidden),
-            Place::Logits => {
-                let first = match domain {
-                    Domain::Tokens => self.first_token,
-                    Domain::Sequences => self.first_sequence,
-                };
-                (self.run.logits, first, self.run.outputs)
-            }
+        let hidden = self.run.model.hidden;
+        let first = match domain {
+            Domain::Tokens => self.first_token,
+            Domain::Sequences => self.first_sequence,
         };
-        Rows { start: start.0.wrapping_add(first * stride + view.column), stride }
+        let (pointer, offset, stride) = match view.place {
+            Place::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
+            Place::Hidden => (self.run.hidden, self.first_token * hidden, hidden),
+            Place::Pooled => (self.run.pooled, self.first_sequence * hidden, hidden),
+            Place::Logits => (self.run.logits, self.logits + first * self.outputs, self.outputs),
+        };
+        Rows { start: pointer.0.wrapping_add(offset + view.column), stride }
+    }
+
+    fn steps(&self, steps: &[Step], worker: &Worker<'_>) {
+        steps.iter().for_each(|step| self.step(step, worker));
     }
 
     fn step(&self, step: &Step, worker: &Worker<'_>) {

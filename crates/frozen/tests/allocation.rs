@@ -41,7 +41,7 @@ fn repeated_runs_allocate_nothing() {
         let mut session = Session::new(2);
         let mut all = || {
             for batch in &batches {
-                let out = session.run(&model, &batch.as_batch(), Want { pooled: true, head: Some(1) }).unwrap();
+                let out = session.run(&model, &batch.as_batch(), Want { pooled: true, heads: &[1] }).unwrap();
                 assert!(out.hidden[0].is_finite());
             }
         };

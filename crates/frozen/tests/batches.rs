@@ -22,12 +22,12 @@ fn sizes() -> Sizes {
 }
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
-const WANT: Want = Want { pooled: true, head: Some(0) };
+const WANT: Want<'_> = Want { pooled: true, heads: &[0] };
 
 fn run(model: &Model, batch: &Batch<'_>, threads: usize) -> Vec<Vec<f32>> {
     let mut session = Session::new(threads);
     let out = session.run(model, batch, WANT).unwrap();
-    vec![out.hidden.to_vec(), out.pooled.to_vec(), out.logits.to_vec()]
+    vec![out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec()]
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_batch_gives_bit_for_bit_what_its_sequences_give_alone() {
         for one in &all {
             let ragged = ragged(std::slice::from_ref(one));
             let out = session.run(&model, &ragged.as_batch(), WANT).unwrap();
-            for (all, one) in apart.iter_mut().zip([out.hidden, out.pooled, out.logits]) {
+            for (all, one) in apart.iter_mut().zip([out.hidden, out.pooled, out.heads().next().unwrap()]) {
                 all.extend_from_slice(one);
             }
         }
@@ -91,14 +91,21 @@ fn only_what_was_asked_for_is_computed() {
     let mut session = Session::new(1);
     let mut lengths = |want| {
         let out = session.run(&model, &ragged.as_batch(), want).unwrap();
-        [out.hidden.len(), out.pooled.len(), out.logits.len()]
+        [out.hidden.len(), out.pooled.len(), out.heads().map(<[f32]>::len).sum()]
     };
     assert_eq!(lengths(Want::default()), [900, 0, 0]);
-    assert_eq!(lengths(Want { pooled: true, head: None }), [900, 180, 0]);
-    assert_eq!(lengths(Want { pooled: false, head: Some(0) }), [900, 180, 6]);
-    assert_eq!(lengths(Want { pooled: false, head: Some(1) }), [900, 0, 20]);
+    assert_eq!(lengths(Want { pooled: true, heads: &[] }), [900, 180, 0]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[0] }), [900, 180, 6]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[1] }), [900, 0, 20]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[1, 0, 1] }), [900, 180, 46]);
+    let several = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[1, 0] }).unwrap();
+    let several: Vec<Vec<f32>> = several.heads().map(<[f32]>::to_vec).collect();
+    for (head, values) in [1, 0].into_iter().zip(several) {
+        let alone = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[head] }).unwrap();
+        assert_eq!(alone.heads().next().unwrap(), values);
+    }
     let nothing = session.run(&model, &Ragged::new().as_batch(), WANT).unwrap();
-    assert!(nothing.hidden.is_empty() && nothing.logits.is_empty());
+    assert!(nothing.hidden.is_empty() && nothing.heads().all(<[f32]>::is_empty));
 }
 
 #[test]
@@ -106,24 +113,25 @@ fn batches_that_do_not_fit_are_errors_with_a_place() {
     let sizes = sizes();
     let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
     let mut session = Session::new(1);
-    let mut error =
-        |batch: Batch<'_>, head| session.run(&model, &batch, Want { pooled: false, head }).unwrap_err().to_string();
+    let mut error = |batch: Batch<'_>, heads: &[usize]| {
+        session.run(&model, &batch, Want { pooled: false, heads }).unwrap_err().to_string()
+    };
     let good = Batch { ids: &[1, 2, 3], offsets: &[0, 1, 3], ..Batch::default() };
-    assert_eq!(error(Batch { ids: &[1, 60, 3], ..good }, None), "token 1: token id 60, but the table has 60 rows");
-    assert_eq!(error(Batch { segments: &[0, 0, 2], ..good }, None), "token 2: segment id 2, but the table has 2 rows");
+    assert_eq!(error(Batch { ids: &[1, 60, 3], ..good }, &[]), "token 1: token id 60, but the table has 60 rows");
+    assert_eq!(error(Batch { segments: &[0, 0, 2], ..good }, &[]), "token 2: segment id 2, but the table has 2 rows");
     assert_eq!(
-        error(Batch { followers: &[None, Some(99)], ..good }, None),
+        error(Batch { followers: &[None, Some(99)], ..good }, &[]),
         "token 2: token id 99, but the table has 60 rows"
     );
-    assert_eq!(error(Batch { offsets: &[0, 0, 3], ..good }, None), "sequence 0 has 0 tokens; the model takes 1 to 140");
+    assert_eq!(error(Batch { offsets: &[0, 0, 3], ..good }, &[]), "sequence 0 has 0 tokens; the model takes 1 to 140");
     let long = vec![0; 141];
-    let message = error(Batch { ids: &long, offsets: &[0, 141], ..Batch::default() }, None);
+    let message = error(Batch { ids: &long, offsets: &[0, 141], ..Batch::default() }, &[]);
     assert_eq!(message, "sequence 0 has 141 tokens; the model takes 1 to 140");
     for offsets in [&[][..], &[0, 2], &[1, 3], &[0, 3, 1, 3]] {
-        assert!(error(Batch { offsets, ..good }, None).contains("offsets must rise from 0"), "{offsets:?}");
+        assert!(error(Batch { offsets, ..good }, &[]).contains("offsets must rise from 0"), "{offsets:?}");
     }
-    assert!(error(Batch { mask: &[1], ..good }, None).contains("1 mask values, expected 3"));
-    assert_eq!(error(good, Some(2)), "head 2 does not exist: the model has 2");
+    assert!(error(Batch { mask: &[1], ..good }, &[]).contains("1 mask values, expected 3"));
+    assert_eq!(error(good, &[1, 2]), "head 2 does not exist: the model has 2");
 }
 
 #[test]

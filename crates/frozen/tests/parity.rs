@@ -28,8 +28,8 @@ fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) 
     let mut session = Session::new(threads);
     let ragged = ragged(batch);
     let mut one = |head| {
-        let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, head: Some(head) }).unwrap();
-        (out.hidden.to_vec(), out.pooled.to_vec(), out.logits.to_vec())
+        let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, heads: &[head] }).unwrap();
+        (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
     };
     let (hidden, pooled, first) = one(0);
     Outcome { hidden, pooled, logits: [first, one(1).2] }

@@ -200,8 +200,8 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             };
             let mut session = Session::new(2);
             let mut run = |head| {
-                let out = session.run(&frozen, &batch, Want { pooled: true, head: Some(head) }).unwrap();
-                (out.hidden.to_vec(), out.pooled.to_vec(), out.logits.to_vec())
+                let out = session.run(&frozen, &batch, Want { pooled: true, heads: &[head] }).unwrap();
+                (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
             };
             let (hidden, our_pooled, logits) = run(0);
             assert!(relative(&hidden, &kept(&last)) < 1e-5, "{name}");
@@ -231,7 +231,7 @@ fn a_directory_freezes_to_the_same_model_as_its_modules() {
         let ragged = ragged(&padded());
         let hidden = |model: &frozen::Model| {
             let mut session = Session::new(1);
-            session.run(model, &ragged.as_batch(), Want { pooled: true, head: None }).unwrap().pooled.to_vec()
+            session.run(model, &ragged.as_batch(), Want { pooled: true, heads: &[] }).unwrap().pooled.to_vec()
         };
         assert_eq!(hidden(&from_files), hidden(&freeze(&model, &config, Precision::F32).unwrap()), "{name}");
     }

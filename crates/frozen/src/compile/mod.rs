@@ -34,6 +34,8 @@ pub struct Model {
     /// From there to pooled vectors.
     pub(crate) pool: Vec<Step>,
     pub(crate) heads: Vec<CompiledHead>,
+    /// Bytes of packed weights.
+    pub(crate) bytes: usize,
 }
 
 /// Weights and bias of a product.
@@ -83,6 +85,7 @@ impl Model {
         pool(&mut b, hidden, pooler);
         let pool = b.take_steps();
         let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
+        let bytes = b.linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
         let Builder { linears, norms, places, slots, .. } = b;
         Ok(Self {
             precision,
@@ -97,6 +100,7 @@ impl Model {
             body,
             pool,
             heads,
+            bytes,
         })
     }
 
@@ -128,9 +132,8 @@ impl Model {
     /// Bytes of weights and tables in memory.
     pub fn bytes(&self) -> usize {
         let tables = self.words.bytes() + (self.positions.len() + self.segments.len()) * 4;
-        let linears: usize = self.linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
         let norms: usize = self.norms.iter().map(|n| (n.weight.len() + n.bias.len()) * 4).sum();
-        tables + linears + norms
+        tables + self.bytes + norms
     }
 }
 
