@@ -8,7 +8,7 @@ use durable::checkpoint::CheckpointStore;
 use durable::lock::Holder;
 use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
-use kd::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, train};
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
 
@@ -49,6 +49,9 @@ pub struct TrainingArgs {
     /// Longest sequence in tokens; longer ones are cut. At most what the model has positions for.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..LONGEST))]
     pub max_len: u32,
+    /// Number format of matrix products on the CPU: f32, or bf16, which is faster and less exact; evaluations are in f32.
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    precision: Precision,
     /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: u64,
@@ -112,6 +115,7 @@ impl TrainingArgs {
             seed: self.seed,
             eval_every: self.eval_every.unwrap_or(0),
             checkpoint_every: self.checkpoint_every,
+            precision: self.precision,
             ..TrainConfig::new(steps, self.learning_rate)
         }
     }
@@ -126,6 +130,7 @@ struct Settings<'a, S> {
     max_len: usize,
     seed: u64,
     eval_every: u64,
+    precision: Precision,
     command: &'a S,
 }
 
@@ -156,6 +161,7 @@ impl<'a> Training<'a> {
             max_len,
             seed: args.seed,
             eval_every: args.eval_every.unwrap_or(0),
+            precision: args.precision,
             command: settings,
         })?;
         let started = pipeline::summary::utc(environment::now_ms());

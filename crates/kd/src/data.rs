@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, TokenBatch};
 use burn::tensor::Device;
+use frozen::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
 use glue_squad::corpus::{PackConfig, PackedCorpus};
 use glue_squad::features::{Features, lengths};
@@ -20,6 +21,18 @@ const WIDTH_MULTIPLE: usize = 8;
 /// Uploads a host batch.
 pub fn to_device(batch: &EncodedBatch, device: &Device) -> TokenBatch {
     TokenBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device)
+}
+
+/// A host batch without its padding, in place of what `ragged` held; the values of real tokens are those of the padded batch.
+pub fn to_ragged(batch: &EncodedBatch, ragged: &mut Ragged) {
+    // Ids and segments come from tables of natural numbers.
+    let natural = |values: &[i32]| values.iter().map(|&v| v as u32).collect::<Vec<_>>();
+    let (ids, segments) = (natural(&batch.ids), natural(&batch.type_ids));
+    ragged.clear();
+    for row in 0..batch.batch {
+        let columns = row * batch.seq..(row + 1) * batch.seq;
+        ragged.push_row(&ids[columns.clone()], &segments[columns.clone()], &batch.mask[columns]);
+    }
 }
 
 /// The head that a task needs, as the configuration of a model carries it.

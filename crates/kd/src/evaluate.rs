@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
+use frozen::{Ragged, Session, Want};
 use glue_squad::task::{Predictions, Scores};
+use searched_ffn::ModelError;
 
-use crate::data::{EvalSet, to_device};
+use crate::data::{EvalSet, to_device, to_ragged};
 use crate::engine::Evaluation;
 use crate::{Error, Result};
 
@@ -38,15 +40,50 @@ pub fn predict_watched<F: FeedForward>(
     for batch in set.batches() {
         let batch = to_device(&batch?, device);
         let (_, logits) = model.forward(&batch, head, EncodeOptions::LAST);
-        let [size, outputs] = logits.dims();
+        let size = logits.dims()[0];
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-        // Scores of NaN would look like any other: the largest of a row of NaN is its first.
-        if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-            return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
-        }
-        rows.extend(values.chunks(outputs).take(size).map(<[f32]>::to_vec));
+        collect_rows(&values, size, set, &mut rows)?;
         watch(rows.len());
     }
+    finish(set, rows)
+}
+
+/// [`predict_watched`] with a model compiled for this processor; padding is not computed.
+///
+/// # Errors
+/// Data that cannot be batched, or that the model does not take.
+pub fn predict_frozen(
+    model: &frozen::Model,
+    session: &mut Session,
+    head: usize,
+    set: &EvalSet,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Predictions> {
+    let mut rows = Vec::with_capacity(set.len());
+    let mut ragged = Ragged::new();
+    for batch in set.batches() {
+        to_ragged(&batch?, &mut ragged);
+        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head] });
+        let output = output.map_err(ModelError::from)?;
+        let size = ragged.as_batch().sequences();
+        collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
+        watch(rows.len());
+    }
+    finish(set, rows)
+}
+
+/// Appends the values of a batch of `size` examples, row by row.
+fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f32>>) -> Result<()> {
+    let outputs = values.len() / size;
+    // Scores of NaN would look like any other: the largest of a row of NaN is its first.
+    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
+    }
+    rows.extend(values.chunks(outputs).map(<[f32]>::to_vec));
+    Ok(())
+}
+
+fn finish(set: &EvalSet, rows: Vec<Vec<f32>>) -> Result<Predictions> {
     let rows = set.restore(rows)?;
     let count = rows.len();
     Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)

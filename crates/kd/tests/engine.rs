@@ -1,7 +1,6 @@
 //! The step loop: resume, divergence, interruption, best weights.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
 
 use bert_core::weights::{Tensors, collect_internal};
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
@@ -11,7 +10,7 @@ use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::Error;
 use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
-use kd::engine::{Evaluation, Job, Monitor, Silent, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Evaluation, Job, Monitor, Precision, Silent, TrainConfig, TrainEvent, Trained, train};
 use kd::job::FineTune;
 use kd::objective::LossTerms;
 
@@ -64,17 +63,21 @@ fn run(store: Option<&CheckpointStore>, monitor: &mut dyn Monitor) -> kd::Result
     run_for(30, store, monitor)
 }
 
-/// Dropout draws from the device's generator, of which a process has one: one training at a time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 fn run_for(steps: u64, store: Option<&CheckpointStore>, monitor: &mut dyn Monitor) -> kd::Result<Trained<Model>> {
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    run_with(&config(steps), store, monitor)
+}
+
+fn run_with(
+    config: &TrainConfig,
+    store: Option<&CheckpointStore>,
+    monitor: &mut dyn Monitor,
+) -> kd::Result<Trained<Model>> {
     let device = Device::flex();
     let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS)?;
     let data = TaskMix::new(vec![set], 9)?;
     let eval = [(0, EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS)?)];
     let mut job = FineTune { data: &data, heads: vec![0], eval: &eval, device: device.clone() };
-    train(model(&device), &device, &mut job, &config(steps), store, monitor)
+    train(model(&device), &device, &mut job, config, store, monitor)
 }
 
 #[test]
@@ -94,6 +97,32 @@ fn a_training_stopped_twice_and_resumed_gives_the_same_weights_bit_for_bit() {
     let again = run(Some(&store), &mut monitor).unwrap();
     assert_eq!(monitor.seen.get(), 0, "no step was taken");
     assert!(collect_internal(&again.model) == collect_internal(&resumed.model), "weights differ");
+}
+
+#[test]
+fn weights_do_not_depend_on_the_number_of_threads() {
+    let [one, two] = [1, 2].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| collect_internal(&run(None, &mut Silent).unwrap().model))
+    });
+    assert!(one == two, "weights differ");
+}
+
+#[test]
+fn in_short_floats_a_training_learns_and_resumes_bit_for_bit() {
+    let config = TrainConfig { precision: Precision::Bf16, ..config(200) };
+    let straight = run_with(&config, None, &mut Silent).unwrap();
+    let score = straight.evaluation.as_ref().unwrap().score;
+    assert!(score > 0.9, "accuracy {score}");
+    let folder = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(folder.path().join("run"), "hash");
+    let stopped = run_with(&config, Some(&store), &mut Stop { after: 33, seen: Cell::new(0) });
+    assert!(matches!(stopped, Err(Error::Interrupted { step: 33 })), "{stopped:?}");
+    let resumed = run_with(&config, Some(&store), &mut Silent).unwrap();
+    let weights = collect_internal(&straight.model);
+    assert!(weights == collect_internal(&resumed.model), "weights differ");
+    let exact = run_for(200, None, &mut Silent).unwrap();
+    assert!(weights != collect_internal(&exact.model), "products are in short floats");
 }
 
 #[test]
@@ -131,7 +160,6 @@ fn a_loss_that_is_not_finite_stops_the_training_and_names_the_step() {
     let mut job = Diverging { inner, at: 6 };
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::new(folder.path().join("run"), "hash");
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let result = train(model(&device), &device, &mut job, &config(30), Some(&store), &mut Silent);
     let message = result.unwrap_err().to_string();
     assert!(message.contains("step 6") && message.contains("label"), "{message}");

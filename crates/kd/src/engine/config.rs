@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Precision;
 use crate::optim::AdamWConfig;
 use crate::{Error, Result};
 
@@ -37,6 +38,9 @@ pub struct TrainConfig {
     /// Whether the best evaluated weights are the result (else the last).
     #[serde(default = "yes")]
     pub keep_best: bool,
+    /// Number format of matrix products, of the student and of a teacher.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 fn tenth() -> f64 {
@@ -72,6 +76,7 @@ impl TrainConfig {
             checkpoint_every: 0,
             log_every: ten(),
             keep_best: true,
+            precision: Precision::F32,
         }
     }
 

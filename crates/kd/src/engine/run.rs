@@ -27,8 +27,9 @@ pub struct Trained<M> {
 /// A training stopped anywhere and started again with the same arguments gives the same weights
 /// as one that was not stopped (same device and number of threads): data, dropout and learning
 /// rate are functions of the step number, and a checkpoint holds weights, moments and the best
-/// weights exactly. Dropout draws from the device's generator, which burn keeps once per process: with dropout, two
-/// trainings at the same time in one process disturb each other's draws.
+/// weights exactly. On the CPU the weights do not depend on the number of threads either. On other devices dropout draws
+/// from the device's generator, which burn keeps once per process: with dropout, two trainings at the same time in one
+/// process disturb each other's draws there.
 ///
 /// # Errors
 /// A loss or gradient that is not finite (naming the step; the last checkpoint stays), an
@@ -55,7 +56,8 @@ pub fn train<M: Module>(
         }
     }
     while state.step < config.steps {
-        let report = step(&mut state, device, job, config)?;
+        let report;
+        (state, report) = step(state, device, job, config)?;
         if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
             monitor.event(&TrainEvent::Step(&report));
         }
@@ -78,15 +80,18 @@ pub fn train<M: Module>(
 }
 
 fn step<M: Module>(
-    state: &mut State<M>,
+    state: State<M>,
     device: &Device,
     job: &mut dyn Job<M>,
     config: &TrainConfig,
-) -> Result<StepReport> {
-    let step = state.step;
-    // Dropout draws from the device's generator: a fresh seed per step leaves nothing to save.
-    device.seed(durable::rng::keyed(config.seed, "dropout", &[step]).next_u64());
-    let terms = job.loss(&state.model, step)?;
+) -> Result<(State<M>, StepReport)> {
+    // By value: the optimiser updates in place the weights that nobody else holds.
+    let State { model, mut optimizer, step, best, last } = state;
+    // Masks of dropout follow from a seed per step, which leaves nothing to save: on the CPU by the scope, elsewhere by
+    // the device's generator.
+    let seed = durable::rng::keyed(config.seed, "dropout", &[step]).next_u64();
+    device.seed(seed);
+    let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(&model, step)))?;
     let loss = terms.total();
     let values: Vec<(&'static str, f64)> =
         terms.0.iter().map(|(name, t)| (*name, f64::from(t.clone().inner().into_scalar::<f32>()))).collect();
@@ -94,7 +99,8 @@ fn step<M: Module>(
         return Err(Error::NotFinite { step, what: format!("loss term `{name}`") });
     }
     drop(terms);
-    let gradients = Gradients::of(&loss, &state.model);
+    let gradients = Gradients::of(&loss, &model);
+    drop(loss);
     let norm = gradients.global_norm();
     if !norm.is_finite() {
         return Err(Error::NotFinite { step, what: "gradient norm".into() });
@@ -102,16 +108,16 @@ fn step<M: Module>(
     let factor = linear_warmup_decay(step, config.warmup_steps(), config.steps);
     let lr = config.learning_rate * factor;
     let scale = Gradients::clip_factor(norm, config.clip_norm);
-    state.model = state.optimizer.step(state.model.clone(), gradients, scale, lr);
-    state.step += 1;
-    Ok(StepReport {
-        step: state.step,
+    let model = optimizer.step(model, gradients, scale, lr);
+    let report = StepReport {
+        step: step + 1,
         total: config.steps,
         loss: values.iter().map(|(_, v)| v).sum(),
         terms: values,
         grad_norm: norm,
         learning_rate: lr,
-    })
+    };
+    Ok((State { model, optimizer, step: step + 1, best, last }, report))
 }
 
 fn evaluate<M: Module>(

@@ -6,6 +6,7 @@ use bert_core::weights::path::ModulePath;
 use bert_core::weights::{HostTensor, Tensors};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
+use cpu_kernels::elementwise::optimizer::AdamWStep;
 use rayon::prelude::*;
 
 use super::Gradients;
@@ -128,22 +129,21 @@ impl ModuleMapper for Update<'_> {
         });
         moments.steps += 1;
         let c = self.optimizer.config;
-        let decay = if decays { (1.0 - self.lr * c.weight_decay) as f32 } else { 1.0 };
-        let step_size = (self.lr / (1.0 - c.beta1.powi(moments.steps as i32))) as f32;
-        let root = (1.0 / (1.0 - c.beta2.powi(moments.steps as i32)).sqrt()) as f32;
-        let (b1, b2, eps, scale) = (c.beta1 as f32, c.beta2 as f32, c.eps as f32, self.scale as f32);
-        let (keep1, keep2) = ((1.0 - c.beta1) as f32, (1.0 - c.beta2) as f32);
+        let step = AdamWStep {
+            scale: self.scale as f32,
+            beta1: c.beta1 as f32,
+            keep1: (1.0 - c.beta1) as f32,
+            beta2: c.beta2 as f32,
+            keep2: (1.0 - c.beta2) as f32,
+            eps: c.eps as f32,
+            decay: if decays { (1.0 - self.lr * c.weight_decay) as f32 } else { 1.0 },
+            step_size: (self.lr / (1.0 - c.beta1.powi(moments.steps as i32))) as f32,
+            root: (1.0 / (1.0 - c.beta2.powi(moments.steps as i32)).sqrt()) as f32,
+        };
         let slices = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
         let state = moments.first.par_chunks_mut(CHUNK).zip(moments.second.par_chunks_mut(CHUNK));
         // Elementwise, so the result does not depend on how the work is divided.
-        slices.zip(state).for_each(|((w, g), (m, v))| {
-            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                let g = g * scale;
-                *m = b1 * *m + keep1 * g;
-                *v = b2 * *v + keep2 * g * g;
-                *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
-            }
-        });
+        slices.zip(state).for_each(|((w, g), (m, v))| step.update(w, g, m, v));
 
         let tensor = Tensor::<D>::from_data(TensorData::new(weights, shape), &device);
         let tensor = if requires_grad { tensor.autodiff().require_grad() } else { tensor };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bert_core::weights::path::ModulePath;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{self, Tensor};
+use cpu_kernels::elementwise::optimizer::sum_of_squares;
 use rayon::prelude::*;
 
 /// Elements that are summed at a time.
@@ -25,8 +26,7 @@ impl Gradients {
     /// Euclidean norm over all gradients together, summed in f64 by chunks of fixed size in the order of names, so that
     /// the sum does not depend on the number of threads.
     pub fn global_norm(&self) -> f64 {
-        let square = |g: &[f32]| g.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-        let sum = |g: &Vec<f32>| g.par_chunks(CHUNK).map(square).collect::<Vec<f64>>().into_iter().sum::<f64>();
+        let sum = |g: &Vec<f32>| g.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum::<f64>();
         self.0.values().map(sum).sum::<f64>().sqrt()
     }
 

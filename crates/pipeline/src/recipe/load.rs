@@ -54,9 +54,13 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
-    let recipe: Recipe =
+    let mut recipe: Recipe =
         Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;
     recipe.check().map_err(fail)?;
+    let precision = recipe.precision;
+    for phase in recipe.phases_mut() {
+        phase.precision.get_or_insert(precision);
+    }
     Ok(recipe)
 }
 
@@ -192,6 +196,22 @@ impl Recipe {
             ("search.stage3.task", s.stage3.task),
             ("final.general", self.final_.general),
             ("final.task", self.final_.task),
+        ]
+    }
+
+    fn phases_mut(&mut self) -> [&mut super::Phase; 10] {
+        let s = &mut self.search;
+        [
+            &mut self.teacher.fine_tune,
+            &mut self.warm_up,
+            &mut s.stage1.proxy.general,
+            &mut s.stage1.proxy.task,
+            &mut s.stage2.proxy.general,
+            &mut s.stage2.proxy.task,
+            &mut s.stage3.general,
+            &mut s.stage3.task,
+            &mut self.final_.general,
+            &mut self.final_.task,
         ]
     }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use glue_squad::task::TaskKind;
-use kd::engine::TrainConfig;
+use kd::engine::{Precision, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's result.
@@ -21,6 +21,9 @@ pub struct Recipe {
     pub tasks: Vec<TaskKind>,
     /// Longest sequence in tokens.
     pub max_len: usize,
+    /// Number format of matrix products in every training that does not name its own.
+    #[serde(default)]
+    pub precision: Precision,
     /// Where text comes from.
     pub data: DataSettings,
     /// The teacher.
@@ -145,6 +148,9 @@ pub struct Phase {
     /// Steps between checkpoints; 0 for one at the end.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// Number format of matrix products; absent means the recipe's, and is filled in when the recipe is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<Precision>,
 }
 
 impl Phase {
@@ -154,6 +160,7 @@ impl Phase {
             seed,
             eval_every: self.eval_every,
             checkpoint_every: self.checkpoint_every,
+            precision: self.precision.unwrap_or_default(),
             ..TrainConfig::new(self.steps, self.learning_rate)
         }
     }
