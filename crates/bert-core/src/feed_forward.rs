@@ -46,7 +46,7 @@ impl PlainFfn {
 
 impl FeedForward for PlainFfn {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let inner = self.activation.forward(dense(&self.dense1, x.clone()));
+        let inner = fused_ops::dense_activated(&self.dense1, x.clone(), self.activation.into());
         self.norm.forward_residual(dense(&self.dense2, inner), x, &self.dropout)
     }
 }

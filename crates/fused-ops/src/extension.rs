@@ -9,6 +9,7 @@ use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 
 use crate::activation::{self, Activation, ActivationBackward};
 use crate::attention::{self, AttentionBackward, ContextBackward, Heads, ScoresBackward};
+use crate::binary::{self, Combine, CombineBackward};
 use crate::dropout::{self, DropoutBackward, Mask};
 use crate::embedding::{self, EmbeddingBackward, SumBackward, TrigramBackward};
 use crate::linear::{self, LinearBackward, Part, ProductBackward, Saved};
@@ -27,11 +28,23 @@ pub trait FusedOps: Backend {
         part: Part,
     ) -> FloatTensor<Self>;
 
+    /// See [`crate::dense_activated`].
+    fn fused_activated_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+        function: Activation,
+    ) -> FloatTensor<Self>;
+
     /// [`FusedOps::fused_linear`] without a bias.
     fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self>;
 
     /// See [`crate::activate`].
     fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self>;
+
+    /// See [`crate::combine`].
+    fn fused_combine(a: FloatTensor<Self>, b: FloatTensor<Self>, how: Combine) -> FloatTensor<Self>;
 
     /// See [`crate::dropout`].
     fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self>;
@@ -105,15 +118,29 @@ impl FusedOps for Flex {
         bias: FloatTensor<Self>,
         part: Part,
     ) -> FloatTensor<Self> {
-        linear::forward(x, weight, Some(bias), part)
+        linear::forward(x, weight, Some(bias), part, None)
+    }
+
+    fn fused_activated_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+        function: Activation,
+    ) -> FloatTensor<Self> {
+        linear::forward(x, weight, Some(bias), part, Some(function))
     }
 
     fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self> {
-        linear::forward(x, weight, None, part)
+        linear::forward(x, weight, None, part, None)
     }
 
     fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self> {
         activation::forward(x, function)
+    }
+
+    fn fused_combine(a: FloatTensor<Self>, b: FloatTensor<Self>, how: Combine) -> FloatTensor<Self> {
+        binary::forward(a, b, how).0
     }
 
     fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {
@@ -200,19 +227,33 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         record::<C, _, 3>(LinearBackward, [x, weight, bias], |[x, weight, bias]| {
             let width = crate::host::dims::<1>(&bias)[0];
-            let output = linear::forward(x.clone(), weight.clone(), Some(bias), part);
+            let output = linear::forward(x.clone(), weight.clone(), Some(bias), part, None);
             (output, (Saved { x, weight, part }, width))
         })
     }
 
+    fn fused_activated_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        part: Part,
+        function: Activation,
+    ) -> FloatTensor<Self> {
+        Self::fused_activation(Self::fused_linear(x, weight, bias, part), function)
+    }
+
     fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self> {
         record::<C, _, 2>(ProductBackward, [x, weight], |[x, weight]| {
-            (linear::forward(x.clone(), weight.clone(), None, part), Saved { x, weight, part })
+            (linear::forward(x.clone(), weight.clone(), None, part, None), Saved { x, weight, part })
         })
     }
 
     fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self> {
         record::<C, _, 1>(ActivationBackward, [x], |[x]| (activation::forward(x.clone(), function), (x, function)))
+    }
+
+    fn fused_combine(a: FloatTensor<Self>, b: FloatTensor<Self>, how: Combine) -> FloatTensor<Self> {
+        record::<C, _, 2>(CombineBackward, [a, b], |[a, b]| binary::forward(a, b, how))
     }
 
     fn fused_dropout(x: FloatTensor<Self>, mask: Mask) -> FloatTensor<Self> {

@@ -7,8 +7,9 @@
 //!
 //! | file | operations |
 //! |---|---|
-//! | `linear` | [`linear`], [`dense`], [`linear_part`] of a supernet's larger weights |
+//! | `linear` | [`linear`], [`dense`], [`dense_activated`], [`linear_part`] of a supernet's larger weights |
 //! | `activation` | [`activate`] |
+//! | `binary` | [`combine`]: sums, products, maxima |
 //! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
 //! | `attention` | [`attention_scores`], [`attention_context`], [`attention()`] |
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
@@ -19,6 +20,7 @@
 
 mod activation;
 mod attention;
+mod binary;
 mod dropout;
 mod embedding;
 pub mod extension;
@@ -33,9 +35,10 @@ mod testing;
 
 pub use activation::{Activation, activate};
 pub use attention::{Heads, attention, attention_context, attention_scores};
+pub use binary::{Combine, combine};
 pub use dropout::{Mask, dropout, with_dropout_seed};
 pub use embedding::{embedding, embedding_sum, trigram};
-pub use linear::{Part, dense, linear, linear_part};
+pub use linear::{Part, dense, dense_activated, linear, linear_part};
 pub use losses::{Loss, attention_mse, mse, soft_cross_entropy};
 pub use norm::{Affine, layer_norm, residual_layer_norm};
 pub use precision::{Precision, precision, with_precision};

@@ -8,15 +8,14 @@ use burn::backend::{Dispatch, Flex, TensorMetadata};
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Shape, Tensor, module};
+use cpu_kernels::elementwise::binary as kernels;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
 use rayon::prelude::*;
 
+use crate::activation::{Activation, activate};
 use crate::extension::FusedOps;
 use crate::host::{self, applies, leading, matrix, rows, values};
 use crate::precision::precision;
-
-/// Columns that one task sums: their sums stay in the first-level cache.
-const SUM_COLUMNS: usize = 128;
 
 /// Which leading block of the weights is used, and how products are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +47,26 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
 /// - output: `[.., outputs]`
 pub fn dense<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
+}
+
+/// `f(x W + b)` with the weights of a layer. Where autodiff does not follow `x`, the sum before the function is nowhere
+/// written.
+///
+/// # Shapes
+/// - `x`: `[.., inputs]`
+/// - output: `[.., outputs]`
+pub fn dense_activated<const D: usize>(layer: &Linear, x: Tensor<D>, function: Activation) -> Tensor<D> {
+    let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(Param::val));
+    let tracked = x.device().is_autodiff() || weight.device().is_autodiff();
+    match bias {
+        Some(bias) if !tracked && applies(&x) => {
+            let [inputs, outputs] = weight.dims();
+            let part = Part { inputs, outputs, precision: precision() };
+            let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+            Tensor::from_dispatch(<Dispatch as FusedOps>::fused_activated_linear(x, weight, bias, part, function))
+        }
+        bias => activate(linear(x, weight, bias), function),
+    }
 }
 
 /// `x W[:inputs, :outputs] + b[:outputs]`, without copying the block; the gradient of everything outside it is 0.
@@ -82,8 +101,14 @@ pub fn linear_part<const D: usize>(
     })
 }
 
-/// The forward pass.
-pub(crate) fn forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>, part: Part) -> FlexTensor {
+/// The forward pass, `activation` applied last.
+pub(crate) fn forward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: Option<FlexTensor>,
+    part: Part,
+    activation: Option<Activation>,
+) -> FlexTensor {
     let (x, weight, bias) = (host::dense(x), matrix(weight), bias.map(host::dense));
     let (n, _) = rows(&x);
     host::tensor(with_width(x.shape(), part.outputs), |out| {
@@ -93,7 +118,7 @@ pub(crate) fn forward(x: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor
             leading(&weight, part.inputs, part.outputs),
             MatMut::row_major(out, n, part.outputs),
             part.precision,
-            &Epilogue { bias, ..Epilogue::default() },
+            &Epilogue { bias, activation, ..Epilogue::default() },
         );
     })
 }
@@ -152,17 +177,17 @@ impl Saved {
     }
 }
 
-/// Adds every row of `x` (rows of the width of `sums`) to `sums`, rows in order.
+/// Adds every row of `x` (rows of the width of `sums`) to `sums`: blocks of rows by themselves, then block by block.
 pub(crate) fn column_sums(x: &[f32], sums: &mut [f32]) {
     let width = sums.len();
-    sums.par_chunks_mut(SUM_COLUMNS).enumerate().for_each(|(i, sums)| {
-        let from = i * SUM_COLUMNS;
-        for row in x.chunks_exact(width) {
-            for (sum, &v) in sums.iter_mut().zip(&row[from..]) {
-                *sum += v;
-            }
-        }
-    });
+    let block = host::block_rows(width);
+    if x.len() <= block * width || width == 0 {
+        return kernels::add_column_sums(x, sums);
+    }
+    let mut parts = vec![0.0; (x.len() / width).div_ceil(block) * width];
+    let blocks = parts.par_chunks_mut(width).zip(x.par_chunks(block * width));
+    blocks.for_each(|(part, x)| kernels::add_column_sums(x, part));
+    kernels::add_column_sums(&parts, sums);
 }
 
 /// Gradients of input, weights and bias.
@@ -209,6 +234,10 @@ impl Backward<Flex, 2> for ProductBackward {
 
 #[cfg(test)]
 mod tests {
+    use burn::module::Module;
+    use burn::nn::LinearConfig;
+    use burn::tensor::Device;
+
     use super::*;
     use crate::precision::with_precision;
     use crate::testing::{
@@ -243,6 +272,19 @@ mod tests {
         let reference = |[x, w]: [Tensor<2>; 2]| x.matmul(w).reshape([2, 12, 30]);
         assert_same("product", fused([x.clone(), w.clone()]), reference([x.clone(), w.clone()]));
         gradients_agree("product", [x, w], fused, reference);
+    }
+
+    #[test]
+    fn with_an_activation_it_is_the_same_with_and_without_autodiff() {
+        let device = Device::flex();
+        let layer = LinearConfig::new(45, 30).init(&device);
+        let tracked = layer.clone().train();
+        let x = normal([20, 45], 1.0, 1);
+        for function in Activation::ALL {
+            let expected = activate(dense(&layer, x.clone()), function);
+            assert_same("untracked", dense_activated(&layer, x.clone(), function), expected.clone());
+            assert_same("tracked", dense_activated(&tracked, x.clone(), function).inner(), expected);
+        }
     }
 
     #[test]

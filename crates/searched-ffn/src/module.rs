@@ -4,7 +4,7 @@ use bert_core::{Activation, BertConfig, FeedForward, Norm};
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use fused_ops::linear_part;
+use fused_ops::{Combine, combine, linear_part};
 
 use mlp_space::Align;
 use mlp_space::{Binary, Expression, LinearId, Node, Unary, WeightSlot};
@@ -150,11 +150,12 @@ impl Call<'_> {
             Binary::Max => Align::MAX_PADDING,
         };
         let (a, b) = (fit(a, width, padding), fit(b, width, padding));
-        match op {
-            Binary::Add => a + b,
-            Binary::Mul => a * b,
-            Binary::Max => a.max_pair(b),
-        }
+        let how = match op {
+            Binary::Add => Combine::Add,
+            Binary::Mul => Combine::Mul,
+            Binary::Max => Combine::Max,
+        };
+        combine(a, b, how)
     }
 }
 
