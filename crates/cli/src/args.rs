@@ -11,7 +11,15 @@ use crate::progress::ProgressMode;
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed, 2 wrong usage,
 /// 130 interrupted.
 #[derive(Parser, Debug)]
-#[command(name = "efficientbert", version, max_term_width = 100)]
+#[command(
+    name = "efficientbert",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Environment:
+  EFFICIENTBERT_ISA  use at most these instructions on the cpu: portable, avx2, avx512 or amx
+                     [default: the best that the machine has]"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

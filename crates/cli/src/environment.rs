@@ -3,10 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use cpu_kernels::Isa;
 use pipeline::summary::Environment;
 use report::Machine;
 
 use crate::context::Context;
+use crate::error::CliError;
+
+/// Names the instruction set that the processor's kernels use at most.
+const ISA: &str = "EFFICIENTBERT_ISA";
+
+/// Lets the kernels use at most the instructions that the environment allows; a machine that has less uses less.
+///
+/// # Errors
+/// The variable names no instruction set.
+pub fn limit_instructions() -> Result<(), CliError> {
+    let Some(value) = std::env::var_os(ISA).filter(|v| !v.is_empty()) else { return Ok(()) };
+    let name = value.to_string_lossy();
+    let isa: Isa = name.parse().map_err(|e| CliError::usage(format!("{ISA}={name}: {e}")))?;
+    Isa::limit(isa);
+    Ok(())
+}
 
 /// Name of this machine, for the run folder's lock.
 pub fn host_name() -> String {

@@ -9,6 +9,7 @@
 //! | `allocator` | memory that a training step uses again |
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
+//! | `inference` | models that only answer |
 //! | `models` | model directories as commands take and make them |
 //! | `training` | a training that commands run, with checkpoints and resume |
 //! | `context`, `device` | what a command is given to work with |
@@ -23,6 +24,7 @@ mod context;
 mod device;
 mod environment;
 mod error;
+mod inference;
 mod interrupt;
 mod models;
 mod output;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {
+    environment::limit_instructions()?;
     let context = Context::new(&cli.global)?;
     commands::run(cli.command, &context)
 }

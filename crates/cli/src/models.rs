@@ -16,11 +16,21 @@ use crate::error::{CliError, ResultExt};
 /// # Errors
 /// As [`ModelDir::load`].
 pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliError> {
-    if !dir.is_dir() {
-        return Err(CliError::usage(format!("{option} {}: no such folder", dir.display()))
-            .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"));
+    check_folder(option, dir)?;
+    ModelDir::load(dir, device).hint(IMPORT_HINT)
+}
+
+/// Where model directories come from.
+pub const IMPORT_HINT: &str = "`efficientbert import` makes model directories from foreign weights";
+
+/// # Errors
+/// There is no such folder.
+pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
+    if dir.is_dir() {
+        return Ok(());
     }
-    ModelDir::load(dir, device).hint("`efficientbert import` makes model directories from foreign weights")
+    Err(CliError::usage(format!("{option} {}: no such folder", dir.display()))
+        .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
 }
 
 /// Loads a model directory together with its tokenizer.
@@ -29,10 +39,19 @@ pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliEr
 /// As [`load`], no usable tokenizer, or one whose ids the model's tables do not hold.
 pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<(ModelDir, TextEncoder), CliError> {
     let model = load(option, dir, device)?;
+    let encoder = tokenizer(option, dir, &model.config)?;
+    Ok((model, encoder))
+}
+
+/// The tokenizer in the model directory of `config`.
+///
+/// # Errors
+/// No usable tokenizer, or one whose ids the model's tables do not hold.
+pub fn tokenizer(option: &str, dir: &Path, config: &BertConfig) -> Result<TextEncoder, CliError> {
     let encoder = TextEncoder::from_dir(dir)
         .hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory")?;
-    check_tables(option, &model.config, &encoder)?;
-    Ok((model, encoder))
+    check_tables(option, config, &encoder)?;
+    Ok(encoder)
 }
 
 /// Whether the model's tables hold every id and segment that the tokenizer gives.

@@ -103,12 +103,17 @@ impl Ragged {
         offsets.push(0);
     }
 
-    /// Adds a sequence.
+    /// Adds a sequence that nothing follows.
     ///
     /// # Panics
     /// Ids and segments differ in length.
-    pub fn push(&mut self, ids: &[u32], segments: &[u32]) {
-        self.push_row(ids, segments, &vec![1; ids.len()]);
+    pub fn push(&mut self, ids: &[u32], segments: impl ExactSizeIterator<Item = u32>) {
+        assert_eq!(ids.len(), segments.len(), "ids and segments of one sequence");
+        self.ids.extend_from_slice(ids);
+        self.segments.extend(segments);
+        self.mask.resize(self.ids.len(), 1);
+        self.followers.push(None);
+        self.offsets.push(self.ids.len());
     }
 
     /// Adds one row of a padded batch: masked positions at its end are not computed.
@@ -145,7 +150,7 @@ mod tests {
         ragged.push_row(&[5, 6, 0, 0], &[0, 1, 0, 0], &[1, 1, 0, 0]);
         ragged.push_row(&[5, 6, 7, 8], &[0; 4], &[1, 0, 1, 1]);
         ragged.push_row(&[9, 9, 9, 9], &[0; 4], &[0; 4]);
-        ragged.push(&[3], &[0]);
+        ragged.push(&[3], std::iter::once(0));
         let batch = ragged.as_batch();
         assert_eq!(batch.ids, [5, 6, 5, 6, 7, 8, 9, 9, 9, 9, 3]);
         assert_eq!(batch.offsets, [0, 2, 6, 10, 11]);

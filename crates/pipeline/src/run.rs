@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::count_parts;
+use bert_core::{BertConfig, count_parts};
 use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::RunFolder;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
-use crate::latency::median_ms;
+use crate::latency::{check_precision, median_ms};
 use crate::phase::{self, Context, FinalModel, TeacherPair, Winner};
 use crate::recipe::Recipe;
 use crate::summary::{self, Models};
@@ -153,6 +153,7 @@ fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     searched_model(&largest, true, true, device)?;
     phase::check_fit(&frame, &config)?;
+    check_precision(recipe.latency, device)?;
     phase::check_budget(recipe, &frame, device)
 }
 
@@ -179,12 +180,15 @@ fn finish(
     winner: &Winner,
 ) -> Result<Outcome> {
     let settings = run.recipe.latency;
-    let vocab = teacher.config.vocab_size;
     let settings = settings.within(teacher.config.max_position_embeddings);
-    let time = |model: &dyn bert_core::Encoder| median_ms(model, vocab, settings, &run.device);
+    let time = |model: &AnyModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     let teacher_model = AnyModel::Plain(teacher.tuned.clone());
     let models = Models {
-        latency: [Some(time(&teacher_model)), baseline.as_ref().map(|b| time(&b.model)), Some(time(&student.model))],
+        latency: [
+            Some(time(&teacher_model, &teacher.config)?),
+            baseline.as_ref().map(|b| time(&b.model, &b.config)).transpose()?,
+            Some(time(&student.model, &student.config)?),
+        ],
         teacher: FinalModel {
             config: teacher.config.clone(),
             model: teacher_model,

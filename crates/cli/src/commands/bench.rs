@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
-use burn::tensor::Device;
-use clap::{Args, ValueEnum};
+use bert_core::BertConfig;
+use clap::Args;
+use cpu_kernels::Isa;
+use glue_squad::batch::{EncodedBatch, Labels};
 use rand::Rng;
 use searched_ffn::{AnyModel, ModelDir};
 use serde_json::json;
 
-use crate::arch_spec::{is_directory, preset_arch};
+use crate::arch_spec::{Arch, is_directory, preset_arch};
 use crate::commands::arch::check_seq;
 use crate::context::Context;
+use crate::device::DeviceKind;
 use crate::error::CliError;
+use crate::inference::{self, Inference, Precision, PrecisionArgs};
 use crate::interrupt;
-use crate::models;
 use crate::output::{print, print_json, table};
 use crate::units::{gmac, grouped, spread};
 
@@ -38,39 +40,27 @@ pub struct BenchArgs {
     /// Passes that are timed, after 3 that are not.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: u32,
-    /// Number format of weights and activations.
-    #[arg(long, value_enum, default_value_t = Precision::F32)]
-    precision: Precision,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Precision {
-    F32,
-    Bf16,
-    Int8,
-}
-
 pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
-    if args.precision != Precision::F32 {
-        let name = format!("{:?}", args.precision).to_lowercase();
-        return Err(CliError::usage(format!("--precision {name}: not available yet")).with_hint("use f32"));
-    }
-    let (name, config, model) = open(&args.model, &context.device)?;
+    let precision = args.precision.precision;
+    inference::check(precision, context)?;
+    let Subject { name, config, outline, mut model } = open(&args.model, precision, context)?;
     check_seq(args.seq, &config)?;
     let batch_size = args.batch as usize;
-    let batch = random_batch(&config, batch_size, args.seq, &context.device);
+    let batch = model.place(&random_batch(&config, batch_size, args.seq));
     interrupt::install()?;
     let mut times = Vec::new();
     context.progress.start("bench", u64::from(args.runs));
     for run in 0..WARM_UP + args.runs {
         interrupt::check("no result, the passes were not finished")?;
         let start = Instant::now();
-        // Reading one value waits for a device that computes in the background.
-        let last = model.encode(&batch, EncodeOptions::LAST).last_hidden;
-        let _ = last.narrow(2, 0, 1).narrow(1, 0, 1).narrow(0, 0, 1).into_data();
+        model.pass(&batch)?;
         if run >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
             context.progress.step(u64::from(run - WARM_UP + 1), &[("ms", times[times.len() - 1])]);
@@ -78,11 +68,13 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
 
-    let count = model.count(&config, args.seq);
+    let count = outline.count(&config, args.seq);
     let (median, min, max) = spread(times);
+    let isa = (context.kind == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {
         return print_json(&json!({
-            "model": name, "device": context.kind.name(), "threads": context.threads, "precision": "f32",
+            "model": name, "device": context.kind.name(), "threads": context.threads, "precision": precision.name(),
+            "isa": isa,
             "batch": batch_size, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
             "params": count.params(), "params_without_fit": count.params_without_fit(),
@@ -93,8 +85,16 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         ("median", format!("{median:.2} ms")),
         ("fastest", format!("{min:.2} ms")),
         ("slowest", format!("{max:.2} ms")),
-        ("pass", format!("{batch_size} x {} tokens, f32, {} timed", args.seq, args.runs)),
-        ("device", format!("{}, {} threads", context.kind.name(), context.threads)),
+        ("pass", format!("{batch_size} x {} tokens, {}, {} timed", args.seq, precision.name(), args.runs)),
+        (
+            "device",
+            format!(
+                "{}, {} threads{}",
+                context.kind.name(),
+                context.threads,
+                isa.map_or(String::new(), |i| format!(", {i}"))
+            ),
+        ),
         ("parameters", grouped(count.params())),
         ("MACs", format!("{:.3} GMAC for one sequence", gmac(count.macs()))),
     ];
@@ -102,23 +102,43 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     print(&table(&[&name, ""], &rows, true))
 }
 
-/// A model directory by path, or a preset with random weights.
-fn open(text: &str, device: &Device) -> Result<(String, BertConfig, AnyModel), CliError> {
-    if is_directory(text) {
-        let ModelDir { config, model, .. } = models::load("--model", Path::new(text), device)?;
-        let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
-        let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
-        return Ok((name, config, model));
-    }
-    let arch = preset_arch(text, device)?;
-    let model = arch.model.initialised(&arch.config, SEED);
-    Ok((arch.name, arch.config, model))
+/// What is timed.
+struct Subject {
+    name: String,
+    config: BertConfig,
+    /// For counting.
+    outline: AnyModel,
+    model: Inference,
 }
 
-fn random_batch(config: &BertConfig, batch: usize, seq: usize, device: &Device) -> TokenBatch {
+/// A model directory by path, or a preset with random weights.
+fn open(text: &str, precision: Precision, context: &Context) -> Result<Subject, CliError> {
+    if is_directory(text) {
+        let dir = Path::new(text);
+        let (config, model) = inference::load("--model", dir, precision, context)?;
+        let (_, outline) = ModelDir::outline(dir, &context.device)?;
+        let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
+        let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
+        return Ok(Subject { name, config, outline, model });
+    }
+    let Arch { name, config, model: outline } = preset_arch(text, &context.device)?;
+    let model = outline.clone().initialised(&config, SEED);
+    let model = Inference::new(model, &config, precision, context)?;
+    Ok(Subject { name, config, outline, model })
+}
+
+fn random_batch(config: &BertConfig, batch: usize, seq: usize) -> EncodedBatch {
     let mut rng = durable::rng::keyed(SEED, "bench", &[]);
     // Sizes are validated to be far below i32::MAX.
     let vocab = config.vocab_size as i32;
-    let ids: Vec<i32> = (0..batch * seq).map(|_| rng.random_range(0..vocab)).collect();
-    TokenBatch::from_host([batch, seq], &ids, &vec![0; batch * seq], &vec![1; batch * seq], device)
+    let n = batch * seq;
+    EncodedBatch {
+        batch,
+        seq,
+        ids: (0..n).map(|_| rng.random_range(0..vocab)).collect(),
+        type_ids: vec![0; n],
+        mask: vec![1; n],
+        labels: Labels::None,
+        indices: (0..batch).collect(),
+    }
 }

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, Tensors};
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, TokenBatch};
-use burn::tensor::{Device, Tensor};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput};
+use burn::tensor::Tensor;
 use clap::Args;
+use glue_squad::batch::{EncodedBatch, Labels};
+use kd::data::to_device;
 use searched_ffn::ModelDir;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inference::{self, Precision};
 use crate::models;
 use crate::output::print_json;
 
@@ -35,6 +38,12 @@ pub struct EncodeArgs {
     /// Where to write; a file that stands there is replaced.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
+    /// Write `output.last_hidden` only, computed as `predict` and `eval` do.
+    #[arg(long)]
+    last_only: bool,
+    /// Number format of weights and products, with --last-only; other than f32 on the cpu only [default: f32].
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "last_only")]
+    precision: Option<Precision>,
 }
 
 const KNOWN_INPUTS: [&str; 4] = ["token_ids", "segment_ids", "pad_mask", "position_ids"];
@@ -44,9 +53,11 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--out: is the same file as --inputs"));
     }
     let inputs = Tensors::read_safetensors(&args.inputs)?;
+    if args.last_only {
+        return last_only(args, &inputs, context);
+    }
     let ModelDir { config, model, .. } = models::load("--model", &args.model, &context.device)?;
-    let batch = batch(&inputs.under("input."), &config, &context.device)
-        .context(format!("{}: not usable as inputs", args.inputs.display()))?;
+    let batch = to_device(&read_batch(args, &inputs, &config)?, &context.device);
     let output = model.encode(&batch, EncodeOptions::ALL);
     let (hidden, scores) = (output.hidden_states.len(), output.attention_scores.len());
     tensors(output).write_safetensors(&args.out)?;
@@ -56,12 +67,29 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
     }))
 }
 
+fn last_only(args: &EncodeArgs, inputs: &Tensors, context: &Context) -> Result<(), CliError> {
+    let precision = args.precision.unwrap_or_default();
+    let (config, mut model) = inference::load("--model", &args.model, precision, context)?;
+    let batch = read_batch(args, inputs, &config)?;
+    let shape = vec![batch.batch, batch.seq, config.hidden_size];
+    let last = HostTensor { shape, data: model.last_hidden(&batch)? };
+    Tensors([("output.last_hidden".to_string(), last)].into()).write_safetensors(&args.out)?;
+    print_json(&json!({
+        "out": args.out, "batch": batch.batch, "seq": batch.seq, "hidden_states": 0, "attention_scores": 0,
+        "precision": precision.name(),
+    }))
+}
+
+fn read_batch(args: &EncodeArgs, inputs: &Tensors, config: &BertConfig) -> Result<EncodedBatch, CliError> {
+    batch(&inputs.under("input."), config).context(format!("{}: not usable as inputs", args.inputs.display()))
+}
+
 fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Checks everything that a table look-up or a shape would otherwise fail at.
-fn batch(inputs: &Tensors, config: &BertConfig, device: &Device) -> Result<TokenBatch, CliError> {
+fn batch(inputs: &Tensors, config: &BertConfig) -> Result<EncodedBatch, CliError> {
     if let Some(name) = inputs.0.keys().find(|name| !KNOWN_INPUTS.contains(&name.as_str())) {
         let known = KNOWN_INPUTS.join(", ");
         return Err(CliError::failed(format!("`input.{name}` is not known; known: {known}")));
@@ -90,7 +118,8 @@ fn batch(inputs: &Tensors, config: &BertConfig, device: &Device) -> Result<Token
         }
     }
     let mask: Vec<u8> = blocked.iter().map(|&b| u8::from(b == 0)).collect();
-    Ok(TokenBatch::from_host([size, seq], &tokens, &segments, &mask, device))
+    let (labels, indices) = (Labels::None, (0..size).collect());
+    Ok(EncodedBatch { batch: size, seq, ids: tokens, type_ids: segments, mask, labels, indices })
 }
 
 fn whole_numbers(name: &str, tensor: &HostTensor, shape: &[usize], limit: usize) -> Result<Vec<i32>, CliError> {

@@ -6,13 +6,12 @@ use clap::{Args, ValueEnum};
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet, head_index};
-use kd::evaluate::predict_watched;
-use searched_ffn::AnyModel;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::models::{capped_length, load_with_tokenizer};
+use crate::inference::{PrecisionArgs, load_with_tokenizer};
+use crate::models::capped_length;
 use crate::output::{print, print_json, table};
 
 #[derive(Args, Debug)]
@@ -41,6 +40,8 @@ pub struct EvalArgs {
     /// Longest sequence in tokens; longer ones are cut. At most what the model has positions for.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(4..=65_536))]
     max_len: u32,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -64,9 +65,9 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     // A missing file is found at once, a large model takes seconds.
     let path = args.task.find(&args.data, split)?;
-    let (dir, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
-    let head = head_index(&dir.config, args.task).context(format!("--model {}", args.model.display())).or_usage()?;
-    let max_len = capped_length(args.max_len, dir.config.max_position_embeddings, context);
+    let (config, mut model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let head = head_index(&config, args.task).context(format!("--model {}", args.model.display())).or_usage()?;
+    let max_len = capped_length(args.max_len, config.max_position_embeddings, context);
     let settings = BatchSettings { batch_size: args.batch_size as usize, max_len, seed: 0 };
     let set = EvalSet::read_split(args.task, &args.data, split, &encoder, settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
@@ -76,10 +77,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
 
     context.progress.start("eval", set.len() as u64);
     let mut watch = |done: usize| context.progress.step(done as u64, &[]);
-    let predictions = match &dir.model {
-        AnyModel::Plain(m) => predict_watched(m, head, &set, &context.device, &mut watch),
-        AnyModel::Searched(m) => predict_watched(m, head, &set, &context.device, &mut watch),
-    }?;
+    let predictions = model.predict(head, &set, &mut watch)?;
     context.progress.finish();
     let scores = match set.labels.is_empty() {
         true => None,
@@ -123,6 +121,7 @@ fn show(
         });
         return print_json(&json!({
             "model": args.model, "task": args.task.name(), "file": path, "examples": examples, "max_len": max_len,
+            "precision": args.precision.precision.name(),
             "metrics": metrics, "score": scores.map(|s| s.primary), "predictions": args.predictions,
         }));
     }

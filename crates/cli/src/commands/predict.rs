@@ -4,21 +4,18 @@ use std::io::{BufReader, IsTerminal};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TaskHeadConfig, TaskHeadKind};
-use burn::tensor::activation::softmax;
+use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use clap::Args;
 use glue_squad::Lines;
-use glue_squad::batch::{EncodedBatch, Padding};
+use glue_squad::batch::Padding;
 use glue_squad::features::Features;
 use glue_squad::task::TaskKind;
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::to_device;
-use searched_ffn::AnyModel;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::models::load_with_tokenizer;
+use crate::inference::{Inference, PrecisionArgs, load_with_tokenizer};
 use crate::output::print;
 
 /// Most lines in one pass; fewer where no more are waiting.
@@ -36,6 +33,8 @@ pub struct PredictArgs {
     /// Answer with the head of this task only [default: all heads].
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
@@ -53,10 +52,9 @@ struct Query {
 }
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
-    let (dir, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
-    let heads = choose(args, &dir.config)?;
-    let mut answerer =
-        Answerer { model: &dir.model, config: &dir.config, encoder, heads, context, mismatch: Vec::new() };
+    let (config, model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let heads = choose(args, &config)?;
+    let mut answerer = Answerer { model, config: &config, encoder, heads, context, mismatch: Vec::new() };
     if let Some(text) = &args.text {
         let query = Query { place: "TEXT".into(), a: text.clone(), b: args.text_b.clone() };
         return answerer.answer(&[check(query).or_usage()?], args.json);
@@ -158,7 +156,7 @@ fn check(query: Query) -> Result<Query, CliError> {
 }
 
 struct Answerer<'a> {
-    model: &'a AnyModel,
+    model: Inference,
     config: &'a BertConfig,
     encoder: TextEncoder,
     heads: Vec<usize>,
@@ -173,20 +171,14 @@ impl Answerer<'_> {
         self.warn_of_pairs(queries);
         let longest = self.config.max_position_embeddings;
         let features = queries.iter().map(|q| self.features(q, longest)).collect::<Result<Vec<_>, _>>()?;
-        let rows: Vec<usize> = (0..features.len()).collect();
         let padding = Padding { pad_id: self.encoder.pad_id(), multiple: 1, max_len: longest };
-        let batch = to_device(&EncodedBatch::collate(&features, &rows, padding)?, &self.context.device);
-        let pooled = self.model.pool(self.model.encode(&batch, EncodeOptions::LAST).last_hidden);
         let mut answers: Vec<Vec<Vec<f32>>> = Vec::new();
-        for &head in &self.heads {
-            let logits = self.model.heads()[head].forward_pooled(pooled.clone());
-            let width = logits.dims()[1];
-            let values = match self.config.task_heads[head].kind {
-                TaskHeadKind::Classification => softmax(logits, 1),
-                _ => logits,
-            };
-            let values = values.try_into_vec_as::<f32>().expect("float tensors convert to f32");
-            answers.push(values.chunks(width).map(<[f32]>::to_vec).collect());
+        for (values, &head) in self.model.answer(&features, padding, &self.heads)?.into_iter().zip(&self.heads) {
+            let rows = values.chunks(values.len() / features.len());
+            answers.push(match self.config.task_heads[head].kind {
+                TaskHeadKind::Classification => rows.map(softmax).collect(),
+                _ => rows.map(<[f32]>::to_vec).collect(),
+            });
         }
         let mut text = String::new();
         for (row, query) in queries.iter().enumerate() {
@@ -255,6 +247,14 @@ impl Answerer<'_> {
         let answers: Vec<Value> = self.heads.iter().zip(answer).map(one).collect();
         json!({ "text": query.a, "text_b": query.b, "answers": answers })
     }
+}
+
+/// Probabilities from the scores of one text.
+fn softmax(scores: &[f32]) -> Vec<f32> {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = scores.iter().map(|s| (s - highest).exp()).collect();
+    let total: f32 = weights.iter().sum();
+    weights.into_iter().map(|w| w / total).collect()
 }
 
 /// The largest value, the first of equals, and its position.

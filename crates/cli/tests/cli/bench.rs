@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{folder, run, tiny_model};
+use crate::support::{command, folder, run, tiny_model};
 
 #[test]
 fn a_directory_and_a_preset_are_timed() {
@@ -31,12 +31,30 @@ fn a_directory_and_a_preset_are_timed() {
 }
 
 #[test]
+fn precision_and_instructions_are_chosen_and_reported() {
+    let dir = tiny_model();
+    for precision in ["bf16", "int8"] {
+        let args = ["bench", "--model", "model", "--seq", "8", "--runs", "1", "--json", "--precision", precision];
+        assert_eq!(run(dir.path(), &args).json()["precision"], json!(precision));
+    }
+    let args = ["bench", "--model", "model", "--seq", "8", "--runs", "1", "--json"];
+    let limited = |isa: &str| {
+        let output = command(dir.path()).args(args).env("EFFICIENTBERT_ISA", isa).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, stdout, _) = limited("portable");
+    let result: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &result["isa"]), (Some(0), &json!("portable")));
+    let (code, stdout, stderr) = limited("sse9");
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("EFFICIENTBERT_ISA=sse9") && stderr.contains("portable, avx2, avx512, amx"), "{stderr}");
+}
+
+#[test]
 fn what_cannot_be_timed_is_wrong_usage() {
     let dir = folder();
     let bench = |args: &[&str]| run(dir.path(), &[&["bench", "--model"], args].concat());
     bench(&["efficientbret"]).fails_with(2, &["`efficientbret` is no preset", "efficientbert-tiny"]);
-    bench(&["bert-base", "--precision", "bf16"]).fails_with(2, &["--precision bf16: not available yet"]);
-    bench(&["bert-base", "--precision", "int8"]).fails_with(2, &["--precision int8: not available yet"]);
     bench(&["bert-base", "--precision", "f16"]).fails_with(2, &["f16"]);
     bench(&["tinybert-4", "--seq", "513"]).fails_with(2, &["--seq 513", "1 to 512"]);
     bench(&["tinybert-4", "--runs", "0"]).fails_with(2, &["--runs"]);

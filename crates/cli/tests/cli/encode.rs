@@ -54,6 +54,34 @@ fn plain_models_of_the_released_code_give_the_reference_numbers() {
     }
 }
 
+#[test]
+fn the_last_hidden_states_alone_come_from_the_compiled_model() {
+    let dir = folder();
+    let weights = golden("auto-bert-efficientbert-final.safetensors");
+    let config = golden("auto-bert-efficientbert-final.json");
+    let args = ["import", arg(&weights), "--config", arg(&config), "--format", "reference", "--out", "model"];
+    assert_eq!(run(dir.path(), &args).code, Some(0));
+    let base = ["encode", "--model", "model", "--inputs", arg(&weights), "--out", "out.safetensors"];
+    let last = |more: &[&str]| {
+        let summary = run(dir.path(), &[&base[..], more].concat()).json();
+        let written = Tensors::read_safetensors(&dir.path().join("out.safetensors")).unwrap();
+        (summary, written)
+    };
+    let modules = last(&[]).1.0["output.last_hidden"].clone();
+    for (precision, bound) in [("f32", 1e-6), ("bf16", 0.02), ("int8", 0.05)] {
+        let (summary, written) = last(&["--last-only", "--precision", precision]);
+        assert_eq!(summary["precision"], serde_json::json!(precision));
+        assert_eq!(written.0.keys().collect::<Vec<_>>(), ["output.last_hidden"]);
+        let found = &written.0["output.last_hidden"];
+        assert_eq!(found.shape, modules.shape);
+        let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
+        let error = norm(&mut found.data.iter().zip(&modules.data).map(|(a, b)| a - b))
+            / norm(&mut modules.data.iter().copied());
+        assert!(error < bound, "{precision}: {error}");
+    }
+    run(dir.path(), &[&base[..], &["--precision", "bf16"]].concat()).fails_with(2, &["--last-only"]);
+}
+
 fn encode(dir: &Path, inputs: &Tensors) -> Outcome {
     inputs.write_safetensors(&dir.join("in.safetensors")).unwrap();
     run(dir, &["encode", "--model", "model", "--inputs", "in.safetensors", "--out", "out.safetensors"])

@@ -23,6 +23,10 @@ fn metrics_and_the_official_prediction_file_come_out() {
 
     let one_by_one = run(dir.path(), &[&base[..], &["SST2", "--batch-size", "1"]].concat()).json();
     assert_eq!(one_by_one["metrics"], sst["metrics"], "batches do not change the result");
+    for precision in ["bf16", "int8"] {
+        let rounded = run(dir.path(), &[&base[..], &["sst-2", "--precision", precision]].concat()).json();
+        assert_eq!((&rounded["precision"], &rounded["examples"]), (&json!(precision), &json!(48)));
+    }
     let sts = run(dir.path(), &[&base[..], &["sts-b"]].concat()).json();
     assert!(sts["metrics"]["pearson"].is_number() && sts["metrics"]["spearman"].is_number(), "{sts}");
     let text = run(dir.path(), &["eval", "--model", "bert", "--data", "pocket/SST-2", "--task", "sst-2"]);

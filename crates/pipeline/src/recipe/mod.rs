@@ -10,6 +10,6 @@ mod settings;
 
 pub use load::{Override, PUBLISHED, load};
 pub use settings::{
-    BudgetSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher,
-    SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
+    BudgetSettings, DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe,
+    ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };

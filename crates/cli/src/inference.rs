@@ -1,0 +1,258 @@
+//! Models that only answer: compiled for this processor, or as modules on another device.
+
+use std::path::Path;
+
+use bert_core::{BertConfig, EncodeOptions, Encoder};
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use frozen::{Ragged, Session, Want};
+use glue_squad::batch::{EncodedBatch, Padding};
+use glue_squad::features::Features;
+use glue_squad::task::Predictions;
+use glue_squad::tokenizer::TextEncoder;
+use kd::data::{EvalSet, to_device, to_ragged};
+use kd::evaluate::{predict_frozen, predict_watched};
+use searched_ffn::{AnyModel, ModelDir, freeze};
+
+use crate::context::Context;
+use crate::device::DeviceKind;
+use crate::error::{CliError, ResultExt};
+use crate::models;
+
+/// Number formats of a model that answers.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// Weights, products and word embeddings in 16-bit floats.
+    Bf16,
+    /// Weights and word embeddings in 8-bit integers with a scale per row, activations too while they are multiplied.
+    Int8,
+}
+
+impl Precision {
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
+    fn format(self) -> frozen::Precision {
+        match self {
+            Self::F32 => frozen::Precision::F32,
+            Self::Bf16 => frozen::Precision::Bf16,
+            Self::Int8 => frozen::Precision::Int8,
+        }
+    }
+}
+
+/// The option of commands that answer.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct PrecisionArgs {
+    /// Number format of weights and products; other than f32 on the cpu only.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::F32)]
+    pub precision: Precision,
+}
+
+/// A model that answers.
+pub enum Inference {
+    /// On this processor.
+    Frozen {
+        /// The model.
+        model: Box<frozen::Model>,
+        /// Threads and buffers.
+        session: Session,
+    },
+    /// On another device.
+    Modules {
+        /// The model.
+        model: Box<AnyModel>,
+        /// Where.
+        device: Device,
+    },
+}
+
+/// Loads the model directory that `option` names.
+///
+/// # Errors
+/// As [`models::load`], or the device does not compute in this format.
+pub fn load(
+    option: &str,
+    dir: &Path,
+    precision: Precision,
+    context: &Context,
+) -> Result<(BertConfig, Inference), CliError> {
+    check(precision, context)?;
+    if context.kind != DeviceKind::Cpu {
+        let ModelDir { config, model, .. } = models::load(option, dir, &context.device)?;
+        return Ok((config, Inference::Modules { model: Box::new(model), device: context.device.clone() }));
+    }
+    models::check_folder(option, dir)?;
+    let (config, model) = ModelDir::freeze(dir, precision.format()).hint(models::IMPORT_HINT)?;
+    Ok((config, Inference::frozen(model, context)))
+}
+
+/// Loads a model directory together with its tokenizer.
+///
+/// # Errors
+/// As [`load`], no usable tokenizer, or one whose ids the model's tables do not hold.
+pub fn load_with_tokenizer(
+    option: &str,
+    dir: &Path,
+    precision: Precision,
+    context: &Context,
+) -> Result<(BertConfig, Inference, TextEncoder), CliError> {
+    let (config, model) = load(option, dir, precision, context)?;
+    let encoder = models::tokenizer(option, dir, &config)?;
+    Ok((config, model, encoder))
+}
+
+/// # Errors
+/// The device does not compute in this format.
+pub fn check(precision: Precision, context: &Context) -> Result<(), CliError> {
+    if precision == Precision::F32 || context.kind == DeviceKind::Cpu {
+        return Ok(());
+    }
+    let (format, device) = (precision.name(), context.kind.name());
+    Err(CliError::usage(format!("--precision {format}: not available with --device {device}; use f32")))
+}
+
+impl Inference {
+    /// `model` of `config` for answering on `context`'s device.
+    ///
+    /// # Errors
+    /// The model is not the configuration's.
+    pub fn new(
+        model: AnyModel,
+        config: &BertConfig,
+        precision: Precision,
+        context: &Context,
+    ) -> Result<Self, CliError> {
+        check(precision, context)?;
+        if context.kind == DeviceKind::Cpu {
+            return Ok(Self::frozen(freeze(&model, config, precision.format())?, context));
+        }
+        Ok(Self::Modules { model: Box::new(model), device: context.device.clone() })
+    }
+
+    fn frozen(model: frozen::Model, context: &Context) -> Self {
+        Self::Frozen { model: Box::new(model), session: Session::new(context.threads) }
+    }
+
+    /// Predictions of head `head` on `set`; `watch` is told how many examples are done.
+    ///
+    /// # Errors
+    /// As [`predict_watched`].
+    pub fn predict(
+        &mut self,
+        head: usize,
+        set: &EvalSet,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<Predictions, CliError> {
+        Ok(match self {
+            Self::Frozen { model, session } => predict_frozen(model, session, head, set, watch)?,
+            Self::Modules { model, device } => match &**model {
+                AnyModel::Plain(m) => predict_watched(m, head, set, device, watch)?,
+                AnyModel::Searched(m) => predict_watched(m, head, set, device, watch)?,
+            },
+        })
+    }
+
+    /// Values of these heads, which look at the pooled vector, for every text: one `[texts, outputs]` per head. What is
+    /// compiled answers to each text as if it were alone; modules compute the padding, and trigrams see it.
+    ///
+    /// # Errors
+    /// The model does not take the texts.
+    pub fn answer(&mut self, texts: &[Features], padding: Padding, heads: &[usize]) -> Result<Vec<Vec<f32>>, CliError> {
+        match self {
+            Self::Frozen { model, session } => {
+                let mut ragged = Ragged::new();
+                texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
+                let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads })?;
+                Ok(output.heads().map(<[f32]>::to_vec).collect())
+            }
+            Self::Modules { model, device } => {
+                let rows: Vec<usize> = (0..texts.len()).collect();
+                let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
+                let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
+                let values = |&head: &usize| {
+                    let logits = model.heads()[head].forward_pooled(pooled.clone());
+                    logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
+                };
+                Ok(heads.iter().map(values).collect())
+            }
+        }
+    }
+
+    /// Last hidden states of whole rows, masked positions included.
+    ///
+    /// # Shapes
+    /// `ids`, `segments`, `mask`: `[batch, seq]`; output `[batch, seq, hidden]`
+    ///
+    /// # Errors
+    /// The model does not take the batch.
+    pub fn last_hidden(&mut self, batch: &EncodedBatch) -> Result<Vec<f32>, CliError> {
+        match self {
+            Self::Frozen { model, session } => {
+                let natural = |values: &[i32]| values.iter().map(|&v| v as u32).collect::<Vec<_>>();
+                let (ids, segments) = (natural(&batch.ids), natural(&batch.type_ids));
+                let offsets: Vec<usize> = (0..=batch.batch).map(|s| s * batch.seq).collect();
+                let rows = frozen::Batch {
+                    ids: &ids,
+                    segments: &segments,
+                    offsets: &offsets,
+                    mask: &batch.mask,
+                    ..frozen::Batch::default()
+                };
+                Ok(session.run(model, &rows, Want::default())?.hidden.to_vec())
+            }
+            Self::Modules { model, device } => {
+                let hidden = model.encode(&to_device(batch, device), EncodeOptions::LAST).last_hidden;
+                Ok(hidden.try_into_vec_as::<f32>().expect("float tensors convert to f32"))
+            }
+        }
+    }
+
+    /// Computes the last hidden states and waits for them, but leaves them where they are.
+    ///
+    /// # Errors
+    /// The model does not take the batch.
+    pub fn pass(&mut self, batch: &PassBatch) -> Result<(), CliError> {
+        match (self, batch) {
+            (Self::Frozen { model, session }, PassBatch::Frozen(ragged)) => {
+                session.run(model, &ragged.as_batch(), Want::default())?;
+            }
+            (Self::Modules { model, .. }, PassBatch::Modules(tokens)) => {
+                let last = model.encode(tokens, EncodeOptions::LAST).last_hidden;
+                // Reading one value waits for a device that computes in the background.
+                let _ = last.narrow(2, 0, 1).narrow(1, 0, 1).narrow(0, 0, 1).into_data();
+            }
+            _ => unreachable!("a batch is made by the model that takes it"),
+        }
+        Ok(())
+    }
+
+    /// `batch` where this model computes.
+    pub fn place(&self, batch: &EncodedBatch) -> PassBatch {
+        match self {
+            Self::Frozen { .. } => {
+                let mut ragged = Ragged::new();
+                to_ragged(batch, &mut ragged);
+                PassBatch::Frozen(ragged)
+            }
+            Self::Modules { device, .. } => PassBatch::Modules(to_device(batch, device)),
+        }
+    }
+}
+
+/// A batch where a model computes.
+pub enum PassBatch {
+    /// For [`Inference::Frozen`].
+    Frozen(Ragged),
+    /// For [`Inference::Modules`].
+    Modules(bert_core::TokenBatch),
+}
