@@ -36,6 +36,8 @@ impl Context {
         let device = global.device.open()?;
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
+            // One of them is this one: handing a product over to another thread would wait for that thread to wake up.
+            .use_current_thread()
             .build_global()
             .map_err(|e| CliError::failed(format!("cannot start {threads} threads: {e}")))?;
         Ok(Self { progress: Progress::new(global.progress), kind: global.device, device, threads })
