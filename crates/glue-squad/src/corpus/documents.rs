@@ -1,12 +1,12 @@
 //! Documents out of text files, streamed.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use super::long_lines::LongLines;
 use super::sentences::split_sentences;
 use crate::error::{Error, Result, folder_listing};
-use crate::lines::Lines;
 
 /// A document longer than this many bytes is cut into several, so that a file without blank lines needs no more memory.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
@@ -58,46 +58,81 @@ pub fn corpus_files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The documents of a text, streamed.
+pub struct TextDocuments<R> {
+    lines: LongLines<R>,
+    layout: Layout,
+}
+
+impl TextDocuments<BufReader<File>> {
+    /// Opens a file; its name decides the layout.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        Ok(Self::new(BufReader::with_capacity(64 * 1024, file), path.to_owned(), Layout::of(path)))
+    }
+}
+
+impl<R: BufRead> TextDocuments<R> {
+    /// Reads `input`; `path` appears in errors.
+    pub fn new(input: R, path: PathBuf, layout: Layout) -> Self {
+        Self { lines: LongLines::new(input, path), layout }
+    }
+
+    /// Appends the paragraphs of the next document to `text`, a line break after each; false at the end of the text.
+    ///
+    /// A document of more than 1 MiB comes in several, and a line of more than 1 MiB is cut after white space, so that a text without
+    /// any mark needs no more memory.
+    ///
+    /// # Errors
+    /// A byte that is not UTF-8, with line and place, or the system's refusal to read.
+    pub fn next_document(&mut self, text: &mut String) -> Result<bool> {
+        let start = text.len();
+        while text.len() - start < MAX_DOCUMENT_BYTES {
+            let Some(piece) = self.lines.next_piece()? else { return Ok(text.len() > start) };
+            let line = piece.text.trim();
+            let ends = match self.layout {
+                Layout::BlankLine => line.is_empty() && piece.ends_line,
+                Layout::WikiText => is_title(line),
+            };
+            if ends && text.len() > start {
+                return Ok(true);
+            }
+            match self.layout {
+                Layout::BlankLine => text.push_str(line),
+                Layout::WikiText if line.starts_with("= ") && line.ends_with(" =") => continue,
+                Layout::WikiText => text.push_str(
+                    &line.replace(" @-@ ", "-").replace(" @,@ ", ",").replace(" @.@ ", ".").replace("<unk>", "[UNK]"),
+                ),
+            }
+            if !line.is_empty() {
+                text.push('\n');
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// The documents of one file, each a list of sentences.
 pub(super) struct Documents {
-    lines: Lines<BufReader<File>>,
-    layout: Layout,
+    paragraphs: TextDocuments<BufReader<File>>,
+    text: String,
 }
 
 impl Documents {
     pub fn open(path: &Path) -> Result<Self> {
-        Ok(Self { lines: Lines::open(path)?, layout: Layout::of(path) })
+        Ok(Self { paragraphs: TextDocuments::open(path)?, text: String::new() })
     }
 
-    /// The sentences of the next document that has any; `None` at the end of the file.
+    /// The sentences of the next document; `None` at the end of the file.
     pub fn next_document(&mut self) -> Result<Option<Vec<String>>> {
-        let mut sentences = Vec::new();
-        let mut bytes = 0;
-        while bytes < MAX_DOCUMENT_BYTES {
-            let Some((_, line)) = self.lines.next_line()? else { break };
-            let text = line.trim();
-            bytes += text.len();
-            let ends = match self.layout {
-                Layout::BlankLine => text.is_empty(),
-                Layout::WikiText => is_title(text),
-            };
-            if ends && !sentences.is_empty() {
-                break;
-            }
-            match self.layout {
-                Layout::BlankLine => sentences.extend(split_sentences(text).into_iter().map(str::to_owned)),
-                Layout::WikiText if text.starts_with("= ") && text.ends_with(" =") => {}
-                Layout::WikiText => {
-                    let plain = text
-                        .replace(" @-@ ", "-")
-                        .replace(" @,@ ", ",")
-                        .replace(" @.@ ", ".")
-                        .replace("<unk>", "[UNK]");
-                    sentences.extend(split_sentences(&plain).into_iter().map(str::to_owned));
-                }
-            }
+        self.text.clear();
+        if !self.paragraphs.next_document(&mut self.text)? {
+            return Ok(None);
         }
-        Ok(if sentences.is_empty() && bytes < MAX_DOCUMENT_BYTES { None } else { Some(sentences) })
+        Ok(Some(self.text.lines().flat_map(split_sentences).map(str::to_owned).collect()))
     }
 }
 
@@ -138,6 +173,8 @@ mod tests {
     fn a_document_without_end_is_cut() {
         let paragraph = format!("{}\n", "Ab cd. ".repeat(2000));
         let found = documents("a.txt", &paragraph.repeat(200));
+        let one_line = documents("a.txt", &"Ab cd. ".repeat(400_000)).concat();
+        assert_eq!(one_line.join(" "), "Ab cd. ".repeat(400_000).trim_end());
         assert!(found.len() >= 2, "{}", found.len());
         assert_eq!(found.iter().map(Vec::len).sum::<usize>(), 2000 * 200);
     }

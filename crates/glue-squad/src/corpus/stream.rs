@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::documents::Documents;
-use super::pack::{Document, Pair, Rules, pack_document};
+use super::pack::{PairRules, TokenDocument, pack_pairs};
+use super::words::{WordCache, WordEncoder};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::rng::{keyed, shuffle};
@@ -75,6 +77,9 @@ impl PackConfig {
 /// and order, the tokeniser and the configuration, not on the number of threads. The iterator ends after an error.
 pub struct PackedCorpus<'a> {
     encoder: &'a TextEncoder,
+    words: WordEncoder<'a>,
+    /// Caches that no thread uses at the moment.
+    caches: Mutex<Vec<WordCache>>,
     config: PackConfig,
     first: PathBuf,
     waiting: VecDeque<PathBuf>,
@@ -99,7 +104,21 @@ impl<'a> PackedCorpus<'a> {
         let waiting = files.iter().cloned().collect();
         let ready = Vec::new().into_iter();
         let open = VecDeque::new();
-        Ok(Self { encoder, config, first, waiting, open, block: 0, ready, sequences: 0, tokens: 0, finished: false })
+        let (words, caches) = (WordEncoder::new(encoder)?, Mutex::default());
+        Ok(Self {
+            encoder,
+            words,
+            caches,
+            config,
+            first,
+            waiting,
+            open,
+            block: 0,
+            ready,
+            sequences: 0,
+            tokens: 0,
+            finished: false,
+        })
     }
 
     /// Reads documents, one from each open file in turn, until the block is full; empty at the end of the corpus.
@@ -127,29 +146,39 @@ impl<'a> PackedCorpus<'a> {
         if texts.is_empty() {
             return Ok(false);
         }
-        let encoder = self.encoder;
-        let tokenise = |sentences: &Vec<String>| -> Result<Document> {
-            let ids = sentences.iter().map(|s| encoder.encode_plain(s)).collect::<Result<Vec<_>>>()?;
-            Ok(ids.into_iter().filter(|ids| !ids.is_empty()).collect())
-        };
-        let documents = texts.par_iter().map(tokenise).collect::<Result<Vec<Document>>>()?;
-        let documents: Vec<Document> = documents.into_iter().filter(|d| !d.is_empty()).collect();
+        let documents = texts.par_iter().map(|d| self.tokenise(d)).collect::<Result<Vec<TokenDocument>>>()?;
+        let documents: Vec<TokenDocument> = documents.into_iter().filter(|d| !d.is_empty()).collect();
         let PackConfig { seed, epoch, max_len, short_seq_prob, random_next, .. } = self.config;
-        let rules = Rules { max_len, short: short_seq_prob, random_next };
-        let block = self.block;
+        let rules = PairRules { max_len, short: short_seq_prob, random_next };
+        let (block, encoder) = (self.block, self.encoder);
         let pack = |at: usize| {
-            pack_document(&documents, at, rules, &mut keyed(seed, "glue-squad/pack", &[epoch, block, at as u64]))
+            let mut rng = keyed(seed, "glue-squad/pack", &[epoch, block, at as u64]);
+            let mut packed = Vec::new();
+            pack_pairs(&documents, at, rules, &mut rng, |pair| {
+                let encoded = encoder.assemble(pair.a, Some(pair.b).filter(|b| !b.is_empty()));
+                packed.push(Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None });
+            });
+            packed
         };
-        let pairs: Vec<Vec<Pair>> = (0..documents.len()).into_par_iter().map(pack).collect();
-        let features = |pair: &Pair| {
-            let encoded = encoder.assemble(&pair.a, Some(pair.b.as_slice()).filter(|b| !b.is_empty()));
-            Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None }
-        };
-        let mut ready: Vec<Features> = pairs.iter().flatten().map(features).collect();
+        let packed: Vec<Vec<Features>> = (0..documents.len()).into_par_iter().map(pack).collect();
+        let mut ready: Vec<Features> = packed.into_iter().flatten().collect();
         shuffle(&mut keyed(seed, "glue-squad/pack-order", &[epoch, block]), &mut ready);
         self.block += 1;
         self.ready = ready.into_iter();
         Ok(true)
+    }
+
+    fn tokenise(&self, sentences: &Vec<String>) -> Result<TokenDocument> {
+        let lock = || self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = lock().pop().unwrap_or_default();
+        let (mut document, mut ids) = (TokenDocument::default(), Vec::new());
+        for sentence in sentences {
+            ids.clear();
+            self.words.encode(sentence, &mut cache, &mut ids)?;
+            document.push_sentence(&ids);
+        }
+        lock().push(cache);
+        Ok(document)
     }
 
     fn advance(&mut self) -> Result<Option<Features>> {
