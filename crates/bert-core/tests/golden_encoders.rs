@@ -96,6 +96,13 @@ fn check(name: &str) {
         let key = format!("output.attn_scores.{i}");
         assert_close(&format!("{name} {key}"), values(scores.clone()), &file.0[&key], true);
     }
+    // Without the scores attention runs as one operation.
+    let alone = model.encode(&batch, EncodeOptions { attention_scores: false, ..EncodeOptions::ALL });
+    assert!(alone.attention_scores.is_empty());
+    for (i, hidden) in alone.hidden_states.iter().enumerate() {
+        let key = format!("output.hidden.{i}");
+        assert_close(&format!("{name} {key} without scores"), values(hidden.clone()), &file.0[&key], false);
+    }
     let logits = &file.0["output.logits"];
     let ours = match &model.mlm {
         Some(mlm) => mlm_logits(mlm, &model, out.last_hidden),

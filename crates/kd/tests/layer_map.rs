@@ -45,3 +45,16 @@ fn layers_heads_widths_losses_and_weights_are_checked() {
         &["cross_entropy"],
     );
 }
+
+#[test]
+fn a_map_asks_the_models_only_for_what_it_compares() {
+    let map = LayerMap::efficientbert(STUDENT, TEACHER).unwrap();
+    let asked = |keep: &dyn Fn(&LayerMatch) -> bool| {
+        let options = LayerMap(map.0.iter().copied().filter(|m| keep(m)).collect()).options();
+        (options.hidden_states, options.attention_scores)
+    };
+    assert_eq!(asked(&|_| true), (true, true));
+    assert_eq!(asked(&|m| m.feature == Feature::AttentionScores), (false, true));
+    assert_eq!(asked(&|m| m.feature == Feature::Hidden), (true, false));
+    assert_eq!(asked(&|m| m.feature == Feature::Embedding), (true, false));
+}

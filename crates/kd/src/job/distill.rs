@@ -13,23 +13,23 @@ use crate::{Result, evaluate, losses};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
 pub trait Teacher {
-    /// Encodes a batch, everything kept.
-    fn states(&self, batch: &TokenBatch) -> EncoderOutput;
+    /// Encodes a batch and keeps what `options` ask for.
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
 
     /// Encodes a batch and scores it with head `head`.
     ///
     /// # Shapes
     /// - second output: `[batch, outputs]`
-    fn answers(&self, batch: &TokenBatch, head: usize) -> (EncoderOutput, Tensor<2>);
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>);
 }
 
 impl<F: FeedForward> Teacher for TaskModel<F> {
-    fn states(&self, batch: &TokenBatch) -> EncoderOutput {
-        self.encode(batch, EncodeOptions::ALL)
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.encode(batch, options)
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize) -> (EncoderOutput, Tensor<2>) {
-        self.forward(batch, head, EncodeOptions::ALL)
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        self.forward(batch, head, options)
     }
 }
 
@@ -59,8 +59,9 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let batch = to_device(&self.text.batch(step)?, &self.device);
-        let teacher = self.teacher.states(&batch);
-        let student = (self.prepare)(model, step).encode(&batch, EncodeOptions::ALL);
+        let options = self.map.options();
+        let teacher = self.teacher.states(&batch, options);
+        let student = (self.prepare)(model, step).encode(&batch, options);
         Ok(layer_terms(self.map, &student, &teacher))
     }
 
@@ -94,9 +95,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(step)?;
         let tokens = to_device(&batch, &self.device);
-        let (states, answers) = self.teacher.answers(&tokens, self.teacher_heads[task]);
+        let options = self.map.options();
+        let (states, answers) = self.teacher.answers(&tokens, self.teacher_heads[task], options);
         let student = (self.prepare)(model, step);
-        let (output, logits) = student.forward(&tokens, self.student_heads[task], EncodeOptions::ALL);
+        let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
         let mut terms = layer_terms(self.map, &output, &states);
         let prediction = match (self.data.tasks()[task].head(), &batch.labels) {
             (Head::Regression, labels @ Labels::Scores(_)) => label_loss(logits, labels, &self.device)?,

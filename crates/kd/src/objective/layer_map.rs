@@ -1,6 +1,6 @@
 //! The layer map and its check against both models.
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, EncodeOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -108,6 +108,15 @@ impl LayerMap {
         let map = Self::efficientbert(s, t)?;
         map.validate(s, t)?;
         Ok(map)
+    }
+
+    /// What both models have to hand out for the map.
+    pub fn options(&self) -> EncodeOptions {
+        let compares_scores = |m: &LayerMatch| m.feature == Feature::AttentionScores;
+        EncodeOptions {
+            hidden_states: !self.0.iter().all(compares_scores),
+            attention_scores: self.0.iter().any(compares_scores),
+        }
     }
 
     /// Checks every entry against both models before any training.

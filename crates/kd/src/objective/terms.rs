@@ -25,7 +25,7 @@ impl LossTerms {
 /// The layer terms of an objective: `attention` and `hidden` (embedding included), each the
 /// weighted sum over the map's entries.
 ///
-/// Both outputs must hold hidden states and scores; the map must have been validated.
+/// Both outputs must hold what the map compares ([`LayerMap::options`]); the map must have been validated.
 pub fn layer_terms(map: &LayerMap, student: &EncoderOutput, teacher: &EncoderOutput) -> LossTerms {
     let mut attention: Option<Tensor<1>> = None;
     let mut hidden: Option<Tensor<1>> = None;
