@@ -1,24 +1,53 @@
 //! Products of strided views.
+//!
+//! Packing reads the operands from memory that is far away from the processor, so it should happen once, and what is packed
+//! should be used while it is in the second-level cache of the core that packed it. The three ways to divide a product serve that
+//! for the three products of a linear map in training:
+//!
+//! | division | for | each task |
+//! |---|---|---|
+//! | [`by_rows`] | many rows: `X W`, `dY Wᵀ` | packs its rows, multiplies all columns; the right operand is packed before |
+//! | [`by_inner`] | few outputs of long sums: `Xᵀ dY` | packs a range of the inner dimension of both, sums up a product of its own |
+//! | [`by_blocks`] | the rest | a block of the product; both operands are packed before |
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::epilogue::{Epilogue, Output};
 use super::format::{Format, GROUP};
 use super::multiply::blocks;
 use super::packed::{Input, Weights};
 use super::{MatMut, MatRef, Precision};
+use crate::Isa;
 
-/// Rows and columns of the product that one task computes.
+/// Rows and columns of the product that one task of [`by_blocks`] computes.
 const TASK: (usize, usize) = (128, 256);
-/// Bytes of one packed group that are multiplied at a time: what a task needs of both operands should fit the second-level cache.
+/// Bytes of one packed group that a task of [`by_blocks`] multiplies at a time: its groups should fit the second-level cache.
 const GROUP_IN_CACHE: usize = 96 << 10;
+/// Bytes of packed rows of a task of [`by_rows`].
+const ROWS_IN_CACHE: usize = 640 << 10;
+/// Rows from which a product is divided by rows.
+const MANY_ROWS: usize = 256;
+/// Inner size from which a product is divided along it.
+const LONG_SUM: usize = 1024;
+/// Largest product of a task of [`by_inner`]: it should stay in the second-level cache while it is summed up.
+const SMALL_PRODUCT: usize = 1 << 19;
+/// Inner indices of a task of [`by_inner`].
+const INNER: usize = 512;
+/// Bytes of a packed group that a task of [`by_inner`] multiplies at a time.
+const INNER_IN_CACHE: usize = 24 << 10;
+/// Multiply-adds below which a product is not worth a second thread.
+const SMALL: usize = 1 << 18;
 
 thread_local! {
     /// Packed operands keep their memory: fresh pages cost more than packing does. A stack, because a thread that waits for others
     /// inside a product may begin another one.
     static OPERANDS: RefCell<Vec<(Input, Weights)>> = const { RefCell::new(Vec::new()) };
+    /// Sums of the tasks of [`by_inner`].
+    static SUMS: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `body` with packed operands of this thread.
@@ -48,6 +77,17 @@ pub fn matmul_serial(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: P
     product(a, b, out, precision, epilogue, false);
 }
 
+/// A product whose shapes fit.
+#[derive(Clone, Copy)]
+struct Product<'a> {
+    a: MatRef<'a>,
+    b: MatRef<'a>,
+    output: Output,
+    precision: Precision,
+    epilogue: Epilogue<'a>,
+    parallel: bool,
+}
+
 fn product(
     a: MatRef<'_>,
     b: MatRef<'_>,
@@ -66,43 +106,136 @@ fn product(
     }
     let stride = out.row_stride();
     let output = Output { out: out.data().as_mut_ptr(), stride };
+    let product = Product { a, b, output, precision, epilogue: *epilogue, parallel: parallel && m * n * k > SMALL };
+    // The division depends on the sizes alone, and so do the bits of the result.
+    if k >= LONG_SUM && m * n <= SMALL_PRODUCT {
+        by_inner(product);
+    } else if m >= MANY_ROWS {
+        by_rows(product);
+    } else {
+        by_blocks(product);
+    }
+}
+
+/// Runs tasks one by one, or each as one piece of work of the pool.
+fn run(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
+    if parallel && tasks > 1 {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    } else {
+        (0..tasks).for_each(task);
+    }
+}
+
+fn by_rows(product: Product<'_>) {
+    let Product { a, b, output, precision, epilogue, parallel } = product;
+    let (m, n) = (a.rows(), b.cols());
+    with_operands(|_, weights| {
+        weights.refill(b, precision, parallel);
+        let weights = &*weights;
+        let group = weights.format().group_bytes(a.cols()).max(1);
+        let rows = (ROWS_IN_CACHE / group).clamp(1, TASK.0 / GROUP) * GROUP;
+        run(m.div_ceil(rows), parallel, |task| {
+            let range = task * rows..m.min((task + 1) * rows);
+            with_operands(|input, _| {
+                input.refill(a.rows_in(range.clone()), precision, false);
+                let steps = 0..weights.format().steps(a.cols());
+                // SAFETY: every task writes its own rows of `out`, which `MatMut` has checked; all is packed.
+                unsafe { blocks(input, weights, 0..range.len(), 0..n, steps, output.below(range.start), &epilogue) };
+            });
+        });
+    });
+}
+
+fn by_inner(product: Product<'_>) {
+    let Product { a, b, output, precision, epilogue, parallel } = product;
+    let (m, k, n) = (a.rows(), a.cols(), b.cols());
+    let parts = k.div_ceil(INNER);
+    let format = Format::new(precision, Isa::current());
+    let length = (INNER_IN_CACHE / format.step_bytes()).max(1) * format.step();
+    let mut sums = SUMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Buffer::new(0));
+    sums.reserve(parts * m * n * size_of::<f32>());
+    let sum_of = |part: usize| Output { out: sums.start().cast::<f32>().wrapping_add(part * m * n), stride: n };
+    run(parts, parallel, |part| {
+        let (first, last) = (part * INNER, k.min((part + 1) * INNER));
+        with_operands(|input, weights| {
+            for from in (first..last).step_by(length) {
+                let range = from..last.min(from + length);
+                input.refill(a.cols_in(range.clone()), precision, false);
+                weights.refill(b.rows_in(range.clone()), precision, false);
+                let epilogue = Epilogue { scale: epilogue.scale, accumulate: from > first, ..Epilogue::default() };
+                let steps = 0..weights.format().steps(range.len());
+                // SAFETY: every task sums up its own part of the buffer; all is packed.
+                unsafe { blocks(input, weights, 0..m, 0..n, steps, sum_of(part), &epilogue) };
+            }
+        });
+    });
+    let rows = m.div_ceil(TASK.0);
+    run(rows, parallel, |task| {
+        for row in task * TASK.0..m.min((task + 1) * TASK.0) {
+            // SAFETY: the sums are complete; every row of `out` belongs to one task and has `n` values.
+            unsafe {
+                let out = std::slice::from_raw_parts_mut(output.below(row).out, n);
+                let part = |part: usize| std::slice::from_raw_parts(sum_of(part).below(row).out, n);
+                gather(out, parts, part, &epilogue);
+            }
+        }
+    });
+    SUMS.with_borrow_mut(|stack| stack.push(sums));
+}
+
+/// One row of the product from the rows of its parts, in their order.
+fn gather<'a>(out: &mut [f32], parts: usize, part: impl Fn(usize) -> &'a [f32], epilogue: &Epilogue<'_>) {
+    use crate::elementwise::binary::add_in_place;
+    if epilogue.accumulate {
+        add_in_place(out, part(0));
+    } else {
+        out.copy_from_slice(part(0));
+    }
+    (1..parts).for_each(|index| add_in_place(out, part(index)));
+    if let Some(bias) = epilogue.bias {
+        add_in_place(out, bias);
+    }
+    if let Some(activation) = epilogue.activation {
+        activation.forward_in_place(out);
+    }
+}
+
+fn by_blocks(product: Product<'_>) {
+    let Product { a, b, output, precision, epilogue, parallel } = product;
+    let (m, n) = (a.rows(), b.cols());
     with_operands(|input, weights| {
         input.refill(a, precision, parallel);
         weights.refill(b, precision, parallel);
         let (rows, cols) = (m.div_ceil(TASK.0), n.div_ceil(TASK.1));
-        let task = |index: usize| {
+        run(rows * cols, parallel, |index| {
             let (row, col) = (index / cols * TASK.0, index % cols * TASK.1);
+            let (rows, cols) = (row..m.min(row + TASK.0), col..n.min(col + TASK.1));
             // SAFETY: every task writes its own elements of `out`, which `MatMut` has checked; all is packed.
-            unsafe { part(input, weights, (row, m), (col, n), output, epilogue) };
-        };
-        if parallel && rows * cols > 1 && m * n * k > 1 << 18 {
-            (0..rows * cols).into_par_iter().with_max_len(1).for_each(task);
-        } else {
-            (0..rows * cols).for_each(task);
-        }
+            unsafe { block(input, weights, rows, cols, output, &epilogue) };
+        });
     });
 }
 
-/// One task, in parts of the inner dimension: the first replaces what `out` holds, the last applies bias and activation.
+/// One task of [`by_blocks`], in parts of the inner dimension: the first replaces what `out` holds, the last applies bias and
+/// activation.
 ///
 /// # Safety
 /// The operands are packed, `output` is valid for the task's rows and columns.
-unsafe fn part(
+unsafe fn block(
     input: &Input,
     weights: &Weights,
-    (row, m): (usize, usize),
-    (col, n): (usize, usize),
+    rows: Range<usize>,
+    cols: Range<usize>,
     output: Output,
     epilogue: &Epilogue<'_>,
 ) {
-    let (rows, cols) = (row..m.min(row + TASK.0), col..n.min(col + TASK.1));
-    let format: Format = weights.format();
+    const { assert!(TASK.0.is_multiple_of(GROUP) && TASK.1.is_multiple_of(GROUP)) };
+    let format = weights.format();
     let steps = format.steps(weights.inputs);
     let most = (GROUP_IN_CACHE / format.step_bytes()).max(1);
     // Parts of equal length.
     let parts = steps.div_ceil(most).max(1);
     let length = steps.div_ceil(parts).max(1);
-    const { assert!(TASK.0.is_multiple_of(GROUP) && TASK.1.is_multiple_of(GROUP)) };
     for index in 0..parts {
         let range = (index * length).min(steps)..((index + 1) * length).min(steps);
         let last = index + 1 == parts;

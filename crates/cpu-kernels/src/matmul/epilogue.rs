@@ -27,6 +27,13 @@ pub(super) struct Output {
     pub stride: usize,
 }
 
+impl Output {
+    /// The same output from a row on.
+    pub(super) fn below(self, row: usize) -> Self {
+        Self { out: self.out.wrapping_add(row * self.stride), ..self }
+    }
+}
+
 // SAFETY: threads that share an output divide its elements among themselves.
 unsafe impl Send for Output {}
 // SAFETY: as above.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::format::{Format, GROUP};
-use super::pack::{Quantised, Side, Source, pack_pairs, pack_panel, pack_row_bytes, pack_weight_bytes};
+use super::pack::{Pairs, Quantised, Side, Source, pack_pairs, pack_panels, pack_row_bytes, pack_weight_bytes};
 use super::{MatRef, Precision};
 use crate::Isa;
 
@@ -90,6 +90,9 @@ impl Weights {
     }
 }
 
+/// Groups that are packed together: rows of memory are read in pieces of this many lanes.
+const PIECE: usize = 4;
+
 /// Packing of one whole operand.
 #[derive(Clone, Copy)]
 struct Packing<'a> {
@@ -107,35 +110,27 @@ impl Packing<'_> {
             Side::Left => (self.view.rows(), self.view.cols()),
             Side::Right => (self.view.cols(), self.view.rows()),
         };
-        let groups = lanes.div_ceil(GROUP);
-        let (steps, step, step_bytes) = (self.format.steps(k), self.format.step(), self.format.step_bytes());
-        let planes = match self.format {
-            Format::Pairs { planes } => planes,
-            Format::Panel | Format::Quads => 0,
-        };
-        // Pieces of a group along `k`, so that few groups still occupy all threads, and a piece's tiles stay in the cache.
-        let piece = if planes == 0 { steps.max(1) } else { 16 };
-        let pieces = steps.div_ceil(piece);
+        let (groups, group_bytes) = (lanes.div_ceil(GROUP), self.format.group_bytes(k));
         let one = |index: usize| {
-            let (group, from) = (index / pieces, index % pieces * piece);
-            let count = (lanes - group * GROUP).min(GROUP);
-            let k_from = from * step;
-            let k_to = k.min((from + piece) * step);
-            // SAFETY: the values of these lanes and inner indices exist; every piece is written by one thread.
+            let first = index * PIECE;
+            let count = (lanes - first * GROUP).min(PIECE * GROUP);
+            // SAFETY: the values of these lanes exist; every piece is written by one thread.
             unsafe {
-                let source = source(self.view, self.side, group * GROUP);
-                let to = to.start().add((group * steps + from) * step_bytes);
+                let source = source(self.view, self.side, first * GROUP);
+                let to = to.start().add(first * group_bytes);
                 match self.format {
-                    Format::Panel => pack_panel(source, count, k, to.cast()),
-                    _ => pack_pairs(source, count, (k_from, k_to), planes, self.side, to, self.isa),
+                    Format::Pairs { planes } => {
+                        pack_pairs(source, Pairs { lanes: count, k, planes, side: self.side }, to, self.isa);
+                    }
+                    _ => pack_panels(source, count, k, to.cast()),
                 }
             }
         };
-        let total = groups * pieces;
-        if parallel && total > 1 && lanes * k > 1 << 14 {
-            (0..total).into_par_iter().with_min_len(total.div_ceil(8 * rayon::current_num_threads())).for_each(one);
+        let pieces = groups.div_ceil(PIECE);
+        if parallel && pieces > 1 && lanes * k > 1 << 14 {
+            (0..pieces).into_par_iter().for_each(one);
         } else {
-            (0..total).for_each(one);
+            (0..pieces).for_each(one);
         }
     }
 }
@@ -193,20 +188,20 @@ impl Input {
     pub unsafe fn pack(&self, rows: Range<usize>, x: *const f32, row_stride: usize) {
         let (format, k) = (self.format(), self.k);
         let group_bytes = format.group_bytes(k);
-        for start in rows.clone().step_by(GROUP) {
-            let count = (rows.end - start).min(GROUP);
-            let source = Source { start: x.wrapping_add(start * row_stride), lane_stride: row_stride, k_stride: 1 };
-            // SAFETY: the group lies in what was reserved; its rows exist.
-            unsafe {
-                let to = self.packed.start().add(start / GROUP * group_bytes);
-                match format {
-                    Format::Panel => pack_panel(source, count, k, to.cast()),
-                    Format::Pairs { planes } => pack_pairs(source, count, (0, k), planes, Side::Left, to, self.isa),
-                    Format::Quads => {
-                        for lane in 0..count {
-                            let scale = pack_row_bytes(source.start.add(lane * row_stride), k, lane, to);
-                            *self.quantised.start().cast::<Quantised>().add(start + lane) = scale;
-                        }
+        let source = Source { start: x.wrapping_add(rows.start * row_stride), lane_stride: row_stride, k_stride: 1 };
+        // SAFETY: the groups lie in what was reserved; their rows exist.
+        unsafe {
+            let to = self.packed.start().add(rows.start / GROUP * group_bytes);
+            match format {
+                Format::Panel => pack_panels(source, rows.len(), k, to.cast()),
+                Format::Pairs { planes } => {
+                    pack_pairs(source, Pairs { lanes: rows.len(), k, planes, side: Side::Left }, to, self.isa);
+                }
+                Format::Quads => {
+                    for (index, row) in rows.enumerate() {
+                        let (group, lane) = (to.add(index / GROUP * group_bytes), index % GROUP);
+                        let scale = pack_row_bytes(source.start.add(index * row_stride), k, lane, group);
+                        *self.quantised.start().cast::<Quantised>().add(row) = scale;
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! Strided views of matrices.
 
+use std::ops::Range;
+
 /// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
@@ -30,6 +32,26 @@ impl<'a> MatRef<'a> {
     #[must_use]
     pub fn t(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    /// Some of the rows.
+    ///
+    /// # Panics
+    /// They are not there.
+    #[must_use]
+    pub fn rows_in(self, rows: Range<usize>) -> Self {
+        assert!(rows.end <= self.rows, "rows {rows:?} of {}", self.rows);
+        let start = if self.cols == 0 { 0 } else { rows.start * self.row_stride };
+        Self { data: &self.data[start.min(self.data.len())..], rows: rows.len(), ..self }
+    }
+
+    /// Some of the columns.
+    ///
+    /// # Panics
+    /// They are not there.
+    #[must_use]
+    pub fn cols_in(self, cols: Range<usize>) -> Self {
+        self.t().rows_in(cols).t()
     }
 
     /// Number of rows.

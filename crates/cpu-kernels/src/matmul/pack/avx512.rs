@@ -2,103 +2,103 @@
 
 use std::arch::x86_64::*;
 
-use super::{Side, Source};
+use super::{Pairs, Side, Source};
 use crate::matmul::format::{TILE, TILE_BYTES};
 
-/// [`super::portable::pair_tile`].
+/// [`super::portable::pack`], reading memory in the order in which it lies.
 ///
 /// # Safety
 /// As there; the machine has AVX-512 F, BW and BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(super) unsafe fn pair_tile(source: Source, lanes: usize, valid: usize, planes: usize, side: Side, to: *mut u8) {
-    // SAFETY: the branches read what the caller promised, and write the planes of the tile.
-    unsafe {
-        let packed = if source.k_stride == 1 {
-            along_k(source.start, source.lane_stride, lanes, valid, planes, to);
-            Side::Left
-        } else if source.lane_stride == 1 {
-            along_lanes(source.start, source.k_stride, lanes, valid, planes, to);
-            Side::Right
-        } else {
-            let mut values = [0.0f32; TILE * 32];
-            for lane in 0..lanes {
-                for k in 0..valid {
-                    values[lane * 32 + k] = *source.start.add(lane * source.lane_stride + k * source.k_stride);
+pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
+    if source.k_stride != 1 && source.lane_stride != 1 {
+        // SAFETY: the caller's promises.
+        return unsafe { super::portable::pack(source, pairs, to) };
+    }
+    // SAFETY: each reads what the caller promised and writes the planes of the tiles.
+    let packed = unsafe {
+        match (source.k_stride == 1, pairs.planes) {
+            (true, 1) => along_k::<1>(source, pairs, to),
+            (true, _) => along_k::<3>(source, pairs, to),
+            (false, 1) => along_lanes::<1>(source, pairs, to),
+            (false, _) => along_lanes::<3>(source, pairs, to),
+        }
+    };
+    if packed == pairs.side {
+        return;
+    }
+    for (tile, _, _) in pairs.tiles() {
+        // SAFETY: planes that have just been written.
+        (0..pairs.planes).for_each(|plane| unsafe { transpose(to.add(tile + plane * TILE_BYTES)) });
+    }
+}
+
+/// Lanes with consecutive `k`: 32 of them become a row of 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+unsafe fn along_k<const PLANES: usize>(source: Source, pairs: Pairs, to: *mut u8) -> Side {
+    for lane in 0..pairs.lanes.next_multiple_of(TILE) {
+        let exists = lane < pairs.lanes;
+        let row = source.start.wrapping_add(lane * source.lane_stride);
+        for k in (0..pairs.k).step_by(32) {
+            let valid = if exists { pairs.k - k } else { 0 };
+            let mask = if valid >= 32 { u32::MAX } else { (1u32 << valid) - 1 };
+            // SAFETY: masked loads touch no more than the values of an existing lane. `wrapping_add`: the second half may not
+            // exist, its mask is empty then. The tile belongs to the operand.
+            unsafe {
+                let at = row.wrapping_add(k);
+                let mut a = _mm512_maskz_loadu_ps(mask as u16, at);
+                let mut b = _mm512_maskz_loadu_ps((mask >> 16) as u16, at.wrapping_add(16));
+                let to = to.add(pairs.tile(lane, k) + lane % TILE * 64);
+                for plane in 0..PLANES {
+                    // The type of packed bf16 has no operations of its own.
+                    let both = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
+                    _mm512_store_si512(to.add(plane * TILE_BYTES).cast(), both);
+                    if plane + 1 < PLANES {
+                        let low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
+                        let high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(both));
+                        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
+                        b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high)));
+                    }
                 }
             }
-            along_k(values.as_ptr(), 32, lanes, valid, planes, to);
-            Side::Left
-        };
-        if packed != side {
-            (0..planes).for_each(|plane| transpose(to.add(plane * TILE_BYTES)));
         }
     }
+    Side::Left
 }
 
-/// Lanes with consecutive `k`: each becomes a row of 64 bytes.
+/// Inner indices with consecutive lanes: each pair of them becomes rows of 64 bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn along_k(start: *const f32, stride: usize, lanes: usize, valid: usize, planes: usize, to: *mut u8) {
-    let mask = if valid >= 32 { u32::MAX } else { (1u32 << valid) - 1 };
-    for lane in 0..TILE {
-        let (mut a, mut b) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-        if lane < lanes {
-            // SAFETY: masked loads touch no more than the `valid` values of an existing lane. `wrapping_add`: the second half
-            // may not exist, its mask is empty then.
+unsafe fn along_lanes<const PLANES: usize>(source: Source, pairs: Pairs, to: *mut u8) -> Side {
+    for k in (0..pairs.k.next_multiple_of(32)).step_by(2) {
+        let row = source.start.wrapping_add(k * source.k_stride);
+        for lane in (0..pairs.lanes).step_by(TILE) {
+            let lanes = pairs.lanes - lane;
+            let mask = if lanes >= TILE { u16::MAX } else { (1u16 << lanes) - 1 };
+            // Inner indices beyond the last are zero.
+            let masks = [if k < pairs.k { mask } else { 0 }, if k + 1 < pairs.k { mask } else { 0 }];
+            // SAFETY: masked loads touch no more than the lanes of existing inner indices. The tile belongs to the operand.
             unsafe {
-                let at = start.add(lane * stride);
-                a = _mm512_maskz_loadu_ps(mask as u16, at);
-                b = _mm512_maskz_loadu_ps((mask >> 16) as u16, at.wrapping_add(16));
-            }
-        }
-        for plane in 0..planes {
-            // The type of packed bf16 has no operations of its own.
-            // SAFETY: both types are 64 bytes without invalid values.
-            let both = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a)) };
-            // SAFETY: a row of the tile's plane.
-            unsafe { _mm512_store_si512(to.add(plane * TILE_BYTES + lane * 64).cast(), both) };
-            if plane + 1 < planes {
-                let low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(both));
-                let high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64::<1>(both));
-                a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
-                b = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(high)));
+                let at = row.wrapping_add(lane);
+                let mut a = _mm512_maskz_loadu_ps(masks[0], at);
+                let mut b = _mm512_maskz_loadu_ps(masks[1], at.wrapping_add(source.k_stride));
+                let to = to.add(pairs.tile(lane, k) + k % 32 / 2 * 64);
+                for plane in 0..PLANES {
+                    let low = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a));
+                    let high = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(b));
+                    let low = _mm512_cvtepu16_epi32(low);
+                    let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+                    _mm512_store_si512(to.add(plane * TILE_BYTES).cast(), _mm512_or_si512(low, high));
+                    if plane + 1 < PLANES {
+                        a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
+                        b = _mm512_sub_ps(b, _mm512_castsi512_ps(high));
+                    }
+                }
             }
         }
     }
-}
-
-/// Inner indices with consecutive lanes: each pair of them becomes a row of 64 bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn along_lanes(start: *const f32, stride: usize, lanes: usize, valid: usize, planes: usize, to: *mut u8) {
-    let mask = if lanes >= 16 { u16::MAX } else { (1u16 << lanes) - 1 };
-    for pair in 0..TILE {
-        let load = |k: usize| {
-            if k < valid {
-                // SAFETY: a masked load touches no more than the existing lanes of an existing index.
-                unsafe { _mm512_maskz_loadu_ps(mask, start.add(k * stride)) }
-            } else {
-                _mm512_setzero_ps()
-            }
-        };
-        let (mut a, mut b) = (load(2 * pair), load(2 * pair + 1));
-        for plane in 0..planes {
-            // SAFETY: both types are 32 bytes without invalid values.
-            let low = unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a)) };
-            // SAFETY: as above.
-            let high = unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(b)) };
-            let low = _mm512_cvtepu16_epi32(low);
-            let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
-            // SAFETY: a row of the tile's plane.
-            unsafe {
-                _mm512_store_si512(to.add(plane * TILE_BYTES + pair * 64).cast(), _mm512_or_si512(low, high));
-            }
-            if plane + 1 < planes {
-                a = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_slli_epi32::<16>(low)));
-                b = _mm512_sub_ps(b, _mm512_castsi512_ps(high));
-            }
-        }
-    }
+    Side::Right
 }
 
 /// Transposes a tile in place as 16 x 16 values of four bytes.

@@ -19,17 +19,6 @@ pub(crate) struct Source {
     pub k_stride: usize,
 }
 
-impl Source {
-    /// The same values from lane `lane` and inner index `k` on.
-    ///
-    /// # Safety
-    /// That value exists.
-    unsafe fn at(self, lane: usize, k: usize) -> Self {
-        // SAFETY: the caller promises that the offset is inside the values.
-        Self { start: unsafe { self.start.add(lane * self.lane_stride + k * self.k_stride) }, ..self }
-    }
-}
-
 /// Which operand a tile belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -39,53 +28,62 @@ pub(crate) enum Side {
     Right,
 }
 
-/// Packs the inner indices `k_from..k_to` of up to 32 lanes of one group in [`super::format::Format::Pairs`].
-///
-/// # Safety
-/// `source` has `lanes` lanes with all these indices; `to` has room for the group's steps of that range.
-pub(crate) unsafe fn pack_pairs(
-    source: Source,
-    lanes: usize,
-    (k_from, k_to): (usize, usize),
-    planes: usize,
-    side: Side,
-    to: *mut u8,
-    isa: Isa,
-) {
-    let tiles = lanes.div_ceil(TILE);
-    let mut to = to;
-    for k in (k_from..k_to).step_by(32) {
-        let valid = (k_to - k).min(32);
-        for tile in 0..tiles {
-            let lanes = (lanes - tile * TILE).min(TILE);
-            // SAFETY: the first value of the tile exists, the caller gives room for all tiles of the step.
-            unsafe {
-                let source = source.at(tile * TILE, k);
-                let to = to.add(tile * planes * TILE_BYTES);
-                match isa {
-                    #[cfg(target_arch = "x86_64")]
-                    Isa::Amx | Isa::Avx512 => avx512::pair_tile(source, lanes, valid, planes, side, to),
-                    _ => portable::pair_tile(source, lanes, valid, planes, side, to),
-                }
-            }
-        }
-        // SAFETY: at most one step beyond the last tile written.
-        to = unsafe { to.add(2 * planes * TILE_BYTES) };
+/// An operand in [`super::format::Format::Pairs`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pairs {
+    /// Lanes, in consecutive groups.
+    pub lanes: usize,
+    /// Inner size.
+    pub k: usize,
+    /// Planes of a tile.
+    pub planes: usize,
+    /// Which operand it is.
+    pub side: Side,
+}
+
+impl Pairs {
+    /// Offset of the tile of lane `lane` and inner index `k`.
+    fn tile(&self, lane: usize, k: usize) -> usize {
+        let (group, tile) = (lane / GROUP, lane % GROUP / TILE);
+        let step = group * self.k.div_ceil(32) + k / 32;
+        (step * 2 + tile) * self.planes * TILE_BYTES
+    }
+
+    /// Offsets of all tiles that hold lanes, each with its first lane and inner index.
+    fn tiles(self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let lanes = (0..self.lanes).step_by(TILE);
+        lanes.flat_map(move |lane| (0..self.k).step_by(32).map(move |k| (self.tile(lane, k), lane, k)))
     }
 }
 
-/// Packs up to 32 lanes of one group in [`super::format::Format::Panel`]: `[k][32]`, absent lanes as zeros.
+/// Packs lanes with all their inner indices; tiles without lanes are left alone.
 ///
 /// # Safety
-/// `source` has `lanes` lanes of `k` values, `to` room for `32 k` values.
-pub(crate) unsafe fn pack_panel(source: Source, lanes: usize, k: usize, to: *mut f32) {
-    for p in 0..k {
-        for lane in 0..GROUP {
+/// `source` has these lanes and inner indices; `to` has room for the groups; `isa` is available.
+pub(crate) unsafe fn pack_pairs(source: Source, pairs: Pairs, to: *mut u8, isa: Isa) {
+    // SAFETY: the caller's promises.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Avx512 => avx512::pack(source, pairs, to),
+            _ => portable::pack(source, pairs, to),
+        }
+    }
+}
+
+/// Packs lanes in groups of [`super::format::Format::Panel`]: `[k][32]`, absent lanes as zeros.
+///
+/// # Safety
+/// `source` has these lanes and inner indices, `to` room for the groups.
+pub(crate) unsafe fn pack_panels(source: Source, lanes: usize, k: usize, to: *mut f32) {
+    for group in 0..lanes.div_ceil(GROUP) {
+        for (p, lane) in (0..k).flat_map(|p| (0..GROUP).map(move |lane| (p, lane))) {
+            let row = group * GROUP + lane;
             // SAFETY: lane and index are below what the caller promised; absent lanes are not read.
             unsafe {
                 let value =
-                    if lane < lanes { *source.start.add(lane * source.lane_stride + p * source.k_stride) } else { 0.0 };
-                *to.add(p * GROUP + lane) = value;
+                    if row < lanes { *source.start.add(row * source.lane_stride + p * source.k_stride) } else { 0.0 };
+                *to.add((group * k + p) * GROUP + lane) = value;
             }
         }
     }

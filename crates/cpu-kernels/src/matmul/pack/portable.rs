@@ -1,6 +1,6 @@
-//! The specification of packed tiles.
+//! The specification of packed tiles: 16 lanes, 32 inner indices, in planes; what is absent is zero.
 
-use super::{Side, Source};
+use super::{Pairs, Side, Source};
 use crate::matmul::format::{TILE, TILE_BYTES};
 
 /// Rounds to the nearest, ties to even; NaN stays NaN.
@@ -12,28 +12,26 @@ fn to_bf16(x: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
-/// One tile: 16 lanes, 32 values of `k`, in `planes` planes; what is absent is zero.
-///
 /// # Safety
-/// `source` has `lanes` lanes with `valid` values, `to` room for the planes.
-pub(super) unsafe fn pair_tile(source: Source, lanes: usize, valid: usize, planes: usize, side: Side, to: *mut u8) {
-    let to = to.cast::<u16>();
-    for lane in 0..TILE {
-        for k in 0..32 {
+/// See [`super::pack_pairs`].
+pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
+    for (tile, first_lane, first_k) in pairs.tiles() {
+        for (lane, k) in (0..TILE).flat_map(|lane| (0..32).map(move |k| (lane, k))) {
+            let (row, column) = (first_lane + lane, first_k + k);
             let mut rest = 0.0;
-            if lane < lanes && k < valid {
+            if row < pairs.lanes && column < pairs.k {
                 // SAFETY: inside what the caller promised.
-                rest = unsafe { *source.start.add(lane * source.lane_stride + k * source.k_stride) };
+                rest = unsafe { *source.start.add(row * source.lane_stride + column * source.k_stride) };
             }
-            let place = match side {
+            let place = match pairs.side {
                 Side::Left => lane * 32 + k,
                 Side::Right => (k / 2) * 32 + lane * 2 + k % 2,
             };
-            for plane in 0..planes {
+            for plane in 0..pairs.planes {
                 let part = to_bf16(rest);
                 rest -= f32::from_bits(u32::from(part) << 16);
                 // SAFETY: `place` is below 512, the values of a tile.
-                unsafe { *to.add(plane * TILE_BYTES / 2 + place) = part };
+                unsafe { *to.add(tile + plane * TILE_BYTES).cast::<u16>().add(place) = part };
             }
         }
     }
