@@ -145,6 +145,49 @@ pub enum Error {
         /// The bound.
         max_len: usize,
     },
+    /// A JSON file that is damaged or of another structure.
+    #[error("{path}:{line}:{column}: {inside}: {reason}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// The character in the line, in bytes.
+        column: usize,
+        /// The place in the structure, such as `data[0].paragraphs[2].qas[1]`.
+        inside: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A part of a well-formed file with content that makes no sense.
+    #[error("{path}: {inside}: {reason}")]
+    WrongEntry {
+        /// The file.
+        path: PathBuf,
+        /// The place in the structure, such as `data[0].paragraphs[2].qas[1]`, or the id of a question.
+        inside: String,
+        /// What is wrong there and what to do.
+        reason: String,
+    },
+    /// Questions without a prediction, or without the probability that is needed beside it.
+    #[error(
+        "{path}: {count} of {total} questions of {data} are missing, the first is `{first}`; every question needs an entry, so that nothing is scored by omission"
+    )]
+    MissingPredictions {
+        /// The file of predictions or probabilities.
+        path: PathBuf,
+        /// The data set.
+        data: PathBuf,
+        /// How many are missing.
+        count: usize,
+        /// How many questions there are.
+        total: usize,
+        /// The id of the first of them.
+        first: String,
+    },
+    /// A file that could not be put in place.
+    #[error(transparent)]
+    Write(#[from] durable::Error),
     /// A setting that makes no sense, or values that do not fit together.
     #[error("{0}")]
     Invalid(String),

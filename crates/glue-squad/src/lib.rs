@@ -5,6 +5,7 @@
 //! - [`features`] and [`batch`]: encoded examples, padded batches, and the order of batches as a pure function of (seed, epoch).
 //! - [`corpus`]: plain text packed into sequence pairs for general distillation.
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman.
+//! - [`squad`]: SQuAD v1.1 and v2.0: reader, sliding windows, n-best decoding, official predictions and scores.
 //! - [`submission`]: the official GLUE prediction files, written and read.
 //!
 //! The task set and the checkpoint metric of every task follow EfficientBERT (Dong et al. 2021, Findings of EMNLP).
@@ -17,6 +18,7 @@ pub mod features;
 mod lines;
 pub mod metrics;
 mod rng;
+pub mod squad;
 pub mod submission;
 pub mod task;
 pub mod tokenizer;

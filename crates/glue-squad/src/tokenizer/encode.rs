@@ -18,16 +18,58 @@ pub struct Encoded {
     pub type_ids: Vec<u8>,
 }
 
+/// The tokens of a text and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WithOffsets {
+    /// Token ids without special tokens.
+    pub ids: Vec<u32>,
+    /// The bytes of the text that a token stands for: first and one past the last, both on character boundaries. Characters that
+    /// the tokeniser dropped (white space, control characters, stripped accents) can lie between two tokens.
+    pub offsets: Vec<(usize, usize)>,
+}
+
 impl TextEncoder {
+    /// The ids of a text without special tokens and the bytes that they stand for, not truncated.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode_plain`].
+    pub fn encode_with_offsets(&self, text: &str) -> Result<WithOffsets> {
+        let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode(text, false)));
+        let encoding = self.checked(encoded, text)?;
+        // A tokeniser of bytes can cut a character; whole characters are what a reader of the text can use.
+        let whole = |(mut start, mut end): (usize, usize)| {
+            end = end.min(text.len());
+            start = start.min(end);
+            while !text.is_char_boundary(start) {
+                start -= 1;
+            }
+            while !text.is_char_boundary(end) {
+                end += 1;
+            }
+            (start, end)
+        };
+        let offsets = encoding.get_offsets().iter().copied().map(whole).collect();
+        Ok(WithOffsets { ids: encoding.get_ids().to_vec(), offsets })
+    }
+
     /// The ids of a text without special tokens, not truncated.
     ///
     /// # Errors
     /// The tokeniser fails on the text: a word outside a vocabulary without `[UNK]`.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, false)));
+        Ok(self.checked(encoded, text)?.get_ids().to_vec())
+    }
+
+    /// What the library answered for `text`, its errors and panics as errors of this crate.
+    fn checked(
+        &self,
+        encoded: std::thread::Result<tokenizers::Result<tokenizers::Encoding>>,
+        text: &str,
+    ) -> Result<tokenizers::Encoding> {
         let fail = |reason: &str| broken(&self.source, &format!("cannot encode `{}`: {reason}", excerpt(text)));
         match encoded {
-            Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+            Ok(Ok(encoding)) => Ok(encoding),
             Ok(Err(reason)) => Err(fail(&excerpt(&reason.to_string()))),
             Err(_) => Err(fail("the tokeniser library failed on it")),
         }

@@ -6,5 +6,5 @@
 mod encode;
 mod load;
 
-pub use encode::Encoded;
+pub use encode::{Encoded, WithOffsets};
 pub use load::{MAX_TOKENIZER_BYTES, MAX_VOCAB, TextEncoder};

@@ -1,0 +1,86 @@
+//! Which of the two SQuAD tasks is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// SQuAD v1.1 (every question has an answer) or v2.0 (some have none). The layout of the files is nearly the same; how a missing
+/// answer is predicted and scored is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SquadVersion {
+    /// SQuAD v1.1.
+    #[serde(rename = "squad-v1")]
+    V1,
+    /// SQuAD v2.0.
+    #[serde(rename = "squad-v2")]
+    V2,
+}
+
+impl SquadVersion {
+    /// Both, in the order of their publication.
+    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+
+    /// The task's name: `squad-v1`, `squad-v2`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "squad-v1",
+            Self::V2 => "squad-v2",
+        }
+    }
+
+    /// Whether questions without an answer belong to the task.
+    pub fn has_unanswerable(self) -> bool {
+        self == Self::V2
+    }
+
+    /// The official file name of a split (`train`, `dev`): `dev-v1.1.json`.
+    pub fn file_name(self, split: &str) -> String {
+        match self {
+            Self::V1 => format!("{split}-v1.1.json"),
+            Self::V2 => format!("{split}-v2.0.json"),
+        }
+    }
+}
+
+impl fmt::Display for SquadVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for SquadVersion {
+    type Err = Error;
+
+    /// Case does not count; `squad1.1`, `squad-v1.1`, `squadv1` and their like are understood.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let plain: String = text.to_ascii_lowercase().chars().filter(|c| !matches!(c, '-' | '_' | ' ')).collect();
+        match plain.strip_prefix("squad").map(|rest| rest.trim_start_matches('v')) {
+            Some("1" | "1.1") => Ok(Self::V1),
+            Some("2" | "2.0") => Ok(Self::V2),
+            _ => Err(Error::UnknownTask { given: text.to_owned(), known: "squad-v1, squad-v2".to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_in_their_usual_spellings() {
+        for version in SquadVersion::ALL {
+            assert_eq!(version.name().parse::<SquadVersion>().unwrap(), version);
+        }
+        for text in ["SQuAD1.1", "squad-v1.1", "squadv1", "squad_v1"] {
+            assert_eq!(text.parse::<SquadVersion>().unwrap(), SquadVersion::V1, "{text}");
+        }
+        assert_eq!("SQuAD 2.0".parse::<SquadVersion>().unwrap(), SquadVersion::V2);
+        for text in ["squad", "squad-v3", "", "v1"] {
+            assert!(text.parse::<SquadVersion>().unwrap_err().to_string().contains("squad-v1, squad-v2"), "{text}");
+        }
+        assert_eq!(SquadVersion::V2.file_name("train"), "train-v2.0.json");
+    }
+}
