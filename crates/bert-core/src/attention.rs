@@ -80,8 +80,9 @@ impl Attention {
         let k = dense(key, query_input);
         let v = dense(&self.value, value_input);
         let (context, scores) = if keep_scores {
-            let scores = fused_ops::attention_scores(q, k, mask_bias, self.heads);
-            (fused_ops::attention_context(scores.clone(), v, &self.score_dropout), Some(scores))
+            let (context, scores) =
+                fused_ops::attention_with_scores([q, k, v], mask_bias, self.heads, &self.score_dropout);
+            (context, Some(scores))
         } else {
             (fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout), None)
         };

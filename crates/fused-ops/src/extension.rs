@@ -5,13 +5,14 @@
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 
 use crate::activation::{self, Activation, ActivationBackward};
-use crate::attention::{self, AttentionBackward, ContextBackward, Heads, ScoresBackward};
+use crate::attention::{self, Attended, AttentionBackward, Heads, Keep, ScoresBackward, Waiting};
 use crate::binary::{self, Combine, CombineBackward};
 use crate::dropout::{self, DropoutBackward, Mask};
 use crate::embedding::{self, EmbeddingBackward, SumBackward, TrigramBackward};
+use crate::host::dense;
 use crate::linear::{self, LinearBackward, Part, ProductBackward, Saved};
 use crate::losses::{self, Loss, LossBackward};
 use crate::norm::{self, LayerNormBackward, ResidualNormBackward};
@@ -67,21 +68,15 @@ pub trait FusedOps: Backend {
         mask: Option<Mask>,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::attention_scores`].
-    fn fused_attention_scores(
+    /// See [`crate::attention_with_scores`].
+    fn fused_attention_with_scores(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
         mask: FloatTensor<Self>,
         heads: Heads,
-    ) -> FloatTensor<Self>;
-
-    /// See [`crate::attention_context`].
-    fn fused_attention_context(
-        scores: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        heads: Heads,
-        mask: Option<Mask>,
-    ) -> FloatTensor<Self>;
+        dropout: Option<Mask>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`crate::attention`].
     fn fused_attention(
@@ -167,22 +162,18 @@ impl FusedOps for Flex {
         norm::residual_forward(x, residual, weight, bias, eps, mask).0
     }
 
-    fn fused_attention_scores(
+    fn fused_attention_with_scores(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
         mask: FloatTensor<Self>,
         heads: Heads,
-    ) -> FloatTensor<Self> {
-        attention::scores_forward(query, key, mask, heads).0
-    }
-
-    fn fused_attention_context(
-        scores: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        heads: Heads,
-        mask: Option<Mask>,
-    ) -> FloatTensor<Self> {
-        attention::context_forward(scores, value, heads, mask).0
+        dropout: Option<Mask>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let inputs = [query, key, value].map(dense);
+        let keep = Keep { scores: true, probs: false };
+        let Attended { context, scores, .. } = attention::forward(&inputs, mask, heads, dropout, keep);
+        (context, scores.expect("kept"))
     }
 
     fn fused_attention(
@@ -193,7 +184,8 @@ impl FusedOps for Flex {
         heads: Heads,
         dropout: Option<Mask>,
     ) -> FloatTensor<Self> {
-        attention::whole_forward([query, key, value], mask, heads, dropout, false).0
+        let inputs = [query, key, value].map(dense);
+        attention::forward(&inputs, mask, heads, dropout, Keep { scores: false, probs: false }).context
     }
 
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
@@ -283,27 +275,28 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         })
     }
 
-    fn fused_attention_scores(
+    fn fused_attention_with_scores(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
         mask: FloatTensor<Self>,
         heads: Heads,
-    ) -> FloatTensor<Self> {
+        dropout: Option<Mask>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let mask = mask.into_primitive();
-        record::<C, _, 2>(ScoresBackward, [query, key], |[query, key]| {
-            attention::scores_forward(query, key, mask, heads)
-        })
-    }
-
-    fn fused_attention_context(
-        scores: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        heads: Heads,
-        mask: Option<Mask>,
-    ) -> FloatTensor<Self> {
-        record::<C, _, 2>(ContextBackward, [scores, value], |[scores, value]| {
-            attention::context_forward(scores, value, heads, mask)
-        })
+        let (waiting, mut scores) = (Waiting::default(), None);
+        let context = record::<C, _, 3>(AttentionBackward, [query, key, value], |inputs| {
+            let inputs = inputs.map(dense);
+            let keep = Keep { scores: true, probs: true };
+            let found = attention::forward(&inputs, mask, heads, dropout, keep);
+            scores = found.scores;
+            let probs = found.probs.expect("kept");
+            (found.context, attention::Saved { inputs, probs, heads, dropout, scores: waiting.clone() })
+        });
+        let scores = record::<C, _, 1>(ScoresBackward, [context.clone()], |[context]| {
+            (scores.expect("kept"), (waiting, context.shape()))
+        });
+        (context, scores)
     }
 
     fn fused_attention(
@@ -316,8 +309,10 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> FloatTensor<Self> {
         let mask = mask.into_primitive();
         record::<C, _, 3>(AttentionBackward, [query, key, value], |inputs| {
-            let (context, saved) = attention::whole_forward(inputs, mask, heads, dropout, true);
-            (context, saved.expect("asked for"))
+            let inputs = inputs.map(dense);
+            let found = attention::forward(&inputs, mask, heads, dropout, Keep { scores: false, probs: true });
+            let probs = found.probs.expect("kept");
+            (found.context, attention::Saved { inputs, probs, heads, dropout, scores: Waiting::default() })
         })
     }
 
