@@ -117,6 +117,40 @@ pub enum Error {
         /// The values that would do.
         allowed: String,
     },
+    /// A row of a Parquet file with a value that its column does not allow. Rows count from 1.
+    #[error("{path}: row {row}: field `{field}` is `{given}`; allowed: {allowed}")]
+    WrongCell {
+        /// The file.
+        path: PathBuf,
+        /// The row.
+        row: u64,
+        /// The column.
+        field: &'static str,
+        /// The value, shortened to 60 characters.
+        given: String,
+        /// The values that would do.
+        allowed: String,
+    },
+    /// A Parquet file that is damaged or needs something that is not supported.
+    #[error("{path}: byte {offset}: {reason}")]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The place in the file, from 0.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A line of a JSONL file that is no object of the expected kind.
+    #[error("{path}:{line}: {reason}")]
+    JsonLine {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What is wrong there.
+        reason: String,
+    },
     /// A tokeniser that cannot be loaded or used.
     #[error("{path}: {reason}")]
     Tokenizer {
@@ -197,6 +231,11 @@ impl Error {
     /// Attaches a path to an I/O error.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    /// A fault at a byte of a Parquet file.
+    pub(crate) fn parquet(path: impl Into<PathBuf>, offset: u64, reason: String) -> Self {
+        Self::Parquet { path: path.into(), offset, reason }
     }
 }
 

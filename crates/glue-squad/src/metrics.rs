@@ -1,5 +1,18 @@
-//! The GLUE metrics. Every function is defined for every input of equal lengths: where the usual formula divides by zero the
-//! value is 0.0, as scikit-learn returns for F1 and Matthews; SciPy gives NaN for the correlations, which no ranking can use.
+//! The GLUE metrics, as fractions; equal to scikit-learn and SciPy wherever those define a value.
+//!
+//! Every function is defined for every input of equal lengths. Where the usual formula divides by zero the value is 0.0:
+//!
+//! | case | here | elsewhere |
+//! |---|---|---|
+//! | nothing to score | 0.0 | scikit-learn: NaN or an error |
+//! | F1, class 1 neither predicted nor present | 0.0 | scikit-learn: 0.0 with a warning |
+//! | Matthews, predictions or labels all of one class | 0.0 | scikit-learn: 0.0 |
+//! | correlations, constant predictions or labels, or one pair | 0.0 | SciPy: NaN or an error |
+//! | correlations, a value that is not finite (a diverged model) | 0.0 | SciPy: NaN or an error |
+//!
+//! NaN would make no order: the best checkpoint and the best candidate are chosen by these numbers.
+
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 
@@ -25,42 +38,45 @@ pub fn accuracy(predictions: &[usize], labels: &[usize]) -> Result<f64> {
     Ok(hits as f64 / labels.len() as f64)
 }
 
-/// Counts with class 1 as positive and every other class as negative: (tp, fp, fn, tn).
-fn confusion(predictions: &[usize], labels: &[usize]) -> (f64, f64, f64, f64) {
-    let (mut tp, mut fp, mut fal, mut tn) = (0_u64, 0_u64, 0_u64, 0_u64);
-    for (prediction, label) in predictions.iter().zip(labels) {
-        match (*prediction == 1, *label == 1) {
-            (true, true) => tp += 1,
-            (true, false) => fp += 1,
-            (false, true) => fal += 1,
-            (false, false) => tn += 1,
-        }
-    }
-    (tp as f64, fp as f64, fal as f64, tn as f64)
-}
-
 /// Binary F1 of class 1 = 2 tp / (2 tp + fp + fn). 0.0 when class 1 is neither predicted nor present.
 ///
 /// # Errors
 /// Different lengths.
 pub fn f1(predictions: &[usize], labels: &[usize]) -> Result<f64> {
     same_length(predictions.len(), labels.len())?;
-    let (tp, fp, fal, _) = confusion(predictions, labels);
-    let denominator = 2.0 * tp + fp + fal;
+    let count = |wanted: fn(bool, bool) -> bool| {
+        predictions.iter().zip(labels).filter(|(p, l)| wanted(**p == 1, **l == 1)).count() as f64
+    };
+    let (tp, wrong) = (count(|p, l| p && l), count(|p, l| p != l));
+    let denominator = 2.0 * tp + wrong;
     Ok(if denominator == 0.0 { 0.0 } else { 2.0 * tp / denominator })
 }
 
-/// Matthews correlation = (tp tn - fp fn) / sqrt((tp+fp)(tp+fn)(tn+fp)(tn+fn)), class 1 against the rest.
-/// 0.0 when predictions or labels are all of one class.
+/// Matthews correlation of any number of classes, R_K of Gorodkin (2004): with n pairs, c of them equal, p_k predictions and
+/// t_k labels of class k, (c n - sum p_k t_k) / sqrt((n^2 - sum p_k^2) (n^2 - sum t_k^2)). For two classes that is
+/// (tp tn - fp fn) / sqrt((tp+fp)(tp+fn)(tn+fp)(tn+fn)). 0.0 when predictions or labels are all of one class.
 ///
 /// # Errors
 /// Different lengths.
 pub fn matthews(predictions: &[usize], labels: &[usize]) -> Result<f64> {
     same_length(predictions.len(), labels.len())?;
-    let (tp, fp, fal, tn) = confusion(predictions, labels);
-    // Roots taken one by one: the product of four counts would lose digits.
-    let denominator = (tp + fp).sqrt() * (tp + fal).sqrt() * (tn + fp).sqrt() * (tn + fal).sqrt();
-    Ok(if denominator == 0.0 { 0.0 } else { ((tp * tn - fp * fal) / denominator).clamp(-1.0, 1.0) })
+    let mut counts = BTreeMap::<usize, (f64, f64)>::new();
+    for class in predictions {
+        counts.entry(*class).or_default().0 += 1.0;
+    }
+    for class in labels {
+        counts.entry(*class).or_default().1 += 1.0;
+    }
+    let n = labels.len() as f64;
+    let hits = predictions.iter().zip(labels).filter(|(p, l)| p == l).count() as f64;
+    let sum = |each: fn(&(f64, f64)) -> f64| counts.values().map(each).sum::<f64>();
+    // Counts are whole numbers, so a class that has all is told exactly, and equal spreads give exactly 1.
+    let (spread_p, spread_t) = (n * n - sum(|(p, _)| p * p), n * n - sum(|(_, t)| t * t));
+    if spread_p <= 0.0 || spread_t <= 0.0 {
+        return Ok(0.0);
+    }
+    let value = (hits * n - sum(|(p, t)| p * t)) / (spread_p * spread_t).sqrt();
+    Ok(value.clamp(-1.0, 1.0))
 }
 
 /// Pearson correlation = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2), means taken first.
@@ -134,6 +150,19 @@ mod tests {
         assert_eq!(spearman(&[f64::INFINITY, 2.0], &[1.0, 3.0]).unwrap(), 0.0);
         assert_eq!(spearman(&[0.1; 10], &[1.0; 10]).unwrap(), 0.0);
         assert_eq!(pearson(&[1.0], &[1.0]).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn matthews_of_three_classes_is_the_correlation_of_the_indicator_vectors() {
+        let (p, l) = ([0, 1, 2, 2, 1, 0, 0, 2], [0, 1, 1, 2, 1, 2, 0, 0]);
+        let mean = |v: &[usize], k| v.iter().filter(|c| **c == k).count() as f64 / v.len() as f64;
+        let is = |c: usize, k| f64::from(u8::from(c == k));
+        let covariance = |a: &[usize], b: &[usize]| {
+            let of = |k| a.iter().zip(b).map(|(x, y)| (is(*x, k) - mean(a, k)) * (is(*y, k) - mean(b, k))).sum::<f64>();
+            (0..3).map(of).sum::<f64>()
+        };
+        let wanted = covariance(&p, &l) / (covariance(&p, &p) * covariance(&l, &l)).sqrt();
+        assert!((matthews(&p, &l).unwrap() - wanted).abs() < 1e-12);
     }
 
     #[test]

@@ -17,10 +17,12 @@ fn refused(task: TaskKind, split: Split, bytes: &[u8], wanted: &[&str]) {
     }
 }
 
+const SAMPLES: usize = 16;
+
 /// A small good file of every task and split that is laid out differently.
 fn samples() -> Vec<(TaskKind, Split, Vec<u8>)> {
     use Split::{Dev, Test, Train};
-    let text: [(TaskKind, Split, &str); 9] = [
+    let text: [(TaskKind, Split, &str); SAMPLES] = [
         (TaskKind::Sst2, Train, "sentence\tlabel\na \"fine\" film\t1\ndull\t0\n"),
         (TaskKind::Sst2, Test, "index\tsentence\n0\tso so\n1\tgood\n"),
         (TaskKind::Cola, Dev, "gj04\t1\t\tThe sailors rode.\ngj04\t0\t*\tSailors the rode."),
@@ -42,6 +44,25 @@ fn samples() -> Vec<(TaskKind, Split, Vec<u8>)> {
         ),
         (TaskKind::Mnli, Dev, "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\ta\tb\tneutral\tcontradiction\n"),
         (TaskKind::Rte, Test, "index\tsentence1\tsentence2\n0\tit rained\tit is wet\n\n"),
+        (
+            TaskKind::Qqp,
+            Train,
+            "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n9\t1\t2\twhy?\t\"why\t1\n3\t4\t5\twho\t\t0\n",
+        ),
+        (TaskKind::Qqp, Test, "id\tquestion1\tquestion2\n0\twhy\twho\n1\ta\tb\n"),
+        (TaskKind::Qnli, Dev, "index\tquestion\tsentence\tlabel\n0\twho?\t\"he\tentailment\n1\ta\tb\tnot_entailment\n"),
+        (TaskKind::Wnli, Dev, "index\tsentence1\tsentence2\tlabel\n0\tit fell\tthe cup fell\t1\n"),
+        (
+            TaskKind::MnliMm,
+            Test,
+            "index\tpromptID\tpairID\tgenre\tsentence1\tsentence2\n0\t1\t1n\tverbatim\ta\tb\n1\t2\t2c\toup\tc\td\n",
+        ),
+        (TaskKind::Ax, Test, "index\tsentence1\tsentence2\n0\ta cat\tno cat"),
+        (
+            TaskKind::Stsb,
+            Train,
+            "main\tMSR\t2012\t0001\t5.000\ta plane\ta jet\nmain\tMSR\t2012\t0004\t3.8\ta\tb\tnotes\tmore\n",
+        ),
     ];
     text.map(|(task, split, text)| (task, split, text.as_bytes().to_vec())).to_vec()
 }
@@ -66,6 +87,28 @@ fn good_files_of_every_layout_are_read() {
         (Some("\" two"), Some("two")),
         "quotes stay, CR goes"
     );
+}
+
+#[test]
+fn rows_of_qqp_that_are_torn_apart_are_passed_over_and_named_as_everywhere() {
+    let mut text = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\ta\tb\t1\n".to_owned();
+    text += "1\t3\t4\ta question with\n\na line break\tc\t0\n2\t5\t6\td\te\t0\n";
+    let mut reader = TaskKind::Qqp.parse(text.as_bytes(), "x.tsv", Split::Train);
+    let examples: Vec<Example> = reader.by_ref().collect::<Result<_>>().unwrap();
+    assert_eq!(examples.iter().map(|e| e.text_a.as_str()).collect::<Vec<_>>(), ["a", "d"]);
+    assert_eq!(reader.skipped(), [3, 4, 5]);
+    refused(TaskKind::Qqp, Split::Train, (text + &"torn\n".repeat(65)).as_bytes(), &["x.tsv:", "instead of 6"]);
+    let test = "id\tquestion1\tquestion2\n0\ta\tb\n1\tc\n";
+    refused(TaskKind::Qqp, Split::Test, test.as_bytes(), &["x.tsv:3", "2 tab-separated columns instead of 3"]);
+}
+
+#[test]
+fn cola_with_a_header_is_recognised_and_sts_b_as_released_may_have_notes_behind() {
+    let cola = parse(TaskKind::Cola, Split::Dev, b"sentence\tlabel\nA cat sat.\t1\n").unwrap();
+    assert_eq!((cola.len(), cola[0].text_a.as_str(), cola[0].label), (1, "A cat sat.", Some(Label::Class(1))));
+    let stsb = parse(TaskKind::Stsb, Split::Train, &samples()[15].2).unwrap();
+    assert_eq!((stsb[1].text_b.as_deref(), stsb[1].label), (Some("b"), Some(Label::Score(3.8))));
+    refused(TaskKind::Stsb, Split::Train, b"m\tM\t2012\t1\t5.0\ta\tb\nm\tM\t2012\t1\t5.0\ta\n", &["x.tsv:2", "6 tab-"]);
 }
 
 #[test]
@@ -166,7 +209,7 @@ proptest! {
 
     #[test]
     fn mutated_files_are_read_or_refused_with_file_and_line(
-        which in 0..9_usize,
+        which in 0..SAMPLES,
         changes in proptest::collection::vec((0..4_u8, any::<u16>(), prop_oneof![any::<u8>(), Just(b'\t'), Just(b'\n'), Just(b'\r'), Just(0xff_u8)]), 1..6),
     ) {
         let (task, split, mut bytes) = samples().swap_remove(which);
@@ -184,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), which in 0..9_usize) {
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), which in 0..SAMPLES) {
         let (task, split, _) = samples().swap_remove(which);
         let _ = parse(task, split, &bytes).is_ok();
     }

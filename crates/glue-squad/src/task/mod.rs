@@ -1,14 +1,36 @@
 //! The GLUE tasks: names, labels, files, readers and scores.
 //!
+//! The nine tasks, MNLI's mismatched sets and the diagnostic set AX are read in three layouts, told apart by folder, name and
+//! content: GLUE's own TSV files (MRPC also from the files that Microsoft distributes, STS-B also from its original release), and
+//! the Hugging Face copies in Parquet or JSONL. The same text and label come out of each.
+//!
 //! A generated or private data set in one of these layouts is read by the same readers: a polarity task in a folder `SST-2`,
 //! an entailment task in a folder `RTE`, a similarity task in a folder `STS-B`.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `kind` | which tasks there are |
+//! | `find` | which file of a folder holds a split, in which layout |
+//! | `layout`, `tsv` | GLUE's TSV files |
+//! | `hub` | the Hugging Face copies |
+//! | `label` | labels as every layout writes them |
+//! | `read` | one reader over all of them |
+//! | `score`, `average`, `score_file` | scores of predictions, averages that name their columns, scores of files |
 
+mod average;
+mod find;
+mod hub;
 mod kind;
+mod label;
 mod layout;
 mod read;
 mod score;
+mod score_file;
+mod tsv;
 
+pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use kind::{Example, Head, Label, Split, TaskKind};
+pub(crate) use label::{MAX_SIMILARITY, parse_label};
 pub use read::{ExampleReader, SplitData};
-pub(crate) use read::{MAX_SIMILARITY, parse_label};
 pub use score::{NamedScore, Predictions, Scores};
+pub use score_file::{FileScores, FolderScores, score_file, score_folder};

@@ -1,44 +1,58 @@
-//! Rows of GLUE's TSV files, streamed. A quote character is a character like any other: the official files are not quoted.
+//! One reader over every layout.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::layout::Layout;
-use super::{Example, Head, Label, Split, TaskKind};
-use crate::error::{Error, Result, excerpt};
+use super::hub::{JsonRows, ParquetRows};
+use super::tsv::{Selection, TsvRows, read_dev_ids};
+use super::{Example, Label, Split, TaskKind};
+use crate::error::{Error, Result, folder_listing};
 use crate::lines::Lines;
+use crate::parquet::{Input, MAGIC, Rows};
 
-/// A split in memory and the file that it came from.
+/// A split in memory and the files that it came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SplitData {
-    /// The file; not `train.tsv` where a subset stood in for it.
+    /// The file, the first of several; not `train.tsv` where a subset stood in for it.
     pub path: PathBuf,
     /// Its rows in their order.
     pub examples: Vec<Example>,
+    /// Lines that were passed over as every reader of this data set does: rows of QQP's training set that are torn apart.
+    pub skipped: Vec<u64>,
 }
 
 /// An iterator over the rows of one file. It ends after the first error.
 pub struct ExampleReader<R = BufReader<File>> {
-    lines: Lines<R>,
-    task: TaskKind,
+    source: Source<R>,
     split: Split,
-    columns: Option<Columns>,
     rows: usize,
-    blank: Option<u64>,
     finished: bool,
 }
 
-/// Positions of the fields, known after the header.
-struct Columns {
-    names: Vec<String>,
-    text_a: usize,
-    text_b: Option<usize>,
-    label: Option<usize>,
+enum Source<R> {
+    Tsv(Box<TsvRows<R>>),
+    Json(Box<JsonRows<R>>),
+    Parquet(Box<ParquetRows>),
 }
 
+/// What every layout gives for a row.
+pub(super) struct Row {
+    pub text_a: String,
+    pub text_b: Option<String>,
+    pub label: Option<Label>,
+    /// The row's own number and the column that has it.
+    pub index: Option<(i64, &'static str)>,
+    /// The line, or the row from 1 in a Parquet file.
+    pub place: u64,
+}
+
+/// Microsoft's file, of which GLUE makes MRPC's training and development sets, and the list that divides it.
+pub(super) const MSR_TRAIN: &str = "msr_paraphrase_train.txt";
+pub(super) const MSR_DEV_IDS: &str = "dev_ids.tsv";
+
 impl TaskKind {
-    /// Reads a split from the GLUE folder or the task's own folder; the file is that of [`TaskKind::find`].
+    /// Reads a split from the GLUE folder or the task's own folder; the files are those of [`TaskKind::find_all`].
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and field.
@@ -51,138 +65,138 @@ impl TaskKind {
     /// # Errors
     /// As [`TaskKind::read`].
     pub fn read_split(self, dir: &Path, split: Split) -> Result<SplitData> {
-        let path = self.find(dir, split)?;
-        let examples = self.open(&path, split)?.collect::<Result<Vec<_>>>()?;
-        Ok(SplitData { path, examples })
+        let paths = self.find_all(dir, split)?;
+        let (mut examples, mut skipped) = (Vec::new(), Vec::new());
+        for path in paths.iter().filter(|path| !is_named(path, MSR_DEV_IDS)) {
+            let mut reader = self.open(path, split)?;
+            reader.rows = examples.len();
+            for example in reader.by_ref() {
+                examples.push(example?);
+            }
+            skipped.extend(reader.skipped());
+        }
+        let path = paths.into_iter().next().unwrap_or_else(|| dir.to_owned());
+        Ok(SplitData { path, examples, skipped })
     }
 
-    /// Streams one file in the layout of this task and split.
+    /// Streams one file of this task and split. Its content decides the layout: Parquet by its first bytes, JSONL by an opening
+    /// brace, else TSV. Rows of MRPC's `msr_paraphrase_train.txt` are divided by `dev_ids.tsv` beside it.
     ///
     /// # Errors
-    /// The file cannot be opened. What is wrong inside comes out of the iterator.
+    /// The file cannot be opened, or is no Parquet file in spite of its name. What is wrong inside comes out of the iterator.
     pub fn open(self, path: &Path, split: Split) -> Result<ExampleReader> {
-        Ok(ExampleReader::over(Lines::open(path)?, self, split))
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let mut input = BufReader::with_capacity(64 * 1024, file);
+        let start = input.fill_buf().map_err(|e| Error::io(path, e))?;
+        let is_parquet = start.starts_with(MAGIC) || path.extension().is_some_and(|e| e == "parquet");
+        if is_parquet {
+            let rows = ParquetRows::new(Rows::open(path)?, self, split)?;
+            return Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split));
+        }
+        if self == Self::Mrpc && split != Split::Test && is_named(path, MSR_TRAIN) {
+            let ids = path.with_file_name(MSR_DEV_IDS);
+            if !ids.is_file() {
+                let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+                let wanted = format!("{MSR_DEV_IDS} (it says which rows of {MSR_TRAIN} are the development set)");
+                return Err(Error::FileMissing { found: folder_listing(&folder), folder, wanted });
+            }
+            let only = Selection { dev_ids: read_dev_ids(&ids)?, dev: split == Split::Dev };
+            let rows = TsvRows::new(Lines::new(input, path.to_owned()), self, split, Some(only));
+            return Ok(ExampleReader::over(Source::Tsv(Box::new(rows)), split));
+        }
+        self.text(input, path, split)
     }
 
-    /// Streams any bytes in the layout of this task and split; `name` stands for the file in errors.
+    /// Streams any bytes in a TSV or JSONL layout of this task and split; `name` stands for the file in errors.
     pub fn parse<R: BufRead>(self, input: R, name: impl Into<PathBuf>, split: Split) -> ExampleReader<R> {
-        ExampleReader::over(Lines::new(input, name.into()), self, split)
+        let name = name.into();
+        let mut input = input;
+        // An error of reading comes again with the first line.
+        let is_json = input.fill_buf().is_ok_and(begins_object);
+        ExampleReader::over(self.text_source(Lines::new(input, name), split, is_json), split)
     }
+
+    /// Streams the bytes of a Parquet file of this task and split; `name` stands for the file in errors.
+    ///
+    /// # Errors
+    /// Not a Parquet file, or one without the columns of the task.
+    pub fn parse_parquet(
+        self,
+        input: Box<dyn Input>,
+        name: impl Into<PathBuf>,
+        split: Split,
+    ) -> Result<ExampleReader<std::io::Empty>> {
+        let rows = ParquetRows::new(Rows::over(input, name)?, self, split)?;
+        Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split))
+    }
+
+    fn text<R: BufRead>(self, mut input: R, path: &Path, split: Split) -> Result<ExampleReader<R>> {
+        let is_json = begins_object(input.fill_buf().map_err(|e| Error::io(path, e))?)
+            || path.extension().is_some_and(|e| e == "jsonl" || e == "json");
+        let lines = Lines::new(input, path.to_owned());
+        Ok(ExampleReader::over(self.text_source(lines, split, is_json), split))
+    }
+
+    fn text_source<R: BufRead>(self, lines: Lines<R>, split: Split, is_json: bool) -> Source<R> {
+        match is_json {
+            true => Source::Json(Box::new(JsonRows::new(lines, self, split))),
+            false => Source::Tsv(Box::new(TsvRows::new(lines, self, split, None))),
+        }
+    }
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|found| found == name)
+}
+
+/// Whether text begins with a JSON object.
+fn begins_object(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
+    start.trim_ascii_start().starts_with(b"{")
 }
 
 impl<R: BufRead> ExampleReader<R> {
-    fn over(lines: Lines<R>, task: TaskKind, split: Split) -> Self {
-        Self { lines, task, split, columns: None, rows: 0, blank: None, finished: false }
+    fn over(source: Source<R>, split: Split) -> Self {
+        Self { source, split, rows: 0, finished: false }
+    }
+
+    /// The lines passed over so far, see [`SplitData::skipped`].
+    pub fn skipped(&self) -> &[u64] {
+        if let Source::Tsv(rows) = &self.source { rows.skipped() } else { &[] }
     }
 
     fn advance(&mut self) -> Result<Option<Example>> {
-        let layout = self.task.layout(self.split);
-        loop {
-            let path = self.lines.path().to_owned();
-            let Some((line, text)) = self.lines.next_line()? else {
-                if self.rows > 0 {
-                    return Ok(None);
-                }
-                let hint = if layout.fixed.is_some() {
-                    "one row per line is expected"
-                } else {
-                    "a header and one row per line are expected"
-                };
-                return Err(Error::EmptyFile { path, hint: hint.to_owned() });
-            };
-            // Blank lines are harmless at the end of a file only; in the middle a row has been lost.
-            if text.is_empty() {
-                self.blank.get_or_insert(line);
-                continue;
-            }
-            let columns = match &self.columns {
-                Some(columns) => columns,
-                None => {
-                    let columns = match layout.fixed {
-                        Some(names) => Columns::find(
-                            names.iter().map(ToString::to_string).collect(),
-                            &layout,
-                            self.split,
-                            &path,
-                            line,
-                        )?,
-                        None => Columns::find(
-                            text.split('\t').map(str::to_owned).collect(),
-                            &layout,
-                            self.split,
-                            &path,
-                            line,
-                        )?,
-                    };
-                    let columns = self.columns.insert(columns);
-                    if layout.fixed.is_none() {
-                        continue;
-                    }
-                    columns
-                }
-            };
-            let wrong_count = |line, found| Error::ColumnCount {
-                path: path.clone(),
-                line,
-                expected: columns.names.len(),
-                found,
-                columns: excerpt(&columns.names.join(" ")),
-            };
-            if let Some(blank) = self.blank {
-                return Err(wrong_count(blank, 0));
-            }
-            let fields: Vec<&str> = text.split('\t').collect();
-            if fields.len() != columns.names.len() {
-                return Err(wrong_count(line, fields.len()));
-            }
-            let label = match columns.label {
-                Some(column) => Some(parse_label(self.task, fields[column], layout.label, &path, line)?),
-                None => None,
-            };
-            let example = Example {
-                id: self.rows,
-                text_a: fields[columns.text_a].to_owned(),
-                text_b: columns.text_b.map(|column| fields[column].to_owned()),
-                label,
-            };
-            self.rows += 1;
-            return Ok(Some(example));
-        }
-    }
-}
-
-impl Columns {
-    fn find(names: Vec<String>, layout: &Layout, split: Split, path: &Path, line: u64) -> Result<Self> {
-        let missing =
-            |field| Error::MissingColumn { path: path.to_owned(), line, field, header: excerpt(&names.join(", ")) };
-        let position = |field: &'static str| names.iter().position(|name| name == field).ok_or_else(|| missing(field));
-        let text_a = position(layout.text_a)?;
-        let text_b = layout.text_b.map(position).transpose()?;
-        let label = match (position(layout.label), split) {
-            (Ok(column), _) => Some(column),
-            (Err(_), Split::Test) => None,
-            (Err(error), _) => return Err(error),
+        let row = match &mut self.source {
+            Source::Tsv(rows) => rows.next_row(),
+            Source::Json(rows) => rows.next_row(),
+            Source::Parquet(rows) => rows.next_row(),
         };
-        Ok(Self { text_a, text_b, label, names })
-    }
-}
-
-/// The largest STS-B score.
-pub(crate) const MAX_SIMILARITY: f64 = 5.0;
-
-/// Reads a label as it stands in a data or prediction file.
-pub(crate) fn parse_label(task: TaskKind, given: &str, field: &'static str, path: &Path, line: u64) -> Result<Label> {
-    let wrong =
-        |allowed: String| Error::WrongField { path: path.to_owned(), line, field, given: excerpt(given), allowed };
-    match task.head() {
-        Head::Classification { .. } => {
-            let class = task.labels().iter().position(|name| *name == given);
-            class.map(Label::Class).ok_or_else(|| wrong(task.labels().join(", ")))
+        let Some(row) = row? else { return Ok(None) };
+        // Prediction files number the rows by position. A shuffled or cut test set would be answered under wrong numbers.
+        if self.split == Split::Test
+            && row.label.is_none()
+            && let Some((given, field)) = row.index
+            && usize::try_from(given) != Ok(self.rows)
+        {
+            return Err(self.out_of_order(given, field, row.place));
         }
-        Head::Regression => match given.trim().parse::<f64>() {
-            Ok(score) if (0.0..=MAX_SIMILARITY).contains(&score) => Ok(Label::Score(score)),
-            _ => Err(wrong("a number from 0 to 5".to_owned())),
-        },
+        let example = Example { id: self.rows, text_a: row.text_a, text_b: row.text_b, label: row.label };
+        self.rows += 1;
+        Ok(Some(example))
+    }
+
+    fn out_of_order(&self, given: i64, field: &'static str, place: u64) -> Error {
+        let (given, allowed) =
+            (given.to_string(), format!("{} here; a test set is needed whole and in its order", self.rows));
+        match &self.source {
+            Source::Tsv(rows) => Error::WrongField { path: rows.path().to_owned(), line: place, field, given, allowed },
+            Source::Json(rows) => {
+                Error::WrongField { path: rows.path().to_owned(), line: place, field, given, allowed }
+            }
+            Source::Parquet(rows) => {
+                Error::WrongCell { path: rows.path().to_owned(), row: place, field, given, allowed }
+            }
+        }
     }
 }
 

@@ -90,13 +90,13 @@ fn argmax(row: &[f32]) -> usize {
 }
 
 impl TaskKind {
-    /// The names of the task's metrics; their mean is [`Scores::primary`]: accuracy; Matthews for CoLA; Pearson and Spearman
-    /// for STS-B; accuracy and F1 for MRPC.
+    /// The names of the task's metrics; their mean is [`Scores::primary`]: accuracy; Matthews for CoLA and AX; Pearson and
+    /// Spearman for STS-B; accuracy and F1 for MRPC and QQP.
     pub fn metric_names(self) -> &'static [&'static str] {
         match self {
-            Self::Sst2 | Self::Rte | Self::Mnli => &["accuracy"],
-            Self::Cola => &["matthews"],
-            Self::Mrpc => &["accuracy", "f1"],
+            Self::Sst2 | Self::Rte | Self::Mnli | Self::MnliMm | Self::Qnli | Self::Wnli => &["accuracy"],
+            Self::Cola | Self::Ax => &["matthews"],
+            Self::Mrpc | Self::Qqp => &["accuracy", "f1"],
             Self::Stsb => &["pearson", "spearman"],
         }
     }
@@ -104,7 +104,7 @@ impl TaskKind {
     /// A name for [`Scores::primary`]: `accuracy`, `matthews`, `mean of accuracy and f1`, `mean of pearson and spearman`.
     pub fn best_metric(self) -> &'static str {
         match self {
-            Self::Mrpc => "mean of accuracy and f1",
+            Self::Mrpc | Self::Qqp => "mean of accuracy and f1",
             Self::Stsb => "mean of pearson and spearman",
             other => other.metric_names()[0],
         }
@@ -200,6 +200,28 @@ mod tests {
         let scores = TaskKind::Stsb.score(&Predictions::Scores(vec![0.0, 2.0, 6.0]), &gold).unwrap();
         assert!((scores.primary - 1.0).abs() < 1e-12);
         assert_eq!(scores.values.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), TaskKind::Stsb.metric_names());
+    }
+
+    #[test]
+    fn every_task_scores_a_perfect_answer_with_one_for_each_of_its_metrics() {
+        for task in TaskKind::ALL {
+            let (predictions, labels) = match task.head() {
+                Head::Regression => {
+                    (Predictions::Scores(vec![0.5, 2.0, 4.0]), [0.5, 2.0, 4.0].map(Label::Score).to_vec())
+                }
+                Head::Classification { classes } => {
+                    let all: Vec<usize> = (0..classes).chain([1]).collect();
+                    (Predictions::Classes(all.clone()), all.into_iter().map(Label::Class).collect())
+                }
+            };
+            let scores = task.score(&predictions, &labels).unwrap();
+            assert_eq!(
+                scores.values.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+                task.metric_names(),
+                "{task}"
+            );
+            assert!(scores.values.iter().all(|s| (s.value - 1.0).abs() < 1e-12), "{task}: {scores:?}");
+        }
     }
 
     #[test]

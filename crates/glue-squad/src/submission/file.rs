@@ -1,7 +1,5 @@
-//! The official GLUE prediction files: `index<TAB>prediction`, one row per example of the test set, indices from 0.
+//! One prediction file: written, rendered, read back.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, excerpt};
@@ -10,30 +8,19 @@ use crate::task::{Label, Predictions, TaskKind};
 
 const HEADER: &str = "index\tprediction";
 
-/// The file name that the GLUE site expects; MNLI is the matched set.
+/// The file name that the GLUE site expects: `CoLA.tsv`, ..., `MNLI-m.tsv`, `MNLI-mm.tsv`, `AX.tsv`.
 pub fn file_name(task: TaskKind) -> String {
-    match task {
-        TaskKind::Mnli => "MNLI-m.tsv".to_owned(),
-        other => format!("{}.tsv", other.folder()),
-    }
+    format!("{}.tsv", task.title())
 }
 
-/// Writes [`file_name`] into `dir` (which must exist) and gives its path. Classes are written by name; STS-B scores are cut to
-/// 0..5 and written with three decimals. The file appears complete or not at all: it is written beside its place and renamed.
+/// Writes [`file_name`] into `dir` (which must exist) and gives its path. Classes are written by the names of
+/// [`TaskKind::labels`]; STS-B scores are cut to 0..5 and written with three decimals. The file appears complete or not at all.
 ///
 /// # Errors
 /// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
 pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
-    let text = render(task, predictions)?;
     let path = dir.join(file_name(task));
-    let partial = dir.join(format!(".{}.partial", file_name(task)));
-    let save = || -> std::io::Result<()> {
-        let mut out = BufWriter::new(File::create(&partial)?);
-        out.write_all(text.as_bytes())?;
-        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&partial, &path)
-    };
-    save().map_err(|e| Error::io(&path, e))?;
+    durable::atomic::write_file(&path, render(task, predictions)?.as_bytes())?;
     Ok(path)
 }
 
@@ -145,7 +132,14 @@ mod tests {
             render(TaskKind::Stsb, &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
             "index\tprediction\n0\t0.000\n1\t5.000\n2\t1.000\n"
         );
-        assert_eq!(file_name(TaskKind::Mnli), "MNLI-m.tsv");
+        assert_eq!(
+            render(TaskKind::Ax, &Predictions::Classes(vec![2, 1])).unwrap(),
+            "index\tprediction\n0\tcontradiction\n1\tneutral\n"
+        );
+        assert_eq!(
+            TaskKind::ALL.map(file_name).join(" "),
+            "CoLA.tsv SST-2.tsv MRPC.tsv STS-B.tsv QQP.tsv MNLI-m.tsv MNLI-mm.tsv QNLI.tsv RTE.tsv WNLI.tsv AX.tsv"
+        );
         assert!(render(TaskKind::Stsb, &Predictions::Scores(vec![f64::NAN])).is_err());
         assert!(render(TaskKind::Sst2, &Predictions::Classes(vec![2])).is_err());
         assert!(render(TaskKind::Sst2, &Predictions::Scores(vec![2.0])).is_err());
