@@ -240,6 +240,9 @@ fn a_batch_holds_the_questions_the_windows_and_their_targets() {
     assert_eq!(split[1].start, (0..8).map(|i| (20 + 2 * i) as f32).collect::<Vec<_>>());
     assert_eq!(split[1].end[7], 35.0);
     assert!(batch.split_logits(&logits[1..]).is_err());
+    let packed = [&logits[..16], &logits[20..36]].concat();
+    assert_eq!(batch.split_ragged_logits(&packed).unwrap(), split);
+    assert!(batch.split_ragged_logits(&logits).is_err());
     assert!(set.batch(&[2], padding).unwrap_err().to_string().contains("window 2"));
     assert!(set.batch(&[], padding).is_err());
     assert!(set.batch(&[0], Padding { max_len: 7, ..padding }).unwrap_err().to_string().contains("8 tokens"));

@@ -63,19 +63,45 @@ impl SpanBatch {
     /// # Errors
     /// Another number of values.
     pub fn split_logits(&self, logits: &[f32]) -> Result<Vec<SpanLogits>> {
-        let EncodedBatch { batch, seq, mask, .. } = &self.tokens;
+        let EncodedBatch { batch, seq, .. } = &self.tokens;
         if logits.len() != batch * seq * 2 {
             return Err(Error::Invalid(format!(
                 "{} span logits for {batch} windows of {seq} tokens x 2",
                 logits.len()
             )));
         }
-        let rows = logits.chunks_exact(seq * 2).zip(mask.chunks_exact(*seq));
-        let split = rows.map(|(row, mask)| {
-            let tokens = mask.iter().filter(|m| **m == 1).count();
-            let side = |side: usize| row.chunks_exact(2).take(tokens).map(|pair| pair[side]).collect();
-            SpanLogits { start: side(0), end: side(1) }
-        });
-        Ok(split.collect())
+        Ok(logits.chunks_exact(seq * 2).zip(self.lengths()).map(|(row, tokens)| split(&row[..tokens * 2])).collect())
     }
+
+    /// [`SpanBatch::split_logits`] for an engine that does not compute padding.
+    ///
+    /// # Shapes
+    /// `logits`: `[tokens, 2]`, the tokens of one row after those of another.
+    ///
+    /// # Errors
+    /// Another number of values.
+    pub fn split_ragged_logits(&self, logits: &[f32]) -> Result<Vec<SpanLogits>> {
+        let tokens = self.tokens.tokens();
+        if logits.len() != tokens * 2 {
+            return Err(Error::Invalid(format!("{} span logits for {tokens} tokens x 2", logits.len())));
+        }
+        let mut rest = logits;
+        let next = |tokens: usize| {
+            let (row, after) = rest.split_at(tokens * 2);
+            rest = after;
+            split(row)
+        };
+        Ok(self.lengths().map(next).collect())
+    }
+
+    /// Tokens of every row.
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.tokens.mask.chunks_exact(self.tokens.seq).map(|row| row.iter().filter(|m| **m == 1).count())
+    }
+}
+
+/// Pairs of start and end as two lists.
+fn split(row: &[f32]) -> SpanLogits {
+    let side = |side: usize| row.chunks_exact(2).map(|pair| pair[side]).collect();
+    SpanLogits { start: side(0), end: side(1) }
 }
