@@ -60,3 +60,11 @@ fn cpu_name() -> String {
     let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim()));
     name.unwrap_or("unknown processor").to_string()
 }
+
+/// Most memory that this process has had so far, in MiB, where the operating system tells it in a file.
+pub fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: f64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}

@@ -1,4 +1,4 @@
-//! `bench`: how long one forward pass takes.
+//! `bench`: how long one forward pass takes, or one step of distillation.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,13 +13,14 @@ use serde_json::json;
 
 use crate::arch_spec::{Arch, is_directory, preset_arch};
 use crate::commands::arch::check_seq;
+use crate::commands::bench_step::Distillation;
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
 use crate::inference::{self, Inference, Precision, PrecisionArgs};
-use crate::interrupt;
 use crate::output::{print, print_json, table};
 use crate::units::{gmac, grouped, spread};
+use crate::{environment, interrupt, models};
 
 /// Passes before the clock starts: caches fill, kernels compile, the processor leaves its idle frequency.
 const WARM_UP: u32 = 3;
@@ -42,6 +43,10 @@ pub struct BenchArgs {
     runs: u32,
     #[command(flatten)]
     precision: PrecisionArgs,
+    /// Time a step of distillation from this teacher into the model (at random weights) instead of a forward pass: both
+    /// forward passes, the loss over all layers, the backward pass and the update.
+    #[arg(long, value_name = "DIR|PRESET")]
+    teacher: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -49,6 +54,9 @@ pub struct BenchArgs {
 
 pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     let precision = args.precision.precision;
+    if let Some(teacher) = &args.teacher {
+        return step(args, teacher, context);
+    }
     inference::check(precision, context)?;
     let Subject { name, config, outline, mut model } = open(&args.model, precision, context)?;
     check_seq(args.seq, &config)?;
@@ -73,8 +81,8 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     let isa = (context.kind == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {
         return print_json(&json!({
-            "model": name, "device": context.kind.name(), "threads": context.threads, "precision": precision.name(),
-            "isa": isa,
+            "what": "pass", "model": name, "device": context.kind.name(), "threads": context.threads,
+            "precision": precision.name(), "isa": isa, "peak_mib": environment::peak_mib(),
             "batch": batch_size, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
             "params": count.params(), "params_without_fit": count.params_without_fit(),
@@ -86,20 +94,82 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         ("fastest", format!("{min:.2} ms")),
         ("slowest", format!("{max:.2} ms")),
         ("pass", format!("{batch_size} x {} tokens, {}, {} timed", args.seq, precision.name(), args.runs)),
-        (
-            "device",
-            format!(
-                "{}, {} threads{}",
-                context.kind.name(),
-                context.threads,
-                isa.map_or(String::new(), |i| format!(", {i}"))
-            ),
-        ),
+        ("device", device(context)),
         ("parameters", grouped(count.params())),
         ("MACs", format!("{:.3} GMAC for one sequence", gmac(count.macs()))),
     ];
     let rows: Vec<_> = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
     print(&table(&[&name, ""], &rows, true))
+}
+
+/// Where it runs, in words.
+fn device(context: &Context) -> String {
+    let isa = if context.kind == DeviceKind::Cpu { format!(", {}", Isa::current()) } else { String::new() };
+    format!("{}, {} threads{isa}", context.kind.name(), context.threads)
+}
+
+/// Times steps of distillation.
+fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliError> {
+    let precision = match args.precision.precision {
+        Precision::F32 => kd::engine::Precision::F32,
+        Precision::Bf16 => kd::engine::Precision::Bf16,
+        Precision::Int8 => {
+            let message = "--precision int8: trainings compute in f32 or bf16";
+            return Err(CliError::usage(message).with_hint("leave out --teacher to time forward passes in int8"));
+        }
+    };
+    let weighted = |text: &str| -> Result<(String, BertConfig, AnyModel), CliError> {
+        if is_directory(text) {
+            let dir = models::load("--teacher", Path::new(text), &context.device)?;
+            return Ok((text.to_owned(), dir.config, dir.model));
+        }
+        let Arch { name, config, model } = preset_arch(text, &context.device)?;
+        let model = model.initialised(&config, SEED);
+        Ok((name, config, model))
+    };
+    let student = if is_directory(&args.model) {
+        ModelDir::outline(Path::new(&args.model), &context.device)?.0
+    } else {
+        preset_arch(&args.model, &context.device)?.config
+    };
+    let (teacher_name, teacher_config, teacher) = weighted(teacher)?;
+    check_seq(args.seq, &student)?;
+    check_seq(args.seq, &teacher_config)?;
+    // Ids that both vocabularies have.
+    let smaller = if teacher_config.vocab_size < student.vocab_size { &teacher_config } else { &student };
+    let batch = random_batch(smaller, args.batch as usize, args.seq);
+    interrupt::install()?;
+    let job = Distillation {
+        student: &student,
+        teacher: (&teacher_config, &teacher),
+        tokens: kd::data::to_device(&batch, &context.device),
+        device: &context.device,
+        precision,
+        seed: SEED,
+    };
+    let (median, min, max) = spread(job.times(WARM_UP, args.runs)?);
+    let peak = environment::peak_mib();
+    if args.json {
+        let isa = (context.kind == DeviceKind::Cpu).then(|| Isa::current().name());
+        return print_json(&json!({
+            "what": "kd-step", "model": args.model, "teacher": teacher_name, "device": context.kind.name(),
+            "threads": context.threads, "precision": precision.name(), "isa": isa, "peak_mib": peak,
+            "batch": args.batch, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
+            "median_ms": median, "min_ms": min, "max_ms": max,
+        }));
+    }
+    let tokens = f64::from(args.batch) * args.seq as f64;
+    let rows = [
+        ("median", format!("{median:.1} ms")),
+        ("fastest", format!("{min:.1} ms")),
+        ("slowest", format!("{max:.1} ms")),
+        ("step", format!("{} x {} tokens, {}, {} timed", args.batch, args.seq, precision.name(), args.runs)),
+        ("tokens", format!("{:.0} a second", tokens / median * 1e3)),
+        ("device", device(context)),
+        ("peak memory", peak.map_or("n/a".to_owned(), |mib| format!("{mib:.0} MiB"))),
+    ];
+    let rows: Vec<_> = rows.into_iter().map(|(key, value)| vec![key.to_owned(), value]).collect();
+    print(&table(&[&format!("{} from {teacher_name}", args.model), ""], &rows, true))
 }
 
 /// What is timed.

@@ -2,6 +2,7 @@
 
 mod arch;
 mod bench;
+mod bench_step;
 mod data;
 mod distill;
 mod encode;

@@ -4,11 +4,14 @@
 //! |---|---|
 //! | `fine_tune` | a model on gold labels (the teacher) |
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//! | `repeated` | a student on one batch, to measure a step |
 //!
 //! Students may be prepared anew in every step, which is how a supernet samples an architecture.
 
 mod distill;
 mod fine_tune;
+mod repeated;
 
 pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
 pub use fine_tune::FineTune;
+pub use repeated::RepeatedBatch;
