@@ -43,6 +43,7 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     /// Offset of the tile of lane `lane` and inner index `k`.
+    #[inline(always)]
     fn tile(&self, lane: usize, k: usize) -> usize {
         let (group, tile) = (lane / GROUP, lane % GROUP / TILE);
         let step = group * self.k.div_ceil(32) + k / 32;
