@@ -13,10 +13,13 @@ use crate::buffer::{Buffer, LINE};
 const CHUNK: [usize; 2] = [128, 512];
 /// Bytes of weights that are worth another token in the chunk.
 const BYTES_PER_TOKEN: usize = 256 << 10;
-/// What reading all weights once costs, in tokens: a product with few rows waits for its weights.
-const WEIGHTS: usize = 96;
-/// A lane of several workers loses this much to waiting, in percent.
-const WAITING: usize = 10;
+/// What reading all weights once costs, in tokens: a product with few rows waits for its weights. Least and most: weights that
+/// do not fit the last-level cache come from memory, which all cores share.
+const WEIGHTS: [usize; 2] = [24, 96];
+/// Bytes of weights that cost one more.
+const BYTES_PER_COST: usize = 2 << 20;
+/// How much slower workers are that share tokens, in percent: each reads what others have just written, and waits.
+const SHARING: [usize; 2] = [20, 10];
 
 /// What a lane of workers needs: values between steps, and packed operands.
 #[derive(Default)]
@@ -63,24 +66,43 @@ pub(crate) fn stride(width: usize) -> usize {
     (lines + usize::from(lines.is_multiple_of(32))) * LINE
 }
 
-/// How a batch is divided: lanes of neighbouring workers, each with neighbouring sequences.
+/// How a batch is divided: lanes of neighbouring workers, each with neighbouring sequences, and each divided into parts
+/// that have a range of the tokens.
 #[derive(Default)]
 pub(crate) struct Division {
     /// Lane `l` takes the sequences `bounds[l]..bounds[l + 1]`.
     bounds: Vec<usize>,
+    /// Parts of a lane.
+    parts: usize,
     /// Most tokens of a chunk of several sequences.
     chunk: usize,
 }
 
 impl Division {
-    /// Chooses the number of lanes for `workers` and a model with `weights` bytes: many lanes read weights often, few lanes
-    /// wait often.
+    /// Chooses lanes and parts for `workers` and a model with `weights` bytes: the finer the division, the more often weights
+    /// are read; the coarser, the more is read that another worker has just written.
     pub fn plan(&mut self, batch: &Batch<'_>, workers: usize, weights: usize) {
-        self.chunk = (weights / BYTES_PER_TOKEN).clamp(CHUNK[0], CHUNK[1]);
+        let chunk = (weights / BYTES_PER_TOKEN).clamp(CHUNK[0], CHUNK[1]);
+        let reading = (weights / BYTES_PER_COST).clamp(WEIGHTS[0], WEIGHTS[1]);
         let most = workers.min(batch.sequences()).max(1);
-        let lanes = (1..=most).min_by_key(|&lanes| cost(batch, workers, lanes, self.chunk)).unwrap_or(1);
+        let mut best = (usize::MAX, 1, 1);
+        for lanes in (1..=most).rev() {
+            let busiest = busiest(batch, lanes);
+            for parts in (1..=(workers / lanes).min(busiest.div_ceil(ROW_GROUP)).max(1)).rev() {
+                let cost = cost(busiest, (chunk, reading), workers / lanes, parts);
+                if cost < best.0 {
+                    best = (cost, lanes, parts);
+                }
+            }
+        }
+        let (_, lanes, parts) = best;
+        (self.chunk, self.parts) = (chunk * parts, parts);
         self.bounds.clear();
         self.bounds.extend((0..=lanes).map(|lane| boundary(batch, lane, lanes)));
+    }
+
+    pub fn parts(&self) -> usize {
+        self.parts
     }
 
     pub fn lanes(&self) -> usize {
@@ -113,16 +135,20 @@ fn boundary(batch: &Batch<'_>, lane: usize, lanes: usize) -> usize {
     if after > 0 && distance(after - 1) <= distance(after) { after - 1 } else { after }
 }
 
-/// Time of the slowest lane, in hundredths of a worker's time for a token.
-fn cost(batch: &Batch<'_>, workers: usize, lanes: usize, chunk: usize) -> usize {
-    let tokens = |lane| {
-        let (from, to) = (boundary(batch, lane, lanes), boundary(batch, lane + 1, lanes));
-        batch.offsets[to] - batch.offsets[from]
-    };
-    let busiest = (0..lanes).map(tokens).max().unwrap_or(0);
-    let members = workers / lanes;
-    let waiting = if members > 1 { 100 + WAITING } else { 100 };
-    (busiest * waiting + busiest.div_ceil(chunk) * WEIGHTS * 100) / members
+/// Tokens of the lane that has most.
+fn busiest(batch: &Batch<'_>, lanes: usize) -> usize {
+    let tokens = |lane| batch.offsets[boundary(batch, lane + 1, lanes)] - batch.offsets[boundary(batch, lane, lanes)];
+    (0..lanes).map(tokens).max().unwrap_or(0)
+}
+
+/// Time that a lane of `workers` in `parts` takes for `tokens`, in hundredths of a worker's time for a token; `reading` is what
+/// all weights cost once per chunk.
+fn cost(tokens: usize, (chunk, reading): (usize, usize), workers: usize, parts: usize) -> usize {
+    let sharers = workers / parts;
+    let slower = if sharers == 1 { 100 } else { 100 + SHARING[0] + SHARING[1] * sharers };
+    let own = tokens.div_ceil(ROW_GROUP).div_ceil(parts) * ROW_GROUP;
+    let chunks = tokens.div_ceil(chunk * parts);
+    (own.min(tokens) * slower + chunks * reading * 100) / sharers
 }
 
 /// The part of a product's rows and columns that worker `index` of `count` computes.
@@ -153,32 +179,48 @@ pub(crate) const QUERY_BLOCK: usize = 32;
 mod tests {
     use super::*;
 
-    fn lanes(lengths: &[usize], workers: usize) -> (usize, Vec<usize>) {
+    /// Lanes, parts of each, and tokens of each lane's largest chunk.
+    fn divided_with(weights: usize, lengths: &[usize], workers: usize) -> (usize, usize, Vec<usize>) {
         let mut offsets = vec![0];
         lengths.iter().for_each(|l| offsets.push(offsets[offsets.len() - 1] + l));
         let ids = vec![0; offsets[lengths.len()]];
         let batch = Batch { ids: &ids, offsets: &offsets, ..Batch::default() };
         let mut division = Division::default();
-        division.plan(&batch, workers, 512 * BYTES_PER_TOKEN);
+        division.plan(&batch, workers, weights);
         let mut covered = Vec::new();
         for lane in 0..division.lanes() {
             for chunk in division.chunks(&batch, lane) {
-                assert!(chunk.len() == 1 || batch.offsets[chunk.end] - batch.offsets[chunk.start] <= CHUNK[1]);
+                let tokens = batch.offsets[chunk.end] - batch.offsets[chunk.start];
+                assert!(chunk.len() == 1 || tokens <= CHUNK[1] * division.parts());
                 covered.extend(chunk);
             }
         }
         assert_eq!(covered, (0..lengths.len()).collect::<Vec<_>>());
-        (division.lanes(), (0..division.lanes()).map(|l| division.tokens(&batch, l)).collect())
+        let tokens = (0..division.lanes()).map(|l| division.tokens(&batch, l)).collect();
+        (division.lanes(), division.parts(), tokens)
+    }
+
+    fn divided(lengths: &[usize], workers: usize) -> (usize, usize, Vec<usize>) {
+        divided_with(64 << 20, lengths, workers)
+    }
+
+    #[test]
+    fn workers_share_the_tokens_of_a_sequence_where_its_weights_are_too_large_to_be_read_by_each() {
+        assert_eq!(divided_with(200 << 20, &[128], 2), (1, 1, vec![128]));
+        assert_eq!(divided_with(200 << 20, &[128; 8], 2), (2, 1, vec![512; 2]));
     }
 
     #[test]
     fn one_sequence_takes_all_workers_and_many_are_divided() {
-        assert_eq!(lanes(&[128], 2), (1, vec![128]));
-        assert_eq!(lanes(&[128; 8], 2), (2, vec![512, 512]));
-        assert_eq!(lanes(&[128; 8], 1), (1, vec![512]));
-        assert_eq!(lanes(&[300, 20, 30], 2).0, 1);
-        assert_eq!(lanes(&[1000; 3], 3), (3, vec![1000; 3]));
-        assert_eq!(lanes(&[], 2), (1, vec![0]));
+        assert_eq!(divided(&[128], 1), (1, 1, vec![128]));
+        assert_eq!(divided(&[128; 8], 1), (1, 1, vec![256]));
+        assert_eq!(divided(&[128], 2), (1, 2, vec![128]));
+        assert_eq!(divided(&[20], 2), (1, 1, vec![20]));
+        assert_eq!(divided(&[128; 8], 2), (2, 1, vec![256; 2]));
+        assert_eq!(divided(&[300, 20, 30], 2), (1, 2, vec![350]));
+        assert_eq!(divided(&[1000; 3], 3), (3, 1, vec![1000; 3]));
+        assert_eq!(divided(&[128; 4], 8), (4, 2, vec![128; 4]));
+        assert_eq!(divided(&[], 2), (1, 1, vec![0]));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The steps that a compiled model consists of.
 //!
-//! Values live in places: rows of `f32`, one per token or per sequence. Between two steps all workers wait for each
-//! other, unless the second does not need the first.
+//! Values live in places: rows of `f32`, one per token or per sequence. A lane of workers takes some sequences through the
+//! steps. It is divided into parts, each with a range of the tokens: only attention looks at another part's tokens, so only
+//! there all of a lane wait for each other. Within a part workers wait between two steps, unless the second does not need
+//! the first.
 
 use std::ops::Range;
 
@@ -45,12 +47,19 @@ pub(crate) enum Domain {
     Sequences,
 }
 
+/// Which workers wait for each other before a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sync {
+    None,
+    Part,
+    Lane,
+}
+
 /// A step of all workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub domain: Domain,
-    /// Whether the workers wait for each other before it.
-    pub sync: bool,
+    pub sync: Sync,
     pub work: Work,
 }
 

@@ -1,5 +1,7 @@
 //! A session: threads, buffers and the execution of steps.
 
+use std::ops::Range;
+
 use cpu_kernels::attention::{Head, Scratch, attend};
 use cpu_kernels::matmul::{Epilogue, MatRef, ROW_GROUP, multiply};
 
@@ -7,10 +9,10 @@ use crate::batch::Batch;
 use crate::buffer::{Buffer, Shared};
 use crate::compile::CompiledHead;
 use crate::plan::{Division, Lane, Pointer, QUERY_BLOCK, block, stride};
-use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, View, Work};
+use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, Sync, View, Work};
 use crate::rows::{Rows, combine, normalise, pad, unary};
 use crate::spec::HeadKind;
-use crate::team::{Team, Worker};
+use crate::team::{Team, Worker, share};
 use crate::{Error, Model};
 
 /// Added to the scores of masked positions: BERT's constant.
@@ -125,17 +127,19 @@ impl Session {
         };
         let (division, lanes, starts) = (&self.division, &self.lanes, &self.starts);
         self.team.run(|worker| {
-            let (lane, worker) = worker.split(division.lanes());
+            let (lane, all) = worker.split(division.lanes());
+            let (index, part) = all.split(division.parts());
+            let workers = Workers { all, part, index, parts: division.parts() };
             for sequences in division.chunks(batch, lane) {
-                let mut chunk = Chunk::new(&run, &lanes[lane], sequences);
-                chunk.steps(&model.body, &worker);
+                let mut chunk = Chunk::new(&run, &lanes[lane], sequences, &workers);
+                chunk.steps(&model.body);
                 if pooled {
-                    chunk.steps(&model.pool, &worker);
+                    chunk.steps(&model.pool);
                 }
                 for (&head, &start) in want.heads.iter().zip(starts) {
                     let head = &model.heads[head];
                     (chunk.logits, chunk.outputs) = (start, head.outputs);
-                    chunk.steps(&head.steps, &worker);
+                    chunk.steps(&head.steps);
                 }
             }
         });
@@ -172,6 +176,14 @@ impl Session {
     }
 }
 
+fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}
+
+fn shifted_back(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start - by..range.end - by
+}
+
 /// What all workers see of a run.
 struct Run<'a> {
     model: &'a Model,
@@ -185,38 +197,54 @@ struct Run<'a> {
     scratch: Shared<'a, Scratch>,
 }
 
-/// Some sequences on their way through the steps.
+/// This thread among those of its lane.
+struct Workers<'a> {
+    /// The lane.
+    all: Worker<'a>,
+    /// The part of it that has this thread's tokens.
+    part: Worker<'a>,
+    /// Number of the part.
+    index: usize,
+    parts: usize,
+}
+
+/// Some sequences on their way through the steps, as one worker sees them.
 struct Chunk<'a> {
     run: &'a Run<'a>,
     lane: &'a Lane,
+    workers: &'a Workers<'a>,
+    /// The part's tokens, counted from the chunk's first.
+    own: Range<usize>,
     first_sequence: usize,
     sequences: usize,
     first_token: usize,
-    tokens: usize,
     /// Where the current head's values start, and how many a row has.
     logits: usize,
     outputs: usize,
 }
 
 impl<'a> Chunk<'a> {
-    fn new(run: &'a Run<'a>, lane: &'a Lane, sequences: std::ops::Range<usize>) -> Self {
+    fn new(run: &'a Run<'a>, lane: &'a Lane, sequences: Range<usize>, workers: &'a Workers<'a>) -> Self {
         let (from, to) = (run.batch.offsets[sequences.start], run.batch.offsets[sequences.end]);
         Self {
             run,
             lane,
+            workers,
+            own: share(to - from, ROW_GROUP, workers.index, workers.parts),
             first_sequence: sequences.start,
             sequences: sequences.len(),
             first_token: from,
-            tokens: to - from,
             logits: 0,
             outputs: 0,
         }
     }
 
-    fn rows(&self, domain: Domain) -> usize {
+    /// The rows of a step that this worker's group computes, and the group: tokens belong to parts, and the few rows of
+    /// sequences are divided among the whole lane.
+    fn group(&self, domain: Domain) -> (Range<usize>, &Worker<'a>) {
         match domain {
-            Domain::Tokens => self.tokens,
-            Domain::Sequences => self.sequences,
+            Domain::Tokens => (self.own.clone(), &self.workers.part),
+            Domain::Sequences => (0..self.sequences, &self.workers.all),
         }
     }
 
@@ -236,24 +264,25 @@ impl<'a> Chunk<'a> {
         Rows { start: pointer.0.wrapping_add(offset + view.column), stride }
     }
 
-    fn steps(&self, steps: &[Step], worker: &Worker<'_>) {
-        steps.iter().for_each(|step| self.step(step, worker));
+    fn steps(&self, steps: &[Step]) {
+        for step in steps {
+            match step.sync {
+                Sync::None => {}
+                Sync::Part => self.workers.part.barrier(),
+                Sync::Lane => self.workers.all.barrier(),
+            }
+            match &step.work {
+                Work::Rows(ops) => self.row_ops(ops, step.domain),
+                Work::Product(product) => self.product(product, step.domain),
+                Work::Attention(attention) => self.attention(attention),
+            }
+        }
     }
 
-    fn step(&self, step: &Step, worker: &Worker<'_>) {
-        if step.sync {
-            worker.barrier();
-        }
-        match &step.work {
-            Work::Rows(ops) => self.row_ops(ops, step.domain, worker),
-            Work::Product(product) => self.product(product, step.domain, worker),
-            Work::Attention(attention) => self.attention(attention, worker),
-        }
-    }
-
-    fn row_ops(&self, ops: &[RowOp], domain: Domain, worker: &Worker<'_>) {
-        let mine = worker.share(self.rows(domain), ROW_GROUP);
-        // A group goes through all operations while it is in the first-level cache.
+    fn row_ops(&self, ops: &[RowOp], domain: Domain) {
+        let (rows, group) = self.group(domain);
+        let mine = shifted(group.share(rows.len(), ROW_GROUP), rows.start);
+        // A group of rows goes through all operations while it is in a near cache.
         for start in mine.clone().step_by(ROW_GROUP) {
             let rows = start..mine.end.min(start + ROW_GROUP);
             for op in ops {
@@ -266,7 +295,7 @@ impl<'a> Chunk<'a> {
 
     /// # Safety
     /// No other thread uses these rows of the places involved.
-    unsafe fn row_op(&self, op: &RowOp, domain: Domain, rows: std::ops::Range<usize>) {
+    unsafe fn row_op(&self, op: &RowOp, domain: Domain, rows: Range<usize>) {
         let view = |v: &View| self.view(*v, domain);
         // SAFETY: the caller's promise; the operands of an operation are different places where it says so.
         unsafe {
@@ -358,38 +387,46 @@ impl<'a> Chunk<'a> {
         cpu_kernels::elementwise::binary::add_in_place(x, position);
     }
 
-    fn product(&self, product: &Product, domain: Domain, worker: &Worker<'_>) {
+    fn product(&self, product: &Product, domain: Domain) {
         let linear = &self.run.model.linears[product.linear];
-        let (rows, cols) = block(self.rows(domain), linear.weights.outputs(), worker.index(), worker.count());
+        let (all, group) = self.group(domain);
+        let (rows, cols) = block(all.len(), linear.weights.outputs(), group.index(), group.count());
         if rows.is_empty() || cols.is_empty() {
             return;
         }
+        let rows = shifted(rows, all.start);
         let out = self.view(product.out.whole(), domain);
         let epilogue = Epilogue { bias: Some(&linear.bias), activation: product.activation, ..Epilogue::default() };
-        // SAFETY: the slot's rows were packed in an earlier step, which all workers have finished; ranges of different
+        // SAFETY: the slot's rows were packed in an earlier step, which the group's workers have finished; ranges of different
         // workers do not overlap and start at multiples of the groups; the place has a row for each of the domain.
         unsafe {
             multiply(&self.lane.slots[product.slot], &linear.weights, rows, cols, out.start, out.stride, &epilogue);
         }
     }
 
-    fn attention(&self, step: &AttentionStep, worker: &Worker<'_>) {
+    fn attention(&self, step: &AttentionStep) {
         // SAFETY: workers have different numbers in the team.
-        let scratch = unsafe { self.run.scratch.get(worker.number()) };
+        let scratch = unsafe { self.run.scratch.get(self.workers.all.number()) };
+        let part = &self.workers.part;
         for sequence in self.first_sequence..self.first_sequence + self.sequences {
             let tokens = self.run.batch.range(sequence);
-            let length = tokens.len();
+            let first = tokens.start - self.first_token;
+            let own = self.own.start.max(first)..self.own.end.min(first + tokens.len());
+            if own.is_empty() {
+                continue;
+            }
+            let queries = shifted_back(own, first);
             let bias = self.run.bias.get(tokens.clone()).filter(|b| b.iter().any(|&v| v != 0.0));
             // Heads are the cheaper division: a head's keys and values are packed once.
-            let blocks = if step.heads.is_multiple_of(worker.count()) { 1 } else { length.div_ceil(QUERY_BLOCK) };
-            for unit in worker.share(step.heads * blocks, 1) {
-                let (head, part) = (unit / blocks, unit % blocks);
-                let queries =
-                    if blocks == 1 { 0..length } else { crate::team::share(length, QUERY_BLOCK, part, blocks) };
-                let first = tokens.start - self.first_token;
-                // SAFETY: queries, keys and values were computed in earlier steps, which all workers have finished; the
-                // units of different workers write different rows or columns.
-                unsafe { self.head(step, head, first, length, queries, bias, scratch) };
+            let count = queries.len();
+            let blocks = if step.heads.is_multiple_of(part.count()) { 1 } else { count.div_ceil(QUERY_BLOCK) };
+            for unit in part.share(step.heads * blocks, 1) {
+                let (head, at) = (unit / blocks, unit % blocks);
+                let size = if blocks == 1 { count } else { QUERY_BLOCK };
+                let rows = shifted(share(count, size, at, blocks), queries.start);
+                // SAFETY: queries, keys and values were computed in earlier steps, which all workers of the lane have
+                // finished; the units of different workers write different rows or columns.
+                unsafe { self.head(step, head, first, tokens.len(), rows, bias, scratch) };
             }
         }
     }
@@ -403,13 +440,13 @@ impl<'a> Chunk<'a> {
         head: usize,
         first: usize,
         length: usize,
-        queries: std::ops::Range<usize>,
+        queries: Range<usize>,
         key_bias: Option<&[f32]>,
         scratch: &mut Scratch,
     ) {
         let column = head * step.width;
         // SAFETY: the caller's promise: the rows exist, and nobody writes them during this step.
-        let operand = |view: View, rows: std::ops::Range<usize>| unsafe {
+        let operand = |view: View, rows: Range<usize>| unsafe {
             let all = self.view(view, Domain::Tokens);
             let count = rows.len();
             let values = (count.max(1) - 1) * all.stride + step.width;

@@ -6,9 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Looks at a changing value this often before the thread offers its core to others. A pause takes 40 to 140 cycles.
 const SPINS: u32 = 300;
+/// Offers of the core before a thread that waits inside a task takes naps: there are fewer cores than threads then, and an
+/// offer is not always taken.
+const OFFERS: u32 = 2000;
+/// How often a team can be divided.
+const LEVELS: usize = 3;
+/// Length of a nap.
+const NAP: Duration = Duration::from_micros(50);
 /// Offers of the core between two tasks before a worker goes to sleep.
 const YIELDS: u32 = 50;
 
@@ -26,6 +34,9 @@ pub struct Team {
 pub struct Worker<'a> {
     shared: &'a Shared,
     barrier: &'a Barrier,
+    /// How often the team was divided, and among how many threads.
+    level: usize,
+    threads: usize,
     /// Among all threads of the team.
     number: usize,
     index: usize,
@@ -49,7 +60,7 @@ struct Shared {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     bed: Mutex<()>,
     wake: Condvar,
-    /// The first for the whole team, then one for each part.
+    /// For every level of division one for each thread that a part can begin with.
     barriers: Box<[Barrier]>,
 }
 
@@ -90,7 +101,7 @@ impl Team {
             panic: Mutex::new(None),
             bed: Mutex::new(()),
             wake: Condvar::new(),
-            barriers: (0..=threads).map(|_| Barrier::default()).collect(),
+            barriers: (0..LEVELS * threads).map(|_| Barrier::default()).collect(),
         });
         let start = |number: usize| {
             let shared = Arc::clone(&shared);
@@ -167,6 +178,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Wait {
     spins: u32,
+    yields: u32,
 }
 
 impl Wait {
@@ -174,15 +186,18 @@ impl Wait {
         if self.spins < SPINS {
             self.spins += 1;
             std::hint::spin_loop();
-        } else {
+        } else if self.yields < OFFERS {
+            self.yields += 1;
             std::thread::yield_now();
+        } else {
+            std::thread::sleep(NAP);
         }
     }
 }
 
 impl Shared {
     fn worker(&self, number: usize, count: usize) -> Worker<'_> {
-        Worker { shared: self, barrier: &self.barriers[0], number, index: number, count }
+        Worker { shared: self, barrier: &self.barriers[0], level: 0, threads: count, number, index: number, count }
     }
 
     /// Life of a worker's thread.
@@ -201,11 +216,9 @@ impl Shared {
     fn next_task(&self, seen: &mut usize) -> bool {
         let ready = |seen: usize| self.tasks.load(Ordering::SeqCst) != seen || self.stop.load(Ordering::SeqCst);
         let mut wait = Wait::default();
-        let mut yields = 0;
         while !ready(*seen) {
             wait.once();
-            yields += u32::from(wait.spins == SPINS);
-            if yields > YIELDS {
+            if wait.yields > YIELDS {
                 let mut bed = lock(&self.bed);
                 self.sleeping.fetch_add(1, Ordering::SeqCst);
                 while !ready(*seen) {
@@ -279,17 +292,17 @@ impl Worker<'_> {
     /// All workers must ask for the same number, and leave together what they entered.
     ///
     /// # Panics
-    /// `parts` is 0 or more than there are workers.
+    /// `parts` is 0 or more than there are workers, or these workers are parts of parts already.
     pub fn split(&self, parts: usize) -> (usize, Self) {
         assert!((1..=self.count).contains(&parts), "{} workers in {parts} parts", self.count);
-        if parts == 1 {
-            return (0, *self);
-        }
+        assert!(self.level + 1 < LEVELS, "parts of parts are not divided");
         let first = |part: usize| part * self.count / parts;
         let part = ((self.index + 1) * parts - 1) / self.count;
         let count = first(part + 1) - first(part);
-        let barrier = &self.shared.barriers[1 + part];
-        (part, Self { barrier, index: self.index - first(part), count, ..*self })
+        let begin = self.number - self.index + first(part);
+        let level = self.level + 1;
+        let barrier = &self.shared.barriers[level * self.threads + begin];
+        (part, Self { barrier, level, index: self.index - first(part), count, ..*self })
     }
 }
 
@@ -349,14 +362,20 @@ mod tests {
     fn parts_cover_the_team_and_have_barriers_of_their_own() {
         for (threads, parts) in [(5, 2), (4, 4), (3, 1), (7, 3)] {
             let arrived: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
+            let inside: Vec<AtomicUsize> = (0..2 * parts).map(|_| AtomicUsize::new(0)).collect();
             let sizes: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
             Team::new(threads).run(|worker| {
                 let (part, worker) = worker.split(parts);
+                let (half, inner) = worker.split(worker.count().min(2));
                 for round in 1..=10 {
                     arrived[part].fetch_add(1, Ordering::Relaxed);
                     worker.barrier();
                     assert_eq!(arrived[part].load(Ordering::Relaxed), round * worker.count());
                     worker.barrier();
+                    inside[2 * part + half].fetch_add(1, Ordering::Relaxed);
+                    inner.barrier();
+                    assert_eq!(inside[2 * part + half].load(Ordering::Relaxed), round * inner.count());
+                    inner.barrier();
                 }
                 sizes[part].fetch_add(1, Ordering::Relaxed);
             });

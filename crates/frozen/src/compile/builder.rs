@@ -4,7 +4,7 @@ use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{MatRef, Precision, Weights};
 
 use super::{Packed, Slot};
-use crate::program::{Domain, Place, Product, RowOp, Step, View, Work};
+use crate::program::{Domain, Place, Product, RowOp, Step, Sync, View, Work};
 use crate::spec::{Layout, Linear, Norm};
 
 /// What has been compiled so far.
@@ -76,9 +76,14 @@ impl Builder {
     }
 
     pub fn step(&mut self, domain: Domain, work: Work) {
-        // A product reads what was packed before the product that precedes it, so the two need not wait.
-        let after_product = matches!(self.steps.last(), Some(Step { work: Work::Product(_), .. }));
-        let sync = !(after_product && matches!(work, Work::Product(_)));
+        let is_attention = |work: &Work| matches!(work, Work::Attention(_));
+        let sync = match self.steps.last().map(|s| &s.work) {
+            // A product reads what was packed before the product that precedes it, so the two need not wait.
+            Some(Work::Product(_)) if matches!(work, Work::Product(_)) => Sync::None,
+            // Attention reads all tokens, and what it reads may be overwritten after it.
+            Some(last) if domain == Domain::Tokens && !is_attention(last) && !is_attention(&work) => Sync::Part,
+            _ => Sync::Lane,
+        };
         self.steps.push(Step { domain, sync, work });
     }
 
