@@ -46,15 +46,15 @@ pub fn task_head(task: TaskKind) -> TaskHeadConfig {
     TaskHeadConfig { task: task.name().into(), kind, labels }
 }
 
-/// Position of `task` among the heads of a model. Class names that are not the data's (`LABEL_0`,
-/// `negative`) are taken to stand in the data's order.
+/// Position of `task` among the heads of a model; MNLI's head answers MNLI-mm and AX too. Class names that are not the data's
+/// (`LABEL_0`, `negative`) are taken to stand in the data's order.
 ///
 /// # Errors
 /// [`Error::Mismatch`] listing the heads that exist, or saying why the head cannot answer the task.
 pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
     let heads = &config.task_heads;
-    let is_task = |h: &TaskHeadConfig| h.task.parse::<TaskKind>().is_ok_and(|t| t == task);
-    let index = heads.iter().position(is_task).ok_or_else(|| {
+    let head_of = |task: TaskKind| heads.iter().position(|h| h.task.parse::<TaskKind>().is_ok_and(|t| t == task));
+    let index = head_of(task).or_else(|| head_of(task.trained_as())).ok_or_else(|| {
         let known: Vec<&str> = heads.iter().map(|h| h.task.as_str()).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
@@ -393,6 +393,14 @@ mod tests {
         for labels in [["0", "1"], ["LABEL_0", "LABEL_1"], ["negative", "positive"]] {
             let config = with_head("SST2", TaskHeadKind::Classification, &labels);
             assert_eq!(head_index(&config, TaskKind::Sst2).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn the_head_of_mnli_answers_the_mismatched_and_the_diagnostic_set() {
+        let config = with_head("mnli", TaskHeadKind::Classification, &["entailment", "neutral", "contradiction"]);
+        for task in [TaskKind::Mnli, TaskKind::MnliMm, TaskKind::Ax] {
+            assert_eq!(head_index(&config, task).unwrap(), 1);
         }
     }
 

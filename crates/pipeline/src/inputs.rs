@@ -59,13 +59,20 @@ impl Inputs {
     pub fn digests(&self, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
         let mut digests = BTreeMap::new();
         let mut add = |what: &str, path: &Path| -> Result<()> {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            digests.insert(format!("{what} {name}"), durable::hash::file(path)?);
+            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (mut key, digest) = (format!("{what} {}", name(path)), durable::hash::file(path)?);
+            // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
+            if digests.get(&key).is_some_and(|other| *other != digest) {
+                key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
+            }
+            digests.insert(key, digest);
             Ok(())
         };
         for task in &recipe.tasks {
             for split in [Split::Train, Split::Dev] {
-                add(task.folder(), &task.find(&self.glue, split)?)?;
+                for path in task.find_all(&self.glue, split)? {
+                    add(task.folder(), &path)?;
+                }
             }
         }
         for path in &self.corpus {

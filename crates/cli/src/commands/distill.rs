@@ -46,7 +46,7 @@ pub struct DistillArgs {
     /// Text files, or folders of .txt files.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
-    /// The task: sst-2, cola, mrpc, sts-b, rte, mnli; may be repeated.
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli; may be repeated.
     #[arg(long = "task", value_name = "TASK", requires = "data")]
     tasks: Vec<TaskKind>,
     /// Folder of GLUE tasks, or the task's own folder.

@@ -16,13 +16,13 @@ use crate::output::{print, print_json, table};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Metrics: accuracy; Matthews for CoLA; accuracy and F1 for MRPC; Pearson and Spearman for STS-B. \
+Metrics: accuracy; Matthews for CoLA and AX; accuracy and F1 for MRPC and QQP; Pearson and Spearman for STS-B. \
 The test splits of GLUE have no labels: they are predicted for submission, not scored.")]
 pub struct EvalArgs {
     /// Model directory with a head for the task.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, rte, mnli.
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax.
     #[arg(long, value_name = "TASK")]
     task: TaskKind,
     /// Folder of GLUE tasks, or the task's own folder.

@@ -29,7 +29,7 @@ pub struct TeacherArgs {
     /// Model directory to go on from.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, rte, mnli; may be repeated.
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli; may be repeated.
     #[arg(long = "task", value_name = "TASK", required = true)]
     tasks: Vec<TaskKind>,
     /// Folder of GLUE tasks, or the task's own folder.

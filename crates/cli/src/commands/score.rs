@@ -1,0 +1,147 @@
+//! `score`: the official scores of a predictions file, without a model.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use glue_squad::squad::{self, SquadVersion};
+use glue_squad::task::{FileScores, FolderScores, TaskKind, score_file, score_folder};
+
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::output::{print, print_json, table};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+GLUE tasks: --data is a file with labels (TSV, Parquet or JSONL), --predictions an official prediction file \
+(index<TAB>prediction). The metrics are fractions: accuracy; matthews for CoLA and AX; accuracy and f1 for MRPC and QQP; \
+pearson and spearman for STS-B. Constant predictions score 0 where a correlation is undefined.\n\
+glue: --data is a GLUE folder, --predictions a folder of such files (CoLA.tsv, MNLI-m.tsv, ...). Every file is scored against \
+the development set, and the 9-, 8- and 7-column averages are printed with their columns.\n\
+squad-v1, squad-v2: the official JSON files; names and percentages are those of the official scripts.")]
+pub struct ScoreArgs {
+    /// The task: cola, sst-2, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax; glue for all of them; squad-v1, squad-v2.
+    #[arg(long, value_name = "TASK", value_parser = parse_task)]
+    task: Scored,
+    /// The data with the right answers.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// The answers to score.
+    #[arg(long, value_name = "FILE")]
+    predictions: PathBuf,
+    /// squad-v2: probabilities that there is no answer, as one JSON object; adds the best thresholds.
+    #[arg(long, value_name = "FILE")]
+    na_probs: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scored {
+    Glue,
+    Task(TaskKind),
+    Squad(SquadVersion),
+}
+
+fn parse_task(given: &str) -> Result<Scored, String> {
+    if given.eq_ignore_ascii_case("glue") {
+        return Ok(Scored::Glue);
+    }
+    if let Ok(version) = given.parse() {
+        return Ok(Scored::Squad(version));
+    }
+    match given.parse() {
+        Ok(task) => Ok(Scored::Task(task)),
+        Err(e) => Err(format!("{e}, glue, squad-v1, squad-v2")),
+    }
+}
+
+/// Scores and prints.
+///
+/// # Errors
+/// A file that is missing, damaged or does not belong to the other.
+pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
+    if args.na_probs.is_some() && args.task != Scored::Squad(SquadVersion::V2) {
+        return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
+    }
+    for (option, path) in [("--data", &args.data), ("--predictions", &args.predictions)] {
+        if !path.exists() {
+            return Err(CliError::usage(format!("{option} {}: does not exist", path.display())));
+        }
+        if path.is_dir() != (args.task == Scored::Glue) {
+            let wanted = if args.task == Scored::Glue {
+                "a folder is needed for all of GLUE"
+            } else {
+                "is a folder; name a file"
+            };
+            return Err(CliError::usage(format!("{option} {}: {wanted}", path.display())));
+        }
+    }
+    match args.task {
+        Scored::Task(task) => show_task(args, &score_file(task, &args.data, &args.predictions)?),
+        Scored::Glue => show_folder(args, &score_folder(&args.data, &args.predictions)?),
+        Scored::Squad(version) => score_squad(args, version, context),
+    }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2}", fraction * 100.0)
+}
+
+fn show_task(args: &ScoreArgs, scored: &FileScores) -> Result<(), CliError> {
+    if args.json {
+        return print_json(scored);
+    }
+    let mut rows: Vec<Vec<String>> = scored.metrics().map(|(name, value)| vec![name.into(), percent(value)]).collect();
+    rows.push(vec!["examples".into(), scored.examples.to_string()]);
+    print(&table(&[scored.task.name(), ""], &rows, false))
+}
+
+fn show_folder(args: &ScoreArgs, scored: &FolderScores) -> Result<(), CliError> {
+    if args.json {
+        return print_json(scored);
+    }
+    let mut rows = Vec::new();
+    for task in &scored.tasks {
+        for (name, value) in task.metrics() {
+            let title = task.task.title().to_owned();
+            rows.push(vec![title, percent(value), task.examples.to_string(), name.to_owned()]);
+        }
+    }
+    for (task, reason) in &scored.unscored {
+        rows.push(vec![task.title().to_owned(), "n/a".into(), "0".into(), reason.clone()]);
+    }
+    let mut text = table(&["task", "score", "examples", "metric"], &rows, true);
+    for average in &scored.averages {
+        text += &format!("\n{average}");
+    }
+    print(&(text + "\n"))
+}
+
+fn score_squad(args: &ScoreArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
+    let evaluation = squad::score_files(version, &args.data, &args.predictions, args.na_probs.as_deref())
+        .context(format!("cannot score {version}"))?;
+    let shown = args.predictions.display();
+    if let Some(first) = evaluation.missing.first() {
+        let count = evaluation.missing.len();
+        context
+            .progress
+            .warn(&format!("{shown}: {count} questions have no prediction and score 0, the first is {first}"));
+    }
+    if evaluation.extra > 0 {
+        let count = evaluation.extra;
+        context.progress.warn(&format!("{shown}: {count} predictions are for questions that the data do not have"));
+    }
+    if args.json {
+        return print_json(&evaluation.scores);
+    }
+    let shown = |name: &str, value: squad::Score| match value {
+        squad::Score::Count(count) => count.to_string(),
+        squad::Score::Number(value) if name.ends_with("thresh") => format!("{value:.4}"),
+        squad::Score::Number(value) => format!("{value:.2}"),
+    };
+    let rows: Vec<Vec<String>> =
+        evaluation.scores.iter().map(|(name, value)| vec![name.to_owned(), shown(name, *value)]).collect();
+    print(&table(&[version.name(), ""], &rows, false))
+}
