@@ -66,7 +66,7 @@ pub fn zip(path: &Path, predictions: &[(TaskKind, Predictions)]) -> Result<Archi
 /// Puts every official prediction file of a folder ([`file_name`]) into an archive, after reading each to see that it is whole.
 ///
 /// # Errors
-/// No such file in the folder, a damaged one with file and line, or as [`zip`].
+/// No such file in the folder, a damaged one with file and line, or as [`zip()`].
 pub fn zip_folder(dir: &Path, path: &Path) -> Result<Archive> {
     let mut predictions = Vec::new();
     for task in TaskKind::ALL {
