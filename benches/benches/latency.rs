@@ -45,7 +45,10 @@ fn latency(criterion: &mut Criterion) {
             // Long passes: the same number in every sample instead of more and more.
             group.sampling_mode(SamplingMode::Flat);
             let mut ragged = Ragged::new();
-            ids.chunks(SEQ).for_each(|row| ragged.push(row, std::iter::repeat_n(0, SEQ)));
+            ids.chunks(SEQ).for_each(|row| {
+                let row: Vec<u32> = row.iter().map(|&id| id as u32).collect();
+                ragged.push(&row, std::iter::repeat_n(0, SEQ));
+            });
             for ((format, precision), cell) in FORMATS.into_iter().zip(&compiled) {
                 group.bench_function(format, |bencher| {
                     let model = cell.get_or_init(|| {
@@ -54,7 +57,7 @@ fn latency(criterion: &mut Criterion) {
                     let want = Want { pooled: false, heads: &[] };
                     bencher.iter(|| {
                         let output = session.run(model, &black_box(&ragged).as_batch(), want).expect("the batch fits");
-                        black_box(output.last_hidden()[0])
+                        black_box(output.hidden[0])
                     });
                 });
             }

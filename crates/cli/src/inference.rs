@@ -65,7 +65,7 @@ pub enum Inference {
         /// The model.
         model: Box<frozen::Model>,
         /// Threads and buffers.
-        session: Session,
+        session: Box<Session>,
     },
     /// On another device.
     Modules {
@@ -140,7 +140,7 @@ impl Inference {
     }
 
     fn frozen(model: frozen::Model, context: &Context) -> Self {
-        Self::Frozen { model: Box::new(model), session: Session::new(context.threads) }
+        Self::Frozen { model: Box::new(model), session: Box::new(Session::new(context.threads)) }
     }
 
     /// Predictions of head `head` on `set`; `watch` is told how many examples are done.
@@ -244,7 +244,7 @@ impl Inference {
                 to_ragged(batch, &mut ragged);
                 PassBatch::Frozen(ragged)
             }
-            Self::Modules { device, .. } => PassBatch::Modules(to_device(batch, device)),
+            Self::Modules { device, .. } => PassBatch::Modules(Box::new(to_device(batch, device))),
         }
     }
 }
@@ -254,5 +254,5 @@ pub enum PassBatch {
     /// For [`Inference::Frozen`].
     Frozen(Ragged),
     /// For [`Inference::Modules`].
-    Modules(bert_core::TokenBatch),
+    Modules(Box<bert_core::TokenBatch>),
 }

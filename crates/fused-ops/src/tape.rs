@@ -18,8 +18,8 @@ pub(crate) fn record<C: CheckpointStrategy, O: Backward<Flex, N>, const N: usize
     inputs: [Tracked; N],
     forward: impl FnOnce([FlexTensor; N]) -> (FlexTensor, O::State),
 ) -> Tracked {
-    let nodes = inputs.each_ref().map(|t| t.node());
-    let (output, state) = forward(inputs.map(|t| t.into_primitive()));
+    let nodes = inputs.each_ref().map(<Tracked>::node);
+    let (output, state) = forward(inputs.map(<Tracked>::into_primitive));
     match op.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(state, output),
         OpsKind::UnTracked(prep) => prep.finish(output),

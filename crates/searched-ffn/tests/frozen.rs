@@ -246,7 +246,8 @@ fn a_directory_that_does_not_load_does_not_freeze_either() {
     let weights = dir.join(WEIGHTS_FILE);
     let sound = Tensors::read_safetensors(&weights).unwrap();
     let name = "encoder.layer.0.attention.self.query.weight";
-    let changes: [(&str, &dyn Fn(&mut Tensors)); 4] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Tensors));
+    let changes: [Change<'_>; 4] = [
         ("missing", &|t| drop(t.0.remove(name))),
         ("left over", &|t| drop(t.0.insert("extra".into(), HostTensor { shape: vec![1], data: vec![0.0] }))),
         ("another shape", &|t| t.0.get_mut(name).unwrap().shape = vec![12, 48]),
