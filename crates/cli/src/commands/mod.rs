@@ -10,7 +10,9 @@ mod eval;
 mod import;
 mod predict;
 mod report;
+mod score;
 mod search;
+mod submit;
 mod teacher;
 
 use clap::Subcommand;
@@ -27,6 +29,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Metrics of a model on a task, and the official prediction file.
     Eval(eval::EvalArgs),
+    /// Official scores of a predictions file, without a model.
+    Score(score::ScoreArgs),
+    /// The archive of prediction files that the GLUE site takes.
+    Submit(submit::SubmitArgs),
     /// What a model answers to texts.
     Predict(predict::PredictArgs),
     /// Fine-tune a BERT on tasks.
@@ -56,6 +62,8 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Eval(args) => eval::run(&args, context),
+        Command::Score(args) => score::run(&args, context),
+        Command::Submit(args) => submit::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
         Command::Distill(args) => distill::run(&args, context),

@@ -10,5 +10,6 @@ mod eval;
 mod general;
 mod import;
 mod predict;
+mod score;
 mod support;
 mod teacher;
