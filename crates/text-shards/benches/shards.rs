@@ -1,0 +1,113 @@
+//! Text to packed shards, and shards to batches, on the text of the pocket data.
+//!
+//! Groups are `shards/tokenise` (the fast tokeniser beside the library), `shards/pack/THREADS` (files to shards on the disk) and
+//! `shards/load/32x128` (batches with one thread, without and with dynamic masking); throughput is in tokens.
+
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use glue_squad::corpus::{WordCache, WordEncoder, split_sentences};
+use glue_squad::tokenizer::TextEncoder;
+use text_shards::{
+    Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, Vocabulary, WindowPlan, build,
+};
+
+/// The pocket corpus so many times: enough for several blocks.
+const REPEATS: usize = 24;
+
+fn pocket() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here.ancestors().map(|folder| folder.join("datasets/pocket")).find(|folder| folder.is_dir());
+    found.expect("datasets/pocket in the workspace")
+}
+
+struct Setup {
+    encoder: TextEncoder,
+    text: String,
+    dir: tempfile::TempDir,
+    inputs: Vec<Input>,
+}
+
+fn setup() -> Setup {
+    let encoder = TextEncoder::from_dir(&pocket()).expect("the pocket tokeniser");
+    let text = std::fs::read_to_string(pocket().join("corpus.txt")).expect("the pocket corpus");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("corpus.txt");
+    std::fs::write(&path, format!("{text}\n\n").repeat(REPEATS)).expect("room for the text");
+    let inputs = vec![Input::detect(&path, "text").expect("plain text")];
+    Setup { encoder, text, dir, inputs }
+}
+
+fn pack(setup: &Setup, out: &Path, threads: usize) -> Manifest {
+    // Nothing of an earlier pass may be there: a rerun makes nothing.
+    let _ = std::fs::remove_dir_all(out);
+    let settings = PackSettings::default();
+    build(&setup.inputs, &setup.encoder, &settings, out, threads, &|_| ControlFlow::Continue(())).expect("packed text")
+}
+
+fn tokenise(criterion: &mut Criterion) {
+    let setup = setup();
+    let words = WordEncoder::new(&setup.encoder).expect("a tokeniser");
+    let sentences: Vec<&str> = setup.text.lines().flat_map(split_sentences).collect();
+    let (mut cache, mut ids) = (WordCache::default(), Vec::new());
+    for sentence in &sentences {
+        words.encode(sentence, &mut cache, &mut ids).expect("known characters");
+    }
+    let mut group = criterion.benchmark_group("shards/tokenise");
+    group.throughput(Throughput::Elements(ids.len() as u64));
+    group.bench_function("fast", |bencher| {
+        bencher.iter(|| {
+            ids.clear();
+            for sentence in &sentences {
+                words.encode(black_box(sentence), &mut cache, &mut ids).expect("known characters");
+            }
+            ids.len()
+        });
+    });
+    group.bench_function("library", |bencher| {
+        let encode = |s: &&str| setup.encoder.encode_plain(black_box(s)).expect("known characters").len();
+        bencher.iter(|| sentences.iter().map(encode).sum::<usize>());
+    });
+    group.finish();
+}
+
+fn packing(criterion: &mut Criterion) {
+    let setup = setup();
+    let out = setup.dir.path().join("out");
+    let tokens = pack(&setup, &out, 1).tokens;
+    let mut group = criterion.benchmark_group("shards/pack");
+    group.throughput(Throughput::Elements(tokens)).sample_size(10);
+    for threads in [1, 2] {
+        group.bench_function(threads.to_string(), |bencher| bencher.iter(|| pack(&setup, &out, threads).tokens));
+    }
+    group.finish();
+}
+
+fn loading(criterion: &mut Criterion) {
+    let setup = setup();
+    let out = setup.dir.path().join("out");
+    pack(&setup, &out, 2);
+    let vocabulary = Vocabulary::of(&setup.encoder).expect("a vocabulary");
+    let mut group = criterion.benchmark_group("shards/load/32x128");
+    for (name, masking) in [("plain", None), ("masked", Some(MaskSettings::default()))] {
+        let shards = Shards::open(&out).expect("shards");
+        let plan = WindowPlan::new(shards.len(), 32, 1).expect("a plan");
+        let settings = LoaderSettings { masking, ..LoaderSettings::default() };
+        let loader = Loader::new(shards, plan, Some(&vocabulary), &settings).expect("a loader");
+        let tokens = loader.batch(0).expect("a batch").encoded.tokens();
+        group.throughput(Throughput::Elements(tokens as u64));
+        let mut step = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                step += 1;
+                loader.batch(black_box(step)).expect("a batch").encoded.batch
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tokenise, packing, loading);
+criterion_main!(benches);

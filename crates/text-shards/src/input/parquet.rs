@@ -1,0 +1,71 @@
+//! The text column of a Parquet file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use glue_squad::parquet::{Rows, Value};
+
+use super::Documents;
+use super::pending::Pending;
+use crate::error::{Error, Result};
+
+/// One document per row; rows without text are passed over.
+pub(super) struct ParquetTexts {
+    rows: Rows,
+    field: String,
+    row: u64,
+    pending: Pending,
+}
+
+impl ParquetTexts {
+    /// Opens a file and looks for the column.
+    pub fn open(path: &Path, field: &str, read: Arc<AtomicU64>) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let mut rows = Rows::over(Box::new(Counted { file, read }), path)?;
+        rows.select(&[field])?;
+        Ok(Self { rows, field: field.to_owned(), row: 0, pending: Pending::default() })
+    }
+}
+
+impl Documents for ParquetTexts {
+    fn next_document(&mut self, text: &mut String) -> Result<bool> {
+        loop {
+            if self.pending.take(text) {
+                return Ok(true);
+            }
+            let Some(mut row) = self.rows.next_row()? else { return Ok(false) };
+            self.row += 1;
+            match row.pop() {
+                Some(Value::Text(next)) => self.pending.set(next),
+                Some(Value::Null) | None => {}
+                Some(Value::Int(_) | Value::Float(_)) => {
+                    let reason = format!("column `{}` holds numbers; name the column of the text", self.field);
+                    return Err(Error::input(self.rows.path(), format!("row {}", self.row), reason));
+                }
+            }
+        }
+    }
+}
+
+/// Counts the bytes that are read, wherever they are read from.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}

@@ -1,0 +1,7 @@
+//! Blocks of text become sequences; a block never needs anything outside of it.
+
+mod block;
+mod sequences;
+
+pub(crate) use block::{BlockReader, TextBlock, block_bytes};
+pub(crate) use sequences::Packer;
