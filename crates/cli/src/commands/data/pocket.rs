@@ -1,21 +1,14 @@
-//! `data`: data sets.
+//! `data make-pocket`: the generated data set.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use pocket_data::GeneratedFile;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::print_json;
-
-/// What to do with data sets.
-#[derive(Subcommand, Debug)]
-pub enum Command {
-    /// Generate the small data set that a whole compression run needs, with no download.
-    MakePocket(MakePocketArgs),
-}
 
 #[derive(Args, Debug)]
 pub struct MakePocketArgs {
@@ -34,13 +27,7 @@ pub struct MakePocketArgs {
 ///
 /// # Errors
 /// Files would be overwritten or cannot be written.
-pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
-    match command {
-        Command::MakePocket(args) => make_pocket(args, context),
-    }
-}
-
-fn make_pocket(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
     let files = pocket_data::generate(args.seed);
     let mut to_write = Vec::new();
     let mut differing = Vec::new();

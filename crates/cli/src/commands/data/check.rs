@@ -1,0 +1,96 @@
+//! `data check`.
+
+use clap::Args;
+use data_catalog::check::{Checksum, FileReport, SetReport, check};
+use serde_json::json;
+
+use super::selection::{Place, select};
+use crate::context::Context;
+use crate::error::CliError;
+use crate::output::{print, print_json, table};
+use crate::units::grouped;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The files are read by the readers that a training uses. Problems (another number of rows, a line that cannot be read, a wrong \
+checksum, more rows shared with the training set than officially) end the command with exit code 1; what official files have \
+too, such as repeated rows, is noted.")]
+pub struct CheckArgs {
+    /// Data sets or groups [default: all that are here].
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
+    let catalog = args.place.catalog()?;
+    let sets = select(&catalog, &args.names)?;
+    let folder = args.place.folder();
+    context.progress.start("check", sets.len() as u64);
+    let mut reports = Vec::new();
+    for (done, set) in sets.iter().enumerate() {
+        let report = check(set, &folder)?;
+        // Sets that nobody asked for by name and that are not here are no news.
+        if !report.files.is_empty() || !args.names.is_empty() {
+            reports.push(report);
+        }
+        context.progress.step(done as u64 + 1, &[]);
+    }
+    context.progress.finish();
+    if reports.iter().all(|report| report.files.is_empty()) {
+        let message = format!("{}: there is nothing to check", args.place.dir.display());
+        return Err(CliError::failed(message)
+            .with_hint("`efficientbert data fetch NAME` fetches data sets, --dir DIR names another folder"));
+    }
+    let problems: usize = reports.iter().map(|report| report.problems().count()).sum();
+    if args.json {
+        print_json(&json!({ "dir": args.place.dir, "problems": problems, "sets": reports }))?;
+    } else {
+        print(&as_text(&reports))?;
+    }
+    match problems {
+        0 => Ok(()),
+        count => Err(CliError::failed(format!("{count} problems; results with these files would not count"))
+            .with_hint("`efficientbert data fetch NAME --force` fetches a set again")),
+    }
+}
+
+fn as_text(reports: &[SetReport]) -> String {
+    let rows: Vec<Vec<String>> = reports.iter().flat_map(|report| &report.files).map(row).collect();
+    let mut text = table(&["file", "rows", "official", "rows per class", "content"], &rows, true);
+    for report in reports {
+        for file in &report.files {
+            for finding in &file.findings {
+                let word = if finding.is_problem { "problem" } else { "note" };
+                text += &format!("{word}: {}: {}\n", file.path, finding.text);
+            }
+        }
+        if !report.absent.is_empty() {
+            text += &format!("absent: {}: {}\n", report.id, shortened(&report.absent));
+        }
+    }
+    text
+}
+
+fn row(file: &FileReport) -> Vec<String> {
+    let number = |value: Option<u64>| value.map_or_else(|| "n/a".to_owned(), grouped);
+    let classes = file.classes.iter().map(|count| grouped(*count)).collect::<Vec<_>>().join(" / ");
+    let content = match file.checksum {
+        Checksum::Official => "official checksum",
+        Checksum::AsFetched => "as fetched",
+        Checksum::Unknown => "no checksum known",
+        Checksum::Differs => "differs",
+    };
+    vec![file.path.clone(), number(file.rows), number(file.official_rows), classes, content.to_owned()]
+}
+
+/// The first few names and how many more there are.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}

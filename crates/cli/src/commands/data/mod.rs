@@ -1,0 +1,38 @@
+//! `data`: data sets.
+
+mod check;
+mod fetch;
+mod list;
+mod pocket;
+mod selection;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::CliError;
+
+/// What to do with data sets.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// What data sets there are, their sizes and licences, and what of them is here.
+    List(list::ListArgs),
+    /// Download data sets from their official addresses, verify and unpack them.
+    Fetch(fetch::FetchArgs),
+    /// Hold what is here to the official numbers: rows, columns, labels, duplicates, checksums.
+    Check(check::CheckArgs),
+    /// Generate the small data set that a whole compression run needs, with no download.
+    MakePocket(pocket::MakePocketArgs),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The command's own.
+pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::List(args) => list::run(args),
+        Command::Fetch(args) => fetch::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::MakePocket(args) => pocket::run(args, context),
+    }
+}

@@ -1,0 +1,72 @@
+//! Files of GLUE tasks, through the task's own reader.
+
+use std::path::Path;
+
+use glue_squad::task::{Head, Label, Split, TaskKind};
+
+use super::{Content, Finding};
+use crate::manifest::DataFile;
+
+/// Reads a file as a training would.
+pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Content {
+    let mut content = Content::default();
+    let task: TaskKind = match task.parse() {
+        Ok(task) => task,
+        Err(e) => {
+            content.findings.push(Finding::problem(e.to_string()));
+            return content;
+        }
+    };
+    let split = match file.split.as_deref().unwrap_or_default() {
+        "train" => Split::Train,
+        name if name.starts_with("dev") => Split::Dev,
+        _ => Split::Test,
+    };
+    if let Err(e) = read(task, split, path, &mut content) {
+        content.findings.push(Finding::problem(e.to_string()));
+    }
+    content
+}
+
+fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Result<(), glue_squad::Error> {
+    let mut classes = match task.head() {
+        Head::Classification { classes } => vec![0_u64; classes],
+        Head::Regression => Vec::new(),
+    };
+    let (mut rows, mut empty, mut unlabelled) = (0_u64, Vec::new(), 0_u64);
+    let mut reader = task.open(path, split)?;
+    for example in reader.by_ref() {
+        let example = example?;
+        rows += 1;
+        // Rows are named as a training names them: by their number in the file, from 0.
+        let place = format!("row {}", example.id);
+        if example.text_a.trim().is_empty() || example.text_b.as_deref().is_some_and(|text| text.trim().is_empty()) {
+            empty.push(place.clone());
+        }
+        match example.label {
+            Some(Label::Class(class)) => classes[class] += 1,
+            Some(_) => {}
+            None => unlabelled += 1,
+        }
+        content.texts.add(&place, &example.text_a, example.text_b.as_deref());
+    }
+    content.rows = Some(rows);
+    if let Some(first) = reader.skipped().first() {
+        let count = reader.skipped().len();
+        content.findings.push(Finding::note(format!("{count} torn lines are passed over, the first: line {first}")));
+    }
+    if unlabelled == 0 {
+        if let Some(class) = classes.iter().position(|count| *count == 0)
+            && rows > 0
+        {
+            content.findings.push(Finding::problem(format!("no row has the label `{}`", task.labels()[class])));
+        }
+        content.classes = classes;
+    } else if split != Split::Test {
+        content.findings.push(Finding::problem(format!("{unlabelled} rows have no label")));
+    }
+    if let Some(first) = empty.first() {
+        content.findings.push(Finding::note(format!("{} rows have an empty text, the first: {first}", empty.len())));
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Bytes into a file under its final name, if they turn out to be the right ones.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::Placed;
+use crate::error::{Error, readable_bytes};
+
+/// What the bytes must be.
+#[derive(Clone, Copy)]
+pub(super) struct Limits<'a> {
+    /// Their exact number, where known.
+    pub bytes: Option<u64>,
+    /// Their SHA-256, where known.
+    pub sha256: Option<&'a str>,
+    /// No more than this is written.
+    pub most: u64,
+}
+
+/// Why a file was not placed.
+pub(super) enum Fault {
+    /// The source could not be read.
+    Read(io::Error),
+    /// The bytes are not the right ones.
+    Content(String),
+    /// The target could not be written.
+    Write(durable::Error),
+}
+
+impl Fault {
+    pub fn of_member(self, archive: &Path, member: &str, to: &Path) -> Error {
+        match self {
+            Self::Read(e) => Error::Archive { path: archive.to_owned(), reason: format!("`{member}` is damaged: {e}") },
+            Self::Content(reason) => {
+                Error::Archive { path: archive.to_owned(), reason: format!("`{member}` {reason}") }
+            }
+            other => other.of_file(to),
+        }
+    }
+
+    pub fn of_file(self, to: &Path) -> Error {
+        match self {
+            Self::Read(e) => Error::io(to, "cannot be made")(e),
+            Self::Content(reason) => {
+                Error::WrongFile { path: to.to_owned(), reason: format!("the file made {reason}") }
+            }
+            Self::Write(e) => e.into(),
+        }
+    }
+}
+
+/// Copies `input` to `to`, atomically, if it keeps to the limits.
+pub(super) fn place(input: &mut dyn Read, to: &Path, limits: Limits<'_>) -> Result<Placed, Fault> {
+    let mut outcome = Ok((0, String::new()));
+    let written = durable::atomic::write_with(to, |out| {
+        outcome = copy(input, out, limits);
+        match &outcome {
+            Ok(_) => Ok(()),
+            // The writer's own error is the one to report; of the others `outcome` knows more.
+            Err(Copy::Write(e)) => Err(io::Error::new(e.kind(), e.to_string())),
+            Err(_) => Err(io::Error::other("not the right content")),
+        }
+    });
+    match (outcome, written) {
+        (Ok((bytes, sha256)), Ok(())) => Ok(Placed { path: to.to_owned(), bytes, sha256 }),
+        (Err(Copy::Read(e)), _) => Err(Fault::Read(e)),
+        (Err(Copy::Content(reason)), _) => Err(Fault::Content(reason)),
+        (_, Err(e)) => Err(Fault::Write(e)),
+        (Err(Copy::Write(e)), Ok(())) => Err(Fault::Read(e)),
+    }
+}
+
+enum Copy {
+    Read(io::Error),
+    Write(io::Error),
+    Content(String),
+}
+
+fn copy(input: &mut dyn Read, out: &mut dyn Write, limits: Limits<'_>) -> Result<(u64, String), Copy> {
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    let mut count = 0_u64;
+    loop {
+        let read = match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) => return Err(Copy::Read(e)),
+        };
+        count += read as u64;
+        if count > limits.most {
+            return Err(Copy::Content(format!("is larger than {} ({})", limits.most, readable_bytes(limits.most))));
+        }
+        hasher.update(&piece[..read]);
+        out.write_all(&piece[..read]).map_err(Copy::Write)?;
+    }
+    if let Some(expected) = limits.bytes
+        && expected != count
+    {
+        return Err(Copy::Content(format!("has {count} bytes instead of {expected}")));
+    }
+    let sha256: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    match limits.sha256 {
+        Some(expected) if expected != sha256 => {
+            Err(Copy::Content(format!("has SHA-256 {sha256} instead of {expected}")))
+        }
+        _ => Ok((count, sha256)),
+    }
+}
