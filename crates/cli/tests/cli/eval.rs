@@ -71,7 +71,8 @@ fn what_cannot_be_evaluated_is_said_before_the_work_and_changes_nothing() {
     eval("no-tokenizer", "sst-2", "pocket", &[])
         .fails_with(1, &["no-tokenizer: tokenizer.json or vocab.txt is missing"]);
     eval("bert", "sst-2", "none", &[]).fails_with(1, &["none: no such folder"]);
-    eval("bert", "sst-2", "pocket", &["--split", "test"]).fails_with(1, &["test.tsv is missing", "dev.tsv"]);
+    eval("bert", "sst-2", "pocket", &["--split", "test"])
+        .fails_with(1, &["test.tsv, test.parquet or test.jsonl is missing", "dev.tsv"]);
     eval("bert", "sst-2", "pocket", &["--max-len", "3"]).fails_with(2, &["--max-len"]);
     let args = ["eval", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--predictions"];
     run(dir.path(), &[&args[..], &["none/p.tsv"]].concat()).fails_with(2, &["none/p.tsv", "does not exist"]);
