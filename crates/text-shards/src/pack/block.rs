@@ -1,5 +1,7 @@
 //! Documents gathered to blocks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -32,6 +34,7 @@ pub(crate) fn block_bytes(settings: &PackSettings) -> usize {
 pub(crate) struct BlockReader {
     waiting: std::vec::IntoIter<Input>,
     documents: Option<Box<dyn Documents>>,
+    path: PathBuf,
     block_bytes: usize,
     next: u64,
     read: Arc<AtomicU64>,
@@ -40,7 +43,7 @@ pub(crate) struct BlockReader {
 impl BlockReader {
     /// Over these inputs; `read` counts the bytes of their files.
     pub fn new(inputs: Vec<Input>, block_bytes: usize, read: Arc<AtomicU64>) -> Self {
-        Self { waiting: inputs.into_iter(), documents: None, block_bytes, next: 0, read }
+        Self { waiting: inputs.into_iter(), documents: None, path: PathBuf::new(), block_bytes, next: 0, read }
     }
 
     /// How many blocks were read.
@@ -61,9 +64,16 @@ impl BlockReader {
                 if self.documents.is_none() {
                     let Some(input) = self.waiting.next() else { break };
                     self.documents = Some(open(&input, &self.read)?);
+                    self.path = input.path;
                 }
                 let Some(documents) = &mut self.documents else { break };
-                if documents.next_document(&mut text)? {
+                // The libraries that unpack and parse should not panic on a damaged file; if one does, it is the file's error.
+                let found = catch_unwind(AssertUnwindSafe(|| documents.next_document(&mut text)));
+                let failed = || {
+                    let reason = "the reader of this format failed on it; is the file damaged?";
+                    Error::input(&self.path, format!("after {} blocks of text", self.next), reason)
+                };
+                if found.map_err(|_| failed())?? {
                     ends.push(text.len());
                 } else {
                     self.documents = None;

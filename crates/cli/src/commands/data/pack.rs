@@ -1,0 +1,221 @@
+//! `data pack`.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Once;
+
+use clap::{Args, ValueEnum};
+use glue_squad::tokenizer::TextEncoder;
+use serde_json::json;
+use text_shards::{
+    DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress, build,
+    inputs_of,
+};
+
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::interrupt;
+use crate::output::{print, print_json};
+use crate::units::grouped;
+
+/// Progress is counted in these.
+const MB: u64 = 1_000_000;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples
+  efficientbert data pack wikipedia/ books.txt.zst --tokenizer models/bert-base --out packed/wiki-books
+  efficientbert data pack pages-articles.xml.bz2 --tokenizer models/bert-base --out packed/wiki --packing full --max-len 512
+  efficientbert data pack c4.jsonl.gz --field content --tokenizer models/bert-base --out packed/c4 --mask --copies 5
+
+The folder holds shards of token ids and, written last, a manifest.json with sizes and SHA-256. The result is the same whatever the number \
+of threads. A command that was interrupted, or that is given again with more inputs, makes only what is missing. Memory stays below 1 GiB \
+whatever the size of the inputs.")]
+pub struct PackArgs {
+    /// Files, or folders of which every file is taken in the order of names. Packed with gzip, zstd or bzip2 or not.
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+    /// Model directory whose tokeniser is used.
+    #[arg(long, value_name = "DIR")]
+    tokenizer: PathBuf,
+    /// Folder of the shards; one that was packed with other settings is refused.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What the inputs are [default: told by the name and the first bytes of each].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<InputFormat>,
+    /// Key (JSON Lines) or column (Parquet) of the text.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_FIELD)]
+    field: String,
+    /// How sequences are filled.
+    #[arg(long, value_enum, default_value_t = Filling::Pairs)]
+    packing: Filling,
+    /// Tokens of a sequence, special tokens included.
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    max_len: usize,
+    /// pairs: chance that a document is packed to a random shorter length.
+    #[arg(long, value_name = "P", default_value_t = 0.1)]
+    short_seq_prob: f64,
+    /// pairs: chance that the second segment comes from another document.
+    #[arg(long, value_name = "P", default_value_t = 0.5)]
+    random_next: f64,
+    /// full: begin every document with a new sequence.
+    #[arg(long)]
+    within_documents: bool,
+    /// Pack the text so many times, each time with other draws.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    copies: u32,
+    /// Hide tokens in the shards themselves (static masking); without it they can be hidden anew in every epoch of training.
+    #[arg(long)]
+    mask: bool,
+    /// mask: share of tokens to be predicted.
+    #[arg(long, value_name = "P", default_value_t = 0.15, requires = "mask")]
+    mask_probability: f64,
+    /// mask: the most predictions of one sequence.
+    #[arg(long, value_name = "N", requires = "mask")]
+    max_predictions: Option<usize>,
+    /// mask: hide words whole or not at all.
+    #[arg(long, requires = "mask")]
+    whole_words: bool,
+    /// Seed of every random choice.
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// Text per shard, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 32)]
+    shard_text: u64,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Filling {
+    /// Sentence pairs, as BERT's pre-training.
+    Pairs,
+    /// Single segments filled to the last token.
+    Full,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum InputFormat {
+    /// One paragraph per line, a blank line between documents.
+    Plain,
+    /// The tokenised text of WikiText.
+    Wikitext,
+    /// One JSON object per line.
+    Jsonl,
+    /// Parquet with a text column.
+    Parquet,
+    /// `<doc>` elements, as wikiextractor writes them.
+    Wikiextractor,
+    /// A dump of MediaWiki; its markup is stripped.
+    Mediawiki,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong settings, inputs that cannot be read, a folder of another packing, a full disk, Ctrl-C.
+pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
+    let settings = settings(args);
+    settings.check().or_usage()?;
+    let inputs = inputs(args)?;
+    let encoder =
+        TextEncoder::from_dir(&args.tokenizer).hint("--tokenizer is a folder with tokenizer.json or vocab.txt")?;
+    if context.threads > MAX_THREADS {
+        context
+            .progress
+            .message(&format!("{MAX_THREADS} of {} threads are used, so that memory stays bounded", context.threads));
+    }
+    interrupt::install()?;
+    let started = Once::new();
+    let show = |progress: Progress| {
+        started.call_once(|| context.progress.start("pack (MB)", progress.bytes_total.div_ceil(MB)));
+        let values = [("Mtokens", progress.tokens as f64 / 1e6), ("shards", shards(progress) as f64)];
+        context.progress.step(progress.bytes_read.div_ceil(MB), &values);
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let packed = build(&inputs, &encoder, &settings, &args.out, context.threads, &show);
+    context.progress.finish();
+    match packed {
+        Ok(manifest) => report(&manifest, args),
+        Err(error @ Error::Stopped) => Err(CliError::interrupted(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn shards(progress: Progress) -> u64 {
+    progress.shards_reused + progress.shards_written
+}
+
+fn settings(args: &PackArgs) -> PackSettings {
+    let packing = match args.packing {
+        Filling::Pairs => Packing::Pairs { short_seq_prob: args.short_seq_prob, random_next: args.random_next },
+        Filling::Full => Packing::Full { cross_documents: !args.within_documents },
+    };
+    let masking = args.mask.then(|| MaskSettings {
+        probability: args.mask_probability,
+        max_predictions: args.max_predictions,
+        whole_words: args.whole_words,
+        ..MaskSettings::default()
+    });
+    PackSettings {
+        max_len: args.max_len,
+        packing,
+        copies: args.copies,
+        masking,
+        seed: args.seed,
+        shard_text_bytes: args.shard_text.saturating_mul(1 << 20),
+        ..PackSettings::default()
+    }
+}
+
+fn inputs(args: &PackArgs) -> Result<Vec<Input>, CliError> {
+    let mut all = Vec::new();
+    for path in &args.inputs {
+        let found = inputs_of(path, &args.field);
+        all.extend(found.hint("an input is a file of text, JSON Lines, Parquet or XML, or a folder of such files")?);
+    }
+    let field = || args.field.clone();
+    if let Some(format) = args.format {
+        for input in &mut all {
+            input.format = match format {
+                InputFormat::Plain => Format::Plain,
+                InputFormat::Wikitext => Format::WikiText,
+                InputFormat::Jsonl => Format::JsonLines { field: field() },
+                InputFormat::Parquet => Format::Parquet { field: field() },
+                InputFormat::Wikiextractor => Format::WikiExtractor,
+                InputFormat::Mediawiki => Format::MediaWiki,
+            };
+        }
+    }
+    Ok(all)
+}
+
+fn report(manifest: &Manifest, args: &PackArgs) -> Result<(), CliError> {
+    let Manifest { sequences, tokens, documents, sentences, text_bytes, .. } = *manifest;
+    let capacity = sequences as f64 * manifest.settings.max_len as f64;
+    let fill = tokens as f64 / capacity;
+    let bytes: u64 = manifest.shards.iter().map(|shard| shard.bytes).sum();
+    if args.json {
+        return print_json(&json!({
+            "out": args.out, "inputs": manifest.inputs.len(), "text_bytes": text_bytes, "documents": documents,
+            "sentences": sentences, "sequences": sequences, "tokens": tokens, "fill": fill,
+            "shards": manifest.shards.len(), "shard_bytes": bytes, "tokenizer_sha256": manifest.tokenizer.sha256,
+            "settings": manifest.settings,
+        }));
+    }
+    print(&format!(
+        "{} sequences of at most {} tokens ({:.1}% filled) from {} documents in {} inputs\n\
+         {} tokens in {} shards of {} MB together: {}\n",
+        grouped(sequences),
+        manifest.settings.max_len,
+        100.0 * fill,
+        grouped(documents),
+        grouped(manifest.inputs.len() as u64),
+        grouped(tokens),
+        grouped(manifest.shards.len() as u64),
+        grouped(bytes.div_ceil(MB)),
+        args.out.display(),
+    ))
+}
