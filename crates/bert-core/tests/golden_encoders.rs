@@ -103,6 +103,16 @@ fn check(name: &str) {
         let key = format!("output.hidden.{i}");
         assert_close(&format!("{name} {key} without scores"), values(hidden.clone()), &file.0[&key], false);
     }
+    // Products in short floats keep hidden states within 2%.
+    let short = fused_ops::with_precision(fused_ops::Precision::Bf16, || model.encode(&batch, EncodeOptions::ALL));
+    for (i, hidden) in short.hidden_states.iter().enumerate() {
+        let reference = &file.0[&format!("output.hidden.{i}")].data;
+        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
+        let ours = values(hidden.clone());
+        let off = square(&mut ours.iter().zip(reference).map(|(a, b)| a - b)).sqrt();
+        let size = square(&mut reference.iter().copied()).sqrt();
+        assert!(off <= 0.02 * size, "{name} hidden {i} in short floats: off by {off:e} of {size:e}");
+    }
     let logits = &file.0["output.logits"];
     let ours = match &model.mlm {
         Some(mlm) => mlm_logits(mlm, &model, out.last_hidden),
