@@ -52,7 +52,7 @@ impl<'a> ColdStart<'a> {
         let mut command = self.measure.program();
         let threads = self.measure.threads.to_string();
         command.arg("predict").arg("--model").arg(&self.student);
-        command.args(["--text", TEXT, "--precision", precision, "--threads", &threads]);
+        command.args(["--precision", precision, "--threads", &threads, TEXT]);
         timed(command, precision, true)
     }
 

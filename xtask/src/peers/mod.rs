@@ -63,6 +63,9 @@ pub struct PeerArguments {
     /// The script that times the peers [default: tools/peer_bench.py in EFFICIENTBERT_SHARED].
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Our program [default: the one that `cargo xtask` builds].
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Where the table goes.
     #[arg(long, value_name = "FILE", default_value = "docs/results/cpu.md")]
     out: PathBuf,
@@ -83,7 +86,10 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
         return Err(format!("{}: no such file; name the peers' script with --script", script.display()));
     }
     let measure = Measure {
-        binary: command::build_binary(vec![])?,
+        binary: match &args.binary {
+            Some(binary) => binary.clone(),
+            None => command::build_binary(vec![])?,
+        },
         python: args
             .python
             .clone()
@@ -104,7 +110,7 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
                 let peers = ENGINES.map(|e| m.peer(e, &["infer", "--model", peer, "--batch", &batch, "--engine", e]));
                 ours.into_iter().chain(peers).collect()
             })?;
-            table.add(line);
+            add(&mut table, line, &args)?;
         }
     }
     if !args.no_kd {
@@ -115,20 +121,24 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
                 ["torch", "torch-bf16"].map(|e| m.peer(e, &[&["kd"], &kd[..], &["minilm", "--engine", e]].concat()));
             ours.into_iter().chain(peers).collect()
         })?;
-        table.add(line);
+        add(&mut table, line, &args)?;
     }
     if let Some(student) = &args.student {
         let start = cold_start::ColdStart::prepare(&measure, student)?;
         let line = rounds(&measure, &args, "process start to first prediction", |_| {
             vec![start.ours("f32"), start.ours("bf16"), start.peer()]
         })?;
-        table.add(line);
+        add(&mut table, line, &args)?;
     }
-    let text = table.markdown();
-    std::fs::write(&args.out, &text).map_err(|e| format!("{}: {e}", args.out.display()))?;
-    print!("{text}");
+    print!("{}", table.markdown());
     eprintln!("written to {}", args.out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds a row and writes what there is: a later row that fails loses none of it.
+fn add(table: &mut Table, line: Line, args: &PeerArguments) -> Result<(), String> {
+    table.add(line);
+    std::fs::write(&args.out, table.markdown()).map_err(|e| format!("{}: {e}", args.out.display()))
 }
 
 /// Runs everything of one row once per round.

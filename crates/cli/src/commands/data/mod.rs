@@ -3,6 +3,7 @@
 mod check;
 mod fetch;
 mod list;
+mod pack;
 mod pocket;
 mod selection;
 
@@ -20,6 +21,8 @@ pub enum Command {
     Fetch(fetch::FetchArgs),
     /// Hold what is here to the official numbers: rows, columns, labels, duplicates, checksums.
     Check(check::CheckArgs),
+    /// Pack text of any size into shards of token ids.
+    Pack(pack::PackArgs),
     /// Generate the small data set that a whole compression run needs, with no download.
     MakePocket(pocket::MakePocketArgs),
 }
@@ -33,6 +36,7 @@ pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::List(args) => list::run(args),
         Command::Fetch(args) => fetch::run(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::Pack(args) => pack::run(args, context),
         Command::MakePocket(args) => pocket::run(args, context),
     }
 }
