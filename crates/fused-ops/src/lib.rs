@@ -15,11 +15,13 @@
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
+//! | `awake` | [`awake`](awake()): threads that spin between the tasks of a step |
 //! | `precision` | [`with_precision`]: products in `f32` or `bf16` |
 //! | `extension` | the operations as an extension of burn's backends |
 
 mod activation;
 mod attention;
+mod awake;
 mod binary;
 mod dropout;
 mod embedding;
@@ -35,6 +37,7 @@ mod testing;
 
 pub use activation::{Activation, activate};
 pub use attention::{Heads, attention, attention_with_scores};
+pub use awake::awake;
 pub use binary::{Combine, combine};
 pub use dropout::{Mask, dropout, with_dropout_seed};
 pub use embedding::{embedding, embedding_sum, trigram};

@@ -57,7 +57,7 @@ pub fn train<M: Module>(
     }
     while state.step < config.steps {
         let report;
-        (state, report) = step(state, device, job, config)?;
+        (state, report) = fused_ops::awake(|| step(state, device, job, config))?;
         if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
             monitor.event(&TrainEvent::Step(&report));
         }
