@@ -61,6 +61,29 @@ impl Attention {
         }
     }
 
+    /// [`Attention::forward`] where queries, keys, values and the residual are of the same hidden states; one operation on the CPU.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, seq, width]`
+    /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
+    /// - output: see [`AttentionOutput`]
+    pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, keep_scores: bool) -> AttentionOutput {
+        let Some(affine) = self.norm.layer_norm() else {
+            return self.forward(x.clone(), x.clone(), x, mask_bias, keep_scores);
+        };
+        let block = fused_ops::Block {
+            query: (&self.query).into(),
+            key: self.key.as_ref().unwrap_or(&self.query).into(),
+            value: (&self.value).into(),
+            output: (&self.output).into(),
+            score_dropout: &self.score_dropout,
+            output_dropout: &self.output_dropout,
+            heads: self.heads,
+        };
+        let (hidden, scores) = fused_ops::attention_block(x, mask_bias, block, affine, keep_scores);
+        AttentionOutput { hidden, scores }
+    }
+
     /// # Shapes
     /// - `query_input`: `[batch, seq, query width]`, source of queries and keys
     /// - `value_input`: `[batch, seq, value width]`

@@ -81,7 +81,7 @@ impl<F: FeedForward> EncoderLayer<F> {
     /// - output: hidden `[batch, seq, hidden]` and, with `keep_scores`, scores `[batch, heads, seq, seq]`
     pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, keep_scores: bool) -> AttentionOutput {
         let Some(b) = &self.bottleneck else {
-            let out = self.attention.forward(h.clone(), h.clone(), h, mask_bias, keep_scores);
+            let out = self.attention.forward_self(h, mask_bias, keep_scores);
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());

@@ -53,6 +53,11 @@ impl Norm {
         }
     }
 
+    /// Scale, shift and epsilon, where this is layer normalisation.
+    pub(crate) fn layer_norm(&self) -> Option<Affine> {
+        (self.kind == NormKind::LayerNorm).then(|| self.affine())
+    }
+
     fn affine(&self) -> Affine {
         Affine { weight: self.weight.val(), bias: self.bias.val(), eps: self.eps }
     }

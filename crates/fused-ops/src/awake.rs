@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn work_and_its_tasks_are_done_whatever_the_number_of_threads() {
         for threads in [1, 2, 5] {
-            let sum = || (0..1000_u64).into_par_iter().with_max_len(1).sum::<u64>();
+            let sum = || (0..1000_usize).into_par_iter().with_max_len(1).map(|i| i as u64).sum::<u64>();
             let sums: Vec<u64> = pool(threads).install(|| (0..50).map(|_| awake(sum)).collect());
             assert_eq!(sums, vec![499_500; 50]);
         }

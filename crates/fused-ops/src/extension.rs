@@ -4,11 +4,14 @@
 //! autodiff then follows by itself.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 
 use crate::activation::{self, Activation, ActivationBackward};
-use crate::attention::{self, Attended, AttentionBackward, Heads, Keep, ScoresBackward, Waiting};
+use crate::attention::{
+    self, Attended, AttentionBackward, BlockBackward, BlockInputs, BlockSettings, Heads, Keep, ScoresBackward, Waiting,
+};
 use crate::binary::{self, Combine, CombineBackward};
 use crate::dropout::{self, DropoutBackward, Mask};
 use crate::embedding::{self, EmbeddingBackward, SumBackward, TrigramBackward};
@@ -87,6 +90,42 @@ pub trait FusedOps: Backend {
         heads: Heads,
         dropout: Option<Mask>,
     ) -> FloatTensor<Self>;
+
+    /// See [`crate::attention_block`].
+    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
+    fn fused_attention_block(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> FloatTensor<Self>;
+
+    /// [`FusedOps::fused_attention_block`] and its scores.
+    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
+    fn fused_attention_block_with_scores(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// See [`crate::embedding`].
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
@@ -186,6 +225,47 @@ impl FusedOps for Flex {
     ) -> FloatTensor<Self> {
         let inputs = [query, key, value].map(dense);
         attention::forward(&inputs, mask, heads, dropout, Keep { scores: false, probs: false }).context
+    }
+
+    fn fused_attention_block(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> FloatTensor<Self> {
+        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
+        let inputs = block_inputs(inputs, mask);
+        attention::block_forward(inputs, settings, false, false).0
+    }
+
+    fn fused_attention_block_with_scores(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
+        let inputs = block_inputs(inputs, mask);
+        let (y, scores, _) = attention::block_forward(inputs, settings, true, false);
+        (y, scores.expect("kept"))
     }
 
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
@@ -316,6 +396,58 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         })
     }
 
+    fn fused_attention_block(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> FloatTensor<Self> {
+        let mask = mask.into_primitive();
+        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
+        record::<C, _, 11>(BlockBackward, inputs, |inputs| {
+            let (y, _, kept) = attention::block_forward(block_inputs(inputs, mask), settings, false, true);
+            (y, kept.expect("kept"))
+        })
+    }
+
+    fn fused_attention_block_with_scores(
+        x: FloatTensor<Self>,
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        query_bias: FloatTensor<Self>,
+        key_bias: FloatTensor<Self>,
+        value_bias: FloatTensor<Self>,
+        output_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mask: FloatTensor<Self>,
+        settings: BlockSettings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let mask = mask.into_primitive();
+        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
+        let (mut waiting, mut scores) = (Waiting::default(), None);
+        let y = record::<C, _, 11>(BlockBackward, inputs, |inputs| {
+            let (y, found, kept) = attention::block_forward(block_inputs(inputs, mask), settings, true, true);
+            let kept = kept.expect("kept");
+            (waiting, scores) = (kept.scores.clone(), found);
+            (y, kept)
+        });
+        let scores =
+            record::<C, _, 1>(ScoresBackward, [y.clone()], |[y]| (scores.expect("kept"), (waiting, y.shape())));
+        (y, scores)
+    }
+
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
         record::<C, _, 1>(EmbeddingBackward, [table], |[table]| embedding::forward(table, ids))
     }
@@ -337,5 +469,18 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
 
     fn fused_loss(a: FloatTensor<Self>, b: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self> {
         record::<C, _, 2>(LossBackward, [a, b], |[a, b]| losses::forward(a, b, loss))
+    }
+}
+
+/// The operands of a block in the order in which autodiff follows them.
+fn block_inputs(inputs: [FlexTensor; 11], mask: FlexTensor) -> BlockInputs {
+    let [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta] = inputs;
+    BlockInputs {
+        x,
+        weights: [query, key, value, output],
+        biases: [query_bias, key_bias, value_bias, output_bias],
+        gamma,
+        beta,
+        mask,
     }
 }

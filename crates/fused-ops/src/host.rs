@@ -62,21 +62,46 @@ pub(crate) fn tensor(shape: Shape, fill: impl FnOnce(&mut [f32])) -> FlexTensor 
 
 /// A new vector whose values `fill` writes; see [`tensor`].
 pub(crate) fn vector(n: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
-    let mut data: Vec<f32> = Vec::with_capacity(n);
+    let [data] = vectors([n], |[slots]| fill(slots));
+    data
+}
+
+/// New vectors of these lengths, whose values `fill` writes; see [`tensor`].
+pub(crate) fn vectors<const N: usize>(lengths: [usize; N], fill: impl FnOnce([&mut [f32]; N])) -> [Vec<f32>; N] {
+    let mut all = lengths.map(Vec::<f32>::with_capacity);
     // In this crate's own tests a value that no kernel wrote is NaN instead of whatever was there.
     #[cfg(test)]
-    {
+    for (data, n) in all.iter_mut().zip(lengths) {
         data.resize(n, f32::NAN);
         data.clear();
     }
-    // SAFETY: the capacity is at least `n`, the pointer is aligned and nobody else holds it. Every kernel handed in writes
-    // all `n` values and reads none before that (its contract, checked by this crate's tests, where they start as NaN);
-    // any bit pattern is an f32, and f32 has no destructor.
-    let slots = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), n) };
+    let mut lengths_left = lengths.into_iter();
+    let slots = all.each_mut().map(|data| {
+        let n = lengths_left.next().unwrap_or_default();
+        // SAFETY: the capacity is at least `n`, the pointer is aligned and nobody else holds it. Every kernel handed in writes
+        // all `n` values and reads none before that (its contract, checked by this crate's tests, where they start as NaN);
+        // any bit pattern is an f32, and f32 has no destructor.
+        unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), n) }
+    });
     fill(slots);
-    // SAFETY: `fill` has initialised the first `n` values, which are within the capacity.
-    unsafe { data.set_len(n) };
-    data
+    for (data, n) in all.iter_mut().zip(lengths) {
+        // SAFETY: `fill` has initialised the first `n` values, which are within the capacity.
+        unsafe { data.set_len(n) };
+    }
+    all
+}
+
+/// Cuts every buffer into `count` pieces, of `size(its length)` values but for the last; an empty one into empty ones.
+pub(crate) fn pieces<'a, const N: usize>(
+    buffers: [&'a mut [f32]; N],
+    count: usize,
+    size: impl Fn(usize) -> usize,
+) -> Vec<[&'a mut [f32]; N]> {
+    let mut all = buffers.map(|buffer| {
+        let size = size(buffer.len()).max(1);
+        buffer.chunks_mut(size)
+    });
+    (0..count).map(|_| all.each_mut().map(|pieces| pieces.next().unwrap_or_default())).collect()
 }
 
 /// A tensor that owns `data`, without a copy.

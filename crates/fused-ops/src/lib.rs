@@ -11,7 +11,7 @@
 //! | `activation` | [`activate`] |
 //! | `binary` | [`combine`]: sums, products, maxima |
 //! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
-//! | `attention` | [`attention()`], [`attention_with_scores`] |
+//! | `attention` | [`attention()`], [`attention_with_scores`], [`attention_block`] |
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
@@ -36,7 +36,7 @@ mod tape;
 mod testing;
 
 pub use activation::{Activation, activate};
-pub use attention::{Heads, attention, attention_with_scores};
+pub use attention::{Block, BlockSettings, Heads, Projection, attention, attention_block, attention_with_scores};
 pub use awake::awake;
 pub use binary::{Combine, combine};
 pub use dropout::{Mask, dropout, with_dropout_seed};

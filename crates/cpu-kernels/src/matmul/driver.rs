@@ -18,13 +18,13 @@ use rayon::prelude::*;
 use super::buffer::Buffer;
 use super::epilogue::{Epilogue, Output};
 use super::format::{Format, GROUP};
-use super::multiply::blocks;
+use super::multiply::{blocks, multiply};
 use super::packed::{Input, Weights};
 use super::{MatMut, MatRef, Precision};
 use crate::Isa;
 
 /// Rows and columns of the product that one task of [`by_blocks`] computes.
-const TASK: (usize, usize) = (128, 256);
+const TASK: (usize, usize) = (64, 256);
 /// Bytes of one packed group that a task of [`by_blocks`] multiplies at a time: its groups should fit the second-level cache.
 const GROUP_IN_CACHE: usize = 96 << 10;
 /// Bytes of packed rows of a task of [`by_rows`].
@@ -37,8 +37,8 @@ const LONG_SUM: usize = 1024;
 const SMALL_PRODUCT: usize = 1 << 19;
 /// Inner indices of a task of [`by_inner`].
 const INNER: usize = 512;
-/// Bytes of a packed group that a task of [`by_inner`] multiplies at a time.
-const INNER_IN_CACHE: usize = 24 << 10;
+/// Bytes of a packed group that a task of [`by_inner`] multiplies at a time: with one plane and with three.
+const INNER_IN_CACHE: [usize; 2] = [32 << 10, 24 << 10];
 /// Multiply-adds below which a product is not worth a second thread.
 const SMALL: usize = 1 << 18;
 
@@ -52,8 +52,7 @@ thread_local! {
 
 /// Runs `body` with packed operands of this thread.
 fn with_operands(body: impl FnOnce(&mut Input, &mut Weights)) {
-    let mut operands =
-        OPERANDS.with_borrow_mut(Vec::pop).unwrap_or_else(|| (Input::new(), Weights::unpacked(0, 0, Precision::F32)));
+    let mut operands = OPERANDS.with_borrow_mut(Vec::pop).unwrap_or_else(|| (Input::new(), Weights::empty()));
     body(&mut operands.0, &mut operands.1);
     OPERANDS.with_borrow_mut(|stack| stack.push(operands));
 }
@@ -75,6 +74,25 @@ pub fn matmul(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: Precisio
 /// As [`matmul`].
 pub fn matmul_serial(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: Precision, epilogue: &Epilogue<'_>) {
     product(a, b, out, precision, epilogue, false);
+}
+
+/// `out = epilogue(input w)` on the calling thread, of operands packed by [`Input::repack`] and [`Weights::repack`].
+///
+/// # Shapes
+/// `input [m, k]`, `w [k, n]`, `out [m, n]`, bias `[n]`.
+///
+/// # Panics
+/// The shapes do not fit, or the operands were packed in different formats.
+pub fn multiply_all(input: &Input, weights: &Weights, mut out: MatMut<'_>, epilogue: &Epilogue<'_>) {
+    let (m, n) = (input.rows(), weights.outputs());
+    assert_eq!((out.rows(), out.cols()), (m, n), "shape of a product");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let stride = out.row_stride();
+    // SAFETY: there is memory for all rows, which began as zeros, so that whatever was packed is read from initialised memory; the
+    // elements of `out`, checked by `MatMut`, are borrowed for writing.
+    unsafe { multiply(input, weights, 0..m, 0..n, out.data().as_mut_ptr(), stride, epilogue) };
 }
 
 /// A product whose shapes fit.
@@ -130,14 +148,14 @@ fn by_rows(product: Product<'_>) {
     let Product { a, b, output, precision, epilogue, parallel } = product;
     let (m, n) = (a.rows(), b.cols());
     with_operands(|_, weights| {
-        weights.refill(b, precision, parallel);
+        weights.repack(b, precision, parallel);
         let weights = &*weights;
         let group = weights.format().group_bytes(a.cols()).max(1);
         let rows = (ROWS_IN_CACHE / group).clamp(1, TASK.0 / GROUP) * GROUP;
         run(m.div_ceil(rows), parallel, |task| {
             let range = task * rows..m.min((task + 1) * rows);
             with_operands(|input, _| {
-                input.refill(a.rows_in(range.clone()), precision, false);
+                input.repack(a.rows_in(range.clone()), precision, false);
                 let steps = 0..weights.format().steps(a.cols());
                 // SAFETY: every task writes its own rows of `out`, which `MatMut` has checked; all is packed.
                 unsafe { blocks(input, weights, 0..range.len(), 0..n, steps, output.below(range.start), &epilogue) };
@@ -151,7 +169,8 @@ fn by_inner(product: Product<'_>) {
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     let parts = k.div_ceil(INNER);
     let format = Format::new(precision, Isa::current());
-    let length = (INNER_IN_CACHE / format.step_bytes()).max(1) * format.step();
+    let in_cache = INNER_IN_CACHE[usize::from(precision == Precision::F32)];
+    let length = (in_cache / format.step_bytes()).max(1) * format.step();
     let mut sums = SUMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Buffer::new(0));
     sums.reserve(parts * m * n * size_of::<f32>());
     let sum_of = |part: usize| Output { out: sums.start().cast::<f32>().wrapping_add(part * m * n), stride: n };
@@ -160,8 +179,8 @@ fn by_inner(product: Product<'_>) {
         with_operands(|input, weights| {
             for from in (first..last).step_by(length) {
                 let range = from..last.min(from + length);
-                input.refill(a.cols_in(range.clone()), precision, false);
-                weights.refill(b.rows_in(range.clone()), precision, false);
+                input.repack(a.cols_in(range.clone()), precision, false);
+                weights.repack(b.rows_in(range.clone()), precision, false);
                 let epilogue = Epilogue { scale: epilogue.scale, accumulate: from > first, ..Epilogue::default() };
                 let steps = 0..weights.format().steps(range.len());
                 // SAFETY: every task sums up its own part of the buffer; all is packed.
@@ -204,8 +223,8 @@ fn by_blocks(product: Product<'_>) {
     let Product { a, b, output, precision, epilogue, parallel } = product;
     let (m, n) = (a.rows(), b.cols());
     with_operands(|input, weights| {
-        input.refill(a, precision, parallel);
-        weights.refill(b, precision, parallel);
+        input.repack(a, precision, parallel);
+        weights.repack(b, precision, parallel);
         let (rows, cols) = (m.div_ceil(TASK.0), n.div_ceil(TASK.1));
         run(rows * cols, parallel, |index| {
             let (row, col) = (index / cols * TASK.0, index % cols * TASK.1);

@@ -14,7 +14,7 @@ mod pack;
 mod packed;
 mod view;
 
-pub use driver::{matmul, matmul_serial};
+pub use driver::{matmul, matmul_serial, multiply_all};
 pub use epilogue::Epilogue;
 pub use format::{COL_GROUP, ROW_GROUP};
 pub use multiply::multiply;

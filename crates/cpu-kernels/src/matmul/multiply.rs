@@ -9,6 +9,8 @@ use super::packed::{Input, Weights};
 
 /// Bytes of packed rows that are multiplied with one group of columns after the other: they should stay in the second-level cache.
 const ROWS_IN_CACHE: usize = 768 << 10;
+/// Blocks whose sums wait while one part of the columns, which stays in the first-level cache, is multiplied with all their rows.
+const TOGETHER: usize = 4;
 
 /// `out = epilogue(x w)` for some rows and columns of the product, on the calling thread.
 ///
@@ -54,31 +56,44 @@ pub(super) unsafe fn blocks(
 ) {
     assert!(cols.end <= weights.outputs && epilogue.bias.is_none_or(|b| b.len() >= cols.end), "columns of a product");
     let (format, isa) = (weights.format(), weights.isa);
-    let (group_bytes, offset) = (format.group_bytes(input.k), steps.start * format.step_bytes());
-    let count = steps.len();
+    let (group_bytes, count) = (format.group_bytes(input.k), steps.len());
     let together = (ROWS_IN_CACHE / (count * format.step_bytes()).max(1)).max(1) * GROUP;
-    let mut block = Block::new();
+    // Parts of equal length.
+    let parts = count.div_ceil(kernel::steps_in_cache(format, isa)).max(1);
+    let length = count.div_ceil(parts);
+    let mut sums: [Block; TOGETHER] = std::array::from_fn(|_| Block::new());
     kernel::begin(isa);
     for first in rows.clone().step_by(together) {
         let last = rows.end.min(first + together);
         for col in cols.clone().step_by(GROUP) {
-            let wide = (cols.end - col).min(GROUP);
-            for row in (first..last).step_by(GROUP) {
-                let high = (last - row).min(GROUP);
-                // SAFETY: groups of the packed operands; the caller promises the rest.
-                unsafe {
-                    let job = Job {
-                        left: input.packed.start().add(row / GROUP * group_bytes + offset),
-                        right: weights.packed.start().add(col / GROUP * group_bytes + offset),
-                        steps: count,
-                        rows: high,
-                        cols: wide,
-                    };
-                    kernel::run(format, isa, job, &mut block);
-                    if format == Format::Quads {
-                        dequantise(input, weights, row..row + high, col..col + wide, &mut block);
+            let col = col..cols.end.min(col + GROUP);
+            for some in (first..last).step_by(TOGETHER * GROUP) {
+                let some = some..last.min(some + TOGETHER * GROUP);
+                for part in 0..parts {
+                    let skipped = (part * length).min(count);
+                    for (row, block) in some.clone().step_by(GROUP).zip(&mut sums) {
+                        let row = row..some.end.min(row + GROUP);
+                        let offset = (steps.start + skipped) * format.step_bytes();
+                        // SAFETY: groups of the packed operands; the caller promises the rest.
+                        unsafe {
+                            let job = Job {
+                                left: input.packed.start().add(row.start / GROUP * group_bytes + offset),
+                                right: weights.packed.start().add(col.start / GROUP * group_bytes + offset),
+                                steps: length.min(count - skipped),
+                                rows: row.len(),
+                                cols: col.len(),
+                                more: part > 0,
+                            };
+                            kernel::run(format, isa, job, block);
+                            if part + 1 < parts {
+                                continue;
+                            }
+                            if format == Format::Quads {
+                                dequantise(input, weights, row.clone(), col.clone(), block);
+                            }
+                            finish(block, row, col.clone(), output, epilogue, isa);
+                        }
                     }
-                    finish(&mut block, row..row + high, col..col + wide, output, epilogue, isa);
                 }
             }
         }

@@ -27,17 +27,29 @@ impl Weights {
     /// # Shapes
     /// `b [inputs, outputs]`, with any strides: PyTorch's `[outputs, inputs]` is passed as `.t()`.
     pub fn pack(b: MatRef<'_>, precision: Precision) -> Self {
-        let mut weights = Self::unpacked(b.rows(), b.cols(), precision);
-        weights.fill(b, true);
+        let mut weights = Self::empty();
+        weights.repack(b, precision, true);
         weights
     }
 
-    pub(super) fn unpacked(inputs: usize, outputs: usize, precision: Precision) -> Self {
-        Self { packed: Buffer::new(0), quantised: Vec::new(), inputs, outputs, precision, isa: Isa::current() }
+    /// Without an operand and memory yet; see [`Weights::repack`].
+    pub fn empty() -> Self {
+        Self {
+            packed: Buffer::new(0),
+            quantised: Vec::new(),
+            inputs: 0,
+            outputs: 0,
+            precision: Precision::F32,
+            isa: Isa::current(),
+        }
     }
 
-    /// Packs another operand into the same memory.
-    pub(super) fn refill(&mut self, b: MatRef<'_>, precision: Precision, parallel: bool) {
+    /// Packs another operand into the same memory, with all threads of the current pool if `parallel`. Memory grows and never
+    /// shrinks, but for [`Precision::Int8`].
+    ///
+    /// # Shapes
+    /// As [`Weights::pack`].
+    pub fn repack(&mut self, b: MatRef<'_>, precision: Precision, parallel: bool) {
         (self.inputs, self.outputs) = (b.rows(), b.cols());
         (self.precision, self.isa) = (precision, Isa::current());
         self.fill(b, parallel);
@@ -149,6 +161,7 @@ fn source(view: MatRef<'_>, side: Side, lane: usize) -> Source {
 pub struct Input {
     pub(super) packed: Buffer,
     quantised: Buffer,
+    rows: usize,
     pub(super) k: usize,
     pub(super) precision: Precision,
     pub(super) isa: Isa,
@@ -163,12 +176,14 @@ impl Default for Input {
 impl Input {
     /// Without memory yet.
     pub fn new() -> Self {
-        Self { packed: Buffer::new(0), quantised: Buffer::new(0), k: 0, precision: Precision::F32, isa: Isa::current() }
+        let (packed, quantised) = (Buffer::new(0), Buffer::new(0));
+        Self { packed, quantised, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
     }
 
     /// Makes room for `rows` rows of `k` values and forgets what was packed. Memory grows and never shrinks.
     pub fn reserve(&mut self, rows: usize, k: usize, precision: Precision) {
-        (self.k, self.precision, self.isa) = (k, precision, Isa::current());
+        (self.rows, self.k) = (rows, k);
+        (self.precision, self.isa) = (precision, Isa::current());
         let groups = rows.div_ceil(GROUP);
         self.packed.reserve(groups * self.format().group_bytes(k));
         if precision == Precision::Int8 {
@@ -208,8 +223,16 @@ impl Input {
         }
     }
 
-    /// Packs a whole operand with any strides. Not for [`Precision::Int8`], which needs whole rows.
-    pub(super) fn refill(&mut self, a: MatRef<'_>, precision: Precision, parallel: bool) {
+    /// Rows that there is room for.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Packs a whole operand with any strides into the same memory, with all threads of the current pool if `parallel`.
+    ///
+    /// # Panics
+    /// `precision` is [`Precision::Int8`], which needs whole rows.
+    pub fn repack(&mut self, a: MatRef<'_>, precision: Precision, parallel: bool) {
         assert!(precision != Precision::Int8, "strided views are not packed in bytes");
         self.reserve(a.rows(), a.cols(), precision);
         let job = Packing { view: a, side: Side::Left, format: self.format(), isa: self.isa };

@@ -12,7 +12,7 @@ use cpu_kernels::elementwise::{binary, softmax};
 use rayon::prelude::*;
 
 use super::forward::Dropped;
-use super::heads::{Heads, Sizes};
+use super::heads::{Heads, Projected, Rows, Sizes};
 use crate::dropout::Mask;
 use crate::host::{self, dense, values};
 
@@ -29,7 +29,7 @@ impl Waiting {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(grad);
     }
 
-    fn take(&self) -> Option<FlexTensor> {
+    pub(super) fn take(&self) -> Option<FlexTensor> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -62,7 +62,7 @@ impl Saved {
                     let outputs = dq.par_chunks_mut(s.tokens()).zip(dk.par_chunks_mut(s.tokens()));
                     let outputs = outputs.zip(dv.par_chunks_mut(s.tokens()));
                     outputs.enumerate().for_each(|(index, ((dq, dk), dv))| {
-                        let tokens = |x| part(x, index, s.tokens());
+                        let tokens = |x| Rows { data: part(x, index, s.tokens()), stride: s.width };
                         let element = Element {
                             s,
                             query: tokens(query),
@@ -73,7 +73,7 @@ impl Saved {
                             handed_out: handed_out.as_ref().map(|x| part(x, index, s.squares())),
                             dropped: Dropped::new(self.dropout, s, index),
                         };
-                        element.backward(dq, dk, dv);
+                        element.backward(&mut Projected::Apart([dq, dk, dv]));
                     });
                 });
             });
@@ -88,25 +88,25 @@ fn part(x: &FlexTensor, index: usize, size: usize) -> &[f32] {
 }
 
 /// One batch element.
-struct Element<'a> {
-    s: Sizes,
-    query: &'a [f32],
-    key: &'a [f32],
-    value: &'a [f32],
-    grad: &'a [f32],
-    probs: &'a [f32],
-    handed_out: Option<&'a [f32]>,
-    dropped: Dropped,
+pub(super) struct Element<'a> {
+    pub s: Sizes,
+    pub query: Rows<'a>,
+    pub key: Rows<'a>,
+    pub value: Rows<'a>,
+    pub grad: Rows<'a>,
+    pub probs: &'a [f32],
+    pub handed_out: Option<&'a [f32]>,
+    pub dropped: Dropped,
 }
 
 impl Element<'_> {
-    fn backward(mut self, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]) {
+    pub fn backward(mut self, out: &mut Projected<'_>) {
         let s = self.s;
         let (mut ds, mut dp) = (vec![0.0; s.square()], vec![0.0; s.square()]);
         for head in 0..s.heads {
             let place = head * s.square()..(head + 1) * s.square();
             let (probs, grad) = (&self.probs[place.clone()], s.view(self.grad, head));
-            s.product(s.scores(self.dropped.of(probs, head)).t(), grad, s.view_mut(dv, head), None, None);
+            s.product(s.scores(self.dropped.of(probs, head)).t(), grad, out.view_mut(2, &s, head), None, None);
             s.product(grad, s.view(self.value, head).t(), s.scores_mut(&mut dp), None, None);
             self.dropped.apply(&mut dp, head);
             softmax::softmax_backward_rows(probs, &dp, s.seq, &mut ds);
@@ -114,8 +114,8 @@ impl Element<'_> {
                 binary::add_in_place(&mut ds, &handed_out[place]);
             }
             let ds = s.scores(&ds);
-            s.product(ds, s.view(self.key, head), s.view_mut(dq, head), Some(s.scale()), None);
-            s.product(ds.t(), s.view(self.query, head), s.view_mut(dk, head), Some(s.scale()), None);
+            s.product(ds, s.view(self.key, head), out.view_mut(0, &s, head), Some(s.scale()), None);
+            s.product(ds.t(), s.view(self.query, head), out.view_mut(1, &s, head), Some(s.scale()), None);
         }
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::Shape;
 use cpu_kernels::elementwise::softmax::{masked_softmax_rows, softmax_rows};
 use rayon::prelude::*;
 
-use super::heads::{Heads, Sizes};
+use super::heads::{Heads, Rows, Sizes};
 use crate::dropout::Mask;
 use crate::host::{self, dense, values};
 
@@ -50,6 +50,8 @@ pub(crate) fn forward(
                 let outputs = outputs.zip(elements(scores, keep.scores, s)).zip(elements(probs, keep.probs, s));
                 outputs.zip(inputs).enumerate().for_each(
                     |(index, (((out, scores), probs), (((query, key), value), mask)))| {
+                        let rows = |data| Rows { data, stride: s.width };
+                        let (query, key, value) = (rows(query), rows(key), rows(value));
                         let element = Element { s, index, query, key, value, mask, dropout };
                         element.forward(out, scores, probs);
                     },
@@ -75,19 +77,19 @@ fn elements<'a>(
 }
 
 /// One batch element.
-struct Element<'a> {
-    s: Sizes,
-    index: usize,
-    query: &'a [f32],
-    key: &'a [f32],
-    value: &'a [f32],
-    mask: &'a [f32],
-    dropout: Option<Mask>,
+pub(super) struct Element<'a> {
+    pub s: Sizes,
+    pub index: usize,
+    pub query: Rows<'a>,
+    pub key: Rows<'a>,
+    pub value: Rows<'a>,
+    pub mask: &'a [f32],
+    pub dropout: Option<Mask>,
 }
 
 impl Element<'_> {
     /// Head by head; what is not kept lives in one head's buffer.
-    fn forward(&self, out: &mut [f32], scores: &mut [f32], probs: &mut [f32]) {
+    pub fn forward(&self, out: &mut [f32], scores: &mut [f32], probs: &mut [f32]) {
         let s = self.s;
         let mut own = if probs.is_empty() { vec![0.0; s.square()] } else { Vec::new() };
         let mut dropped = Dropped::new(self.dropout, s, self.index);

@@ -14,6 +14,34 @@ pub struct Heads {
     pub precision: Precision,
 }
 
+/// The tokens of one batch element: the row of token `i` starts at `i * stride`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    pub data: &'a [f32],
+    pub stride: usize,
+}
+
+/// Where the gradients of queries, keys and values of one batch element go.
+pub(crate) enum Projected<'a> {
+    /// A place for each.
+    Apart([&'a mut [f32]; 3]),
+    /// Rows with a query, a key and a value.
+    Together(&'a mut [f32]),
+}
+
+impl Projected<'_> {
+    /// Head `head` of queries (0), keys (1) or values (2).
+    pub fn view_mut(&mut self, which: usize, s: &Sizes, head: usize) -> MatMut<'_> {
+        match self {
+            Self::Apart(places) => s.view_mut(places[which], head),
+            Self::Together(rows) => {
+                let first = which * s.width + head * s.head;
+                MatMut::new(rows.get_mut(first..).unwrap_or_default(), s.seq, s.head, 3 * s.width)
+            }
+        }
+    }
+}
+
 /// Sizes of one attention.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
@@ -30,7 +58,12 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// Sizes for queries, keys or values `[batch, seq, width]`.
     pub fn of(x: &FlexTensor, heads: Heads) -> Self {
-        let [batch, seq, width] = dims(x);
+        Self::new(dims(x), heads)
+    }
+
+    /// # Panics
+    /// The heads do not divide the width.
+    pub fn new([batch, seq, width]: [usize; 3], heads: Heads) -> Self {
         assert!(
             heads.count > 0 && width.is_multiple_of(heads.count),
             "{width} columns do not divide into {} heads",
@@ -60,13 +93,13 @@ impl Sizes {
     }
 
     /// Head `head` of one batch element.
-    pub fn view<'a>(&self, element: &'a [f32], head: usize) -> MatRef<'a> {
-        MatRef::new(&element[head * self.head..], self.seq, self.head, self.width, 1)
+    pub fn view<'a>(&self, element: Rows<'a>, head: usize) -> MatRef<'a> {
+        MatRef::new(element.data.get(head * self.head..).unwrap_or_default(), self.seq, self.head, element.stride, 1)
     }
 
-    /// [`Sizes::view`] to write.
+    /// [`Sizes::view`] to write, of rows that lie next to each other.
     pub fn view_mut<'a>(&self, element: &'a mut [f32], head: usize) -> MatMut<'a> {
-        MatMut::new(&mut element[head * self.head..], self.seq, self.head, self.width)
+        MatMut::new(element.get_mut(head * self.head..).unwrap_or_default(), self.seq, self.head, self.width)
     }
 
     /// The scores of one head.

@@ -4,12 +4,15 @@
 //! of the thread pool, so its scores, probabilities and context stay in a core's cache.
 
 mod backward;
+mod block;
 mod forward;
 mod heads;
 
+pub use block::{Block, Projection, Settings as BlockSettings, attention_block};
 pub use heads::Heads;
 
 pub(crate) use backward::{AttentionBackward, Saved, ScoresBackward, Waiting};
+pub(crate) use block::{BlockBackward, Inputs as BlockInputs, forward as block_forward};
 pub(crate) use forward::{Attended, Keep, forward};
 
 use burn::backend::Dispatch;

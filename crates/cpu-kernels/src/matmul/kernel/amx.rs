@@ -93,6 +93,14 @@ macro_rules! products {
 macro_rules! sums {
     ($job:ident, $block:ident, $step:literal, $($body:expr),+) => {
         asm!(
+            "test {more}, {more}",
+            "jz 3f",
+            "tileloadd tmm0, [{block} + {wide}]",
+            "tileloadd tmm1, [{block} + {wide} + 64]",
+            "tileloadd tmm2, [{block} + {wide} + 2048]",
+            "tileloadd tmm3, [{block} + {wide} + 2112]",
+            "jmp 2f",
+            "3:",
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
@@ -111,6 +119,7 @@ macro_rules! sums {
             left = inout(reg) $job.left => _,
             right = inout(reg) $job.right => _,
             steps = inout(reg) $job.steps => _,
+            more = in(reg) usize::from($job.more),
             line = in(reg) 64usize,
             wide = in(reg) 128usize,
             block = in(reg) $block.0.as_mut_ptr(),
