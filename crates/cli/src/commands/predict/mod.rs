@@ -1,4 +1,12 @@
-//! `predict`: what a model's heads answer to texts.
+//! `predict`: what a model's heads answer to texts, and a span model to a SQuAD file.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `labels` | classes and scores |
+//! | `spans` | answers to questions about a text |
+
+mod labels;
+mod spans;
 
 use std::io::{BufReader, IsTerminal};
 use std::path::PathBuf;
@@ -7,16 +15,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use clap::Args;
 use glue_squad::Lines;
-use glue_squad::batch::Padding;
-use glue_squad::features::Features;
-use glue_squad::task::TaskKind;
-use glue_squad::tokenizer::TextEncoder;
-use serde_json::{Map, Value, json};
 
+use self::labels::Labels;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inference::{Inference, PrecisionArgs, load_with_tokenizer};
-use crate::output::print;
+use crate::inference::{PrecisionArgs, load_with_tokenizer};
+use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
+use crate::tasks::Task;
 
 /// Most lines in one pass; fewer where no more are waiting.
 const BATCH: usize = 32;
@@ -25,7 +30,9 @@ const BATCH: usize = 32;
 #[command(after_help = "\
 Without TEXT, lines are read from standard input, a tab between the two texts of a pair, and every line is answered as soon as \
 it is there. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
-task's name in front of each, heads separated by tabs.")]
+task's name in front of each, heads separated by tabs.\n\
+A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability. With --data it \
+answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
 pub struct PredictArgs {
     /// Model directory with at least one head.
     #[arg(long, value_name = "DIR")]
@@ -35,6 +42,25 @@ pub struct PredictArgs {
     task: Option<String>,
     #[command(flatten)]
     precision: PrecisionArgs,
+    /// SQuAD: answer the questions of this file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "predictions",
+        conflicts_with = "text",
+        help_heading = "SQuAD options"
+    )]
+    data: Option<PathBuf>,
+    /// SQuAD: where the answers to --data go; a file that stands there is replaced.
+    #[arg(long, value_name = "FILE", requires = "data", help_heading = "SQuAD options")]
+    predictions: Option<PathBuf>,
+    /// Longest window in tokens; at most what the model has positions for [default: 384].
+    #[arg(long, value_name = "N", help_heading = "SQuAD options", value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    max_len: Option<u32>,
+    #[command(flatten)]
+    span: SpanArgs,
+    #[command(flatten)]
+    files: SpanFiles,
     /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
@@ -54,7 +80,22 @@ struct Query {
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     let (config, model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
     let heads = choose(args, &config)?;
-    let mut answerer = Answerer { model, config: &config, encoder, heads, context, mismatch: Vec::new() };
+    let mut answerer: Box<dyn Answer> = match heads[..] {
+        [head] if config.task_heads[head].kind == TaskHeadKind::Span => {
+            let mut spans = spans::Spans::new(args, model, (&config, head), encoder, context)?;
+            if let (Some(data), Some(file)) = (&args.data, &args.predictions) {
+                return spans.answer_file(data, file, args);
+            }
+            refuse_files(args)?;
+            Box::new(spans)
+        }
+        _ => {
+            let max_len = args.max_len.map(|_| "--max-len");
+            let data = args.data.as_ref().map(|_| "--data");
+            refuse_for_glue(data.or(args.span.first_given()).or(args.files.first_given()).or(max_len))?;
+            Box::new(Labels { model, config: &config, encoder, heads, context, mismatch: Vec::new() })
+        }
+    };
     if let Some(text) = &args.text {
         let query = Query { place: "TEXT".into(), a: text.clone(), b: args.text_b.clone() };
         return answerer.answer(&[check(query).or_usage()?], args.json);
@@ -86,6 +127,24 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Answers texts.
+trait Answer {
+    /// Prints one line per query.
+    ///
+    /// # Errors
+    /// The model does not take the texts, or its answer is not finite.
+    fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError>;
+}
+
+/// # Errors
+/// A file with the answers to a file is wanted, but there is none to answer.
+fn refuse_files(args: &PredictArgs) -> Result<(), CliError> {
+    match args.files.first_given() {
+        Some(option) => Err(CliError::usage(format!("{option}: goes with --data FILE"))),
+        None => Ok(()),
+    }
+}
+
 /// The heads to answer with, by position.
 fn choose(args: &PredictArgs, config: &BertConfig) -> Result<Vec<usize>, CliError> {
     let heads = &config.task_heads;
@@ -98,7 +157,7 @@ fn choose(args: &PredictArgs, config: &BertConfig) -> Result<Vec<usize>, CliErro
     let chosen: Vec<usize> = match &args.task {
         None => (0..heads.len()).collect(),
         Some(name) => {
-            let kind = |n: &str| n.parse::<TaskKind>().ok();
+            let kind = |n: &str| n.parse::<Task>().ok();
             let is_meant = |h: &TaskHeadConfig| h.task == *name || kind(name).is_some() && kind(name) == kind(&h.task);
             let found = heads.iter().position(is_meant).ok_or_else(|| {
                 CliError::usage(format!("--task {name}: --model {shown} has no such head; its heads: {}", known()))
@@ -106,8 +165,11 @@ fn choose(args: &PredictArgs, config: &BertConfig) -> Result<Vec<usize>, CliErro
             vec![found]
         }
     };
-    match chosen.iter().find(|&&i| heads[i].kind == TaskHeadKind::Span) {
-        Some(&i) => Err(CliError::usage(format!("the head `{}` marks spans, which are not supported", heads[i].task))),
+    match chosen.iter().find(|&&i| chosen.len() > 1 && heads[i].kind == TaskHeadKind::Span) {
+        Some(&i) => {
+            let message = format!("--model {shown}: the head `{}` marks spans and answers alone", heads[i].task);
+            Err(CliError::usage(message).with_hint(format!("--task names the one to answer: {}", known())))
+        }
         None => Ok(chosen),
     }
 }
@@ -153,111 +215,4 @@ fn check(query: Query) -> Result<Query, CliError> {
         return Err(CliError::failed(format!("{place}: more than two texts; one tab separates the texts of a pair")));
     }
     Ok(query)
-}
-
-struct Answerer<'a> {
-    model: Inference,
-    config: &'a BertConfig,
-    encoder: TextEncoder,
-    heads: Vec<usize>,
-    context: &'a Context,
-    /// Heads whose number of texts was found wrong already: one warning each is enough.
-    mismatch: Vec<usize>,
-}
-
-impl Answerer<'_> {
-    /// Prints one line per query.
-    fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
-        self.warn_of_pairs(queries);
-        let longest = self.config.max_position_embeddings;
-        let features = queries.iter().map(|q| self.features(q, longest)).collect::<Result<Vec<_>, _>>()?;
-        let padding = Padding { pad_id: self.encoder.pad_id(), multiple: 1, max_len: longest };
-        let mut answers: Vec<Vec<Vec<f32>>> = Vec::new();
-        for (values, &head) in self.model.answer(&features, padding, &self.heads)?.into_iter().zip(&self.heads) {
-            let rows = values.chunks(values.len() / features.len());
-            answers.push(match self.config.task_heads[head].kind {
-                TaskHeadKind::Classification => rows.map(softmax).collect(),
-                _ => rows.map(<[f32]>::to_vec).collect(),
-            });
-        }
-        let mut text = String::new();
-        for (row, query) in queries.iter().enumerate() {
-            let answer: Vec<&[f32]> = answers.iter().map(|head| head[row].as_slice()).collect();
-            if let Some(at) = answer.iter().position(|values| values.iter().any(|v| !v.is_finite())) {
-                let task = &self.config.task_heads[self.heads[at]].task;
-                return Err(CliError::failed(format!("{}: the head `{task}` gives no finite answer", query.place)));
-            }
-            text += &if as_json { self.json(query, &answer).to_string() } else { self.plain(&answer) };
-            text.push('\n');
-        }
-        print(&text)
-    }
-
-    fn features(&self, query: &Query, longest: usize) -> Result<Features, CliError> {
-        let encode = |limit| self.encoder.encode_pair(&query.a, query.b.as_deref(), limit);
-        let mut encoded = encode(usize::MAX)?;
-        if encoded.ids.len() > longest {
-            let tokens = encoded.ids.len();
-            self.context.progress.warn(&format!("{}: {tokens} tokens, cut to {longest}", query.place));
-            encoded = encode(longest)?;
-        }
-        Ok(Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None })
-    }
-
-    fn warn_of_pairs(&mut self, queries: &[Query]) {
-        for &head in &self.heads {
-            let name = &self.config.task_heads[head].task;
-            let Ok(task) = name.parse::<TaskKind>() else { continue };
-            let Some(query) = queries.iter().find(|q| q.b.is_some() != task.is_pair()) else { continue };
-            if self.mismatch.contains(&head) {
-                continue;
-            }
-            self.mismatch.push(head);
-            let (wanted, given) = if task.is_pair() { ("two texts", "one") } else { ("one text", "two") };
-            let place = &query.place;
-            self.context.progress.warn(&format!("{place}: the head `{name}` learned on {wanted}, {given} given"));
-        }
-    }
-
-    fn plain(&self, answer: &[&[f32]]) -> String {
-        let mut cells = Vec::new();
-        for (&head, values) in self.heads.iter().zip(answer) {
-            let head = &self.config.task_heads[head];
-            let said = match best(values) {
-                Some((at, p)) if head.kind == TaskHeadKind::Classification => format!("{} {p:.4}", head.labels[at]),
-                _ => format!("{:.4}", values[0]),
-            };
-            cells.push(if answer.len() > 1 { format!("{} {said}", head.task) } else { said });
-        }
-        cells.join("\t")
-    }
-
-    fn json(&self, query: &Query, answer: &[&[f32]]) -> Value {
-        let one = |(&head, values): (&usize, &&[f32])| {
-            let head = &self.config.task_heads[head];
-            match best(values) {
-                Some((at, p)) if head.kind == TaskHeadKind::Classification => {
-                    let all: Map<String, Value> =
-                        head.labels.iter().zip(*values).map(|(l, v)| (l.clone(), json!(v))).collect();
-                    json!({ "task": head.task, "label": head.labels[at], "probability": p, "probabilities": all })
-                }
-                _ => json!({ "task": head.task, "score": values[0] }),
-            }
-        };
-        let answers: Vec<Value> = self.heads.iter().zip(answer).map(one).collect();
-        json!({ "text": query.a, "text_b": query.b, "answers": answers })
-    }
-}
-
-/// Probabilities from the scores of one text.
-fn softmax(scores: &[f32]) -> Vec<f32> {
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weights: Vec<f32> = scores.iter().map(|s| (s - highest).exp()).collect();
-    let total: f32 = weights.iter().sum();
-    weights.into_iter().map(|w| w / total).collect()
-}
-
-/// The largest value, the first of equals, and its position.
-fn best(values: &[f32]) -> Option<(usize, f32)> {
-    values.iter().copied().enumerate().reduce(|a, b| if b.1 > a.1 { b } else { a })
 }
