@@ -126,7 +126,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         }
         (Some(data), Chosen::Squad(version)) => {
             let options = (&args.squad, &args.training);
-            Lesson::Spans(SpanData::read(*version, data, options, &encoder, max_len, context)?, heads[0])
+            let data = SpanData::read(*version, data, options, &encoder, max_len, context)?;
+            Lesson::Spans(Box::new(data), heads[0])
         }
         (None, _) => {
             let seed = args.training.seed;
@@ -246,7 +247,7 @@ enum Lesson {
     /// Data and the teacher's head for each task.
     Tasks(TaskData, Vec<usize>),
     /// Data and the teacher's head.
-    Spans(SpanData, usize),
+    Spans(Box<SpanData>, usize),
 }
 
 impl Lesson {
@@ -289,9 +290,16 @@ impl Lecture<'_> {
                 };
                 self.training.run("distill", student, &mut job)
             }
-            Lesson::Spans(SpanData { train, eval }, teacher_head) => {
-                let (teacher_head, student_head, eval) = (*teacher_head, 0, Some(eval));
-                let mut job = SpanDistillation { teacher, teacher_head, student_head, map, data: train, eval, device };
+            Lesson::Spans(data, teacher_head) => {
+                let mut job = SpanDistillation {
+                    teacher,
+                    teacher_head: *teacher_head,
+                    student_head: 0,
+                    map,
+                    data: &data.train,
+                    eval: Some(&data.eval),
+                    device,
+                };
                 self.training.run("distill", student, &mut job)
             }
         }?;

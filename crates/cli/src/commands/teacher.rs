@@ -85,7 +85,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         Chosen::Glue(tasks) => Data::Tasks(TaskData::read(tasks, &args.data, &encoder, &args.training, max_len)?),
         Chosen::Squad(version) => {
             let options = (&args.squad, &args.training);
-            Data::Spans(SpanData::read(*version, &args.data, options, &encoder, max_len, context)?)
+            Data::Spans(Box::new(SpanData::read(*version, &args.data, options, &encoder, max_len, context)?))
         }
     };
 
@@ -127,8 +127,9 @@ fn tune<F: FeedForward>(
             let heads = (0..eval.len()).collect();
             training.run("teacher", model, &mut FineTune { data: mix, heads, eval, device })
         }
-        Data::Spans(SpanData { train, eval }) => {
-            training.run("teacher", model, &mut SpanFineTune { data: train, head: 0, eval: Some(eval), device })
+        Data::Spans(data) => {
+            let mut job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval), device };
+            training.run("teacher", model, &mut job)
         }
     }?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
@@ -137,7 +138,7 @@ fn tune<F: FeedForward>(
 /// What a teacher learns from.
 enum Data {
     Tasks(TaskData),
-    Spans(SpanData),
+    Spans(Box<SpanData>),
 }
 
 impl Data {
