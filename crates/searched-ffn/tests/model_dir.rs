@@ -90,7 +90,7 @@ fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back
     for name in ["tinybert-4", "mobilebert", "efficientbert"] {
         let config = BertConfig { task_heads: vec![span.clone()], fit_size: None, ..small(name) };
         let (read, tensors) = saved(&config, parts);
-        assert_eq!(read.task_heads, [span.clone()], "{name}");
+        assert_eq!(read.task_heads, config.task_heads, "{name}");
         let expected = if name == "efficientbert" { "classifier.weight" } else { "qa_outputs.weight" };
         assert_eq!(tensors.0[expected].shape, [2, 24], "{name}");
         if name == "tinybert-4" {

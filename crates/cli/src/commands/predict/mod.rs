@@ -31,7 +31,7 @@ const BATCH: usize = 32;
 Without TEXT, lines are read from standard input, a tab between the two texts of a pair, and every line is answered as soon as \
 it is there. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
 task's name in front of each, heads separated by tabs.\n\
-A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability. With --data it \
+A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
 answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
 pub struct PredictArgs {
     /// Model directory with at least one head.
@@ -61,7 +61,7 @@ pub struct PredictArgs {
     span: SpanArgs,
     #[command(flatten)]
     files: SpanFiles,
-    /// Print one JSON object per line.
+    /// Print one JSON object per line; with --data one in all.
     #[arg(long)]
     json: bool,
     /// The text, or the first of a pair.
