@@ -150,6 +150,21 @@ impl<F: FeedForward> TaskModel<F> {
         let logits = self.heads[head].forward_pooled(self.pool(output.last_hidden.clone()));
         (output, logits)
     }
+
+    /// Encoder output and the scores of head `head` (span) on every token.
+    ///
+    /// # Shapes
+    /// - second output: `[batch, seq, outputs]`
+    pub fn forward_tokens(
+        &self,
+        batch: &TokenBatch,
+        head: usize,
+        options: EncodeOptions,
+    ) -> (EncoderOutput, Tensor<3>) {
+        let output = self.encoder.encode(batch, options);
+        let logits = self.heads[head].forward_tokens(output.last_hidden.clone());
+        (output, logits)
+    }
 }
 
 impl<F: FeedForward> Encoder for TaskModel<F> {

@@ -8,10 +8,12 @@ use clap::{Args, ValueEnum};
 use frozen::{Ragged, Session, Want};
 use glue_squad::batch::{EncodedBatch, Padding};
 use glue_squad::features::Features;
+use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, to_device, to_ragged};
 use kd::evaluate::{predict_frozen, predict_watched};
+use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
 use searched_ffn::{AnyModel, ModelDir, freeze};
 
 use crate::context::Context;
@@ -158,6 +160,25 @@ impl Inference {
             Self::Modules { model, device } => match &**model {
                 AnyModel::Plain(m) => predict_watched(m, head, set, device, watch)?,
                 AnyModel::Searched(m) => predict_watched(m, head, set, device, watch)?,
+            },
+        })
+    }
+
+    /// Scores of span head `head` for every window of `set`; `watch` is told how many windows are done.
+    ///
+    /// # Errors
+    /// As [`span_logits`].
+    pub fn spans(
+        &mut self,
+        head: usize,
+        set: &SpanEvalSet,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<Vec<SpanLogits>, CliError> {
+        Ok(match self {
+            Self::Frozen { model, session } => span_logits_frozen(model, session, head, set, watch)?,
+            Self::Modules { model, device } => match &**model {
+                AnyModel::Plain(m) => span_logits(m, head, set, device, watch)?,
+                AnyModel::Searched(m) => span_logits(m, head, set, device, watch)?,
             },
         })
     }

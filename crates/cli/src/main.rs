@@ -11,6 +11,7 @@
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
 //! | `models` | model directories as commands take and make them |
+//! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training` | a training that commands run, with checkpoints and resume |
 //! | `context`, `device` | what a command is given to work with |
 //! | `error`, `panics`, `interrupt` | exit codes and messages |
@@ -30,6 +31,8 @@ mod models;
 mod output;
 mod panics;
 mod progress;
+mod squad;
+mod tasks;
 mod training;
 mod units;
 

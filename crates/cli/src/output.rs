@@ -1,6 +1,7 @@
 //! Standard output: results and nothing else.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -47,4 +48,18 @@ pub fn table(header: &[&str], rows: &[Vec<String>], last_is_text: bool) -> Strin
         text.push('\n');
     }
     text
+}
+
+/// # Errors
+/// The file that `option` names could not be written in the end.
+pub fn check_target(option: &str, file: &Path) -> Result<(), CliError> {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.is_dir() || file.file_name().is_none() {
+        return Err(CliError::usage(format!("{option} {}: is a folder; name a file", file.display())));
+    }
+    if !parent.is_dir() {
+        let message = format!("{option} {}: the folder {} does not exist", file.display(), parent.display());
+        return Err(CliError::usage(message));
+    }
+    Ok(())
 }

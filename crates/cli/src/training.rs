@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::refuse_occupied;
 use crate::progress::Progress;
+use crate::tasks::Chosen;
 use crate::{environment, interrupt};
 
 /// Says that the trained model is being written; from then on `--out` is ours.
@@ -40,15 +41,16 @@ pub struct TrainingArgs {
     /// Passes over the data, where --steps is not given.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     epochs: u64,
-    /// Examples per step.
+    /// Examples or windows per step.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     /// Peak learning rate; it rises over the first tenth of the steps and falls to 0.
     #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
     learning_rate: f64,
-    /// Longest sequence in tokens; longer ones are cut. At most what the model has positions for.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..LONGEST))]
-    pub max_len: u32,
+    /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
+    /// for [default: 128; SQuAD: 384].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..LONGEST))]
+    max_len: Option<u32>,
     /// Number format of matrix products on the CPU: f32, or bf16, which is faster and less exact; evaluations are in f32.
     #[arg(long, value_name = "FORMAT", default_value_t)]
     precision: Precision,
@@ -103,6 +105,11 @@ impl TrainingArgs {
     /// Sequences that the steps need at most; `None` for all there are.
     pub fn sequences(&self) -> Option<usize> {
         self.steps.and_then(|s| usize::try_from(s.saturating_mul(u64::from(self.batch_size))).ok())
+    }
+
+    /// Longest sequence of a training on `chosen`, in tokens.
+    pub fn max_len(&self, chosen: &Chosen) -> u32 {
+        self.max_len.unwrap_or_else(|| chosen.default_length())
     }
 
     /// How examples become batches.

@@ -16,7 +16,7 @@ use rand::seq::SliceRandom;
 use crate::{Error, Result};
 
 /// Widths of batches are rounded up to a multiple of this.
-const WIDTH_MULTIPLE: usize = 8;
+pub(crate) const WIDTH_MULTIPLE: usize = 8;
 
 /// Uploads a host batch.
 pub fn to_device(batch: &EncodedBatch, device: &Device) -> TokenBatch {

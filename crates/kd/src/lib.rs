@@ -9,6 +9,7 @@
 //! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
 //! | [`data`] | task and corpus batches by step number |
 //! | [`job`] | what the engine trains: fine-tuning, general and task distillation |
+//! | [`span`] | SQuAD: head, windows as batches, fine-tuning, distillation, official scores |
 //! | [`transfer`] | a model that goes on from the weights of another one |
 //! | [`evaluate`] | dev scores and predictions |
 //!
@@ -23,6 +24,7 @@ pub mod job;
 pub mod losses;
 pub mod objective;
 pub mod optim;
+pub mod span;
 pub mod transfer;
 
 pub use error::{Error, Result};

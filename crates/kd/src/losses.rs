@@ -23,9 +23,43 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
 }
 
+/// Start and end scores of a span head, apart.
+///
+/// # Shapes
+/// - `logits`: `[batch, seq, 2]`
+/// - output: `[batch, seq]` each
+pub fn span_sides(logits: Tensor<3>) -> [Tensor<2>; 2] {
+    [0, 1].map(|side| logits.clone().narrow(2, side, 1).squeeze_dim(2))
+}
+
+/// Span training on gold answers: `(CE(start) + CE(end)) / 2`, each the mean over the batch of `-log_softmax(scores)[position]`
+/// (BERT's `run_squad`). Padding gets -10000 first.
+///
+/// # Shapes
+/// - `start`, `end`: pairs of scores `[batch, seq]` and gold positions `[batch]`
+/// - `mask`: `[batch, seq]`, 1 on tokens
+pub fn span_cross_entropy(
+    start: (Tensor<2>, Tensor<1, Int>),
+    end: (Tensor<2>, Tensor<1, Int>),
+    mask: Tensor<2>,
+) -> Tensor<1> {
+    let bias = blocked(mask);
+    let term = |(scores, gold)| cross_entropy(scores + bias.clone(), gold);
+    (term(start) + term(end)) / 2.0
+}
+
+/// What a span distillation does with position 0, the `[CLS]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClsPosition {
+    /// Nobody may choose it, as in EfficientBERT's code: every question has an answer (SQuAD v1.1).
+    Blocked,
+    /// It is a position like others: it stands for "no answer" (SQuAD v2.0), and blocked it could not be learned.
+    Kept,
+}
+
 /// Span distillation (EfficientBERT): soft cross-entropy of start and of end scores, added
-/// elementwise and averaged over batch x positions. Padding and position 0 get -10000 on both
-/// sides first.
+/// elementwise and averaged over batch x positions. Padding, and position 0 where `cls` says so, get -10000 on both
+/// sides first. Tokens of the question stay: the decoder leaves them out.
 ///
 /// # Shapes
 /// - `start`, `end` pairs of (student, teacher): `[batch, seq]`
@@ -34,13 +68,24 @@ pub fn span_soft_cross_entropy(
     start: (Tensor<2>, Tensor<2>),
     end: (Tensor<2>, Tensor<2>),
     mask: Tensor<2>,
+    cls: ClsPosition,
 ) -> Tensor<1> {
     let [batch, seq] = mask.dims();
-    let first = Tensor::zeros([batch, 1], &mask.device());
-    let allowed = Tensor::cat(vec![first, mask.narrow(1, 1, seq - 1)], 1);
-    let bias = (allowed - 1.0) * -BLOCKED_POSITION;
+    let allowed = match cls {
+        ClsPosition::Kept => mask,
+        ClsPosition::Blocked => {
+            let first = Tensor::zeros([batch, 1], &mask.device());
+            Tensor::cat(vec![first, mask.narrow(1, 1, seq - 1)], 1)
+        }
+    };
+    let bias = blocked(allowed);
     let term = |(s, t): (Tensor<2>, Tensor<2>)| soft_cross_entropy(s + bias.clone(), t + bias.clone(), 1.0);
     term(start) + term(end)
+}
+
+/// 0 where `allowed` is 1 and -10000 where it is 0.
+fn blocked(allowed: Tensor<2>) -> Tensor<2> {
+    (allowed - 1.0) * -BLOCKED_POSITION
 }
 
 /// MobileBERT's feature map transfer: `mse` of parameter-free layer norms.
@@ -84,4 +129,86 @@ pub fn feature_variance(student: Tensor<3>, teacher: Tensor<3>) -> Tensor<1> {
 /// - `student`, `teacher`: scores before the softmax, `[batch, heads, seq, seq]`
 pub fn attention_cross_entropy(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
     (softmax(teacher, 3) * log_softmax(student, 3)).sum_dim(3).mean().neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    const MASK: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]];
+    const START: [[f32; 4]; 2] = [[0.5, -1.0, 2.0, 50.0], [0.0, 1.0, -0.5, 0.25]];
+    const END: [[f32; 4]; 2] = [[1.5, 0.0, -2.0, 70.0], [0.3, -1.0, 0.5, 2.0]];
+
+    fn floats(values: [[f32; 4]; 2], device: &Device) -> Tensor<2> {
+        Tensor::from_floats(values, device)
+    }
+
+    fn value(loss: Tensor<1>) -> f64 {
+        f64::from(loss.into_scalar::<f32>())
+    }
+
+    /// `-log(exp(row[gold]) / sum of exp over the row)`.
+    fn by_hand(row: &[f32], gold: usize) -> f64 {
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        sum.ln() - f64::from(row[gold])
+    }
+
+    #[test]
+    fn the_span_loss_is_the_mean_of_both_cross_entropies_over_real_tokens() {
+        let device = Device::flex();
+        let gold = |values: [i32; 2]| Tensor::<1, Int>::from_ints(values, &device);
+        let [start, end, mask] = [START, END, MASK].map(|v| floats(v, &device));
+        let found = value(span_cross_entropy((start, gold([2, 1])), (end, gold([0, 3])), mask));
+        let starts = by_hand(&START[0][..3], 2) + by_hand(&START[1], 1);
+        let ends = by_hand(&END[0][..3], 0) + by_hand(&END[1], 3);
+        assert!((found - (starts + ends) / 4.0).abs() < 1e-6, "{found}");
+    }
+
+    #[test]
+    fn the_span_loss_sends_no_gradient_to_padding_and_finite_ones_elsewhere() {
+        let device = Device::flex().autodiff();
+        let gold = |values: [i32; 2]| Tensor::<1, Int>::from_ints(values, &device);
+        let [start, end, mask] = [START, END, MASK].map(|v| floats(v, &device));
+        let (start, end) = (start.require_grad(), end.require_grad());
+        let loss = span_cross_entropy((start.clone(), gold([2, 1])), (end, gold([0, 3])), mask);
+        let gradients = loss.backward();
+        let found = start.grad(&gradients).expect("a gradient").try_into_vec_as::<f32>().unwrap();
+        assert!(found.iter().all(|g| g.is_finite()) && found[3] == 0.0, "{found:?}");
+        assert!(found[2] < 0.0 && found[5] < 0.0 && found[4] > 0.0, "towards the gold positions: {found:?}");
+    }
+
+    #[test]
+    fn span_distillation_blocks_padding_and_the_cls_only_where_there_is_no_null_answer() {
+        let device = Device::flex();
+        let pair = |s: [[f32; 4]; 2], t: [[f32; 4]; 2]| (floats(s, &device), floats(t, &device));
+        let loss = |cls| {
+            let mask = floats(MASK, &device);
+            value(span_soft_cross_entropy(pair(START, END), pair(END, START), mask, cls))
+        };
+        // Over the positions that may be chosen: -softmax(teacher) . log_softmax(student).
+        let soft = |student: &[f32], teacher: &[f32]| {
+            let sum: f64 = teacher.iter().map(|&v| f64::from(v).exp()).sum();
+            (0..student.len()).map(|i| f64::from(teacher[i]).exp() / sum * by_hand(student, i)).sum::<f64>()
+        };
+        let expected = |first: usize| {
+            let rows = [(first..3, 0), (first..4, 1)];
+            let both = rows.into_iter().map(|(columns, row)| {
+                let (a, b) = (&START[row][columns.clone()], &END[row][columns]);
+                soft(a, b) + soft(b, a)
+            });
+            both.sum::<f64>() / 8.0
+        };
+        assert!((loss(ClsPosition::Kept) - expected(0)).abs() < 1e-5, "{}", loss(ClsPosition::Kept));
+        assert!((loss(ClsPosition::Blocked) - expected(1)).abs() < 1e-5, "{}", loss(ClsPosition::Blocked));
+    }
+
+    #[test]
+    fn start_and_end_scores_are_the_two_columns_of_the_last_dimension() {
+        let logits = Tensor::<3>::from_floats([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], &Device::flex());
+        let [start, end] = span_sides(logits).map(|t| (t.dims(), t.try_into_vec_as::<f32>().unwrap()));
+        assert_eq!(start, ([1, 3], vec![1.0, 3.0, 5.0]));
+        assert_eq!(end, ([1, 3], vec![2.0, 4.0, 6.0]));
+    }
 }

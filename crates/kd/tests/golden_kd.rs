@@ -66,7 +66,8 @@ fn every_distillation_loss_has_the_reference_value() {
     check("stsb_mse", losses::mse(s, l));
     let mask = t2("pad_mask") * -1.0 + 1.0;
     let pair = |side: &str| (t2(&format!("squad.student_{side}")), t2(&format!("squad.teacher_{side}")));
-    check("squad_soft_cross_entropy", losses::span_soft_cross_entropy(pair("start"), pair("end"), mask));
+    let spans = losses::span_soft_cross_entropy(pair("start"), pair("end"), mask, losses::ClsPosition::Blocked);
+    check("squad_soft_cross_entropy", spans);
     let (s, t) = (t3("mobile.student_hidden"), t3("mobile.teacher_hidden"));
     check("mobile_feature_map", losses::feature_map(s.clone(), t.clone()));
     check("mobile_mean", losses::feature_mean(s.clone(), t.clone()));

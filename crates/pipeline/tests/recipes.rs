@@ -49,6 +49,7 @@ fn mistakes_name_the_recipe_and_the_key() {
     refused(&["data.hold_out=0"], &["data.hold_out"]);
     refused(&["tasks=[\"sst-2\", \"sst-2\"]"], &["twice"]);
     refused(&["tasks=[\"sst-3\"]"], &["sst-3"]);
+    refused(&["tasks=[\"sst-2\", \"SQuAD2.0\"]"], &["recipe `smoke`", "squad-v2", "distill --task squad-v2"]);
     refused(&["final.task.learning_rate=0.0"], &["final.task.learning_rate"]);
     refused(&["seed.inner=1"], &["seed.inner"]);
     refused(&["warm_up.max_len=64"], &["warm_up.max_len", "32"]);

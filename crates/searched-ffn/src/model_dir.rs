@@ -30,6 +30,9 @@ pub const TOKENIZER_FILES: [&str; 4] =
 /// Longest safetensors header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 const FIT_DENSE: &str = "encoder.fit_dense.";
+/// What Hugging Face calls the head of a model that marks spans, and the first head of any other model.
+const SPAN_HEAD: &str = "qa_outputs.";
+const FIRST_HEAD: &str = "classifier.";
 
 /// A model directory in memory.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ impl ModelDir {
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = Tensors::read_safetensors(&weights)?;
+        let tensors = span_head_as_classifier(Tensors::read_safetensors(&weights)?);
         let model = build(dir, &config, Parts::of_names(tensors.0.keys()), device)?;
         let model = model.apply(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
         Ok(Self { path: dir.to_path_buf(), config, model })
@@ -76,7 +79,7 @@ impl ModelDir {
     pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = Tensors::read_safetensors(&weights)?;
+        let tensors = span_head_as_classifier(Tensors::read_safetensors(&weights)?);
         // A device is needed to build modules, but no weight is allocated on it.
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
         let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
@@ -164,6 +167,11 @@ fn image(config: &BertConfig, model: &AnyModel, keep_fit: bool) -> Result<(BertC
     if let AnyModel::Plain(_) = model {
         let parts = model.parts();
         describe_for_hugging_face(&mut config, parts);
+        if let [head] = &config.task_heads[..]
+            && head.kind == TaskHeadKind::Span
+        {
+            tensors = renamed(tensors, FIRST_HEAD, SPAN_HEAD);
+        }
         // Hugging Face tells a bare encoder from one with heads by the family's prefix and refuses a mixture.
         if parts.mlm || !config.task_heads.is_empty() {
             tensors =
@@ -214,14 +222,29 @@ fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
             }
             "BertForSequenceClassification"
         }
+        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "BertForQuestionAnswering",
         [] if parts.mlm => "BertForMaskedLM",
         _ => "BertModel",
     };
     config.extra.insert("architectures".into(), json!([class]));
 }
 
+/// Tensors with the head of Hugging Face's question answering models (`qa_outputs`) under the name of a first head; others as
+/// they are.
+pub fn span_head_as_classifier(tensors: Tensors) -> Tensors {
+    renamed(tensors, SPAN_HEAD, FIRST_HEAD)
+}
+
+fn renamed(tensors: Tensors, from: &str, to: &str) -> Tensors {
+    let rename = |name: String| match name.strip_prefix(from) {
+        Some(rest) => format!("{to}{rest}"),
+        None => name,
+    };
+    Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
+}
+
 fn prefixed(tensors: Tensors, prefix: &str) -> Tensors {
-    let is_head = |name: &str| name.starts_with("cls.") || name.starts_with("classifier");
+    let is_head = |name: &str| ["cls.", "classifier", SPAN_HEAD].iter().any(|head| name.starts_with(head));
     let rename = |name: String| if is_head(&name) { name } else { format!("{prefix}{name}") };
     Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
 }

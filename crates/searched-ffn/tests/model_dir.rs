@@ -84,6 +84,34 @@ fn a_classifier_is_described_the_way_hugging_face_reads_it() {
 }
 
 #[test]
+fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back() {
+    let span = TaskHeadConfig { task: "squad-v1".into(), kind: TaskHeadKind::Span, labels: Vec::new() };
+    let parts = Parts { pooler: true, mlm: false };
+    for name in ["tinybert-4", "mobilebert", "efficientbert"] {
+        let config = BertConfig { task_heads: vec![span.clone()], fit_size: None, ..small(name) };
+        let (read, tensors) = saved(&config, parts);
+        assert_eq!(read.task_heads, config.task_heads, "{name}");
+        let expected = if name == "efficientbert" { "classifier.weight" } else { "qa_outputs.weight" };
+        assert_eq!(tensors.0[expected].shape, [2, 24], "{name}");
+        if name == "tinybert-4" {
+            assert_eq!(read.extra["architectures"], json!(["BertForQuestionAnswering"]));
+        }
+        let (folder, model) = (tempfile::tempdir().unwrap(), built(&config, parts));
+        ModelDir::save(folder.path(), &config, &model, Package::default()).unwrap();
+        let format = NameFormat::HuggingFace(config.model_type);
+        let loaded = ModelDir::load(folder.path(), &Device::flex()).unwrap();
+        assert_eq!(loaded.model.collect(format), model.collect(format), "{name}");
+        assert!(ModelDir::freeze(folder.path(), frozen::Precision::F32).is_ok(), "{name}");
+    }
+    // Beside another head it is one of several, which Hugging Face has no class for.
+    let config = small("tinybert-4");
+    let two = BertConfig { task_heads: vec![config.task_heads[0].clone(), span], ..config };
+    let (read, tensors) = saved(&two, parts);
+    assert_eq!(read.extra["architectures"], json!(["BertModel"]));
+    assert!(tensors.0.contains_key("classifier_1.weight") && !tensors.0.contains_key("qa_outputs.weight"));
+}
+
+#[test]
 fn a_model_of_another_configuration_is_refused_and_nothing_is_written() {
     let config = small("tinybert-4");
     let model = built(&config, Parts::default());

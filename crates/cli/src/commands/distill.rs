@@ -5,22 +5,24 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
 use glue_squad::corpus::{PackConfig, corpus_files};
-use glue_squad::task::TaskKind;
-use kd::data::{TextSet, head_index, task_head};
+use kd::data::{TextSet, head_index};
 use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::LayerMap;
+use kd::span::{SpanDistillation, span_head_index};
 use mlp_space::StudentShape;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
 use serde_json::json;
 
-use super::teacher::{TaskData, refuse_repeated};
+use super::teacher::TaskData;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_tables, continued, load, load_with_tokenizer, tokenizer_files};
 use crate::output::print_json;
+use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
+use crate::tasks::{Chosen, Task};
 use crate::training::{Training, TrainingArgs, shown};
 
 /// What `--init` says where the student starts from random weights.
@@ -31,8 +33,10 @@ const RANDOM: &str = "random";
 Examples
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus text/ --out general --steps 10000
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
+  efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
 
-On text the student learns attention scores and hidden states, on tasks the teacher's answers too; layer i of the student \
+On text the student learns attention scores and hidden states, on tasks the teacher's answers too (SQuAD: its start and end \
+scores of every token); layer i of the student \
 learns from layer i * (teacher layers) / (student layers). A student made on text keeps the projection to the teacher's \
 width for a later --task; one made on tasks does not need it any more. \
 Sizes of expressions that are not given are the teacher's where scores and tables are compared (heads, vocabulary, positions).")]
@@ -46,17 +50,20 @@ pub struct DistillArgs {
     /// Text files, or folders of .txt files.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli; may be repeated.
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
     #[arg(long = "task", value_name = "TASK", requires = "data")]
-    tasks: Vec<TaskKind>,
-    /// Folder of GLUE tasks, or the task's own folder.
-    #[arg(long, value_name = "DIR", requires = "tasks")]
+    tasks: Vec<Task>,
+    /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
+    /// file.
+    #[arg(long, value_name = "DIR|FILE", requires = "tasks")]
     data: Option<PathBuf>,
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
     #[command(flatten)]
     training: TrainingArgs,
+    #[command(flatten)]
+    squad: SpanTrainingArgs,
     #[command(flatten)]
     shape: ShapeArgs,
 }
@@ -67,14 +74,17 @@ struct Settings {
     student: String,
     teacher: String,
     corpus: Vec<String>,
-    tasks: Vec<TaskKind>,
+    tasks: Vec<Task>,
     data: Option<String>,
     init: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    squad: Option<SpanSettings>,
 }
 
 pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     args.training.check()?;
-    refuse_repeated(&args.tasks)?;
+    let chosen = Chosen::new(&args.tasks)?;
+    args.squad.check(&chosen)?;
     if args.tasks.is_empty() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
     }
@@ -83,12 +93,12 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         corpus.extend(corpus_files(path)?);
     }
     let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
-    let heads = teacher_heads(args, &teacher.config)?;
+    let heads = teacher_heads(args, &chosen, &teacher.config)?;
     let init = match args.init.as_os_str() == RANDOM {
         true => None,
         false => Some(load("--init", &args.init, &context.device)?),
     };
-    let config = student_config(args, init.as_ref(), &teacher.config, context)?;
+    let config = student_config(args, &chosen, init.as_ref(), &teacher.config, context)?;
     check_tables("--arch", &config, &encoder)?;
     let map = LayerMap::between(&config, &teacher.config)
         .context(format!("--teacher {} cannot teach this student", args.teacher.display()))
@@ -109,17 +119,25 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
 
     let positions = config.max_position_embeddings.min(teacher.config.max_position_embeddings);
-    let max_len = capped_length(args.training.max_len, positions, context);
-    let lesson = match &args.data {
-        Some(data) => Lesson::Tasks(TaskData::read(&args.tasks, data, &encoder, &args.training, max_len)?, heads),
-        None => {
+    let max_len = capped_length(args.training.max_len(&chosen), positions, context);
+    let lesson = match (&args.data, &chosen) {
+        (Some(data), Chosen::Glue(tasks)) => {
+            Lesson::Tasks(TaskData::read(tasks, data, &encoder, &args.training, max_len)?, heads)
+        }
+        (Some(data), Chosen::Squad(version)) => {
+            let options = (&args.squad, &args.training);
+            let data = SpanData::read(*version, data, options, &encoder, max_len, context)?;
+            Lesson::Spans(Box::new(data), heads[0])
+        }
+        (None, _) => {
             let seed = args.training.seed;
             let pack = PackConfig { max_len, seed, max_sequences: args.training.sequences(), ..PackConfig::default() };
             Lesson::Text(TextSet::pack(&encoder, &corpus, pack, args.training.batches(max_len))?)
         }
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
-    let training = Training::open(context, &args.training, (steps, max_len), &settings(args, &config)?)?;
+    let training =
+        Training::open(context, &args.training, (steps, max_len), &settings(args, &chosen, max_len, &config)?)?;
     let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), map: &map, lesson, context };
     let (student, evaluation) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|(m, e)| (AnyModel::Plain(m), e)),
@@ -142,8 +160,11 @@ fn as_teacher(model: &AnyModel) -> &dyn Teacher {
     }
 }
 
-fn teacher_heads(args: &DistillArgs, config: &BertConfig) -> Result<Vec<usize>, CliError> {
-    let heads = args.tasks.iter().map(|&task| head_index(config, task)).collect::<Result<_, _>>();
+fn teacher_heads(args: &DistillArgs, chosen: &Chosen, config: &BertConfig) -> Result<Vec<usize>, CliError> {
+    let heads = match chosen {
+        Chosen::Glue(tasks) => tasks.iter().map(|&task| head_index(config, task)).collect::<Result<_, _>>(),
+        Chosen::Squad(version) => span_head_index(config, *version).map(|head| vec![head]),
+    };
     heads
         .context(format!("--teacher {}", args.teacher.display()))
         .or_usage()
@@ -153,6 +174,7 @@ fn teacher_heads(args: &DistillArgs, config: &BertConfig) -> Result<Vec<usize>, 
 /// The student's configuration with the heads of this training and a projection to the teacher's width.
 fn student_config(
     args: &DistillArgs,
+    chosen: &Chosen,
     init: Option<&ModelDir>,
     teacher: &BertConfig,
     context: &Context,
@@ -184,14 +206,14 @@ fn student_config(
     if !by_hand && (config.fit_size.is_some() || config.hidden_size != width) {
         config.fit_size = Some(width);
     }
-    config.task_heads = args.tasks.iter().map(|&t| task_head(t)).collect();
+    config.task_heads = chosen.heads();
     config.hidden_dropout_prob = 0.0;
     config.attention_probs_dropout_prob = 0.0;
     config.pad_token_id = teacher.pad_token_id;
     Ok(config)
 }
 
-fn settings(args: &DistillArgs, config: &BertConfig) -> Result<Settings, CliError> {
+fn settings(args: &DistillArgs, chosen: &Chosen, max_len: usize, config: &BertConfig) -> Result<Settings, CliError> {
     Ok(Settings {
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
@@ -201,6 +223,7 @@ fn settings(args: &DistillArgs, config: &BertConfig) -> Result<Settings, CliErro
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
         init: shown(&args.init),
+        squad: args.squad.settings(chosen, max_len)?,
     })
 }
 
@@ -223,6 +246,8 @@ enum Lesson {
     Text(TextSet),
     /// Data and the teacher's head for each task.
     Tasks(TaskData, Vec<usize>),
+    /// Data and the teacher's head.
+    Spans(Box<SpanData>, usize),
 }
 
 impl Lesson {
@@ -230,6 +255,7 @@ impl Lesson {
         match self {
             Self::Text(text) => text.batches_per_epoch(),
             Self::Tasks(data, _) => data.mix.batches_per_epoch(),
+            Self::Spans(data, _) => data.train.batches_per_epoch(),
         }
     }
 }
@@ -260,6 +286,18 @@ impl Lecture<'_> {
                     data: &data.mix,
                     eval: &data.eval,
                     prepare: as_is(),
+                    device,
+                };
+                self.training.run("distill", student, &mut job)
+            }
+            Lesson::Spans(data, teacher_head) => {
+                let mut job = SpanDistillation {
+                    teacher,
+                    teacher_head: *teacher_head,
+                    student_head: 0,
+                    map,
+                    data: &data.train,
+                    eval: Some(&data.eval),
                     device,
                 };
                 self.training.run("distill", student, &mut job)

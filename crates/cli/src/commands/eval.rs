@@ -8,50 +8,74 @@ use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet, head_index};
 use serde_json::{Map, Value, json};
 
+use super::eval_squad;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
 use crate::models::capped_length;
-use crate::output::{print, print_json, table};
+use crate::output::{check_target, print, print_json, table};
+use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
+use crate::tasks::Task;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Metrics: accuracy; Matthews for CoLA and AX; accuracy and F1 for MRPC and QQP; Pearson and Spearman for STS-B. \
-The test splits of GLUE have no labels: they are predicted for submission, not scored.")]
+The test splits of GLUE have no labels: they are predicted for submission, not scored.\n\
+squad-v1, squad-v2: names and percentages are those of the official scripts; the score is the mean of exact match and F1, as a \
+fraction. For squad-v2 best_exact and best_f1 are what the best --null-threshold would reach on these questions, and \
+best_exact_thresh and best_f1_thresh say which. Windows should be those that the model was trained with: --max-len, --doc-stride and \
+--max-query-length.")]
 pub struct EvalArgs {
     /// Model directory with a head for the task.
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax.
+    pub(super) model: PathBuf,
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2.
     #[arg(long, value_name = "TASK")]
-    task: TaskKind,
-    /// Folder of GLUE tasks, or the task's own folder.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    task: Task,
+    /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with dev-v1.1.json or dev-v2.0.json, or any file
+    /// of that layout.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(super) data: PathBuf,
     /// Part of the data.
     #[arg(long, value_enum, default_value_t = Part::Dev)]
-    split: Part,
+    pub(super) split: Part,
     /// Write the official prediction file; one that stands there is replaced.
     #[arg(long, value_name = "FILE")]
-    predictions: Option<PathBuf>,
-    /// Examples per pass; does not change the result.
+    pub(super) predictions: Option<PathBuf>,
+    /// Examples or windows per pass; does not change the result.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-    /// Longest sequence in tokens; longer ones are cut. At most what the model has positions for.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(4..=65_536))]
-    max_len: u32,
+    pub(super) batch_size: u32,
+    /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
+    /// for [default: 128; SQuAD: 384].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    pub(super) max_len: Option<u32>,
     #[command(flatten)]
-    precision: PrecisionArgs,
+    pub(super) precision: PrecisionArgs,
+    #[command(flatten)]
+    pub(super) span: SpanArgs,
+    #[command(flatten)]
+    pub(super) files: SpanFiles,
     /// Print one JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
-enum Part {
+pub(super) enum Part {
     Train,
     Dev,
     Test,
+}
+
+impl Part {
+    /// As it stands in file names.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        }
+    }
 }
 
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
@@ -61,15 +85,21 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         Part::Test => Split::Test,
     };
     if let Some(file) = &args.predictions {
-        check_target(file)?;
+        check_target("--predictions", file)?;
     }
+    let task = match args.task {
+        Task::Glue(task) => task,
+        Task::Squad(version) => return eval_squad::run(args, version, context),
+    };
+    refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
-    let path = args.task.find(&args.data, split)?;
+    let path = task.find(&args.data, split)?;
     let (config, mut model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
-    let head = head_index(&config, args.task).context(format!("--model {}", args.model.display())).or_usage()?;
-    let max_len = capped_length(args.max_len, config.max_position_embeddings, context);
+    let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;
+    let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
+    let max_len = capped_length(wanted, config.max_position_embeddings, context);
     let settings = BatchSettings { batch_size: args.batch_size as usize, max_len, seed: 0 };
-    let set = EvalSet::read_split(args.task, &args.data, split, &encoder, settings)?;
+    let set = EvalSet::read_split(task, &args.data, split, &encoder, settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
         return Err(CliError::usage(format!("{}: has no labels to score against", path.display()))
             .with_hint("--predictions FILE writes what the model answers; --split dev has labels"));
@@ -81,26 +111,12 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     context.progress.finish();
     let scores = match set.labels.is_empty() {
         true => None,
-        false => Some(args.task.score(&predictions, &set.labels)?),
+        false => Some(task.score(&predictions, &set.labels)?),
     };
     if let Some(file) = &args.predictions {
-        write(args.task, file, &predictions)?;
+        write(task, file, &predictions)?;
     }
     show(args, &path, set.len(), max_len, scores.as_ref())
-}
-
-/// # Errors
-/// The file could not be written in the end.
-fn check_target(file: &Path) -> Result<(), CliError> {
-    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if file.is_dir() || file.file_name().is_none() {
-        return Err(CliError::usage(format!("--predictions {}: is a folder; name a file", file.display())));
-    }
-    if !parent.is_dir() {
-        let message = format!("--predictions {}: the folder {} does not exist", file.display(), parent.display());
-        return Err(CliError::usage(message));
-    }
-    Ok(())
 }
 
 fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), CliError> {

@@ -7,6 +7,7 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
+mod eval_squad;
 mod import;
 mod predict;
 mod report;

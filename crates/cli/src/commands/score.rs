@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glue_squad::squad::{self, SquadVersion};
-use glue_squad::task::{FileScores, FolderScores, TaskKind, score_file, score_folder};
+use glue_squad::squad::{self, OrderedMap, SquadVersion};
+use glue_squad::task::{FileScores, FolderScores, score_file, score_folder};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::output::{print, print_json, table};
+use crate::tasks::Task;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -40,20 +41,16 @@ pub struct ScoreArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scored {
     Glue,
-    Task(TaskKind),
-    Squad(SquadVersion),
+    Task(Task),
 }
 
 fn parse_task(given: &str) -> Result<Scored, String> {
     if given.eq_ignore_ascii_case("glue") {
         return Ok(Scored::Glue);
     }
-    if let Ok(version) = given.parse() {
-        return Ok(Scored::Squad(version));
-    }
     match given.parse() {
         Ok(task) => Ok(Scored::Task(task)),
-        Err(e) => Err(format!("{e}, glue, squad-v1, squad-v2")),
+        Err(e) => Err(format!("{e}, glue")),
     }
 }
 
@@ -62,7 +59,7 @@ fn parse_task(given: &str) -> Result<Scored, String> {
 /// # Errors
 /// A file that is missing, damaged or does not belong to the other.
 pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
-    if args.na_probs.is_some() && args.task != Scored::Squad(SquadVersion::V2) {
+    if args.na_probs.is_some() && args.task != Scored::Task(Task::Squad(SquadVersion::V2)) {
         return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
     }
     for (option, path) in [("--data", &args.data), ("--predictions", &args.predictions)] {
@@ -79,9 +76,9 @@ pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
         }
     }
     match args.task {
-        Scored::Task(task) => show_task(args, &score_file(task, &args.data, &args.predictions)?),
+        Scored::Task(Task::Glue(task)) => show_task(args, &score_file(task, &args.data, &args.predictions)?),
         Scored::Glue => show_folder(args, &score_folder(&args.data, &args.predictions)?),
-        Scored::Squad(version) => score_squad(args, version, context),
+        Scored::Task(Task::Squad(version)) => score_squad(args, version, context),
     }
 }
 
@@ -136,12 +133,15 @@ fn score_squad(args: &ScoreArgs, version: SquadVersion, context: &Context) -> Re
     if args.json {
         return print_json(&evaluation.scores);
     }
+    print(&table(&[version.name(), ""], &squad_rows(&evaluation.scores), false))
+}
+
+/// Official scores as rows of a table.
+pub(super) fn squad_rows(scores: &OrderedMap<squad::Score>) -> Vec<Vec<String>> {
     let shown = |name: &str, value: squad::Score| match value {
         squad::Score::Count(count) => count.to_string(),
         squad::Score::Number(value) if name.ends_with("thresh") => format!("{value:.4}"),
         squad::Score::Number(value) => format!("{value:.2}"),
     };
-    let rows: Vec<Vec<String>> =
-        evaluation.scores.iter().map(|(name, value)| vec![name.to_owned(), shown(name, *value)]).collect();
-    print(&table(&[version.name(), ""], &rows, false))
+    scores.iter().map(|(name, value)| vec![name.to_owned(), shown(name, *value)]).collect()
 }

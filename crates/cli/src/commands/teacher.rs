@@ -6,9 +6,10 @@ use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
 use glue_squad::task::TaskKind;
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::{EvalSet, TaskMix, TrainSet, task_head};
+use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::Evaluation;
 use kd::job::FineTune;
+use kd::span::SpanFineTune;
 use searched_ffn::{AnyModel, Package, Parts};
 use serde::Serialize;
 use serde_json::json;
@@ -17,38 +18,47 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::models::{capped_length, continued, load_with_tokenizer, tokenizer_files};
 use crate::output::print_json;
+use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
+use crate::tasks::{Chosen, Task};
 use crate::training::{Training, TrainingArgs, shown};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example
+Examples
   efficientbert teacher --model models/bert-base --task sst-2 --data glue --out teachers/sst-2 --epochs 3
+  efficientbert teacher --model models/bert-base --task squad-v1 --data squad --out teachers/squad --epochs 2
 
-The heads are new; encoder and pooler go on from the model. Several --task make one model with a head for each.")]
+The heads are new; encoder and pooler go on from the model. Several --task make one model with a head for each; SQuAD is trained \
+alone.")]
 pub struct TeacherArgs {
     /// Model directory to go on from.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli; may be repeated.
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
     #[arg(long = "task", value_name = "TASK", required = true)]
-    tasks: Vec<TaskKind>,
-    /// Folder of GLUE tasks, or the task's own folder.
-    #[arg(long, value_name = "DIR")]
+    tasks: Vec<Task>,
+    /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
+    /// file.
+    #[arg(long, value_name = "DIR|FILE")]
     data: PathBuf,
     /// Dropout while training.
     #[arg(long, value_name = "P", default_value_t = 0.1)]
     dropout: f64,
     #[command(flatten)]
     training: TrainingArgs,
+    #[command(flatten)]
+    squad: SpanTrainingArgs,
 }
 
 #[derive(Serialize)]
 struct Settings {
     name: &'static str,
     model: String,
-    tasks: Vec<TaskKind>,
+    tasks: Vec<Task>,
     data: String,
     dropout: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    squad: Option<SpanSettings>,
 }
 
 pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
@@ -56,10 +66,11 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--dropout {}: must be from 0 to below 1", args.dropout)));
     }
     args.training.check()?;
-    refuse_repeated(&args.tasks)?;
+    let chosen = Chosen::new(&args.tasks)?;
+    args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
     let config = BertConfig {
-        task_heads: args.tasks.iter().map(|&t| task_head(t)).collect(),
+        task_heads: chosen.heads(),
         hidden_dropout_prob: args.dropout,
         attention_probs_dropout_prob: args.dropout,
         ..loaded.config.clone()
@@ -69,8 +80,14 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     }
     let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
     let model = continued(fresh.initialised(&config, args.training.seed), &loaded)?;
-    let max_len = capped_length(args.training.max_len, config.max_position_embeddings, context);
-    let data = TaskData::read(&args.tasks, &args.data, &encoder, &args.training, max_len)?;
+    let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
+    let data = match &chosen {
+        Chosen::Glue(tasks) => Data::Tasks(TaskData::read(tasks, &args.data, &encoder, &args.training, max_len)?),
+        Chosen::Squad(version) => {
+            let options = (&args.squad, &args.training);
+            Data::Spans(Box::new(SpanData::read(*version, &args.data, options, &encoder, max_len, context)?))
+        }
+    };
 
     let settings = Settings {
         name: "teacher",
@@ -78,8 +95,9 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         tasks: args.tasks.clone(),
         data: shown(&args.data),
         dropout: args.dropout,
+        squad: args.squad.settings(&chosen, max_len)?,
     };
-    let steps = args.training.steps(data.mix.batches_per_epoch());
+    let steps = args.training.steps(data.batches_per_epoch());
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let (model, evaluation) = match model {
         AnyModel::Plain(m) => tune(&training, m, &data, context).map(|(m, e)| (AnyModel::Plain(m), e)),
@@ -100,21 +118,35 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
 fn tune<F: FeedForward>(
     training: &Training<'_>,
     model: TaskModel<F>,
-    data: &TaskData,
+    data: &Data,
     context: &Context,
 ) -> Result<(TaskModel<F>, Evaluation), CliError> {
-    let heads = (0..data.eval.len()).collect();
-    let mut job = FineTune { data: &data.mix, heads, eval: &data.eval, device: context.device.clone() };
-    let trained = training.run("teacher", model, &mut job)?;
+    let device = context.device.clone();
+    let trained = match data {
+        Data::Tasks(TaskData { mix, eval }) => {
+            let heads = (0..eval.len()).collect();
+            training.run("teacher", model, &mut FineTune { data: mix, heads, eval, device })
+        }
+        Data::Spans(data) => {
+            let mut job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval), device };
+            training.run("teacher", model, &mut job)
+        }
+    }?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }
 
-/// # Errors
-/// A task is named twice.
-pub(super) fn refuse_repeated(tasks: &[TaskKind]) -> Result<(), CliError> {
-    match tasks.iter().enumerate().find(|(i, task)| tasks[..*i].contains(task)) {
-        Some((_, task)) => Err(CliError::usage(format!("--task {task}: is given twice"))),
-        None => Ok(()),
+/// What a teacher learns from.
+enum Data {
+    Tasks(TaskData),
+    Spans(Box<SpanData>),
+}
+
+impl Data {
+    fn batches_per_epoch(&self) -> u64 {
+        match self {
+            Self::Tasks(data) => data.mix.batches_per_epoch(),
+            Self::Spans(data) => data.train.batches_per_epoch(),
+        }
     }
 }
 

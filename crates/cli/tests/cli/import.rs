@@ -82,6 +82,25 @@ fn a_classifier_needs_the_name_of_its_task() {
 }
 
 #[test]
+fn a_question_answering_model_keeps_its_span_head() {
+    let mut tensors = tiny_tensors();
+    tensors.0.retain(|name, _| !name.starts_with("bert.pooler."));
+    tensors.0.insert("qa_outputs.weight".into(), filled(&[2, 4]));
+    tensors.0.insert("qa_outputs.bias".into(), filled(&[2]));
+    let dir = folder();
+    write_checkpoint(dir.path(), &tiny_config(), &tensors);
+    for task in [&[][..], &["--task", "sst-2"]] {
+        import_tiny(dir.path(), task).fails_with(2, &["qa_outputs.weight", "hint: name it with --task squad-v1"]);
+    }
+    assert_eq!(import_tiny(dir.path(), &["--task", "squad-v2"]).code, Some(0));
+    let saved: Value = serde_json::from_slice(&std::fs::read(dir.path().join("model/config.json")).unwrap()).unwrap();
+    assert_eq!(saved["task_heads"], json!([{ "task": "squad-v2", "kind": "span" }]));
+    assert_eq!(saved["architectures"], json!(["BertForQuestionAnswering"]));
+    let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
+    assert_eq!(read, tensors);
+}
+
+#[test]
 fn a_task_without_a_head_is_wrong_usage() {
     let dir = folder();
     write_checkpoint(dir.path(), &tiny_config(), &tiny_tensors());

@@ -11,5 +11,6 @@ mod general;
 mod import;
 mod predict;
 mod score;
+mod squad;
 mod support;
 mod teacher;

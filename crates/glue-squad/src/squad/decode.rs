@@ -101,16 +101,39 @@ impl Decoded {
     /// # Errors
     /// The folder is missing or the system refuses to write.
     pub fn save(&self, dir: &Path, threshold: f64) -> Result<Vec<PathBuf>> {
-        let nbest: OrderedMap<&[NBest]> = self.answers.iter().map(|(id, answer)| (id, &answer.nbest[..])).collect();
-        let odds = self.null_odds();
         let mut paths = vec![dir.join("predictions.json"), dir.join("nbest_predictions.json")];
-        write_json(&paths[0], &self.predictions(threshold))?;
-        write_json(&paths[1], &nbest)?;
-        if !odds.is_empty() {
+        self.save_predictions(&paths[0], threshold)?;
+        self.save_nbest(&paths[1])?;
+        if !self.null_odds().is_empty() {
             paths.push(dir.join("null_odds.json"));
-            write_json(&paths[2], &odds)?;
+            self.save_null_odds(&paths[2])?;
         }
         Ok(paths)
+    }
+
+    /// Writes the official predictions file: an object from id to text.
+    ///
+    /// # Errors
+    /// The folder is missing or the system refuses to write; a file that stood there is unchanged then.
+    pub fn save_predictions(&self, path: &Path, threshold: f64) -> Result<()> {
+        write_json(path, &self.predictions(threshold))
+    }
+
+    /// Writes the best answers of every question, as `run_squad` does: an object from id to a list of [`NBest`].
+    ///
+    /// # Errors
+    /// As [`Decoded::save_predictions`].
+    pub fn save_nbest(&self, path: &Path) -> Result<()> {
+        let nbest: OrderedMap<&[NBest]> = self.answers.iter().map(|(id, answer)| (id, &answer.nbest[..])).collect();
+        write_json(path, &nbest)
+    }
+
+    /// Writes [`Decoded::null_odds`], which the official script takes as `--na-prob-file`.
+    ///
+    /// # Errors
+    /// As [`Decoded::save_predictions`].
+    pub fn save_null_odds(&self, path: &Path) -> Result<()> {
+        write_json(path, &self.null_odds())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Which of the two SQuAD tasks is meant.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, folder_listing};
 
 /// SQuAD v1.1 (every question has an answer) or v2.0 (some have none). The layout of the files is nearly the same; how a missing
 /// answer is predicted and scored is not.
@@ -42,6 +43,28 @@ impl SquadVersion {
             Self::V1 => format!("{split}-v1.1.json"),
             Self::V2 => format!("{split}-v2.0.json"),
         }
+    }
+
+    /// The file of a split (`train`, `dev`): `data` itself where it is a file, else the one with the official name in the folder
+    /// `data` or in its folder `squad`.
+    ///
+    /// # Errors
+    /// [`Error::FolderMissing`]; [`Error::FileMissing`], which lists what is there.
+    pub fn find(self, data: &Path, split: &str) -> Result<PathBuf, Error> {
+        if data.is_file() {
+            return Ok(data.to_owned());
+        }
+        let name = self.file_name(split);
+        if !data.is_dir() {
+            let hint = format!("give the folder that holds {name}, or a file in SQuAD's layout");
+            return Err(Error::FolderMissing { path: data.to_owned(), hint });
+        }
+        let inner = data.join("squad");
+        let found = [data, &inner].map(|folder| folder.join(&name)).into_iter().find(|path| path.is_file());
+        found.ok_or_else(|| {
+            let folder = if inner.is_dir() { inner } else { data.to_owned() };
+            Error::FileMissing { found: folder_listing(&folder), folder, wanted: name }
+        })
     }
 }
 
@@ -82,5 +105,23 @@ mod tests {
             assert!(text.parse::<SquadVersion>().unwrap_err().to_string().contains("squad-v1, squad-v2"), "{text}");
         }
         assert_eq!(SquadVersion::V2.file_name("train"), "train-v2.0.json");
+    }
+
+    #[test]
+    fn a_split_is_found_by_its_official_name_or_is_the_file_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        std::fs::create_dir(place("squad")).unwrap();
+        for name in ["train-v1.1.json", "squad/dev-v1.1.json", "mine.json"] {
+            std::fs::write(place(name), "{}").unwrap();
+        }
+        let find = |data: &Path, split: &str| SquadVersion::V1.find(data, split);
+        assert_eq!(find(dir.path(), "train").unwrap(), place("train-v1.1.json"));
+        assert_eq!(find(dir.path(), "dev").unwrap(), place("squad/dev-v1.1.json"));
+        assert_eq!(find(&place("mine.json"), "dev").unwrap(), place("mine.json"));
+        let message = SquadVersion::V2.find(dir.path(), "dev").unwrap_err().to_string();
+        assert!(message.contains("dev-v2.0.json is missing") && message.contains("dev-v1.1.json"), "{message}");
+        let message = find(&place("none"), "dev").unwrap_err().to_string();
+        assert!(message.contains("none") && message.contains("the folder that holds dev-v1.1.json"), "{message}");
     }
 }

@@ -21,6 +21,12 @@ pub trait Teacher {
     /// # Shapes
     /// - second output: `[batch, outputs]`
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>);
+
+    /// Encodes a batch and scores every token with the span head `head`.
+    ///
+    /// # Shapes
+    /// - second output: `[batch, seq, 2]`
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
 }
 
 impl<F: FeedForward> Teacher for TaskModel<F> {
@@ -30,6 +36,10 @@ impl<F: FeedForward> Teacher for TaskModel<F> {
 
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         self.forward(batch, head, options)
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.forward_tokens(batch, head, options)
     }
 }
 

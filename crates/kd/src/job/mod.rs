@@ -6,6 +6,8 @@
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
 //! | `repeated` | a student on one batch, to measure a step |
 //!
+//! Trainings on SQuAD are in [`crate::span`].
+//!
 //! Students may be prepared anew in every step, which is how a supernet samples an architecture.
 
 mod distill;

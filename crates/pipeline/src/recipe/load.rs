@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use glue_squad::squad::SquadVersion;
 use toml::Value;
 
 use super::Recipe;
@@ -54,6 +55,7 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
+    refuse_squad(&table).map_err(&fail)?;
     let mut recipe: Recipe =
         Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;
     recipe.check().map_err(fail)?;
@@ -77,6 +79,18 @@ fn read(name: &str) -> Result<String> {
         }
         Error::Io { action: "read", path: path.to_path_buf(), source }
     })
+}
+
+/// SQuAD is a task of other commands, so it is not said to be unknown.
+fn refuse_squad(table: &toml::Table) -> Result<(), String> {
+    let tasks = table.get("tasks").and_then(Value::as_array).into_iter().flatten();
+    match tasks.filter_map(Value::as_str).find_map(|name| name.parse::<SquadVersion>().ok()) {
+        Some(version) => Err(format!(
+            "`tasks`: a search cannot be made on {version}; search on GLUE tasks, then train the found student on it \
+             with `efficientbert distill --task {version}`"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {

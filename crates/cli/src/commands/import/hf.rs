@@ -2,7 +2,9 @@
 
 use bert_core::weights::{NameFormat, Tensors};
 use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
-use searched_ffn::{AnyModel, Parts};
+use glue_squad::squad::SquadVersion;
+use kd::span::span_head;
+use searched_ffn::{AnyModel, Parts, span_head_as_classifier};
 
 use super::{ImportArgs, Imported, read_weights};
 use crate::context::Context;
@@ -23,6 +25,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
     } else if args.task.is_some() {
         return Err(CliError::usage("--task: the configuration already names the heads' tasks"));
     }
+    let tensors = span_head_as_classifier(tensors);
     let mut parts = Parts::of_names(tensors.0.keys());
     // MobileBERT's masked-LM head has another shape than BERT's and is not supported.
     parts.mlm &= config.model_type == ModelType::Bert;
@@ -60,6 +63,13 @@ fn drop_where(tensors: &mut Tensors, context: &Context, what: &str, is_dropped: 
 
 /// The head that the file holds, under the task the person names.
 fn task_head(args: &ImportArgs, config: &BertConfig, tensors: &Tensors) -> Result<Option<TaskHeadConfig>, CliError> {
+    if tensors.0.contains_key("qa_outputs.weight") {
+        let version = args.task.as_ref().and_then(|task| task.parse::<SquadVersion>().ok());
+        return version.map(|version| Some(span_head(version))).ok_or_else(|| {
+            CliError::usage("the file holds a span head (`qa_outputs.weight`) whose task is not known")
+                .with_hint("name it with --task squad-v1 or squad-v2, or leave it behind with --encoder-only")
+        });
+    }
     let Some(weight) = tensors.0.get("classifier.weight") else {
         return match &args.task {
             Some(task) => Err(CliError::usage(format!("--task {task}: the file holds no `classifier.weight`"))),

@@ -36,7 +36,7 @@ pub struct ImportArgs {
     /// The model directory to make; it must not exist or be empty.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Task of the classification or regression head that the file holds, e.g. sst-2 (hf only).
+    /// Task of the head that the file holds, e.g. sst-2; squad-v1 or squad-v2 where it marks spans (hf only).
     #[arg(long, value_name = "TASK", conflicts_with = "encoder_only")]
     task: Option<String>,
     /// Leave all heads behind (hf only).

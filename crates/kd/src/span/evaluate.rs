@@ -1,0 +1,134 @@
+//! From a model and a SQuAD file to answers and official scores.
+
+use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use burn::tensor::Device;
+use frozen::{Ragged, Session, Want};
+use glue_squad::squad::{
+    self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, search_threshold,
+};
+use searched_ffn::ModelError;
+
+use super::SpanEvalSet;
+use crate::data::{to_device, to_ragged};
+use crate::engine::Evaluation;
+use crate::{Error, Result};
+
+/// Scores of the span head `head` for every window of `set`, in the order of the file; `watch` is told after every batch how many
+/// windows are done.
+///
+/// # Errors
+/// Data that cannot be batched.
+pub fn span_logits<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: usize,
+    set: &SpanEvalSet,
+    device: &Device,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Vec<SpanLogits>> {
+    let mut all = Vec::with_capacity(set.len());
+    for batch in set.batches() {
+        let batch = batch?;
+        let (_, logits) = model.forward_tokens(&to_device(&batch.tokens, device), head, EncodeOptions::LAST);
+        let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+        all.extend(batch.split_logits(&values)?);
+        watch(all.len());
+    }
+    set.restore(all)
+}
+
+/// [`span_logits`] with a model compiled for this processor; padding is not computed.
+///
+/// # Errors
+/// Data that cannot be batched, or that the model does not take.
+pub fn span_logits_frozen(
+    model: &frozen::Model,
+    session: &mut Session,
+    head: usize,
+    set: &SpanEvalSet,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Vec<SpanLogits>> {
+    let mut all = Vec::with_capacity(set.len());
+    let mut ragged = Ragged::new();
+    for batch in set.batches() {
+        let batch = batch?;
+        to_ragged(&batch.tokens, &mut ragged);
+        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head] });
+        let output = output.map_err(ModelError::from)?;
+        all.extend(batch.split_ragged_logits(output.heads().next().unwrap_or_default())?);
+        watch(all.len());
+    }
+    set.restore(all)
+}
+
+/// What answers are worth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanScores {
+    /// The official scores of the predictions.
+    pub official: squad::Evaluation,
+    /// SQuAD v2.0: the thresholds that would have been best, see [`search_threshold`].
+    pub best: Option<BestThresholds>,
+}
+
+impl SpanScores {
+    /// Scores the predictions that `threshold` makes of `decoded` (v2.0; v1.1 has none).
+    ///
+    /// # Errors
+    /// The questions of `set` have no gold answers, or some lack one that must have.
+    pub fn of(set: &SpanEvalSet, decoded: &Decoded, threshold: f64) -> Result<Self> {
+        let version = set.version();
+        let gold = set.gold().ok_or_else(|| {
+            Error::Mismatch(format!("{}: no question has an answer to score against", set.dataset().path.display()))
+        })?;
+        let predictions = decoded.predictions(threshold);
+        let official = squad::evaluate(version, gold, &predictions, None, NO_ANSWER_THRESHOLD)?;
+        let best = version.has_unanswerable().then(|| search_threshold(gold, decoded)).transpose()?;
+        Ok(Self { official, best })
+    }
+
+    /// All scores under their official names: percentages, numbers of questions, thresholds. The best thresholds are those of
+    /// [`search_threshold`].
+    pub fn values(&self) -> OrderedMap<Score> {
+        let mut values = self.official.scores.clone();
+        if let Some(best) = &self.best {
+            values.insert("best_exact", Score::Number(best.best_exact));
+            values.insert("best_exact_thresh", Score::Number(best.best_exact_thresh));
+            values.insert("best_f1", Score::Number(best.best_f1));
+            values.insert("best_f1_thresh", Score::Number(best.best_f1_thresh));
+        }
+        values
+    }
+
+    /// The mean of exact match and F1 as a fraction, by which EfficientBERT chooses the best weights.
+    pub fn primary(&self) -> f64 {
+        self.official.primary() / 100.0
+    }
+}
+
+/// The evaluation that belongs to a training.
+#[derive(Debug, Clone)]
+pub struct SpanEval {
+    /// The questions, with gold answers.
+    pub set: SpanEvalSet,
+    /// How answers are chosen.
+    pub decode: DecodeConfig,
+    /// SQuAD v2.0: above it a question counts as unanswerable.
+    pub threshold: f64,
+}
+
+impl SpanEval {
+    /// Scores the span head `head`. The score is [`SpanScores::primary`]; exact match and F1 in all their official forms are the
+    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks.
+    ///
+    /// # Errors
+    /// Data that cannot be batched or scored, or a model that has diverged.
+    pub fn evaluate<F: FeedForward>(&self, model: &TaskModel<F>, head: usize, device: &Device) -> Result<Evaluation> {
+        let logits = span_logits(model, head, &self.set, device, &mut |_| {})?;
+        let decoded = self.set.decode(&logits, &self.decode)?;
+        let scores = SpanScores::of(&self.set, &decoded, self.threshold)?;
+        let task = self.set.version().name();
+        let values = scores.values();
+        let shares = values.iter().filter(|(name, v)| matches!(v, Score::Number(_)) && !name.ends_with("_thresh"));
+        let metrics = shares.map(|(name, value)| (format!("{task}/{name}"), value.as_f64() / 100.0)).collect();
+        Ok(Evaluation { score: scores.primary(), metrics })
+    }
+}
