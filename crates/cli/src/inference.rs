@@ -106,8 +106,10 @@ pub fn load_with_tokenizer(
     precision: Precision,
     context: &Context,
 ) -> Result<(BertConfig, Inference, TextEncoder), CliError> {
-    let (config, model) = load(option, dir, precision, context)?;
-    let encoder = models::tokenizer(option, dir, &config)?;
+    // Side by side: one waits for files and memory while the other parses.
+    let (model, encoder) = rayon::join(|| load(option, dir, precision, context), || models::tokenizer_alone(dir));
+    let ((config, model), encoder) = (model?, encoder?);
+    models::check_tables(option, &config, &encoder)?;
     Ok((config, model, encoder))
 }
 

@@ -33,6 +33,7 @@ mod team;
 
 pub use batch::{Batch, Ragged};
 pub use compile::Model;
+pub use cpu_kernels::Floats;
 pub use cpu_kernels::elementwise::Activation;
 pub use cpu_kernels::matmul::Precision;
 pub use error::Error;

@@ -69,19 +69,27 @@ impl ModelDir {
     }
 
     /// Reads configuration and weights, as strictly as [`ModelDir::load`], and compiles them for inference on the processor;
-    /// no module with weights is built on the way.
+    /// no module with weights is built on the way, and weights are read where the file holds them. In `f32` the model keeps its
+    /// tables there, so the file must stay as it is while the model lives, see [`Tensors::map_safetensors`].
     ///
     /// # Errors
     /// As [`ModelDir::load`].
     pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = Tensors::read_safetensors(&weights)?;
+        let tensors = Tensors::map_safetensors(&weights)?;
         // A device is needed to build modules, but no weight is allocated on it.
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
-        let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
-        let model = frozen::Model::compile(network(&config, tensors)?, precision)?;
-        Ok((config, model))
+        let format = NameFormat::HuggingFace(config.model_type);
+        let tensors = outline.resolve_unread(tensors, format, &weights)?;
+        match frozen::Model::compile(network(&config, tensors)?, precision) {
+            Ok(model) => Ok((config, model)),
+            // Something that only compiling looked at. What reads everything first says which tensor it was.
+            Err(error) => {
+                outline.resolve(Tensors::map_safetensors(&weights)?, format, &weights)?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Configuration and module tree without reading any weights: for counting only.
