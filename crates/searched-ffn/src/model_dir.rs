@@ -75,6 +75,18 @@ impl ModelDir {
     /// # Errors
     /// As [`ModelDir::load`].
     pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
+        Self::freeze_as(dir, precision, frozen::Packing::Ahead)
+    }
+
+    /// As [`ModelDir::freeze`], with a choice of when weights are packed; packed at use, all of them stay in the file.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`].
+    pub fn freeze_as(
+        dir: &Path,
+        precision: frozen::Precision,
+        packing: frozen::Packing,
+    ) -> Result<(BertConfig, frozen::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
         let tensors = Tensors::map_safetensors(&weights)?;
@@ -82,7 +94,7 @@ impl ModelDir {
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
         let format = NameFormat::HuggingFace(config.model_type);
         let tensors = outline.resolve_unread(tensors, format, &weights)?;
-        match frozen::Model::compile(network(&config, tensors)?, precision) {
+        match frozen::Model::compile_as(network(&config, tensors)?, precision, packing) {
             Ok(model) => Ok((config, model)),
             // Something that only compiling looked at. What reads everything first says which tensor it was.
             Err(error) => {

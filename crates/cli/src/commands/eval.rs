@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use frozen::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet, head_index};
@@ -65,7 +66,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
     // A missing file is found at once, a large model takes seconds.
     let path = args.task.find(&args.data, split)?;
-    let (config, mut model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let (config, mut model, encoder) =
+        load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let head = head_index(&config, args.task).context(format!("--model {}", args.model.display())).or_usage()?;
     let max_len = capped_length(args.max_len, config.max_position_embeddings, context);
     let settings = BatchSettings { batch_size: args.batch_size as usize, max_len, seed: 0 };

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use clap::Args;
+use frozen::Packing;
 use glue_squad::Lines;
 use glue_squad::batch::Padding;
 use glue_squad::features::Features;
@@ -52,7 +53,9 @@ struct Query {
 }
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
-    let (config, model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let packing = if args.text.is_some() { Packing::AtUse } else { Packing::Ahead };
+    let (config, model, encoder) =
+        load_with_tokenizer("--model", &args.model, args.precision.precision, packing, context)?;
     let heads = choose(args, &config)?;
     let mut answerer = Answerer { model, config: &config, encoder, heads, context, mismatch: Vec::new() };
     if let Some(text) = &args.text {

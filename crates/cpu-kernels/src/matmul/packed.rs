@@ -193,6 +193,46 @@ impl Packing<'_> {
     }
 }
 
+/// Memory for weights that are packed for one product and then forgotten: a piece at a time, they never leave the cache.
+#[derive(Debug)]
+pub struct OneUse {
+    weights: Weights,
+    gathered: Vec<f32>,
+}
+
+impl Default for OneUse {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl OneUse {
+    /// Columns to pack at a time, a multiple of [`super::COL_GROUP`].
+    pub const COLUMNS: usize = PIECE * GROUP;
+
+    /// Without memory yet.
+    pub fn new() -> Self {
+        Self { weights: Weights::unpacked(0, 0, Precision::F32), gathered: Vec::new() }
+    }
+
+    /// The columns `cols` of what [`Weights::pack_parts`] packs, as an operand of their own; on the calling thread.
+    ///
+    /// # Panics
+    /// As there, or the columns do not exist.
+    pub fn pack(&mut self, parts: &[Part<'_>], cols: Range<usize>, precision: Precision) -> &Weights {
+        let view = match parts {
+            [Part { values, scale: 1.0 }] => values.cols_in(cols),
+            _ => {
+                let inputs = parts.first().expect("at least one part").values.rows();
+                gather(parts, cols.clone(), &mut self.gathered);
+                MatRef::row_major(&self.gathered, cols.len(), inputs).t()
+            }
+        };
+        self.weights.refill(view, precision, false);
+        &self.weights
+    }
+}
+
 /// Columns of an operand, beside those of others.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
@@ -351,6 +391,26 @@ mod tests {
                     assert_eq!((found.inputs, found.outputs), (k, width));
                     assert_eq!(found.quantised, expected.quantised);
                     assert_eq!(bytes(&found), bytes(&expected), "{k} {widths:?} {precision:?}");
+
+                    let mut once = OneUse::new();
+                    for first in (0..width).step_by(OneUse::COLUMNS) {
+                        let cols = first..width.min(first + OneUse::COLUMNS);
+                        let piece = once.pack(&parts, cols.clone(), precision);
+                        let at = first / GROUP * piece.format().group_bytes(k);
+                        let used = cols.len().div_ceil(GROUP) * piece.format().group_bytes(k);
+                        // A tile without columns keeps what an earlier piece left there; no product reads it.
+                        let tiles =
+                            used - if cols.len() % GROUP > 0 && cols.len() % GROUP <= GROUP / 2 { used } else { 0 };
+                        assert_eq!(
+                            bytes(piece)[..tiles],
+                            bytes(&expected)[at..at + tiles],
+                            "{k} {widths:?} {precision:?}"
+                        );
+                        assert_eq!(
+                            piece.quantised[..],
+                            expected.quantised[cols.start.min(expected.quantised.len())..][..piece.quantised.len()]
+                        );
+                    }
                 }
             }
         }

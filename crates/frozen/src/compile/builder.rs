@@ -3,15 +3,15 @@
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{MatRef, Part, Precision, Weights};
 
-use super::{Packed, Slot};
+use super::{Packed, PackedWeights, Packing, Slot};
 use crate::Error;
 use crate::check::finite;
 use crate::program::{Domain, Place, Product, RowOp, Step, Sync, View, Work};
 use crate::spec::{Layout, Linear, Norm};
 
 /// A linear map whose weights and bias are multiplied by a number.
-#[derive(Clone)]
-pub(super) struct Scaled {
+#[derive(Clone, Debug)]
+pub(crate) struct Scaled {
     pub linear: Linear,
     pub scale: f32,
 }
@@ -36,7 +36,8 @@ impl Scaled {
 }
 
 /// Maps of the same input, side by side, that have yet to be packed.
-pub(super) struct Unpacked {
+#[derive(Debug)]
+pub(crate) struct Unpacked {
     maps: Vec<Scaled>,
     /// The channels that are used; `outputs` is less than there are only where there is one map.
     inputs: usize,
@@ -47,15 +48,34 @@ pub(super) struct Unpacked {
 impl Unpacked {
     /// # Errors
     /// A weight is not finite.
-    pub fn pack(self) -> Result<Packed, Error> {
-        let Self { maps, inputs, outputs, precision } = self;
+    pub fn pack(self, packing: Packing) -> Result<Packed, Error> {
         // Just before they are packed, which then finds them in the processor's cache.
-        finite("weights of a product", maps.iter().all(|m| m.linear.weight.are_finite()))?;
-        let parts: Vec<Part<'_>> = maps.iter().map(|m| m.part(inputs, outputs)).collect();
-        let weights = Weights::pack_parts(&parts, precision);
-        let mut bias: Vec<f32> = maps.iter().flat_map(|m| m.linear.bias.iter().map(|b| b * m.scale)).collect();
-        bias.truncate(outputs);
+        finite("weights of a product", self.maps.iter().all(|m| m.linear.weight.are_finite()))?;
+        let mut bias: Vec<f32> = self.maps.iter().flat_map(|m| m.linear.bias.iter().map(|b| b * m.scale)).collect();
+        bias.truncate(self.outputs);
+        let weights = match packing {
+            Packing::Ahead => PackedWeights::Ready(Weights::pack_parts(&self.parts(), self.precision)),
+            Packing::AtUse => PackedWeights::AtUse(self),
+        };
         Ok(Packed { weights, bias })
+    }
+
+    /// The weights where they lie.
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        self.maps.iter().map(|m| m.part(self.inputs, self.outputs)).collect()
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Size in memory.
+    pub fn bytes(&self) -> usize {
+        self.maps.iter().map(|m| m.linear.weight.len() * 4).sum()
     }
 }
 

@@ -41,11 +41,44 @@ pub struct Model {
     pub(crate) bytes: usize,
 }
 
+/// When weights are packed for the machine's instructions. Results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// Once, when the model is compiled.
+    #[default]
+    Ahead,
+    /// In every product anew, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
+    /// only answer sooner.
+    AtUse,
+}
+
 /// Weights and bias of a product.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    pub weights: Weights,
+    pub weights: PackedWeights,
     pub bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PackedWeights {
+    Ready(Weights),
+    AtUse(Unpacked),
+}
+
+impl PackedWeights {
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Ready(weights) => weights.outputs(),
+            Self::AtUse(weights) => weights.outputs(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ready(weights) => weights.bytes(),
+            Self::AtUse(weights) => weights.bytes(),
+        }
+    }
 }
 
 /// A left operand: width and format.
@@ -70,6 +103,14 @@ impl Model {
     /// # Errors
     /// The parts of the network do not fit, see [`Network::check`].
     pub fn compile(network: Network, precision: Precision) -> Result<Self, Error> {
+        Self::compile_as(network, precision, Packing::Ahead)
+    }
+
+    /// As [`Model::compile`], with a choice of when weights are packed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_as(network: Network, precision: Precision, packing: Packing) -> Result<Self, Error> {
         network.check()?;
         let hidden = network.hidden();
         let Network { embeddings, layers, pooler, heads } = network;
@@ -96,7 +137,7 @@ impl Model {
         let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
         let Builder { linears, norms, places, slots, .. } = b;
         // All together at the end, so that threads wait for each other once and not once per product.
-        let linears: Vec<Packed> = linears.into_par_iter().map(Unpacked::pack).collect::<Result<_, _>>()?;
+        let linears: Vec<Packed> = linears.into_par_iter().map(|l| l.pack(packing)).collect::<Result<_, _>>()?;
         let bytes = linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
         Ok(Self {
             precision,
