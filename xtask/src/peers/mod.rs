@@ -127,7 +127,7 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
     if let Some(student) = &args.student {
         let start = cold_start::ColdStart::prepare(&measure, student)?;
         let name = format!(
-            "process start to first prediction, {:.1} million parameters on both sides",
+            "process start to first prediction, one architecture, {:.1} million parameters there",
             start.parameters as f64 / 1e6
         );
         let line = rounds(&measure, &args, &name, |_| vec![start.ours("f32"), start.ours("bf16"), start.peer()])?;
