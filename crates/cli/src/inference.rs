@@ -5,7 +5,7 @@ use std::path::Path;
 use bert_core::{BertConfig, EncodeOptions, Encoder};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use frozen::{Ragged, Session, Want};
+use frozen::{Packing, Ragged, Session, Want};
 use glue_squad::batch::{EncodedBatch, Padding};
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
@@ -88,17 +88,27 @@ pub fn load(
     precision: Precision,
     context: &Context,
 ) -> Result<(BertConfig, Inference), CliError> {
+    load_as(option, dir, precision, Packing::Ahead, context)
+}
+
+fn load_as(
+    option: &str,
+    dir: &Path,
+    precision: Precision,
+    packing: Packing,
+    context: &Context,
+) -> Result<(BertConfig, Inference), CliError> {
     check(precision, context)?;
     if context.kind != DeviceKind::Cpu {
         let ModelDir { config, model, .. } = models::load(option, dir, &context.device)?;
         return Ok((config, Inference::Modules { model: Box::new(model), device: context.device.clone() }));
     }
     models::check_folder(option, dir)?;
-    let (config, model) = ModelDir::freeze(dir, precision.format()).hint(models::IMPORT_HINT)?;
+    let (config, model) = ModelDir::freeze_as(dir, precision.format(), packing).hint(models::IMPORT_HINT)?;
     Ok((config, Inference::frozen(model, context)))
 }
 
-/// Loads a model directory together with its tokenizer.
+/// Loads a model directory together with its tokenizer; [`Packing::AtUse`] for a model that answers once.
 ///
 /// # Errors
 /// As [`load`], no usable tokenizer, or one whose ids the model's tables do not hold.
@@ -106,10 +116,14 @@ pub fn load_with_tokenizer(
     option: &str,
     dir: &Path,
     precision: Precision,
+    packing: Packing,
     context: &Context,
 ) -> Result<(BertConfig, Inference, TextEncoder), CliError> {
-    let (config, model) = load(option, dir, precision, context)?;
-    let encoder = models::tokenizer(option, dir, &config)?;
+    // Side by side: one waits for files and memory while the other parses.
+    let (model, encoder) =
+        rayon::join(|| load_as(option, dir, precision, packing, context), || models::tokenizer_alone(dir));
+    let ((config, model), encoder) = (model?, encoder?);
+    models::check_tables(option, &config, &encoder)?;
     Ok((config, model, encoder))
 }
 

@@ -48,10 +48,18 @@ pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<
 /// # Errors
 /// No usable tokenizer, or one whose ids the model's tables do not hold.
 pub fn tokenizer(option: &str, dir: &Path, config: &BertConfig) -> Result<TextEncoder, CliError> {
-    let encoder = TextEncoder::from_dir(dir)
-        .hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory")?;
+    let encoder = tokenizer_alone(dir)?;
     check_tables(option, config, &encoder)?;
     Ok(encoder)
+}
+
+/// The tokenizer in the model directory `dir`, not compared with the model.
+///
+/// # Errors
+/// No usable tokenizer.
+pub fn tokenizer_alone(dir: &Path) -> Result<TextEncoder, CliError> {
+    TextEncoder::from_dir(dir)
+        .hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory")
 }
 
 /// Whether the model's tables hold every id and segment that the tokenizer gives.

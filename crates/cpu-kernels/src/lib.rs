@@ -7,10 +7,13 @@
 //! * [`matmul`]: products with packed operands, in `f32`, `bf16` and `int8`
 //! * [`attention`]: one head over one sequence
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
+//! * [`Floats`]: values that are read where they lie
 
 pub mod attention;
 pub mod elementwise;
+mod floats;
 pub mod isa;
 pub mod matmul;
 
+pub use floats::Floats;
 pub use isa::Isa;

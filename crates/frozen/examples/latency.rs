@@ -72,7 +72,7 @@ fn values(n: usize, scale: f32) -> Vec<f32> {
 
 fn linear(inputs: usize, outputs: usize) -> Linear {
     let weight = values(inputs * outputs, 1.7 / (inputs as f32).sqrt());
-    Linear { inputs, outputs, layout: Layout::OutIn, weight, bias: values(outputs, 0.1) }
+    Linear { inputs, outputs, layout: Layout::OutIn, weight: weight.into(), bias: values(outputs, 0.1) }
 }
 
 fn norm(width: usize) -> Norm {
@@ -80,7 +80,7 @@ fn norm(width: usize) -> Norm {
 }
 
 fn table(rows: usize, width: usize) -> Table {
-    Table { rows, width, data: values(rows * width, 0.5) }
+    Table { rows, width, data: values(rows * width, 0.5).into() }
 }
 
 fn attention(hidden: usize, heads: usize) -> Attention {

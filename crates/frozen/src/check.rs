@@ -1,5 +1,6 @@
 //! Whether the parts of a network fit.
 
+use cpu_kernels::Floats;
 use mlp_space::{Node, WeightSlot};
 
 use crate::Error;
@@ -12,7 +13,8 @@ use crate::spec::{
 const MAX_SIZE: usize = 1 << 28;
 
 impl Network {
-    /// Checks every shape and that every number is finite.
+    /// Checks every shape and that every number is finite, except where numbers lie in [shared memory](cpu_kernels::Floats): those are
+    /// read once, when the network is compiled.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::Value`] or [`Error::Expression`] naming the part.
@@ -44,11 +46,20 @@ fn size(what: &str, value: usize) -> Result<(), Error> {
 }
 
 fn values(what: &str, values: &[f32], expected: usize) -> Result<(), Error> {
-    if values.len() != expected {
-        return Err(shape(what, format!("{expected} values"), values.len()));
-    }
-    // A sum per block instead of an early exit per value: this reads every weight of a network.
-    let finite = values.chunks(4096).all(|c| c.iter().map(|v| v * 0.0).sum::<f32>() == 0.0);
+    count(what, values.len(), expected)?;
+    finite(what, values.iter().fold(true, |all, v| all & v.is_finite()))
+}
+
+fn floats(what: &str, values: &Floats, expected: usize) -> Result<(), Error> {
+    count(what, values.len(), expected)?;
+    if values.are_shared() { Ok(()) } else { finite(what, values.are_finite()) }
+}
+
+fn count(what: &str, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected { Ok(()) } else { Err(shape(what, format!("{expected} values"), found)) }
+}
+
+pub(crate) fn finite(what: &str, finite: bool) -> Result<(), Error> {
     if finite {
         Ok(())
     } else {
@@ -67,7 +78,7 @@ fn linear(what: &str, map: &Linear, inputs: usize, outputs: Option<usize>) -> Re
     {
         return Err(shape(what, format!("{outputs} outputs"), map.outputs));
     }
-    values(&format!("{what}, weight"), &map.weight, map.inputs.saturating_mul(map.outputs))?;
+    floats(&format!("{what}, weight"), &map.weight, map.inputs.saturating_mul(map.outputs))?;
     values(&format!("{what}, bias"), &map.bias, map.outputs)
 }
 
@@ -86,7 +97,7 @@ fn table(what: &str, table: &Table, width: usize) -> Result<(), Error> {
     if table.width != width {
         return Err(shape(what, format!("rows of {width}"), table.width));
     }
-    values(what, &table.data, table.rows.saturating_mul(table.width))
+    floats(what, &table.data, table.rows.saturating_mul(table.width))
 }
 
 fn embeddings(e: &Embeddings, hidden: usize) -> Result<(), Error> {

@@ -32,7 +32,8 @@ mod table;
 mod team;
 
 pub use batch::{Batch, Ragged};
-pub use compile::Model;
+pub use compile::{Model, Packing};
+pub use cpu_kernels::Floats;
 pub use cpu_kernels::elementwise::Activation;
 pub use cpu_kernels::matmul::Precision;
 pub use error::Error;

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use cpu_kernels::attention::{Head, Scratch, attend};
-use cpu_kernels::matmul::{Epilogue, MatRef, ROW_GROUP, multiply};
+use cpu_kernels::matmul::{Epilogue, MatRef, OneUse, ROW_GROUP, multiply};
 
 use crate::batch::Batch;
 use crate::buffer::{Buffer, Shared};
-use crate::compile::CompiledHead;
+use crate::compile::{CompiledHead, PackedWeights};
 use crate::plan::{Division, Lane, Pointer, QUERY_BLOCK, block, stride};
 use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, Sync, View, Work};
 use crate::rows::{Rows, combine, normalise, pad, unary};
@@ -55,6 +55,7 @@ pub struct Session {
     lanes: Vec<Lane>,
     /// One for each thread.
     scratch: Vec<Scratch>,
+    one_use: Vec<OneUse>,
     division: Division,
     /// Position of each token in its sequence.
     positions: Vec<u32>,
@@ -77,6 +78,7 @@ impl Session {
         Self {
             lanes: (0..team.threads()).map(|_| Lane::default()).collect(),
             scratch: (0..team.threads()).map(|_| Scratch::new()).collect(),
+            one_use: (0..team.threads()).map(|_| OneUse::new()).collect(),
             team,
             division: Division::default(),
             positions: Vec::new(),
@@ -124,6 +126,7 @@ impl Session {
             pooled: Pointer(self.pooled.pointer()),
             logits: Pointer(self.logits.pointer()),
             scratch: Shared::new(&mut self.scratch),
+            one_use: Shared::new(&mut self.one_use),
         };
         let (division, lanes, starts) = (&self.division, &self.lanes, &self.starts);
         self.team.run(|worker| {
@@ -195,6 +198,7 @@ struct Run<'a> {
     pooled: Pointer,
     logits: Pointer,
     scratch: Shared<'a, Scratch>,
+    one_use: Shared<'a, OneUse>,
 }
 
 /// This thread among those of its lane.
@@ -396,11 +400,27 @@ impl<'a> Chunk<'a> {
         }
         let rows = shifted(rows, all.start);
         let out = self.view(product.out.whole(), domain);
-        let epilogue = Epilogue { bias: Some(&linear.bias), activation: product.activation, ..Epilogue::default() };
-        // SAFETY: the slot's rows were packed in an earlier step, which the group's workers have finished; ranges of different
-        // workers do not overlap and start at multiples of the groups; the place has a row for each of the domain.
-        unsafe {
-            multiply(&self.lane.slots[product.slot], &linear.weights, rows, cols, out.start, out.stride, &epilogue);
+        let input = &self.lane.slots[product.slot];
+        let epilogue = Epilogue { activation: product.activation, ..Epilogue::default() };
+        // SAFETY, for both: the slot's rows were packed in an earlier step, which the group's workers have finished; ranges of
+        // different workers do not overlap and start at multiples of the groups; the place has a row for each of the domain.
+        match &linear.weights {
+            PackedWeights::Ready(weights) => unsafe {
+                let epilogue = Epilogue { bias: Some(&linear.bias), ..epilogue };
+                multiply(input, weights, rows, cols, out.start, out.stride, &epilogue);
+            },
+            PackedWeights::AtUse(unpacked) => {
+                // SAFETY: workers have different numbers in the team.
+                let memory = unsafe { self.run.one_use.get(self.workers.all.number()) };
+                let parts = unpacked.parts();
+                for first in cols.clone().step_by(OneUse::COLUMNS) {
+                    let piece = first..cols.end.min(first + OneUse::COLUMNS);
+                    let weights = memory.pack(&parts, piece.clone(), unpacked.precision());
+                    let epilogue = Epilogue { bias: Some(&linear.bias[piece.clone()]), ..epilogue };
+                    let start = out.start.wrapping_add(first);
+                    unsafe { multiply(input, weights, rows.clone(), 0..piece.len(), start, out.stride, &epilogue) };
+                }
+            }
         }
     }
 

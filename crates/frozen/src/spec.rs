@@ -1,5 +1,6 @@
 //! What a network is made of.
 
+use cpu_kernels::Floats;
 use cpu_kernels::elementwise::Activation;
 use mlp_space::{Align, Expression};
 
@@ -22,7 +23,7 @@ pub struct Linear {
     /// Order of `weight`.
     pub layout: Layout,
     /// `inputs * outputs` values.
-    pub weight: Vec<f32>,
+    pub weight: Floats,
     /// `[outputs]`.
     pub bias: Vec<f32>,
 }
@@ -35,7 +36,7 @@ pub struct Table {
     /// Values in a row.
     pub width: usize,
     /// `[rows, width]`.
-    pub data: Vec<f32>,
+    pub data: Floats,
 }
 
 /// Which normalisation.

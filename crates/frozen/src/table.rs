@@ -1,5 +1,6 @@
 //! Embedding tables in the model's number format.
 
+use cpu_kernels::Floats;
 use cpu_kernels::matmul::Precision;
 
 use crate::spec::Table;
@@ -14,7 +15,9 @@ pub(crate) struct Words {
 
 #[derive(Debug)]
 enum Values {
-    F32(Vec<f32>),
+    F32(Floats),
+    /// Lies in memory that is not this model's; a row is brought to the format when it is looked up.
+    Shared(Floats, Precision),
     /// Upper halves of the `f32`, rounded to nearest even.
     Bf16(Vec<u16>),
     /// `value = byte * scale`, one scale per row.
@@ -25,19 +28,19 @@ enum Values {
 }
 
 impl Words {
-    /// The table in that format. In `f32` nothing is copied.
+    /// The table in that format. In `f32`, or where it lies in shared memory, nothing is copied.
     pub fn new(table: Table, precision: Precision) -> Self {
         let (rows, width) = (table.rows, table.width);
         let values = match precision {
             Precision::F32 => Values::F32(table.data),
-            Precision::Bf16 => Values::Bf16(table.data.into_iter().map(to_bf16).collect()),
+            format if table.data.are_shared() => Values::Shared(table.data, format),
+            Precision::Bf16 => Values::Bf16(table.data.iter().map(|v| to_bf16(*v)).collect()),
             Precision::Int8 => {
-                let (mut bytes, mut scales) = (Vec::with_capacity(table.data.len()), Vec::with_capacity(rows));
-                for row in table.data.chunks_exact(width) {
-                    let largest = row.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-                    bytes.extend(row.iter().map(|v| (v * inverse).round() as i8));
-                    scales.push(largest / 127.0);
+                let (mut bytes, mut scales) = (vec![0; table.data.len()], Vec::with_capacity(rows));
+                for (bytes, row) in bytes.chunks_exact_mut(width).zip(table.data.chunks_exact(width)) {
+                    let (inverse, scale) = scales_of(row);
+                    bytes.iter_mut().zip(row).for_each(|(byte, v)| *byte = to_byte(*v, inverse));
+                    scales.push(scale);
                 }
                 Values::Int8 { bytes, scales }
             }
@@ -56,7 +59,7 @@ impl Words {
     /// Size in memory.
     pub fn bytes(&self) -> usize {
         match &self.values {
-            Values::F32(v) => v.len() * 4,
+            Values::F32(v) | Values::Shared(v, _) => v.len() * 4,
             Values::Bf16(v) => v.len() * 2,
             Values::Int8 { bytes, scales } => bytes.len() + scales.len() * 4,
         }
@@ -69,11 +72,15 @@ impl Words {
     pub fn get(&self, id: usize, out: &mut [f32]) {
         let at = id * self.width..(id + 1) * self.width;
         match &self.values {
-            Values::F32(v) => out.copy_from_slice(&v[at]),
-            Values::Bf16(v) => {
-                for (o, &h) in out.iter_mut().zip(&v[at]) {
-                    *o = f32::from_bits(u32::from(h) << 16);
-                }
+            Values::F32(v) | Values::Shared(v, Precision::F32) => out.copy_from_slice(&v[at]),
+            Values::Bf16(v) => out.iter_mut().zip(&v[at]).for_each(|(o, h)| *o = from_bf16(*h)),
+            Values::Shared(v, Precision::Bf16) => {
+                out.iter_mut().zip(&v[at]).for_each(|(o, v)| *o = from_bf16(to_bf16(*v)));
+            }
+            Values::Shared(v, Precision::Int8) => {
+                let row = &v[at];
+                let (inverse, scale) = scales_of(row);
+                out.iter_mut().zip(row).for_each(|(o, v)| *o = f32::from(to_byte(*v, inverse)) * scale);
             }
             Values::Int8 { bytes, scales } => {
                 let scale = scales[id];
@@ -83,6 +90,20 @@ impl Words {
             }
         }
     }
+}
+
+/// What the values of a row are multiplied by to become bytes, and what their bytes are multiplied by.
+fn scales_of(row: &[f32]) -> (f32, f32) {
+    let largest = row.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    (if largest > 0.0 { 127.0 / largest } else { 0.0 }, largest / 127.0)
+}
+
+fn to_byte(value: f32, inverse: f32) -> i8 {
+    (value * inverse).round() as i8
+}
+
+fn from_bf16(value: u16) -> f32 {
+    f32::from_bits(u32::from(value) << 16)
 }
 
 /// Nearest `bf16`, ties to even. Weights are finite, so no NaN is handled.
@@ -97,7 +118,7 @@ mod tests {
 
     fn table() -> Table {
         let data: Vec<f32> = (0..21).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
-        Table { rows: 4, width: 7, data: [data, vec![0.0; 7]].concat() }
+        Table { rows: 4, width: 7, data: [data, vec![0.0; 7]].concat().into() }
     }
 
     fn largest_error(precision: Precision) -> f32 {
@@ -117,6 +138,21 @@ mod tests {
         // Values up to 0.65: half a unit in the eighth bit, and half a step of 0.65 / 127.
         assert!((1e-6..=0.65 / 256.0).contains(&largest_error(Precision::Bf16)));
         assert!((1e-6..=0.65 / 253.0).contains(&largest_error(Precision::Int8)));
+    }
+
+    #[test]
+    fn a_shared_table_stays_where_it_is_and_gives_the_same_rows() {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let data = Floats::shared(std::sync::Arc::new(table().data.to_vec()));
+            let (shared, own) = (Words::new(Table { data, ..table() }, precision), Words::new(table(), precision));
+            let (mut a, mut b) = ([f32::NAN; 7], [f32::NAN; 7]);
+            for id in 0..4 {
+                shared.get(id, &mut a);
+                own.get(id, &mut b);
+                assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits), "{precision:?}");
+            }
+            assert_eq!(shared.bytes(), 28 * 4);
+        }
     }
 
     #[test]

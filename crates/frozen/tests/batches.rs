@@ -155,7 +155,7 @@ fn networks_whose_parts_do_not_fit_are_errors_with_names() {
     assert!(
         message(&|n| n.heads[1].dense.bias[0] = f32::NAN).contains("head 1, bias: holds a value that is not finite")
     );
-    assert!(message(&|n| n.embeddings.words.data[7] = f32::INFINITY).contains("word table: holds"));
+    assert!(message(&|n| n.embeddings.words.data.to_mut()[7] = f32::INFINITY).contains("word table: holds"));
     assert!(
         message(&|n| n.layers[0].attention.query.inputs = 80).contains("layer 1, query: expected 90 inputs, found 80")
     );

@@ -2,7 +2,7 @@
 
 mod reference;
 
-use frozen::{Activation, Model, NormKind, Precision, Session, Want};
+use frozen::{Activation, Model, NormKind, Packing, Precision, Session, Want};
 use mlp_space::Align;
 use reference::{EPS, Forward, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
 
@@ -25,9 +25,16 @@ struct Outcome {
 
 fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) -> Outcome {
     let model = Model::compile(sizes.network(7), precision).unwrap();
-    let mut session = Session::new(threads);
+    let at_use = Model::compile_as(sizes.network(7), precision, Packing::AtUse).unwrap();
+    let (mut session, mut other) = (Session::new(threads), Session::new(threads));
     let ragged = ragged(batch);
     let mut one = |head| {
+        let want = Want { pooled: true, heads: &[head] };
+        let again = other.run(&at_use, &ragged.as_batch(), want).unwrap();
+        let out = session.run(&model, &ragged.as_batch(), want).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert!(bits(out.hidden) == bits(again.hidden) && bits(out.pooled) == bits(again.pooled), "packed at use");
+        assert_eq!(bits(out.heads().next().unwrap()), bits(again.heads().next().unwrap()), "packed at use");
         let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, heads: &[head] }).unwrap();
         (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
     };

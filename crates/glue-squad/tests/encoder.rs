@@ -107,6 +107,7 @@ proptest! {
         }
         if let Ok(encoder) = TextEncoder::from_json(&json, Path::new("t.json")) {
             let _ = encoder.encode_pair("The river, déep?", Some("[CLS] a"), 12).map(|e| assert!(e.ids.len() <= 12));
+            same_as_library(&encoder, "The river is deeper, a [SEP]b! ##er");
         }
     }
 
@@ -118,6 +119,106 @@ proptest! {
         prop_assert!(encoded.ids.len() <= max_len && encoded.ids.len() == encoded.type_ids.len());
         prop_assert_eq!(encoded.type_ids.contains(&1), b.is_some());
     }
+}
+
+/// Offsets are always the library's, so these ids are too. A file that was accepted is one that the library accepts.
+fn same_as_library(encoder: &TextEncoder, text: &str) {
+    match (encoder.encode_plain(text), encoder.encode_with_offsets(text)) {
+        (Ok(ids), Ok(with_offsets)) => assert_eq!(ids, with_offsets.ids, "{text}"),
+        (Err(_), Err(error)) => assert!(error.to_string().contains("cannot encode"), "{error}"),
+        (ids, library) => panic!("{text}: {ids:?}, by the library {library:?}"),
+    }
+}
+
+#[test]
+fn files_that_are_nearly_a_plain_tokeniser_are_what_the_library_makes_of_them() {
+    let dir = common::tiny_model();
+    let json = String::from_utf8(TextEncoder::from_dir(dir.path()).unwrap().to_json().unwrap()).unwrap();
+    let cut = |from: &str, to: &str| {
+        let start = json.find(from).unwrap_or_else(|| panic!("{from} in {json}"));
+        let end = start + json[start..].find(to).unwrap();
+        format!("{}{}", &json[..start], &json[end..])
+    };
+    let put = |before: &str, text: &str| {
+        assert!(json.contains(before), "{before} in {json}");
+        json.replacen(before, &format!("{text}{before}"), 1)
+    };
+    let changed = |from: &str, to: &str| {
+        assert!(json.contains(from), "{from} in {json}");
+        json.replace(from, to)
+    };
+    let files = [
+        json.clone(),
+        cut("\"version\"", "\"truncation\""),
+        cut("\"padding\"", "\"added_tokens\""),
+        cut("\"normalizer\"", "\"pre_tokenizer\""),
+        cut("\"strip_accents\"", "\"lowercase\""),
+        cut("\"clean_text\"", "\"handle_chinese"),
+        cut("\"unk_token\"", "\"continuing"),
+        cut("\"post_processor\"", "\"decoder\""),
+        put("\"padding\"", "\"speed\":3,"),
+        put("\"unk_token\"", "\"speed\":3,"),
+        put("\"padding\"", "\"version\":\"2.0\","),
+        put("\"river\"", "\"river\":5,"),
+        put("\"river\"", "\"\":5,"),
+        put("\"river\"", "\"[NEW]\":18,"),
+        changed("\"version\":\"1.0\"", "\"version\":\"1.1\""),
+        changed("\"strip_accents\":null", "\"strip_accents\":3"),
+        changed("\"lowercase\":true", "\"lowercase\":false"),
+        changed("\"clean_text\":true", "\"clean_text\":false"),
+        changed("\"[UNK]\"", "\"[unk]\""),
+        changed("\"prefix\":\"##\"", "\"prefix\":4"),
+        changed("\"continuing_subword_prefix\":\"##\"", "\"continuing_subword_prefix\":\"\""),
+        changed("\"continuing_subword_prefix\":\"##\"", "\"continuing_subword_prefix\":\"#\""),
+        changed("\"max_input_chars_per_word\":100", "\"max_input_chars_per_word\":0"),
+        changed("\"max_input_chars_per_word\":100", "\"max_input_chars_per_word\":4"),
+        changed("\"padding\":null", "\"padding\":{}"),
+        changed("\"id\":2,", "\"id\":40,"),
+        changed("\"single_word\":false", "\"single_word\":true"),
+        changed("\"normalized\":false", "\"normalized\":true"),
+        format!("{json}}}"),
+        format!(" {json}\n"),
+    ];
+    for (number, file) in files.iter().enumerate() {
+        let library = tokenizers::Tokenizer::from_bytes(file).map_err(|e| e.to_string());
+        match TextEncoder::from_json(file.as_bytes(), Path::new("t.json")) {
+            Ok(encoder) => {
+                let library = library.unwrap_or_else(|e| panic!("file {number} is accepted here: {e}"));
+                assert_eq!(encoder.vocab_size() as u32, library.get_vocab(true).into_values().max().unwrap() + 1);
+                let ids = [encoder.cls_id(), encoder.sep_id(), encoder.pad_id()].map(Some);
+                assert_eq!(ids, ["[CLS]", "[SEP]", "[PAD]"].map(|t| library.token_to_id(t)), "file {number}");
+                for text in
+                    ["The RIVER is deeper, a [SEP]b! x##er", "lakes [CLS]a river.", "é a\u{301} ’b’", "##er 東 [NEW]"]
+                {
+                    same_as_library(&encoder, text);
+                }
+            }
+            Err(error) => {
+                let reason = library.err().unwrap_or_else(|| panic!("file {number} is refused here: {error}"));
+                assert!(error.to_string().contains(reason.get(..12).unwrap_or(&reason)), "{error}: {reason}");
+            }
+        }
+    }
+}
+
+#[test]
+fn real_sentences_give_the_ids_of_the_library() {
+    let (Some(model), Some(data)) = (common::shared("models/minilm-l6-h384-uncased"), common::shared("data/glue"))
+    else {
+        return;
+    };
+    let encoder = TextEncoder::from_dir(&model).unwrap();
+    let mut lines = 0;
+    for task in std::fs::read_dir(data).unwrap() {
+        let path = task.unwrap().path().join("dev.tsv");
+        let Ok(text) = std::fs::read_to_string(path) else { continue };
+        for line in text.lines().take(400) {
+            same_as_library(&encoder, line);
+            lines += 1;
+        }
+    }
+    println!("{lines} lines compared");
+    assert!(lines > 100);
 }
 
 /// An int32 tensor of a safetensors file: 8 bytes of header length, a JSON header, data.

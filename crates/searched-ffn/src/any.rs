@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes, resolve};
+use bert_core::weights::{
+    NameFormat, Stored, Tensors, apply, collect, collect_internal, parameter_shapes, resolve, resolve_unread,
+};
 use bert_core::{
     BertConfig, Count, EncodeOptions, Encoder, EncoderOutput, ModelType, StackedFfn, TaskHead, TaskModel, TokenBatch,
     count_parts, init,
@@ -103,8 +105,26 @@ impl AnyModel {
     ///
     /// # Errors
     /// As [`bert_core::weights::resolve`].
-    pub fn resolve(&self, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Tensors, ModelError> {
+    pub fn resolve<T: Stored>(
+        &self,
+        tensors: Tensors<T>,
+        format: NameFormat,
+        source: &Path,
+    ) -> Result<Tensors<T>, ModelError> {
         Ok(each!(self, m => resolve(m, tensors, format, source))?)
+    }
+
+    /// As [`AnyModel::resolve`] without reading values.
+    ///
+    /// # Errors
+    /// As [`bert_core::weights::resolve_unread`].
+    pub fn resolve_unread<T: Stored>(
+        &self,
+        tensors: Tensors<T>,
+        format: NameFormat,
+        source: &Path,
+    ) -> Result<Tensors<T>, ModelError> {
+        Ok(each!(self, m => resolve_unread(m, tensors, format, source))?)
     }
 
     /// All parameters under their module paths.

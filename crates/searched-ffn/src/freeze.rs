@@ -1,10 +1,10 @@
 //! Models for inference on processors: from a configuration and tensors to a [`frozen::Model`].
 
-use bert_core::weights::{HostTensor, Tensors};
+use bert_core::weights::{MappedTensor, Tensors};
 use bert_core::{AttentionInput, BertConfig, ModelType, NormKind, TaskHeadKind};
 use frozen::{
-    Attention, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear, Network, Norm, PlainBlock,
-    Precision, Projection, SearchedBlock, SearchedStack, Table,
+    Attention, Bottleneck, Embeddings, FeedForward, Floats, Head, HeadKind, Layer, Layout, Linear, Network, Norm,
+    PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Table,
 };
 use mlp_space::{Align, Expression};
 
@@ -25,8 +25,9 @@ pub fn freeze(model: &AnyModel, config: &BertConfig, precision: Precision) -> Re
 ///
 /// # Errors
 /// The configuration is not valid, or a tensor is missing.
-pub fn network(config: &BertConfig, tensors: Tensors) -> Result<Network, ModelError> {
+pub fn network<T: Into<MappedTensor>>(config: &BertConfig, tensors: Tensors<T>) -> Result<Network, ModelError> {
     config.validate()?;
+    let tensors = Tensors(tensors.0.into_iter().map(|(name, tensor)| (name, tensor.into())).collect());
     let searched = match config.model_type {
         ModelType::EfficientBert => architecture(config)?.layers().to_vec(),
         _ => Vec::new(),
@@ -51,19 +52,19 @@ pub fn network(config: &BertConfig, tensors: Tensors) -> Result<Network, ModelEr
 /// Tensors that are moved out by their module path.
 struct Source<'a> {
     config: &'a BertConfig,
-    tensors: Tensors,
+    tensors: Tensors<MappedTensor>,
 }
 
 impl Source<'_> {
-    fn take(&mut self, name: &str) -> Result<HostTensor, ModelError> {
+    fn take(&mut self, name: &str) -> Result<MappedTensor, ModelError> {
         self.tensors
             .0
             .remove(name)
             .ok_or_else(|| ModelError::Disagree { expected: format!("`{name}`"), found: "nothing of that name".into() })
     }
 
-    fn matrix(&mut self, name: &str) -> Result<(usize, usize, Vec<f32>), ModelError> {
-        let HostTensor { shape, data } = self.take(name)?;
+    fn matrix(&mut self, name: &str) -> Result<(usize, usize, Floats), ModelError> {
+        let MappedTensor { shape, data } = self.take(name)?;
         match shape[..] {
             [rows, columns] => Ok((rows, columns, data)),
             _ => Err(ModelError::Disagree {
@@ -73,9 +74,13 @@ impl Source<'_> {
         }
     }
 
+    fn vector(&mut self, name: &str) -> Result<Vec<f32>, ModelError> {
+        Ok(self.take(name)?.data.to_vec())
+    }
+
     fn linear(&mut self, path: &str) -> Result<Linear, ModelError> {
         let (outputs, inputs, weight) = self.matrix(&format!("{path}.weight"))?;
-        let bias = self.take(&format!("{path}.bias"))?.data;
+        let bias = self.vector(&format!("{path}.bias"))?;
         Ok(Linear { inputs, outputs, layout: Layout::OutIn, weight, bias })
     }
 
@@ -84,8 +89,8 @@ impl Source<'_> {
             NormKind::LayerNorm => frozen::NormKind::LayerNorm { eps: self.config.layer_norm_eps as f32 },
             NormKind::NoNorm => frozen::NormKind::NoNorm,
         };
-        let weight = self.take(&format!("{path}.weight"))?.data;
-        Ok(Norm { kind, weight, bias: self.take(&format!("{path}.bias"))?.data })
+        let weight = self.vector(&format!("{path}.weight"))?;
+        Ok(Norm { kind, weight, bias: self.vector(&format!("{path}.bias"))? })
     }
 
     fn table(&mut self, path: &str) -> Result<Table, ModelError> {

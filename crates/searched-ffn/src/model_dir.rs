@@ -72,19 +72,39 @@ impl ModelDir {
     }
 
     /// Reads configuration and weights, as strictly as [`ModelDir::load`], and compiles them for inference on the processor;
-    /// no module with weights is built on the way.
+    /// no module with weights is built on the way, and weights are read where the file holds them. In `f32` the model keeps its
+    /// tables there, so the file must stay as it is while the model lives, see [`Tensors::map_safetensors`].
     ///
     /// # Errors
     /// As [`ModelDir::load`].
     pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
+        Self::freeze_as(dir, precision, frozen::Packing::Ahead)
+    }
+
+    /// As [`ModelDir::freeze`], with a choice of when weights are packed; packed at use, all of them stay in the file.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`].
+    pub fn freeze_as(
+        dir: &Path,
+        precision: frozen::Precision,
+        packing: frozen::Packing,
+    ) -> Result<(BertConfig, frozen::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = span_head_as_classifier(Tensors::read_safetensors(&weights)?);
+        let tensors = span_head_as_classifier(Tensors::map_safetensors(&weights)?);
         // A device is needed to build modules, but no weight is allocated on it.
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
-        let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
-        let model = frozen::Model::compile(network(&config, tensors)?, precision)?;
-        Ok((config, model))
+        let format = NameFormat::HuggingFace(config.model_type);
+        let tensors = outline.resolve_unread(tensors, format, &weights)?;
+        match frozen::Model::compile_as(network(&config, tensors)?, precision, packing) {
+            Ok(model) => Ok((config, model)),
+            // Something that only compiling looked at. What reads everything first says which tensor it was.
+            Err(error) => {
+                outline.resolve(span_head_as_classifier(Tensors::map_safetensors(&weights)?), format, &weights)?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Configuration and module tree without reading any weights: for counting only.
@@ -231,11 +251,11 @@ fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
 
 /// Tensors with the head of Hugging Face's question answering models (`qa_outputs`) under the name of a first head; others as
 /// they are.
-pub fn span_head_as_classifier(tensors: Tensors) -> Tensors {
+pub fn span_head_as_classifier<T>(tensors: Tensors<T>) -> Tensors<T> {
     renamed(tensors, SPAN_HEAD, FIRST_HEAD)
 }
 
-fn renamed(tensors: Tensors, from: &str, to: &str) -> Tensors {
+fn renamed<T>(tensors: Tensors<T>, from: &str, to: &str) -> Tensors<T> {
     let rename = |name: String| match name.strip_prefix(from) {
         Some(rest) => format!("{to}{rest}"),
         None => name,

@@ -8,15 +8,25 @@ use super::measure::{Measure, Sample, output};
 
 const TEXT: &str = "a gripping and surprisingly tender film";
 
-/// Writes the peers' model of the student's size as ONNX, once.
+/// Writes a model of the student's architecture as ONNX, once, and says how many parameters it has.
 const EXPORT: &str = "\
-import runpy, sys, torch, warnings
+import json, runpy, sys, torch, warnings
 warnings.filterwarnings('ignore')
 peers = runpy.run_path(sys.argv[1], run_name='peers')
-model = peers['Encoder'](**peers['PRESETS']['efficientbert']).eval()
+config = json.load(open(sys.argv[2]))
+hidden, inner = config['hidden_size'], config['intermediate_size']
+if config['model_type'] == 'efficientbert':
+    if inner != hidden: sys.exit('the peers know searched feed-forwards of the hidden width only')
+    layers = [dict(expr=layer['expression']) for layer in config['layers']]
+elif config['model_type'] == 'bert':
+    layers = [dict(ffn=inner)] * config['num_hidden_layers']
+else: sys.exit('the peers do not know models of type ' + config['model_type'])
+spec = dict(hidden=hidden, heads=config['num_attention_heads'], vocab=config['vocab_size'], embed=config.get('embedding_size'), layers=layers)
+model = peers['Encoder'](**spec).eval()
 ids = torch.ones(1, 16, dtype=torch.int64)
-torch.onnx.export(model, (ids, torch.ones(1, 16)), sys.argv[2], input_names=['ids', 'mask'], dynamo=False, opset_version=17,
-                  dynamic_axes={'ids': {0: 'b', 1: 's'}, 'mask': {0: 'b', 1: 's'}})";
+torch.onnx.export(model, (ids, torch.ones(1, 16)), sys.argv[3], input_names=['ids', 'mask'], dynamo=False, opset_version=17,
+                  dynamic_axes={'ids': {0: 'b', 1: 's'}, 'mask': {0: 'b', 1: 's'}})
+print(peers['params'](model))";
 
 /// What a user of ONNX Runtime writes for one prediction.
 const PREDICT: &str = "\
@@ -34,6 +44,8 @@ pub struct ColdStart<'a> {
     measure: &'a Measure,
     student: PathBuf,
     onnx: PathBuf,
+    /// Parameters of the peers' model, which has the student's architecture.
+    pub parameters: u64,
 }
 
 impl<'a> ColdStart<'a> {
@@ -43,8 +55,13 @@ impl<'a> ColdStart<'a> {
             return Err(format!("--student {}: no tokenizer.json there", student.display()));
         }
         let onnx = std::env::temp_dir().join(format!("efficientbert-peer-{}.onnx", std::process::id()));
-        output(Command::new(&measure.python).args(["-c", EXPORT]).arg(&measure.script).arg(&onnx))?;
-        Ok(Self { measure, student: student.to_path_buf(), onnx })
+        let mut start = Self { measure, student: student.to_path_buf(), onnx, parameters: 0 };
+        let mut export = Command::new(&measure.python);
+        export.args(["-c", EXPORT]).arg(&measure.script).arg(student.join("config.json")).arg(&start.onnx);
+        let said = output(&mut export)?;
+        let count = said.lines().last().and_then(|line| line.trim().parse().ok());
+        start.parameters = count.ok_or_else(|| format!("cannot read the number of parameters from `{said}`"))?;
+        Ok(start)
     }
 
     /// `efficientbert predict` as a whole process.

@@ -48,7 +48,8 @@ pub struct PeerArguments {
     /// Leave out the distillation step.
     #[arg(long)]
     no_kd: bool,
-    /// A model directory with a head: adds the time from process start to the first prediction.
+    /// A model directory with a head: adds the time from process start to the first prediction; the peers get a model of the same
+    /// architecture. `efficientbert distill --arch efficientbert --steps 1` makes one of that size.
     #[arg(long, value_name = "DIR")]
     student: Option<PathBuf>,
     /// Threads of every system.
@@ -125,9 +126,11 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
     }
     if let Some(student) = &args.student {
         let start = cold_start::ColdStart::prepare(&measure, student)?;
-        let line = rounds(&measure, &args, "process start to first prediction", |_| {
-            vec![start.ours("f32"), start.ours("bf16"), start.peer()]
-        })?;
+        let name = format!(
+            "process start to first prediction, one architecture, {:.1} million parameters there",
+            start.parameters as f64 / 1e6
+        );
+        let line = rounds(&measure, &args, &name, |_| vec![start.ours("f32"), start.ours("bf16"), start.peer()])?;
         add(&mut table, line, &args)?;
     }
     print!("{}", table.markdown());

@@ -5,22 +5,25 @@
 //! | `path` | where a parameter stands in the module tree |
 //! | `names` | from module paths to the names in files |
 //! | `tensors` | tensors in host memory, safetensors files |
+//! | `mapped` | tensors that stay in their file until they are read |
 //! | `pytorch` | PyTorch files, through burn-store's data-only reader |
 //! | `module` | from a module to tensors and back |
 //!
 //! Files hold linear weights as PyTorch does, `[out, in]`; burn holds `[in, out]`. The transposition
 //! happens here and nowhere else.
 
+mod mapped;
 mod module;
 mod names;
 pub mod path;
 mod pytorch;
 mod tensors;
 
-pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes, resolve};
+pub use mapped::MappedTensor;
+pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes, resolve, resolve_unread};
 pub use names::NameFormat;
 pub use pytorch::read_pytorch;
-pub use tensors::{HostTensor, Tensors};
+pub use tensors::{HostTensor, Stored, Tensors};
 
 use std::path::Path;
 

@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::path::ModulePath;
-use super::{HostTensor, NameFormat, Tensors};
+use super::{HostTensor, NameFormat, Stored, Tensors};
 use crate::{Error, Result};
 
 /// Shapes as files hold them, by module path; reads no values and allocates no weights.
@@ -49,7 +49,39 @@ pub fn apply<M: Module>(module: M, tensors: Tensors, format: NameFormat, source:
 /// # Errors
 /// [`Error::MissingTensors`], [`Error::ExtraTensors`], [`Error::Shape`], [`Error::Untied`] or
 /// [`Error::NotFinite`], naming the tensors and `source`.
-pub fn resolve<M: Module>(module: &M, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Tensors> {
+pub fn resolve<M: Module, T: Stored>(
+    module: &M,
+    tensors: Tensors<T>,
+    format: NameFormat,
+    source: &Path,
+) -> Result<Tensors<T>> {
+    let (tensors, names) = place(module, tensors, format, source)?;
+    match tensors.0.iter().find(|(_, tensor)| !tensor.are_finite()) {
+        Some((internal, _)) => Err(Error::NotFinite { path: source.to_path_buf(), name: names[internal].clone() }),
+        None => Ok(tensors),
+    }
+}
+
+/// As [`resolve`], except that no values are read but those of tied copies: whoever uses the tensors asks whether they are finite.
+///
+/// # Errors
+/// As [`resolve`], without [`Error::NotFinite`].
+pub fn resolve_unread<M: Module, T: Stored>(
+    module: &M,
+    tensors: Tensors<T>,
+    format: NameFormat,
+    source: &Path,
+) -> Result<Tensors<T>> {
+    Ok(place(module, tensors, format, source)?.0)
+}
+
+/// Tensors, and their external names, by module path.
+fn place<M: Module, T: Stored>(
+    module: &M,
+    tensors: Tensors<T>,
+    format: NameFormat,
+    source: &Path,
+) -> Result<(Tensors<T>, BTreeMap<String, String>)> {
     let mut tensors = without_prefix(tensors, format);
     tensors.0.retain(|name, _| !name.ends_with("position_ids"));
     let blocks = Blocks::of(module, format);
@@ -65,11 +97,9 @@ pub fn resolve<M: Module>(module: &M, tensors: Tensors, format: NameFormat, sour
             missing.push(name);
             continue;
         };
-        if tensor.shape != *expected {
-            return Err(Error::Shape { path: path(), name, found: tensor.shape, expected: expected.clone() });
-        }
-        if !tensor.data.iter().all(|v| v.is_finite()) {
-            return Err(Error::NotFinite { path: path(), name });
+        if tensor.shape() != expected {
+            let found = tensor.shape().to_vec();
+            return Err(Error::Shape { path: path(), name, found, expected: expected.clone() });
         }
         names.insert(internal.clone(), name);
         values.insert(internal.clone(), tensor);
@@ -80,7 +110,7 @@ pub fn resolve<M: Module>(module: &M, tensors: Tensors, format: NameFormat, sour
     let mut extra = Vec::new();
     for (name, tensor) in tensors.0 {
         match tied_to(&name, format).and_then(|internal| values.get(&internal).map(|v| (internal, v))) {
-            Some((_, original)) if *original == tensor => {}
+            Some((_, original)) if original.shape() == tensor.shape() && original.values() == tensor.values() => {}
             Some((internal, _)) => {
                 return Err(Error::Untied { path: path(), name, tied_to: names[&internal].clone() });
             }
@@ -90,7 +120,7 @@ pub fn resolve<M: Module>(module: &M, tensors: Tensors, format: NameFormat, sour
     if !extra.is_empty() {
         return Err(Error::ExtraTensors { path: path(), names: extra });
     }
-    Ok(Tensors(values))
+    Ok((Tensors(values), names))
 }
 
 /// Loads tensors under their module paths (what [`collect_internal`] gives), strictly.
@@ -134,13 +164,13 @@ fn tied_to(name: &str, format: NameFormat) -> Option<String> {
     }
 }
 
-fn without_prefix(tensors: Tensors, format: NameFormat) -> Tensors {
+fn without_prefix<T>(tensors: Tensors<T>, format: NameFormat) -> Tensors<T> {
     let prefix = match format {
         NameFormat::HuggingFace(crate::ModelType::MobileBert) => "mobilebert.",
         NameFormat::HuggingFace(_) => "bert.",
         NameFormat::Reference => return tensors,
     };
-    let strip = |(n, t): (String, HostTensor)| (n.strip_prefix(prefix).map_or(n.clone(), String::from), t);
+    let strip = |(n, t): (String, T)| (n.strip_prefix(prefix).map_or(n.clone(), String::from), t);
     Tensors(tensors.0.into_iter().map(strip).collect())
 }
 

@@ -32,9 +32,36 @@ impl HostTensor {
     }
 }
 
+/// A tensor as a file holds it.
+pub trait Stored {
+    /// Shape; empty for a scalar.
+    fn shape(&self) -> &[usize];
+    /// Values in row-major order.
+    fn values(&self) -> &[f32];
+    /// Whether no value is infinite or NaN.
+    fn are_finite(&self) -> bool {
+        self.values().iter().fold(true, |all, v| all & v.is_finite())
+    }
+}
+
+impl Stored for HostTensor {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn values(&self) -> &[f32] {
+        &self.data
+    }
+}
+
 /// Named tensors, in the order of their names.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tensors(pub BTreeMap<String, HostTensor>);
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensors<T = HostTensor>(pub BTreeMap<String, T>);
+
+impl<T> Default for Tensors<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
 
 impl Tensors {
     /// Reads every tensor of a safetensors file as f32.
@@ -89,7 +116,7 @@ impl Tensors {
     }
 }
 
-fn explain(error: &safetensors::SafeTensorError, len: usize) -> String {
+pub(super) fn explain(error: &safetensors::SafeTensorError, len: usize) -> String {
     format!("{error} (file of {len} bytes; cut off or not safetensors)")
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use frozen::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet, head_index};
@@ -94,7 +95,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
     let path = task.find(&args.data, split)?;
-    let (config, mut model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let (config, mut model, encoder) =
+        load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);

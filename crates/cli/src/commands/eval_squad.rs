@@ -1,5 +1,6 @@
 //! `eval` on SQuAD: official scores and prediction files of a span model.
 
+use frozen::Packing;
 use std::path::Path;
 
 use glue_squad::squad::{Dataset, OrderedMap, Score, SquadVersion};
@@ -21,7 +22,8 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     args.files.check(version)?;
     // A missing file is found at once, a large model takes seconds.
     let path = version.find(&args.data, args.split.name())?;
-    let (config, mut model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let (config, mut model, encoder) =
+        load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let head = span_head_index(&config, version).context(format!("--model {}", args.model.display())).or_usage()?;
     let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);

@@ -18,7 +18,7 @@ pub use driver::{matmul, matmul_serial, multiply_all};
 pub use epilogue::Epilogue;
 pub use format::{COL_GROUP, ROW_GROUP};
 pub use multiply::multiply;
-pub use packed::{Input, Weights};
+pub use packed::{Input, OneUse, Part, Weights};
 pub use view::{MatMut, MatRef};
 
 /// Number format of the operands. Sums are always kept in `f32` (`i32` for [`Precision::Int8`]).

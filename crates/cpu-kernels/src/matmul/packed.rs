@@ -44,6 +44,42 @@ impl Weights {
         }
     }
 
+    /// Packs `parts` as one operand with their columns side by side, as if they had been multiplied by their scales and copied
+    /// together before; with all threads of the current pool.
+    ///
+    /// # Panics
+    /// There are no parts, or they differ in their rows.
+    pub fn pack_parts(parts: &[Part<'_>], precision: Precision) -> Self {
+        let inputs = parts.first().expect("at least one part").values.rows();
+        assert!(parts.iter().all(|p| p.values.rows() == inputs), "parts of one operand have the same rows");
+        let outputs = parts.iter().map(|p| p.values.cols()).sum();
+        if let [Part { values, scale: 1.0 }] = parts {
+            return Self::pack(*values, precision);
+        }
+        let mut weights = Self { inputs, outputs, precision, ..Self::empty() };
+        let format = weights.format();
+        weights.allocate();
+        let Self { packed, quantised, isa, .. } = &mut weights;
+        let (packed, isa) = (&*packed, *isa);
+        let lanes = PIECE * GROUP;
+        let one = |gathered: &mut Vec<f32>, index: usize, scales: &mut [Quantised]| {
+            let first = index * lanes;
+            gather(parts, first..(first + lanes).min(outputs), gathered);
+            let view = MatRef::row_major(gathered, gathered.len() / inputs.max(1), inputs).t();
+            let job = Packing { view, side: Side::Right, format, isa };
+            // SAFETY: the buffer holds all pieces, of which each is packed once.
+            unsafe { job.piece(0, packed.start().add(index * PIECE * format.group_bytes(inputs)), scales) };
+        };
+        if format == Format::Quads {
+            let pieces = quantised.par_chunks_mut(lanes).enumerate();
+            pieces.for_each_init(Vec::new, |gathered, (index, scales)| one(gathered, index, scales));
+        } else {
+            let pieces = (0..outputs.div_ceil(lanes)).into_par_iter();
+            pieces.for_each_init(Vec::new, |gathered, index| one(gathered, index, &mut []));
+        }
+        weights
+    }
+
     /// Packs another operand into the same memory, with all threads of the current pool if `parallel`. Memory grows and never
     /// shrinks, but for [`Precision::Int8`].
     ///
@@ -56,25 +92,23 @@ impl Weights {
     }
 
     fn fill(&mut self, b: MatRef<'_>, parallel: bool) {
-        let (format, groups) = (self.format(), self.outputs.div_ceil(GROUP));
-        let bytes = format.group_bytes(self.inputs);
+        self.allocate();
+        let job = Packing { view: b, side: Side::Right, format: self.format(), isa: self.isa };
+        // SAFETY: the buffer holds all groups, which are divided among the threads.
+        unsafe { job.all(&self.packed, &mut self.quantised, parallel) };
+    }
+
+    /// Makes room for the operand.
+    fn allocate(&mut self) {
+        let format = self.format();
+        let bytes = format.group_bytes(self.inputs) * self.outputs.div_ceil(GROUP);
         if format == Format::Quads {
             // Absent values of the byte format are not written, so they have to be zero already.
-            self.packed = Buffer::new(bytes * groups);
+            self.packed = Buffer::new(bytes);
             self.quantised = vec![Quantised::default(); self.outputs];
-            self.quantised.chunks_mut(GROUP).enumerate().for_each(|(group, scales)| {
-                // SAFETY: each group is written once, and its lanes exist.
-                unsafe {
-                    let source = source(b, Side::Right, group * GROUP);
-                    pack_weight_bytes(source, self.inputs, self.packed.start().add(group * bytes), scales);
-                }
-            });
-            return;
+        } else {
+            self.packed.reserve(bytes);
         }
-        self.packed.reserve(bytes * groups);
-        let job = Packing { view: b, side: Side::Right, format, isa: self.isa };
-        // SAFETY: the buffer holds all groups, which are divided among the threads.
-        unsafe { job.all(&self.packed, parallel) };
     }
 
     pub(super) fn format(&self) -> Format {
@@ -116,33 +150,131 @@ struct Packing<'a> {
 
 impl Packing<'_> {
     /// # Safety
-    /// `to` has room for all groups and nothing else uses it meanwhile.
-    unsafe fn all(self, to: &Buffer, parallel: bool) {
-        let (lanes, k) = match self.side {
+    /// `to` has room for all groups and nothing else uses it meanwhile; `scales` are those of all lanes where the format is in
+    /// bytes.
+    unsafe fn all(self, to: &Buffer, scales: &mut [Quantised], parallel: bool) {
+        let (lanes, k) = self.size();
+        let pieces = lanes.div_ceil(PIECE * GROUP);
+        let one = |index: usize, scales: &mut [Quantised]| {
+            // SAFETY: the values of these lanes exist; every piece is written by one thread.
+            unsafe { self.piece(index, to.start().add(index * PIECE * self.format.group_bytes(k)), scales) };
+        };
+        let parallel = parallel && pieces > 1 && lanes * k > 1 << 14;
+        match (self.format == Format::Quads, parallel) {
+            (true, true) => scales.par_chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
+            (true, false) => scales.chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
+            (false, true) => (0..pieces).into_par_iter().for_each(|i| one(i, &mut [])),
+            (false, false) => (0..pieces).for_each(|i| one(i, &mut [])),
+        }
+    }
+
+    /// Lanes and inner size.
+    fn size(&self) -> (usize, usize) {
+        match self.side {
             Side::Left => (self.view.rows(), self.view.cols()),
             Side::Right => (self.view.cols(), self.view.rows()),
-        };
-        let (groups, group_bytes) = (lanes.div_ceil(GROUP), self.format.group_bytes(k));
-        let one = |index: usize| {
-            let first = index * PIECE;
-            let count = (lanes - first * GROUP).min(PIECE * GROUP);
-            // SAFETY: the values of these lanes exist; every piece is written by one thread.
-            unsafe {
-                let source = source(self.view, self.side, first * GROUP);
-                let to = to.start().add(first * group_bytes);
-                match self.format {
-                    Format::Pairs { planes } => {
-                        pack_pairs(source, Pairs { lanes: count, k, planes, side: self.side }, to, self.isa);
+        }
+    }
+
+    /// Packs the lanes of piece `index`, whose groups start at `to`.
+    ///
+    /// # Safety
+    /// There is room for the groups and nothing else uses them meanwhile; in bytes they are zero and there is a scale for each
+    /// of the lanes.
+    unsafe fn piece(self, index: usize, to: *mut u8, scales: &mut [Quantised]) {
+        let (lanes, k) = self.size();
+        let first = index * PIECE * GROUP;
+        let count = (lanes - first).min(PIECE * GROUP);
+        let source = source(self.view, self.side, first);
+        // SAFETY: the lanes exist in the view, the rest is the caller's promise.
+        unsafe {
+            match self.format {
+                Format::Pairs { planes } => {
+                    pack_pairs(source, Pairs { lanes: count, k, planes, side: self.side }, to, self.isa);
+                }
+                Format::Panel => pack_panels(source, count, k, to.cast()),
+                Format::Quads => {
+                    for (group, scales) in scales.chunks_mut(GROUP).enumerate() {
+                        let lanes = source.start.wrapping_add(group * GROUP * source.lane_stride);
+                        let to = to.add(group * self.format.group_bytes(k));
+                        pack_weight_bytes(Source { start: lanes, ..source }, k, to, scales);
                     }
-                    _ => pack_panels(source, count, k, to.cast()),
                 }
             }
+        }
+    }
+}
+
+/// Memory for weights that are packed for one product and then forgotten: a piece at a time, they never leave the cache.
+#[derive(Debug)]
+pub struct OneUse {
+    weights: Weights,
+    gathered: Vec<f32>,
+}
+
+impl Default for OneUse {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl OneUse {
+    /// Columns to pack at a time, a multiple of [`super::COL_GROUP`].
+    pub const COLUMNS: usize = PIECE * GROUP;
+
+    /// Without memory yet.
+    pub fn new() -> Self {
+        Self { weights: Weights::empty(), gathered: Vec::new() }
+    }
+
+    /// The columns `cols` of what [`Weights::pack_parts`] packs, as an operand of their own; on the calling thread.
+    ///
+    /// # Panics
+    /// As there, or the columns do not exist.
+    pub fn pack(&mut self, parts: &[Part<'_>], cols: Range<usize>, precision: Precision) -> &Weights {
+        let view = match parts {
+            [Part { values, scale: 1.0 }] => values.cols_in(cols),
+            _ => {
+                let inputs = parts.first().expect("at least one part").values.rows();
+                gather(parts, cols.clone(), &mut self.gathered);
+                MatRef::row_major(&self.gathered, cols.len(), inputs).t()
+            }
         };
-        let pieces = groups.div_ceil(PIECE);
-        if parallel && pieces > 1 && lanes * k > 1 << 14 {
-            (0..pieces).into_par_iter().for_each(one);
-        } else {
-            (0..pieces).for_each(one);
+        self.weights.repack(view, precision, false);
+        &self.weights
+    }
+}
+
+/// Columns of an operand, beside those of others.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// `[inputs, columns]`, with any strides.
+    pub values: MatRef<'a>,
+    /// What every value is multiplied by.
+    pub scale: f32,
+}
+
+/// The columns `lanes` of all parts, scaled, one after the other.
+fn gather(parts: &[Part<'_>], lanes: Range<usize>, to: &mut Vec<f32>) {
+    to.clear();
+    let mut start = 0;
+    for Part { values, scale } in parts {
+        let inside = lanes.start.max(start) - start..lanes.end.min(start + values.cols()).max(start) - start;
+        start += values.cols();
+        if inside.is_empty() {
+            continue;
+        }
+        let columns = values.cols_in(inside);
+        for column in 0..columns.cols() {
+            if columns.rows() == 0 {
+                continue;
+            }
+            let data = &columns.data()[column * columns.col_stride()..];
+            if columns.row_stride() == 1 {
+                to.extend(data[..columns.rows()].iter().map(|v| v * scale));
+            } else {
+                to.extend((0..columns.rows()).map(|row| data[row * columns.row_stride()] * scale));
+            }
         }
     }
 }
@@ -237,7 +369,7 @@ impl Input {
         self.reserve(a.rows(), a.cols(), precision);
         let job = Packing { view: a, side: Side::Left, format: self.format(), isa: self.isa };
         // SAFETY: reserved for all rows; `&mut self` keeps others away.
-        unsafe { job.all(&self.packed, parallel) };
+        unsafe { job.all(&self.packed, &mut [], parallel) };
     }
 
     /// Scale and zero of a row.
@@ -247,5 +379,68 @@ impl Input {
     pub(super) unsafe fn quantised(&self, row: usize) -> Quantised {
         // SAFETY: written by `pack`.
         unsafe { *self.quantised.start().cast::<Quantised>().add(row) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_packed_as_their_scaled_columns_side_by_side() {
+        let values: Vec<f32> = (0..300 * 70).map(|i| ((i * 7919 % 2003) as f32 - 1000.0) * 1.7e-3).collect();
+        let by_output = |columns, k| MatRef::new(&values, k, columns, 1, 70);
+        let by_input = |columns, k| MatRef::new(&values[9..], k, columns, 300, 1);
+        for k in [1, 33, 70] {
+            for widths in [[1, 31, 1], [40, 0, 130], [128, 128, 5], [200, 57, 44]] {
+                let parts = [
+                    Part { values: by_output(widths[0], k), scale: 0.3 },
+                    Part { values: by_input(widths[1], k), scale: 1.0 },
+                    Part { values: by_output(widths[2], k), scale: 1.0 },
+                ];
+                let width: usize = widths.iter().sum();
+                let mut together = vec![0.0; width * k];
+                let mut column = 0;
+                for part in &parts {
+                    for (j, i) in (0..part.values.cols()).flat_map(|j| (0..k).map(move |i| (j, i))) {
+                        let at = i * part.values.row_stride() + j * part.values.col_stride();
+                        together[(column + j) * k + i] = part.values.data()[at] * part.scale;
+                    }
+                    column += part.values.cols();
+                }
+                for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+                    let expected = Weights::pack(MatRef::row_major(&together, width, k).t(), precision);
+                    let found = Weights::pack_parts(&parts, precision);
+                    assert_eq!((found.inputs, found.outputs), (k, width));
+                    assert_eq!(found.quantised, expected.quantised);
+                    assert_eq!(bytes(&found), bytes(&expected), "{k} {widths:?} {precision:?}");
+
+                    let mut once = OneUse::new();
+                    for first in (0..width).step_by(OneUse::COLUMNS) {
+                        let cols = first..width.min(first + OneUse::COLUMNS);
+                        let piece = once.pack(&parts, cols.clone(), precision);
+                        let at = first / GROUP * piece.format().group_bytes(k);
+                        let used = cols.len().div_ceil(GROUP) * piece.format().group_bytes(k);
+                        // A tile without columns keeps what an earlier piece left there; no product reads it.
+                        let tiles =
+                            used - if cols.len() % GROUP > 0 && cols.len() % GROUP <= GROUP / 2 { used } else { 0 };
+                        assert_eq!(
+                            bytes(piece)[..tiles],
+                            bytes(&expected)[at..at + tiles],
+                            "{k} {widths:?} {precision:?}"
+                        );
+                        assert_eq!(
+                            piece.quantised[..],
+                            expected.quantised[cols.start.min(expected.quantised.len())..][..piece.quantised.len()]
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn bytes(weights: &Weights) -> &[u8] {
+        // SAFETY: a buffer begins as zeros, so all of it is initialised; nothing writes to it any more.
+        unsafe { std::slice::from_raw_parts(weights.packed.start(), weights.packed.bytes()) }
     }
 }

@@ -1,16 +1,88 @@
 //! Steps, places and weights while a model is compiled.
 
 use cpu_kernels::elementwise::Activation;
-use cpu_kernels::matmul::{MatRef, Precision, Weights};
+use cpu_kernels::matmul::{MatRef, Part, Precision, Weights};
 
-use super::{Packed, Slot};
+use super::{Packed, PackedWeights, Packing, Slot};
+use crate::Error;
+use crate::check::finite;
 use crate::program::{Domain, Place, Product, RowOp, Step, Sync, View, Work};
 use crate::spec::{Layout, Linear, Norm};
+
+/// A linear map whose weights and bias are multiplied by a number.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaled {
+    pub linear: Linear,
+    pub scale: f32,
+}
+
+impl From<Linear> for Scaled {
+    fn from(linear: Linear) -> Self {
+        Self { linear, scale: 1.0 }
+    }
+}
+
+impl Scaled {
+    /// The weights from the first `inputs` to at most the first `outputs` channels.
+    fn part(&self, inputs: usize, outputs: usize) -> Part<'_> {
+        let Linear { weight, inputs: rows, outputs: columns, layout, .. } = &self.linear;
+        let used = outputs.min(*columns);
+        let values = match layout {
+            Layout::InOut => MatRef::new(weight, inputs, used, *columns, 1),
+            Layout::OutIn => MatRef::new(weight, inputs, used, 1, *rows),
+        };
+        Part { values, scale: self.scale }
+    }
+}
+
+/// Maps of the same input, side by side, that have yet to be packed.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    maps: Vec<Scaled>,
+    /// The channels that are used; `outputs` is less than there are only where there is one map.
+    inputs: usize,
+    outputs: usize,
+    precision: Precision,
+}
+
+impl Unpacked {
+    /// # Errors
+    /// A weight is not finite.
+    pub fn pack(self, packing: Packing) -> Result<Packed, Error> {
+        // Just before they are packed, which then finds them in the processor's cache.
+        finite("weights of a product", self.maps.iter().all(|m| m.linear.weight.are_finite()))?;
+        let mut bias: Vec<f32> = self.maps.iter().flat_map(|m| m.linear.bias.iter().map(|b| b * m.scale)).collect();
+        bias.truncate(self.outputs);
+        let weights = match packing {
+            Packing::Ahead => PackedWeights::Ready(Weights::pack_parts(&self.parts(), self.precision)),
+            Packing::AtUse => PackedWeights::AtUse(self),
+        };
+        Ok(Packed { weights, bias })
+    }
+
+    /// The weights where they lie.
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        self.maps.iter().map(|m| m.part(self.inputs, self.outputs)).collect()
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Size in memory.
+    pub fn bytes(&self) -> usize {
+        self.maps.iter().map(|m| m.linear.weight.len() * 4).sum()
+    }
+}
 
 /// What has been compiled so far.
 pub(super) struct Builder {
     precision: Precision,
-    pub linears: Vec<Packed>,
+    pub linears: Vec<Unpacked>,
     pub norms: Vec<Norm>,
     pub places: Vec<usize>,
     free_places: Vec<usize>,
@@ -115,30 +187,32 @@ impl Builder {
         self.step(domain, Work::Product(Product { slot, linear, activation, out }));
     }
 
-    /// Packs a linear map in the model's precision.
+    /// A linear map in the model's precision.
     pub fn linear(&mut self, linear: Linear) -> usize {
         self.linear_in(linear, self.precision)
     }
 
     pub fn linear_in(&mut self, linear: Linear, precision: Precision) -> usize {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
-        self.narrowed(linear, inputs, outputs, precision)
+        self.unpacked(Unpacked { maps: vec![linear.into()], inputs, outputs, precision })
     }
 
-    /// Packs the map from the first `inputs` to the first `outputs` channels.
+    /// The map from the first `inputs` to the first `outputs` channels.
     pub fn narrow(&mut self, linear: Linear, inputs: usize, outputs: usize) -> usize {
-        self.narrowed(linear, inputs, outputs, self.precision)
+        let precision = self.precision;
+        self.unpacked(Unpacked { maps: vec![linear.into()], inputs, outputs, precision })
     }
 
-    fn narrowed(&mut self, linear: Linear, inputs: usize, outputs: usize, precision: Precision) -> usize {
-        let view = match linear.layout {
-            Layout::InOut => MatRef::new(&linear.weight, inputs, outputs, linear.outputs, 1),
-            Layout::OutIn => MatRef::new(&linear.weight, inputs, outputs, 1, linear.inputs),
-        };
-        let weights = Weights::pack(view, precision);
-        let mut bias = linear.bias;
-        bias.truncate(outputs);
-        self.linears.push(Packed { weights, bias });
+    /// One map that gives the outputs of all, side by side. They must take the same input.
+    pub fn fuse(&mut self, maps: Vec<Scaled>) -> usize {
+        let (inputs, precision) = (maps[0].linear.inputs, self.precision);
+        debug_assert!(maps.iter().all(|m| m.linear.inputs == inputs));
+        let outputs = maps.iter().map(|m| m.linear.outputs).sum();
+        self.unpacked(Unpacked { maps, inputs, outputs, precision })
+    }
+
+    fn unpacked(&mut self, linear: Unpacked) -> usize {
+        self.linears.push(linear);
         self.linears.len() - 1
     }
 
@@ -169,57 +243,9 @@ impl Builder {
     }
 }
 
-/// One map that gives the outputs of all, side by side. They must take the same input.
-pub(super) fn fuse(parts: Vec<Linear>) -> Linear {
-    let inputs = parts[0].inputs;
-    debug_assert!(parts.iter().all(|p| p.inputs == inputs));
-    if parts.len() == 1 {
-        return parts.into_iter().next().expect("one part");
-    }
-    let outputs = parts.iter().map(|p| p.outputs).sum();
-    let bias = parts.iter().flat_map(|p| p.bias.iter().copied()).collect();
-    let mut weight = Vec::with_capacity(inputs * outputs);
-    let layout = if parts.iter().all(|p| p.layout == Layout::OutIn) {
-        parts.iter().for_each(|p| weight.extend_from_slice(&p.weight));
-        Layout::OutIn
-    } else {
-        for input in 0..inputs {
-            for p in &parts {
-                match p.layout {
-                    Layout::InOut => weight.extend_from_slice(&p.weight[input * p.outputs..][..p.outputs]),
-                    Layout::OutIn => weight.extend((0..p.outputs).map(|o| p.weight[o * inputs + input])),
-                }
-            }
-        }
-        Layout::InOut
-    };
-    Linear { inputs, outputs, layout, weight, bias }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn linear(layout: Layout, inputs: usize, outputs: usize) -> Linear {
-        // Entry (input, output) is 10 input + output in both layouts.
-        let at = |i: usize, o: usize| (10 * i + o) as f32;
-        let weight = match layout {
-            Layout::InOut => (0..inputs).flat_map(|i| (0..outputs).map(move |o| at(i, o))).collect(),
-            Layout::OutIn => (0..outputs).flat_map(|o| (0..inputs).map(move |i| at(i, o))).collect(),
-        };
-        Linear { inputs, outputs, layout, weight, bias: (0..outputs).map(|o| o as f32).collect() }
-    }
-
-    #[test]
-    fn fused_maps_stand_side_by_side_in_either_layout() {
-        let by_output = fuse(vec![linear(Layout::OutIn, 2, 1), linear(Layout::OutIn, 2, 3)]);
-        assert_eq!((by_output.layout, by_output.outputs), (Layout::OutIn, 4));
-        assert_eq!(by_output.weight, [0., 10., 0., 10., 1., 11., 2., 12.]);
-        let mixed = fuse(vec![linear(Layout::InOut, 2, 1), linear(Layout::OutIn, 2, 3)]);
-        assert_eq!((mixed.layout, mixed.outputs), (Layout::InOut, 4));
-        assert_eq!(mixed.weight, [0., 0., 1., 2., 10., 10., 11., 12.]);
-        assert_eq!(mixed.bias, [0., 0., 1., 2.]);
-    }
 
     #[test]
     fn places_are_used_again_and_wasted_least() {

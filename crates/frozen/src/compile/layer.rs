@@ -2,7 +2,7 @@
 
 use cpu_kernels::elementwise::Activation;
 
-use super::builder::{Builder, fuse};
+use super::builder::{Builder, Scaled};
 use super::expression::Graph;
 use crate::program::{AttentionStep, Domain, Place, View, Work};
 use crate::spec::{Attention, AttentionInput, Bottleneck, FeedForward, Layer, Linear, Norm, PlainBlock};
@@ -57,13 +57,13 @@ impl Builder {
         let (narrow, residual, context) = match source {
             AttentionInput::Wide => {
                 let (q, k, v) = columns(width, &maps);
-                let all = self.fused(x.whole(), hidden, [vec![input], with(maps, value)].concat());
+                let all = self.fused(x.whole(), hidden, [vec![input.into()], with(maps, value)].concat());
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let context = self.attend(heads, width, scale, all.from(q), all.from(k), all.from(v));
                 (all, residual, context)
             }
             AttentionInput::Bottleneck => {
-                let all = self.fused(x.whole(), hidden, vec![input]);
+                let all = self.fused(x.whole(), hidden, vec![input.into()]);
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let (q, k, v) = columns(0, &maps);
                 let qkv = self.fused(residual, width, with(maps, value));
@@ -74,7 +74,7 @@ impl Builder {
             AttentionInput::SharedKeyQuery { dense: shared, norm: shared_norm } => {
                 let shared_width = shared.outputs;
                 let v = width + shared_width;
-                let all = self.fused(x.whole(), hidden, vec![input, shared, value]);
+                let all = self.fused(x.whole(), hidden, vec![input.into(), shared.into(), value.into()]);
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let shared = self.normed_view(all, width, shared_norm, shared_width);
                 let (q, k, _) = columns(0, &maps);
@@ -105,11 +105,10 @@ impl Builder {
     }
 
     /// The products of one input, side by side in a new place.
-    fn fused(&mut self, x: View, width: usize, maps: Vec<Linear>) -> Place {
+    fn fused(&mut self, x: View, width: usize, maps: Vec<Scaled>) -> Place {
         let slot = self.pack(TOKENS, x, width);
-        let fused = fuse(maps);
-        let out = self.place(fused.outputs);
-        let linear = self.linear(fused);
+        let out = self.place(maps.iter().map(|m| m.linear.outputs).sum());
+        let linear = self.fuse(maps);
         self.product(TOKENS, slot, linear, None, out);
         self.release_slot(slot);
         out
@@ -178,27 +177,22 @@ impl FeedForward {
 }
 
 /// Queries, with the scores' scale in their weights, and keys; or what serves as both, and the scale.
-fn projections(heads: usize, query: Linear, key: Option<Linear>) -> (Vec<Linear>, f32) {
+fn projections(heads: usize, query: Linear, key: Option<Linear>) -> (Vec<Scaled>, f32) {
     let scale = 1.0 / ((query.outputs / heads) as f32).sqrt();
     match key {
-        None => (vec![query], scale),
-        Some(key) => (vec![scaled(query, scale), key], 1.0),
+        None => (vec![query.into()], scale),
+        Some(key) => (vec![Scaled { linear: query, scale }, key.into()], 1.0),
     }
 }
 
-fn scaled(mut linear: Linear, scale: f32) -> Linear {
-    linear.weight.iter_mut().chain(&mut linear.bias).for_each(|v| *v *= scale);
-    linear
-}
-
 /// Where queries, keys and values start when the projections stand from `start` on and the values after them.
-fn columns(start: usize, maps: &[Linear]) -> (usize, usize, usize) {
-    let width = maps[0].outputs;
+fn columns(start: usize, maps: &[Scaled]) -> (usize, usize, usize) {
+    let width = maps[0].linear.outputs;
     (start, start + (maps.len() - 1) * width, start + maps.len() * width)
 }
 
-fn with(mut maps: Vec<Linear>, value: Linear) -> Vec<Linear> {
-    maps.push(value);
+fn with(mut maps: Vec<Scaled>, value: Linear) -> Vec<Scaled> {
+    maps.push(value.into());
     maps
 }
 

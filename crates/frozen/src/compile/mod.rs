@@ -4,13 +4,16 @@ mod builder;
 mod expression;
 mod layer;
 
+use cpu_kernels::Floats;
 use cpu_kernels::matmul::{Precision, Weights};
+use rayon::prelude::*;
 
 use crate::Error;
+use crate::check::finite;
 use crate::program::{Domain, Place, RowOp, Step};
 use crate::spec::{Embeddings, Head, HeadKind, Linear, Network, Norm};
 use crate::table::Words;
-use builder::Builder;
+use builder::{Builder, Unpacked};
 
 /// A network compiled for one number format and for the instructions that were current: immutable, shared by any
 /// number of sessions.
@@ -20,9 +23,9 @@ pub struct Model {
     pub(crate) hidden: usize,
     pub(crate) words: Words,
     /// `[positions, hidden]`.
-    pub(crate) positions: Vec<f32>,
+    pub(crate) positions: Floats,
     /// `[segments, hidden]`.
-    pub(crate) segments: Vec<f32>,
+    pub(crate) segments: Floats,
     pub(crate) linears: Vec<Packed>,
     pub(crate) norms: Vec<Norm>,
     /// Widths of the scratch places.
@@ -38,11 +41,44 @@ pub struct Model {
     pub(crate) bytes: usize,
 }
 
+/// When weights are packed for the machine's instructions. Results do not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// Once, when the model is compiled.
+    #[default]
+    Ahead,
+    /// In every product anew, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
+    /// only answer sooner.
+    AtUse,
+}
+
 /// Weights and bias of a product.
 #[derive(Debug)]
 pub(crate) struct Packed {
-    pub weights: Weights,
+    pub weights: PackedWeights,
     pub bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+pub(crate) enum PackedWeights {
+    Ready(Weights),
+    AtUse(Unpacked),
+}
+
+impl PackedWeights {
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Ready(weights) => weights.outputs(),
+            Self::AtUse(weights) => weights.outputs(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ready(weights) => weights.bytes(),
+            Self::AtUse(weights) => weights.bytes(),
+        }
+    }
 }
 
 /// A left operand: width and format.
@@ -61,16 +97,30 @@ pub(crate) struct CompiledHead {
 
 impl Model {
     /// Compiles `network`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
-    /// `precision` too. Packs weights with all threads of the current rayon pool.
+    /// `precision` too. Packs weights with all threads of the current rayon pool, each from where it lies: nothing else is copied,
+    /// and in `f32` the tables stay where they are.
     ///
     /// # Errors
     /// The parts of the network do not fit, see [`Network::check`].
     pub fn compile(network: Network, precision: Precision) -> Result<Self, Error> {
+        Self::compile_as(network, precision, Packing::Ahead)
+    }
+
+    /// As [`Model::compile`], with a choice of when weights are packed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_as(network: Network, precision: Precision, packing: Packing) -> Result<Self, Error> {
         network.check()?;
         let hidden = network.hidden();
         let Network { embeddings, layers, pooler, heads } = network;
         let Embeddings { words, projection, positions, segments, norm } = embeddings;
         let embed = words.width;
+        for (what, values) in
+            [("word table", &words.data), ("position table", &positions.data), ("segment table", &segments.data)]
+        {
+            finite(what, values.are_finite())?;
+        }
         let words = Words::new(words, precision);
 
         let mut b = Builder::new(precision);
@@ -85,8 +135,10 @@ impl Model {
         pool(&mut b, hidden, pooler);
         let pool = b.take_steps();
         let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
-        let bytes = b.linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
         let Builder { linears, norms, places, slots, .. } = b;
+        // All together at the end, so that threads wait for each other once and not once per product.
+        let linears: Vec<Packed> = linears.into_par_iter().map(|l| l.pack(packing)).collect::<Result<_, _>>()?;
+        let bytes = linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
         Ok(Self {
             precision,
             hidden,

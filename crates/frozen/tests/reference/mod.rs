@@ -36,7 +36,7 @@ impl Draw {
     pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
         let layout = if self.coin() { Layout::OutIn } else { Layout::InOut };
         let weight = self.values(inputs * outputs, 1.0 / (inputs as f32).sqrt());
-        Linear { inputs, outputs, layout, weight, bias: self.values(outputs, 0.1) }
+        Linear { inputs, outputs, layout, weight: weight.into(), bias: self.values(outputs, 0.1) }
     }
 
     pub fn norm(&mut self, kind: NormKind, width: usize) -> Norm {
@@ -45,7 +45,7 @@ impl Draw {
     }
 
     pub fn table(&mut self, rows: usize, width: usize) -> Table {
-        Table { rows, width, data: self.values(rows * width, 0.5) }
+        Table { rows, width, data: self.values(rows * width, 0.5).into() }
     }
 }
 

@@ -1,10 +1,12 @@
 //! Building `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::load::{TextEncoder, broken};
+use super::plain::PlainBert;
 use crate::error::{Error, Result, excerpt};
 use crate::features::Features;
 use crate::task::Example;
@@ -34,7 +36,8 @@ impl TextEncoder {
     /// # Errors
     /// As [`TextEncoder::encode_plain`].
     pub fn encode_with_offsets(&self, text: &str) -> Result<WithOffsets> {
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode(text, false)));
+        let library = self.library()?;
+        let encoded = catch_unwind(AssertUnwindSafe(|| library.encode(text, false)));
         let encoding = self.checked(encoded, text)?;
         // A tokeniser of bytes can cut a character; whole characters are what a reader of the text can use.
         let whole = |(mut start, mut end): (usize, usize)| {
@@ -57,8 +60,31 @@ impl TextEncoder {
     /// # Errors
     /// The tokeniser fails on the text: a word outside a vocabulary without `[UNK]`.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encoded = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, false)));
+        let Some(plain) = &self.plain else { return self.encode_by_library(text) };
+        let mut ids = Vec::new();
+        for (chunk, simple) in plain.chunks(text) {
+            if simple {
+                plain.encode_chunk(chunk, &mut ids, |word, ids| plain.encode_word(word, ids));
+            } else {
+                ids.extend(self.encode_by_library(chunk)?);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// As [`TextEncoder::encode_plain`], all of it by the library.
+    pub(crate) fn encode_by_library(&self, text: &str) -> Result<Vec<u32>> {
+        let library = self.library()?;
+        let encoded = catch_unwind(AssertUnwindSafe(|| library.encode_fast(text, false)));
         Ok(self.checked(encoded, text)?.get_ids().to_vec())
+    }
+
+    /// What the tokeniser does without the library, where it is a plain BERT's.
+    pub(crate) fn plain(&self) -> Result<Option<Arc<PlainBert>>> {
+        match &self.plain {
+            Some(plain) => Ok(Some(Arc::clone(plain))),
+            None => Ok(PlainBert::read(&self.to_json()?).map(Arc::new)),
+        }
     }
 
     /// What the library answered for `text`, its errors and panics as errors of this crate.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use tokenizers::models::wordpiece::WordPiece;
@@ -12,6 +13,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::plain::PlainBert;
 use crate::error::{Error, Result, excerpt, folder_listing};
 use crate::lines::Lines;
 
@@ -24,13 +26,22 @@ pub const MAX_VOCAB: usize = 1 << 22;
 /// A tokeniser with BERT's special tokens.
 #[derive(Clone)]
 pub struct TextEncoder {
-    pub(super) tokenizer: Tokenizer,
+    library: Arc<Library>,
+    /// What most of a text is encoded with, where the tokeniser is a plain BERT's.
+    pub(super) plain: Option<Arc<PlainBert>>,
     pub(super) source: PathBuf,
     pub(super) cls: u32,
     pub(super) sep: u32,
     pad: u32,
     unk: Option<u32>,
     vocab_size: usize,
+}
+
+/// The library's tokeniser. Building it takes longer than loading a small model, and most texts can do without.
+struct Library {
+    built: OnceLock<std::result::Result<Tokenizer, String>>,
+    /// What it is built from, if it has not been from the start.
+    json: Vec<u8>,
 }
 
 impl std::fmt::Debug for TextEncoder {
@@ -87,13 +98,14 @@ impl TextEncoder {
     /// # Errors
     /// The bytes are not a tokeniser, or a special token is missing.
     pub fn from_json(bytes: &[u8], source: &Path) -> Result<Self> {
-        // A crafted file can make the tokenizers crate panic; that is an error of the file, not of this program.
-        let parsed = catch_unwind(|| Tokenizer::from_bytes(bytes));
-        match parsed {
-            Ok(Ok(tokenizer)) => Self::new(tokenizer, source),
-            Ok(Err(reason)) => Err(broken(source, &format!("not a tokeniser file: {}", excerpt(&reason.to_string())))),
-            Err(_) => Err(broken(source, "not a usable tokeniser file: the tokeniser library failed on it")),
+        if let Some(plain) = PlainBert::read(bytes) {
+            let library = Library { built: OnceLock::new(), json: bytes.to_vec() };
+            let (id, largest) = (|name: &str| plain.id(name), plain.largest_id());
+            let special = Special::find(id, largest, source)?;
+            return Ok(Self::with(library, special, Some(Arc::new(plain)), source));
         }
+        let tokenizer = parse(bytes).map_err(|reason| broken(source, &reason))?;
+        Self::new(tokenizer, source)
     }
 
     fn from_vocab(path: &Path, options: &BertOptions) -> Result<Self> {
@@ -140,24 +152,28 @@ impl TextEncoder {
         Self::new(tokenizer, path)
     }
 
-    fn new(mut tokenizer: Tokenizer, source: &Path) -> Result<Self> {
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|e| broken(source, &e.to_string()))?;
-        let special = |name: &str| {
-            let missing =
-                || broken(source, &format!("the special token `{name}` is missing; a BERT vocabulary is needed"));
-            tokenizer.token_to_id(name).ok_or_else(missing)
-        };
-        let (cls, sep, pad) = (special("[CLS]")?, special("[SEP]")?, special("[PAD]")?);
-        let unk = tokenizer.token_to_id("[UNK]");
-        let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0) as usize;
-        if largest >= MAX_VOCAB {
-            return Err(broken(
-                source,
-                &format!("token id {largest} is too large; ids below {MAX_VOCAB} are accepted"),
-            ));
-        }
-        Ok(Self { tokenizer, source: source.to_owned(), cls, sep, pad, unk, vocab_size: largest + 1 })
+    fn new(tokenizer: Tokenizer, source: &Path) -> Result<Self> {
+        let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        let special = Special::find(|name| tokenizer.token_to_id(name), largest, source)?;
+        let built = tokenizer_alone(tokenizer).map_err(|reason| broken(source, &reason))?;
+        Ok(Self::with(Library { built: OnceLock::from(Ok(built)), json: Vec::new() }, special, None, source))
+    }
+
+    fn with(library: Library, special: Special, plain: Option<Arc<PlainBert>>, source: &Path) -> Self {
+        let Special { cls, sep, pad, unk, vocab_size } = special;
+        Self { library: Arc::new(library), plain, source: source.to_owned(), cls, sep, pad, unk, vocab_size }
+    }
+
+    /// The library's tokeniser, built at the first call.
+    pub(super) fn library(&self) -> Result<&Tokenizer> {
+        let built = self.library.built.get_or_init(|| parse(&self.library.json).and_then(tokenizer_alone));
+        built.as_ref().map_err(|reason| broken(&self.source, reason))
+    }
+
+    /// Whether texts are encoded without the library as far as they are plain.
+    #[cfg(test)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.is_some()
     }
 
     /// The rows an embedding table needs: the largest token id plus one.
@@ -190,7 +206,8 @@ impl TextEncoder {
     /// # Errors
     /// The library cannot write it.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let saved = catch_unwind(AssertUnwindSafe(|| self.tokenizer.to_string(false)));
+        let library = self.library()?;
+        let saved = catch_unwind(AssertUnwindSafe(|| library.to_string(false)));
         match saved {
             Ok(Ok(text)) => Ok(text.into_bytes()),
             Ok(Err(reason)) => {
@@ -217,6 +234,51 @@ impl TextEncoder {
         save().map_err(|e| Error::io(&path, e))?;
         Ok(path)
     }
+}
+
+/// Ids that are always needed.
+struct Special {
+    cls: u32,
+    sep: u32,
+    pad: u32,
+    unk: Option<u32>,
+    vocab_size: usize,
+}
+
+impl Special {
+    fn find(id: impl Fn(&str) -> Option<u32>, largest: u32, source: &Path) -> Result<Self> {
+        let special = |name: &str| {
+            let missing =
+                || broken(source, &format!("the special token `{name}` is missing; a BERT vocabulary is needed"));
+            id(name).ok_or_else(missing)
+        };
+        let (cls, sep, pad) = (special("[CLS]")?, special("[SEP]")?, special("[PAD]")?);
+        let largest = largest as usize;
+        if largest >= MAX_VOCAB {
+            return Err(broken(
+                source,
+                &format!("token id {largest} is too large; ids below {MAX_VOCAB} are accepted"),
+            ));
+        }
+        Ok(Self { cls, sep, pad, unk: id("[UNK]"), vocab_size: largest + 1 })
+    }
+}
+
+/// The library's reader.
+fn parse(json: &[u8]) -> std::result::Result<Tokenizer, String> {
+    // A crafted file can make the tokenizers crate panic; that is an error of the file, not of this program.
+    match catch_unwind(|| Tokenizer::from_bytes(json)) {
+        Ok(Ok(tokenizer)) => Ok(tokenizer),
+        Ok(Err(reason)) => Err(format!("not a tokeniser file: {}", excerpt(&reason.to_string()))),
+        Err(_) => Err("not a usable tokeniser file: the tokeniser library failed on it".into()),
+    }
+}
+
+/// Without the padding and truncation that a file can ask for.
+fn tokenizer_alone(mut tokenizer: Tokenizer) -> std::result::Result<Tokenizer, String> {
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+    Ok(tokenizer)
 }
 
 pub(super) fn broken(path: &Path, reason: &str) -> Error {

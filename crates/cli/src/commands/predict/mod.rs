@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use clap::Args;
+use frozen::Packing;
 use glue_squad::Lines;
 
 use self::labels::Labels;
@@ -78,7 +79,9 @@ struct Query {
 }
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
-    let (config, model, encoder) = load_with_tokenizer("--model", &args.model, args.precision.precision, context)?;
+    let packing = if args.text.is_some() { Packing::AtUse } else { Packing::Ahead };
+    let (config, model, encoder) =
+        load_with_tokenizer("--model", &args.model, args.precision.precision, packing, context)?;
     let heads = choose(args, &config)?;
     let mut answerer: Box<dyn Answer> = match heads[..] {
         [head] if config.task_heads[head].kind == TaskHeadKind::Span => {
