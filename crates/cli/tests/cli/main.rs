@@ -9,6 +9,7 @@ mod encode;
 mod eval;
 mod general;
 mod import;
+mod instructions;
 mod predict;
 mod score;
 mod squad;
