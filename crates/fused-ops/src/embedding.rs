@@ -110,7 +110,7 @@ impl Taken {
     /// The gradient of the table: each row the sum of the gradients of where it went, in order.
     fn table_gradient(&self, grad: &[f32]) -> FlexTensor {
         let [count, width] = self.shape;
-        let mut table = vec![0.0; count * width];
+        let mut table = host::zeros(count * width);
         kernels::scatter_add_rows(grad, width, &self.rows, &mut table);
         host::wrap(table, Shape::new(self.shape))
     }

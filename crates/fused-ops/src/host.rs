@@ -4,6 +4,7 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::{DispatchDevice, TensorMetadata};
 use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 use cpu_kernels::matmul::MatRef;
+use rayon::prelude::*;
 
 /// Values that one task of the thread pool works on: large enough to be worth handing over, small enough for the
 /// second-level cache. Blocks are cut by this number alone, so results do not depend on the number of threads.
@@ -102,6 +103,11 @@ pub(crate) fn pieces<'a, const N: usize>(
         buffer.chunks_mut(size)
     });
     (0..count).map(|_| all.each_mut().map(|pieces| pieces.next().unwrap_or_default())).collect()
+}
+
+/// `n` zeros, written by all threads: clearing a table of embeddings takes as long as many a kernel.
+pub(crate) fn zeros(n: usize) -> Vec<f32> {
+    vector(n, |data| data.par_chunks_mut(BLOCK).for_each(|part| part.fill(0.0)))
 }
 
 /// A tensor that owns `data`, without a copy.

@@ -150,7 +150,7 @@ impl Backward<Flex, 1> for ScoresBackward {
         let [context] = ops.parents;
         if let Some(context) = context {
             // So that the attention's backward pass runs with a gradient even where nothing else looks at its context.
-            let zeros = vec![0.0; shape.num_elements()];
+            let zeros = host::zeros(shape.num_elements());
             grads.register::<Flex>(context.id, host::wrap(zeros, shape));
         }
     }

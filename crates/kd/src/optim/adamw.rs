@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::Gradients;
 
 /// Elements that one thread updates at a time: large enough to be worth handing over.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 14;
 
 /// Settings of [`AdamW`]; the defaults are PyTorch's and EfficientBERT's.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use cpu_kernels::elementwise::optimizer::sum_of_squares;
 use rayon::prelude::*;
 
 /// Elements that are summed at a time.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 14;
 
 /// Gradients by module path, in burn's layout. Parameters that the loss does not reach are absent.
 #[derive(Debug, Default)]

@@ -34,7 +34,7 @@ impl Kept {
         let handed_out = self.scores.take().map(dense);
         let (s, width) = self.sizes();
         let tokens = s.batch * s.seq;
-        let together = texts(s.seq);
+        let together = texts(s.seq, s.precision);
         let tasks = s.batch.div_ceil(together);
         let lengths = [tokens * width, tokens * width, tokens * 3 * s.width];
         // Each task sums up its own share of the gradients of gamma and beta; shares are added in order.

@@ -88,7 +88,7 @@ pub(crate) fn forward(
         kept(keep_state, tokens),
         kept(keep_state, tokens),
     ];
-    let together = texts(s.seq);
+    let together = texts(s.seq, s.precision);
     let buffers = with_packed(&inputs.weights, false, s.precision, |packed| {
         host::vectors(lengths, |buffers| {
             let tasks = host::pieces(buffers, s.batch.div_ceil(together), |n| n / s.batch * together);

@@ -8,13 +8,15 @@ use rayon::prelude::*;
 
 use crate::host::{dims, leading, matrix};
 
-/// Tokens that a task takes through the block: what lies between its parts should stay in the second-level cache, and the weights
-/// be read from afar rarely.
-const TOKENS: usize = 128;
+/// Tokens that a task takes through the block: what lies between its parts should stay in the second-level cache, and the weights, three
+/// times as large in `f32`, be read from afar rarely.
+fn tokens(precision: Precision) -> usize {
+    if precision == Precision::F32 { 128 } else { 64 }
+}
 
 /// Texts of `seq` tokens in a task, at least 1. By the sizes alone, and so are the bits of sums over tasks.
-pub(super) fn texts(seq: usize) -> usize {
-    (TOKENS / seq).max(1)
+pub(super) fn texts(seq: usize, precision: Precision) -> usize {
+    (tokens(precision) / seq).max(1)
 }
 
 thread_local! {
