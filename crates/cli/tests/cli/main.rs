@@ -11,6 +11,7 @@ mod general;
 mod import;
 mod predict;
 mod score;
+mod shards;
 mod squad;
 mod support;
 mod teacher;
