@@ -111,6 +111,6 @@ fn rows_that_were_passed_over_are_noted_once() {
         inputs.dev(&recipe, &recipe.teacher.fine_tune).unwrap();
     }
     let notes = inputs.take_notes();
-    assert!(notes.len() == 1 && notes[0].contains("line 11 is passed over: it broke"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("line 11 is passed over: torn apart"), "{notes:?}");
     assert!(inputs.take_notes().is_empty());
 }

@@ -27,10 +27,10 @@ impl SplitData {
     pub fn passed_over(&self) -> Option<String> {
         let (first, path) = (self.skipped.first()?, self.path.display());
         let what = match self.skipped.len() {
-            1 => format!("line {first} is passed over: it"),
-            count => format!("{count} lines are passed over, the first is line {first}: they"),
+            1 => format!("line {first} is passed over"),
+            count => format!("{count} lines are passed over, the first is line {first}"),
         };
-        Some(format!("{path}: {what} broke in the official file, where a question holds a line break"))
+        Some(format!("{path}: {what}: torn apart by a line break in a question, as in the official file"))
     }
 }
 
