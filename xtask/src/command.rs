@@ -91,9 +91,9 @@ pub fn test(args: Vec<OsString>) -> Vec<OsString> {
 /// profile of its own would compile all tensors a second time. The whole workspace is selected for the same reason: fewer
 /// packages would turn on fewer features of the dependencies.
 pub fn bench(args: Vec<OsString>) -> Vec<OsString> {
-    let fixed =
-        ["bench", "--workspace", "--profile", "dev", "--bench", "latency", "--bench", "training", "--bench", "kernels"];
-    fixed.map(OsString::from).into_iter().chain(args).collect()
+    let fixed = ["bench", "--workspace", "--profile", "dev"];
+    let benches = ["latency", "training", "kernels", "shards"].into_iter().flat_map(|name| ["--bench", name]);
+    fixed.into_iter().chain(benches).map(OsString::from).chain(args).collect()
 }
 
 /// The cargo that runs this program.

@@ -1,15 +1,19 @@
 //! Tasks as commands take them: those of GLUE, and the two versions of SQuAD.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use bert_core::TaskHeadConfig;
 use glue_squad::squad::SquadVersion;
-use glue_squad::task::TaskKind;
+use glue_squad::task::{Split, TaskKind};
+use glue_squad::tokenizer::TextEncoder;
 use kd::data::task_head;
+use kd::examples::Examples;
 use kd::span::span_head;
 use serde::{Serialize, Serializer};
 
+use crate::context::Context;
 use crate::error::CliError;
 
 /// Longest sequence of a GLUE task in tokens, where none is given.
@@ -115,6 +119,24 @@ impl Chosen {
             Self::Squad(_) => SQUAD_LENGTH,
         }
     }
+}
+
+/// Reads and encodes a split of a GLUE task and says what its file has that no reader can use.
+///
+/// # Errors
+/// Files that are missing or damaged.
+pub fn read_examples(
+    task: TaskKind,
+    (data, split): (&Path, Split),
+    encoder: &TextEncoder,
+    max_len: usize,
+    context: &Context,
+) -> Result<Examples, CliError> {
+    let examples = Examples::read(task, (data, split), encoder, max_len, None)?;
+    if let Some(note) = &examples.note {
+        context.progress.message(note);
+    }
+    Ok(examples)
 }
 
 #[cfg(test)]

@@ -112,6 +112,11 @@ impl TrainingArgs {
         self.max_len.unwrap_or_else(|| chosen.default_length())
     }
 
+    /// `--max-len`, where it is given.
+    pub fn given_max_len(&self) -> Option<usize> {
+        self.max_len.map(|given| given as usize)
+    }
+
     /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
         BatchSettings { batch_size: self.batch_size as usize, max_len, seed: self.seed }

@@ -1,16 +1,13 @@
-//! Task and corpus batches as functions of the step number.
+//! Task batches as functions of the step number.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, TokenBatch};
 use burn::tensor::Device;
 use frozen::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
-use glue_squad::corpus::{PackConfig, PackedCorpus};
 use glue_squad::features::{Features, lengths};
 use glue_squad::task::{Head, Label, Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
 use rand::seq::SliceRandom;
 
 use crate::{Error, Result};
@@ -91,7 +88,7 @@ pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
 pub struct TrainSet {
     /// The task.
     pub task: TaskKind,
-    features: Vec<Features>,
+    features: Arc<Vec<Features>>,
     plan: BatchPlan,
     padding: Padding,
 }
@@ -103,7 +100,7 @@ pub struct EvalSet {
     pub task: TaskKind,
     /// Gold labels in the order of the file; empty for an unlabelled test set.
     pub labels: Vec<Label>,
-    features: Vec<Features>,
+    features: Arc<Vec<Features>>,
     batches: Vec<Vec<usize>>,
     plan: EvalPlan,
     padding: Padding,
@@ -121,31 +118,20 @@ pub struct BatchSettings {
 }
 
 impl TrainSet {
-    /// Encodes `features` of `task`.
+    /// Batches of `features` of `task`.
     ///
     /// # Errors
     /// No features, or a batch size of 0.
-    pub fn new(task: TaskKind, features: Vec<Features>, pad_id: u32, settings: BatchSettings) -> Result<Self> {
+    pub fn new(
+        task: TaskKind,
+        features: impl Into<Arc<Vec<Features>>>,
+        pad_id: u32,
+        settings: BatchSettings,
+    ) -> Result<Self> {
+        let features = features.into();
         let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { task, features, plan, padding })
-    }
-
-    /// Reads and encodes a split; `limit` keeps the first examples only.
-    ///
-    /// # Errors
-    /// As [`TaskKind::read`] and the encoder.
-    pub fn read(
-        task: TaskKind,
-        dir: &Path,
-        encoder: &TextEncoder,
-        settings: BatchSettings,
-        limit: Option<usize>,
-    ) -> Result<Self> {
-        let mut examples = task.read(dir, Split::Train)?;
-        examples.truncate(limit.unwrap_or(usize::MAX));
-        let features = encoder.encode_examples(&examples, settings.max_len)?;
-        Self::new(task, features, encoder.pad_id(), settings)
     }
 
     /// Splits off the last `fraction` of the examples in a seeded order, for evaluation while
@@ -196,57 +182,43 @@ impl TrainSet {
 }
 
 impl EvalSet {
-    /// Plans the evaluation of `features`, which must all have labels.
+    /// Plans the evaluation of `features`, which must all have labels; those of an unlabelled test set can be predicted and not
+    /// scored.
     ///
     /// # Errors
-    /// No features, or one without a label.
-    pub fn new(task: TaskKind, features: Vec<Features>, pad_id: u32, settings: BatchSettings) -> Result<Self> {
-        let labels = features
-            .iter()
-            .map(|f| f.label)
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| Error::Mismatch(format!("{}: an example to evaluate on has no label", task.name())))?;
-        Self::plan(task, labels, features, pad_id, settings)
-    }
-
-    fn plan(
+    /// No features, or one without a label among those with one, or outside a test set.
+    pub fn of_split(
+        split: Split,
         task: TaskKind,
-        labels: Vec<Label>,
-        features: Vec<Features>,
+        features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
+        let features = features.into();
+        let labels =
+            match split == Split::Test && features.iter().all(|f| f.label.is_none()) {
+                true => Vec::new(),
+                false => features.iter().map(|f| f.label).collect::<Option<_>>().ok_or_else(|| {
+                    Error::Mismatch(format!("{}: an example to evaluate on has no label", task.name()))
+                })?,
+            };
         let plan = EvalPlan::new(&lengths(&features), settings.batch_size)?;
         let batches = plan.batches().to_vec();
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { task, labels, features, batches, plan, padding })
     }
 
-    /// Reads and encodes the dev split.
+    /// [`EvalSet::of_split`] of examples that must all have labels.
     ///
     /// # Errors
-    /// As [`TaskKind::read`] and the encoder.
-    pub fn read(task: TaskKind, dir: &Path, encoder: &TextEncoder, settings: BatchSettings) -> Result<Self> {
-        Self::read_split(task, dir, Split::Dev, encoder, settings)
-    }
-
-    /// Reads and encodes any split; an unlabelled test set has no labels, so it can be predicted and not scored.
-    ///
-    /// # Errors
-    /// As [`TaskKind::read`] and the encoder.
-    pub fn read_split(
+    /// No features, or one without a label.
+    pub fn new(
         task: TaskKind,
-        dir: &Path,
-        split: Split,
-        encoder: &TextEncoder,
+        features: impl Into<Arc<Vec<Features>>>,
+        pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
-        let examples = task.read(dir, split)?;
-        let features = encoder.encode_examples(&examples, settings.max_len)?;
-        if split == Split::Test && features.iter().all(|f| f.label.is_none()) {
-            return Self::plan(task, Vec::new(), features, encoder.pad_id(), settings);
-        }
-        Self::new(task, features, encoder.pad_id(), settings)
+        Self::of_split(Split::Dev, task, features, pad_id, settings)
     }
 
     /// Number of examples.
@@ -326,55 +298,6 @@ impl TaskMix {
         let (task, batch) = order[index as usize];
         let set = &self.sets[task];
         Ok((task, set.batch(epoch * set.batches_per_epoch() + batch)?))
-    }
-}
-
-/// Packed text for general distillation.
-#[derive(Debug, Clone)]
-pub struct TextSet {
-    features: Arc<Vec<Features>>,
-    plan: Arc<BatchPlan>,
-    padding: Padding,
-}
-
-impl TextSet {
-    /// Packs `files` into sequences of at most `settings.max_len` tokens.
-    ///
-    /// # Errors
-    /// Files that cannot be read, no text, or a batch size of 0.
-    pub fn pack(
-        encoder: &TextEncoder,
-        files: &[std::path::PathBuf],
-        config: PackConfig,
-        settings: BatchSettings,
-    ) -> Result<Self> {
-        let features = PackedCorpus::new(encoder, files, config)?.collect::<Result<Vec<_>, _>>()?;
-        let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
-        let padding = Padding { pad_id: encoder.pad_id(), multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
-        Ok(Self { features: Arc::new(features), plan: Arc::new(plan), padding })
-    }
-
-    /// Number of sequences.
-    pub fn len(&self) -> usize {
-        self.features.len()
-    }
-
-    /// Batches until every sequence was seen once.
-    pub fn batches_per_epoch(&self) -> u64 {
-        self.plan.batches_per_epoch() as u64
-    }
-
-    /// Whether there are no sequences; never, since construction refuses that.
-    pub fn is_empty(&self) -> bool {
-        self.features.is_empty()
-    }
-
-    /// The batch of a step.
-    ///
-    /// # Errors
-    /// A sequence that cannot be padded to the maximal length.
-    pub fn batch(&self, step: u64) -> Result<EncodedBatch> {
-        Ok(EncodedBatch::collate(&self.features, &self.plan.batch_at_step(step), self.padding)?)
     }
 }
 

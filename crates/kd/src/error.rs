@@ -64,6 +64,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// What a [`crate::text::TextSource`] of another crate reports.
+    #[error(transparent)]
+    Text(Box<dyn std::error::Error + Send + Sync>),
     /// Durable files.
     #[error(transparent)]
     Durable(#[from] durable::Error),

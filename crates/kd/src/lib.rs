@@ -7,7 +7,9 @@
 //! | [`objective`] | which teacher layer teaches which student layer, as data |
 //! | [`optim`] | AdamW, global-norm clipping, learning-rate schedule |
 //! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
-//! | [`data`] | task and corpus batches by step number |
+//! | [`examples`] | the encoded examples of a split |
+//! | [`data`] | task batches by step number |
+//! | [`text`] | batches of unlabelled text by step number, wherever the text is |
 //! | [`job`] | what the engine trains: fine-tuning, general and task distillation |
 //! | [`span`] | SQuAD: head, windows as batches, fine-tuning, distillation, official scores |
 //! | [`transfer`] | a model that goes on from the weights of another one |
@@ -20,11 +22,13 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod evaluate;
+pub mod examples;
 pub mod job;
 pub mod losses;
 pub mod objective;
 pub mod optim;
 pub mod span;
+pub mod text;
 pub mod transfer;
 
 pub use error::{Error, Result};

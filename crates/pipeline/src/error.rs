@@ -63,6 +63,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// Packed text.
+    #[error(transparent)]
+    Shards(#[from] text_shards::Error),
     /// Batches and sets.
     #[error(transparent)]
     Distillation(#[from] kd::Error),

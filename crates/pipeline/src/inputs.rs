@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use glue_squad::corpus::{PackConfig, corpus_files};
+use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::{BatchSettings, EvalSet, TaskMix, TextSet, TrainSet};
+use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
+use kd::examples::Examples;
+use kd::text::TextSource;
 
+use crate::corpus::Corpus;
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Result};
 
-/// Everything a run reads.
+/// Everything a run reads. What a phase has encoded is kept for the next ones: they read the same splits and texts again and again.
 #[derive(Debug)]
 pub struct Inputs {
     /// The teacher's tokenizer, which the student shares.
@@ -19,7 +23,18 @@ pub struct Inputs {
     /// Tokenizer files as they go into model directories.
     pub tokenizer_files: Vec<(String, Vec<u8>)>,
     glue: PathBuf,
-    corpus: Vec<PathBuf>,
+    corpus: Corpus,
+    kept: Mutex<Kept>,
+}
+
+/// What was encoded in this run so far, and what is worth saying about it.
+#[derive(Debug, Default)]
+struct Kept {
+    /// By task, split and longest sequence.
+    examples: BTreeMap<(TaskKind, Split, usize), Arc<Vec<Features>>>,
+    /// By longest sequence and batch size.
+    texts: BTreeMap<(usize, usize), Arc<dyn TextSource>>,
+    notes: Vec<String>,
 }
 
 impl Inputs {
@@ -29,22 +44,23 @@ impl Inputs {
     /// Folders or files that do not exist or cannot be read.
     pub fn open(recipe: &Recipe, scratch: &Path) -> Result<Self> {
         let (glue, corpus, tokenizer) = match (&recipe.data.glue, &recipe.teacher.model) {
-            (Some(glue), Some(teacher)) => {
-                let mut corpus = Vec::new();
-                for path in &recipe.data.corpus {
-                    corpus.extend(corpus_files(path)?);
-                }
-                (glue.clone(), corpus, teacher.clone())
-            }
+            (Some(glue), Some(teacher)) => (glue.clone(), Corpus::find(&recipe.data.corpus)?, teacher.clone()),
             _ => {
                 write_pocket(scratch)?;
-                (scratch.to_path_buf(), vec![scratch.join("corpus.txt")], scratch.to_path_buf())
+                (scratch.to_path_buf(), Corpus::Text(vec![scratch.join("corpus.txt")]), scratch.to_path_buf())
             }
         };
         let encoder = TextEncoder::from_dir(&tokenizer)?;
         let tokenizer_files = vec![("tokenizer.json".to_string(), encoder.to_json()?)];
-        let inputs = Self { encoder, tokenizer_files, glue, corpus };
-        // A typo in a path must show before an hour of training.
+        let inputs = Self { encoder, tokenizer_files, glue, corpus, kept: Mutex::default() };
+        // A typo in a path must show before an hour of training, and so must shards of another tokeniser.
+        for (key, phase) in recipe.text_phases() {
+            let max_len = Self::settings(recipe, &phase).max_len;
+            inputs.corpus.check(&inputs.encoder, max_len).map_err(|e| match e {
+                Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
+                other => other,
+            })?;
+        }
         for task in &recipe.tasks {
             task.find(&inputs.glue, Split::Train)?;
             task.find(&inputs.glue, Split::Dev)?;
@@ -75,8 +91,8 @@ impl Inputs {
                 }
             }
         }
-        for path in &self.corpus {
-            add("corpus", path)?;
+        for path in self.corpus.files() {
+            add("corpus", &path)?;
         }
         if let Some(teacher) = &recipe.teacher.model {
             add("teacher", &teacher.join(searched_ffn::CONFIG_FILE))?;
@@ -91,9 +107,32 @@ impl Inputs {
         BatchSettings { batch_size: phase.batch_size, max_len, seed: recipe.seed }
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was found while reading since this was last asked, for people.
+    pub fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.kept().notes)
+    }
+
+    /// The examples of a split; encoded once.
+    fn examples(&self, recipe: &Recipe, task: TaskKind, split: Split, max_len: usize) -> Result<Arc<Vec<Features>>> {
+        let mut kept = self.kept();
+        if let Some(features) = kept.examples.get(&(task, split, max_len)) {
+            return Ok(Arc::clone(features));
+        }
+        let limit = (split == Split::Train && recipe.data.train_examples > 0).then_some(recipe.data.train_examples);
+        let read = Examples::read(task, (&self.glue, split), &self.encoder, max_len, limit)?;
+        kept.notes.extend(read.note);
+        kept.examples.insert((task, split, max_len), Arc::clone(&read.features));
+        Ok(read.features)
+    }
+
     fn train_set(&self, recipe: &Recipe, task: TaskKind, phase: &Phase) -> Result<TrainSet> {
-        let limit = (recipe.data.train_examples > 0).then_some(recipe.data.train_examples);
-        Ok(TrainSet::read(task, &self.glue, &self.encoder, Self::settings(recipe, phase), limit)?)
+        let settings = Self::settings(recipe, phase);
+        let features = self.examples(recipe, task, Split::Train, settings.max_len)?;
+        Ok(TrainSet::new(task, features, self.encoder.pad_id(), settings)?)
     }
 
     /// All training examples of all tasks.
@@ -132,24 +171,28 @@ impl Inputs {
     /// Files that cannot be read.
     pub fn dev(&self, recipe: &Recipe, phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
         let settings = Self::settings(recipe, phase);
-        let read =
-            |(head, &task): (usize, &TaskKind)| Ok((head, EvalSet::read(task, &self.glue, &self.encoder, settings)?));
+        let read = |(head, &task): (usize, &TaskKind)| {
+            let features = self.examples(recipe, task, Split::Dev, settings.max_len)?;
+            Ok((head, EvalSet::new(task, features, self.encoder.pad_id(), settings)?))
+        };
         recipe.tasks.iter().enumerate().map(read).collect()
     }
 
-    /// Packed text for general distillation.
+    /// Text for general distillation: packed once, or the shards that `data.corpus` names.
     ///
     /// # Errors
-    /// Files that cannot be read, or no text in them.
-    pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<TextSet> {
+    /// Files that cannot be read, no text in them, or shards that do not fit the phase.
+    pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<Arc<dyn TextSource>> {
         let settings = Self::settings(recipe, phase);
-        let pack = PackConfig {
-            max_len: settings.max_len,
-            seed: recipe.seed,
-            max_sequences: (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences),
-            ..PackConfig::default()
-        };
-        Ok(TextSet::pack(&self.encoder, &self.corpus, pack, settings)?)
+        let key = (settings.max_len, settings.batch_size);
+        let mut kept = self.kept();
+        if let Some(text) = kept.texts.get(&key) {
+            return Ok(Arc::clone(text));
+        }
+        let most = (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences);
+        let text = self.corpus.open(&self.encoder, settings, most)?;
+        kept.texts.insert(key, Arc::clone(&text));
+        Ok(text)
     }
 }
 

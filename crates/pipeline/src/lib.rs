@@ -5,6 +5,7 @@
 //! | [`recipe`] | everything that decides the result, in one TOML file |
 //! | [`events`] | what a watcher is told, and what `log.jsonl` holds |
 //! | [`inputs`] | tokenizer, task sets, packed text |
+//! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`phase`] | teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`latency`] | measured milliseconds of a forward pass |
@@ -13,6 +14,7 @@
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
 
+pub mod corpus;
 mod error;
 pub mod evaluate;
 pub mod events;

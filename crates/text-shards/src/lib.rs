@@ -44,5 +44,5 @@ pub use input::{Compression, DEFAULT_FIELD, Format, Input, MAX_RECORD_BYTES, inp
 pub use loader::{Batch, IGNORED, Loader, LoaderSettings, Prefetch, Prefetched, WindowPlan};
 pub use mask::{MaskSettings, Masked, Masker};
 pub use settings::{PackSettings, Packing};
-pub use shard::{InputInfo, MANIFEST, Manifest, Next, Sequence, ShardInfo, Shards, Verify};
+pub use shard::{InputInfo, MANIFEST, Manifest, Next, Sequence, ShardInfo, Shards, Verify, is_packed};
 pub use vocabulary::{TokenizerInfo, Vocabulary};

@@ -59,6 +59,15 @@ fn an_epoch_holds_every_sequence_once_with_its_tokens() {
 }
 
 #[test]
+fn a_plan_for_fewer_sequences_takes_the_first_ones() {
+    let packed = Packed::new(PackSettings::default());
+    let plan = WindowPlan::new(10, 4, 3).unwrap();
+    let loader = Loader::new(packed.shards(), plan, None, &LoaderSettings::default()).unwrap();
+    let seen = (0..loader.batches_per_epoch()).flat_map(|step| loader.batch(step).unwrap().encoded.indices);
+    assert_eq!(seen.collect::<BTreeSet<_>>(), (0..10).collect());
+}
+
+#[test]
 fn batches_are_the_same_for_any_number_of_threads_and_from_any_step_on() {
     let packed = Packed::new(PackSettings::default());
     let loader = packed.loader(Some(MaskSettings::default()));

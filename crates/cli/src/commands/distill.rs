@@ -1,16 +1,18 @@
 //! `distill`: a student learns from a teacher, on text or on tasks.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
-use glue_squad::corpus::{PackConfig, corpus_files};
-use kd::data::{TextSet, head_index};
+use kd::data::head_index;
 use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::LayerMap;
 use kd::span::{SpanDistillation, span_head_index};
+use kd::text::TextSource;
 use mlp_space::StudentShape;
+use pipeline::corpus::Corpus;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
 use serde_json::json;
@@ -32,6 +34,7 @@ const RANDOM: &str = "random";
 #[command(after_help = "\
 Examples
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus text/ --out general --steps 10000
+  efficientbert distill --arch efficientbert --teacher models/bert-base --corpus packed/wiki --out general --epochs 10
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
 
@@ -47,7 +50,7 @@ pub struct DistillArgs {
     /// Model directory of the teacher; with --task it needs that head.
     #[arg(long, value_name = "DIR")]
     teacher: PathBuf,
-    /// Text files, or folders of .txt files.
+    /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
@@ -74,6 +77,9 @@ struct Settings {
     student: String,
     teacher: String,
     corpus: Vec<String>,
+    /// SHA-256 of the manifest of packed shards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed: Option<String>,
     tasks: Vec<Task>,
     data: Option<String>,
     init: String,
@@ -88,10 +94,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if args.tasks.is_empty() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
     }
-    let mut corpus = Vec::new();
-    for path in &args.corpus {
-        corpus.extend(corpus_files(path)?);
-    }
+    let corpus = Corpus::find(&args.corpus)?;
     let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
     let heads = teacher_heads(args, &chosen, &teacher.config)?;
     let init = match args.init.as_os_str() == RANDOM {
@@ -119,10 +122,14 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
 
     let positions = config.max_position_embeddings.min(teacher.config.max_position_embeddings);
-    let max_len = capped_length(args.training.max_len(&chosen), positions, context);
+    let max_len = match corpus.max_len() {
+        // Shards are not cut: what does not fit the positions is refused with both numbers.
+        Some(packed) => args.training.given_max_len().unwrap_or(packed).min(positions),
+        None => capped_length(args.training.max_len(&chosen), positions, context),
+    };
     let lesson = match (&args.data, &chosen) {
         (Some(data), Chosen::Glue(tasks)) => {
-            Lesson::Tasks(TaskData::read(tasks, data, &encoder, &args.training, max_len)?, heads)
+            Lesson::Tasks(TaskData::read(tasks, data, &encoder, &args.training, max_len, context)?, heads)
         }
         (Some(data), Chosen::Squad(version)) => {
             let options = (&args.squad, &args.training);
@@ -130,14 +137,14 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
             Lesson::Spans(Box::new(data), heads[0])
         }
         (None, _) => {
-            let seed = args.training.seed;
-            let pack = PackConfig { max_len, seed, max_sequences: args.training.sequences(), ..PackConfig::default() };
-            Lesson::Text(TextSet::pack(&encoder, &corpus, pack, args.training.batches(max_len))?)
+            // Text is packed as far as the steps need it; shards are there already.
+            let most = corpus.max_len().map_or(args.training.sequences(), |_| None);
+            Lesson::Text(corpus.open(&encoder, args.training.batches(max_len), most)?)
         }
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
-    let training =
-        Training::open(context, &args.training, (steps, max_len), &settings(args, &chosen, max_len, &config)?)?;
+    let settings = settings(args, &chosen, max_len, &config, &corpus)?;
+    let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), map: &map, lesson, context };
     let (student, evaluation) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|(m, e)| (AnyModel::Plain(m), e)),
@@ -213,13 +220,20 @@ fn student_config(
     Ok(config)
 }
 
-fn settings(args: &DistillArgs, chosen: &Chosen, max_len: usize, config: &BertConfig) -> Result<Settings, CliError> {
+fn settings(
+    args: &DistillArgs,
+    chosen: &Chosen,
+    max_len: usize,
+    config: &BertConfig,
+    corpus: &Corpus,
+) -> Result<Settings, CliError> {
     Ok(Settings {
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
         teacher: shown(&args.teacher),
         corpus: args.corpus.iter().map(|p| shown(p)).collect(),
+        packed: corpus.packed_digest()?,
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
         init: shown(&args.init),
@@ -243,7 +257,7 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
 
 /// What the student is taught on.
 enum Lesson {
-    Text(TextSet),
+    Text(Arc<dyn TextSource>),
     /// Data and the teacher's head for each task.
     Tasks(TaskData, Vec<usize>),
     /// Data and the teacher's head.
@@ -274,7 +288,7 @@ impl Lecture<'_> {
         let device = self.context.device.clone();
         let trained = match &self.lesson {
             Lesson::Text(text) => {
-                let mut job = GeneralDistillation { teacher, map, text, prepare: as_is(), device };
+                let mut job = GeneralDistillation { teacher, map, text: text.as_ref(), prepare: as_is(), device };
                 self.training.run("distill", student, &mut job)
             }
             Lesson::Tasks(data, heads) => {

@@ -16,7 +16,7 @@ use crate::inference::{PrecisionArgs, load_with_tokenizer};
 use crate::models::capped_length;
 use crate::output::{check_target, print, print_json, table};
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
-use crate::tasks::Task;
+use crate::tasks::{Task, read_examples};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -101,7 +101,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);
     let settings = BatchSettings { batch_size: args.batch_size as usize, max_len, seed: 0 };
-    let set = EvalSet::read_split(task, &args.data, split, &encoder, settings)?;
+    let examples = read_examples(task, (&args.data, split), &encoder, max_len, context)?;
+    let set = EvalSet::of_split(split, task, examples.features, encoder.pad_id(), settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
         return Err(CliError::usage(format!("{}: has no labels to score against", path.display()))
             .with_hint("--predictions FILE writes what the model answers; --split dev has labels"));

@@ -39,7 +39,7 @@ pub struct SearchArgs {
     /// Folder of GLUE tasks.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Text for general distillation, files or folders.
+    /// Text for general distillation: files, folders of .txt files, or one folder that `data pack` made.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Fewest parameters of the student, for example 15M.

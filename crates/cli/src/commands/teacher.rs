@@ -1,10 +1,10 @@
 //! `teacher`: a BERT fine-tuned on gold labels.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
-use glue_squad::task::TaskKind;
+use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::Evaluation;
@@ -19,7 +19,7 @@ use crate::error::CliError;
 use crate::models::{capped_length, continued, load_with_tokenizer, tokenizer_files};
 use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
-use crate::tasks::{Chosen, Task};
+use crate::tasks::{Chosen, Task, read_examples};
 use crate::training::{Training, TrainingArgs, shown};
 
 #[derive(Args, Debug)]
@@ -82,7 +82,9 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let model = continued(fresh.initialised(&config, args.training.seed), &loaded)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = match &chosen {
-        Chosen::Glue(tasks) => Data::Tasks(TaskData::read(tasks, &args.data, &encoder, &args.training, max_len)?),
+        Chosen::Glue(tasks) => {
+            Data::Tasks(TaskData::read(tasks, &args.data, &encoder, &args.training, max_len, context)?)
+        }
         Chosen::Squad(version) => {
             let options = (&args.squad, &args.training);
             Data::Spans(Box::new(SpanData::read(*version, &args.data, options, &encoder, max_len, context)?))
@@ -163,16 +165,19 @@ impl TaskData {
     /// Files that are missing or damaged.
     pub fn read(
         tasks: &[TaskKind],
-        data: &std::path::Path,
+        data: &Path,
         encoder: &TextEncoder,
         args: &TrainingArgs,
         max_len: usize,
+        context: &Context,
     ) -> Result<Self, CliError> {
-        let settings = args.batches(max_len);
+        let (settings, pad) = (args.batches(max_len), encoder.pad_id());
         let (mut train, mut eval) = (Vec::new(), Vec::new());
         for (head, &task) in tasks.iter().enumerate() {
-            eval.push((head, EvalSet::read(task, data, encoder, settings)?));
-            train.push(TrainSet::read(task, data, encoder, settings, None)?);
+            let dev = read_examples(task, (data, Split::Dev), encoder, max_len, context)?;
+            eval.push((head, EvalSet::new(task, dev.features, pad, settings)?));
+            let examples = read_examples(task, (data, Split::Train), encoder, max_len, context)?;
+            train.push(TrainSet::new(task, examples.features, pad, settings)?);
         }
         Ok(Self { mix: TaskMix::new(train, args.seed)?, eval })
     }

@@ -12,6 +12,7 @@ mod import;
 mod instructions;
 mod predict;
 mod score;
+mod shards;
 mod squad;
 mod support;
 mod teacher;

@@ -22,6 +22,18 @@ pub struct SplitData {
     pub skipped: Vec<u64>,
 }
 
+impl SplitData {
+    /// What was passed over and why, in words for people; `None` where every row was read.
+    pub fn passed_over(&self) -> Option<String> {
+        let (first, path) = (self.skipped.first()?, self.path.display());
+        let what = match self.skipped.len() {
+            1 => format!("line {first} is passed over"),
+            count => format!("{count} lines are passed over, the first is line {first}"),
+        };
+        Some(format!("{path}: {what}: torn apart by a line break in a question, as in the official file"))
+    }
+}
+
 /// An iterator over the rows of one file. It ends after the first error.
 pub struct ExampleReader<R = BufReader<File>> {
     source: Source<R>,

@@ -6,9 +6,10 @@ use glue_squad::batch::Labels;
 use glue_squad::task::Head;
 
 use super::fine_tune::label_loss;
-use crate::data::{EvalSet, TaskMix, TextSet, to_device};
+use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluation, Job};
 use crate::objective::{LayerMap, LossTerms, layer_terms};
+use crate::text::TextSource;
 use crate::{Result, evaluate, losses};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
@@ -59,7 +60,7 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     /// Which layer teaches which; validated.
     pub map: &'a LayerMap,
     /// Packed text.
-    pub text: &'a TextSet,
+    pub text: &'a dyn TextSource,
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
     /// Device of both models.

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
 use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
-use kd::data::{EvalSet, TaskMix, TextSet};
+use kd::data::{EvalSet, TaskMix};
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::LayerMap;
+use kd::text::TextSource;
 use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
 use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
 
@@ -31,7 +32,7 @@ pub struct ProxyTraining<'a> {
     /// Weights of the warm-up supernet.
     pub warm: &'a Tensors,
     /// Packed text.
-    pub text: Option<&'a TextSet>,
+    pub text: Option<&'a dyn TextSource>,
     /// Training examples less the held-out part.
     pub data: &'a TaskMix,
     /// The held-out part.

@@ -121,6 +121,9 @@ impl<'a> Context<'a> {
         job: &mut dyn Job<M>,
         settings: &Phase,
     ) -> Result<Trained<M>> {
+        for message in self.inputs.take_notes() {
+            self.note(RunEvent::Note { message });
+        }
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
         store.clean_stale_temps()?;
         let done = store.latest()?.checkpoint.map_or(0, |c| c.step());

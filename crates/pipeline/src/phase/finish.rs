@@ -107,7 +107,7 @@ fn distil<F: FeedForward>(
         let mut job = GeneralDistillation {
             teacher: &teacher.general,
             map: &map,
-            text: &text,
+            text: text.as_ref(),
             prepare: as_is(),
             device: device.clone(),
         };

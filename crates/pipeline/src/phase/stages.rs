@@ -1,8 +1,11 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
+use std::sync::Arc;
+
 use bert_core::weights::Tensors;
 use bert_core::{BertConfig, TaskModel, count_parts};
-use kd::data::{EvalSet, TaskMix, TextSet};
+use kd::data::{EvalSet, TaskMix};
+use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{Budget, CachedLatency, Cost, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
@@ -127,7 +130,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
             teacher,
             map: &map,
             warm: &warm,
-            text: text.as_ref(),
+            text: text.as_deref(),
             data: &data,
             held_out: &held_out,
             proxy: s.proxy,
@@ -149,7 +152,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
     Ok(Winner { genome: third.genome, score: third.best.fitness, supernet })
 }
 
-fn text_for(run: &Context<'_>, s: &StageSettings) -> Result<Option<TextSet>> {
+fn text_for(run: &Context<'_>, s: &StageSettings) -> Result<Option<Arc<dyn TextSource>>> {
     if s.proxy.general.steps == 0 {
         return Ok(None);
     }

@@ -76,7 +76,8 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     let map = layer_map(&config, &teacher.config)?;
     let text = run.inputs.text(run.recipe, &phase)?;
     let device = run.device.clone();
-    let mut job = GeneralDistillation { teacher: &teacher.general, map: &map, text: &text, prepare: as_is(), device };
+    let (teacher, text) = (&teacher.general, text.as_ref());
+    let mut job = GeneralDistillation { teacher, map: &map, text, prepare: as_is(), device };
     let trained = run.train("supernet/warm-up", model, &mut job, &phase)?;
     Ok(collect_internal(&trained.model))
 }
@@ -111,7 +112,7 @@ pub fn stage_three_supernet(
         let mut job = GeneralDistillation {
             teacher: &teacher.general,
             map: &map,
-            text: &text,
+            text: text.as_ref(),
             prepare: Box::new(sample("supernet sample, text")),
             device: device.clone(),
         };

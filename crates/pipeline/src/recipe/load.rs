@@ -213,6 +213,13 @@ impl Recipe {
         ]
     }
 
+    /// The phases that learn from text and have steps, with their keys.
+    pub(crate) fn text_phases(&self) -> Vec<(&'static str, super::Phase)> {
+        let on_text =
+            |(key, phase): &(&str, super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
+        self.phases().into_iter().filter(on_text).collect()
+    }
+
     fn phases_mut(&mut self) -> [&mut super::Phase; 10] {
         let s = &mut self.search;
         [

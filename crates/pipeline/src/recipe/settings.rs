@@ -52,10 +52,10 @@ pub struct DataSettings {
     /// Folder of GLUE tasks; absent means the generated pocket tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub glue: Option<PathBuf>,
-    /// Text files or folders; empty means the generated pocket corpus.
+    /// Text files or folders, or one folder of packed shards; empty means the generated pocket corpus.
     #[serde(default)]
     pub corpus: Vec<PathBuf>,
-    /// Sequences packed from the corpus at most; 0 for all.
+    /// Sequences packed from the corpus, or taken from its shards, at most; 0 for all.
     #[serde(default)]
     pub corpus_sequences: usize,
     /// Training examples per task at most; 0 for all.

@@ -53,10 +53,11 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of these shards. The plan is for as many sequences as there are; dynamic masking needs the tokeniser's vocabulary.
+    /// A loader of these shards. A plan for fewer sequences than there are takes the first ones; dynamic masking needs the tokeniser's
+    /// vocabulary.
     ///
     /// # Errors
-    /// A plan for another number of sequences, another tokeniser than the shards', dynamic masking of shards that are masked already.
+    /// A plan for more sequences than there are, another tokeniser than the shards', dynamic masking of shards that are masked already.
     pub fn new(
         shards: Shards,
         plan: WindowPlan,
@@ -65,7 +66,7 @@ impl Loader {
     ) -> Result<Self> {
         let refuse = |text: String| Err(Error::Settings(text));
         let manifest = shards.manifest();
-        if plan.sequences() != shards.len() {
+        if plan.sequences() > shards.len() {
             return refuse(format!("a plan of {} sequences for shards with {}", plan.sequences(), shards.len()));
         }
         if let Some(vocabulary) = vocabulary

@@ -149,6 +149,15 @@ impl Manifest {
 /// The folder of shards in the folder of the manifest.
 pub(crate) const SHARDS: &str = "shards";
 
+/// Whether a folder is one that [`crate::build`] writes, finished or not: it has a manifest or a folder of shards, and no text file.
+///
+/// A folder of text may well have a `manifest.json` of something else in it, so text decides.
+pub fn is_packed(dir: &Path) -> bool {
+    let is_text = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|e| e == "txt");
+    let holds_text = || std::fs::read_dir(dir).is_ok_and(|mut entries| entries.any(|e| e.is_ok_and(is_text)));
+    (dir.join(MANIFEST).is_file() || dir.join(SHARDS).is_dir()) && !holds_text()
+}
+
 /// The name of a shard in its manifest.
 pub(crate) fn shard_file(key: &str, number: u64) -> String {
     format!("{SHARDS}/{key}-{number:06}.tokens")
@@ -174,6 +183,18 @@ pub(crate) fn shard_path(dir: &Path, file: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_of_text_is_no_packed_one_whatever_else_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!is_packed(dir.path()) && !is_packed(&dir.path().join("none")));
+        std::fs::create_dir(dir.path().join(SHARDS)).unwrap();
+        assert!(is_packed(dir.path()), "not finished");
+        std::fs::write(dir.path().join(MANIFEST), "{}").unwrap();
+        assert!(is_packed(dir.path()));
+        std::fs::write(dir.path().join("a.txt"), "text").unwrap();
+        assert!(!is_packed(dir.path()));
+    }
 
     #[test]
     fn only_names_of_shards_are_taken_for_shards() {

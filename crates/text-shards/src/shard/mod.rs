@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 pub use format::Next;
-pub use manifest::{InputInfo, MANIFEST, Manifest, ShardInfo};
+pub use manifest::{InputInfo, MANIFEST, Manifest, ShardInfo, is_packed};
 pub use read::{Sequence, Shards, Verify};
 
 pub(crate) use format::hex;

@@ -28,7 +28,8 @@ Examples
   efficientbert data pack pages-articles.xml.bz2 --tokenizer models/bert-base --out packed/wiki --packing full --max-len 512
   efficientbert data pack c4.jsonl.gz --field content --tokenizer models/bert-base --out packed/c4 --mask --copies 5
 
-The folder holds shards of token ids and, written last, a manifest.json with sizes and SHA-256. The result is the same whatever the number \
+`distill --corpus DIR` and `search --corpus DIR` learn from the folder; the tokeniser must be the teacher's and the length the training's. \
+It holds shards of token ids and, written last, a manifest.json with sizes and SHA-256. The result is the same whatever the number \
 of threads. A command that was interrupted, or that is given again with more inputs, makes only what is missing. Memory stays below 1 GiB \
 whatever the size of the inputs.")]
 pub struct PackArgs {

@@ -1,7 +1,9 @@
 //! Text to packed shards, and shards to batches, on the text of the pocket data.
 //!
-//! Groups are `shards/tokenise` (the fast tokeniser beside the library), `shards/pack/THREADS` (files to shards on the disk) and
-//! `shards/load/32x128` (batches with one thread, without and with dynamic masking); throughput is in tokens.
+//! Groups are `shards/tokenise` (the fast tokeniser beside the library), `shards/pack/THREADS` (files to shards on the disk),
+//! `shards/load/32x128` (batches with one thread, without and with dynamic masking), whose throughput is in tokens, and
+//! `shards/examples/TASK` (a training split of the pocket data, or of `data/glue` in `EFFICIENTBERT_SHARED`: read and encoded, or taken
+//! from a token cache, checksum of the file included), whose throughput is in examples.
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -9,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glue_squad::corpus::{WordCache, WordEncoder, split_sentences};
+use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
 use text_shards::{
-    Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, Vocabulary, WindowPlan, build,
+    CacheKey, Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, TokenCache, Vocabulary,
+    WindowPlan, build,
 };
 
 /// The pocket corpus so many times: enough for several blocks.
@@ -109,5 +113,36 @@ fn loading(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tokenise, packing, loading);
+fn examples(criterion: &mut Criterion) {
+    let shared = std::env::var_os("EFFICIENTBERT_SHARED").map(PathBuf::from);
+    let (glue, model) = match &shared {
+        Some(shared) => (shared.join("data/glue"), shared.join("models/minilm-l6-h384-uncased")),
+        None => (pocket(), pocket()),
+    };
+    let encoder = TextEncoder::from_dir(&model).expect("a tokeniser");
+    let tokenizer = Vocabulary::of(&encoder).expect("a vocabulary").info().sha256.clone();
+    let kept = tempfile::tempdir().expect("a temporary folder");
+    let cache = TokenCache::open(kept.path()).expect("a temporary folder");
+    for task in [TaskKind::Sst2, TaskKind::Mnli] {
+        // The pocket data have no MNLI.
+        let Ok(path) = task.find(&glue, Split::Train) else { continue };
+        let encode = || {
+            let examples = task.read(&glue, Split::Train).expect("a training split");
+            encoder.encode_examples(&examples, 128).expect("known characters")
+        };
+        let cached = || {
+            let data = durable::hash::file(&path).expect("a file");
+            let key = CacheKey::new(&tokenizer, &data, &[("max_len", "128")]);
+            cache.features::<text_shards::Error>(&key, || Ok(encode())).expect("a writable folder").0
+        };
+        let count = cached().len();
+        let mut group = criterion.benchmark_group(format!("shards/examples/{}", task.name()));
+        group.throughput(Throughput::Elements(count as u64)).sample_size(10);
+        group.bench_function("encode", |bencher| bencher.iter(|| encode().len()));
+        group.bench_function("cached", |bencher| bencher.iter(|| cached().len()));
+        group.finish();
+    }
+}
+
+criterion_group!(benches, tokenise, packing, loading, examples);
 criterion_main!(benches);

@@ -1,0 +1,147 @@
+//! The text of general distillation: plain files, or a folder of packed shards.
+
+mod packed;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use glue_squad::corpus::{PackConfig, corpus_files};
+use glue_squad::tokenizer::TextEncoder;
+use kd::data::BatchSettings;
+use kd::text::{TextSet, TextSource};
+use text_shards::{MANIFEST, Manifest, Vocabulary, is_packed};
+
+pub use packed::PackedText;
+
+use crate::{Error, Result};
+
+/// Text as `--corpus` and `data.corpus` name it: found, not yet read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Corpus {
+    /// Text files, tokenised and packed when a training begins and held in memory.
+    Text(Vec<PathBuf>),
+    /// A folder that `data pack` made; its shards are mapped into memory and read as they are needed.
+    Packed {
+        /// The folder.
+        dir: PathBuf,
+        /// What its manifest says.
+        manifest: Box<Manifest>,
+    },
+}
+
+impl Corpus {
+    /// Finds what `paths` name: text files and folders of `.txt` files, or one packed folder.
+    ///
+    /// # Errors
+    /// Nothing there, packed shards beside another path, a packing that was not finished or a damaged manifest.
+    pub fn find(paths: &[PathBuf]) -> Result<Self> {
+        if let Some(dir) = paths.iter().find(|path| is_packed(path)) {
+            if paths.len() > 1 {
+                return Err(Error::Mismatch(format!(
+                    "{} holds packed shards, which are a whole corpus; name it alone, or pack all texts together (`data pack` \
+                     takes several inputs)",
+                    dir.display()
+                )));
+            }
+            if !dir.join(MANIFEST).is_file() {
+                return Err(Error::Mismatch(format!(
+                    "{} holds shards without a {MANIFEST}: packing was not finished; give the same `data pack` again, it goes on",
+                    dir.display()
+                )));
+            }
+            let manifest = Box::new(Manifest::read(dir)?);
+            return Ok(Self::Packed { dir: dir.clone(), manifest });
+        }
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(corpus_files(path)?);
+        }
+        Ok(Self::Text(files))
+    }
+
+    /// Tokens of the longest sequence, where that is decided already.
+    pub fn max_len(&self) -> Option<usize> {
+        match self {
+            Self::Text(_) => None,
+            Self::Packed { manifest, .. } => Some(manifest.settings.max_len),
+        }
+    }
+
+    /// The files whose bytes decide what a training reads. The manifest of shards has their checksums, and a shard is compared with
+    /// its own before anything of it is used.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Text(files) => files.clone(),
+            Self::Packed { dir, .. } => vec![dir.join(MANIFEST)],
+        }
+    }
+
+    /// SHA-256 of the manifest of packed shards.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn packed_digest(&self) -> Result<Option<String>> {
+        match self {
+            Self::Text(_) => Ok(None),
+            Self::Packed { dir, .. } => Ok(Some(durable::hash::file(dir.join(MANIFEST))?)),
+        }
+    }
+
+    /// Whether a training with this tokeniser and sequences of `max_len` tokens can use it.
+    ///
+    /// # Errors
+    /// Shards of another tokeniser or of another length, both of which are named.
+    pub fn check(&self, encoder: &TextEncoder, max_len: usize) -> Result<()> {
+        let Self::Packed { dir, manifest } = self else { return Ok(()) };
+        let (theirs, packed) = (&manifest.tokenizer, manifest.settings.max_len);
+        let vocabulary = Vocabulary::of(encoder)?;
+        let ours = vocabulary.info();
+        if theirs != ours {
+            return Err(Error::Mismatch(format!(
+                "{} was packed with another tokeniser than the teacher's: {} with {} tokens, the teacher's is {} with {}; pack the \
+                 text again with --tokenizer TEACHER",
+                dir.display(),
+                short(&theirs.sha256),
+                theirs.vocab_size,
+                short(&ours.sha256),
+                ours.vocab_size
+            )));
+        }
+        if packed != max_len {
+            return Err(Error::Mismatch(format!(
+                "{} was packed to sequences of at most {packed} tokens, the training has {max_len}; pack the text again with \
+                 --max-len {max_len}, or train with {packed}",
+                dir.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens it for a training; `max_sequences` takes the first ones only.
+    ///
+    /// # Errors
+    /// As [`Corpus::check`]; files that cannot be read, damaged shards, no text, or a batch size of 0.
+    pub fn open(
+        &self,
+        encoder: &TextEncoder,
+        settings: BatchSettings,
+        max_sequences: Option<usize>,
+    ) -> Result<Arc<dyn TextSource>> {
+        match self {
+            Self::Text(files) => {
+                let BatchSettings { max_len, seed, .. } = settings;
+                let pack = PackConfig { max_len, seed, max_sequences, ..PackConfig::default() };
+                Ok(Arc::new(TextSet::pack(encoder, files, pack, settings)?))
+            }
+            Self::Packed { dir, .. } => {
+                self.check(encoder, settings.max_len)?;
+                Ok(Arc::new(PackedText::open(dir, settings, max_sequences)?))
+            }
+        }
+    }
+}
+
+/// Enough of a digest to tell two apart.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
