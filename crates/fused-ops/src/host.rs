@@ -93,11 +93,11 @@ pub(crate) fn vectors<const N: usize>(lengths: [usize; N], fill: impl FnOnce([&m
 }
 
 /// Cuts every buffer into `count` pieces, of `size(its length)` values but for the last; an empty one into empty ones.
-pub(crate) fn pieces<'a, const N: usize>(
-    buffers: [&'a mut [f32]; N],
+pub(crate) fn pieces<const N: usize>(
+    buffers: [&mut [f32]; N],
     count: usize,
     size: impl Fn(usize) -> usize,
-) -> Vec<[&'a mut [f32]; N]> {
+) -> Vec<[&mut [f32]; N]> {
     let mut all = buffers.map(|buffer| {
         let size = size(buffer.len()).max(1);
         buffer.chunks_mut(size)

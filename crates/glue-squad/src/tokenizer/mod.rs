@@ -3,7 +3,7 @@
 //! [`TextEncoder`] wraps the `tokenizers` crate: a model folder's `tokenizer.json`, else its `vocab.txt` (BERT WordPiece). It places
 //! `[CLS]` and `[SEP]` and truncates by itself, so a tokeniser file cannot change the shape of the input.
 //!
-//! A plain BERT tokeniser is read without the library and encodes plain words by itself ([`plain`]); the library is built when
+//! A plain BERT tokeniser is read without the library and encodes plain words by itself (`plain`); the library is built when
 //! a text needs it.
 
 mod encode;
