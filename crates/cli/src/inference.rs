@@ -43,7 +43,8 @@ impl Precision {
         }
     }
 
-    fn format(self) -> frozen::Precision {
+    /// The format of compiled models.
+    pub fn format(self) -> frozen::Precision {
         match self {
             Self::F32 => frozen::Precision::F32,
             Self::Bf16 => frozen::Precision::Bf16,

@@ -5,6 +5,7 @@
 //! - [`features`] and [`batch`]: encoded examples, padded batches, and the order of batches as a pure function of (seed, epoch).
 //! - [`corpus`]: plain text packed into sequence pairs for general distillation.
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman.
+//! - [`augment`]: more training examples by replacing words; the part that needs no model.
 //! - [`squad`]: SQuAD v1.1 and v2.0: reader, sliding windows, n-best decoding, official predictions and scores.
 //! - [`submission`]: the official GLUE prediction files, written and read, and the archive of all of them.
 //! - [`parquet`]: Parquet files, row by row.
@@ -12,6 +13,7 @@
 //! The task set and the checkpoint metric of every task follow EfficientBERT (Dong et al. 2021, Findings of EMNLP).
 //! Nothing here prints, reads the environment or the clock; user input gives an [`Error`] that names file, line and field.
 
+pub mod augment;
 pub mod batch;
 pub mod corpus;
 mod error;

@@ -9,6 +9,7 @@
 //! | `inherit` | weights of a smaller model cut out of a larger one |
 //! | `any` | [`AnyModel`]: a model whose kind of feed-forward is known only from its configuration |
 //! | `freeze` | models for inference on processors ([`frozen::Model`]) |
+//! | `word_model` | [`WordModel`]: a model's word table and masked-language-model head |
 //! | `model_dir` | [`ModelDir`]: the directory that users carry away, read and written |
 
 mod any;
@@ -18,6 +19,7 @@ mod inherit;
 mod model_dir;
 mod module;
 mod student;
+mod word_model;
 
 pub use any::{AnyModel, Parts};
 pub use error::ModelError;
@@ -26,3 +28,4 @@ pub use inherit::{LayerSource, inherit};
 pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, span_head_as_classifier};
 pub use module::{SearchedBlock, SearchedFfn};
 pub use student::{activate, architecture, layer_specs, searched_model, student_config, supernet_architecture};
+pub use word_model::{MlmWeights, WordModel};

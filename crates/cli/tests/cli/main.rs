@@ -1,6 +1,7 @@
 //! The real binary, run in temporary folders: one file per command.
 
 mod arch;
+mod augment;
 mod bad_input;
 mod bench;
 mod data;

@@ -40,6 +40,14 @@ impl TaskKind {
     /// # Errors
     /// [`Error::FolderMissing`]; [`Error::FileMissing`], which lists what is there; a split that the task does not have.
     pub fn find_all(self, dir: &Path, split: Split) -> Result<Vec<PathBuf>> {
+        Ok(self.find_in(dir, split)?.1)
+    }
+
+    /// The task's folder and the files of [`TaskKind::find_all`], which lie in it or in a folder of it.
+    ///
+    /// # Errors
+    /// As [`TaskKind::find_all`].
+    pub fn find_in(self, dir: &Path, split: Split) -> Result<(PathBuf, Vec<PathBuf>)> {
         if self == Self::Ax && split != Split::Test || self == Self::MnliMm && split == Split::Train {
             return Err(Error::Invalid(format!(
                 "{self}: there is no {split} split; it is answered by a model of mnli"
@@ -49,18 +57,18 @@ impl TaskKind {
         for folder in &folders {
             let names = names(folder)?;
             if let Some(found) = self.glue_files(folder, split).or_else(|| self.source_files(folder, split)) {
-                return Ok(found);
+                return Ok((folder.clone(), found));
             }
             for place in [folder.clone(), folder.join("data")] {
                 if let Some(found) = self.hub_files(&place, split)? {
-                    return Ok(found);
+                    return Ok((folder.clone(), found));
                 }
             }
             let is_subset = |name: &&String| name.starts_with("train.subset") && name.ends_with(".tsv");
             if split == Split::Train
                 && let Some(subset) = names.iter().find(is_subset)
             {
-                return Ok(vec![folder.join(subset)]);
+                return Ok((folder.clone(), vec![folder.join(subset)]));
             }
         }
         let stem = self.hub_stems(&folders[0], split)[0];

@@ -15,6 +15,7 @@
 //! | `hub` | the Hugging Face copies |
 //! | `label` | labels as every layout writes them |
 //! | `read` | one reader over all of them |
+//! | `write` | training files in GLUE's own layout |
 //! | `score`, `average`, `score_file` | scores of predictions, averages that name their columns, scores of files |
 
 mod average;
@@ -27,6 +28,7 @@ mod read;
 mod score;
 mod score_file;
 mod tsv;
+mod write;
 
 pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use kind::{Example, Head, Label, Split, TaskKind};
@@ -34,3 +36,4 @@ pub(crate) use label::{MAX_SIMILARITY, parse_label};
 pub use read::{ExampleReader, SplitData};
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};
+pub use write::TrainWriter;

@@ -79,7 +79,7 @@ impl TaskKind {
     pub fn read_split(self, dir: &Path, split: Split) -> Result<SplitData> {
         let paths = self.find_all(dir, split)?;
         let (mut examples, mut skipped) = (Vec::new(), Vec::new());
-        for path in paths.iter().filter(|path| !is_named(path, MSR_DEV_IDS)) {
+        for path in data_files(&paths) {
             let mut reader = self.open(path, split)?;
             reader.rows = examples.len();
             for example in reader.by_ref() {
@@ -119,6 +119,39 @@ impl TaskKind {
         self.text(input, path, split)
     }
 
+    /// Streams the rows of the files that [`TaskKind::find_all`] gives, one file after the other, and ends after the first error.
+    pub fn stream<'p>(self, paths: &'p [PathBuf], split: Split) -> impl Iterator<Item = Result<Example>> + use<'p> {
+        let (mut files, mut reader, mut rows) = (data_files(paths), None, 0);
+        std::iter::from_fn(move || {
+            loop {
+                let Some(open) = &mut reader else {
+                    match self.open(files.next()?, split) {
+                        Ok(mut opened) => {
+                            opened.rows = rows;
+                            reader = Some(opened);
+                            continue;
+                        }
+                        Err(error) => {
+                            files = data_files(&[]);
+                            return Some(Err(error));
+                        }
+                    }
+                };
+                match open.next() {
+                    Some(Ok(example)) => {
+                        rows += 1;
+                        return Some(Ok(example));
+                    }
+                    Some(Err(error)) => {
+                        (files, reader) = (data_files(&[]), None);
+                        return Some(Err(error));
+                    }
+                    None => reader = None,
+                }
+            }
+        })
+    }
+
     /// Streams any bytes in a TSV or JSONL layout of this task and split; `name` stands for the file in errors.
     pub fn parse<R: BufRead>(self, input: R, name: impl Into<PathBuf>, split: Split) -> ExampleReader<R> {
         let name = name.into();
@@ -155,6 +188,13 @@ impl TaskKind {
             false => Source::Tsv(Box::new(TsvRows::new(lines, self, split, None))),
         }
     }
+}
+
+/// The files that have rows.
+fn data_files(paths: &[PathBuf]) -> std::slice::Iter<'_, PathBuf> {
+    // The list that divides one of them comes last.
+    let is_list = paths.last().is_some_and(|path| is_named(path, MSR_DEV_IDS));
+    paths[..paths.len() - usize::from(is_list)].iter()
 }
 
 fn is_named(path: &Path, name: &str) -> bool {

@@ -165,9 +165,14 @@ impl TextEncoder {
     }
 
     /// The library's tokeniser, built at the first call.
-    pub(super) fn library(&self) -> Result<&Tokenizer> {
+    pub(crate) fn library(&self) -> Result<&Tokenizer> {
         let built = self.library.built.get_or_init(|| parse(&self.library.json).and_then(tokenizer_alone));
         built.as_ref().map_err(|reason| broken(&self.source, reason))
+    }
+
+    /// An error of this tokeniser.
+    pub(crate) fn fault(&self, reason: &str) -> Error {
+        broken(&self.source, reason)
     }
 
     /// Whether texts are encoded without the library as far as they are plain.

@@ -1,5 +1,6 @@
 //! `data`: data sets.
 
+mod augment;
 mod check;
 mod fetch;
 mod list;
@@ -23,6 +24,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Pack text of any size into shards of token ids.
     Pack(pack::PackArgs),
+    /// Make a larger training set by replacing words, as TinyBERT does.
+    Augment(augment::AugmentArgs),
     /// Generate the small data set that a whole compression run needs, with no download.
     MakePocket(pocket::MakePocketArgs),
 }
@@ -37,6 +40,7 @@ pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Fetch(args) => fetch::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Pack(args) => pack::run(args, context),
+        Command::Augment(args) => augment::run(args, context),
         Command::MakePocket(args) => pocket::run(args, context),
     }
 }

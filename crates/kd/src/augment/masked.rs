@@ -1,0 +1,173 @@
+//! Words that a masked-language model expects.
+
+use std::ops::Range;
+
+use cpu_kernels::elementwise::norm::layer_norm_in_place;
+use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
+use frozen::{Floats, Ragged, Session, Want};
+use glue_squad::augment::{Sentence, WordPieces};
+use searched_ffn::{MlmWeights, ModelError};
+
+use super::same_word;
+use super::scores::WordScores;
+use crate::{Error, Result};
+
+/// Tokens of one run of the encoder.
+const TOKENS: usize = 1 << 13;
+/// `[CLS]` and one `[SEP]` for each segment.
+const FRAME: usize = 3;
+
+/// Replaces one word after the other by `[MASK]` and asks the model what stands there.
+pub(super) struct MaskedWords {
+    encoder: frozen::Model,
+    session: Session,
+    head: MlmWeights,
+    scores: WordScores,
+    mask: u32,
+    /// Whether the sentence as it was follows as second segment.
+    sees_original: bool,
+}
+
+/// One word of a sentence to be masked.
+pub(super) struct Place<'a> {
+    pub sentence: &'a Sentence,
+    pub pieces: Range<usize>,
+    pub text: &'a str,
+}
+
+impl MaskedWords {
+    /// # Errors
+    /// The tokeniser has no `[MASK]`, or the model has too few positions.
+    ///
+    /// # Shapes
+    /// `table [vocab, embed]`
+    pub fn new(
+        encoder: frozen::Model,
+        head: MlmWeights,
+        table: &Floats,
+        pieces: &WordPieces,
+        threads: usize,
+        sees_original: bool,
+    ) -> Result<Self> {
+        let Some(mask) = pieces.mask_id() else {
+            return Err(Error::Mismatch("the tokeniser has no `[MASK]`; take --source embeddings".into()));
+        };
+        if encoder.max_length() <= FRAME + 1 {
+            let message = format!("the model has {} positions; {} are the least here", encoder.max_length(), FRAME + 2);
+            return Err(Error::Mismatch(message));
+        }
+        let width = head.dense_bias.len();
+        let ids: Vec<u32> = pieces.ids().collect();
+        let rows: Vec<f32> = ids.iter().flat_map(|id| &table[*id as usize * width..][..width]).copied().collect();
+        let bias = ids.iter().map(|id| head.bias[*id as usize]).collect();
+        let scores = WordScores::new(ids, &rows, Some(bias), width);
+        Ok(Self { encoder, session: Session::new(threads), head, scores, mask, sees_original })
+    }
+
+    /// The `count` likeliest words at each place, whatever else is asked for.
+    ///
+    /// # Errors
+    /// The model answers with values that are not finite.
+    pub fn candidates(&mut self, places: &[Place<'_>], count: usize, pieces: &WordPieces) -> Result<Vec<Vec<u32>>> {
+        let mut states = Vec::with_capacity(places.len() * self.encoder.hidden());
+        let (mut batch, mut masks, mut ids) = (Ragged::new(), Vec::new(), Vec::new());
+        for place in places {
+            let (at, first) = self.sequence(place, pieces, &mut ids);
+            if batch.as_batch().tokens() + ids.len() > TOKENS && !masks.is_empty() {
+                self.run(&mut batch, &mut masks, &mut states)?;
+            }
+            masks.push(batch.as_batch().tokens() + at);
+            batch.push(&ids, (0..ids.len()).map(|i| u32::from(i >= first)));
+        }
+        if !masks.is_empty() {
+            self.run(&mut batch, &mut masks, &mut states)?;
+        }
+        let features = self.features(&states);
+        Ok(self.scores.best(&features, count, |query, id| same_word(pieces, id, places[query].text)))
+    }
+
+    /// `[CLS] masked [SEP]` and perhaps `original [SEP]`, as much around the word as the model has positions for; where `[MASK]`
+    /// stands and where the second segment begins.
+    fn sequence(&self, place: &Place<'_>, pieces: &WordPieces, ids: &mut Vec<u32>) -> (usize, usize) {
+        let (cls, sep) = (pieces.encoder().cls_id(), pieces.encoder().sep_id());
+        let (all, word) = (&place.sentence.ids, &place.pieces);
+        let room = self.encoder.max_length() - FRAME;
+        let room = if self.sees_original { room / 2 } else { room };
+        // The word counts as one token; what is before and after it is cut to the room.
+        let window = window(all.len() - word.len() + 1, word.start, room);
+        let after = word.end + (window.end - word.start - 1);
+        ids.clear();
+        ids.push(cls);
+        ids.extend_from_slice(&all[window.start..word.start]);
+        let at = ids.len();
+        ids.push(self.mask);
+        ids.extend_from_slice(&all[word.end..after]);
+        ids.push(sep);
+        let first = ids.len();
+        if self.sees_original {
+            ids.extend_from_slice(&all[self::window(all.len(), word.start, room)]);
+            ids.push(sep);
+        }
+        (at, first)
+    }
+
+    /// Encodes the batch and keeps the hidden states at the masks.
+    fn run(&mut self, batch: &mut Ragged, masks: &mut Vec<usize>, states: &mut Vec<f32>) -> Result<()> {
+        let width = self.encoder.hidden();
+        let output = self.session.run(&self.encoder, &batch.as_batch(), Want::default()).map_err(ModelError::from)?;
+        for at in masks.drain(..) {
+            let state = &output.hidden[at * width..][..width];
+            if !state.iter().all(|v| v.is_finite()) {
+                let message = "the model's hidden states are not finite; its weights have diverged";
+                return Err(Error::Mismatch(message.into()));
+            }
+            states.extend_from_slice(state);
+        }
+        batch.clear();
+        Ok(())
+    }
+
+    /// `Norm(act(W h + b))` of every row.
+    fn features(&self, states: &[f32]) -> Vec<f32> {
+        let (hidden, width) = (self.encoder.hidden(), self.head.dense_bias.len());
+        let rows = states.len() / hidden;
+        let mut out = vec![0.0; rows * width];
+        if rows == 0 {
+            return out;
+        }
+        let weight = MatRef::row_major(&self.head.dense, width, hidden).t();
+        let epilogue = Epilogue {
+            bias: Some(&self.head.dense_bias),
+            activation: Some(self.head.activation),
+            ..Epilogue::default()
+        };
+        let (states, target) = (MatRef::row_major(states, rows, hidden), MatMut::row_major(&mut out, rows, width));
+        matmul(states, weight, target, Precision::F32, &epilogue);
+        layer_norm_in_place(&mut out, &self.head.norm_weight, &self.head.norm_bias, self.head.norm_eps, None);
+        out
+    }
+}
+
+/// At most `room` of `length` tokens around the one at `at`.
+fn window(length: usize, at: usize, room: usize) -> Range<usize> {
+    let start = at.saturating_sub(room / 2).min(length.saturating_sub(room));
+    start..length.min(start + room)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::window;
+
+    #[test]
+    fn a_window_is_as_large_as_it_can_be_and_holds_its_place() {
+        for length in 1..20 {
+            for room in 1..25 {
+                for at in 0..length {
+                    let window = window(length, at, room);
+                    assert!(window.contains(&at) && window.end <= length, "{length} {room} {at}: {window:?}");
+                    assert_eq!(window.len(), room.min(length));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a model knows about single words: its word table and its masked-language-model head.
+
+use std::path::Path;
+
+use bert_core::BertConfig;
+use bert_core::weights::{MappedTensor, NameFormat, Tensors};
+use burn::tensor::Device;
+use frozen::{Activation, Floats, Precision};
+
+use crate::model_dir::{ModelDir, WEIGHTS_FILE};
+use crate::{ModelError, Parts, network, span_head_as_classifier};
+
+const WORD_TABLE: &str = "encoder.embeddings.word_embeddings.weight";
+
+/// A model directory read for its words.
+#[derive(Debug)]
+pub struct WordModel {
+    /// The configuration.
+    pub config: BertConfig,
+    /// The word table, `[vocab, embed]`.
+    pub table: Floats,
+    /// The masked-language-model head, where the directory has one.
+    pub mlm: Option<MlmWeights>,
+    /// The encoder, where there is a head, and an encoder was asked for.
+    pub encoder: Option<frozen::Model>,
+}
+
+/// The weights of a [`bert_core::MlmHead`], `Norm(act(W h + b)) Eᵀ + bias` with the word table `E`.
+#[derive(Debug)]
+pub struct MlmWeights {
+    /// `W`, `[embed, hidden]`.
+    pub dense: Floats,
+    /// `b`, `[embed]`.
+    pub dense_bias: Floats,
+    /// The function in between.
+    pub activation: Activation,
+    /// Scale of the norm, `[embed]`.
+    pub norm_weight: Floats,
+    /// Shift of the norm, `[embed]`.
+    pub norm_bias: Floats,
+    /// Added to the variance.
+    pub norm_eps: f32,
+    /// One value per word piece, `[vocab]`.
+    pub bias: Floats,
+}
+
+impl WordModel {
+    /// Reads configuration and weights as strictly as [`ModelDir::load`]; where there is a masked-language-model head and `encoder`
+    /// names a number format, the encoder is compiled too. Tables in `f32` stay in the file, which must stay as it is meanwhile.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`].
+    pub fn load(dir: &Path, encoder: Option<Precision>) -> Result<Self, ModelError> {
+        let weights = dir.join(WEIGHTS_FILE);
+        let tensors = span_head_as_classifier(Tensors::map_safetensors(&weights)?);
+        let parts = Parts::of_names(tensors.0.keys());
+        // A device is needed to build modules, but no weight is allocated on it.
+        let (config, outline) = ModelDir::outline(dir, &Device::flex())?;
+        let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
+        let value = |name: &str| -> Result<Floats, ModelError> {
+            let missing =
+                || ModelError::Disagree { expected: format!("`{name}`"), found: "nothing of that name".into() };
+            tensors.0.get(name).map(|tensor: &MappedTensor| tensor.data.clone()).ok_or_else(missing)
+        };
+        let table = value(WORD_TABLE)?;
+        let mlm = match parts.mlm {
+            false => None,
+            true => Some(MlmWeights {
+                dense: value("mlm.dense.weight")?,
+                dense_bias: value("mlm.dense.bias")?,
+                activation: config.hidden_act.into(),
+                norm_weight: value("mlm.norm.weight")?,
+                norm_bias: value("mlm.norm.bias")?,
+                norm_eps: config.layer_norm_eps as f32,
+                bias: value("mlm.bias")?,
+            }),
+        };
+        let encoder = match encoder.filter(|_| mlm.is_some()) {
+            Some(precision) => Some(frozen::Model::compile(network(&config, tensors)?, precision)?),
+            None => None,
+        };
+        Ok(Self { config, table, mlm, encoder })
+    }
+}
