@@ -110,11 +110,20 @@ impl WordPieces {
             }
         }
         words.retain(|word| {
-            let text = &text[word.bytes.clone()];
-            is_word(text) && !is_stop_word(text)
+            let (before, after) = (&text[..word.bytes.start], &text[word.bytes.end..]);
+            // A word that no space or mark divides from its neighbour, as in Chinese, would run into it if it became another one.
+            let neighbours = [before.chars().next_back(), after.chars().next()];
+            let stands_alone = neighbours.into_iter().flatten().all(divides);
+            let word = &text[word.bytes.clone()];
+            stands_alone && is_word(word) && !is_stop_word(word)
         });
         Ok(Sentence { ids: encoded.ids, words })
     }
+}
+
+/// Whether a tokeniser of BERT's kind surely begins a new word at this character: white space, and the marks of European texts.
+fn divides(c: char) -> bool {
+    c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '\u{2010}'..='\u{2027}' | '«' | '»' | '¡' | '¿')
 }
 
 /// Whether a text is one word of letters.
@@ -148,6 +157,15 @@ pub(in crate::augment) mod tests {
             sentence.words.iter().map(|w| (&text[w.bytes.clone()], w.pieces.len())).collect();
         assert_eq!(found, [("good", 1), ("Films", 2), ("unseenly", 3), ("zzz", 1), ("café", 2)]);
         assert_eq!(sentence.ids, pieces.encoder().encode_plain(text).unwrap());
+    }
+
+    #[test]
+    fn words_without_space_or_mark_between_them_are_left_alone() {
+        let pieces = pieces(TOKENS);
+        for text in ["中the", "good中", "中中", "e\u{301}中", "good\u{ad}"] {
+            assert_eq!(pieces.read(text).unwrap().words, [], "{text}");
+        }
+        assert_eq!(pieces.read("“good”—film,中").unwrap().words.len(), 3);
     }
 
     #[test]
