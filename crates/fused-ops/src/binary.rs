@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::extension::FusedOps;
 use crate::host::{self, applies, dense, values};
+use crate::tape::hand_on;
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,12 +101,7 @@ impl Backward<Flex, 2> for CombineBackward {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let found = ops.state.gradients(grads.consume::<Flex>(&ops.node));
-        for (parent, grad) in ops.parents.into_iter().zip(found) {
-            if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, grad);
-            }
-        }
+        hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }
 

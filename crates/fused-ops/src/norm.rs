@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::dropout::{self, Mask, next_mask};
 use crate::extension::FusedOps;
 use crate::host::{self, applies, dense, rows, values};
+use crate::tape::hand_on;
 
 /// What normalises rows: scale, shift and epsilon.
 #[derive(Clone, Debug)]
@@ -162,12 +163,7 @@ impl Backward<Flex, 3> for LayerNormBackward {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let found = ops.state.gradients(grads.consume::<Flex>(&ops.node));
-        for (parent, grad) in ops.parents.into_iter().zip(found) {
-            if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, grad);
-            }
-        }
+        hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }
 

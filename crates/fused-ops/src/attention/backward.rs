@@ -15,6 +15,7 @@ use super::forward::Dropped;
 use super::heads::{Heads, Projected, Rows, Sizes};
 use crate::dropout::Mask;
 use crate::host::{self, dense, values};
+use crate::tape::hand_on;
 
 /// Where the gradient of scores that were handed out waits for the backward pass of the attention they come from.
 ///
@@ -128,12 +129,7 @@ impl Backward<Flex, 3> for AttentionBackward {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let found = ops.state.gradients(grads.consume::<Flex>(&ops.node));
-        for (parent, grad) in ops.parents.into_iter().zip(found) {
-            if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, grad);
-            }
-        }
+        hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }
 

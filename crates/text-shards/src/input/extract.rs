@@ -110,14 +110,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::all;
 
     fn read(text: &str) -> Result<Vec<String>> {
-        let mut pages = Extract::new(text.as_bytes(), Path::new("wiki_00"));
-        let (mut all, mut out) = (Vec::new(), String::new());
-        while pages.next_document(&mut out)? {
-            all.push(std::mem::take(&mut out));
-        }
-        Ok(all)
+        all(Extract::new(text.as_bytes(), Path::new("wiki_00")))
     }
 
     #[test]

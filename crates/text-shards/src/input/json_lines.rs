@@ -146,14 +146,10 @@ impl<'de> DeserializeSeed<'de> for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::all;
 
     fn read(text: &str, field: &str) -> Result<Vec<String>> {
-        let mut lines = JsonLines::new(text.as_bytes(), Path::new("x.jsonl"), field);
-        let (mut all, mut out) = (Vec::new(), String::new());
-        while lines.next_document(&mut out)? {
-            all.push(std::mem::take(&mut out));
-        }
-        Ok(all)
+        all(JsonLines::new(text.as_bytes(), Path::new("x.jsonl"), field))
     }
 
     #[test]

@@ -181,14 +181,10 @@ impl<R: BufRead> BufRead for Bounded<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::all;
 
     fn read(text: &str) -> Result<Vec<String>> {
-        let mut pages = Dump::new(text.as_bytes(), Path::new("dump.xml"));
-        let (mut all, mut out) = (Vec::new(), String::new());
-        while pages.next_document(&mut out)? {
-            all.push(std::mem::take(&mut out));
-        }
-        Ok(all)
+        all(Dump::new(text.as_bytes(), Path::new("dump.xml")))
     }
 
     fn page(ns: u32, extra: &str, text: &str) -> String {

@@ -94,6 +94,16 @@ pub(crate) trait Documents: Send {
     fn next_document(&mut self, text: &mut String) -> Result<bool>;
 }
 
+/// Every document, for the tests of the formats.
+#[cfg(test)]
+pub(crate) fn all(mut documents: impl Documents) -> Result<Vec<String>> {
+    let (mut all, mut text) = (Vec::new(), String::new());
+    while documents.next_document(&mut text)? {
+        all.push(std::mem::take(&mut text));
+    }
+    Ok(all)
+}
+
 impl<R: BufRead + Send> Documents for TextDocuments<R> {
     fn next_document(&mut self, text: &mut String) -> Result<bool> {
         Ok(Self::next_document(self, text)?)

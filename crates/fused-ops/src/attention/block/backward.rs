@@ -17,6 +17,7 @@ use super::Kept;
 use super::packed::{Scratch, texts, with_packed, with_scratch};
 use crate::host::{self, dense, dims, values};
 use crate::linear::column_sums;
+use crate::tape::hand_on;
 
 impl Kept {
     fn sizes(&self) -> (Sizes, usize) {
@@ -164,11 +165,6 @@ impl Backward<Flex, 11> for BlockBackward {
     type State = Kept;
 
     fn backward(self, ops: Ops<Kept, 11>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let found = ops.state.gradients(grads.consume::<Flex>(&ops.node));
-        for (parent, grad) in ops.parents.into_iter().zip(found) {
-            if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, grad);
-            }
-        }
+        hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }
