@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use fused_ops::dense;
+use fused_ops::{Ffn, Program, dense, ffn_block};
 
 use crate::{Activation, BertConfig, Norm};
 
@@ -46,7 +46,13 @@ impl PlainFfn {
 
 impl FeedForward for PlainFfn {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let inner = fused_ops::dense_activated(&self.dense1, x.clone(), self.activation.into());
+        let function = self.activation.into();
+        if let Some(norm) = self.norm.layer_norm() {
+            let [_, inner] = self.dense1.weight.lazy_shape().dims();
+            let ffn = Ffn::new(&self.dense1, &self.dense2, inner, &self.dropout);
+            return ffn_block(x, &ffn, Program::plain(function), norm);
+        }
+        let inner = fused_ops::dense_activated(&self.dense1, x.clone(), function);
         self.norm.forward_residual(dense(&self.dense2, inner), x, &self.dropout)
     }
 }

@@ -54,7 +54,7 @@ impl Norm {
     }
 
     /// Scale, shift and epsilon, where this is layer normalisation.
-    pub(crate) fn layer_norm(&self) -> Option<Affine> {
+    pub fn layer_norm(&self) -> Option<Affine> {
         (self.kind == NormKind::LayerNorm).then(|| self.affine())
     }
 

@@ -15,6 +15,7 @@ use crate::attention::{
 use crate::binary::{self, Combine, CombineBackward};
 use crate::dropout::{self, DropoutBackward, Mask};
 use crate::embedding::{self, EmbeddingBackward, SumBackward, TrigramBackward};
+use crate::ffn::{self, FfnBackward, Inputs as FfnInputs, Settings as FfnSettings};
 use crate::host::dense;
 use crate::linear::{self, LinearBackward, Part, ProductBackward, Saved};
 use crate::losses::{self, Loss, LossBackward};
@@ -126,6 +127,19 @@ pub trait FusedOps: Backend {
         mask: FloatTensor<Self>,
         settings: BlockSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`crate::ffn_block`].
+    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
+    fn fused_ffn(
+        x: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        first_bias: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        second_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        settings: FfnSettings,
+    ) -> FloatTensor<Self>;
 
     /// See [`crate::embedding`].
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
@@ -266,6 +280,20 @@ impl FusedOps for Flex {
         let inputs = block_inputs(inputs, mask);
         let (y, scores, _) = attention::block_forward(inputs, settings, true, false);
         (y, scores.expect("kept"))
+    }
+
+    fn fused_ffn(
+        x: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        first_bias: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        second_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        settings: FfnSettings,
+    ) -> FloatTensor<Self> {
+        let inputs = [x, first, first_bias, second, second_bias, gamma, beta];
+        ffn::forward(ffn_inputs(inputs), settings, false).0
     }
 
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
@@ -448,6 +476,23 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
         (y, scores)
     }
 
+    fn fused_ffn(
+        x: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        first_bias: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        second_bias: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        settings: FfnSettings,
+    ) -> FloatTensor<Self> {
+        let inputs = [x, first, first_bias, second, second_bias, gamma, beta];
+        record::<C, _, 7>(FfnBackward, inputs, |inputs| {
+            let (y, kept) = ffn::forward(ffn_inputs(inputs), settings, true);
+            (y, kept.expect("kept"))
+        })
+    }
+
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
         record::<C, _, 1>(EmbeddingBackward, [table], |[table]| embedding::forward(table, ids))
     }
@@ -483,4 +528,9 @@ fn block_inputs(inputs: [FlexTensor; 11], mask: FlexTensor) -> BlockInputs {
         beta,
         mask,
     }
+}
+
+/// The operands of a feed-forward in the order in which autodiff follows them.
+fn ffn_inputs([x, first, first_bias, second, second_bias, gamma, beta]: [FlexTensor; 7]) -> FfnInputs {
+    FfnInputs { x, weights: [first, second], biases: [first_bias, second_bias], gamma, beta }
 }

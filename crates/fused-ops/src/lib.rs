@@ -12,6 +12,7 @@
 //! | `binary` | [`combine`]: sums, products, maxima |
 //! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
 //! | `attention` | [`attention()`], [`attention_with_scores`], [`attention_block`] |
+//! | `ffn` | [`ffn_block`]: a feed-forward of any expression, residual and norm included |
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
@@ -26,10 +27,12 @@ mod binary;
 mod dropout;
 mod embedding;
 pub mod extension;
+mod ffn;
 mod host;
 mod linear;
 mod losses;
 mod norm;
+mod packed;
 mod precision;
 mod tape;
 #[cfg(test)]
@@ -41,6 +44,7 @@ pub use awake::awake;
 pub use binary::{Combine, combine};
 pub use dropout::{Mask, dropout, with_dropout_seed};
 pub use embedding::{embedding, embedding_sum, trigram};
+pub use ffn::{Ffn, Program, Settings as FfnSettings, Step, ffn_block};
 pub use linear::{Part, dense, dense_activated, linear, linear_part};
 pub use losses::{Loss, attention_mse, mse, soft_cross_entropy};
 pub use norm::{Affine, layer_norm, residual_layer_norm};

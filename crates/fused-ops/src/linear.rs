@@ -150,7 +150,7 @@ impl Saved {
     }
 
     /// `Xᵀ dY`, 0 outside the part, of the shape of the weights.
-    fn weight_gradient(&self, grad: &FlexTensor) -> FlexTensor {
+    pub(crate) fn weight_gradient(&self, grad: &FlexTensor) -> FlexTensor {
         let Part { inputs, outputs, precision } = self.part;
         let (n, _) = rows(grad);
         let x = host::dense(self.x.clone());

@@ -18,6 +18,7 @@ mod freeze;
 mod inherit;
 mod model_dir;
 mod module;
+mod program;
 mod student;
 mod word_model;
 

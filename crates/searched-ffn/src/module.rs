@@ -1,13 +1,13 @@
 //! The searched feed-forward.
 
-use bert_core::{Activation, BertConfig, FeedForward, Norm};
-use burn::module::{Module, Param};
+use bert_core::{BertConfig, FeedForward, Norm};
+use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use fused_ops::{Combine, combine, linear_part};
+use fused_ops::{Ffn, ffn_block};
+use mlp_space::{Align, Expression, LinearId, Widths};
 
-use mlp_space::Align;
-use mlp_space::{Binary, Expression, LinearId, Node, Unary, WeightSlot};
+use crate::program::program;
 
 /// Feed-forward part of a searched layer: `n` blocks in a row, each
 /// `y = LayerNorm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the same expression `f`
@@ -103,88 +103,15 @@ impl FeedForward for SearchedFfn {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let inner = self.id.inner_size(self.base);
         let stacks = usize::from(self.id.stacks());
+        let [_, _, width] = x.dims();
+        let widths = Widths { hidden: width, base: self.base, align: self.align };
+        let program = program(&self.expression, widths, inner);
         self.blocks.iter().take(stacks).fold(x, |x, block| {
-            let y = Call { block, inner, align: self.align, x: &x }.evaluate(self.expression.root());
-            block.norm.forward_residual(y, x, &block.dropout)
+            let ffn = Ffn::new(&block.dense1, &block.dense2, inner, &block.dropout);
+            match block.norm.layer_norm() {
+                Some(norm) => ffn_block(x, &ffn, program.clone(), norm),
+                None => block.norm.forward_residual(program.evaluate(x.clone(), &ffn), x, &block.dropout),
+            }
         })
-    }
-}
-
-/// Evaluation of the expression on one block.
-struct Call<'a> {
-    block: &'a SearchedBlock,
-    inner: usize,
-    align: Align,
-    x: &'a Tensor<3>,
-}
-
-impl Call<'_> {
-    fn evaluate(&self, node: &Node) -> Tensor<3> {
-        match node {
-            Node::Input => self.x.clone(),
-            Node::Unary(op, a) => activation(*op).forward(self.evaluate(a)),
-            Node::Binary(op, a, b) => self.binary(*op, self.evaluate(a), self.evaluate(b)),
-            Node::Linear { weights: WeightSlot::First, input, .. } => self.first(self.evaluate(input)),
-            Node::Linear { weights: WeightSlot::Second, input, .. } => self.second(self.evaluate(input)),
-        }
-    }
-
-    /// `x W1[:, :e] + b1[:e]`.
-    fn first(&self, x: Tensor<3>) -> Tensor<3> {
-        let [width, _] = self.block.dense1.weight.lazy_shape().dims();
-        part(&self.block.dense1, x, [width, self.inner])
-    }
-
-    /// `y W2[:e, :] + b2`.
-    fn second(&self, y: Tensor<3>) -> Tensor<3> {
-        let [_, width] = self.block.dense2.weight.lazy_shape().dims();
-        part(&self.block.dense2, y, [self.inner, width])
-    }
-
-    fn binary(&self, op: Binary, a: Tensor<3>, b: Tensor<3>) -> Tensor<3> {
-        let (wa, wb) = (a.dims()[2], b.dims()[2]);
-        let width = self.align.width(wa, wb);
-        let padding = match op {
-            Binary::Add => 0.0,
-            Binary::Mul => 1.0,
-            Binary::Max => Align::MAX_PADDING,
-        };
-        let (a, b) = (fit(a, width, padding), fit(b, width, padding));
-        let how = match op {
-            Binary::Add => Combine::Add,
-            Binary::Mul => Combine::Mul,
-            Binary::Max => Combine::Max,
-        };
-        combine(a, b, how)
-    }
-}
-
-/// The leading block of a layer.
-fn part(layer: &Linear, x: Tensor<3>, block: [usize; 2]) -> Tensor<3> {
-    linear_part(x, layer.weight.val(), layer.bias.as_ref().map(Param::val), block)
-}
-
-/// Cuts or pads the last axis to `width`.
-fn fit(x: Tensor<3>, width: usize, padding: f64) -> Tensor<3> {
-    let [batch, seq, found] = x.dims();
-    match found.cmp(&width) {
-        std::cmp::Ordering::Equal => x,
-        std::cmp::Ordering::Greater => x.narrow(2, 0, width),
-        std::cmp::Ordering::Less => {
-            let pad = Tensor::full([batch, seq, width - found], padding, &x.device());
-            Tensor::cat(vec![x, pad], 2)
-        }
-    }
-}
-
-fn activation(op: Unary) -> Activation {
-    match op {
-        Unary::Gelu => Activation::GeluTanh,
-        Unary::Sigmoid => Activation::Sigmoid,
-        Unary::Tanh => Activation::Tanh,
-        Unary::Relu => Activation::Relu,
-        Unary::LeakyRelu => Activation::LeakyRelu,
-        Unary::Elu => Activation::Elu,
-        Unary::Swish => Activation::Swish,
     }
 }

@@ -13,10 +13,11 @@ use rayon::prelude::*;
 use super::super::backward::Element;
 use super::super::forward::Dropped;
 use super::super::heads::{Projected, Rows, Sizes};
-use super::Kept;
-use super::packed::{Scratch, texts, with_packed, with_scratch};
+use super::scratch::{Scratch, texts, with_scratch};
+use super::{Kept, whole};
 use crate::host::{self, dense, dims, values};
 use crate::linear::column_sums;
+use crate::packed::with_packed;
 use crate::tape::hand_on;
 
 impl Kept {
@@ -40,7 +41,7 @@ impl Kept {
         let lengths = [tokens * width, tokens * width, tokens * 3 * s.width];
         // Each task sums up its own share of the gradients of gamma and beta; shares are added in order.
         let mut shares = vec![0.0; tasks * 2 * width];
-        let [dx, dz, projected] = with_packed(&self.weights, true, s.precision, |packed| {
+        let [dx, dz, projected] = with_packed(self.weights.each_ref().map(whole), true, s.precision, |packed| {
             host::vectors(lengths, |buffers| {
                 let parts = host::pieces(buffers, tasks, |n| n / s.batch * together);
                 parts.into_par_iter().zip(shares.par_chunks_mut(2 * width)).with_max_len(1).enumerate().for_each(

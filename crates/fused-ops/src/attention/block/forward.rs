@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use super::super::Waiting;
 use super::super::forward::Element;
 use super::super::heads::{Rows, Sizes};
-use super::Settings;
-use super::packed::{Scratch, texts, with_packed, with_scratch};
+use super::scratch::{Scratch, texts, with_scratch};
+use super::{Settings, whole};
 use crate::host::{self, dense, dims, values};
+use crate::packed::with_packed;
 
 /// The operands. Weights and biases are of queries, keys, values and output.
 #[derive(Clone, Debug)]
@@ -89,7 +90,7 @@ pub(crate) fn forward(
         kept(keep_state, tokens),
     ];
     let together = texts(s.seq, s.precision);
-    let buffers = with_packed(&inputs.weights, false, s.precision, |packed| {
+    let buffers = with_packed(inputs.weights.each_ref().map(whole), false, s.precision, |packed| {
         host::vectors(lengths, |buffers| {
             let tasks = host::pieces(buffers, s.batch.div_ceil(together), |n| n / s.batch * together);
             tasks.into_par_iter().with_max_len(1).enumerate().for_each(|(index, parts)| {

@@ -7,12 +7,13 @@
 
 mod backward;
 mod forward;
-mod packed;
+mod scratch;
 
 pub(crate) use backward::BlockBackward;
 pub(crate) use forward::{Inputs, Kept, forward};
 
 use burn::backend::Dispatch;
+use burn::backend::flex::FlexTensor;
 use burn::module::Param;
 use burn::nn::{Dropout, Linear};
 use burn::tensor::Tensor;
@@ -20,7 +21,7 @@ use burn::tensor::Tensor;
 use super::{Heads, attention, attention_with_scores};
 use crate::dropout::{Mask, next_mask};
 use crate::extension::FusedOps;
-use crate::host::applies;
+use crate::host::{applies, dims};
 use crate::linear::linear;
 use crate::norm::{Affine, residual_layer_norm};
 use crate::precision::precision;
@@ -125,6 +126,11 @@ fn fusable(x: &Tensor<3>, block: &Block<'_>) -> bool {
         && [query, key, value].into_iter().all(|map| map.weight.dims() == [width, inner])
         && output.weight.dims() == [inner, width]
         && [query, key, value, output].into_iter().all(|map| map.bias.is_some())
+}
+
+/// A matrix and its sizes.
+fn whole(weight: &FlexTensor) -> (&FlexTensor, [usize; 2]) {
+    (weight, dims(weight))
 }
 
 /// [`attention_block`] in single operations.

@@ -1,0 +1,238 @@
+//! The backward pass.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops};
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::Shape;
+use cpu_kernels::elementwise::{binary, norm};
+use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Weights, multiply_all};
+use rayon::prelude::*;
+
+use super::forward::Kept;
+use super::program::Step;
+use super::scratch::{Scratch, with_scratch};
+use crate::binary::Combine;
+use crate::host::{self, dense, rows, values};
+use crate::linear::{Part, Saved};
+use crate::packed::{tokens, with_packed};
+use crate::tape::hand_on;
+
+impl Kept {
+    /// Gradients of `x`, `W1`, `b1`, `W2`, `b2`, `gamma` and `beta`.
+    ///
+    /// With `dS` the gradient of what was normalised, `dropout(dS)` goes back through the program, and what arrives at the input
+    /// is added to `dS`. Where `dU` arrives behind a linear map of `V`: `dW = Vᵀ dU`, `db` the sums of its columns.
+    fn gradients(&self, grad: FlexTensor) -> [FlexTensor; 7] {
+        let grad = dense(grad);
+        let (n, width) = rows(&self.inputs.x);
+        let (inner, precision) = (self.settings.inner, self.settings.precision);
+        let together = tokens(precision);
+        let tasks = n.div_ceil(together);
+        // Each task sums up its own share of the gradients of gamma, beta and the biases; shares are added in order.
+        let share = 3 * width + inner;
+        let mut shares = vec![0.0; tasks * share];
+        let [w1, w2] = &self.inputs.weights;
+        let packed = [(w1, [width, inner]), (w2, [inner, width])];
+        let [dx, d1, d2] = with_packed(packed, true, precision, |packed| {
+            host::vectors([n * width, n * inner, n * width], |buffers| {
+                let parts = host::pieces(buffers, tasks, |length| length / n * together);
+                let parts = parts.into_par_iter().zip(shares.par_chunks_mut(share)).with_max_len(1).enumerate();
+                parts.for_each(|(index, (parts, share))| {
+                    let task = Task { kept: self, packed, grad: values(&grad), width, first: index * together };
+                    with_scratch(|scratch| task.run(parts, share, scratch));
+                });
+            })
+        });
+        let mut sums = vec![0.0; share];
+        binary::add_column_sums(&shares, &mut sums);
+        let [d_gamma, d_beta, db1, db2] = cut(&mut sums, width, inner);
+        let line = |used: &[f32], like: &FlexTensor| {
+            let shape = like.shape();
+            let mut data = used.to_vec();
+            data.resize(shape.num_elements(), 0.0);
+            host::wrap(data, shape)
+        };
+        let weight = |step: fn(&Step) -> Option<usize>, which: usize, grad: Vec<f32>| {
+            let operand = self.settings.program.steps().iter().find_map(step).expect("each linear map is there");
+            let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
+            let x = self.values[operand].clone().expect("kept for this");
+            let part = Part { inputs, outputs, precision };
+            let saved = Saved { x, weight: self.inputs.weights[which].clone(), part };
+            saved.weight_gradient(&host::wrap(grad, Shape::new([n, outputs])))
+        };
+        let first = |s: &Step| if let Step::First(a) = s { Some(*a) } else { None };
+        let second = |s: &Step| if let Step::Second(a) = s { Some(*a) } else { None };
+        let [b1, b2] = &self.inputs.biases;
+        [
+            host::wrap(dx, self.inputs.x.shape()),
+            weight(first, 0, d1),
+            line(db1, b1),
+            weight(second, 1, d2),
+            line(db2, b2),
+            line(d_gamma, &self.inputs.gamma),
+            line(d_beta, &self.inputs.beta),
+        ]
+    }
+}
+
+/// A share's gradients of gamma, beta, `b1` and `b2`.
+fn cut(share: &mut [f32], width: usize, inner: usize) -> [&mut [f32]; 4] {
+    let (d_gamma, rest) = share.split_at_mut(width);
+    let (d_beta, rest) = rest.split_at_mut(width);
+    let (db1, db2) = rest.split_at_mut(inner);
+    [d_gamma, d_beta, db1, db2]
+}
+
+/// Some tokens.
+struct Task<'a> {
+    kept: &'a Kept,
+    packed: &'a [Weights; 2],
+    grad: &'a [f32],
+    width: usize,
+    /// Index of the first token.
+    first: usize,
+}
+
+impl Task<'_> {
+    fn run(&self, [dx, d1, d2]: [&mut [f32]; 3], share: &mut [f32], scratch: &mut Scratch) {
+        let (kept, width, steps) = (self.kept, self.width, self.kept.settings.program.steps());
+        let n = dx.len() / width;
+        let [d_gamma, d_beta, db1, db2] = cut(share, width, kept.settings.inner);
+        let (mean, inv_std) = (&values(&kept.mean)[self.first..][..n], &values(&kept.inv_std)[self.first..][..n]);
+        let place = self.first * width..(self.first + n) * width;
+        let sum = &values(&kept.sum)[place.clone()];
+        norm::layer_norm_backward(
+            sum,
+            mean,
+            inv_std,
+            values(&kept.inputs.gamma),
+            &self.grad[place],
+            dx,
+            d_gamma,
+            d_beta,
+        );
+
+        // Gradients of the values: those behind the linear maps go to the results, that of the input is added up in `dx`, and one
+        // more place holds what is to be added there.
+        let widths = &kept.layout.widths;
+        let own = steps.iter().zip(&widths[1..]).map(|(step, w)| match step {
+            Step::First(_) | Step::Second(_) => 0,
+            _ => n * w,
+        });
+        let lengths: Vec<usize> = std::iter::once(n * width).chain(own).collect();
+        let (input, mut grads) = scratch.parts(lengths.into_iter());
+        let (mut d1, mut d2) = (Some(d1), Some(d2));
+        for (step, grad) in steps.iter().zip(&mut grads[1..]) {
+            match step {
+                Step::First(_) => *grad = d1.take().expect("one first linear map"),
+                Step::Second(_) => *grad = d2.take().expect("one second linear map"),
+                _ => {}
+            }
+        }
+        let last = grads.last_mut().expect("at least one step");
+        match kept.settings.dropout {
+            Some(mask) => mask.apply(dx, last, self.first * width),
+            None => last.copy_from_slice(dx),
+        }
+        for (i, &step) in steps.iter().enumerate().rev() {
+            let (before, after) = grads.split_at_mut(i + 1);
+            let grad = &*after[0];
+            match step {
+                Step::First(a) => {
+                    binary::add_column_sums(grad, db1);
+                    self.linear(0, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
+                }
+                Step::Second(a) => {
+                    binary::add_column_sums(grad, db2);
+                    self.linear(1, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
+                }
+                Step::Unary(function, a) => {
+                    function.backward(self.value(a, n), grad, before[a]);
+                    self.arrived(a, before, dx);
+                }
+                Step::Binary(Combine::Add, a, b) => {
+                    for operand in [a, b] {
+                        if operand == 0 {
+                            binary::add_in_place(dx, grad);
+                        } else {
+                            before[operand].copy_from_slice(grad);
+                        }
+                    }
+                }
+                Step::Binary(how, a, b) => self.binary(how, [a, b], grad, before, dx),
+                Step::Cut(a, narrow) => {
+                    let wide = widths[a];
+                    let out = if a == 0 { &mut *dx } else { &mut *before[a] };
+                    for (from, to) in grad.chunks_exact(narrow).zip(out.chunks_exact_mut(wide)) {
+                        let (used, rest) = to.split_at_mut(narrow);
+                        if a == 0 {
+                            binary::add_in_place(used, from);
+                        } else {
+                            used.copy_from_slice(from);
+                            rest.fill(0.0);
+                        }
+                    }
+                }
+                Step::Pad(..) => unreachable!("programs with padding have no layout"),
+            }
+        }
+    }
+
+    /// The kept value of these tokens.
+    fn value(&self, value: usize, n: usize) -> &[f32] {
+        let width = self.kept.layout.widths[value];
+        let tensor = self.kept.values[value].as_ref().expect("kept where a gradient needs it");
+        &values(tensor)[self.first * width..][..n * width]
+    }
+
+    /// Adds the gradient of the input that was left in its place.
+    fn arrived(&self, value: usize, grads: &[&mut [f32]], dx: &mut [f32]) {
+        if value == 0 {
+            binary::add_in_place(dx, grads[0]);
+        }
+    }
+
+    fn binary(&self, how: Combine, [a, b]: [usize; 2], grad: &[f32], grads: &mut [&mut [f32]], dx: &mut [f32]) {
+        let n = dx.len() / self.width;
+        let (x, y) = (self.value(a, n), self.value(b, n));
+        let apply = |da: &mut [f32], db: &mut [f32]| match how {
+            Combine::Max => binary::max_backward(x, y, grad, da, db),
+            Combine::Add | Combine::Mul => binary::mul_backward(x, y, grad, da, db),
+        };
+        if let Ok([da, db]) = grads.get_disjoint_mut([a, b]) {
+            apply(da, db);
+        } else {
+            // The input with itself.
+            let mut other = vec![0.0; grad.len()];
+            apply(grads[a], &mut other);
+            binary::add_in_place(dx, &other);
+        }
+        if a == 0 || b == 0 {
+            self.arrived(0, grads, dx);
+        }
+    }
+
+    /// `dU Wᵀ`, written or added.
+    fn linear(&self, which: usize, grad: &[f32], out: &mut [f32], accumulate: bool, input: &mut Input) {
+        let (width, inner) = (self.width, self.kept.settings.inner);
+        let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
+        let n = grad.len() / outputs;
+        input.repack(MatRef::row_major(grad, n, outputs), self.kept.settings.precision, false);
+        let epilogue = Epilogue { accumulate, ..Epilogue::default() };
+        multiply_all(input, &self.packed[which], MatMut::row_major(out, n, inputs), &epilogue);
+    }
+}
+
+/// Gradients of `x`, `W1`, `b1`, `W2`, `b2`, gamma and beta.
+#[derive(Debug)]
+pub(crate) struct FfnBackward;
+
+impl Backward<Flex, 7> for FfnBackward {
+    type State = Kept;
+
+    fn backward(self, ops: Ops<Kept, 7>, grads: &mut Gradients, _: &mut Checkpointer) {
+        hand_on(ops, grads, |saved, grad| saved.gradients(grad));
+    }
+}
