@@ -339,13 +339,15 @@ pub(super) unsafe fn quads_in_bytes(job: Job, block: &mut Block) {
 #[target_feature(enable = "avx2")]
 unsafe fn left_quads(from: *const u8, steps: usize, rows: usize, to: *mut [[u32; STEPS * WORDS]; GROUP]) {
     let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    for (row, step) in (0..rows).flat_map(|row| (0..steps).map(move |step| (row, step))) {
-        for part in 0..4 {
-            // SAFETY: 16 of the 64 bytes of the row in this step, to 8 words.
-            unsafe {
-                let values = _mm_load_si128(from.add(step * STEP_BYTES + row * 64 + part * 16).cast());
-                let values = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(values, order));
-                _mm256_store_si256(to.cast::<u32>().add((row * STEPS + step) * WORDS + part * 8).cast(), values);
+    for row in 0..rows {
+        for step in 0..steps {
+            for part in 0..4 {
+                // SAFETY: 16 of the 64 bytes of the row in this step, to 8 words.
+                unsafe {
+                    let values = _mm_load_si128(from.add(step * STEP_BYTES + row * 64 + part * 16).cast());
+                    let values = _mm256_cvtepu8_epi16(_mm_shuffle_epi8(values, order));
+                    _mm256_store_si256(to.cast::<u32>().add((row * STEPS + step) * WORDS + part * 8).cast(), values);
+                }
             }
         }
     }
@@ -357,15 +359,17 @@ unsafe fn left_quads(from: *const u8, steps: usize, rows: usize, to: *mut [[u32;
 /// As [`right_pairs`].
 #[target_feature(enable = "avx2")]
 unsafe fn right_quads(from: *const u8, steps: usize, tiles: usize, to: *mut [[u32; GROUP]; STEPS * WORDS]) {
-    for (step, half) in (0..steps).flat_map(|step| (0..2 * tiles).map(move |half| (step, half))) {
-        for quad in 0..TILE {
-            // SAFETY: 8 of the 16 columns of a quad, to as many words twice.
-            unsafe {
-                let at = step * STEP_BYTES + half / 2 * TILE_BYTES + quad * 64 + half % 2 * 32;
-                let values = _mm256_load_si256(from.add(at).cast());
-                let to = to.cast::<u32>().add((step * WORDS + 2 * quad) * GROUP + half * 8);
-                _mm256_store_si256(to.cast(), _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(values)));
-                _mm256_store_si256(to.add(GROUP).cast(), _mm256_srai_epi16::<8>(values));
+    for step in 0..steps {
+        for half in 0..2 * tiles {
+            for quad in 0..TILE {
+                // SAFETY: 8 of the 16 columns of a quad, to as many words twice.
+                unsafe {
+                    let at = step * STEP_BYTES + half / 2 * TILE_BYTES + quad * 64 + half % 2 * 32;
+                    let values = _mm256_load_si256(from.add(at).cast());
+                    let to = to.cast::<u32>().add((step * WORDS + 2 * quad) * GROUP + half * 8);
+                    _mm256_store_si256(to.cast(), _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(values)));
+                    _mm256_store_si256(to.add(GROUP).cast(), _mm256_srai_epi16::<8>(values));
+                }
             }
         }
     }

@@ -43,6 +43,10 @@ unsafe fn along_k(source: Source, pairs: Pairs, to: *mut u8) -> Side {
                 let to = to.add(pairs.tile(lane, k) + lane % TILE * 64);
                 for half in 0..2 {
                     let k = k + 16 * half;
+                    if k >= valid {
+                        _mm256_store_si256(to.add(32 * half).cast(), _mm256_setzero_si256());
+                        continue;
+                    }
                     let a = load(row.wrapping_add(k), valid.saturating_sub(k));
                     let b = load(row.wrapping_add(k + WIDE), valid.saturating_sub(k + WIDE));
                     // Packing goes by halves of 128 bits: 0 and 2 are from `a`.
@@ -162,7 +166,7 @@ unsafe fn load(at: *const f32, valid: usize) -> __m256 {
     unsafe { _mm256_maskload_ps(at, mask) }
 }
 
-/// To the nearest `bf16`, ties to even, in the lower halves; NaN becomes the quiet one.
+/// To the nearest `bf16`, ties to even, in the lower halves; NaN becomes all ones.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn round(x: __m256) -> __m256i {
@@ -170,7 +174,7 @@ fn round(x: __m256) -> __m256i {
     let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
     let rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
     let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
-    _mm256_blendv_epi8(_mm256_srli_epi32::<16>(rounded), _mm256_set1_epi32(0x7fc0), nan)
+    _mm256_srli_epi32::<16>(_mm256_or_si256(rounded, nan))
 }
 
 /// Transposes a tile in place as 16 x 16 values of four bytes: its quarters, of which two change places.
