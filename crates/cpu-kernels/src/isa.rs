@@ -104,6 +104,25 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
+/// Whether `vdpbf16ps` of AVX-512 takes longer than widening to `f32` and two fused multiply-adds.
+///
+/// Since Sapphire Rapids, Intel's processors leave `bf16` to AMX and need two cycles for this instruction, four times as long as
+/// for a multiply-add. They are known by AVX-512 FP16, which systems that do not offer AMX do not hide.
+pub(crate) fn bf16_dots_are_slow() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx512fp16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether there are byte dot products for vectors of AVX2 (AVX-VNNI).
+pub(crate) fn has_avx_vnni() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 #[cfg(target_arch = "x86_64")]
 mod amx {
     use std::arch::x86_64::__cpuid_count;

@@ -9,8 +9,9 @@
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
 //! * [`Floats`]: values that are read where they lie
 
-pub mod attention;
+#[macro_use]
 pub mod elementwise;
+pub mod attention;
 mod floats;
 pub mod isa;
 pub mod matmul;

@@ -51,12 +51,12 @@ macro_rules! dispatch {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")]
         fn avx512($($arg: $ty),*) $(-> $ret)? {
-            $body::<$crate::elementwise::dispatch::Fused>($($arg),*)
+            $body::<$crate::elementwise::Fused>($($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
         fn avx2($($arg: $ty),*) $(-> $ret)? {
-            $body::<$crate::elementwise::dispatch::Fused>($($arg),*)
+            $body::<$crate::elementwise::Fused>($($arg),*)
         }
         match $crate::isa::Isa::current() {
             // SAFETY: `Isa::current` never names more than the machine was found to have.
@@ -65,7 +65,7 @@ macro_rules! dispatch {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
-            _ => $body::<$crate::elementwise::dispatch::Plain>($($arg),*),
+            _ => $body::<$crate::elementwise::Plain>($($arg),*),
         }
     }};
 }

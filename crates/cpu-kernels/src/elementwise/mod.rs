@@ -29,5 +29,4 @@ pub mod softmax;
 pub use activation::Activation;
 pub use bf16::to_bf16;
 
-#[allow(unused_imports, reason = "for the epilogues of other kernels")]
 pub(crate) use dispatch::{Arith, Fused, Plain};

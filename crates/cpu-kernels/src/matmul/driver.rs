@@ -19,6 +19,7 @@ use super::buffer::Buffer;
 use super::epilogue::{Epilogue, Output};
 use super::format::{Format, GROUP};
 use super::multiply::{blocks, multiply};
+use super::pack::Side;
 use super::packed::{Input, Weights};
 use super::{MatMut, MatRef, Precision};
 use crate::Isa;
@@ -150,7 +151,7 @@ fn by_rows(product: Product<'_>) {
     with_operands(|_, weights| {
         weights.repack(b, precision, parallel);
         let weights = &*weights;
-        let group = weights.format().group_bytes(a.cols()).max(1);
+        let group = weights.format().group_bytes(a.cols(), Side::Left).max(1);
         let rows = (ROWS_IN_CACHE / group).clamp(1, TASK.0 / GROUP) * GROUP;
         run(m.div_ceil(rows), parallel, |task| {
             let range = task * rows..m.min((task + 1) * rows);
@@ -170,7 +171,7 @@ fn by_inner(product: Product<'_>) {
     let parts = k.div_ceil(INNER);
     let format = Format::new(precision, Isa::current());
     let in_cache = INNER_IN_CACHE[usize::from(precision == Precision::F32)];
-    let length = (in_cache / format.step_bytes()).max(1) * format.step();
+    let length = (in_cache / format.step_bytes(Side::Left)).max(1) * format.step();
     let mut sums = SUMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Buffer::new(0));
     sums.reserve(parts * m * n * size_of::<f32>());
     let sum_of = |part: usize| Output { out: sums.start().cast::<f32>().wrapping_add(part * m * n), stride: n };
@@ -251,7 +252,7 @@ unsafe fn block(
     const { assert!(TASK.0.is_multiple_of(GROUP) && TASK.1.is_multiple_of(GROUP)) };
     let format = weights.format();
     let steps = format.steps(weights.inputs);
-    let most = (GROUP_IN_CACHE / format.step_bytes()).max(1);
+    let most = (GROUP_IN_CACHE / format.step_bytes(Side::Left)).max(1);
     // Parts of equal length.
     let parts = steps.div_ceil(most).max(1);
     let length = steps.div_ceil(parts).max(1);

@@ -117,14 +117,68 @@ unsafe fn avx512(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outp
     }
 }
 
+/// As [`avx512`], with four vectors in a row.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
-    // SAFETY: the caller's promises.
-    unsafe { store(block, rows, cols, output, epilogue) };
+    use std::arch::x86_64::*;
+
+    const WIDE: usize = 8;
+    const VECTORS: usize = GROUP / WIDE;
+    let wide = i32::try_from(cols.len()).expect("columns of a block");
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let masks: [__m256i; VECTORS] =
+        std::array::from_fn(|i| _mm256_cmpgt_epi32(_mm256_set1_epi32(wide - (i * WIDE) as i32), lane));
+    let bias: [__m256; VECTORS] = std::array::from_fn(|i| match epilogue.bias {
+        // SAFETY: masked to the values of these columns.
+        Some(values) => unsafe { _mm256_maskload_ps(values.as_ptr().add(cols.start).wrapping_add(WIDE * i), masks[i]) },
+        None => _mm256_setzero_ps(),
+    });
+    let scale = _mm256_set1_ps(epilogue.scale.unwrap_or(1.0));
+    // Masked stores are slow, and most blocks have all columns.
+    // SAFETY: the caller of these promises the columns of a row of the output.
+    let put = |out: *mut f32, i: usize, value: __m256| unsafe {
+        if cols.len() >= (i + 1) * WIDE {
+            _mm256_storeu_ps(out.wrapping_add(WIDE * i), value);
+        } else {
+            _mm256_maskstore_ps(out.wrapping_add(WIDE * i), masks[i], value);
+        }
+    };
+    for (lane, row) in rows.clone().enumerate() {
+        // SAFETY: a row of the block; elements of the output, this thread's own, with masks for the last columns.
+        unsafe {
+            let values = block.0.as_mut_ptr().add(lane * GROUP);
+            let out = output.out.add(row * output.stride + cols.start);
+            for i in 0..VECTORS {
+                let mut value = _mm256_load_ps(values.add(WIDE * i));
+                if epilogue.accumulate {
+                    let before = _mm256_maskload_ps(out.wrapping_add(WIDE * i), masks[i]);
+                    value = _mm256_add_ps(_mm256_fmadd_ps(value, scale, before), bias[i]);
+                } else {
+                    value = _mm256_fmadd_ps(value, scale, bias[i]);
+                }
+                if epilogue.activation.is_some() {
+                    _mm256_store_ps(values.add(WIDE * i), value);
+                } else {
+                    put(out, i, value);
+                }
+            }
+        }
+    }
+    let Some(activation) = epilogue.activation else { return };
+    // All rows at once: the choice of the function is made once.
+    activation.forward_in_place(&mut block.0[..rows.len() * GROUP]);
+    for (lane, row) in rows.enumerate() {
+        // SAFETY: as above.
+        unsafe {
+            let values = block.0.as_ptr().add(lane * GROUP);
+            let out = output.out.add(row * output.stride + cols.start);
+            (0..VECTORS).for_each(|i| put(out, i, _mm256_load_ps(values.add(WIDE * i))));
+        }
+    }
 }
 
-#[inline(always)]
+/// The specification.
 unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
     let wide = cols.len();
     let mut bias = [0.0; GROUP];
@@ -161,7 +215,6 @@ unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outpu
 }
 
 /// Copies the first `wide` values; whole rows without a loop over a length that only this call knows.
-#[inline(always)]
 fn copy(values: &[f32; GROUP], out: *mut f32, wide: usize) {
     // SAFETY: only called with an output that has room for `wide` values.
     unsafe {

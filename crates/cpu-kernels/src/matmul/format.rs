@@ -6,6 +6,7 @@
 //! | format | step of `k` | a step of one group |
 //! |---|---|---|
 //! | [`Format::Panel`] | 1 | 32 lanes as `f32` |
+//! | [`Format::Halves`] | 32 | rows: 32 times 32 lanes as `f32`, of `bf16` values; columns: two tiles as in pairs |
 //! | [`Format::Pairs`] | 32 | two tiles of 16 lanes, each with 1 or 3 planes of 1 KiB in `bf16` |
 //! | [`Format::Quads`] | 64 | two tiles of 16 lanes of 1 KiB in bytes |
 //!
@@ -17,7 +18,8 @@
 //! Higher-Precision Computations").
 
 use super::Precision;
-use crate::Isa;
+use super::pack::Side;
+use crate::{Isa, isa};
 
 /// Rows in a group of the left operand.
 pub const ROW_GROUP: usize = 32;
@@ -35,6 +37,9 @@ pub(crate) const TILE_BYTES: usize = 1024;
 pub(crate) enum Format {
     /// `f32` lanes.
     Panel,
+    /// `bf16` for processors that multiply it as `f32`: rows are widened when they are packed, columns, the weights, stay half as
+    /// large and are widened when they are loaded.
+    Halves,
     /// `bf16`, pairs along `k`.
     Pairs {
         /// 1, or 3 for the exact split of `f32`.
@@ -49,6 +54,7 @@ impl Format {
         match precision {
             Precision::F32 if isa == Isa::Amx => Self::Pairs { planes: 3 },
             Precision::F32 => Self::Panel,
+            Precision::Bf16 if isa == Isa::Avx2 || isa == Isa::Avx512 && isa::bf16_dots_are_slow() => Self::Halves,
             Precision::Bf16 => Self::Pairs { planes: 1 },
             Precision::Int8 => Self::Quads,
         }
@@ -58,7 +64,7 @@ impl Format {
     pub(crate) fn step(self) -> usize {
         match self {
             Self::Panel => 1,
-            Self::Pairs { .. } => 32,
+            Self::Pairs { .. } | Self::Halves => 32,
             Self::Quads => 64,
         }
     }
@@ -69,16 +75,18 @@ impl Format {
     }
 
     /// Bytes of one step of one group.
-    pub(crate) fn step_bytes(self) -> usize {
+    pub(crate) fn step_bytes(self, side: Side) -> usize {
         match self {
             Self::Panel => GROUP * size_of::<f32>(),
+            Self::Halves if side == Side::Left => self.step() * GROUP * size_of::<f32>(),
+            Self::Halves => 2 * TILE_BYTES,
             Self::Pairs { planes } => 2 * planes * TILE_BYTES,
             Self::Quads => 2 * TILE_BYTES,
         }
     }
 
     /// Bytes of one group.
-    pub(crate) fn group_bytes(self, k: usize) -> usize {
-        self.steps(k) * self.step_bytes()
+    pub(crate) fn group_bytes(self, k: usize, side: Side) -> usize {
+        self.steps(k) * self.step_bytes(side)
     }
 }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use super::epilogue::{Epilogue, Output, finish};
 use super::format::{Format, GROUP};
 use super::kernel::{self, Block, Job};
+use super::pack::{Quantised, Side};
 use super::packed::{Input, Weights};
+use crate::elementwise::Arith;
 
 /// Bytes of packed rows that are multiplied with one group of columns after the other: they should stay in the second-level cache.
 const ROWS_IN_CACHE: usize = 768 << 10;
@@ -62,8 +64,8 @@ pub(super) unsafe fn blocks(
 ) {
     assert!(cols.end <= weights.outputs && epilogue.bias.is_none_or(|b| b.len() >= cols.end), "columns of a product");
     let (format, isa) = (weights.format(), weights.isa);
-    let (group_bytes, count) = (format.group_bytes(input.k), steps.len());
-    let together = (ROWS_IN_CACHE / (count * format.step_bytes()).max(1)).max(1) * GROUP;
+    let count = steps.len();
+    let together = (ROWS_IN_CACHE / (count * format.step_bytes(Side::Left)).max(1)).max(1) * GROUP;
     // Parts of equal length.
     let parts = count.div_ceil(kernel::steps_in_cache(format, isa)).max(1);
     let length = count.div_ceil(parts);
@@ -79,13 +81,18 @@ pub(super) unsafe fn blocks(
                         let skipped = (part * length).min(count);
                         for (row, block) in some.clone().step_by(GROUP).zip(&mut *sums) {
                             let row = row..some.end.min(row + GROUP);
-                            let offset = (steps.start + skipped) * format.step_bytes();
+                            let first_step = steps.start + skipped;
+                            let steps = length.min(count - skipped);
+                            let offset = |lane: usize, side: Side| {
+                                lane / GROUP * format.group_bytes(input.k, side) + first_step * format.step_bytes(side)
+                            };
                             // SAFETY: groups of the packed operands; the caller promises the rest.
                             unsafe {
                                 let job = Job {
-                                    left: input.packed.start().add(row.start / GROUP * group_bytes + offset),
-                                    right: weights.packed.start().add(col.start / GROUP * group_bytes + offset),
-                                    steps: length.min(count - skipped),
+                                    left: input.packed.start().add(offset(row.start, Side::Left)),
+                                    right: weights.packed.start().add(offset(col.start, Side::Right)),
+                                    steps,
+                                    k: (steps * format.step()).min(input.k.saturating_sub(first_step * format.step())),
                                     rows: row.len(),
                                     cols: col.len(),
                                     more: part > 0,
@@ -117,12 +124,17 @@ unsafe fn dequantise(input: &Input, weights: &Weights, rows: Range<usize>, cols:
     for (i, q) in weights.quantised[cols].iter().enumerate() {
         (scales[i], sums[i]) = (q.scale, q.offset);
     }
-    for (lane, row) in rows.enumerate() {
-        // SAFETY: the caller's promise.
-        let q = unsafe { input.quantised(row) };
-        let values: &mut [f32; GROUP] =
-            (&mut block.0[lane * GROUP..][..GROUP]).try_into().expect("a row of the block has 32 values");
-        for ((value, sum), scale) in values.iter_mut().zip(&sums).zip(&scales) {
+    // SAFETY: the caller's promise.
+    let rows: &[Quantised] = unsafe { input.quantised(rows) };
+    let (scales, sums) = (&scales, &sums);
+    dispatch!(values, (rows: &[Quantised], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block));
+}
+
+/// [`dequantise`] with the scales and sums of all columns.
+#[inline(always)]
+fn values<A: Arith>(rows: &[Quantised], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block) {
+    for (q, values) in rows.iter().zip(block.0.as_chunks_mut::<GROUP>().0) {
+        for ((value, sum), scale) in values.iter_mut().zip(sums).zip(scales) {
             let bytes = value.to_bits() as i32;
             *value = (bytes - q.offset * sum) as f32 * (q.scale * scale);
         }

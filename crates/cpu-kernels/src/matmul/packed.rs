@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::format::{Format, GROUP};
-use super::pack::{Pairs, Quantised, Side, Source, pack_pairs, pack_panels, pack_row_bytes, pack_weight_bytes};
+use super::pack::{Pairs, Panels, Quantised, Side, Source, pack_pairs, pack_panels, pack_row_bytes, pack_weight_bytes};
 use super::{MatRef, Precision};
 use crate::Isa;
 
@@ -68,7 +68,9 @@ impl Weights {
             let view = MatRef::row_major(gathered, gathered.len() / inputs.max(1), inputs).t();
             let job = Packing { view, side: Side::Right, format, isa };
             // SAFETY: the buffer holds all pieces, of which each is packed once.
-            unsafe { job.piece(0, packed.start().add(index * PIECE * format.group_bytes(inputs)), scales) };
+            unsafe {
+                job.piece(0, packed.start().add(index * PIECE * format.group_bytes(inputs, Side::Right)), scales);
+            };
         };
         if format == Format::Quads {
             let pieces = quantised.par_chunks_mut(lanes).enumerate();
@@ -101,7 +103,7 @@ impl Weights {
     /// Makes room for the operand.
     fn allocate(&mut self) {
         let format = self.format();
-        let bytes = format.group_bytes(self.inputs) * self.outputs.div_ceil(GROUP);
+        let bytes = format.group_bytes(self.inputs, Side::Right) * self.outputs.div_ceil(GROUP);
         if format == Format::Quads {
             // Absent values of the byte format are not written, so they have to be zero already.
             self.packed = Buffer::new(bytes);
@@ -157,7 +159,7 @@ impl Packing<'_> {
         let pieces = lanes.div_ceil(PIECE * GROUP);
         let one = |index: usize, scales: &mut [Quantised]| {
             // SAFETY: the values of these lanes exist; every piece is written by one thread.
-            unsafe { self.piece(index, to.start().add(index * PIECE * self.format.group_bytes(k)), scales) };
+            unsafe { self.piece(index, to.start().add(index * PIECE * self.format.group_bytes(k, self.side)), scales) };
         };
         let parallel = parallel && pieces > 1 && lanes * k > 1 << 14;
         match (self.format == Format::Quads, parallel) {
@@ -192,11 +194,16 @@ impl Packing<'_> {
                 Format::Pairs { planes } => {
                     pack_pairs(source, Pairs { lanes: count, k, planes, side: self.side }, to, self.isa);
                 }
-                Format::Panel => pack_panels(source, count, k, to.cast()),
+                Format::Halves if self.side == Side::Right => {
+                    pack_pairs(source, Pairs { lanes: count, k, planes: 1, side: self.side }, to, self.isa);
+                }
+                Format::Panel | Format::Halves => {
+                    pack_panels(source, Panels::new(count, k, self.format), to.cast(), self.isa);
+                }
                 Format::Quads => {
                     for (group, scales) in scales.chunks_mut(GROUP).enumerate() {
                         let lanes = source.start.wrapping_add(group * GROUP * source.lane_stride);
-                        let to = to.add(group * self.format.group_bytes(k));
+                        let to = to.add(group * self.format.group_bytes(k, self.side));
                         pack_weight_bytes(Source { start: lanes, ..source }, k, to, scales);
                     }
                 }
@@ -317,7 +324,7 @@ impl Input {
         (self.rows, self.k) = (rows, k);
         (self.precision, self.isa) = (precision, Isa::current());
         let groups = rows.div_ceil(GROUP);
-        self.packed.reserve(groups * self.format().group_bytes(k));
+        self.packed.reserve(groups * self.format().group_bytes(k, Side::Left));
         if precision == Precision::Int8 {
             self.quantised.reserve(groups * GROUP * size_of::<Quantised>());
         }
@@ -334,13 +341,15 @@ impl Input {
     /// was reserved, and no other thread touches these groups meanwhile.
     pub unsafe fn pack(&self, rows: Range<usize>, x: *const f32, row_stride: usize) {
         let (format, k) = (self.format(), self.k);
-        let group_bytes = format.group_bytes(k);
+        let group_bytes = format.group_bytes(k, Side::Left);
         let source = Source { start: x.wrapping_add(rows.start * row_stride), lane_stride: row_stride, k_stride: 1 };
         // SAFETY: the groups lie in what was reserved; their rows exist.
         unsafe {
             let to = self.packed.start().add(rows.start / GROUP * group_bytes);
             match format {
-                Format::Panel => pack_panels(source, rows.len(), k, to.cast()),
+                Format::Panel | Format::Halves => {
+                    pack_panels(source, Panels::new(rows.len(), k, format), to.cast(), self.isa);
+                }
                 Format::Pairs { planes } => {
                     pack_pairs(source, Pairs { lanes: rows.len(), k, planes, side: Side::Left }, to, self.isa);
                 }
@@ -372,13 +381,13 @@ impl Input {
         unsafe { job.all(&self.packed, &mut [], parallel) };
     }
 
-    /// Scale and zero of a row.
+    /// Scales and zeros of rows.
     ///
     /// # Safety
-    /// The row was packed in bytes.
-    pub(super) unsafe fn quantised(&self, row: usize) -> Quantised {
+    /// The rows were packed in bytes.
+    pub(super) unsafe fn quantised(&self, rows: Range<usize>) -> &[Quantised] {
         // SAFETY: written by `pack`.
-        unsafe { *self.quantised.start().cast::<Quantised>().add(row) }
+        unsafe { std::slice::from_raw_parts(self.quantised.start().cast::<Quantised>().add(rows.start), rows.len()) }
     }
 }
 
@@ -419,8 +428,8 @@ mod tests {
                     for first in (0..width).step_by(OneUse::COLUMNS) {
                         let cols = first..width.min(first + OneUse::COLUMNS);
                         let piece = once.pack(&parts, cols.clone(), precision);
-                        let at = first / GROUP * piece.format().group_bytes(k);
-                        let used = cols.len().div_ceil(GROUP) * piece.format().group_bytes(k);
+                        let at = first / GROUP * piece.format().group_bytes(k, Side::Right);
+                        let used = cols.len().div_ceil(GROUP) * piece.format().group_bytes(k, Side::Right);
                         // A tile without columns keeps what an earlier piece left there; no product reads it.
                         let tiles =
                             used - if cols.len() % GROUP > 0 && cols.len() % GROUP <= GROUP / 2 { used } else { 0 };

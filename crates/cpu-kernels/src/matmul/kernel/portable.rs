@@ -1,4 +1,4 @@
-//! The specification of blocks. Also compiled for AVX2 by [`super::avx2`], hence the shapes that compilers vectorise.
+//! The specification of blocks, in shapes that compilers vectorise.
 
 use super::{Block, Job};
 use crate::matmul::format::{GROUP, TILE, TILE_BYTES};
@@ -8,7 +8,6 @@ const TOGETHER: usize = 4;
 
 /// # Safety
 /// See [`super::run`].
-#[inline(always)]
 pub(super) unsafe fn panel(job: Job, block: &mut Block) {
     // SAFETY: packed groups have `steps` steps of 32 values.
     let (left, right) = unsafe { (lanes::<f32>(job.left, job.steps), lanes::<f32>(job.right, job.steps)) };
@@ -49,7 +48,6 @@ unsafe fn tiles<'a>(at: *const u8, steps: usize) -> &'a [[[[u32; TILE]; TILE]; 2
 
 /// # Safety
 /// See [`super::run`].
-#[inline(always)]
 pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
     // SAFETY: packed groups have `steps` steps of two tiles.
     let (left, right) = unsafe { (tiles(job.left, job.steps), tiles(job.right, job.steps)) };
@@ -76,9 +74,27 @@ pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
     }
 }
 
+/// The sums of [`pairs`], in the same order, of rows that have been widened before.
+///
 /// # Safety
 /// See [`super::run`].
-#[inline(always)]
+pub(super) unsafe fn halves(job: Job, block: &mut Block) {
+    // SAFETY: packed groups have `steps` steps, of 32 inner indices on the left and of two tiles on the right.
+    let (left, right) = unsafe { (lanes::<f32>(job.left, job.steps * 32), tiles(job.right, job.steps)) };
+    let begun = job.more;
+    for (row, col) in (0..job.rows).flat_map(|row| (0..job.cols).map(move |col| (row, col))) {
+        let sum = &mut block.0[row * GROUP + col];
+        *sum = if begun { *sum } else { 0.0 };
+        for k in 0..job.k {
+            let pair = right[k / 32][col / TILE][k % 32 / 2][col % TILE];
+            let y = if k % 2 == 0 { pair << 16 } else { pair & 0xffff_0000 };
+            *sum += left[k][row] * f32::from_bits(y);
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::run`].
 pub(super) unsafe fn quads(job: Job, block: &mut Block) {
     // SAFETY: packed groups have `steps` steps of two tiles.
     let (left, right) = unsafe { (tiles(job.left, job.steps), tiles(job.right, job.steps)) };

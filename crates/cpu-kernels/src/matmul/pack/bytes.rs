@@ -4,7 +4,8 @@
 //! `-127..=127`. The product is `scale_x scale_w (sum q_x q_w - zero sum q_w)`, exact in 32 bits for inner sizes up to
 //! 65,536.
 
-use super::{Side, Source};
+use super::Source;
+use crate::elementwise::Arith;
 use crate::matmul::format::{TILE, TILE_BYTES};
 
 /// Scale and offset of one lane. For a row of activations `offset` is the byte that stands for 0, for an output of weights the
@@ -19,43 +20,54 @@ pub(crate) struct Quantised {
 /// Adding and subtracting this rounds to the nearest integer, ties to even, for magnitudes below 2^22.
 const ROUND: f32 = 12_582_912.0;
 
-/// Place of the inner index `k` of a lane in its group.
-fn place(lane: usize, k: usize, side: Side) -> usize {
-    let (step, k) = (k / 64, k % 64);
-    let (tile, lane) = (lane / TILE, lane % TILE);
-    let inside = match side {
-        Side::Left => lane * 64 + k,
-        Side::Right => (k / 4) * 64 + lane * 4 + k % 4,
-    };
-    (step * 2 + tile) * TILE_BYTES + inside
-}
+/// Inner indices of a step.
+const STEP: usize = 64;
+
+/// A step of the left operand: two tiles of 16 lanes.
+type Rows = [[[u8; STEP]; TILE]; 2];
+/// A step of the right operand: two tiles of 16 times four inner indices of 16 lanes.
+type Columns = [[[[i8; 4]; TILE]; STEP / 4]; 2];
 
 /// Packs one row of `k` activations into its group; values beyond `k` become the byte of 0, which multiplies weights that are 0.
 ///
 /// # Safety
-/// `row` has `k` values, `group` room for the group.
+/// `row` has `k` values, `group` room for the group, which has been written to before and which nothing else uses meanwhile.
 pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, group: *mut u8) -> Quantised {
-    // SAFETY: the caller promises `k` values.
-    let row = unsafe { std::slice::from_raw_parts(row, k) };
+    const { assert!(size_of::<Rows>() == 2 * TILE_BYTES) };
+    // SAFETY: the caller promises `k` values, and the steps that they take.
+    let (row, steps) = unsafe {
+        (std::slice::from_raw_parts(row, k), std::slice::from_raw_parts_mut(group.cast::<Rows>(), k.div_ceil(STEP)))
+    };
+    dispatch!(quantise_row, (row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantised)
+}
+
+#[inline(always)]
+fn quantise_row<A: Arith>(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantised {
     let (low, high) = range(row);
     // An empty range has the scale of 1, so that nothing divides by 0.
     let span = high - low;
     let scale = if span > 0.0 { span / 255.0 } else { 1.0 };
     let inverse = 1.0 / scale;
     let zero = (-low * inverse + ROUND) - ROUND;
-    for (step, values) in row.chunks(64).enumerate() {
-        let mut bytes = [zero as u8; 64];
-        for (byte, x) in bytes.iter_mut().zip(values) {
-            let q = (x * inverse + zero).clamp(0.0, 255.0) + ROUND;
-            *byte = q.to_bits() as u8;
+    let byte = |x: f32| ((x * inverse + zero).clamp(0.0, 255.0) + ROUND).to_bits() as u8;
+    let (whole, rest) = row.as_chunks::<STEP>();
+    let (tile, lane) = (lane / TILE, lane % TILE);
+    for (values, step) in whole.iter().zip(&mut *steps) {
+        for (byte_of, x) in step[tile][lane].iter_mut().zip(values) {
+            *byte_of = byte(*x);
         }
-        // SAFETY: 64 consecutive bytes of the lane in this step.
-        unsafe { group.add(place(lane, step * 64, Side::Left)).copy_from_nonoverlapping(bytes.as_ptr(), 64) };
+    }
+    if !rest.is_empty() {
+        // `byte(0.0)` is `zero`.
+        let mut values = [0.0; STEP];
+        values[..rest.len()].copy_from_slice(rest);
+        steps[whole.len()][tile][lane] = values.map(byte);
     }
     Quantised { scale, offset: zero as i32 }
 }
 
 /// Smallest and largest value, both with 0 among them.
+#[inline(always)]
 fn range(row: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = ([0.0f32; 16], [0.0f32; 16]);
     let mut chunks = row.chunks_exact(16);
@@ -74,20 +86,39 @@ fn range(row: &[f32]) -> (f32, f32) {
 /// Packs up to 32 outputs of weights; what is absent is zero already.
 ///
 /// # Safety
-/// `source` has `scales.len()` lanes of `k` values; `group` is a zeroed group with room for them.
+/// `source` has `scales.len()` lanes of `k` values; `group` is a zeroed group with room for them, which nothing else uses meanwhile.
 pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8, scales: &mut [Quantised]) {
+    const { assert!(size_of::<Columns>() == 2 * TILE_BYTES) };
+    // SAFETY: the caller's promise.
+    let steps = unsafe { std::slice::from_raw_parts_mut(group.cast::<Columns>(), k.div_ceil(STEP)) };
+    let mut values = vec![0.0; k];
     for (lane, quantised) in scales.iter_mut().enumerate() {
-        // SAFETY: inside what the caller promised.
-        let value = |p: usize| unsafe { *source.start.add(lane * source.lane_stride + p * source.k_stride) };
-        let largest = (0..k).fold(0.0f32, |m, p| m.max(value(p).abs()));
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-        let mut sum = 0;
-        for p in 0..k {
-            let q = (value(p) / scale).round_ties_even() as i8;
-            sum += i32::from(q);
-            // SAFETY: inside the group.
-            unsafe { *group.add(place(lane, p, Side::Right)) = q as u8 };
+        let start = source.start.wrapping_add(lane * source.lane_stride);
+        for (p, value) in values.iter_mut().enumerate() {
+            // SAFETY: a value of the source.
+            *value = unsafe { *start.add(p * source.k_stride) };
         }
-        *quantised = Quantised { scale, offset: sum };
+        let values = &values[..];
+        let steps = &mut *steps;
+        *quantised = dispatch!(quantise_column, (values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantised);
     }
+}
+
+#[inline(always)]
+fn quantise_column<A: Arith>(values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantised {
+    let (low, high) = range(values);
+    let largest = high.max(-low);
+    let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+    let (tile, lane) = (lane / TILE, lane % TILE);
+    let mut sum = 0;
+    for (values, step) in values.chunks(STEP).zip(steps) {
+        let mut padded = [0.0; STEP];
+        padded[..values.len()].copy_from_slice(values);
+        let bytes = padded.map(|x| (x / scale).round_ties_even() as i8);
+        sum += bytes.iter().map(|q| i32::from(*q)).sum::<i32>();
+        for (quad, bytes) in step[tile].iter_mut().zip(bytes.as_chunks().0) {
+            quad[lane] = *bytes;
+        }
+    }
+    Quantised { scale, offset: sum }
 }

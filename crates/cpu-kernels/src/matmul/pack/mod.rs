@@ -1,13 +1,17 @@
 //! From strided `f32` to the packed formats.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bytes::{Quantised, pack_row_bytes, pack_weight_bytes};
 
-use super::format::{GROUP, TILE, TILE_BYTES};
+use super::format::{Format, GROUP, TILE, TILE_BYTES};
 use crate::Isa;
 
 /// Where the values of one operand are: lane `i` at inner index `p` is `start[i * lane_stride + p * k_stride]`.
@@ -67,24 +71,49 @@ pub(crate) unsafe fn pack_pairs(source: Source, pairs: Pairs, to: *mut u8, isa: 
         match isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx | Isa::Avx512 => avx512::pack(source, pairs, to),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::pack(source, pairs, to),
             _ => portable::pack(source, pairs, to),
         }
     }
 }
 
-/// Packs lanes in groups of [`super::format::Format::Panel`]: `[k][32]`, absent lanes as zeros.
+/// An operand in lanes of `f32`: `[height][32]` in every group.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Panels {
+    /// Lanes, in consecutive groups.
+    pub lanes: usize,
+    /// Inner size.
+    pub k: usize,
+    /// Inner indices that a group has room for.
+    pub height: usize,
+    /// Whether values are rounded to `bf16`. Such operands are multiplied in pairs along `k`: behind an odd inner size follow zeros.
+    pub rounded: bool,
+}
+
+impl Panels {
+    pub(crate) fn new(lanes: usize, k: usize, format: Format) -> Self {
+        Self { lanes, k, height: format.steps(k) * format.step(), rounded: format == Format::Halves }
+    }
+}
+
+/// Packs lanes in groups of [`Format::Panel`], or the rows of [`Format::Halves`]; absent lanes are zeros.
 ///
 /// # Safety
-/// `source` has these lanes and inner indices, `to` room for the groups.
-pub(crate) unsafe fn pack_panels(source: Source, lanes: usize, k: usize, to: *mut f32) {
-    for group in 0..lanes.div_ceil(GROUP) {
-        for (p, lane) in (0..k).flat_map(|p| (0..GROUP).map(move |lane| (p, lane))) {
-            let row = group * GROUP + lane;
-            // SAFETY: lane and index are below what the caller promised; absent lanes are not read.
-            unsafe {
-                let value =
-                    if row < lanes { *source.start.add(row * source.lane_stride + p * source.k_stride) } else { 0.0 };
-                *to.add((group * k + p) * GROUP + lane) = value;
+/// `source` has these lanes and inner indices, `to` room for the groups, from a multiple of 32 bytes on; `isa` is available.
+pub(crate) unsafe fn pack_panels(source: Source, panels: Panels, to: *mut f32, isa: Isa) {
+    // SAFETY: the caller's promises; where `k` is odd and values come in pairs, the height is even.
+    unsafe {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx | Isa::Avx512 | Isa::Avx2 if source.k_stride == 1 || source.lane_stride == 1 => {
+                avx2::panels(source, panels, to);
+            }
+            _ => portable::panels(source, panels, to),
+        }
+        if panels.rounded && !panels.k.is_multiple_of(2) {
+            for group in 0..panels.lanes.div_ceil(GROUP) {
+                to.add((group * panels.height + panels.k) * GROUP).write_bytes(0, GROUP);
             }
         }
     }

@@ -1,0 +1,145 @@
+//! Packed operands of every instruction set against the portable ones, which are the specification.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::matmul::buffer::Buffer;
+
+/// `lanes` lanes of `k` values lie in `data` with these strides, and nothing behind them.
+#[derive(Clone, Debug)]
+struct Case {
+    data: Vec<f32>,
+    lanes: usize,
+    k: usize,
+    lane_stride: usize,
+    k_stride: usize,
+}
+
+impl Case {
+    fn source(&self) -> Source {
+        Source { start: self.data.as_ptr(), lane_stride: self.lane_stride, k_stride: self.k_stride }
+    }
+}
+
+/// Sizes around a vector, a tile, a group and a step.
+fn size() -> impl Strategy<Value = usize> {
+    prop_oneof![1..=9usize, 15..=17usize, 31..=33usize, Just(45), 63..=65usize, Just(135)]
+}
+
+fn case(special: bool) -> impl Strategy<Value = Case> {
+    (size(), size(), 0..3usize, 0..4usize, any::<u32>()).prop_map(move |(lanes, k, order, more, seed)| {
+        let (lane_stride, k_stride) = match order {
+            0 => (k + more, 1),
+            1 => (1, lanes + more),
+            _ => (2 * k + more, 2),
+        };
+        let n = (lanes - 1) * lane_stride + (k - 1) * k_stride + 1;
+        let mut state = seed | 1;
+        let data = (0..n).map(|_| {
+            (state, _) = state.overflowing_mul(0x915f_77f5);
+            state ^= state >> 15;
+            // All bits, or values of ordinary size with all bits in their significands.
+            if special { f32::from_bits(state) } else { f32::from_bits(state & 0x807f_ffff | 0x3f00_0000) }
+        });
+        Case { data: data.collect(), lanes, k, lane_stride, k_stride }
+    })
+}
+
+/// What `pack` leaves of a buffer of `bytes` ones.
+fn packed(bytes: usize, pack: impl FnOnce(*mut u8)) -> Vec<u8> {
+    let buffer = Buffer::new(bytes);
+    // SAFETY: the buffer has so many bytes, which `pack` changes in between.
+    unsafe {
+        buffer.start().write_bytes(1, bytes);
+        pack(buffer.start());
+        std::slice::from_raw_parts(buffer.start(), bytes).to_vec()
+    }
+}
+
+/// Instruction sets beside the portable one; that of all bits only where infinities and NaN are kept as there.
+fn sets(special: bool) -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(move |isa| *isa <= Isa::best() && (!special || *isa == Isa::Avx2))
+}
+
+fn pairs_agree(case: &Case, special: bool) -> Result<(), TestCaseError> {
+    for (side, planes) in [(Side::Left, 1), (Side::Right, 1), (Side::Left, 3), (Side::Right, 3)] {
+        let pairs = Pairs { lanes: case.lanes, k: case.k, planes, side };
+        let format = Format::Pairs { planes };
+        let bytes = case.lanes.div_ceil(GROUP) * format.group_bytes(case.k, side);
+        // SAFETY: the case has these lanes, the buffer room for them; the machine has the set.
+        let of = |isa| packed(bytes, |to| unsafe { pack_pairs(case.source(), pairs, to, isa) });
+        let expected = of(Isa::Portable);
+        for isa in sets(special) {
+            prop_assert!(of(isa) == expected, "{isa} {side:?} {planes} planes");
+        }
+    }
+    Ok(())
+}
+
+fn panels_agree(case: &Case, special: bool) -> Result<(), TestCaseError> {
+    for format in [Format::Panel, Format::Halves] {
+        let panels = Panels::new(case.lanes, case.k, format);
+        let bytes = case.lanes.div_ceil(GROUP) * format.group_bytes(case.k, Side::Left);
+        // SAFETY: as above.
+        let of = |isa| packed(bytes, |to| unsafe { pack_panels(case.source(), panels, to.cast(), isa) });
+        let expected = of(Isa::Portable);
+        for isa in sets(special) {
+            prop_assert!(of(isa) == expected, "{isa} {format:?}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn operands_of_ordinary_values_are_packed_alike(case in case(false)) {
+        pairs_agree(&case, false)?;
+        panels_agree(&case, false)?;
+    }
+
+    #[test]
+    fn all_bits_are_rounded_alike_by_avx2(case in case(true)) {
+        pairs_agree(&case, true)?;
+        panels_agree(&case, true)?;
+    }
+
+    #[test]
+    fn bytes_stand_for_their_values(case in case(false)) {
+        // One row at a time and all columns: half a step from the value, zeros behind the last.
+        let room = case.lanes.div_ceil(GROUP) * Format::Quads.group_bytes(case.k, Side::Left);
+        let lanes = case.lanes.min(GROUP);
+        let value = |lane: usize, p: usize| case.data[lane * case.lane_stride + p * case.k_stride];
+        let mut scales = vec![Quantised::default(); lanes];
+        let buffer = Buffer::new(room);
+        // SAFETY: a zeroed group; the case has these lanes.
+        unsafe { pack_weight_bytes(case.source(), case.k, buffer.start(), &mut scales) };
+        // SAFETY: all bytes of the buffer.
+        let bytes = unsafe { std::slice::from_raw_parts(buffer.start(), room) };
+        for (lane, scale) in scales.iter().enumerate() {
+            let at = |p: usize| bytes[p / 64 * 2048 + lane / 16 * 1024 + p % 64 / 4 * 64 + lane % 16 * 4 + p % 4] as i8;
+            let sum: i32 = (0..case.k.next_multiple_of(64)).map(|p| i32::from(at(p))).sum();
+            prop_assert_eq!(sum, scale.offset);
+            for p in 0..case.k {
+                let error = (f32::from(at(p)) * scale.scale - value(lane, p)).abs();
+                prop_assert!(error <= 0.501 * scale.scale, "column {lane} at {p}: {error}");
+            }
+        }
+        if case.k_stride != 1 {
+            return Ok(());
+        }
+        for lane in 0..lanes {
+            let row = &case.data[lane * case.lane_stride..][..case.k];
+            // SAFETY: a row of `k` values and room for a group.
+            let q = unsafe { pack_row_bytes(row.as_ptr(), case.k, lane, buffer.start()) };
+            // SAFETY: all bytes of the buffer.
+            let bytes = unsafe { std::slice::from_raw_parts(buffer.start(), room) };
+            for p in 0..case.k.next_multiple_of(64) {
+                let byte = i32::from(bytes[p / 64 * 2048 + lane * 64 + p % 64]);
+                let error = ((byte - q.offset) as f32 * q.scale - row.get(p).copied().unwrap_or(0.0)).abs();
+                prop_assert!(error <= 1.001 * q.scale, "row {lane} at {p}: {error}");
+            }
+        }
+    }
+}
