@@ -129,6 +129,21 @@ fn with_width(mut shape: Shape, width: usize) -> Shape {
     shape
 }
 
+impl Part {
+    /// The gradient of weights of which this is the part in use: `product` writes the part, everything else is 0.
+    pub(crate) fn gradient(self, weight: &FlexTensor, product: impl FnOnce(MatMut<'_>)) -> FlexTensor {
+        let shape = weight.shape();
+        let [height, width] = shape.dims();
+        let write = |out: &mut [f32]| product(MatMut::new(out, self.inputs, self.outputs, width));
+        if (height, width) == (self.inputs, self.outputs) {
+            return host::tensor(shape, write);
+        }
+        let mut data = vec![0.0; height * width];
+        write(&mut data);
+        host::wrap(data, shape)
+    }
+}
+
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Saved {
@@ -150,23 +165,14 @@ impl Saved {
     }
 
     /// `Xᵀ dY`, 0 outside the part, of the shape of the weights.
-    pub(crate) fn weight_gradient(&self, grad: &FlexTensor) -> FlexTensor {
+    fn weight_gradient(&self, grad: &FlexTensor) -> FlexTensor {
         let Part { inputs, outputs, precision } = self.part;
         let (n, _) = rows(grad);
         let x = host::dense(self.x.clone());
-        let shape = self.weight.shape();
-        let [height, width] = shape.dims();
-        let product = |out: &mut [f32]| {
+        self.part.gradient(&self.weight, |out| {
             let (x, grad) = (MatRef::row_major(values(&x), n, inputs), MatRef::row_major(values(grad), n, outputs));
-            let out = MatMut::new(out, inputs, outputs, width);
             matmul(x.t(), grad, out, precision, &Epilogue::default());
-        };
-        if (height, width) == (inputs, outputs) {
-            return host::tensor(shape, product);
-        }
-        let mut data = vec![0.0; height * width];
-        product(&mut data);
-        host::wrap(data, shape)
+        })
     }
 
     /// Sums of the columns of `dY`, 0 outside the part.

@@ -1,12 +1,12 @@
 //! Memory that starts on a cache line.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 /// Tiles are loaded by cache lines.
 const ALIGNMENT: usize = 64;
 
-/// Bytes that start on a cache line and begin as zeros.
+/// Bytes that start on a cache line.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     start: NonNull<u8>,
@@ -19,13 +19,23 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
+    /// Bytes that begin as zeros.
     pub(crate) fn new(bytes: usize) -> Self {
+        Self::allocated(bytes, alloc_zeroed)
+    }
+
+    /// Bytes that nobody may read before they have been written: clearing large ones costs as much as filling them.
+    pub(crate) fn uninitialised(bytes: usize) -> Self {
+        Self::allocated(bytes, alloc)
+    }
+
+    fn allocated(bytes: usize, allocate: unsafe fn(Layout) -> *mut u8) -> Self {
         if bytes == 0 {
             return Self { start: NonNull::dangling(), bytes };
         }
         let layout = Self::layout(bytes);
         // SAFETY: the layout has a size above zero.
-        let start = unsafe { alloc_zeroed(layout) };
+        let start = unsafe { allocate(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         Self { start, bytes }
     }

@@ -41,7 +41,7 @@ const INNER: usize = 512;
 /// Bytes of a packed group that a task of [`by_inner`] multiplies at a time: with one plane and with three.
 const INNER_IN_CACHE: [usize; 2] = [32 << 10, 24 << 10];
 /// Multiply-adds below which a product is not worth a second thread.
-const SMALL: usize = 1 << 18;
+pub(super) const SMALL: usize = 1 << 18;
 
 thread_local! {
     /// Packed operands keep their memory: fresh pages cost more than packing does. A stack, because a thread that waits for others
@@ -137,7 +137,7 @@ fn product(
 }
 
 /// Runs tasks one by one, or each as one piece of work of the pool.
-fn run(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
+pub(super) fn run(tasks: usize, parallel: bool, task: impl Fn(usize) + Sync + Send) {
     if parallel && tasks > 1 {
         (0..tasks).into_par_iter().with_max_len(1).for_each(task);
     } else {

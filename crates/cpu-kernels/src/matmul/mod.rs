@@ -12,6 +12,7 @@ mod kernel;
 mod multiply;
 mod pack;
 mod packed;
+mod tall;
 mod view;
 
 pub use driver::{matmul, matmul_serial, multiply_all};
@@ -19,6 +20,7 @@ pub use epilogue::Epilogue;
 pub use format::{COL_GROUP, ROW_GROUP};
 pub use multiply::multiply;
 pub use packed::{Input, OneUse, Part, Weights};
+pub use tall::{Tall, TallPart, transposed_product};
 pub use view::{MatMut, MatRef};
 
 /// Number format of the operands. Sums are always kept in `f32` (`i32` for [`Precision::Int8`]).

@@ -66,7 +66,7 @@ impl Weights {
             let first = index * lanes;
             gather(parts, first..(first + lanes).min(outputs), gathered);
             let view = MatRef::row_major(gathered, gathered.len() / inputs.max(1), inputs).t();
-            let job = Packing { view, side: Side::Right, format, isa };
+            let job = Packing::whole(view, Side::Right, format, isa);
             // SAFETY: the buffer holds all pieces, of which each is packed once.
             unsafe {
                 job.piece(0, packed.start().add(index * PIECE * format.group_bytes(inputs, Side::Right)), scales);
@@ -95,7 +95,7 @@ impl Weights {
 
     fn fill(&mut self, b: MatRef<'_>, parallel: bool) {
         self.allocate();
-        let job = Packing { view: b, side: Side::Right, format: self.format(), isa: self.isa };
+        let job = Packing::whole(b, Side::Right, self.format(), self.isa);
         // SAFETY: the buffer holds all groups, which are divided among the threads.
         unsafe { job.all(&self.packed, &mut self.quantised, parallel) };
     }
@@ -143,23 +143,37 @@ const PIECE: usize = 4;
 
 /// Packing of one whole operand.
 #[derive(Clone, Copy)]
-struct Packing<'a> {
-    view: MatRef<'a>,
-    side: Side,
-    format: Format,
-    isa: Isa,
+pub(super) struct Packing<'a> {
+    pub view: MatRef<'a>,
+    pub side: Side,
+    pub format: Format,
+    pub isa: Isa,
+    /// Inner indices of the operand that the view is a part of.
+    pub height: usize,
+    /// Where the view's inner indices begin there; a multiple of the format's step.
+    pub skipped: usize,
 }
 
-impl Packing<'_> {
+impl<'a> Packing<'a> {
+    /// Packing of a whole operand.
+    pub(super) fn whole(view: MatRef<'a>, side: Side, format: Format, isa: Isa) -> Self {
+        let height = if side == Side::Left { view.cols() } else { view.rows() };
+        Self { view, side, format, isa, height, skipped: 0 }
+    }
+
     /// # Safety
     /// `to` has room for all groups and nothing else uses it meanwhile; `scales` are those of all lanes where the format is in
     /// bytes.
-    unsafe fn all(self, to: &Buffer, scales: &mut [Quantised], parallel: bool) {
+    pub(super) unsafe fn all(self, to: &Buffer, scales: &mut [Quantised], parallel: bool) {
         let (lanes, k) = self.size();
         let pieces = lanes.div_ceil(PIECE * GROUP);
         let one = |index: usize, scales: &mut [Quantised]| {
             // SAFETY: the values of these lanes exist; every piece is written by one thread.
-            unsafe { self.piece(index, to.start().add(index * PIECE * self.format.group_bytes(k, self.side)), scales) };
+            unsafe {
+                let skipped = self.skipped / self.format.step() * self.format.step_bytes(self.side);
+                let groups = index * PIECE * self.format.group_bytes(self.height, self.side);
+                self.piece(index, to.start().add(groups + skipped), scales);
+            };
         };
         let parallel = parallel && pieces > 1 && lanes * k > 1 << 14;
         match (self.format == Format::Quads, parallel) {
@@ -188,17 +202,20 @@ impl Packing<'_> {
         let first = index * PIECE * GROUP;
         let count = (lanes - first).min(PIECE * GROUP);
         let source = source(self.view, self.side, first);
+        let steps = self.format.steps(self.height);
+        let pairs = |planes| Pairs { steps, ..Pairs::new(count, k, planes, self.side) };
         // SAFETY: the lanes exist in the view, the rest is the caller's promise.
         unsafe {
             match self.format {
                 Format::Pairs { planes } => {
-                    pack_pairs(source, Pairs { lanes: count, k, planes, side: self.side }, to, self.isa);
+                    pack_pairs(source, pairs(planes), to, self.isa);
                 }
                 Format::Halves if self.side == Side::Right => {
-                    pack_pairs(source, Pairs { lanes: count, k, planes: 1, side: self.side }, to, self.isa);
+                    pack_pairs(source, pairs(1), to, self.isa);
                 }
                 Format::Panel | Format::Halves => {
-                    pack_panels(source, Panels::new(count, k, self.format), to.cast(), self.isa);
+                    let height = steps * self.format.step();
+                    pack_panels(source, Panels { height, ..Panels::new(count, k, self.format) }, to.cast(), self.isa);
                 }
                 Format::Quads => {
                     for (group, scales) in scales.chunks_mut(GROUP).enumerate() {
@@ -299,8 +316,8 @@ fn source(view: MatRef<'_>, side: Side, lane: usize) -> Source {
 #[derive(Debug)]
 pub struct Input {
     pub(super) packed: Buffer,
-    quantised: Buffer,
-    rows: usize,
+    pub(super) quantised: Buffer,
+    pub(super) rows: usize,
     pub(super) k: usize,
     pub(super) precision: Precision,
     pub(super) isa: Isa,
@@ -351,7 +368,7 @@ impl Input {
                     pack_panels(source, Panels::new(rows.len(), k, format), to.cast(), self.isa);
                 }
                 Format::Pairs { planes } => {
-                    pack_pairs(source, Pairs { lanes: rows.len(), k, planes, side: Side::Left }, to, self.isa);
+                    pack_pairs(source, Pairs::new(rows.len(), k, planes, Side::Left), to, self.isa);
                 }
                 Format::Quads => {
                     for (index, row) in rows.enumerate() {
@@ -376,7 +393,7 @@ impl Input {
     pub fn repack(&mut self, a: MatRef<'_>, precision: Precision, parallel: bool) {
         assert!(precision != Precision::Int8, "strided views are not packed in bytes");
         self.reserve(a.rows(), a.cols(), precision);
-        let job = Packing { view: a, side: Side::Left, format: self.format(), isa: self.isa };
+        let job = Packing::whole(a, Side::Left, self.format(), self.isa);
         // SAFETY: reserved for all rows; `&mut self` keeps others away.
         unsafe { job.all(&self.packed, &mut [], parallel) };
     }

@@ -5,9 +5,8 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, norm};
-use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Weights, multiply_all};
+use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
 
 use super::forward::Kept;
@@ -15,7 +14,7 @@ use super::program::Step;
 use super::scratch::{Scratch, with_scratch};
 use crate::binary::Combine;
 use crate::host::{self, dense, rows, values};
-use crate::linear::{Part, Saved};
+use crate::linear::Part;
 use crate::packed::{tokens, with_packed};
 use crate::tape::hand_on;
 
@@ -35,13 +34,15 @@ impl Kept {
         let mut shares = vec![0.0; tasks * share];
         let [w1, w2] = &self.inputs.weights;
         let packed = [(w1, [width, inner]), (w2, [inner, width])];
-        let [dx, d1, d2] = with_packed(packed, true, precision, |packed| {
-            host::vectors([n * width, n * inner, n * width], |buffers| {
-                let parts = host::pieces(buffers, tasks, |length| length / n * together);
-                let parts = parts.into_par_iter().zip(shares.par_chunks_mut(share)).with_max_len(1).enumerate();
-                parts.for_each(|(index, (parts, share))| {
+        let mut d1 = Tall::right(n, inner, together, precision);
+        let mut d2 = Tall::right(n, width, together, precision);
+        let dx = with_packed(packed, true, precision, |packed| {
+            host::vector(n * width, |dx| {
+                let behind = d1.parts().into_par_iter().zip(d2.parts());
+                let parts = dx.par_chunks_mut(together * width).zip(shares.par_chunks_mut(share)).zip(behind);
+                parts.with_max_len(1).enumerate().for_each(|(index, ((dx, share), (d1, d2)))| {
                     let task = Task { kept: self, packed, grad: values(&grad), width, first: index * together };
-                    with_scratch(|scratch| task.run(parts, share, scratch));
+                    with_scratch(|scratch| task.run(dx, [d1, d2], share, scratch));
                 });
             })
         });
@@ -54,22 +55,17 @@ impl Kept {
             data.resize(shape.num_elements(), 0.0);
             host::wrap(data, shape)
         };
-        let weight = |step: fn(&Step) -> Option<usize>, which: usize, grad: Vec<f32>| {
-            let operand = self.settings.program.steps().iter().find_map(step).expect("each linear map is there");
+        let weight = |which: usize, grad: &Tall| {
             let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
-            let x = self.values[operand].clone().expect("kept for this");
             let part = Part { inputs, outputs, precision };
-            let saved = Saved { x, weight: self.inputs.weights[which].clone(), part };
-            saved.weight_gradient(&host::wrap(grad, Shape::new([n, outputs])))
+            part.gradient(&self.inputs.weights[which], |out| transposed_product(&self.operands[which], grad, out))
         };
-        let first = |s: &Step| if let Step::First(a) = s { Some(*a) } else { None };
-        let second = |s: &Step| if let Step::Second(a) = s { Some(*a) } else { None };
         let [b1, b2] = &self.inputs.biases;
         [
             host::wrap(dx, self.inputs.x.shape()),
-            weight(first, 0, d1),
+            weight(0, &d1),
             line(db1, b1),
-            weight(second, 1, d2),
+            weight(1, &d2),
             line(db2, b2),
             line(d_gamma, &self.inputs.gamma),
             line(d_beta, &self.inputs.beta),
@@ -85,6 +81,12 @@ fn cut(share: &mut [f32], width: usize, inner: usize) -> [&mut [f32]; 4] {
     [d_gamma, d_beta, db1, db2]
 }
 
+/// Packs what arrives behind a linear map, and adds up its columns.
+fn behind(part: Option<TallPart<'_>>, grad: &[f32], bias: &mut [f32]) {
+    part.expect("each linear map is there once").pack(MatRef::row_major(grad, grad.len() / bias.len(), bias.len()));
+    binary::add_column_sums(grad, bias);
+}
+
 /// Some tokens.
 struct Task<'a> {
     kept: &'a Kept,
@@ -96,7 +98,7 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, [dx, d1, d2]: [&mut [f32]; 3], share: &mut [f32], scratch: &mut Scratch) {
+    fn run(&self, dx: &mut [f32], [d1, d2]: [TallPart<'_>; 2], share: &mut [f32], scratch: &mut Scratch) {
         let (kept, width, steps) = (self.kept, self.width, self.kept.settings.program.steps());
         let n = dx.len() / width;
         let [d_gamma, d_beta, db1, db2] = cut(share, width, kept.settings.inner);
@@ -114,23 +116,11 @@ impl Task<'_> {
             d_beta,
         );
 
-        // Gradients of the values: those behind the linear maps go to the results, that of the input is added up in `dx`, and one
-        // more place holds what is to be added there.
+        // Gradients of the values; that of the input is added up in `dx`, and the first place holds what is to be added there.
         let widths = &kept.layout.widths;
-        let own = steps.iter().zip(&widths[1..]).map(|(step, w)| match step {
-            Step::First(_) | Step::Second(_) => 0,
-            _ => n * w,
-        });
-        let lengths: Vec<usize> = std::iter::once(n * width).chain(own).collect();
+        let lengths: Vec<usize> = widths.iter().map(|w| n * w).collect();
         let (input, mut grads) = scratch.parts(lengths.into_iter());
         let (mut d1, mut d2) = (Some(d1), Some(d2));
-        for (step, grad) in steps.iter().zip(&mut grads[1..]) {
-            match step {
-                Step::First(_) => *grad = d1.take().expect("one first linear map"),
-                Step::Second(_) => *grad = d2.take().expect("one second linear map"),
-                _ => {}
-            }
-        }
         let last = grads.last_mut().expect("at least one step");
         match kept.settings.dropout {
             Some(mask) => mask.apply(dx, last, self.first * width),
@@ -141,11 +131,11 @@ impl Task<'_> {
             let grad = &*after[0];
             match step {
                 Step::First(a) => {
-                    binary::add_column_sums(grad, db1);
+                    behind(d1.take(), grad, db1);
                     self.linear(0, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
                 }
                 Step::Second(a) => {
-                    binary::add_column_sums(grad, db2);
+                    behind(d2.take(), grad, db2);
                     self.linear(1, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
                 }
                 Step::Unary(function, a) => {

@@ -1,10 +1,12 @@
 //! The forward pass.
 
+use std::sync::Arc;
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, norm};
-use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Weights, multiply_all};
+use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Tall, TallPart, Weights, multiply_all};
 use rayon::prelude::*;
 
 use super::program::{Layout, Step};
@@ -34,6 +36,8 @@ pub(crate) struct Kept {
     pub(super) layout: Layout,
     /// Values of the program that gradients need, `[tokens, width]`; the first one is the input.
     pub values: Vec<Option<FlexTensor>>,
+    /// What `W1` and `W2` were applied to.
+    pub operands: Arc<[Tall; 2]>,
     /// What was normalised, `[tokens, width]`.
     pub sum: FlexTensor,
     pub mean: FlexTensor,
@@ -64,19 +68,15 @@ pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTe
     let together = tokens(settings.precision);
     let [w1, w2] = &inputs.weights;
     let packed = [(w1, [width, inner]), (w2, [inner, width])];
+    let mut operands = [width, inner].map(|w| Tall::left(if keep { n } else { 0 }, w, together, settings.precision));
+    let parts = parts(&mut operands, n.div_ceil(together));
     let buffers = with_packed(packed, false, settings.precision, |packed| {
         host::vectors(lengths, |buffers| {
             let tasks = host::pieces(buffers, n.div_ceil(together), |length| length / n * together);
-            tasks.into_par_iter().with_max_len(1).enumerate().for_each(|(index, parts)| {
-                let task = Task {
-                    inputs: &inputs,
-                    packed,
-                    settings: &settings,
-                    layout: &layout,
-                    width,
-                    first: index * together,
-                };
-                with_scratch(|scratch| task.run(parts, scratch));
+            tasks.into_par_iter().zip(parts).with_max_len(1).enumerate().for_each(|(index, (buffers, operands))| {
+                let first = index * together;
+                let task = Task { inputs: &inputs, packed, settings: &settings, layout: &layout, width, first };
+                with_scratch(|scratch| task.run(buffers, operands, scratch));
             });
         })
     });
@@ -92,9 +92,24 @@ pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTe
         }
         let line = |data: Vec<f32>| host::wrap(data, Shape::new([n]));
         let sum = host::wrap(sum, Shape::new([n, width]));
-        Kept { inputs, settings, layout, values: all, sum, mean: line(mean), inv_std: line(inv_std) }
+        Kept {
+            inputs,
+            settings,
+            layout,
+            values: all,
+            operands: Arc::new(operands),
+            sum,
+            mean: line(mean),
+            inv_std: line(inv_std),
+        }
     });
     (y, kept)
+}
+
+/// The parts of both operands for every task; nothing where they are not kept.
+fn parts(operands: &mut [Tall; 2], tasks: usize) -> Vec<[Option<TallPart<'_>>; 2]> {
+    let mut both = operands.each_mut().map(|tall| tall.parts().into_iter());
+    (0..tasks).map(|_| both.each_mut().map(Iterator::next)).collect()
 }
 
 /// Some tokens.
@@ -109,7 +124,12 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, parts: [&mut [f32]; OTHERS + MAX_STEPS], scratch: &mut Scratch) {
+    fn run(
+        &self,
+        parts: [&mut [f32]; OTHERS + MAX_STEPS],
+        [mut operand1, mut operand2]: [Option<TallPart<'_>>; 2],
+        scratch: &mut Scratch,
+    ) {
         let [y, sum, mean, inv_std, kept @ ..] = parts;
         let (n, width, steps) = (y.len() / self.width, self.width, self.settings.program.steps());
         let x = &values(&self.inputs.x)[self.first * width..][..n * width];
@@ -143,8 +163,14 @@ impl Task<'_> {
             let out = &mut *after[0];
             let value = |v: usize| -> &[f32] { if v == 0 { x } else { &*before[v - 1] } };
             match step {
-                Step::First(a) => self.linear(0, value(a), out, function, input),
-                Step::Second(a) => self.linear(1, value(a), out, function, input),
+                Step::First(a) => {
+                    self.keep(operand1.take(), value(a));
+                    self.linear(0, value(a), out, function, input);
+                }
+                Step::Second(a) => {
+                    self.keep(operand2.take(), value(a));
+                    self.linear(1, value(a), out, function, input);
+                }
                 Step::Unary(function, a) => function.forward(value(a), out),
                 Step::Binary(Combine::Add, a, b) => binary::add(value(a), value(b), out),
                 Step::Binary(Combine::Mul, a, b) => binary::mul(value(a), value(b), out),
@@ -167,6 +193,14 @@ impl Task<'_> {
         match normed {
             None => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
             Some(y) => norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std))),
+        }
+    }
+
+    /// Packs what a linear map is applied to for the gradient of its weights.
+    fn keep(&self, operand: Option<TallPart<'_>>, x: &[f32]) {
+        if let Some(part) = operand {
+            let rows = part.rows();
+            part.pack(MatRef::row_major(x, rows, x.len() / rows));
         }
     }
 

@@ -34,12 +34,13 @@ impl Step {
         std::iter::once(a).chain(b)
     }
 
-    /// Whether the gradient needs what the step has read.
+    /// Whether the gradient needs the values that the step has read.
     fn looks_back(self) -> bool {
         match self {
-            Self::First(_) | Self::Second(_) | Self::Unary(..) => true,
+            Self::Unary(..) => true,
             Self::Binary(how, ..) => how != Combine::Add,
-            Self::Cut(..) | Self::Pad(..) => false,
+            // The operands of the linear maps are kept packed.
+            Self::First(_) | Self::Second(_) | Self::Cut(..) | Self::Pad(..) => false,
         }
     }
 }

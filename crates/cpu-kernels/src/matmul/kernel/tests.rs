@@ -62,7 +62,7 @@ impl Operands {
                 if in_panels {
                     pack_panels(source, Panels::new(GROUP, k, format), to.start().cast(), Isa::Portable);
                 } else {
-                    pack_pairs(source, Pairs { lanes: GROUP, k, planes: 1, side }, to.start(), Isa::Portable);
+                    pack_pairs(source, Pairs::new(GROUP, k, 1, side), to.start(), Isa::Portable);
                 }
             }
         }

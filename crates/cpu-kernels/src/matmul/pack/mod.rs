@@ -39,6 +39,8 @@ pub(crate) struct Pairs {
     pub lanes: usize,
     /// Inner size.
     pub k: usize,
+    /// Steps of the inner dimension that a group has room for.
+    pub steps: usize,
     /// Planes of a tile.
     pub planes: usize,
     /// Which operand it is.
@@ -46,11 +48,16 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
+    /// An operand whose groups have room for its inner indices and no more.
+    pub(crate) fn new(lanes: usize, k: usize, planes: usize, side: Side) -> Self {
+        Self { lanes, k, steps: k.div_ceil(32), planes, side }
+    }
+
     /// Offset of the tile of lane `lane` and inner index `k`.
     #[inline(always)]
     fn tile(&self, lane: usize, k: usize) -> usize {
         let (group, tile) = (lane / GROUP, lane % GROUP / TILE);
-        let step = group * self.k.div_ceil(32) + k / 32;
+        let step = group * self.steps + k / 32;
         (step * 2 + tile) * self.planes * TILE_BYTES
     }
 

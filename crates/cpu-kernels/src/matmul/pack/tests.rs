@@ -63,7 +63,7 @@ fn sets(special: bool) -> impl Iterator<Item = Isa> {
 
 fn pairs_agree(case: &Case, special: bool) -> Result<(), TestCaseError> {
     for (side, planes) in [(Side::Left, 1), (Side::Right, 1), (Side::Left, 3), (Side::Right, 3)] {
-        let pairs = Pairs { lanes: case.lanes, k: case.k, planes, side };
+        let pairs = Pairs::new(case.lanes, case.k, planes, side);
         let format = Format::Pairs { planes };
         let bytes = case.lanes.div_ceil(GROUP) * format.group_bytes(case.k, side);
         // SAFETY: the case has these lanes, the buffer room for them; the machine has the set.
