@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Isa {
     /// Plain Rust.
     Portable = 1,
-    /// AVX2 and FMA.
+    /// AVX2 and FMA; AVX-VNNI for bytes where it is there.
     Avx2 = 2,
-    /// AVX-512 F, BW, DQ, VL with VNNI and BF16.
+    /// AVX-512 F, BW, DQ, VL with VNNI and BF16, whose dot product is used where it is fast.
     Avx512 = 3,
     /// AMX tiles with `bf16` and `int8`.
     Amx = 4,
@@ -106,8 +106,8 @@ fn detect() -> Isa {
 
 /// Whether `vdpbf16ps` of AVX-512 takes longer than widening to `f32` and two fused multiply-adds.
 ///
-/// Since Sapphire Rapids, Intel's processors leave `bf16` to AMX and need two cycles for this instruction, four times as long as
-/// for a multiply-add. They are known by AVX-512 FP16, which systems that do not offer AMX do not hide.
+/// It does on Intel's processors with AMX: two cycles, where a multiply-add takes half a one (measured). They are known by AVX-512 FP16,
+/// since a system may hide AMX; earlier ones and AMD's up to Zen 5 have no FP16.
 pub(crate) fn bf16_dots_are_slow() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("avx512fp16");

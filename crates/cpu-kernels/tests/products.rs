@@ -70,7 +70,7 @@ const SIZES: [(usize, usize, usize); 19] = [
     (40, 2500, 40),
     (64, 45, 64),
     (1, 540, 1),
-    (7, 1081, 95),
+    (3, 1081, 35),
 ];
 
 /// Error of one element relative to the sum of absolute products.

@@ -335,7 +335,8 @@ pub(super) unsafe fn quads_in_bytes(job: Job, block: &mut Block) {
 /// Unsigned bytes of `rows` rows into `i16`: of each quad the first and third, then the second and fourth.
 ///
 /// # Safety
-/// As [`left_pairs`].
+/// `from` leads to `steps` steps of a left operand, aligned, and `to` to memory of this thread; `steps` is at most [`STEPS`]; the machine
+/// has AVX2.
 #[target_feature(enable = "avx2")]
 unsafe fn left_quads(from: *const u8, steps: usize, rows: usize, to: *mut [[u32; STEPS * WORDS]; GROUP]) {
     let order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
@@ -356,7 +357,7 @@ unsafe fn left_quads(from: *const u8, steps: usize, rows: usize, to: *mut [[u32;
 /// Signed bytes of `tiles` times 16 columns into `i16`, in the order of [`left_quads`].
 ///
 /// # Safety
-/// As [`right_pairs`].
+/// As [`left_quads`] for `tiles` tiles of a right operand.
 #[target_feature(enable = "avx2")]
 unsafe fn right_quads(from: *const u8, steps: usize, tiles: usize, to: *mut [[u32; GROUP]; STEPS * WORDS]) {
     for step in 0..steps {
