@@ -6,6 +6,7 @@
 //!
 //! * [`matmul`]: products with packed operands, in `f32`, `bf16` and `int8`
 //! * [`attention`]: one head over one sequence
+//! * [`store`]: values that a backward pass will need, kept short and past the cache
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
 //! * [`Floats`]: values that are read where they lie
 
@@ -15,6 +16,7 @@ pub mod attention;
 mod floats;
 pub mod isa;
 pub mod matmul;
+pub mod store;
 
 pub use floats::Floats;
 pub use isa::Isa;

@@ -10,6 +10,7 @@
 //! * [`optimizer`]: AdamW and what clipping needs
 //! * [`embedding`]: rows of tables, and trigrams of rows
 //! * [`dropout`], [`bf16`]: masks from counters, short floats
+//! * [`stream`]: copies past the cache
 
 #[macro_use]
 mod dispatch;
@@ -25,6 +26,7 @@ pub mod loss;
 pub mod norm;
 pub mod optimizer;
 pub mod softmax;
+pub mod stream;
 
 pub use activation::Activation;
 pub use bf16::to_bf16;

@@ -9,9 +9,10 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, softmax};
+use cpu_kernels::store::Store;
 use rayon::prelude::*;
 
-use super::forward::Dropped;
+use super::forward::{Dropped, Squares, first, with_squares};
 use super::heads::{Heads, Projected, Rows, Sizes};
 use crate::dropout::Mask;
 use crate::host::{self, dense, values};
@@ -70,11 +71,12 @@ impl Saved {
                             key: tokens(key),
                             value: tokens(value),
                             grad: tokens(&grad),
-                            probs: part(&self.probs, index, s.squares()),
+                            index,
+                            probs: Probs::Values(values(&self.probs)),
                             handed_out: handed_out.as_ref().map(|x| part(x, index, s.squares())),
-                            dropped: Dropped::new(self.dropout, s, index),
+                            dropout: self.dropout,
                         };
-                        element.backward(&mut Projected::Apart([dq, dk, dv]));
+                        with_squares(|squares| element.backward(&mut Projected::Apart([dq, dk, dv]), squares));
                     });
                 });
             });
@@ -88,33 +90,51 @@ fn part(x: &FlexTensor, index: usize, size: usize) -> &[f32] {
     &values(x)[index * size..(index + 1) * size]
 }
 
+/// The probabilities of all batch elements.
+#[derive(Clone, Copy)]
+pub(super) enum Probs<'a> {
+    Values(&'a [f32]),
+    Kept(&'a Store),
+}
+
 /// One batch element.
 pub(super) struct Element<'a> {
     pub s: Sizes,
+    pub index: usize,
     pub query: Rows<'a>,
     pub key: Rows<'a>,
     pub value: Rows<'a>,
     pub grad: Rows<'a>,
-    pub probs: &'a [f32],
+    pub probs: Probs<'a>,
     pub handed_out: Option<&'a [f32]>,
-    pub dropped: Dropped,
+    pub dropout: Option<Mask>,
 }
 
 impl Element<'_> {
-    pub fn backward(mut self, out: &mut Projected<'_>) {
+    pub fn backward(self, out: &mut Projected<'_>, squares: &mut Squares) {
         let s = self.s;
-        let (mut ds, mut dp) = (vec![0.0; s.square()], vec![0.0; s.square()]);
+        let [read, dp, dropped, ds] = squares;
+        let [read, dp, ds] = [read, dp, ds].map(|buffer| first(buffer, s.square()));
+        let mut dropped = Dropped::new(self.dropout, s, self.index, dropped);
         for head in 0..s.heads {
             let place = head * s.square()..(head + 1) * s.square();
-            let (probs, grad) = (&self.probs[place.clone()], s.view(self.grad, head));
-            s.product(s.scores(self.dropped.of(probs, head)).t(), grad, out.view_mut(2, &s, head), None, None);
-            s.product(grad, s.view(self.value, head).t(), s.scores_mut(&mut dp), None, None);
-            self.dropped.apply(&mut dp, head);
-            softmax::softmax_backward_rows(probs, &dp, s.seq, &mut ds);
+            let whole = self.index * s.squares() + place.start..self.index * s.squares() + place.end;
+            let probs = match self.probs {
+                Probs::Values(values) => &values[whole],
+                Probs::Kept(store) => {
+                    store.read(whole, read);
+                    &*read
+                }
+            };
+            let grad = s.view(self.grad, head);
+            s.product(s.scores(dropped.of(probs, head)).t(), grad, out.view_mut(2, &s, head), None, None);
+            s.product(grad, s.view(self.value, head).t(), s.scores_mut(dp), None, None);
+            dropped.apply(dp, head);
+            softmax::softmax_backward_rows(probs, dp, s.seq, ds);
             if let Some(handed_out) = self.handed_out {
-                binary::add_in_place(&mut ds, &handed_out[place]);
+                binary::add_in_place(ds, &handed_out[place]);
             }
-            let ds = s.scores(&ds);
+            let ds = s.scores(ds);
             s.product(ds, s.view(self.key, head), out.view_mut(0, &s, head), Some(s.scale()), None);
             s.product(ds.t(), s.view(self.query, head), out.view_mut(1, &s, head), Some(s.scale()), None);
         }

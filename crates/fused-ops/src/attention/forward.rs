@@ -1,9 +1,13 @@
 //! The forward pass.
 
+use std::cell::RefCell;
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::softmax::{masked_softmax_rows, softmax_rows};
+use cpu_kernels::elementwise::stream;
+use cpu_kernels::store::StorePart;
 use rayon::prelude::*;
 
 use super::heads::{Heads, Rows, Sizes};
@@ -53,7 +57,9 @@ pub(crate) fn forward(
                         let rows = |data| Rows { data, stride: s.width };
                         let (query, key, value) = (rows(query), rows(key), rows(value));
                         let element = Element { s, index, query, key, value, mask, dropout };
-                        element.forward(out, scores, probs);
+                        with_squares(|squares| {
+                            element.forward(out, &mut Sink::Values(scores), &mut Sink::Values(probs), squares);
+                        });
                     },
                 );
             });
@@ -87,41 +93,86 @@ pub(super) struct Element<'a> {
     pub dropout: Option<Mask>,
 }
 
-impl Element<'_> {
-    /// Head by head; what is not kept lives in one head's buffer.
-    pub fn forward(&self, out: &mut [f32], scores: &mut [f32], probs: &mut [f32]) {
-        let s = self.s;
-        let mut own = if probs.is_empty() { vec![0.0; s.square()] } else { Vec::new() };
-        let mut dropped = Dropped::new(self.dropout, s, self.index);
-        for head in 0..s.heads {
-            let place = head * s.square()..(head + 1) * s.square();
-            let probs = if own.is_empty() { &mut probs[place.clone()] } else { &mut own[..] };
-            let (q, k) = (s.view(self.query, head), s.view(self.key, head).t());
-            if scores.is_empty() {
-                s.product(q, k, s.scores_mut(probs), Some(s.scale()), Some(self.mask));
-                softmax_rows(probs, s.seq);
-            } else {
-                let scores = &mut scores[place];
-                s.product(q, k, s.scores_mut(scores), Some(s.scale()), Some(self.mask));
-                masked_softmax_rows(scores, s.seq, 1.0, None, probs);
+/// Where values go that a head hands out.
+pub(super) enum Sink<'a> {
+    /// Here, from the start; nowhere if there is no room.
+    Values(&'a mut [f32]),
+    /// To what is kept for the backward pass.
+    Kept(StorePart<'a>),
+}
+
+impl Sink<'_> {
+    fn put(&mut self, x: &[f32]) {
+        match self {
+            Self::Values(place) if place.is_empty() => {}
+            Self::Values(place) => {
+                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
+                *place = rest;
+                stream::copy(x, to);
             }
-            let probs = dropped.of(probs, head);
+            Self::Kept(part) => part.put(x),
+        }
+    }
+
+    fn wants(&self) -> bool {
+        !matches!(self, Self::Values(place) if place.is_empty())
+    }
+}
+
+/// Buffers for scores or probabilities of one head.
+pub(super) type Squares = [Vec<f32>; 4];
+
+/// Runs a task with this thread's buffers for squares. The task must not wait for others.
+pub(super) fn with_squares<R>(task: impl FnOnce(&mut Squares) -> R) -> R {
+    thread_local! {
+        static SQUARES: RefCell<Squares> = const { RefCell::new([const { Vec::new() }; 4]) };
+    }
+    SQUARES.with_borrow_mut(task)
+}
+
+/// The first `n` values of a buffer, which grows where it has to.
+pub(super) fn first(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if buffer.len() < n {
+        buffer.resize(n, 0.0);
+    }
+    &mut buffer[..n]
+}
+
+impl Element<'_> {
+    /// Head by head, in buffers that stay in the core's cache; what is wanted is copied from there.
+    pub fn forward(&self, out: &mut [f32], scores: &mut Sink<'_>, probs: &mut Sink<'_>, squares: &mut Squares) {
+        let s = self.s;
+        let [own_scores, own_probs, dropped, _] = squares;
+        let (own_scores, own_probs) = (first(own_scores, s.square()), first(own_probs, s.square()));
+        let mut dropped = Dropped::new(self.dropout, s, self.index, dropped);
+        for head in 0..s.heads {
+            let (q, k) = (s.view(self.query, head), s.view(self.key, head).t());
+            if scores.wants() {
+                s.product(q, k, s.scores_mut(own_scores), Some(s.scale()), Some(self.mask));
+                masked_softmax_rows(own_scores, s.seq, 1.0, None, own_probs);
+                scores.put(own_scores);
+            } else {
+                s.product(q, k, s.scores_mut(own_probs), Some(s.scale()), Some(self.mask));
+                softmax_rows(own_probs, s.seq);
+            }
+            probs.put(own_probs);
+            let probs = dropped.of(own_probs, head);
             s.product(s.scores(probs), s.view(self.value, head), s.view_mut(out, head), None, None);
         }
     }
 }
 
 /// The masked probabilities of one batch element, one head at a time.
-pub(super) struct Dropped {
+pub(super) struct Dropped<'b> {
     mask: Option<Mask>,
     /// Index of the element's first probability in the whole tensor.
     offset: usize,
-    buffer: Vec<f32>,
+    buffer: &'b mut [f32],
 }
 
-impl Dropped {
-    pub fn new(mask: Option<Mask>, s: Sizes, element: usize) -> Self {
-        let buffer = if mask.is_some() { vec![0.0; s.square()] } else { Vec::new() };
+impl<'b> Dropped<'b> {
+    pub fn new(mask: Option<Mask>, s: Sizes, element: usize, buffer: &'b mut Vec<f32>) -> Self {
+        let buffer = first(buffer, if mask.is_some() { s.square() } else { 0 });
         Self { mask, offset: element * s.heads * s.square(), buffer }
     }
 
@@ -129,8 +180,8 @@ impl Dropped {
     pub fn of<'a>(&'a mut self, values: &'a [f32], head: usize) -> &'a [f32] {
         match self.mask {
             Some(mask) => {
-                mask.apply(values, &mut self.buffer, self.offset + head * values.len());
-                &self.buffer
+                mask.apply(values, self.buffer, self.offset + head * values.len());
+                self.buffer
             }
             None => values,
         }

@@ -9,7 +9,7 @@ use cpu_kernels::elementwise::{binary, norm};
 use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
 
-use super::forward::Kept;
+use super::forward::Saved;
 use super::program::Step;
 use super::scratch::{Scratch, with_scratch};
 use crate::binary::Combine;
@@ -18,7 +18,7 @@ use crate::linear::Part;
 use crate::packed::{tokens, with_packed};
 use crate::tape::hand_on;
 
-impl Kept {
+impl Saved {
     /// Gradients of `x`, `W1`, `b1`, `W2`, `b2`, `gamma` and `beta`.
     ///
     /// With `dS` the gradient of what was normalised, `dropout(dS)` goes back through the program, and what arrives at the input
@@ -41,7 +41,7 @@ impl Kept {
                 let behind = d1.parts().into_par_iter().zip(d2.parts());
                 let parts = dx.par_chunks_mut(together * width).zip(shares.par_chunks_mut(share)).zip(behind);
                 parts.with_max_len(1).enumerate().for_each(|(index, ((dx, share), (d1, d2)))| {
-                    let task = Task { kept: self, packed, grad: values(&grad), width, first: index * together };
+                    let task = Task { saved: self, packed, grad: values(&grad), width, first: index * together };
                     with_scratch(|scratch| task.run(dx, [d1, d2], share, scratch));
                 });
             })
@@ -58,7 +58,9 @@ impl Kept {
         let weight = |which: usize, grad: &Tall| {
             let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
             let part = Part { inputs, outputs, precision };
-            part.gradient(&self.inputs.weights[which], |out| transposed_product(&self.operands[which], grad, out))
+            part.gradient(&self.inputs.weights[which], |out| {
+                transposed_product(&self.stores.operands[which], grad, out)
+            })
         };
         let [b1, b2] = &self.inputs.biases;
         [
@@ -89,7 +91,7 @@ fn behind(part: Option<TallPart<'_>>, grad: &[f32], bias: &mut [f32]) {
 
 /// Some tokens.
 struct Task<'a> {
-    kept: &'a Kept,
+    saved: &'a Saved,
     packed: &'a [Weights; 2],
     grad: &'a [f32],
     width: usize,
@@ -99,17 +101,17 @@ struct Task<'a> {
 
 impl Task<'_> {
     fn run(&self, dx: &mut [f32], [d1, d2]: [TallPart<'_>; 2], share: &mut [f32], scratch: &mut Scratch) {
-        let (kept, width, steps) = (self.kept, self.width, self.kept.settings.program.steps());
+        let (saved, width, steps) = (self.saved, self.width, self.saved.settings.program.steps());
         let n = dx.len() / width;
-        let [d_gamma, d_beta, db1, db2] = cut(share, width, kept.settings.inner);
-        let (mean, inv_std) = (&values(&kept.mean)[self.first..][..n], &values(&kept.inv_std)[self.first..][..n]);
+        let [d_gamma, d_beta, db1, db2] = cut(share, width, saved.settings.inner);
+        let (mean, inv_std) = (&values(&saved.mean)[self.first..][..n], &values(&saved.inv_std)[self.first..][..n]);
         let place = self.first * width..(self.first + n) * width;
-        let sum = &values(&kept.sum)[place.clone()];
+        let sum = &saved.stores.sum.floats()[place.clone()];
         norm::layer_norm_backward(
             sum,
             mean,
             inv_std,
-            values(&kept.inputs.gamma),
+            values(&saved.inputs.gamma),
             &self.grad[place],
             dx,
             d_gamma,
@@ -117,12 +119,15 @@ impl Task<'_> {
         );
 
         // Gradients of the values; that of the input is added up in `dx`, and the first place holds what is to be added there.
-        let widths = &kept.layout.widths;
-        let lengths: Vec<usize> = widths.iter().map(|w| n * w).collect();
-        let (input, mut grads) = scratch.parts(lengths.into_iter());
+        let widths = &saved.layout.widths;
+        let largest = widths.iter().copied().max().unwrap_or(0);
+        let lengths = widths.iter().chain([&largest, &largest]).map(|w| n * w);
+        let (input, mut grads) = scratch.parts(lengths);
+        // What a step has read.
+        let mut read = grads.split_off(widths.len());
         let (mut d1, mut d2) = (Some(d1), Some(d2));
         let last = grads.last_mut().expect("at least one step");
-        match kept.settings.dropout {
+        match saved.settings.dropout {
             Some(mask) => mask.apply(dx, last, self.first * width),
             None => last.copy_from_slice(dx),
         }
@@ -139,7 +144,7 @@ impl Task<'_> {
                     self.linear(1, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
                 }
                 Step::Unary(function, a) => {
-                    function.backward(self.value(a, n), grad, before[a]);
+                    function.backward(self.value(a, n, read[0]), grad, before[a]);
                     self.arrived(a, before, dx);
                 }
                 Step::Binary(Combine::Add, a, b) => {
@@ -151,7 +156,7 @@ impl Task<'_> {
                         }
                     }
                 }
-                Step::Binary(how, a, b) => self.binary(how, [a, b], grad, before, dx),
+                Step::Binary(how, a, b) => self.binary(how, [a, b], grad, before, dx, &mut read),
                 Step::Cut(a, narrow) => {
                     let wide = widths[a];
                     let out = if a == 0 { &mut *dx } else { &mut *before[a] };
@@ -170,11 +175,16 @@ impl Task<'_> {
         }
     }
 
-    /// The kept value of these tokens.
-    fn value(&self, value: usize, n: usize) -> &[f32] {
-        let width = self.kept.layout.widths[value];
-        let tensor = self.kept.values[value].as_ref().expect("kept where a gradient needs it");
-        &values(tensor)[self.first * width..][..n * width]
+    /// The kept value of these tokens, in `place` where it has to be widened.
+    fn value<'b>(&'b self, value: usize, n: usize, place: &'b mut [f32]) -> &'b [f32] {
+        let width = self.saved.layout.widths[value];
+        let range = self.first * width..(self.first + n) * width;
+        if value == 0 {
+            return &values(&self.saved.inputs.x)[range];
+        }
+        let place = &mut place[..n * width];
+        self.saved.stores.values[value].as_ref().expect("kept where a gradient needs it").read(range, place);
+        place
     }
 
     /// Adds the gradient of the input that was left in its place.
@@ -184,9 +194,18 @@ impl Task<'_> {
         }
     }
 
-    fn binary(&self, how: Combine, [a, b]: [usize; 2], grad: &[f32], grads: &mut [&mut [f32]], dx: &mut [f32]) {
+    fn binary(
+        &self,
+        how: Combine,
+        [a, b]: [usize; 2],
+        grad: &[f32],
+        grads: &mut [&mut [f32]],
+        dx: &mut [f32],
+        read: &mut [&mut [f32]],
+    ) {
         let n = dx.len() / self.width;
-        let (x, y) = (self.value(a, n), self.value(b, n));
+        let [place_a, place_b] = read else { unreachable!("places for two values") };
+        let (x, y) = (self.value(a, n, place_a), self.value(b, n, place_b));
         let apply = |da: &mut [f32], db: &mut [f32]| match how {
             Combine::Max => binary::max_backward(x, y, grad, da, db),
             Combine::Add | Combine::Mul => binary::mul_backward(x, y, grad, da, db),
@@ -206,10 +225,10 @@ impl Task<'_> {
 
     /// `dU Wᵀ`, written or added.
     fn linear(&self, which: usize, grad: &[f32], out: &mut [f32], accumulate: bool, input: &mut Input) {
-        let (width, inner) = (self.width, self.kept.settings.inner);
+        let (width, inner) = (self.width, self.saved.settings.inner);
         let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
         let n = grad.len() / outputs;
-        input.repack(MatRef::row_major(grad, n, outputs), self.kept.settings.precision, false);
+        input.repack(MatRef::row_major(grad, n, outputs), self.saved.settings.precision, false);
         let epilogue = Epilogue { accumulate, ..Epilogue::default() };
         multiply_all(input, &self.packed[which], MatMut::row_major(out, n, inputs), &epilogue);
     }
@@ -220,9 +239,9 @@ impl Task<'_> {
 pub(crate) struct FfnBackward;
 
 impl Backward<Flex, 7> for FfnBackward {
-    type State = Kept;
+    type State = Saved;
 
-    fn backward(self, ops: Ops<Kept, 7>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved, 7>, grads: &mut Gradients, _: &mut Checkpointer) {
         hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }

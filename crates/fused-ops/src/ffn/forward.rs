@@ -6,12 +6,13 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, norm};
-use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Tall, TallPart, Weights, multiply_all};
+use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Precision, Tall, TallPart, Weights, multiply_all};
+use cpu_kernels::store::{Kept, Store, StorePart};
 use rayon::prelude::*;
 
+use super::Settings;
 use super::program::{Layout, Step};
 use super::scratch::{Scratch, with_scratch};
-use super::{MAX_STEPS, Settings};
 use crate::binary::Combine;
 use crate::host::{self, dense, rows, values};
 use crate::packed::{tokens, with_packed};
@@ -30,86 +31,103 @@ pub(crate) struct Inputs {
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Saved {
     pub inputs: Inputs,
     pub settings: Settings,
     pub(super) layout: Layout,
-    /// Values of the program that gradients need, `[tokens, width]`; the first one is the input.
-    pub values: Vec<Option<FlexTensor>>,
-    /// What `W1` and `W2` were applied to.
-    pub operands: Arc<[Tall; 2]>,
-    /// What was normalised, `[tokens, width]`.
-    pub sum: FlexTensor,
+    pub stores: Arc<Stores>,
     pub mean: FlexTensor,
     pub inv_std: FlexTensor,
 }
 
-/// Buffers beside those of the program's values: output, sum, mean, inverse deviation.
-const OTHERS: usize = 4;
+/// What is kept by tasks.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// What `W1` and `W2` are applied to.
+    pub operands: [Tall; 2],
+    /// Values of the program that gradients need, `[tokens, width]`; the first one is the input.
+    pub values: Vec<Option<Store>>,
+    /// What was normalised, `[tokens, width]`.
+    pub sum: Store,
+}
+
+/// A task's part of [`Stores`].
+struct StoresPart<'a> {
+    operands: [Option<TallPart<'a>>; 2],
+    values: Vec<Option<StorePart<'a>>>,
+    sum: StorePart<'a>,
+}
+
+impl Stores {
+    /// Room for what tasks of `part` out of `n` tokens keep.
+    fn new(n: usize, part: usize, layout: &Layout, settings: &Settings) -> Self {
+        let (width, precision) = (layout.widths[0], settings.precision);
+        let store = |value: usize| {
+            let short = precision == Precision::Bf16 && !layout.exact[value];
+            let w = layout.widths[value];
+            Store::new(n * w, part * w, if short { Kept::Shorts } else { Kept::Floats })
+        };
+        // The input is kept by whoever has made it.
+        let values =
+            layout.needed.iter().enumerate().map(|(value, &needed)| (needed && value > 0).then(|| store(value)));
+        Self {
+            operands: [width, settings.inner].map(|w| Tall::left(n, w, part, precision)),
+            values: values.collect(),
+            sum: Store::new(n * width, part * width, Kept::Floats),
+        }
+    }
+
+    fn parts(&mut self) -> Vec<Option<StoresPart<'_>>> {
+        let Self { operands, values, sum } = self;
+        let mut operands = operands.each_mut().map(|tall| tall.parts().into_iter());
+        let mut values: Vec<_> = values.iter_mut().map(|v| v.as_mut().map(|store| store.parts().into_iter())).collect();
+        let parts = sum.parts().into_iter().map(|sum| {
+            let operands = operands.each_mut().map(Iterator::next);
+            let values = values.iter_mut().map(|parts| parts.as_mut().and_then(Iterator::next)).collect();
+            Some(StoresPart { operands, values, sum })
+        });
+        parts.collect()
+    }
+}
 
 /// The block's output, and what the backward pass needs where it is wanted.
-pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTensor, Option<Kept>) {
+pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTensor, Option<Saved>) {
     let Inputs { x, weights, biases, gamma, beta } = inputs;
     let (x, biases) = (dense(x), biases.map(dense));
     let inputs = Inputs { x, weights, biases, gamma: dense(gamma), beta: dense(beta) };
     let (n, width) = rows(&inputs.x);
     let inner = settings.inner;
     let layout = Layout::new(&settings.program, width, inner).expect("only programs with a layout are fused");
-    let kept = |wanted: bool, n: usize| if wanted { n } else { 0 };
-    let lengths: [usize; OTHERS + MAX_STEPS] = std::array::from_fn(|i| match i {
-        0 => n * width,
-        1 => kept(keep, n * width),
-        2 | 3 => kept(keep, n),
-        _ => {
-            let value = i - OTHERS + 1;
-            layout.widths.get(value).map_or(0, |w| kept(keep && layout.needed[value], n * w))
-        }
-    });
     let together = tokens(settings.precision);
+    let mut stores = keep.then(|| Stores::new(n, together, &layout, &settings));
+    let parts = match &mut stores {
+        Some(stores) => stores.parts(),
+        None => (0..n.div_ceil(together)).map(|_| None).collect(),
+    };
+    let statistics = if keep { n } else { 0 };
     let [w1, w2] = &inputs.weights;
     let packed = [(w1, [width, inner]), (w2, [inner, width])];
-    let mut operands = [width, inner].map(|w| Tall::left(if keep { n } else { 0 }, w, together, settings.precision));
-    let parts = parts(&mut operands, n.div_ceil(together));
-    let buffers = with_packed(packed, false, settings.precision, |packed| {
-        host::vectors(lengths, |buffers| {
+    let [y, mean, inv_std] = with_packed(packed, false, settings.precision, |packed| {
+        host::vectors([n * width, statistics, statistics], |buffers| {
             let tasks = host::pieces(buffers, n.div_ceil(together), |length| length / n * together);
-            tasks.into_par_iter().zip(parts).with_max_len(1).enumerate().for_each(|(index, (buffers, operands))| {
+            tasks.into_par_iter().zip(parts).with_max_len(1).enumerate().for_each(|(index, (buffers, stores))| {
                 let first = index * together;
                 let task = Task { inputs: &inputs, packed, settings: &settings, layout: &layout, width, first };
-                with_scratch(|scratch| task.run(buffers, operands, scratch));
+                with_scratch(|scratch| task.run(buffers, stores, scratch));
             });
         })
     });
-    let mut buffers = buffers.into_iter();
-    let mut next = || buffers.next().unwrap_or_default();
-    let [y, sum, mean, inv_std] = std::array::from_fn(|_| next());
     let y = host::wrap(y, inputs.x.shape());
-    let kept = keep.then(|| {
-        let mut all = vec![Some(inputs.x.clone())];
-        for (&w, &needed) in layout.widths.iter().zip(&layout.needed).skip(1) {
-            let data = next();
-            all.push(needed.then(|| host::wrap(data, Shape::new([n, w]))));
-        }
-        let line = |data: Vec<f32>| host::wrap(data, Shape::new([n]));
-        let sum = host::wrap(sum, Shape::new([n, width]));
-        Kept {
-            inputs,
-            settings,
-            layout,
-            values: all,
-            operands: Arc::new(operands),
-            sum,
-            mean: line(mean),
-            inv_std: line(inv_std),
-        }
+    let line = |data: Vec<f32>| host::wrap(data, Shape::new([n]));
+    let saved = stores.map(|stores| Saved {
+        inputs,
+        settings,
+        layout,
+        stores: Arc::new(stores),
+        mean: line(mean),
+        inv_std: line(inv_std),
     });
-    (y, kept)
-}
-
-/// The parts of both operands for every task; nothing where they are not kept.
-fn parts(operands: &mut [Tall; 2], tasks: usize) -> Vec<[Option<TallPart<'_>>; 2]> {
-    let mut both = operands.each_mut().map(|tall| tall.parts().into_iter());
-    (0..tasks).map(|_| both.each_mut().map(Iterator::next)).collect()
+    (y, saved)
 }
 
 /// Some tokens.
@@ -124,27 +142,21 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(
-        &self,
-        parts: [&mut [f32]; OTHERS + MAX_STEPS],
-        [mut operand1, mut operand2]: [Option<TallPart<'_>>; 2],
-        scratch: &mut Scratch,
-    ) {
-        let [y, sum, mean, inv_std, kept @ ..] = parts;
+    fn run(&self, [y, mean, inv_std]: [&mut [f32]; 3], stores: Option<StoresPart<'_>>, scratch: &mut Scratch) {
         let (n, width, steps) = (y.len() / self.width, self.width, self.settings.program.steps());
         let x = &values(&self.inputs.x)[self.first * width..][..n * width];
-        let widths = &self.layout.widths[1..];
-        // The last value goes where the residual is added to it.
-        let own = |(i, part): (usize, &&mut [f32])| {
-            if part.is_empty() && i + 1 < steps.len() { n * widths[i] } else { 0 }
-        };
-        let lengths: Vec<usize> = kept.iter().take(steps.len()).enumerate().map(own).collect();
-        let (input, own) = scratch.parts(lengths.into_iter());
-        let (added, normed) = if sum.is_empty() { (y, None) } else { (sum, Some(y)) };
-        let mut parts: Vec<&mut [f32]> =
-            kept.into_iter().zip(own).map(|(kept, own)| if kept.is_empty() { own } else { kept }).collect();
+        let lengths = self.layout.widths[1..].iter().map(|w| n * w);
+        let (input, mut parts) = scratch.parts(lengths);
         let last = parts.len() - 1;
-        parts[last] = added;
+        let keep = stores.is_some();
+        let (mut operands, mut kept) = match stores {
+            Some(stores) => (stores.operands, Some((stores.values, stores.sum, y))),
+            None => {
+                // The last value goes where the residual is added to it.
+                parts[last] = y;
+                ([None, None], None)
+            }
+        };
 
         let mut skip = false;
         for (i, &step) in steps.iter().enumerate() {
@@ -154,7 +166,7 @@ impl Task<'_> {
             // Where the sum of a linear map is not needed, the function after it is applied before anything is written.
             let function = match (step, steps.get(i + 1)) {
                 (Step::First(_) | Step::Second(_), Some(&Step::Unary(function, a))) if a == i + 1 => {
-                    normed.is_none().then_some(function)
+                    (!keep).then_some(function)
                 }
                 _ => None,
             };
@@ -164,11 +176,11 @@ impl Task<'_> {
             let value = |v: usize| -> &[f32] { if v == 0 { x } else { &*before[v - 1] } };
             match step {
                 Step::First(a) => {
-                    self.keep(operand1.take(), value(a));
+                    self.keep(operands[0].take(), value(a));
                     self.linear(0, value(a), out, function, input);
                 }
                 Step::Second(a) => {
-                    self.keep(operand2.take(), value(a));
+                    self.keep(operands[1].take(), value(a));
                     self.linear(1, value(a), out, function, input);
                 }
                 Step::Unary(function, a) => function.forward(value(a), out),
@@ -182,6 +194,9 @@ impl Task<'_> {
                 }
                 Step::Pad(..) => unreachable!("programs with padding have no layout"),
             }
+            if let Some(part) = kept.as_mut().and_then(|(values, ..)| values[i + 1].as_mut()) {
+                part.put(out);
+            }
         }
 
         let sum = &mut *parts[last];
@@ -190,9 +205,12 @@ impl Task<'_> {
         }
         binary::add_in_place(sum, x);
         let (gamma, beta, eps) = (values(&self.inputs.gamma), values(&self.inputs.beta), self.settings.eps);
-        match normed {
+        match kept {
             None => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
-            Some(y) => norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std))),
+            Some((_, mut part, y)) => {
+                norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std)));
+                part.put(sum);
+            }
         }
     }
 

@@ -115,6 +115,8 @@ pub(super) struct Layout {
     pub widths: Vec<usize>,
     /// Whether the gradient needs a value.
     pub needed: Vec<bool>,
+    /// Whether it needs all its digits: which of two values is larger.
+    pub exact: Vec<bool>,
 }
 
 impl Layout {
@@ -130,6 +132,7 @@ impl Layout {
         let mut widths = vec![width];
         let mut reads = vec![0; steps.len() + 1];
         let mut needed = vec![false; steps.len() + 1];
+        let mut exact = needed.clone();
         for &step in steps {
             for operand in step.operands() {
                 if operand >= widths.len() {
@@ -137,6 +140,7 @@ impl Layout {
                 }
                 reads[operand] += 1;
                 needed[operand] |= step.looks_back();
+                exact[operand] |= matches!(step, Step::Binary(Combine::Max, ..));
             }
             widths.push(match step {
                 Step::First(a) if widths[a] == width => inner,
@@ -148,7 +152,10 @@ impl Layout {
             });
         }
         let (last, others) = reads[1..].split_last()?;
-        (*last == 0 && others.iter().all(|&n| n == 1) && widths.last() == Some(&width))
-            .then_some(Self { widths, needed })
+        (*last == 0 && others.iter().all(|&n| n == 1) && widths.last() == Some(&width)).then_some(Self {
+            widths,
+            needed,
+            exact,
+        })
     }
 }

@@ -1,29 +1,30 @@
 //! The backward pass.
 
+use std::ops::Range;
+
+use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
-use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::Shape;
-use cpu_kernels::elementwise::norm;
-use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Weights, matmul, multiply_all};
+use cpu_kernels::elementwise::{binary, norm};
+use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
 
-use super::super::backward::Element;
-use super::super::forward::Dropped;
+use super::super::backward::{Element, Probs};
+use super::super::forward::{first, with_squares};
 use super::super::heads::{Projected, Rows, Sizes};
 use super::scratch::{Scratch, texts, with_scratch};
-use super::{Kept, whole};
+use super::{Saved, Stores, whole};
 use crate::host::{self, dense, dims, values};
-use crate::linear::column_sums;
 use crate::packed::with_packed;
 use crate::tape::hand_on;
 
-impl Kept {
+impl Saved {
     fn sizes(&self) -> (Sizes, usize) {
-        let [batch, seq, width] = dims(&self.x);
-        let [_, inner] = dims(&self.context);
+        let [batch, seq, width] = self.shape.dims();
+        let [_, inner] = dims(&self.weights[0]);
         (Sizes::new([batch, seq, inner], self.settings.heads), width)
     }
 
@@ -37,61 +38,45 @@ impl Kept {
         let (s, width) = self.sizes();
         let tokens = s.batch * s.seq;
         let together = texts(s.seq, s.precision);
-        let tasks = s.batch.div_ceil(together);
-        let lengths = [tokens * width, tokens * width, tokens * 3 * s.width];
-        // Each task sums up its own share of the gradients of gamma and beta; shares are added in order.
-        let mut shares = vec![0.0; tasks * 2 * width];
-        let [dx, dz, projected] = with_packed(self.weights.each_ref().map(whole), true, s.precision, |packed| {
-            host::vectors(lengths, |buffers| {
-                let parts = host::pieces(buffers, tasks, |n| n / s.batch * together);
-                parts.into_par_iter().zip(shares.par_chunks_mut(2 * width)).with_max_len(1).enumerate().for_each(
-                    |(index, (parts, share))| {
-                        let (kept, grad, handed_out) = (self, values(&grad), handed_out.as_ref().map(values));
-                        let first = index * together;
-                        let task = Task { kept, packed, grad, handed_out, s, width, first };
-                        with_scratch(|scratch| task.run(parts, share, scratch));
-                    },
-                );
+        let part = together * s.seq;
+        // Each task sums up its own share of the gradients of gamma, beta and the biases; shares are added in order.
+        let share = 3 * width + 3 * s.width;
+        let mut shares = vec![0.0; s.batch.div_ceil(together) * share];
+        let mut behind = [s.width, s.width, s.width, width].map(|w| Tall::right(tokens, w, part, s.precision));
+        let dx = with_packed(self.weights.each_ref().map(whole), true, s.precision, |packed| {
+            host::vector(tokens * width, |dx| {
+                let mut parts = behind.each_mut().map(|tall| tall.parts().into_iter());
+                let next = |_| parts.each_mut().map(|part| part.next().expect("a part for every task"));
+                let behind: Vec<[TallPart<'_>; 4]> = (0..s.batch.div_ceil(together)).map(next).collect();
+                let tasks = dx.par_chunks_mut(part * width).zip(shares.par_chunks_mut(share)).zip(behind);
+                tasks.with_max_len(1).enumerate().for_each(|(index, ((dx, share), behind))| {
+                    let (saved, grad, handed_out) = (self, values(&grad), handed_out.as_ref().map(values));
+                    let task = Task { saved, packed, grad, handed_out, s, width, first: index * together };
+                    with_scratch(|scratch| task.run(dx, behind, share, scratch));
+                });
             })
         });
-        let mut norms = vec![0.0; 2 * width];
-        column_sums(&shares, &mut norms);
-        let d_beta = norms.split_off(width);
-        let [dq, dk, dv] = self.projection_gradients(&projected, s, width);
-        let d_output = host::tensor(Shape::new([s.width, width]), |out| {
-            let context = MatRef::row_major(values(&self.context), tokens, s.width);
-            let dz = MatRef::row_major(&dz, tokens, width);
-            matmul(context.t(), dz, MatMut::row_major(out, s.width, width), s.precision, &Epilogue::default());
-        });
-        let mut biases = vec![0.0; 3 * s.width];
-        column_sums(&projected, &mut biases);
-        let mut d_output_bias = vec![0.0; width];
-        column_sums(&dz, &mut d_output_bias);
-        let line = |data: Vec<f32>| {
-            let n = data.len();
-            host::wrap(data, Shape::new([n]))
+        let mut sums = vec![0.0; share];
+        binary::add_column_sums(&shares, &mut sums);
+        let line = |range: Range<usize>| host::wrap(sums[range.clone()].to_vec(), Shape::new([range.len()]));
+        let [d_gamma, d_beta, bo] = [0, 1, 2].map(|i| line(i * width..(i + 1) * width));
+        let [bq, bk, bv] = [0, 1, 2].map(|i| line(3 * width + i * s.width..3 * width + (i + 1) * s.width));
+        let [q, k, v, o] = &behind;
+        let weight = |x: &Tall, grad: &Tall, [rows, cols]: [usize; 2]| {
+            host::tensor(Shape::new([rows, cols]), |out| {
+                transposed_product(x, grad, MatMut::row_major(out, rows, cols));
+            })
         };
-        let [bq, bk, bv] = [0, 1, 2].map(|i| line(biases[i * s.width..][..s.width].to_vec()));
-        let dx = host::wrap(dx, self.x.shape());
-        [dx, dq, dk, dv, d_output, bq, bk, bv, line(d_output_bias), line(norms), line(d_beta)]
-    }
-
-    /// `Xᵀ dQ`, `Xᵀ dK`, `Xᵀ dV`.
-    fn projection_gradients(&self, projected: &[f32], s: Sizes, width: usize) -> [FlexTensor; 3] {
-        let tokens = s.batch * s.seq;
-        let x = MatRef::row_major(values(&self.x), tokens, width).t();
-        [0, 1, 2].map(|which| {
-            host::tensor(Shape::new([width, s.width]), |out| {
-                let grad = MatRef::new(&projected[which * s.width..], tokens, s.width, 3 * s.width, 1);
-                matmul(x, grad, MatMut::row_major(out, width, s.width), s.precision, &Epilogue::default());
-            })
-        })
+        let Stores { x, context, .. } = &*self.stores;
+        let [dq, dk, dv] = [q, k, v].map(|grad| weight(x, grad, [width, s.width]));
+        let d_output = weight(context, o, [s.width, width]);
+        [host::wrap(dx, self.shape.clone()), dq, dk, dv, d_output, bq, bk, bv, bo, d_gamma, d_beta]
     }
 }
 
 /// Some texts.
 struct Task<'a> {
-    kept: &'a Kept,
+    saved: &'a Saved,
     packed: &'a [Weights; 4],
     grad: &'a [f32],
     handed_out: Option<&'a [f32]>,
@@ -102,58 +87,74 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, [dx, dz, projected]: [&mut [f32]; 3], share: &mut [f32], scratch: &mut Scratch) {
-        let (s, width, inner, kept) = (self.s, self.width, self.s.width, self.kept);
+    fn run(&self, dx: &mut [f32], behind: [TallPart<'_>; 4], share: &mut [f32], scratch: &mut Scratch) {
+        let (s, width, inner, saved) = (self.s, self.width, self.s.width, self.saved);
         let n = dx.len() / width;
         let tokens = self.first * s.seq..self.first * s.seq + n;
         let place = |width: usize| tokens.start * width..tokens.end * width;
+        let stores = &*saved.stores;
+        let Scratch { input, projected, context, sum } = scratch;
+        let [dq_part, dk_part, dv_part, dz_part] = behind;
 
-        let (d_gamma, d_beta) = share.split_at_mut(width);
-        let (mean, inv_std) = (&values(&kept.mean)[tokens.clone()], &values(&kept.inv_std)[tokens.clone()]);
-        let grad = &self.grad[place(width)];
+        let (norms, biases) = share.split_at_mut(2 * width);
+        let (d_gamma, d_beta) = norms.split_at_mut(width);
+        let (bo, biases) = biases.split_at_mut(width);
+        let (mean, inv_std) = (&values(&saved.mean)[tokens.clone()], &values(&saved.inv_std)[tokens.clone()]);
+        let before = &stores.sum.floats()[place(width)];
         norm::layer_norm_backward(
-            &values(&kept.sum)[place(width)],
+            before,
             mean,
             inv_std,
-            values(&kept.gamma),
-            grad,
+            values(&saved.gamma),
+            &self.grad[place(width)],
             dx,
             d_gamma,
             d_beta,
         );
-        match kept.settings.dropout[1] {
-            Some(mask) => mask.apply(dx, dz, tokens.start * width),
-            None => dz.copy_from_slice(dx),
-        }
-
-        let Scratch { input, context, .. } = scratch;
-        context.resize(context.len().max(n * inner), 0.0);
-        let d_context = &mut context[..n * inner];
+        let dz = match saved.settings.dropout[1] {
+            Some(mask) => {
+                let dz = first(sum, n * width);
+                mask.apply(dx, dz, tokens.start * width);
+                &*dz
+            }
+            None => &*dx,
+        };
+        let d_context = first(context, n * inner);
         input.repack(MatRef::row_major(dz, n, width), s.precision, false);
         multiply_all(input, &self.packed[3], MatMut::row_major(d_context, n, inner), &Epilogue::default());
+        dz_part.pack(MatRef::row_major(dz, n, width));
+        binary::add_column_sums(dz, bo);
 
-        for (index, out) in projected.chunks_mut(s.tokens() * 3).enumerate() {
-            let text = self.first + index;
-            let before = &values(&kept.projected)[text * s.seq * 3 * inner..][..s.seq * 3 * inner];
-            let part = |which: usize| Rows { data: &before[which * inner..], stride: 3 * inner };
-            let squares = text * s.squares()..(text + 1) * s.squares();
-            let element = Element {
-                s,
-                query: part(0),
-                key: part(1),
-                value: part(2),
-                grad: Rows { data: &d_context[index * s.tokens()..][..s.tokens()], stride: inner },
-                probs: &values(&kept.probs)[squares.clone()],
-                handed_out: self.handed_out.map(|x| &x[squares]),
-                dropped: Dropped::new(kept.settings.dropout[0], s, text),
-            };
-            element.backward(&mut Projected::Together(out));
-        }
+        let (before, after) = first(projected, n * 6 * inner).split_at_mut(n * 3 * inner);
+        stores.projected.read(place(3 * inner), before);
+        with_squares(|squares| {
+            for (index, out) in after.chunks_mut(s.tokens() * 3).enumerate() {
+                let before = &before[index * s.seq * 3 * inner..][..s.seq * 3 * inner];
+                let part = |which: usize| Rows { data: &before[which * inner..], stride: 3 * inner };
+                let text = self.first + index;
+                let squares_of = text * s.squares()..(text + 1) * s.squares();
+                let element = Element {
+                    s,
+                    index: text,
+                    query: part(0),
+                    key: part(1),
+                    value: part(2),
+                    grad: Rows { data: &d_context[index * s.tokens()..][..s.tokens()], stride: inner },
+                    probs: Probs::Kept(&stores.probs),
+                    handed_out: self.handed_out.map(|x| &x[squares_of]),
+                    dropout: saved.settings.dropout[0],
+                };
+                element.backward(&mut Projected::Together(out), squares);
+            }
+        });
 
+        binary::add_column_sums(after, biases);
         let epilogue = Epilogue { accumulate: true, ..Epilogue::default() };
-        for (which, weights) in self.packed.iter().take(3).enumerate() {
-            input.repack(MatRef::new(&projected[which * inner..], n, inner, 3 * inner, 1), s.precision, false);
+        for (which, (weights, part)) in self.packed.iter().zip([dq_part, dk_part, dv_part]).enumerate() {
+            let grad = MatRef::new(&after[which * inner..], n, inner, 3 * inner, 1);
+            input.repack(grad, s.precision, false);
             multiply_all(input, weights, MatMut::row_major(dx, n, width), &epilogue);
+            part.pack(grad);
         }
     }
 }
@@ -163,9 +164,9 @@ impl Task<'_> {
 pub(crate) struct BlockBackward;
 
 impl Backward<Flex, 11> for BlockBackward {
-    type State = Kept;
+    type State = Saved;
 
-    fn backward(self, ops: Ops<Kept, 11>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved, 11>, grads: &mut Gradients, _: &mut Checkpointer) {
         hand_on(ops, grads, |saved, grad| saved.gradients(grad));
     }
 }

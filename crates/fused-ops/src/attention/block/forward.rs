@@ -1,14 +1,17 @@
 //! The forward pass.
 
+use std::sync::Arc;
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, norm};
-use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Weights, multiply_all};
+use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, Tall, TallPart, Weights, multiply_all};
+use cpu_kernels::store::{Kept, Store, StorePart};
 use rayon::prelude::*;
 
 use super::super::Waiting;
-use super::super::forward::Element;
+use super::super::forward::{Element, Sink, first, with_squares};
 use super::super::heads::{Rows, Sizes};
 use super::scratch::{Scratch, texts, with_scratch};
 use super::{Settings, whole};
@@ -28,22 +31,64 @@ pub(crate) struct Inputs {
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    pub x: FlexTensor,
+pub(crate) struct Saved {
+    /// Of `x`.
+    pub shape: Shape,
     pub weights: [FlexTensor; 4],
     pub gamma: FlexTensor,
-    /// Queries, keys and values side by side, `[tokens, 3 inner]`.
-    pub projected: FlexTensor,
-    /// `[batch, heads, seq, seq]`, before dropout.
-    pub probs: FlexTensor,
-    /// `[tokens, inner]`.
-    pub context: FlexTensor,
-    /// What was normalised, `[tokens, width]`.
-    pub sum: FlexTensor,
+    pub stores: Arc<Stores>,
     pub mean: FlexTensor,
     pub inv_std: FlexTensor,
     pub settings: Settings,
     pub scores: Waiting,
+}
+
+/// What is kept by tasks.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// `x`, the operand of queries, keys and values.
+    pub x: Tall,
+    /// `[tokens, inner]`.
+    pub context: Tall,
+    /// Queries, keys and values side by side, `[tokens, 3 inner]`.
+    pub projected: Store,
+    /// `[batch, heads, seq, seq]`, before dropout.
+    pub probs: Store,
+    /// What was normalised, `[tokens, width]`.
+    pub sum: Store,
+}
+
+/// A task's part of [`Stores`].
+struct StoresPart<'a> {
+    x: TallPart<'a>,
+    context: TallPart<'a>,
+    projected: StorePart<'a>,
+    probs: StorePart<'a>,
+    sum: StorePart<'a>,
+}
+
+impl Stores {
+    /// Room for what tasks of `together` texts keep.
+    fn new(s: Sizes, width: usize, together: usize) -> Self {
+        let (tokens, part) = (s.batch * s.seq, together * s.seq);
+        // Queries, keys and values are rounded for every product anyway.
+        let short = if s.precision == Precision::Bf16 { Kept::Shorts } else { Kept::Floats };
+        Self {
+            x: Tall::left(tokens, width, part, s.precision),
+            context: Tall::left(tokens, s.width, part, s.precision),
+            projected: Store::new(tokens * 3 * s.width, part * 3 * s.width, short),
+            probs: Store::new(s.batch * s.squares(), together * s.squares(), short),
+            sum: Store::new(tokens * width, part * width, Kept::Floats),
+        }
+    }
+
+    fn parts(&mut self) -> Vec<Option<StoresPart<'_>>> {
+        let Self { x, context, projected, probs, sum } = self;
+        let parts =
+            x.parts().into_iter().zip(context.parts()).zip(projected.parts()).zip(probs.parts()).zip(sum.parts());
+        let part = |((((x, context), projected), probs), sum)| Some(StoresPart { x, context, projected, probs, sum });
+        parts.map(part).collect()
+    }
 }
 
 impl Inputs {
@@ -56,7 +101,7 @@ impl Inputs {
 }
 
 /// Which buffer is which.
-const PARTS: usize = 8;
+const PARTS: usize = 4;
 
 /// The block's output and, where wanted, its scores and what the backward pass needs.
 pub(crate) fn forward(
@@ -64,7 +109,7 @@ pub(crate) fn forward(
     settings: Settings,
     keep_scores: bool,
     keep_state: bool,
-) -> (FlexTensor, Option<FlexTensor>, Option<Kept>) {
+) -> (FlexTensor, Option<FlexTensor>, Option<Saved>) {
     let Inputs { x, weights, biases, gamma, beta, mask } = inputs;
     let dense_all = |tensors: [FlexTensor; 4]| tensors.map(dense);
     let inputs = Inputs {
@@ -79,37 +124,33 @@ pub(crate) fn forward(
     let tokens = s.batch * s.seq;
     let kept = |wanted: bool, n: usize| if wanted { n } else { 0 };
     let squares = s.batch * s.squares();
-    let lengths: [usize; PARTS] = [
-        tokens * width,
-        kept(keep_scores, squares),
-        kept(keep_state, squares),
-        kept(keep_state, tokens * 3 * s.width),
-        kept(keep_state, tokens * s.width),
-        kept(keep_state, tokens * width),
-        kept(keep_state, tokens),
-        kept(keep_state, tokens),
-    ];
+    let lengths: [usize; PARTS] =
+        [tokens * width, kept(keep_scores, squares), kept(keep_state, tokens), kept(keep_state, tokens)];
     let together = texts(s.seq, s.precision);
+    let tasks = s.batch.div_ceil(together);
+    let mut stores = keep_state.then(|| Stores::new(s, width, together));
+    let stores_parts = match &mut stores {
+        Some(stores) => stores.parts(),
+        None => (0..tasks).map(|_| None).collect(),
+    };
     let buffers = with_packed(inputs.weights.each_ref().map(whole), false, s.precision, |packed| {
         host::vectors(lengths, |buffers| {
-            let tasks = host::pieces(buffers, s.batch.div_ceil(together), |n| n / s.batch * together);
-            tasks.into_par_iter().with_max_len(1).enumerate().for_each(|(index, parts)| {
+            let parts = host::pieces(buffers, tasks, |n| n / s.batch * together);
+            let parts = parts.into_par_iter().zip(stores_parts).with_max_len(1).enumerate();
+            parts.for_each(|(index, (parts, stores))| {
                 let task = Task { inputs: &inputs, packed, settings, s, width, first: index * together };
-                with_scratch(|scratch| task.run(parts, scratch));
+                with_scratch(|scratch| task.run(parts, stores, scratch));
             });
         })
     });
-    let [y, scores, probs, projected, context, sum, mean, inv_std] = buffers;
+    let [y, scores, mean, inv_std] = buffers;
     let square = Shape::new([s.batch, s.heads, s.seq, s.seq]);
-    let scores = keep_scores.then(|| host::wrap(scores, square.clone()));
-    let state = keep_state.then(|| Kept {
-        x: inputs.x.clone(),
+    let scores = keep_scores.then(|| host::wrap(scores, square));
+    let state = stores.map(|stores| Saved {
+        shape: inputs.x.shape(),
         weights: inputs.weights.clone(),
         gamma: inputs.gamma.clone(),
-        projected: host::wrap(projected, Shape::new([tokens, 3 * s.width])),
-        probs: host::wrap(probs, square),
-        context: host::wrap(context, Shape::new([tokens, s.width])),
-        sum: host::wrap(sum, Shape::new([tokens, width])),
+        stores: Arc::new(stores),
         mean: host::wrap(mean, Shape::new([tokens])),
         inv_std: host::wrap(inv_std, Shape::new([tokens])),
         settings,
@@ -130,13 +171,12 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, parts: [&mut [f32]; PARTS], scratch: &mut Scratch) {
-        let [y, scores, probs, projected, context, sum, mean, inv_std] = parts;
+    fn run(&self, parts: [&mut [f32]; PARTS], mut stores: Option<StoresPart<'_>>, scratch: &mut Scratch) {
+        let [y, scores, mean, inv_std] = parts;
         let (s, width, inner) = (self.s, self.width, self.s.width);
         let n = y.len() / width;
-        let Scratch { input, projected: own_projected, context: own_context } = scratch;
-        let projected = or_own(projected, own_projected, n * 3 * inner);
-        let context = or_own(context, own_context, n * inner);
+        let Scratch { input, projected, context, sum } = scratch;
+        let (projected, context) = (first(projected, n * 3 * inner), first(context, n * inner));
         let x = &values(&self.inputs.x)[self.first * s.seq * width..][..n * width];
 
         input.repack(MatRef::row_major(x, n, width), s.precision, false);
@@ -146,53 +186,51 @@ impl Task<'_> {
         }
 
         let masks = &values(&self.inputs.mask)[self.first * s.seq..];
-        for (index, out) in context.chunks_mut(s.tokens()).enumerate() {
-            let rows = &projected[index * s.seq * 3 * inner..][..s.seq * 3 * inner];
-            let part = |which: usize| Rows { data: &rows[which * inner..], stride: 3 * inner };
-            let element = Element {
-                s,
-                index: self.first + index,
-                query: part(0),
-                key: part(1),
-                value: part(2),
-                mask: &masks[index * s.seq..][..s.seq],
-                dropout: self.settings.dropout[0],
-            };
-            element.forward(out, own(scores, index, s.squares()), own(probs, index, s.squares()));
-        }
+        let mut scores = Sink::Values(scores);
+        let mut probs = Sink::Values(&mut []);
+        let kept =
+            stores.take().map(|StoresPart { x: x_part, context, projected: mut projected_part, probs: part, sum }| {
+                x_part.pack(MatRef::row_major(x, n, width));
+                projected_part.put(projected);
+                probs = Sink::Kept(part);
+                (context, sum)
+            });
+        with_squares(|squares| {
+            for (index, out) in context.chunks_mut(s.tokens()).enumerate() {
+                let rows = &projected[index * s.seq * 3 * inner..][..s.seq * 3 * inner];
+                let part = |which: usize| Rows { data: &rows[which * inner..], stride: 3 * inner };
+                let element = Element {
+                    s,
+                    index: self.first + index,
+                    query: part(0),
+                    key: part(1),
+                    value: part(2),
+                    mask: &masks[index * s.seq..][..s.seq],
+                    dropout: self.settings.dropout[0],
+                };
+                element.forward(out, &mut scores, &mut probs, squares);
+            }
+        });
 
         input.repack(MatRef::row_major(context, n, inner), s.precision, false);
-        let bias = Some(values(&self.inputs.biases[3]));
-        let add = |sum: &mut [f32]| {
-            let epilogue = Epilogue { bias, ..Epilogue::default() };
-            multiply_all(input, &self.packed[3], MatMut::row_major(sum, n, width), &epilogue);
-            if let Some(mask) = self.settings.dropout[1] {
-                mask.apply_in_place(sum, self.first * s.seq * width);
-            }
-            binary::add_in_place(sum, x);
+        let epilogue = Epilogue { bias: Some(values(&self.inputs.biases[3])), ..Epilogue::default() };
+        let (sum, kept) = match kept {
+            Some(parts) => (first(sum, n * width), Some((parts, y))),
+            None => (y, None),
         };
-        let (gamma, beta) = (values(&self.inputs.gamma), values(&self.inputs.beta));
-        if sum.is_empty() {
-            add(y);
-            norm::layer_norm_in_place(y, gamma, beta, self.settings.eps, None);
-        } else {
-            add(sum);
-            norm::layer_norm(sum, gamma, beta, self.settings.eps, y, Some((mean, inv_std)));
+        multiply_all(input, &self.packed[3], MatMut::row_major(sum, n, width), &epilogue);
+        if let Some(mask) = self.settings.dropout[1] {
+            mask.apply_in_place(sum, self.first * s.seq * width);
+        }
+        binary::add_in_place(sum, x);
+        let (gamma, beta, eps) = (values(&self.inputs.gamma), values(&self.inputs.beta), self.settings.eps);
+        match kept {
+            None => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
+            Some(((context_part, mut sum_part), y)) => {
+                context_part.pack(MatRef::row_major(context, n, inner));
+                norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std)));
+                sum_part.put(sum);
+            }
         }
     }
-}
-
-/// `part`, or the first `n` values of `own` where nothing is kept.
-fn or_own<'a>(part: &'a mut [f32], own: &'a mut Vec<f32>, n: usize) -> &'a mut [f32] {
-    if part.is_empty() {
-        own.resize(n.max(own.len()), 0.0);
-        &mut own[..n]
-    } else {
-        part
-    }
-}
-
-/// The values of one text; none where nothing is kept.
-fn own(part: &mut [f32], index: usize, size: usize) -> &mut [f32] {
-    if part.is_empty() { part } else { &mut part[index * size..][..size] }
 }

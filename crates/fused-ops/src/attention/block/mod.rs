@@ -10,7 +10,8 @@ mod forward;
 mod scratch;
 
 pub(crate) use backward::BlockBackward;
-pub(crate) use forward::{Inputs, Kept, forward};
+pub(crate) use forward::{Inputs, forward};
+use forward::{Saved, Stores};
 
 use burn::backend::Dispatch;
 use burn::backend::flex::FlexTensor;

@@ -20,10 +20,12 @@ thread_local! {
 pub(super) struct Scratch {
     /// The packed left operand of a product.
     pub input: Input,
-    /// Queries, keys and values.
+    /// Queries, keys and values, and in the backward pass their gradients behind them.
     pub projected: Vec<f32>,
     /// Contexts, or their gradients.
     pub context: Vec<f32>,
+    /// What is normalised, or the gradient behind the last linear map.
+    pub sum: Vec<f32>,
 }
 
 /// Runs a task with this thread's memory. The task must not wait for others.

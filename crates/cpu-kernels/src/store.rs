@@ -1,0 +1,195 @@
+//! Values that a forward pass leaves for its backward pass.
+//!
+//! They are written once, by parts that belong to tasks, and read much later, so they go past the cache. Operands of products in
+//! `bf16` lose nothing by being kept in that format.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::elementwise::{bf16, stream};
+
+/// Bytes below which values may as well stay in the cache.
+const SMALL: usize = 1 << 20;
+
+/// The format of kept values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As they are.
+    Floats,
+    /// Rounded to `bf16`.
+    Shorts,
+}
+
+/// Kept values.
+#[derive(Debug)]
+pub struct Store {
+    values: Values,
+    /// Length of a part.
+    part: usize,
+    written: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Values {
+    Floats(Vec<f32>),
+    Shorts(Vec<u16>),
+}
+
+impl Store {
+    /// Room for `len` values in parts of `part` values but for the last.
+    ///
+    /// # Panics
+    /// Parts of no values.
+    pub fn new(len: usize, part: usize, kept: Kept) -> Self {
+        assert!(part > 0, "parts of no values");
+        let values = match kept {
+            Kept::Floats => Values::Floats(Vec::with_capacity(len)),
+            Kept::Shorts => Values::Shorts(Vec::with_capacity(len)),
+        };
+        let mut store = Self { values, part, written: AtomicUsize::new(0) };
+        // SAFETY: the capacity is `len`, any bit pattern is a value, and nothing is read before all has been written: see `complete`.
+        #[allow(
+            clippy::uninit_vec,
+            reason = "read only when complete; clearing it first would cost as much as writing it"
+        )]
+        unsafe {
+            match &mut store.values {
+                Values::Floats(values) => values.set_len(len),
+                Values::Shorts(values) => values.set_len(len),
+            }
+        }
+        store
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::Floats(values) => values.len(),
+            Values::Shorts(values) => values.len(),
+        }
+    }
+
+    /// Whether there is room for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The parts in order.
+    pub fn parts(&mut self) -> Vec<StorePart<'_>> {
+        let Self { values, part, written } = self;
+        let written = &*written;
+        match values {
+            Values::Floats(values) => {
+                let stream = size_of_val(&values[..]) > SMALL;
+                values.chunks_mut(*part).map(|to| StorePart { to: Place::Floats(to), stream, written }).collect()
+            }
+            Values::Shorts(values) => {
+                let stream = size_of_val(&values[..]) > SMALL;
+                values.chunks_mut(*part).map(|to| StorePart { to: Place::Shorts(to), stream, written }).collect()
+            }
+        }
+    }
+
+    /// Reads values.
+    ///
+    /// # Panics
+    /// Not all have been written, they are not there, or `out` has another length.
+    pub fn read(&self, range: Range<usize>, out: &mut [f32]) {
+        self.complete();
+        match &self.values {
+            Values::Floats(values) => out.copy_from_slice(&values[range]),
+            Values::Shorts(values) => bf16::to_f32(&values[range], out),
+        }
+    }
+
+    /// The values themselves, where they are kept as they are.
+    ///
+    /// # Panics
+    /// Not all have been written, or they are rounded.
+    pub fn floats(&self) -> &[f32] {
+        self.complete();
+        match &self.values {
+            Values::Floats(values) => values,
+            Values::Shorts(_) => panic!("these values are rounded"),
+        }
+    }
+
+    fn complete(&self) {
+        assert_eq!(self.written.load(Ordering::Acquire), self.len(), "values that have been written");
+    }
+}
+
+/// A part of a [`Store`], filled from its start.
+#[derive(Debug)]
+pub struct StorePart<'a> {
+    to: Place<'a>,
+    stream: bool,
+    written: &'a AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Place<'a> {
+    Floats(&'a mut [f32]),
+    Shorts(&'a mut [u16]),
+}
+
+impl StorePart<'_> {
+    /// Adds values.
+    ///
+    /// # Panics
+    /// The part has no room for them.
+    pub fn put(&mut self, x: &[f32]) {
+        match &mut self.to {
+            Place::Floats(place) => {
+                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
+                *place = rest;
+                if self.stream { stream::copy(x, to) } else { to.copy_from_slice(x) }
+            }
+            Place::Shorts(place) => {
+                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
+                *place = rest;
+                if self.stream { stream::from_f32(x, to) } else { bf16::from_f32(x, to) }
+            }
+        }
+        self.written.fetch_add(x.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i * 7919 % 2003) as f32 * 1.7e-3 - 1.0).collect()
+    }
+
+    #[test]
+    fn what_was_put_is_read() {
+        for (n, part) in [(0, 3), (10, 3), (10, 100), (700_000, 33_000)] {
+            let x = values(n);
+            for kept in [Kept::Floats, Kept::Shorts] {
+                let mut store = Store::new(n, part, kept);
+                for (mut place, x) in store.parts().into_iter().zip(x.chunks(part)) {
+                    let (a, b) = x.split_at(x.len() / 3);
+                    place.put(a);
+                    place.put(b);
+                }
+                let mut found = vec![0.0; n];
+                store.read(0..n, &mut found);
+                let expected: Vec<f32> = match kept {
+                    Kept::Floats => x.clone(),
+                    Kept::Shorts => x.iter().map(|&v| f32::from_bits(u32::from(bf16::to_bf16(v)) << 16)).collect(),
+                };
+                assert!(found == expected, "{n} {part} {kept:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "values that have been written")]
+    fn values_that_nobody_wrote_are_not_read() {
+        let mut store = Store::new(10, 5, Kept::Floats);
+        store.parts()[0].put(&[1.0; 5]);
+        store.read(0..5, &mut [0.0; 5]);
+    }
+}
