@@ -9,7 +9,7 @@ use frozen::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
 use kd::engine::Job;
-use kd::objective::LayerMap;
+use kd::objective::{Objective, Shape, Source};
 use kd::optim::Gradients;
 use kd::span::{
     SpanDistillation, SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits,
@@ -156,12 +156,13 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
     let device = Device::flex();
     for version in BOTH {
         let (data, teacher) = (train_set(version), model(version, 3, &device));
-        let map = LayerMap::between(&config(version), &config(version)).unwrap();
+        let shape = Shape::of(&config(version));
+        let plan = Objective::default().plan(shape, shape, Source::Tasks, 2).unwrap();
         let mut job = SpanDistillation {
             teacher: &teacher,
             teacher_head: 0,
             student_head: 0,
-            map: &map,
+            plan: &plan,
             data: &data,
             eval: None,
             device: device.clone(),
