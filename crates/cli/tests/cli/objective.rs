@@ -158,3 +158,32 @@ fn what_does_not_fit_is_refused_before_any_training_and_changes_nothing() {
     fails("tinybret", &TASK, &["`tinybret` is no objective", "tinybert", "objective show"]);
     fails("layers-only.toml", &[&TASK[..], &["--eval-every", "2"]].concat(), &["--eval-every", "no prediction term"]);
 }
+
+#[test]
+fn a_search_takes_an_objective_and_another_one_for_its_winner() {
+    let dir = folder();
+    let search = |more: &[&str]| {
+        let short =
+            ["search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2", "teacher.fine_tune.steps=4"];
+        let set = short.iter().chain(more).flat_map(|s| ["--set", s]).collect::<Vec<_>>();
+        run(dir.path(), &[&["search", "--recipe", "smoke", "--out", "run"][..], &set].concat())
+    };
+    let logits = search(&["distill.preset=logits"]);
+    assert!(logits.code != Some(0) && !dir.path().join("run").exists());
+    logits.says(&["`warm_up`", "logits", "tasks"]);
+    let heads = search(&["student.heads=4"]);
+    heads.says(&["`warm_up`", "entry 2", "equal heads"]);
+    let untrained = search(&["final.distill.preset=tinybert-intermediate"]);
+    untrained.says(&["`final.task`", "no prediction term"]);
+    let late =
+        search(&["final.distill={ prediction = { weight = { value = 1.0, begin = 5 } } }", "final.general.steps=0"]);
+    late.says(&["`final.", "nothing to learn"]);
+    assert!(!dir.path().join("run").exists());
+
+    // One layer of two: MiniLM needs no map, TinyBERT divides.
+    let done = search(&["distill.preset=minilm", "final.distill.preset=tinybert", "student.layers=1"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let recipe = std::fs::read_to_string(dir.path().join("run/recipe.toml")).unwrap();
+    assert!(recipe.contains("[distill]\npreset = \"minilm\"") && recipe.contains("preset = \"tinybert\""), "{recipe}");
+    assert!(dir.path().join("run/student/model.safetensors").is_file());
+}

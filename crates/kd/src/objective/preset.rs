@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Feature, LayerMatch, MatchLoss, Objective, Point, Prediction, PredictionLoss, Schedule, Shape};
+use super::{
+    Feature, LayerMatch, MatchLoss, Objective, Point, Prediction, PredictionLoss, RegressionTarget, Schedule, Shape,
+};
 use crate::{Error, Result};
 
 /// What a training learns on.
@@ -157,8 +159,13 @@ impl Preset {
                 (vec![entry(Feature::AttentionProbs), entry(Feature::ValueRelation)], from_teacher)
             }
             Self::Logits => {
-                let (temperature, hard_label) = (2.0.into(), 0.5.into());
-                let answers = Prediction { loss: PredictionLoss::Kl, temperature, hard_label, ..Prediction::default() };
+                let answers = Prediction {
+                    loss: PredictionLoss::Kl,
+                    regression: RegressionTarget::Mix,
+                    temperature: 2.0.into(),
+                    hard_label: 0.5.into(),
+                    ..Prediction::default()
+                };
                 (Vec::new(), Some(answers))
             }
             Self::Labels => (Vec::new(), Some(Prediction { hard_label: 1.0.into(), ..Prediction::default() })),
