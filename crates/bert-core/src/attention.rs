@@ -149,7 +149,11 @@ mod tests {
     #[test]
     fn values_are_those_that_attention_used_and_carry_a_gradient_to_their_projection() {
         let device = Device::flex().autodiff();
-        let config = BertConfig::bert(9, 12, 1, 3, 6);
+        let config = BertConfig {
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            ..BertConfig::bert(9, 12, 1, 3, 6)
+        };
         let attention = Attention::new(&config, &device);
         let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
         let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);

@@ -65,7 +65,7 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What is learnt: a name that `objective list` shows, or a TOML file with a section [distill].
+    /// What is learnt: a name that `objective list` shows, or a TOML file with a section `[distill]`.
     #[arg(long, value_name = "PRESET|FILE", default_value = "efficientbert")]
     objective: String,
     #[command(flatten)]

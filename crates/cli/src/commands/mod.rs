@@ -40,7 +40,7 @@ pub enum Command {
     /// Fine-tune a BERT on tasks.
     Teacher(teacher::TeacherArgs),
     /// Teach a student on text or on tasks.
-    Distill(distill::DistillArgs),
+    Distill(Box<distill::DistillArgs>),
     /// What students learn from teachers: published objectives, and files of one's own.
     #[command(subcommand)]
     Objective(objective::Command),

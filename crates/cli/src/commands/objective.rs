@@ -24,7 +24,7 @@ Examples
   efficientbert objective show mine.toml --student tinybert4 --on text --steps 1000
 
 STUDENT and TEACHER are architectures as in `arch show`: presets, folders, files, expressions.")]
-    Show(ShowArgs),
+    Show(Box<ShowArgs>),
 }
 
 #[derive(Args, Debug)]
@@ -36,7 +36,7 @@ pub struct ListArgs {
 
 #[derive(Args, Debug)]
 pub struct ShowArgs {
-    /// A name that `objective list` shows, or a TOML file with a section [distill].
+    /// A name that `objective list` shows, or a TOML file with a section `[distill]`.
     #[arg(value_name = "PRESET|FILE")]
     objective: String,
     /// The student.
