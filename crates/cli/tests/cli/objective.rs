@@ -1,6 +1,7 @@
 //! `objective`, and `distill --objective`.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
@@ -8,7 +9,7 @@ use kd::data::task_head;
 use kd::objective::Preset;
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, folder, plain_bert, pocket, pocket_folder, run, save_bert, snapshot};
+use crate::support::{Outcome, command, folder, plain_bert, pocket, pocket_folder, run, save_bert, snapshot, wait_for};
 
 const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
 
@@ -157,6 +158,34 @@ fn what_does_not_fit_is_refused_before_any_training_and_changes_nothing() {
     fails("broken.toml", &TASK, &["broken.toml", "line 1"]);
     fails("tinybret", &TASK, &["`tinybret` is no objective", "tinybert", "objective show"]);
     fails("layers-only.toml", &[&TASK[..], &["--eval-every", "2"]].concat(), &["--eval-every", "no prediction term"]);
+}
+
+#[test]
+fn a_killed_training_goes_on_with_its_own_objective_only_and_ends_like_a_whole_one() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    // Two stages and a temperature that falls: what a step learns depends on where it is.
+    let objective = "[distill]\npreset = \"tinybert\"\n[distill.prediction]\nweight = { value = 1.0, begin = \"87%\" }\n\
+                     loss = \"kl\"\ntemperature = { from = 4.0, to = 1.0, begin = \"87%\" }\n";
+    let write = |text: &str| std::fs::write(dir.path().join("mine.toml"), text).unwrap();
+    write(objective);
+    let args = |out: &'static str| {
+        let base = ["distill", "--teacher", "bert", "--arch", ARCH, "--hidden", "12", "--embed", "8", "--out", out];
+        let short = ["--steps", "300", "--batch-size", "8", "--max-len", "16", "--checkpoint-every", "10"];
+        [&base[..], &short, &TASK, &["--objective", "mine.toml"]].concat()
+    };
+    let mut child = command(dir.path()).args(args("out")).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(|| dir.path().join("out.training/checkpoints/step-000020").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!dir.path().join("out").exists(), "the kill came too late");
+    let resume = || run(dir.path(), &[&args("out")[..], &["--resume"]].concat());
+    write(&objective.replace("4.0", "3.0"));
+    resume().fails_with(2, &["out.training was started with other options", "temperature"]);
+    write(objective);
+    let resumed = resume();
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert_eq!(run(dir.path(), &args("whole")).code, Some(0));
+    assert!(weights(dir.path(), "out") == weights(dir.path(), "whole"));
 }
 
 #[test]
