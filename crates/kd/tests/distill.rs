@@ -95,6 +95,7 @@ fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, ste
         data: &data,
         eval: &[],
         prepare: as_is(),
+        heads_taught: false,
         device: Device::flex(),
     };
     job.loss(student, step).unwrap()

@@ -139,6 +139,7 @@ fn tinybert_learns_layers_first_and_answers_then() {
         let found = (options.hidden_states, options.attention_scores, now.prediction.is_some());
         assert_eq!(found, (layers, layers, !layers), "step {step}");
     }
+    assert!(!plan.heads_taught_by(869) && plan.heads_taught_by(870), "until then there is nothing to evaluate");
     let text = preset(Preset::TinyBert, Source::Text);
     assert_eq!(text.layers(), preset(Preset::EfficientBert, Source::Text).layers());
     assert!(preset(Preset::TinyBertIntermediate, Source::Tasks).prediction().is_none());
@@ -179,6 +180,22 @@ fn only_labels_alone_leave_the_teacher_unasked() {
     let gold: Prediction =
         Prediction { hard_label: Schedule::gate(1.0, Point::Step(2), Point::Step(4)), ..Default::default() };
     assert!(gold.asks_teacher(), "outside the gate the teacher answers");
+}
+
+#[test]
+fn heads_are_taught_from_the_first_step_with_a_prediction_term_on() {
+    let first = |weight: &str| {
+        let text = format!("{}[distill.prediction]\nweight = {weight}\n", entry(2, 1, "hidden", "mse"));
+        let plan = Objective::from_toml(&text).unwrap().plan(STUDENT, TEACHER, Source::Tasks, 10).unwrap();
+        let by = (0..10).find(|&step| plan.heads_taught_by(step));
+        assert_eq!(by, (0..10).find(|&step| plan.at(step).prediction.is_some()), "{weight}");
+        by
+    };
+    assert_eq!(first("1.0"), Some(0));
+    assert_eq!(first("{ value = 1.0, begin = 4, end = 6 }"), Some(4));
+    assert_eq!(first("{ from = 0.0, to = 1.0, begin = \"30%\" }"), Some(4));
+    assert_eq!(first("{ from = 1.0, to = 0.0, end = 5 }"), Some(0));
+    assert_eq!(first("0.0"), None);
 }
 
 #[test]

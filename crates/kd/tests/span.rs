@@ -167,6 +167,7 @@ fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
                 plan: &plan,
                 data: &data,
                 eval: None,
+                heads_taught: false,
                 device: device.clone(),
             };
             job.loss(student, 1).unwrap().total().into_scalar::<f32>()
@@ -197,6 +198,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
             plan: &plan,
             data: &data,
             eval: None,
+            heads_taught: false,
             device: device.clone(),
         };
         let mut norm = |student: Model| {

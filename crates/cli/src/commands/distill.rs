@@ -321,6 +321,7 @@ impl Lecture<'_> {
                     data: &data.mix,
                     eval: &data.eval,
                     prepare: as_is(),
+                    heads_taught: false,
                     device,
                 };
                 self.training.run("distill", student, &mut job)
@@ -333,6 +334,7 @@ impl Lecture<'_> {
                     plan,
                     data: &data.train,
                     eval: Some(&data.eval),
+                    heads_taught: false,
                     device,
                 };
                 self.training.run("distill", student, &mut job)

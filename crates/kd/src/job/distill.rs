@@ -99,6 +99,8 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
+    /// Whether the heads have been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
+    pub heads_taught: bool,
     /// Device of both models.
     pub device: Device,
 }
@@ -107,6 +109,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(step)?;
         let tokens = to_device(&batch, &self.device);
+        self.heads_taught = self.plan.heads_taught_by(step);
         let now = self.plan.at(step);
         let options = now.options();
         let regression = self.data.tasks()[task].head() == Head::Regression;
@@ -135,8 +138,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        // Without a prediction term nothing has trained the heads.
-        if self.eval.is_empty() || !self.plan.has_prediction() {
+        if self.eval.is_empty() || !self.heads_taught {
             return Ok(None);
         }
         evaluate::evaluate(model, self.eval, &self.device).map(Some)

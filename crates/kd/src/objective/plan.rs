@@ -62,7 +62,17 @@ impl Plan {
 
     /// Whether anything trains the heads.
     pub fn has_prediction(&self) -> bool {
-        self.prediction.is_some()
+        self.prediction.is_some_and(|p| p.weight.numbers().iter().any(|&weight| weight > 0.0))
+    }
+
+    /// Whether step `step` or one before it had a prediction term; until then the heads are as they were made, and scores of them
+    /// mean nothing.
+    pub fn heads_taught_by(&self, step: u64) -> bool {
+        let Some(weight) = self.prediction.map(|p| p.weight) else { return false };
+        // Between two points of a schedule the weight is 0 everywhere inside or nowhere.
+        let points = weight.span().into_iter().flatten().map(|point| point.step(self.steps));
+        let first = points.flat_map(|at| [at, at + 1]).chain([0]).filter(|&at| weight.at(at, self.steps) > 0.0).min();
+        first.is_some_and(|first| first <= step)
     }
 
     /// Whether the teacher's heads are asked in any step.

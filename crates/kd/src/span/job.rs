@@ -65,6 +65,8 @@ pub struct SpanDistillation<'a> {
     pub data: &'a SpanTrainSet,
     /// The evaluation; `None` for none.
     pub eval: Option<&'a SpanEval>,
+    /// Whether the head has been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
+    pub heads_taught: bool,
     /// Device of both models.
     pub device: Device,
 }
@@ -73,6 +75,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let batch = self.data.batch(step)?;
         let tokens = to_device(&batch.tokens, &self.device);
+        self.heads_taught = self.plan.heads_taught_by(step);
         let now = self.plan.at(step);
         let options = now.options();
         let (states, answers) = now.taught(
@@ -102,7 +105,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        let eval = self.eval.filter(|_| self.plan.has_prediction());
+        let eval = self.eval.filter(|_| self.heads_taught);
         eval.map(|eval| eval.evaluate(model, self.student_head, &self.device)).transpose()
     }
 }

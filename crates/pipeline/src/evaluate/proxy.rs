@@ -80,6 +80,7 @@ impl ProxyTraining<'_> {
             data: self.data,
             eval: &[],
             prepare: as_is(),
+            heads_taught: false,
             device: self.device.clone(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };

@@ -127,6 +127,7 @@ fn distil<F: FeedForward>(
         data: &data,
         eval: &dev,
         prepare: as_is(),
+        heads_taught: false,
         device,
     };
     let trained = run.train(&format!("{name}/task"), model, &mut job, &phase)?;

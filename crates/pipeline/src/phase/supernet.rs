@@ -147,6 +147,7 @@ pub fn stage_three_supernet(
             data: &data,
             eval: &[],
             prepare: Box::new(sample("supernet sample, tasks")),
+            heads_taught: false,
             device,
         };
         model = run.train("supernet/task", model, &mut job, &settings.task)?.model;
