@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use kd::engine::{Precision, Silent, TrainConfig, train};
 use kd::job::RepeatedBatch;
-use kd::objective::LayerMap;
+use kd::objective::Plan;
 use searched_ffn::{AnyModel, Parts};
 
 /// As in the binary.
@@ -34,7 +34,7 @@ fn kd_step(criterion: &mut Criterion) {
         model.initialised(config, SEED)
     };
     let (teacher, student) = (build(&teacher_config), build(&config));
-    let map = LayerMap::between(&config, &teacher_config).expect("models of equal depth");
+    let plan = Plan::between(&config, &teacher_config).expect("models of equal depth");
     let n = BATCH * SEQ;
     let ids: Vec<i32> = (0..n).map(|i| (i.wrapping_mul(7919) % config.vocab_size) as i32).collect();
     let tokens = TokenBatch::from_host([BATCH, SEQ], &ids, &vec![0; n], &vec![1; n], &device);
@@ -44,7 +44,7 @@ fn kd_step(criterion: &mut Criterion) {
         group.bench_function(precision.name(), |bencher| {
             bencher.iter_custom(|steps| {
                 let settings = TrainConfig { precision, ..TrainConfig::new(steps, LEARNING_RATE) };
-                let mut job = RepeatedBatch { teacher: &teacher, map: &map, tokens: &tokens };
+                let mut job = RepeatedBatch { teacher: &teacher, plan: &plan, tokens: &tokens };
                 let start = Instant::now();
                 let trained = match student.clone() {
                     AnyModel::Searched(m) => train(m, &device, &mut job, &settings, None, &mut Silent).map(drop),

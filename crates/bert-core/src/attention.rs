@@ -30,6 +30,15 @@ pub struct Attention {
     heads: usize,
 }
 
+/// What [`Attention::forward`] hands out beside its hidden states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The scores before the softmax.
+    pub scores: bool,
+    /// The values.
+    pub values: bool,
+}
+
 /// What [`Attention::forward`] computes.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
@@ -37,6 +46,8 @@ pub struct AttentionOutput {
     pub hidden: Tensor<3>,
     /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`, where they were asked for.
     pub scores: Option<Tensor<4>>,
+    /// Values `V` of each head, `[batch, heads, seq, width / heads]`, where they were asked for.
+    pub values: Option<Tensor<4>>,
 }
 
 impl Attention {
@@ -61,15 +72,16 @@ impl Attention {
         }
     }
 
-    /// [`Attention::forward`] where queries, keys, values and the residual are of the same hidden states; one operation on the CPU.
+    /// [`Attention::forward`] where queries, keys, values and the residual are of the same hidden states; one operation on the CPU, unless the
+    /// values are asked for, which that operation has nowhere as a whole.
     ///
     /// # Shapes
     /// - `x`: `[batch, seq, width]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
     /// - output: see [`AttentionOutput`]
-    pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, keep_scores: bool) -> AttentionOutput {
-        let Some(affine) = self.norm.layer_norm() else {
-            return self.forward(x.clone(), x.clone(), x, mask_bias, keep_scores);
+    pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, keep: Keep) -> AttentionOutput {
+        let Some(affine) = self.norm.layer_norm().filter(|_| !keep.values) else {
+            return self.forward(x.clone(), x.clone(), x, mask_bias, keep);
         };
         let block = fused_ops::Block {
             query: (&self.query).into(),
@@ -80,8 +92,8 @@ impl Attention {
             output_dropout: &self.output_dropout,
             heads: self.heads,
         };
-        let (hidden, scores) = fused_ops::attention_block(x, mask_bias, block, affine, keep_scores);
-        AttentionOutput { hidden, scores }
+        let (hidden, scores) = fused_ops::attention_block(x, mask_bias, block, affine, keep.scores);
+        AttentionOutput { hidden, scores, values: None }
     }
 
     /// # Shapes
@@ -89,20 +101,24 @@ impl Attention {
     /// - `value_input`: `[batch, seq, value width]`
     /// - `residual`: `[batch, seq, width]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
-    /// - output: see [`AttentionOutput`]; without `keep_scores` the scores are nowhere held in memory
+    /// - output: see [`AttentionOutput`]; scores that are not kept are nowhere held in memory
     pub fn forward(
         &self,
         query_input: Tensor<3>,
         value_input: Tensor<3>,
         residual: Tensor<3>,
         mask_bias: Tensor<4>,
-        keep_scores: bool,
+        keep: Keep,
     ) -> AttentionOutput {
         let key = self.key.as_ref().unwrap_or(&self.query);
         let q = dense(&self.query, query_input.clone());
         let k = dense(key, query_input);
         let v = dense(&self.value, value_input);
-        let (context, scores) = if keep_scores {
+        let values = keep.values.then(|| {
+            let [batch, seq, width] = v.dims();
+            v.clone().reshape([batch, seq, self.heads, width / self.heads]).swap_dims(1, 2)
+        });
+        let (context, scores) = if keep.scores {
             let (context, scores) =
                 fused_ops::attention_with_scores([q, k, v], mask_bias, self.heads, &self.score_dropout);
             (context, Some(scores))
@@ -110,6 +126,53 @@ impl Attention {
             (fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout), None)
         };
         let y = dense(&self.output, context);
-        AttentionOutput { hidden: self.norm.forward_residual(y, residual, &self.output_dropout), scores }
+        AttentionOutput { hidden: self.norm.forward_residual(y, residual, &self.output_dropout), scores, values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Distribution, activation::softmax};
+
+    use super::*;
+
+    fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+        x.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32")
+    }
+
+    fn assert_close(what: &str, ours: &[f32], theirs: &[f32]) {
+        assert_eq!(ours.len(), theirs.len(), "{what}");
+        let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{what}: off by {worst:e}");
+    }
+
+    #[test]
+    fn values_are_those_that_attention_used_and_carry_a_gradient_to_their_projection() {
+        let device = Device::flex().autodiff();
+        let config = BertConfig {
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            ..BertConfig::bert(9, 12, 1, 3, 6)
+        };
+        let attention = Attention::new(&config, &device);
+        let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
+        let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);
+        let all = Keep { scores: true, values: true };
+        let kept = attention.forward_self(x.clone(), mask.clone(), all);
+        let (scores, v) = (kept.scores.expect("asked for"), kept.values.expect("asked for"));
+        assert_eq!(v.dims(), [2, 3, 5, 4]);
+        // The layer again, by its formula.
+        let context = softmax(scores, 3).matmul(v.clone()).swap_dims(1, 2).reshape([2, 5, 12]);
+        let y = dense(&attention.output, context);
+        let again = attention.norm.forward_residual(y, x.clone(), &attention.output_dropout);
+        assert_close("hidden from scores and values", &values(again), &values(kept.hidden.clone()));
+        // And in one operation, which hands out no values.
+        let fused = attention.forward_self(x, mask, Keep { scores: true, values: false });
+        assert!(fused.values.is_none());
+        assert_close("hidden in one operation", &values(fused.hidden), &values(kept.hidden));
+        let gradients = (v.clone() * v).sum().backward();
+        let reached = |layer: &Linear| layer.weight.val().grad(&gradients).map(values);
+        assert!(reached(&attention.value).expect("values are made by it").iter().any(|g| g.abs() > 1e-6));
+        assert!(reached(&attention.query).is_none());
     }
 }

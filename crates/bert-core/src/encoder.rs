@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Result, StackedFfn, TokenBatch};
+use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Keep, Result, StackedFfn, TokenBatch};
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
 const MASKED_SCORE: f64 = -10_000.0;
@@ -16,13 +16,17 @@ pub struct EncodeOptions {
     pub hidden_states: bool,
     /// Keep every layer's pre-softmax scores.
     pub attention_scores: bool,
+    /// Keep every layer's values; attention does not run as one operation then.
+    pub values: bool,
 }
 
 impl EncodeOptions {
-    /// Everything, as distillation needs it.
-    pub const ALL: Self = Self { hidden_states: true, attention_scores: true };
+    /// Everything.
+    pub const ALL: Self = Self { hidden_states: true, attention_scores: true, values: true };
+    /// Hidden states and scores, which EfficientBERT and TinyBERT compare.
+    pub const STATES_AND_SCORES: Self = Self { values: false, ..Self::ALL };
     /// The last hidden state only, as prediction needs it.
-    pub const LAST: Self = Self { hidden_states: false, attention_scores: false };
+    pub const LAST: Self = Self { hidden_states: false, attention_scores: false, values: false };
 }
 
 /// What an encoder computes.
@@ -34,6 +38,8 @@ pub struct EncoderOutput {
     /// Scores before the softmax with the mask added, one `[batch, heads, seq, seq]` per layer.
     /// Empty unless asked for.
     pub attention_scores: Vec<Tensor<4>>,
+    /// Values of each head, one `[batch, heads, seq, width / heads]` per layer. Empty unless asked for.
+    pub values: Vec<Tensor<4>>,
     /// The last layer's output, never projected, `[batch, seq, hidden]`.
     pub last_hidden: Tensor<3>,
 }
@@ -100,18 +106,24 @@ impl<F: FeedForward> Encoder for BertEncoder<F> {
         let mask_bias = (batch.mask.clone() * -1.0 + 1.0) * MASKED_SCORE;
         let mask_bias = mask_bias.reshape([size, 1, 1, seq]);
         let mut hidden = self.embeddings.forward(batch);
-        let mut output =
-            EncoderOutput { hidden_states: Vec::new(), attention_scores: Vec::new(), last_hidden: hidden.clone() };
+        let mut output = EncoderOutput {
+            hidden_states: Vec::new(),
+            attention_scores: Vec::new(),
+            values: Vec::new(),
+            last_hidden: hidden.clone(),
+        };
+        let keep = Keep { scores: options.attention_scores, values: options.values };
         if options.hidden_states {
             output.hidden_states.push(self.project(hidden.clone()));
         }
         for layer in &self.layers {
-            let out = layer.forward(hidden, mask_bias.clone(), options.attention_scores);
+            let out = layer.forward(hidden, mask_bias.clone(), keep);
             hidden = out.hidden;
             if options.hidden_states {
                 output.hidden_states.push(self.project(hidden.clone()));
             }
             output.attention_scores.extend(out.scores);
+            output.values.extend(out.values);
         }
         output.last_hidden = hidden;
         output

@@ -5,7 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use fused_ops::dense;
 
-use crate::{Attention, AttentionInput, AttentionOutput, BertConfig, FeedForward, Norm};
+use crate::{Attention, AttentionInput, AttentionOutput, BertConfig, FeedForward, Keep, Norm};
 
 /// MobileBERT's narrow inside (Sun et al. 2020): `b = Norm(W_in h)`, attention and feed-forwards
 /// on `b`, then `h' = Norm(h + dropout(W_out x))`.
@@ -78,10 +78,10 @@ impl<F: FeedForward> EncoderLayer<F> {
     /// # Shapes
     /// - `h`: `[batch, seq, hidden]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`
-    /// - output: hidden `[batch, seq, hidden]` and, with `keep_scores`, scores `[batch, heads, seq, seq]`
-    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, keep_scores: bool) -> AttentionOutput {
+    /// - output: hidden `[batch, seq, hidden]` and what `keep` asks for, see [`AttentionOutput`]
+    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, keep: Keep) -> AttentionOutput {
         let Some(b) = &self.bottleneck else {
-            let out = self.attention.forward_self(h, mask_bias, keep_scores);
+            let out = self.attention.forward_self(h, mask_bias, keep);
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());
@@ -90,9 +90,9 @@ impl<F: FeedForward> EncoderLayer<F> {
             (_, Some(shared)) => (normed(dense(shared, h.clone()), b.attention_norm.as_ref()), h.clone()),
             _ => (h.clone(), h.clone()),
         };
-        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, keep_scores);
+        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, keep);
         let y = dense(&b.output, self.feed_forward.forward(out.hidden));
         let hidden = b.output_norm.forward_residual(y, h, &b.dropout);
-        AttentionOutput { hidden, scores: out.scores }
+        AttentionOutput { hidden, ..out }
     }
 }

@@ -22,7 +22,7 @@ mod presets;
 pub mod weights;
 
 pub use activation::Activation;
-pub use attention::{Attention, AttentionOutput};
+pub use attention::{Attention, AttentionOutput, Keep};
 pub use batch::TokenBatch;
 pub use config::{
     AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, TaskHeadConfig, TaskHeadKind,

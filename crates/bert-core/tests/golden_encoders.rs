@@ -86,7 +86,7 @@ fn check(name: &str) {
         &mask,
         &device,
     );
-    let out = model.encode(&batch, EncodeOptions::ALL);
+    let out = model.encode(&batch, EncodeOptions::STATES_AND_SCORES);
     assert_eq!(out.hidden_states.len(), config.num_hidden_layers + 1);
     for (i, hidden) in out.hidden_states.iter().enumerate() {
         let key = format!("output.hidden.{i}");
@@ -97,14 +97,16 @@ fn check(name: &str) {
         assert_close(&format!("{name} {key}"), values(scores.clone()), &file.0[&key], true);
     }
     // Without the scores attention runs as one operation.
-    let alone = model.encode(&batch, EncodeOptions { attention_scores: false, ..EncodeOptions::ALL });
+    let alone = model.encode(&batch, EncodeOptions { attention_scores: false, ..EncodeOptions::STATES_AND_SCORES });
     assert!(alone.attention_scores.is_empty());
     for (i, hidden) in alone.hidden_states.iter().enumerate() {
         let key = format!("output.hidden.{i}");
         assert_close(&format!("{name} {key} without scores"), values(hidden.clone()), &file.0[&key], false);
     }
     // Products in short floats keep hidden states within 2%.
-    let short = fused_ops::with_precision(fused_ops::Precision::Bf16, || model.encode(&batch, EncodeOptions::ALL));
+    let short = fused_ops::with_precision(fused_ops::Precision::Bf16, || {
+        model.encode(&batch, EncodeOptions::STATES_AND_SCORES)
+    });
     for (i, hidden) in short.hidden_states.iter().enumerate() {
         let reference = &file.0[&format!("output.hidden.{i}")].data;
         let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();

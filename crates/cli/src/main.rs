@@ -28,6 +28,7 @@ mod error;
 mod inference;
 mod interrupt;
 mod models;
+mod objective_spec;
 mod output;
 mod panics;
 mod progress;

@@ -22,8 +22,11 @@ pub enum Error {
         /// First such example in batch order, counted from 1.
         example: usize,
     },
-    /// The layer map does not fit the two models.
-    #[error("layer map, entry {entry}: {message}")]
+    /// The objective is not usable.
+    #[error("objective: {0}")]
+    Objective(String),
+    /// A comparison of layers is not usable, or does not fit the two models.
+    #[error("objective: `match`, entry {entry}: {message}")]
     LayerMap {
         /// Entry, counted from 1.
         entry: usize,

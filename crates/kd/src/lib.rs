@@ -4,7 +4,7 @@
 //! | module | concern |
 //! |---|---|
 //! | [`losses`] | every distillation loss as a function of tensors |
-//! | [`objective`] | which teacher layer teaches which student layer, as data |
+//! | [`objective`] | what a student learns from its teacher, as data: layer by layer, and from answers |
 //! | [`optim`] | AdamW, global-norm clipping, learning-rate schedule |
 //! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
 //! | [`examples`] | the encoded examples of a split |

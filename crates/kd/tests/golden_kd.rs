@@ -6,7 +6,7 @@ use bert_core::EncoderOutput;
 use bert_core::weights::Tensors;
 use burn::tensor::{Device, Tensor};
 use kd::losses;
-use kd::objective::{LayerMap, Shape, layer_terms};
+use kd::objective::{Feature, LayerMatch, MatchLoss, Objective, Plan, Shape, Source};
 use support::{five_steps_equal_pytorch, golden, json, scalar, tensor};
 
 #[test]
@@ -30,13 +30,16 @@ fn every_distillation_loss_has_the_reference_value() {
             .map(|h| if fitted { fit(h) } else { h })
             .collect(),
         attention_scores: (0..layers).map(|i| t4(&format!("{who}.attn_scores.{i}"))).collect(),
+        values: Vec::new(),
         last_hidden: t3(&format!("{who}.hidden.{layers}")),
     };
     let (student, teacher) = (output("student", 3, true), output("teacher", 6, false));
     let shape = |layers| Shape { layers, width: 32, heads: 4 };
-    let map = LayerMap::efficientbert(shape(3), shape(6)).unwrap();
-    map.validate(shape(3), shape(6)).unwrap();
-    for (name, term) in layer_terms(&map, &student, &teacher).0 {
+    let plan = Objective::default().plan(shape(3), shape(6), Source::Text, 1).unwrap();
+    let tokens = t2("pad_mask") * -1.0 + 1.0;
+    let terms = plan.at(0).layer_terms(&student, &teacher, &tokens).0;
+    assert_eq!(terms.iter().map(|t| t.0).collect::<Vec<_>>(), ["attention", "hidden"]);
+    for (name, term) in terms {
         check(name, term);
     }
     let (s, t) = (t2("student.logits"), t2("teacher.logits"));
@@ -48,12 +51,27 @@ fn every_distillation_loss_has_the_reference_value() {
     let pair = |side: &str| (t2(&format!("squad.student_{side}")), t2(&format!("squad.teacher_{side}")));
     let spans = losses::span_soft_cross_entropy(pair("start"), pair("end"), mask, losses::ClsPosition::Blocked);
     check("squad_soft_cross_entropy", spans);
-    let (s, t) = (t3("mobile.student_hidden"), t3("mobile.teacher_hidden"));
-    check("mobile_feature_map", losses::feature_map(s.clone(), t.clone()));
-    check("mobile_mean", losses::feature_mean(s.clone(), t.clone()));
-    check("mobile_variance", losses::feature_variance(s, t));
-    let (s, t) = (t4("mobile.student_attn"), t4("mobile.teacher_attn"));
-    check("mobile_attention_ce", losses::attention_cross_entropy(s, t));
+    // MobileBERT's terms, each as an entry of an objective.
+    let side = |who: &str| EncoderOutput {
+        hidden_states: vec![t3(&format!("mobile.{who}_hidden")); 2],
+        attention_scores: vec![t4(&format!("mobile.{who}_attn"))],
+        values: Vec::new(),
+        last_hidden: t3(&format!("mobile.{who}_hidden")),
+    };
+    let (student, teacher) = (side("student"), side("teacher"));
+    let [batch, heads, seq, _] = student.attention_scores[0].dims();
+    let shape = Shape { layers: 1, width: student.last_hidden.dims()[2], heads };
+    for (name, feature, loss) in [
+        ("mobile_feature_map", Feature::Hidden, MatchLoss::FeatureMap),
+        ("mobile_mean", Feature::Hidden, MatchLoss::Mean),
+        ("mobile_variance", Feature::Hidden, MatchLoss::Variance),
+        ("mobile_attention_ce", Feature::AttentionProbs, MatchLoss::CrossEntropy),
+    ] {
+        let entry = LayerMatch { teacher: 1, student: 1, feature, loss, weight: 1.0.into() };
+        let plan = Plan::new(vec![entry], None, (shape, shape), 1).unwrap();
+        let terms = plan.at(0).layer_terms(&student, &teacher, &Tensor::ones([batch, seq], &device));
+        check(name, terms.total());
+    }
 }
 
 #[test]

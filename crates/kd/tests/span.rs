@@ -9,7 +9,7 @@ use frozen::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
 use kd::engine::Job;
-use kd::objective::LayerMap;
+use kd::objective::{Objective, Shape, Source};
 use kd::optim::Gradients;
 use kd::span::{
     SpanDistillation, SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits,
@@ -152,18 +152,53 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
 }
 
 #[test]
+fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
+    let device = Device::flex();
+    for version in BOTH {
+        let (data, teacher, student) = (train_set(version), model(version, 3, &device), model(version, 4, &device));
+        let shape = Shape::of(&config(version));
+        let value = |prediction: &str, student: &Model| {
+            let text = format!("[distill.prediction]\n{prediction}");
+            let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Tasks, 2).unwrap();
+            let mut job = SpanDistillation {
+                teacher: &teacher,
+                teacher_head: 0,
+                student_head: 0,
+                plan: &plan,
+                data: &data,
+                eval: None,
+                heads_taught: false,
+                device: device.clone(),
+            };
+            job.loss(student, 1).unwrap().total().into_scalar::<f32>()
+        };
+        for soft in ["loss = \"kl\"\ntemperature = 2.0", "loss = \"mse\""] {
+            let (same, other) = (value(soft, &teacher), value(soft, &student));
+            assert!(same.abs() < 1e-6 && other > 1e-5, "{soft}: {same} and {other}");
+        }
+        let mut gold = SpanFineTune { data: &data, head: 0, eval: None, device: device.clone() };
+        let gold = Job::<Model>::loss(&mut gold, &student, 1).unwrap().total().into_scalar::<f32>();
+        assert_eq!(value("hard_label = 1.0", &student), gold);
+        let (soft, half) = (value("", &student), value("hard_label = 0.5", &student));
+        assert!((half - (soft + gold) / 2.0).abs() < 1e-5, "{soft} {half} {gold}");
+    }
+}
+
+#[test]
 fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
     let device = Device::flex();
     for version in BOTH {
         let (data, teacher) = (train_set(version), model(version, 3, &device));
-        let map = LayerMap::between(&config(version), &config(version)).unwrap();
+        let shape = Shape::of(&config(version));
+        let plan = Objective::default().plan(shape, shape, Source::Tasks, 2).unwrap();
         let mut job = SpanDistillation {
             teacher: &teacher,
             teacher_head: 0,
             student_head: 0,
-            map: &map,
+            plan: &plan,
             data: &data,
             eval: None,
+            heads_taught: false,
             device: device.clone(),
         };
         let mut norm = |student: Model| {

@@ -152,7 +152,7 @@ fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
     let frame = phase::frame(recipe, &config);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     searched_model(&largest, true, true, device)?;
-    phase::check_fit(&frame, &config)?;
+    phase::check_fit(recipe, &frame, &config)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(recipe, &frame, device)
 }

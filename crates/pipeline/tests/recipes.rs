@@ -14,7 +14,7 @@ fn refused(overrides: &[&str], words: &[&str]) {
 fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
     let real = ["teacher.model=\"t\"", "data.glue=\"g\"", "data.corpus=[\"c\"]"];
     for (name, _) in PUBLISHED {
-        let needs_paths = matches!(name, "minilm-quick" | "paper");
+        let needs_paths = matches!(name, "minilm-quick" | "tinybert-quick" | "paper");
         let overrides: Vec<Override> = real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
         let recipe = load(name, &overrides).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(recipe.name, name);
@@ -27,7 +27,7 @@ fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
 
 #[test]
 fn recipes_for_real_data_say_what_they_need() {
-    for name in ["minilm-quick", "paper"] {
+    for name in ["minilm-quick", "tinybert-quick", "paper"] {
         let message = load(name, &[]).unwrap_err().to_string();
         assert!(message.contains("--teacher"), "{message}");
     }
@@ -54,6 +54,13 @@ fn mistakes_name_the_recipe_and_the_key() {
     refused(&["seed.inner=1"], &["seed.inner"]);
     refused(&["warm_up.max_len=64"], &["warm_up.max_len", "32"]);
     refused(&["data.glue=\"x\""], &["data.corpus"]);
+    refused(&["distill.preset=minlm"], &["recipe `smoke`", "minlm", "minilm"]);
+    refused(&["distill.map=[2]", "distill.preset=logits"], &["`distill`", "`map`", "logits"]);
+    refused(&["final.distill={}"], &["`final.distill`", "nothing to learn"]);
+    let entry = "{ teacher = 1, student = 1, feature = \"hidden\", loss = \"mse\" }";
+    let second = format!("distill={{ match = [{entry}, {}] }}", entry.replace("mse", "kl"));
+    refused(&[&second], &["`distill`", "entry 2", "kl"]);
+    refused(&[&second.replace("kl", "rms")], &["`match`, entry 2", "rms"]);
     refused(&["warm_up.eval_every=5"], &["warm_up.eval_every", "no effect"]);
     refused(&["search.stage1.proxy.task.checkpoint_every=5"], &["checkpoint_every", "no effect"]);
 }
@@ -73,4 +80,14 @@ fn overrides_need_a_key_and_a_value() {
     for bad in ["seed", "=3", " = 3"] {
         assert!(bad.parse::<Override>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_is_learnt_is_written_out_and_may_differ_for_the_winner() {
+    let written = load("smoke", &[]).unwrap().to_toml().unwrap();
+    assert!(written.contains("[distill]\npreset = \"efficientbert\""), "{written}");
+    let overrides = ["final.distill.preset=tinybert".parse().unwrap(), "distill.preset=minilm".parse().unwrap()];
+    let recipe = load("smoke", &overrides).unwrap();
+    assert_eq!(recipe.distill, kd::objective::Preset::MiniLm.into());
+    assert_eq!(recipe.final_.distill, Some(kd::objective::Preset::TinyBert.into()));
 }

@@ -6,7 +6,7 @@ use bert_core::{BertConfig, TokenBatch};
 use burn::tensor::Device;
 use kd::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use kd::job::RepeatedBatch;
-use kd::objective::LayerMap;
+use kd::objective::Plan;
 use searched_ffn::{AnyModel, Parts};
 
 use crate::error::CliError;
@@ -45,13 +45,13 @@ impl Distillation<'_> {
             attention_probs_dropout_prob: 0.0,
             ..self.student.clone()
         };
-        let map = LayerMap::between(&config, teacher_config)?;
+        let plan = Plan::between(&config, teacher_config)?;
         let student = AnyModel::build(&config, Parts::default(), self.device)?.initialised(&config, self.seed);
         let steps = u64::from(warm_up + runs);
         let settings =
             TrainConfig { log_every: 1, precision: self.precision, ..TrainConfig::new(steps, LEARNING_RATE) };
         let mut clock = Clock { last: Instant::now(), times: Vec::new() };
-        let mut job = RepeatedBatch { teacher, map: &map, tokens: &self.tokens };
+        let mut job = RepeatedBatch { teacher, plan: &plan, tokens: &self.tokens };
         match student {
             AnyModel::Plain(m) => train(m, self.device, &mut job, &settings, None, &mut clock).map(drop)?,
             AnyModel::Searched(m) => train(m, self.device, &mut job, &settings, None, &mut clock).map(drop)?,

@@ -8,7 +8,7 @@ use clap::Args;
 use kd::data::head_index;
 use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::LayerMap;
+use kd::objective::{Objective, Plan, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
 use kd::text::TextSource;
 use mlp_space::StudentShape;
@@ -22,6 +22,7 @@ use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_tables, continued, load, load_with_tokenizer, tokenizer_files};
+use crate::objective_spec::{project, read_objective};
 use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
@@ -38,9 +39,10 @@ Examples
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
 
-On text the student learns attention scores and hidden states, on tasks the teacher's answers too (SQuAD: its start and end \
-scores of every token); layer i of the student \
-learns from layer i * (teacher layers) / (student layers). A student made on text keeps the projection to the teacher's \
+What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
+answers too (SQuAD: its start and end scores of every token); layer i of the student \
+learns from layer i * (teacher layers) / (student layers). `efficientbert objective list` shows the others; `--objective labels` \
+trains the same student without the teacher's help. A student made on text keeps the projection to the teacher's \
 width for a later --task; one made on tasks does not need it any more. \
 Sizes of expressions that are not given are the teacher's where scores and tables are compared (heads, vocabulary, positions).")]
 pub struct DistillArgs {
@@ -63,6 +65,9 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
+    /// What is learnt: a name that `objective list` shows, or a TOML file with a section `[distill]`.
+    #[arg(long, value_name = "PRESET|FILE", default_value = "efficientbert")]
+    objective: String,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
@@ -85,6 +90,8 @@ struct Settings {
     init: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
+    /// As it was read: a file may have changed since.
+    objective: Objective,
 }
 
 pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
@@ -94,18 +101,30 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if args.tasks.is_empty() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
     }
+    let objective = read_objective(&args.objective)?;
     let corpus = Corpus::find(&args.corpus)?;
     let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
-    let heads = teacher_heads(args, &chosen, &teacher.config)?;
     let init = match args.init.as_os_str() == RANDOM {
         true => None,
         false => Some(load("--init", &args.init, &context.device)?),
     };
     let config = student_config(args, &chosen, init.as_ref(), &teacher.config, context)?;
     check_tables("--arch", &config, &encoder)?;
-    let map = LayerMap::between(&config, &teacher.config)
-        .context(format!("--teacher {} cannot teach this student", args.teacher.display()))
-        .or_usage()?;
+    let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
+    let plan = |steps| {
+        let plan = objective.plan(Shape::of(&config), Shape::of(&teacher.config), source, steps);
+        plan.context(format!("--teacher {} cannot teach this student", args.teacher.display())).or_usage()
+    };
+    // The number of steps may follow from the data; all else is checked before they are read.
+    let unbound = plan(0)?;
+    if !unbound.has_prediction() && args.training.eval_every.is_some() {
+        return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
+    }
+    let heads = if unbound.asks_answers() {
+        teacher_heads(args, &chosen, &teacher.config)?
+    } else {
+        vec![0; config.task_heads.len()]
+    };
     let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
     let fresh = fresh.initialised(&config, args.training.seed);
     let student = match &init {
@@ -143,9 +162,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         }
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
-    let settings = settings(args, &chosen, max_len, &config, &corpus)?;
+    let plan = plan(steps)?;
+    let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
-    let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), map: &map, lesson, context };
+    let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), plan: &plan, lesson, context };
     let (student, evaluation) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|(m, e)| (AnyModel::Plain(m), e)),
         AnyModel::Searched(m) => lecture.give(m).map(|(m, e)| (AnyModel::Searched(m), e)),
@@ -208,11 +228,7 @@ fn student_config(
             return Err(CliError::usage("--arch is missing").with_hint("only --init DIR makes it unnecessary"));
         }
     };
-    // The projection belongs to the teacher, not to the architecture; sizes given by hand are checked, not changed.
-    let by_hand = args.shape.first_given().is_some();
-    if !by_hand && (config.fit_size.is_some() || config.hidden_size != width) {
-        config.fit_size = Some(width);
-    }
+    project(&mut config, &args.shape, teacher);
     config.task_heads = chosen.heads();
     config.hidden_dropout_prob = 0.0;
     config.attention_probs_dropout_prob = 0.0;
@@ -226,6 +242,7 @@ fn settings(
     max_len: usize,
     config: &BertConfig,
     corpus: &Corpus,
+    objective: &Objective,
 ) -> Result<Settings, CliError> {
     Ok(Settings {
         name: "distill",
@@ -238,6 +255,7 @@ fn settings(
         data: args.data.as_deref().map(shown),
         init: shown(&args.init),
         squad: args.squad.settings(chosen, max_len)?,
+        objective: objective.clone(),
     })
 }
 
@@ -252,7 +270,10 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
         if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
     let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
     let teacher = shown(&args.teacher);
-    format!("# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps, starting from {from}{scores}\n")
+    let objective = &args.objective;
+    format!(
+        "# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
+    )
 }
 
 /// What the student is taught on.
@@ -277,18 +298,18 @@ impl Lesson {
 struct Lecture<'a> {
     training: &'a Training<'a>,
     teacher: &'a dyn Teacher,
-    map: &'a LayerMap,
+    plan: &'a Plan,
     lesson: Lesson,
     context: &'a Context,
 }
 
 impl Lecture<'_> {
     fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<(TaskModel<F>, Option<Evaluation>), CliError> {
-        let Self { teacher, map, .. } = *self;
+        let Self { teacher, plan, .. } = *self;
         let device = self.context.device.clone();
         let trained = match &self.lesson {
             Lesson::Text(text) => {
-                let mut job = GeneralDistillation { teacher, map, text: text.as_ref(), prepare: as_is(), device };
+                let mut job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is(), device };
                 self.training.run("distill", student, &mut job)
             }
             Lesson::Tasks(data, heads) => {
@@ -296,10 +317,11 @@ impl Lecture<'_> {
                     teacher,
                     teacher_heads: heads.clone(),
                     student_heads: (0..heads.len()).collect(),
-                    map,
+                    plan,
                     data: &data.mix,
                     eval: &data.eval,
                     prepare: as_is(),
+                    heads_taught: false,
                     device,
                 };
                 self.training.run("distill", student, &mut job)
@@ -309,9 +331,10 @@ impl Lecture<'_> {
                     teacher,
                     teacher_head: *teacher_head,
                     student_head: 0,
-                    map,
+                    plan,
                     data: &data.train,
                     eval: Some(&data.eval),
+                    heads_taught: false,
                     device,
                 };
                 self.training.run("distill", student, &mut job)

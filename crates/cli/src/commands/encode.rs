@@ -58,7 +58,7 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
     }
     let ModelDir { config, model, .. } = models::load("--model", &args.model, &context.device)?;
     let batch = to_device(&read_batch(args, &inputs, &config)?, &context.device);
-    let output = model.encode(&batch, EncodeOptions::ALL);
+    let output = model.encode(&batch, EncodeOptions::STATES_AND_SCORES);
     let (hidden, scores) = (output.hidden_states.len(), output.attention_scores.len());
     tensors(output).write_safetensors(&args.out)?;
     let [size, seq] = batch.dims();

@@ -9,6 +9,7 @@ mod encode;
 mod eval;
 mod eval_squad;
 mod import;
+mod objective;
 mod predict;
 mod report;
 mod score;
@@ -39,7 +40,10 @@ pub enum Command {
     /// Fine-tune a BERT on tasks.
     Teacher(teacher::TeacherArgs),
     /// Teach a student on text or on tasks.
-    Distill(distill::DistillArgs),
+    Distill(Box<distill::DistillArgs>),
+    /// What students learn from teachers: published objectives, and files of one's own.
+    #[command(subcommand)]
+    Objective(objective::Command),
     /// Look at architectures: parameters and MACs, validity, random draws.
     #[command(subcommand)]
     Arch(arch::Command),
@@ -68,6 +72,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Predict(args) => predict::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
         Command::Distill(args) => distill::run(&args, context),
+        Command::Objective(command) => objective::run(&command, context),
         Command::Arch(command) => arch::run(&command, context),
         Command::Import(args) => import::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),

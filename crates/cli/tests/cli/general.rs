@@ -5,8 +5,20 @@ use std::process::Stdio;
 
 use crate::support::{command, folder, run};
 
-const COMMANDS: [&str; 11] =
-    ["search", "report", "eval", "predict", "teacher", "distill", "arch", "import", "encode", "bench", "data"];
+const COMMANDS: [&str; 12] = [
+    "search",
+    "report",
+    "eval",
+    "predict",
+    "teacher",
+    "distill",
+    "objective",
+    "arch",
+    "import",
+    "encode",
+    "bench",
+    "data",
+];
 
 #[test]
 fn help_mentions_every_command_and_goes_to_standard_output() {

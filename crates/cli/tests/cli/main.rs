@@ -11,6 +11,7 @@ mod eval;
 mod general;
 mod import;
 mod instructions;
+mod objective;
 mod predict;
 mod score;
 mod shards;

@@ -8,7 +8,7 @@ use glue_squad::task::Head;
 use super::fine_tune::label_loss;
 use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluation, Job};
-use crate::objective::{LayerMap, LossTerms, layer_terms};
+use crate::objective::{LossTerms, Plan};
 use crate::text::TextSource;
 use crate::{Result, evaluate, losses};
 
@@ -52,13 +52,13 @@ pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
     Box::new(|model, _| model.clone())
 }
 
-/// Distillation on unlabelled text: attention and hidden terms of the layer map (warm-up and
-/// pre-training stages of EfficientBERT).
+/// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
+/// distillation of TinyBERT).
 pub struct GeneralDistillation<'a, F: FeedForward> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
-    /// Which layer teaches which; validated.
-    pub map: &'a LayerMap,
+    /// What is learnt in which step.
+    pub plan: &'a Plan,
     /// Packed text.
     pub text: &'a dyn TextSource,
     /// Which part of the student a step trains.
@@ -70,10 +70,10 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let batch = to_device(&self.text.batch(step)?, &self.device);
-        let options = self.map.options();
-        let teacher = self.teacher.states(&batch, options);
-        let student = (self.prepare)(model, step).encode(&batch, options);
-        Ok(layer_terms(self.map, &student, &teacher))
+        let now = self.plan.at(step);
+        let teacher = self.teacher.states(&batch, now.options());
+        let student = (self.prepare)(model, step).encode(&batch, now.options());
+        Ok(now.layer_terms(&student, &teacher, &batch.mask))
     }
 
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
@@ -81,8 +81,9 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     }
 }
 
-/// Distillation on task data: the layer map's terms plus the prediction term (soft cross-entropy
-/// at temperature 1 for classes; MSE to the gold score for regression, as the paper's code does).
+/// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
+///
+/// Scores without gold ones are learnt from the teacher's.
 pub struct TaskDistillation<'a, F: FeedForward> {
     /// The fine-tuned teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
@@ -90,14 +91,16 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     pub teacher_heads: Vec<usize>,
     /// Student head of each task of `data`.
     pub student_heads: Vec<usize>,
-    /// Which layer teaches which; validated.
-    pub map: &'a LayerMap,
+    /// What is learnt in which step.
+    pub plan: &'a Plan,
     /// Training data.
     pub data: &'a TaskMix,
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
+    /// Whether the heads have been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
+    pub heads_taught: bool,
     /// Device of both models.
     pub device: Device,
 }
@@ -106,22 +109,36 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(step)?;
         let tokens = to_device(&batch, &self.device);
-        let options = self.map.options();
-        let (states, answers) = self.teacher.answers(&tokens, self.teacher_heads[task], options);
+        self.heads_taught = self.plan.heads_taught_by(step);
+        let now = self.plan.at(step);
+        let options = now.options();
+        let regression = self.data.tasks()[task].head() == Head::Regression;
+        let (states, answers) = now.taught(
+            || self.teacher.states(&tokens, options),
+            || self.teacher.answers(&tokens, self.teacher_heads[task], options),
+        );
         let student = (self.prepare)(model, step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
-        let mut terms = layer_terms(self.map, &output, &states);
-        let prediction = match (self.data.tasks()[task].head(), &batch.labels) {
-            (Head::Regression, labels @ Labels::Scores(_)) => label_loss(logits, labels, &self.device)?,
-            (Head::Regression, _) => losses::mse(logits, answers),
-            (Head::Classification { .. }, _) => losses::soft_cross_entropy(logits, answers, 1.0),
+        let mut terms = match &states {
+            Some(states) => now.layer_terms(&output, states, &tokens.mask),
+            None => LossTerms(Vec::new()),
         };
-        terms.0.push(("prediction", prediction));
+        let Some(prediction) = now.prediction else { return Ok(terms) };
+        let hard = || label_loss(logits.clone(), &batch.labels, &self.device);
+        // Where labels are not enough, the teacher was asked.
+        let answers = || answers.clone().expect("the teacher was asked");
+        let term = match (regression, &batch.labels) {
+            (true, Labels::Scores(_)) if prediction.regression_on_labels() => prediction.weighted(hard()?),
+            (true, Labels::Scores(_)) => prediction.mixed(|| losses::mse(logits.clone(), answers()), hard)?,
+            (true, _) if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, answers())),
+            _ => prediction.mixed(|| prediction.soft(logits.clone(), answers()), hard)?,
+        };
+        terms.0.push(("prediction", term));
         Ok(terms)
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        if self.eval.is_empty() {
+        if self.eval.is_empty() || !self.heads_taught {
             return Ok(None);
         }
         evaluate::evaluate(model, self.eval, &self.device).map(Some)

@@ -2,8 +2,9 @@
 
 use bert_core::EncoderOutput;
 use burn::tensor::Tensor;
+use burn::tensor::activation::softmax;
 
-use super::{Feature, LayerMap, MatchLoss};
+use super::{Feature, LayerMatch, MatchLoss, StepPlan};
 use crate::losses;
 
 /// Named loss terms of one step; the loss is their sum.
@@ -22,34 +23,75 @@ impl LossTerms {
     }
 }
 
-/// The layer terms of an objective: `attention` and `hidden` (embedding included), each the
-/// weighted sum over the map's entries.
-///
-/// Both outputs must hold what the map compares ([`LayerMap::options`]); the map must have been validated.
-pub fn layer_terms(map: &LayerMap, student: &EncoderOutput, teacher: &EncoderOutput) -> LossTerms {
-    let mut attention: Option<Tensor<1>> = None;
-    let mut hidden: Option<Tensor<1>> = None;
-    for m in &map.0 {
-        let term = match m.feature {
-            Feature::AttentionScores => {
-                let s = student.attention_scores[m.student - 1].clone();
-                let t = teacher.attention_scores[m.teacher - 1].clone();
-                match m.loss {
-                    MatchLoss::Mse => losses::attention_scores(s, t),
-                    MatchLoss::CrossEntropy => losses::attention_cross_entropy(s, t),
-                }
-            }
-            Feature::Hidden | Feature::Embedding => {
-                losses::mse(student.hidden_states[m.student].clone(), teacher.hidden_states[m.teacher].clone())
-            }
-        };
-        let term = if m.weight == 1.0 { term } else { term * m.weight };
-        let sum = if m.feature == Feature::AttentionScores { &mut attention } else { &mut hidden };
-        *sum = Some(match sum.take() {
-            Some(so_far) => so_far + term,
-            None => term,
-        });
+/// Names of terms in the order in which they are added up.
+const NAMES: [&str; 5] = ["attention", "hidden", "mean", "variance", "values"];
+
+impl StepPlan<'_> {
+    /// The terms between layers, by name: `attention`, `hidden` (embedding included), MobileBERT's `mean` and `variance`, and
+    /// `values`; each the weighted sum over its entries. Empty where the step compares no layers.
+    ///
+    /// Both outputs must hold what [`StepPlan::options`] asks for.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, seq]`, 1 on tokens
+    pub fn layer_terms(&self, student: &EncoderOutput, teacher: &EncoderOutput, tokens: &Tensor<2>) -> LossTerms {
+        let mut sums: [Option<Tensor<1>>; NAMES.len()] = Default::default();
+        for (entry, weight) in &self.layers {
+            let term = match entry.feature.is_state() {
+                true => between_states(entry, student, teacher, tokens),
+                false => between_rows(entry, student, teacher, tokens),
+            };
+            let term = if *weight == 1.0 { term } else { term * *weight };
+            let sum = &mut sums[name(entry)];
+            *sum = Some(match sum.take() {
+                Some(so_far) => so_far + term,
+                None => term,
+            });
+        }
+        LossTerms(NAMES.into_iter().zip(sums).filter_map(|(n, t)| t.map(|t| (n, t))).collect())
     }
-    let named = [("attention", attention), ("hidden", hidden)];
-    LossTerms(named.into_iter().filter_map(|(n, t)| t.map(|t| (n, t))).collect())
+}
+
+/// Position in [`NAMES`].
+fn name(entry: &LayerMatch) -> usize {
+    match (entry.feature, entry.loss) {
+        (Feature::AttentionScores | Feature::AttentionProbs, _) => 0,
+        (Feature::ValueRelation, _) => 4,
+        (_, MatchLoss::Mean) => 2,
+        (_, MatchLoss::Variance) => 3,
+        _ => 1,
+    }
+}
+
+fn between_states(
+    entry: &LayerMatch,
+    student: &EncoderOutput,
+    teacher: &EncoderOutput,
+    tokens: &Tensor<2>,
+) -> Tensor<1> {
+    let (s, t) = (student.hidden_states[entry.student].clone(), teacher.hidden_states[entry.teacher].clone());
+    match entry.loss {
+        MatchLoss::Cosine => losses::cosine(s, t, tokens),
+        MatchLoss::FeatureMap => losses::feature_map(s, t),
+        MatchLoss::Mean => losses::feature_mean(s, t),
+        MatchLoss::Variance => losses::feature_variance(s, t),
+        _ => losses::mse(s, t),
+    }
+}
+
+fn between_rows(entry: &LayerMatch, student: &EncoderOutput, teacher: &EncoderOutput, tokens: &Tensor<2>) -> Tensor<1> {
+    let scores = |output: &EncoderOutput, layer: usize| match entry.feature {
+        Feature::ValueRelation => losses::value_relation(output.values[layer - 1].clone(), tokens),
+        _ => output.attention_scores[layer - 1].clone(),
+    };
+    let (s, t) = (scores(student, entry.student), scores(teacher, entry.teacher));
+    if entry.feature == Feature::AttentionScores {
+        return losses::attention_scores(s, t);
+    }
+    match entry.loss {
+        MatchLoss::CrossEntropy => losses::attention_cross_entropy(s, t, tokens),
+        MatchLoss::Kl => losses::attention_kl(s, t, tokens),
+        MatchLoss::Cosine => losses::row_cosine(softmax(s, 3), softmax(t, 3), tokens),
+        _ => losses::mse(softmax(s, 3), softmax(t, 3)),
+    }
 }

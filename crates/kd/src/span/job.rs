@@ -2,14 +2,14 @@
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use glue_squad::squad::SpanTargets;
+use glue_squad::squad::{SpanBatch, SpanTargets};
 
 use super::{SpanEval, SpanTrainSet};
 use crate::data::to_device;
 use crate::engine::{Evaluation, Job};
 use crate::job::Teacher;
-use crate::losses::{ClsPosition, span_cross_entropy, span_sides, span_soft_cross_entropy};
-use crate::objective::{LayerMap, LossTerms, layer_terms};
+use crate::losses::{ClsPosition, span_cross_entropy, span_sides, span_sum};
+use crate::objective::{LossTerms, Plan};
 use crate::{Error, Result};
 
 /// Trains a span head and the encoder on gold answers, see [`span_cross_entropy`].
@@ -27,17 +27,9 @@ pub struct SpanFineTune<'a> {
 impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
         let batch = self.data.batch(step)?;
-        let Some(SpanTargets { starts, ends }) = batch.targets else {
-            return Err(Error::Mismatch("the training windows have no targets".into()));
-        };
         let tokens = to_device(&batch.tokens, &self.device);
         let (_, logits) = model.forward_tokens(&tokens, self.head, EncodeOptions::LAST);
-        let [start, end] = span_sides(logits);
-        let gold = |positions: Vec<i32>| {
-            let data = TensorData::new(positions, [batch.tokens.batch]);
-            Tensor::<1, Int>::from_data(data, &self.device)
-        };
-        let loss = span_cross_entropy((start, gold(starts)), (end, gold(ends)), tokens.mask);
+        let loss = gold_loss(span_sides(logits), &batch, tokens.mask)?;
         Ok(LossTerms(vec![("label", loss)]))
     }
 
@@ -46,8 +38,20 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
     }
 }
 
-/// Distillation on questions: the layer map's terms plus [`span_soft_cross_entropy`] at temperature 1 between start and end scores,
-/// as in EfficientBERT; there is no term for gold answers, as for classes. The `[CLS]` takes part in SQuAD v2.0 only.
+/// Loss of start and end scores against the gold answers of `batch`, see [`span_cross_entropy`].
+fn gold_loss([start, end]: [Tensor<2>; 2], batch: &SpanBatch, mask: Tensor<2>) -> Result<Tensor<1>> {
+    let Some(SpanTargets { starts, ends }) = &batch.targets else {
+        return Err(Error::Mismatch("the training windows have no targets".into()));
+    };
+    let gold = |positions: &[i32]| {
+        Tensor::<1, Int>::from_data(TensorData::new(positions.to_vec(), [positions.len()]), &mask.device())
+    };
+    let (starts, ends) = (gold(starts), gold(ends));
+    Ok(span_cross_entropy((start, starts), (end, ends), mask))
+}
+
+/// Distillation on questions: the terms between layers, and the prediction term between start and end scores ([`span_sum`]) as the
+/// objective has it. The `[CLS]` takes part in SQuAD v2.0 only.
 pub struct SpanDistillation<'a> {
     /// The fine-tuned teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
@@ -55,34 +59,53 @@ pub struct SpanDistillation<'a> {
     pub teacher_head: usize,
     /// The student's span head.
     pub student_head: usize,
-    /// Which layer teaches which; validated.
-    pub map: &'a LayerMap,
+    /// What is learnt in which step.
+    pub plan: &'a Plan,
     /// Training windows.
     pub data: &'a SpanTrainSet,
     /// The evaluation; `None` for none.
     pub eval: Option<&'a SpanEval>,
+    /// Whether the head has been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
+    pub heads_taught: bool,
     /// Device of both models.
     pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let tokens = to_device(&self.data.batch(step)?.tokens, &self.device);
-        let options = self.map.options();
-        let (states, answers) = self.teacher.spans(&tokens, self.teacher_head, options);
+        let batch = self.data.batch(step)?;
+        let tokens = to_device(&batch.tokens, &self.device);
+        self.heads_taught = self.plan.heads_taught_by(step);
+        let now = self.plan.at(step);
+        let options = now.options();
+        let (states, answers) = now.taught(
+            || self.teacher.states(&tokens, options),
+            || self.teacher.spans(&tokens, self.teacher_head, options),
+        );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
-        let mut terms = layer_terms(self.map, &output, &states);
-        let ([start, end], [start_taught, end_taught]) = (span_sides(logits), span_sides(answers));
-        let cls = match self.data.version().has_unanswerable() {
-            true => ClsPosition::Kept,
-            false => ClsPosition::Blocked,
+        let mut terms = match &states {
+            Some(states) => now.layer_terms(&output, states, &tokens.mask),
+            None => LossTerms(Vec::new()),
         };
-        let prediction = span_soft_cross_entropy((start, start_taught), (end, end_taught), tokens.mask, cls);
-        terms.0.push(("prediction", prediction));
+        let Some(prediction) = now.prediction else { return Ok(terms) };
+        let sides = span_sides(logits);
+        let soft = || {
+            let [start, end] = sides.clone();
+            let [start_taught, end_taught] = span_sides(answers.expect("the teacher was asked"));
+            let cls = match self.data.version().has_unanswerable() {
+                true => ClsPosition::Kept,
+                false => ClsPosition::Blocked,
+            };
+            let pairs = ((start, start_taught), (end, end_taught));
+            span_sum(pairs.0, pairs.1, tokens.mask.clone(), cls, |s, t| prediction.soft(s, t))
+        };
+        let term = prediction.mixed(soft, || gold_loss(sides.clone(), &batch, tokens.mask.clone()))?;
+        terms.0.push(("prediction", term));
         Ok(terms)
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        self.eval.map(|eval| eval.evaluate(model, self.student_head, &self.device)).transpose()
+        let eval = self.eval.filter(|_| self.heads_taught);
+        eval.map(|eval| eval.evaluate(model, self.student_head, &self.device)).transpose()
     }
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply, collect, collect_internal};
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, ModelType, TaskModel, TokenBatch};
+use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, TaskModel, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kd::objective::{LayerMap, Shape, layer_terms};
+use kd::objective::{Objective, Shape, Source};
 use kd::optim::{AdamW, AdamWConfig, Gradients};
 use mlp_space::Architecture;
 use searched_ffn::{SearchedFfn, searched_model, student_config};
@@ -75,14 +75,16 @@ pub fn five_steps_equal_pytorch() {
     let teacher = EncoderOutput {
         hidden_states: (0..=3).map(|i| tensor(&file.0[&format!("teacher.hidden.{i}")], &device)).collect(),
         attention_scores: (0..3).map(|i| tensor(&file.0[&format!("teacher.attn_scores.{i}")], &device)).collect(),
+        values: Vec::new(),
         last_hidden: tensor(&file.0["teacher.hidden.3"], &device),
     };
     let shape = Shape { layers: 3, width: 32, heads: 3 };
-    let map = LayerMap::efficientbert(shape, shape).unwrap();
+    let plan = Objective::default().plan(shape, shape, Source::Text, 5).unwrap();
     let mut optimizer = AdamW::new(AdamWConfig::default());
     for (i, expected) in meta["steps"].as_array().unwrap().iter().enumerate() {
-        let output = model.encode(&batch, EncodeOptions::ALL);
-        let terms = layer_terms(&map, &output, &teacher);
+        let now = plan.at(i as u64);
+        let output = model.encode(&batch, now.options());
+        let terms = now.layer_terms(&output, &teacher, &batch.mask);
         for (name, term) in &terms.0 {
             let (ours, theirs) = (scalar(term.clone().inner()), expected[format!("{name}_loss")].as_f64().unwrap());
             assert!((ours - theirs).abs() < 1e-5 * theirs, "step {i} {name}: {ours} instead of {theirs}");

@@ -10,7 +10,7 @@ use kd::data::{EvalSet, TaskMix};
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::LayerMap;
+use kd::objective::Plan;
 use kd::text::TextSource;
 use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
 use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
@@ -27,12 +27,12 @@ pub struct ProxyTraining<'a> {
     pub frame: &'a BertConfig,
     /// The teacher.
     pub teacher: &'a TeacherPair,
-    /// Layer map of the frame.
-    pub map: &'a LayerMap,
     /// Weights of the warm-up supernet.
     pub warm: &'a Tensors,
-    /// Packed text.
-    pub text: Option<&'a dyn TextSource>,
+    /// Packed text and what is learnt on it.
+    pub text: Option<(&'a dyn TextSource, &'a Plan)>,
+    /// What is learnt on the tasks.
+    pub plan: &'a Plan,
     /// Training examples less the held-out part.
     pub data: &'a TaskMix,
     /// The held-out part.
@@ -61,10 +61,10 @@ impl ProxyTraining<'_> {
         let model = searched_model(&config, false, true, &self.device)?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
-        if let Some(text) = self.text.filter(|_| self.proxy.general.steps > 0) {
+        if let Some((text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
             let mut job = GeneralDistillation {
                 teacher: &self.teacher.general,
-                map: self.map,
+                plan,
                 text,
                 prepare: as_is(),
                 device: self.device.clone(),
@@ -76,10 +76,11 @@ impl ProxyTraining<'_> {
             teacher: &self.teacher.tuned,
             teacher_heads: heads.clone(),
             student_heads: heads,
-            map: self.map,
+            plan: self.plan,
             data: self.data,
             eval: &[],
             prepare: as_is(),
+            heads_taught: false,
             device: self.device.clone(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };

@@ -6,9 +6,10 @@ use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_sh
 use bert_core::{BertConfig, FeedForward, ModelType, StackedFfn, TaskModel, count_parts, init};
 use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
+use kd::objective::Source;
 use searched_ffn::{AnyModel, LayerSource, inherit, searched_model, student_config};
 
-use super::supernet::layer_map;
+use super::supernet::plan;
 use super::{Context, TeacherPair, Winner};
 use crate::recipe::{Inherit, Phase};
 use crate::{Error, Result};
@@ -65,8 +66,7 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair
     let device = run.device.clone();
     let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device))?;
     let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
-    let general =
-        Phase { steps: run.recipe.final_.general.steps + run.recipe.warm_up.steps, ..run.recipe.final_.general };
+    let general = run.recipe.baseline_general();
     let (model, evaluation) = distil(run, "baseline", &config, model, teacher, general)?;
     Ok(FinalModel { config, model: AnyModel::Plain(model), evaluation })
 }
@@ -99,14 +99,15 @@ fn distil<F: FeedForward>(
     general: Phase,
 ) -> Result<(TaskModel<F>, Evaluation)> {
     let recipe = run.recipe;
-    let map = layer_map(config, &teacher.config)?;
+    let objective = recipe.final_objective();
     let device = run.device.clone();
     let mut model = model;
     if general.steps > 0 {
         let text = run.inputs.text(recipe, &general)?;
+        let plan = plan(objective, config, &teacher.config, Source::Text, general.steps)?;
         let mut job = GeneralDistillation {
             teacher: &teacher.general,
-            map: &map,
+            plan: &plan,
             text: text.as_ref(),
             prepare: as_is(),
             device: device.clone(),
@@ -117,14 +118,16 @@ fn distil<F: FeedForward>(
     let data = run.inputs.train(recipe, &phase)?;
     let dev = run.inputs.dev(recipe, &phase)?;
     let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
+    let plan = plan(objective, config, &teacher.config, Source::Tasks, phase.steps)?;
     let mut job = TaskDistillation {
         teacher: &teacher.tuned,
         teacher_heads: heads.clone(),
         student_heads: heads,
-        map: &map,
+        plan: &plan,
         data: &data,
         eval: &dev,
         prepare: as_is(),
+        heads_taught: false,
         device,
     };
     let trained = run.train(&format!("{name}/task"), model, &mut job, &phase)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bert_core::weights::Tensors;
 use bert_core::{BertConfig, TaskModel, count_parts};
 use kd::data::{EvalSet, TaskMix};
+use kd::objective::Source;
 use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{Budget, CachedLatency, Cost, Latency};
@@ -14,7 +15,7 @@ use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfi
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
 use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
 
-use super::supernet::layer_map;
+use super::supernet::plan;
 use super::{Context, TeacherPair, stage_three_supernet};
 use crate::Result;
 use crate::evaluate::{ProxyTraining, SupernetSlice};
@@ -114,7 +115,6 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
         settings: recipe.latency.within(frame.max_position_embeddings),
         device: run.device.clone(),
     });
-    let map = layer_map(frame, &teacher.config)?;
 
     let coarse = CoarseSpace::new(student, &limits)?;
     let proxy = |run: &mut Context<'_>,
@@ -125,12 +125,15 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
                  latency: &mut dyn Latency| {
         let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
         let text = text_for(run, &s)?;
+        let plan_of = |source, steps| plan(&recipe.distill, frame, &teacher.config, source, steps);
+        let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
+        let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
         let mut evaluate = ProxyTraining {
             frame,
             teacher,
-            map: &map,
             warm: &warm,
-            text: text.as_deref(),
+            text: text.as_deref().zip(general.as_ref()),
+            plan: &task,
             data: &data,
             held_out: &held_out,
             proxy: s.proxy,

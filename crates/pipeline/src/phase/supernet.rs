@@ -6,13 +6,13 @@ use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, ModelType, TaskModel, init};
 use kd::data::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::LayerMap;
+use kd::objective::{Objective, Plan, Shape, Source};
 use nas::space::{Genome, SearchSpace};
 use searched_ffn::{SearchedFfn, activate, searched_model, student_config, supernet_architecture};
 
 use super::{Context, TeacherPair};
-use crate::Result;
-use crate::recipe::Recipe;
+use crate::recipe::{Distillation, Recipe};
+use crate::{Error, Result};
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
 pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
@@ -33,20 +33,36 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
     }
 }
 
-/// The layer map of a student with configuration `student`, checked against the teacher.
+/// `objective` for a training of a student of configuration `student`, checked against both models.
 ///
 /// # Errors
-/// Layers, widths or heads that do not fit.
-pub(super) fn layer_map(student: &BertConfig, teacher: &BertConfig) -> Result<LayerMap> {
-    Ok(LayerMap::between(student, teacher)?)
+/// Layers, widths or heads that do not fit, or a step without any term.
+pub(super) fn plan(
+    objective: &Objective,
+    student: &BertConfig,
+    teacher: &BertConfig,
+    source: Source,
+    steps: u64,
+) -> Result<Plan> {
+    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, steps)?)
 }
 
-/// Whether the teacher can teach a student of this frame.
+/// Whether the teacher can teach a student of this frame in every distillation of the recipe.
 ///
 /// # Errors
-/// Layers, widths or heads that do not fit.
-pub(crate) fn check_fit(frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
-    layer_map(frame, teacher).map(|_| ())
+/// As [`plan`], naming the training; or nothing that would train the heads.
+pub(crate) fn check_fit(recipe: &Recipe, frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
+    for Distillation { key, source, objective, steps } in recipe.distillations() {
+        let fail = |message: String| Err(Error::Mismatch(format!("`{key}`: {message}")));
+        match plan(objective, frame, teacher, source, steps) {
+            Err(e) => return fail(e.to_string()),
+            Ok(plan) if source == Source::Tasks && !plan.has_prediction() => {
+                return fail("the objective has no prediction term, so nothing would train the student's heads".into());
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The largest student with `genome` active in it.
@@ -73,11 +89,11 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     if phase.steps == 0 {
         return Ok(collect_internal(&model));
     }
-    let map = layer_map(&config, &teacher.config)?;
+    let plan = plan(&run.recipe.distill, &config, &teacher.config, Source::Text, phase.steps)?;
     let text = run.inputs.text(run.recipe, &phase)?;
     let device = run.device.clone();
     let (teacher, text) = (&teacher.general, text.as_ref());
-    let mut job = GeneralDistillation { teacher, map: &map, text, prepare: as_is(), device };
+    let mut job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is(), device };
     let trained = run.train("supernet/warm-up", model, &mut job, &phase)?;
     Ok(collect_internal(&trained.model))
 }
@@ -97,7 +113,7 @@ pub fn stage_three_supernet(
 ) -> Result<TaskModel<SearchedFfn>> {
     let (config, model) = largest(run, frame, genome)?;
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
-    let map = layer_map(&config, &teacher.config)?;
+    let objective = &run.recipe.distill;
     let device = run.device.clone();
     let settings = run.recipe.search.stage3;
     let seed = run.recipe.seed;
@@ -109,9 +125,10 @@ pub fn stage_three_supernet(
     };
     if settings.general.steps > 0 {
         let text = run.inputs.text(run.recipe, &settings.general)?;
+        let plan = plan(objective, &config, &teacher.config, Source::Text, settings.general.steps)?;
         let mut job = GeneralDistillation {
             teacher: &teacher.general,
-            map: &map,
+            plan: &plan,
             text: text.as_ref(),
             prepare: Box::new(sample("supernet sample, text")),
             device: device.clone(),
@@ -121,14 +138,16 @@ pub fn stage_three_supernet(
     if settings.task.steps > 0 {
         let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
         let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
+        let plan = plan(objective, &config, &teacher.config, Source::Tasks, settings.task.steps)?;
         let mut job = TaskDistillation {
             teacher: &teacher.tuned,
             teacher_heads: heads.clone(),
             student_heads: heads,
-            map: &map,
+            plan: &plan,
             data: &data,
             eval: &[],
             prepare: Box::new(sample("supernet sample, tasks")),
+            heads_taught: false,
             device,
         };
         model = run.train("supernet/task", model, &mut job, &settings.task)?.model;

@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use glue_squad::squad::SquadVersion;
+use kd::objective::{Objective, Source};
 use toml::Value;
 
 use super::Recipe;
 use crate::{Error, Result};
 
 /// Recipes that the program carries, by name.
-pub const PUBLISHED: [(&str, &str); 4] = [
+pub const PUBLISHED: [(&str, &str); 5] = [
     ("pocket", include_str!("../../../../recipes/pocket.toml")),
     ("smoke", include_str!("../../../../recipes/smoke.toml")),
     ("minilm-quick", include_str!("../../../../recipes/minilm-quick.toml")),
+    ("tinybert-quick", include_str!("../../../../recipes/tinybert-quick.toml")),
     ("paper", include_str!("../../../../recipes/paper.toml")),
 ];
 
@@ -112,6 +114,18 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A training in which a student learns from the teacher.
+pub(crate) struct Distillation<'a> {
+    /// Key of its settings.
+    pub key: &'static str,
+    /// What it learns on.
+    pub source: Source,
+    /// What it learns.
+    pub objective: &'a Objective,
+    /// How long.
+    pub steps: u64,
+}
+
 impl Recipe {
     /// Checks what types cannot: sizes that fit each other.
     ///
@@ -147,6 +161,10 @@ impl Recipe {
             if self.tasks[..i].contains(task) {
                 return Err(format!("`tasks` names {} twice", task.name()));
             }
+        }
+        self.distill.check().map_err(|e| format!("`distill`: {e}"))?;
+        if let Some(objective) = &self.final_.distill {
+            objective.check().map_err(|e| format!("`final.distill`: {e}"))?;
         }
         if !(0.0..0.9).contains(&self.data.hold_out) || self.data.hold_out == 0.0 {
             return Err("`data.hold_out` must be above 0 and below 0.9".into());
@@ -218,6 +236,33 @@ impl Recipe {
         let on_text =
             |(key, phase): &(&str, super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
         self.phases().into_iter().filter(on_text).collect()
+    }
+
+    /// Every distillation of a run that has steps, the baseline's included.
+    pub(crate) fn distillations(&self) -> Vec<Distillation<'_>> {
+        let of = |(key, phase): (&'static str, super::Phase)| Distillation {
+            key,
+            source: if key == "warm_up" || key.ends_with(".general") { Source::Text } else { Source::Tasks },
+            objective: if key.starts_with("final.") { self.final_objective() } else { &self.distill },
+            steps: phase.steps,
+        };
+        let mut all: Vec<_> =
+            self.phases().into_iter().filter(|(key, _)| *key != "teacher.fine_tune").map(of).collect();
+        if self.final_.baseline {
+            all.push(of(("final.general", self.baseline_general())));
+        }
+        all.retain(|d| d.steps > 0);
+        all
+    }
+
+    /// What the winner and the baseline learn.
+    pub(crate) fn final_objective(&self) -> &Objective {
+        self.final_.distill.as_ref().unwrap_or(&self.distill)
+    }
+
+    /// The baseline's training on text: the winner's with the warm-up's steps added, which the winner had through its weights.
+    pub(crate) fn baseline_general(&self) -> super::Phase {
+        super::Phase { steps: self.final_.general.steps + self.warm_up.steps, ..self.final_.general }
     }
 
     fn phases_mut(&mut self) -> [&mut super::Phase; 10] {

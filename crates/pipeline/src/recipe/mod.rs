@@ -8,6 +8,7 @@
 mod load;
 mod settings;
 
+pub(crate) use load::Distillation;
 pub use load::{Override, PUBLISHED, load};
 pub use settings::{
     BudgetSettings, DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use glue_squad::task::TaskKind;
 use kd::engine::{Precision, TrainConfig};
+use kd::objective::Objective;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's result.
@@ -37,6 +38,9 @@ pub struct Recipe {
     pub warm_up: Phase,
     /// The three stages.
     pub search: SearchSettings,
+    /// What students learn from the teacher in every distillation that does not name its own; EfficientBERT's where it is absent.
+    #[serde(default)]
+    pub distill: Objective,
     /// Distillation of the winner (and of the baseline).
     #[serde(rename = "final")]
     pub final_: FinalSettings,
@@ -101,13 +105,13 @@ pub struct ScratchTeacher {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudentSettings {
-    /// Layers; the teacher's must be a multiple.
+    /// Layers; the teacher's must be a multiple, unless the objective says which layer teaches which.
     pub layers: usize,
     /// Hidden width, and base width of the feed-forwards.
     pub hidden: usize,
     /// Width of the word table.
     pub embed: usize,
-    /// Attention heads; the teacher's, since scores are compared head by head.
+    /// Attention heads; the teacher's where the objective compares attention head by head.
     pub heads: usize,
 }
 
@@ -246,7 +250,7 @@ pub enum Inherit {
 }
 
 /// Distillation of the winner and of the baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinalSettings {
     /// Where the winner's weights come from.
@@ -257,6 +261,9 @@ pub struct FinalSettings {
     pub task: Phase,
     /// Whether the uniform baseline of equal size is distilled too.
     pub baseline: bool,
+    /// What both learn, if something else than the recipe's `distill`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<Objective>,
 }
 
 /// How latency is measured: median over runs of one forward pass.

@@ -2,9 +2,11 @@
 //!
 //! Student tensors may be tracked by autodiff; teacher tensors are constants. Every function
 //! returns one value, `[1]`. Means run over all elements, padding included, as the released
-//! codes do.
+//! codes do; those between distributions and between directions run over the rows of real tokens.
 
-use burn::tensor::activation::{log_softmax, softmax};
+mod rows;
+
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 /// Added to span scores that may not be chosen.
@@ -13,6 +15,7 @@ const BLOCKED_POSITION: f64 = -10_000.0;
 const FEATURE_NORM_EPS: f64 = 1e-5;
 
 pub use fused_ops::{attention_mse as attention_scores, mse, soft_cross_entropy};
+pub use rows::{attention_cross_entropy, attention_kl, cosine, kl, row_cosine, value_relation};
 
 /// Hard cross-entropy: mean over the batch of `-log_softmax(logits)[label]`.
 ///
@@ -70,6 +73,21 @@ pub fn span_soft_cross_entropy(
     mask: Tensor<2>,
     cls: ClsPosition,
 ) -> Tensor<1> {
+    span_sum(start, end, mask, cls, |s, t| soft_cross_entropy(s, t, 1.0))
+}
+
+/// `compare` of start scores plus `compare` of end scores. Scores of padding, and of position 0 where `cls` says so, are -10000 on
+/// both sides: they take no part in a softmax and do not differ.
+///
+/// # Shapes
+/// As [`span_soft_cross_entropy`].
+pub fn span_sum(
+    start: (Tensor<2>, Tensor<2>),
+    end: (Tensor<2>, Tensor<2>),
+    mask: Tensor<2>,
+    cls: ClsPosition,
+    compare: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<1>,
+) -> Tensor<1> {
     let [batch, seq] = mask.dims();
     let allowed = match cls {
         ClsPosition::Kept => mask,
@@ -78,8 +96,9 @@ pub fn span_soft_cross_entropy(
             Tensor::cat(vec![first, mask.narrow(1, 1, seq - 1)], 1)
         }
     };
-    let bias = blocked(allowed);
-    let term = |(s, t): (Tensor<2>, Tensor<2>)| soft_cross_entropy(s + bias.clone(), t + bias.clone(), 1.0);
+    let bias = blocked(allowed.clone());
+    let only = |x: Tensor<2>| x * allowed.clone() + bias.clone();
+    let term = |(s, t): (Tensor<2>, Tensor<2>)| compare(only(s), only(t));
     term(start) + term(end)
 }
 
@@ -120,15 +139,6 @@ pub fn feature_variance(student: Tensor<3>, teacher: Tensor<3>) -> Tensor<1> {
         (centred.clone() * centred).mean_dim(2)
     };
     (variance(student) - variance(teacher)).abs().mean()
-}
-
-/// MobileBERT's attention transfer: cross-entropy of attention distributions, summed over keys,
-/// averaged over batch, heads and queries.
-///
-/// # Shapes
-/// - `student`, `teacher`: scores before the softmax, `[batch, heads, seq, seq]`
-pub fn attention_cross_entropy(student: Tensor<4>, teacher: Tensor<4>) -> Tensor<1> {
-    (softmax(teacher, 3) * log_softmax(student, 3)).sum_dim(3).mean().neg()
 }
 
 #[cfg(test)]

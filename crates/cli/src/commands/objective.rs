@@ -1,0 +1,105 @@
+//! `objective`: what students learn from teachers, by name and written out.
+
+use clap::{Args, Subcommand, ValueEnum};
+use kd::objective::{Preset, Shape, Source};
+use serde_json::json;
+
+use crate::arch_spec::{ShapeArgs, resolve};
+use crate::context::Context;
+use crate::error::{CliError, ResultExt};
+use crate::objective_spec::{project, read_objective};
+use crate::output::{print, print_json, table};
+
+/// What to do with objectives.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Published objectives by name.
+    List(ListArgs),
+    /// Write an objective out for a student and a teacher, as a file for `distill --objective` and for recipes; what does not fit
+    /// the two is an error.
+    #[command(after_help = "\
+Examples
+  efficientbert objective show tinybert --student models/small --teacher models/bert-base > tinybert.toml
+  efficientbert objective show tinybert --student tinybert4 --teacher models/minilm-6 --map 2,3,5,6
+  efficientbert objective show mine.toml --student tinybert4 --on text --steps 1000
+
+STUDENT and TEACHER are architectures as in `arch show`: presets, folders, files, expressions.")]
+    Show(Box<ShowArgs>),
+}
+
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// A name that `objective list` shows, or a TOML file with a section `[distill]`.
+    #[arg(value_name = "PRESET|FILE")]
+    objective: String,
+    /// The student.
+    #[arg(long, value_name = "ARCH", default_value = "efficientbert")]
+    student: String,
+    /// The teacher.
+    #[arg(long, value_name = "ARCH", default_value = "bert-base")]
+    teacher: String,
+    /// What is learnt on.
+    #[arg(long, value_enum, default_value_t = On::Tasks)]
+    on: On,
+    /// The teacher layer of each student layer, for a preset [default: evenly spread].
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    map: Vec<usize>,
+    /// Check schedules against a training of so many steps.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    steps: u64,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+/// What is learnt on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum On {
+    /// Unlabelled text: layers.
+    Text,
+    /// Tasks: layers and answers.
+    Tasks,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// An objective that cannot be read or does not fit the models.
+pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::List(args) => list(args),
+        Command::Show(args) => show(args, context),
+    }
+}
+
+fn list(args: &ListArgs) -> Result<(), CliError> {
+    if args.json {
+        let all = Preset::ALL.map(|p| json!({ "name": p.name(), "layers": p.has_layers(), "summary": p.summary() }));
+        return print_json(&json!({ "objectives": all }));
+    }
+    let rows: Vec<Vec<String>> = Preset::ALL.iter().map(|p| vec![p.name().into(), p.summary().into()]).collect();
+    print(&table(&["objective", "what the student learns"], &rows, true))
+}
+
+fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
+    let mut objective = read_objective(&args.objective)?;
+    if !args.map.is_empty() {
+        objective.map.clone_from(&args.map);
+    }
+    let teacher = resolve(&args.teacher, &ShapeArgs::default(), &context.device).context("--teacher")?.config;
+    let mut student = resolve(&args.student, &args.shape, &context.device).context("--student")?.config;
+    project(&mut student, &args.shape, &teacher);
+    let (ours, theirs) = (Shape::of(&student), Shape::of(&teacher));
+    let source = if args.on == On::Text { Source::Text } else { Source::Tasks };
+    objective.plan(ours, theirs, source, args.steps).or_usage()?;
+    let text = objective.written_out(ours, theirs, source).and_then(|o| o.to_toml()).or_usage()?;
+    let on = if args.on == On::Text { "text" } else { "tasks" };
+    let (name, layers) = (&args.objective, ours.layers);
+    print(&format!("# {name} on {on}: {layers} layers of a student learn from {} of a teacher\n{text}", theirs.layers))
+}

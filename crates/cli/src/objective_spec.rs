@@ -1,0 +1,38 @@
+//! What an `--objective` argument means: a preset or a file.
+
+use std::path::Path;
+
+use bert_core::BertConfig;
+use kd::objective::{Objective, Preset};
+
+use crate::arch_spec::ShapeArgs;
+use crate::error::{CliError, ResultExt};
+
+/// The objective that `text` names, checked as far as it can be without models.
+///
+/// # Errors
+/// No preset and no file, or a file that is no objective; the message names the line or the entry.
+pub fn read_objective(text: &str) -> Result<Objective, CliError> {
+    if let Ok(preset) = text.parse::<Preset>() {
+        return Ok(preset.into());
+    }
+    if !Path::new(text).is_file() {
+        let names = Preset::ALL.map(Preset::name).join(", ");
+        let shown: String = text.chars().take(200).collect();
+        let message = format!("`{shown}` is no objective and no such file exists; objectives: {names}");
+        return Err(
+            CliError::usage(message).with_hint("`efficientbert objective show PRESET` makes a file to start from")
+        );
+    }
+    let content = std::fs::read_to_string(text).map_err(|e| CliError::failed(format!("cannot read {text}: {e}")))?;
+    Objective::from_toml(&content).context(text).or_usage()
+}
+
+/// Gives a student the projection to the teacher's width that distillation needs. It belongs to the teacher, not to the
+/// architecture; sizes given by hand are checked, not changed.
+pub fn project(student: &mut BertConfig, by_hand: &ShapeArgs, teacher: &BertConfig) {
+    let width = teacher.fit_size.unwrap_or(teacher.hidden_size);
+    if by_hand.first_given().is_none() && (student.fit_size.is_some() || student.hidden_size != width) {
+        student.fit_size = Some(width);
+    }
+}

@@ -1,0 +1,105 @@
+//! What can be compared, and how.
+
+use serde::{Deserialize, Serialize};
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// Output of the embedding (layer number 0 on both sides), after the distillation projection where the student has one.
+    Embedding,
+    /// Output of a layer, after the distillation projection where the student has one.
+    Hidden,
+    /// Attention scores before the softmax, mask included.
+    AttentionScores,
+    /// Attention probabilities: the scores after the softmax, without dropout.
+    AttentionProbs,
+    /// MiniLM's value relation of each head, `softmax(V Vᵀ / sqrt(d))`.
+    ValueRelation,
+}
+
+/// How it is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchLoss {
+    /// Mean squared error.
+    Mse,
+    /// Cross-entropy of distributions.
+    CrossEntropy,
+    /// Kullback-Leibler divergence of distributions, from the teacher's.
+    Kl,
+    /// One minus the cosine.
+    Cosine,
+    /// MobileBERT's feature map transfer: mean squared error after a norm without parameters.
+    FeatureMap,
+    /// MobileBERT's mean term: squared difference of each token's mean.
+    Mean,
+    /// MobileBERT's variance term: absolute difference of each token's variance.
+    Variance,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Embedding, Self::Hidden, Self::AttentionScores, Self::AttentionProbs, Self::ValueRelation];
+
+    /// Name in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Hidden => "hidden",
+            Self::AttentionScores => "attention_scores",
+            Self::AttentionProbs => "attention_probs",
+            Self::ValueRelation => "value_relation",
+        }
+    }
+
+    /// The losses that mean something for it.
+    pub fn losses(self) -> &'static [MatchLoss] {
+        use MatchLoss::{Cosine, CrossEntropy, FeatureMap, Kl, Mean, Mse, Variance};
+        match self {
+            Self::Embedding | Self::Hidden => &[Mse, Cosine, FeatureMap, Mean, Variance],
+            Self::AttentionScores => &[Mse],
+            Self::AttentionProbs | Self::ValueRelation => &[Mse, CrossEntropy, Kl, Cosine],
+        }
+    }
+
+    /// Whether it is a hidden state, which has a width; else it has heads.
+    pub fn is_state(self) -> bool {
+        matches!(self, Self::Embedding | Self::Hidden)
+    }
+}
+
+impl MatchLoss {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Mse, Self::CrossEntropy, Self::Kl, Self::Cosine, Self::FeatureMap, Self::Mean, Self::Variance];
+
+    /// Name in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::CrossEntropy => "cross_entropy",
+            Self::Kl => "kl",
+            Self::Cosine => "cosine",
+            Self::FeatureMap => "feature_map",
+            Self::Mean => "mean",
+            Self::Variance => "variance",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_files() {
+        for feature in Feature::ALL {
+            assert_eq!(serde_json::to_value(feature).unwrap(), feature.name());
+        }
+        for loss in MatchLoss::ALL {
+            assert_eq!(serde_json::to_value(loss).unwrap(), loss.name());
+        }
+    }
+}

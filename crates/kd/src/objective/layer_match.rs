@@ -1,0 +1,131 @@
+//! One comparison of a teacher's layer with a student's, and its check against both models.
+
+use bert_core::BertConfig;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::{Feature, MatchLoss, Schedule};
+
+/// One comparison. Layers are counted from 1; 0 is the embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerMatch {
+    /// Teacher layer.
+    pub teacher: usize,
+    /// Student layer.
+    pub student: usize,
+    /// What is compared.
+    pub feature: Feature,
+    /// How.
+    pub loss: MatchLoss,
+    /// Factor of this term.
+    #[serde(default = "one")]
+    pub weight: Schedule,
+}
+
+fn one() -> Schedule {
+    Schedule::Constant(1.0)
+}
+
+/// Layers, width and heads of a model as an objective sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of layers.
+    pub layers: usize,
+    /// Width of the hidden states it hands out.
+    pub width: usize,
+    /// Number of attention heads.
+    pub heads: usize,
+}
+
+impl Shape {
+    /// The shape of a configuration's encoder.
+    pub fn of(config: &BertConfig) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            width: config.fit_size.unwrap_or(config.hidden_size),
+            heads: config.num_attention_heads,
+        }
+    }
+}
+
+impl LayerMatch {
+    /// Checks what can be checked without the models.
+    ///
+    /// # Errors
+    /// What is wrong and what is allowed.
+    pub fn check(&self) -> Result<(), String> {
+        let (feature, loss) = (self.feature, self.loss);
+        if !feature.losses().contains(&loss) {
+            let names: Vec<&str> = feature.losses().iter().map(|l| l.name()).collect();
+            let of_distributions = matches!(loss, MatchLoss::CrossEntropy | MatchLoss::Kl);
+            let hint = match feature {
+                Feature::AttentionScores if of_distributions => "; distributions are compared by attention_probs",
+                _ => "",
+            };
+            return Err(format!(
+                "loss {} is not for feature {}, which takes {}{hint}",
+                loss.name(),
+                feature.name(),
+                names.join(", ")
+            ));
+        }
+        if !self.weight.numbers().iter().all(|w| w.is_finite() && *w >= 0.0) {
+            return Err(format!("weight {:?} is not a number from 0 up", self.weight.numbers()));
+        }
+        Ok(())
+    }
+
+    /// Checks the entry against both models.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn fits(&self, student: Shape, teacher: Shape) -> Result<(), String> {
+        self.check()?;
+        let name = self.feature.name();
+        let lowest = usize::from(self.feature != Feature::Embedding);
+        for (who, layer, model) in [("teacher", self.teacher, teacher), ("student", self.student, student)] {
+            let highest = if lowest == 0 { 0 } else { model.layers };
+            if !(lowest..=highest).contains(&layer) {
+                return Err(format!("{who} layer {layer} is outside {lowest}..={highest} for feature {name}"));
+            }
+        }
+        if !self.feature.is_state() && student.heads != teacher.heads {
+            return Err(format!(
+                "{name} needs equal heads; the student has {}, the teacher {}",
+                student.heads, teacher.heads
+            ));
+        }
+        if self.feature.is_state() && student.width != teacher.width {
+            return Err(format!(
+                "{name} needs equal widths; the student gives {}, the teacher {} (set fit_size)",
+                student.width, teacher.width
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Reads entries one by one, so that a mistake is told with its entry's number.
+pub(super) fn numbered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerMatch>, D::Error> {
+    struct Entries;
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<LayerMatch>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("entries [[distill.match]]")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<LayerMatch>, A::Error> {
+            let mut found = Vec::new();
+            loop {
+                let number = found.len() + 1;
+                match entries.next_element() {
+                    Ok(Some(entry)) => found.push(entry),
+                    Ok(None) => return Ok(found),
+                    Err(error) => return Err(de::Error::custom(format!("`match`, entry {number}: {error}"))),
+                }
+            }
+        }
+    }
+    deserializer.deserialize_seq(Entries)
+}
