@@ -10,7 +10,8 @@ use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 
 use crate::activation::{self, Activation, ActivationBackward};
 use crate::attention::{
-    self, Attended, AttentionBackward, BlockBackward, BlockInputs, BlockSettings, Heads, Keep, ScoresBackward, Waiting,
+    self, Attended, AttentionBackward, BlockBackward, BlockInputs, BlockSettings, Heads, Keep, OutputBackward,
+    ScoresBackward, TwoOutputsBackward, Waiting,
 };
 use crate::binary::{self, Combine, CombineBackward};
 use crate::dropout::{self, DropoutBackward, Mask};
@@ -464,15 +465,19 @@ impl<C: CheckpointStrategy> FusedOps for Autodiff<Flex, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let mask = mask.into_primitive();
         let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
-        let (mut waiting, mut scores) = (Waiting::default(), None);
-        let y = record::<C, _, 11>(BlockBackward, inputs, |inputs| {
-            let (y, found, kept) = attention::block_forward(block_inputs(inputs, mask), settings, true, true);
-            let kept = kept.expect("kept");
-            (waiting, scores) = (kept.scores.clone(), found);
-            (y, kept)
+        let (mut outputs, mut waiting) = (None, [Waiting::default(), Waiting::default()]);
+        // One value stands for the whole block, and both outputs follow from it.
+        let hub = record::<C, _, 11>(TwoOutputsBackward, inputs, |inputs| {
+            let (y, scores, saved) = attention::block_forward(block_inputs(inputs, mask), settings, true, true);
+            let saved = saved.expect("kept");
+            waiting = [saved.output.clone(), saved.scores.clone()];
+            outputs = Some((y, scores.expect("kept")));
+            (crate::host::scalar(0.0), saved)
         });
-        let scores =
-            record::<C, _, 1>(ScoresBackward, [y.clone()], |[y]| (scores.expect("kept"), (waiting, y.shape())));
+        let (y, scores) = outputs.expect("computed");
+        let [y_gradient, scores_gradient] = waiting;
+        let y = record::<C, _, 1>(OutputBackward, [hub.clone()], |_| (y, y_gradient));
+        let scores = record::<C, _, 1>(OutputBackward, [hub], |_| (scores, scores_gradient));
         (y, scores)
     }
 

@@ -27,7 +27,7 @@ use crate::tape::hand_on;
 pub(crate) struct Waiting(Arc<Mutex<Option<FlexTensor>>>);
 
 impl Waiting {
-    fn put(&self, grad: FlexTensor) {
+    pub(super) fn put(&self, grad: FlexTensor) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(grad);
     }
 

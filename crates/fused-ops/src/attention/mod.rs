@@ -12,7 +12,9 @@ pub use block::{Block, Projection, Settings as BlockSettings, attention_block};
 pub use heads::Heads;
 
 pub(crate) use backward::{AttentionBackward, Saved, ScoresBackward, Waiting};
-pub(crate) use block::{BlockBackward, Inputs as BlockInputs, forward as block_forward};
+pub(crate) use block::{
+    BlockBackward, Inputs as BlockInputs, OutputBackward, TwoOutputsBackward, forward as block_forward,
+};
 pub(crate) use forward::{Attended, Keep, forward};
 
 use burn::backend::Dispatch;

@@ -12,6 +12,7 @@ use cpu_kernels::elementwise::{binary, norm};
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
 
+use super::super::Waiting;
 use super::super::backward::{Element, Probs};
 use super::super::forward::{first, with_squares};
 use super::super::heads::{Projected, Rows, Sizes};
@@ -168,5 +169,40 @@ impl Backward<Flex, 11> for BlockBackward {
 
     fn backward(self, ops: Ops<Saved, 11>, grads: &mut Gradients, _: &mut Checkpointer) {
         hand_on(ops, grads, |saved, grad| saved.gradients(grad));
+    }
+}
+
+/// [`BlockBackward`] of a block with two outputs.
+///
+/// burn's operations have one output, so the block's is a single value of no meaning, and output and scores come from operations
+/// behind it, which leave their gradients in the block's state: whichever of them nobody looks at costs nothing, and no gradient is
+/// added to zeros.
+#[derive(Debug)]
+pub(crate) struct TwoOutputsBackward;
+
+impl Backward<Flex, 11> for TwoOutputsBackward {
+    type State = Saved;
+
+    fn backward(self, ops: Ops<Saved, 11>, grads: &mut Gradients, _: &mut Checkpointer) {
+        hand_on(ops, grads, |saved, _| {
+            let nothing = || host::wrap(host::zeros(saved.shape.num_elements()), saved.shape.clone());
+            let grad = saved.output.take().unwrap_or_else(nothing);
+            saved.gradients(grad)
+        });
+    }
+}
+
+/// Leaves the gradient of one of several outputs for the operation that has computed them.
+#[derive(Debug)]
+pub(crate) struct OutputBackward;
+
+impl Backward<Flex, 1> for OutputBackward {
+    type State = Waiting;
+
+    fn backward(self, ops: Ops<Waiting, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        hand_on(ops, grads, |waiting, grad| {
+            waiting.put(grad);
+            [host::scalar(0.0)]
+        });
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Saved {
     pub mean: FlexTensor,
     pub inv_std: FlexTensor,
     pub settings: Settings,
+    /// Gradients of the output and of the scores, where both are handed out.
+    pub output: Waiting,
     pub scores: Waiting,
 }
 
@@ -154,6 +156,7 @@ pub(crate) fn forward(
         mean: host::wrap(mean, Shape::new([tokens])),
         inv_std: host::wrap(inv_std, Shape::new([tokens])),
         settings,
+        output: Waiting::default(),
         scores: Waiting::default(),
     });
     (host::wrap(y, inputs.x.shape()), scores, state)

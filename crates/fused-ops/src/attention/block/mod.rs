@@ -9,7 +9,7 @@ mod backward;
 mod forward;
 mod scratch;
 
-pub(crate) use backward::BlockBackward;
+pub(crate) use backward::{BlockBackward, OutputBackward, TwoOutputsBackward};
 pub(crate) use forward::{Inputs, forward};
 use forward::{Saved, Stores};
 
