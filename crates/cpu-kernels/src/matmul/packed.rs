@@ -152,13 +152,15 @@ pub(super) struct Packing<'a> {
     pub height: usize,
     /// Where the view's inner indices begin there; a multiple of the format's step.
     pub skipped: usize,
+    /// Whether the operand is used much later.
+    pub stream: bool,
 }
 
 impl<'a> Packing<'a> {
     /// Packing of a whole operand.
     pub(super) fn whole(view: MatRef<'a>, side: Side, format: Format, isa: Isa) -> Self {
         let height = if side == Side::Left { view.cols() } else { view.rows() };
-        Self { view, side, format, isa, height, skipped: 0 }
+        Self { view, side, format, isa, height, skipped: 0, stream: false }
     }
 
     /// # Safety
@@ -203,7 +205,7 @@ impl<'a> Packing<'a> {
         let count = (lanes - first).min(PIECE * GROUP);
         let source = source(self.view, self.side, first);
         let steps = self.format.steps(self.height);
-        let pairs = |planes| Pairs { steps, ..Pairs::new(count, k, planes, self.side) };
+        let pairs = |planes| Pairs { steps, stream: self.stream, ..Pairs::new(count, k, planes, self.side) };
         // SAFETY: the lanes exist in the view, the rest is the caller's promise.
         unsafe {
             match self.format {

@@ -20,6 +20,9 @@ const BLOCK: usize = 512;
 /// Bytes of the sums of a task, which should stay there too.
 const SUMS: usize = 640 << 10;
 
+/// Bytes from which a left operand goes past the cache.
+const STREAMED: usize = 1 << 20;
+
 /// One operand of [`transposed_product`].
 ///
 /// Rows are packed in parts, each by one task; a part begins at a multiple of what the format multiplies in one step, and behind its
@@ -139,7 +142,9 @@ impl TallPart<'_> {
         };
         let view = if *side == Side::Left { x.t() } else { x };
         let skipped = self.index % together * slot;
-        let job = Packing { view, side: *side, format: *format, isa: *isa, height, skipped };
+        // The left operand waits for the backward pass, the right one is used at once.
+        let stream = *side == Side::Left && self.tall.bytes() > STREAMED;
+        let job = Packing { view, side: *side, format: *format, isa: *isa, height, skipped, stream };
         // SAFETY: the block has room for all groups of its parts; this part is packed by this call alone, since it was handed out
         // once and is consumed.
         unsafe { job.all(operand.buffer(), &mut [], false) };

@@ -15,6 +15,10 @@ pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
         // SAFETY: the caller's promises.
         return unsafe { super::portable::pack(source, pairs, to) };
     }
+    if source.k_stride != 1 && pairs.side == Side::Left && pairs.planes == 1 {
+        // SAFETY: the caller's promises.
+        return unsafe { across(source, pairs, to) };
+    }
     // SAFETY: each reads what the caller promised and writes the planes of the tiles.
     let packed = unsafe {
         match (source.k_stride == 1, pairs.planes) {
@@ -101,12 +105,55 @@ unsafe fn along_lanes<const PLANES: usize>(source: Source, pairs: Pairs, to: *mu
     Side::Right
 }
 
+/// [`along_lanes`] for the left operand, in one plane: a tile is transposed before it is written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
+unsafe fn across(source: Source, pairs: Pairs, to: *mut u8) {
+    for k in (0..pairs.k).step_by(32) {
+        for lane in (0..pairs.lanes).step_by(TILE) {
+            let lanes = pairs.lanes - lane;
+            let mask = if lanes >= TILE { u16::MAX } else { (1u16 << lanes) - 1 };
+            let row = |k: usize| {
+                // Inner indices beyond the last are zero.
+                let mask = if k < pairs.k { mask } else { 0 };
+                let at = source.start.wrapping_add(k * source.k_stride + lane);
+                // SAFETY: masked loads touch no more than the lanes of existing inner indices.
+                let values = unsafe { _mm512_maskz_loadu_ps(mask, at) };
+                // SAFETY: both are 256 bits; the type of packed bf16 has no operations of its own.
+                unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)) }
+            };
+            let rows: [__m512i; 16] = std::array::from_fn(|i| {
+                let low = _mm512_cvtepu16_epi32(row(k + 2 * i));
+                let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(row(k + 2 * i + 1)));
+                _mm512_or_si512(low, high)
+            });
+            // SAFETY: the tile belongs to the operand.
+            unsafe { transposed(rows, to.add(pairs.tile(lane, k)), pairs.stream) };
+        }
+    }
+    if pairs.stream {
+        // Such stores are not ordered with others; whoever learns that they are done may read.
+        _mm_sfence();
+    }
+}
+
 /// Transposes a tile in place as 16 x 16 values of four bytes.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn transpose(tile: *mut u8) {
     // SAFETY: the caller gives a whole tile, which starts on a cache line.
-    let rows: [__m512i; 16] = std::array::from_fn(|i| unsafe { _mm512_load_si512(tile.add(i * 64).cast()) });
+    let rows = std::array::from_fn(|i| unsafe { _mm512_load_si512(tile.add(i * 64).cast()) });
+    // SAFETY: as above.
+    unsafe { transposed(rows, tile, false) };
+}
+
+/// Writes the transposed of 16 x 16 values of four bytes, past the cache if `stream`.
+///
+/// # Safety
+/// There is room for a whole tile, which starts on a cache line.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn transposed(rows: [__m512i; 16], tile: *mut u8, stream: bool) {
     // Pairs of rows, then fours: each 128-bit part is transposed by itself.
     let mut pairs = rows;
     for i in 0..8 {
@@ -135,7 +182,10 @@ unsafe fn transpose(tile: *mut u8) {
         ];
         for (part, row) in out.into_iter().enumerate() {
             // SAFETY: row `4 part + c` of the tile.
-            unsafe { _mm512_store_si512(tile.add((4 * part + c) * 64).cast(), row) };
+            unsafe {
+                let to = tile.add((4 * part + c) * 64).cast();
+                if stream { _mm512_stream_si512(to, row) } else { _mm512_store_si512(to, row) }
+            }
         }
     }
 }

@@ -45,12 +45,14 @@ pub(crate) struct Pairs {
     pub planes: usize,
     /// Which operand it is.
     pub side: Side,
+    /// Whether tiles are better written past the cache, where that can be done.
+    pub stream: bool,
 }
 
 impl Pairs {
     /// An operand whose groups have room for its inner indices and no more.
     pub(crate) fn new(lanes: usize, k: usize, planes: usize, side: Side) -> Self {
-        Self { lanes, k, steps: k.div_ceil(32), planes, side }
+        Self { lanes, k, steps: k.div_ceil(32), planes, side, stream: false }
     }
 
     /// Offset of the tile of lane `lane` and inner index `k`.
