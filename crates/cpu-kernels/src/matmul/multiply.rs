@@ -69,6 +69,15 @@ pub(super) unsafe fn blocks(
     // Parts of equal length.
     let parts = count.div_ceil(kernel::steps_in_cache(format, isa)).max(1);
     let length = count.div_ceil(parts);
+    // The rows of a group of columns together bring the next one closer, each a share of it; then they look at what is there.
+    let ahead = kernel::ahead(format, isa);
+    let (first_step, group) = (steps.start, count * format.step_bytes(Side::Right));
+    let next = |index: usize, col: usize, skipped: usize| {
+        let share = (index * count + skipped) * ahead;
+        let (col, share) = if col < cols.end && share < group { (col, share) } else { (cols.start, 0) };
+        let groups = col / GROUP * format.group_bytes(input.k, Side::Right);
+        weights.packed.start().wrapping_add(groups + first_step * format.step_bytes(Side::Right) + share).cast_const()
+    };
     SUMS.with_borrow_mut(|sums| {
         kernel::begin(isa);
         for first in rows.clone().step_by(together) {
@@ -95,6 +104,7 @@ pub(super) unsafe fn blocks(
                                     k: (steps * format.step()).min(input.k.saturating_sub(first_step * format.step())),
                                     rows: row.len(),
                                     cols: col.len(),
+                                    next: next((row.start - first) / GROUP, col.end, skipped),
                                     more: part > 0,
                                 };
                                 kernel::run(format, isa, job, block);

@@ -40,6 +40,9 @@ pub(crate) struct Job {
     pub rows: usize,
     /// Columns wanted, 1 to 32.
     pub cols: usize,
+    /// What to bring closer meanwhile: the columns that come next, from a place that depends on the rows, [`ahead`] bytes a step. Not
+    /// read; any address will do.
+    pub next: *const u8,
     /// Adds to the block instead of replacing it; only where [`steps_in_cache`] allows parts.
     pub more: bool,
 }
@@ -83,6 +86,15 @@ pub(crate) fn steps_in_cache(format: Format, isa: Isa) -> usize {
         (Format::Halves, _) => 4,
         (Format::Quads, Isa::Avx2 | Isa::Avx512) => 9,
         _ => usize::MAX,
+    }
+}
+
+/// Bytes of [`Job::next`] that a step brings closer.
+pub(crate) fn ahead(format: Format, isa: Isa) -> usize {
+    match (format, isa) {
+        (Format::Pairs { planes: 1 } | Format::Quads, Isa::Amx) => 1024,
+        (Format::Pairs { .. }, Isa::Amx) => 1536,
+        _ => 0,
     }
 }
 

@@ -101,6 +101,7 @@ impl Operands {
                 k: self.k.min(last * self.format.step()) - first * self.format.step(),
                 rows,
                 cols,
+                next: std::ptr::null(),
                 more: first > 0,
             };
             // SAFETY: both groups hold these steps; the machine has the kernel's instructions.
