@@ -34,6 +34,7 @@ mod losses;
 mod norm;
 mod packed;
 mod precision;
+mod scratch;
 mod tape;
 #[cfg(test)]
 mod testing;

@@ -9,13 +9,15 @@ use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Shape, Tensor, module};
 use cpu_kernels::elementwise::binary as kernels;
-use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
+use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, Tall, matmul, multiply_all, transposed_product};
 use rayon::prelude::*;
 
 use crate::activation::{Activation, activate};
 use crate::extension::FusedOps;
 use crate::host::{self, applies, leading, matrix, rows, values};
+use crate::packed::{tokens, with_packed};
 use crate::precision::precision;
+use crate::scratch::with_scratch;
 
 /// Which leading block of the weights is used, and how products are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -153,6 +155,41 @@ pub(crate) struct Saved {
 }
 
 impl Saved {
+    /// Gradients of input, weights and bias together: each task reads its rows of both operands once.
+    fn all(&self, grad: &FlexTensor, bias_width: usize) -> [FlexTensor; 3] {
+        let Part { inputs, outputs, precision } = self.part;
+        let (n, _) = rows(grad);
+        let (x, together) = (host::dense(self.x.clone()), tokens(precision));
+        let mut shares = vec![0.0; n.div_ceil(together) * outputs];
+        let (mut left, mut right) =
+            (Tall::left(n, inputs, together, precision), Tall::right(n, outputs, together, precision));
+        let weight = [(&self.weight, [inputs, outputs])];
+        let dx = with_packed(weight, true, precision, |[weight]| {
+            host::tensor(self.x.shape(), |dx| {
+                let operands =
+                    values(&x).par_chunks(together * inputs).zip(values(grad).par_chunks(together * outputs));
+                let parts = left.parts().into_par_iter().zip(right.parts()).zip(shares.par_chunks_mut(outputs));
+                let tasks = dx.par_chunks_mut(together * inputs).zip(operands).zip(parts);
+                tasks.with_max_len(1).for_each(|((dx, (x, grad)), ((left, right), share))| {
+                    let n = left.rows();
+                    let grad_rows = MatRef::row_major(grad, n, outputs);
+                    with_scratch(|scratch| {
+                        let (input, _) = scratch.parts(std::iter::empty());
+                        input.repack(grad_rows, precision, false);
+                        multiply_all(input, weight, MatMut::row_major(dx, n, inputs), &Epilogue::default());
+                    });
+                    right.pack(grad_rows);
+                    left.pack(MatRef::row_major(x, n, inputs));
+                    kernels::add_column_sums(grad, share);
+                });
+            })
+        });
+        let dw = self.part.gradient(&self.weight, |out| transposed_product(&left, &right, out));
+        let mut bias = vec![0.0; bias_width];
+        kernels::add_column_sums(&shares, &mut bias[..outputs]);
+        [dx, dw, host::wrap(bias, Shape::new([bias_width]))]
+    }
+
     /// `dY Wᵀ`, of the input's shape.
     fn input_gradient(&self, grad: &FlexTensor) -> FlexTensor {
         let Part { inputs, outputs, precision } = self.part;
@@ -207,6 +244,14 @@ impl Backward<Flex, 3> for LinearBackward {
         let grad = host::dense(grads.consume::<Flex>(&ops.node));
         let (saved, bias_width) = ops.state;
         let [x, weight, bias] = ops.parents;
+        let empty = saved.x.shape().num_elements() == 0 || saved.part.outputs == 0;
+        if let (Some(x), Some(weight), Some(bias), false) = (&x, &weight, &bias, empty) {
+            let [dx, dw, db] = saved.all(&grad, bias_width);
+            grads.register::<Flex>(bias.id, db);
+            grads.register::<Flex>(weight.id, dw);
+            grads.register::<Flex>(x.id, dx);
+            return;
+        }
         if let Some(bias) = bias {
             grads.register::<Flex>(bias.id, saved.bias_gradient(&grad, bias_width));
         }

@@ -11,11 +11,11 @@ use rayon::prelude::*;
 
 use super::forward::Saved;
 use super::program::Step;
-use super::scratch::{Scratch, with_scratch};
 use crate::binary::Combine;
 use crate::host::{self, dense, rows, values};
 use crate::linear::Part;
 use crate::packed::{tokens, with_packed};
+use crate::scratch::{Scratch, with_scratch};
 use crate::tape::hand_on;
 
 impl Saved {

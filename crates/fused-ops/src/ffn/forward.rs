@@ -12,10 +12,10 @@ use rayon::prelude::*;
 
 use super::Settings;
 use super::program::{Layout, Step};
-use super::scratch::{Scratch, with_scratch};
 use crate::binary::Combine;
 use crate::host::{self, dense, rows, values};
 use crate::packed::{tokens, with_packed};
+use crate::scratch::{Scratch, with_scratch};
 
 /// The operands.
 #[derive(Clone, Debug)]

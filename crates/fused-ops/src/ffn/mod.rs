@@ -7,7 +7,6 @@
 mod backward;
 mod forward;
 mod program;
-mod scratch;
 
 pub use program::{Program, Step};
 

@@ -10,7 +10,7 @@ thread_local! {
 
 /// Memory of a task that nobody else needs.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// The packed left operand of a product.
     pub input: Input,
     /// Values that are not kept, or gradients.
@@ -33,6 +33,6 @@ impl Scratch {
 }
 
 /// Runs a task with this thread's memory. The task must not wait for others.
-pub(super) fn with_scratch<R>(task: impl FnOnce(&mut Scratch) -> R) -> R {
+pub(crate) fn with_scratch<R>(task: impl FnOnce(&mut Scratch) -> R) -> R {
     SCRATCH.with_borrow_mut(task)
 }
