@@ -9,7 +9,7 @@
 //! fails instead of pretending. On Windows a locked file cannot be read, so the refusal there does
 //! not name the holder.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -72,8 +72,7 @@ impl RunLock {
         let folder = folder.as_ref();
         let path = folder.join(LOCK);
         let failed = |e| Error::io(Operation::Lock, &path, e);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut file = ops::open_or_create(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
