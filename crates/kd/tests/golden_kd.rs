@@ -58,5 +58,10 @@ fn every_distillation_loss_has_the_reference_value() {
 
 #[test]
 fn five_distillation_steps_equal_pytorch() {
-    five_steps_equal_pytorch();
+    five_steps_equal_pytorch(1);
+}
+
+#[test]
+fn five_distillation_steps_in_two_halves_of_the_batch_equal_pytorch() {
+    five_steps_equal_pytorch(2);
 }

@@ -7,7 +7,7 @@ use glue_squad::task::Head;
 
 use super::fine_tune::label_loss;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LayerMap, LossTerms, layer_terms};
 use crate::text::TextSource;
 use crate::{Result, evaluate, losses};
@@ -68,12 +68,14 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let batch = to_device(&self.text.batch(step)?, &self.device);
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let batch = self.text.batch(part.step)?;
+        let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = to_device(&batch.rows(cut.rows()), &self.device);
         let options = self.map.options();
         let teacher = self.teacher.states(&batch, options);
-        let student = (self.prepare)(model, step).encode(&batch, options);
-        Ok(layer_terms(self.map, &student, &teacher))
+        let student = (self.prepare)(model, part.step).encode(&batch, options);
+        Ok(cut.weigh(layer_terms(self.map, &student, &teacher)))
     }
 
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
@@ -103,12 +105,14 @@ pub struct TaskDistillation<'a, F: FeedForward> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let (task, batch) = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let (task, batch) = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = batch.rows(cut.rows());
         let tokens = to_device(&batch, &self.device);
         let options = self.map.options();
         let (states, answers) = self.teacher.answers(&tokens, self.teacher_heads[task], options);
-        let student = (self.prepare)(model, step);
+        let student = (self.prepare)(model, part.step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
         let mut terms = layer_terms(self.map, &output, &states);
         let prediction = match (self.data.tasks()[task].head(), &batch.labels) {
@@ -117,7 +121,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
             (Head::Classification { .. }, _) => losses::soft_cross_entropy(logits, answers, 1.0),
         };
         terms.0.push(("prediction", prediction));
-        Ok(terms)
+        Ok(cut.weigh(terms))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

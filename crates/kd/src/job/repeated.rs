@@ -3,7 +3,7 @@
 use bert_core::{EncodeOptions, Encoder, FeedForward, TaskModel, TokenBatch};
 
 use crate::Result;
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LayerMap, LossTerms, layer_terms};
 
 /// General distillation on the same batch in every step: what a step costs, without text.
@@ -19,10 +19,13 @@ pub struct RepeatedBatch<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, _step: u64) -> Result<LossTerms> {
-        let teacher = self.teacher.encode(self.tokens, EncodeOptions::ALL);
-        let student = model.encode(self.tokens, EncodeOptions::ALL);
-        Ok(layer_terms(self.map, &student, &teacher))
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let [batch, _] = self.tokens.dims();
+        let Some(cut) = part.cut(batch) else { return Ok(LossTerms(Vec::new())) };
+        let tokens = self.tokens.rows(cut.rows());
+        let teacher = self.teacher.encode(&tokens, EncodeOptions::ALL);
+        let student = model.encode(&tokens, EncodeOptions::ALL);
+        Ok(cut.weigh(layer_terms(self.map, &student, &teacher)))
     }
 
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {

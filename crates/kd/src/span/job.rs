@@ -6,7 +6,7 @@ use glue_squad::squad::SpanTargets;
 
 use super::{SpanEval, SpanTrainSet};
 use crate::data::to_device;
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::job::Teacher;
 use crate::losses::{ClsPosition, span_cross_entropy, span_sides, span_soft_cross_entropy};
 use crate::objective::{LayerMap, LossTerms, layer_terms};
@@ -25,8 +25,10 @@ pub struct SpanFineTune<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let batch = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let batch = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = batch.rows(cut.rows());
         let Some(SpanTargets { starts, ends }) = batch.targets else {
             return Err(Error::Mismatch("the training windows have no targets".into()));
         };
@@ -38,7 +40,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
             Tensor::<1, Int>::from_data(data, &self.device)
         };
         let loss = span_cross_entropy((start, gold(starts)), (end, gold(ends)), tokens.mask);
-        Ok(LossTerms(vec![("label", loss)]))
+        Ok(cut.weigh(LossTerms(vec![("label", loss)])))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
@@ -66,8 +68,10 @@ pub struct SpanDistillation<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let tokens = to_device(&self.data.batch(step)?.tokens, &self.device);
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let batch = self.data.batch(part.step)?.tokens;
+        let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let tokens = to_device(&batch.rows(cut.rows()), &self.device);
         let options = self.map.options();
         let (states, answers) = self.teacher.spans(&tokens, self.teacher_head, options);
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
@@ -79,7 +83,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         };
         let prediction = span_soft_cross_entropy((start, start_taught), (end, end_taught), tokens.mask, cls);
         terms.0.push(("prediction", prediction));
-        Ok(terms)
+        Ok(cut.weigh(terms))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

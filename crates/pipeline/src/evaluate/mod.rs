@@ -17,8 +17,8 @@ use nas::driver::{EvalError, Fitness};
 /// A diverged loss is the candidate's fault; anything else stops the run.
 fn eval_error(error: kd::Error) -> EvalError {
     match error {
-        kd::Error::NotFinite { .. } | kd::Error::NotFiniteAnswer { .. } => EvalError::Candidate(error.to_string()),
         kd::Error::Interrupted { .. } => EvalError::Interrupted,
+        diverged if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
         other => EvalError::Run(other.to_string()),
     }
 }

@@ -170,15 +170,23 @@ impl Recipe {
             if phase.batch_size == 0 {
                 return Err(format!("`{key}.batch_size` must be at least 1"));
             }
-            if !(phase.learning_rate > 0.0 && phase.learning_rate.is_finite()) {
-                return Err(format!("`{key}.learning_rate` must be above 0"));
-            }
             if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
-            if phase.checkpoint_every > 0 && key.contains(".proxy.") {
-                return Err(format!("`{key}.checkpoint_every` has no effect: candidates keep no checkpoints"));
+            if key.contains(".proxy.") {
+                let usual = kd::engine::default::keep_last();
+                for (name, set) in
+                    [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
+                {
+                    if set {
+                        return Err(format!("`{key}.{name}` has no effect: candidates keep no checkpoints"));
+                    }
+                }
             }
+            phase.train_config(0).validate().map_err(|e| match e {
+                kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
+                other => format!("`{key}`: {other}"),
+            })?;
             if phase.max_len > self.max_len || (1..8).contains(&phase.max_len) {
                 return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
             }
@@ -197,26 +205,26 @@ impl Recipe {
         Ok(())
     }
 
-    fn phases(&self) -> Vec<(&'static str, super::Phase)> {
+    fn phases(&self) -> Vec<(&'static str, &super::Phase)> {
         let s = &self.search;
         vec![
-            ("teacher.fine_tune", self.teacher.fine_tune),
-            ("warm_up", self.warm_up),
-            ("search.stage1.proxy.general", s.stage1.proxy.general),
-            ("search.stage1.proxy.task", s.stage1.proxy.task),
-            ("search.stage2.proxy.general", s.stage2.proxy.general),
-            ("search.stage2.proxy.task", s.stage2.proxy.task),
-            ("search.stage3.general", s.stage3.general),
-            ("search.stage3.task", s.stage3.task),
-            ("final.general", self.final_.general),
-            ("final.task", self.final_.task),
+            ("teacher.fine_tune", &self.teacher.fine_tune),
+            ("warm_up", &self.warm_up),
+            ("search.stage1.proxy.general", &s.stage1.proxy.general),
+            ("search.stage1.proxy.task", &s.stage1.proxy.task),
+            ("search.stage2.proxy.general", &s.stage2.proxy.general),
+            ("search.stage2.proxy.task", &s.stage2.proxy.task),
+            ("search.stage3.general", &s.stage3.general),
+            ("search.stage3.task", &s.stage3.task),
+            ("final.general", &self.final_.general),
+            ("final.task", &self.final_.task),
         ]
     }
 
     /// The phases that learn from text and have steps, with their keys.
-    pub(crate) fn text_phases(&self) -> Vec<(&'static str, super::Phase)> {
+    pub(crate) fn text_phases(&self) -> Vec<(&'static str, &super::Phase)> {
         let on_text =
-            |(key, phase): &(&str, super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
+            |(key, phase): &(&str, &super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
         self.phases().into_iter().filter(on_text).collect()
     }
 
