@@ -145,7 +145,7 @@ mod tests {
             }
         }
         events.sync()?;
-        folder::write(&path.join("student"), &[("config.json", b"{}"), ("model.bin", &value.to_le_bytes())])?;
+        folder::write(path.join("student"), &[("config.json", b"{}"), ("model.bin", &value.to_le_bytes())])?;
         atomic::write_json(path.join("run.json"), &json!({ "value": value }))
     }
 

@@ -26,3 +26,17 @@ fn eval_error(error: kd::Error) -> EvalError {
 fn fitness(evaluation: Evaluation) -> Fitness {
     Fitness { score: evaluation.score, metrics: evaluation.metrics }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_diverges_fails_with_its_reason_and_other_errors_stop_the_run() {
+        let diverged = kd::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
+        let EvalError::Candidate(reason) = eval_error(diverged) else { panic!("the candidate is at fault") };
+        assert!(reason.contains("step 7") && reason.contains("`hidden`"), "{reason}");
+        assert!(matches!(eval_error(kd::Error::Interrupted { step: 1 }), EvalError::Interrupted));
+        assert!(matches!(eval_error(kd::Error::Mismatch("heads".into())), EvalError::Run(_)));
+    }
+}
