@@ -7,11 +7,15 @@ use pipeline::recipe::{Override, PUBLISHED, load};
 use toml::Value;
 
 fn keys(value: &Value, into: &mut BTreeSet<String>) {
-    if let Value::Table(table) = value {
-        for (key, value) in table {
-            into.insert(key.clone());
-            keys(value, into);
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                into.insert(key.clone());
+                keys(value, into);
+            }
         }
+        Value::Array(values) => values.iter().for_each(|value| keys(value, into)),
+        _ => {}
     }
 }
 
@@ -28,6 +32,12 @@ fn every_key_and_every_published_recipe_is_documented() {
         ("budget.min_params", "1"),
         ("budget.max_macs", "9000000000"),
         ("budget.max_latency_ms", "9.5"),
+        ("final.task.warmup_steps", "1"),
+        ("final.task.schedule", "{ kind = \"polynomial\", power = 2.0 }"),
+        ("warm_up.schedule", "{ kind = \"steps\", at = [5], factors = [0.5] }"),
+        ("teacher.fine_tune.schedule", "{ kind = \"phases\", length = 5 }"),
+        ("teacher.fine_tune.warmup_ratio", "0.0"),
+        ("final.task.groups", "[{ pattern = \"*\", weight_decay = 0.1, gate = { from = 0, to = 5 } }]"),
     ];
     let given = given.map(|(key, value)| Override { key: key.into(), value: value.into() });
     for (name, _) in PUBLISHED {
