@@ -197,6 +197,9 @@ impl<'a> Training<'a> {
             }
             other => other.into(),
         })?;
+        if let Some(story) = folder.previous().story() {
+            context.progress.message(&story);
+        }
         Ok(Self { context, args, config, folder })
     }
 
