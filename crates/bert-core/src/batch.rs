@@ -1,5 +1,7 @@
 //! Token ids on a device.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// One padded batch of token sequences.
@@ -28,6 +30,18 @@ impl TokenBatch {
             ids: Tensor::from_data(TensorData::new(ids.to_vec(), shape), device),
             type_ids: Tensor::from_data(TensorData::new(type_ids.to_vec(), shape), device),
             mask: Tensor::from_data(TensorData::new(mask, shape), device),
+        }
+    }
+
+    /// Some of the sequences.
+    ///
+    /// # Panics
+    /// When there are not that many.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        Self {
+            ids: self.ids.clone().narrow(0, rows.start, rows.len()),
+            type_ids: self.type_ids.clone().narrow(0, rows.start, rows.len()),
+            mask: self.mask.clone().narrow(0, rows.start, rows.len()),
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
+//! | `method` | options of the optimiser and the step loop |
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training` | a training that commands run, with checkpoints and resume |
@@ -27,6 +28,7 @@ mod environment;
 mod error;
 mod inference;
 mod interrupt;
+mod method;
 mod models;
 mod objective_spec;
 mod output;

@@ -8,7 +8,7 @@ use durable::checkpoint::CheckpointStore;
 use durable::lock::Holder;
 use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
-use kd::engine::{Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Evaluation, Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, train};
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use bert_core::BertConfig;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::method::{MethodArgs, MethodSettings};
 use crate::models::refuse_occupied;
 use crate::progress::Progress;
 use crate::tasks::Chosen;
@@ -44,7 +45,7 @@ pub struct TrainingArgs {
     /// Examples or windows per step.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
-    /// Peak learning rate; it rises over the first tenth of the steps and falls to 0.
+    /// Peak learning rate, from which --schedule goes on.
     #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
     learning_rate: f64,
     /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
@@ -63,6 +64,8 @@ pub struct TrainingArgs {
     /// Steps between checkpoints.
     #[arg(long, value_name = "N", default_value_t = 200)]
     checkpoint_every: u64,
+    #[command(flatten)]
+    method: MethodArgs,
 }
 
 impl TrainingArgs {
@@ -123,13 +126,13 @@ impl TrainingArgs {
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
-        TrainConfig {
+        self.method.over(TrainConfig {
             seed: self.seed,
             eval_every: self.eval_every.unwrap_or(0),
             checkpoint_every: self.checkpoint_every,
             precision: self.precision,
             ..TrainConfig::new(steps, self.learning_rate)
-        }
+        })
     }
 }
 
@@ -143,6 +146,7 @@ struct Settings<'a, S> {
     seed: u64,
     eval_every: u64,
     precision: Precision,
+    method: MethodSettings,
     command: &'a S,
 }
 
@@ -165,6 +169,8 @@ impl<'a> Training<'a> {
         (steps, max_len): (u64, usize),
         settings: &impl Serialize,
     ) -> Result<Self, CliError> {
+        let config = args.config(steps);
+        config.validate().or_usage()?;
         interrupt::install()?;
         let text = toml::to_string_pretty(&Settings {
             steps,
@@ -174,6 +180,7 @@ impl<'a> Training<'a> {
             seed: args.seed,
             eval_every: args.eval_every.unwrap_or(0),
             precision: args.precision,
+            method: args.method.settings(),
             command: settings,
         })?;
         let started = pipeline::summary::utc(environment::now_ms());
@@ -190,7 +197,10 @@ impl<'a> Training<'a> {
             }
             other => other.into(),
         })?;
-        Ok(Self { context, args, config: args.config(steps), folder })
+        if let Some(story) = folder.previous().story() {
+            context.progress.message(&story);
+        }
+        Ok(Self { context, args, config, folder })
     }
 
     /// Runs the training to its end, from the newest checkpoint if there is one.
@@ -233,6 +243,11 @@ impl<'a> Training<'a> {
     }
 }
 
+/// The model of a training, the steps it took, and its evaluation.
+pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, u64, Option<Evaluation>) {
+    (wrap(trained.model), trained.steps, trained.evaluation)
+}
+
 /// Shows a training's events.
 struct Watch<'a> {
     progress: &'a Progress,
@@ -257,7 +272,15 @@ impl Monitor for Watch<'_> {
                 }
                 self.progress.message(&format!("step {step}: {evaluation}"));
             }
-            TrainEvent::Checkpoint { .. } => {}
+            TrainEvent::NotFinite { step, what, skipped: Some(in_a_row) } => {
+                self.progress.warn(&format!("step {step} was skipped, {in_a_row} in a row: {what} is not finite"));
+            }
+            TrainEvent::StoppedEarly { step, waited } => {
+                self.progress
+                    .message(&format!("stopped early after step {step}: {waited} evaluations without improvement"));
+            }
+            // What ends the training is its error.
+            TrainEvent::NotFinite { skipped: None, .. } | TrainEvent::Checkpoint { .. } => {}
         }
     }
 

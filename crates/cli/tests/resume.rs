@@ -170,6 +170,7 @@ fn killed_in(phase: &str, field: &str, at: u64) {
 
     let said = finish(&folder, true);
     equals_reference(&folder, phase);
+    assert!(said.contains("ended here without releasing the folder"), "the stale lock is told: {said}");
 
     // Phases that were over are not announced again, neither to a person nor in the log.
     let done: Vec<&str> =

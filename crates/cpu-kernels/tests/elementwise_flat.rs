@@ -2,7 +2,7 @@
 
 mod elementwise_support;
 
-use cpu_kernels::elementwise::optimizer::AdamWStep;
+use cpu_kernels::elementwise::optimizer::{AdamWStep, LambStep};
 use cpu_kernels::elementwise::{bf16, binary, dropout, embedding, optimizer, to_bf16};
 use elementwise_support::{SIZES, assert_near, on_every_isa, values, wide};
 use proptest::prelude::*;
@@ -75,6 +75,40 @@ fn adamw_rounds_every_operation_by_itself() {
                     v2[i] = step.beta2 * v2[i] + step.keep2 * g * g;
                     w2[i] = w2[i] * step.decay - step.step_size * m2[i] / (v2[i].sqrt() * step.root + step.eps);
                 }
+            }
+            assert_eq!((w, m, v), (w2, m2, v2), "{n} {isa}");
+        }
+    });
+}
+
+#[test]
+fn lamb_rounds_every_operation_by_itself() {
+    let step = LambStep {
+        scale: 0.7,
+        beta1: 0.9,
+        keep1: 0.1,
+        beta2: 0.999,
+        keep2: 0.001,
+        eps: 1e-6,
+        decay: 0.01,
+        correction: 10.0,
+        root: 31.0,
+    };
+    on_every_isa(|isa| {
+        for n in SIZES {
+            let (mut w, mut m, mut v) = (values(n, 1.0, 1), values(n, 0.1, 2), vec![0.01; n]);
+            let (mut w2, mut m2, mut v2) = (w.clone(), m.clone(), v.clone());
+            let mut u = values(n, 0.3, 10);
+            let g = u.clone();
+            step.direction(&w, &mut u, &mut m, &mut v);
+            LambStep::apply(3e-3, &u, &mut w);
+            for i in 0..n {
+                let g = g[i] * step.scale;
+                m2[i] = step.beta1 * m2[i] + step.keep1 * g;
+                v2[i] = step.beta2 * v2[i] + step.keep2 * g * g;
+                let u2 = step.correction * m2[i] / (v2[i].sqrt() * step.root + step.eps) + step.decay * w2[i];
+                assert_eq!(u[i], u2, "{n} {isa}");
+                w2[i] -= 3e-3 * u2;
             }
             assert_eq!((w, m, v), (w2, m2, v2), "{n} {isa}");
         }

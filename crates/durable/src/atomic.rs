@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::error::{Error, Operation, Result};
-use crate::ops;
+use crate::ops::{self, Step};
 
 /// Distinguishes the temporary names of one process.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -147,6 +147,7 @@ where
     let (mut temp, file) = create_temp(path, open)?;
     let mut out = BufWriter::new(file);
     fill(&mut out).map_err(write_failed)?;
+    ops::reach(Step::Write).map_err(write_failed)?;
     // into_inner flushes and returns the error that dropping a BufWriter would swallow.
     let file = out.into_inner().map_err(|e| write_failed(e.into_error()))?;
     keep_mode(path, &file)?;
@@ -158,6 +159,12 @@ where
 }
 
 fn create_temp(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> Result<(Temp, File)> {
+    let (path, file) = create_beside(path, open)?;
+    Ok((Temp { path, renamed: false }, file))
+}
+
+/// Creates, by `make`, something under a temporary name beside `path` that nothing has yet.
+pub(crate) fn create_beside<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T>) -> Result<(PathBuf, T)> {
     let failed = |e| Error::io(Operation::Create, path, e);
     let name = path
         .file_name()
@@ -168,11 +175,8 @@ fn create_temp(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> Result<
         temp.push(name);
         temp.push(format!(".{}-{count}.tmp", std::process::id()));
         let temp = ops::parent(path).join(temp);
-        match open(&temp) {
-            Ok(file) => {
-                let temp = Temp { path: temp, renamed: false };
-                return Ok((temp, file));
-            }
+        match make(&temp) {
+            Ok(made) => return Ok((temp, made)),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(failed(e)),
         }

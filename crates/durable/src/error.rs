@@ -261,9 +261,7 @@ impl Error {
 
 fn describe(holder: Option<&Holder>) -> String {
     match holder {
-        Some(Holder { pid, host, started }) => {
-            format!("process {pid} on {host}, started {started}")
-        }
+        Some(holder) => holder.to_string(),
         None => "another process (its lock file cannot be read)".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`rng`] | random streams named by (seed, purpose, counters) |
 //! | [`atomic`] | replacing a file as a whole or not at all |
+//! | [`folder`] | writing a folder of files as a whole |
 //! | [`hash`] | SHA-256 of bytes and files |
 //! | [`checkpoint`] | folders whose manifest is written last; the newest that verifies wins |
 //! | [`log`] | append-only JSON lines |
@@ -13,11 +14,14 @@
 //!
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
-//! crash can be injected at each of them.
+//! crash or a refusal can be injected at each of them (`failpoints`, a feature of the same name).
 
 pub mod atomic;
 pub mod checkpoint;
 mod error;
+#[cfg(any(test, feature = "failpoints"))]
+pub mod failpoints;
+pub mod folder;
 pub mod hash;
 pub mod lock;
 pub mod log;

@@ -9,7 +9,8 @@
 //! fails instead of pretending. On Windows a locked file cannot be read, so the refusal there does
 //! not name the holder.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fmt;
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,12 @@ impl Holder {
     }
 }
 
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}, started {}", self.pid, self.host, self.started)
+    }
+}
+
 /// What the lock file said before this process took the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Previous {
@@ -52,6 +59,18 @@ pub enum Previous {
     Died(Holder),
     /// A process that died so early, or a disk so damaged, that its name cannot be read.
     Unreadable,
+}
+
+impl Previous {
+    /// What to tell a person of a process that died here; `None` after an orderly release.
+    #[must_use]
+    pub fn story(&self) -> Option<String> {
+        match self {
+            Self::Released => None,
+            Self::Died(holder) => Some(format!("{holder}, ended here without releasing the folder")),
+            Self::Unreadable => Some("an earlier process ended here without releasing the folder".to_owned()),
+        }
+    }
 }
 
 /// The right to write to a run folder; released when dropped.
@@ -72,8 +91,7 @@ impl RunLock {
         let folder = folder.as_ref();
         let path = folder.join(LOCK);
         let failed = |e| Error::io(Operation::Lock, &path, e);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let mut file = ops::open_or_create(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

@@ -61,7 +61,7 @@ impl JsonlWriter {
         let path = path.into();
         let failed = |e| Error::io(Operation::Append, &path, e);
         let is_new = !path.exists();
-        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed)?;
+        let file = ops::open_append(&path).map_err(failed)?;
         if is_new {
             ops::sync_dir(ops::parent(&path))?;
         }

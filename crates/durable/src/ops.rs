@@ -9,6 +9,32 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Operation, Result};
+#[cfg(any(test, feature = "failpoints"))]
+pub(crate) use crate::failpoints::{Step, reach, torn};
+
+/// A step that changes the disk.
+#[cfg(not(any(test, feature = "failpoints")))]
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    Create,
+    Write,
+    Sync,
+    Rename,
+    Remove,
+    Truncate,
+}
+
+/// Where a crash can be injected; nothing happens without the feature `failpoints`.
+#[cfg(not(any(test, feature = "failpoints")))]
+pub(crate) fn reach(_step: Step) -> io::Result<()> {
+    Ok(())
+}
+
+/// Writes are not torn either.
+#[cfg(not(any(test, feature = "failpoints")))]
+fn torn(_length: usize) -> usize {
+    0
+}
 
 /// The folder of `path`; the current one for a bare file name.
 pub(crate) fn parent(path: &Path) -> &Path {
@@ -20,17 +46,36 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 /// Creates a file that must not exist. The raw error lets the caller retry under another name.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    reach(Step::Create)?;
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Writes all of `bytes` with one `write` call unless the system takes only part of them.
 pub(crate) fn write_all(mut file: &File, bytes: &[u8], op: Operation, shown: &Path) -> Result<()> {
-    file.write_all(bytes).map_err(|e| Error::io(op, shown, e))
+    let (first, rest) = bytes.split_at(torn(bytes.len()));
+    let mut write = |piece: &[u8]| {
+        reach(Step::Write)?;
+        file.write_all(piece)
+    };
+    let torn = if first.is_empty() { Ok(()) } else { write(first) };
+    torn.and_then(|()| write(rest)).map_err(|e| Error::io(op, shown, e))
+}
+
+/// Opens a file that is appended to, created if need be.
+pub(crate) fn open_append(path: &Path) -> io::Result<File> {
+    reach(Step::Create)?;
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Opens a file to read and overwrite it, created if need be.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
+    reach(Step::Create)?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// Forces the content of `file` to the disk.
 pub(crate) fn sync_file(file: &File, shown: &Path) -> Result<()> {
-    file.sync_all().map_err(|e| Error::io(Operation::Sync, shown, e))
+    reach(Step::Sync).and_then(|()| file.sync_all()).map_err(|e| Error::io(Operation::Sync, shown, e))
 }
 
 /// Forces the content of the file at `path` to the disk, whoever wrote it.
@@ -46,7 +91,7 @@ pub(crate) fn sync_path(path: &Path) -> Result<()> {
 
 /// Puts `from` in place as `to`.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|e| Error::io(Operation::Rename, to, e))
+    reach(Step::Rename).and_then(|()| fs::rename(from, to)).map_err(|e| Error::io(Operation::Rename, to, e))
 }
 
 /// Forces the entries of a folder (creations, renames, deletions) to the disk.
@@ -56,7 +101,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
     #[cfg(unix)]
     {
-        let outcome = File::open(dir).and_then(|folder| folder.sync_all());
+        let outcome = reach(Step::Sync).and_then(|()| File::open(dir)).and_then(|folder| folder.sync_all());
         match outcome {
             Err(e) if !matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
                 return Err(Error::io(Operation::SyncFolder, dir, e));
@@ -70,8 +115,8 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
 }
 
 /// Creates one folder that must not exist, without syncing its parent.
-pub(crate) fn create_dir(dir: &Path, shown: &Path) -> Result<()> {
-    fs::create_dir(dir).map_err(|e| Error::io(Operation::Create, shown, e))
+pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
+    reach(Step::Create).and_then(|()| fs::create_dir(dir))
 }
 
 /// Creates a folder and whatever is missing above it, each entry forced to the disk.
@@ -83,7 +128,7 @@ pub(crate) fn create_dir_all(dir: &Path) -> Result<()> {
     if above != dir {
         create_dir_all(above)?;
     }
-    match fs::create_dir(dir) {
+    match create_dir(dir) {
         Ok(()) => sync_dir(above),
         Err(e) if e.kind() == ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         Err(e) => Err(Error::io(Operation::Create, dir, e)),
@@ -92,7 +137,7 @@ pub(crate) fn create_dir_all(dir: &Path) -> Result<()> {
 
 /// Deletes a file; one that is already gone is fine.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    match reach(Step::Remove).and_then(|()| fs::remove_file(path)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(Operation::Remove, path, e)),
         _ => Ok(()),
     }
@@ -100,7 +145,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
 
 /// Deletes a folder with everything in it; one that is already gone is fine.
 pub(crate) fn remove_dir_all(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
+    match reach(Step::Remove).and_then(|()| fs::remove_dir_all(dir)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(Operation::Remove, dir, e)),
         _ => Ok(()),
     }
@@ -108,7 +153,7 @@ pub(crate) fn remove_dir_all(dir: &Path) -> Result<()> {
 
 /// Sets the length of an open file.
 pub(crate) fn truncate(file: &File, length: u64, op: Operation, shown: &Path) -> Result<()> {
-    file.set_len(length).map_err(|e| Error::io(op, shown, e))
+    reach(Step::Truncate).and_then(|()| file.set_len(length)).map_err(|e| Error::io(op, shown, e))
 }
 
 /// Copies the file at `source` into the empty file `target`.

@@ -9,7 +9,7 @@ use std::fs;
 
 use durable::checkpoint::{CheckpointStore, FileContent};
 use durable::log::{self, JsonlWriter};
-use durable::{Error, atomic};
+use durable::{Error, atomic, folder};
 use serde_json::json;
 
 /// Larger than the disk must be.
@@ -40,6 +40,14 @@ fn a_full_disk_fails_loudly_and_keeps_what_was_there() {
     let latest = store.latest().unwrap();
     assert_eq!(latest.checkpoint.unwrap().step(), 1);
     assert_eq!(fs::read_dir(store.dir()).unwrap().count(), 1, "staging is removed");
+
+    let result = dir.path().join("student");
+    no_space(&folder::write(&result, &[("config.json", b"{}"), ("model.bin", &content)]).unwrap_err());
+    assert!(!result.exists(), "no half of a folder");
+    folder::write(&result, &[("config.json", b"{}"), ("model.bin", b"weights")]).unwrap();
+    no_space(&folder::write(&result, &[("model.bin", &content)]).unwrap_err());
+    assert_eq!(fs::read(result.join("model.bin")).unwrap(), b"weights");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing else is left");
 
     let path = dir.path().join("log.jsonl");
     let mut events = JsonlWriter::open(&path).unwrap();

@@ -33,7 +33,7 @@ fn a_released_lock_can_be_taken_and_reports_an_orderly_release() {
     let dir = tempfile::tempdir().unwrap();
     drop(RunLock::acquire(dir.path(), &holder("node-1")).unwrap());
     let lock = RunLock::acquire(dir.path(), &holder("node-2")).unwrap();
-    assert_eq!(*lock.previous(), Previous::Released);
+    assert_eq!((lock.previous(), lock.previous().story()), (&Previous::Released, None));
 }
 
 #[test]
@@ -42,6 +42,8 @@ fn content_without_a_lock_is_recognised_as_stale() {
     let dead = Holder { pid: 4711, ..holder("node-1") };
     fs::write(dir.path().join(LOCK), serde_json::to_string(&dead).unwrap()).unwrap();
     let lock = RunLock::acquire(dir.path(), &holder("node-2")).unwrap();
+    let story = lock.previous().story().unwrap();
+    assert!(story.contains("process 4711 on node-1") && story.contains("without releasing"), "{story}");
     assert_eq!(*lock.previous(), Previous::Died(dead));
 }
 

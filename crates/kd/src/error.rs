@@ -74,3 +74,10 @@ pub enum Error {
     #[error(transparent)]
     Durable(#[from] durable::Error),
 }
+
+impl Error {
+    /// Whether numbers grew out of bounds; everything else has a cause outside of the training.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Self::NotFinite { .. } | Self::NotFiniteAnswer { .. })
+    }
+}

@@ -5,8 +5,8 @@
 //! |---|---|
 //! | [`losses`] | every distillation loss as a function of tensors |
 //! | [`objective`] | what a student learns from its teacher, as data: layer by layer, and from answers |
-//! | [`optim`] | AdamW, global-norm clipping, learning-rate schedule |
-//! | [`engine`] | the step loop: evaluation, checkpoints, resume, divergence |
+//! | [`optim`] | AdamW and LAMB, parameter groups, global-norm clipping, learning-rate schedules |
+//! | [`engine`] | the step loop: accumulation, evaluation, checkpoints, resume, early stop, divergence |
 //! | [`examples`] | the encoded examples of a split |
 //! | [`data`] | task batches by step number |
 //! | [`text`] | batches of unlabelled text by step number, wherever the text is |

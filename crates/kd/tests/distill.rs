@@ -8,10 +8,12 @@ use burn::tensor::{Device, Tensor};
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::data::{BatchSettings, TaskMix, TrainSet, task_head, to_device};
-use kd::engine::Job;
+use kd::engine::{Job, Part};
 use kd::job::{FineTune, GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::losses;
-use kd::objective::{LossTerms, Objective, Plan, Preset, Shape, Source};
+use kd::objective::{
+    Feature, LayerMatch, LossTerms, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
+};
 use kd::optim::Gradients;
 
 type Model = TaskModel<StackedFfn>;
@@ -87,24 +89,27 @@ impl Teacher for Counted<'_> {
 
 fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, step: u64) -> LossTerms {
     let data = data(task);
-    let mut job = TaskDistillation {
+    distillation(plan, teacher, &data).loss(student, Part::whole(step)).unwrap()
+}
+
+fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a, StackedFfn> {
+    TaskDistillation {
         teacher,
         teacher_heads: vec![0],
         student_heads: vec![0],
         plan,
-        data: &data,
+        data,
         eval: &[],
         prepare: as_is(),
         heads_taught: false,
         device: Device::flex(),
-    };
-    job.loss(student, step).unwrap()
+    }
 }
 
 fn labels_loss(task: TaskKind, student: &Model, step: u64) -> f32 {
     let data = data(task);
     let mut job = FineTune { data: &data, heads: vec![0], eval: &[], device: Device::flex() };
-    value(&Job::<Model>::loss(&mut job, student, step).unwrap().total())
+    value(&Job::<Model>::loss(&mut job, student, Part::whole(step)).unwrap().total())
 }
 
 fn value(term: &Tensor<1>) -> f32 {
@@ -200,11 +205,56 @@ fn a_student_that_is_its_teacher_has_no_gradient_in_any_layer_term_and_another_h
         };
         let mut norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, 0).unwrap();
+            let terms = job.loss(&student, Part::whole(0)).unwrap();
             Gradients::of(&terms.total(), &student).global_norm()
         };
         let (same, other) = (norm(teacher.clone()), norm(model(task, 2)));
         assert!(same < 1e-4 && other > 1e-3, "{text}: {same} and {other}");
+    }
+}
+
+#[test]
+fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_any_length() {
+    let row = |(feature, loss): (Feature, MatchLoss)| {
+        let layer = usize::from(feature != Feature::Embedding);
+        LayerMatch { teacher: layer, student: layer, feature, loss, weight: 3.0.into() }
+    };
+    let pairs = Feature::ALL.into_iter().flat_map(|f| f.losses().iter().map(move |&loss| (f, loss)));
+    let matches: Vec<_> = pairs.map(row).collect();
+    for task in [TaskKind::Sst2, TaskKind::Stsb] {
+        let (teacher, student, data) = (model(task, 1), model(task, 2).train(), data(task));
+        let uneven = |step: &u64| {
+            let (_, batch) = data.batch(*step).unwrap();
+            batch.batch == 4 && batch.rows(0..2).tokens() != batch.rows(2..4).tokens()
+        };
+        let step = (0..STEPS).find(uneven).expect("a batch of texts of several lengths");
+        let shape = Shape::of(&config(task));
+        let prediction = Prediction { hard_label: 0.5.into(), loss: PredictionLoss::Kl, ..Prediction::default() };
+        let alone = matches.iter().map(|m| Plan::new(vec![m.clone()], None, (shape, shape), STEPS).unwrap());
+        let all = Plan::new(matches.clone(), Some(prediction), (shape, shape), STEPS).unwrap();
+        for plan in alone.chain([all]) {
+            let mut job = distillation(&plan, &teacher, &data);
+            let mut taken_in = |of: u32| {
+                let (mut sum, mut gradients) = (0.0, Gradients::default());
+                for index in 0..of {
+                    let terms = job.loss(&student, Part { step, index, of }).unwrap();
+                    if !terms.0.is_empty() {
+                        sum += f64::from(value(&terms.total()));
+                        gradients.add(Gradients::of(&terms.total(), &student));
+                    }
+                }
+                (sum, gradients.global_norm())
+            };
+            let whole = taken_in(1);
+            for of in [2, 3, 5] {
+                let parts = taken_in(of);
+                let close = |a: f64, b: f64| (a - b).abs() <= 2e-5 * b.abs();
+                assert!(
+                    close(parts.0, whole.0) && close(parts.1, whole.1),
+                    "{of} parts: {parts:?} {whole:?}, {plan:?}"
+                );
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::Error;
 use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
-use kd::engine::{Evaluation, Job, Monitor, Precision, Silent, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Evaluation, Job, Monitor, Part, Precision, Silent, TrainConfig, TrainEvent, Trained, train};
 use kd::job::FineTune;
 use kd::objective::LossTerms;
 
@@ -139,9 +139,9 @@ struct Diverging<'a> {
 }
 
 impl Job<Model> for Diverging<'_> {
-    fn loss(&mut self, model: &Model, step: u64) -> kd::Result<LossTerms> {
-        let mut terms = self.inner.loss(model, step)?;
-        if step == self.at {
+    fn loss(&mut self, model: &Model, part: Part) -> kd::Result<LossTerms> {
+        let mut terms = self.inner.loss(model, part)?;
+        if part.step == self.at {
             terms.0[0].1 = terms.0[0].1.clone() * f32::NAN;
         }
         Ok(terms)

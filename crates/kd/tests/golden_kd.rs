@@ -37,7 +37,7 @@ fn every_distillation_loss_has_the_reference_value() {
     let shape = |layers| Shape { layers, width: 32, heads: 4 };
     let plan = Objective::default().plan(shape(3), shape(6), Source::Text, 1).unwrap();
     let tokens = t2("pad_mask") * -1.0 + 1.0;
-    let terms = plan.at(0).layer_terms(&student, &teacher, &tokens).0;
+    let terms = plan.at(0).layer_terms(&student, &teacher, &tokens, 1.0).0;
     assert_eq!(terms.iter().map(|t| t.0).collect::<Vec<_>>(), ["attention", "hidden"]);
     for (name, term) in terms {
         check(name, term);
@@ -69,12 +69,17 @@ fn every_distillation_loss_has_the_reference_value() {
     ] {
         let entry = LayerMatch { teacher: 1, student: 1, feature, loss, weight: 1.0.into() };
         let plan = Plan::new(vec![entry], None, (shape, shape), 1).unwrap();
-        let terms = plan.at(0).layer_terms(&student, &teacher, &Tensor::ones([batch, seq], &device));
+        let terms = plan.at(0).layer_terms(&student, &teacher, &Tensor::ones([batch, seq], &device), 1.0);
         check(name, terms.total());
     }
 }
 
 #[test]
 fn five_distillation_steps_equal_pytorch() {
-    five_steps_equal_pytorch();
+    five_steps_equal_pytorch(1);
+}
+
+#[test]
+fn five_distillation_steps_in_two_halves_of_the_batch_equal_pytorch() {
+    five_steps_equal_pytorch(2);
 }

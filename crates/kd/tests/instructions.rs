@@ -10,6 +10,6 @@ use cpu_kernels::Isa;
 fn five_distillation_steps_equal_pytorch_on_every_instruction_set() {
     for isa in Isa::ALL.into_iter().filter(|&isa| isa <= Isa::best()) {
         assert_eq!(Isa::limit(isa), isa);
-        support::five_steps_equal_pytorch();
+        support::five_steps_equal_pytorch(1);
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use frozen::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
-use kd::engine::Job;
+use kd::engine::{Job, Part};
 use kd::objective::{Objective, Shape, Source};
 use kd::optim::Gradients;
 use kd::span::{
@@ -135,7 +135,7 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
         let eval = SpanEval { set, decode: DecodeConfig::default(), threshold: 0.0 };
         let mut job = SpanFineTune { data: &data, head: 0, eval: Some(&eval), device: device.clone() };
         let start = init::normal(model(version, 3, &device), 3, 0.05);
-        let first = job.loss(&start.clone().train(), 0).unwrap();
+        let first = job.loss(&start.clone().train(), Part::whole(0)).unwrap();
         assert_eq!(first.0[0].0, "label");
         let norm = Gradients::of(&first.total(), &start.clone().train()).global_norm();
         assert!(norm.is_finite(), "{norm}");
@@ -144,7 +144,7 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
         let evaluation = trained.evaluation.unwrap();
         assert!(evaluation.metrics.contains_key(&format!("{version}/f1")), "{evaluation:?}");
         assert!(evaluation.metrics.values().all(|v| (0.0..=1.0).contains(v)), "fractions, no counts: {evaluation:?}");
-        let last = Job::<Model>::loss(&mut job, &trained.model.train(), 0).unwrap();
+        let last = Job::<Model>::loss(&mut job, &trained.model.train(), Part::whole(0)).unwrap();
         let value = |terms: kd::objective::LossTerms| terms.total().inner().into_scalar::<f32>();
         let (first, last) = (value(first), value(last));
         assert!(last < 0.9 * first, "{version}: {first} to {last}");
@@ -170,14 +170,14 @@ fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
                 heads_taught: false,
                 device: device.clone(),
             };
-            job.loss(student, 1).unwrap().total().into_scalar::<f32>()
+            job.loss(student, Part::whole(1)).unwrap().total().into_scalar::<f32>()
         };
         for soft in ["loss = \"kl\"\ntemperature = 2.0", "loss = \"mse\""] {
             let (same, other) = (value(soft, &teacher), value(soft, &student));
             assert!(same.abs() < 1e-6 && other > 1e-5, "{soft}: {same} and {other}");
         }
         let mut gold = SpanFineTune { data: &data, head: 0, eval: None, device: device.clone() };
-        let gold = Job::<Model>::loss(&mut gold, &student, 1).unwrap().total().into_scalar::<f32>();
+        let gold = Job::<Model>::loss(&mut gold, &student, Part::whole(1)).unwrap().total().into_scalar::<f32>();
         assert_eq!(value("hard_label = 1.0", &student), gold);
         let (soft, half) = (value("", &student), value("hard_label = 0.5", &student));
         assert!((half - (soft + gold) / 2.0).abs() < 1e-5, "{soft} {half} {gold}");
@@ -203,7 +203,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
         };
         let mut norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, 1).unwrap();
+            let terms = job.loss(&student, Part::whole(1)).unwrap();
             assert_eq!(terms.0.iter().map(|t| t.0).collect::<Vec<_>>(), ["attention", "hidden", "prediction"]);
             Gradients::of(&terms.total(), &student).global_norm()
         };

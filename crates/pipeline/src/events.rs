@@ -147,6 +147,18 @@ impl Monitor for PhaseMonitor<'_> {
                 metrics: evaluation.metrics.clone(),
                 best: *best,
             },
+            TrainEvent::NotFinite { step, what, skipped } => {
+                let then = match skipped {
+                    Some(in_a_row) => format!("skipped, {in_a_row} in a row"),
+                    None => "the training stops".into(),
+                };
+                RunEvent::Note { message: format!("{phase}: step {step}: {what} is not finite; {then}") }
+            }
+            TrainEvent::StoppedEarly { step, waited } => {
+                let message =
+                    format!("{phase}: stopped early after step {step}: {waited} evaluations without improvement");
+                RunEvent::Note { message }
+            }
             TrainEvent::Checkpoint { .. } => return,
         };
         (self.emit)(event);

@@ -55,7 +55,7 @@ impl Inputs {
         let inputs = Self { encoder, tokenizer_files, glue, corpus, kept: Mutex::default() };
         // A typo in a path must show before an hour of training, and so must shards of another tokeniser.
         for (key, phase) in recipe.text_phases() {
-            let max_len = Self::settings(recipe, &phase).max_len;
+            let max_len = Self::settings(recipe, phase).max_len;
             inputs.corpus.check(&inputs.encoder, max_len).map_err(|e| match e {
                 Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
                 other => other,

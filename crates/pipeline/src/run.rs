@@ -68,6 +68,9 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
     let hash = folder.config_hash().to_string();
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
+    if let Some(message) = folder.previous().story() {
+        run.emit(RunEvent::Note { message })?;
+    }
     let environment = &options.environment;
     durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
 

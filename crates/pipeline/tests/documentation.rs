@@ -37,6 +37,12 @@ fn every_key_and_every_published_recipe_is_documented() {
             "[{ teacher = 1, student = 1, feature = \"hidden\", loss = \"mse\", weight = { value = 1, end = 9 } }]",
         ),
         ("final.distill.prediction.temperature", "{ from = 2, to = 1 }"),
+        ("final.task.warmup_steps", "1"),
+        ("final.task.schedule", "{ kind = \"polynomial\", power = 2.0 }"),
+        ("warm_up.schedule", "{ kind = \"steps\", at = [5], factors = [0.5] }"),
+        ("teacher.fine_tune.schedule", "{ kind = \"phases\", length = 5 }"),
+        ("teacher.fine_tune.warmup_ratio", "0.0"),
+        ("final.task.groups", "[{ pattern = \"*\", weight_decay = 0.1, gate = { from = 0, to = 5 } }]"),
     ];
     let given = given.map(|(key, value)| Override { key: key.into(), value: value.into() });
     wanted.insert("map".into());

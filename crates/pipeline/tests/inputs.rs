@@ -91,7 +91,7 @@ fn what_a_phase_has_encoded_serves_the_next_ones() {
     assert_eq!(batches(&recipe.teacher.fine_tune).unwrap(), before);
     let (train, held_out) = inputs.search(&recipe, &recipe.search.stage1.proxy.task).unwrap();
     assert_eq!((train.tasks().len(), held_out.len()), (2, 2));
-    let longer = pipeline::recipe::Phase { max_len: 20, ..recipe.teacher.fine_tune };
+    let longer = pipeline::recipe::Phase { max_len: 20, ..recipe.teacher.fine_tune.clone() };
     assert!(batches(&longer).is_err(), "another length is read anew");
 }
 

@@ -1,6 +1,8 @@
 //! Recipes: the published ones load, mistakes are named.
 
-use pipeline::recipe::{Override, PUBLISHED, load};
+use kd::engine::{NotFinite, TrainConfig};
+use kd::optim::{Group, OptimizerConfig, OptimizerKind, Schedule};
+use pipeline::recipe::{Override, PUBLISHED, Recipe, load};
 
 fn refused(overrides: &[&str], words: &[&str]) {
     let overrides: Vec<Override> = overrides.iter().map(|o| o.parse().unwrap()).collect();
@@ -42,6 +44,35 @@ fn an_override_changes_one_key_and_text_needs_no_quotes() {
 }
 
 #[test]
+fn a_training_takes_its_method_from_the_recipe_and_the_rest_stays_the_paper_s() {
+    let settings = [
+        "final.task.optimizer=lamb",
+        "final.task.schedule={ kind = \"cosine\", end = 0.1 }",
+        "final.task.accumulate=2",
+        "final.task.warmup_steps=3",
+        "final.task.eval_every=2",
+        "final.task.patience=4",
+        "final.task.on_not_finite=skip",
+        "final.task.groups=[{ pattern = \"encoder.embeddings.*\", frozen = true }]",
+    ];
+    let overrides: Vec<Override> = settings.iter().map(|s| s.parse().unwrap()).collect();
+    let recipe = load("smoke", &overrides).unwrap();
+    let config = recipe.final_.task.train_config(1);
+    assert_eq!(config.optimizer, OptimizerConfig::of(OptimizerKind::Lamb));
+    assert_eq!(config.schedule, Schedule::Cosine { end: 0.1, over: 0 });
+    assert_eq!((config.accumulate, config.warmup_steps(), config.patience), (2, 3, 4));
+    assert_eq!(config.on_not_finite, NotFinite::Skip);
+    assert_eq!(config.groups, [Group { frozen: true, ..Group::new("encoder.embeddings.*") }]);
+    let written: Recipe = toml::from_str(&recipe.to_toml().unwrap()).unwrap();
+    assert_eq!(written, recipe, "what a run folder holds is the same recipe");
+    let untouched = recipe.teacher.fine_tune.train_config(1);
+    let steps = (untouched.steps, untouched.learning_rate);
+    let usual = TrainConfig { seed: 1, ..TrainConfig::new(steps.0, steps.1) };
+    let same = TrainConfig { eval_every: untouched.eval_every, checkpoint_every: untouched.checkpoint_every, ..usual };
+    assert_eq!(untouched, same);
+}
+
+#[test]
 fn mistakes_name_the_recipe_and_the_key() {
     refused(&["search.stage1.trails=3"], &["recipe `smoke`", "trails"]);
     refused(&["seed=many"], &["recipe `smoke`", "seed"]);
@@ -63,6 +94,13 @@ fn mistakes_name_the_recipe_and_the_key() {
     refused(&[&second.replace("kl", "rms")], &["`match`, entry 2", "rms"]);
     refused(&["warm_up.eval_every=5"], &["warm_up.eval_every", "no effect"]);
     refused(&["search.stage1.proxy.task.checkpoint_every=5"], &["checkpoint_every", "no effect"]);
+    refused(&["search.stage1.proxy.task.keep_last=3"], &["keep_last", "no effect"]);
+    refused(&["final.task.patience=2", "final.task.eval_every=0"], &["final.task.patience", "eval_every"]);
+    refused(&["final.task.accumulate=0"], &["final.task.accumulate"]);
+    refused(&["warm_up.schedule=cosinus"], &["schedule", "cosine"]);
+    refused(&["warm_up.schedule={ kind = \"phases\", length = 2 }"], &["warm_up.schedule", "warmup_ratio"]);
+    refused(&["warm_up.optimizer={ kind = \"lamb\", beta1 = 1.0 }"], &["warm_up.optimizer.beta1"]);
+    refused(&["warm_up.groups=[{ pattern = \"a\", frozen = true, factor = 2.0 }]"], &["warm_up.groups", "frozen"]);
 }
 
 #[test]

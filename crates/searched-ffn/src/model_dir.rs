@@ -10,7 +10,6 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bert_core::weights::{NameFormat, Tensors};
 use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
@@ -160,7 +159,7 @@ impl ModelDir {
 
         let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
         files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, &text), (WEIGHTS_FILE, &weights)]);
-        if dir.is_dir() { write_all(dir, &files) } else { write_fresh(dir, &files) }
+        Ok(durable::folder::write(dir, &files).map_err(Error::from)?)
     }
 }
 
@@ -285,48 +284,4 @@ fn tensor_names(path: &Path) -> Result<Vec<String>, ModelError> {
     file.read_exact(&mut header).map_err(io)?;
     let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
     Ok(header.into_iter().map(|(name, _)| name).filter(|name| name != "__metadata__").collect())
-}
-
-fn write_all(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), ModelError> {
-    for (name, bytes) in files {
-        durable::atomic::write_file(dir.join(name), bytes).map_err(Error::from)?;
-    }
-    Ok(())
-}
-
-/// A folder under construction; removed unless it became the target.
-struct Temp {
-    path: PathBuf,
-    renamed: bool,
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // The error that brought us here is the one to report.
-            let _ = std::fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-fn write_fresh(dir: &Path, files: &[(&str, &[u8])]) -> Result<(), ModelError> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let io = |action, e| Error::io(action, dir, e);
-    let Some(name) = dir.file_name() else {
-        let reason = "the path does not end in a folder name";
-        return Err(io("create", std::io::Error::new(std::io::ErrorKind::InvalidInput, reason)).into());
-    };
-    let parent = match dir.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(parent).map_err(|e| Error::io("create", parent, e))?;
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let temp = parent.join(format!(".{}.{}-{count}.tmp", name.to_string_lossy(), std::process::id()));
-    std::fs::create_dir(&temp).map_err(|e| io("create", e))?;
-    let mut temp = Temp { path: temp, renamed: false };
-    write_all(&temp.path, files)?;
-    std::fs::rename(&temp.path, dir).map_err(|e| io("create", e))?;
-    temp.renamed = true;
-    Ok(durable::atomic::sync_dir(parent).map_err(Error::from)?)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
 use kd::data::head_index;
-use kd::engine::Evaluation;
+use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
@@ -26,7 +26,7 @@ use crate::objective_spec::{project, read_objective};
 use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
-use crate::training::{Training, TrainingArgs, shown};
+use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
 const RANDOM: &str = "random";
@@ -166,9 +166,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), plan: &plan, lesson, context };
-    let (student, evaluation) = match student {
-        AnyModel::Plain(m) => lecture.give(m).map(|(m, e)| (AnyModel::Plain(m), e)),
-        AnyModel::Searched(m) => lecture.give(m).map(|(m, e)| (AnyModel::Searched(m), e)),
+    let (student, steps, evaluation) = match student {
+        AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
+        AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
     let card = card(args, steps, evaluation.as_ref());
     let files = tokenizer_files(&args.teacher, &encoder)?;
@@ -304,10 +304,10 @@ struct Lecture<'a> {
 }
 
 impl Lecture<'_> {
-    fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<(TaskModel<F>, Option<Evaluation>), CliError> {
+    fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
         let Self { teacher, plan, .. } = *self;
         let device = self.context.device.clone();
-        let trained = match &self.lesson {
+        match &self.lesson {
             Lesson::Text(text) => {
                 let mut job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is(), device };
                 self.training.run("distill", student, &mut job)
@@ -339,7 +339,6 @@ impl Lecture<'_> {
                 };
                 self.training.run("distill", student, &mut job)
             }
-        }?;
-        Ok((trained.model, trained.evaluation))
+        }
     }
 }

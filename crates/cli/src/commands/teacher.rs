@@ -7,7 +7,7 @@ use clap::Args;
 use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, TaskMix, TrainSet};
-use kd::engine::Evaluation;
+use kd::engine::Trained;
 use kd::job::FineTune;
 use kd::span::SpanFineTune;
 use searched_ffn::{AnyModel, Package, Parts};
@@ -20,7 +20,7 @@ use crate::models::{capped_length, continued, load_with_tokenizer, tokenizer_fil
 use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
-use crate::training::{Training, TrainingArgs, shown};
+use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -101,10 +101,11 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     };
     let steps = args.training.steps(data.batches_per_epoch());
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
-    let (model, evaluation) = match model {
-        AnyModel::Plain(m) => tune(&training, m, &data, context).map(|(m, e)| (AnyModel::Plain(m), e)),
-        AnyModel::Searched(m) => tune(&training, m, &data, context).map(|(m, e)| (AnyModel::Searched(m), e)),
+    let (model, steps, evaluation) = match model {
+        AnyModel::Plain(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Plain)),
+        AnyModel::Searched(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
+    let evaluation = evaluation.unwrap_or_default();
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
     let card = format!(
         "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n",
@@ -122,9 +123,9 @@ fn tune<F: FeedForward>(
     model: TaskModel<F>,
     data: &Data,
     context: &Context,
-) -> Result<(TaskModel<F>, Evaluation), CliError> {
+) -> Result<Trained<TaskModel<F>>, CliError> {
     let device = context.device.clone();
-    let trained = match data {
+    match data {
         Data::Tasks(TaskData { mix, eval }) => {
             let heads = (0..eval.len()).collect();
             training.run("teacher", model, &mut FineTune { data: mix, heads, eval, device })
@@ -133,8 +134,7 @@ fn tune<F: FeedForward>(
             let mut job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval), device };
             training.run("teacher", model, &mut job)
         }
-    }?;
-    Ok((trained.model, trained.evaluation.unwrap_or_default()))
+    }
 }
 
 /// What a teacher learns from.

@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bert_core::weights::Tensors;
 use glue_squad::task::TaskKind;
 use serde_json::json;
 
-use crate::support::{command, pocket_folder, run, snapshot, wait_for};
+use crate::support::{Outcome, command, pocket_folder, run, snapshot, wait_for};
 
 const SHORT: [&str; 15] = [
     "teacher",
@@ -132,4 +133,66 @@ fn a_training_that_diverges_says_at_which_step() {
     assert_eq!(diverged.code, Some(1), "{}", diverged.stderr);
     diverged.says(&["step ", "not finite", "lower the learning rate"]);
     assert!(!dir.path().join("out").exists());
+}
+
+/// A fine-tuning on the pocket's SST-2 with more options.
+fn tuned(dir: &Path, out: &str, more: &[&str]) -> Outcome {
+    let base =
+        ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--max-len", "16", "--threads", "1"];
+    run(dir, &[&base[..], &["--out", out], more].concat())
+}
+
+#[test]
+fn method_options_change_the_training_and_parts_of_a_step_do_not() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let weights = |out: &str, more: &[&str]| {
+        let base = ["--steps", "3", "--batch-size", "8", "--dropout", "0", "--learning-rate", "1e-2"];
+        let done = tuned(dir.path(), out, &[&base[..], more].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        Tensors::read_safetensors(&dir.path().join(out).join("model.safetensors")).unwrap()
+    };
+    let plain = weights("plain", &[]);
+    let halves = weights("halves", &["--accumulate", "2"]);
+    let difference = |other: &Tensors| -> f32 {
+        let pairs = plain.0.iter().flat_map(|(name, t)| t.data.iter().zip(&other.0[name].data));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    // Adam divides by the root of tiny moments, so rounding shows in weights that hardly have a gradient.
+    assert!(difference(&halves) < 2e-3, "{}", difference(&halves));
+    for (out, more) in [
+        ("lamb", &["--optimizer", "lamb"][..]),
+        ("constant", &["--schedule", "constant"]),
+        ("frozen", &["--group", "{ pattern = \"encoder.*\", frozen = true }"]),
+        ("slow", &["--warmup-steps", "3"]),
+    ] {
+        assert!(difference(&weights(out, more)) > 5e-3, "{out}");
+    }
+}
+
+#[test]
+fn a_training_that_gets_no_better_stops_early_and_says_how_long_it_was() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let more = ["--steps", "50", "--eval-every", "1", "--patience", "2", "--min-delta", "1", "--batch-size", "8"];
+    let done = tuned(dir.path(), "out", &more);
+    assert_eq!((done.code, &done.json()["steps"]), (Some(0), &json!(3)), "{}", done.stderr);
+    assert!(done.stderr.contains("stopped early after step 3"), "{}", done.stderr);
+    let card = std::fs::read_to_string(dir.path().join("out/README.md")).unwrap();
+    assert!(card.contains("3 steps"), "{card}");
+}
+
+#[test]
+fn method_options_that_cannot_be_are_refused_before_anything_is_written() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    for (more, word) in [
+        (&["--schedule", "cosinus"][..], "cosine"),
+        (&["--optimizer", "{ kind = \"lamb\", beta1 = 2.0 }"], "optimizer.beta1"),
+        (&["--patience", "2"], "eval_every"),
+        (&["--min-delta", "0.1"], "--patience"),
+        (&["--warmup-ratio", "0.2", "--warmup-steps", "2"], "--warmup-steps"),
+        (&["--on-not-finite", "hope"], "skip"),
+    ] {
+        let done = tuned(dir.path(), "out", more);
+        assert!(done.code == Some(2) && done.stderr.contains(word), "{word}: {:?} {}", done.code, done.stderr);
+        assert!(!dir.path().join("out.training").exists());
+    }
 }

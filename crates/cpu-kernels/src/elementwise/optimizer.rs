@@ -1,4 +1,4 @@
-//! The update of AdamW, and sums and scalings of gradients.
+//! The updates of AdamW and LAMB, and sums and scalings of gradients.
 
 use super::dispatch::Arith;
 use super::lanes::{LANES, Map, map_in_place};
@@ -47,6 +47,60 @@ impl AdamWStep {
     }
 }
 
+/// The element-wise part of one step of LAMB (You et al. 2020, algorithm 2) for some parameters: the direction of the update,
+/// whose length is left to the trust ratio of the whole tensor.
+///
+/// ```text
+/// g = scale g
+/// m = beta1 m + keep1 g
+/// v = beta2 v + keep2 g g
+/// u = (correction m) / (root sqrt(v) + eps) + decay w
+/// ```
+///
+/// Every operation is rounded by itself, so the result is the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LambStep {
+    /// Factor of the gradient, from clipping.
+    pub scale: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// `1 - beta1`.
+    pub keep1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// `1 - beta2`.
+    pub keep2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// The weight decay; 0 for biases and norms.
+    pub decay: f32,
+    /// `1 / (1 - beta1^t)` in step `t`.
+    pub correction: f32,
+    /// `1 / sqrt(1 - beta2^t)`.
+    pub root: f32,
+}
+
+impl LambStep {
+    /// Updates the moments `m`, `v` with the gradient `g` of weights `w` and puts the direction `u` in the gradient's place.
+    ///
+    /// # Panics
+    /// The lengths differ.
+    pub fn direction(&self, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+        assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
+        let step = self;
+        dispatch!(direction, (step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]));
+    }
+
+    /// `w = w - rate u`
+    ///
+    /// # Panics
+    /// The lengths differ.
+    pub fn apply(rate: f32, u: &[f32], w: &mut [f32]) {
+        assert_eq!(u.len(), w.len());
+        dispatch!(subtract, (rate: f32, u: &[f32], w: &mut [f32]));
+    }
+}
+
 /// `sum_i x_i^2` in `f64`: the same on every machine.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
     dispatch!(squares, (x: &[f32]) -> f64)
@@ -74,6 +128,24 @@ fn update<A: Arith>(step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v
         *m = beta1 * *m + keep1 * g;
         *v = beta2 * *v + keep2 * g * g;
         *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
+    }
+}
+
+#[inline(always)]
+fn direction<A: Arith>(step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
+    let LambStep { scale, beta1, keep1, beta2, keep2, eps, decay, correction, root } = *step;
+    for (((w, g), m), v) in w.iter().zip(g).zip(m).zip(v) {
+        let gradient = *g * scale;
+        *m = beta1 * *m + keep1 * gradient;
+        *v = beta2 * *v + keep2 * gradient * gradient;
+        *g = correction * *m / (v.sqrt() * root + eps) + decay * *w;
+    }
+}
+
+#[inline(always)]
+fn subtract<A: Arith>(rate: f32, u: &[f32], w: &mut [f32]) {
+    for (w, u) in w.iter_mut().zip(u) {
+        *w -= rate * *u;
     }
 }
 

@@ -235,7 +235,7 @@ impl CheckpointStore {
         // Left by a killed process that had our process id.
         ops::remove_dir_all(&path)?;
         let shown = self.path_of(step);
-        ops::create_dir(&path, &shown)?;
+        ops::create_dir(&path).map_err(|e| Error::io(Operation::Create, &shown, e))?;
         Ok(Staging { path, shown, renamed: false })
     }
 

@@ -1,5 +1,7 @@
 //! Several examples as one rectangle of ids.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::task::Label;
@@ -91,6 +93,28 @@ impl EncodedBatch {
         Ok(Self { batch: rows.len(), seq, ids, type_ids, mask, labels, indices: indices.to_vec() })
     }
 
+    /// Some rows of the batch, at its width.
+    ///
+    /// # Panics
+    /// The batch has not that many rows.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        let cells = rows.start * self.seq..rows.end * self.seq;
+        let labels = match &self.labels {
+            Labels::Classes(classes) => Labels::Classes(classes[rows.clone()].to_vec()),
+            Labels::Scores(scores) => Labels::Scores(scores[rows.clone()].to_vec()),
+            Labels::None => Labels::None,
+        };
+        Self {
+            batch: rows.len(),
+            seq: self.seq,
+            ids: self.ids[cells.clone()].to_vec(),
+            type_ids: self.type_ids[cells.clone()].to_vec(),
+            mask: self.mask[cells].to_vec(),
+            labels,
+            indices: self.indices[rows].to_vec(),
+        }
+    }
+
     /// Real tokens in the batch, special tokens included.
     pub fn tokens(&self) -> usize {
         self.mask.iter().map(|m| usize::from(*m)).sum()
@@ -144,6 +168,14 @@ mod tests {
         assert_eq!(batch.mask, [1, 1, 1, 0, 1, 1, 0, 0]);
         assert_eq!(batch.labels, Labels::Classes(vec![0, 1]));
         assert_eq!((batch.indices.as_slice(), batch.tokens()), ([1, 0].as_slice(), 5));
+        let last = batch.rows(1..2);
+        assert_eq!(
+            (last.batch, last.seq, last.ids.as_slice()),
+            (1, 4, [1, 2, 9, 9].as_slice()),
+            "at the batch's width"
+        );
+        assert_eq!((last.labels, last.indices, last.mask), (Labels::Classes(vec![1]), vec![0], vec![1, 1, 0, 0]));
+        assert_eq!(batch.rows(0..2), batch);
     }
 
     #[test]

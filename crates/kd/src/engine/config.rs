@@ -1,10 +1,51 @@
 //! Settings of one training.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::Precision;
-use crate::optim::AdamWConfig;
+use crate::optim::{Group, OptimizerConfig, Schedule};
 use crate::{Error, Result};
+
+/// What to do in a step whose loss or gradient is not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotFinite {
+    /// Stop the training with an error that names the step.
+    #[default]
+    Stop,
+    /// Leave weights and optimiser as they are and go on with the next step, unless too many fail in a row.
+    Skip,
+}
+
+impl NotFinite {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stop, Self::Skip];
+
+    /// Name as read by [`FromStr`] and in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for NotFinite {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| format!("`{text}` is neither stop nor skip"))
+    }
+}
 
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,52 +55,96 @@ pub struct TrainConfig {
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
+    /// The learning rate after the warm-up.
+    #[serde(default)]
+    pub schedule: Schedule,
     /// Part of the steps over which the learning rate rises.
-    #[serde(default = "tenth")]
+    #[serde(default = "default::warmup_ratio")]
     pub warmup_ratio: f64,
-    /// Decoupled weight decay on weights (not on biases and norms).
-    #[serde(default = "hundredth")]
-    pub weight_decay: f64,
+    /// Steps over which the learning rate rises, in place of `warmup_ratio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<u64>,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Parameters that are trained in another way; the first group that fits a parameter counts.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// Largest global gradient norm.
-    #[serde(default = "one")]
+    #[serde(default = "default::clip_norm")]
     pub clip_norm: f64,
+    /// Parts in which the batch of a step is processed, one after another: less memory, the same gradients but for rounding.
+    #[serde(default = "default::accumulate")]
+    pub accumulate: u32,
     /// Seed of everything random in this training.
-    #[serde(default = "seed")]
+    #[serde(default = "default::seed")]
     pub seed: u64,
     /// Steps between evaluations; 0 evaluates at the end only.
     #[serde(default)]
     pub eval_every: u64,
+    /// Evaluations in a row without improvement after which the training ends; 0 for never.
+    #[serde(default)]
+    pub patience: u64,
+    /// How much better than the last improvement a score has to be to count as one.
+    #[serde(default)]
+    pub min_delta: f64,
     /// Steps between checkpoints; 0 writes one at the end only.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// Checkpoints that stay, the newest; each holds the best weights so far.
+    #[serde(default = "default::keep_last")]
+    pub keep_last: usize,
+    /// What to do in a step whose loss or gradient is not finite.
+    #[serde(default)]
+    pub on_not_finite: NotFinite,
+    /// Most steps that are skipped in a row.
+    #[serde(default = "default::max_skips")]
+    pub max_skips: u32,
     /// Steps between progress reports.
-    #[serde(default = "ten")]
+    #[serde(default = "default::log_every")]
     pub log_every: u64,
     /// Whether the best evaluated weights are the result (else the last).
-    #[serde(default = "yes")]
+    #[serde(default = "default::keep_best")]
     pub keep_best: bool,
     /// Number format of matrix products, of the student and of a teacher.
     #[serde(default)]
     pub precision: Precision,
 }
 
-fn tenth() -> f64 {
-    0.1
-}
-fn hundredth() -> f64 {
-    0.01
-}
-fn one() -> f64 {
-    1.0
-}
-fn seed() -> u64 {
-    42
-}
-fn ten() -> u64 {
-    10
-}
-fn yes() -> bool {
-    true
+/// Values that a training has unless another is given, for those who read settings of their own into a [`TrainConfig`].
+pub mod default {
+    /// EfficientBERT's and BERT's.
+    pub fn warmup_ratio() -> f64 {
+        0.1
+    }
+    /// EfficientBERT's and BERT's.
+    pub fn clip_norm() -> f64 {
+        1.0
+    }
+    /// All of a step at once.
+    pub fn accumulate() -> u32 {
+        1
+    }
+    /// EfficientBERT's.
+    pub fn seed() -> u64 {
+        42
+    }
+    /// One to go on from, and one in case it is damaged.
+    pub fn keep_last() -> usize {
+        2
+    }
+    /// More in a row are no accident.
+    pub fn max_skips() -> u32 {
+        5
+    }
+    /// Steps between reports.
+    pub fn log_every() -> u64 {
+        10
+    }
+    /// The best weights are the result.
+    pub fn keep_best() -> bool {
+        true
+    }
 }
 
 impl TrainConfig {
@@ -68,14 +153,23 @@ impl TrainConfig {
         Self {
             steps,
             learning_rate,
-            warmup_ratio: tenth(),
-            weight_decay: hundredth(),
-            clip_norm: one(),
-            seed: seed(),
+            schedule: Schedule::default(),
+            warmup_ratio: default::warmup_ratio(),
+            warmup_steps: None,
+            optimizer: OptimizerConfig::default(),
+            groups: Vec::new(),
+            clip_norm: default::clip_norm(),
+            accumulate: default::accumulate(),
+            seed: default::seed(),
             eval_every: 0,
+            patience: 0,
+            min_delta: 0.0,
             checkpoint_every: 0,
-            log_every: ten(),
-            keep_best: true,
+            keep_last: default::keep_last(),
+            on_not_finite: NotFinite::Stop,
+            max_skips: default::max_skips(),
+            log_every: default::log_every(),
+            keep_best: default::keep_best(),
             precision: Precision::F32,
         }
     }
@@ -92,11 +186,26 @@ impl TrainConfig {
         if !(0.0..=1.0).contains(&self.warmup_ratio) {
             return fail("warmup_ratio", "must be between 0 and 1");
         }
-        if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
-            return fail("weight_decay", "must not be negative");
-        }
+        self.schedule.validate(self.warmup_steps(), self.steps)?;
+        self.optimizer.validate()?;
+        self.groups.iter().try_for_each(Group::validate)?;
         if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return fail("clip_norm", "must be above 0");
+        }
+        if self.accumulate == 0 {
+            return fail("accumulate", "must be at least 1");
+        }
+        if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
+            return fail("min_delta", "must not be negative");
+        }
+        if self.min_delta > 0.0 && self.patience == 0 {
+            return fail("min_delta", "has no effect without `patience`");
+        }
+        if self.patience > 0 && self.eval_every == 0 {
+            return fail("patience", "has no effect without `eval_every`: the only evaluation is at the end");
+        }
+        if self.keep_last == 0 {
+            return fail("keep_last", "must be at least 1");
         }
         if self.log_every == 0 {
             return fail("log_every", "must be at least 1");
@@ -104,11 +213,8 @@ impl TrainConfig {
         Ok(())
     }
 
-    pub(super) fn warmup_steps(&self) -> u64 {
-        (self.steps as f64 * self.warmup_ratio).round() as u64
-    }
-
-    pub(super) fn adamw(&self) -> AdamWConfig {
-        AdamWConfig { weight_decay: self.weight_decay, ..AdamWConfig::default() }
+    /// Steps over which the learning rate rises.
+    pub fn warmup_steps(&self) -> u64 {
+        self.warmup_steps.unwrap_or_else(|| (self.steps as f64 * self.warmup_ratio).round() as u64)
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
+use super::Part;
 use crate::Result;
 use crate::objective::LossTerms;
 
@@ -31,11 +32,14 @@ impl fmt::Display for Evaluation {
 
 /// A training: the loss of a step, and optionally an evaluation.
 pub trait Job<M: Module> {
-    /// Loss terms of step `step` (from 0); data and anything random depend on the step alone.
+    /// Loss terms of one part of a step; data and anything random depend on the step and the part alone.
+    ///
+    /// The terms of all parts of a step add up to those of the step ([`Part::cut`] says which rows of its batch a part has, and
+    /// weighs them); a part without examples has no terms.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
-    fn loss(&mut self, model: &M, step: u64) -> Result<LossTerms>;
+    fn loss(&mut self, model: &M, part: Part) -> Result<LossTerms>;
 
     /// Evaluates a snapshot without autodiff; `None` where there is nothing to evaluate on.
     ///
@@ -86,6 +90,22 @@ pub enum TrainEvent<'a> {
         evaluation: &'a Evaluation,
         /// Whether these weights are the best so far.
         best: bool,
+    },
+    /// A loss or gradient is not finite: the step is skipped, or ends the training.
+    NotFinite {
+        /// The step, from 0.
+        step: u64,
+        /// What is not finite.
+        what: &'a str,
+        /// Skipped steps in a row, this one included; `None` where it ends the training.
+        skipped: Option<u32>,
+    },
+    /// The training ends before its last step, since it does not get better.
+    StoppedEarly {
+        /// Steps done.
+        step: u64,
+        /// Evaluations since the last improvement.
+        waited: u64,
     },
     /// A checkpoint was written.
     Checkpoint {

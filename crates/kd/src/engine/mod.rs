@@ -1,20 +1,24 @@
-//! The step loop: evaluation, checkpoints, resume, divergence.
+//! The step loop: evaluation, checkpoints, resume, early stop, divergence.
 //!
 //! | file | concern |
 //! |---|---|
 //! | `config` | settings of one training |
 //! | `job` | what is trained: loss and evaluation |
+//! | `part` | the parts in which a step is taken |
 //! | `precision` | number format of matrix products |
 //! | `state` | what a checkpoint holds |
 //! | `run` | the loop |
 
 mod config;
 mod job;
+mod part;
 mod precision;
 mod run;
 mod state;
 
-pub use config::TrainConfig;
+pub use config::{NotFinite, TrainConfig, default};
 pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent};
+pub use part::{Cut, Part};
 pub use precision::Precision;
 pub use run::{Trained, train};
+pub use state::{Reached, reached};

@@ -7,8 +7,8 @@ use durable::checkpoint::CheckpointStore;
 use rand::RngCore;
 
 use super::state::{Best, State};
-use super::{Evaluation, Job, Monitor, StepReport, TrainConfig, TrainEvent};
-use crate::optim::{Gradients, linear_warmup_decay};
+use super::{Evaluation, Job, Monitor, NotFinite, Part, StepReport, TrainConfig, TrainEvent};
+use crate::optim::{Gradients, Pace, first_without_match};
 use crate::{Error, Result};
 
 /// The result of a training.
@@ -20,6 +20,8 @@ pub struct Trained<M> {
     pub evaluation: Option<Evaluation>,
     /// Steps after which `model` was reached.
     pub step: u64,
+    /// Steps of the training; fewer than its settings say where it was stopped early.
+    pub steps: u64,
 }
 
 /// Trains `model` on `device`, resuming from `store` if it holds a checkpoint that verifies.
@@ -27,12 +29,15 @@ pub struct Trained<M> {
 /// A training stopped anywhere and started again with the same arguments gives the same weights
 /// as one that was not stopped (same device and number of threads): data, dropout and learning
 /// rate are functions of the step number, and a checkpoint holds weights, moments and the best
-/// weights exactly. On the CPU the weights do not depend on the number of threads either. On other devices dropout draws
+/// weights exactly, and where early stop and skipped steps stand. On the CPU the weights do not depend on the number of threads
+/// either. On other devices dropout draws
 /// from the device's generator, which burn keeps once per process: with dropout, two trainings at the same time in one
 /// process disturb each other's draws there.
 ///
 /// # Errors
-/// A loss or gradient that is not finite (naming the step; the last checkpoint stays), an
+/// A loss or gradient that is not finite (naming the step), where the settings do not skip it or too many were skipped: the last
+/// checkpoint stays, and where better weights were found since then, one with them is written. A group of
+/// parameters that has none, an optimiser other than the checkpoint's, an
 /// interruption (after a checkpoint), unreadable data, or a file that cannot be written.
 pub fn train<M: Module>(
     model: M,
@@ -44,6 +49,7 @@ pub fn train<M: Module>(
 ) -> Result<Trained<M>> {
     config.validate()?;
     let mut state = State::new(model.train(), config);
+    check_groups(&state.model, config)?;
     if let Some(store) = store {
         let latest = store.latest()?;
         for skipped in &latest.skipped {
@@ -52,24 +58,33 @@ pub fn train<M: Module>(
         }
         if let Some(checkpoint) = &latest.checkpoint {
             state.restore(checkpoint, config)?;
+            // A process that was killed between a save and the clearing away after it left too many.
+            store.retain(config.keep_last, None)?;
             monitor.event(&TrainEvent::Resumed { step: state.step });
         }
     }
-    while state.step < config.steps {
-        let report;
-        (state, report) = fused_ops::awake(|| step(state, device, job, config))?;
-        if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
-            monitor.event(&TrainEvent::Step(&report));
+    let mut saved = state.step;
+    state.progress.finished |= state.step >= config.steps;
+    while !state.progress.finished {
+        let outcome = advance(state, device, job, config, monitor);
+        let result;
+        (state, result) = outcome;
+        if let Err(error) = result {
+            // What is better than everything that was saved must not be lost with this process.
+            let unsaved = state.best.as_ref().is_some_and(|best| best.step > saved);
+            if let Some(store) = store.filter(|_| unsaved && error.is_divergence()) {
+                state.save(store, config)?;
+                monitor.event(&TrainEvent::Checkpoint { step: state.step });
+            }
+            return Err(error);
         }
-        let at = |every: u64| every > 0 && state.step.is_multiple_of(every);
-        let finished = state.step == config.steps;
-        let checkpoint_due = at(config.checkpoint_every) || finished;
-        if at(config.eval_every) || finished {
-            evaluate(&mut state, job, config, monitor)?;
-        }
+        let finished = state.progress.finished;
+        let checkpoint_due =
+            finished || config.checkpoint_every > 0 && state.step.is_multiple_of(config.checkpoint_every);
         let interrupted = !finished && monitor.interrupted();
         if let Some(store) = store.filter(|_| checkpoint_due || interrupted) {
-            state.save(store)?;
+            state.save(store, config)?;
+            saved = state.step;
             monitor.event(&TrainEvent::Checkpoint { step: state.step });
         }
         if interrupted {
@@ -79,54 +94,155 @@ pub fn train<M: Module>(
     finish(state, config)
 }
 
-fn step<M: Module>(
-    state: State<M>,
+fn check_groups<M: Module>(model: &M, config: &TrainConfig) -> Result<()> {
+    if config.groups.is_empty() {
+        return Ok(());
+    }
+    let paths: Vec<String> = collect_internal(model).0.into_keys().collect();
+    let Some(pattern) = first_without_match(&config.groups, &paths) else { return Ok(()) };
+    let example = paths.get(paths.len() / 2).map_or("", String::as_str);
+    let message = format!(
+        "pattern `{pattern}`: no parameter of the model is left for it; one of them is `{example}`, and of several patterns \
+         the first counts"
+    );
+    Err(Error::Setting { field: "groups", message })
+}
+
+/// One step, and the evaluation that is due after it. The state comes back in any case; after a failed step it is that before it.
+fn advance<M: Module>(
+    mut state: State<M>,
     device: &Device,
     job: &mut dyn Job<M>,
     config: &TrainConfig,
-) -> Result<(State<M>, StepReport)> {
-    // By value: the optimiser updates in place the weights that nobody else holds.
-    let State { model, mut optimizer, step, best, last } = state;
-    // Masks of dropout follow from a seed per step, which leaves nothing to save: on the CPU by the scope, elsewhere by
-    // the device's generator.
-    let seed = durable::rng::keyed(config.seed, "dropout", &[step]).next_u64();
-    device.seed(seed);
-    let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(&model, step)))?;
-    let loss = terms.total();
-    let values: Vec<(&'static str, f64)> =
-        terms.0.iter().map(|(name, t)| (*name, f64::from(t.clone().inner().into_scalar::<f32>()))).collect();
-    if let Some((name, _)) = values.iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Error::NotFinite { step, what: format!("loss term `{name}`") });
+    monitor: &mut dyn Monitor,
+) -> (State<M>, Result<()>) {
+    let step = state.step;
+    let measured = match fused_ops::awake(|| measure(&state.model, step, device, job, config)) {
+        Ok(measured) => measured,
+        Err(error) => return (state, Err(error)),
+    };
+    match measured {
+        Measured::Finite(measured) => {
+            let report;
+            (state, report) = fused_ops::awake(|| update(state, measured, config));
+            if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
+                monitor.event(&TrainEvent::Step(&report));
+            }
+        }
+        Measured::NotFinite(what) => {
+            let in_a_row = state.progress.skipped + 1;
+            let skip = config.on_not_finite == NotFinite::Skip && in_a_row <= config.max_skips;
+            monitor.event(&TrainEvent::NotFinite { step, what: &what, skipped: skip.then_some(in_a_row) });
+            if !skip {
+                let what = match state.progress.skipped {
+                    0 => what,
+                    skipped => format!("after {skipped} skipped steps in a row, {what}"),
+                };
+                return (state, Err(Error::NotFinite { step, what }));
+            }
+            state.progress.skipped = in_a_row;
+            state.step += 1;
+        }
     }
-    drop(terms);
-    let gradients = Gradients::of(&loss, &model);
-    drop(loss);
+    let mut finished = state.step == config.steps;
+    if finished || config.eval_every > 0 && state.step.is_multiple_of(config.eval_every) {
+        match evaluate(&mut state, job, config, monitor) {
+            Ok(enough) => finished |= enough,
+            Err(error) => return (state, Err(error)),
+        }
+    }
+    state.progress.finished = finished;
+    (state, Ok(()))
+}
+
+/// Losses and gradients of a step.
+enum Measured {
+    Finite(Finite),
+    /// What is not finite.
+    NotFinite(String),
+}
+
+struct Finite {
+    terms: Vec<(&'static str, f64)>,
+    gradients: Gradients,
+    norm: f64,
+}
+
+fn measure<M: Module>(
+    model: &M,
+    step: u64,
+    device: &Device,
+    job: &mut dyn Job<M>,
+    config: &TrainConfig,
+) -> Result<Measured> {
+    let mut sums: Vec<(&'static str, f64)> = Vec::new();
+    let mut gradients: Option<Gradients> = None;
+    for index in 0..config.accumulate {
+        let part = Part { step, index, of: config.accumulate };
+        // Masks of dropout follow from a seed per part, which leaves nothing to save: on the CPU by the scope, elsewhere by
+        // the device's generator.
+        let counters = [step, u64::from(index)];
+        let counters = if config.accumulate == 1 { &counters[..1] } else { &counters[..] };
+        let seed = durable::rng::keyed(config.seed, "dropout", counters).next_u64();
+        device.seed(seed);
+        let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part)))?;
+        if terms.0.is_empty() {
+            continue;
+        }
+        let loss = terms.total();
+        for (name, term) in terms.0 {
+            let value = f64::from(term.inner().into_scalar::<f32>());
+            if !value.is_finite() {
+                return Ok(Measured::NotFinite(format!("loss term `{name}`")));
+            }
+            match sums.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => sums.push((name, value)),
+            }
+        }
+        let found = Gradients::of(&loss, model);
+        match &mut gradients {
+            Some(sum) => sum.add(found),
+            None => gradients = Some(found),
+        }
+    }
+    let mut gradients = gradients.unwrap_or_default();
+    let pace = Pace { step, groups: &config.groups, ..Pace::uniform(0.0, 1.0) };
+    gradients.retain(|path| !pace.rests(path));
     let norm = gradients.global_norm();
-    if !norm.is_finite() {
-        return Err(Error::NotFinite { step, what: "gradient norm".into() });
-    }
-    let factor = linear_warmup_decay(step, config.warmup_steps(), config.steps);
-    let lr = config.learning_rate * factor;
+    Ok(match norm.is_finite() {
+        true => Measured::Finite(Finite { terms: sums, gradients, norm }),
+        false => Measured::NotFinite("gradient norm".into()),
+    })
+}
+
+/// By value: the optimiser updates in place the weights that nobody else holds.
+fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) -> (State<M>, StepReport) {
+    let State { model, mut optimizer, step, best, last, mut progress } = state;
+    let Finite { terms, gradients, norm } = measured;
+    let learning_rate = config.learning_rate * config.schedule.factor(step, config.warmup_steps(), config.steps);
     let scale = Gradients::clip_factor(norm, config.clip_norm);
-    let model = optimizer.step(model, gradients, scale, lr);
+    let model = optimizer.step(model, gradients, &Pace { learning_rate, scale, step, groups: &config.groups });
+    progress.skipped = 0;
     let report = StepReport {
         step: step + 1,
         total: config.steps,
-        loss: values.iter().map(|(_, v)| v).sum(),
-        terms: values,
+        loss: terms.iter().map(|(_, v)| v).sum(),
+        terms,
         grad_norm: norm,
-        learning_rate: lr,
+        learning_rate,
     };
-    Ok((State { model, optimizer, step: step + 1, best, last }, report))
+    (State { model, optimizer, step: step + 1, best, last, progress }, report)
 }
 
+/// Evaluates and keeps what is best; true if the training is to end because it does not get better.
 fn evaluate<M: Module>(
     state: &mut State<M>,
     job: &mut dyn Job<M>,
     config: &TrainConfig,
     monitor: &mut dyn Monitor,
-) -> Result<()> {
-    let Some(evaluation) = job.evaluate(&state.model.valid())? else { return Ok(()) };
+) -> Result<bool> {
+    let Some(evaluation) = job.evaluate(&state.model.valid())? else { return Ok(false) };
     if !evaluation.score.is_finite() {
         return Err(Error::NotFinite { step: state.step, what: "evaluation score".into() });
     }
@@ -136,18 +252,23 @@ fn evaluate<M: Module>(
         let weights = collect_internal(&state.model);
         state.best = Some(Best { step: state.step, evaluation: evaluation.clone(), weights });
     }
+    let enough = state.progress.note(evaluation.score, config);
     state.last = Some(evaluation);
-    Ok(())
+    if enough && state.step < config.steps {
+        monitor.event(&TrainEvent::StoppedEarly { step: state.step, waited: state.progress.waited });
+    }
+    Ok(enough)
 }
 
 fn finish<M: Module>(state: State<M>, config: &TrainConfig) -> Result<Trained<M>> {
-    let model = state.model.valid();
+    let (model, steps) = (state.model.valid(), state.step);
     match state.best.filter(|_| config.keep_best) {
         Some(best) => Ok(Trained {
             model: apply_internal(model, best.weights, "best weights".as_ref())?,
             evaluation: Some(best.evaluation),
             step: best.step,
+            steps,
         }),
-        None => Ok(Trained { model, evaluation: state.last, step: state.step }),
+        None => Ok(Trained { model, evaluation: state.last, step: steps, steps }),
     }
 }

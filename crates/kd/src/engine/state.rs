@@ -1,4 +1,4 @@
-//! What a checkpoint holds: weights, moments, the best weights so far.
+//! What a checkpoint holds: weights, moments, the best weights so far, and where early stop and skipped steps stand.
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use burn::module::Module;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Evaluation, TrainConfig};
-use crate::optim::AdamW;
+use crate::optim::{Optimizer, OptimizerKind};
 use crate::{Error, Result};
 
 const MODEL: &str = "model.safetensors";
@@ -17,10 +17,11 @@ const BEST: &str = "best.safetensors";
 /// Everything that changes while training.
 pub(super) struct State<M> {
     pub model: M,
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     pub step: u64,
     pub best: Option<Best>,
     pub last: Option<Evaluation>,
+    pub progress: Progress,
 }
 
 /// The best evaluation and its weights.
@@ -31,19 +32,75 @@ pub(super) struct Best {
     pub weights: Tensors,
 }
 
+/// Where early stop and skipped steps stand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Progress {
+    /// Score of the last improvement that counts.
+    reference: Option<f64>,
+    /// Evaluations since then.
+    pub waited: u64,
+    /// Steps skipped in a row.
+    pub skipped: u32,
+    /// Whether there are no more steps: all are done, or early stop ended it.
+    pub finished: bool,
+}
+
+impl Progress {
+    /// Notes the score of an evaluation; true if patience is at its end.
+    pub fn note(&mut self, score: f64, config: &TrainConfig) -> bool {
+        if self.reference.is_none_or(|reference| score > reference + config.min_delta) {
+            self.reference = Some(score);
+            self.waited = 0;
+        } else {
+            self.waited += 1;
+        }
+        config.patience > 0 && self.waited >= config.patience
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Saved {
+    #[serde(default)]
+    optimizer: OptimizerKind,
     best: Option<(u64, Evaluation)>,
     last: Option<Evaluation>,
+    #[serde(default)]
+    progress: Progress,
+}
+
+/// How far the training is whose checkpoints stand in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Steps of the newest checkpoint that verifies; 0 without one.
+    pub step: u64,
+    /// Whether the training is finished: all steps done, or stopped early.
+    pub finished: bool,
+}
+
+/// How far the training is whose checkpoints stand in `store`, without reading weights.
+///
+/// # Errors
+/// Checkpoints of another configuration, or a folder that cannot be read.
+pub fn reached(store: &CheckpointStore) -> Result<Reached> {
+    let Some(checkpoint) = store.latest()?.checkpoint else { return Ok(Reached { step: 0, finished: false }) };
+    let saved = read_saved(&checkpoint)?;
+    Ok(Reached { step: checkpoint.step(), finished: saved.progress.finished })
+}
+
+fn read_saved(checkpoint: &Checkpoint) -> Result<Saved> {
+    let bad = |e| Error::Checkpoint { step: checkpoint.step(), message: format!("state: {e}") };
+    serde_json::from_value(checkpoint.state().clone()).map_err(bad)
 }
 
 impl<M: Module> State<M> {
     pub fn new(model: M, config: &TrainConfig) -> Self {
-        Self { model, optimizer: AdamW::new(config.adamw()), step: 0, best: None, last: None }
+        let optimizer = Optimizer::new(config.optimizer);
+        Self { model, optimizer, step: 0, best: None, last: None, progress: Progress::default() }
     }
 
-    /// Writes a checkpoint and keeps the newest two.
-    pub fn save(&self, store: &CheckpointStore) -> Result<()> {
+    /// Writes a checkpoint and keeps the newest.
+    pub fn save(&self, store: &CheckpointStore, config: &TrainConfig) -> Result<()> {
         let mut files = vec![
             (MODEL, collect_internal(&self.model).to_safetensors()?),
             (OPTIMIZER, self.optimizer.state().to_safetensors()?),
@@ -51,10 +108,15 @@ impl<M: Module> State<M> {
         if let Some(best) = &self.best {
             files.push((BEST, best.weights.to_safetensors()?));
         }
-        let saved = Saved { best: self.best.as_ref().map(|b| (b.step, b.evaluation.clone())), last: self.last.clone() };
+        let saved = Saved {
+            optimizer: config.optimizer.kind,
+            best: self.best.as_ref().map(|b| (b.step, b.evaluation.clone())),
+            last: self.last.clone(),
+            progress: self.progress.clone(),
+        };
         let contents: Vec<(&str, FileContent<'_>)> = files.iter().map(|(n, b)| (*n, FileContent::Bytes(b))).collect();
         store.save(self.step, &contents, json!(saved))?;
-        store.retain(2, None)?;
+        store.retain(config.keep_last, None)?;
         Ok(())
     }
 
@@ -64,18 +126,26 @@ impl<M: Module> State<M> {
         M: Clone,
     {
         let step = checkpoint.step();
-        let bad = |message: &str| Error::Checkpoint { step, message: message.into() };
+        let bad = |message: String| Error::Checkpoint { step, message };
         let read = |name: &str| -> Result<Tensors> { Ok(Tensors::read_safetensors(&checkpoint.file(name)?)?) };
-        let saved: Saved =
-            serde_json::from_value(checkpoint.state().clone()).map_err(|e| bad(&format!("state: {e}")))?;
+        let saved = read_saved(checkpoint)?;
+        let wanted = config.optimizer.kind;
+        if saved.optimizer != wanted {
+            return Err(bad(format!(
+                "its moments are those of `{}`, the training is set to `{wanted}`; go on with the same optimiser, or start anew",
+                saved.optimizer
+            )));
+        }
         self.model = apply_internal(self.model.clone(), read(MODEL)?, &checkpoint.file(MODEL)?)?;
-        self.optimizer = AdamW::from_state(config.adamw(), &read(OPTIMIZER)?)
-            .ok_or_else(|| bad("the optimiser's moments are incomplete"))?;
+        self.optimizer = Optimizer::from_state(config.optimizer, &read(OPTIMIZER)?)
+            .ok_or_else(|| bad("the optimiser's moments are incomplete".into()))?;
         self.best = match saved.best {
             Some((step, evaluation)) => Some(Best { step, evaluation, weights: read(BEST)? }),
             None => None,
         };
         self.last = saved.last;
+        // Checkpoints of earlier versions do not say so.
+        self.progress = Progress { finished: saved.progress.finished || step >= config.steps, ..saved.progress };
         self.step = step;
         Ok(())
     }

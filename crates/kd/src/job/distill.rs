@@ -7,7 +7,7 @@ use glue_squad::task::Head;
 
 use super::fine_tune::label_loss;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LossTerms, Plan};
 use crate::text::TextSource;
 use crate::{Result, evaluate, losses};
@@ -68,12 +68,16 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let batch = to_device(&self.text.batch(step)?, &self.device);
-        let now = self.plan.at(step);
-        let teacher = self.teacher.states(&batch, now.options());
-        let student = (self.prepare)(model, step).encode(&batch, now.options());
-        Ok(now.layer_terms(&student, &teacher, &batch.mask))
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let whole = self.text.batch(part.step)?;
+        let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = whole.rows(cut.rows());
+        let tokens = to_device(&batch, &self.device);
+        let now = self.plan.at(part.step);
+        let teacher = self.teacher.states(&tokens, now.options());
+        let student = (self.prepare)(model, part.step).encode(&tokens, now.options());
+        let density = cut.density(batch.tokens(), whole.tokens());
+        Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, density)))
     }
 
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
@@ -106,24 +110,27 @@ pub struct TaskDistillation<'a, F: FeedForward> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let (task, batch) = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let (task, whole) = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = whole.rows(cut.rows());
+        let density = cut.density(batch.tokens(), whole.tokens());
         let tokens = to_device(&batch, &self.device);
-        self.heads_taught = self.plan.heads_taught_by(step);
-        let now = self.plan.at(step);
+        self.heads_taught = self.plan.heads_taught_by(part.step);
+        let now = self.plan.at(part.step);
         let options = now.options();
         let regression = self.data.tasks()[task].head() == Head::Regression;
         let (states, answers) = now.taught(
             || self.teacher.states(&tokens, options),
             || self.teacher.answers(&tokens, self.teacher_heads[task], options),
         );
-        let student = (self.prepare)(model, step);
+        let student = (self.prepare)(model, part.step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
         let mut terms = match &states {
-            Some(states) => now.layer_terms(&output, states, &tokens.mask),
+            Some(states) => now.layer_terms(&output, states, &tokens.mask, density),
             None => LossTerms(Vec::new()),
         };
-        let Some(prediction) = now.prediction else { return Ok(terms) };
+        let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
         let hard = || label_loss(logits.clone(), &batch.labels, &self.device);
         // Where labels are not enough, the teacher was asked.
         let answers = || answers.clone().expect("the teacher was asked");
@@ -134,7 +141,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
             _ => prediction.mixed(|| prediction.soft(logits.clone(), answers()), hard)?,
         };
         terms.0.push(("prediction", term));
-        Ok(terms)
+        Ok(cut.weigh(terms))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::batch::Labels;
 
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::objective::LossTerms;
 use crate::{Error, Result, evaluate, losses};
 
@@ -22,11 +22,13 @@ pub struct FineTune<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let (task, batch) = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let (task, batch) = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = batch.rows(cut.rows());
         let tokens = to_device(&batch, &self.device);
         let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
-        Ok(LossTerms(vec![("label", label_loss(logits, &batch.labels, &self.device)?)]))
+        Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, &self.device)?)])))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

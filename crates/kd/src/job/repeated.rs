@@ -3,7 +3,7 @@
 use bert_core::{Encoder, FeedForward, TaskModel, TokenBatch};
 
 use crate::Result;
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LossTerms, Plan};
 
 /// General distillation on the same batch in every step: what a step costs, without text.
@@ -19,11 +19,15 @@ pub struct RepeatedBatch<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, _step: u64) -> Result<LossTerms> {
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let [batch, _] = self.tokens.dims();
+        let Some(cut) = part.cut(batch) else { return Ok(LossTerms(Vec::new())) };
+        let tokens = self.tokens.rows(cut.rows());
         let now = self.plan.at(0);
-        let teacher = self.teacher.encode(self.tokens, now.options());
-        let student = model.encode(self.tokens, now.options());
-        Ok(now.layer_terms(&student, &teacher, &self.tokens.mask))
+        let teacher = self.teacher.encode(&tokens, now.options());
+        let student = model.encode(&tokens, now.options());
+        // As many real tokens in each row: this measures time.
+        Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, 1.0)))
     }
 
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {

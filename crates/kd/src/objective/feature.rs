@@ -38,6 +38,13 @@ pub enum MatchLoss {
     Variance,
 }
 
+impl MatchLoss {
+    /// Whether it is a mean over real tokens; else over all positions, padding included.
+    pub fn over_tokens(self) -> bool {
+        matches!(self, Self::CrossEntropy | Self::Kl | Self::Cosine)
+    }
+}
+
 impl Feature {
     /// All of them.
     pub const ALL: [Self; 5] =

@@ -32,16 +32,26 @@ impl StepPlan<'_> {
     ///
     /// Both outputs must hold what [`StepPlan::options`] asks for.
     ///
+    /// Terms that are means over real tokens (cosine, cross-entropy, KL) are multiplied by `density`, 1 for a whole batch: so parts
+    /// of one add up to it, see [`Cut::density`](crate::engine::Cut::density).
+    ///
     /// # Shapes
     /// - `tokens`: `[batch, seq]`, 1 on tokens
-    pub fn layer_terms(&self, student: &EncoderOutput, teacher: &EncoderOutput, tokens: &Tensor<2>) -> LossTerms {
+    pub fn layer_terms(
+        &self,
+        student: &EncoderOutput,
+        teacher: &EncoderOutput,
+        tokens: &Tensor<2>,
+        density: f64,
+    ) -> LossTerms {
         let mut sums: [Option<Tensor<1>>; NAMES.len()] = Default::default();
         for (entry, weight) in &self.layers {
             let term = match entry.feature.is_state() {
                 true => between_states(entry, student, teacher, tokens),
                 false => between_rows(entry, student, teacher, tokens),
             };
-            let term = if *weight == 1.0 { term } else { term * *weight };
+            let factor = if entry.loss.over_tokens() { *weight * density } else { *weight };
+            let term = if factor == 1.0 { term } else { term * factor };
             let sum = &mut sums[name(entry)];
             *sum = Some(match sum.take() {
                 Some(so_far) => so_far + term,

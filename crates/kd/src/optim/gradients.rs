@@ -1,15 +1,16 @@
 //! Gradients of a module in host memory.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bert_core::weights::path::ModulePath;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{self, Tensor};
-use cpu_kernels::elementwise::optimizer::sum_of_squares;
+use cpu_kernels::elementwise::optimizer::{axpy, sum_of_squares};
 use rayon::prelude::*;
 
-/// Elements that are summed at a time.
-const CHUNK: usize = 1 << 14;
+/// Elements that one thread works on at a time: large enough to be worth handing over.
+pub(super) const CHUNK: usize = 1 << 14;
 
 /// Gradients by module path, in burn's layout. Parameters that the loss does not reach are absent.
 #[derive(Debug, Default)]
@@ -23,11 +24,31 @@ impl Gradients {
         collect.found
     }
 
+    /// Adds those of another part of the step.
+    pub fn add(&mut self, other: Self) {
+        for (name, more) in other.0 {
+            match self.0.entry(name) {
+                Entry::Vacant(entry) => _ = entry.insert(more),
+                Entry::Occupied(mut entry) => {
+                    entry
+                        .get_mut()
+                        .par_chunks_mut(CHUNK)
+                        .zip(more.par_chunks(CHUNK))
+                        .for_each(|(y, x)| axpy(1.0, x, y));
+                }
+            }
+        }
+    }
+
+    /// Drops those of the parameters that `keep` says no to: they are not updated, and not counted in the norm.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| keep(name));
+    }
+
     /// Euclidean norm over all gradients together, summed in f64 by chunks of fixed size in the order of names, so that
     /// the sum does not depend on the number of threads.
     pub fn global_norm(&self) -> f64 {
-        let sum = |g: &Vec<f32>| g.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum::<f64>();
-        self.0.values().map(sum).sum::<f64>().sqrt()
+        self.0.values().map(|gradient| squares(gradient)).sum::<f64>().sqrt()
     }
 
     /// The factor that clips the global norm to `max_norm`: `min(1, max_norm / (norm + 1e-6))`.
@@ -39,6 +60,11 @@ impl Gradients {
     pub fn get(&self, path: &str) -> Option<&[f32]> {
         self.0.get(path).map(Vec::as_slice)
     }
+}
+
+/// `sum x^2` by chunks of fixed size, whatever the number of threads.
+pub(super) fn squares(x: &[f32]) -> f64 {
+    x.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
 }
 
 struct Collect {

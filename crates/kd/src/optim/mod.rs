@@ -1,9 +1,23 @@
-//! AdamW, global-norm clipping, learning-rate schedule.
+//! Optimisers, parameter groups, global-norm clipping, learning-rate schedules.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `config` | which optimiser, with which numbers |
+//! | `optimizer` | its state, and the update of a module |
+//! | `groups` | parameters with a learning rate or decay of their own |
+//! | `schedule` | the learning rate over the steps |
+//! | `gradients` | gradients in host memory, their norm |
+//! | `written` | settings that are a name or a table |
 
-mod adamw;
+mod config;
 mod gradients;
+mod groups;
+mod optimizer;
 mod schedule;
+mod written;
 
-pub use adamw::{AdamW, AdamWConfig};
+pub use config::{OptimizerConfig, OptimizerKind};
 pub use gradients::Gradients;
-pub use schedule::linear_warmup_decay;
+pub use groups::{Gate, Group, first_without_match};
+pub use optimizer::{Optimizer, Pace};
+pub use schedule::Schedule;

@@ -6,7 +6,7 @@ use glue_squad::squad::{SpanBatch, SpanTargets};
 
 use super::{SpanEval, SpanTrainSet};
 use crate::data::to_device;
-use crate::engine::{Evaluation, Job};
+use crate::engine::{Evaluation, Job, Part};
 use crate::job::Teacher;
 use crate::losses::{ClsPosition, span_cross_entropy, span_sides, span_sum};
 use crate::objective::{LossTerms, Plan};
@@ -25,12 +25,14 @@ pub struct SpanFineTune<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let batch = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let batch = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = batch.rows(cut.rows());
         let tokens = to_device(&batch.tokens, &self.device);
         let (_, logits) = model.forward_tokens(&tokens, self.head, EncodeOptions::LAST);
         let loss = gold_loss(span_sides(logits), &batch, tokens.mask)?;
-        Ok(LossTerms(vec![("label", loss)]))
+        Ok(cut.weigh(LossTerms(vec![("label", loss)])))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
@@ -72,11 +74,14 @@ pub struct SpanDistillation<'a> {
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, step: u64) -> Result<LossTerms> {
-        let batch = self.data.batch(step)?;
+    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+        let whole = self.data.batch(part.step)?;
+        let Some(cut) = part.cut(whole.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
+        let batch = whole.rows(cut.rows());
+        let density = cut.density(batch.tokens.tokens(), whole.tokens.tokens());
         let tokens = to_device(&batch.tokens, &self.device);
-        self.heads_taught = self.plan.heads_taught_by(step);
-        let now = self.plan.at(step);
+        self.heads_taught = self.plan.heads_taught_by(part.step);
+        let now = self.plan.at(part.step);
         let options = now.options();
         let (states, answers) = now.taught(
             || self.teacher.states(&tokens, options),
@@ -84,10 +89,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
         let mut terms = match &states {
-            Some(states) => now.layer_terms(&output, states, &tokens.mask),
+            Some(states) => now.layer_terms(&output, states, &tokens.mask, density),
             None => LossTerms(Vec::new()),
         };
-        let Some(prediction) = now.prediction else { return Ok(terms) };
+        let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
         let sides = span_sides(logits);
         let soft = || {
             let [start, end] = sides.clone();
@@ -101,7 +106,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         };
         let term = prediction.mixed(soft, || gold_loss(sides.clone(), &batch, tokens.mask.clone()))?;
         terms.0.push(("prediction", term));
-        Ok(terms)
+        Ok(cut.weigh(terms))
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

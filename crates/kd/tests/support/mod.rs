@@ -1,13 +1,15 @@
 //! The five distillation steps that PyTorch computed.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply, collect, collect_internal};
 use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, TaskModel, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kd::objective::{Objective, Shape, Source};
-use kd::optim::{AdamW, AdamWConfig, Gradients};
+use kd::engine::{Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use kd::objective::{LossTerms, Objective, Plan, Shape, Source};
+use kd::optim::{Gradients, Schedule};
 use mlp_space::Architecture;
 use searched_ffn::{SearchedFfn, searched_model, student_config};
 use serde_json::Value;
@@ -56,50 +58,108 @@ fn student(file: &Tensors, device: &Device) -> (BertConfig, TaskModel<SearchedFf
     (config, model.train())
 }
 
-/// Five steps of `kd-train-step`: losses, gradients and weights.
-pub fn five_steps_equal_pytorch() {
+/// The training of `kd-train-step`, whose teacher is what it answered.
+struct Reference {
+    batch: TokenBatch,
+    teacher: EncoderOutput,
+    plan: Plan,
+}
+
+impl Reference {
+    fn read(file: &Tensors, device: &Device) -> Self {
+        let ids = &file.0["input.token_ids"];
+        let ints = |n: &str| file.0[n].data.iter().map(|&v| v as i32).collect::<Vec<_>>();
+        let dims = [ids.shape[0], ids.shape[1]];
+        let mask = vec![1; dims[0] * dims[1]];
+        let teacher = EncoderOutput {
+            hidden_states: (0..=3).map(|i| tensor(&file.0[&format!("teacher.hidden.{i}")], device)).collect(),
+            attention_scores: (0..3).map(|i| tensor(&file.0[&format!("teacher.attn_scores.{i}")], device)).collect(),
+            values: Vec::new(),
+            last_hidden: tensor(&file.0["teacher.hidden.3"], device),
+        };
+        let shape = Shape { layers: 3, width: 32, heads: 3 };
+        let plan = Objective::default().plan(shape, shape, Source::Text, 5).unwrap();
+        let batch = TokenBatch::from_host(dims, &ints("input.token_ids"), &ints("input.segment_ids"), &mask, device);
+        Self { batch, teacher, plan }
+    }
+}
+
+impl Job<TaskModel<SearchedFfn>> for Reference {
+    fn loss(&mut self, model: &TaskModel<SearchedFfn>, part: Part) -> kd::Result<LossTerms> {
+        let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
+        let Range { start, end } = cut.rows();
+        let now = self.plan.at(part.step);
+        let tokens = self.batch.rows(start..end);
+        let output = model.encode(&tokens, now.options());
+        let hidden = |t: &Tensor<3>| t.clone().narrow(0, start, end - start);
+        let teacher = EncoderOutput {
+            hidden_states: self.teacher.hidden_states.iter().map(hidden).collect(),
+            attention_scores: self
+                .teacher
+                .attention_scores
+                .iter()
+                .map(|t| t.clone().narrow(0, start, end - start))
+                .collect(),
+            values: Vec::new(),
+            last_hidden: hidden(&self.teacher.last_hidden),
+        };
+        Ok(cut.weigh(now.layer_terms(&output, &teacher, &tokens.mask, 1.0)))
+    }
+
+    fn evaluate(&mut self, _model: &TaskModel<SearchedFfn>) -> kd::Result<Option<Evaluation>> {
+        Ok(None)
+    }
+}
+
+/// Compares every step with the reference's.
+struct Check<'a> {
+    steps: &'a [Value],
+    seen: usize,
+}
+
+impl Monitor for Check<'_> {
+    fn event(&mut self, event: &TrainEvent<'_>) {
+        let TrainEvent::Step(report) = event else { return };
+        let expected = &self.steps[report.step as usize - 1];
+        for (name, ours) in &report.terms {
+            let theirs = expected[format!("{name}_loss")].as_f64().unwrap();
+            assert!((ours - theirs).abs() < 1e-5 * theirs, "step {} {name}: {ours} instead of {theirs}", report.step);
+        }
+        assert_eq!(report.terms.len(), 2);
+        let (ours, theirs) = (report.grad_norm, expected["grad_norm"].as_f64().unwrap());
+        assert!((ours - theirs).abs() < 1e-4 * theirs, "step {} gradient norm: {ours} not {theirs}", report.step);
+        self.seen += 1;
+    }
+}
+
+/// Five steps of `kd-train-step` by the training engine, each in so many parts: losses, gradients and weights.
+pub fn five_steps_equal_pytorch(parts: u32) {
     let device = Device::flex();
     let file = Tensors::read_safetensors(&golden("kd-train-step.safetensors")).unwrap();
     let meta = json("kd-train-step.json");
-    let (_, mut model) = student(&file, &device.clone().autodiff());
-    let ids = &file.0["input.token_ids"];
-    let ints = |n: &str| file.0[n].data.iter().map(|&v| v as i32).collect::<Vec<_>>();
-    let dims = [ids.shape[0], ids.shape[1]];
-    let batch = TokenBatch::from_host(
-        dims,
-        &ints("input.token_ids"),
-        &ints("input.segment_ids"),
-        &vec![1; dims[0] * dims[1]],
-        &device,
-    );
-    let teacher = EncoderOutput {
-        hidden_states: (0..=3).map(|i| tensor(&file.0[&format!("teacher.hidden.{i}")], &device)).collect(),
-        attention_scores: (0..3).map(|i| tensor(&file.0[&format!("teacher.attn_scores.{i}")], &device)).collect(),
-        values: Vec::new(),
-        last_hidden: tensor(&file.0["teacher.hidden.3"], &device),
-    };
-    let shape = Shape { layers: 3, width: 32, heads: 3 };
-    let plan = Objective::default().plan(shape, shape, Source::Text, 5).unwrap();
-    let mut optimizer = AdamW::new(AdamWConfig::default());
-    for (i, expected) in meta["steps"].as_array().unwrap().iter().enumerate() {
-        let now = plan.at(i as u64);
-        let output = model.encode(&batch, now.options());
-        let terms = now.layer_terms(&output, &teacher, &batch.mask);
-        for (name, term) in &terms.0 {
-            let (ours, theirs) = (scalar(term.clone().inner()), expected[format!("{name}_loss")].as_f64().unwrap());
-            assert!((ours - theirs).abs() < 1e-5 * theirs, "step {i} {name}: {ours} instead of {theirs}");
-        }
-        let gradients = Gradients::of(&terms.total(), &model);
-        let norm = gradients.global_norm();
-        let theirs = expected["grad_norm"].as_f64().unwrap();
-        assert!((norm - theirs).abs() < 1e-4 * theirs, "step {i} gradient norm: {norm} instead of {theirs}");
-        if i == 0 {
-            check_gradients(&gradients, &model, &file);
-        }
-        model = optimizer.step(model, gradients, Gradients::clip_factor(norm, 1.0), 1e-3);
-        if i == 0 || i == 4 {
-            check_weights(&model, &file, &format!("after{}.", i + 1));
-        }
+    let mut job = Reference::read(&file, &device);
+
+    let (_, model) = student(&file, &device.clone().autodiff());
+    let mut gradients = Gradients::default();
+    for index in 0..parts {
+        let terms = job.loss(&model, Part { step: 0, index, of: parts }).unwrap();
+        gradients.add(Gradients::of(&terms.total(), &model));
+    }
+    check_gradients(&gradients, &model, &file);
+
+    for steps in [1, 5] {
+        let (_, model) = student(&file, &device.clone().autodiff());
+        let config = TrainConfig {
+            accumulate: parts,
+            schedule: Schedule::Constant {},
+            warmup_ratio: 0.0,
+            log_every: 1,
+            ..TrainConfig::new(steps, 1e-3)
+        };
+        let mut check = Check { steps: meta["steps"].as_array().unwrap(), seen: 0 };
+        let trained = train(model, &device, &mut job, &config, None, &mut check).unwrap();
+        assert_eq!(check.seen as u64, steps);
+        check_weights(&trained.model, &file, &format!("after{steps}."));
     }
 }
 

@@ -22,6 +22,8 @@ pub struct PackedText {
 #[derive(Debug)]
 struct Ahead {
     next: u64,
+    /// The batch before `next`: a step that is taken in parts asks for it again.
+    last: Option<EncodedBatch>,
     batches: Prefetched<text_shards::Result<Batch>>,
 }
 
@@ -47,18 +49,26 @@ impl TextSource for PackedText {
     fn batch(&self, step: u64) -> kd::Result<EncodedBatch> {
         let failed = |e: text_shards::Error| kd::Error::Text(Box::new(e));
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Ahead { next, last: Some(last), .. }) = ahead.as_ref()
+            && *next == step + 1
+        {
+            return Ok(last.clone());
+        }
         if ahead.as_ref().is_none_or(|ahead| ahead.next != step) {
             // The thread of the old one ends first, with the batch that it is making.
             *ahead = None;
             let batches = self.loader.batches(step, None, Prefetch::default()).map_err(failed)?;
-            *ahead = Some(Ahead { next: step, batches });
+            *ahead = Some(Ahead { next: step, last: None, batches });
         }
         let made = ahead.as_mut().and_then(|ahead| {
             ahead.next += 1;
             ahead.batches.next()
         });
         // Without an end there is always a next one.
-        let batch = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?;
-        Ok(batch.encoded)
+        let batch = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?.encoded;
+        if let Some(ahead) = ahead.as_mut() {
+            ahead.last = Some(batch.clone());
+        }
+        Ok(batch)
     }
 }

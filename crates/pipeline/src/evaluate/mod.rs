@@ -17,12 +17,26 @@ use nas::driver::{EvalError, Fitness};
 /// A diverged loss is the candidate's fault; anything else stops the run.
 fn eval_error(error: kd::Error) -> EvalError {
     match error {
-        kd::Error::NotFinite { .. } | kd::Error::NotFiniteAnswer { .. } => EvalError::Candidate(error.to_string()),
         kd::Error::Interrupted { .. } => EvalError::Interrupted,
+        diverged if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
         other => EvalError::Run(other.to_string()),
     }
 }
 
 fn fitness(evaluation: Evaluation) -> Fitness {
     Fitness { score: evaluation.score, metrics: evaluation.metrics }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_that_diverges_fails_with_its_reason_and_other_errors_stop_the_run() {
+        let diverged = kd::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
+        let EvalError::Candidate(reason) = eval_error(diverged) else { panic!("the candidate is at fault") };
+        assert!(reason.contains("step 7") && reason.contains("`hidden`"), "{reason}");
+        assert!(matches!(eval_error(kd::Error::Interrupted { step: 1 }), EvalError::Interrupted));
+        assert!(matches!(eval_error(kd::Error::Mismatch("heads".into())), EvalError::Run(_)));
+    }
 }

@@ -38,7 +38,7 @@ pub struct ProxyTraining<'a> {
     /// The held-out part.
     pub held_out: &'a [(usize, EvalSet)],
     /// Length of the training.
-    pub proxy: Proxy,
+    pub proxy: &'a Proxy,
     /// Where.
     pub device: Device,
     /// Stops in the middle of a training.

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
 use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
-use kd::engine::{Job, Trained, train};
+use kd::engine::{Job, Trained, reached, train};
 use serde::{Deserialize, Serialize};
 
 use crate::events::{Host, PhaseMonitor, RunEvent};
@@ -126,7 +126,8 @@ impl<'a> Context<'a> {
         }
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
         store.clean_stale_temps()?;
-        let done = store.latest()?.checkpoint.map_or(0, |c| c.step());
+        let far = reached(&store).map_err(|source| Error::Training { phase: phase.into(), source })?;
+        let done = if far.finished { settings.steps } else { far.step };
         let seed = self.seed_of(phase);
         let stop = self.host.stop();
         let device = self.device.clone();

@@ -50,7 +50,7 @@ pub fn student(
             apply_internal(model, weights, Path::new("supernet weights"))?
         }
     };
-    let general = run.recipe.final_.general;
+    let general = &run.recipe.final_.general;
     let (model, evaluation) = distil(run, "final", &config, model, teacher, general)?;
     Ok(FinalModel { config, model: AnyModel::Searched(model), evaluation })
 }
@@ -67,7 +67,7 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair
     let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device))?;
     let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
     let general = run.recipe.baseline_general();
-    let (model, evaluation) = distil(run, "baseline", &config, model, teacher, general)?;
+    let (model, evaluation) = distil(run, "baseline", &config, model, teacher, &general)?;
     Ok(FinalModel { config, model: AnyModel::Plain(model), evaluation })
 }
 
@@ -96,14 +96,14 @@ fn distil<F: FeedForward>(
     config: &BertConfig,
     model: TaskModel<F>,
     teacher: &TeacherPair,
-    general: Phase,
+    general: &Phase,
 ) -> Result<(TaskModel<F>, Evaluation)> {
     let recipe = run.recipe;
     let objective = recipe.final_objective();
     let device = run.device.clone();
     let mut model = model;
     if general.steps > 0 {
-        let text = run.inputs.text(recipe, &general)?;
+        let text = run.inputs.text(recipe, general)?;
         let plan = plan(objective, config, &teacher.config, Source::Text, general.steps)?;
         let mut job = GeneralDistillation {
             teacher: &teacher.general,
@@ -112,11 +112,11 @@ fn distil<F: FeedForward>(
             prepare: as_is(),
             device: device.clone(),
         };
-        model = run.train(&format!("{name}/general"), model, &mut job, &general)?.model;
+        model = run.train(&format!("{name}/general"), model, &mut job, general)?.model;
     }
-    let phase = recipe.final_.task;
-    let data = run.inputs.train(recipe, &phase)?;
-    let dev = run.inputs.dev(recipe, &phase)?;
+    let phase = &recipe.final_.task;
+    let data = run.inputs.train(recipe, phase)?;
+    let dev = run.inputs.dev(recipe, phase)?;
     let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
     let plan = plan(objective, config, &teacher.config, Source::Tasks, phase.steps)?;
     let mut job = TaskDistillation {
@@ -130,6 +130,6 @@ fn distil<F: FeedForward>(
         heads_taught: false,
         device,
     };
-    let trained = run.train(&format!("{name}/task"), model, &mut job, &phase)?;
+    let trained = run.train(&format!("{name}/task"), model, &mut job, phase)?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }

@@ -120,11 +120,11 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
     let proxy = |run: &mut Context<'_>,
                  stage: u32,
                  space: &dyn SearchSpace,
-                 s: StageSettings,
+                 s: &StageSettings,
                  store: &mut SqliteStudy,
                  latency: &mut dyn Latency| {
         let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
-        let text = text_for(run, &s)?;
+        let text = text_for(run, s)?;
         let plan_of = |source, steps| plan(&recipe.distill, frame, &teacher.config, source, steps);
         let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
         let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
@@ -136,15 +136,15 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
             plan: &task,
             data: &data,
             held_out: &held_out,
-            proxy: s.proxy,
+            proxy: &s.proxy,
             device: run.device.clone(),
             stop: run.host.stop(),
         };
         stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)
     };
-    let first = proxy(run, 1, &coarse, settings.stage1, &mut store, &mut latency)?;
+    let first = proxy(run, 1, &coarse, &settings.stage1, &mut store, &mut latency)?;
     let operators = OperatorSpace::new(student, first.genome, &limits)?;
-    let second = proxy(run, 2, &operators, settings.stage2, &mut store, &mut latency)?;
+    let second = proxy(run, 2, &operators, &settings.stage2, &mut store, &mut latency)?;
 
     let widths = WidthSpace::new(student, second.genome.clone(), &limits)?;
     let supernet = stage_three_supernet(run, frame, teacher, warm.clone(), &second.genome, &widths)?;

@@ -85,16 +85,16 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
     let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
-    let phase = run.recipe.warm_up;
+    let phase = &run.recipe.warm_up;
     if phase.steps == 0 {
         return Ok(collect_internal(&model));
     }
     let plan = plan(&run.recipe.distill, &config, &teacher.config, Source::Text, phase.steps)?;
-    let text = run.inputs.text(run.recipe, &phase)?;
+    let text = run.inputs.text(run.recipe, phase)?;
     let device = run.device.clone();
     let (teacher, text) = (&teacher.general, text.as_ref());
     let mut job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is(), device };
-    let trained = run.train("supernet/warm-up", model, &mut job, &phase)?;
+    let trained = run.train("supernet/warm-up", model, &mut job, phase)?;
     Ok(collect_internal(&trained.model))
 }
 
@@ -115,7 +115,7 @@ pub fn stage_three_supernet(
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
     let objective = &run.recipe.distill;
     let device = run.device.clone();
-    let settings = run.recipe.search.stage3;
+    let settings = &run.recipe.search.stage3;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
         move |model: &TaskModel<SearchedFfn>, step: u64| {

@@ -188,15 +188,23 @@ impl Recipe {
             if phase.batch_size == 0 {
                 return Err(format!("`{key}.batch_size` must be at least 1"));
             }
-            if !(phase.learning_rate > 0.0 && phase.learning_rate.is_finite()) {
-                return Err(format!("`{key}.learning_rate` must be above 0"));
-            }
             if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
-            if phase.checkpoint_every > 0 && key.contains(".proxy.") {
-                return Err(format!("`{key}.checkpoint_every` has no effect: candidates keep no checkpoints"));
+            if key.contains(".proxy.") {
+                let usual = kd::engine::default::keep_last();
+                for (name, set) in
+                    [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
+                {
+                    if set {
+                        return Err(format!("`{key}.{name}` has no effect: candidates keep no checkpoints"));
+                    }
+                }
             }
+            phase.train_config(0).validate().map_err(|e| match e {
+                kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
+                other => format!("`{key}`: {other}"),
+            })?;
             if phase.max_len > self.max_len || (1..8).contains(&phase.max_len) {
                 return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
             }
@@ -215,41 +223,45 @@ impl Recipe {
         Ok(())
     }
 
-    fn phases(&self) -> Vec<(&'static str, super::Phase)> {
+    fn phases(&self) -> Vec<(&'static str, &super::Phase)> {
         let s = &self.search;
         vec![
-            ("teacher.fine_tune", self.teacher.fine_tune),
-            ("warm_up", self.warm_up),
-            ("search.stage1.proxy.general", s.stage1.proxy.general),
-            ("search.stage1.proxy.task", s.stage1.proxy.task),
-            ("search.stage2.proxy.general", s.stage2.proxy.general),
-            ("search.stage2.proxy.task", s.stage2.proxy.task),
-            ("search.stage3.general", s.stage3.general),
-            ("search.stage3.task", s.stage3.task),
-            ("final.general", self.final_.general),
-            ("final.task", self.final_.task),
+            ("teacher.fine_tune", &self.teacher.fine_tune),
+            ("warm_up", &self.warm_up),
+            ("search.stage1.proxy.general", &s.stage1.proxy.general),
+            ("search.stage1.proxy.task", &s.stage1.proxy.task),
+            ("search.stage2.proxy.general", &s.stage2.proxy.general),
+            ("search.stage2.proxy.task", &s.stage2.proxy.task),
+            ("search.stage3.general", &s.stage3.general),
+            ("search.stage3.task", &s.stage3.task),
+            ("final.general", &self.final_.general),
+            ("final.task", &self.final_.task),
         ]
     }
 
     /// The phases that learn from text and have steps, with their keys.
-    pub(crate) fn text_phases(&self) -> Vec<(&'static str, super::Phase)> {
+    pub(crate) fn text_phases(&self) -> Vec<(&'static str, &super::Phase)> {
         let on_text =
-            |(key, phase): &(&str, super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
+            |(key, phase): &(&str, &super::Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
         self.phases().into_iter().filter(on_text).collect()
     }
 
     /// Every distillation of a run that has steps, the baseline's included.
     pub(crate) fn distillations(&self) -> Vec<Distillation<'_>> {
-        let of = |(key, phase): (&'static str, super::Phase)| Distillation {
+        let of = |key: &'static str, steps: u64| Distillation {
             key,
             source: if key == "warm_up" || key.ends_with(".general") { Source::Text } else { Source::Tasks },
             objective: if key.starts_with("final.") { self.final_objective() } else { &self.distill },
-            steps: phase.steps,
+            steps,
         };
-        let mut all: Vec<_> =
-            self.phases().into_iter().filter(|(key, _)| *key != "teacher.fine_tune").map(of).collect();
+        let mut all: Vec<_> = self
+            .phases()
+            .into_iter()
+            .filter(|(key, _)| *key != "teacher.fine_tune")
+            .map(|(k, p)| of(k, p.steps))
+            .collect();
         if self.final_.baseline {
-            all.push(of(("final.general", self.baseline_general())));
+            all.push(of("final.general", self.baseline_general().steps));
         }
         all.retain(|d| d.steps > 0);
         all
@@ -262,7 +274,7 @@ impl Recipe {
 
     /// The baseline's training on text: the winner's with the warm-up's steps added, which the winner had through its weights.
     pub(crate) fn baseline_general(&self) -> super::Phase {
-        super::Phase { steps: self.final_.general.steps + self.warm_up.steps, ..self.final_.general }
+        super::Phase { steps: self.final_.general.steps + self.warm_up.steps, ..self.final_.general.clone() }
     }
 
     fn phases_mut(&mut self) -> [&mut super::Phase; 10] {

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 
 use glue_squad::task::TaskKind;
-use kd::engine::{Precision, TrainConfig};
+use kd::engine::{NotFinite, Precision, TrainConfig, default};
 use kd::objective::Objective;
+use kd::optim::{Group, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's result.
@@ -133,8 +134,8 @@ pub struct BudgetSettings {
     pub max_latency_ms: Option<f64>,
 }
 
-/// One training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// One training. Keys that are not explained here are those of [`TrainConfig`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Optimiser steps.
@@ -146,15 +147,51 @@ pub struct Phase {
     /// Longest sequence in this phase, if shorter than the recipe's; 0 for the recipe's.
     #[serde(default)]
     pub max_len: usize,
+    /// Parts in which the batch of a step is processed, one after another.
+    #[serde(default = "default::accumulate")]
+    pub accumulate: u32,
+    /// Part of the steps over which the learning rate rises.
+    #[serde(default = "default::warmup_ratio")]
+    pub warmup_ratio: f64,
+    /// Steps over which the learning rate rises, in place of `warmup_ratio`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<u64>,
+    /// Largest global gradient norm.
+    #[serde(default = "default::clip_norm")]
+    pub clip_norm: f64,
     /// Steps between evaluations; 0 for one at the end.
     #[serde(default)]
     pub eval_every: u64,
+    /// Evaluations in a row without improvement after which the training ends; 0 for never.
+    #[serde(default)]
+    pub patience: u64,
+    /// How much better than the last improvement a score has to be to count as one.
+    #[serde(default)]
+    pub min_delta: f64,
     /// Steps between checkpoints; 0 for one at the end.
     #[serde(default)]
     pub checkpoint_every: u64,
+    /// Checkpoints that stay, the newest.
+    #[serde(default = "default::keep_last")]
+    pub keep_last: usize,
+    /// What to do in a step whose loss or gradient is not finite.
+    #[serde(default)]
+    pub on_not_finite: NotFinite,
+    /// Most steps that are skipped in a row.
+    #[serde(default = "default::max_skips")]
+    pub max_skips: u32,
     /// Number format of matrix products; absent means the recipe's, and is filled in when the recipe is loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
+    /// The learning rate after the warm-up.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Parameters that are trained in another way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
 }
 
 impl Phase {
@@ -162,8 +199,20 @@ impl Phase {
     pub fn train_config(&self, seed: u64) -> TrainConfig {
         TrainConfig {
             seed,
+            schedule: self.schedule.clone(),
+            warmup_ratio: self.warmup_ratio,
+            warmup_steps: self.warmup_steps,
+            optimizer: self.optimizer,
+            groups: self.groups.clone(),
+            clip_norm: self.clip_norm,
+            accumulate: self.accumulate,
             eval_every: self.eval_every,
+            patience: self.patience,
+            min_delta: self.min_delta,
             checkpoint_every: self.checkpoint_every,
+            keep_last: self.keep_last,
+            on_not_finite: self.on_not_finite,
+            max_skips: self.max_skips,
             precision: self.precision.unwrap_or_default(),
             ..TrainConfig::new(self.steps, self.learning_rate)
         }
@@ -202,7 +251,7 @@ pub struct SearchSettings {
 }
 
 /// A stage that trains every candidate for a short while.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageSettings {
     /// Trials, failed ones included.
@@ -214,7 +263,7 @@ pub struct StageSettings {
 }
 
 /// The short training of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// Distillation on text.
@@ -224,7 +273,7 @@ pub struct Proxy {
 }
 
 /// The stage that trains one supernet and scores slices of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupernetSettings {
     /// Trials.

@@ -1,5 +1,7 @@
 //! Windows as one rectangle of ids, and a model's answer to it.
 
+use std::ops::Range;
+
 use super::set::WindowSet;
 use crate::batch::{EncodedBatch, Padding};
 use crate::error::{Error, Result};
@@ -55,6 +57,18 @@ impl WindowSet {
 }
 
 impl SpanBatch {
+    /// Some rows of the batch, at its width.
+    ///
+    /// # Panics
+    /// The batch has not that many rows.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        let targets = self.targets.as_ref().map(|targets| SpanTargets {
+            starts: targets.starts[rows.clone()].to_vec(),
+            ends: targets.ends[rows.clone()].to_vec(),
+        });
+        Self { tokens: self.tokens.rows(rows), targets }
+    }
+
     /// Takes a span head's output apart: for every row its scores without the padding, in the order of the rows.
     ///
     /// # Shapes

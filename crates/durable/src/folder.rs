@@ -1,0 +1,78 @@
+//! Writing a folder of files as a whole.
+
+use std::path::Path;
+
+use crate::error::{Error, Operation, Result};
+use crate::{atomic, ops};
+
+/// Writes `files` (plain name, content) as the folder `dir`.
+///
+/// A folder that does not exist appears as a whole or not at all, also if the process is killed; what is missing above it is
+/// created. In one that exists every file is replaced by itself, in the order given; other files stay.
+/// [`atomic::clean_stale_temps`] removes what killed processes left.
+///
+/// # Errors
+/// [`Error::NoSpace`], [`Error::Permission`] or [`Error::Io`].
+pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
+    let dir = dir.as_ref();
+    if dir.is_dir() {
+        return files.iter().try_for_each(|(name, bytes)| atomic::write_file(dir.join(name), bytes));
+    }
+    let parent = ops::parent(dir);
+    ops::create_dir_all(parent)?;
+    let (path, ()) = atomic::create_beside(dir, ops::create_dir)?;
+    let mut temp = Temp { path: &path, renamed: false };
+    for (name, bytes) in files {
+        let shown = dir.join(name);
+        let file = ops::create_new(&path.join(name)).map_err(|e| Error::io(Operation::Create, &shown, e))?;
+        ops::write_all(&file, bytes, Operation::Write, &shown)?;
+        ops::sync_file(&file, &shown)?;
+    }
+    ops::sync_dir(&path)?;
+    ops::rename(&path, dir)?;
+    temp.renamed = true;
+    ops::sync_dir(parent)
+}
+
+/// The folder under construction; removed on error and on panic unless it became the target.
+struct Temp<'a> {
+    path: &'a Path,
+    renamed: bool,
+}
+
+impl Drop for Temp<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // The error that brought us here is the one to report.
+            let _ = ops::remove_dir_all(self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_appears_with_all_its_files_and_is_then_replaced_file_by_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a/b/student");
+        write(&target, &[("x", b"1"), ("y", b"2")]).unwrap();
+        write(&target, &[("y", b"3")]).unwrap();
+        let read = |name: &str| std::fs::read(target.join(name)).unwrap();
+        assert_eq!((read("x"), read("y")), (b"1".to_vec(), b"3".to_vec()));
+        let beside: Vec<_> = std::fs::read_dir(target.parent().unwrap()).unwrap().collect();
+        assert_eq!(beside.len(), 1, "{beside:?}");
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_error_that_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken");
+        std::fs::write(&taken, b"mine").unwrap();
+        let message = write(&taken, &[("x", b"1")]).unwrap_err().to_string();
+        assert!(message.contains("taken"), "{message}");
+        assert_eq!(std::fs::read(&taken).unwrap(), b"mine");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

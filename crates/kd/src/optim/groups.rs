@@ -1,0 +1,184 @@
+//! Parameters with a learning rate or decay of their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Parameters whose module path fits a pattern, and what is different for them. The first group that fits a parameter counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Module path, e.g. `encoder.layers.0.attention.query.weight`, in which `*` stands for any run of characters.
+    pub pattern: String,
+    /// Factor of the learning rate.
+    #[serde(default = "one")]
+    pub factor: f64,
+    /// Weight decay in place of the training's; biases and norms have none here either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Whether the parameters stay as they are; their gradients are not counted in the norm that is clipped.
+    #[serde(default)]
+    pub frozen: bool,
+    /// A window of steps outside of which the learning rate is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+/// A window of steps, by which MobileBERT's progressive knowledge transfer trains one layer after another: factor `before` up to
+/// the window, 1 in it, `after` behind it. At a factor of 0 a parameter rests as a frozen one does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// First step of the window, from 0.
+    pub from: u64,
+    /// First step after it.
+    pub to: u64,
+    /// Factor before the window.
+    #[serde(default)]
+    pub before: f64,
+    /// Factor after the window; MobileBERT's unless given.
+    #[serde(default = "tenth")]
+    pub after: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl Group {
+    /// The group of `pattern` in which nothing is different yet.
+    pub fn new(pattern: &str) -> Self {
+        Self { pattern: pattern.into(), factor: 1.0, weight_decay: None, frozen: false, gate: None }
+    }
+
+    /// Whether the parameter at `path` belongs to it.
+    pub fn fits(&self, path: &str) -> bool {
+        fits(&self.pattern, path)
+    }
+
+    /// Factor of the learning rate in `step` (from 0).
+    pub fn factor_at(&self, step: u64) -> f64 {
+        if self.frozen {
+            return 0.0;
+        }
+        self.factor
+            * match self.gate {
+                Some(gate) if step < gate.from => gate.before,
+                Some(gate) if step >= gate.to => gate.after,
+                _ => 1.0,
+            }
+    }
+
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that names the pattern.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |message: &str| {
+            Err(Error::Setting { field: "groups", message: format!("pattern `{}`: {message}", self.pattern) })
+        };
+        let number = |x: f64| x >= 0.0 && x.is_finite();
+        if self.pattern.is_empty() {
+            return fail("must not be empty");
+        }
+        if !number(self.factor) || self.gate.is_some_and(|g| !number(g.before) || !number(g.after)) {
+            return fail("factors must not be negative");
+        }
+        if self.weight_decay.is_some_and(|decay| !number(decay)) {
+            return fail("`weight_decay` must not be negative");
+        }
+        if self.frozen && (self.factor != 1.0 || self.weight_decay.is_some() || self.gate.is_some()) {
+            return fail("`frozen` leaves nothing for the other keys to do; give one or the others");
+        }
+        if self.gate.is_some_and(|gate| gate.from >= gate.to) {
+            return fail("`gate.from` must be below `gate.to`");
+        }
+        Ok(())
+    }
+}
+
+/// The first pattern that no parameter of `paths` belongs to by it: it is misspelt, or an earlier pattern has them all.
+pub fn first_without_match<'a>(groups: &'a [Group], paths: &[String]) -> Option<&'a str> {
+    let mut used = vec![false; groups.len()];
+    for path in paths {
+        if let Some(i) = groups.iter().position(|g| g.fits(path)) {
+            used[i] = true;
+        }
+    }
+    used.iter().position(|used| !used).map(|i| groups[i].pattern.as_str())
+}
+
+/// Whether `text` is `pattern` with something for every `*`: greedy, going back to the last `*` where it fails.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            (p, t) = (p + 1, t + 1);
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            (p, t) = (at + 1, from + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        for (pattern, text, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.bc", false),
+            ("*", "", true),
+            ("*.bias", "x.y.bias", true),
+            ("*.bias", "x.bias.y", false),
+            ("encoder.layers.1.*", "encoder.layers.1.w", true),
+            ("encoder.layers.1.*", "encoder.layers.11.w", false),
+            ("*layers*norm*", "encoder.layers.0.norm.gamma", true),
+            ("a*b*c", "abbcbc", true),
+            ("a*b*c", "abbcb", false),
+        ] {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_gate_of_progressive_transfer_opens_and_leaves_a_tenth() {
+        let gate = Some(Gate { from: 10, to: 20, before: 0.0, after: 0.1 });
+        let group = Group { factor: 3.0, gate, ..Group::new("encoder.layers.1.*") };
+        assert_eq!([0, 9, 10, 19].map(|step| group.factor_at(step)), [0.0, 0.0, 3.0, 3.0]);
+        assert!((group.factor_at(20) - 0.3).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_pattern_without_a_parameter_and_one_that_comes_too_late_are_found() {
+        let paths = ["encoder.w".to_string(), "encoder.bias".into()];
+        let groups = |patterns: &[&str]| patterns.iter().map(|p| Group::new(p)).collect::<Vec<_>>();
+        assert_eq!(first_without_match(&groups(&["*.bias", "*"]), &paths), None);
+        assert_eq!(first_without_match(&groups(&["*", "*.bias"]), &paths), Some("*.bias"));
+        assert_eq!(first_without_match(&groups(&["decoder.*"]), &paths), Some("decoder.*"));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_the_pattern() {
+        let group = Group { frozen: true, factor: 0.5, ..Group::new("head.*") };
+        let message = group.validate().unwrap_err().to_string();
+        assert!(message.contains("groups") && message.contains("head.*"), "{message}");
+        assert!(Group { factor: -1.0, ..Group::new("a") }.validate().is_err());
+        let gate = Some(Gate { from: 5, to: 5, before: 0.0, after: 1.0 });
+        assert!(Group { gate, ..Group::new("a") }.validate().is_err());
+    }
+}

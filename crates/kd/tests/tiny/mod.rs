@@ -1,0 +1,146 @@
+//! A training so small that hundreds of them take seconds, and a job that keeps what it was asked.
+
+use std::collections::BTreeMap;
+
+use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use burn::tensor::Device;
+use durable::checkpoint::CheckpointStore;
+use glue_squad::features::Features;
+use glue_squad::task::{Label, TaskKind};
+use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
+use kd::engine::{Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
+use kd::job::FineTune;
+use kd::objective::LossTerms;
+
+pub type Model = TaskModel<StackedFfn>;
+
+pub const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+
+/// Sequences of token 5 or 6; the label is which of the two stands first.
+pub fn examples(n: usize) -> Vec<Features> {
+    let row = |i: usize| {
+        let class = i % 2;
+        let ids = vec![1, 5 + class as u32, 7 + (i % 3) as u32, 2];
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(class)) }
+    };
+    (0..n).map(row).collect()
+}
+
+/// A model with dropout: a resumed training must draw the same masks.
+pub fn model(device: &Device) -> Model {
+    let mut config = BertConfig::bert(12, 8, 2, 2, 16);
+    config.max_position_embeddings = 8;
+    config.hidden_dropout_prob = 0.2;
+    config.attention_probs_dropout_prob = 0.1;
+    config.task_heads = vec![task_head(TaskKind::Sst2)];
+    let model = TaskModel::new(&config, true, false, device, |_| StackedFfn::new(&config, device)).unwrap();
+    init::normal(model, 3, 0.1)
+}
+
+/// Data of 22 examples: five and a half batches in an epoch.
+pub fn data() -> TaskMix {
+    TaskMix::new(vec![TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS).unwrap()], 9).unwrap()
+}
+
+pub fn eval() -> Vec<(usize, EvalSet)> {
+    vec![(0, EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS).unwrap())]
+}
+
+/// What goes wrong at a part of a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// The loss becomes NaN.
+    NotANumber,
+    /// The power goes: an error that is no divergence, after which nothing is written.
+    Power,
+}
+
+/// Fine-tuning that keeps the examples of every part, and fails where it is told to.
+pub struct Recording<'a> {
+    pub inner: FineTune<'a>,
+    pub faults: BTreeMap<(u64, u32), Fault>,
+    pub asked: BTreeMap<(u64, u32), Vec<usize>>,
+}
+
+impl Job<Model> for Recording<'_> {
+    fn loss(&mut self, model: &Model, part: Part) -> kd::Result<LossTerms> {
+        let fault = self.faults.get(&(part.step, part.index));
+        if fault == Some(&Fault::Power) {
+            return Err(kd::Error::Mismatch("the power is gone".into()));
+        }
+        let (_, batch) = self.inner.data.batch(part.step)?;
+        let rows = part.cut(batch.batch).map_or(0..0, |cut| cut.rows());
+        self.asked.insert((part.step, part.index), batch.indices[rows].to_vec());
+        let mut terms = self.inner.loss(model, part)?;
+        if fault == Some(&Fault::NotANumber) {
+            terms.0[0].1 = terms.0[0].1.clone() * f32::NAN;
+        }
+        Ok(terms)
+    }
+
+    fn evaluate(&mut self, model: &Model) -> kd::Result<Option<Evaluation>> {
+        self.inner.evaluate(model)
+    }
+}
+
+/// Keeps what happens, and asks to stop after a step.
+#[derive(Default)]
+pub struct Watch {
+    pub stop_after: Option<u64>,
+    pub done: u64,
+    /// Bits of loss and gradient norm by step.
+    pub losses: BTreeMap<u64, (u64, u64)>,
+    pub evaluations: BTreeMap<u64, u64>,
+    /// Everything else, in words.
+    pub said: Vec<String>,
+}
+
+impl Monitor for Watch {
+    fn event(&mut self, event: &TrainEvent<'_>) {
+        match event {
+            TrainEvent::Step(r) => {
+                self.done = r.step;
+                self.losses.insert(r.step, (r.loss.to_bits(), r.grad_norm.to_bits()));
+            }
+            TrainEvent::Evaluated { step, evaluation, .. } => {
+                self.evaluations.insert(*step, evaluation.score.to_bits());
+            }
+            TrainEvent::NotFinite { step, .. } => {
+                self.done = step + 1;
+                self.said.push(format!("{event:?}"));
+            }
+            other => self.said.push(format!("{other:?}")),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop_after.is_some_and(|after| self.done >= after)
+    }
+}
+
+/// What a training was asked and what it said, whether in one process or in several.
+#[derive(Debug, Default, PartialEq)]
+pub struct Trace {
+    pub asked: BTreeMap<(u64, u32), Vec<usize>>,
+    pub losses: BTreeMap<u64, (u64, u64)>,
+    pub evaluations: BTreeMap<u64, u64>,
+}
+
+/// Trains with these faults; the trace is added to `trace`.
+pub fn run(
+    config: &TrainConfig,
+    store: Option<&CheckpointStore>,
+    faults: &[((u64, u32), Fault)],
+    watch: &mut Watch,
+    trace: &mut Trace,
+) -> kd::Result<Trained<Model>> {
+    let device = Device::flex();
+    let (data, eval) = (data(), eval());
+    let inner = FineTune { data: &data, heads: vec![0], eval: &eval, device: device.clone() };
+    let mut job = Recording { inner, faults: faults.iter().copied().collect(), asked: BTreeMap::new() };
+    let result = train(model(&device), &device, &mut job, config, store, watch);
+    trace.asked.append(&mut job.asked);
+    trace.losses.append(&mut watch.losses);
+    trace.evaluations.append(&mut watch.evaluations);
+    result
+}
