@@ -3,7 +3,8 @@
 //! `softmax(scale Q K^T + key_bias) V` (Vaswani et al. 2017), with the scores of all queries at once in memory of the calling
 //! thread: sequences of BERT are short enough for them to stay in the second-level cache.
 
-use crate::elementwise::softmax::softmax_rows;
+use crate::elementwise::Arith;
+use crate::elementwise::softmax::unscaled_softmax_rows;
 use crate::matmul::{Epilogue, MatMut, MatRef, Precision, matmul_serial};
 
 /// Inputs of one head.
@@ -27,6 +28,7 @@ pub struct Head<'a> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     scores: Vec<f32>,
+    sums: Vec<f32>,
     context: Vec<f32>,
 }
 
@@ -57,16 +59,38 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
         Precision::F32 => Precision::F32,
         Precision::Bf16 | Precision::Int8 => Precision::Bf16,
     };
-    let Scratch { scores, context } = scratch;
-    let (scores, context) = (sized(scores, queries * keys), sized(context, queries * width));
+    let Scratch { scores, sums, context } = scratch;
+    let (scores, sums) = (sized(scores, queries * keys), sized(sums, queries));
+    let context = sized(context, queries * width);
     let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
     matmul_serial(head.query, head.key.t(), MatMut::row_major(scores, queries, keys), precision, &epilogue);
-    softmax_rows(scores, keys);
+    // Contexts are divided by the sums of their probabilities: they have fewer values.
+    unscaled_softmax_rows(scores, keys, sums);
     let scores = MatRef::row_major(scores, queries, keys);
     matmul_serial(scores, head.value, MatMut::row_major(context, queries, width), precision, &Epilogue::default());
-    for (i, row) in context.chunks_exact(width).enumerate() {
-        // SAFETY: the caller's promise; `context` is this thread's own.
-        unsafe { out.add(i * out_stride).copy_from_nonoverlapping(row.as_ptr(), width) };
+    if width > 0 {
+        let (context, sums, out) = (&*context, &*sums, Rows { start: out, stride: out_stride });
+        dispatch!(divided, (context: &[f32], width: usize, sums: &[f32], out: Rows));
+    }
+}
+
+/// Rows that [`attend`]'s caller has promised.
+#[derive(Clone, Copy)]
+struct Rows {
+    start: *mut f32,
+    stride: usize,
+}
+
+/// Writes every row of the context, divided by its sum.
+#[inline(always)]
+fn divided<A: Arith>(context: &[f32], width: usize, sums: &[f32], out: Rows) {
+    for (i, (row, sum)) in context.chunks_exact(width).zip(sums).enumerate() {
+        // SAFETY: these elements are valid and nobody else's, as the caller of `attend` has promised.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.start.add(i * out.stride), width) };
+        let factor = 1.0 / sum;
+        for (out, value) in out.iter_mut().zip(row) {
+            *out = value * factor;
+        }
     }
 }
 

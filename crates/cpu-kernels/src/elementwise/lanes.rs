@@ -72,6 +72,57 @@ pub(crate) fn map_in_place<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &mut [
     }
 }
 
+/// `x[i] = f(x[i])`; their sum.
+#[inline(always)]
+pub(crate) fn map_in_place_sum<A: Arith, F: Map<0>>(f: &F, x: &mut [f32]) -> f32 {
+    let n = x.len();
+    if n < LANES {
+        let mut values = [0.0; LANES];
+        block::<A, F, 0>(f, &padded(x), [], &mut values);
+        x.copy_from_slice(&values[..n]);
+        values[n..].fill(0.0);
+        return fold(values);
+    }
+    // As in `map_in_place`; of the block at the end only what is in no other one is added.
+    let mut end = [0.0; LANES];
+    if !n.is_multiple_of(LANES) {
+        block::<A, F, 0>(f, last(x), [], &mut end);
+    }
+    let mut sums = [[0.0; LANES]; 2];
+    let (pairs, rest) = x.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>();
+    for [first, second] in pairs {
+        one_block_at_a_time();
+        map_and_add::<A, F>(f, first, &mut sums[0]);
+        map_and_add::<A, F>(f, second, &mut sums[1]);
+    }
+    for block in rest {
+        one_block_at_a_time();
+        map_and_add::<A, F>(f, block, &mut sums[0]);
+    }
+    let mut total = [0.0; LANES];
+    for i in 0..LANES {
+        total[i] = sums[0][i] + sums[1][i];
+    }
+    if !n.is_multiple_of(LANES) {
+        let new: &[u32; LANES] = WINDOW[n % LANES..].first_chunk().expect("two blocks, less than one cut");
+        for i in 0..LANES {
+            total[i] += f32::from_bits(end[i].to_bits() & new[i]);
+        }
+        *last_mut(x) = end;
+    }
+    // Opaque: what follows must not make the compiler take vectors apart.
+    fold(*std::hint::black_box(&total))
+}
+
+#[inline(always)]
+fn map_and_add<A: Arith, F: Map<0>>(f: &F, x: &mut Block, sums: &mut Block) {
+    let values: Block = *x;
+    block::<A, F, 0>(f, &values, [], x);
+    for i in 0..LANES {
+        sums[i] += x[i];
+    }
+}
+
 /// `sum_i f(x[i], rest[..][i])`
 #[inline(always)]
 pub(crate) fn sum<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &[f32], rest: [&[f32]; N]) -> f32 {

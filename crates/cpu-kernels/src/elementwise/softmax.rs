@@ -4,7 +4,7 @@
 
 use super::binary::assert_rows;
 use super::dispatch::Arith;
-use super::lanes::{Map, map, map_in_place, max, sum};
+use super::lanes::{Map, map, map_in_place, map_in_place_sum, max, sum};
 use super::math::{at_least, exp_negative};
 
 /// `x = softmax(x)` of one row: `exp(x_i - max) / sum_j exp(x_j - max)`.
@@ -47,6 +47,19 @@ pub fn masked_softmax_rows(scores: &[f32], width: usize, scale: f32, bias: Optio
         assert_eq!(width, bias.len());
     }
     dispatch!(masked, (scores: &[f32], width: usize, scale: f32, bias: Option<&[f32]>, probs: &mut [f32]));
+}
+
+/// `exp(x_i - max)` of every row and its sum, by which they are yet to be divided: [`softmax_rows`] for those who divide something smaller.
+///
+/// # Shapes
+/// - `scores`: `[rows, width]`; `sums`: `[rows]`
+///
+/// # Panics
+/// Shapes do not fit.
+pub fn unscaled_softmax_rows(scores: &mut [f32], width: usize, sums: &mut [f32]) {
+    assert_rows(scores, width);
+    assert_eq!(scores.len(), sums.len() * width);
+    dispatch!(unscaled_rows, (scores: &mut [f32], width: usize, sums: &mut [f32]));
 }
 
 /// `y_i = x_i - max - ln sum_j exp(x_j - max)` of every row.
@@ -185,10 +198,22 @@ impl Map<1> for LogCentred {
 
 #[inline(always)]
 pub(super) fn row<A: Arith>(scores: &mut [f32]) {
-    let exp = ExpFrom { max: max(scores) };
-    map_in_place::<A, ExpFrom, 0>(&exp, scores, []);
-    let sum = sum::<A, Itself, 0>(&Itself, scores, []);
+    let sum = unscaled::<A>(scores);
     map_in_place::<A, Scale, 0>(&Scale { factor: 1.0 / sum }, scores, []);
+}
+
+/// `exp(x - max)`; their sum.
+#[inline(always)]
+fn unscaled<A: Arith>(scores: &mut [f32]) -> f32 {
+    let exp = ExpFrom { max: max(scores) };
+    map_in_place_sum::<A, ExpFrom>(&exp, scores)
+}
+
+#[inline(always)]
+fn unscaled_rows<A: Arith>(scores: &mut [f32], width: usize, sums: &mut [f32]) {
+    for (scores, sum) in scores.chunks_exact_mut(width.max(1)).zip(sums) {
+        *sum = unscaled::<A>(scores);
+    }
 }
 
 #[inline(always)]
