@@ -63,8 +63,17 @@ fn cpu_name() -> String {
 
 /// Most memory that this process has had so far, in MiB, where the operating system tells it in a file.
 pub fn peak_mib() -> Option<f64> {
+    memory_mib("VmHWM:")
+}
+
+/// Memory that this process has now, in MiB, where the operating system tells it in a file.
+pub fn resident_mib() -> Option<f64> {
+    memory_mib("VmRSS:")
+}
+
+fn memory_mib(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: f64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let value = status.lines().find_map(|l| l.strip_prefix(field))?;
+    let kib: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C for work that has something to save first.
+//! Ctrl-C, and the request to end that a system sends, for work that has something to save first.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -9,7 +9,7 @@ use crate::error::{CliError, INTERRUPTED};
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
-/// Lets the process finish its step on the first Ctrl-C; a second one ends it at once.
+/// Lets the process finish its step on the first Ctrl-C or SIGTERM; a second one ends it at once.
 ///
 /// Commands that do not call this die of Ctrl-C as every program does.
 ///
@@ -25,7 +25,33 @@ pub fn install() -> Result<(), CliError> {
         }
         let _ = writeln!(std::io::stderr(), "stopping after this step; press Ctrl-C again to stop at once");
     })
-    .map_err(|e| CliError::failed(format!("cannot install the Ctrl-C handler: {e}")))
+    .map_err(|e| CliError::failed(format!("cannot install the Ctrl-C handler: {e}")))?;
+    #[cfg(unix)]
+    termination::install();
+    Ok(())
+}
+
+/// SIGTERM, which batch systems and `kill` send, is passed on as the SIGINT of Ctrl-C.
+#[cfg(unix)]
+mod termination {
+    /// Numbers that POSIX fixes for `kill -2` and `kill -15`.
+    const SIGINT: i32 = 2;
+    const SIGTERM: i32 = 15;
+
+    unsafe extern "C" {
+        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+        fn raise(number: i32) -> i32;
+    }
+
+    extern "C" fn pass_on(_: i32) {
+        // SAFETY: `raise` may be called in a signal handler (POSIX); its own handler is installed before this one.
+        unsafe { raise(SIGINT) };
+    }
+
+    pub fn install() {
+        // SAFETY: `pass_on` does nothing but raise another signal.
+        unsafe { signal(SIGTERM, pass_on) };
+    }
 }
 
 /// The flag itself, for libraries that look at it between steps.

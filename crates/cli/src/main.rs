@@ -13,10 +13,11 @@
 //! | `method` | options of the optimiser and the step loop |
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
-//! | `training` | a training that commands run, with checkpoints and resume |
+//! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `context`, `device` | what a command is given to work with |
 //! | `error`, `panics`, `interrupt` | exit codes and messages |
-//! | `progress`, `output`, `units` | terminal and numbers |
+//! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
+//! | `progress/`, `output`, `units` | terminal and numbers |
 
 mod allocator;
 mod arch_spec;
@@ -36,8 +37,11 @@ mod panics;
 mod progress;
 mod squad;
 mod tasks;
+mod tensorboard;
 mod training;
+mod training_end;
 mod units;
+mod watch;
 
 use std::process::ExitCode;
 

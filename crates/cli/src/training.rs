@@ -1,14 +1,18 @@
 //! A training that commands run: its options, its checkpoints beside the model directory to be made, its progress.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use burn::module::Module;
 use clap::Args;
 use durable::checkpoint::CheckpointStore;
 use durable::lock::Holder;
+use durable::log::JsonlWriter;
 use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
-use kd::engine::{Evaluation, Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Evaluation, Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, reached, train};
+use pipeline::events::{Pace, RunEvent};
+use pipeline::phase::LogLine;
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
 
@@ -18,12 +22,17 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::method::{MethodArgs, MethodSettings};
 use crate::models::refuse_occupied;
-use crate::progress::Progress;
+use crate::output::print_json;
 use crate::tasks::Chosen;
+use crate::tensorboard::Boards;
+use crate::training_end::Ending;
+use crate::watch::Watch;
 use crate::{environment, interrupt};
 
 /// Says that the trained model is being written; from then on `--out` is ours.
 const FINISHED: &str = "finished";
+/// The training's log, in the model directory.
+const LOG: &str = "log.jsonl";
 /// Most positions that any model of this program has.
 const LONGEST: i64 = 1 << 16;
 
@@ -64,6 +73,9 @@ pub struct TrainingArgs {
     /// Steps between checkpoints.
     #[arg(long, value_name = "N", default_value_t = 200)]
     checkpoint_every: u64,
+    /// Write event files for TensorBoard into DIR.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     #[command(flatten)]
     method: MethodArgs,
 }
@@ -76,6 +88,15 @@ impl TrainingArgs {
     /// rate that is no positive number.
     pub fn check(&self) -> Result<(), CliError> {
         self.config(1).validate().or_usage()?;
+        if let Some(board) = &self.tensorboard {
+            Boards::check(board)?;
+        }
+        if let Some(board) = &self.tensorboard
+            && std::path::absolute(board)?.starts_with(std::path::absolute(&self.out)?)
+        {
+            let message = format!("--tensorboard {}: lies in --out, which the model replaces", board.display());
+            return Err(CliError::usage(message).with_hint("name a folder beside it"));
+        }
         let folder = self.folder()?;
         let started = folder.join(RECIPE).is_file();
         if self.resume && !started {
@@ -210,10 +231,17 @@ impl<'a> Training<'a> {
     pub fn run<M: Module>(&self, phase: &str, model: M, job: &mut dyn Job<M>) -> Result<Trained<M>, CliError> {
         let store = CheckpointStore::new(self.folder.paths().root().join("checkpoints"), self.folder.config_hash());
         store.clean_stale_temps()?;
-        let progress = &self.context.progress;
-        progress.start(phase, self.config.steps);
-        let mut watch = Watch { progress, best: None };
-        let trained = train(model, &self.context.device, job, &self.config, Some(&store), &mut watch);
+        let far = reached(&store)?;
+        let done = if far.finished { self.config.steps } else { far.step };
+        let watch = Watch::new(&self.context.progress, self.args.tensorboard.as_deref(), false)?;
+        let log = JsonlWriter::open(self.folder.paths().log())?;
+        let mut recorder = Recorder { phase, watch, log: Some(log), pace: Pace::default() };
+        let open = done < self.config.steps;
+        let begun = Instant::now();
+        if open {
+            recorder.record(RunEvent::PhaseStarted { phase: phase.into(), total: self.config.steps, done });
+        }
+        let trained = train(model, &self.context.device, job, &self.config, Some(&store), &mut recorder);
         let trained = trained.map_err(|e| match e {
             kd::Error::Interrupted { step } => {
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))
@@ -221,15 +249,28 @@ impl<'a> Training<'a> {
             }
             other => other.into(),
         })?;
-        progress.finish();
+        if open {
+            let seconds = begun.elapsed().as_secs_f64();
+            recorder.record(RunEvent::PhaseFinished { phase: phase.into(), seconds });
+        }
         Ok(trained)
     }
 
-    /// Writes the model directory and removes the checkpoints.
+    /// Writes the model directory with the training's log, removes the checkpoints, and says how it ended.
     ///
     /// # Errors
     /// A file cannot be written; the checkpoints stay, and `--resume` tries again.
-    pub fn save(self, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), CliError> {
+    pub fn save(
+        self,
+        (config, model): (&BertConfig, &AnyModel),
+        package: Package<'_>,
+        done: &Done,
+    ) -> Result<(), CliError> {
+        let log = self.folder.paths().log();
+        let ending = Ending::new(&self.args.out, done, &durable::log::read::<LogLine>(&log)?.records);
+        let bytes = std::fs::read(&log).context(format!("cannot read {}", log.display()))?;
+        let files: Vec<_> = package.files.iter().cloned().chain([(LOG.to_owned(), bytes)]).collect();
+        let package = Package { files: &files, ..package };
         let folder = self.folder.paths().root().to_owned();
         durable::atomic::write_file(folder.join(FINISHED), b"")?;
         let again = "the training is finished and kept; the same command with --resume writes the model";
@@ -239,48 +280,54 @@ impl<'a> Training<'a> {
         if let Err(e) = std::fs::remove_dir_all(&folder) {
             self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
         }
-        Ok(())
+        self.context.progress.summary(&ending.table());
+        print_json(&ending)
     }
 }
 
-/// The model of a training, the steps it took, and its evaluation.
-pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, u64, Option<Evaluation>) {
-    (wrap(trained.model), trained.steps, trained.evaluation)
+/// How far a training came.
+pub struct Done {
+    /// Steps of the training.
+    pub steps: u64,
+    /// Steps after which its model was reached.
+    pub step: u64,
+    /// Evaluation of the model, if there was one.
+    pub evaluation: Option<Evaluation>,
 }
 
-/// Shows a training's events.
-struct Watch<'a> {
-    progress: &'a Progress,
-    best: Option<f64>,
+/// The model of a training, and how far it came.
+pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, Done) {
+    let Trained { model, evaluation, step, steps } = trained;
+    (wrap(model), Done { steps, step, evaluation })
 }
 
-impl Monitor for Watch<'_> {
+/// Shows a training's events and logs them.
+struct Recorder<'a> {
+    phase: &'a str,
+    watch: Watch<'a>,
+    /// `None` once it could not be written.
+    log: Option<JsonlWriter>,
+    pace: Pace,
+}
+
+impl Recorder<'_> {
+    fn record(&mut self, mut event: RunEvent) {
+        let time_ms = environment::now_ms();
+        self.pace.complete(&mut event, time_ms, environment::resident_mib());
+        let line = LogLine { time_ms, event };
+        if let Some(Err(e)) = self.log.as_mut().map(|log| log.append(&line)) {
+            // The training is worth more than its log.
+            self.log = None;
+            self.watch.show(&RunEvent::Note { message: format!("warning: the log ends here: {e}") });
+        }
+        self.watch.show(&line.event);
+    }
+}
+
+impl Monitor for Recorder<'_> {
     fn event(&mut self, event: &TrainEvent<'_>) {
-        match event {
-            TrainEvent::Resumed { step } => self.progress.message(&format!("going on after step {step}")),
-            TrainEvent::SkippedCheckpoint { step, reason } => {
-                self.progress.warn(&format!("the checkpoint of step {step} was passed over: {reason}"));
-            }
-            TrainEvent::Step(report) => {
-                let mut values = vec![("loss", report.loss), ("lr", report.learning_rate)];
-                values.extend(self.best.map(|b| ("best", b)));
-                self.progress.step(report.step, &values);
-            }
-            TrainEvent::Evaluated { step, evaluation, best } => {
-                if *best {
-                    self.best = Some(evaluation.score);
-                }
-                self.progress.message(&format!("step {step}: {evaluation}"));
-            }
-            TrainEvent::NotFinite { step, what, skipped: Some(in_a_row) } => {
-                self.progress.warn(&format!("step {step} was skipped, {in_a_row} in a row: {what} is not finite"));
-            }
-            TrainEvent::StoppedEarly { step, waited } => {
-                self.progress
-                    .message(&format!("stopped early after step {step}: {waited} evaluations without improvement"));
-            }
-            // What ends the training is its error.
-            TrainEvent::NotFinite { skipped: None, .. } | TrainEvent::Checkpoint { .. } => {}
+        if let Some(event) = RunEvent::of_training(self.phase, event) {
+            self.record(event);
         }
     }
 

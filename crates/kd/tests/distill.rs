@@ -230,7 +230,7 @@ fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_an
         let step = (0..STEPS).find(uneven).expect("a batch of texts of several lengths");
         let shape = Shape::of(&config(task));
         let prediction = Prediction { hard_label: 0.5.into(), loss: PredictionLoss::Kl, ..Prediction::default() };
-        let alone = matches.iter().map(|m| Plan::new(vec![m.clone()], None, (shape, shape), STEPS).unwrap());
+        let alone = matches.iter().map(|m| Plan::new(vec![*m], None, (shape, shape), STEPS).unwrap());
         let all = Plan::new(matches.clone(), Some(prediction), (shape, shape), STEPS).unwrap();
         for plan in alone.chain([all]) {
             let mut job = distillation(&plan, &teacher, &data);

@@ -167,3 +167,27 @@ fn settings_that_have_no_effect_or_no_meaning_are_refused_by_name() {
         assert!(message.contains(word), "{message}");
     }
 }
+
+#[test]
+fn reports_count_the_real_tokens_since_the_one_before_whatever_the_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = CheckpointStore::new(dir.path(), "hash");
+    let tokens = |accumulate: u32, store: Option<&CheckpointStore>, stop_after: Option<u64>| {
+        let config = TrainConfig { accumulate, log_every: 3, ..config(11) };
+        let mut watch = Watch { stop_after, ..Watch::default() };
+        let ended = run(&config, store, &[], &mut watch, &mut Trace::default());
+        assert_eq!(ended.is_err(), stop_after.is_some());
+        watch.tokens
+    };
+    let sizes = |steps: std::ops::Range<u64>| steps.map(|s| tiny::data().batch(s).unwrap().1.tokens() as u64).sum();
+    let expected = [(3, sizes(0..3)), (6, sizes(3..6)), (9, sizes(6..9)), (11, sizes(9..11))];
+    assert!(
+        expected[..3].iter().any(|e| e.1 == 40) && expected[0].1 % 4 == 0,
+        "one batch in six is short: {expected:?}"
+    );
+    assert_eq!(tokens(1, None, None).into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(tokens(3, None, None).into_iter().collect::<Vec<_>>(), expected);
+    // Another process counts what it does itself.
+    assert_eq!(tokens(2, Some(&store), Some(6)).into_iter().collect::<Vec<_>>(), expected[..2]);
+    assert_eq!(tokens(2, Some(&store), None).into_iter().collect::<Vec<_>>(), expected[2..]);
+}

@@ -34,6 +34,51 @@ pub enum RunEvent {
         learning_rate: f64,
         /// Global gradient norm before clipping.
         grad_norm: f64,
+        /// Real tokens in the batches since the step before that was reported, by this process; 0 where nobody can tell.
+        #[serde(default)]
+        tokens: u64,
+        /// These tokens by the seconds that went by, evaluations and checkpoints included.
+        #[serde(default)]
+        tokens_per_second: Option<f64>,
+        /// Resident memory of the process, MiB.
+        #[serde(default)]
+        memory_mib: Option<f64>,
+    },
+    /// A training goes on from a checkpoint. Steps after it that were reported before are done again: their later lines count.
+    Resumed {
+        /// Name of the phase.
+        phase: String,
+        /// Steps done.
+        step: u64,
+    },
+    /// A checkpoint did not verify.
+    PassedOver {
+        /// Name of the phase.
+        phase: String,
+        /// Its step.
+        step: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A step was left out, since its loss or gradient is not finite.
+    Skipped {
+        /// Name of the phase.
+        phase: String,
+        /// The step, from 0.
+        step: u64,
+        /// What is not finite.
+        what: String,
+        /// Skipped steps in a row, this one included.
+        in_a_row: u32,
+    },
+    /// A training ended before its last step, since it did not get better.
+    StoppedEarly {
+        /// Name of the phase.
+        phase: String,
+        /// Steps done.
+        step: u64,
+        /// Evaluations since the last improvement.
+        waited: u64,
     },
     /// An evaluation on the dev sets (or on held-out examples).
     Evaluated {
@@ -92,11 +137,79 @@ impl RunEvent {
         match self {
             Self::PhaseStarted { phase, .. }
             | Self::Step { phase, .. }
+            | Self::Resumed { phase, .. }
+            | Self::PassedOver { phase, .. }
+            | Self::Skipped { phase, .. }
+            | Self::StoppedEarly { phase, .. }
             | Self::Evaluated { phase, .. }
             | Self::Trial { phase, .. }
             | Self::Rejected { phase, .. }
             | Self::PhaseFinished { phase, .. } => Some(phase),
             Self::Note { .. } => None,
+        }
+    }
+
+    /// What happened in a training, as an event of the phase; `None` for what is not worth a line.
+    ///
+    /// Speed and memory are open: see [`Pace`].
+    pub fn of_training(phase: &str, event: &TrainEvent<'_>) -> Option<Self> {
+        let phase = phase.to_string();
+        Some(match event {
+            TrainEvent::Resumed { step } => Self::Resumed { phase, step: *step },
+            TrainEvent::SkippedCheckpoint { step, reason } => {
+                Self::PassedOver { phase, step: *step, reason: reason.clone() }
+            }
+            TrainEvent::Step(r) => Self::Step {
+                phase,
+                step: r.step,
+                total: r.total,
+                loss: r.loss,
+                terms: r.terms.iter().map(|(n, v)| ((*n).to_string(), *v)).collect(),
+                learning_rate: r.learning_rate,
+                grad_norm: r.grad_norm,
+                tokens: r.tokens,
+                tokens_per_second: None,
+                memory_mib: None,
+            },
+            TrainEvent::Evaluated { step, evaluation, best } => Self::Evaluated {
+                phase,
+                step: *step,
+                score: evaluation.score,
+                metrics: evaluation.metrics.clone(),
+                best: *best,
+            },
+            TrainEvent::NotFinite { step, what, skipped: Some(in_a_row) } => {
+                Self::Skipped { phase, step: *step, what: (*what).to_string(), in_a_row: *in_a_row }
+            }
+            TrainEvent::NotFinite { step, what, skipped: None } => {
+                Self::Note { message: format!("{phase}: step {step}: {what} is not finite; the training stops") }
+            }
+            TrainEvent::StoppedEarly { step, waited } => Self::StoppedEarly { phase, step: *step, waited: *waited },
+            TrainEvent::Checkpoint { .. } => return None,
+        })
+    }
+}
+
+/// Completes the events of trainings with what a clock and the operating system say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    /// When the tokens of the next step began to be counted.
+    since_ms: Option<i64>,
+}
+
+impl Pace {
+    /// Writes speed and memory into a step; `now_ms` is Unix time.
+    pub fn complete(&mut self, event: &mut RunEvent, now_ms: i64, memory: Option<f64>) {
+        match event {
+            // The first step has to wait for this one.
+            RunEvent::PhaseStarted { .. } | RunEvent::Resumed { .. } => self.since_ms = Some(now_ms),
+            RunEvent::Step { tokens, tokens_per_second, memory_mib, .. } => {
+                let since = self.since_ms.replace(now_ms);
+                let took = since.map(|since| (now_ms - since) as f64 / 1e3).filter(|&seconds| seconds > 0.0);
+                *tokens_per_second = took.filter(|_| *tokens > 0).map(|seconds| *tokens as f64 / seconds);
+                *memory_mib = memory;
+            }
+            _ => {}
         }
     }
 }
@@ -108,6 +221,11 @@ pub trait Host {
 
     /// Unix time, milliseconds.
     fn now_ms(&self) -> i64;
+
+    /// Resident memory of this process, MiB, if that is known.
+    fn memory_mib(&self) -> Option<f64> {
+        None
+    }
 
     /// Set when the run shall stop at the next step.
     fn stop(&self) -> &'static AtomicBool;
@@ -124,47 +242,63 @@ pub(crate) struct PhaseMonitor<'a> {
 
 impl Monitor for PhaseMonitor<'_> {
     fn event(&mut self, event: &TrainEvent<'_>) {
-        let phase = self.phase.to_string();
-        let event = match event {
-            TrainEvent::Resumed { .. } if !self.resumed => return,
-            TrainEvent::Resumed { step } => RunEvent::Note { message: format!("{phase}: resumed at step {step}") },
-            TrainEvent::SkippedCheckpoint { step, reason } => {
-                RunEvent::Note { message: format!("{phase}: checkpoint {step} passed over: {reason}") }
-            }
-            TrainEvent::Step(r) => RunEvent::Step {
-                phase,
-                step: r.step,
-                total: r.total,
-                loss: r.loss,
-                terms: r.terms.iter().map(|(n, v)| ((*n).to_string(), *v)).collect(),
-                learning_rate: r.learning_rate,
-                grad_norm: r.grad_norm,
-            },
-            TrainEvent::Evaluated { step, evaluation, best } => RunEvent::Evaluated {
-                phase,
-                step: *step,
-                score: evaluation.score,
-                metrics: evaluation.metrics.clone(),
-                best: *best,
-            },
-            TrainEvent::NotFinite { step, what, skipped } => {
-                let then = match skipped {
-                    Some(in_a_row) => format!("skipped, {in_a_row} in a row"),
-                    None => "the training stops".into(),
-                };
-                RunEvent::Note { message: format!("{phase}: step {step}: {what} is not finite; {then}") }
-            }
-            TrainEvent::StoppedEarly { step, waited } => {
-                let message =
-                    format!("{phase}: stopped early after step {step}: {waited} evaluations without improvement");
-                RunEvent::Note { message }
-            }
-            TrainEvent::Checkpoint { .. } => return,
-        };
-        (self.emit)(event);
+        if matches!(event, TrainEvent::Resumed { .. }) && !self.resumed {
+            return;
+        }
+        if let Some(event) = RunEvent::of_training(self.phase, event) {
+            (self.emit)(event);
+        }
     }
 
     fn interrupted(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(tokens: u64) -> RunEvent {
+        let report = kd::engine::StepReport {
+            step: 3,
+            total: 9,
+            loss: 0.5,
+            terms: vec![("label", 0.5)],
+            grad_norm: 1.0,
+            learning_rate: 0.1,
+            tokens,
+        };
+        RunEvent::of_training("teacher", &TrainEvent::Step(&report)).unwrap()
+    }
+
+    #[test]
+    fn speed_is_tokens_by_the_time_since_the_step_before_or_the_start() {
+        let mut pace = Pace::default();
+        let mut speed = |mut event: RunEvent, now| {
+            pace.complete(&mut event, now, Some(64.0));
+            match event {
+                RunEvent::Step { tokens_per_second, memory_mib, .. } => {
+                    assert_eq!(memory_mib, Some(64.0));
+                    tokens_per_second
+                }
+                _ => None,
+            }
+        };
+        assert_eq!(speed(step(10), 5), None, "nobody knows since when");
+        speed(RunEvent::PhaseStarted { phase: "teacher".into(), total: 9, done: 0 }, 1000);
+        assert_eq!(speed(step(300), 3000), Some(150.0));
+        assert_eq!(speed(step(300), 3500), Some(600.0));
+        assert_eq!(speed(step(300), 3500), None, "no time went by");
+        assert_eq!(speed(step(0), 9000), None, "tokens that nobody counts have no speed");
+        speed(RunEvent::Resumed { phase: "teacher".into(), step: 2 }, 20_000);
+        assert_eq!(speed(step(100), 21_000), Some(100.0), "a pause between two processes does not count");
+    }
+
+    #[test]
+    fn lines_of_older_logs_are_still_read() {
+        let old = r#"{"event":"step","phase":"a","step":1,"total":2,"loss":1.0,"terms":[],"learning_rate":0.1,"grad_norm":1.0}"#;
+        let event: RunEvent = serde_json::from_str(old).unwrap();
+        assert!(matches!(event, RunEvent::Step { tokens: 0, tokens_per_second: None, .. }), "{event:?}");
     }
 }

@@ -191,7 +191,7 @@ fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
 
 /// Seconds spent in a phase, over all processes that worked on it. The time between a kill and the
 /// resume does not count, nor does what a killed process did after its last event.
-fn seconds(records: &[LogLine], phase: &str) -> Option<f64> {
+pub fn seconds(records: &[LogLine], phase: &str) -> Option<f64> {
     let (mut total, mut last) = (None, 0);
     for line in records.iter().filter(|l| l.event.phase() == Some(phase)) {
         let since = if matches!(line.event, RunEvent::PhaseStarted { .. }) { 0 } else { line.time_ms - last };

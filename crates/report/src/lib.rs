@@ -26,6 +26,7 @@
 //! | `plots` | the charts of a report: search history, Pareto fronts, loss curves |
 //! | `network` | the found network, layer by layer, as a picture |
 //! | `table` | the comparison for a terminal and as JSON |
+//! | [`tensorboard`] | event files for TensorBoard, as bytes |
 //! | `page` | the HTML page around all of it |
 
 mod axis;
@@ -37,6 +38,7 @@ mod network;
 mod page;
 mod plots;
 mod table;
+pub mod tensorboard;
 
 pub use data::{
     Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,

@@ -15,7 +15,6 @@ use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
-use serde_json::json;
 
 use super::teacher::TaskData;
 use crate::arch_spec::{ShapeArgs, resolve_with};
@@ -23,7 +22,6 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_tables, continued, load, load_with_tokenizer, tokenizer_files};
 use crate::objective_spec::{project, read_objective};
-use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -166,18 +164,14 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), plan: &plan, lesson, context };
-    let (student, steps, evaluation) = match student {
+    let (student, done) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
-    let card = card(args, steps, evaluation.as_ref());
+    let card = card(args, done.steps, done.evaluation.as_ref());
     let files = tokenizer_files(&args.teacher, &encoder)?;
     let keep_fit = args.tasks.is_empty();
-    training.save(&config, &student, Package { card: &card, files: &files, keep_fit })?;
-    print_json(&json!({
-        "out": args.training.out, "steps": steps,
-        "score": evaluation.as_ref().map(|e| e.score), "metrics": evaluation.as_ref().map(|e| &e.metrics),
-    }))
+    training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
 }
 
 fn as_teacher(model: &AnyModel) -> &dyn Teacher {

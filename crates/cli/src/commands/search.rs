@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::units::parse_count;
+use crate::watch::Watch;
 use crate::{environment, interrupt, output};
 
 /// Options of `search`.
@@ -54,6 +55,9 @@ pub struct SearchArgs {
     /// Longest latency of the student on this machine, milliseconds.
     #[arg(long, value_name = "MS")]
     max_latency_ms: Option<f64>,
+    /// Write event files for TensorBoard into DIR, a folder for each phase.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Print the comparison as JSON.
     #[arg(long)]
     json: bool,
@@ -65,6 +69,7 @@ pub struct SearchArgs {
 /// A recipe that is not usable (exit code 2), a run that failed (1) or was interrupted (130).
 pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let (recipe, folder) = recipe_and_folder(args)?;
+    let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
     interrupt::install()?;
     let started = environment::now_ms();
     let options = RunOptions {
@@ -75,7 +80,7 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
         environment: environment::describe(context, started),
     };
     context.progress.message(&format!("recipe {} -> {}", recipe.name, folder.display()));
-    let mut host = Terminal { context, phase: String::new(), best: None };
+    let mut host = Terminal(watch);
     let outcome = pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder))?;
     context.progress.finish();
     show(&outcome, &folder, args.json)
@@ -184,53 +189,20 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
     output::print(&text)
 }
 
-/// Shows a run's events.
-struct Terminal<'a> {
-    context: &'a Context,
-    phase: String,
-    best: Option<f64>,
-}
+/// The program around a run.
+struct Terminal<'a>(Watch<'a>);
 
 impl Host for Terminal<'_> {
     fn event(&mut self, event: &RunEvent) {
-        let progress = &self.context.progress;
-        match event {
-            RunEvent::PhaseStarted { phase, total, .. } => {
-                self.phase.clone_from(phase);
-                self.best = None;
-                progress.start(phase, *total);
-            }
-            RunEvent::Step { step, loss, learning_rate, .. } => {
-                let mut values = vec![("loss", *loss), ("lr", *learning_rate)];
-                values.extend(self.best.map(|b| ("best", b)));
-                progress.step(*step, &values);
-            }
-            RunEvent::Evaluated { phase, step, score, best, .. } => {
-                if *best {
-                    self.best = Some(*score);
-                }
-                progress.message(&format!("{phase}: step {step}, score {:.2}", score * 100.0));
-            }
-            RunEvent::Trial { number, score, best, reason, phase, .. } => {
-                if let (true, Some(score)) = (*best, score) {
-                    self.best = Some(*score);
-                }
-                if let Some(reason) = reason {
-                    progress.message(&format!("{phase}: trial {number} failed: {reason}"));
-                }
-                let mut values = Vec::new();
-                values.extend(score.map(|s| ("score", s)));
-                values.extend(self.best.map(|b| ("best", b)));
-                progress.step(number + 1, &values);
-            }
-            RunEvent::PhaseFinished { .. } => progress.finish(),
-            RunEvent::Note { message } => progress.message(message),
-            RunEvent::Rejected { .. } => {}
-        }
+        self.0.show(event);
     }
 
     fn now_ms(&self) -> i64 {
         environment::now_ms()
+    }
+
+    fn memory_mib(&self) -> Option<f64> {
+        environment::resident_mib()
     }
 
     fn stop(&self) -> &'static AtomicBool {

@@ -12,12 +12,10 @@ use kd::job::FineTune;
 use kd::span::SpanFineTune;
 use searched_ffn::{AnyModel, Package, Parts};
 use serde::Serialize;
-use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::models::{capped_length, continued, load_with_tokenizer, tokenizer_files};
-use crate::output::print_json;
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -101,21 +99,18 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     };
     let steps = args.training.steps(data.batches_per_epoch());
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
-    let (model, steps, evaluation) = match model {
+    let (model, done) = match model {
         AnyModel::Plain(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
-    let evaluation = evaluation.unwrap_or_default();
+    let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
     let card = format!(
         "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n",
         shown(&args.model)
     );
     let files = tokenizer_files(&args.model, &encoder)?;
-    training.save(&config, &model, Package { card: &card, files: &files, keep_fit: true })?;
-    print_json(&json!({
-        "out": args.training.out, "steps": steps, "score": evaluation.score, "metrics": evaluation.metrics,
-    }))
+    training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
 }
 
 fn tune<F: FeedForward>(

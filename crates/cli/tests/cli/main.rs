@@ -8,6 +8,8 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
+#[path = "../../../report/tests/reader/mod.rs"]
+mod event_reader;
 mod general;
 mod import;
 mod instructions;
@@ -18,3 +20,4 @@ mod shards;
 mod squad;
 mod support;
 mod teacher;
+mod watch;

@@ -41,6 +41,14 @@ pub trait Job<M: Module> {
     /// Data that cannot be read or encoded.
     fn loss(&mut self, model: &M, part: Part) -> Result<LossTerms>;
 
+    /// Real tokens in the batch of a step, padding left out; 0 where nobody can tell. Asked after the losses of the step.
+    ///
+    /// # Errors
+    /// Data that cannot be read or encoded.
+    fn tokens(&mut self, _step: u64) -> Result<u64> {
+        Ok(0)
+    }
+
     /// Evaluates a snapshot without autodiff; `None` where there is nothing to evaluate on.
     ///
     /// # Errors
@@ -63,6 +71,8 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Learning rate used.
     pub learning_rate: f64,
+    /// Real tokens in the batches since the report before, or since this process began; 0 where the job cannot tell.
+    pub tokens: u64,
 }
 
 /// What a watcher is told.

@@ -64,9 +64,10 @@ pub fn train<M: Module>(
         }
     }
     let mut saved = state.step;
+    let mut tokens = 0;
     state.progress.finished |= state.step >= config.steps;
     while !state.progress.finished {
-        let outcome = advance(state, device, job, config, monitor);
+        let outcome = advance(state, device, job, config, &mut tokens, monitor);
         let result;
         (state, result) = outcome;
         if let Err(error) = result {
@@ -114,6 +115,7 @@ fn advance<M: Module>(
     device: &Device,
     job: &mut dyn Job<M>,
     config: &TrainConfig,
+    tokens: &mut u64,
     monitor: &mut dyn Monitor,
 ) -> (State<M>, Result<()>) {
     let step = state.step;
@@ -121,11 +123,16 @@ fn advance<M: Module>(
         Ok(measured) => measured,
         Err(error) => return (state, Err(error)),
     };
+    match job.tokens(step) {
+        Ok(more) => *tokens += more,
+        Err(error) => return (state, Err(error)),
+    }
     match measured {
         Measured::Finite(measured) => {
-            let report;
+            let mut report;
             (state, report) = fused_ops::awake(|| update(state, measured, config));
             if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
+                report.tokens = std::mem::take(tokens);
                 monitor.event(&TrainEvent::Step(&report));
             }
         }
@@ -231,6 +238,7 @@ fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) ->
         terms,
         grad_norm: norm,
         learning_rate,
+        tokens: 0,
     };
     (State { model, optimizer, step: step + 1, best, last, progress }, report)
 }

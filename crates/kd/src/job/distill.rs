@@ -80,6 +80,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, density)))
     }
 
+    fn tokens(&mut self, step: u64) -> Result<u64> {
+        Ok(self.text.batch(step)?.tokens() as u64)
+    }
+
     fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
         Ok(None)
     }
@@ -142,6 +146,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
         };
         terms.0.push(("prediction", term));
         Ok(cut.weigh(terms))
+    }
+
+    fn tokens(&mut self, step: u64) -> Result<u64> {
+        Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

@@ -31,6 +31,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
         Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, &self.device)?)])))
     }
 
+    fn tokens(&mut self, step: u64) -> Result<u64> {
+        Ok(self.data.batch(step)?.1.tokens() as u64)
+    }
+
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);

@@ -35,6 +35,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
         Ok(cut.weigh(LossTerms(vec![("label", loss)])))
     }
 
+    fn tokens(&mut self, step: u64) -> Result<u64> {
+        Ok(self.data.batch(step)?.tokens.tokens() as u64)
+    }
+
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
         self.eval.map(|eval| eval.evaluate(model, self.head, &self.device)).transpose()
     }
@@ -107,6 +111,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         let term = prediction.mixed(soft, || gold_loss(sides.clone(), &batch, tokens.mask.clone()))?;
         terms.0.push(("prediction", term));
         Ok(cut.weigh(terms))
+    }
+
+    fn tokens(&mut self, step: u64) -> Result<u64> {
+        Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
     fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {

@@ -78,6 +78,10 @@ impl Job<Model> for Recording<'_> {
         Ok(terms)
     }
 
+    fn tokens(&mut self, step: u64) -> kd::Result<u64> {
+        Job::<Model>::tokens(&mut self.inner, step)
+    }
+
     fn evaluate(&mut self, model: &Model) -> kd::Result<Option<Evaluation>> {
         self.inner.evaluate(model)
     }
@@ -91,6 +95,8 @@ pub struct Watch {
     /// Bits of loss and gradient norm by step.
     pub losses: BTreeMap<u64, (u64, u64)>,
     pub evaluations: BTreeMap<u64, u64>,
+    /// Tokens by the step that reported them.
+    pub tokens: BTreeMap<u64, u64>,
     /// Everything else, in words.
     pub said: Vec<String>,
 }
@@ -100,6 +106,7 @@ impl Monitor for Watch {
         match event {
             TrainEvent::Step(r) => {
                 self.done = r.step;
+                self.tokens.insert(r.step, r.tokens);
                 self.losses.insert(r.step, (r.loss.to_bits(), r.grad_norm.to_bits()));
             }
             TrainEvent::Evaluated { step, evaluation, .. } => {

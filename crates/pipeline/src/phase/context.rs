@@ -10,7 +10,7 @@ use durable::rundir::RunPaths;
 use kd::engine::{Job, Trained, reached, train};
 use serde::{Deserialize, Serialize};
 
-use crate::events::{Host, PhaseMonitor, RunEvent};
+use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Result};
@@ -40,6 +40,7 @@ pub struct Context<'a> {
     /// The program around.
     pub host: &'a mut dyn Host,
     log: JsonlWriter,
+    pace: Pace,
     log_error: Option<durable::Error>,
 }
 
@@ -57,7 +58,7 @@ impl<'a> Context<'a> {
         host: &'a mut dyn Host,
     ) -> Result<Self> {
         let log = JsonlWriter::open(paths.log())?;
-        Ok(Self { recipe, inputs, paths, config_hash, device, host, log, log_error: None })
+        Ok(Self { recipe, inputs, paths, config_hash, device, host, log, pace: Pace::default(), log_error: None })
     }
 
     /// Logs an event and tells the host.
@@ -70,8 +71,10 @@ impl<'a> Context<'a> {
     }
 
     /// Logs an event; a failure to do so surfaces with the next [`Context::emit`].
-    pub(super) fn note(&mut self, event: RunEvent) {
-        let line = LogLine { time_ms: self.host.now_ms(), event };
+    pub(super) fn note(&mut self, mut event: RunEvent) {
+        let time_ms = self.host.now_ms();
+        self.pace.complete(&mut event, time_ms, self.host.memory_mib());
+        let line = LogLine { time_ms, event };
         if let Err(error) = self.log.append(&line) {
             self.log_error.get_or_insert(error);
         }

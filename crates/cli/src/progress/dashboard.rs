@@ -1,0 +1,68 @@
+//! Several lines about a training, drawn in place under its bar.
+
+use super::format::{duration, sparkline};
+use super::phase::Phase;
+
+/// Columns of the loss curve.
+const CURVE: usize = 60;
+/// Columns of a line; longer ones are cut, since a line that wraps cannot be drawn over.
+const WIDTH: usize = 78;
+/// Names of values that have lines of their own, or share one.
+const ELSEWHERE: [&str; 7] = ["loss", "best", "tokens_per_second", "memory_mib", "lr", "grad_norm", "skipped"];
+
+/// What stands behind and below the bar.
+pub(super) fn below(phase: &Phase) -> String {
+    let left = phase.left().map(|left| format!("{} left", duration(left))).unwrap_or_default();
+    let mut lines = vec![left];
+    let mut add = |title: &str, text: String| {
+        if !text.trim().is_empty() {
+            lines.push(format!("  {title:<7}{text}").chars().take(WIDTH).collect());
+        }
+    };
+    add("", sparkline(&phase.losses, CURVE));
+    let of = |names: &[&str]| names.iter().filter_map(|n| phase.text(n)).collect::<Vec<_>>().join("  ");
+    let others = phase.values_without(&ELSEWHERE);
+    add("", of(&["loss", "best"]));
+    add("terms", others.join("  "));
+    add("step", of(&["lr", "grad_norm", "skipped"]));
+    add("speed", of(&["tokens_per_second", "memory_mib"]));
+    for (i, text) in phase.evaluations.iter().enumerate() {
+        add(if i == 0 { "dev" } else { "" }, text.clone());
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::phase::tests::training;
+    use super::*;
+
+    #[test]
+    fn everything_measured_has_its_place_and_no_line_wraps() {
+        let mut phase = training();
+        for (step, loss) in [(1, 4.0), (2, 2.0), (3, 1.0)] {
+            phase.losses.push(loss);
+            phase.evaluated(&format!("step {step}: accuracy {loss}"));
+        }
+        phase.evaluated(&"x".repeat(200));
+        let text = below(&phase);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "1 min 30 s left");
+        assert_eq!(lines[1].trim(), "█▃▁");
+        assert_eq!(lines[2].trim(), "loss NaN  best 0.7500");
+        assert_eq!(lines[3], "  terms  attention NaN  hidden 0.2500");
+        assert_eq!(lines[4], "  step   lr 5.00e-5  gradient norm 1.5000  skipped 0");
+        assert_eq!(lines[5], "  speed  1,234 tokens/s  512 MiB");
+        assert!(lines[6].starts_with("  dev    xxx"), "the newest comes first: {}", lines[6]);
+        assert_eq!(lines[7], "         step 3: accuracy 1");
+        assert_eq!(lines.len(), 10, "four evaluations stay");
+        assert!(lines.iter().all(|l| l.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn work_without_losses_has_its_values_and_no_empty_lines() {
+        let mut phase = Phase::new("eval", 5, 0, None);
+        phase.values = vec![super::super::phase::Value::plain("ms", 1.5)];
+        assert_eq!(below(&phase), "\n  terms  ms 1.5000");
+    }
+}

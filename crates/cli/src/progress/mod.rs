@@ -1,0 +1,225 @@
+//! Progress of long work, on standard error.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `phase` | one phase: how far it is, what it measures, lines and objects about it |
+//! | `dashboard` | several lines about a training, drawn in place |
+//! | `format` | numbers, times and curves as text |
+
+mod dashboard;
+mod format;
+mod phase;
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+pub use format::duration;
+pub use phase::TrainingNumbers;
+use phase::{Phase, Value};
+
+/// How progress is shown.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressMode {
+    /// A bar on a terminal, an occasional line elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// Several lines on a terminal, drawn in place: loss curve, terms, speed, memory, evaluations.
+    Dashboard,
+    /// One JSON object a line.
+    Json,
+    /// Nothing but errors and warnings.
+    None,
+}
+
+/// Time between two plain lines: a log of an hour stays readable.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two JSON lines.
+const JSON_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Reports phases of a known number of steps. Shared by reference; every method may be called from any thread.
+pub struct Progress {
+    look: Look,
+    phase: Mutex<Option<Phase>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Bar,
+    Dashboard,
+    Plain,
+    Json,
+    Silent,
+}
+
+impl Look {
+    fn of(mode: ProgressMode, terminal: bool) -> Self {
+        match mode {
+            ProgressMode::Bar => Self::Bar,
+            ProgressMode::Json => Self::Json,
+            ProgressMode::None => Self::Silent,
+            ProgressMode::Dashboard if terminal => Self::Dashboard,
+            ProgressMode::Auto if terminal => Self::Bar,
+            ProgressMode::Dashboard | ProgressMode::Auto => Self::Plain,
+        }
+    }
+}
+
+impl Progress {
+    /// Decides the look; `auto` and `dashboard` ask whether standard error is a terminal.
+    pub fn new(mode: ProgressMode) -> Self {
+        let look = Look::of(mode, std::io::stderr().is_terminal());
+        let this = Self { look, phase: Mutex::new(None) };
+        if mode == ProgressMode::Dashboard && look == Look::Plain {
+            this.message("standard error is no terminal: lines in place of the dashboard");
+        }
+        this
+    }
+
+    /// Begins a phase of `total` steps and ends the one before.
+    pub fn start(&self, phase: &str, total: u64) {
+        self.start_at(phase, total, 0);
+    }
+
+    /// Begins a phase of which `done` steps were done by an earlier process.
+    pub fn start_at(&self, phase: &str, total: u64, done: u64) {
+        self.finish();
+        let template = match self.look {
+            Look::Bar => Some("{prefix} [{bar:12}] {pos}/{len} {wide_msg}"),
+            Look::Dashboard => Some("{prefix} [{bar:30}] {pos}/{len} {msg}"),
+            _ => None,
+        };
+        let bar = template.map(|template| {
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            bar.with_style(style).with_prefix(phase.to_owned())
+        });
+        let mut slot = self.lock();
+        *slot = Some(Phase::new(phase, total, done, bar));
+        if let Some(phase) = slot.as_mut() {
+            phase.show(self.look, "start");
+        }
+    }
+
+    /// `done` steps of the phase are done; `values` are what a person wants to watch.
+    ///
+    /// Cheap enough to be called at every step: what is shown is limited by time.
+    pub fn step(&self, done: u64, values: &[(&str, f64)]) {
+        self.update(done, |phase| phase.values = values.iter().map(|(n, v)| Value::plain(n, *v)).collect());
+    }
+
+    /// `done` steps of a training are done.
+    pub fn train_step(&self, done: u64, numbers: &TrainingNumbers<'_>) {
+        self.update(done, |phase| phase.train(numbers));
+    }
+
+    fn update(&self, done: u64, set: impl FnOnce(&mut Phase)) {
+        let mut slot = self.lock();
+        let Some(phase) = slot.as_mut() else { return };
+        phase.done = done;
+        set(phase);
+        let interval = if self.look == Look::Json { JSON_INTERVAL } else { PLAIN_INTERVAL };
+        if phase.due(interval) || matches!(self.look, Look::Bar | Look::Dashboard) {
+            phase.show(self.look, "progress");
+        }
+    }
+
+    /// Ends the phase, if one is running.
+    pub fn finish(&self) {
+        if let Some(mut phase) = self.lock().take() {
+            phase.show(self.look, "finish");
+        }
+    }
+
+    /// Scores of an evaluation: a line, or one of the last ones of the dashboard.
+    pub fn evaluation(&self, text: &str) {
+        if self.look == Look::Dashboard
+            && let Some(phase) = self.lock().as_mut()
+        {
+            phase.evaluated(text);
+            phase.show(self.look, "progress");
+            return;
+        }
+        self.message(text);
+    }
+
+    /// A line for the person who watches; not shown with `--progress none`.
+    pub fn message(&self, text: &str) {
+        match self.look {
+            Look::Json => line(&json!({ "event": "message", "text": text }).to_string()),
+            Look::Silent => {}
+            _ => self.above_bar(text),
+        }
+    }
+
+    /// What it came to in the end, in several lines; machines read it elsewhere.
+    pub fn summary(&self, text: &str) {
+        if !matches!(self.look, Look::Json | Look::Silent) {
+            self.above_bar(text);
+        }
+    }
+
+    /// A line that must be seen in every mode.
+    pub fn warn(&self, text: &str) {
+        match self.look {
+            Look::Json => line(&json!({ "event": "warning", "text": text }).to_string()),
+            _ => self.above_bar(&format!("warning: {text}")),
+        }
+    }
+
+    fn above_bar(&self, text: &str) {
+        match self.lock().as_ref().and_then(|phase| phase.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| line(text)),
+            None => line(text),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Phase>> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        // A bar that is not cleared would be overwritten by the error that ends the program.
+        if let Some(bar) = self.lock().take().and_then(|phase| phase.bar) {
+            bar.abandon();
+        }
+    }
+}
+
+fn line(text: &str) {
+    // With standard error gone there is nobody to tell; the work goes on.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_before_a_start_and_after_a_finish_are_harmless() {
+        let progress = Progress::new(ProgressMode::None);
+        progress.step(1, &[]);
+        progress.evaluation("acc 1");
+        progress.start("a", 2);
+        progress.step(1, &[("x", 1.0)]);
+        progress.finish();
+        progress.finish();
+        progress.step(2, &[]);
+        assert!(progress.lock().is_none());
+    }
+
+    #[test]
+    fn a_dashboard_is_for_terminals_and_everything_else_is_as_asked() {
+        use ProgressMode::{Auto, Bar, Dashboard, Json, None};
+        let looks = |terminal| [Auto, Bar, Dashboard, Json, None].map(|mode| Look::of(mode, terminal));
+        assert_eq!(looks(true), [Look::Bar, Look::Bar, Look::Dashboard, Look::Json, Look::Silent]);
+        assert_eq!(looks(false), [Look::Plain, Look::Bar, Look::Plain, Look::Json, Look::Silent]);
+    }
+}

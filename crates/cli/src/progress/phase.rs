@@ -1,0 +1,286 @@
+//! One phase: how far it is, what it measures, lines and objects about it.
+
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use serde_json::{Map, json};
+
+use super::format::{count, decimal, duration};
+use super::{Look, dashboard, line};
+
+/// Values of a loss curve kept; older ones are merged in pairs.
+const HISTORY: usize = 512;
+/// Evaluations kept.
+const EVALUATIONS: usize = 4;
+
+/// What a person watches of a training step.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainingNumbers<'a> {
+    /// Sum of the terms.
+    pub loss: f64,
+    /// Each term.
+    pub terms: &'a [(String, f64)],
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Real tokens a second.
+    pub tokens_per_second: Option<f64>,
+    /// Resident memory, MiB.
+    pub memory_mib: Option<f64>,
+    /// Best score so far.
+    pub best: Option<f64>,
+    /// Skipped steps.
+    pub skipped: u64,
+}
+
+/// A value to watch.
+#[derive(Clone, Debug)]
+pub(super) struct Value {
+    /// Name in JSON.
+    name: String,
+    value: f64,
+    /// As a person reads it.
+    pub text: String,
+    /// Whether a line is worth it; the dashboard and JSON have all.
+    in_line: bool,
+}
+
+impl Value {
+    pub fn plain(name: &str, value: f64) -> Self {
+        Self { name: name.into(), value, text: format!("{name} {}", decimal(value)), in_line: true }
+    }
+
+    fn named(name: &str, value: f64, text: String) -> Self {
+        Self { name: name.into(), value, text, in_line: true }
+    }
+}
+
+/// A phase that is going on.
+pub(super) struct Phase {
+    pub name: String,
+    pub total: u64,
+    pub done: u64,
+    /// Done by an earlier process.
+    before: u64,
+    pub values: Vec<Value>,
+    pub losses: Vec<f64>,
+    /// Steps that a value of `losses` stands for, and those that the next one has so far.
+    merged: (u32, u32),
+    pub evaluations: Vec<String>,
+    started: Instant,
+    printed: Option<Instant>,
+    pub bar: Option<ProgressBar>,
+}
+
+impl Phase {
+    pub fn new(name: &str, total: u64, done: u64, bar: Option<ProgressBar>) -> Self {
+        Self {
+            name: name.to_owned(),
+            total,
+            done,
+            before: done,
+            values: Vec::new(),
+            losses: Vec::new(),
+            merged: (1, 0),
+            evaluations: Vec::new(),
+            started: Instant::now(),
+            printed: None,
+            bar,
+        }
+    }
+
+    /// Takes over what a training step measured.
+    pub fn train(&mut self, n: &TrainingNumbers<'_>) {
+        let mut values = vec![Value::plain("loss", n.loss)];
+        let term = |(name, value): &(String, f64)| Value { in_line: n.terms.len() > 1, ..Value::plain(name, *value) };
+        values.extend(n.best.map(|v| Value::plain("best", v)));
+        let speed = |v| Value::named("tokens_per_second", v, format!("{} tokens/s", count(v)));
+        values.extend(n.tokens_per_second.map(speed));
+        values.extend(n.memory_mib.map(|v| Value::named("memory_mib", v, format!("{} MiB", count(v)))));
+        values.extend(n.terms.iter().map(term));
+        values.push(Value::named("lr", n.learning_rate, format!("lr {:.2e}", n.learning_rate)));
+        values.push(Value::named("grad_norm", n.grad_norm, format!("gradient norm {}", decimal(n.grad_norm))));
+        let skipped = n.skipped as f64;
+        values.push(Value { in_line: n.skipped > 0, ..Value::named("skipped", skipped, format!("skipped {skipped}")) });
+        self.values = values;
+        self.remember(n.loss);
+    }
+
+    /// Adds a value to the curve; where it is full, neighbours become their mean, and so does what follows.
+    fn remember(&mut self, loss: f64) {
+        let (size, filled) = &mut self.merged;
+        match self.losses.last_mut().filter(|_| *filled > 0) {
+            Some(last) => *last += (loss - *last) / f64::from(*filled + 1),
+            None => self.losses.push(loss),
+        }
+        *filled = (*filled + 1) % *size;
+        if self.losses.len() >= HISTORY && *filled == 0 {
+            self.losses = self.losses.chunks(2).map(|pair| pair.iter().sum::<f64>() / pair.len() as f64).collect();
+            *size *= 2;
+        }
+    }
+
+    pub fn evaluated(&mut self, text: &str) {
+        self.evaluations.insert(0, text.to_owned());
+        self.evaluations.truncate(EVALUATIONS);
+    }
+
+    /// Whether the last line is older than `interval`.
+    pub fn due(&self, interval: Duration) -> bool {
+        self.printed.is_none_or(|at| at.elapsed() >= interval)
+    }
+
+    pub fn show(&mut self, look: Look, event: &str) {
+        match look {
+            Look::Bar => self.draw(event, &self.numbers()),
+            Look::Dashboard => self.draw(event, &dashboard::below(self)),
+            Look::Plain => line(&self.plain(event)),
+            Look::Json => line(&self.json(event).to_string()),
+            Look::Silent => {}
+        }
+        self.printed = Some(Instant::now());
+    }
+
+    fn draw(&self, event: &str, message: &str) {
+        let Some(bar) = &self.bar else { return };
+        bar.set_message(message.to_owned());
+        bar.set_position(self.done);
+        if event == "finish" {
+            bar.abandon();
+        }
+    }
+
+    fn plain(&self, event: &str) -> String {
+        let Self { name, total, done, .. } = self;
+        let seconds = self.started.elapsed().as_secs_f64();
+        match event {
+            "start" if self.before > 0 => format!("{name}: {total} steps, {} of them done", self.before),
+            "start" => format!("{name}: {total} steps"),
+            "finish" => {
+                let values = self.values_in_line().join("  ");
+                format!("{name}: {done} of {total} steps in {seconds:.1} s {values}").trim_end().into()
+            }
+            _ => format!("{name}: {done}/{total} {}", self.numbers()).trim_end().into(),
+        }
+    }
+
+    fn json(&self, event: &str) -> serde_json::Value {
+        // JSON has no NaN; a loss that is not finite becomes null.
+        let values: Map<String, serde_json::Value> =
+            self.values.iter().map(|v| (v.name.clone(), json!(v.value))).collect();
+        json!({
+            "event": event,
+            "phase": self.name,
+            "done": self.done,
+            "total": self.total,
+            "seconds": self.started.elapsed().as_secs_f64(),
+            "seconds_left": self.left().map(|left| left.as_secs_f64()),
+            "values": values,
+        })
+    }
+
+    /// Time left and values, on one line.
+    fn numbers(&self) -> String {
+        let left = self.left().map(|left| format!("{} left", duration(left)));
+        left.into_iter().chain(self.values_in_line()).collect::<Vec<_>>().join("  ")
+    }
+
+    fn values_in_line(&self) -> Vec<String> {
+        self.values.iter().filter(|v| v.in_line).map(|v| v.text.clone()).collect()
+    }
+
+    /// The texts of all values but these.
+    pub fn values_without(&self, names: &[&str]) -> Vec<&str> {
+        self.values.iter().filter(|v| !names.contains(&v.name.as_str())).map(|v| v.text.as_str()).collect()
+    }
+
+    /// The text of a value, if there is one of this name.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|v| v.name == name).map(|v| v.text.as_str())
+    }
+
+    /// Time left at the speed of this process, evaluations and checkpoints included.
+    pub fn left(&self) -> Option<Duration> {
+        let here = self.done.checked_sub(self.before).filter(|&n| n > 0)?;
+        let open = self.total.checked_sub(self.done).filter(|&n| n > 0)?;
+        let seconds = self.started.elapsed().as_secs_f64() / here as f64 * open as f64;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A training of ten steps after its fourth, 30 seconds after its second.
+    pub fn training() -> Phase {
+        let mut phase = Phase::new("distill", 10, 2, None);
+        phase.started = Instant::now().checked_sub(Duration::from_secs(30)).expect("the machine is up for longer");
+        phase.done = 4;
+        let terms = [("attention".to_owned(), f64::NAN), ("hidden".to_owned(), 0.25)];
+        phase.train(&TrainingNumbers {
+            loss: f64::NAN,
+            terms: &terms,
+            learning_rate: 5e-5,
+            grad_norm: 1.5,
+            tokens_per_second: Some(1234.4),
+            memory_mib: Some(512.2),
+            best: Some(0.75),
+            skipped: 0,
+        });
+        phase
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_keeps_the_json_readable() {
+        let value = training().json("progress");
+        let values = json!({
+            "loss": null, "attention": null, "hidden": 0.25, "best": 0.75, "tokens_per_second": 1234.4,
+            "memory_mib": 512.2, "lr": 5e-5, "grad_norm": 1.5, "skipped": 0.0,
+        });
+        assert_eq!(value["values"], values);
+        assert_eq!((&value["phase"], &value["done"], &value["total"]), (&json!("distill"), &json!(4), &json!(10)));
+        let left = value["seconds_left"].as_f64().unwrap();
+        assert!((90.0..95.0).contains(&left), "six steps of 15 seconds, without those of an earlier process: {left}");
+    }
+
+    #[test]
+    fn plain_lines_name_phase_steps_time_left_and_values() {
+        let text = "distill: 4/10 1 min 30 s left  loss NaN  best 0.7500  1,234 tokens/s  512 MiB  attention NaN  \
+                    hidden 0.2500  lr 5.00e-5  gradient norm 1.5000";
+        assert_eq!(training().plain("progress"), text);
+        assert!(training().plain("finish").starts_with("distill: 4 of 10 steps in 30."));
+        assert_eq!(training().plain("start"), "distill: 10 steps, 2 of them done");
+    }
+
+    #[test]
+    fn one_term_is_the_loss_and_is_said_once_but_for_json() {
+        let mut phase = training();
+        let terms = [("label".to_owned(), 0.5)];
+        phase.train(&TrainingNumbers {
+            loss: 0.5,
+            terms: &terms,
+            learning_rate: 1.0,
+            grad_norm: 1.0,
+            tokens_per_second: None,
+            memory_mib: None,
+            best: None,
+            skipped: 2,
+        });
+        let line = phase.plain("progress");
+        assert!(!line.contains("label") && line.contains("loss 0.5000") && line.ends_with("skipped 2"), "{line}");
+        assert_eq!(phase.json("progress")["values"]["label"], json!(0.5));
+    }
+
+    #[test]
+    fn a_long_curve_keeps_its_shape_in_bounded_memory() {
+        let mut phase = Phase::new("a", 1, 0, None);
+        for i in 0..100_000 {
+            phase.remember(f64::from(i));
+        }
+        assert!(phase.losses.len() <= HISTORY && phase.losses.len() >= HISTORY / 2);
+        assert!(phase.losses.is_sorted(), "a rising curve still rises");
+        assert!(phase.losses[0] < 512.0 && *phase.losses.last().unwrap() > 99_000.0);
+    }
+}

@@ -1,0 +1,92 @@
+//! What a person sees of a run or of a training.
+
+use std::path::Path;
+
+use kd::engine::Evaluation;
+use pipeline::events::RunEvent;
+
+use crate::error::CliError;
+use crate::progress::{Progress, TrainingNumbers};
+use crate::tensorboard::Boards;
+
+/// Shows events on the terminal, and writes them for TensorBoard where that was asked for.
+pub struct Watch<'a> {
+    progress: &'a Progress,
+    best: Option<f64>,
+    skipped: u64,
+    boards: Option<Boards>,
+}
+
+impl<'a> Watch<'a> {
+    /// `tensorboard` is a folder for event files; those of each phase are apart where there are several.
+    ///
+    /// # Errors
+    /// The folder is a file.
+    pub fn new(progress: &'a Progress, tensorboard: Option<&Path>, phases: bool) -> Result<Self, CliError> {
+        let boards = tensorboard.map(|folder| Boards::new(folder, phases)).transpose()?;
+        Ok(Self { progress, best: None, skipped: 0, boards })
+    }
+
+    /// Shows an event.
+    pub fn show(&mut self, event: &RunEvent) {
+        if let Some(Err(problem)) = self.boards.as_mut().map(|boards| boards.event(event)) {
+            self.boards = None;
+            self.progress.warn(&format!("TensorBoard gets nothing from now on: {problem}"));
+        }
+        let progress = self.progress;
+        match event {
+            RunEvent::PhaseStarted { phase, total, done } => {
+                (self.best, self.skipped) = (None, 0);
+                progress.start_at(phase, *total, *done);
+            }
+            RunEvent::Resumed { phase, step } => progress.message(&format!("{phase}: going on after step {step}")),
+            RunEvent::PassedOver { phase, step, reason } => {
+                progress.warn(&format!("{phase}: the checkpoint of step {step} was passed over: {reason}"));
+            }
+            RunEvent::Step { step, loss, terms, learning_rate, grad_norm, tokens_per_second, memory_mib, .. } => {
+                let numbers = TrainingNumbers {
+                    loss: *loss,
+                    terms,
+                    learning_rate: *learning_rate,
+                    grad_norm: *grad_norm,
+                    tokens_per_second: *tokens_per_second,
+                    memory_mib: *memory_mib,
+                    best: self.best,
+                    skipped: self.skipped,
+                };
+                progress.train_step(*step, &numbers);
+            }
+            RunEvent::Evaluated { phase, step, score, metrics, best } => {
+                let scores = Evaluation { score: *score, metrics: metrics.clone() };
+                if *best {
+                    self.best = Some(*score);
+                }
+                let mark = if *best { " (best so far)" } else { "" };
+                progress.evaluation(&format!("{phase}: step {step}: {scores}{mark}"));
+            }
+            RunEvent::Skipped { phase, step, what, in_a_row } => {
+                self.skipped += 1;
+                progress.warn(&format!("{phase}: step {step} was skipped, {in_a_row} in a row: {what} is not finite"));
+            }
+            RunEvent::StoppedEarly { phase, step, waited } => {
+                let text = format!("stopped early after step {step}: {waited} evaluations without improvement");
+                progress.message(&format!("{phase}: {text}"));
+            }
+            RunEvent::Trial { number, score, best, reason, phase, .. } => {
+                if let (true, Some(score)) = (*best, score) {
+                    self.best = Some(*score);
+                }
+                if let Some(reason) = reason {
+                    progress.message(&format!("{phase}: trial {number} failed: {reason}"));
+                }
+                let mut values = Vec::new();
+                values.extend(score.map(|s| ("score", s)));
+                values.extend(self.best.map(|b| ("best", b)));
+                progress.step(number + 1, &values);
+            }
+            RunEvent::PhaseFinished { .. } => progress.finish(),
+            RunEvent::Note { message } => progress.message(message),
+            RunEvent::Rejected { .. } => {}
+        }
+    }
+}
