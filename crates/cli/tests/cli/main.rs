@@ -8,6 +8,7 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
+mod family;
 mod general;
 mod import;
 mod instructions;
