@@ -176,6 +176,10 @@ pub struct BertConfig {
     /// The searched feed-forward of every layer; empty for plain ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerSpec>,
+    /// Whether an operator of a searched feed-forward pads the narrower of its operands instead of cutting the wider one: the
+    /// transfer of EfficientBERT's feed-forwards to TinyBERT's shape, whose inner width is above the hidden one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pad_operands: bool,
     /// Task heads, in the order of their weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_heads: Vec<TaskHeadConfig>,
@@ -252,6 +256,7 @@ impl BertConfig {
             num_feedforward_networks: 1,
             fit_size: None,
             layers: Vec::new(),
+            pad_operands: false,
             task_heads: Vec::new(),
             extra: BTreeMap::new(),
         }
@@ -340,6 +345,9 @@ impl BertConfig {
                 "layers",
                 format!("lists {} feed-forwards for {} layers", self.layers.len(), self.num_hidden_layers),
             ));
+        }
+        if self.pad_operands && self.layers.is_empty() {
+            return Err(config("pad_operands", "belongs to searched feed-forwards, and `layers` lists none".into()));
         }
         if let Some(position) = self.extra.get("position_embedding_type")
             && position != "absolute"

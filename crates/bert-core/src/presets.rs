@@ -3,7 +3,7 @@
 use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, NormKind, Result};
 
 /// Names accepted by [`preset`].
-pub const PRESETS: [&str; 12] = [
+pub const PRESETS: [&str; 15] = [
     "bert-base",
     "bert-large",
     "minilm-l6",
@@ -13,9 +13,12 @@ pub const PRESETS: [&str; 12] = [
     "mobilebert-tiny",
     "mobilebert-reference",
     "mobilebert-tiny-reference",
+    "ib-bert-large",
     "efficientbert",
     "efficientbert-tiny",
+    "efficientbert+",
     "efficientbert++",
+    "efficientbert-tinybert-6",
 ];
 
 /// The six feed-forwards that EfficientBERT's authors released, first layer first.
@@ -39,8 +42,12 @@ const TEACHER_WIDTH: usize = 768;
 /// - `mobilebert`, `mobilebert-tiny`: Sun et al. 2020, the released configurations; with
 ///   `-reference` the variants of EfficientBERT's code (no shared query/key bottleneck and no
 ///   bottleneck norm; keys tied to queries)
+/// - `ib-bert-large`: MobileBERT's teacher (Sun et al. 2020), a BERT-large of 24 layers, 1024 wide inside and, like its
+///   student, 512 wide between layers; LayerNorm and GELU, queries, keys and values from the 512
 /// - `efficientbert`, `efficientbert-tiny`, `efficientbert++`: Dong et al. 2021, with the
-///   distillation projection to 768
+///   distillation projection to 768; `efficientbert+` is `efficientbert` with other weights
+/// - `efficientbert-tinybert-6`: EfficientBERT's feed-forwards in TinyBERT-6's shape; operators keep the wider operand
+///   ([`BertConfig::pad_operands`]), and there is no projection, the width being BERT-base's
 ///
 /// # Errors
 /// [`Error::UnknownPreset`] lists the known names.
@@ -57,9 +64,24 @@ pub fn preset(name: &str) -> Result<BertConfig> {
         "mobilebert-tiny-reference" => {
             BertConfig { bottleneck_norm: false, use_bottleneck_attention: true, tie_key_query: true, ..mobilebert(2) }
         }
-        "efficientbert" => efficientbert(540, 1),
+        "ib-bert-large" => BertConfig {
+            model_type: ModelType::MobileBert,
+            embedding_size: Some(128),
+            trigram_input: true,
+            intra_bottleneck_size: Some(1024),
+            ..BertConfig::bert(VOCAB, 512, 24, 4, 4096)
+        },
+        "efficientbert" | "efficientbert+" => efficientbert(540, 1),
         "efficientbert-tiny" => efficientbert(360, 1),
         "efficientbert++" => efficientbert(360, 2),
+        "efficientbert-tinybert-6" => BertConfig {
+            pad_operands: true,
+            embedding_size: None,
+            trigram_input: false,
+            fit_size: None,
+            intermediate_size: 3072,
+            ..efficientbert(768, 1)
+        },
         _ => return Err(Error::UnknownPreset { name: name.into(), known: PRESETS.to_vec() }),
     })
 }

@@ -6,7 +6,9 @@ use bert_core::{Activation, BertConfig, ModelType, PRESETS, preset};
 use burn::tensor::Device;
 use clap::Args;
 use mlp_space::{Architecture, StudentShape, released};
-use searched_ffn::{AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, student_config};
+use searched_ffn::{
+    AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, transferred_config,
+};
 
 use crate::error::{CliError, ResultExt};
 
@@ -41,6 +43,10 @@ pub struct ShapeArgs {
     /// No distillation projection.
     #[arg(long, conflicts_with = "fit")]
     no_fit: bool,
+    /// A plain BERT, as ARCH, whose embedding, attention and widths the searched feed-forwards of ARCH get; operators keep the
+    /// wider operand. How EfficientBERT's were transferred to TinyBERT-6.
+    #[arg(long, value_name = "ARCH", conflicts_with_all = ["hidden", "base", "embed", "heads", "vocab", "positions", "fit", "no_fit"])]
+    into: Option<String>,
 }
 
 impl ShapeArgs {
@@ -49,6 +55,9 @@ impl ShapeArgs {
     /// # Errors
     /// No student of these sizes exists.
     pub fn shape(&self) -> Result<StudentShape, CliError> {
+        if self.into.is_some() {
+            return Err(CliError::usage("--into has no effect here: it goes with an ARCH"));
+        }
         self.shape_or(&StudentShape::efficientbert())
     }
 
@@ -68,7 +77,12 @@ impl ShapeArgs {
         Ok(shape)
     }
 
-    /// The first option that was given.
+    /// Whether `--into` was given.
+    pub fn is_transfer(&self) -> bool {
+        self.into.is_some()
+    }
+
+    /// The first size that was given.
     pub fn first_given(&self) -> Option<&'static str> {
         [
             ("--hidden", self.hidden.is_some()),
@@ -108,28 +122,45 @@ pub fn resolve(text: &str, shape: &ShapeArgs, device: &Device) -> Result<Arch, C
 /// # Errors
 /// As [`resolve`].
 pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device) -> Result<Arch, CliError> {
+    let Some(into) = &shape.into else { return sized(text, shape, defaults, device) };
+    let found = sized(text, &ShapeArgs::default(), defaults, device)?;
+    if found.config.layers.is_empty() {
+        return Err(CliError::usage(format!("--into {into}: `{text}` has no searched feed-forwards to transfer")));
+    }
+    let shape = sized(into, &ShapeArgs::default(), defaults, device).context("--into")?;
+    if !shape.config.layers.is_empty() {
+        return Err(CliError::usage(format!(
+            "--into {into}: has searched feed-forwards of its own; name a plain BERT"
+        )));
+    }
+    let config = transferred_config(&shape.config, &architecture(&found.config)?);
+    let config = config.context(format!("--into {into}")).or_usage()?;
+    built(format!("{} in {}", found.name, shape.name), config, device)
+}
+
+fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device) -> Result<Arch, CliError> {
     let path = Path::new(text);
     let expressions = |name: &str, arch: &Architecture| expressions(name, arch, &shape.shape_or(defaults)?, device);
     if EXPRESSION_PRESETS.contains(&text) {
         return expressions(text, &released::preset(text)?);
     }
-    let sized = |arch: Result<Arch, CliError>| match shape.first_given() {
+    let whole = |arch: Result<Arch, CliError>| match shape.first_given() {
         Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which says its own sizes"))
             .with_hint("sizes can be given where ARCH is a list of expressions")),
         None => arch,
     };
     if PRESETS.contains(&text) {
-        return sized(preset_arch(text, device));
+        return whole(preset_arch(text, device));
     }
     if path.is_dir() {
-        return sized(directory(path, device));
+        return whole(directory(path, device));
     }
     if path.is_file() {
         let content = std::fs::read_to_string(path)
             .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
         if content.trim_start().starts_with('{') {
             let config = BertConfig::load(path)?;
-            return sized(built(file_stem(path), config, device).context(path.display().to_string()));
+            return whole(built(file_stem(path), config, device).context(path.display().to_string()));
         }
         let arch = content.parse::<Architecture>().map_err(CliError::from);
         let arch = arch.and_then(|a| expressions(&file_stem(path), &a));

@@ -11,6 +11,7 @@
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
 //! | `method` | options of the optimiser and the step loop |
+//! | `method_file` | a whole training's settings by name or from a file |
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
@@ -30,6 +31,7 @@ mod error;
 mod inference;
 mod interrupt;
 mod method;
+mod method_file;
 mod models;
 mod objective_spec;
 mod output;

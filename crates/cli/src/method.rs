@@ -6,19 +6,22 @@ use kd::optim::{Group, OptimizerConfig, Schedule};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::method_file::Train;
+
 /// Options of the optimiser and the step loop.
 #[derive(Args, Clone, Debug)]
 pub struct MethodArgs {
-    /// Parts in which the batch of a step is processed, one after another: less memory for the same result but for rounding.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    accumulate: u32,
+    /// Parts in which the batch of a step is processed, one after another: less memory for the same result but for rounding
+    /// [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    accumulate: Option<u32>,
     /// The learning rate after the warm-up: linear, cosine or constant; or a table as in recipes, such as
     /// '{ kind = "polynomial", power = 2.0 }' [default: linear].
     #[arg(long, value_name = "NAME|TABLE", value_parser = name_or_table::<Schedule>)]
     schedule: Option<Schedule>,
-    /// Part of the steps over which the learning rate rises.
-    #[arg(long, value_name = "PART", default_value_t = 0.1, conflicts_with = "warmup_steps")]
-    warmup_ratio: f64,
+    /// Part of the steps over which the learning rate rises [default: 0.1].
+    #[arg(long, value_name = "PART", conflicts_with = "warmup_steps")]
+    warmup_ratio: Option<f64>,
     /// Steps over which the learning rate rises.
     #[arg(long, value_name = "N")]
     warmup_steps: Option<u64>,
@@ -26,12 +29,12 @@ pub struct MethodArgs {
     #[arg(long, value_name = "NAME|TABLE", value_parser = name_or_table::<OptimizerConfig>)]
     optimizer: Option<OptimizerConfig>,
     /// Parameters that are trained in another way, as a table, such as '{ pattern = "encoder.embeddings.*", frozen = true }';
-    /// may be repeated, the first that fits a parameter counts.
+    /// may be repeated, the first that fits a parameter counts, before those of --method.
     #[arg(long = "group", value_name = "TABLE", value_parser = name_or_table::<Group>)]
     groups: Vec<Group>,
-    /// Largest global gradient norm.
-    #[arg(long, value_name = "NORM", default_value_t = 1.0)]
-    clip_norm: f64,
+    /// Largest global gradient norm [default: 1].
+    #[arg(long, value_name = "NORM")]
+    clip_norm: Option<f64>,
     /// Evaluations in a row without improvement after which the training ends; needs --eval-every [default: never].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
@@ -68,16 +71,19 @@ pub struct MethodSettings {
 }
 
 impl MethodArgs {
-    /// `config` with these settings in it.
-    pub fn over(&self, config: TrainConfig) -> TrainConfig {
+    /// `config` with these settings in it, and where they are not given with those of a method file.
+    pub fn over(&self, file: Option<&Train>, config: TrainConfig) -> TrainConfig {
+        let none = Train::default();
+        let file = file.unwrap_or(&none);
+        let warmup_given = self.warmup_ratio.is_some() || self.warmup_steps.is_some();
         TrainConfig {
-            accumulate: self.accumulate,
-            schedule: self.schedule.clone().unwrap_or_default(),
-            warmup_ratio: self.warmup_ratio,
-            warmup_steps: self.warmup_steps,
-            optimizer: self.optimizer.unwrap_or_default(),
-            groups: self.groups.clone(),
-            clip_norm: self.clip_norm,
+            accumulate: self.accumulate.or(file.accumulate).unwrap_or(config.accumulate),
+            schedule: self.schedule.clone().or_else(|| file.schedule.clone()).unwrap_or_default(),
+            warmup_ratio: self.warmup_ratio.or(file.warmup_ratio).unwrap_or(config.warmup_ratio),
+            warmup_steps: self.warmup_steps.or(file.warmup_steps.filter(|_| !warmup_given)),
+            optimizer: self.optimizer.or(file.optimizer).unwrap_or_default(),
+            groups: self.groups.iter().chain(&file.groups).cloned().collect(),
+            clip_norm: self.clip_norm.or(file.clip_norm).unwrap_or(config.clip_norm),
             patience: self.patience.unwrap_or(0),
             min_delta: self.min_delta,
             keep_last: self.keep_last as usize,
@@ -86,21 +92,23 @@ impl MethodArgs {
             ..config
         }
     }
+}
 
+impl From<&TrainConfig> for MethodSettings {
     /// What a resumed training must have as it was.
-    pub fn settings(&self) -> MethodSettings {
-        MethodSettings {
-            accumulate: self.accumulate,
-            warmup_ratio: self.warmup_ratio,
-            warmup_steps: self.warmup_steps,
-            clip_norm: self.clip_norm,
-            patience: self.patience.unwrap_or(0),
-            min_delta: self.min_delta,
-            on_not_finite: self.on_not_finite,
-            max_skips: self.max_skips,
-            schedule: self.schedule.clone().unwrap_or_default(),
-            optimizer: self.optimizer.unwrap_or_default(),
-            groups: self.groups.clone(),
+    fn from(config: &TrainConfig) -> Self {
+        Self {
+            accumulate: config.accumulate,
+            warmup_ratio: config.warmup_ratio,
+            warmup_steps: config.warmup_steps,
+            clip_norm: config.clip_norm,
+            patience: config.patience,
+            min_delta: config.min_delta,
+            on_not_finite: config.on_not_finite,
+            max_skips: config.max_skips,
+            schedule: config.schedule.clone(),
+            optimizer: config.optimizer,
+            groups: config.groups.clone(),
         }
     }
 }

@@ -3,13 +3,19 @@
 use std::path::Path;
 
 use bert_core::BertConfig;
+use bert_core::weights::apply_internal;
 use burn::tensor::Device;
+use clap::ValueEnum;
 use glue_squad::tokenizer::TextEncoder;
-use kd::transfer::continue_from;
-use searched_ffn::{AnyModel, ModelDir};
+use kd::transfer::{continue_from, with_embedding_of};
+use searched_ffn::{AnyModel, LayerSource, ModelDir, inherit};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+
+/// Module path of the distillation projection, which belongs to a teacher.
+const FIT_DENSE: &str = "encoder.fit_dense.";
 
 /// Loads the model directory that `option` names, with hints for the usual mistakes.
 ///
@@ -107,18 +113,88 @@ pub fn capped_length(wanted: u32, positions: usize, context: &Context) -> usize 
 /// The models are of different kinds or sizes.
 pub fn continued(fresh: AnyModel, loaded: &ModelDir) -> Result<AnyModel, CliError> {
     let source = &loaded.path;
-    match (fresh, &loaded.model) {
-        (AnyModel::Plain(f), AnyModel::Plain(l)) => Ok(AnyModel::Plain(continue_from(f, l, source)?)),
-        (AnyModel::Searched(f), AnyModel::Searched(l)) => Ok(AnyModel::Searched(continue_from(f, l, source)?)),
-        (fresh, _) => {
-            let (new, old) = match fresh {
-                AnyModel::Plain(_) => ("plain", "searched"),
-                AnyModel::Searched(_) => ("searched", "plain"),
-            };
-            let message = format!("{}: has {old} feed-forwards, the new model {new} ones", source.display());
-            Err(CliError::failed(message))
-        }
+    same_kind(&fresh, loaded)?;
+    Ok(match (fresh, &loaded.model) {
+        (AnyModel::Plain(f), AnyModel::Plain(l)) => AnyModel::Plain(continue_from(f, l, source)?),
+        (AnyModel::Searched(f), AnyModel::Searched(l)) => AnyModel::Searched(continue_from(f, l, source)?),
+        _ => unreachable!("models of one kind"),
+    })
+}
+
+/// # Errors
+/// One model has plain feed-forwards, the other searched ones.
+fn same_kind(fresh: &AnyModel, loaded: &ModelDir) -> Result<(), CliError> {
+    let kind = |model: &AnyModel| match model {
+        AnyModel::Plain(_) => "plain",
+        AnyModel::Searched(_) => "searched",
+    };
+    let (new, old) = (kind(fresh), kind(&loaded.model));
+    if new == old {
+        return Ok(());
     }
+    let message = format!("{}: has {old} feed-forwards, the new model {new} ones", loaded.path.display());
+    Err(CliError::failed(message))
+}
+
+/// How weights of a model become those of another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inherit {
+    /// As they are; all sizes are equal.
+    #[default]
+    Same,
+    /// The first channels of every tensor, as EfficientBERT-TINY has them from EfficientBERT.
+    Cut,
+    /// The same, and every layer twice in a row, as EfficientBERT++ has them from EfficientBERT+.
+    Doubled,
+}
+
+/// `fresh`, whose configuration is `config`, with what `how` makes of the encoder of `loaded`. Heads and, but for
+/// [`Inherit::Same`], the pooler stay fresh, as in EfficientBERT's code; the projection is inherited where it leads to the same width.
+///
+/// # Errors
+/// Models of different kinds, depths that do not go with `how`, or a tensor that is smaller than it has to be.
+pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: Inherit) -> Result<AnyModel, CliError> {
+    let (layers, times) = match how {
+        Inherit::Same => return continued(fresh, loaded),
+        Inherit::Cut => (LayerSource::Same, 1),
+        Inherit::Doubled => (LayerSource::Halved, 2),
+    };
+    let (ours, theirs) = (config.num_hidden_layers, loaded.config.num_hidden_layers);
+    let source = &loaded.path;
+    if ours != theirs * times {
+        let message =
+            format!("{}: has {theirs} layers, of which {} become the student's", source.display(), theirs * times);
+        return Err(CliError::usage(format!("{message}; it has {ours}")));
+    }
+    same_kind(&fresh, loaded)?;
+    let with_fit = config.fit_size == loaded.config.fit_size;
+    let mut shapes = fresh.shapes();
+    shapes.retain(|name, _| match name.starts_with(FIT_DENSE) {
+        true => with_fit,
+        false => name.starts_with("encoder."),
+    });
+    let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
+    let mut weights = fresh.collect_internal();
+    weights.0.extend(found.0);
+    Ok(match fresh {
+        AnyModel::Plain(m) => AnyModel::Plain(apply_internal(m, weights, source)?),
+        AnyModel::Searched(m) => AnyModel::Searched(apply_internal(m, weights, source)?),
+    })
+}
+
+/// `student`, whose configuration is `config`, with the embedding of `teacher`, see [`with_embedding_of`]; with its norm where both
+/// have one kind of norm.
+///
+/// # Errors
+/// The embeddings are of different sizes.
+pub fn embedded(student: AnyModel, config: &BertConfig, teacher: &ModelDir) -> Result<AnyModel, CliError> {
+    let norm = config.normalization_type == teacher.config.normalization_type;
+    let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
+    Ok(match student {
+        AnyModel::Plain(m) => AnyModel::Plain(with_embedding_of(m, &tensors, norm, source)?),
+        AnyModel::Searched(m) => AnyModel::Searched(with_embedding_of(m, &tensors, norm, source)?),
+    })
 }
 
 /// # Errors

@@ -1,6 +1,7 @@
 //! A training that commands run: its options, its checkpoints beside the model directory to be made, its progress.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -21,6 +22,7 @@ use bert_core::BertConfig;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::method::{MethodArgs, MethodSettings};
+use crate::method_file::{Method, Train};
 use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::tasks::Chosen;
@@ -33,6 +35,10 @@ use crate::{environment, interrupt};
 const FINISHED: &str = "finished";
 /// The training's log, in the model directory.
 const LOG: &str = "log.jsonl";
+/// Examples per step, where nothing says how many.
+const BATCH_SIZE: u32 = 32;
+/// The learning rate, where nothing says which.
+const LEARNING_RATE: f64 = 5e-5;
 /// Most positions that any model of this program has.
 const LONGEST: i64 = 1 << 16;
 
@@ -48,22 +54,23 @@ pub struct TrainingArgs {
     /// Optimiser steps.
     #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Passes over the data, where --steps is not given.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    epochs: u64,
-    /// Examples or windows per step.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: u32,
-    /// Peak learning rate, from which --schedule goes on.
-    #[arg(long, value_name = "RATE", default_value_t = 5e-5)]
-    learning_rate: f64,
+    /// Passes over the data, where --steps is not given [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
+    /// Examples or windows per step [default: 32].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: Option<u32>,
+    /// Peak learning rate, from which --schedule goes on [default: 5e-5].
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f64>,
     /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
     /// for [default: 128; SQuAD: 384].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..LONGEST))]
     max_len: Option<u32>,
-    /// Number format of matrix products on the CPU: f32, or bf16, which is faster and less exact; evaluations are in f32.
-    #[arg(long, value_name = "FORMAT", default_value_t)]
-    precision: Precision,
+    /// Number format of matrix products on the CPU: f32, or bf16, which is faster and less exact; evaluations are in f32
+    /// [default: f32].
+    #[arg(long, value_name = "FORMAT")]
+    precision: Option<Precision>,
     /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: u64,
@@ -78,6 +85,10 @@ pub struct TrainingArgs {
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
     method: MethodArgs,
+    /// Settings of this training, and for `distill` what is learnt: mobilebert-auxiliary, mobilebert-joint,
+    /// mobilebert-progressive, mobilebert-answers, or a TOML file; options go before it.
+    #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
+    pub file: Option<Method>,
 }
 
 impl TrainingArgs {
@@ -123,37 +134,53 @@ impl TrainingArgs {
 
     /// Optimiser steps over data of `per_epoch` batches.
     pub fn steps(&self, per_epoch: u64) -> u64 {
-        self.steps.unwrap_or_else(|| self.epochs.saturating_mul(per_epoch))
+        self.steps_said().unwrap_or_else(|| self.epochs.unwrap_or(1).saturating_mul(per_epoch))
+    }
+
+    /// The number of steps, where it does not follow from the data.
+    fn steps_said(&self) -> Option<u64> {
+        self.steps.or(self.from_file(|file| file.steps).filter(|_| self.epochs.is_none()))
+    }
+
+    /// A setting of the method file.
+    fn from_file<T>(&self, setting: impl Fn(&Train) -> Option<T>) -> Option<T> {
+        self.file.as_ref().and_then(|method| setting(&method.settings.train))
+    }
+
+    fn batch_size(&self) -> u32 {
+        self.batch_size.or(self.from_file(|file| file.batch_size)).unwrap_or(BATCH_SIZE)
     }
 
     /// Sequences that the steps need at most; `None` for all there are.
     pub fn sequences(&self) -> Option<usize> {
-        self.steps.and_then(|s| usize::try_from(s.saturating_mul(u64::from(self.batch_size))).ok())
+        self.steps_said().and_then(|s| usize::try_from(s.saturating_mul(u64::from(self.batch_size()))).ok())
     }
 
     /// Longest sequence of a training on `chosen`, in tokens.
     pub fn max_len(&self, chosen: &Chosen) -> u32 {
-        self.max_len.unwrap_or_else(|| chosen.default_length())
+        self.max_len.or(self.from_file(|file| file.max_len)).unwrap_or_else(|| chosen.default_length())
     }
 
-    /// `--max-len`, where it is given.
+    /// `--max-len`, where it is given, by the method file too.
     pub fn given_max_len(&self) -> Option<usize> {
-        self.max_len.map(|given| given as usize)
+        self.max_len.or(self.from_file(|file| file.max_len)).map(|given| given as usize)
     }
 
     /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
-        BatchSettings { batch_size: self.batch_size as usize, max_len, seed: self.seed }
+        BatchSettings { batch_size: self.batch_size() as usize, max_len, seed: self.seed }
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
-        self.method.over(TrainConfig {
+        let learning_rate = self.learning_rate.or(self.from_file(|file| file.learning_rate));
+        let config = TrainConfig {
             seed: self.seed,
             eval_every: self.eval_every.unwrap_or(0),
             checkpoint_every: self.checkpoint_every,
-            precision: self.precision,
-            ..TrainConfig::new(steps, self.learning_rate)
-        })
+            precision: self.precision.or(self.from_file(|file| file.precision)).unwrap_or_default(),
+            ..TrainConfig::new(steps, learning_rate.unwrap_or(LEARNING_RATE))
+        };
+        self.method.over(self.file.as_ref().map(|method| &method.settings.train), config)
     }
 }
 
@@ -195,13 +222,13 @@ impl<'a> Training<'a> {
         interrupt::install()?;
         let text = toml::to_string_pretty(&Settings {
             steps,
-            batch_size: args.batch_size,
-            learning_rate: args.learning_rate,
+            batch_size: args.batch_size(),
+            learning_rate: config.learning_rate,
             max_len,
             seed: args.seed,
             eval_every: args.eval_every.unwrap_or(0),
-            precision: args.precision,
-            method: args.method.settings(),
+            precision: config.precision,
+            method: MethodSettings::from(&config),
             command: settings,
         })?;
         let started = pipeline::summary::utc(environment::now_ms());

@@ -1,8 +1,9 @@
 //! A model that goes on from the weights of another one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use bert_core::weights::{apply_internal, collect_internal};
+use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{Error, FeedForward, TaskModel};
 
 use crate::Result;
@@ -41,6 +42,44 @@ pub fn continue_from<F: FeedForward>(
         }
     }
     Ok(apply_internal(fresh, weights, source)?)
+}
+
+const EMBEDDINGS: &str = "encoder.embeddings.";
+
+/// `model` with the embedding of `teacher`, a model's tensors by module path: how MobileBERT's transfer begins. The norm is taken
+/// over where `norm` says so, which means something only where both are of one kind.
+///
+/// # Errors
+/// A tensor of the embedding that only one of the two has, or of another shape; the message names it and both shapes.
+pub fn with_embedding_of<F: FeedForward>(
+    model: TaskModel<F>,
+    teacher: &Tensors,
+    norm: bool,
+    source: &Path,
+) -> Result<TaskModel<F>> {
+    let mut weights = collect_internal(&model);
+    let of_norm = |name: &str| name.starts_with("encoder.embeddings.norm.");
+    let names: BTreeSet<&String> = weights.0.keys().chain(teacher.0.keys()).collect();
+    let wanted = names.into_iter().filter(|name| name.starts_with(EMBEDDINGS) && (norm || !of_norm(name)));
+    let wanted: Vec<String> = wanted.cloned().collect();
+    for name in wanted {
+        let shape = |tensors: &Tensors| tensors.0.get(&name).map(|tensor| tensor.shape.clone());
+        let (ours, theirs) = (shape(&weights), shape(teacher));
+        match teacher.0.get(&name).filter(|_| ours == theirs) {
+            Some(tensor) => drop(weights.0.insert(name, tensor.clone())),
+            None => {
+                let said =
+                    |shape: Option<Vec<usize>>| shape.map_or("nothing of that name".into(), |s| format!("{s:?}"));
+                return Err(crate::Error::Mismatch(format!(
+                    "{}: its embedding cannot be taken over: `{name}` is {} there and {} in the student",
+                    source.display(),
+                    said(theirs),
+                    said(ours)
+                )));
+            }
+        }
+    }
+    Ok(apply_internal(model, weights, source)?)
 }
 
 #[cfg(test)]
@@ -86,6 +125,37 @@ mod tests {
             let word = "encoder.embeddings.word_embeddings.weight";
             assert_eq!(found.0[word], from.0[word]);
         }
+    }
+
+    #[test]
+    fn the_embedding_of_the_teacher_is_taken_over_whatever_the_rest_of_it_is() {
+        let (student, teacher) = (model(1, None, true, 1), collect_internal(&model(3, None, false, 2)));
+        let own = collect_internal(&student);
+        let found = collect_internal(&with_embedding_of(student, &teacher, true, Path::new("m")).unwrap());
+        for (name, tensor) in &found.0 {
+            let expected = if name.starts_with("encoder.embeddings.") { &teacher } else { &own };
+            assert_eq!(tensor, &expected.0[name], "{name}");
+        }
+        let mut marked = teacher.clone();
+        marked.0.get_mut("encoder.embeddings.norm.weight").unwrap().data[0] = 7.0;
+        for (norm, expected) in [(true, 7.0), (false, 1.0)] {
+            let found = with_embedding_of(model(1, None, true, 1), &marked, norm, Path::new("m")).unwrap();
+            assert_eq!(collect_internal(&found).0["encoder.embeddings.norm.weight"].data[0], expected);
+        }
+    }
+
+    #[test]
+    fn an_embedding_of_other_sizes_is_refused_with_both_shapes() {
+        let mut teacher = collect_internal(&model(1, None, true, 2));
+        let refused = |teacher: &Tensors, words: &[&str]| {
+            let message = with_embedding_of(model(1, None, true, 1), teacher, true, Path::new("dir")).unwrap_err();
+            words.iter().for_each(|word| assert!(message.to_string().contains(word), "{message}"));
+        };
+        let words = teacher.0.get_mut("encoder.embeddings.word_embeddings.weight").unwrap();
+        (words.shape, words.data) = (vec![5, 4], vec![0.0; 20]);
+        refused(&teacher, &["dir", "word_embeddings", "[5, 4]", "[9, 4]"]);
+        teacher.0.retain(|name, _| !name.contains("word_embeddings"));
+        refused(&teacher, &["word_embeddings", "nothing of that name", "[9, 4]"]);
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn tinybert_learns_layers_first_and_answers_then() {
 }
 
 #[test]
-fn mobilebert_has_the_published_weights_and_goes_layer_by_layer_where_it_is_progressive() {
+fn mobilebert_has_the_published_weights_and_goes_stage_by_stage_or_layer_by_layer_where_it_is_said() {
     let plan = preset(Preset::MobileBert, Source::Tasks);
     let weights: Vec<f64> = plan.layers()[..4].iter().map(|m| m.weight.at(0, 1000) * 3.0).collect();
     for (found, expected) in weights.iter().zip([100.0, 5000.0, 5.0, 1.0]) {
@@ -160,6 +160,11 @@ fn mobilebert_has_the_published_weights_and_goes_layer_by_layer_where_it_is_prog
         layers.map(|m| m.student).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
     };
     assert_eq!(active(&plan, 0), [1, 2, 3]);
+    let plan = preset(Preset::MobileBertJoint, Source::Tasks);
+    for (step, layers) in [(0, vec![1, 2, 3]), (323, vec![1, 2, 3]), (324, vec![])] {
+        assert_eq!(active(&plan, step), layers, "step {step}");
+        assert_eq!(plan.at(step).prediction.is_some(), layers.is_empty());
+    }
     let plan = preset(Preset::MobileBertProgressive, Source::Tasks);
     for (step, layers) in [(0, vec![1]), (107, vec![1]), (108, vec![2]), (216, vec![3]), (323, vec![3]), (324, vec![])]
     {

@@ -6,8 +6,9 @@ use frozen::{
     Attention, Bottleneck, Embeddings, FeedForward, Floats, Head, HeadKind, Layer, Layout, Linear, Network, Norm,
     PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Table,
 };
-use mlp_space::{Align, Expression};
+use mlp_space::Expression;
 
+use crate::student::align;
 use crate::{AnyModel, ModelError, architecture};
 
 /// Compiles `model`, whose configuration is `config`, for inference in `precision`.
@@ -178,7 +179,7 @@ impl Source<'_> {
         let blocks = (0..id.stacks()).map(block).collect::<Result<_, ModelError>>()?;
         Ok(FeedForward::Searched(SearchedStack {
             expression: expression.clone(),
-            align: Align::Cut,
+            align: align(self.config),
             inner: id.inner_size(self.config.intermediate_size),
             blocks,
         }))

@@ -8,6 +8,7 @@ use fused_ops::{Ffn, ffn_block};
 use mlp_space::{Align, Expression, LinearId, Widths};
 
 use crate::program::program;
+use crate::student::align;
 
 /// Feed-forward part of a searched layer: `n` blocks in a row, each
 /// `y = LayerNorm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the same expression `f`
@@ -16,6 +17,8 @@ use crate::program::program;
 /// The weights may be larger than the expression asks for: a supernet holds 4 blocks of full inner width, and
 /// `linearN_R` then uses the first N blocks, the first `floor(base / R)` rows of `W1` and `b1` and the first as many
 /// columns of `W2` (in PyTorch's `[out, in]` layout).
+///
+/// Operands of different width are cut to the narrower, or with `pad_operands` in the configuration padded to the wider.
 #[derive(Module, Debug)]
 pub struct SearchedFfn {
     /// The feed-forwards in order of application.
@@ -82,7 +85,7 @@ impl SearchedFfn {
             base: config.intermediate_size,
             expression,
             id,
-            align: Align::Cut,
+            align: align(config),
         }
     }
 

@@ -5,9 +5,7 @@ use burn::tensor::Device;
 
 use crate::ModelError;
 use crate::SearchedFfn;
-use mlp_space::Architecture;
-use mlp_space::Widths;
-use mlp_space::{Expression, LinearId, Unary};
+use mlp_space::{Align, Architecture, Expression, LinearId, Unary, Widths};
 
 /// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
 /// configuration's widths, and agree with the stacks and ratio written beside them.
@@ -15,7 +13,7 @@ use mlp_space::{Expression, LinearId, Unary};
 /// # Errors
 /// [`ModelError::Layer`] naming the layer.
 pub fn architecture(config: &BertConfig) -> Result<Architecture, ModelError> {
-    let widths = Widths { base: config.intermediate_size, ..Widths::square(config.hidden_size) };
+    let widths = Widths { hidden: config.hidden_size, base: config.intermediate_size, align: align(config) };
     let parse = |(index, spec): (usize, &LayerSpec)| {
         let at = |message: String| ModelError::Layer { layer: index + 1, message };
         let expression: Expression = spec.expression.parse().map_err(|e: mlp_space::Error| at(e.to_string()))?;
@@ -35,6 +33,11 @@ pub fn architecture(config: &BertConfig) -> Result<Architecture, ModelError> {
     };
     let layers = config.layers.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
     Ok(Architecture::new(layers)?)
+}
+
+/// What the operators of a student's feed-forwards do with operands of different width.
+pub(crate) fn align(config: &BertConfig) -> Align {
+    if config.pad_operands { Align::Pad } else { Align::Cut }
 }
 
 fn active_id(expression: &Expression) -> Result<LinearId, String> {
@@ -67,6 +70,24 @@ pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<
     })
 }
 
+/// `shape`, a plain BERT such as TinyBERT-6, with searched feed-forwards in place of its own, one layer for each of them. Embedding,
+/// attention and widths stay, heads do not; where an operator meets operands of different width the wider one is kept
+/// ([`Align::Pad`]), since the inner width of such a model is above its hidden one. Conventions (tanh GELU, an epsilon of 1e-5)
+/// are those of EfficientBERT's code.
+///
+/// # Errors
+/// As [`layer_specs`]; `shape` has a bottleneck; or [`architecture`] of the result.
+pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<BertConfig, ModelError> {
+    if shape.intra_bottleneck_size.is_some() || shape.num_feedforward_networks != 1 {
+        return Err(bottleneck());
+    }
+    let (task_heads, extra) = Default::default();
+    let base = BertConfig { pad_operands: true, layer_norm_eps: 1e-5, task_heads, extra, ..shape.clone() };
+    let config = student_config(&base, found)?;
+    architecture(&config)?;
+    Ok(config)
+}
+
 /// The largest architecture of the space: 4 stacked plain GELU feed-forwards of ratio 1 in each layer.
 ///
 /// # Errors
@@ -89,11 +110,7 @@ pub fn searched_model(
 ) -> Result<TaskModel<SearchedFfn>, ModelError> {
     config.validate()?;
     if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
-        return Err(bert_core::Error::Config {
-            field: "intra_bottleneck_size",
-            message: "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into(),
-        }
-        .into());
+        return Err(bottleneck());
     }
     if config.layers.is_empty() {
         return Err(ModelError::Layer {
@@ -111,6 +128,14 @@ pub fn searched_model(
         }
     })?;
     Ok(model)
+}
+
+fn bottleneck() -> ModelError {
+    bert_core::Error::Config {
+        field: "intra_bottleneck_size",
+        message: "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into(),
+    }
+    .into()
 }
 
 /// The same weights with another architecture active in every layer.

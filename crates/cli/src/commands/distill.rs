@@ -8,7 +8,7 @@ use clap::Args;
 use kd::data::head_index;
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Objective, Plan, Shape, Source};
+use kd::objective::{Objective, Plan, Preset, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
 use kd::text::TextSource;
 use mlp_space::StudentShape;
@@ -20,7 +20,9 @@ use super::teacher::TaskData;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::models::{capped_length, check_tables, continued, load, load_with_tokenizer, tokenizer_files};
+use crate::models::{
+    Inherit, capped_length, check_tables, embedded, inherited, load, load_with_tokenizer, tokenizer_files,
+};
 use crate::objective_spec::{project, read_objective};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
@@ -36,6 +38,8 @@ Examples
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus packed/wiki --out general --epochs 10
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
+  efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
+  efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
 
 What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
 answers too (SQuAD: its start and end scores of every token); layer i of the student \
@@ -63,9 +67,17 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What is learnt: a name that `objective list` shows, or a TOML file with a section `[distill]`.
-    #[arg(long, value_name = "PRESET|FILE", default_value = "efficientbert")]
-    objective: String,
+    /// What the student takes over of --init.
+    #[arg(long, value_enum, default_value_t)]
+    inherit: Inherit,
+    /// Begin with the teacher's embedding, which has to be of the student's sizes, as MobileBERT's transfer does; it replaces that
+    /// of --init.
+    #[arg(long)]
+    teacher_embedding: bool,
+    /// What is learnt: a name that `objective list` shows, or a TOML file with a section `[distill]` [default: that of --method, or
+    /// efficientbert].
+    #[arg(long, value_name = "PRESET|FILE")]
+    objective: Option<String>,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
@@ -86,6 +98,9 @@ struct Settings {
     tasks: Vec<Task>,
     data: Option<String>,
     init: String,
+    inherit: Inherit,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
     /// As it was read: a file may have changed since.
@@ -99,9 +114,12 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if args.tasks.is_empty() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
     }
-    let objective = read_objective(&args.objective)?;
+    let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
     let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
+    if args.inherit != Inherit::Same && args.init.as_os_str() == RANDOM {
+        return Err(CliError::usage("--inherit: random weights have nothing to take over; name a student with --init"));
+    }
     let init = match args.init.as_os_str() == RANDOM {
         true => None,
         false => Some(load("--init", &args.init, &context.device)?),
@@ -133,9 +151,14 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
             if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
                 context.progress.warn("the projection in --init leads to another width; a new one is made");
             }
-            continued(fresh, dir).context("--init does not fit the student")?
+            inherited(fresh, &config, dir, args.inherit).context("--init does not fit the student")?
         }
         None => fresh,
+    };
+
+    let student = match args.takes_embedding() {
+        true => embedded(student, &config, &teacher)?,
+        false => student,
     };
 
     let positions = config.max_position_embeddings.min(teacher.config.max_position_embeddings);
@@ -172,6 +195,31 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let files = tokenizer_files(&args.teacher, &encoder)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
+}
+
+impl DistillArgs {
+    fn takes_embedding(&self) -> bool {
+        self.teacher_embedding || self.training.file.as_ref().is_some_and(|m| m.settings.teacher_embedding)
+    }
+
+    /// The method file, if it says what is learnt and --objective does not.
+    fn method(&self) -> Option<(&str, &Objective)> {
+        let method = self.training.file.as_ref().filter(|_| self.objective.is_none())?;
+        Some((&method.name, method.settings.distill.as_ref()?))
+    }
+
+    fn learnt(&self) -> Result<Objective, CliError> {
+        match (self.method(), &self.objective) {
+            (Some((_, objective)), _) => Ok(objective.clone()),
+            (None, Some(text)) => read_objective(text),
+            (None, None) => Ok(Objective::default()),
+        }
+    }
+
+    fn objective_name(&self) -> &str {
+        let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
+        given.unwrap_or(Preset::default().name())
+    }
 }
 
 fn as_teacher(model: &AnyModel) -> &dyn Teacher {
@@ -212,7 +260,7 @@ fn student_config(
     let mut config = match (&args.arch, init) {
         (Some(arch), _) => resolve_with(arch, &args.shape, &defaults, &context.device)?.config,
         (None, Some(dir)) => {
-            if let Some(option) = args.shape.first_given() {
+            if let Some(option) = args.shape.first_given().or(args.shape.is_transfer().then_some("--into")) {
                 return Err(CliError::usage(format!("{option} has no effect without --arch"))
                     .with_hint("--init says its own sizes"));
             }
@@ -248,6 +296,8 @@ fn settings(
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
         init: shown(&args.init),
+        inherit: args.inherit,
+        teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
         objective: objective.clone(),
     })
@@ -263,8 +313,7 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
     let from =
         if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
     let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
-    let teacher = shown(&args.teacher);
-    let objective = &args.objective;
+    let (teacher, objective) = (shown(&args.teacher), args.objective_name());
     format!(
         "# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
     )

@@ -64,6 +64,13 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--dropout {}: must be from 0 to below 1", args.dropout)));
     }
     args.training.check()?;
+    if let Some(method) = &args.training.file
+        && (method.settings.distill.is_some() || method.settings.teacher_embedding)
+    {
+        let message =
+            format!("--method {}: says what a student learns from a teacher; here labels are learnt", method.name);
+        return Err(CliError::usage(message).with_hint("leave `distill` and `teacher_embedding` out of the file"));
+    }
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;

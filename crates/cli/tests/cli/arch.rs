@@ -24,6 +24,7 @@ fn every_preset_has_its_published_size() {
         ("mobilebert-tiny", 15_485_696, 15_485_696, None),
         ("mobilebert-reference", 25_352_960, 25_352_960, None),
         ("mobilebert-tiny-reference", 15_083_264, 15_083_264, None),
+        ("ib-bert-large", 294_205_184, 294_205_184, None),
         ("efficientbert", 15_737_724, 15_322_236, Some(1.526)),
         ("efficientbert-tiny", 9_375_144, 9_097_896, Some(0.708)),
         ("efficientbert++", 14_241_864, 13_964_616, Some(1.398)),

@@ -10,6 +10,7 @@ mod encode;
 mod eval;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;
+mod family;
 mod general;
 mod import;
 mod instructions;

@@ -35,9 +35,13 @@ pub enum Preset {
     /// The second stage of TinyBERT alone.
     #[serde(rename = "tinybert-prediction")]
     TinyBertPrediction,
-    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the answers, all at once.
+    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the answers, all at once (auxiliary
+    /// knowledge transfer).
     #[serde(rename = "mobilebert")]
     MobileBert,
+    /// The same layers all at once, then the answers (joint knowledge transfer).
+    #[serde(rename = "mobilebert-joint")]
+    MobileBertJoint,
     /// The same layer after layer, then the answers (progressive knowledge transfer).
     #[serde(rename = "mobilebert-progressive")]
     MobileBertProgressive,
@@ -53,7 +57,7 @@ pub enum Preset {
 }
 
 /// Share of TinyBERT's task training that its first stage takes: 20 of 23 epochs.
-const INTERMEDIATE: Point = Point::Percent(87.0);
+const INTERMEDIATE: f64 = 87.0;
 /// Share of MobileBERT's training that its transfer takes: 240,000 of 740,000 steps.
 const TRANSFER: f64 = 32.4;
 /// MobileBERT's weights of feature maps, means, variances and attention.
@@ -66,12 +70,13 @@ const MOBILE: [(Feature, MatchLoss, f64); 4] = [
 
 impl Preset {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EfficientBert,
         Self::TinyBert,
         Self::TinyBertIntermediate,
         Self::TinyBertPrediction,
         Self::MobileBert,
+        Self::MobileBertJoint,
         Self::MobileBertProgressive,
         Self::MiniLm,
         Self::Logits,
@@ -86,6 +91,7 @@ impl Preset {
             Self::TinyBertIntermediate => "tinybert-intermediate",
             Self::TinyBertPrediction => "tinybert-prediction",
             Self::MobileBert => "mobilebert",
+            Self::MobileBertJoint => "mobilebert-joint",
             Self::MobileBertProgressive => "mobilebert-progressive",
             Self::MiniLm => "minilm",
             Self::Logits => "logits",
@@ -101,6 +107,7 @@ impl Preset {
             Self::TinyBertIntermediate => "the layer terms of tinybert alone, for a training of its own",
             Self::TinyBertPrediction => "the answers of tinybert alone, for a training after that",
             Self::MobileBert => "feature maps, means and variances of hidden states, attention cross-entropy, answers",
+            Self::MobileBertJoint => "mobilebert's layer terms for 32.4% of the steps, then the answers",
             Self::MobileBertProgressive => "mobilebert layer after layer for 32.4% of the steps, then the answers",
             Self::MiniLm => "KL of attention and of value relations in the last layer, and the teacher's answers",
             Self::Logits => "KL to the teacher's answers at temperature 2, mixed half and half with the labels",
@@ -126,27 +133,28 @@ impl Preset {
     pub fn objective(self, student: Shape, teacher: Shape, source: Source, map: &[usize]) -> Result<Objective> {
         let pairs = || self.pairs(student, teacher, map);
         // Text has no answers that could come after the layers.
-        let layers_until = |part: Point| if source == Source::Text { Point::Percent(100.0) } else { part };
+        let layers_until = |part: f64| if source == Source::Text { 100.0 } else { part };
+        let answers_from = |begin: f64| {
+            (source == Source::Tasks).then(|| Prediction { weight: gate(1.0, begin, 100.0), ..Prediction::default() })
+        };
         let from_teacher = Some(Prediction::default());
         let (matches, prediction) = match self {
             Self::EfficientBert => (all_layers(&pairs()?, 1.0.into()), from_teacher),
             Self::TinyBert if source == Source::Text => (all_layers(&pairs()?, 1.0.into()), from_teacher),
-            Self::TinyBert => {
-                let answers =
-                    Prediction { weight: gate(1.0, INTERMEDIATE, Point::Percent(100.0)), ..Prediction::default() };
-                (all_layers(&pairs()?, gate(1.0, Point::Percent(0.0), INTERMEDIATE)), Some(answers))
-            }
+            Self::TinyBert => (all_layers(&pairs()?, gate(1.0, 0.0, INTERMEDIATE)), answers_from(INTERMEDIATE)),
             Self::TinyBertIntermediate => (all_layers(&pairs()?, 1.0.into()), None),
             Self::TinyBertPrediction => (Vec::new(), from_teacher),
             Self::MobileBert => (mobile(&pairs()?, |_, weight| weight.into()), from_teacher),
+            Self::MobileBertJoint => {
+                let end = layers_until(TRANSFER);
+                (mobile(&pairs()?, |_, weight| gate(weight, 0.0, end)), answers_from(end))
+            }
             Self::MobileBertProgressive => {
-                let Point::Percent(end) = layers_until(Point::Percent(TRANSFER)) else { unreachable!("a percentage") };
+                let end = layers_until(TRANSFER);
                 let layers = student.layers as f64;
-                let part = |layer: usize| Point::Percent((end * layer as f64 / layers * 1e3).round() / 1e3);
+                let part = |layer: usize| (end * layer as f64 / layers * 1e3).round() / 1e3;
                 let phase = |layer: usize, weight| gate(weight, part(layer - 1), part(layer));
-                let weight = gate(1.0, Point::Percent(end), Point::Percent(100.0));
-                let answers = (source == Source::Tasks).then(|| Prediction { weight, ..Prediction::default() });
-                (mobile(&pairs()?, phase), answers)
+                (mobile(&pairs()?, phase), answers_from(end))
             }
             Self::MiniLm => {
                 let entry = |feature| LayerMatch {
@@ -197,8 +205,9 @@ impl Preset {
     }
 }
 
-fn gate(value: f64, begin: Point, end: Point) -> Schedule {
-    Schedule::gate(value, begin, end)
+/// `value` from `begin` to `end`, both in percent of the steps.
+fn gate(value: f64, begin: f64, end: f64) -> Schedule {
+    Schedule::gate(value, Point::Percent(begin), Point::Percent(end))
 }
 
 /// Embedding, then attention scores and hidden states of each pair, by mean squared error.

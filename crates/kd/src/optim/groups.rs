@@ -8,7 +8,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Module path, e.g. `encoder.layers.0.attention.query.weight`, in which `*` stands for any run of characters.
+    /// Module path, e.g. `encoder.layers.0.attention.query.weight`, in which `*` stands for any run of characters, and `{layer}`
+    /// for a number by which the gate moves on: layer after layer has its window.
     pub pattern: String,
     /// Factor of the learning rate.
     #[serde(default = "one")]
@@ -41,6 +42,9 @@ pub struct Gate {
     pub after: f64,
 }
 
+/// Stands for the number of a layer.
+const LAYER: &str = "{layer}";
+
 fn one() -> f64 {
     1.0
 }
@@ -57,18 +61,32 @@ impl Group {
 
     /// Whether the parameter at `path` belongs to it.
     pub fn fits(&self, path: &str) -> bool {
-        fits(&self.pattern, path)
+        self.turn(path).is_some()
     }
 
-    /// Factor of the learning rate in `step` (from 0).
-    pub fn factor_at(&self, step: u64) -> f64 {
+    /// The number in `path` that `{layer}` stands for, 0 in a pattern without it; `None` where the path does not fit.
+    fn turn(&self, path: &str) -> Option<u64> {
+        if !self.pattern.contains(LAYER) {
+            return fits(&self.pattern, path).then_some(0);
+        }
+        let mut numbers = path.split('.').filter_map(|part| part.parse::<u64>().ok());
+        numbers.find(|number| fits(&self.pattern.replace(LAYER, &number.to_string()), path))
+    }
+
+    /// Factor of the learning rate in `step` (from 0) for the parameter at `path`, which fits. With `{layer}` in the pattern the
+    /// window of layer `i` is the gate's, `i` times its own length later.
+    pub fn factor_at(&self, path: &str, step: u64) -> f64 {
         if self.frozen {
             return 0.0;
         }
+        let window = |gate: Gate| {
+            let later = self.turn(path).unwrap_or(0).saturating_mul(gate.to.saturating_sub(gate.from));
+            (gate.from.saturating_add(later), gate.to.saturating_add(later))
+        };
         self.factor
             * match self.gate {
-                Some(gate) if step < gate.from => gate.before,
-                Some(gate) if step >= gate.to => gate.after,
+                Some(gate) if step < window(gate).0 => gate.before,
+                Some(gate) if step >= window(gate).1 => gate.after,
                 _ => 1.0,
             }
     }
@@ -84,6 +102,12 @@ impl Group {
         let number = |x: f64| x >= 0.0 && x.is_finite();
         if self.pattern.is_empty() {
             return fail("must not be empty");
+        }
+        match self.pattern.matches(LAYER).count() {
+            0 => {}
+            1 if self.gate.is_some() => {}
+            1 => return fail("`{layer}` moves a gate from layer to layer; without one write `*`"),
+            _ => return fail("`{layer}` may stand once"),
         }
         if !number(self.factor) || self.gate.is_some_and(|g| !number(g.before) || !number(g.after)) {
             return fail("factors must not be negative");
@@ -159,8 +183,30 @@ mod tests {
     fn the_gate_of_progressive_transfer_opens_and_leaves_a_tenth() {
         let gate = Some(Gate { from: 10, to: 20, before: 0.0, after: 0.1 });
         let group = Group { factor: 3.0, gate, ..Group::new("encoder.layers.1.*") };
-        assert_eq!([0, 9, 10, 19].map(|step| group.factor_at(step)), [0.0, 0.0, 3.0, 3.0]);
-        assert!((group.factor_at(20) - 0.3).abs() < 1e-15);
+        let at = |step| group.factor_at("encoder.layers.1.w", step);
+        assert_eq!([0, 9, 10, 19].map(at), [0.0, 0.0, 3.0, 3.0]);
+        assert!((at(20) - 0.3).abs() < 1e-15);
+    }
+
+    #[test]
+    fn one_gate_goes_from_layer_to_layer() {
+        let gate = Some(Gate { from: 5, to: 15, before: 0.0, after: 0.1 });
+        let group = Group { gate, ..Group::new("encoder.layers.{layer}.*") };
+        group.validate().unwrap();
+        let open = |layer: usize| {
+            let path = format!("encoder.layers.{layer}.feed_forward.blocks.3.norm.weight");
+            assert!(group.fits(&path));
+            (0..200).filter(|&step| group.factor_at(&path, step) == 1.0).collect::<Vec<_>>()
+        };
+        for layer in [0, 1, 12] {
+            let from = 5 + 10 * layer as u64;
+            assert_eq!(open(layer), (from..from + 10).collect::<Vec<_>>(), "layer {layer}");
+        }
+        assert!(!group.fits("encoder.embeddings.norm.weight") && !group.fits("encoder.layers.x.w"));
+        for (pattern, gate) in [("a.{layer}.b", None), ("a.{layer}.{layer}", gate)] {
+            let message = Group { gate, ..Group::new(pattern) }.validate().unwrap_err().to_string();
+            assert!(message.contains("{layer}"), "{message}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Pace<'_> {
 
     /// Whether the parameter at `path` rests in this step.
     pub fn rests(&self, path: &str) -> bool {
-        self.group(path).is_some_and(|group| group.factor_at(self.step) == 0.0)
+        self.group(path).is_some_and(|group| group.factor_at(path, self.step) == 0.0)
     }
 }
 
@@ -209,7 +209,7 @@ impl ModuleMapper for Update<'_> {
         let decay = group.and_then(|g| g.weight_decay).unwrap_or(config.weight_decay);
         let rule = Rule {
             config,
-            learning_rate: self.pace.learning_rate * group.map_or(1.0, |g| g.factor_at(self.pace.step)),
+            learning_rate: self.pace.learning_rate * group.map_or(1.0, |g| g.factor_at(&name, self.pace.step)),
             weight_decay: if plain { 0.0 } else { decay },
             scale: self.pace.scale,
             adapts: !plain,

@@ -1,0 +1,197 @@
+//! Method files: what a training is like and what is learnt in it, by name or from a file.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use kd::engine::Precision;
+use kd::objective::Objective;
+use kd::optim::{Group, OptimizerConfig, Schedule};
+use serde::Deserialize;
+
+/// Methods that the program carries, by name.
+const PUBLISHED: [(&str, &str); 4] = [
+    ("mobilebert-auxiliary", include_str!("../../../recipes/methods/mobilebert-auxiliary.toml")),
+    ("mobilebert-joint", include_str!("../../../recipes/methods/mobilebert-joint.toml")),
+    ("mobilebert-progressive", include_str!("../../../recipes/methods/mobilebert-progressive.toml")),
+    ("mobilebert-answers", include_str!("../../../recipes/methods/mobilebert-answers.toml")),
+];
+
+/// Largest batch and longest sequence that a command takes.
+const MAX_BATCH: u64 = 1 << 16;
+
+/// A method by name or from a file; options of the command line go before it.
+#[derive(Clone, Debug)]
+pub struct Method {
+    /// What it was called on the command line.
+    pub name: String,
+    /// What it says.
+    pub settings: Settings,
+}
+
+/// The keys of a method file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Whether the student starts with the teacher's embedding.
+    #[serde(default)]
+    pub teacher_embedding: bool,
+    /// How it is trained.
+    #[serde(default)]
+    pub train: Train,
+    /// What the student learns.
+    #[serde(default)]
+    pub distill: Option<Objective>,
+}
+
+/// Keys of a training as recipes have them, all optional.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Optimiser steps.
+    pub steps: Option<u64>,
+    /// Examples per step.
+    pub batch_size: Option<u32>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f64>,
+    /// Longest sequence.
+    pub max_len: Option<u32>,
+    /// Number format of matrix products.
+    pub precision: Option<Precision>,
+    /// Parts of a step's batch.
+    pub accumulate: Option<u32>,
+    /// Part of the steps over which the learning rate rises.
+    pub warmup_ratio: Option<f64>,
+    /// The same in steps.
+    pub warmup_steps: Option<u64>,
+    /// The learning rate after that.
+    pub schedule: Option<Schedule>,
+    /// The optimiser.
+    pub optimizer: Option<OptimizerConfig>,
+    /// Parameters that are trained in another way.
+    #[serde(default)]
+    pub groups: Vec<Group>,
+    /// Largest global gradient norm.
+    pub clip_norm: Option<f64>,
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    /// Reads a published method by its name, or else a file.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let content = match PUBLISHED.iter().find(|(name, _)| *name == text) {
+            Some((_, content)) => (*content).to_owned(),
+            None if Path::new(text).is_file() => {
+                std::fs::read_to_string(text).map_err(|e| format!("cannot read {text}: {e}"))?
+            }
+            None => {
+                let names = PUBLISHED.map(|(name, _)| name).join(", ");
+                return Err(format!("no such file, and no method of this name; methods: {names}"));
+            }
+        };
+        let at = |message: String| format!("{text}: {}", message.trim_end());
+        let settings: Settings = toml::from_str(&content).map_err(|e| at(e.to_string()))?;
+        settings.train.check().map_err(at)?;
+        if let Some(objective) = &settings.distill {
+            objective.check().map_err(|e| at(format!("`distill`: {e}")))?;
+        }
+        Ok(Self { name: text.to_owned(), settings })
+    }
+}
+
+impl Train {
+    /// What the command line checks for its options; all else is checked with the training.
+    fn check(&self) -> Result<(), String> {
+        let within = |key: &str, value: Option<u64>, lowest: u64, highest: u64| match value {
+            Some(value) if !(lowest..=highest).contains(&value) => {
+                Err(format!("`train.{key}` must be from {lowest} to {highest}, is {value}"))
+            }
+            _ => Ok(()),
+        };
+        within("steps", self.steps, 1, i64::MAX as u64)?;
+        within("batch_size", self.batch_size.map(u64::from), 1, MAX_BATCH)?;
+        within("accumulate", self.accumulate.map(u64::from), 1, MAX_BATCH)?;
+        within("max_len", self.max_len.map(u64::from), 8, MAX_BATCH)?;
+        if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
+            return Err("give either `train.warmup_ratio` or `train.warmup_steps`".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kd::objective::{Shape, Source};
+
+    use super::*;
+
+    fn method(name: &str) -> Settings {
+        name.parse::<Method>().unwrap().settings
+    }
+
+    #[test]
+    fn every_published_method_is_read_and_its_file_lies_in_recipes() {
+        for (name, content) in PUBLISHED {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{name}.toml"));
+            assert_eq!(std::fs::read_to_string(path).unwrap(), content);
+            assert!(method(name).distill.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_stages_of_mobilebert_are_as_long_as_published_and_turn_by_turn() {
+        let progressive = method("mobilebert-progressive");
+        let train = progressive.train;
+        let gate = train.groups[1].gate.unwrap();
+        assert_eq!((train.steps, train.schedule), (Some(240_000), Some(Schedule::Phases { length: 10_000 })));
+        assert_eq!((train.groups[1].factor, gate.from, gate.to, gate.before, gate.after), (3.0, 0, 10_000, 0.0, 0.1));
+        assert_eq!(method("mobilebert-answers").train.steps, Some(500_000));
+        // The window of a layer's rate is the window of its loss.
+        let of = |name: &str| Shape::of(&bert_core::preset(name).unwrap());
+        let (student, teacher) = (of("mobilebert"), of("ib-bert-large"));
+        let plan = progressive.distill.unwrap().plan(student, teacher, Source::Text, 240_000).unwrap();
+        for term in plan.layers() {
+            let path = format!("encoder.layers.{}.attention.query.weight", term.student - 1);
+            let open = |step| train.groups[1].factor_at(&path, step) == 3.0;
+            for turn in 0..24 {
+                let steps = [turn * 10_000, turn * 10_000 + 9_999];
+                assert_eq!(steps.map(|step| term.weight.at(step, 240_000) > 0.0), steps.map(open), "{path} {turn}");
+                assert_eq!(open(steps[0]), turn + 1 == term.student as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_the_file_and_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        for (content, words) in [
+            ("[train]\nstep = 5", ["mine.toml", "step"]),
+            ("[train]\nsteps = 0", ["mine.toml", "`train.steps`"]),
+            ("[train]\nwarmup_ratio = 0.1\nwarmup_steps = 4", ["mine.toml", "either"]),
+            ("[distill]\n", ["mine.toml", "`distill`"]),
+            ("[distil]\n", ["mine.toml", "distil"]),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let message = path.to_str().unwrap().parse::<Method>().unwrap_err();
+            assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        }
+        let message = "mobilebret".parse::<Method>().unwrap_err();
+        assert!(message.contains("mobilebert-progressive"), "{message}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_read_or_refused() {
+        let content = PUBLISHED[2].1;
+        for at in content.char_indices().map(|(at, _)| at) {
+            for with in ["", "0", "\"", "{"] {
+                let mut damaged = content.to_owned();
+                let end = at + damaged[at..].chars().next().map_or(0, char::len_utf8);
+                damaged.replace_range(at..end, with);
+                if let Ok(settings) = toml::from_str::<Settings>(&damaged) {
+                    let _ = settings.train.check();
+                }
+            }
+        }
+    }
+}
