@@ -39,7 +39,10 @@ impl<'a> Watch<'a> {
                 (self.best, self.skipped) = (None, 0);
                 progress.start_at(phase, *total, *done);
             }
-            RunEvent::Resumed { phase, step } => progress.message(&format!("{phase}: going on after step {step}")),
+            RunEvent::Resumed { phase, step, best } => {
+                self.best = *best;
+                progress.message(&format!("{phase}: going on after step {step}"));
+            }
             RunEvent::PassedOver { phase, step, reason } => {
                 progress.warn(&format!("{phase}: the checkpoint of step {step} was passed over: {reason}"));
             }

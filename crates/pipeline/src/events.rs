@@ -50,6 +50,9 @@ pub enum RunEvent {
         phase: String,
         /// Steps done.
         step: u64,
+        /// Best score so far, if best weights are kept.
+        #[serde(default)]
+        best: Option<f64>,
     },
     /// A checkpoint did not verify.
     PassedOver {
@@ -155,7 +158,7 @@ impl RunEvent {
     pub fn of_training(phase: &str, event: &TrainEvent<'_>) -> Option<Self> {
         let phase = phase.to_string();
         Some(match event {
-            TrainEvent::Resumed { step } => Self::Resumed { phase, step: *step },
+            TrainEvent::Resumed { step, best } => Self::Resumed { phase, step: *step, best: *best },
             TrainEvent::SkippedCheckpoint { step, reason } => {
                 Self::PassedOver { phase, step: *step, reason: reason.clone() }
             }
@@ -291,7 +294,7 @@ mod tests {
         assert_eq!(speed(step(300), 3500), Some(600.0));
         assert_eq!(speed(step(300), 3500), None, "no time went by");
         assert_eq!(speed(step(0), 9000), None, "tokens that nobody counts have no speed");
-        speed(RunEvent::Resumed { phase: "teacher".into(), step: 2 }, 20_000);
+        speed(RunEvent::Resumed { phase: "teacher".into(), step: 2, best: None }, 20_000);
         assert_eq!(speed(step(100), 21_000), Some(100.0), "a pause between two processes does not count");
     }
 

@@ -123,7 +123,8 @@ fn the_end_is_a_table_for_people_and_the_same_numbers_for_machines() {
 #[test]
 fn a_training_that_goes_on_marks_it_in_its_log_and_begins_another_event_file() {
     let dir = pocket_folder(&[]);
-    let args = teacher(&["--out", "out", "--steps", "400", "--checkpoint-every", "25", "--tensorboard", "boards/here"]);
+    let more = ["--out", "out", "--steps", "400", "--checkpoint-every", "25", "--eval-every", "50"];
+    let args = teacher(&[&more[..], &["--tensorboard", "boards/here"]].concat());
     let mut child = command(dir.path()).args(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for(|| dir.path().join("out.training/checkpoints/step-000050").exists());
     child.kill().unwrap();
@@ -140,6 +141,9 @@ fn a_training_that_goes_on_marks_it_in_its_log_and_begins_another_event_file() {
     let [mark] = marks[..] else { panic!("one mark: {marks:?}") };
     let from = mark["step"].as_u64().unwrap();
     assert!(from >= 50 && from.is_multiple_of(25), "{mark}");
+    let best = log.iter().filter(|e| e["event"] == "evaluated" && e["step"].as_u64().unwrap() <= from);
+    let best = best.map(|e| e["score"].as_f64().unwrap()).fold(0.0, f64::max);
+    assert_eq!(mark["best"], json!(best), "what was best before is still known");
     // With the lines after the mark in place of those they repeat, every tenth step is there once.
     let at = log.iter().position(|e| e == mark).unwrap();
     let steps = |part: &[Value]| {

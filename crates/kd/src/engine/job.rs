@@ -82,6 +82,8 @@ pub enum TrainEvent<'a> {
     Resumed {
         /// Steps already done.
         step: u64,
+        /// Best score so far, if best weights are kept.
+        best: Option<f64>,
     },
     /// A checkpoint did not verify and was passed over.
     SkippedCheckpoint {

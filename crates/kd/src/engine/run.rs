@@ -60,7 +60,8 @@ pub fn train<M: Module>(
             state.restore(checkpoint, config)?;
             // A process that was killed between a save and the clearing away after it left too many.
             store.retain(config.keep_last, None)?;
-            monitor.event(&TrainEvent::Resumed { step: state.step });
+            let best = state.best.as_ref().map(|best| best.evaluation.score);
+            monitor.event(&TrainEvent::Resumed { step: state.step, best });
         }
     }
     let mut saved = state.step;
