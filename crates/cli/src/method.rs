@@ -138,7 +138,8 @@ mod tests {
         assert_eq!(steps, Schedule::Steps { at: vec![5], factors: vec![0.5] });
         let group = name_or_table::<Group>(r#"{ pattern = "a.*", frozen = true }"#).unwrap();
         assert_eq!(group, Group { frozen: true, ..Group::new("a.*") });
-        for (text, word) in [("sgd", "adamw"), (r#"{ kind = "lamb", beta9 = 1 }"#, "beta9"), ("{ kind", "key")] {
+        for (text, word) in [("sgd", "adamw"), (r#"{ kind = "lamb", beta9 = 1 }"#, "beta9"), ("{ kind", "inline table")]
+        {
             let message = name_or_table::<OptimizerConfig>(text).unwrap_err();
             assert!(message.contains(word), "{message}");
         }

@@ -38,7 +38,7 @@ pub enum Command {
     /// What a model answers to texts.
     Predict(predict::PredictArgs),
     /// Fine-tune a BERT on tasks.
-    Teacher(teacher::TeacherArgs),
+    Teacher(Box<teacher::TeacherArgs>),
     /// Teach a student on text or on tasks.
     Distill(Box<distill::DistillArgs>),
     /// What students learn from teachers: published objectives, and files of one's own.
