@@ -176,8 +176,7 @@ pub struct BertConfig {
     /// The searched feed-forward of every layer; empty for plain ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerSpec>,
-    /// Whether an operator of a searched feed-forward pads the narrower of its operands instead of cutting the wider one: the
-    /// transfer of EfficientBERT's feed-forwards to TinyBERT's shape, whose inner width is above the hidden one.
+    /// Whether operators of searched feed-forwards pad the narrower operand instead of cutting the wider (TinyBERT's shape).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pad_operands: bool,
     /// Task heads, in the order of their weights.
@@ -347,7 +346,7 @@ impl BertConfig {
             ));
         }
         if self.pad_operands && self.layers.is_empty() {
-            return Err(config("pad_operands", "belongs to searched feed-forwards, and `layers` lists none".into()));
+            return Err(config("pad_operands", "needs searched feed-forwards in `layers`".into()));
         }
         if let Some(position) = self.extra.get("position_embedding_type")
             && position != "absolute"

@@ -139,16 +139,16 @@ impl TrainingArgs {
 
     /// The number of steps, where it does not follow from the data.
     fn steps_said(&self) -> Option<u64> {
-        self.steps.or(self.from_file(|file| file.steps).filter(|_| self.epochs.is_none()))
+        self.steps.or(self.of_method(|file| file.steps).filter(|_| self.epochs.is_none()))
     }
 
     /// A setting of the method file.
-    fn from_file<T>(&self, setting: impl Fn(&Train) -> Option<T>) -> Option<T> {
+    fn of_method<T>(&self, setting: impl Fn(&Train) -> Option<T>) -> Option<T> {
         self.file.as_ref().and_then(|method| setting(&method.settings.train))
     }
 
     fn batch_size(&self) -> u32 {
-        self.batch_size.or(self.from_file(|file| file.batch_size)).unwrap_or(BATCH_SIZE)
+        self.batch_size.or(self.of_method(|file| file.batch_size)).unwrap_or(BATCH_SIZE)
     }
 
     /// Sequences that the steps need at most; `None` for all there are.
@@ -158,12 +158,12 @@ impl TrainingArgs {
 
     /// Longest sequence of a training on `chosen`, in tokens.
     pub fn max_len(&self, chosen: &Chosen) -> u32 {
-        self.max_len.or(self.from_file(|file| file.max_len)).unwrap_or_else(|| chosen.default_length())
+        self.max_len.or(self.of_method(|file| file.max_len)).unwrap_or_else(|| chosen.default_length())
     }
 
     /// `--max-len`, where it is given, by the method file too.
     pub fn given_max_len(&self) -> Option<usize> {
-        self.max_len.or(self.from_file(|file| file.max_len)).map(|given| given as usize)
+        self.max_len.or(self.of_method(|file| file.max_len)).map(|given| given as usize)
     }
 
     /// How examples become batches.
@@ -172,12 +172,12 @@ impl TrainingArgs {
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
-        let learning_rate = self.learning_rate.or(self.from_file(|file| file.learning_rate));
+        let learning_rate = self.learning_rate.or(self.of_method(|file| file.learning_rate));
         let config = TrainConfig {
             seed: self.seed,
             eval_every: self.eval_every.unwrap_or(0),
             checkpoint_every: self.checkpoint_every,
-            precision: self.precision.or(self.from_file(|file| file.precision)).unwrap_or_default(),
+            precision: self.precision.or(self.of_method(|file| file.precision)).unwrap_or_default(),
             ..TrainConfig::new(steps, learning_rate.unwrap_or(LEARNING_RATE))
         };
         self.method.over(self.file.as_ref().map(|method| &method.settings.train), config)

@@ -103,7 +103,8 @@ fn small(name: &str) -> BertConfig {
     BertConfig {
         vocab_size: 40,
         hidden_size: 24,
-        intermediate_size: 24,
+        // Padded operands need an inner width that is not below the hidden one.
+        intermediate_size: if config.pad_operands { 72 } else { 24 },
         num_attention_heads: 4,
         max_position_embeddings: 40,
         embedding_size: config.embedding_size.map(|_| 8),
@@ -121,13 +122,15 @@ fn small(name: &str) -> BertConfig {
     }
 }
 
-const FAMILIES: [&str; 6] = [
+const FAMILIES: [&str; 8] = [
     "tinybert-4",
     "mobilebert",
     "mobilebert-tiny",
     "mobilebert-reference",
     "mobilebert-tiny-reference",
+    "ib-bert-large",
     "efficientbert",
+    "efficientbert-tinybert-6",
 ];
 
 fn built(config: &BertConfig, pooler: bool) -> AnyModel {

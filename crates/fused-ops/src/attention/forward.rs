@@ -104,7 +104,7 @@ pub(super) enum Sink<'a> {
 impl Sink<'_> {
     fn put(&mut self, x: &[f32]) {
         match self {
-            Self::Values(place) if place.is_empty() => {}
+            Self::Values([]) => {}
             Self::Values(place) => {
                 let (to, rest) = std::mem::take(place).split_at_mut(x.len());
                 *place = rest;

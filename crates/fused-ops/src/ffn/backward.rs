@@ -59,7 +59,7 @@ impl Saved {
             let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
             let part = Part { inputs, outputs, precision };
             part.gradient(&self.inputs.weights[which], |out| {
-                transposed_product(&self.stores.operands[which], grad, out)
+                transposed_product(&self.stores.operands[which], grad, out);
             })
         };
         let [b1, b2] = &self.inputs.biases;
