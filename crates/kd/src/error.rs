@@ -70,6 +70,14 @@ pub enum Error {
     /// What a [`crate::text::TextSource`] of another crate reports.
     #[error(transparent)]
     Text(Box<dyn std::error::Error + Send + Sync>),
+    /// The folder of a teacher cache cannot be used.
+    #[error("cannot use {} for a teacher's answers: {source}", path.display())]
+    CacheFolder {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
     /// Durable files.
     #[error(transparent)]
     Durable(#[from] durable::Error),

@@ -14,12 +14,14 @@
 //! | [`span`] | SQuAD: head, windows as batches, fine-tuning, distillation, official scores |
 //! | [`transfer`] | a model that goes on from the weights of another one |
 //! | [`evaluate`] | dev scores and predictions |
+//! | [`cache`] | a teacher's answers, kept for the next student that is shown the same batches |
 //! | [`augment`] | more training examples by replacing words |
 //!
 //! Nothing here prints, reads the environment or the clock. Everything random is keyed by
 //! (seed, purpose, step), so a training resumes anywhere and no generator state is stored.
 
 pub mod augment;
+pub mod cache;
 pub mod data;
 pub mod engine;
 mod error;

@@ -120,6 +120,23 @@ pub enum RunEvent {
         /// Why.
         reason: String,
     },
+    /// What the teacher's kept answers were good for in a phase.
+    TeacherCache {
+        /// Name of the phase.
+        phase: String,
+        /// Batches whose answers were there.
+        hits: u64,
+        /// Batches that the teacher had to be asked about.
+        misses: u64,
+        /// Of these, how many could not be kept.
+        refused: u64,
+        /// Damaged or foreign entries, computed again.
+        broken: u64,
+        /// Entries kept at the end of the phase.
+        entries: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// A phase ended.
     PhaseFinished {
         /// Name of the phase.
@@ -147,6 +164,7 @@ impl RunEvent {
             | Self::Evaluated { phase, .. }
             | Self::Trial { phase, .. }
             | Self::Rejected { phase, .. }
+            | Self::TeacherCache { phase, .. }
             | Self::PhaseFinished { phase, .. } => Some(phase),
             Self::Note { .. } => None,
         }

@@ -85,6 +85,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         true => Some(phase::baseline(&mut run, &frame, &teacher, student_params)?),
         false => None,
     };
+    run.clear_cache();
     finish(&mut run, environment, &teacher, student, baseline, &winner)
 }
 

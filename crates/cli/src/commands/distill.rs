@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
+use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::data::head_index;
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
@@ -78,6 +79,16 @@ pub struct DistillArgs {
     /// efficientbert].
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
+    /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
+    /// size and lengths. Damaged entries are computed again; delete the folder when it is not needed any more.
+    #[arg(long, value_name = "DIR")]
+    teacher_cache: Option<PathBuf>,
+    /// Most bytes in that folder; what does not fit is computed again.
+    #[arg(long, value_name = "SIZE", requires = "teacher_cache", default_value = "8 GiB")]
+    teacher_cache_bytes: ByteSize,
+    /// Number format of these answers: f32, as they are, or f16, half the bytes; the student then learns from rounded answers.
+    #[arg(long, value_name = "FORMAT", requires = "teacher_cache", default_value_t)]
+    teacher_cache_format: Format,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
@@ -103,6 +114,9 @@ struct Settings {
     teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
+    /// Number format of the teacher's answers, where it is not exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<Format>,
     /// As it was read: a file may have changed since.
     objective: Objective,
 }
@@ -186,11 +200,29 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let plan = plan(steps)?;
     let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
-    let lecture = Lecture { training: &training, teacher: as_teacher(&teacher.model), plan: &plan, lesson, context };
+    let cache = args.teacher_cache.as_ref();
+    let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
+    let cache = cache.transpose()?.map(Arc::new);
+    let cached;
+    let taught_by: &dyn Teacher = match &cache {
+        Some(cache) => {
+            let layers = TeacherLayers::of(&plan);
+            // Whoever comes next will ask once more.
+            let expected = Expected { again: 1, order: 0 };
+            let identity = identity(&teacher);
+            cached = CachedTeacher::new(as_teacher(&teacher.model), Arc::clone(cache), identity, layers, expected);
+            &cached
+        }
+        None => as_teacher(&teacher.model),
+    };
+    let lecture = Lecture { training: &training, teacher: taught_by, plan: &plan, lesson, context };
     let (student, done) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
+    if let Some(cache) = &cache {
+        tell(cache, context);
+    }
     let card = card(args, done.steps, done.evaluation.as_ref());
     let files = tokenizer_files(&args.teacher, &encoder)?;
     let keep_fit = args.tasks.is_empty();
@@ -227,6 +259,27 @@ fn as_teacher(model: &AnyModel) -> &dyn Teacher {
         AnyModel::Plain(m) => m,
         AnyModel::Searched(m) => m,
     }
+}
+
+fn identity(teacher: &ModelDir) -> String {
+    match &teacher.model {
+        AnyModel::Plain(m) => fingerprint(&teacher.config, m),
+        AnyModel::Searched(m) => fingerprint(&teacher.config, m),
+    }
+}
+
+/// Says what the kept answers were good for.
+fn tell(cache: &TeacherCache, context: &Context) {
+    for note in cache.take_notes() {
+        context.progress.warn(&note);
+    }
+    let CacheReport { hits, misses, refused, entries, bytes, .. } = cache.report();
+    let mib = bytes as f64 / (1u64 << 20) as f64;
+    let full = if refused > 0 { format!("; {refused} found no room") } else { String::new() };
+    context.progress.message(&format!(
+        "answers of the teacher: {hits} of {} were kept ones; {entries} are kept now, {mib:.1} MiB{full}",
+        hits + misses
+    ));
 }
 
 fn teacher_heads(args: &DistillArgs, chosen: &Chosen, config: &BertConfig) -> Result<Vec<usize>, CliError> {
@@ -299,6 +352,7 @@ fn settings(
         inherit: args.inherit,
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
+        answers: Some(args.teacher_cache_format).filter(|format| *format != Format::F32),
         objective: objective.clone(),
     })
 }

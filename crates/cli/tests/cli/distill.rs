@@ -111,3 +111,36 @@ fn what_does_not_fit_is_said_before_any_training_and_changes_nothing() {
     );
     assert_eq!(snapshot(dir.path()), before);
 }
+
+#[test]
+fn a_second_student_of_the_same_batches_asks_no_teacher_and_the_first_is_no_other_for_it() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let student = |out: &str, more: &[&str]| {
+        let base = ["--task", "sst-2", "--data", "pocket", "--out", out, "--threads", "1"];
+        let sized = ["--arch", ARCH, "--hidden", "12", "--embed", "8", "--progress", "json"];
+        let done = run(dir.path(), &[&distill(&base)[..], &sized, more].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        (std::fs::read(dir.path().join(out).join("model.safetensors")).unwrap(), done.stderr)
+    };
+    let cache = ["--teacher-cache", "answers"];
+    let (plain, _) = student("a", &[]);
+    let (first, said) = student("b", &cache);
+    assert!(first == plain && said.contains("0 of 4 were kept ones; 4 are kept now"), "{said}");
+    let (second, said) = student("c", &cache);
+    assert!(second == plain && said.contains("4 of 4 were kept ones"), "{said}");
+    let (_, said) = student("d", &[&cache[..], &["--objective", "minilm", "--teacher-cache-bytes", "1 kB"]].concat());
+    assert!(said.contains("4 found no room"), "{said}");
+    let rounded = [&cache[..], &["--teacher-cache-format", "f16"]].concat();
+    let (other, said) = student("e", &rounded);
+    assert!(other != plain && said.contains("0 of 4 were kept ones; 8 are kept now"), "{said}");
+
+    let torn = std::fs::read_dir(dir.path().join("answers")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&torn, "torn").unwrap();
+    let (again, said) = student("f", &cache);
+    let (halves, said_of_halves) = student("g", &rounded);
+    assert!(again == plain && halves == other, "what is torn is not used");
+    assert!(format!("{said}{said_of_halves}").contains("it is computed again"), "{said}{said_of_halves}");
+    let outcome =
+        run(dir.path(), &[&distill(&["--arch", ARCH, "--out", "h"])[..], &["--teacher-cache-bytes", "2 GiB"]].concat());
+    outcome.fails_with(2, &["--teacher-cache"]);
+}

@@ -13,6 +13,8 @@ use crate::text::TextSource;
 use crate::{Result, evaluate, losses};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
+///
+/// Of an output, a job looks at what `options` ask for and its objective compares; [`EncoderOutput::last_hidden`] need not be there.
 pub trait Teacher {
     /// Encodes a batch and keeps what `options` ask for.
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
@@ -28,6 +30,20 @@ pub trait Teacher {
     /// # Shapes
     /// - second output: `[batch, seq, 2]`
     fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
+}
+
+impl<T: Teacher + ?Sized> Teacher for &T {
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        (**self).states(batch, options)
+    }
+
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        (**self).answers(batch, head, options)
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        (**self).spans(batch, head, options)
+    }
 }
 
 impl<F: FeedForward> Teacher for TaskModel<F> {

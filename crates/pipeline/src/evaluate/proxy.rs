@@ -9,14 +9,13 @@ use burn::tensor::Device;
 use kd::data::{EvalSet, TaskMix};
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use kd::evaluate::evaluate;
-use kd::job::{GeneralDistillation, TaskDistillation, as_is};
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use kd::text::TextSource;
 use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
 use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
 
 use super::{eval_error, fitness};
-use crate::phase::TeacherPair;
 use crate::recipe::Proxy;
 
 /// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
@@ -25,12 +24,12 @@ use crate::recipe::Proxy;
 pub struct ProxyTraining<'a> {
     /// The student's frame.
     pub frame: &'a BertConfig,
-    /// The teacher.
-    pub teacher: &'a TeacherPair,
+    /// The teacher on the tasks.
+    pub teacher: &'a dyn Teacher,
     /// Weights of the warm-up supernet.
     pub warm: &'a Tensors,
-    /// Packed text and what is learnt on it.
-    pub text: Option<(&'a dyn TextSource, &'a Plan)>,
+    /// The teacher on text, packed text and what is learnt on it.
+    pub text: Option<(&'a dyn Teacher, &'a dyn TextSource, &'a Plan)>,
     /// What is learnt on the tasks.
     pub plan: &'a Plan,
     /// Training examples less the held-out part.
@@ -61,19 +60,13 @@ impl ProxyTraining<'_> {
         let model = searched_model(&config, false, true, &self.device)?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
-        if let Some((text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
-            let mut job = GeneralDistillation {
-                teacher: &self.teacher.general,
-                plan,
-                text,
-                prepare: as_is(),
-                device: self.device.clone(),
-            };
+        if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
+            let mut job = GeneralDistillation { teacher, plan, text, prepare: as_is(), device: self.device.clone() };
             model = self.train(model, &mut job, self.proxy.general.train_config(candidate.seed))?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();
         let mut job = TaskDistillation {
-            teacher: &self.teacher.tuned,
+            teacher: self.teacher,
             teacher_heads: heads.clone(),
             student_heads: heads,
             plan: self.plan,

@@ -1,19 +1,28 @@
 //! What all phases share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
 use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
+use kd::cache::{CacheReport, CachedTeacher, Place, TeacherCache, TeacherLayers};
 use kd::engine::{Job, Trained, reached, train};
+use kd::job::Teacher;
+use kd::objective::{Plan, Source};
 use serde::{Deserialize, Serialize};
 
+use super::TeacherPair;
+use super::lessons::Lessons;
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Result};
+
+/// Folder of the teacher's answers in a run folder, where the recipe wants them on the disk; gone once the run is finished.
+const CACHE: &str = "teacher-cache";
 
 /// One line of `log.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,16 +48,18 @@ pub struct Context<'a> {
     pub device: Device,
     /// The program around.
     pub host: &'a mut dyn Host,
+    /// The teacher's answers, if they are kept.
+    cache: Option<Arc<TeacherCache>>,
     log: JsonlWriter,
     pace: Pace,
     log_error: Option<durable::Error>,
 }
 
 impl<'a> Context<'a> {
-    /// Opens the log of a run.
+    /// Opens the log of a run, and the cache of its teacher.
     ///
     /// # Errors
-    /// The log cannot be opened.
+    /// The log or the folder of the cache cannot be opened.
     pub fn new(
         recipe: &'a Recipe,
         inputs: &'a Inputs,
@@ -58,7 +69,27 @@ impl<'a> Context<'a> {
         host: &'a mut dyn Host,
     ) -> Result<Self> {
         let log = JsonlWriter::open(paths.log())?;
-        Ok(Self { recipe, inputs, paths, config_hash, device, host, log, pace: Pace::default(), log_error: None })
+        let settings = recipe.teacher.cache;
+        let cache = match settings.place {
+            Place::Off => None,
+            Place::Memory => Some(TeacherCache::in_memory(settings.max_bytes, settings.format)),
+            Place::Disk => {
+                Some(TeacherCache::in_folder(paths.root().join(CACHE), settings.max_bytes, settings.format)?)
+            }
+        };
+        let cache = cache.map(Arc::new);
+        Ok(Self {
+            recipe,
+            inputs,
+            paths,
+            config_hash,
+            device,
+            host,
+            cache,
+            log,
+            pace: Pace::default(),
+            log_error: None,
+        })
     }
 
     /// Logs an event and tells the host.
@@ -107,7 +138,9 @@ impl<'a> Context<'a> {
         }
         let start = self.host.now_ms();
         self.emit(RunEvent::PhaseStarted { phase: name.into(), total, done })?;
+        let before = self.cache_report();
         let result = work(self)?;
+        self.tell_cache(name, before);
         let seconds = (self.host.now_ms() - start) as f64 / 1e3;
         self.emit(RunEvent::PhaseFinished { phase: name.into(), seconds })?;
         Ok(result)
@@ -140,6 +173,68 @@ impl<'a> Context<'a> {
             train(model, &device, job, &settings.train_config(seed), Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
         })
+    }
+
+    /// Whether answers of the teacher are kept.
+    pub(super) fn has_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// The teacher of a phase's distillation on `source`, with the cache before it where another training of the run sees the same
+    /// batches.
+    pub(super) fn teacher_for<'t>(
+        &self,
+        phase: &str,
+        source: Source,
+        pair: &'t TeacherPair,
+        plan: &Plan,
+    ) -> Box<dyn Teacher + 't> {
+        let (teacher, identity): (&'t dyn Teacher, _) = match source {
+            Source::Text => (&pair.general, &pair.identities[0]),
+            Source::Tasks => (&pair.tuned, &pair.identities[1]),
+        };
+        let baseline = self.recipe.baseline_general();
+        let expected = Lessons::of(self.recipe, &baseline).expected(phase, source);
+        match (&self.cache, expected) {
+            (Some(cache), Some(expected)) => {
+                let layers = TeacherLayers::of(plan);
+                Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers, expected))
+            }
+            _ => Box::new(teacher),
+        }
+    }
+
+    fn cache_report(&self) -> CacheReport {
+        self.cache.as_ref().map(|cache| cache.report()).unwrap_or_default()
+    }
+
+    /// Tells what the cache was good for in a phase, and drops what nobody will ask for any more.
+    fn tell_cache(&mut self, phase: &str, before: CacheReport) {
+        let Some(cache) = self.cache.clone() else { return };
+        for message in cache.take_notes() {
+            self.note(RunEvent::Note { message });
+        }
+        let CacheReport { hits, misses, refused, broken, entries, bytes } = cache.report().since(before);
+        if hits + misses > 0 {
+            let phase = phase.to_string();
+            self.note(RunEvent::TeacherCache { phase, hits, misses, refused, broken, entries, bytes });
+        }
+        let baseline = self.recipe.baseline_general();
+        for order in Lessons::of(self.recipe, &baseline).over_after(phase) {
+            cache.release(order);
+        }
+    }
+
+    /// Removes what is left of the cache on the disk: a finished run has no use for it.
+    pub(crate) fn clear_cache(&mut self) {
+        let folder = self.paths.root().join(CACHE);
+        if self.cache.take().is_none() || !folder.is_dir() {
+            return;
+        }
+        if let Err(e) = std::fs::remove_dir_all(&folder) {
+            let message = format!("cannot remove {CACHE}: {e}; it is not needed any more");
+            self.note(RunEvent::Note { message });
+        }
     }
 
     /// Folder of a phase; its name is the phase's, which may have parts (`final/task`).

@@ -105,22 +105,26 @@ fn distil<F: FeedForward>(
     if general.steps > 0 {
         let text = run.inputs.text(recipe, general)?;
         let plan = plan(objective, config, &teacher.config, Source::Text, general.steps)?;
+        let phase = format!("{name}/general");
+        let teacher = run.teacher_for(&phase, Source::Text, teacher, &plan);
         let mut job = GeneralDistillation {
-            teacher: &teacher.general,
+            teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
             prepare: as_is(),
             device: device.clone(),
         };
-        model = run.train(&format!("{name}/general"), model, &mut job, general)?.model;
+        model = run.train(&phase, model, &mut job, general)?.model;
     }
     let phase = &recipe.final_.task;
     let data = run.inputs.train(recipe, phase)?;
     let dev = run.inputs.dev(recipe, phase)?;
     let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
     let plan = plan(objective, config, &teacher.config, Source::Tasks, phase.steps)?;
+    let name = format!("{name}/task");
+    let teacher = run.teacher_for(&name, Source::Tasks, teacher, &plan);
     let mut job = TaskDistillation {
-        teacher: &teacher.tuned,
+        teacher: teacher.as_ref(),
         teacher_heads: heads.clone(),
         student_heads: heads,
         plan: &plan,
@@ -130,6 +134,6 @@ fn distil<F: FeedForward>(
         heads_taught: false,
         device,
     };
-    let trained = run.train(&format!("{name}/task"), model, &mut job, phase)?;
+    let trained = run.train(&name, model, &mut job, phase)?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }

@@ -2,6 +2,7 @@
 //!
 //! | file | phase |
 //! |---|---|
+//! | `lessons` | which batches the teacher is shown more than once |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
@@ -10,6 +11,7 @@
 
 mod context;
 mod finish;
+mod lessons;
 mod stages;
 mod supernet;
 mod teacher;

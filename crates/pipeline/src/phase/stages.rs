@@ -128,11 +128,15 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
         let plan_of = |source, steps| plan(&recipe.distill, frame, &teacher.config, source, steps);
         let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
         let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
+        let phase = format!("stage-{stage}");
+        let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teacher, plan));
+        let of_tasks = run.teacher_for(&phase, Source::Tasks, teacher, &task);
+        let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
         let mut evaluate = ProxyTraining {
             frame,
-            teacher,
+            teacher: of_tasks.as_ref(),
             warm: &warm,
-            text: text.as_deref().zip(general.as_ref()),
+            text: lessons.map(|((teacher, text), plan)| (teacher, text, plan)),
             plan: &task,
             data: &data,
             held_out: &held_out,

@@ -92,7 +92,8 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     let plan = plan(&run.recipe.distill, &config, &teacher.config, Source::Text, phase.steps)?;
     let text = run.inputs.text(run.recipe, phase)?;
     let device = run.device.clone();
-    let (teacher, text) = (&teacher.general, text.as_ref());
+    let teacher = run.teacher_for("supernet/warm-up", Source::Text, teacher, &plan);
+    let (teacher, text) = (teacher.as_ref(), text.as_ref());
     let mut job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is(), device };
     let trained = run.train("supernet/warm-up", model, &mut job, phase)?;
     Ok(collect_internal(&trained.model))
@@ -126,8 +127,9 @@ pub fn stage_three_supernet(
     if settings.general.steps > 0 {
         let text = run.inputs.text(run.recipe, &settings.general)?;
         let plan = plan(objective, &config, &teacher.config, Source::Text, settings.general.steps)?;
+        let teacher = run.teacher_for("supernet/general", Source::Text, teacher, &plan);
         let mut job = GeneralDistillation {
-            teacher: &teacher.general,
+            teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
             prepare: Box::new(sample("supernet sample, text")),
@@ -139,8 +141,9 @@ pub fn stage_three_supernet(
         let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
         let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
         let plan = plan(objective, &config, &teacher.config, Source::Tasks, settings.task.steps)?;
+        let teacher = run.teacher_for("supernet/task", Source::Tasks, teacher, &plan);
         let mut job = TaskDistillation {
-            teacher: &teacher.tuned,
+            teacher: teacher.as_ref(),
             teacher_heads: heads.clone(),
             student_heads: heads,
             plan: &plan,

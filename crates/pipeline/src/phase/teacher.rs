@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use kd::cache::fingerprint;
 use kd::data::task_head;
 use kd::engine::Evaluation;
 use kd::job::FineTune;
@@ -23,6 +24,8 @@ pub struct TeacherPair {
     pub general: TaskModel<StackedFfn>,
     /// The fine-tuned teacher, one head per task of the recipe.
     pub tuned: TaskModel<StackedFfn>,
+    /// Hashes of the two, where their answers are kept; else empty.
+    pub identities: [String; 2],
     /// Dev scores of the fine-tuned teacher.
     pub evaluation: Evaluation,
 }
@@ -83,7 +86,11 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
     ModelDir::save(&dir, &config, &AnyModel::Plain(trained.model.clone()), package)?;
     let general = if pretrained { general } else { trained.model.clone() };
-    Ok(TeacherPair { config, general, tuned: trained.model, evaluation })
+    let identities = match run.has_cache() {
+        true => [&general, &trained.model].map(|model| fingerprint(&config, model)),
+        false => Default::default(),
+    };
+    Ok(TeacherPair { config, general, tuned: trained.model, identities, evaluation })
 }
 
 /// `name value` pairs of an evaluation for people.

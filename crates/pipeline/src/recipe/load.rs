@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use glue_squad::squad::SquadVersion;
+use kd::cache::{ByteSize, Place};
 use kd::objective::{Objective, Source};
 use toml::Value;
 
@@ -183,6 +184,12 @@ impl Recipe {
         }
         if self.teacher.model.is_none() && self.teacher.scratch.is_none() {
             return Err("`teacher.model` (--teacher DIR) or `teacher.scratch` must be given".into());
+        }
+        if self.teacher.cache.place != Place::Off && self.teacher.cache.max_bytes == ByteSize(0) {
+            return Err(
+                "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
+                    .into(),
+            );
         }
         for (key, phase) in self.phases() {
             if phase.batch_size == 0 {

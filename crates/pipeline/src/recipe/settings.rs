@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use glue_squad::task::TaskKind;
+use kd::cache::CacheSettings;
 use kd::engine::{NotFinite, Precision, TrainConfig, default};
 use kd::objective::Objective;
 use kd::optim::{Group, OptimizerConfig, Schedule};
@@ -86,6 +87,9 @@ pub struct TeacherSettings {
     pub dropout: f64,
     /// Fine-tuning on gold labels.
     pub fine_tune: Phase,
+    /// What it says about batches that several trainings see, kept.
+    #[serde(default)]
+    pub cache: CacheSettings,
 }
 
 /// A BERT trained from scratch.

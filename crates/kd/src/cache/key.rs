@@ -1,0 +1,53 @@
+//! What an entry is found by.
+
+use std::fmt::Write;
+
+use bert_core::weights::collect_internal;
+use bert_core::{BertConfig, FeedForward, TaskModel, TokenBatch};
+
+use super::{Format, TeacherLayers};
+
+/// Says how entries are laid out and which code computed them.
+const VERSION: &str = concat!("teacher cache 1, ", env!("CARGO_PKG_VERSION"));
+
+/// Hash of a teacher: its configuration and every weight.
+pub fn fingerprint<F: FeedForward>(config: &BertConfig, model: &TaskModel<F>) -> String {
+    let mut text = serde_json::to_string(config).unwrap_or_else(|_| format!("{config:?}"));
+    for (path, tensor) in collect_internal(model).0 {
+        let mut bytes = vec![0; 4 * tensor.data.len()];
+        for (to, value) in bytes.chunks_exact_mut(4).zip(&tensor.data) {
+            to.copy_from_slice(&value.to_le_bytes());
+        }
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{path} {:?} {}", tensor.shape, durable::hash::bytes(&bytes));
+    }
+    durable::hash::bytes(text)
+}
+
+/// What a teacher is asked for beside layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Nothing.
+    States,
+    /// Scores of a head for each example.
+    Answers(usize),
+    /// Scores of a head for each token.
+    Spans(usize),
+}
+
+/// The key of an entry: 64 hexadecimal digits, a hash of everything that the answer depends on. Besides teacher, question and
+/// batch that is what decides about the last bits: format of products, device, instruction set.
+pub(super) fn key(teacher: &str, format: Format, asked: Asked, layers: &TeacherLayers, batch: &TokenBatch) -> String {
+    let device = batch.mask.device();
+    let (precision, isa) = (fused_ops::precision(), cpu_kernels::Isa::current());
+    let [rows, width] = batch.dims();
+    let mut bytes = format!(
+        "{VERSION}\n{teacher}\n{format} {asked:?} {layers:?}\n{device:?} {isa} {precision:?}\n{rows} {width}\n"
+    )
+    .into_bytes();
+    let tensors = [batch.ids.clone().into_data(), batch.type_ids.clone().into_data(), batch.mask.clone().into_data()];
+    for data in &tensors {
+        bytes.extend_from_slice(data.as_bytes());
+    }
+    durable::hash::bytes(&bytes)
+}

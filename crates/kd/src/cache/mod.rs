@@ -1,0 +1,38 @@
+//! What a teacher said about a batch, kept for the next student that is shown the same one.
+//!
+//! A search trains every candidate on the same batches in the same order, and the teacher says the same about them every time.
+//! [`CachedTeacher`] stands before a teacher and asks it only what [`TeacherCache`] does not know yet.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `settings` | where, how much, in which number format |
+//! | `key` | what an entry is found by: the teacher, the numbers it computes in, the batch itself |
+//! | `pieces` | the tensors of an entry, on the device and in host memory |
+//! | `entry` | an entry as a file |
+//! | `store` | the bounded store, in memory or in a folder |
+//! | `teacher` | the teacher with the cache before it |
+//!
+//! **Found by content.** The key is a hash of everything that the answer depends on, the token ids of the batch among it, not the
+//! step's number and the settings from which the ids follow. So parts of a step ([`crate::engine::Part`]), resumed trainings, other
+//! phases and other processes find what fits and nothing else, whatever their data order is called.
+//!
+//! **Bounded, the first ones stay.** A data order is gone through from its beginning, again and again. The least recently used
+//! entry would be the one that is needed next, so throwing it away for the newest one would leave nothing to be found: with room for
+//! n of m batches no batch would ever be there when it is asked for. What is kept first stays instead, n of m are found in every
+//! round, and the rest is computed again. Only entries that are expected to be asked for less often ([`Expected`]) make place.
+//!
+//! **Exact or rounded.** In [`Format::F32`] a training with the cache is that without it, bit for bit. In [`Format::F16`] every
+//! answer is rounded, whether it is kept or not, so that the result of a training depends on the format and not on what was kept.
+
+mod entry;
+mod key;
+mod pieces;
+mod settings;
+mod store;
+mod teacher;
+
+pub use key::fingerprint;
+pub use pieces::TeacherLayers;
+pub use settings::{ByteSize, CacheSettings, Format, Place};
+pub use store::{CacheReport, Expected, TeacherCache};
+pub use teacher::CachedTeacher;

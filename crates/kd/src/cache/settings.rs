@@ -1,0 +1,196 @@
+//! Where answers are kept, how many, and in which number format.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Settings of a [`TeacherCache`](super::TeacherCache).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSettings {
+    /// Where answers are kept.
+    #[serde(default, rename = "where")]
+    pub place: Place,
+    /// Most bytes that are kept; what does not fit is computed again.
+    #[serde(default = "usual_bytes")]
+    pub max_bytes: ByteSize,
+    /// Number format of what is kept.
+    #[serde(default)]
+    pub format: Format,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { place: Place::default(), max_bytes: usual_bytes(), format: Format::default() }
+    }
+}
+
+fn usual_bytes() -> ByteSize {
+    ByteSize(2 << 30)
+}
+
+/// Where answers are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Nowhere: the teacher is asked every time.
+    Off,
+    /// In memory; of exact answers in that of the device that the teacher computes on.
+    #[default]
+    Memory,
+    /// In a folder, one checksummed file for each batch.
+    Disk,
+}
+
+/// Number format of answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As they are.
+    #[default]
+    F32,
+    /// IEEE half precision, 11 significant bits: half the bytes. A tensor with a value beyond 65504 stays as it is.
+    F16,
+}
+
+impl Format {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+
+    /// Name in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|f| f.name() == text)
+            .ok_or_else(|| format!("unknown format `{text}`: one of {}", known()))
+    }
+}
+
+/// A number of bytes, written as people do: `2 GiB`, `500 MB`, `4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+/// Units, those of binary multiples first: the largest that divides a size is its way of being written.
+const UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, size): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*size);
+        let (unit, size) = UNITS.iter().find(fits).unwrap_or(&UNITS[8]);
+        write!(f, "{} {unit}", self.0 / size)
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a number of bytes: write `2 GiB`, `500 MB` or `4096`");
+        let text_of = text.trim();
+        let digits = text_of.find(|c: char| !c.is_ascii_digit()).unwrap_or(text_of.len());
+        let (number, unit) = (&text_of[..digits], text_of[digits..].trim());
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit = if unit.is_empty() { "B" } else { unit };
+        let (_, size) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(wrong)?;
+        number.checked_mul(*size).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Size;
+        impl Visitor<'_> for Size {
+            type Value = ByteSize;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes such as \"2 GiB\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
+                text.parse().map_err(E::custom)
+            }
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
+                Ok(ByteSize(bytes))
+            }
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
+                let refuse = || E::custom(format!("{bytes} is less than no bytes"));
+                u64::try_from(bytes).map(ByteSize).map_err(|_| refuse())
+            }
+        }
+        deserializer.deserialize_any(Size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_every_unit_and_written_in_the_largest_that_divides_them() {
+        for (text, bytes, written) in [
+            ("2 GiB", 2 << 30, "2 GiB"),
+            ("2048MiB", 2 << 30, "2 GiB"),
+            ("500 mb", 500_000_000, "500 MB"),
+            (" 4096 ", 4096, "4 KiB"),
+            ("0", 0, "0 B"),
+            ("7", 7, "7 B"),
+        ] {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!(size, ByteSize(bytes), "{text}");
+            assert_eq!(size.to_string(), written);
+            assert_eq!(size.to_string().parse::<ByteSize>().unwrap(), size);
+        }
+        for text in ["", "GiB", "-1", "1.5 GiB", "2 GiBs", "99999999999 TiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_section_says_only_what_differs_and_is_written_out_whole() {
+        let read = |text: &str| toml::from_str::<CacheSettings>(text);
+        assert_eq!(read("").unwrap(), CacheSettings::default());
+        let written = toml::to_string(&CacheSettings::default()).unwrap();
+        assert_eq!(written, "where = \"memory\"\nmax_bytes = \"2 GiB\"\nformat = \"f32\"\n");
+        let other = read("where = \"disk\"\nmax_bytes = 1024\nformat = \"f16\"").unwrap();
+        assert_eq!(other, CacheSettings { place: Place::Disk, max_bytes: ByteSize(1024), format: Format::F16 });
+        for (wrong, word) in [("where = \"tape\"", "memory"), ("max_bytes = -1", "less than"), ("size = 1", "size")] {
+            let message = read(wrong).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A teacher with the cache before it.
+
+use std::sync::Arc;
+
+use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
+use burn::tensor::Tensor;
+
+use super::key::{Asked, key};
+use super::pieces::{Answer, Pieces};
+use super::store::Question;
+use super::{Expected, Format, TeacherCache, TeacherLayers};
+use crate::job::Teacher;
+
+/// Asks a teacher what the cache does not know.
+///
+/// It hands out the layers that the objective looks at and nothing else: other places of the lists, and
+/// [`EncoderOutput::last_hidden`], hold tensors of no numbers, whether the answer was kept or is new.
+pub struct CachedTeacher<'a> {
+    teacher: &'a dyn Teacher,
+    cache: Arc<TeacherCache>,
+    identity: String,
+    layers: TeacherLayers,
+    expected: Expected,
+}
+
+impl std::fmt::Debug for CachedTeacher<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("CachedTeacher");
+        shown.field("identity", &self.identity).field("layers", &self.layers).field("expected", &self.expected);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl<'a> CachedTeacher<'a> {
+    /// Puts `cache` before `teacher`, whose [`fingerprint`](super::fingerprint) is `identity`; `layers` are those that the objective
+    /// compares.
+    pub fn new(
+        teacher: &'a dyn Teacher,
+        cache: Arc<TeacherCache>,
+        identity: impl Into<String>,
+        layers: TeacherLayers,
+        expected: Expected,
+    ) -> Self {
+        Self { teacher, cache, identity: identity.into(), layers, expected }
+    }
+
+    fn ask(
+        &self,
+        batch: &TokenBatch,
+        options: EncodeOptions,
+        asked: Asked,
+        compute: impl FnOnce() -> (EncoderOutput, Option<Answer>),
+    ) -> (EncoderOutput, Option<Answer>) {
+        let layers = self.layers.asked(options);
+        let format = self.cache.format();
+        let key = key(&self.identity, format, asked, &layers, batch);
+        let [rows, _] = batch.dims();
+        let device = batch.mask.device();
+        let expected = self.expected;
+        let question = Question { key: &key, layers: &layers, asked, rows, device: &device, expected };
+        if let Some(pieces) = self.cache.find(&question) {
+            return pieces.output(&layers);
+        }
+        let (output, answer) = compute();
+        let Some(mut pieces) = Pieces::of(&output, &layers, answer.clone()) else {
+            // A teacher of fewer layers than the objective was checked against; the loss says which.
+            return (output, answer);
+        };
+        let host = match format == Format::F16 || self.cache.writes() {
+            true => pieces.to_host(format),
+            false => None,
+        };
+        if let (Format::F16, Some(host)) = (format, &host)
+            && let Some(rounded) = Pieces::from_host(host.clone(), &layers, asked, rows, &device)
+        {
+            pieces = rounded;
+        }
+        self.cache.keep(&question, &pieces, host);
+        pieces.output(&layers)
+    }
+}
+
+impl Teacher for CachedTeacher<'_> {
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.ask(batch, options, Asked::States, || (self.teacher.states(batch, options), None)).0
+    }
+
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        let compute = || {
+            let (output, logits) = self.teacher.answers(batch, head, options);
+            (output, Some(Answer::Logits(logits)))
+        };
+        match self.ask(batch, options, Asked::Answers(head), compute) {
+            (output, Some(Answer::Logits(logits))) => (output, logits),
+            // What is kept for this question has scores of examples.
+            (_, _) => self.teacher.answers(batch, head, options),
+        }
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        let compute = || {
+            let (output, scores) = self.teacher.spans(batch, head, options);
+            (output, Some(Answer::Spans(scores)))
+        };
+        match self.ask(batch, options, Asked::Spans(head), compute) {
+            (output, Some(Answer::Spans(scores))) => (output, scores),
+            (_, _) => self.teacher.spans(batch, head, options),
+        }
+    }
+}
