@@ -141,10 +141,10 @@ mod tests {
         let baseline = recipe.baseline_general();
         let lessons = Lessons::of(&recipe, &baseline);
         let order = |phase, source| lessons.expected(phase, source).unwrap().order;
-        assert_eq!(lessons.over_after("stage-1"), [], "stage 2 and the supernet follow");
+        assert!(lessons.over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
         assert_eq!(lessons.over_after("supernet/general"), [order("stage-1", Source::Text)]);
         assert_eq!(lessons.over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
-        assert_eq!(lessons.over_after("final/task"), []);
+        assert!(lessons.over_after("final/task").is_empty());
         assert_eq!(lessons.over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
         assert_eq!(lessons.over_after("baseline/task"), [order("final/task", Source::Tasks)]);
     }
