@@ -90,8 +90,9 @@ impl<'a> Watch<'a> {
             RunEvent::PhaseFinished { .. } => progress.finish(),
             RunEvent::TeacherCache { phase, hits, misses, bytes, .. } => {
                 let (asked, kept) = (hits + misses, *bytes as f64 / (1u64 << 20) as f64);
-                progress
-                    .message(&format!("{phase}: {hits} of {asked} answers of the teacher were kept ones; {kept:.0} MiB"));
+                progress.message(&format!(
+                    "{phase}: {hits} of {asked} answers of the teacher were kept ones; {kept:.0} MiB"
+                ));
             }
             RunEvent::Note { message } => progress.message(message),
             RunEvent::Rejected { .. } => {}

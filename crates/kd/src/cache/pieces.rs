@@ -27,7 +27,7 @@ impl TeacherLayers {
                 Feature::Embedding | Feature::Hidden => layers.states.push(entry.teacher),
                 // Without the embedding, the first layer stands first.
                 Feature::AttentionScores | Feature::AttentionProbs => {
-                    layers.scores.extend(entry.teacher.checked_sub(1))
+                    layers.scores.extend(entry.teacher.checked_sub(1));
                 }
                 Feature::ValueRelation => layers.values.extend(entry.teacher.checked_sub(1)),
             }

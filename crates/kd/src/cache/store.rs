@@ -91,7 +91,7 @@ struct Known {
 
 #[derive(Debug)]
 enum Held {
-    Device(Pieces),
+    Device(Box<Pieces>),
     Host(Vec<HostPiece>),
     File,
 }
@@ -191,7 +191,7 @@ impl TeacherCache {
         let known = inner.index.get_mut(question.key)?;
         known.expected = question.expected;
         match &known.held {
-            Held::Device(pieces) => Some(pieces.clone()),
+            Held::Device(pieces) => Some(Pieces::clone(pieces)),
             Held::Host(pieces) => question.pieces(pieces.clone()),
             Held::File => None,
         }
@@ -241,7 +241,7 @@ impl TeacherCache {
             (None, host) => {
                 let (bytes, held) = match host {
                     Some(host) => (host.iter().map(|p| p.values.bytes()).sum(), Held::Host(host)),
-                    None => (pieces.bytes(), Held::Device(pieces.clone())),
+                    None => (pieces.bytes(), Held::Device(Box::new(pieces.clone()))),
                 };
                 let mut inner = self.inner();
                 match self.make_room(&mut inner, bytes, expected.again) {
