@@ -26,14 +26,14 @@ impl Saved {
     fn gradients(&self, grad: FlexTensor) -> [FlexTensor; 7] {
         let grad = dense(grad);
         let (n, width) = rows(&self.inputs.x);
-        let (inner, precision) = (self.settings.inner, self.settings.precision);
+        let (inner, precision) = (self.settings.layout.inner, self.settings.precision);
         let together = tokens(precision);
         let tasks = n.div_ceil(together);
         // Each task sums up its own share of the gradients of gamma, beta and the biases; shares are added in order.
         let share = 3 * width + inner;
         let mut shares = vec![0.0; tasks * share];
-        let [w1, w2] = &self.inputs.weights;
-        let packed = [(w1, [width, inner]), (w2, [inner, width])];
+        let ([w1, w2], maps) = (&self.inputs.weights, self.settings.layout.maps());
+        let packed = [(w1, maps[0]), (w2, maps[1])];
         let mut d1 = Tall::right(n, inner, together, precision);
         let mut d2 = Tall::right(n, width, together, precision);
         let dx = with_packed(packed, true, precision, |packed| {
@@ -56,7 +56,7 @@ impl Saved {
             host::wrap(data, shape)
         };
         let weight = |which: usize, grad: &Tall| {
-            let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
+            let [inputs, outputs] = maps[which];
             let part = Part { inputs, outputs, precision };
             part.gradient(&self.inputs.weights[which], |out| {
                 transposed_product(&self.stores.operands[which], grad, out);
@@ -103,7 +103,7 @@ impl Task<'_> {
     fn run(&self, dx: &mut [f32], [d1, d2]: [TallPart<'_>; 2], share: &mut [f32], scratch: &mut Scratch) {
         let (saved, width, steps) = (self.saved, self.width, self.saved.settings.program.steps());
         let n = dx.len() / width;
-        let [d_gamma, d_beta, db1, db2] = cut(share, width, saved.settings.inner);
+        let [d_gamma, d_beta, db1, db2] = cut(share, width, saved.settings.layout.inner);
         let (mean, inv_std) = (&values(&saved.mean)[self.first..][..n], &values(&saved.inv_std)[self.first..][..n]);
         let place = self.first * width..(self.first + n) * width;
         let sum = &saved.stores.sum.floats()[place.clone()];
@@ -119,7 +119,7 @@ impl Task<'_> {
         );
 
         // Gradients of the values; that of the input is added up in `dx`, and the first place holds what is to be added there.
-        let widths = &saved.layout.widths;
+        let widths = &saved.settings.layout.widths;
         let largest = widths.iter().copied().max().unwrap_or(0);
         let lengths = widths.iter().chain([&largest, &largest]).map(|w| n * w);
         let (input, mut grads) = scratch.parts(lengths);
@@ -177,7 +177,7 @@ impl Task<'_> {
 
     /// The kept value of these tokens, in `place` where it has to be widened.
     fn value<'b>(&'b self, value: usize, n: usize, place: &'b mut [f32]) -> &'b [f32] {
-        let width = self.saved.layout.widths[value];
+        let width = self.saved.settings.layout.widths[value];
         let range = self.first * width..(self.first + n) * width;
         if value == 0 {
             return &values(&self.saved.inputs.x)[range];
@@ -225,8 +225,7 @@ impl Task<'_> {
 
     /// `dU Wᵀ`, written or added.
     fn linear(&self, which: usize, grad: &[f32], out: &mut [f32], accumulate: bool, input: &mut Input) {
-        let (width, inner) = (self.width, self.saved.settings.inner);
-        let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
+        let [inputs, outputs] = self.saved.settings.layout.maps()[which];
         let n = grad.len() / outputs;
         input.repack(MatRef::row_major(grad, n, outputs), self.saved.settings.precision, false);
         let epilogue = Epilogue { accumulate, ..Epilogue::default() };

@@ -11,7 +11,7 @@ use cpu_kernels::store::{Kept, Store, StorePart};
 use rayon::prelude::*;
 
 use super::Settings;
-use super::program::{Layout, Step};
+use super::program::Step;
 use crate::binary::Combine;
 use crate::host::{self, dense, rows, values};
 use crate::packed::{tokens, with_packed};
@@ -34,7 +34,6 @@ pub(crate) struct Inputs {
 pub(crate) struct Saved {
     pub inputs: Inputs,
     pub settings: Settings,
-    pub(super) layout: Layout,
     pub stores: Arc<Stores>,
     pub mean: FlexTensor,
     pub inv_std: FlexTensor,
@@ -60,8 +59,8 @@ struct StoresPart<'a> {
 
 impl Stores {
     /// Room for what tasks of `part` out of `n` tokens keep.
-    fn new(n: usize, part: usize, layout: &Layout, settings: &Settings) -> Self {
-        let (width, precision) = (layout.widths[0], settings.precision);
+    fn new(n: usize, part: usize, Settings { layout, precision, .. }: &Settings) -> Self {
+        let (width, precision) = (layout.widths[0], *precision);
         let store = |value: usize| {
             let short = precision == Precision::Bf16 && !layout.exact[value];
             let w = layout.widths[value];
@@ -71,7 +70,7 @@ impl Stores {
         let values =
             layout.needed.iter().enumerate().map(|(value, &needed)| (needed && value > 0).then(|| store(value)));
         Self {
-            operands: [width, settings.inner].map(|w| Tall::left(n, w, part, precision)),
+            operands: layout.maps().map(|[inputs, _]| Tall::left(n, inputs, part, precision)),
             values: values.collect(),
             sum: Store::new(n * width, part * width, Kept::Floats),
         }
@@ -96,23 +95,21 @@ pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTe
     let (x, biases) = (dense(x), biases.map(dense));
     let inputs = Inputs { x, weights, biases, gamma: dense(gamma), beta: dense(beta) };
     let (n, width) = rows(&inputs.x);
-    let inner = settings.inner;
-    let layout = Layout::new(&settings.program, width, inner).expect("only programs with a layout are fused");
     let together = tokens(settings.precision);
-    let mut stores = keep.then(|| Stores::new(n, together, &layout, &settings));
+    let mut stores = keep.then(|| Stores::new(n, together, &settings));
     let parts = match &mut stores {
         Some(stores) => stores.parts(),
         None => (0..n.div_ceil(together)).map(|_| None).collect(),
     };
     let statistics = if keep { n } else { 0 };
-    let [w1, w2] = &inputs.weights;
-    let packed = [(w1, [width, inner]), (w2, [inner, width])];
+    let ([w1, w2], [map1, map2]) = (&inputs.weights, settings.layout.maps());
+    let packed = [(w1, map1), (w2, map2)];
     let [y, mean, inv_std] = with_packed(packed, false, settings.precision, |packed| {
         host::vectors([n * width, statistics, statistics], |buffers| {
             let tasks = host::pieces(buffers, n.div_ceil(together), |length| length / n * together);
             tasks.into_par_iter().zip(parts).with_max_len(1).enumerate().for_each(|(index, (buffers, stores))| {
                 let first = index * together;
-                let task = Task { inputs: &inputs, packed, settings: &settings, layout: &layout, width, first };
+                let task = Task { inputs: &inputs, packed, settings: &settings, width, first };
                 with_scratch(|scratch| task.run(buffers, stores, scratch));
             });
         })
@@ -122,7 +119,6 @@ pub(crate) fn forward(inputs: Inputs, settings: Settings, keep: bool) -> (FlexTe
     let saved = stores.map(|stores| Saved {
         inputs,
         settings,
-        layout,
         stores: Arc::new(stores),
         mean: line(mean),
         inv_std: line(inv_std),
@@ -135,7 +131,6 @@ struct Task<'a> {
     inputs: &'a Inputs,
     packed: &'a [Weights; 2],
     settings: &'a Settings,
-    layout: &'a Layout,
     width: usize,
     /// Index of the first token.
     first: usize,
@@ -145,7 +140,7 @@ impl Task<'_> {
     fn run(&self, [y, mean, inv_std]: [&mut [f32]; 3], stores: Option<StoresPart<'_>>, scratch: &mut Scratch) {
         let (n, width, steps) = (y.len() / self.width, self.width, self.settings.program.steps());
         let x = &values(&self.inputs.x)[self.first * width..][..n * width];
-        let lengths = self.layout.widths[1..].iter().map(|w| n * w);
+        let lengths = self.settings.layout.widths[1..].iter().map(|w| n * w);
         let (input, mut parts) = scratch.parts(lengths);
         let last = parts.len() - 1;
         let keep = stores.is_some();
@@ -188,7 +183,7 @@ impl Task<'_> {
                 Step::Binary(Combine::Mul, a, b) => binary::mul(value(a), value(b), out),
                 Step::Binary(Combine::Max, a, b) => binary::max(value(a), value(b), out),
                 Step::Cut(a, narrow) => {
-                    let wide = self.layout.widths[a];
+                    let wide = self.settings.layout.widths[a];
                     let rows = value(a).chunks_exact(wide).zip(out.chunks_exact_mut(narrow));
                     rows.for_each(|(from, to)| to.copy_from_slice(&from[..narrow]));
                 }
@@ -230,8 +225,7 @@ impl Task<'_> {
         activation: Option<crate::Activation>,
         input: &mut Input,
     ) {
-        let (width, inner) = (self.width, self.settings.inner);
-        let [inputs, outputs] = if which == 0 { [width, inner] } else { [inner, width] };
+        let [inputs, outputs] = self.settings.layout.maps()[which];
         let n = x.len() / inputs;
         input.repack(MatRef::row_major(x, n, inputs), self.settings.precision, false);
         let bias = Some(&values(&self.inputs.biases[which])[..outputs]);

@@ -54,8 +54,8 @@ impl<'a> Ffn<'a> {
 pub struct Settings {
     /// What is computed between the input and the residual.
     pub program: Program,
-    /// Inner width in use.
-    pub inner: usize,
+    /// The widths of its values.
+    layout: Layout,
     /// Number format of the products.
     pub precision: Precision,
     /// Added to the variance.
@@ -74,12 +74,13 @@ pub struct Settings {
 /// # Panics
 /// As [`Program::evaluate`].
 pub fn ffn_block(x: Tensor<3>, ffn: &Ffn<'_>, program: Program, norm: Affine) -> Tensor<3> {
-    let (Some(first_bias), Some(second_bias), true) = (&ffn.first.bias, &ffn.second.bias, fusable(&x, ffn, &program))
+    let (Some(first_bias), Some(second_bias), Some(layout)) =
+        (&ffn.first.bias, &ffn.second.bias, fusable(&x, ffn, &program))
     else {
         return apart(x, ffn, &program, norm);
     };
     let dropout = next_mask(ffn.dropout, &x.device());
-    let settings = Settings { program, inner: ffn.inner, precision: precision(), eps: norm.eps as f32, dropout };
+    let settings = Settings { program, layout, precision: precision(), eps: norm.eps as f32, dropout };
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_ffn(
         x.into_dispatch(),
         ffn.first.weight.clone().into_dispatch(),
@@ -92,17 +93,17 @@ pub fn ffn_block(x: Tensor<3>, ffn: &Ffn<'_>, program: Program, norm: Affine) ->
     ))
 }
 
-/// Whether the operation exists for what it is given.
-fn fusable(x: &Tensor<3>, ffn: &Ffn<'_>, program: &Program) -> bool {
+/// The layout of the program, where the operation exists for what it is given.
+fn fusable(x: &Tensor<3>, ffn: &Ffn<'_>, program: &Program) -> Option<Layout> {
     let [_, _, width] = x.dims();
     let ([rows1, columns1], [rows2, columns2]) = (ffn.first.weight.dims(), ffn.second.weight.dims());
-    applies(x)
+    let fits = applies(x)
         && !x.dims().contains(&0)
         && ffn.inner > 0
         && (rows1, columns2) == (width, width)
         && columns1 >= ffn.inner
-        && rows2 >= ffn.inner
-        && Layout::new(program, width, ffn.inner).is_some()
+        && rows2 >= ffn.inner;
+    if fits { Layout::new(program, width, ffn.inner) } else { None }
 }
 
 /// [`ffn_block`] in single operations.

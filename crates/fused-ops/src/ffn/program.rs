@@ -109,8 +109,10 @@ impl Program {
 }
 
 /// Widths of a program's values and which of them the backward pass needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Layout {
+    /// Inner width.
+    pub inner: usize,
     /// Width of every value, the input first.
     pub widths: Vec<usize>,
     /// Whether the gradient needs a value.
@@ -153,9 +155,16 @@ impl Layout {
         }
         let (last, others) = reads[1..].split_last()?;
         (*last == 0 && others.iter().all(|&n| n == 1) && widths.last() == Some(&width)).then_some(Self {
+            inner,
             widths,
             needed,
             exact,
         })
+    }
+
+    /// Rows and columns of `W1` and of `W2`.
+    pub fn maps(&self) -> [[usize; 2]; 2] {
+        let (width, inner) = (self.widths[0], self.inner);
+        [[width, inner], [inner, width]]
     }
 }
