@@ -32,7 +32,7 @@ mod table;
 mod team;
 
 pub use batch::{Batch, Ragged};
-pub use compile::{Model, Packing};
+pub use compile::{Model, Packing, activation};
 pub use cpu_kernels::Floats;
 pub use cpu_kernels::elementwise::Activation;
 pub use cpu_kernels::matmul::Precision;

@@ -1,8 +1,8 @@
 //! An expression as the steps of a feed-forward.
 
-use bert_core::Activation;
+use frozen::activation;
 use fused_ops::{Combine, Program, Step};
-use mlp_space::{Align, Binary, Expression, Node, Unary, WeightSlot, Widths};
+use mlp_space::{Align, Binary, Expression, Node, WeightSlot, Widths};
 
 /// The steps of `expression` at these widths, `inner` channels between its linear maps. Operands of different width are cut or padded
 /// first, as `widths.align` says.
@@ -25,7 +25,7 @@ impl Compiler {
             Node::Input => (0, self.widths.hidden),
             Node::Unary(op, a) => {
                 let (a, width) = self.value(a);
-                (self.program.push(Step::Unary(activation(*op).into(), a)), width)
+                (self.program.push(Step::Unary(activation(*op), a)), width)
             }
             Node::Linear { weights: WeightSlot::First, input, .. } => {
                 let (a, _) = self.value(input);
@@ -56,17 +56,5 @@ impl Compiler {
             std::cmp::Ordering::Greater => self.program.push(Step::Cut(value, width)),
             std::cmp::Ordering::Less => self.program.push(Step::Pad(value, width, padding)),
         }
-    }
-}
-
-fn activation(op: Unary) -> Activation {
-    match op {
-        Unary::Gelu => Activation::GeluTanh,
-        Unary::Sigmoid => Activation::Sigmoid,
-        Unary::Tanh => Activation::Tanh,
-        Unary::Relu => Activation::Relu,
-        Unary::LeakyRelu => Activation::LeakyRelu,
-        Unary::Elu => Activation::Elu,
-        Unary::Swish => Activation::Swish,
     }
 }

@@ -196,8 +196,8 @@ fn with(mut maps: Vec<Scaled>, value: Linear) -> Vec<Scaled> {
     maps
 }
 
-/// The activation of an expression's operator.
-pub(super) fn activation(op: mlp_space::Unary) -> Activation {
+/// The activation that an expression's operator stands for.
+pub fn activation(op: mlp_space::Unary) -> Activation {
     use mlp_space::Unary;
     match op {
         Unary::Gelu => Activation::GeluTanh,

@@ -15,6 +15,8 @@ use crate::spec::{Embeddings, Head, HeadKind, Linear, Network, Norm};
 use crate::table::Words;
 use builder::{Builder, Unpacked};
 
+pub use layer::activation;
+
 /// A network compiled for one number format and for the instructions that were current: immutable, shared by any
 /// number of sessions.
 #[derive(Debug)]
