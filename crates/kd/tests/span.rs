@@ -9,7 +9,7 @@ use frozen::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
 use kd::engine::{Job, Part};
-use kd::objective::{Objective, Shape, Source};
+use kd::objective::{Objective, Plan, Shape, Source};
 use kd::optim::Gradients;
 use kd::span::{
     SpanDistillation, SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits,
@@ -151,6 +151,19 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
     }
 }
 
+fn distillation<'a>(plan: &'a Plan, teacher: &'a Model, data: &'a SpanTrainSet) -> SpanDistillation<'a> {
+    SpanDistillation {
+        teacher,
+        teacher_head: 0,
+        student_head: 0,
+        plan,
+        data,
+        eval: None,
+        heads_taught: false,
+        device: Device::flex(),
+    }
+}
+
 #[test]
 fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
     let device = Device::flex();
@@ -160,16 +173,7 @@ fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
         let value = |prediction: &str, student: &Model| {
             let text = format!("[distill.prediction]\n{prediction}");
             let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Tasks, 2).unwrap();
-            let mut job = SpanDistillation {
-                teacher: &teacher,
-                teacher_head: 0,
-                student_head: 0,
-                plan: &plan,
-                data: &data,
-                eval: None,
-                heads_taught: false,
-                device: device.clone(),
-            };
+            let mut job = distillation(&plan, &teacher, &data);
             job.loss(student, Part::whole(1)).unwrap().total().into_scalar::<f32>()
         };
         for soft in ["loss = \"kl\"\ntemperature = 2.0", "loss = \"mse\""] {
@@ -191,16 +195,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
         let (data, teacher) = (train_set(version), model(version, 3, &device));
         let shape = Shape::of(&config(version));
         let plan = Objective::default().plan(shape, shape, Source::Tasks, 2).unwrap();
-        let mut job = SpanDistillation {
-            teacher: &teacher,
-            teacher_head: 0,
-            student_head: 0,
-            plan: &plan,
-            data: &data,
-            eval: None,
-            heads_taught: false,
-            device: device.clone(),
-        };
+        let mut job = distillation(&plan, &teacher, &data);
         let mut norm = |student: Model| {
             let student = student.train();
             let terms = job.loss(&student, Part::whole(1)).unwrap();
