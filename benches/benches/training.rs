@@ -44,11 +44,11 @@ fn kd_step(criterion: &mut Criterion) {
         group.bench_function(precision.name(), |bencher| {
             bencher.iter_custom(|steps| {
                 let settings = TrainConfig { precision, ..TrainConfig::new(steps, LEARNING_RATE) };
-                let mut job = RepeatedBatch { teacher: &teacher, plan: &plan, tokens: &tokens };
+                let job = RepeatedBatch { teacher: &teacher, plan: &plan, tokens: &tokens };
                 let start = Instant::now();
                 let trained = match student.clone() {
-                    AnyModel::Searched(m) => train(m, &device, &mut job, &settings, None, &mut Silent).map(drop),
-                    AnyModel::Plain(m) => train(m, &device, &mut job, &settings, None, &mut Silent).map(drop),
+                    AnyModel::Searched(m) => train(m, &device, &job, &settings, None, &mut Silent).map(drop),
+                    AnyModel::Plain(m) => train(m, &device, &job, &settings, None, &mut Silent).map(drop),
                 };
                 trained.expect("random weights and a small rate stay finite");
                 start.elapsed()

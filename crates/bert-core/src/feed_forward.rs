@@ -11,7 +11,7 @@ use crate::{Activation, BertConfig, Norm};
 ///
 /// # Shapes
 /// `[batch, seq, width] -> [batch, seq, width]`
-pub trait FeedForward: Module + ModuleDisplay {
+pub trait FeedForward: Module + ModuleDisplay + Sync {
     /// Applies the feed-forward.
     fn forward(&self, x: Tensor<3>) -> Tensor<3>;
 }

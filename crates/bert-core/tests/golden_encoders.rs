@@ -1,14 +1,17 @@
 //! Hidden states, attention scores and logits equal those of the PyTorch reference code.
 
+mod device;
+
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply};
 use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, StackedFfn, TaskModel, TokenBatch};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
+use device::TestDevice;
 use serde_json::Value;
 
-/// Absolute tolerance in f32 for models of a few layers.
-const TOLERANCE: f32 = 2e-5;
+/// Absolute tolerance in f32 on the CPU for models of a few layers.
+const TOLERANCE: f64 = 2e-5;
 /// The reference blocks a position by adding -10000; its scores there carry rounding of that size.
 const BLOCKED: f32 = -5_000.0;
 
@@ -61,7 +64,8 @@ fn assert_close(what: &str, ours: Vec<f32>, reference: &HostTensor, skip_blocked
         .filter(|&(_, &r)| !(skip_blocked && r < BLOCKED))
         .map(|(a, b)| (a - b).abs())
         .fold(0.0f32, f32::max);
-    assert!(worst <= TOLERANCE, "{what}: largest difference {worst:e}");
+    let tolerance = TestDevice::get().tolerance(TOLERANCE);
+    assert!(f64::from(worst) <= tolerance, "{what}: largest difference {worst:e}");
 }
 
 fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
@@ -69,7 +73,7 @@ fn values<const D: usize>(t: Tensor<D>) -> Vec<f32> {
 }
 
 fn check(name: &str) {
-    let device = Device::flex();
+    let device = TestDevice::get().device;
     let config = reference_config(name);
     let file = Tensors::read_safetensors(&golden(&format!("{name}.safetensors"))).unwrap();
     let params = file.under("param.");

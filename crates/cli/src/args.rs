@@ -3,7 +3,7 @@
 use clap::{Args, Parser};
 
 use crate::commands::Command;
-use crate::device::DeviceKind;
+use crate::device::DeviceNames;
 use crate::progress::ProgressMode;
 
 /// Search, distil and prove compact BERT models.
@@ -36,7 +36,10 @@ pub struct Global {
     /// Number of CPU threads [default: all that the machine gives us].
     #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
     pub threads: Option<std::num::NonZeroUsize>,
-    /// Where tensors live.
-    #[arg(long, global = true, value_enum, default_value_t = DeviceKind::Cpu, help_heading = "Global options")]
-    pub device: DeviceKind,
+    /// Where tensors live: cpu, cuda (an NVIDIA card; feature `cuda`) or wgpu (a graphics card through Vulkan, Metal or
+    /// DirectX; feature `wgpu`).
+    ///
+    /// A number names one of several cards: cuda:1. Trainings share their steps among several devices: cuda:0,cuda:1.
+    #[arg(long, global = true, value_name = "DEVICE[,..]", default_value = "cpu", help_heading = "Global options")]
+    pub device: DeviceNames,
 }

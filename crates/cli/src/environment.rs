@@ -48,7 +48,7 @@ pub fn describe(context: &Context, started_ms: i64) -> Environment {
             cores: std::thread::available_parallelism().ok().map(usize::from),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         },
-        device: context.kind.name().into(),
+        device: context.names.to_string(),
         threads: context.threads,
         started: pipeline::summary::utc(started_ms),
     }

@@ -255,7 +255,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`train`]; after Ctrl-C a checkpoint is there.
-    pub fn run<M: Module>(&self, phase: &str, model: M, job: &mut dyn Job<M>) -> Result<Trained<M>, CliError> {
+    pub fn run<M: Module>(&self, phase: &str, model: M, job: &dyn Job<M>) -> Result<Trained<M>, CliError> {
         let store = CheckpointStore::new(self.folder.paths().root().join("checkpoints"), self.folder.config_hash());
         store.clean_stale_temps()?;
         let far = reached(&store)?;
@@ -268,7 +268,7 @@ impl<'a> Training<'a> {
         if open {
             recorder.record(RunEvent::PhaseStarted { phase: phase.into(), total: self.config.steps, done });
         }
-        let trained = train(model, &self.context.device, job, &self.config, Some(&store), &mut recorder);
+        let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
         let trained = trained.map_err(|e| match e {
             kd::Error::Interrupted { step } => {
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))

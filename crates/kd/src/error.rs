@@ -6,6 +6,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Errors of distillation and training.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Devices that cannot be used together.
+    #[error("devices: {0}")]
+    Devices(String),
     /// A loss or gradient became NaN or infinite.
     #[error("step {step}: {what} is not finite; lower the learning rate or check the data")]
     NotFinite {

@@ -1,6 +1,7 @@
 //! Distillation on tasks: what a step's loss is made of.
 
-use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch, init};
 use burn::module::Module;
@@ -63,23 +64,23 @@ fn preset(preset: Preset, task: TaskKind) -> Plan {
 /// A teacher that counts what it is asked for.
 struct Counted<'a> {
     model: &'a Model,
-    states: Cell<usize>,
-    answers: Cell<usize>,
+    states: AtomicUsize,
+    answers: AtomicUsize,
 }
 
 impl<'a> Counted<'a> {
     fn new(model: &'a Model) -> Self {
-        Self { model, states: Cell::new(0), answers: Cell::new(0) }
+        Self { model, states: AtomicUsize::new(0), answers: AtomicUsize::new(0) }
     }
 }
 
 impl Teacher for Counted<'_> {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.states.set(self.states.get() + 1);
+        self.states.fetch_add(1, Relaxed);
         self.model.encode(batch, options)
     }
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.answers.set(self.answers.get() + 1);
+        self.answers.fetch_add(1, Relaxed);
         self.model.forward(batch, head, options)
     }
     fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
@@ -89,7 +90,7 @@ impl Teacher for Counted<'_> {
 
 fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, step: u64) -> LossTerms {
     let data = data(task);
-    distillation(plan, teacher, &data).loss(student, Part::whole(step)).unwrap()
+    distillation(plan, teacher, &data).loss(student, Part::whole(step), &Device::flex()).unwrap()
 }
 
 fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a, StackedFfn> {
@@ -101,15 +102,13 @@ fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix)
         data,
         eval: &[],
         prepare: as_is(),
-        heads_taught: false,
-        device: Device::flex(),
     }
 }
 
 fn labels_loss(task: TaskKind, student: &Model, step: u64) -> f32 {
     let data = data(task);
-    let mut job = FineTune { data: &data, heads: vec![0], eval: &[], device: Device::flex() };
-    value(&Job::<Model>::loss(&mut job, student, Part::whole(step)).unwrap().total())
+    let job = FineTune { data: &data, heads: vec![0], eval: &[] };
+    value(&Job::<Model>::loss(&job, student, Part::whole(step), &Device::flex()).unwrap().total())
 }
 
 fn value(term: &Tensor<1>) -> f32 {
@@ -124,7 +123,7 @@ fn labels_alone_are_fine_tuning_and_run_no_teacher() {
         let terms = loss(&preset(Preset::Labels, task), task, &counted, &student, 3);
         assert_eq!(terms.0.len(), 1);
         assert_eq!(value(&terms.total()), labels_loss(task, &student, 3), "to the bit");
-        assert_eq!((counted.states.get(), counted.answers.get()), (0, 0));
+        assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (0, 0));
     }
 }
 
@@ -176,9 +175,9 @@ fn the_teacher_is_asked_for_layers_alone_where_its_answers_do_not_count() {
     let plan = preset(Preset::TinyBert, task);
     let names = |step| loss(&plan, task, &counted, &student, step).0.iter().map(|t| t.0).collect::<Vec<_>>();
     assert_eq!(names(0), ["attention", "hidden"]);
-    assert_eq!((counted.states.get(), counted.answers.get()), (1, 0));
+    assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (1, 0));
     assert_eq!(names(STEPS - 1), ["prediction"]);
-    assert_eq!((counted.states.get(), counted.answers.get()), (1, 1));
+    assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (1, 1));
 }
 
 #[test]
@@ -196,16 +195,10 @@ fn a_student_that_is_its_teacher_has_no_gradient_in_any_layer_term_and_another_h
         let shape = Shape::of(&config(task));
         let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Text, STEPS).unwrap();
         let text_of_task = TaskText(data(task));
-        let mut job = GeneralDistillation {
-            teacher: &teacher,
-            plan: &plan,
-            text: &text_of_task,
-            prepare: as_is(),
-            device: Device::flex(),
-        };
-        let mut norm = |student: Model| {
+        let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &text_of_task, prepare: as_is() };
+        let norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, Part::whole(0)).unwrap();
+            let terms = job.loss(&student, Part::whole(0), &Device::flex()).unwrap();
             Gradients::of(&terms.total(), &student).global_norm()
         };
         let (same, other) = (norm(teacher.clone()), norm(model(task, 2)));
@@ -233,11 +226,11 @@ fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_an
         let alone = matches.iter().map(|m| Plan::new(vec![*m], None, (shape, shape), STEPS).unwrap());
         let all = Plan::new(matches.clone(), Some(prediction), (shape, shape), STEPS).unwrap();
         for plan in alone.chain([all]) {
-            let mut job = distillation(&plan, &teacher, &data);
-            let mut taken_in = |of: u32| {
+            let job = distillation(&plan, &teacher, &data);
+            let taken_in = |of: u32| {
                 let (mut sum, mut gradients) = (0.0, Gradients::default());
                 for index in 0..of {
-                    let terms = job.loss(&student, Part { step, index, of }).unwrap();
+                    let terms = job.loss(&student, Part { step, index, of }, &Device::flex()).unwrap();
                     if !terms.0.is_empty() {
                         sum += f64::from(value(&terms.total()));
                         gradients.add(Gradients::of(&terms.total(), &student));

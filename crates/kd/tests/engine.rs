@@ -76,8 +76,8 @@ fn run_with(
     let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS)?;
     let data = TaskMix::new(vec![set], 9)?;
     let eval = [(0, EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS)?)];
-    let mut job = FineTune { data: &data, heads: vec![0], eval: &eval, device: device.clone() };
-    train(model(&device), &device, &mut job, config, store, monitor)
+    let job = FineTune { data: &data, heads: vec![0], eval: &eval };
+    train(model(&device), &device, &job, config, store, monitor)
 }
 
 #[test]
@@ -139,15 +139,15 @@ struct Diverging<'a> {
 }
 
 impl Job<Model> for Diverging<'_> {
-    fn loss(&mut self, model: &Model, part: Part) -> kd::Result<LossTerms> {
-        let mut terms = self.inner.loss(model, part)?;
+    fn loss(&self, model: &Model, part: Part, device: &Device) -> kd::Result<LossTerms> {
+        let mut terms = self.inner.loss(model, part, device)?;
         if part.step == self.at {
             terms.0[0].1 = terms.0[0].1.clone() * f32::NAN;
         }
         Ok(terms)
     }
-    fn evaluate(&mut self, model: &Model) -> kd::Result<Option<Evaluation>> {
-        self.inner.evaluate(model)
+    fn evaluate(&self, model: &Model, steps: u64, device: &Device) -> kd::Result<Option<Evaluation>> {
+        self.inner.evaluate(model, steps, device)
     }
 }
 
@@ -156,11 +156,11 @@ fn a_loss_that_is_not_finite_stops_the_training_and_names_the_step() {
     let device = Device::flex();
     let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS).unwrap();
     let data = TaskMix::new(vec![set], 9).unwrap();
-    let inner = FineTune { data: &data, heads: vec![0], eval: &[], device: device.clone() };
-    let mut job = Diverging { inner, at: 6 };
+    let inner = FineTune { data: &data, heads: vec![0], eval: &[] };
+    let job = Diverging { inner, at: 6 };
     let folder = tempfile::tempdir().unwrap();
     let store = CheckpointStore::new(folder.path().join("run"), "hash");
-    let result = train(model(&device), &device, &mut job, &config(30), Some(&store), &mut Silent);
+    let result = train(model(&device), &device, &job, &config(30), Some(&store), &mut Silent);
     let message = result.unwrap_err().to_string();
     assert!(message.contains("step 6") && message.contains("label"), "{message}");
     assert_eq!(store.latest().unwrap().checkpoint.unwrap().step(), 4, "the last good checkpoint stays");

@@ -4,19 +4,21 @@ mod support;
 
 use bert_core::EncoderOutput;
 use bert_core::weights::Tensors;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use kd::losses;
 use kd::objective::{Feature, LayerMatch, MatchLoss, Objective, Plan, Shape, Source};
-use support::{five_steps_equal_pytorch, golden, json, scalar, tensor};
+use support::device::TestDevice;
+use support::{five_steps_equal_pytorch, five_steps_on_two_devices_equal_pytorch, golden, json, scalar, tensor};
 
 #[test]
 fn every_distillation_loss_has_the_reference_value() {
-    let device = Device::flex();
+    let at = TestDevice::get();
+    let (device, tolerance) = (at.device.clone(), at.tolerance(1e-5));
     let file = Tensors::read_safetensors(&golden("kd-losses.safetensors")).unwrap();
     let expected = json("kd-losses.json");
     let check = |name: &str, ours: Tensor<1>| {
         let (ours, theirs) = (scalar(ours), expected[name].as_f64().unwrap());
-        assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{name}: {ours} instead of {theirs}");
+        assert!((ours - theirs).abs() <= tolerance * theirs.abs(), "{name}: {ours} instead of {theirs}");
     };
     let t2 = |n: &str| tensor::<2>(&file.0[n], &device);
     let t3 = |n: &str| tensor::<3>(&file.0[n], &device);
@@ -82,4 +84,9 @@ fn five_distillation_steps_equal_pytorch() {
 #[test]
 fn five_distillation_steps_in_two_halves_of_the_batch_equal_pytorch() {
     five_steps_equal_pytorch(2);
+}
+
+#[test]
+fn five_distillation_steps_shared_by_two_devices_equal_pytorch() {
+    five_steps_on_two_devices_equal_pytorch();
 }

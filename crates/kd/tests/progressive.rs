@@ -100,14 +100,8 @@ fn turns(after: f64) -> Vec<Tensors> {
             ..TrainConfig::new(turn * TURN, 5e-3)
         };
         let text = text();
-        let mut job = GeneralDistillation {
-            teacher: &teacher,
-            plan: &plan,
-            text: &text,
-            prepare: as_is(),
-            device: device.clone(),
-        };
-        let trained = train(start.clone(), &device, &mut job, &config, None, &mut Quiet).unwrap();
+        let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &text, prepare: as_is() };
+        let trained = train(start.clone(), &device, &job, &config, None, &mut Quiet).unwrap();
         all.push(collect_internal(&trained.model));
     }
     all

@@ -133,18 +133,18 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
     for version in BOTH {
         let (data, set) = (train_set(version), eval_set(version));
         let eval = SpanEval { set, decode: DecodeConfig::default(), threshold: 0.0 };
-        let mut job = SpanFineTune { data: &data, head: 0, eval: Some(&eval), device: device.clone() };
+        let job = SpanFineTune { data: &data, head: 0, eval: Some(&eval) };
         let start = init::normal(model(version, 3, &device), 3, 0.05);
-        let first = job.loss(&start.clone().train(), Part::whole(0)).unwrap();
+        let first = job.loss(&start.clone().train(), Part::whole(0), &device).unwrap();
         assert_eq!(first.0[0].0, "label");
         let norm = Gradients::of(&first.total(), &start.clone().train()).global_norm();
         assert!(norm.is_finite(), "{norm}");
         let settings = kd::engine::TrainConfig::new(300, 5e-3);
-        let trained = kd::engine::train(start, &device, &mut job, &settings, None, &mut kd::engine::Silent).unwrap();
+        let trained = kd::engine::train(start, &device, &job, &settings, None, &mut kd::engine::Silent).unwrap();
         let evaluation = trained.evaluation.unwrap();
         assert!(evaluation.metrics.contains_key(&format!("{version}/f1")), "{evaluation:?}");
         assert!(evaluation.metrics.values().all(|v| (0.0..=1.0).contains(v)), "fractions, no counts: {evaluation:?}");
-        let last = Job::<Model>::loss(&mut job, &trained.model.train(), Part::whole(0)).unwrap();
+        let last = Job::<Model>::loss(&job, &trained.model.train(), Part::whole(0), &device).unwrap();
         let value = |terms: kd::objective::LossTerms| terms.total().inner().into_scalar::<f32>();
         let (first, last) = (value(first), value(last));
         assert!(last < 0.9 * first, "{version}: {first} to {last}");
@@ -152,16 +152,7 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
 }
 
 fn distillation<'a>(plan: &'a Plan, teacher: &'a Model, data: &'a SpanTrainSet) -> SpanDistillation<'a> {
-    SpanDistillation {
-        teacher,
-        teacher_head: 0,
-        student_head: 0,
-        plan,
-        data,
-        eval: None,
-        heads_taught: false,
-        device: Device::flex(),
-    }
+    SpanDistillation { teacher, teacher_head: 0, student_head: 0, plan, data, eval: None }
 }
 
 #[test]
@@ -173,15 +164,15 @@ fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
         let value = |prediction: &str, student: &Model| {
             let text = format!("[distill.prediction]\n{prediction}");
             let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Tasks, 2).unwrap();
-            let mut job = distillation(&plan, &teacher, &data);
-            job.loss(student, Part::whole(1)).unwrap().total().into_scalar::<f32>()
+            let job = distillation(&plan, &teacher, &data);
+            job.loss(student, Part::whole(1), &device).unwrap().total().into_scalar::<f32>()
         };
         for soft in ["loss = \"kl\"\ntemperature = 2.0", "loss = \"mse\""] {
             let (same, other) = (value(soft, &teacher), value(soft, &student));
             assert!(same.abs() < 1e-6 && other > 1e-5, "{soft}: {same} and {other}");
         }
-        let mut gold = SpanFineTune { data: &data, head: 0, eval: None, device: device.clone() };
-        let gold = Job::<Model>::loss(&mut gold, &student, Part::whole(1)).unwrap().total().into_scalar::<f32>();
+        let gold = SpanFineTune { data: &data, head: 0, eval: None };
+        let gold = Job::<Model>::loss(&gold, &student, Part::whole(1), &device).unwrap().total().into_scalar::<f32>();
         assert_eq!(value("hard_label = 1.0", &student), gold);
         let (soft, half) = (value("", &student), value("hard_label = 0.5", &student));
         assert!((half - (soft + gold) / 2.0).abs() < 1e-5, "{soft} {half} {gold}");
@@ -195,16 +186,16 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
         let (data, teacher) = (train_set(version), model(version, 3, &device));
         let shape = Shape::of(&config(version));
         let plan = Objective::default().plan(shape, shape, Source::Tasks, 2).unwrap();
-        let mut job = distillation(&plan, &teacher, &data);
-        let mut norm = |student: Model| {
+        let job = distillation(&plan, &teacher, &data);
+        let norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, Part::whole(1)).unwrap();
+            let terms = job.loss(&student, Part::whole(1), &device).unwrap();
             assert_eq!(terms.0.iter().map(|t| t.0).collect::<Vec<_>>(), ["attention", "hidden", "prediction"]);
             Gradients::of(&terms.total(), &student).global_norm()
         };
         let (same, other) = (norm(teacher.clone()), norm(model(version, 4, &device)));
         assert!(same < 1e-4 && other > 0.1 && other.is_finite(), "{same} {other}");
-        assert!(Job::<Model>::evaluate(&mut job, &teacher).unwrap().is_none());
+        assert!(Job::<Model>::evaluate(&job, &teacher, 1, &device).unwrap().is_none());
     }
 }
 

@@ -1,10 +1,11 @@
 //! A teacher whose answers are kept: trainings are the same as without, the teacher is asked less, and what is kept is bounded and
 //! never trusted.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch, init};
@@ -60,16 +61,16 @@ fn plan(preset: &str) -> Plan {
 /// A teacher that counts how often it is asked.
 struct Counted {
     model: Model,
-    asked: Cell<u64>,
+    asked: AtomicU64,
 }
 
 impl Counted {
     fn new() -> Self {
-        Self { model: model(4, 1), asked: Cell::new(0) }
+        Self { model: model(4, 1), asked: AtomicU64::new(0) }
     }
 
     fn count(&self) {
-        self.asked.set(self.asked.get() + 1);
+        self.asked.fetch_add(1, Relaxed);
     }
 }
 
@@ -123,7 +124,7 @@ fn trained(teacher: &dyn Teacher, plan: &Plan, config: &TrainConfig, stopped: Op
     let store = stopped.map(|(folder, _)| CheckpointStore::new(folder, "hash"));
     let mut watch = Watch { stop_after: stopped.map(|(_, step)| step), done: 0, losses: BTreeMap::new() };
     let go = |watch: &mut Watch| {
-        let mut job = TaskDistillation {
+        let job = TaskDistillation {
             teacher,
             teacher_heads: vec![0],
             student_heads: vec![0],
@@ -131,10 +132,8 @@ fn trained(teacher: &dyn Teacher, plan: &Plan, config: &TrainConfig, stopped: Op
             data: &data,
             eval: &[],
             prepare: as_is(),
-            heads_taught: false,
-            device: device.clone(),
         };
-        train(model(2, 2), &device, &mut job, config, store.as_ref(), watch)
+        train(model(2, 2), &device, &job, config, store.as_ref(), watch)
     };
     let student = match go(&mut watch) {
         Err(kd::Error::Interrupted { .. }) if stopped.is_some() => {
@@ -175,7 +174,7 @@ fn trainings_with_the_cache_are_those_without_it_bit_for_bit_and_the_second_asks
             let settings = settings(accumulate);
             let plain = Counted::new();
             let expected = trained(&plain, &plan, &settings, None);
-            let once = plain.asked.get();
+            let once = plain.asked.load(Relaxed);
             assert_eq!(once, STEPS * u64::from(accumulate));
             let folder = tempfile::tempdir().unwrap();
             for cache in [memory(Format::F32), disk(folder.path(), Format::F32)] {
@@ -183,7 +182,7 @@ fn trainings_with_the_cache_are_those_without_it_bit_for_bit_and_the_second_asks
                 let cached = before(&teacher, &cache, &plan, OFTEN);
                 for round in 1..=2 {
                     assert_eq!(trained(&cached, &plan, &settings, None), expected, "{preset}, {accumulate} parts");
-                    assert_eq!(teacher.asked.get(), once, "round {round}");
+                    assert_eq!(teacher.asked.load(Relaxed), once, "round {round}");
                     let report = cache.report();
                     assert_eq!((report.hits, report.misses), ((round - 1) * once, once));
                     assert_eq!((report.entries, report.refused, report.broken), (once, 0, 0));
@@ -230,7 +229,7 @@ fn what_comes_first_stays_within_the_bound_and_the_rest_is_computed_again() {
         assert!((1..STEPS).contains(&report.entries) && report.bytes <= most.0, "{report:?}");
         assert_eq!(report.hits, 2 * report.entries, "found in every round after the first");
         assert_eq!(report.refused, 3 * (STEPS - report.entries));
-        assert_eq!(teacher.asked.get(), report.misses);
+        assert_eq!(teacher.asked.load(Relaxed), report.misses);
     }
 }
 
@@ -322,7 +321,7 @@ fn damaged_and_foreign_files_are_told_and_computed_again() {
     assert!(notes.len() == 3 && notes[2].contains("only counted"), "{notes:?}");
     assert!(notes.iter().all(|n| n.contains(".teacher: ") && n.contains("computed again")), "{notes:?}");
     assert_eq!(trained(&cached, &plan, &settings, None), expected);
-    assert_eq!(teacher.asked.get(), 4, "they were written again");
+    assert_eq!(teacher.asked.load(Relaxed), 4, "they were written again");
     assert!(folder.path().join("notes.txt").is_file() && cache.take_notes().is_empty());
 }
 
@@ -363,7 +362,7 @@ fn two_that_share_a_folder_use_what_the_other_kept() {
     let teacher = Counted::new();
     let cache = disk(folder.path(), Format::F32);
     assert_eq!(trained(&before(&teacher, &cache, &plan, OFTEN), &plan, &settings, None), expected);
-    assert_eq!((teacher.asked.get(), cache.report().hits), (0, STEPS));
+    assert_eq!((teacher.asked.load(Relaxed), cache.report().hits), (0, STEPS));
     assert_eq!(files(folder.path()).len() as u64, STEPS, "no temporary file is left");
 }
 

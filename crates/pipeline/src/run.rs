@@ -7,6 +7,7 @@ use bert_core::{BertConfig, count_parts};
 use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::RunFolder;
+use kd::engine::Devices;
 use searched_ffn::{AnyModel, ModelDir, Package, searched_model, student_config, supernet_architecture};
 use serde_json::Value;
 
@@ -25,8 +26,8 @@ pub struct RunOptions<'a> {
     pub folder: &'a Path,
     /// Go on with the run that the folder holds.
     pub resume: bool,
-    /// Device without autodiff.
-    pub device: Device,
+    /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
+    pub devices: Devices,
     /// Who holds the folder: this process.
     pub holder: Holder,
     /// Versions, machine and the like for `run.json` and the report.
@@ -52,7 +53,7 @@ pub struct Outcome {
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
     let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
-    check_before_training(recipe, &options.device)?;
+    check_before_training(recipe, options.devices.main())?;
     let folder = match options.resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
@@ -67,7 +68,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     };
     same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
     let hash = folder.config_hash().to_string();
-    let mut run = Context::new(recipe, &inputs, paths, &hash, options.device, host)?;
+    let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, host)?;
     if let Some(message) = folder.previous().story() {
         run.emit(RunEvent::Note { message })?;
     }

@@ -51,10 +51,10 @@ impl Distillation<'_> {
         let settings =
             TrainConfig { log_every: 1, precision: self.precision, ..TrainConfig::new(steps, LEARNING_RATE) };
         let mut clock = Clock { last: Instant::now(), times: Vec::new() };
-        let mut job = RepeatedBatch { teacher, plan: &plan, tokens: &self.tokens };
+        let job = RepeatedBatch { teacher, plan: &plan, tokens: &self.tokens };
         match student {
-            AnyModel::Plain(m) => train(m, self.device, &mut job, &settings, None, &mut clock).map(drop)?,
-            AnyModel::Searched(m) => train(m, self.device, &mut job, &settings, None, &mut clock).map(drop)?,
+            AnyModel::Plain(m) => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?,
+            AnyModel::Searched(m) => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?,
         }
         Ok(clock.times.split_off(warm_up as usize))
     }

@@ -7,8 +7,8 @@ use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::data::head_index;
-use kd::engine::{Evaluation, Trained};
-use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::engine::{Devices, Evaluation, Trained};
+use kd::job::{GeneralDistillation, ReplicatedTeacher, TaskDistillation, Teacher, as_is};
 use kd::objective::{Objective, Plan, Preset, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
 use kd::text::TextSource;
@@ -203,19 +203,18 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = args.teacher_cache.as_ref();
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
-    let cached;
-    let taught_by: &dyn Teacher = match &cache {
+    let alone = everywhere(&teacher.model, &context.devices);
+    let taught_by: Box<dyn Teacher> = match &cache {
         Some(cache) => {
             let layers = TeacherLayers::of(&plan);
             // Whoever comes next will ask once more.
             let expected = Expected { again: 1, order: 0 };
             let identity = identity(&teacher);
-            cached = CachedTeacher::new(as_teacher(&teacher.model), Arc::clone(cache), identity, layers, expected);
-            &cached
+            Box::new(CachedTeacher::new(alone, Arc::clone(cache), identity, layers, expected))
         }
-        None => as_teacher(&teacher.model),
+        None => alone,
     };
-    let lecture = Lecture { training: &training, teacher: taught_by, plan: &plan, lesson, context };
+    let lecture = Lecture { training: &training, teacher: taught_by.as_ref(), plan: &plan, lesson };
     let (student, done) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
@@ -254,10 +253,10 @@ impl DistillArgs {
     }
 }
 
-fn as_teacher(model: &AnyModel) -> &dyn Teacher {
+fn everywhere(model: &AnyModel, devices: &Devices) -> Box<dyn Teacher> {
     match model {
-        AnyModel::Plain(m) => m,
-        AnyModel::Searched(m) => m,
+        AnyModel::Plain(m) => Box::new(ReplicatedTeacher::new(m, devices)),
+        AnyModel::Searched(m) => Box::new(ReplicatedTeacher::new(m, devices)),
     }
 }
 
@@ -397,20 +396,18 @@ struct Lecture<'a> {
     teacher: &'a dyn Teacher,
     plan: &'a Plan,
     lesson: Lesson,
-    context: &'a Context,
 }
 
 impl Lecture<'_> {
     fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
         let Self { teacher, plan, .. } = *self;
-        let device = self.context.device.clone();
         match &self.lesson {
             Lesson::Text(text) => {
-                let mut job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is(), device };
-                self.training.run("distill", student, &mut job)
+                let job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is() };
+                self.training.run("distill", student, &job)
             }
             Lesson::Tasks(data, heads) => {
-                let mut job = TaskDistillation {
+                let job = TaskDistillation {
                     teacher,
                     teacher_heads: heads.clone(),
                     student_heads: (0..heads.len()).collect(),
@@ -418,23 +415,19 @@ impl Lecture<'_> {
                     data: &data.mix,
                     eval: &data.eval,
                     prepare: as_is(),
-                    heads_taught: false,
-                    device,
                 };
-                self.training.run("distill", student, &mut job)
+                self.training.run("distill", student, &job)
             }
             Lesson::Spans(data, teacher_head) => {
-                let mut job = SpanDistillation {
+                let job = SpanDistillation {
                     teacher,
                     teacher_head: *teacher_head,
                     student_head: 0,
                     plan,
                     data: &data.train,
                     eval: Some(&data.eval),
-                    heads_taught: false,
-                    device,
                 };
-                self.training.run("distill", student, &mut job)
+                self.training.run("distill", student, &job)
             }
         }
     }

@@ -63,6 +63,9 @@ pub enum Command {
 /// # Errors
 /// The command's own.
 pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
+    if !matches!(command, Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
+        context.one_device()?;
+    }
     match command {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),

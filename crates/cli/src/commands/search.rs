@@ -75,7 +75,7 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let options = RunOptions {
         folder: &folder,
         resume: args.resume,
-        device: context.device.clone(),
+        devices: context.devices.clone(),
         holder: Holder::this_process(environment::host_name(), pipeline::summary::utc(started)),
         environment: environment::describe(context, started),
     };

@@ -107,8 +107,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let steps = args.training.steps(data.batches_per_epoch());
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let (model, done) = match model {
-        AnyModel::Plain(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Plain)),
-        AnyModel::Searched(m) => tune(&training, m, &data, context).map(|t| taken_apart(t, AnyModel::Searched)),
+        AnyModel::Plain(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Plain)),
+        AnyModel::Searched(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
@@ -124,17 +124,15 @@ fn tune<F: FeedForward>(
     training: &Training<'_>,
     model: TaskModel<F>,
     data: &Data,
-    context: &Context,
 ) -> Result<Trained<TaskModel<F>>, CliError> {
-    let device = context.device.clone();
     match data {
         Data::Tasks(TaskData { mix, eval }) => {
             let heads = (0..eval.len()).collect();
-            training.run("teacher", model, &mut FineTune { data: mix, heads, eval, device })
+            training.run("teacher", model, &FineTune { data: mix, heads, eval })
         }
         Data::Spans(data) => {
-            let mut job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval), device };
-            training.run("teacher", model, &mut job)
+            let job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval) };
+            training.run("teacher", model, &job)
         }
     }
 }

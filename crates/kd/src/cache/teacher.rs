@@ -16,7 +16,7 @@ use crate::job::Teacher;
 /// It hands out the layers that the objective looks at and nothing else: other places of the lists, and
 /// [`EncoderOutput::last_hidden`], hold tensors of no numbers, whether the answer was kept or is new.
 pub struct CachedTeacher<'a> {
-    teacher: &'a dyn Teacher,
+    teacher: Box<dyn Teacher + 'a>,
     cache: Arc<TeacherCache>,
     identity: String,
     layers: TeacherLayers,
@@ -35,13 +35,13 @@ impl<'a> CachedTeacher<'a> {
     /// Puts `cache` before `teacher`, whose [`fingerprint`](super::fingerprint) is `identity`; `layers` are those that the objective
     /// compares.
     pub fn new(
-        teacher: &'a dyn Teacher,
+        teacher: impl Teacher + 'a,
         cache: Arc<TeacherCache>,
         identity: impl Into<String>,
         layers: TeacherLayers,
         expected: Expected,
     ) -> Self {
-        Self { teacher, cache, identity: identity.into(), layers, expected }
+        Self { teacher: Box::new(teacher), cache, identity: identity.into(), layers, expected }
     }
 
     fn ask(

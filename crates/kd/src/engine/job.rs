@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Part;
@@ -31,29 +32,33 @@ impl fmt::Display for Evaluation {
 }
 
 /// A training: the loss of a step, and optionally an evaluation.
-pub trait Job<M: Module> {
-    /// Loss terms of one part of a step; data and anything random depend on the step and the part alone.
+///
+/// Several devices ask it at the same time, each for a part of its own.
+pub trait Job<M: Module>: Sync {
+    /// Loss terms of one part of a step on `device` (without autodiff), where `model` lives; data and anything random depend on the
+    /// step and the part alone.
     ///
     /// The terms of all parts of a step add up to those of the step ([`Part::cut`] says which rows of its batch a part has, and
     /// weighs them); a part without examples has no terms.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
-    fn loss(&mut self, model: &M, part: Part) -> Result<LossTerms>;
+    fn loss(&self, model: &M, part: Part, device: &Device) -> Result<LossTerms>;
 
     /// Real tokens in the batch of a step, padding left out; 0 where nobody can tell. Asked after the losses of the step.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
-    fn tokens(&mut self, _step: u64) -> Result<u64> {
+    fn tokens(&self, _step: u64) -> Result<u64> {
         Ok(0)
     }
 
-    /// Evaluates a snapshot without autodiff; `None` where there is nothing to evaluate on.
+    /// Evaluates a snapshot without autodiff on `device` after `steps` steps; `None` where there is nothing to evaluate on, or
+    /// not yet.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
-    fn evaluate(&mut self, model: &M) -> Result<Option<Evaluation>>;
+    fn evaluate(&self, model: &M, steps: u64, device: &Device) -> Result<Option<Evaluation>>;
 }
 
 /// What happened in a step.

@@ -3,6 +3,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `config` | settings of one training |
+//! | `devices` | one device, or several that share the steps |
 //! | `job` | what is trained: loss and evaluation |
 //! | `part` | the parts in which a step is taken |
 //! | `precision` | number format of matrix products |
@@ -10,6 +11,7 @@
 //! | `run` | the loop |
 
 mod config;
+mod devices;
 mod job;
 mod part;
 mod precision;
@@ -17,6 +19,7 @@ mod run;
 mod state;
 
 pub use config::{NotFinite, TrainConfig, default};
+pub use devices::Devices;
 pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent};
 pub use part::{Cut, Part};
 pub use precision::Precision;

@@ -7,7 +7,7 @@ use durable::checkpoint::CheckpointStore;
 use rand::RngCore;
 
 use super::state::{Best, State};
-use super::{Evaluation, Job, Monitor, NotFinite, Part, StepReport, TrainConfig, TrainEvent};
+use super::{Devices, Evaluation, Job, Monitor, NotFinite, Part, StepReport, TrainConfig, TrainEvent};
 use crate::optim::{Gradients, Pace, first_without_match};
 use crate::{Error, Result};
 
@@ -24,10 +24,10 @@ pub struct Trained<M> {
     pub steps: u64,
 }
 
-/// Trains `model` on `device`, resuming from `store` if it holds a checkpoint that verifies.
+/// Trains `model`, which is on the main device of `devices`, on all of them, resuming from `store` if it holds a checkpoint that verifies.
 ///
 /// A training stopped anywhere and started again with the same arguments gives the same weights
-/// as one that was not stopped (same device and number of threads): data, dropout and learning
+/// as one that was not stopped (same devices and number of threads): data, dropout and learning
 /// rate are functions of the step number, and a checkpoint holds weights, moments and the best
 /// weights exactly, and where early stop and skipped steps stand. On the CPU the weights do not depend on the number of threads
 /// either. On other devices dropout draws
@@ -41,13 +41,14 @@ pub struct Trained<M> {
 /// interruption (after a checkpoint), unreadable data, or a file that cannot be written.
 pub fn train<M: Module>(
     model: M,
-    device: &Device,
-    job: &mut dyn Job<M>,
+    devices: impl Into<Devices>,
+    job: &dyn Job<M>,
     config: &TrainConfig,
     store: Option<&CheckpointStore>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained<M>> {
     config.validate()?;
+    let devices = &devices.into();
     let mut state = State::new(model.train(), config);
     check_groups(&state.model, config)?;
     if let Some(store) = store {
@@ -68,7 +69,7 @@ pub fn train<M: Module>(
     let mut tokens = 0;
     state.progress.finished |= state.step >= config.steps;
     while !state.progress.finished {
-        let outcome = advance(state, device, job, config, &mut tokens, monitor);
+        let outcome = advance(state, devices, job, config, &mut tokens, monitor);
         let result;
         (state, result) = outcome;
         if let Err(error) = result {
@@ -113,14 +114,14 @@ fn check_groups<M: Module>(model: &M, config: &TrainConfig) -> Result<()> {
 /// One step, and the evaluation that is due after it. The state comes back in any case; after a failed step it is that before it.
 fn advance<M: Module>(
     mut state: State<M>,
-    device: &Device,
-    job: &mut dyn Job<M>,
+    devices: &Devices,
+    job: &dyn Job<M>,
     config: &TrainConfig,
     tokens: &mut u64,
     monitor: &mut dyn Monitor,
 ) -> (State<M>, Result<()>) {
     let step = state.step;
-    let measured = match fused_ops::awake(|| measure(&state.model, step, device, job, config)) {
+    let measured = match measure(&state.model, step, devices, job, config) {
         Ok(measured) => measured,
         Err(error) => return (state, Err(error)),
     };
@@ -154,7 +155,7 @@ fn advance<M: Module>(
     }
     let mut finished = state.step == config.steps;
     if finished || config.eval_every > 0 && state.step.is_multiple_of(config.eval_every) {
-        match evaluate(&mut state, job, config, monitor) {
+        match evaluate(&mut state, devices.main(), job, config, monitor) {
             Ok(enough) => finished |= enough,
             Err(error) => return (state, Err(error)),
         }
@@ -176,42 +177,38 @@ struct Finite {
     norm: f64,
 }
 
+/// The parts of a step, one on each device at a time; sums in the order of the parts.
 fn measure<M: Module>(
     model: &M,
     step: u64,
-    device: &Device,
-    job: &mut dyn Job<M>,
+    devices: &Devices,
+    job: &dyn Job<M>,
     config: &TrainConfig,
 ) -> Result<Measured> {
     let mut sums: Vec<(&'static str, f64)> = Vec::new();
     let mut gradients: Option<Gradients> = None;
-    for index in 0..config.accumulate {
-        let part = Part { step, index, of: config.accumulate };
-        // Masks of dropout follow from a seed per part, which leaves nothing to save: on the CPU by the scope, elsewhere by
-        // the device's generator.
-        let counters = [step, u64::from(index)];
-        let counters = if config.accumulate == 1 { &counters[..1] } else { &counters[..] };
-        let seed = durable::rng::keyed(config.seed, "dropout", counters).next_u64();
-        device.seed(seed);
-        let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part)))?;
-        if terms.0.is_empty() {
-            continue;
-        }
-        let loss = terms.total();
-        for (name, term) in terms.0 {
-            let value = f64::from(term.inner().into_scalar::<f32>());
-            if !value.is_finite() {
-                return Ok(Measured::NotFinite(format!("loss term `{name}`")));
+    let together = devices.count();
+    for round in 0..config.accumulate {
+        let results = devices.each(model, |place, model, device| {
+            let part = Part { step, index: round * together + place, of: config.accumulate * together };
+            measure_part(model, part, device, job, config)
+        });
+        for result in results {
+            let (terms, found) = match result? {
+                MeasuredPart::Nothing => continue,
+                MeasuredPart::NotFinite(what) => return Ok(Measured::NotFinite(what)),
+                MeasuredPart::Finite(terms, found) => (terms, found),
+            };
+            for (name, value) in terms {
+                match sums.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += value,
+                    None => sums.push((name, value)),
+                }
             }
-            match sums.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum += value,
-                None => sums.push((name, value)),
+            match &mut gradients {
+                Some(sum) => sum.add(found),
+                None => gradients = Some(found),
             }
-        }
-        let found = Gradients::of(&loss, model);
-        match &mut gradients {
-            Some(sum) => sum.add(found),
-            None => gradients = Some(found),
         }
     }
     let mut gradients = gradients.unwrap_or_default();
@@ -222,6 +219,44 @@ fn measure<M: Module>(
         true => Measured::Finite(Finite { terms: sums, gradients, norm }),
         false => Measured::NotFinite("gradient norm".into()),
     })
+}
+
+/// Losses and gradients of a part of a step.
+enum MeasuredPart {
+    /// It has no examples.
+    Nothing,
+    /// What is not finite.
+    NotFinite(String),
+    Finite(Vec<(&'static str, f64)>, Gradients),
+}
+
+fn measure_part<M: Module>(
+    model: &M,
+    part: Part,
+    device: &Device,
+    job: &dyn Job<M>,
+    config: &TrainConfig,
+) -> Result<MeasuredPart> {
+    // Masks of dropout follow from a seed per part, which leaves nothing to save: on the CPU by the scope, elsewhere by
+    // the device's generator.
+    let counters = [part.step, u64::from(part.index)];
+    let counters = if part.of == 1 { &counters[..1] } else { &counters[..] };
+    let seed = durable::rng::keyed(config.seed, "dropout", counters).next_u64();
+    device.seed(seed);
+    let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part, device)))?;
+    if terms.0.is_empty() {
+        return Ok(MeasuredPart::Nothing);
+    }
+    let loss = terms.total();
+    let mut values = Vec::with_capacity(terms.0.len());
+    for (name, term) in terms.0 {
+        let value = f64::from(term.inner().into_scalar::<f32>());
+        if !value.is_finite() {
+            return Ok(MeasuredPart::NotFinite(format!("loss term `{name}`")));
+        }
+        values.push((name, value));
+    }
+    Ok(MeasuredPart::Finite(values, Gradients::of(&loss, model)))
 }
 
 /// By value: the optimiser updates in place the weights that nobody else holds.
@@ -247,11 +282,12 @@ fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) ->
 /// Evaluates and keeps what is best; true if the training is to end because it does not get better.
 fn evaluate<M: Module>(
     state: &mut State<M>,
-    job: &mut dyn Job<M>,
+    device: &Device,
+    job: &dyn Job<M>,
     config: &TrainConfig,
     monitor: &mut dyn Monitor,
 ) -> Result<bool> {
-    let Some(evaluation) = job.evaluate(&state.model.valid())? else { return Ok(false) };
+    let Some(evaluation) = job.evaluate(&state.model.valid(), state.step, device)? else { return Ok(false) };
     if !evaluation.score.is_finite() {
         return Err(Error::NotFinite { step: state.step, what: "evaluation score".into() });
     }

@@ -15,7 +15,9 @@ use crate::{Result, evaluate, losses};
 /// A frozen teacher: hidden states and scores, and the logits of a head.
 ///
 /// Of an output, a job looks at what `options` ask for and its objective compares; [`EncoderOutput::last_hidden`] need not be there.
-pub trait Teacher {
+///
+/// It answers on the device of the batch, from several threads at a time.
+pub trait Teacher: Sync {
     /// Encodes a batch and keeps what `options` ask for.
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
 
@@ -46,6 +48,20 @@ impl<T: Teacher + ?Sized> Teacher for &T {
     }
 }
 
+impl<T: Teacher + ?Sized> Teacher for Box<T> {
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        (**self).states(batch, options)
+    }
+
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        (**self).answers(batch, head, options)
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        (**self).spans(batch, head, options)
+    }
+}
+
 impl<F: FeedForward> Teacher for TaskModel<F> {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         self.encode(batch, options)
@@ -61,7 +77,7 @@ impl<F: FeedForward> Teacher for TaskModel<F> {
 }
 
 /// Makes the model that a step trains from the whole one; shares its weights.
-pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + 'a>;
+pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
 
 /// Trains the whole model in every step.
 pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
@@ -79,16 +95,14 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     pub text: &'a dyn TextSource,
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
-    /// Device of both models.
-    pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.text.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
-        let tokens = to_device(&batch, &self.device);
+        let tokens = to_device(&batch, device);
         let now = self.plan.at(part.step);
         let teacher = self.teacher.states(&tokens, now.options());
         let student = (self.prepare)(model, part.step).encode(&tokens, now.options());
@@ -96,11 +110,11 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, density)))
     }
 
-    fn tokens(&mut self, step: u64) -> Result<u64> {
+    fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device) -> Result<Option<Evaluation>> {
         Ok(None)
     }
 }
@@ -123,20 +137,15 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
-    /// Whether the heads have been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
-    pub heads_taught: bool,
-    /// Device of both models.
-    pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
         let density = cut.density(batch.tokens(), whole.tokens());
-        let tokens = to_device(&batch, &self.device);
-        self.heads_taught = self.plan.heads_taught_by(part.step);
+        let tokens = to_device(&batch, device);
         let now = self.plan.at(part.step);
         let options = now.options();
         let regression = self.data.tasks()[task].head() == Head::Regression;
@@ -151,7 +160,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
             None => LossTerms(Vec::new()),
         };
         let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
-        let hard = || label_loss(logits.clone(), &batch.labels, &self.device);
+        let hard = || label_loss(logits.clone(), &batch.labels, device);
         // Where labels are not enough, the teacher was asked.
         let answers = || answers.clone().expect("the teacher was asked");
         let term = match (regression, &batch.labels) {
@@ -164,14 +173,16 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
         Ok(cut.weigh(terms))
     }
 
-    fn tokens(&mut self, step: u64) -> Result<u64> {
+    fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        if self.eval.is_empty() || !self.heads_taught {
+    /// Nothing before the heads have been taught anything.
+    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+        let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
+        if self.eval.is_empty() || !taught {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, &self.device).map(Some)
+        evaluate::evaluate(model, self.eval, device).map(Some)
     }
 }

@@ -17,29 +17,27 @@ pub struct FineTune<'a> {
     pub heads: Vec<usize>,
     /// Evaluation sets with their heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
-    /// Device of the model.
-    pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
-        let tokens = to_device(&batch, &self.device);
+        let tokens = to_device(&batch, device);
         let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
-        Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, &self.device)?)])))
+        Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, device)?)])))
     }
 
-    fn tokens(&mut self, step: u64) -> Result<u64> {
+    fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel<F>, _: u64, device: &Device) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, &self.device).map(Some)
+        evaluate::evaluate(model, self.eval, device).map(Some)
     }
 }
 

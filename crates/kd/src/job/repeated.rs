@@ -1,6 +1,7 @@
 //! One batch again and again, for measuring.
 
 use bert_core::{Encoder, FeedForward, TaskModel, TokenBatch};
+use burn::tensor::Device;
 
 use crate::Result;
 use crate::engine::{Evaluation, Job, Part};
@@ -11,15 +12,15 @@ use crate::objective::{LossTerms, Plan};
 /// The loss is that of [`GeneralDistillation`](super::GeneralDistillation).
 pub struct RepeatedBatch<'a> {
     /// Teaches.
-    pub teacher: &'a dyn Encoder,
+    pub teacher: &'a (dyn Encoder + Sync),
     /// What is compared.
     pub plan: &'a Plan,
-    /// The batch.
+    /// The batch, on the one device that is measured.
     pub tokens: &'a TokenBatch,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, _: &Device) -> Result<LossTerms> {
         let [batch, _] = self.tokens.dims();
         let Some(cut) = part.cut(batch) else { return Ok(LossTerms(Vec::new())) };
         let tokens = self.tokens.rows(cut.rows());
@@ -30,7 +31,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device) -> Result<Option<Evaluation>> {
         Ok(None)
     }
 }

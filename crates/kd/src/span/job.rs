@@ -20,27 +20,25 @@ pub struct SpanFineTune<'a> {
     pub head: usize,
     /// The evaluation; `None` for none.
     pub eval: Option<&'a SpanEval>,
-    /// Device of the model.
-    pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
         let batch = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
-        let tokens = to_device(&batch.tokens, &self.device);
+        let tokens = to_device(&batch.tokens, device);
         let (_, logits) = model.forward_tokens(&tokens, self.head, EncodeOptions::LAST);
         let loss = gold_loss(span_sides(logits), &batch, tokens.mask)?;
         Ok(cut.weigh(LossTerms(vec![("label", loss)])))
     }
 
-    fn tokens(&mut self, step: u64) -> Result<u64> {
+    fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        self.eval.map(|eval| eval.evaluate(model, self.head, &self.device)).transpose()
+    fn evaluate(&self, model: &TaskModel<F>, _: u64, device: &Device) -> Result<Option<Evaluation>> {
+        self.eval.map(|eval| eval.evaluate(model, self.head, device)).transpose()
     }
 }
 
@@ -71,20 +69,15 @@ pub struct SpanDistillation<'a> {
     pub data: &'a SpanTrainSet,
     /// The evaluation; `None` for none.
     pub eval: Option<&'a SpanEval>,
-    /// Whether the head has been taught anything; false at first, kept by the steps. Until then nothing is evaluated.
-    pub heads_taught: bool,
-    /// Device of both models.
-    pub device: Device,
 }
 
 impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
-    fn loss(&mut self, model: &TaskModel<F>, part: Part) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
         let density = cut.density(batch.tokens.tokens(), whole.tokens.tokens());
-        let tokens = to_device(&batch.tokens, &self.device);
-        self.heads_taught = self.plan.heads_taught_by(part.step);
+        let tokens = to_device(&batch.tokens, device);
         let now = self.plan.at(part.step);
         let options = now.options();
         let (states, answers) = now.taught(
@@ -113,12 +106,14 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         Ok(cut.weigh(terms))
     }
 
-    fn tokens(&mut self, step: u64) -> Result<u64> {
+    fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        let eval = self.eval.filter(|_| self.heads_taught);
-        eval.map(|eval| eval.evaluate(model, self.student_head, &self.device)).transpose()
+    /// Nothing before the head has been taught anything.
+    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+        let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
+        let eval = self.eval.filter(|_| taught);
+        eval.map(|eval| eval.evaluate(model, self.student_head, device)).transpose()
     }
 }

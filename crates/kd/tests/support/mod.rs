@@ -1,5 +1,8 @@
 //! The five distillation steps that PyTorch computed.
 
+#[path = "../../../bert-core/tests/device/mod.rs"]
+pub mod device;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +10,8 @@ use bert_core::weights::{HostTensor, NameFormat, Tensors, apply, collect, collec
 use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, TaskModel, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kd::engine::{Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use device::TestDevice;
+use kd::engine::{Devices, Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, train};
 use kd::objective::{LossTerms, Objective, Plan, Shape, Source};
 use kd::optim::{Gradients, Schedule};
 use mlp_space::Architecture;
@@ -85,7 +89,7 @@ impl Reference {
 }
 
 impl Job<TaskModel<SearchedFfn>> for Reference {
-    fn loss(&mut self, model: &TaskModel<SearchedFfn>, part: Part) -> kd::Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<SearchedFfn>, part: Part, _: &Device) -> kd::Result<LossTerms> {
         let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
         let Range { start, end } = cut.rows();
         let now = self.plan.at(part.step);
@@ -106,7 +110,7 @@ impl Job<TaskModel<SearchedFfn>> for Reference {
         Ok(cut.weigh(now.layer_terms(&output, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&mut self, _model: &TaskModel<SearchedFfn>) -> kd::Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel<SearchedFfn>, _: u64, _: &Device) -> kd::Result<Option<Evaluation>> {
         Ok(None)
     }
 }
@@ -114,6 +118,7 @@ impl Job<TaskModel<SearchedFfn>> for Reference {
 /// Compares every step with the reference's.
 struct Check<'a> {
     steps: &'a [Value],
+    at: &'a TestDevice,
     seen: usize,
 }
 
@@ -123,29 +128,49 @@ impl Monitor for Check<'_> {
         let expected = &self.steps[report.step as usize - 1];
         for (name, ours) in &report.terms {
             let theirs = expected[format!("{name}_loss")].as_f64().unwrap();
-            assert!((ours - theirs).abs() < 1e-5 * theirs, "step {} {name}: {ours} instead of {theirs}", report.step);
+            assert!(
+                (ours - theirs).abs() < self.at.tolerance(1e-5) * theirs,
+                "step {} {name}: {ours} instead of {theirs}",
+                report.step
+            );
         }
         assert_eq!(report.terms.len(), 2);
         let (ours, theirs) = (report.grad_norm, expected["grad_norm"].as_f64().unwrap());
-        assert!((ours - theirs).abs() < 1e-4 * theirs, "step {} gradient norm: {ours} not {theirs}", report.step);
+        assert!(
+            (ours - theirs).abs() < self.at.tolerance(1e-4) * theirs,
+            "step {} gradient norm: {ours} not {theirs}",
+            report.step
+        );
         self.seen += 1;
     }
 }
 
 /// Five steps of `kd-train-step` by the training engine, each in so many parts: losses, gradients and weights.
 pub fn five_steps_equal_pytorch(parts: u32) {
-    let device = Device::flex();
+    let at = TestDevice::get();
+    five_steps(&at, &Devices::from(&at.device), parts);
+}
+
+/// The same with each step shared by two copies of the model.
+pub fn five_steps_on_two_devices_equal_pytorch() {
+    let at = TestDevice::get();
+    let devices = Devices::new(at.device.clone(), [at.device.clone()], 1).unwrap();
+    five_steps(&at, &devices, 1);
+}
+
+fn five_steps(at: &TestDevice, devices: &Devices, parts: u32) {
+    let device = at.device.clone();
     let file = Tensors::read_safetensors(&golden("kd-train-step.safetensors")).unwrap();
     let meta = json("kd-train-step.json");
-    let mut job = Reference::read(&file, &device);
+    let job = Reference::read(&file, &device);
 
     let (_, model) = student(&file, &device.clone().autodiff());
     let mut gradients = Gradients::default();
     for index in 0..parts {
-        let terms = job.loss(&model, Part { step: 0, index, of: parts }).unwrap();
+        let terms = job.loss(&model, Part { step: 0, index, of: parts }, &device).unwrap();
         gradients.add(Gradients::of(&terms.total(), &model));
     }
-    check_gradients(&gradients, &model, &file);
+    check_gradients(&gradients, &model, &file, at);
 
     for steps in [1, 5] {
         let (_, model) = student(&file, &device.clone().autodiff());
@@ -156,14 +181,14 @@ pub fn five_steps_equal_pytorch(parts: u32) {
             log_every: 1,
             ..TrainConfig::new(steps, 1e-3)
         };
-        let mut check = Check { steps: meta["steps"].as_array().unwrap(), seen: 0 };
-        let trained = train(model, &device, &mut job, &config, None, &mut check).unwrap();
+        let mut check = Check { steps: meta["steps"].as_array().unwrap(), at, seen: 0 };
+        let trained = train(model, devices, &job, &config, None, &mut check).unwrap();
         assert_eq!(check.seen as u64, steps);
-        check_weights(&trained.model, &file, &format!("after{steps}."));
+        check_weights(&trained.model, &file, &format!("after{steps}."), at);
     }
 }
 
-fn check_gradients(gradients: &Gradients, model: &TaskModel<SearchedFfn>, file: &Tensors) {
+fn check_gradients(gradients: &Gradients, model: &TaskModel<SearchedFfn>, file: &Tensors, at: &TestDevice) {
     let expected = file.under("grad.");
     let mut checked = 0;
     for (path, value) in collect_internal(model).0 {
@@ -175,18 +200,18 @@ fn check_gradients(gradients: &Gradients, model: &TaskModel<SearchedFfn>, file: 
         let reference = if linear { reference.transposed() } else { reference.clone() };
         let norm = reference.data.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
         let diff = ours.iter().zip(&reference.data).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
-        assert!(diff <= 1e-4 * norm.max(1e-6), "gradient of {name}: off by {diff:e} of {norm:e}");
+        assert!(diff <= at.tolerance(1e-4) * norm.max(1e-6), "gradient of {name}: off by {diff:e} of {norm:e}");
         checked += 1;
     }
     assert_eq!(checked, expected.0.len());
 }
 
-fn check_weights(model: &TaskModel<SearchedFfn>, file: &Tensors, prefix: &str) {
+fn check_weights(model: &TaskModel<SearchedFfn>, file: &Tensors, prefix: &str, at: &TestDevice) {
     let ours = collect(model, NameFormat::Reference);
     let expected = file.under(prefix);
     assert_eq!(ours.0.keys().collect::<Vec<_>>(), expected.0.keys().collect::<Vec<_>>());
     for (name, reference) in &expected.0 {
         let worst = ours.0[name].data.iter().zip(&reference.data).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst <= 1e-5, "{prefix}{name}: largest difference {worst:e}");
+        assert!(f64::from(worst) <= at.tolerance(1e-5), "{prefix}{name}: largest difference {worst:e}");
     }
 }

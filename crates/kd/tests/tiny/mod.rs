@@ -1,6 +1,7 @@
 //! A training so small that hundreds of them take seconds, and a job that keeps what it was asked.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use burn::tensor::Device;
@@ -8,7 +9,7 @@ use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
-use kd::engine::{Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
+use kd::engine::{Devices, Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
 use kd::job::FineTune;
 use kd::objective::LossTerms;
 
@@ -28,10 +29,15 @@ pub fn examples(n: usize) -> Vec<Features> {
 
 /// A model with dropout: a resumed training must draw the same masks.
 pub fn model(device: &Device) -> Model {
+    model_with(0.2, device)
+}
+
+/// The same with this dropout, half of it in attention.
+pub fn model_with(dropout: f64, device: &Device) -> Model {
     let mut config = BertConfig::bert(12, 8, 2, 2, 16);
     config.max_position_embeddings = 8;
-    config.hidden_dropout_prob = 0.2;
-    config.attention_probs_dropout_prob = 0.1;
+    config.hidden_dropout_prob = dropout;
+    config.attention_probs_dropout_prob = dropout / 2.0;
     config.task_heads = vec![task_head(TaskKind::Sst2)];
     let model = TaskModel::new(&config, true, false, device, |_| StackedFfn::new(&config, device)).unwrap();
     init::normal(model, 3, 0.1)
@@ -59,31 +65,31 @@ pub enum Fault {
 pub struct Recording<'a> {
     pub inner: FineTune<'a>,
     pub faults: BTreeMap<(u64, u32), Fault>,
-    pub asked: BTreeMap<(u64, u32), Vec<usize>>,
+    pub asked: Mutex<BTreeMap<(u64, u32), Vec<usize>>>,
 }
 
 impl Job<Model> for Recording<'_> {
-    fn loss(&mut self, model: &Model, part: Part) -> kd::Result<LossTerms> {
+    fn loss(&self, model: &Model, part: Part, device: &Device) -> kd::Result<LossTerms> {
         let fault = self.faults.get(&(part.step, part.index));
         if fault == Some(&Fault::Power) {
             return Err(kd::Error::Mismatch("the power is gone".into()));
         }
         let (_, batch) = self.inner.data.batch(part.step)?;
         let rows = part.cut(batch.batch).map_or(0..0, |cut| cut.rows());
-        self.asked.insert((part.step, part.index), batch.indices[rows].to_vec());
-        let mut terms = self.inner.loss(model, part)?;
+        self.asked.lock().unwrap().insert((part.step, part.index), batch.indices[rows].to_vec());
+        let mut terms = self.inner.loss(model, part, device)?;
         if fault == Some(&Fault::NotANumber) {
             terms.0[0].1 = terms.0[0].1.clone() * f32::NAN;
         }
         Ok(terms)
     }
 
-    fn tokens(&mut self, step: u64) -> kd::Result<u64> {
-        Job::<Model>::tokens(&mut self.inner, step)
+    fn tokens(&self, step: u64) -> kd::Result<u64> {
+        Job::<Model>::tokens(&self.inner, step)
     }
 
-    fn evaluate(&mut self, model: &Model) -> kd::Result<Option<Evaluation>> {
-        self.inner.evaluate(model)
+    fn evaluate(&self, model: &Model, steps: u64, device: &Device) -> kd::Result<Option<Evaluation>> {
+        self.inner.evaluate(model, steps, device)
     }
 }
 
@@ -141,12 +147,24 @@ pub fn run(
     watch: &mut Watch,
     trace: &mut Trace,
 ) -> kd::Result<Trained<Model>> {
+    run_on(&Device::flex(), config, store, faults, watch, trace)
+}
+
+/// [`run`] on these devices.
+pub fn run_on(
+    devices: impl Into<Devices>,
+    config: &TrainConfig,
+    store: Option<&CheckpointStore>,
+    faults: &[((u64, u32), Fault)],
+    watch: &mut Watch,
+    trace: &mut Trace,
+) -> kd::Result<Trained<Model>> {
     let device = Device::flex();
     let (data, eval) = (data(), eval());
-    let inner = FineTune { data: &data, heads: vec![0], eval: &eval, device: device.clone() };
-    let mut job = Recording { inner, faults: faults.iter().copied().collect(), asked: BTreeMap::new() };
-    let result = train(model(&device), &device, &mut job, config, store, watch);
-    trace.asked.append(&mut job.asked);
+    let inner = FineTune { data: &data, heads: vec![0], eval: &eval };
+    let job = Recording { inner, faults: faults.iter().copied().collect(), asked: Mutex::default() };
+    let result = train(model(&device), devices, &job, config, store, watch);
+    trace.asked.append(&mut job.asked.lock().unwrap());
     trace.losses.append(&mut watch.losses);
     trace.evaluations.append(&mut watch.evaluations);
     result

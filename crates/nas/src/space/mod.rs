@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 ///
 /// Everything is a pure function of its arguments (the generator included), so that a search
 /// replays.
-pub trait SearchSpace {
+pub trait SearchSpace: Sync {
     /// A random architecture.
     fn sample(&self, rng: &mut ChaCha8Rng) -> Genome;
 

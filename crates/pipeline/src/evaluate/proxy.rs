@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
 use bert_core::{BertConfig, TaskModel};
-use burn::tensor::Device;
 use kd::data::{EvalSet, TaskMix};
-use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
+use kd::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
@@ -38,8 +37,8 @@ pub struct ProxyTraining<'a> {
     pub held_out: &'a [(usize, EvalSet)],
     /// Length of the training.
     pub proxy: &'a Proxy,
-    /// Where.
-    pub device: Device,
+    /// Where trainings are.
+    pub devices: Devices,
     /// Stops in the middle of a training.
     pub stop: &'static AtomicBool,
 }
@@ -57,15 +56,15 @@ impl Monitor for Stop<'_> {
 impl ProxyTraining<'_> {
     fn run(&self, candidate: &Candidate) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
-        let model = searched_model(&config, false, true, &self.device)?;
+        let model = searched_model(&config, false, true, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
-            let mut job = GeneralDistillation { teacher, plan, text, prepare: as_is(), device: self.device.clone() };
-            model = self.train(model, &mut job, self.proxy.general.train_config(candidate.seed))?;
+            let job = GeneralDistillation { teacher, plan, text, prepare: as_is() };
+            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed))?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();
-        let mut job = TaskDistillation {
+        let job = TaskDistillation {
             teacher: self.teacher,
             teacher_heads: heads.clone(),
             student_heads: heads,
@@ -73,21 +72,19 @@ impl ProxyTraining<'_> {
             data: self.data,
             eval: &[],
             prepare: as_is(),
-            heads_taught: false,
-            device: self.device.clone(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
-        let model = self.train(model, &mut job, config)?;
-        evaluate(&model, self.held_out, &self.device)
+        let model = self.train(model, &job, config)?;
+        evaluate(&model, self.held_out, self.devices.main())
     }
 
     fn train(
         &self,
         model: TaskModel<SearchedFfn>,
-        job: &mut dyn Job<TaskModel<SearchedFfn>>,
+        job: &dyn Job<TaskModel<SearchedFfn>>,
         config: TrainConfig,
     ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
-        Ok(train(model, &self.device, job, &config, None, &mut Stop(self.stop))?.model)
+        Ok(train(model, &self.devices, job, &config, None, &mut Stop(self.stop))?.model)
     }
 }
 

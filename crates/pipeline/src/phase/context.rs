@@ -9,8 +9,8 @@ use durable::checkpoint::CheckpointStore;
 use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
 use kd::cache::{CacheReport, CachedTeacher, Place, TeacherCache, TeacherLayers};
-use kd::engine::{Job, Trained, reached, train};
-use kd::job::Teacher;
+use kd::engine::{Devices, Job, Trained, reached, train};
+use kd::job::{ReplicatedTeacher, Teacher};
 use kd::objective::{Plan, Source};
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,9 @@ pub struct Context<'a> {
     pub paths: &'a RunPaths,
     /// Hash of the effective recipe; ties checkpoints to it.
     pub config_hash: &'a str,
-    /// Device without autodiff.
+    /// Devices without autodiff that share the steps of trainings.
+    pub devices: Devices,
+    /// The main one of them: what is no training is done there.
     pub device: Device,
     /// The program around.
     pub host: &'a mut dyn Host,
@@ -65,7 +67,7 @@ impl<'a> Context<'a> {
         inputs: &'a Inputs,
         paths: &'a RunPaths,
         config_hash: &'a str,
-        device: Device,
+        devices: Devices,
         host: &'a mut dyn Host,
     ) -> Result<Self> {
         let log = JsonlWriter::open(paths.log())?;
@@ -83,7 +85,8 @@ impl<'a> Context<'a> {
             inputs,
             paths,
             config_hash,
-            device,
+            device: devices.main().clone(),
+            devices,
             host,
             cache,
             log,
@@ -154,7 +157,7 @@ impl<'a> Context<'a> {
         &mut self,
         phase: &str,
         model: M,
-        job: &mut dyn Job<M>,
+        job: &dyn Job<M>,
         settings: &Phase,
     ) -> Result<Trained<M>> {
         for message in self.inputs.take_notes() {
@@ -166,11 +169,11 @@ impl<'a> Context<'a> {
         let done = if far.finished { settings.steps } else { far.step };
         let seed = self.seed_of(phase);
         let stop = self.host.stop();
-        let device = self.device.clone();
+        let devices = self.devices.clone();
         self.phase(phase, settings.steps, done, |run| {
             let resumed = (1..settings.steps).contains(&done);
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
-            train(model, &device, job, &settings.train_config(seed), Some(&store), &mut monitor)
+            train(model, &devices, job, &settings.train_config(seed), Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
         })
     }
@@ -189,10 +192,11 @@ impl<'a> Context<'a> {
         pair: &'t TeacherPair,
         plan: &Plan,
     ) -> Box<dyn Teacher + 't> {
-        let (teacher, identity): (&'t dyn Teacher, _) = match source {
+        let (teacher, identity) = match source {
             Source::Text => (&pair.general, &pair.identities[0]),
             Source::Tasks => (&pair.tuned, &pair.identities[1]),
         };
+        let teacher = ReplicatedTeacher::new(teacher, &self.devices);
         let baseline = self.recipe.baseline_general();
         let expected = Lessons::of(self.recipe, &baseline).expected(phase, source);
         match (&self.cache, expected) {

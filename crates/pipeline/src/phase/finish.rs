@@ -100,21 +100,14 @@ fn distil<F: FeedForward>(
 ) -> Result<(TaskModel<F>, Evaluation)> {
     let recipe = run.recipe;
     let objective = recipe.final_objective();
-    let device = run.device.clone();
     let mut model = model;
     if general.steps > 0 {
         let text = run.inputs.text(recipe, general)?;
         let plan = plan(objective, config, &teacher.config, Source::Text, general.steps)?;
         let phase = format!("{name}/general");
         let teacher = run.teacher_for(&phase, Source::Text, teacher, &plan);
-        let mut job = GeneralDistillation {
-            teacher: teacher.as_ref(),
-            plan: &plan,
-            text: text.as_ref(),
-            prepare: as_is(),
-            device: device.clone(),
-        };
-        model = run.train(&phase, model, &mut job, general)?.model;
+        let job = GeneralDistillation { teacher: teacher.as_ref(), plan: &plan, text: text.as_ref(), prepare: as_is() };
+        model = run.train(&phase, model, &job, general)?.model;
     }
     let phase = &recipe.final_.task;
     let data = run.inputs.train(recipe, phase)?;
@@ -123,7 +116,7 @@ fn distil<F: FeedForward>(
     let plan = plan(objective, config, &teacher.config, Source::Tasks, phase.steps)?;
     let name = format!("{name}/task");
     let teacher = run.teacher_for(&name, Source::Tasks, teacher, &plan);
-    let mut job = TaskDistillation {
+    let job = TaskDistillation {
         teacher: teacher.as_ref(),
         teacher_heads: heads.clone(),
         student_heads: heads,
@@ -131,9 +124,7 @@ fn distil<F: FeedForward>(
         data: &data,
         eval: &dev,
         prepare: as_is(),
-        heads_taught: false,
-        device,
     };
-    let trained = run.train(&name, model, &mut job, phase)?;
+    let trained = run.train(&name, model, &job, phase)?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }

@@ -141,7 +141,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
             data: &data,
             held_out: &held_out,
             proxy: &s.proxy,
-            device: run.device.clone(),
+            devices: run.devices.clone(),
             stop: run.host.stop(),
         };
         stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)

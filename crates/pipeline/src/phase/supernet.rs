@@ -91,11 +91,10 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     }
     let plan = plan(&run.recipe.distill, &config, &teacher.config, Source::Text, phase.steps)?;
     let text = run.inputs.text(run.recipe, phase)?;
-    let device = run.device.clone();
     let teacher = run.teacher_for("supernet/warm-up", Source::Text, teacher, &plan);
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
-    let mut job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is(), device };
-    let trained = run.train("supernet/warm-up", model, &mut job, phase)?;
+    let job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is() };
+    let trained = run.train("supernet/warm-up", model, &job, phase)?;
     Ok(collect_internal(&trained.model))
 }
 
@@ -115,7 +114,6 @@ pub fn stage_three_supernet(
     let (config, model) = largest(run, frame, genome)?;
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
     let objective = &run.recipe.distill;
-    let device = run.device.clone();
     let settings = &run.recipe.search.stage3;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
@@ -128,21 +126,20 @@ pub fn stage_three_supernet(
         let text = run.inputs.text(run.recipe, &settings.general)?;
         let plan = plan(objective, &config, &teacher.config, Source::Text, settings.general.steps)?;
         let teacher = run.teacher_for("supernet/general", Source::Text, teacher, &plan);
-        let mut job = GeneralDistillation {
+        let job = GeneralDistillation {
             teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
             prepare: Box::new(sample("supernet sample, text")),
-            device: device.clone(),
         };
-        model = run.train("supernet/general", model, &mut job, &settings.general)?.model;
+        model = run.train("supernet/general", model, &job, &settings.general)?.model;
     }
     if settings.task.steps > 0 {
         let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
         let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
         let plan = plan(objective, &config, &teacher.config, Source::Tasks, settings.task.steps)?;
         let teacher = run.teacher_for("supernet/task", Source::Tasks, teacher, &plan);
-        let mut job = TaskDistillation {
+        let job = TaskDistillation {
             teacher: teacher.as_ref(),
             teacher_heads: heads.clone(),
             student_heads: heads,
@@ -150,10 +147,8 @@ pub fn stage_three_supernet(
             data: &data,
             eval: &[],
             prepare: Box::new(sample("supernet sample, tasks")),
-            heads_taught: false,
-            device,
         };
-        model = run.train("supernet/task", model, &mut job, &settings.task)?.model;
+        model = run.train("supernet/task", model, &job, &settings.task)?.model;
     }
     Ok(model)
 }

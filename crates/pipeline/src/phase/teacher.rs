@@ -72,8 +72,8 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
     let data = run.inputs.train(recipe, phase)?;
     let dev = run.inputs.dev(recipe, phase)?;
     let heads = (0..recipe.tasks.len()).collect();
-    let mut job = FineTune { data: &data, heads, eval: &dev, device: run.device.clone() };
-    let trained = run.train("teacher", start, &mut job, phase)?;
+    let job = FineTune { data: &data, heads, eval: &dev };
+    let trained = run.train("teacher", start, &job, phase)?;
     let evaluation = trained.evaluation.unwrap_or_default();
 
     let dir = run.folder("teacher").join("model");

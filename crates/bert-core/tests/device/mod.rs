@@ -1,0 +1,30 @@
+//! The device of the tests that compare with PyTorch: the CPU, or the one that `EFFICIENTBERT_TEST_DEVICE` names.
+
+use burn::tensor::Device;
+
+/// A device, and how near to the reference its results are.
+#[derive(Clone, Debug)]
+pub struct TestDevice {
+    pub device: Device,
+    pub is_cpu: bool,
+}
+
+impl TestDevice {
+    /// # Panics
+    /// The variable names something else than `cpu`, or a device that this build does not have.
+    pub fn get() -> Self {
+        match std::env::var("EFFICIENTBERT_TEST_DEVICE").as_deref() {
+            Err(_) | Ok("cpu") => Self { device: Device::flex(), is_cpu: true },
+            #[cfg(feature = "wgpu")]
+            Ok("wgpu") => Self { device: Device::wgpu(burn::tensor::DeviceKind::DefaultDevice), is_cpu: false },
+            #[cfg(feature = "cuda")]
+            Ok("cuda") => Self { device: Device::cuda(0), is_cpu: false },
+            Ok(other) => panic!("EFFICIENTBERT_TEST_DEVICE={other}: not a device of this build"),
+        }
+    }
+
+    /// The tolerance of a comparison: `on_cpu` there and 1e-3 elsewhere, where sums have another order and functions are less exact.
+    pub fn tolerance(&self, on_cpu: f64) -> f64 {
+        if self.is_cpu { on_cpu } else { on_cpu.max(1e-3) }
+    }
+}

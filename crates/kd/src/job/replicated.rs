@@ -1,0 +1,52 @@
+//! A teacher on several devices.
+
+use bert_core::{EncodeOptions, EncoderOutput, FeedForward, TaskModel, TokenBatch};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::Teacher;
+use crate::engine::Devices;
+
+/// A teacher with its weights on every device of a training; the one on the device of the batch answers.
+#[derive(Debug)]
+pub struct ReplicatedTeacher<F: FeedForward> {
+    /// A device once, the main one first.
+    copies: Vec<(Device, TaskModel<F>)>,
+}
+
+impl<F: FeedForward> ReplicatedTeacher<F> {
+    /// Copies `teacher`, without autodiff and on the main device, to the others. On a device that is there already it shares
+    /// the weights.
+    pub fn new(teacher: &TaskModel<F>, devices: &Devices) -> Self {
+        let mut copies: Vec<(Device, TaskModel<F>)> = Vec::new();
+        for device in devices.all() {
+            if copies.iter().all(|(known, _)| known != device) {
+                let copy = if copies.is_empty() { teacher.clone() } else { teacher.clone().to_device(device) };
+                copies.push((device.clone(), copy));
+            }
+        }
+        Self { copies }
+    }
+
+    /// # Panics
+    /// The batch is on a device that the teacher was not made for.
+    fn near(&self, batch: &TokenBatch) -> &TaskModel<F> {
+        let device = batch.mask.device();
+        let found = self.copies.iter().find(|(known, _)| *known == device);
+        &found.expect("a batch on a device of the training").1
+    }
+}
+
+impl<F: FeedForward> Teacher for ReplicatedTeacher<F> {
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.near(batch).states(batch, options)
+    }
+
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        self.near(batch).answers(batch, head, options)
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.near(batch).spans(batch, head, options)
+    }
+}
