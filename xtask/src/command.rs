@@ -44,8 +44,11 @@ fn build(args: &[OsString]) -> Vec<OsString> {
 }
 
 fn names_device(args: &[OsString], device: &str) -> bool {
-    args.windows(2).any(|w| w[0] == "--device" && w[1] == device)
-        || args.iter().any(|a| a.to_str() == Some(&format!("--device={device}")))
+    // As in `cuda:0,cuda:1`.
+    let named = |value: &str| value.split(',').any(|word| word.split(':').next() == Some(device));
+    let words: Vec<&str> = args.iter().map(|a| a.to_str().unwrap_or_default()).collect();
+    words.windows(2).any(|pair| pair[0] == "--device" && named(pair[1]))
+        || words.iter().any(|word| word.strip_prefix("--device=").is_some_and(named))
 }
 
 /// Builds the binary and becomes it.
@@ -168,7 +171,12 @@ mod tests {
 
     #[test]
     fn a_device_that_needs_a_feature_turns_it_on() {
-        for args in [&["search", "--device", "cuda"][..], &["search", "--device=cuda"]] {
+        for args in [
+            &["search", "--device", "cuda"][..],
+            &["search", "--device=cuda"],
+            &["search", "--device", "cuda:0,cuda:1"],
+            &["search", "--device=cuda:1"],
+        ] {
             assert_eq!(
                 words(&build(&passed(args))),
                 "build --workspace --bin efficientbert --features efficientbert/cuda"

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod command;
+mod devices;
 mod peers;
 mod tidy;
 mod validate;
@@ -39,6 +40,13 @@ enum Task {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Check the devices that need a feature: type-check `cuda`, and run the tests against PyTorch on `wgpu`, for which a software
+    /// Vulkan driver will do.
+    Devices {
+        /// Only these; both when none is named.
+        #[arg(value_name = "DEVICE", value_parser = clap::builder::PossibleValuesParser::new(devices::NAMES))]
+        only: Vec<String>,
+    },
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
@@ -63,6 +71,7 @@ fn main() -> ExitCode {
         }
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
+        Task::Devices { only } => devices::run(&only),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };
     result.unwrap_or_else(|message| {

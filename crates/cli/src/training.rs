@@ -67,7 +67,7 @@ pub struct TrainingArgs {
     /// for [default: 128; SQuAD: 384].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..LONGEST))]
     max_len: Option<u32>,
-    /// Number format of matrix products on the CPU: f32, or bf16, which is faster and less exact; evaluations are in f32
+    /// Number format of matrix products: f32, or bf16, which is faster and less exact; evaluations are in f32
     /// [default: f32].
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,

@@ -18,6 +18,7 @@
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
 //! | `awake` | [`awake`](awake()): threads that spin between the tasks of a step |
 //! | `precision` | [`with_precision`]: products in `f32` or `bf16` |
+//! | `product` | products in burn's primitives, for other devices |
 //! | `extension` | the operations as an extension of burn's backends |
 
 mod activation;
@@ -34,6 +35,7 @@ mod losses;
 mod norm;
 mod packed;
 mod precision;
+mod product;
 mod scratch;
 mod tape;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Dispatch, Flex, TensorMetadata};
 use burn::module::Param;
 use burn::nn::Linear;
-use burn::tensor::{Shape, Tensor, module};
+use burn::tensor::{Shape, Tensor};
 use cpu_kernels::elementwise::binary as kernels;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, Tall, matmul, multiply_all, transposed_product};
 use rayon::prelude::*;
@@ -17,6 +17,7 @@ use crate::extension::FusedOps;
 use crate::host::{self, applies, leading, matrix, rows, values};
 use crate::packed::{tokens, with_packed};
 use crate::precision::precision;
+use crate::product;
 use crate::scratch::with_scratch;
 
 /// Which leading block of the weights is used, and how products are computed.
@@ -93,7 +94,7 @@ pub fn linear_part<const D: usize>(
     if !applies(&x) {
         let weight = if inputs < height { weight.narrow(0, 0, inputs) } else { weight };
         let weight = if outputs < width { weight.narrow(1, 0, outputs) } else { weight };
-        return module::linear(x, weight, bias.map(|b| b.narrow(0, 0, outputs)));
+        return product::linear(x, weight, bias.map(|b| b.narrow(0, 0, outputs)));
     }
     let part = Part { inputs, outputs, precision: precision() };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
@@ -287,7 +288,7 @@ impl Backward<Flex, 2> for ProductBackward {
 mod tests {
     use burn::module::Module;
     use burn::nn::LinearConfig;
-    use burn::tensor::Device;
+    use burn::tensor::{Device, module};
 
     use super::*;
     use crate::precision::with_precision;

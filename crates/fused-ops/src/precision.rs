@@ -12,7 +12,7 @@ thread_local! {
 /// `f32`. The backward pass uses the precision of its forward pass, wherever it runs.
 ///
 /// Only [`Precision::F32`] (what holds outside any scope) and [`Precision::Bf16`] have gradients; products in
-/// [`Precision::Int8`] would be computed in `bf16`. Scopes nest, belong to one thread and hold for the CPU backend.
+/// [`Precision::Int8`] would be computed in `bf16`. Scopes nest and belong to one thread.
 pub fn with_precision<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
     struct Restore(Precision);
     impl Drop for Restore {

@@ -1,6 +1,6 @@
 //! The device of the tests that compare with PyTorch: the CPU, or the one that `EFFICIENTBERT_TEST_DEVICE` names.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 /// A device, and how near to the reference its results are.
 #[derive(Clone, Debug)]
@@ -21,6 +21,12 @@ impl TestDevice {
             Ok("cuda") => Self { device: Device::cuda(0), is_cpu: false },
             Ok(other) => panic!("EFFICIENTBERT_TEST_DEVICE={other}: not a device of this build"),
         }
+    }
+
+    /// Whether products can be computed in `bf16`.
+    #[allow(dead_code, reason = "not every test binary asks")]
+    pub fn computes_bf16(&self) -> bool {
+        self.is_cpu || self.device.supports_dtype(DType::BF16)
     }
 
     /// The tolerance of a comparison: `on_cpu` there and 1e-3 elsewhere, where sums have another order and functions are less exact.

@@ -79,6 +79,11 @@ pub fn golden(name: &str) -> PathBuf {
     if own.exists() { own } else { root.join("../bert-core/tests/golden").join(name) }
 }
 
+/// The other device than the processor that `EFFICIENTBERT_TEST_DEVICE` names for the tests that compare with references.
+pub fn test_device() -> Option<String> {
+    std::env::var("EFFICIENTBERT_TEST_DEVICE").ok().filter(|name| name != "cpu")
+}
+
 /// Path as an argument.
 pub fn arg(path: &Path) -> &str {
     path.to_str().expect("temporary paths are Unicode")

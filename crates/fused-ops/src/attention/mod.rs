@@ -25,6 +25,7 @@ use crate::dropout::next_mask;
 use crate::extension::FusedOps;
 use crate::host::applies;
 use crate::precision::precision;
+use crate::product::product;
 
 /// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask` for every head, heads side by side again.
 ///
@@ -102,9 +103,9 @@ fn composed(
     let [batch, seq, width] = value.dims();
     // Scaling the queries touches seq * head values, scaling the scores seq * seq.
     let query = split(query, heads) * (1.0 / ((width / heads) as f64).sqrt());
-    let scores = query.matmul(split(key, heads).transpose()) + mask_bias;
+    let scores = product(query, split(key, heads).transpose()) + mask_bias;
     let probs = layer.forward(softmax(scores.clone(), 3));
-    let context = probs.matmul(split(value, heads)).swap_dims(1, 2).reshape([batch, seq, width]);
+    let context = product(probs, split(value, heads)).swap_dims(1, 2).reshape([batch, seq, width]);
     (context, scores)
 }
 

@@ -3,16 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use burn::tensor::{DType, Device};
 use serde::{Deserialize, Serialize};
 
-/// Number format of matrix products on the CPU, forward and backward; weights, sums and everything else are `f32`.
+use super::Devices;
+use crate::{Error, Result};
+
+/// Number format of matrix products, forward and backward; weights, sums and everything else are `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Operands as they are.
     #[default]
     F32,
-    /// Operands rounded to `bf16`: 8 significant bits, several times faster where the processor has instructions for it.
+    /// Operands rounded to `bf16`: 8 significant bits, several times faster where the device has instructions for it.
     Bf16,
 }
 
@@ -26,6 +30,17 @@ impl Precision {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
         }
+    }
+
+    /// # Errors
+    /// A device does not compute in this format.
+    pub(super) fn check(self, devices: &Devices) -> Result<()> {
+        let able = |device: &Device| *device == Device::flex() || device.supports_dtype(DType::BF16);
+        if self == Self::F32 || devices.all().all(able) {
+            return Ok(());
+        }
+        let message = format!("{self} is not available on this device; use {}", Self::F32);
+        Err(Error::Setting { field: "precision", message })
     }
 
     /// Runs `work` with matrix products in this format; their gradients use it too, wherever they are computed.

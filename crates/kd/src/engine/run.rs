@@ -49,6 +49,7 @@ pub fn train<M: Module>(
 ) -> Result<Trained<M>> {
     config.validate()?;
     let devices = &devices.into();
+    config.precision.check(devices)?;
     let mut state = State::new(model.train(), config);
     check_groups(&state.model, config)?;
     if let Some(store) = store {
