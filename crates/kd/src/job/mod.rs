@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fine_tune` | a model on gold labels (the teacher) |
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//! | `task_teachers` | of the second of these two, a teacher for each task |
 //! | `repeated` | a student on one batch, to measure a step |
 //!
 //! Trainings on SQuAD are in [`crate::span`].
@@ -13,7 +14,9 @@
 mod distill;
 mod fine_tune;
 mod repeated;
+mod task_teachers;
 
 pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
 pub use fine_tune::FineTune;
 pub use repeated::RepeatedBatch;
+pub use task_teachers::{TaskTeacher, TaskTeachers, check_alike};
