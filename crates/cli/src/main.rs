@@ -39,6 +39,7 @@ mod panics;
 mod progress;
 mod squad;
 mod tasks;
+mod teachers;
 mod tensorboard;
 mod training;
 mod training_end;

@@ -31,26 +31,44 @@ const SETTINGS: [&str; 8] = [
     "final.task.steps=80",
 ];
 
+/// The same with a teacher for each task, whose answers are kept on the disk.
+const PER_TASK: [&str; 10] = [
+    "teacher.per_task=true",
+    "teacher.task_steps={ sts-b = 120 }",
+    "teacher.fine_tune.steps=60",
+    "teacher.fine_tune.checkpoint_every=25",
+    "teacher.cache.where=disk",
+    "search.stage3.trials=8",
+    "search.stage3.task.steps=100",
+    "search.stage3.task.checkpoint_every=20",
+    "final.baseline=false",
+    "name=per-task",
+];
+
 /// What must not depend on whether a run was killed.
 #[derive(Debug, PartialEq)]
 struct Ending {
     trials: Vec<Value>,
     comparison: Value,
     student: String,
+    /// Weights of the fine-tuned teachers by path.
+    teachers: BTreeMap<PathBuf, String>,
     /// Manifests by path; they hold the SHA-256 of weights, optimiser and best weights. Without them a difference after the
     /// best evaluation would not show.
     checkpoints: BTreeMap<PathBuf, String>,
 }
 
-fn start(folder: &Path, resume: bool) -> Child {
+/// Starts a run with `settings`, or goes on with one where there are none.
+fn start(folder: &Path, settings: Option<&[&str]>) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_efficientbert"));
     command.args(["search", "--progress", "auto", "--threads", "2", "--out"]).arg(folder);
-    if resume {
-        command.arg("--resume");
-    } else {
-        command.args(["--recipe", "smoke"]);
-        for setting in SETTINGS {
-            command.args(["--set", setting]);
+    match settings {
+        None => drop(command.arg("--resume")),
+        Some(settings) => {
+            command.args(["--recipe", "smoke"]);
+            for setting in settings {
+                command.args(["--set", setting]);
+            }
         }
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -58,8 +76,8 @@ fn start(folder: &Path, resume: bool) -> Child {
 }
 
 /// Runs to the end; gives what was written to standard error.
-fn finish(folder: &Path, resume: bool) -> String {
-    let output = start(folder, resume).wait_with_output().expect("the binary ends");
+fn finish(folder: &Path, settings: Option<&[&str]>) -> String {
+    let output = start(folder, settings).wait_with_output().expect("the binary ends");
     let said = String::from_utf8(output.stderr).expect("standard error is UTF-8");
     assert!(output.status.success(), "{said}");
     said
@@ -112,30 +130,45 @@ fn result(folder: &Path) -> Ending {
     let manifests = below(folder).into_iter().filter(|p| p.ends_with("manifest.json"));
     let checkpoints =
         manifests.map(|p| (p.clone(), std::fs::read_to_string(folder.join(p)).expect("a readable manifest"))).collect();
-    Ending { trials, comparison, student: durable::hash::file(&weights).expect("a student"), checkpoints }
+    let hash = |path: &Path| durable::hash::file(path).expect("readable weights");
+    let of_teacher = |p: &PathBuf| p.starts_with("teacher") && p.ends_with("model/model.safetensors");
+    let teachers = below(folder).into_iter().filter(of_teacher).map(|p| (p.clone(), hash(&folder.join(p)))).collect();
+    Ending { trials, comparison, student: hash(&weights), teachers, checkpoints }
 }
 
-/// The uninterrupted run, made once for all tests.
-fn reference() -> &'static (Ending, Vec<Value>) {
-    static REFERENCE: OnceLock<(Ending, Vec<Value>)> = OnceLock::new();
-    REFERENCE.get_or_init(|| {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let folder = dir.path().join("run");
-        finish(&folder, false);
-        (result(&folder), log(&folder))
-    })
+/// Settings, and the uninterrupted run with them: how it ended, its log and its page.
+struct Kind {
+    settings: &'static [&'static str],
+    whole: OnceLock<(Ending, Vec<Value>, String)>,
+}
+
+static USUAL: Kind = Kind { settings: &SETTINGS, whole: OnceLock::new() };
+static TEACHER_PER_TASK: Kind = Kind { settings: &PER_TASK, whole: OnceLock::new() };
+
+impl Kind {
+    /// That run, made once for all tests.
+    fn reference(&self) -> &(Ending, Vec<Value>, String) {
+        self.whole.get_or_init(|| {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let folder = dir.path().join("run");
+            finish(&folder, Some(self.settings));
+            let page = std::fs::read_to_string(folder.join("report.html")).expect("a report");
+            (result(&folder), log(&folder), page)
+        })
+    }
 }
 
 /// Compares piece by piece, so that a failure shows the first difference and not two whole runs.
 #[track_caller]
-fn equals_reference(folder: &Path, story: &str) {
-    let (killed, (whole, _)) = (result(folder), reference());
+fn equals_reference(folder: &Path, kind: &Kind, story: &str) {
+    let (killed, (whole, ..)) = (result(folder), kind.reference());
     assert_eq!(killed.trials.len(), whole.trials.len(), "{story}: trials");
     for (killed, whole) in killed.trials.iter().zip(&whole.trials) {
         assert_eq!(killed, whole, "{story}");
     }
     assert_eq!(killed.comparison, whole.comparison, "{story}");
     assert_eq!(killed.student, whole.student, "{story}: weights of the student");
+    assert_eq!(killed.teachers, whole.teachers, "{story}: weights of the teachers");
     assert!(killed.checkpoints.len() > 6, "{story}: every training leaves checkpoints");
     assert_eq!(killed.checkpoints, whole.checkpoints, "{story}");
     let strays: Vec<PathBuf> = below(folder).into_iter().filter(|p| p.to_string_lossy().contains(".tmp")).collect();
@@ -158,18 +191,18 @@ fn below(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Kills a run in `phase` once `field` of its events has reached `at`, resumes it and compares.
-fn killed_in(phase: &str, field: &str, at: u64) {
+fn killed_in(kind: &Kind, phase: &str, field: &str, at: u64) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("run");
     let of_phase = |e: &Value| e["phase"] == phase;
     let reached = |e: &Value| of_phase(e) && e[field].as_u64().is_some_and(|n| n >= at);
-    let killed = kill_when(&mut start(&folder, false), &folder, |log| log.iter().any(reached));
+    let killed = kill_when(&mut start(&folder, Some(kind.settings)), &folder, |log| log.iter().any(reached));
     let before = log(&folder);
     let over = before.iter().any(|e| of_phase(e) && e["event"] == "phase_finished");
     assert!(killed && !over, "{phase} ended before it could be killed; make it longer");
 
-    let said = finish(&folder, true);
-    equals_reference(&folder, phase);
+    let said = finish(&folder, None);
+    equals_reference(&folder, kind, phase);
     assert!(said.contains("ended here without releasing the folder"), "the stale lock is told: {said}");
 
     // Phases that were over are not announced again, neither to a person nor in the log.
@@ -186,17 +219,55 @@ fn killed_in(phase: &str, field: &str, at: u64) {
 
 #[test]
 fn a_run_killed_while_the_teacher_is_trained_ends_like_one_that_was_not() {
-    killed_in("teacher", "step", 50);
+    killed_in(&USUAL, "teacher", "step", 50);
 }
 
 #[test]
 fn a_run_killed_in_stage_one_ends_like_one_that_was_not() {
-    killed_in("stage-1", "number", 2);
+    killed_in(&USUAL, "stage-1", "number", 2);
 }
 
 #[test]
 fn a_run_killed_in_the_final_distillation_ends_like_one_that_was_not() {
-    killed_in("final/task", "step", 30);
+    killed_in(&USUAL, "final/task", "step", 30);
+}
+
+#[test]
+fn a_run_killed_while_the_second_of_two_teachers_is_trained_ends_like_one_that_was_not() {
+    killed_in(&TEACHER_PER_TASK, "teacher/sts-b", "step", 50);
+}
+
+#[test]
+fn a_run_killed_while_the_supernet_learns_from_two_teachers_ends_like_one_that_was_not() {
+    killed_in(&TEACHER_PER_TASK, "supernet/task", "step", 50);
+}
+
+#[test]
+fn each_of_two_teachers_is_what_its_task_alone_makes_of_it_and_is_shown() {
+    let (ending, log_of_both, page) = TEACHER_PER_TASK.reference();
+    let of = |task: &str| Path::new("teacher").join(task).join("model/model.safetensors");
+    assert_eq!(ending.teachers.keys().cloned().collect::<Vec<_>>(), [of("sst-2"), of("sts-b")]);
+    let steps = |phase: &str| -> Vec<u64> {
+        let started = log_of_both.iter().filter(|e| e["event"] == "phase_started" && e["phase"] == phase);
+        started.filter_map(|e| e["total"].as_u64()).collect()
+    };
+    assert_eq!((steps("teacher/sst-2"), steps("teacher/sts-b"), steps("teacher")), (vec![60], vec![120], vec![]));
+    for name in ["teacher/sst-2", "teacher/sts-b"] {
+        assert!(page.contains(name), "{name} is in the report");
+    }
+    let row = &ending.comparison[0];
+    assert_eq!((&row["name"], &row["role"]), (&json!("teachers"), &json!("teacher")));
+    let scored: Vec<&str> = row["scores"].as_array().unwrap().iter().filter_map(|s| s["task"].as_str()).collect();
+    assert!(["sst-2", "sts-b"].iter().all(|task| scored.contains(task)), "{row}");
+    assert!(row["note"].as_str().is_some_and(|note| note.contains("one for each task")), "{row}");
+
+    // A run that knows one task only makes the same teacher of it.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("run");
+    let alone = [&PER_TASK[..], &["tasks=[\"sts-b\"]"]].concat();
+    let over = |e: &Value| e["phase"] == "supernet/warm-up" && e["event"] == "phase_started";
+    assert!(kill_when(&mut start(&folder, Some(&alone)), &folder, |log| log.iter().any(over)));
+    assert_eq!(durable::hash::file(folder.join(of("sts-b"))).expect("a teacher"), ending.teachers[&of("sts-b")]);
 }
 
 #[test]
@@ -204,7 +275,7 @@ fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
     let seed = std::env::var(SEED).ok().map_or_else(clock, |s| s.parse().expect("a number"));
     println!("{SEED}={seed}");
-    let lines = reference().1.len();
+    let lines = USUAL.reference().1.len();
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("run");
     let mut rng = durable::rng::keyed(seed, "kills", &[]);
@@ -213,7 +284,7 @@ fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
         // The kill falls between two events; where between, the wait says.
         let target = seen + rng.random_range(1..=lines as u32 / 4) as usize;
         let wait = Duration::from_millis(rng.random_range(0..40));
-        let mut run = start(&folder, seen > 0);
+        let mut run = start(&folder, (seen == 0).then_some(USUAL.settings));
         let killed = kill_when(&mut run, &folder, |log| {
             let due = log.len() >= target;
             if due {
@@ -229,6 +300,6 @@ fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
         }
     }
     assert!(kills > 0, "{SEED}={seed}: no kill hit");
-    finish(&folder, true);
-    equals_reference(&folder, &format!("{SEED}={seed}, {kills} kills"));
+    finish(&folder, None);
+    equals_reference(&folder, &USUAL, &format!("{SEED}={seed}, {kills} kills"));
 }

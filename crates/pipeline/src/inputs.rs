@@ -140,7 +140,15 @@ impl Inputs {
     /// # Errors
     /// Files that cannot be read.
     pub fn train(&self, recipe: &Recipe, phase: &Phase) -> Result<TaskMix> {
-        let sets = recipe.tasks.iter().map(|&t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
+        self.train_on(recipe, &recipe.tasks, phase)
+    }
+
+    /// All training examples of `tasks`.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn train_on(&self, recipe: &Recipe, tasks: &[TaskKind], phase: &Phase) -> Result<TaskMix> {
+        let sets = tasks.iter().map(|&t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
         Ok(TaskMix::new(sets, recipe.seed)?)
     }
 
@@ -170,12 +178,20 @@ impl Inputs {
     /// # Errors
     /// Files that cannot be read.
     pub fn dev(&self, recipe: &Recipe, phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
+        self.dev_on(recipe, &recipe.tasks, phase)
+    }
+
+    /// The dev sets of `tasks` for a model with a head for each of them, in their order.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn dev_on(&self, recipe: &Recipe, tasks: &[TaskKind], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
         let settings = Self::settings(recipe, phase);
         let read = |(head, &task): (usize, &TaskKind)| {
             let features = self.examples(recipe, task, Split::Dev, settings.max_len)?;
             Ok((head, EvalSet::new(task, features, self.encoder.pad_id(), settings)?))
         };
-        recipe.tasks.iter().enumerate().map(read).collect()
+        tasks.iter().enumerate().map(read).collect()
     }
 
     /// Text for general distillation: packed once, or the shards that `data.corpus` names.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
 use crate::latency::{check_precision, median_ms};
-use crate::phase::{self, Context, FinalModel, TeacherPair, Winner};
+use crate::phase::{self, Context, FinalModel, Teachers, Winner};
 use crate::recipe::Recipe;
 use crate::summary::{self, Models};
 use crate::{Error, Result};
@@ -75,19 +75,19 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     let environment = &options.environment;
     durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
 
-    let teacher = phase::teacher(&mut run)?;
-    let frame = phase::frame(recipe, &teacher.config);
-    let warm = phase::warm_up(&mut run, &frame, &teacher)?;
-    let winner = phase::search(&mut run, &frame, &teacher, warm.clone())?;
-    let student = phase::student(&mut run, &frame, &teacher, &warm, &winner)?;
+    let teachers = phase::teacher(&mut run)?;
+    let frame = phase::frame(recipe, &teachers.config);
+    let warm = phase::warm_up(&mut run, &frame, &teachers)?;
+    let winner = phase::search(&mut run, &frame, &teachers, warm.clone())?;
+    let student = phase::student(&mut run, &frame, &teachers, &warm, &winner)?;
     save_student(&run, &student, &winner)?;
     let student_params = count(&student, recipe.latency.seq);
     let baseline = match recipe.final_.baseline {
-        true => Some(phase::baseline(&mut run, &frame, &teacher, student_params)?),
+        true => Some(phase::baseline(&mut run, &frame, &teachers, student_params)?),
         false => None,
     };
     run.clear_cache();
-    finish(&mut run, environment, &teacher, student, baseline, &winner)
+    finish(&mut run, environment, &teachers, student, baseline, &winner)
 }
 
 /// Keeps the digests of everything the run reads, or compares them with those it was started with: checkpoints and trials
@@ -179,26 +179,27 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner) -> Res
 fn finish(
     run: &mut Context<'_>,
     environment: &summary::Environment,
-    teacher: &TeacherPair,
+    teachers: &Teachers,
     student: FinalModel,
     baseline: Option<FinalModel>,
     winner: &Winner,
 ) -> Result<Outcome> {
     let settings = run.recipe.latency;
-    let settings = settings.within(teacher.config.max_position_embeddings);
+    let settings = settings.within(teachers.config.max_position_embeddings);
     let time = |model: &AnyModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
-    let teacher_model = AnyModel::Plain(teacher.tuned.clone());
+    // Where there are several, they are of one size.
+    let teacher = FinalModel {
+        config: teachers.config.clone(),
+        model: AnyModel::Plain(teachers.tuned[0].model.clone()),
+        evaluation: teachers.evaluation.clone(),
+    };
     let models = Models {
         latency: [
-            Some(time(&teacher_model, &teacher.config)?),
+            Some(time(&teacher.model, &teacher.config)?),
             baseline.as_ref().map(|b| time(&b.model, &b.config)).transpose()?,
             Some(time(&student.model, &student.config)?),
         ],
-        teacher: FinalModel {
-            config: teacher.config.clone(),
-            model: teacher_model,
-            evaluation: teacher.evaluation.clone(),
-        },
+        teacher,
         baseline,
         student,
     };

@@ -37,7 +37,7 @@ pub struct Environment {
 /// The models that are compared, each with its latency in milliseconds.
 #[derive(Debug)]
 pub struct Models {
-    /// Fine-tuned teacher.
+    /// Fine-tuned teacher; of several the first, with the scores of all.
     pub teacher: FinalModel,
     /// Uniform baseline, if it was trained.
     pub baseline: Option<FinalModel>,
@@ -50,7 +50,13 @@ pub struct Models {
 /// One row per model.
 pub fn comparison(recipe: &Recipe, models: &Models) -> Vec<ModelRow> {
     let [teacher, baseline, student] = models.latency;
-    let mut rows = vec![row(recipe, "teacher", Role::Teacher, &models.teacher, teacher, "")];
+    let (name, note) = match &recipe.tasks[..] {
+        [first, _, ..] if recipe.teacher.per_task => {
+            ("teachers", format!("one for each task; sizes and latency are those of the {} one", first.name()))
+        }
+        _ => ("teacher", String::new()),
+    };
+    let mut rows = vec![row(recipe, name, Role::Teacher, &models.teacher, teacher, &note)];
     if let Some(model) = &models.baseline {
         let note = "plain GELU, one width, random start, steps of student and warm-up";
         rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, note));
@@ -214,7 +220,7 @@ fn curves(records: &[LogLine]) -> Vec<Curve> {
         }
     }
     let title = |phase: &str| match phase {
-        "teacher" => "Teacher: loss on labels".to_string(),
+        p if p == "teacher" || p.starts_with("teacher/") => "Teacher: loss on labels".to_string(),
         p if p.ends_with("general") || p.ends_with("warm-up") => "Distillation on text".to_string(),
         _ => "Distillation on tasks".to_string(),
     };

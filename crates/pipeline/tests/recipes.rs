@@ -1,5 +1,6 @@
 //! Recipes: the published ones load, mistakes are named.
 
+use glue_squad::task::TaskKind;
 use kd::engine::{NotFinite, TrainConfig};
 use kd::optim::{Group, OptimizerConfig, OptimizerKind, Schedule};
 use pipeline::recipe::{Override, PUBLISHED, Recipe, load};
@@ -148,4 +149,27 @@ fn the_teacher_s_cache_is_written_out_and_takes_sizes_as_people_write_them() {
     );
     refused(&["teacher.cache.max_bytes=much"], &["much", "2 GiB"]);
     refused(&["teacher.cache.folder=x"], &["folder"]);
+}
+
+#[test]
+fn one_teacher_for_all_tasks_is_the_default_and_each_task_s_own_has_its_steps() {
+    let usual = load("smoke", &[]).unwrap();
+    assert!(!usual.teacher.per_task && usual.to_toml().unwrap().contains("\nper_task = false\n"));
+    let settings = ["teacher.per_task=true", "teacher.task_steps={ sts-b = 9 }"];
+    let overrides: Vec<Override> = settings.iter().map(|s| s.parse().unwrap()).collect();
+    let recipe = load("smoke", &overrides).unwrap();
+    let steps = |task: TaskKind| recipe.teacher.fine_tune_on(task).steps;
+    assert_eq!((steps(TaskKind::Sst2), steps(TaskKind::Stsb)), (recipe.teacher.fine_tune.steps, 9));
+    let written: Recipe = toml::from_str(&recipe.to_toml().unwrap()).unwrap();
+    assert_eq!(written, recipe, "what a run folder holds is the same recipe");
+
+    let own = "teacher.per_task=true";
+    refused(&["teacher.task_steps={ sts-b = 9 }"], &["`teacher.task_steps` has no effect", "per_task"]);
+    refused(&[own, "teacher.task_steps.mrpc=9"], &["`teacher.task_steps.mrpc`", "sst-2, sts-b"]);
+    refused(&[own, "teacher.task_steps.sts-b=0"], &["`teacher.task_steps.sts-b` must be at least 1"]);
+    refused(&[own, "teacher.task_steps.stsbee=9"], &["stsbee"]);
+    // 50 steps are more than the warm-up of the recipe's steps, and less than that of 9000.
+    let schedule = "teacher.fine_tune.schedule={ kind = \"linear\", over = 50 }";
+    assert!(load("smoke", &[schedule.parse().unwrap(), own.parse().unwrap()]).is_ok());
+    refused(&[own, schedule, "teacher.task_steps.sts-b=9000"], &["`teacher.task_steps.sts-b.schedule`", "900"]);
 }

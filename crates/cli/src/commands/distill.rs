@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
-use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
-use kd::data::head_index;
-use kd::engine::{Devices, Evaluation, Trained};
-use kd::job::{GeneralDistillation, ReplicatedTeacher, TaskDistillation, Teacher, as_is};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
+use kd::engine::{Evaluation, Trained};
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::{Objective, Plan, Preset, Shape, Source};
-use kd::span::{SpanDistillation, span_head_index};
+use kd::span::SpanDistillation;
 use kd::text::TextSource;
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
@@ -21,12 +21,11 @@ use super::teacher::TaskData;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::models::{
-    Inherit, capped_length, check_tables, embedded, inherited, load, load_with_tokenizer, tokenizer_files,
-};
+use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, tokenizer_files};
 use crate::objective_spec::{project, read_objective};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
+use crate::teachers::{TeacherOption, Teachers};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
@@ -39,6 +38,7 @@ Examples
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus packed/wiki --out general --epochs 10
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
+  efficientbert distill --init general --task mrpc --teacher mrpc=teachers/mrpc --task rte --teacher rte=teachers/rte --data glue --out two
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
 
@@ -52,9 +52,12 @@ pub struct DistillArgs {
     /// The student, as in `arch show` [default: that of --init].
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
-    /// Model directory of the teacher; with --task it needs that head.
-    #[arg(long, value_name = "DIR")]
-    teacher: PathBuf,
+    /// Model directory of the teacher; with --task it needs that head. With several --task it may be repeated, once for each task:
+    /// a batch of a task learns from that task's teacher. All stay in memory, and must have the same layers, width, attention heads
+    /// and tokenizer.
+    #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
+        value_parser = OsStringValueParser::new().map(TeacherOption::from))]
+    teachers: Vec<TeacherOption>,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -130,7 +133,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     }
     let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
-    let (teacher, encoder) = load_with_tokenizer("--teacher", &args.teacher, &context.device)?;
+    let teachers = Teachers::load(&args.teachers, &args.tasks, &context.device)?;
+    let encoder = teachers.encoder();
     if args.inherit != Inherit::Same && args.init.as_os_str() == RANDOM {
         return Err(CliError::usage("--inherit: random weights have nothing to take over; name a student with --init"));
     }
@@ -138,23 +142,19 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         true => None,
         false => Some(load("--init", &args.init, &context.device)?),
     };
-    let config = student_config(args, &chosen, init.as_ref(), &teacher.config, context)?;
-    check_tables("--arch", &config, &encoder)?;
+    let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
+    check_tables("--arch", &config, encoder)?;
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
     let plan = |steps| {
-        let plan = objective.plan(Shape::of(&config), Shape::of(&teacher.config), source, steps);
-        plan.context(format!("--teacher {} cannot teach this student", args.teacher.display())).or_usage()
+        let plan = objective.plan(Shape::of(&config), Shape::of(teachers.config()), source, steps);
+        plan.context(format!("--teacher {} cannot teach this student", teachers.said())).or_usage()
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
     if !unbound.has_prediction() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = if unbound.asks_answers() {
-        teacher_heads(args, &chosen, &teacher.config)?
-    } else {
-        vec![0; config.task_heads.len()]
-    };
+    let heads = if unbound.asks_answers() { teachers.heads(&chosen)? } else { vec![0; config.task_heads.len()] };
     let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
     let fresh = fresh.initialised(&config, args.training.seed);
     let student = match &init {
@@ -171,11 +171,11 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
 
     let student = match args.takes_embedding() {
-        true => embedded(student, &config, &teacher)?,
+        true => embedded(student, &config, teachers.only("the teacher's embedding (--teacher-embedding)")?)?,
         false => student,
     };
 
-    let positions = config.max_position_embeddings.min(teacher.config.max_position_embeddings);
+    let positions = config.max_position_embeddings.min(teachers.positions());
     let max_len = match corpus.max_len() {
         // Shards are not cut: what does not fit the positions is refused with both numbers.
         Some(packed) => args.training.given_max_len().unwrap_or(packed).min(positions),
@@ -183,38 +183,28 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     let lesson = match (&args.data, &chosen) {
         (Some(data), Chosen::Glue(tasks)) => {
-            Lesson::Tasks(TaskData::read(tasks, data, &encoder, &args.training, max_len, context)?, heads)
+            Lesson::Tasks(TaskData::read(tasks, data, encoder, &args.training, max_len, context)?)
         }
         (Some(data), Chosen::Squad(version)) => {
             let options = (&args.squad, &args.training);
-            let data = SpanData::read(*version, data, options, &encoder, max_len, context)?;
-            Lesson::Spans(Box::new(data), heads[0])
+            let data = SpanData::read(*version, data, options, encoder, max_len, context)?;
+            Lesson::Spans(Box::new(data))
         }
         (None, _) => {
             // Text is packed as far as the steps need it; shards are there already.
             let most = corpus.max_len().map_or(args.training.sequences(), |_| None);
-            Lesson::Text(corpus.open(&encoder, args.training.batches(max_len), most)?)
+            Lesson::Text(corpus.open(encoder, args.training.batches(max_len), most)?)
         }
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
     let plan = plan(steps)?;
-    let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
+    let settings = settings(args, (&chosen, &teachers), max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
     let cache = args.teacher_cache.as_ref();
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
-    let alone = everywhere(&teacher.model, &context.devices);
-    let taught_by: Box<dyn Teacher> = match &cache {
-        Some(cache) => {
-            let layers = TeacherLayers::of(&plan);
-            // Whoever comes next will ask once more.
-            let expected = Expected { again: 1, order: 0 };
-            let identity = identity(&teacher);
-            Box::new(CachedTeacher::new(alone, Arc::clone(cache), identity, layers, expected))
-        }
-        None => alone,
-    };
-    let lecture = Lecture { training: &training, teacher: taught_by.as_ref(), plan: &plan, lesson };
+    let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
+    let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, lesson };
     let (student, done) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
@@ -222,8 +212,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if let Some(cache) = &cache {
         tell(cache, context);
     }
-    let card = card(args, done.steps, done.evaluation.as_ref());
-    let files = tokenizer_files(&args.teacher, &encoder)?;
+    let card = card(args, &teachers, done.steps, done.evaluation.as_ref());
+    let files = tokenizer_files(teachers.tokenizer_dir(), encoder)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
 }
@@ -253,20 +243,6 @@ impl DistillArgs {
     }
 }
 
-fn everywhere(model: &AnyModel, devices: &Devices) -> Box<dyn Teacher> {
-    match model {
-        AnyModel::Plain(m) => Box::new(ReplicatedTeacher::new(m, devices)),
-        AnyModel::Searched(m) => Box::new(ReplicatedTeacher::new(m, devices)),
-    }
-}
-
-fn identity(teacher: &ModelDir) -> String {
-    match &teacher.model {
-        AnyModel::Plain(m) => fingerprint(&teacher.config, m),
-        AnyModel::Searched(m) => fingerprint(&teacher.config, m),
-    }
-}
-
 /// Says what the kept answers were good for.
 fn tell(cache: &TeacherCache, context: &Context) {
     for note in cache.take_notes() {
@@ -279,17 +255,6 @@ fn tell(cache: &TeacherCache, context: &Context) {
         "answers of the teacher: {hits} of {} were kept ones; {entries} are kept now, {mib:.1} MiB{full}",
         hits + misses
     ));
-}
-
-fn teacher_heads(args: &DistillArgs, chosen: &Chosen, config: &BertConfig) -> Result<Vec<usize>, CliError> {
-    let heads = match chosen {
-        Chosen::Glue(tasks) => tasks.iter().map(|&task| head_index(config, task)).collect::<Result<_, _>>(),
-        Chosen::Squad(version) => span_head_index(config, *version).map(|head| vec![head]),
-    };
-    heads
-        .context(format!("--teacher {}", args.teacher.display()))
-        .or_usage()
-        .map_err(|e| e.with_hint("`efficientbert teacher` fine-tunes a model on a task"))
 }
 
 /// The student's configuration with the heads of this training and a projection to the teacher's width.
@@ -332,7 +297,7 @@ fn student_config(
 
 fn settings(
     args: &DistillArgs,
-    chosen: &Chosen,
+    (chosen, teachers): (&Chosen, &Teachers),
     max_len: usize,
     config: &BertConfig,
     corpus: &Corpus,
@@ -342,7 +307,7 @@ fn settings(
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
-        teacher: shown(&args.teacher),
+        teacher: teachers.said().into(),
         corpus: args.corpus.iter().map(|p| shown(p)).collect(),
         packed: corpus.packed_digest()?,
         tasks: args.tasks.clone(),
@@ -356,7 +321,7 @@ fn settings(
     })
 }
 
-fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> String {
+fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<&Evaluation>) -> String {
     let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let list = |items: Vec<String>| items.join(", ");
     let on = match args.tasks.is_empty() {
@@ -366,27 +331,25 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
     let from =
         if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
     let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
-    let (teacher, objective) = (shown(&args.teacher), args.objective_name());
+    let (teacher, objective) = (teachers.described(), args.objective_name());
     format!(
-        "# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
+        "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
     )
 }
 
 /// What the student is taught on.
 enum Lesson {
     Text(Arc<dyn TextSource>),
-    /// Data and the teacher's head for each task.
-    Tasks(TaskData, Vec<usize>),
-    /// Data and the teacher's head.
-    Spans(Box<SpanData>, usize),
+    Tasks(TaskData),
+    Spans(Box<SpanData>),
 }
 
 impl Lesson {
     fn batches_per_epoch(&self) -> u64 {
         match self {
             Self::Text(text) => text.batches_per_epoch(),
-            Self::Tasks(data, _) => data.mix.batches_per_epoch(),
-            Self::Spans(data, _) => data.train.batches_per_epoch(),
+            Self::Tasks(data) => data.mix.batches_per_epoch(),
+            Self::Spans(data) => data.train.batches_per_epoch(),
         }
     }
 }
@@ -394,6 +357,8 @@ impl Lesson {
 struct Lecture<'a> {
     training: &'a Training<'a>,
     teacher: &'a dyn Teacher,
+    /// The teacher's head for each task.
+    heads: Vec<usize>,
     plan: &'a Plan,
     lesson: Lesson,
 }
@@ -406,11 +371,11 @@ impl Lecture<'_> {
                 let job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is() };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Tasks(data, heads) => {
+            Lesson::Tasks(data) => {
                 let job = TaskDistillation {
                     teacher,
-                    teacher_heads: heads.clone(),
-                    student_heads: (0..heads.len()).collect(),
+                    teacher_heads: self.heads.clone(),
+                    student_heads: (0..self.heads.len()).collect(),
                     plan,
                     data: &data.mix,
                     eval: &data.eval,
@@ -418,10 +383,10 @@ impl Lecture<'_> {
                 };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Spans(data, teacher_head) => {
+            Lesson::Spans(data) => {
                 let job = SpanDistillation {
                     teacher,
-                    teacher_head: *teacher_head,
+                    teacher_head: self.heads[0],
                     student_head: 0,
                     plan,
                     data: &data.train,

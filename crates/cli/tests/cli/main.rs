@@ -21,5 +21,6 @@ mod score;
 mod shards;
 mod squad;
 mod support;
+mod task_teachers;
 mod teacher;
 mod watch;

@@ -29,6 +29,8 @@ pub fn fingerprint<F: FeedForward>(config: &BertConfig, model: &TaskModel<F>) ->
 pub(super) enum Asked {
     /// Nothing.
     States,
+    /// Nothing, on the task of this head, which may have a model of its own.
+    TaskStates(usize),
     /// Scores of a head for each example.
     Answers(usize),
     /// Scores of a head for each token.

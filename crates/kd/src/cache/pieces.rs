@@ -193,7 +193,7 @@ impl Pieces {
         let scores = take(&mut from, layers.scores.len(), rows, device)?;
         let values = take(&mut from, layers.values.len(), rows, device)?;
         let answer = match asked {
-            Asked::States => None,
+            Asked::States | Asked::TaskStates(_) => None,
             Asked::Answers(_) => Some(Answer::Logits(take(&mut from, 1, rows, device)?.pop()?)),
             Asked::Spans(_) => Some(Answer::Spans(take(&mut from, 1, rows, device)?.pop()?)),
         };

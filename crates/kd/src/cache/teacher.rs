@@ -85,6 +85,10 @@ impl Teacher for CachedTeacher<'_> {
         self.ask(batch, options, Asked::States, || (self.teacher.states(batch, options), None)).0
     }
 
+    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
+        self.ask(batch, options, Asked::TaskStates(head), || (self.teacher.task_states(batch, head, options), None)).0
+    }
+
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         let compute = || {
             let (output, logits) = self.teacher.answers(batch, head, options);

@@ -18,8 +18,16 @@ use crate::{Result, evaluate, losses};
 ///
 /// It answers on the device of the batch, from several threads at a time.
 pub trait Teacher: Sync {
-    /// Encodes a batch and keeps what `options` ask for.
+    /// Encodes a batch of text and keeps what `options` ask for.
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
+
+    /// Encodes a batch of the task that head `head` is for, as [`Teacher::answers`] and [`Teacher::spans`] do, without its scores.
+    ///
+    /// One model encodes every task alike; where each task has a model of its own, it is that one's to say.
+    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
+        let _ = head;
+        self.states(batch, options)
+    }
 
     /// Encodes a batch and scores it with head `head`.
     ///
@@ -37,6 +45,10 @@ pub trait Teacher: Sync {
 impl<T: Teacher + ?Sized> Teacher for &T {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         (**self).states(batch, options)
+    }
+
+    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
+        (**self).task_states(batch, head, options)
     }
 
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
@@ -123,7 +135,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
 ///
 /// Scores without gold ones are learnt from the teacher's.
 pub struct TaskDistillation<'a, F: FeedForward> {
-    /// The fine-tuned teacher, without autodiff.
+    /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
     /// Teacher head of each task of `data`.
     pub teacher_heads: Vec<usize>,
@@ -149,9 +161,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
         let now = self.plan.at(part.step);
         let options = now.options();
         let regression = self.data.tasks()[task].head() == Head::Regression;
+        let head = self.teacher_heads[task];
         let (states, answers) = now.taught(
-            || self.teacher.states(&tokens, options),
-            || self.teacher.answers(&tokens, self.teacher_heads[task], options),
+            || self.teacher.task_states(&tokens, head, options),
+            || self.teacher.answers(&tokens, head, options),
         );
         let student = (self.prepare)(model, part.step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fine_tune` | a model on gold labels (the teacher) |
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//! | `task_teachers` | of the second of these two, a teacher for each task |
 //! | `replicated` | no job: the teacher of one on several devices |
 //! | `repeated` | a student on one batch, to measure a step |
 //!
@@ -15,8 +16,10 @@ mod distill;
 mod fine_tune;
 mod repeated;
 mod replicated;
+mod task_teachers;
 
 pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
 pub use fine_tune::FineTune;
 pub use repeated::RepeatedBatch;
 pub use replicated::ReplicatedTeacher;
+pub use task_teachers::{TaskTeacher, TaskTeachers, check_alike};

@@ -81,7 +81,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         let now = self.plan.at(part.step);
         let options = now.options();
         let (states, answers) = now.taught(
-            || self.teacher.states(&tokens, options),
+            || self.teacher.task_states(&tokens, self.teacher_head, options),
             || self.teacher.spans(&tokens, self.teacher_head, options),
         );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);

@@ -10,12 +10,12 @@ use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
 use kd::cache::{CacheReport, CachedTeacher, Place, TeacherCache, TeacherLayers};
 use kd::engine::{Devices, Job, Trained, reached, train};
-use kd::job::{ReplicatedTeacher, Teacher};
+use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use serde::{Deserialize, Serialize};
 
-use super::TeacherPair;
 use super::lessons::Lessons;
+use super::{Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
 use crate::recipe::{Phase, Recipe};
@@ -183,29 +183,43 @@ impl<'a> Context<'a> {
         self.cache.is_some()
     }
 
-    /// The teacher of a phase's distillation on `source`, with the cache before it where another training of the run sees the same
-    /// batches.
+    /// The teacher of a phase's distillation on `source`, on tasks each task's own where they have them; with the cache before it
+    /// where another training of the run sees the same batches.
+    ///
+    /// # Errors
+    /// Teachers of tasks that are not alike.
     pub(super) fn teacher_for<'t>(
         &self,
         phase: &str,
         source: Source,
-        pair: &'t TeacherPair,
+        teachers: &'t Teachers,
         plan: &Plan,
-    ) -> Box<dyn Teacher + 't> {
-        let (teacher, identity) = match source {
-            Source::Text => (&pair.general, &pair.identities[0]),
-            Source::Tasks => (&pair.tuned, &pair.identities[1]),
-        };
-        let teacher = ReplicatedTeacher::new(teacher, &self.devices);
+    ) -> Result<Box<dyn Teacher + 't>> {
         let baseline = self.recipe.baseline_general();
         let expected = Lessons::of(self.recipe, &baseline).expected(phase, source);
-        match (&self.cache, expected) {
-            (Some(cache), Some(expected)) => {
-                let layers = TeacherLayers::of(plan);
-                Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers, expected))
+        let asked = |of: &'t TunedTeacher| -> Box<dyn Teacher + 't> {
+            let teacher = ReplicatedTeacher::new(&of.model, &self.devices);
+            match (&self.cache, expected) {
+                (Some(cache), Some(expected)) => {
+                    let layers = TeacherLayers::of(plan);
+                    Box::new(CachedTeacher::new(teacher, Arc::clone(cache), &of.identity, layers, expected))
+                }
+                _ => Box::new(teacher),
             }
-            _ => Box::new(teacher),
-        }
+        };
+        Ok(match (source, &teachers.tuned[..]) {
+            (Source::Text, _) => asked(&teachers.general),
+            (Source::Tasks, [one]) => asked(one),
+            (Source::Tasks, several) => {
+                let of_task = |of: &'t TunedTeacher| TaskTeacher {
+                    name: of.phase.clone(),
+                    config: &of.config,
+                    teacher: asked(of),
+                    head: 0,
+                };
+                Box::new(TaskTeachers::new(asked(&teachers.general), several.iter().map(of_task).collect())?)
+            }
+        })
     }
 
     fn cache_report(&self) -> CacheReport {

@@ -10,7 +10,7 @@ use kd::objective::Source;
 use searched_ffn::{AnyModel, LayerSource, inherit, searched_model, student_config};
 
 use super::supernet::plan;
-use super::{Context, TeacherPair, Winner};
+use super::{Context, Teachers, Winner};
 use crate::recipe::{Inherit, Phase};
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ pub struct FinalModel {
 pub fn student(
     run: &mut Context<'_>,
     frame: &BertConfig,
-    teacher: &TeacherPair,
+    teachers: &Teachers,
     warm: &Tensors,
     winner: &Winner,
 ) -> Result<FinalModel> {
@@ -51,7 +51,7 @@ pub fn student(
         }
     };
     let general = &run.recipe.final_.general;
-    let (model, evaluation) = distil(run, "final", &config, model, teacher, general)?;
+    let (model, evaluation) = distil(run, "final", &config, model, teachers, general)?;
     Ok(FinalModel { config, model: AnyModel::Searched(model), evaluation })
 }
 
@@ -61,13 +61,13 @@ pub fn student(
 ///
 /// # Errors
 /// No width comes within 1%, training that fails, files that cannot be read or written.
-pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, params: u64) -> Result<FinalModel> {
+pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, params: u64) -> Result<FinalModel> {
     let config = baseline_config(run, frame, params)?;
     let device = run.device.clone();
     let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device))?;
     let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
     let general = run.recipe.baseline_general();
-    let (model, evaluation) = distil(run, "baseline", &config, model, teacher, &general)?;
+    let (model, evaluation) = distil(run, "baseline", &config, model, teachers, &general)?;
     Ok(FinalModel { config, model: AnyModel::Plain(model), evaluation })
 }
 
@@ -95,7 +95,7 @@ fn distil<F: FeedForward>(
     name: &str,
     config: &BertConfig,
     model: TaskModel<F>,
-    teacher: &TeacherPair,
+    teachers: &Teachers,
     general: &Phase,
 ) -> Result<(TaskModel<F>, Evaluation)> {
     let recipe = run.recipe;
@@ -103,9 +103,9 @@ fn distil<F: FeedForward>(
     let mut model = model;
     if general.steps > 0 {
         let text = run.inputs.text(recipe, general)?;
-        let plan = plan(objective, config, &teacher.config, Source::Text, general.steps)?;
+        let plan = plan(objective, config, &teachers.config, Source::Text, general.steps)?;
         let phase = format!("{name}/general");
-        let teacher = run.teacher_for(&phase, Source::Text, teacher, &plan);
+        let teacher = run.teacher_for(&phase, Source::Text, teachers, &plan)?;
         let job = GeneralDistillation { teacher: teacher.as_ref(), plan: &plan, text: text.as_ref(), prepare: as_is() };
         model = run.train(&phase, model, &job, general)?.model;
     }
@@ -113,9 +113,9 @@ fn distil<F: FeedForward>(
     let data = run.inputs.train(recipe, phase)?;
     let dev = run.inputs.dev(recipe, phase)?;
     let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
-    let plan = plan(objective, config, &teacher.config, Source::Tasks, phase.steps)?;
+    let plan = plan(objective, config, &teachers.config, Source::Tasks, phase.steps)?;
     let name = format!("{name}/task");
-    let teacher = run.teacher_for(&name, Source::Tasks, teacher, &plan);
+    let teacher = run.teacher_for(&name, Source::Tasks, teachers, &plan)?;
     let job = TaskDistillation {
         teacher: teacher.as_ref(),
         teacher_heads: heads.clone(),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `lessons` | which batches the teacher is shown more than once |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
-//! | `teacher` | load or make the teacher, fine-tune it |
+//! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `stages` | the three stages of the search |
 //! | `finish` | final distillation of the winner and of the uniform baseline |
@@ -22,5 +22,5 @@ pub(crate) use stages::check_budget;
 pub use stages::{Winner, search};
 pub(crate) use supernet::check_fit;
 pub use supernet::{frame, stage_three_supernet, warm_up};
-pub use teacher::{TeacherPair, teacher};
+pub use teacher::{Teachers, TunedTeacher, teacher};
 pub(crate) use teacher::{scores_line, scratch_config};

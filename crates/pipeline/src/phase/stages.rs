@@ -16,7 +16,7 @@ use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
 use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
 
 use super::supernet::plan;
-use super::{Context, TeacherPair, stage_three_supernet};
+use super::{Context, Teachers, stage_three_supernet};
 use crate::Result;
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::RunEvent;
@@ -102,7 +102,7 @@ fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
 /// # Errors
 /// A budget that nothing meets (before any training), a study that belongs to another run, a stage
 /// without a complete trial, training that fails for another reason than the candidate.
-pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, warm: Tensors) -> Result<Winner> {
+pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, warm: Tensors) -> Result<Winner> {
     let recipe = run.recipe;
     let settings = &recipe.search;
     let student = sized_student(frame, recipe, &run.device)?;
@@ -125,12 +125,12 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
                  latency: &mut dyn Latency| {
         let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
         let text = text_for(run, s)?;
-        let plan_of = |source, steps| plan(&recipe.distill, frame, &teacher.config, source, steps);
+        let plan_of = |source, steps| plan(&recipe.distill, frame, &teachers.config, source, steps);
         let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
         let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
         let phase = format!("stage-{stage}");
-        let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teacher, plan));
-        let of_tasks = run.teacher_for(&phase, Source::Tasks, teacher, &task);
+        let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
+        let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
         let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
         let mut evaluate = ProxyTraining {
             frame,
@@ -151,7 +151,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair, 
     let second = proxy(run, 2, &operators, &settings.stage2, &mut store, &mut latency)?;
 
     let widths = WidthSpace::new(student, second.genome.clone(), &limits)?;
-    let supernet = stage_three_supernet(run, frame, teacher, warm.clone(), &second.genome, &widths)?;
+    let supernet = stage_three_supernet(run, frame, teachers, warm.clone(), &second.genome, &widths)?;
     let (_, held_out): (TaskMix, Vec<(usize, EvalSet)>) = run.inputs.search(recipe, &settings.stage3.task)?;
     let mut evaluate = SupernetSlice { supernet: &supernet, held_out: &held_out, device: run.device.clone() };
     let trials = (settings.stage3.trials, settings.stage3.initial_random);

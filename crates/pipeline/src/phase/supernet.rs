@@ -10,7 +10,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 use nas::space::{Genome, SearchSpace};
 use searched_ffn::{SearchedFfn, activate, searched_model, student_config, supernet_architecture};
 
-use super::{Context, TeacherPair};
+use super::{Context, Teachers};
 use crate::recipe::{Distillation, Recipe};
 use crate::{Error, Result};
 
@@ -81,7 +81,7 @@ pub(super) fn largest(
 ///
 /// # Errors
 /// Training that fails, files that cannot be read or written.
-pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair) -> Result<Tensors> {
+pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -> Result<Tensors> {
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
     let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
@@ -89,9 +89,9 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     if phase.steps == 0 {
         return Ok(collect_internal(&model));
     }
-    let plan = plan(&run.recipe.distill, &config, &teacher.config, Source::Text, phase.steps)?;
+    let plan = plan(&run.recipe.distill, &config, &teachers.config, Source::Text, phase.steps)?;
     let text = run.inputs.text(run.recipe, phase)?;
-    let teacher = run.teacher_for("supernet/warm-up", Source::Text, teacher, &plan);
+    let teacher = run.teacher_for("supernet/warm-up", Source::Text, teachers, &plan)?;
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
     let job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is() };
     let trained = run.train("supernet/warm-up", model, &job, phase)?;
@@ -106,7 +106,7 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
 pub fn stage_three_supernet(
     run: &mut Context<'_>,
     frame: &BertConfig,
-    teacher: &TeacherPair,
+    teachers: &Teachers,
     warm: Tensors,
     genome: &Genome,
     space: &dyn SearchSpace,
@@ -124,8 +124,8 @@ pub fn stage_three_supernet(
     };
     if settings.general.steps > 0 {
         let text = run.inputs.text(run.recipe, &settings.general)?;
-        let plan = plan(objective, &config, &teacher.config, Source::Text, settings.general.steps)?;
-        let teacher = run.teacher_for("supernet/general", Source::Text, teacher, &plan);
+        let plan = plan(objective, &config, &teachers.config, Source::Text, settings.general.steps)?;
+        let teacher = run.teacher_for("supernet/general", Source::Text, teachers, &plan)?;
         let job = GeneralDistillation {
             teacher: teacher.as_ref(),
             plan: &plan,
@@ -137,8 +137,8 @@ pub fn stage_three_supernet(
     if settings.task.steps > 0 {
         let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
         let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
-        let plan = plan(objective, &config, &teacher.config, Source::Tasks, settings.task.steps)?;
-        let teacher = run.teacher_for("supernet/task", Source::Tasks, teacher, &plan);
+        let plan = plan(objective, &config, &teachers.config, Source::Tasks, settings.task.steps)?;
+        let teacher = run.teacher_for("supernet/task", Source::Tasks, teachers, &plan)?;
         let job = TaskDistillation {
             teacher: teacher.as_ref(),
             teacher_heads: heads.clone(),

@@ -1,8 +1,9 @@
-//! The teacher: loaded or made from scratch, then fine-tuned.
+//! The teachers: loaded or made from scratch, then fine-tuned.
 
 use std::path::Path;
 
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
 use kd::data::task_head;
 use kd::engine::Evaluation;
@@ -11,40 +12,45 @@ use kd::transfer::continue_from;
 use searched_ffn::{AnyModel, ModelDir, Package};
 
 use super::Context;
-use crate::recipe::ScratchTeacher;
+use crate::recipe::{Phase, ScratchTeacher};
 use crate::{Error, Result};
 
-/// Teachers of a run, without autodiff.
+/// Teachers of a run, without autodiff. All of them stay in memory: one batch after the other is of another task.
 #[derive(Debug)]
-pub struct TeacherPair {
-    /// Configuration of both.
+pub struct Teachers {
+    /// Configuration of the first fine-tuned one; the others differ from it in their heads.
     pub config: BertConfig,
-    /// The teacher of general distillation: the loaded model, or the fine-tuned one where there
-    /// is no other.
-    pub general: TaskModel<StackedFfn>,
-    /// The fine-tuned teacher, one head per task of the recipe.
-    pub tuned: TaskModel<StackedFfn>,
-    /// Hashes of the two, where their answers are kept; else empty.
-    pub identities: [String; 2],
-    /// Dev scores of the fine-tuned teacher.
+    /// The teacher of general distillation: the loaded model, or the first fine-tuned one where there is no other.
+    pub general: TunedTeacher,
+    /// The fine-tuned teacher with one head per task of the recipe; or one teacher for each task, in their order.
+    pub tuned: Vec<TunedTeacher>,
+    /// Dev scores of the fine-tuned ones on all tasks.
     pub evaluation: Evaluation,
 }
 
-/// Loads or makes the teacher and fine-tunes it; the result is kept in `teacher/model/`.
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct TunedTeacher {
+    /// The phase of its fine-tuning.
+    pub phase: String,
+    /// Configuration.
+    pub config: BertConfig,
+    /// Weights.
+    pub model: TaskModel<StackedFfn>,
+    /// Hash of both, where its answers are kept; else empty.
+    pub identity: String,
+}
+
+/// Loads or makes the teacher and fine-tunes it, on all tasks together or on each alone; the results are kept in `teacher/model/`,
+/// or in `teacher/TASK/model/`.
 ///
 /// # Errors
 /// A model directory that cannot be read, training that fails, files that cannot be written.
-pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
+pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
-    let (config, untrained, pretrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => {
-            let (config, model) = load(dir)?;
-            (config, model, true)
-        }
-        (None, Some(scratch)) => {
-            let config = scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len);
-            (config, None, false)
-        }
+    let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
+        (Some(dir), _) => load(dir)?,
+        (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
     if run.inputs.encoder.vocab_size() > config.vocab_size {
@@ -54,43 +60,95 @@ pub fn teacher(run: &mut Context<'_>) -> Result<TeacherPair> {
             config.vocab_size
         )));
     }
-    let mut config = config;
-    config.task_heads = recipe.tasks.iter().map(|&t| task_head(t)).collect();
-    config.hidden_dropout_prob = recipe.teacher.dropout;
-    config.attention_probs_dropout_prob = recipe.teacher.dropout;
-
-    let seed = run.seed_of("teacher init");
-    let build = |pooler| TaskModel::new(&config, pooler, false, &run.device, |_| StackedFfn::new(&config, &run.device));
-    let fresh = init::normal(build(true)?, seed, config.initializer_range);
-    let start = match &untrained {
-        // The heads are new; everything that the loaded model has comes from it.
-        Some(loaded) => continue_from(fresh, loaded, recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher")))?,
-        None => fresh,
+    let config = BertConfig {
+        hidden_dropout_prob: recipe.teacher.dropout,
+        attention_probs_dropout_prob: recipe.teacher.dropout,
+        ..config
     };
-    let general = start.clone();
-    let phase = &recipe.teacher.fine_tune;
-    let data = run.inputs.train(recipe, phase)?;
-    let dev = run.inputs.dev(recipe, phase)?;
-    let heads = (0..recipe.tasks.len()).collect();
-    let job = FineTune { data: &data, heads, eval: &dev };
-    let trained = run.train("teacher", start, &job, phase)?;
-    let evaluation = trained.evaluation.unwrap_or_default();
 
-    let dir = run.folder("teacher").join("model");
+    let lessons: Vec<(String, &[TaskKind], Phase)> = match recipe.teacher.per_task {
+        false => vec![("teacher".into(), &recipe.tasks[..], recipe.teacher.fine_tune.clone())],
+        true => {
+            let phase = |task: TaskKind| format!("teacher/{}", task.name());
+            let each = recipe.tasks.chunks(1);
+            each.map(|task| (phase(task[0]), task, recipe.teacher.fine_tune_on(task[0]))).collect()
+        }
+    };
+    let mut general = None;
+    let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
+    for (phase, tasks, settings) in lessons {
+        let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
+        let start = start(run, &phase, &config, untrained.as_ref())?;
+        // Text is taught by what was pre-trained on it.
+        if general.is_none() && untrained.is_some() {
+            general = Some(taught(run, &phase, &config, start.clone()));
+        }
+        let (model, evaluation) = fine_tune(run, (&phase, tasks, &settings), &config, start)?;
+        tuned.push(taught(run, &phase, &config, model));
+        evaluations.push((tasks.len(), evaluation));
+    }
+    let general = general.unwrap_or_else(|| tuned[0].clone());
+    Ok(Teachers { config: tuned[0].config.clone(), general, tuned, evaluation: together(evaluations) })
+}
+
+/// The model that the fine-tuning `phase` begins with. Its heads are new; everything that a loaded model has comes from it.
+fn start(
+    run: &Context<'_>,
+    phase: &str,
+    config: &BertConfig,
+    untrained: Option<&TaskModel<StackedFfn>>,
+) -> Result<TaskModel<StackedFfn>> {
+    let model = TaskModel::new(config, true, false, &run.device, |_| StackedFfn::new(config, &run.device))?;
+    let fresh = init::normal(model, run.seed_of(&format!("{phase} init")), config.initializer_range);
+    let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
+    Ok(match untrained {
+        Some(loaded) => continue_from(fresh, loaded, dir)?,
+        None => fresh,
+    })
+}
+
+/// Fine-tunes on `tasks` and writes the model directory.
+fn fine_tune(
+    run: &mut Context<'_>,
+    (phase, tasks, settings): (&str, &[TaskKind], &Phase),
+    config: &BertConfig,
+    start: TaskModel<StackedFfn>,
+) -> Result<(TaskModel<StackedFfn>, Evaluation)> {
+    let recipe = run.recipe;
+    let data = run.inputs.train_on(recipe, tasks, settings)?;
+    let dev = run.inputs.dev_on(recipe, tasks, settings)?;
+    let heads = (0..tasks.len()).collect();
+    let job = FineTune { data: &data, heads, eval: &dev };
+    let trained = run.train(phase, start, &job, settings)?;
+    let evaluation = trained.evaluation.unwrap_or_default();
     let card = format!(
         "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n",
         recipe.name,
-        recipe.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
+        tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
         scores_line(&evaluation)
     );
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
-    ModelDir::save(&dir, &config, &AnyModel::Plain(trained.model.clone()), package)?;
-    let general = if pretrained { general } else { trained.model.clone() };
-    let identities = match run.has_cache() {
-        true => [&general, &trained.model].map(|model| fingerprint(&config, model)),
-        false => Default::default(),
-    };
-    Ok(TeacherPair { config, general, tuned: trained.model, identities, evaluation })
+    let dir = run.folder(phase).join("model");
+    ModelDir::save(&dir, config, &AnyModel::Plain(trained.model.clone()), package)?;
+    Ok((trained.model, evaluation))
+}
+
+fn taught(run: &Context<'_>, phase: &str, config: &BertConfig, model: TaskModel<StackedFfn>) -> TunedTeacher {
+    let identity = if run.has_cache() { fingerprint(config, &model) } else { String::new() };
+    TunedTeacher { phase: phase.into(), config: config.clone(), model, identity }
+}
+
+/// Evaluations of several models, each with its number of tasks, as if one model had all their heads.
+fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
+    match <[_; 1]>::try_from(evaluations) {
+        Ok([(_, one)]) => one,
+        Err(several) => {
+            let tasks: usize = several.iter().map(|(tasks, _)| tasks).sum();
+            let sum: f64 = several.iter().map(|(tasks, e)| e.score * *tasks as f64).sum();
+            let metrics = several.into_iter().flat_map(|(_, e)| e.metrics).collect();
+            Evaluation { score: sum / tasks.max(1) as f64, metrics }
+        }
+    }
 }
 
 /// `name value` pairs of an evaluation for people.

@@ -115,6 +115,14 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A setting of the training `key` that cannot be.
+fn of_key(key: &str, error: kd::Error) -> String {
+    match error {
+        kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
+        other => format!("`{key}`: {other}"),
+    }
+}
+
 /// A training in which a student learns from the teacher.
 pub(crate) struct Distillation<'a> {
     /// Key of its settings.
@@ -191,6 +199,7 @@ impl Recipe {
                     .into(),
             );
         }
+        self.check_task_steps()?;
         for (key, phase) in self.phases() {
             if phase.batch_size == 0 {
                 return Err(format!("`{key}.batch_size` must be at least 1"));
@@ -208,10 +217,7 @@ impl Recipe {
                     }
                 }
             }
-            phase.train_config(0).validate().map_err(|e| match e {
-                kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
-                other => format!("`{key}`: {other}"),
-            })?;
+            phase.train_config(0).validate().map_err(|e| of_key(key, e))?;
             if phase.max_len > self.max_len || (1..8).contains(&phase.max_len) {
                 return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
             }
@@ -226,6 +232,30 @@ impl Recipe {
             if trials == 0 {
                 return Err(format!("`{key}` must be at least 1"));
             }
+        }
+        Ok(())
+    }
+
+    /// Steps of single tasks: each is one of the recipe's, and the training is possible with them.
+    fn check_task_steps(&self) -> Result<(), String> {
+        let teacher = &self.teacher;
+        if !teacher.per_task && !teacher.task_steps.is_empty() {
+            return Err(
+                "`teacher.task_steps` has no effect without `teacher.per_task = true`: one teacher learns all \
+                        tasks together"
+                    .into(),
+            );
+        }
+        for (&task, &steps) in &teacher.task_steps {
+            let key = format!("teacher.task_steps.{}", task.name());
+            if !self.tasks.contains(&task) {
+                let tasks: Vec<&str> = self.tasks.iter().map(|t| t.name()).collect();
+                return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
+            }
+            if steps == 0 {
+                return Err(format!("`{key}` must be at least 1"));
+            }
+            teacher.fine_tune_on(task).train_config(0).validate().map_err(|e| of_key(&key, e))?;
         }
         Ok(())
     }

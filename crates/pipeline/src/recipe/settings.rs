@@ -1,6 +1,7 @@
 //! The sections of a recipe. Unknown keys are refused; every default is written out in the
 //! run folder's `recipe.toml`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use glue_squad::task::TaskKind;
@@ -85,11 +86,25 @@ pub struct TeacherSettings {
     /// Dropout while fine-tuning.
     #[serde(default)]
     pub dropout: f64,
-    /// Fine-tuning on gold labels.
+    /// Whether each task has a teacher of its own, fine-tuned on it alone (EfficientBERT), or all have one with a head for each.
+    #[serde(default)]
+    pub per_task: bool,
+    /// Fine-tuning on gold labels; with `per_task` that of each teacher.
     pub fine_tune: Phase,
+    /// Steps of the fine-tuning on a task in place of `fine_tune.steps`; with `per_task`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub task_steps: BTreeMap<TaskKind, u64>,
     /// What it says about batches that several trainings see, kept.
     #[serde(default)]
     pub cache: CacheSettings,
+}
+
+impl TeacherSettings {
+    /// The fine-tuning of the teacher of `task` alone.
+    pub fn fine_tune_on(&self, task: TaskKind) -> Phase {
+        let steps = self.task_steps.get(&task).copied().unwrap_or(self.fine_tune.steps);
+        Phase { steps, ..self.fine_tune.clone() }
+    }
 }
 
 /// A BERT trained from scratch.
