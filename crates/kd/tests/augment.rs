@@ -48,7 +48,7 @@ fn model(dir: &Path, mlm: bool) -> (BertConfig, AnyModel) {
         ..BertConfig::bert(TOKENS.len(), 16, 2, 2, 24)
     };
     let model =
-        AnyModel::build(&config, Parts { pooler: false, mlm }, &Device::flex()).unwrap().initialised(&config, 5);
+        AnyModel::build(&config, Parts { mlm, ..Parts::default() }, &Device::flex()).unwrap().initialised(&config, 5);
     let vocab = TOKENS.iter().map(|token| format!("{token}\n")).collect::<String>();
     let files = [("vocab.txt".to_owned(), vocab.into_bytes())];
     ModelDir::save(dir, &config, &model, Package { card: "", files: &files, keep_fit: false }).unwrap();

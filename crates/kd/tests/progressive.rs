@@ -104,6 +104,7 @@ fn turns(after: f64) -> Vec<Tensors> {
             teacher: &teacher,
             plan: &plan,
             text: &text,
+            mask: None,
             prepare: as_is(),
             device: device.clone(),
         };

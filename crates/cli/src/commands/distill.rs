@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
+use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::data::head_index;
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Objective, Plan, Preset, Shape, Source};
+use kd::objective::{Mlm, Objective, Plan, Preset, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
 use kd::text::TextSource;
+use kd::words::WordMask;
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
@@ -24,7 +26,7 @@ use crate::error::{CliError, ResultExt};
 use crate::models::{
     Inherit, capped_length, check_tables, embedded, inherited, load, load_with_tokenizer, tokenizer_files,
 };
-use crate::objective_spec::{project, read_objective};
+use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -79,6 +81,10 @@ pub struct DistillArgs {
     /// efficientbert].
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
+    /// On text: learn hidden words too, half from the teacher's masked-language-model head and half from the words themselves
+    /// (MobileBERT's pre-training distillation), where the objective has no section `[distill.mlm]` that says how.
+    #[arg(long, conflicts_with = "tasks")]
+    mlm: bool,
     /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
     /// size and lengths. Damaged entries are computed again; delete the folder when it is not needed any more.
     #[arg(long, value_name = "DIR")]
@@ -141,8 +147,12 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let config = student_config(args, &chosen, init.as_ref(), &teacher.config, context)?;
     check_tables("--arch", &config, &encoder)?;
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
+    let shapes = (
+        Shape::with_words(&config, objective.mlm.is_some()),
+        Shape::with_words(&teacher.config, teacher.model.parts().mlm),
+    );
     let plan = |steps| {
-        let plan = objective.plan(Shape::of(&config), Shape::of(&teacher.config), source, steps);
+        let plan = objective.plan(shapes.0, shapes.1, source, steps);
         plan.context(format!("--teacher {} cannot teach this student", args.teacher.display())).or_usage()
     };
     // The number of steps may follow from the data; all else is checked before they are read.
@@ -155,11 +165,17 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     } else {
         vec![0; config.task_heads.len()]
     };
-    let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
+    let mask = match unbound.mlm() {
+        Some(mlm) => Some(word_mask(mlm, &corpus, &encoder, args)?),
+        None => None,
+    };
+    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = if mask.is_some() { parts.with_words(&config) } else { parts };
+    let fresh = AnyModel::build(&config, parts, &context.device)?;
     let fresh = fresh.initialised(&config, args.training.seed);
     let student = match &init {
         Some(dir) => {
-            if !dir.config.task_heads.is_empty() {
+            if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {
                 context.progress.message("the heads of --init are left behind");
             }
             if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
@@ -193,7 +209,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         (None, _) => {
             // Text is packed as far as the steps need it; shards are there already.
             let most = corpus.max_len().map_or(args.training.sequences(), |_| None);
-            Lesson::Text(corpus.open(&encoder, args.training.batches(max_len), most)?)
+            Lesson::Text(corpus.open(&encoder, args.training.batches(max_len), most)?, mask)
         }
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
@@ -241,17 +257,29 @@ impl DistillArgs {
     }
 
     fn learnt(&self) -> Result<Objective, CliError> {
-        match (self.method(), &self.objective) {
-            (Some((_, objective)), _) => Ok(objective.clone()),
-            (None, Some(text)) => read_objective(text),
-            (None, None) => Ok(Objective::default()),
-        }
+        let objective = match (self.method(), &self.objective) {
+            (Some((_, objective)), _) => objective.clone(),
+            (None, Some(text)) => read_objective(text)?,
+            (None, None) => Objective::default(),
+        };
+        Ok(with_words(objective, self.mlm))
     }
 
     fn objective_name(&self) -> &str {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
         given.unwrap_or(Preset::default().name())
     }
+}
+
+/// What hides the words of the training's text.
+fn word_mask(mlm: &Mlm, corpus: &Corpus, encoder: &TextEncoder, args: &DistillArgs) -> Result<WordMask, CliError> {
+    if corpus.is_masked() {
+        return Err(CliError::usage(
+            "--corpus: words are hidden in these shards already, and this training hides its own",
+        )
+        .with_hint("pack the text without --mask; other words are then hidden in every epoch"));
+    }
+    WordMask::new(&mlm.mask, encoder, args.training.seed).context("the words of --corpus cannot be hidden").or_usage()
 }
 
 fn as_teacher(model: &AnyModel) -> &dyn Teacher {
@@ -375,7 +403,8 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
 
 /// What the student is taught on.
 enum Lesson {
-    Text(Arc<dyn TextSource>),
+    /// Text and what hides words in it.
+    Text(Arc<dyn TextSource>, Option<WordMask>),
     /// Data and the teacher's head for each task.
     Tasks(TaskData, Vec<usize>),
     /// Data and the teacher's head.
@@ -385,7 +414,7 @@ enum Lesson {
 impl Lesson {
     fn batches_per_epoch(&self) -> u64 {
         match self {
-            Self::Text(text) => text.batches_per_epoch(),
+            Self::Text(text, _) => text.batches_per_epoch(),
             Self::Tasks(data, _) => data.mix.batches_per_epoch(),
             Self::Spans(data, _) => data.train.batches_per_epoch(),
         }
@@ -405,8 +434,9 @@ impl Lecture<'_> {
         let Self { teacher, plan, .. } = *self;
         let device = self.context.device.clone();
         match &self.lesson {
-            Lesson::Text(text) => {
-                let mut job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is(), device };
+            Lesson::Text(text, mask) => {
+                let (text, mask) = (text.as_ref(), mask.as_ref());
+                let mut job = GeneralDistillation { teacher, plan, text, mask, prepare: as_is(), device };
                 self.training.run("distill", student, &mut job)
             }
             Lesson::Tasks(data, heads) => {

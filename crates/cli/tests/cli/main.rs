@@ -22,3 +22,4 @@ mod squad;
 mod support;
 mod teacher;
 mod watch;
+mod words;

@@ -1,0 +1,200 @@
+//! `distill --mlm`: students that learn hidden words, and what becomes of them.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use bert_core::BertConfig;
+use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use serde_json::{Value, json};
+
+use crate::support::{Outcome, command, folder, pocket, pocket_tokenizer, run, save_bert, snapshot, wait_for};
+
+const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
+const SEARCHED: [&str; 6] = ["--arch", ARCH, "--hidden", "12", "--embed", "8"];
+
+fn bert() -> BertConfig {
+    BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32) }
+}
+
+fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
+    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = if words { parts.with_words(config) } else { parts };
+    let model = AnyModel::build(config, parts, &burn::tensor::Device::flex()).unwrap();
+    let files = [pocket_tokenizer(dir)];
+    let package = Package { card: "# test", files: &files, keep_fit: true };
+    ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).unwrap();
+}
+
+/// Pocket data, the teacher `words` with a masked-language-model head and `bert` without.
+fn words_folder() -> tempfile::TempDir {
+    let dir = folder();
+    pocket(dir.path());
+    save(dir.path(), "words", &bert(), true);
+    save_bert(dir.path(), "bert", &bert());
+    dir
+}
+
+fn distill(dir: &Path, teacher: &str, out: &str, more: &[&str]) -> Outcome {
+    let base = ["distill", "--teacher", teacher, "--corpus", "pocket/corpus.txt", "--out", out];
+    run(dir, &[&base[..], &["--steps", "4", "--batch-size", "8", "--max-len", "16"], more].concat())
+}
+
+fn parts(dir: &Path, name: &str) -> Parts {
+    ModelDir::outline(&dir.join(name), &burn::tensor::Device::flex()).unwrap().1.parts()
+}
+
+/// Names of the loss terms of the last step in the log of the model directory `name`.
+fn terms(dir: &Path, name: &str) -> Vec<String> {
+    let log = std::fs::read_to_string(dir.join(name).join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let step = lines.filter(|line| line.get("terms").is_some()).last().expect("a step was logged");
+    let terms = step["terms"].as_array().unwrap();
+    terms.iter().map(|term| term[0].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_searched_student_gets_a_head_that_augmentation_uses_and_keeps_it_for_the_next_text() {
+    let dir = words_folder();
+    let first = distill(dir.path(), "words", "first", &[&SEARCHED[..], &["--mlm"]].concat());
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert_eq!(terms(dir.path(), "first"), ["attention", "hidden", "mlm"]);
+    assert_eq!(parts(dir.path(), "first"), Parts { pooler: true, mlm: true, mlm_extra: false });
+    let shown = run(dir.path(), &["arch", "show", "first", "--seq", "16", "--json"]).json();
+    // 8 x 12 and its bias, a norm of 8, one bias for each word.
+    let head = 12 * 8 + 8 + 16 + pocket_data::vocabulary().len();
+    assert_eq!(shown["parts"]["masked_lm"], json!({ "params": head, "macs": 0 }));
+    let text = run(dir.path(), &["arch", "show", "first", "--seq", "16"]).stdout;
+    assert!(text.contains("masked-language-model head") && text.contains("which tasks do not need"), "{text}");
+
+    let augment = ["data", "augment", "--data", "pocket", "--task", "sst-2", "--teacher", "first", "--limit", "10"];
+    let report = run(dir.path(), &[&augment[..], &["--out", "more", "--json"]].concat()).json();
+    assert_eq!(report["source"], json!("mlm and embeddings"), "{report}");
+
+    // It goes on from the words that it knows, with --mlm, and leaves the head behind without.
+    let next = distill(dir.path(), "words", "next", &["--init", "first", "--mlm", "--learning-rate", "1e-12"]);
+    assert!(!next.stderr.contains("left behind"), "{}", next.stderr);
+    let device = burn::tensor::Device::flex();
+    let tensor = |name: &str| {
+        let tensors = ModelDir::load(&dir.path().join(name), &device).unwrap().model.collect_internal();
+        tensors.0["mlm.dense.weight"].clone()
+    };
+    let close = tensor("first").data.iter().zip(&tensor("next").data).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(close, "a rate of nothing changes nothing");
+    let without = distill(dir.path(), "words", "without", &["--init", "first"]);
+    without.says(&["the heads of --init are left behind"]);
+    assert!(!parts(dir.path(), "without").mlm);
+}
+
+#[test]
+fn without_the_option_nothing_of_it_is_in_the_student() {
+    let dir = words_folder();
+    assert_eq!(distill(dir.path(), "words", "plain", &SEARCHED).code, Some(0));
+    assert_eq!(terms(dir.path(), "plain"), ["attention", "hidden"]);
+    assert_eq!(parts(dir.path(), "plain"), Parts { pooler: true, ..Parts::default() });
+    // A teacher that has a head gives the student what one without it gives.
+    let bare = ModelDir::load(&dir.path().join("words"), &burn::tensor::Device::flex()).unwrap();
+    let AnyModel::Plain(model) = bare.model else { panic!("a plain model") };
+    let model = AnyModel::Plain(bert_core::TaskModel { mlm: None, ..model });
+    let files = [pocket_tokenizer(dir.path())];
+    let package = Package { card: "", files: &files, keep_fit: true };
+    ModelDir::save(&dir.path().join("bare"), &bert(), &model, package).unwrap();
+    assert_eq!(distill(dir.path(), "bare", "same", &SEARCHED).code, Some(0));
+    let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    assert!(weights("plain") == weights("same"));
+}
+
+#[test]
+fn plain_students_learn_words_alone_from_a_teacher_without_a_head() {
+    let dir = words_folder();
+    std::fs::write(dir.path().join("alone.toml"), "[distill.mlm]\nteacher = 0.0\n").unwrap();
+    let alone = distill(dir.path(), "bert", "alone", &["--init", "bert", "--objective", "alone.toml"]);
+    assert_eq!(alone.code, Some(0), "{}", alone.stderr);
+    assert_eq!(terms(dir.path(), "alone"), ["mlm"]);
+    let config: Value = serde_json::from_slice(&std::fs::read(dir.path().join("alone/config.json")).unwrap()).unwrap();
+    assert_eq!(config["architectures"], json!(["BertForMaskedLM"]));
+}
+
+#[test]
+fn what_cannot_be_learnt_is_refused_before_any_training_and_changes_nothing() {
+    let dir = words_folder();
+    save(dir.path(), "small", &BertConfig { vocab_size: 900, ..bert() }, true);
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("share.toml", "[distill.mlm]\nteacher = 1.5\n");
+    write("mask.toml", "[distill.mlm]\nmask = { probability = 2.0 }\n");
+    write("key.toml", "[distill.mlm]\nalpha = 0.5\n");
+    write("task.toml", "[distill]\npreset = \"efficientbert\"\n[distill.mlm]\n");
+    let pack =
+        ["data", "pack", "pocket/corpus.txt", "--tokenizer", "bert", "--max-len", "16", "--mask", "--out", "packed"];
+    assert_eq!(run(dir.path(), &pack).code, Some(0));
+    let before = snapshot(dir.path());
+    let fails = |teacher: &str, more: &[&str], code: i32, parts: &[&str]| {
+        distill(dir.path(), teacher, "out", more).fails_with(code, parts);
+        assert!(snapshot(dir.path()) == before);
+    };
+    let with = |more: &[&'static str]| [&SEARCHED[..], more].concat();
+    let missing = ["--teacher bert cannot teach", "the teacher has no masked-language-model head", "teacher = 0.0"];
+    fails("bert", &with(&["--mlm"]), 2, &missing);
+    fails("words", &with(&["--objective", "share.toml"]), 2, &["share.toml", "mlm: `teacher`"]);
+    fails("words", &with(&["--objective", "mask.toml"]), 2, &["mask.toml", "probability is 2"]);
+    fails("words", &with(&["--objective", "key.toml"]), 2, &["key.toml", "alpha"]);
+    let other = [&SEARCHED[..], &["--vocab", "900", "--mlm"]].concat();
+    let message = distill(dir.path(), "words", "out", &other);
+    assert_ne!(message.code, Some(0));
+    let task = ["distill", "--teacher", "words", "--out", "out", "--task", "sst-2", "--data", "pocket"];
+    let task = |more: &[&str]| run(dir.path(), &[&task[..], &SEARCHED, more].concat());
+    task(&["--objective", "task.toml"]).fails_with(2, &["`mlm`", "training on text"]);
+    task(&["--mlm"]).fails_with(2, &["cannot be used with"]);
+    let packed = ["distill", "--teacher", "words", "--corpus", "packed", "--out", "out", "--steps", "2", "--mlm"];
+    run(dir.path(), &[&packed[..], &SEARCHED].concat())
+        .fails_with(2, &["hidden in these shards already", "without --mask"]);
+    assert!(snapshot(dir.path()) == before);
+    let search = ["search", "--recipe", "smoke", "--out", "run", "--set", "distill.preset=efficientbert", "--set"];
+    let search = run(dir.path(), &[&search[..], &["distill.mlm={ teacher = 0.0 }"]].concat());
+    search.fails_with(2, &["`warm_up`", "a search have none"]);
+}
+
+#[test]
+fn a_killed_training_hides_the_words_that_it_would_have_hidden() {
+    let dir = words_folder();
+    let args = |out: &'static str| {
+        let base = ["distill", "--teacher", "words", "--corpus", "pocket/corpus.txt", "--out", out, "--mlm"];
+        let short = ["--steps", "200", "--batch-size", "8", "--accumulate", "2", "--max-len", "16"];
+        [&base[..], &short, &["--checkpoint-every", "10", "--objective", "mobilebert-joint"], &SEARCHED].concat()
+    };
+    let mut child = command(dir.path()).args(args("out")).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(|| dir.path().join("out.training/checkpoints/step-000080").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!dir.path().join("out").exists(), "the kill came too late");
+    let resumed = run(dir.path(), &[&args("out")[..], &["--resume"]].concat());
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert_eq!(run(dir.path(), &args("whole")).code, Some(0));
+    let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    assert!(weights("out") == weights("whole"));
+}
+
+#[test]
+fn an_objective_with_words_is_shown_and_trains_the_same_student() {
+    let dir = words_folder();
+    let show = ["objective", "show", "mobilebert-progressive", "--on", "text", "--student", ARCH, "--teacher", "words"];
+    let sizes = ["--hidden", "12", "--embed", "8", "--heads", "2", "--fit", "16"];
+    let shown = run(dir.path(), &[&show[..], &["--mlm"], &sizes].concat());
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    for words in ["[distill.mlm", "teacher = 0.5", "begin = \"32.4%\"", "probability = 0.15"] {
+        assert!(shown.stdout.contains(words), "{words} in {}", shown.stdout);
+    }
+    std::fs::write(dir.path().join("mine.toml"), &shown.stdout).unwrap();
+    let steps = ["--steps", "6"];
+    let train = |out: &str, objective: &[&str]| {
+        let base = ["distill", "--teacher", "words", "--corpus", "pocket/corpus.txt", "--out", out, "--max-len", "16"];
+        let done = run(dir.path(), &[&base[..], &["--batch-size", "8"], &steps, &SEARCHED, objective].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        std::fs::read(dir.path().join(out).join("model.safetensors")).unwrap()
+    };
+    assert!(
+        train("a", &["--objective", "mobilebert-progressive", "--mlm"]) == train("b", &["--objective", "mine.toml"])
+    );
+    let bare = run(dir.path(), &[&show[..8], &["bert", "--mlm"], &sizes].concat());
+    bare.fails_with(2, &["the teacher has no masked-language-model head"]);
+    run(dir.path(), &["objective", "show", "mobilebert", "--mlm"]).fails_with(2, &["training on text"]);
+}
