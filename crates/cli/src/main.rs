@@ -40,6 +40,7 @@ mod progress;
 mod squad;
 mod tasks;
 mod tensorboard;
+mod text_lesson;
 mod training;
 mod training_end;
 mod units;

@@ -200,7 +200,7 @@ fn a_student_that_is_its_teacher_has_no_gradient_in_any_layer_term_and_another_h
             teacher: &teacher,
             plan: &plan,
             text: &text_of_task,
-            mask: None,
+            words: None,
             prepare: as_is(),
             device: Device::flex(),
         };

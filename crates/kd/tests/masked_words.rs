@@ -15,11 +15,11 @@ use glue_squad::features::{Features, lengths};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::to_device;
 use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
-use kd::job::{GeneralDistillation, Teacher, as_is};
+use kd::job::{GeneralDistillation, Teacher, WordLesson, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::optim::Gradients;
 use kd::text::TextSource;
-use kd::words::WordMask;
+use kd::words::{HeldOutWords, WordMask};
 use searched_ffn::{AnyModel, Parts};
 use text_shards::MaskSettings;
 
@@ -102,7 +102,14 @@ fn job<'a>(
     text: &'a Texts,
     mask: &'a WordMask,
 ) -> GeneralDistillation<'a, StackedFfn> {
-    GeneralDistillation { teacher, plan, text, mask: Some(mask), prepare: as_is(), device: Device::flex() }
+    GeneralDistillation {
+        teacher,
+        plan,
+        text,
+        words: Some(WordLesson::new(mask, None)),
+        prepare: as_is(),
+        device: Device::flex(),
+    }
 }
 
 fn value(term: &Tensor<1>) -> f64 {
@@ -376,7 +383,7 @@ fn what_is_missing_is_an_error_and_no_panic() {
     let without = |model: &Model| TaskModel { mlm: None, ..model.clone() };
     let message = |teacher: &Model, student: &Model, masked: bool| {
         let mut job = job(&plan, teacher, &text, &mask);
-        job.mask = job.mask.filter(|_| masked);
+        job.words = job.words.filter(|_| masked);
         job.loss(student, Part::whole(0)).unwrap_err().to_string()
     };
     assert!(message(&teacher, &student, false).contains("the text comes unmasked"));
@@ -397,4 +404,39 @@ fn a_sequence_without_a_word_has_no_part_in_the_term() {
     let mask = mask(&plan);
     let terms = job(&plan, &teacher, &text, &mask).loss(&student, Part::whole(0)).unwrap();
     assert!(terms.0.is_empty(), "nothing is hidden: there is nothing to find");
+}
+
+#[test]
+fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught() {
+    let (teacher, student, text) = (model(&config(), 1), model(&config(), 2), Texts::new());
+    let section =
+        "[distill]\npreset = \"mobilebert-joint\"\n[distill.mlm]\nteacher = 0.0\nmask = { probability = 0.4 }";
+    let plan = plan(section, &config());
+    let mask = mask(&plan);
+    let held_out = HeldOutWords::new(&text, &mask).unwrap();
+    let found = held_out.evaluate(&student, &Device::flex()).unwrap();
+    let (mut right, mut all) = (0, 0);
+    for step in 0..6 {
+        let hidden = mask.hide(text.batch(step).unwrap(), u64::MAX);
+        let scores = all_scores(&student, &to_device(&hidden.batch, &Device::flex()));
+        let (places, words) = hidden.places();
+        let best = |row: &Vec<f64>| (0..VOCAB).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        right += places.iter().zip(&words).filter(|(at, word)| best(&scores[**at as usize]) == **word as usize).count();
+        all += places.len();
+    }
+    assert_eq!((held_out.count(), found.score), (all, right as f64 / all as f64));
+    assert_eq!(found.metrics["words/accuracy"], found.score);
+
+    // The first 32.4% of 8 steps compare layers: two evaluations are left out.
+    let mut job = job(&plan, &teacher, &text, &mask);
+    job.words = Some(WordLesson::new(&mask, Some(&held_out)));
+    let mut scored = |step| {
+        job.loss(&student, Part::whole(step)).unwrap();
+        job.evaluate(&student).unwrap().is_some()
+    };
+    assert_eq!([scored(0), scored(2), scored(3), scored(7)], [false, false, true, true]);
+    let without = TaskModel { mlm: None, ..student.clone() };
+    assert!(held_out.evaluate(&without, &Device::flex()).unwrap_err().to_string().contains("no masked-language-model"));
+    let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None }]);
+    assert!(HeldOutWords::new(&empty, &mask).unwrap_err().to_string().contains("no word"));
 }

@@ -104,7 +104,7 @@ fn turns(after: f64) -> Vec<Tensors> {
             teacher: &teacher,
             plan: &plan,
             text: &text,
-            mask: None,
+            words: None,
             prepare: as_is(),
             device: device.clone(),
         };

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::data::head_index;
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Mlm, Objective, Plan, Preset, Shape, Source};
+use kd::objective::{Objective, Plan, Preset, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
-use kd::text::TextSource;
-use kd::words::WordMask;
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
@@ -29,6 +26,7 @@ use crate::models::{
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
+use crate::text_lesson::{TextLesson, WordArgs};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
@@ -43,6 +41,7 @@ Examples
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
+  efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
 What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
 answers too (SQuAD: its start and end scores of every token); layer i of the student \
@@ -81,10 +80,6 @@ pub struct DistillArgs {
     /// efficientbert].
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
-    /// On text: learn hidden words too, half from the teacher's masked-language-model head and half from the words themselves
-    /// (MobileBERT's pre-training distillation), where the objective has no section `[distill.mlm]` that says how.
-    #[arg(long, conflicts_with = "tasks")]
-    mlm: bool,
     /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
     /// size and lengths. Damaged entries are computed again; delete the folder when it is not needed any more.
     #[arg(long, value_name = "DIR")]
@@ -95,6 +90,8 @@ pub struct DistillArgs {
     /// Number format of these answers: f32, as they are, or f16, half the bytes; the student then learns from rounded answers.
     #[arg(long, value_name = "FORMAT", requires = "teacher_cache", default_value_t)]
     teacher_cache_format: Format,
+    #[command(flatten)]
+    words: WordArgs,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
@@ -109,6 +106,8 @@ struct Settings {
     student: String,
     teacher: String,
     corpus: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    eval_corpus: Vec<String>,
     /// SHA-256 of the manifest of packed shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     packed: Option<String>,
@@ -131,8 +130,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     args.training.check()?;
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
-    if args.tasks.is_empty() && args.training.eval_every.is_some() {
-        return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
+    let asked = !args.words.eval_corpus.is_empty();
+    if args.tasks.is_empty() && !asked && args.training.eval_every.is_some() {
+        let message = "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
+        return Err(CliError::usage(message));
     }
     let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
@@ -157,7 +158,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
-    if !unbound.has_prediction() && args.training.eval_every.is_some() {
+    if source == Source::Tasks && !unbound.has_prediction() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
     let heads = if unbound.asks_answers() {
@@ -165,12 +166,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     } else {
         vec![0; config.task_heads.len()]
     };
-    let mask = match unbound.mlm() {
-        Some(mlm) => Some(word_mask(mlm, &corpus, &encoder, args)?),
-        None => None,
-    };
+    let words = args.words.words(unbound.mlm(), &corpus, &encoder, args.training.seed)?;
     let parts = Parts { pooler: true, ..Parts::default() };
-    let parts = if mask.is_some() { parts.with_words(&config) } else { parts };
+    let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let fresh = AnyModel::build(&config, parts, &context.device)?;
     let fresh = fresh.initialised(&config, args.training.seed);
     let student = match &init {
@@ -206,11 +204,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
             let data = SpanData::read(*version, data, options, &encoder, max_len, context)?;
             Lesson::Spans(Box::new(data), heads[0])
         }
-        (None, _) => {
-            // Text is packed as far as the steps need it; shards are there already.
-            let most = corpus.max_len().map_or(args.training.sequences(), |_| None);
-            Lesson::Text(corpus.open(&encoder, args.training.batches(max_len), most)?, mask)
-        }
+        (None, _) => Lesson::Text(TextLesson::open(&corpus, words, &encoder, &args.training, max_len)?),
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
     let plan = plan(steps)?;
@@ -262,24 +256,13 @@ impl DistillArgs {
             (None, Some(text)) => read_objective(text)?,
             (None, None) => Objective::default(),
         };
-        Ok(with_words(objective, self.mlm))
+        Ok(with_words(objective, self.words.mlm))
     }
 
     fn objective_name(&self) -> &str {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
         given.unwrap_or(Preset::default().name())
     }
-}
-
-/// What hides the words of the training's text.
-fn word_mask(mlm: &Mlm, corpus: &Corpus, encoder: &TextEncoder, args: &DistillArgs) -> Result<WordMask, CliError> {
-    if corpus.is_masked() {
-        return Err(CliError::usage(
-            "--corpus: words are hidden in these shards already, and this training hides its own",
-        )
-        .with_hint("pack the text without --mask; other words are then hidden in every epoch"));
-    }
-    WordMask::new(&mlm.mask, encoder, args.training.seed).context("the words of --corpus cannot be hidden").or_usage()
 }
 
 fn as_teacher(model: &AnyModel) -> &dyn Teacher {
@@ -373,6 +356,7 @@ fn settings(
         student: serde_json::to_string(config)?,
         teacher: shown(&args.teacher),
         corpus: args.corpus.iter().map(|p| shown(p)).collect(),
+        eval_corpus: args.words.eval_corpus.iter().map(|p| shown(p)).collect(),
         packed: corpus.packed_digest()?,
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
@@ -394,7 +378,8 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
     };
     let from =
         if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
-    let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
+    let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
+    let scores = evaluation.map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let (teacher, objective) = (shown(&args.teacher), args.objective_name());
     format!(
         "# {name}\n\nDistilled from `{teacher}` {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
@@ -403,8 +388,7 @@ fn card(args: &DistillArgs, steps: u64, evaluation: Option<&Evaluation>) -> Stri
 
 /// What the student is taught on.
 enum Lesson {
-    /// Text and what hides words in it.
-    Text(Arc<dyn TextSource>, Option<WordMask>),
+    Text(TextLesson),
     /// Data and the teacher's head for each task.
     Tasks(TaskData, Vec<usize>),
     /// Data and the teacher's head.
@@ -414,7 +398,7 @@ enum Lesson {
 impl Lesson {
     fn batches_per_epoch(&self) -> u64 {
         match self {
-            Self::Text(text, _) => text.batches_per_epoch(),
+            Self::Text(lesson) => lesson.text.batches_per_epoch(),
             Self::Tasks(data, _) => data.mix.batches_per_epoch(),
             Self::Spans(data, _) => data.train.batches_per_epoch(),
         }
@@ -434,9 +418,9 @@ impl Lecture<'_> {
         let Self { teacher, plan, .. } = *self;
         let device = self.context.device.clone();
         match &self.lesson {
-            Lesson::Text(text, mask) => {
-                let (text, mask) = (text.as_ref(), mask.as_ref());
-                let mut job = GeneralDistillation { teacher, plan, text, mask, prepare: as_is(), device };
+            Lesson::Text(lesson) => {
+                let (text, words) = (lesson.text.as_ref(), lesson.words());
+                let mut job = GeneralDistillation { teacher, plan, text, words, prepare: as_is(), device };
                 self.training.run("distill", student, &mut job)
             }
             Lesson::Tasks(data, heads) => {

@@ -2,9 +2,10 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use kd::objective::{Preset, Shape, Source};
+use mlp_space::StudentShape;
 use serde_json::json;
 
-use crate::arch_spec::{ShapeArgs, is_directory, resolve};
+use crate::arch_spec::{ShapeArgs, is_directory, resolve, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::objective_spec::{project, read_objective, with_words};
@@ -100,7 +101,9 @@ fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
     // Of an architecture alone nobody knows; a model directory has the head or not.
     let has_words = !is_directory(&args.teacher) || teacher.model.parts().mlm;
     let teacher = teacher.config;
-    let mut student = resolve(&args.student, &args.shape, &context.device).context("--student")?.config;
+    let defaults = StudentShape { vocab: teacher.vocab_size, ..StudentShape::efficientbert() };
+    let student = resolve_with(&args.student, &args.shape, &defaults, &context.device);
+    let mut student = student.context("--student")?.config;
     project(&mut student, &args.shape, &teacher);
     let ours = Shape::with_words(&student, objective.mlm.is_some());
     let theirs = Shape::with_words(&teacher, has_words);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use bert_core::BertConfig;
+use bert_core::weights::{HostTensor, NameFormat};
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
 
@@ -14,6 +15,21 @@ const SEARCHED: [&str; 6] = ["--arch", ARCH, "--hidden", "12", "--embed", "8"];
 
 fn bert() -> BertConfig {
     BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32) }
+}
+
+/// A preset of MobileBERT's kind in small, `inside` wide in its layers.
+fn mobile(name: &str, inside: usize) -> BertConfig {
+    BertConfig {
+        vocab_size: pocket_data::vocabulary().len(),
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 2 * inside,
+        max_position_embeddings: 24,
+        embedding_size: Some(8),
+        intra_bottleneck_size: Some(inside),
+        ..bert_core::preset(name).unwrap()
+    }
 }
 
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
@@ -117,7 +133,6 @@ fn plain_students_learn_words_alone_from_a_teacher_without_a_head() {
 #[test]
 fn what_cannot_be_learnt_is_refused_before_any_training_and_changes_nothing() {
     let dir = words_folder();
-    save(dir.path(), "small", &BertConfig { vocab_size: 900, ..bert() }, true);
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
     write("share.toml", "[distill.mlm]\nteacher = 1.5\n");
     write("mask.toml", "[distill.mlm]\nmask = { probability = 2.0 }\n");
@@ -137,9 +152,7 @@ fn what_cannot_be_learnt_is_refused_before_any_training_and_changes_nothing() {
     fails("words", &with(&["--objective", "share.toml"]), 2, &["share.toml", "mlm: `teacher`"]);
     fails("words", &with(&["--objective", "mask.toml"]), 2, &["mask.toml", "probability is 2"]);
     fails("words", &with(&["--objective", "key.toml"]), 2, &["key.toml", "alpha"]);
-    let other = [&SEARCHED[..], &["--vocab", "900", "--mlm"]].concat();
-    let message = distill(dir.path(), "words", "out", &other);
-    assert_ne!(message.code, Some(0));
+    fails("words", &with(&["--vocab", "900", "--mlm"]), 2, &["900 word pieces, the teacher"]);
     let task = ["distill", "--teacher", "words", "--out", "out", "--task", "sst-2", "--data", "pocket"];
     let task = |more: &[&str]| run(dir.path(), &[&task[..], &SEARCHED, more].concat());
     task(&["--objective", "task.toml"]).fails_with(2, &["`mlm`", "training on text"]);
@@ -197,4 +210,87 @@ fn an_objective_with_words_is_shown_and_trains_the_same_student() {
     let bare = run(dir.path(), &[&show[..8], &["bert", "--mlm"], &sizes].concat());
     bare.fails_with(2, &["the teacher has no masked-language-model head"]);
     run(dir.path(), &["objective", "show", "mobilebert", "--mlm"]).fails_with(2, &["training on text"]);
+}
+
+#[test]
+fn held_out_text_is_asked_for_its_hidden_words_and_the_best_weights_are_kept() {
+    let dir = words_folder();
+    let more = ["--mlm", "--eval-corpus", "pocket/corpus.txt", "--eval-every", "2", "--learning-rate", "1e-3"];
+    let done = distill(dir.path(), "words", "out", &[&SEARCHED[..], &more].concat()).json();
+    let score = done["metrics"]["words/accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&score) && done["score"] == done["metrics"]["words/accuracy"], "{done}");
+    let card = std::fs::read_to_string(dir.path().join("out/README.md")).unwrap();
+    assert!(card.contains("held-out text: words/accuracy"), "{card}");
+    let refused = |more: &[&str], words: &[&str]| {
+        distill(dir.path(), "words", "other", &[&SEARCHED[..], more].concat()).fails_with(2, words);
+    };
+    refused(&["--eval-corpus", "pocket/corpus.txt"], &["--eval-corpus", "hides none", "--mlm"]);
+    refused(&["--mlm", "--eval-every", "2"], &["--eval-every", "--eval-corpus"]);
+    let missing = distill(dir.path(), "words", "other", &[&SEARCHED[..], &["--mlm", "--eval-corpus", "none"]].concat());
+    missing.fails_with(1, &["none: no such folder"]);
+}
+
+#[test]
+fn mobilebert_is_pre_trained_as_published_layers_first_and_words_then() {
+    let dir = folder();
+    pocket(dir.path());
+    save(dir.path(), "ib", &mobile("ib-bert-large", 16), true);
+    mobile("mobilebert", 8).save(&dir.path().join("mobile.json")).unwrap();
+    let step = |method: &str, out: &str, more: &[&str]| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{method}.toml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let text = [("240_000", "6"), ("500_000", "6"), ("10_000", "3"), ("2048", "8")]
+            .into_iter()
+            .fold(text, |text, (from, to)| text.replace(from, to));
+        let file = format!("{method}.toml");
+        std::fs::write(dir.path().join(&file), text).unwrap();
+        let base = ["distill", "--teacher", "ib", "--corpus", "pocket/corpus.txt", "--max-len", "16", "--out", out];
+        let done = run(dir.path(), &[&base[..], &["--method", &file], more].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        terms(dir.path(), out)
+    };
+    let arch = ["--arch", "mobile.json"];
+    assert_eq!(step("mobilebert-progressive", "layers", &arch), ["attention", "hidden", "mean", "variance"]);
+    assert!(!parts(dir.path(), "layers").mlm);
+    assert_eq!(step("mobilebert-words", "words", &["--init", "layers"]), ["mlm"]);
+    assert_eq!(parts(dir.path(), "words"), Parts { pooler: true, mlm: true, mlm_extra: true });
+    let auxiliary = step("mobilebert-auxiliary", "auxiliary", &[&arch[..], &["--mlm"]].concat());
+    assert_eq!(auxiliary, ["attention", "hidden", "mean", "variance", "mlm"]);
+    let augment = ["data", "augment", "--data", "pocket", "--task", "sst-2", "--teacher", "words", "--limit", "10"];
+    let report = run(dir.path(), &[&augment[..], &["--out", "more", "--json"]].concat()).json();
+    assert_eq!(report["source"], json!("mlm and embeddings"), "{report}");
+}
+
+#[test]
+fn mobileberts_head_is_imported_from_a_pre_training_checkpoint() {
+    let dir = folder();
+    pocket(dir.path());
+    let config = mobile("mobilebert", 8);
+    save(dir.path(), "own", &config, true);
+    let device = burn::tensor::Device::flex();
+    let own = ModelDir::load(&dir.path().join("own"), &device).unwrap().model;
+    // As Hugging Face saves `MobileBertForPreTraining`: a prefix, copies of what is tied, and a next-sentence head.
+    let mut tensors = own.collect(NameFormat::HuggingFace(config.model_type));
+    let head = |name: &str| name.starts_with("cls.");
+    let all = std::mem::take(&mut tensors.0).into_iter();
+    tensors.0.extend(all.map(|(name, t)| (if head(&name) { name } else { format!("mobilebert.{name}") }, t)));
+    let table = tensors.0["mobilebert.embeddings.word_embeddings.weight"].clone();
+    let bias = tensors.0["cls.predictions.bias"].clone();
+    tensors.0.insert("cls.predictions.decoder.weight".into(), table);
+    tensors.0.insert("cls.predictions.decoder.bias".into(), bias);
+    tensors.0.insert("cls.seq_relationship.weight".into(), HostTensor { shape: vec![2, 12], data: vec![0.5; 24] });
+    tensors.0.insert("cls.seq_relationship.bias".into(), HostTensor { shape: vec![2], data: vec![0.5; 2] });
+    config.save(&dir.path().join("config.json")).unwrap();
+    tensors.write_safetensors(&dir.path().join("weights.safetensors")).unwrap();
+    let import = ["import", "weights.safetensors", "--config", "config.json", "--format", "hf"];
+    let done = run(dir.path(), &[&import[..], &["--out", "model"]].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let read = ModelDir::load(&dir.path().join("model"), &device).unwrap().model;
+    assert_eq!(read.parts(), Parts { pooler: true, mlm: true, mlm_extra: true });
+    assert_eq!(read.collect_internal(), own.collect_internal());
+    // A decoder of its own would be another model.
+    tensors.0.get_mut("cls.predictions.decoder.weight").unwrap().data[0] += 1.0;
+    tensors.write_safetensors(&dir.path().join("weights.safetensors")).unwrap();
+    let untied = run(dir.path(), &[&import[..], &["--out", "other"]].concat());
+    untied.fails_with(1, &["cls.predictions.decoder.weight", "word_embeddings.weight"]);
 }

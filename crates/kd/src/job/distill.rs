@@ -10,7 +10,7 @@ use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LossTerms, Plan};
 use crate::text::TextSource;
-use crate::words::{HiddenWords, WordMask};
+use crate::words::{HeldOutWords, HiddenWords, WordMask};
 use crate::{Error, Result, evaluate, losses};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
@@ -115,18 +115,36 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     /// Packed text.
     pub text: &'a dyn TextSource,
     /// What hides words, in every step; wanted where the plan has a term between them.
-    pub mask: Option<&'a WordMask>,
+    pub words: Option<WordLesson<'a>>,
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
     /// Device of both models.
     pub device: Device,
 }
 
+/// How a training on text hides words, and on what it is evaluated.
+#[derive(Debug)]
+pub struct WordLesson<'a> {
+    /// Hides words of the text.
+    pub mask: &'a WordMask,
+    /// Held-out text, to be evaluated on.
+    pub held_out: Option<&'a HeldOutWords>,
+    /// Whether the head has been taught anything; kept by the steps. Until then nothing is evaluated.
+    taught: bool,
+}
+
+impl<'a> WordLesson<'a> {
+    /// Words are hidden by `mask`.
+    pub fn new(mask: &'a WordMask, held_out: Option<&'a HeldOutWords>) -> Self {
+        Self { mask, held_out, taught: false }
+    }
+}
+
 impl<F: FeedForward> GeneralDistillation<'_, F> {
     fn batch(&self, step: u64) -> Result<HiddenWords> {
         let batch = self.text.batch(step)?;
-        match (self.mask, self.plan.mlm()) {
-            (Some(mask), _) => Ok(mask.hide(batch, step / self.text.batches_per_epoch())),
+        match (&self.words, self.plan.mlm()) {
+            (Some(words), _) => Ok(words.mask.hide(batch, step / self.text.batches_per_epoch())),
             (None, None) => Ok(HiddenWords::none(batch)),
             (None, Some(_)) => Err(Error::Mismatch(
                 "the objective has a term between masked words, and the text comes unmasked".into(),
@@ -141,6 +159,9 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
         let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let hidden = whole.rows(cut.rows());
         let tokens = to_device(&hidden.batch, &self.device);
+        if let Some(words) = &mut self.words {
+            words.taught = self.plan.words_taught_by(part.step);
+        }
         let now = self.plan.at(part.step);
         let options = now.options();
         let words = now.mlm.filter(|_| hidden.count() > 0).map(|term| (term, hidden.to_device(&self.device)));
@@ -178,8 +199,9 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    fn evaluate(&mut self, _model: &TaskModel<F>) -> Result<Option<Evaluation>> {
-        Ok(None)
+    fn evaluate(&mut self, model: &TaskModel<F>) -> Result<Option<Evaluation>> {
+        let words = self.words.as_ref().filter(|words| words.taught);
+        words.and_then(|words| words.held_out).map(|text| text.evaluate(model, &self.device)).transpose()
     }
 }
 

@@ -14,6 +14,6 @@ mod distill;
 mod fine_tune;
 mod repeated;
 
-pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
+pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, WordLesson, as_is};
 pub use fine_tune::FineTune;
 pub use repeated::RepeatedBatch;

@@ -91,7 +91,17 @@ impl Plan {
     /// Whether step `step` or one before it had a prediction term; until then the heads are as they were made, and scores of them
     /// mean nothing.
     pub fn heads_taught_by(&self, step: u64) -> bool {
-        let Some(weight) = self.prediction.map(|p| p.weight) else { return false };
+        self.prediction.is_some_and(|p| self.counted_by(p.weight, step))
+    }
+
+    /// Whether step `step` or one before it had a term between masked words; until then a masked-language-model head is as it was
+    /// made.
+    pub fn words_taught_by(&self, step: u64) -> bool {
+        self.mlm.as_ref().is_some_and(|m| self.counted_by(m.weight(), step))
+    }
+
+    /// Whether `weight` was above 0 in step `step` or in one before it.
+    fn counted_by(&self, weight: Schedule, step: u64) -> bool {
         // Between two points of a schedule the weight is 0 everywhere inside or nowhere.
         let points = weight.span().into_iter().flatten().map(|point| point.step(self.steps));
         let first = points.flat_map(|at| [at, at + 1]).chain([0]).filter(|&at| weight.at(at, self.steps) > 0.0).min();

@@ -62,7 +62,7 @@ impl ProxyTraining<'_> {
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
             let mut job =
-                GeneralDistillation { teacher, plan, text, mask: None, prepare: as_is(), device: self.device.clone() };
+                GeneralDistillation { teacher, plan, text, words: None, prepare: as_is(), device: self.device.clone() };
             model = self.train(model, &mut job, self.proxy.general.train_config(candidate.seed))?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();

@@ -111,7 +111,7 @@ fn distil<F: FeedForward>(
             teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
-            mask: None,
+            words: None,
             prepare: as_is(),
             device: device.clone(),
         };

@@ -94,7 +94,7 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teacher: &TeacherPair)
     let device = run.device.clone();
     let teacher = run.teacher_for("supernet/warm-up", Source::Text, teacher, &plan);
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
-    let mut job = GeneralDistillation { teacher, plan: &plan, text, mask: None, prepare: as_is(), device };
+    let mut job = GeneralDistillation { teacher, plan: &plan, text, words: None, prepare: as_is(), device };
     let trained = run.train("supernet/warm-up", model, &mut job, phase)?;
     Ok(collect_internal(&trained.model))
 }
@@ -132,7 +132,7 @@ pub fn stage_three_supernet(
             teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
-            mask: None,
+            words: None,
             prepare: Box::new(sample("supernet sample, text")),
             device: device.clone(),
         };
