@@ -201,13 +201,15 @@ proptest::proptest! {
     #[test]
     fn a_changed_byte_anywhere_gives_a_model_or_a_named_file_never_a_panic(
         searched: bool,
+        words: bool,
         in_weights: bool,
         at in 0.0..1.0f64,
         value: u8,
     ) {
         let config = small(if searched { "efficientbert" } else { "mobilebert" });
         let folder = tempfile::tempdir().unwrap();
-        ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+        let parts = if words { Parts::default().with_words(&config) } else { Parts::default() };
+        ModelDir::save(folder.path(), &config, &built(&config, parts), Package::default()).unwrap();
         let path = folder.path().join(if in_weights { WEIGHTS_FILE } else { CONFIG_FILE });
         let mut bytes = std::fs::read(&path).unwrap();
         // The header is where a changed byte does harm; the weights behind it are just numbers.

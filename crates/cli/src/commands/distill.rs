@@ -9,7 +9,7 @@ use kd::cache::{ByteSize, CacheReport, CachedTeacher, Expected, Format, TeacherC
 use kd::data::head_index;
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Objective, Plan, Preset, Shape, Source};
+use kd::objective::{Mlm, Objective, Plan, Preset, Shape, Source};
 use kd::span::{SpanDistillation, span_head_index};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
@@ -210,6 +210,11 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let plan = plan(steps)?;
     let settings = settings(args, &chosen, max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
+    if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
+        context
+            .progress
+            .warn("--teacher-cache: what the teacher says of hidden words is not kept; they are others in every epoch");
+    }
     let cache = args.teacher_cache.as_ref();
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);

@@ -62,8 +62,8 @@ fn parts(dir: &Path, name: &str) -> Parts {
 /// Names of the loss terms of the last step in the log of the model directory `name`.
 fn terms(dir: &Path, name: &str) -> Vec<String> {
     let log = std::fs::read_to_string(dir.join(name).join("log.jsonl")).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let step = lines.filter(|line| line.get("terms").is_some()).last().expect("a step was logged");
+    let mut lines = log.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let step = lines.find(|line| line.get("terms").is_some()).expect("a step was logged");
     let terms = step["terms"].as_array().unwrap();
     terms.iter().map(|term| term[0].as_str().unwrap().to_owned()).collect()
 }
@@ -221,6 +221,8 @@ fn held_out_text_is_asked_for_its_hidden_words_and_the_best_weights_are_kept() {
     assert!((0.0..=1.0).contains(&score) && done["score"] == done["metrics"]["words/accuracy"], "{done}");
     let card = std::fs::read_to_string(dir.path().join("out/README.md")).unwrap();
     assert!(card.contains("held-out text: words/accuracy"), "{card}");
+    let cached = ["--mlm", "--teacher-cache", "cache"];
+    distill(dir.path(), "words", "cached", &[&SEARCHED[..], &cached].concat()).says(&["hidden words is not kept"]);
     let refused = |more: &[&str], words: &[&str]| {
         distill(dir.path(), "words", "other", &[&SEARCHED[..], more].concat()).fails_with(2, words);
     };
