@@ -96,6 +96,14 @@ fn a_searched_student_gets_a_head_that_augmentation_uses_and_keeps_it_for_the_ne
     };
     let close = tensor("first").data.iter().zip(&tensor("next").data).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(close, "a rate of nothing changes nothing");
+    std::fs::write(dir.path().join("words-alone.toml"), "[distill.mlm]\n").unwrap();
+    let layers: Vec<&str> = ARCH.split("; ").flat_map(|layer| [layer, layer]).collect();
+    let layers = layers.join("; ");
+    let doubled = ["--arch", &layers, "--hidden", "12", "--embed", "8", "--init", "first", "--inherit", "doubled"];
+    let slow = ["--objective", "words-alone.toml", "--learning-rate", "1e-12"];
+    let doubled = distill(dir.path(), "words", "doubled", &[&doubled[..], &slow].concat());
+    assert_eq!(doubled.code, Some(0), "{}", doubled.stderr);
+    assert!(tensor("first").data.iter().zip(&tensor("doubled").data).all(|(a, b)| (a - b).abs() < 1e-6));
     let without = distill(dir.path(), "words", "without", &["--init", "first"]);
     without.says(&["the heads of --init are left behind"]);
     assert!(!parts(dir.path(), "without").mlm);
