@@ -29,8 +29,10 @@ pub enum CountPart {
     FitDense,
     /// The pooler.
     Pooler,
-    /// Task heads and the masked-LM head.
+    /// Task heads.
     Heads,
+    /// The masked-LM head without the word table, which it shares with the embeddings.
+    MaskedLm,
 }
 
 /// Parameters and MACs of one part.
@@ -59,9 +61,10 @@ impl Count {
         self.parts.values().map(|p| p.params).sum()
     }
 
-    /// All parameters but the distillation projection, which does not ship.
+    /// All parameters but the distillation projection and the masked-LM head: what a model for tasks has.
     pub fn params_without_fit(&self) -> u64 {
-        self.params() - self.parts.get(&CountPart::FitDense).map_or(0, |p| p.params)
+        let of = |part| self.parts.get(&part).map_or(0, |p| p.params);
+        self.params() - of(CountPart::FitDense) - of(CountPart::MaskedLm)
     }
 
     /// MACs of the encoder for one sequence.
@@ -88,7 +91,7 @@ fn count_module<M: Module>(model: &M, config: &BertConfig, seq: usize) -> Count 
         let size: u64 = shape.iter().map(|&d| d as u64).product();
         let part = part_of(&path);
         let is_table = path.ends_with("embeddings.weight");
-        let counted = !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads);
+        let counted = !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads | CountPart::MaskedLm);
         // A tied key is a second product with the query's weight.
         let uses = if config.tie_key_query && path.ends_with("attention.query.weight") { 2 } else { 1 };
         let macs = if shape.len() == 2 && counted && !is_table { size * tokens * uses } else { 0 };
@@ -118,6 +121,7 @@ fn part_of(path: &str) -> CountPart {
         ["encoder", "layers", _, "bottleneck", ..] => CountPart::Bottleneck,
         ["encoder", "layers", ..] => CountPart::FeedForward,
         ["pooler", ..] => CountPart::Pooler,
+        ["mlm", ..] => CountPart::MaskedLm,
         _ => CountPart::Heads,
     }
 }

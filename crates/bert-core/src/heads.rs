@@ -2,11 +2,11 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use fused_ops::{dense, dropout};
 
 use crate::{
-    Activation, BertConfig, BertEncoder, EncodeOptions, Encoder, EncoderOutput, FeedForward, Norm, Result,
+    Activation, BertConfig, BertEncoder, EncodeOptions, Encoder, EncoderOutput, Error, FeedForward, Norm, Result,
     TaskHeadConfig, TaskHeadKind, TokenBatch,
 };
 
@@ -59,26 +59,56 @@ impl TaskHead {
 
 /// Masked-language-model head with the decoder tied to the word table:
 /// `logits = Norm(act(W h + b)) Eᵀ + bias`.
+///
+/// Where the word table `E` is narrower than the hidden states there are two forms. EfficientBERT's code maps down to its width, and
+/// [`MlmHead::new`] makes that one. MobileBERT (Sun et al. 2020) keeps the hidden width and puts further columns, which are not
+/// tied, beside `E`: `logits = y[:E] Eᵀ + y[E:] X + bias` with `y = Norm(act(W h + b))`; [`MlmHead::extended`] makes it.
 #[derive(Module, Debug)]
 pub struct MlmHead {
-    /// Hidden width to the word table's width.
+    /// Hidden width to the word table's width, or to itself where there are further columns.
     pub dense: Linear,
     /// Norm after the activation.
     pub norm: Norm,
     /// One bias per word piece.
     pub bias: Param<Tensor<1>>,
+    /// `X`, the further columns, `[hidden - embed, vocab]`.
+    pub extra: Option<Param<Tensor<2>>>,
     #[module(skip)]
     activation: Activation,
 }
 
 impl MlmHead {
-    /// Builds the head of `config`.
+    /// Builds the head of `config` that maps to the word table's width.
     pub fn new(config: &BertConfig, device: &Device) -> Self {
-        let embed = config.embed_width();
+        Self::of_width(config, config.embed_width(), device)
+    }
+
+    /// Builds MobileBERT's head, which has output weights of its own beside the word table.
+    ///
+    /// # Errors
+    /// The word table is as wide as the hidden states, so that nothing is left for further columns.
+    pub fn extended(config: &BertConfig, device: &Device) -> Result<Self> {
+        let (hidden, embed) = (config.hidden_size, config.embed_width());
+        if embed >= hidden {
+            return Err(Error::Config {
+                field: "embedding_size",
+                message: format!(
+                    "a masked-language-model head with output weights of its own (`cls.predictions.dense.weight`) needs a word \
+                     table narrower than the hidden width {hidden}, is {embed}"
+                ),
+            });
+        }
+        let std = config.initializer_range;
+        let extra = Initializer::Normal { mean: 0.0, std }.init([hidden - embed, config.vocab_size], device);
+        Ok(Self { extra: Some(extra), ..Self::of_width(config, hidden, device) })
+    }
+
+    fn of_width(config: &BertConfig, width: usize, device: &Device) -> Self {
         Self {
-            dense: LinearConfig::new(config.hidden_size, embed).init(device),
-            norm: Norm::new(crate::NormKind::LayerNorm, embed, config.layer_norm_eps, device),
+            dense: LinearConfig::new(config.hidden_size, width).init(device),
+            norm: Norm::new(crate::NormKind::LayerNorm, width, config.layer_norm_eps, device),
             bias: Initializer::Zeros.init([config.vocab_size], device),
+            extra: None,
             activation: config.hidden_act,
         }
     }
@@ -89,7 +119,11 @@ impl MlmHead {
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
         let h = self.norm.forward(self.activation.forward(dense(&self.dense, hidden)));
-        fused_ops::linear(h, word_table.transpose(), Some(self.bias.val()))
+        let (table, bias) = (word_table.transpose(), Some(self.bias.val()));
+        let Some(extra) = &self.extra else { return fused_ops::linear(h, table, bias) };
+        let [embed, width] = [table.dims()[0], h.dims()[2]];
+        let tied = fused_ops::linear(h.clone().narrow(2, 0, embed), table, bias);
+        tied + fused_ops::linear(h.narrow(2, embed, width - embed), extra.val(), None)
     }
 }
 
@@ -141,6 +175,21 @@ impl<F: FeedForward> TaskModel<F> {
         }
     }
 
+    /// Scores of every word piece at some positions; `None` without a masked-language-model head. Only the rows that are asked for
+    /// are multiplied with the vocabulary.
+    ///
+    /// # Shapes
+    /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - `positions`: `[n]`, each `row * seq + column`
+    /// - output: `[n, vocab]`
+    pub fn words(&self, last_hidden: Tensor<3>, positions: Tensor<1, Int>) -> Option<Tensor<2>> {
+        let head = self.mlm.as_ref()?;
+        let [batch, seq, hidden] = last_hidden.dims();
+        let rows = last_hidden.reshape([batch * seq, hidden]).select(0, positions);
+        let table = self.encoder.embeddings.word_embeddings.weight.val();
+        Some(head.forward(rows.unsqueeze_dim(0), table).squeeze_dim(0))
+    }
+
     /// Encoder output and the pooled scores of head `head` (classification or regression).
     ///
     /// # Shapes
@@ -170,5 +219,40 @@ impl<F: FeedForward> TaskModel<F> {
 impl<F: FeedForward> Encoder for TaskModel<F> {
     fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         self.encoder.encode(batch, options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init;
+
+    #[test]
+    fn mobileberts_word_head_is_its_formula_over_the_table_and_its_own_weights() {
+        let device = Device::flex();
+        let config =
+            BertConfig { embedding_size: Some(2), hidden_act: Activation::Relu, ..BertConfig::bert(5, 6, 1, 2, 8) };
+        let head = init::normal(MlmHead::extended(&config, &device).unwrap(), 3, 0.7);
+        let rows = [[0.5f32, -1.0, 0.25, 2.0, -0.75, 1.5], [1.0, 0.0, -0.5, 0.3, 0.8, -1.2]];
+        let table = [[0.1f32, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.0, 1.1], [0.6, -0.8]];
+        let hidden = Tensor::<2>::from_floats(rows, &device).unsqueeze_dim(0);
+        let found = head.forward(hidden, Tensor::from_floats(table, &device)).try_into_vec_as::<f32>().unwrap();
+
+        let values = |t: Tensor<2>| t.try_into_vec_as::<f32>().unwrap();
+        let (dense, extra) = (values(head.dense.weight.val()), values(head.extra.as_ref().unwrap().val()));
+        for (row, found) in rows.iter().zip(found.chunks(5)) {
+            // Fresh biases are 0 and scales 1.
+            let y: Vec<f64> = (0..6)
+                .map(|out| (0..6).map(|i| f64::from(row[i] * dense[i * 6 + out])).sum::<f64>().max(0.0))
+                .collect();
+            let mean = y.iter().sum::<f64>() / 6.0;
+            let variance = y.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 6.0;
+            let y: Vec<f64> = y.iter().map(|v| (v - mean) / (variance + config.layer_norm_eps).sqrt()).collect();
+            for (word, found) in found.iter().enumerate() {
+                let tied = (0..2).map(|i| y[i] * f64::from(table[word][i])).sum::<f64>();
+                let own = (0..4).map(|i| y[2 + i] * f64::from(extra[i * 5 + word])).sum::<f64>();
+                assert!((f64::from(*found) - tied - own).abs() < 1e-5, "{found} instead of {}", tied + own);
+            }
+        }
     }
 }

@@ -111,6 +111,16 @@ fn check(name: &str) {
         short_floats_stay_near(name, &model, &batch, &file);
     }
     let logits = &file.0["output.logits"];
+    // The rows that are asked for, out of order, are those of all.
+    let tokens = (ids.shape[0] * ids.shape[1]) as i32;
+    let places = [tokens - 1, 0, 3];
+    let some = model.words(out.last_hidden.clone(), Tensor::from_ints(places, &device));
+    assert_eq!(some.is_some(), has_mlm, "{name}");
+    if let Some(some) = some {
+        let vocab = config.vocab_size;
+        let rows = places.iter().flat_map(|&at| logits.data[at as usize * vocab..][..vocab].to_vec()).collect();
+        assert_close(&format!("{name} words"), values(some), &HostTensor { shape: vec![3, vocab], data: rows }, false);
+    }
     let ours = match &model.mlm {
         Some(mlm) => mlm_logits(mlm, &model, out.last_hidden),
         None => values(out.last_hidden),

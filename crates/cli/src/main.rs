@@ -41,6 +41,7 @@ mod squad;
 mod tasks;
 mod teachers;
 mod tensorboard;
+mod text_lesson;
 mod training;
 mod training_end;
 mod units;

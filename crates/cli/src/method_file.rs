@@ -9,10 +9,11 @@ use kd::optim::{Group, OptimizerConfig, Schedule};
 use serde::Deserialize;
 
 /// Methods that the program carries, by name.
-const PUBLISHED: [(&str, &str); 4] = [
+const PUBLISHED: [(&str, &str); 5] = [
     ("mobilebert-auxiliary", include_str!("../../../recipes/methods/mobilebert-auxiliary.toml")),
     ("mobilebert-joint", include_str!("../../../recipes/methods/mobilebert-joint.toml")),
     ("mobilebert-progressive", include_str!("../../../recipes/methods/mobilebert-progressive.toml")),
+    ("mobilebert-words", include_str!("../../../recipes/methods/mobilebert-words.toml")),
     ("mobilebert-answers", include_str!("../../../recipes/methods/mobilebert-answers.toml")),
 ];
 
@@ -145,7 +146,11 @@ mod tests {
         let gate = train.groups[1].gate.unwrap();
         assert_eq!((train.steps, train.schedule), (Some(240_000), Some(Schedule::Phases { length: 10_000 })));
         assert_eq!((train.groups[1].factor, gate.from, gate.to, gate.before, gate.after), (3.0, 0, 10_000, 0.0, 0.1));
-        assert_eq!(method("mobilebert-answers").train.steps, Some(500_000));
+        for second in ["mobilebert-answers", "mobilebert-words"] {
+            assert_eq!(method(second).train.steps, Some(500_000));
+        }
+        let words = method("mobilebert-words").distill.unwrap().mlm.unwrap();
+        assert_eq!((words.teacher, words.mask.max_predictions), (0.5.into(), Some(20)));
         // The window of a layer's rate is the window of its loss.
         let of = |name: &str| Shape::of(&bert_core::preset(name).unwrap());
         let (student, teacher) = (of("mobilebert"), of("ib-bert-large"));

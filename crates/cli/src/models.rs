@@ -16,6 +16,8 @@ use crate::error::{CliError, ResultExt};
 
 /// Module path of the distillation projection, which belongs to a teacher.
 const FIT_DENSE: &str = "encoder.fit_dense.";
+/// Module path of the masked-language-model head.
+const WORD_HEAD: &str = "mlm.";
 
 /// Loads the model directory that `option` names, with hints for the usual mistakes.
 ///
@@ -149,8 +151,9 @@ pub enum Inherit {
     Doubled,
 }
 
-/// `fresh`, whose configuration is `config`, with what `how` makes of the encoder of `loaded`. Heads and, but for
-/// [`Inherit::Same`], the pooler stay fresh, as in EfficientBERT's code; the projection is inherited where it leads to the same width.
+/// `fresh`, whose configuration is `config`, with what `how` makes of the encoder of `loaded`, and of its masked-language-model head
+/// where both have one of one form. Heads of tasks and, but for [`Inherit::Same`], the pooler stay fresh, as in EfficientBERT's code;
+/// the projection is inherited where it leads to the same width.
 ///
 /// # Errors
 /// Models of different kinds, depths that do not go with `how`, or a tensor that is smaller than it has to be.
@@ -169,10 +172,12 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
     }
     same_kind(&fresh, loaded)?;
     let with_fit = config.fit_size == loaded.config.fit_size;
+    let (ours, theirs) = (fresh.parts(), loaded.model.parts());
+    let with_words = ours.mlm && theirs.mlm && ours.mlm_extra == theirs.mlm_extra;
     let mut shapes = fresh.shapes();
     shapes.retain(|name, _| match name.starts_with(FIT_DENSE) {
         true => with_fit,
-        false => name.starts_with("encoder."),
+        false => name.starts_with("encoder.") || with_words && name.starts_with(WORD_HEAD),
     });
     let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
     let mut weights = fresh.collect_internal();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::BertConfig;
-use kd::objective::{Objective, Preset};
+use kd::objective::{Mlm, Objective, Preset};
 
 use crate::arch_spec::ShapeArgs;
 use crate::error::{CliError, ResultExt};
@@ -26,6 +26,14 @@ pub fn read_objective(text: &str) -> Result<Objective, CliError> {
     }
     let content = std::fs::read_to_string(text).map_err(|e| CliError::failed(format!("cannot read {text}: {e}")))?;
     Objective::from_toml(&content).context(text).or_usage()
+}
+
+/// `objective` with the term between masked words that `--mlm` asks for, unless it has one.
+pub fn with_words(mut objective: Objective, asked: bool) -> Objective {
+    if asked {
+        objective.mlm.get_or_insert_with(Mlm::default);
+    }
+    objective
 }
 
 /// Gives a student the projection to the teacher's width that distillation needs. It belongs to the teacher, not to the

@@ -134,6 +134,11 @@ impl Teachers {
         &self.models[0].config
     }
 
+    /// Whether all of them have a masked-language-model head.
+    pub fn score_words(&self) -> bool {
+        self.models.iter().all(|teacher| teacher.model.parts().mlm)
+    }
+
     /// Tokens that all of them have positions for.
     pub fn positions(&self) -> usize {
         self.models.iter().map(|m| m.config.max_position_embeddings).min().unwrap_or_default()

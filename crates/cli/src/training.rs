@@ -86,7 +86,7 @@ pub struct TrainingArgs {
     #[command(flatten)]
     method: MethodArgs,
     /// Settings of this training, and for `distill` what is learnt: mobilebert-auxiliary, mobilebert-joint,
-    /// mobilebert-progressive, mobilebert-answers, or a TOML file; options go before it.
+    /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
 }

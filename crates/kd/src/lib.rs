@@ -10,6 +10,7 @@
 //! | [`examples`] | the encoded examples of a split |
 //! | [`data`] | task batches by step number |
 //! | [`text`] | batches of unlabelled text by step number, wherever the text is |
+//! | [`words`] | text with hidden words |
 //! | [`job`] | what the engine trains: fine-tuning, general and task distillation |
 //! | [`span`] | SQuAD: head, windows as batches, fine-tuning, distillation, official scores |
 //! | [`transfer`] | a model that goes on from the weights of another one |
@@ -34,5 +35,6 @@ pub mod optim;
 pub mod span;
 pub mod text;
 pub mod transfer;
+pub mod words;
 
 pub use error::{Error, Result};

@@ -9,8 +9,10 @@ use bert_core::{Error, FeedForward, TaskModel};
 use crate::Result;
 
 const FIT_DENSE: &str = "encoder.fit_dense.";
+const WORD_HEAD: &str = "mlm.";
 
-/// `fresh` with the encoder and the pooler of `loaded`; heads stay fresh. `source` is named in errors.
+/// `fresh` with the encoder and the pooler of `loaded`, and its masked-language-model head where both have one of one form; other heads
+/// stay fresh. `source` is named in errors.
 ///
 /// The distillation projection belongs to one teacher: it is taken over where both models have it at one size, and stays
 /// fresh otherwise. A pooler that `loaded` lacks stays fresh too.
@@ -34,10 +36,19 @@ pub fn continue_from<F: FeedForward>(
     if !missing.is_empty() {
         return Err(Error::MissingTensors { path: source.to_path_buf(), names: missing }.into());
     }
+    let shapes = |tensors: &Tensors| {
+        let words = tensors.0.iter().filter(|(name, _)| name.starts_with(WORD_HEAD));
+        words.map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect::<Vec<_>>()
+    };
+    let one_form = shapes(&weights) == shapes(&from);
     for (name, tensor) in from.0 {
         let is_fit = name.starts_with(FIT_DENSE);
         let same_fit = weights.0.get(&name).is_some_and(|own| own.shape == tensor.shape);
-        if is_fit && same_fit || !is_fit && (name.starts_with("encoder.") || name.starts_with("pooler.")) {
+        let is_word_head = one_form && name.starts_with(WORD_HEAD);
+        if is_word_head
+            || is_fit && same_fit
+            || !is_fit && (name.starts_with("encoder.") || name.starts_with("pooler."))
+        {
             weights.0.insert(name, tensor);
         }
     }

@@ -42,13 +42,19 @@ const POSITIONS: usize = 16;
 
 /// A model directory of random weights, with or without a masked-language-model head.
 fn model(dir: &Path, mlm: bool) -> (BertConfig, AnyModel) {
-    let config = BertConfig {
+    model_of(dir, bert(), Parts { mlm, ..Parts::default() })
+}
+
+fn bert() -> BertConfig {
+    BertConfig {
         max_position_embeddings: POSITIONS,
         initializer_range: 0.7,
         ..BertConfig::bert(TOKENS.len(), 16, 2, 2, 24)
-    };
-    let model =
-        AnyModel::build(&config, Parts { pooler: false, mlm }, &Device::flex()).unwrap().initialised(&config, 5);
+    }
+}
+
+fn model_of(dir: &Path, config: BertConfig, parts: Parts) -> (BertConfig, AnyModel) {
+    let model = AnyModel::build(&config, parts, &Device::flex()).unwrap().initialised(&config, 5);
     let vocab = TOKENS.iter().map(|token| format!("{token}\n")).collect::<String>();
     let files = [("vocab.txt".to_owned(), vocab.into_bytes())];
     ModelDir::save(dir, &config, &model, Package { card: "", files: &files, keep_fit: false }).unwrap();
@@ -116,9 +122,20 @@ fn logits(model: &AnyModel, ids: &[u32], segments: &[u32], at: usize) -> Vec<f32
 
 #[test]
 fn words_of_the_head_are_those_of_the_models_own_logits_at_the_mask() {
+    words_are_those_of_the_logits(bert());
+}
+
+#[test]
+fn words_of_mobileberts_head_with_its_own_output_weights_are_those_of_its_logits_too() {
+    let model_type = bert_core::ModelType::MobileBert;
+    words_are_those_of_the_logits(BertConfig { model_type, embedding_size: Some(6), trigram_input: true, ..bert() });
+}
+
+fn words_are_those_of_the_logits(config: BertConfig) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("m");
-    let (_, model) = model(&dir, true);
+    let parts = Parts::default().with_words(&config);
+    let (_, model) = model_of(&dir, config, parts);
     let pieces = pieces(&dir);
     let ids = |text: &str| pieces.encoder().encode_plain(text).unwrap();
     let framed = |text: &str| [&[2][..], &ids(text), &[3]].concat();

@@ -94,7 +94,7 @@ fn a_loss_that_is_not_finite_on_one_device_skips_or_ends_the_step_of_all() {
 fn a_teacher_teaches_on_every_device() {
     let (data, eval, device) = (tiny::data(), tiny::eval(), Device::flex());
     let teacher = tiny::model(&device).valid();
-    let shape = Shape { layers: 2, width: 8, heads: 2 };
+    let shape = Shape { layers: 2, width: 8, heads: 2, words: None };
     let plan = Objective::default().plan(shape, shape, Source::Tasks, 11).unwrap();
     let result = |devices: &Devices, accumulate: u32| {
         let teacher = ReplicatedTeacher::new(&teacher, devices);

@@ -195,7 +195,8 @@ fn a_student_that_is_its_teacher_has_no_gradient_in_any_layer_term_and_another_h
         let shape = Shape::of(&config(task));
         let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Text, STEPS).unwrap();
         let text_of_task = TaskText(data(task));
-        let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &text_of_task, prepare: as_is() };
+        let job =
+            GeneralDistillation { teacher: &teacher, plan: &plan, text: &text_of_task, words: None, prepare: as_is() };
         let norm = |student: Model| {
             let student = student.train();
             let terms = job.loss(&student, Part::whole(0), &Device::flex()).unwrap();

@@ -36,7 +36,7 @@ fn every_distillation_loss_has_the_reference_value() {
         last_hidden: t3(&format!("{who}.hidden.{layers}")),
     };
     let (student, teacher) = (output("student", 3, true), output("teacher", 6, false));
-    let shape = |layers| Shape { layers, width: 32, heads: 4 };
+    let shape = |layers| Shape { layers, width: 32, heads: 4, words: None };
     let plan = Objective::default().plan(shape(3), shape(6), Source::Text, 1).unwrap();
     let tokens = t2("pad_mask") * -1.0 + 1.0;
     let terms = plan.at(0).layer_terms(&student, &teacher, &tokens, 1.0).0;
@@ -62,7 +62,7 @@ fn every_distillation_loss_has_the_reference_value() {
     };
     let (student, teacher) = (side("student"), side("teacher"));
     let [batch, heads, seq, _] = student.attention_scores[0].dims();
-    let shape = Shape { layers: 1, width: student.last_hidden.dims()[2], heads };
+    let shape = Shape { layers: 1, width: student.last_hidden.dims()[2], heads, words: None };
     for (name, feature, loss) in [
         ("mobile_feature_map", Feature::Hidden, MatchLoss::FeatureMap),
         ("mobile_mean", Feature::Hidden, MatchLoss::Mean),

@@ -5,8 +5,8 @@ use kd::objective::{
 };
 use proptest::prelude::*;
 
-const TEACHER: Shape = Shape { layers: 6, width: 32, heads: 4 };
-const STUDENT: Shape = Shape { layers: 3, width: 32, heads: 4 };
+const TEACHER: Shape = Shape { layers: 6, width: 32, heads: 4, words: None };
+const STUDENT: Shape = Shape { layers: 3, width: 32, heads: 4, words: None };
 
 fn preset(preset: Preset, source: Source) -> Plan {
     Objective::from(preset).plan(STUDENT, TEACHER, source, 1000).unwrap()
@@ -104,7 +104,7 @@ fn contradictions_in_the_settings_are_explained() {
     says(&distill("preset = \"tinybert\"\nmap = [2, 4, 9]", Source::Tasks), &["teacher layer 9"]);
     says(&distill(&format!("preset = \"minilm\"\n{}", entry(1, 1, "hidden", "mse")), Source::Tasks), &["either"]);
     says(&distill("[distill.prediction]\nhard_label = 2.0", Source::Tasks), &["prediction", "`hard_label`"]);
-    says(&distill("[distill.mlm]\nratio = 0.5", Source::Tasks), &["mlm", "unknown field"]);
+    says(&distill("[distill.mlm]\nratio = 0.5", Source::Text), &["ratio", "unknown field", "`teacher`"]);
     for name in ["logits", "labels", "tinybert-prediction"] {
         says(&distill(&format!("preset = \"{name}\""), Source::Text), &[name, "tasks"]);
     }
@@ -267,7 +267,7 @@ proptest! {
 
     #[test]
     fn any_entries_are_written_and_read_and_the_first_bad_one_is_named(entries in prop::collection::vec(any_entry(), 1..5), steps in 0..60u64) {
-        let objective = Objective { preset: None, map: Vec::new(), matches: entries.clone(), prediction: None };
+        let objective = Objective { preset: None, map: Vec::new(), matches: entries.clone(), prediction: None, mlm: None };
         let read = Objective::from_toml(&objective.to_toml().unwrap());
         let bad = |check: &dyn Fn(&LayerMatch) -> bool| entries.iter().position(|e| !check(e)).map(|i| format!("entry {}:", i + 1));
         match bad(&|e| e.check().is_ok()) {
@@ -289,4 +289,56 @@ proptest! {
             }
         }
     }
+}
+
+/// Shapes of models with a masked-language-model head.
+const WORDS: (Shape, Shape) = (Shape { words: Some(90), ..STUDENT }, Shape { words: Some(90), ..TEACHER });
+
+fn with_words(text: &str) -> Plan {
+    Objective::from_toml(text).unwrap().plan(WORDS.0, WORDS.1, Source::Text, 1000).unwrap()
+}
+
+#[test]
+fn masked_words_are_added_to_a_preset_and_follow_its_layers_in_two_stages() {
+    for name in Preset::ALL {
+        let section = format!("[distill]\npreset = \"{name}\"\n[distill.mlm]\n");
+        let plan = with_words(&section);
+        let counts = |step| (plan.at(step).mlm.is_some(), plan.at(step).layer_count() > 0);
+        let two_stages = matches!(name, Preset::MobileBertJoint | Preset::MobileBertProgressive);
+        let expected = if two_stages { [(false, true), (true, false)] } else { [(true, name.has_layers()); 2] };
+        assert_eq!([counts(0), counts(999)], expected, "{name}");
+        assert!(plan.prediction().is_none() && plan.mlm().unwrap().asks_teacher());
+        // Written out it is the same plan.
+        let written = Objective::from_toml(&section).unwrap().written_out(WORDS.0, WORDS.1, Source::Text).unwrap();
+        let text = written.to_toml().unwrap();
+        assert_eq!(with_words(&text), plan, "{text}");
+    }
+    let given = "[distill]\npreset = \"mobilebert-joint\"\n[distill.mlm]\nweight = 2.0";
+    assert!(with_words(given).at(0).mlm.is_some(), "a weight that is given is taken");
+    // Without the section everything is as it was.
+    let plain = preset(Preset::MobileBertJoint, Source::Text);
+    assert!(plain.mlm().is_none() && plain.at(999).layer_count() > 0);
+}
+
+#[test]
+fn masked_words_that_cannot_be_learnt_are_refused() {
+    let refused = |section: &str, shapes: (Shape, Shape), source| {
+        Objective::from_toml(section).unwrap().plan(shapes.0, shapes.1, source, 1000).unwrap_err().to_string()
+    };
+    let section = "[distill]\npreset = \"mobilebert\"\n[distill.mlm]";
+    says(&refused(section, WORDS, Source::Tasks), &["`mlm`", "training on text"]);
+    says(
+        &refused(section, (WORDS.0, TEACHER), Source::Text),
+        &["mlm: the teacher has no", "cls.predictions", "teacher = 0.0"],
+    );
+    says(&refused(section, (STUDENT, WORDS.1), Source::Text), &["mlm: the student has no"]);
+    let other = Shape { words: Some(91), ..TEACHER };
+    says(&refused(section, (WORDS.0, other), Source::Text), &["90 word pieces, the teacher 91"]);
+    let late = format!("{section}\nweight = {{ value = 1.0, begin = 2000 }}");
+    says(&refused(&late, WORDS, Source::Text), &["mlm: weight", "never reached"]);
+    let hole = "[distill.mlm]\nweight = { value = 1.0, end = 5 }";
+    says(&refused(hole, WORDS, Source::Text), &["step 5 of 1000", "nothing to learn"]);
+    assert!(error("[distill.mlm]\nteacher = 2.0", Source::Text, 9).contains("mlm: `teacher`"));
+    let alone = "[distill.mlm]\nteacher = 0.0";
+    Objective::from_toml(alone).unwrap().plan(WORDS.0, TEACHER, Source::Text, 9).unwrap();
 }

@@ -100,7 +100,7 @@ fn turns(after: f64) -> Vec<Tensors> {
             ..TrainConfig::new(turn * TURN, 5e-3)
         };
         let text = text();
-        let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &text, prepare: as_is() };
+        let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &text, words: None, prepare: as_is() };
         let trained = train(start.clone(), &device, &job, &config, None, &mut Quiet).unwrap();
         all.push(collect_internal(&trained.model));
     }

@@ -7,8 +7,8 @@ use bert_core::weights::{
     NameFormat, Stored, Tensors, apply, collect, collect_internal, parameter_shapes, resolve, resolve_unread,
 };
 use bert_core::{
-    BertConfig, Count, EncodeOptions, Encoder, EncoderOutput, ModelType, StackedFfn, TaskHead, TaskModel, TokenBatch,
-    count_parts, init,
+    BertConfig, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, ModelType, StackedFfn, TaskHead, TaskModel,
+    TokenBatch, count_parts, init,
 };
 use burn::tensor::{Device, Tensor};
 
@@ -21,6 +21,8 @@ pub struct Parts {
     pub pooler: bool,
     /// Whether there is a masked-language-model head.
     pub mlm: bool,
+    /// Whether that head has output weights of its own beside the word table, as MobileBERT's ([`MlmHead::extended`]).
+    pub mlm_extra: bool,
 }
 
 impl Parts {
@@ -30,13 +32,22 @@ impl Parts {
         for name in names {
             parts.pooler |= name.ends_with("pooler.dense.weight");
             parts.mlm |= name == "cls.predictions.transform.dense.weight";
+            parts.mlm_extra |= name == "cls.predictions.dense.weight";
         }
         parts
     }
 
+    /// These parts and a masked-language-model head as the family of `config` has it: MobileBERT's with output weights of its own, the
+    /// others' tied to the word table.
+    #[must_use]
+    pub fn with_words(self, config: &BertConfig) -> Self {
+        let narrow = config.embed_width() < config.hidden_size;
+        Self { mlm: true, mlm_extra: narrow && config.model_type == ModelType::MobileBert, ..self }
+    }
+
     /// What the published checkpoints of a family have: BERT's a pooler, the others nothing.
     pub fn published(family: ModelType) -> Self {
-        Self { pooler: family == ModelType::Bert, mlm: false }
+        Self { pooler: family == ModelType::Bert, ..Self::default() }
     }
 }
 
@@ -61,13 +72,15 @@ macro_rules! each {
 impl AnyModel {
     /// Builds the model of `config`; weights are lazy until loaded or initialised.
     ///
-    /// `model_type` decides between the variants. Searched students have no masked-LM head; `parts.mlm` is not used for them.
+    /// `model_type` decides between the variants.
     ///
     /// # Errors
-    /// The configuration is not valid, its `layers` are not, or a plain family lists any.
+    /// The configuration is not valid, its `layers` are not, or a plain family lists any; `parts.mlm_extra` where the word table is
+    /// as wide as the hidden states.
     pub fn build(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self, ModelError> {
         if config.model_type == ModelType::EfficientBert {
-            return Ok(Self::Searched(searched_model(config, false, parts.pooler, device)?));
+            let model = searched_model(config, false, parts.pooler, device)?;
+            return Ok(Self::Searched(TaskModel { mlm: word_head(config, parts, device)?, ..model }));
         }
         if !config.layers.is_empty() {
             return Err(bert_core::Error::Config {
@@ -78,7 +91,8 @@ impl AnyModel {
         }
         config.validate()?;
         let plain = |_| StackedFfn::new(config, device);
-        Ok(Self::Plain(TaskModel::new(config, parts.pooler, parts.mlm, device, plain)?))
+        let model = TaskModel::new(config, parts.pooler, false, device, plain)?;
+        Ok(Self::Plain(TaskModel { mlm: word_head(config, parts, device)?, ..model }))
     }
 
     /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).
@@ -149,7 +163,11 @@ impl AnyModel {
 
     /// The optional parts this model has.
     pub fn parts(&self) -> Parts {
-        each!(self, m => Parts { pooler: m.pooler.is_some(), mlm: m.mlm.is_some() })
+        let extra = |head: &MlmHead| head.extra.is_some();
+        each!(self, m => {
+            let mlm_extra = m.mlm.as_ref().is_some_and(extra);
+            Parts { pooler: m.pooler.is_some(), mlm: m.mlm.is_some(), mlm_extra }
+        })
     }
 
     /// The task heads in the configuration's order.
@@ -178,6 +196,14 @@ impl AnyModel {
     pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         each!(self, m => m.forward(batch, head, options))
     }
+}
+
+fn word_head(config: &BertConfig, parts: Parts, device: &Device) -> Result<Option<MlmHead>, ModelError> {
+    Ok(match (parts.mlm, parts.mlm_extra) {
+        (false, _) => None,
+        (true, false) => Some(MlmHead::new(config, device)),
+        (true, true) => Some(MlmHead::extended(config, device)?),
+    })
 }
 
 impl Encoder for AnyModel {

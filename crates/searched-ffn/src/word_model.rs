@@ -25,23 +25,37 @@ pub struct WordModel {
     pub encoder: Option<frozen::Model>,
 }
 
-/// The weights of a [`bert_core::MlmHead`], `Norm(act(W h + b)) Eᵀ + bias` with the word table `E`.
+/// The weights of a [`bert_core::MlmHead`], `Norm(act(W h + b)) [E X]ᵀ + bias` with the word table `E`; `width` is `embed`, or
+/// `hidden` where there are further columns `X`.
 #[derive(Debug)]
 pub struct MlmWeights {
-    /// `W`, `[embed, hidden]`.
+    /// `W`, `[width, hidden]`.
     pub dense: Floats,
-    /// `b`, `[embed]`.
+    /// `b`, `[width]`.
     pub dense_bias: Floats,
     /// The function in between.
     pub activation: Activation,
-    /// Scale of the norm, `[embed]`.
+    /// Scale of the norm, `[width]`.
     pub norm_weight: Floats,
-    /// Shift of the norm, `[embed]`.
+    /// Shift of the norm, `[width]`.
     pub norm_bias: Floats,
     /// Added to the variance.
     pub norm_eps: f32,
     /// One value per word piece, `[vocab]`.
     pub bias: Floats,
+    /// `Xᵀ`, `[hidden - embed, vocab]`, where the head has output weights of its own.
+    pub extra: Option<Floats>,
+}
+
+impl MlmWeights {
+    /// What `Norm(act(W h + b))` is multiplied with for word piece `id`, given the word table; `width` numbers.
+    pub fn output_row<'a>(&'a self, table: &'a [f32], id: u32) -> impl Iterator<Item = f32> + 'a {
+        let (width, vocab, id) = (self.dense_bias.len(), self.bias.len(), id as usize);
+        let embed = table.len() / vocab;
+        let extra = self.extra.as_deref().unwrap_or_default();
+        let own = (embed..width).map(move |column| extra[(column - embed) * vocab + id]);
+        table[id * embed..][..embed].iter().copied().chain(own)
+    }
 }
 
 impl WordModel {
@@ -73,6 +87,7 @@ impl WordModel {
                 norm_bias: value("mlm.norm.bias")?,
                 norm_eps: config.layer_norm_eps as f32,
                 bias: value("mlm.bias")?,
+                extra: parts.mlm_extra.then(|| value("mlm.extra")).transpose()?,
             }),
         };
         let encoder = match encoder.filter(|_| mlm.is_some()) {

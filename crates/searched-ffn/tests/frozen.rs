@@ -63,7 +63,7 @@ fn frozen_models_reproduce_the_reference() {
         let file = Tensors::read_safetensors(&golden(&format!("{name}.safetensors"))).unwrap();
         let params = file.under("param.");
         let mlm = params.0.contains_key("lm_head.dense.weight");
-        let model = AnyModel::build(&config, Parts { pooler: false, mlm }, &Device::flex()).unwrap();
+        let model = AnyModel::build(&config, Parts { mlm, ..Parts::default() }, &Device::flex()).unwrap();
         let model = model.apply(params.clone(), NameFormat::Reference, Path::new(name)).unwrap();
         let frozen = freeze(&model, &config, Precision::F32).unwrap();
 
@@ -134,7 +134,7 @@ const FAMILIES: [&str; 8] = [
 ];
 
 fn built(config: &BertConfig, pooler: bool) -> AnyModel {
-    AnyModel::build(config, Parts { pooler, mlm: false }, &Device::flex()).unwrap().initialised(config, 7)
+    AnyModel::build(config, Parts { pooler, ..Parts::default() }, &Device::flex()).unwrap().initialised(config, 7)
 }
 
 /// Padded rows of ids with lengths 21, 34, 1 and 13, padded to 36 with id 0.

@@ -33,9 +33,12 @@ fn built(config: &BertConfig, parts: Parts) -> AnyModel {
 
 #[test]
 fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
-    for name in ["tinybert-4", "mobilebert", "mobilebert-tiny-reference", "efficientbert"] {
+    let families = ["tinybert-4", "mobilebert", "mobilebert-tiny-reference", "efficientbert"];
+    for (name, words) in families.into_iter().flat_map(|name| [(name, false), (name, true)]) {
         let config = small(name);
-        let parts = Parts { pooler: true, mlm: name == "tinybert-4" };
+        let parts = Parts { pooler: true, ..Parts::default() };
+        let parts = if words { parts.with_words(&config) } else { parts };
+        assert_eq!((parts.mlm, parts.mlm_extra), (words, words && name.starts_with("mobilebert")), "{name}");
         let model = built(&config, parts);
         for keep_fit in [true, false] {
             let folder = tempfile::tempdir().unwrap();
@@ -59,6 +62,47 @@ fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
     }
 }
 
+#[test]
+fn a_masked_language_model_head_has_its_documented_names_and_is_counted_by_itself() {
+    // Tokens 20, hidden 24, word table 8 wide where it is factorised.
+    for (name, prefix, own, width) in [
+        ("tinybert-4", "bert.", None, 24),
+        ("mobilebert", "mobilebert.", Some([16, 20]), 24),
+        ("efficientbert", "", None, 8),
+    ] {
+        let config = BertConfig { task_heads: Vec::new(), ..small(name) };
+        let parts = Parts::default().with_words(&config);
+        let (read, tensors) = saved(&config, parts);
+        let shape = |name: &str| tensors.0[&format!("cls.predictions.{name}")].shape.clone();
+        assert_eq!(shape("transform.dense.weight"), [width, 24], "{name}");
+        assert_eq!(shape("transform.LayerNorm.weight"), [width], "{name}");
+        assert_eq!(shape("bias"), [20], "{name}");
+        let found = tensors.0.get("cls.predictions.dense.weight").map(|t| t.shape.clone());
+        assert_eq!(found, own.map(|shape| shape.to_vec()), "{name}");
+        assert!(tensors.0.contains_key(&format!("{prefix}embeddings.word_embeddings.weight")), "{name}");
+        if name == "tinybert-4" {
+            assert_eq!(read.extra["architectures"], json!(["BertForMaskedLM"]));
+        }
+        // Without it the counts are those of before.
+        let count = |parts| built(&config, parts).count(&config, 16);
+        let (with, without) = (count(parts), count(Parts::default()));
+        let own: usize = own.map_or(0, |[rows, columns]| rows * columns);
+        let head = (width * 24 + 3 * width + 20 + own) as u64;
+        assert_eq!(with.parts[&bert_core::CountPart::MaskedLm].params, head, "{name}");
+        assert_eq!(with.params(), without.params() + head, "{name}");
+        assert_eq!((with.params_without_fit(), with.macs()), (without.params_without_fit(), without.macs()), "{name}");
+        assert!(!without.parts.contains_key(&bert_core::CountPart::MaskedLm), "{name}");
+    }
+}
+
+#[test]
+fn output_weights_beside_a_word_table_of_full_width_are_refused() {
+    let config = BertConfig { embedding_size: None, ..small("tinybert-4") };
+    let parts = Parts { mlm: true, mlm_extra: true, ..Parts::default() };
+    let message = AnyModel::build(&config, parts, &Device::flex()).unwrap_err().to_string();
+    assert!(message.contains("embedding_size") && message.contains("cls.predictions.dense.weight"), "{message}");
+}
+
 /// Saves a model and returns the configuration and the tensors that stand in the folder afterwards.
 fn saved(config: &BertConfig, parts: Parts) -> (BertConfig, Tensors) {
     let folder = tempfile::tempdir().unwrap();
@@ -70,7 +114,7 @@ fn saved(config: &BertConfig, parts: Parts) -> (BertConfig, Tensors) {
 #[test]
 fn a_classifier_is_described_the_way_hugging_face_reads_it() {
     let config = small("tinybert-4");
-    let (read, tensors) = saved(&config, Parts { pooler: true, mlm: false });
+    let (read, tensors) = saved(&config, Parts { pooler: true, ..Parts::default() });
     assert_eq!(read.extra["architectures"], json!(["BertForSequenceClassification"]));
     assert_eq!(read.extra["id2label"], json!({ "0": "negative", "1": "positive" }));
     assert!(tensors.0.contains_key("classifier.weight"));
@@ -86,7 +130,7 @@ fn a_classifier_is_described_the_way_hugging_face_reads_it() {
 #[test]
 fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back() {
     let span = TaskHeadConfig { task: "squad-v1".into(), kind: TaskHeadKind::Span, labels: Vec::new() };
-    let parts = Parts { pooler: true, mlm: false };
+    let parts = Parts { pooler: true, ..Parts::default() };
     for name in ["tinybert-4", "mobilebert", "efficientbert"] {
         let config = BertConfig { task_heads: vec![span.clone()], fit_size: None, ..small(name) };
         let (read, tensors) = saved(&config, parts);
@@ -157,13 +201,15 @@ proptest::proptest! {
     #[test]
     fn a_changed_byte_anywhere_gives_a_model_or_a_named_file_never_a_panic(
         searched: bool,
+        words: bool,
         in_weights: bool,
         at in 0.0..1.0f64,
         value: u8,
     ) {
         let config = small(if searched { "efficientbert" } else { "mobilebert" });
         let folder = tempfile::tempdir().unwrap();
-        ModelDir::save(folder.path(), &config, &built(&config, Parts::default()), Package::default()).unwrap();
+        let parts = if words { Parts::default().with_words(&config) } else { Parts::default() };
+        ModelDir::save(folder.path(), &config, &built(&config, parts), Package::default()).unwrap();
         let path = folder.path().join(if in_weights { WEIGHTS_FILE } else { CONFIG_FILE });
         let mut bytes = std::fs::read(&path).unwrap();
         // The header is where a changed byte does harm; the weights behind it are just numbers.

@@ -45,6 +45,7 @@ fn hugging_face(family: ModelType, parts: &[&str], blocks: usize) -> String {
         ["mlm", "dense", p] => format!("cls.predictions.transform.dense.{p}"),
         ["mlm", "norm", p] => format!("cls.predictions.transform.LayerNorm.{p}"),
         ["mlm", "bias"] => "cls.predictions.bias".into(),
+        ["mlm", "extra"] => "cls.predictions.dense.weight".into(),
         _ => parts.join("."),
     }
 }

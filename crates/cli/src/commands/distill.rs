@@ -9,9 +9,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::engine::{Evaluation, Trained};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Objective, Plan, Preset, Shape, Source};
+use kd::objective::{Mlm, Objective, Plan, Preset, Shape, Source};
 use kd::span::SpanDistillation;
-use kd::text::TextSource;
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
@@ -22,10 +21,11 @@ use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, tokenizer_files};
-use crate::objective_spec::{project, read_objective};
+use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
+use crate::text_lesson::{TextLesson, WordArgs};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
@@ -41,6 +41,7 @@ Examples
   efficientbert distill --init general --task mrpc --teacher mrpc=teachers/mrpc --task rte --teacher rte=teachers/rte --data glue --out two
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
+  efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
 What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
 answers too (SQuAD: its start and end scores of every token); layer i of the student \
@@ -93,6 +94,8 @@ pub struct DistillArgs {
     #[arg(long, value_name = "FORMAT", requires = "teacher_cache", default_value_t)]
     teacher_cache_format: Format,
     #[command(flatten)]
+    words: WordArgs,
+    #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
     squad: SpanTrainingArgs,
@@ -106,6 +109,8 @@ struct Settings {
     student: String,
     teacher: String,
     corpus: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    eval_corpus: Vec<String>,
     /// SHA-256 of the manifest of packed shards.
     #[serde(skip_serializing_if = "Option::is_none")]
     packed: Option<String>,
@@ -128,8 +133,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     args.training.check()?;
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
-    if args.tasks.is_empty() && args.training.eval_every.is_some() {
-        return Err(CliError::usage("--eval-every: there is nothing to evaluate on text; it goes with --task"));
+    let asked = !args.words.eval_corpus.is_empty();
+    if args.tasks.is_empty() && !asked && args.training.eval_every.is_some() {
+        let message = "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
+        return Err(CliError::usage(message));
     }
     let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
@@ -145,21 +152,28 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
     check_tables("--arch", &config, encoder)?;
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
+    let shapes = (
+        Shape::with_words(&config, objective.mlm.is_some()),
+        Shape::with_words(teachers.config(), teachers.score_words()),
+    );
     let plan = |steps| {
-        let plan = objective.plan(Shape::of(&config), Shape::of(teachers.config()), source, steps);
+        let plan = objective.plan(shapes.0, shapes.1, source, steps);
         plan.context(format!("--teacher {} cannot teach this student", teachers.said())).or_usage()
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
-    if !unbound.has_prediction() && args.training.eval_every.is_some() {
+    if source == Source::Tasks && !unbound.has_prediction() && args.training.eval_every.is_some() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
     let heads = if unbound.asks_answers() { teachers.heads(&chosen)? } else { vec![0; config.task_heads.len()] };
-    let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
+    let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
+    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = if words.is_some() { parts.with_words(&config) } else { parts };
+    let fresh = AnyModel::build(&config, parts, &context.device)?;
     let fresh = fresh.initialised(&config, args.training.seed);
     let student = match &init {
         Some(dir) => {
-            if !dir.config.task_heads.is_empty() {
+            if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {
                 context.progress.message("the heads of --init are left behind");
             }
             if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
@@ -190,16 +204,17 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
             let data = SpanData::read(*version, data, options, encoder, max_len, context)?;
             Lesson::Spans(Box::new(data))
         }
-        (None, _) => {
-            // Text is packed as far as the steps need it; shards are there already.
-            let most = corpus.max_len().map_or(args.training.sequences(), |_| None);
-            Lesson::Text(corpus.open(encoder, args.training.batches(max_len), most)?)
-        }
+        (None, _) => Lesson::Text(TextLesson::open(&corpus, words, encoder, &args.training, max_len)?),
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &corpus, &objective)?;
     let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
+    if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
+        context
+            .progress
+            .warn("--teacher-cache: what the teacher says of hidden words is not kept; they are others in every epoch");
+    }
     let cache = args.teacher_cache.as_ref();
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
@@ -230,11 +245,12 @@ impl DistillArgs {
     }
 
     fn learnt(&self) -> Result<Objective, CliError> {
-        match (self.method(), &self.objective) {
-            (Some((_, objective)), _) => Ok(objective.clone()),
-            (None, Some(text)) => read_objective(text),
-            (None, None) => Ok(Objective::default()),
-        }
+        let objective = match (self.method(), &self.objective) {
+            (Some((_, objective)), _) => objective.clone(),
+            (None, Some(text)) => read_objective(text)?,
+            (None, None) => Objective::default(),
+        };
+        Ok(with_words(objective, self.words.mlm))
     }
 
     fn objective_name(&self) -> &str {
@@ -309,6 +325,7 @@ fn settings(
         student: serde_json::to_string(config)?,
         teacher: teachers.said().into(),
         corpus: args.corpus.iter().map(|p| shown(p)).collect(),
+        eval_corpus: args.words.eval_corpus.iter().map(|p| shown(p)).collect(),
         packed: corpus.packed_digest()?,
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
@@ -330,7 +347,8 @@ fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<
     };
     let from =
         if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
-    let scores = evaluation.map_or_else(String::new, |e| format!("; dev scores: {e}"));
+    let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
+    let scores = evaluation.map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let (teacher, objective) = (teachers.described(), args.objective_name());
     format!(
         "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
@@ -339,7 +357,7 @@ fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<
 
 /// What the student is taught on.
 enum Lesson {
-    Text(Arc<dyn TextSource>),
+    Text(TextLesson),
     Tasks(TaskData),
     Spans(Box<SpanData>),
 }
@@ -347,7 +365,7 @@ enum Lesson {
 impl Lesson {
     fn batches_per_epoch(&self) -> u64 {
         match self {
-            Self::Text(text) => text.batches_per_epoch(),
+            Self::Text(lesson) => lesson.text.batches_per_epoch(),
             Self::Tasks(data) => data.mix.batches_per_epoch(),
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
@@ -367,8 +385,9 @@ impl Lecture<'_> {
     fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
         let Self { teacher, plan, .. } = *self;
         match &self.lesson {
-            Lesson::Text(text) => {
-                let job = GeneralDistillation { teacher, plan, text: text.as_ref(), prepare: as_is() };
+            Lesson::Text(lesson) => {
+                let (text, words) = (lesson.text.as_ref(), lesson.words());
+                let job = GeneralDistillation { teacher, plan, text, words, prepare: as_is() };
                 self.training.run("distill", student, &job)
             }
             Lesson::Tasks(data) => {

@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use kd::objective::{Preset, Shape, Source};
+use mlp_space::StudentShape;
 use serde_json::json;
 
-use crate::arch_spec::{ShapeArgs, resolve};
+use crate::arch_spec::{ShapeArgs, is_directory, resolve, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::objective_spec::{project, read_objective};
+use crate::objective_spec::{project, read_objective, with_words};
 use crate::output::{print, print_json, table};
 
 /// What to do with objectives.
@@ -22,6 +23,7 @@ Examples
   efficientbert objective show tinybert --student models/small --teacher models/bert-base > tinybert.toml
   efficientbert objective show tinybert --student tinybert4 --teacher models/minilm-6 --map 2,3,5,6
   efficientbert objective show mine.toml --student tinybert4 --on text --steps 1000
+  efficientbert objective show mobilebert-progressive --student mobilebert --teacher ib-bert-large --on text --mlm
 
 STUDENT and TEACHER are architectures as in `arch show`: presets, folders, files, expressions.")]
     Show(Box<ShowArgs>),
@@ -51,6 +53,9 @@ pub struct ShowArgs {
     /// The teacher layer of each student layer, for a preset [default: evenly spread].
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     map: Vec<usize>,
+    /// With masked words, as `distill --mlm`; needs --on text.
+    #[arg(long)]
+    mlm: bool,
     /// Check schedules against a training of so many steps.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     steps: u64,
@@ -88,14 +93,20 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
 }
 
 fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
-    let mut objective = read_objective(&args.objective)?;
+    let mut objective = with_words(read_objective(&args.objective)?, args.mlm);
     if !args.map.is_empty() {
         objective.map.clone_from(&args.map);
     }
-    let teacher = resolve(&args.teacher, &ShapeArgs::default(), &context.device).context("--teacher")?.config;
-    let mut student = resolve(&args.student, &args.shape, &context.device).context("--student")?.config;
+    let teacher = resolve(&args.teacher, &ShapeArgs::default(), &context.device).context("--teacher")?;
+    // Of an architecture alone nobody knows; a model directory has the head or not.
+    let has_words = !is_directory(&args.teacher) || teacher.model.parts().mlm;
+    let teacher = teacher.config;
+    let defaults = StudentShape { vocab: teacher.vocab_size, ..StudentShape::efficientbert() };
+    let student = resolve_with(&args.student, &args.shape, &defaults, &context.device);
+    let mut student = student.context("--student")?.config;
     project(&mut student, &args.shape, &teacher);
-    let (ours, theirs) = (Shape::of(&student), Shape::of(&teacher));
+    let ours = Shape::with_words(&student, objective.mlm.is_some());
+    let theirs = Shape::with_words(&teacher, has_words);
     let source = if args.on == On::Text { Source::Text } else { Source::Tasks };
     objective.plan(ours, theirs, source, args.steps).or_usage()?;
     let text = objective.written_out(ours, theirs, source).and_then(|o| o.to_toml()).or_usage()?;

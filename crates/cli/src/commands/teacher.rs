@@ -83,7 +83,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
         context.progress.message("the heads of --model are left behind");
     }
-    let fresh = AnyModel::build(&config, Parts { pooler: true, mlm: false }, &context.device)?;
+    let fresh = AnyModel::build(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
     let model = continued(fresh.initialised(&config, args.training.seed), &loaded)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = match &chosen {

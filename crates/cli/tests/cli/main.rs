@@ -24,3 +24,4 @@ mod support;
 mod task_teachers;
 mod teacher;
 mod watch;
+mod words;

@@ -58,7 +58,7 @@ impl MaskedWords {
         }
         let width = head.dense_bias.len();
         let ids: Vec<u32> = pieces.ids().collect();
-        let rows: Vec<f32> = ids.iter().flat_map(|id| &table[*id as usize * width..][..width]).copied().collect();
+        let rows: Vec<f32> = ids.iter().flat_map(|id| head.output_row(table, *id)).collect();
         let bias = ids.iter().map(|id| head.bias[*id as usize]).collect();
         let scores = WordScores::new(ids, &rows, Some(bias), width);
         Ok(Self { encoder, session: Session::new(threads), head, scores, mask, sees_original })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use super::key::{Asked, key};
 use super::pieces::{Answer, Pieces};
@@ -110,5 +110,15 @@ impl Teacher for CachedTeacher<'_> {
             (output, Some(Answer::Spans(scores))) => (output, scores),
             (_, _) => self.teacher.spans(batch, head, options),
         }
+    }
+
+    /// Not kept: other words are hidden in every epoch, and scores of a vocabulary take more room than they are worth.
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        self.teacher.words(batch, positions, options)
     }
 }

@@ -1,7 +1,7 @@
 //! General and task distillation.
 
 use bert_core::{EncodeOptions, Encoder, EncoderOutput, FeedForward, TaskModel, TokenBatch};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
 
@@ -10,7 +10,8 @@ use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluation, Job, Part};
 use crate::objective::{LossTerms, Plan};
 use crate::text::TextSource;
-use crate::{Result, evaluate, losses};
+use crate::words::{HeldOutWords, HiddenWords, WordMask};
+use crate::{Error, Result, evaluate, losses};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
 ///
@@ -40,39 +41,56 @@ pub trait Teacher: Sync {
     /// # Shapes
     /// - second output: `[batch, seq, 2]`
     fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
-}
 
-impl<T: Teacher + ?Sized> Teacher for &T {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        (**self).states(batch, options)
-    }
-
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        (**self).task_states(batch, head, options)
-    }
-
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        (**self).answers(batch, head, options)
-    }
-
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        (**self).spans(batch, head, options)
+    /// Encodes a batch and scores every word piece at some positions; `None`, and nothing computed, without a masked-language-model
+    /// head.
+    ///
+    /// # Shapes
+    /// - `positions`: `[n]`, each `row * seq + column`
+    /// - second output: `[n, vocab]`
+    fn words(
+        &self,
+        _batch: &TokenBatch,
+        _positions: Tensor<1, Int>,
+        _options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        None
     }
 }
 
-impl<T: Teacher + ?Sized> Teacher for Box<T> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        (**self).states(batch, options)
-    }
+/// A teacher behind a pointer: all of its methods, those with a default too.
+macro_rules! behind_a_pointer {
+    ($($pointer:ty),*) => {$(
+        impl<T: Teacher + ?Sized> Teacher for $pointer {
+            fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+                (**self).states(batch, options)
+            }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        (**self).answers(batch, head, options)
-    }
+            fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
+                (**self).task_states(batch, head, options)
+            }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        (**self).spans(batch, head, options)
-    }
+            fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+                (**self).answers(batch, head, options)
+            }
+
+            fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+                (**self).spans(batch, head, options)
+            }
+
+            fn words(
+                &self,
+                batch: &TokenBatch,
+                positions: Tensor<1, Int>,
+                options: EncodeOptions,
+            ) -> Option<(EncoderOutput, Tensor<2>)> {
+                (**self).words(batch, positions, options)
+            }
+        }
+    )*};
 }
+
+behind_a_pointer!(&T, Box<T>);
 
 impl<F: FeedForward> Teacher for TaskModel<F> {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
@@ -86,6 +104,18 @@ impl<F: FeedForward> Teacher for TaskModel<F> {
     fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         self.forward_tokens(batch, head, options)
     }
+
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        self.mlm.as_ref()?;
+        let output = self.encode(batch, options);
+        let scores = TaskModel::words(self, output.last_hidden.clone(), positions)?;
+        Some((output, scores))
+    }
 }
 
 /// Makes the model that a step trains from the whole one; shares its weights.
@@ -97,7 +127,7 @@ pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
 }
 
 /// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
-/// distillation of TinyBERT).
+/// distillation of TinyBERT) and the term between masked words (MobileBERT).
 pub struct GeneralDistillation<'a, F: FeedForward> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
@@ -105,30 +135,95 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     pub plan: &'a Plan,
     /// Packed text.
     pub text: &'a dyn TextSource,
+    /// What hides words, in every step; wanted where the plan has a term between them.
+    pub words: Option<WordLesson<'a>>,
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel<F>>,
 }
 
+/// How a training on text hides words, and on what it is evaluated.
+#[derive(Debug)]
+pub struct WordLesson<'a> {
+    /// Hides words of the text.
+    pub mask: &'a WordMask,
+    /// Held-out text, to be evaluated on.
+    pub held_out: Option<&'a HeldOutWords>,
+}
+
+impl<'a> WordLesson<'a> {
+    /// Words are hidden by `mask`.
+    pub fn new(mask: &'a WordMask, held_out: Option<&'a HeldOutWords>) -> Self {
+        Self { mask, held_out }
+    }
+}
+
+impl<F: FeedForward> GeneralDistillation<'_, F> {
+    fn batch(&self, step: u64) -> Result<HiddenWords> {
+        let batch = self.text.batch(step)?;
+        match (&self.words, self.plan.mlm()) {
+            (Some(words), _) => Ok(words.mask.hide(batch, step / self.text.batches_per_epoch())),
+            (None, None) => Ok(HiddenWords::none(batch)),
+            (None, Some(_)) => Err(Error::Mismatch(
+                "the objective has a term between masked words, and the text comes unmasked".into(),
+            )),
+        }
+    }
+}
+
 impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
-        let whole = self.text.batch(part.step)?;
-        let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
-        let batch = whole.rows(cut.rows());
-        let tokens = to_device(&batch, device);
+        let whole = self.batch(part.step)?;
+        let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let hidden = whole.rows(cut.rows());
+        let tokens = to_device(&hidden.batch, device);
         let now = self.plan.at(part.step);
-        let teacher = self.teacher.states(&tokens, now.options());
-        let student = (self.prepare)(model, part.step).encode(&tokens, now.options());
-        let density = cut.density(batch.tokens(), whole.tokens());
-        Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, density)))
+        let options = now.options();
+        let words = now.mlm.filter(|_| hidden.count() > 0).map(|term| (term, hidden.to_device(device)));
+        let (states, scores) = match &words {
+            Some((term, (places, _))) if term.asks_teacher() => {
+                let (states, scores) =
+                    self.teacher.words(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
+                (Some(states), Some(scores))
+            }
+            _ => ((now.layer_count() > 0).then(|| self.teacher.states(&tokens, options)), None),
+        };
+        if states.is_none() && words.is_none() {
+            // Nothing is hidden in this part, and no layers are compared.
+            return Ok(LossTerms(Vec::new()));
+        }
+        let student = (self.prepare)(model, part.step);
+        let output = student.encode(&tokens, options);
+        let mut terms = match &states {
+            Some(states) => {
+                let density = cut.density(hidden.batch.tokens(), whole.batch.tokens());
+                now.layer_terms(&output, states, &tokens.mask, density)
+            }
+            None => LossTerms(Vec::new()),
+        };
+        if let Some((term, (places, ids))) = words {
+            let ours = student.words(output.last_hidden, places).ok_or_else(|| headless("student"))?;
+            let density = cut.density(hidden.count(), whole.count());
+            let loss = term.loss(ours, scores, ids);
+            terms.0.push(("mlm", if density == 1.0 { loss } else { loss * density }));
+        }
+        Ok(cut.weigh(terms))
     }
 
     fn tokens(&self, step: u64) -> Result<u64> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device) -> Result<Option<Evaluation>> {
-        Ok(None)
+    /// Nothing before the head for words has been taught anything.
+    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+        let taught = steps > 0 && self.plan.words_taught_by(steps - 1);
+        let words = self.words.as_ref().filter(|_| taught);
+        words.and_then(|words| words.held_out).map(|text| text.evaluate(model, device)).transpose()
     }
+}
+
+/// Plans are checked against both models, so this is one that was made for others.
+fn headless(who: &str) -> Error {
+    Error::Mismatch(format!("the {who} has no masked-language-model head, which the objective was checked to have"))
 }
 
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.

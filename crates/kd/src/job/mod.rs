@@ -18,7 +18,7 @@ mod repeated;
 mod replicated;
 mod task_teachers;
 
-pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, as_is};
+pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, WordLesson, as_is};
 pub use fine_tune::FineTune;
 pub use repeated::RepeatedBatch;
 pub use replicated::ReplicatedTeacher;

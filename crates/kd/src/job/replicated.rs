@@ -2,7 +2,7 @@
 
 use bert_core::{EncodeOptions, EncoderOutput, FeedForward, TaskModel, TokenBatch};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 use super::Teacher;
 use crate::engine::Devices;
@@ -48,5 +48,14 @@ impl<F: FeedForward> Teacher for ReplicatedTeacher<F> {
 
     fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         self.near(batch).spans(batch, head, options)
+    }
+
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        Teacher::words(self.near(batch), batch, positions, options)
     }
 }

@@ -1,7 +1,7 @@
 //! One teacher for each task.
 
 use bert_core::{BertConfig, EncodeOptions, EncoderOutput, TokenBatch};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use super::Teacher;
 use crate::objective::Shape;
@@ -71,6 +71,15 @@ impl Teacher for TaskTeachers<'_> {
         let of = &self.tasks[head];
         of.teacher.spans(batch, of.head, options)
     }
+
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        self.general.words(batch, positions, options)
+    }
 }
 
 /// Whether two teachers, each with its name, can teach one student: it has one projection to their width, one map of layers and one
@@ -80,7 +89,7 @@ impl Teacher for TaskTeachers<'_> {
 /// [`Error::Mismatch`] with both names and the sizes that differ.
 pub fn check_alike(one: (&str, &BertConfig), other: (&str, &BertConfig)) -> Result<()> {
     let sizes = |config: &BertConfig| {
-        let Shape { layers, width, heads } = Shape::of(config);
+        let Shape { layers, width, heads, .. } = Shape::of(config);
         [("layers", layers), ("wide", width), ("attention heads", heads), ("word pieces", config.vocab_size)]
     };
     let pairs = sizes(one.1).into_iter().zip(sizes(other.1));

@@ -36,6 +36,8 @@ pub struct Shape {
     pub width: usize,
     /// Number of attention heads.
     pub heads: usize,
+    /// Word pieces that its masked-language-model head scores, where it has one.
+    pub words: Option<usize>,
 }
 
 impl Shape {
@@ -45,7 +47,13 @@ impl Shape {
             layers: config.num_hidden_layers,
             width: config.fit_size.unwrap_or(config.hidden_size),
             heads: config.num_attention_heads,
+            words: None,
         }
+    }
+
+    /// The shape of a configuration's encoder, and of a masked-language-model head where there is one.
+    pub fn with_words(config: &BertConfig, head: bool) -> Self {
+        Self { words: head.then_some(config.vocab_size), ..Self::of(config) }
     }
 }
 

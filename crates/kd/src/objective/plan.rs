@@ -3,7 +3,7 @@
 use bert_core::{BertConfig, EncodeOptions};
 
 use super::prediction::PredictionTerm;
-use super::{Feature, LayerMatch, Objective, Point, Prediction, Schedule, Shape, Source};
+use super::{Feature, LayerMatch, Mlm, MlmTerm, Objective, Point, Prediction, Schedule, Shape, Source};
 use crate::{Error, Result};
 
 /// What every step of a training learns from. Nothing in it can fail any more: it was checked against both models.
@@ -11,6 +11,7 @@ use crate::{Error, Result};
 pub struct Plan {
     layers: Vec<LayerMatch>,
     prediction: Option<Prediction>,
+    mlm: Option<Mlm>,
     steps: u64,
 }
 
@@ -23,6 +24,20 @@ impl Plan {
     pub fn new(
         layers: Vec<LayerMatch>,
         prediction: Option<Prediction>,
+        shapes: (Shape, Shape),
+        steps: u64,
+    ) -> Result<Self> {
+        Self::with_words(layers, prediction, None, shapes, steps)
+    }
+
+    /// [`Plan::new`] with a term between masked words.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; a model without the head that the term needs, or two vocabularies.
+    pub fn with_words(
+        layers: Vec<LayerMatch>,
+        prediction: Option<Prediction>,
+        mlm: Option<Mlm>,
         (student, teacher): (Shape, Shape),
         steps: u64,
     ) -> Result<Self> {
@@ -38,7 +53,14 @@ impl Plan {
                 in_time(schedule, steps).map_err(|message| fail(format!("{key}: {message}")))?;
             }
         }
-        let plan = Self { layers, prediction, steps };
+        if let Some(mlm) = &mlm {
+            let fail = |message| Error::Objective(format!("mlm: {message}"));
+            mlm.fits(student, teacher).map_err(fail)?;
+            for (key, schedule) in mlm.schedules() {
+                in_time(schedule, steps).map_err(|message| fail(format!("{key}: {message}")))?;
+            }
+        }
+        let plan = Self { layers, prediction, mlm, steps };
         plan.every_step_has_a_term()?;
         Ok(plan)
     }
@@ -57,6 +79,7 @@ impl Plan {
         StepPlan {
             layers: self.layers.iter().map(weighted).filter(|(_, weight)| *weight > 0.0).collect(),
             prediction: self.prediction.as_ref().and_then(|p| p.at(step, self.steps)),
+            mlm: self.mlm.as_ref().and_then(|m| m.at(step, self.steps)),
         }
     }
 
@@ -68,7 +91,17 @@ impl Plan {
     /// Whether step `step` or one before it had a prediction term; until then the heads are as they were made, and scores of them
     /// mean nothing.
     pub fn heads_taught_by(&self, step: u64) -> bool {
-        let Some(weight) = self.prediction.map(|p| p.weight) else { return false };
+        self.prediction.is_some_and(|p| self.counted_by(p.weight, step))
+    }
+
+    /// Whether step `step` or one before it had a term between masked words; until then a masked-language-model head is as it was
+    /// made.
+    pub fn words_taught_by(&self, step: u64) -> bool {
+        self.mlm.as_ref().is_some_and(|m| self.counted_by(m.weight(), step))
+    }
+
+    /// Whether `weight` was above 0 in step `step` or in one before it.
+    fn counted_by(&self, weight: Schedule, step: u64) -> bool {
         // Between two points of a schedule the weight is 0 everywhere inside or nowhere.
         let points = weight.span().into_iter().flatten().map(|point| point.step(self.steps));
         let first = points.flat_map(|at| [at, at + 1]).chain([0]).filter(|&at| weight.at(at, self.steps) > 0.0).min();
@@ -78,6 +111,11 @@ impl Plan {
     /// Whether the teacher's heads are asked in any step.
     pub fn asks_answers(&self) -> bool {
         self.prediction.is_some_and(|p| p.asks_teacher())
+    }
+
+    /// The term between masked words; text of a training that has it comes masked, in every step.
+    pub fn mlm(&self) -> Option<&Mlm> {
+        self.mlm.as_ref()
     }
 
     /// The terms between layers.
@@ -93,10 +131,11 @@ impl Plan {
     /// Weights vanish at points of their schedules only, so these are the steps to look at.
     fn every_step_has_a_term(&self) -> Result<()> {
         let schedules = self.layers.iter().map(|m| m.weight).chain(self.prediction.iter().map(|p| p.weight));
+        let schedules = schedules.chain(self.mlm.iter().map(Mlm::weight));
         let points = schedules.filter_map(Schedule::span).flatten().map(|point| point.step(self.steps));
         let empty = std::iter::once(0).chain(points).find(|&step| {
             let now = self.at(step);
-            step < self.steps && now.layers.is_empty() && now.prediction.is_none()
+            step < self.steps && now.layers.is_empty() && now.prediction.is_none() && now.mlm.is_none()
         });
         match empty {
             None => Ok(()),
@@ -130,6 +169,8 @@ pub struct StepPlan<'a> {
     pub(super) layers: Vec<(&'a LayerMatch, f64)>,
     /// The prediction term.
     pub prediction: Option<PredictionTerm>,
+    /// The term between masked words.
+    pub mlm: Option<MlmTerm>,
 }
 
 impl StepPlan<'_> {
@@ -141,6 +182,11 @@ impl StepPlan<'_> {
             attention_scores: any(&|f| matches!(f, Feature::AttentionScores | Feature::AttentionProbs)),
             values: any(&|f| f == Feature::ValueRelation),
         }
+    }
+
+    /// How many comparisons of layers have a weight.
+    pub fn layer_count(&self) -> usize {
+        self.layers.len()
     }
 
     /// What the teacher has to say: its layers and its answers, its layers alone, or nothing, which costs no pass.

@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Feature, LayerMatch, MatchLoss, Objective, Point, Prediction, PredictionLoss, RegressionTarget, Schedule, Shape,
+    Feature, LayerMatch, MatchLoss, Mlm, Objective, Point, Prediction, PredictionLoss, RegressionTarget, Schedule,
+    Shape,
 };
 use crate::{Error, Result};
 
@@ -126,14 +127,21 @@ impl Preset {
     }
 
     /// The objective for two models, written out. `map` is the teacher layer of each student layer, evenly spread where it is
-    /// empty: `i * Lt / Ls` for student layer `i` from 1.
+    /// empty: `i * Lt / Ls` for student layer `i` from 1. `words`, the term between masked words, is added to it; in the presets of
+    /// two stages it is the second one on text, unless it says itself when it counts.
     ///
     /// # Errors
     /// A map of another length than the student has layers, or none where the teacher's layers are no multiple of the student's.
-    pub fn objective(self, student: Shape, teacher: Shape, source: Source, map: &[usize]) -> Result<Objective> {
+    pub fn objective(
+        self,
+        student: Shape,
+        teacher: Shape,
+        source: Source,
+        (map, words): (&[usize], Option<&Mlm>),
+    ) -> Result<Objective> {
         let pairs = || self.pairs(student, teacher, map);
-        // Text has no answers that could come after the layers.
-        let layers_until = |part: f64| if source == Source::Text { 100.0 } else { part };
+        // Text has no answers that could come after the layers; masked words could.
+        let layers_until = |part: f64| if source == Source::Text && words.is_none() { 100.0 } else { part };
         let answers_from = |begin: f64| {
             (source == Source::Tasks).then(|| Prediction { weight: gate(1.0, begin, 100.0), ..Prediction::default() })
         };
@@ -179,7 +187,12 @@ impl Preset {
             }
             Self::Labels => (Vec::new(), Some(Prediction { hard_label: 1.0.into(), ..Prediction::default() })),
         };
-        Ok(Objective { preset: None, map: Vec::new(), matches, prediction })
+        let default = match self {
+            Self::MobileBertJoint | Self::MobileBertProgressive => gate(1.0, TRANSFER, 100.0),
+            _ => 1.0.into(),
+        };
+        let mlm = words.map(|mlm| Mlm { weight: mlm.weight.or(Some(default)), ..mlm.clone() });
+        Ok(Objective { preset: None, map: Vec::new(), matches, prediction, mlm })
     }
 
     /// Pairs of (student layer, teacher layer).

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer_match::numbered;
-use super::{LayerMatch, Plan, Prediction, Preset, Shape, Source};
+use super::{LayerMatch, Mlm, Plan, Prediction, Preset, Shape, Source};
 use crate::{Error, Result};
 
 /// What a student learns from its teacher: a preset, or terms one by one. The section `[distill]` of a recipe or a file.
@@ -22,6 +22,9 @@ pub struct Objective {
     /// The term between answers, used on tasks; with a preset it replaces the preset's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
+    /// The term between masked words, for training on text; with a preset it is added to the preset's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlm: Option<Mlm>,
 }
 
 /// A file with an objective.
@@ -40,7 +43,7 @@ impl Default for Objective {
 
 impl From<Preset> for Objective {
     fn from(preset: Preset) -> Self {
-        Self { preset: Some(preset), map: Vec::new(), matches: Vec::new(), prediction: None }
+        Self { preset: Some(preset), map: Vec::new(), matches: Vec::new(), prediction: None, mlm: None }
     }
 }
 
@@ -71,8 +74,8 @@ impl Objective {
     pub fn check(&self) -> Result<()> {
         let fail = |message: &str| Err(Error::Objective(message.into()));
         match self.preset {
-            None if self.matches.is_empty() && self.prediction.is_none() => {
-                return fail("give `preset`, `match` or `prediction`; as it is there is nothing to learn from");
+            None if self.matches.is_empty() && self.prediction.is_none() && self.mlm.is_none() => {
+                return fail("give `preset`, `match`, `prediction` or `mlm`; as it is there is nothing to learn from");
             }
             None if !self.map.is_empty() => {
                 return fail("`map` belongs to a `preset`; `match` names its layers itself");
@@ -92,10 +95,11 @@ impl Objective {
         for (i, entry) in self.matches.iter().enumerate() {
             entry.check().map_err(|message| Error::LayerMap { entry: i + 1, message })?;
         }
-        match &self.prediction {
-            Some(prediction) => {
-                prediction.check().map_err(|message| Error::Objective(format!("prediction: {message}")))
-            }
+        if let Some(prediction) = &self.prediction {
+            prediction.check().map_err(|message| Error::Objective(format!("prediction: {message}")))?;
+        }
+        match &self.mlm {
+            Some(mlm) => mlm.check().map_err(|message| Error::Objective(format!("mlm: {message}"))),
             None => Ok(()),
         }
     }
@@ -107,7 +111,7 @@ impl Objective {
     pub fn written_out(&self, student: Shape, teacher: Shape, source: Source) -> Result<Self> {
         self.check()?;
         let Some(preset) = self.preset else { return Ok(self.clone()) };
-        let mut objective = preset.objective(student, teacher, source, &self.map)?;
+        let mut objective = preset.objective(student, teacher, source, (&self.map, self.mlm.as_ref()))?;
         if self.prediction.is_some() {
             objective.prediction = self.prediction;
         }
@@ -123,12 +127,18 @@ impl Objective {
             Err(Error::Objective(format!("{what} compares no layers, and text has no answers: it is for tasks")))
         };
         match (source, self.preset) {
+            (Source::Tasks, _) if self.mlm.is_some() => {
+                let message =
+                    "`mlm` hides words of text for the student to find; it is for training on text, not on tasks";
+                return Err(Error::Objective(message.into()));
+            }
+            (Source::Text, _) if self.mlm.is_some() => {}
             (Source::Text, Some(preset)) if !preset.has_layers() => return nothing(format!("preset {preset}")),
             (Source::Text, None) if self.matches.is_empty() => return nothing("an objective without `match`".into()),
             _ => {}
         }
         let objective = self.written_out(student, teacher, source)?;
         let prediction = objective.prediction.filter(|_| source == Source::Tasks);
-        Plan::new(objective.matches, prediction, (student, teacher), steps)
+        Plan::with_words(objective.matches, prediction, objective.mlm, (student, teacher), steps)
     }
 }

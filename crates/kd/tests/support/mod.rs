@@ -81,7 +81,7 @@ impl Reference {
             values: Vec::new(),
             last_hidden: tensor(&file.0["teacher.hidden.3"], device),
         };
-        let shape = Shape { layers: 3, width: 32, heads: 3 };
+        let shape = Shape { layers: 3, width: 32, heads: 3, words: None };
         let plan = Objective::default().plan(shape, shape, Source::Text, 5).unwrap();
         let batch = TokenBatch::from_host(dims, &ints("input.token_ids"), &ints("input.segment_ids"), &mask, device);
         Self { batch, teacher, plan }

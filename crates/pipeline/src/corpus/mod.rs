@@ -67,6 +67,11 @@ impl Corpus {
         }
     }
 
+    /// Whether words were hidden when it was packed.
+    pub fn is_masked(&self) -> bool {
+        matches!(self, Self::Packed { manifest, .. } if manifest.settings.masking.is_some())
+    }
+
     /// The files whose bytes decide what a training reads. The manifest of shards has their checksums, and a shard is compared with
     /// its own before anything of it is used.
     pub fn files(&self) -> Vec<PathBuf> {

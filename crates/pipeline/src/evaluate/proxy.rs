@@ -60,7 +60,7 @@ impl ProxyTraining<'_> {
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
-            let job = GeneralDistillation { teacher, plan, text, prepare: as_is() };
+            let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
             model = self.train(model, &job, self.proxy.general.train_config(candidate.seed))?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();

@@ -106,7 +106,13 @@ fn distil<F: FeedForward>(
         let plan = plan(objective, config, &teachers.config, Source::Text, general.steps)?;
         let phase = format!("{name}/general");
         let teacher = run.teacher_for(&phase, Source::Text, teachers, &plan)?;
-        let job = GeneralDistillation { teacher: teacher.as_ref(), plan: &plan, text: text.as_ref(), prepare: as_is() };
+        let job = GeneralDistillation {
+            teacher: teacher.as_ref(),
+            plan: &plan,
+            text: text.as_ref(),
+            words: None,
+            prepare: as_is(),
+        };
         model = run.train(&phase, model, &job, general)?.model;
     }
     let phase = &recipe.final_.task;

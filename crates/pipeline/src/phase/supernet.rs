@@ -93,7 +93,7 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let text = run.inputs.text(run.recipe, phase)?;
     let teacher = run.teacher_for("supernet/warm-up", Source::Text, teachers, &plan)?;
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
-    let job = GeneralDistillation { teacher, plan: &plan, text, prepare: as_is() };
+    let job = GeneralDistillation { teacher, plan: &plan, text, words: None, prepare: as_is() };
     let trained = run.train("supernet/warm-up", model, &job, phase)?;
     Ok(collect_internal(&trained.model))
 }
@@ -130,6 +130,7 @@ pub fn stage_three_supernet(
             teacher: teacher.as_ref(),
             plan: &plan,
             text: text.as_ref(),
+            words: None,
             prepare: Box::new(sample("supernet sample, text")),
         };
         model = run.train("supernet/general", model, &job, &settings.general)?.model;

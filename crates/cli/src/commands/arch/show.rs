@@ -78,7 +78,13 @@ fn as_text(arch: &Arch, count: &Count) -> String {
     text += &format!("\n{:.3} GMAC for one sequence of {} tokens\n", gmac(count.macs()), count.seq);
     if count.params_without_fit() != count.params() {
         let shipped = grouped(count.params_without_fit());
-        text += &format!("{shipped} parameters without the distillation projection, which does not ship\n");
+        let left_out = [
+            (CountPart::FitDense, "the distillation projection, which does not ship"),
+            (CountPart::MaskedLm, "the masked-language-model head, which tasks do not need"),
+        ];
+        let there = left_out.iter().filter(|(part, _)| count.parts.get(part).is_some_and(|c| c.params > 0));
+        let names: Vec<&str> = there.map(|(_, name)| *name).collect();
+        text += &format!("{shipped} parameters without {}\n", names.join(", and "));
     }
     text.push('\n');
     let plain = |_: usize| {
@@ -107,5 +113,6 @@ fn part_name(part: CountPart) -> &'static str {
         CountPart::FitDense => "distillation projection",
         CountPart::Pooler => "pooler",
         CountPart::Heads => "heads",
+        CountPart::MaskedLm => "masked-language-model head",
     }
 }

@@ -1,7 +1,7 @@
 //! Hugging Face checkpoints.
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
+use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 use kd::span::span_head;
 use searched_ffn::{AnyModel, Parts, span_head_as_classifier};
@@ -26,9 +26,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
         return Err(CliError::usage("--task: the configuration already names the heads' tasks"));
     }
     let tensors = span_head_as_classifier(tensors);
-    let mut parts = Parts::of_names(tensors.0.keys());
-    // MobileBERT's masked-LM head has another shape than BERT's and is not supported.
-    parts.mlm &= config.model_type == ModelType::Bert;
+    let parts = Parts::of_names(tensors.0.keys());
     let format = NameFormat::HuggingFace(config.model_type);
     let model = AnyModel::build(&config, parts, &context.device).context(args.config.display().to_string())?;
     let model = model

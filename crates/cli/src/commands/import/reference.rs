@@ -75,7 +75,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
     if config.model_type == ModelType::EfficientBert {
         return searched(args, context, config, tensors).hint("the weights must belong to --config");
     }
-    let parts = Parts { pooler: false, mlm: tensors.0.contains_key("lm_head.dense.weight") };
+    let parts = Parts { mlm: tensors.0.contains_key("lm_head.dense.weight"), ..Parts::default() };
     let model = AnyModel::build(&config, parts, &context.device).context(at_config())?;
     let model =
         model.apply(tensors, NameFormat::Reference, &args.weights).hint("the weights must belong to --config")?;
