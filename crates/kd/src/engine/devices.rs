@@ -78,30 +78,42 @@ impl Devices {
         1 + self.others.len() as u32
     }
 
-    /// Runs `work` for each device at the same time, with its place, a model of its own and the device; results in the order of
-    /// the devices.
+    /// `model`, which is on the main device, for each of the others: training modules with graphs of their own.
+    pub(super) fn copies<M: Module>(&self, model: &M) -> Vec<M> {
+        self.others.iter().map(|replica| model.clone().fork(&replica.device.clone().autodiff())).collect()
+    }
+
+    /// Runs `work` for each device at the same time, with its place, `model` or its one of the [`Self::copies`], and the device;
+    /// results in the order of the devices.
     ///
     /// A panic of one is a panic here, after all others have ended.
-    pub(super) fn each<M: Module, R: Send>(&self, model: &M, work: impl Fn(u32, &M, &Device) -> R + Sync) -> Vec<R> {
+    pub(super) fn each<M: Module, R: Send>(
+        &self,
+        model: &M,
+        copies: &mut Vec<M>,
+        work: impl Fn(u32, &M, &Device) -> R + Sync,
+    ) -> Vec<R> {
         if self.others.is_empty() {
-            return vec![fused_ops::awake(|| work(0, model, &self.main))];
+            return vec![work(0, model, &self.main)];
         }
         std::thread::scope(|scope| {
             let work = &work;
+            // Modules can be handed from thread to thread, but not shared: a copy goes there and comes back.
             let started: Vec<_> = (1..)
                 .zip(&self.others)
-                .map(|(place, Replica { device, threads })| {
-                    // As a training module's tensors, with a graph of its own.
-                    let copy = model.clone().fork(&device.clone().autodiff());
-                    scope.spawn(move || threads.install(move || fused_ops::awake(|| work(place, &copy, device))))
+                .zip(copies.drain(..))
+                .map(|((place, Replica { device, threads }), copy)| {
+                    let task = move || (fused_ops::awake(|| work(place, &copy, device)), copy);
+                    scope.spawn(move || threads.install(task))
                 })
                 .collect();
-            let first = fused_ops::awake(|| work(0, model, &self.main));
-            let rest = started.into_iter().map(|thread| match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            std::iter::once(first).chain(rest).collect()
+            let mut results = vec![work(0, model, &self.main)];
+            for thread in started {
+                let (result, copy) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                results.push(result);
+                copies.push(copy);
+            }
+            results
         })
     }
 }
@@ -122,11 +134,13 @@ mod tests {
         for others in [0, 1, 3] {
             let devices = devices(others);
             assert_eq!(devices.count() as usize, devices.all().count());
-            let places = devices.each(&model, |place, model, _| {
+            let mut copies = devices.copies(&model);
+            let places = devices.each(&model, &mut copies, |place, model, _| {
                 assert!(model.weight.val().is_require_grad());
                 place
             });
             assert_eq!(places, (0..=others as u32).collect::<Vec<_>>());
+            assert_eq!(copies.len(), others, "for the next part");
         }
     }
 
@@ -134,6 +148,7 @@ mod tests {
     #[should_panic(expected = "in a replica")]
     fn a_panic_of_one_device_is_not_lost() {
         let model = LinearConfig::new(2, 2).init(&Device::flex().autodiff());
-        devices(2).each(&model, |place, _, _| assert_ne!(place, 2, "in a replica"));
+        let devices = devices(2);
+        devices.each(&model, &mut devices.copies(&model), |place, _, _| assert_ne!(place, 2, "in a replica"));
     }
 }

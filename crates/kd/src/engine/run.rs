@@ -122,7 +122,7 @@ fn advance<M: Module>(
     monitor: &mut dyn Monitor,
 ) -> (State<M>, Result<()>) {
     let step = state.step;
-    let measured = match measure(&state.model, step, devices, job, config) {
+    let measured = match fused_ops::awake(|| measure(&state.model, step, devices, job, config)) {
         Ok(measured) => measured,
         Err(error) => return (state, Err(error)),
     };
@@ -189,8 +189,9 @@ fn measure<M: Module>(
     let mut sums: Vec<(&'static str, f64)> = Vec::new();
     let mut gradients: Option<Gradients> = None;
     let together = devices.count();
+    let mut copies = devices.copies(model);
     for round in 0..config.accumulate {
-        let results = devices.each(model, |place, model, device| {
+        let results = devices.each(model, &mut copies, |place, model, device| {
             let part = Part { step, index: round * together + place, of: config.accumulate * together };
             measure_part(model, part, device, job, config)
         });
