@@ -32,9 +32,9 @@ fn largest_difference(a: &Tensors, b: &Tensors) -> f32 {
 fn devices_take_to_the_bit_the_step_that_one_takes_in_as_many_parts() {
     for (devices, accumulate) in [(2, 1), (3, 1), (2, 2)] {
         let mut traces = [Trace::default(), Trace::default()];
-        let shared = run_on(&on_cpu(devices), &config(accumulate), None, &[], &mut Watch::default(), &mut traces[0]);
+        let shared = run_on(on_cpu(devices), &config(accumulate), None, &[], &mut Watch::default(), &mut traces[0]);
         let parts = config(accumulate * devices as u32);
-        let alone = run_on(&on_cpu(1), &parts, None, &[], &mut Watch::default(), &mut traces[1]);
+        let alone = run_on(on_cpu(1), &parts, None, &[], &mut Watch::default(), &mut traces[1]);
         assert_eq!(traces[0], traces[1], "examples, losses and evaluations of {devices} devices");
         assert!(traces[0].asked.keys().any(|&(_, part)| part + 1 == accumulate * devices as u32));
         let (shared, alone) = (shared.unwrap(), alone.unwrap());
@@ -50,7 +50,7 @@ fn two_devices_with_half_of_a_batch_each_learn_what_one_learns_from_all_of_it() 
         // Dropout draws masks by part; without it, only the order of the sums differs.
         let model = tiny::model_with(0.0, &device);
         let job = FineTune { data: &data, heads: vec![0], eval: &[] };
-        let trained = train(model, &on_cpu(devices), &job, &config(1), None, &mut Watch::default()).unwrap();
+        let trained = train(model, on_cpu(devices), &job, &config(1), None, &mut Watch::default()).unwrap();
         collect_internal(&trained.model)
     };
     let (one, two) = (weights(1), weights(2));
@@ -63,7 +63,7 @@ fn two_devices_with_half_of_a_batch_each_learn_what_one_learns_from_all_of_it() 
 #[test]
 fn a_training_on_two_devices_goes_on_to_the_bit_after_a_stop_or_a_cut() {
     let mut expected = Trace::default();
-    let straight = run_on(&on_cpu(2), &config(1), None, &[], &mut Watch::default(), &mut expected).unwrap();
+    let straight = run_on(on_cpu(2), &config(1), None, &[], &mut Watch::default(), &mut expected).unwrap();
     let cuts = [Some((5, 0)), Some((5, 1)), None];
     for cut in cuts {
         let folder = tempfile::tempdir().unwrap();
@@ -71,8 +71,8 @@ fn a_training_on_two_devices_goes_on_to_the_bit_after_a_stop_or_a_cut() {
         let faults: Vec<_> = cut.map(|part| (part, Fault::Power)).into_iter().collect();
         let mut watch = Watch { stop_after: cut.is_none().then_some(5), ..Watch::default() };
         let mut trace = Trace::default();
-        run_on(&on_cpu(2), &config(1), Some(&store), &faults, &mut watch, &mut trace).unwrap_err();
-        let resumed = run_on(&on_cpu(2), &config(1), Some(&store), &[], &mut Watch::default(), &mut trace).unwrap();
+        run_on(on_cpu(2), &config(1), Some(&store), &faults, &mut watch, &mut trace).unwrap_err();
+        let resumed = run_on(on_cpu(2), &config(1), Some(&store), &[], &mut Watch::default(), &mut trace).unwrap();
         assert_eq!(trace, expected, "cut at {cut:?}");
         assert_eq!(collect_internal(&resumed.model), collect_internal(&straight.model));
     }
@@ -83,9 +83,9 @@ fn a_loss_that_is_not_finite_on_one_device_skips_or_ends_the_step_of_all() {
     let faults = [((4, 1), Fault::NotANumber)];
     let skipping = TrainConfig { on_not_finite: NotFinite::Skip, ..config(1) };
     let mut watch = Watch::default();
-    run_on(&on_cpu(2), &skipping, None, &faults, &mut watch, &mut Trace::default()).unwrap();
+    run_on(on_cpu(2), &skipping, None, &faults, &mut watch, &mut Trace::default()).unwrap();
     assert!(!watch.said.is_empty() && watch.said[0].contains("step: 4"), "{:?}", watch.said);
-    let error = run_on(&on_cpu(2), &config(1), None, &faults, &mut Watch::default(), &mut Trace::default());
+    let error = run_on(on_cpu(2), &config(1), None, &faults, &mut Watch::default(), &mut Trace::default());
     let message = error.unwrap_err().to_string();
     assert!(message.contains("step 4"), "{message}");
 }

@@ -45,7 +45,7 @@ fn a_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {
     let settings = TrainConfig { accumulate: 2, checkpoint_every: 2, log_every: 1, ..TrainConfig::new(STEPS, 5e-3) };
     let run = |store: &CheckpointStore, watch: &mut Watch| {
         let job = job(&plan, &teacher, &text, &mask);
-        train(model(&dropout, 2), &Device::flex(), &job, &settings, Some(store), watch)
+        train(model(&dropout, 2), Device::flex(), &job, &settings, Some(store), watch)
     };
     let manifest = |store: &CheckpointStore| {
         std::fs::read_to_string(store.dir().join(format!("step-{STEPS:06}/manifest.json"))).unwrap()
@@ -74,7 +74,7 @@ fn a_student_learns_the_words_with_and_without_a_teacher() {
         let mask = mask(&plan);
         let mut watch = Watch::default();
         let settings = TrainConfig { log_every: 1, ..TrainConfig::new(120, 1e-2) };
-        train(model(&config(), 2), &Device::flex(), &job(&plan, &teacher, &text, &mask), &settings, None, &mut watch)
+        train(model(&config(), 2), Device::flex(), &job(&plan, &teacher, &text, &mask), &settings, None, &mut watch)
             .unwrap();
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
         let (first, last) = (mean(&watch.losses[..10]), mean(&watch.losses[110..]));

@@ -228,7 +228,7 @@ fn trained(teacher: &dyn Teacher, plan: &Plan, stopped: Option<(&Path, u64)>) ->
     let store = stopped.map(|(folder, _)| CheckpointStore::new(folder, "hash"));
     let mut watch = Watch { stop_after: stopped.map(|(_, step)| step), done: 0, losses: BTreeMap::new() };
     let go = |watch: &mut Watch| {
-        train(student(), &device, &mut distillation(teacher, plan, &data), &config, store.as_ref(), watch)
+        train(student(), &device, &distillation(teacher, plan, &data), &config, store.as_ref(), watch)
     };
     let result = match go(&mut watch) {
         Err(kd::Error::Interrupted { .. }) if stopped.is_some() => {

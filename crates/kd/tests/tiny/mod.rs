@@ -147,7 +147,7 @@ pub fn run(
     watch: &mut Watch,
     trace: &mut Trace,
 ) -> kd::Result<Trained<Model>> {
-    run_on(&Device::flex(), config, store, faults, watch, trace)
+    run_on(Device::flex(), config, store, faults, watch, trace)
 }
 
 /// [`run`] on these devices.
