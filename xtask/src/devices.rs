@@ -8,10 +8,10 @@ use crate::command::run_cargo;
 pub const NAMES: [&str; 2] = ["cuda", "wgpu"];
 
 /// Tests that compare with PyTorch's numbers on the device that `EFFICIENTBERT_TEST_DEVICE` names, and the binary's on devices.
-const TESTS: [&str; 3] = ["golden_encoders", "golden_kd", "cli"];
+const TESTS: [&str; 4] = ["golden_encoders", "minilm", "golden_kd", "cli"];
 
 /// Which tests of those binaries.
-const FILTERS: [&str; 3] = ["reference", "pytorch", "device"];
+const FILTERS: [&str; 4] = ["reference", "hugging_face", "pytorch", "device"];
 
 /// Type-checks what needs a CUDA driver to run, and runs the tests against references on wgpu; each is left out unless `only` is
 /// empty or names it.

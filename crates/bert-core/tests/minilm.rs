@@ -1,12 +1,15 @@
 //! A real Hugging Face checkpoint gives the hidden states that transformers computes.
 
+mod device;
+
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{BertConfig, EncodeOptions, ModelType, StackedFfn, TaskModel, TokenBatch};
-use burn::tensor::{Device, activation::softmax};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch};
+use burn::tensor::activation::softmax;
+use device::TestDevice;
 
-const TOLERANCE: f32 = 1e-4;
+const TOLERANCE: f64 = 1e-4;
 
 fn shared() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -24,7 +27,7 @@ fn minilm_reproduces_hugging_face() {
         return;
     };
     let folder = shared.join("models/minilm-l6-h384-uncased");
-    let device = Device::flex();
+    let device = TestDevice::get().device;
     let config = BertConfig::load(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
     let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device));
@@ -38,14 +41,9 @@ fn minilm_reproduces_hugging_face() {
     let shape = &golden.0["input_ids"].shape;
     let [batch_size, seq] = [shape[0], shape[1]];
     let batch = TokenBatch::from_host([batch_size, seq], &ints("input_ids"), &ints("token_type_ids"), &mask, &device);
-    let (out, _) = {
-        use bert_core::Encoder;
-        let out = model.encode(&batch, EncodeOptions::STATES_AND_SCORES);
-        let pooled = model.pool(out.last_hidden.clone());
-        let pooled: Vec<f32> = pooled.try_into_vec_as().unwrap();
-        assert_close("pooler", &pooled, &golden.0["pooler_output"].data, None);
-        (out, ())
-    };
+    let out = model.encode(&batch, EncodeOptions::STATES_AND_SCORES);
+    let pooled: Vec<f32> = model.pool(out.last_hidden.clone()).try_into_vec_as().unwrap();
+    assert_close("pooler", &pooled, &golden.0["pooler_output"].data, None);
     for (i, hidden) in out.hidden_states.into_iter().enumerate() {
         let ours: Vec<f32> = hidden.try_into_vec_as().unwrap();
         assert_close("hidden", &ours, &golden.0[&format!("hidden_states.{i}")].data, Some((&mask, 384)));
@@ -64,5 +62,5 @@ fn assert_close(what: &str, ours: &[f32], theirs: &[f32], rows: Option<(&[u8], u
         .filter(|i| rows.is_none_or(|(mask, width)| mask[i / width] == 1))
         .map(|i| (ours[i] - theirs[i]).abs())
         .fold(0.0f32, f32::max);
-    assert!(worst <= TOLERANCE, "{what}: largest difference {worst:e}");
+    assert!(f64::from(worst) <= TestDevice::get().tolerance(TOLERANCE), "{what}: largest difference {worst:e}");
 }
