@@ -210,7 +210,8 @@ impl<'a> Training<'a> {
     /// Opens the training's folder, after everything that can be checked has been; `settings` are the command's own.
     ///
     /// # Errors
-    /// The folder cannot be written, is in use, or was started with other settings.
+    /// Settings that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
+    /// settings.
     pub fn open(
         context: &'a Context,
         args: &'a TrainingArgs,
@@ -219,6 +220,7 @@ impl<'a> Training<'a> {
     ) -> Result<Self, CliError> {
         let config = args.config(steps);
         config.validate().or_usage()?;
+        config.precision.check(&context.devices).or_usage()?;
         interrupt::install()?;
         let text = toml::to_string_pretty(&Settings {
             steps,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::{BertConfig, count_parts};
-use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::RunFolder;
 use kd::engine::Devices;
@@ -53,7 +52,7 @@ pub struct Outcome {
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
     let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
-    check_before_training(recipe, options.devices.main())?;
+    check_before_training(recipe, &options.devices)?;
     let folder = match options.resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
@@ -123,8 +122,13 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit.
-fn check_before_training(recipe: &Recipe, device: &Device) -> Result<()> {
+/// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit, a precision that a device does not have.
+fn check_before_training(recipe: &Recipe, devices: &Devices) -> Result<()> {
+    let device = devices.main();
+    for (key, phase) in recipe.phases() {
+        let checked = phase.train_config(recipe.seed).precision.check(devices);
+        checked.map_err(|e| Error::Mismatch(format!("`{key}`: {e}")))?;
+    }
     let config = match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => match ModelDir::outline(dir, device)? {
             (config, AnyModel::Plain(_)) => config,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::weights::Tensors;
 
-use crate::support::{pocket_folder, run, test_device, tiny_model};
+use crate::support::{pocket_folder, run, snapshot, test_device, tiny_model};
 
 fn train(dir: &Path, out: &str, more: &[&str]) {
     let fixed =
@@ -78,6 +78,15 @@ fn a_training_on_another_device_ends_where_the_processor_does() {
         off = off.max(far(&there));
     }
     assert!(moved > 1e-3 && off < 1e-3 && off < moved / 4.0, "off by {off:e} of {moved:e}");
+
+    // In short floats it trains, or refuses before anything is begun.
+    let before = snapshot(dir.path());
+    let short = ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--steps", "1", "--out", "short"];
+    let short = run(dir.path(), &[&short[..], &["--device", &device, "--precision", "bf16"]].concat());
+    if short.code != Some(0) {
+        short.fails_with(2, &["bf16 is not available on this device; use f32"]);
+        assert_eq!(snapshot(dir.path()), before);
+    }
 
     let number = format!("{device}:999");
     run(dir.path(), &["arch", "show", "bert-base", "--device", &number])

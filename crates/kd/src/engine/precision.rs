@@ -32,9 +32,11 @@ impl Precision {
         }
     }
 
+    /// Whether `devices` can train in this format; [`train`](super::train) asks too, before its first step.
+    ///
     /// # Errors
     /// A device does not compute in this format.
-    pub(super) fn check(self, devices: &Devices) -> Result<()> {
+    pub fn check(self, devices: &Devices) -> Result<()> {
         let able = |device: &Device| *device == Device::flex() || device.supports_dtype(DType::BF16);
         if self == Self::F32 || devices.all().all(able) {
             return Ok(());

@@ -260,7 +260,7 @@ impl Recipe {
         Ok(())
     }
 
-    fn phases(&self) -> Vec<(&'static str, &super::Phase)> {
+    pub(crate) fn phases(&self) -> Vec<(&'static str, &super::Phase)> {
         let s = &self.search;
         vec![
             ("teacher.fine_tune", &self.teacher.fine_tune),
