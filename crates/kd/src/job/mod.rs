@@ -1,12 +1,13 @@
 //! What the engine trains.
 //!
-//! | file | job |
+//! | file | concern |
 //! |---|---|
 //! | `fine_tune` | a model on gold labels (the teacher) |
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
-//! | `task_teachers` | of the second of these two, a teacher for each task |
-//! | `replicated` | no job: the teacher of one on several devices |
 //! | `repeated` | a student on one batch, to measure a step |
+//! | `teacher` | what a student's jobs ask a teacher |
+//! | `task_teachers` | a teacher for each task |
+//! | `replicated` | a teacher on several devices |
 //!
 //! Trainings on SQuAD are in [`crate::span`].
 //!
@@ -17,9 +18,11 @@ mod fine_tune;
 mod repeated;
 mod replicated;
 mod task_teachers;
+mod teacher;
 
-pub use distill::{GeneralDistillation, Prepare, TaskDistillation, Teacher, WordLesson, as_is};
+pub use distill::{GeneralDistillation, Prepare, TaskDistillation, WordLesson, as_is};
 pub use fine_tune::FineTune;
 pub use repeated::RepeatedBatch;
 pub use replicated::ReplicatedTeacher;
 pub use task_teachers::{TaskTeacher, TaskTeachers, check_alike};
+pub use teacher::Teacher;
