@@ -15,8 +15,6 @@ const MAX_THREADS: usize = 4096;
 pub struct Context {
     /// Reports long work on standard error.
     pub progress: Progress,
-    /// Kind of the devices.
-    pub kind: DeviceKind,
     /// The devices as the user named them.
     pub names: DeviceNames,
     /// Where tensors live; the main one of [`Context::devices`].
@@ -53,7 +51,12 @@ impl Context {
         let mut opened = names.open()?.into_iter();
         let device = opened.next().unwrap_or_else(Device::flex);
         let devices = Devices::new(device.clone(), opened, each)?;
-        Ok(Self { progress: Progress::new(global.progress), kind: names.kind(), names, device, devices, threads })
+        Ok(Self { progress: Progress::new(global.progress), names, device, devices, threads })
+    }
+
+    /// Kind of the devices.
+    pub fn kind(&self) -> DeviceKind {
+        self.names.kind()
     }
 
     /// For commands that have no use for several devices.

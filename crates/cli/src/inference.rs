@@ -100,7 +100,7 @@ fn load_as(
     context: &Context,
 ) -> Result<(BertConfig, Inference), CliError> {
     check(precision, context)?;
-    if context.kind != DeviceKind::Cpu {
+    if context.kind() != DeviceKind::Cpu {
         let ModelDir { config, model, .. } = models::load(option, dir, &context.device)?;
         return Ok((config, Inference::Modules { model: Box::new(model), device: context.device.clone() }));
     }
@@ -131,10 +131,10 @@ pub fn load_with_tokenizer(
 /// # Errors
 /// The device does not compute in this format.
 pub fn check(precision: Precision, context: &Context) -> Result<(), CliError> {
-    if precision == Precision::F32 || context.kind == DeviceKind::Cpu {
+    if precision == Precision::F32 || context.kind() == DeviceKind::Cpu {
         return Ok(());
     }
-    let (format, device) = (precision.name(), context.kind.name());
+    let (format, device) = (precision.name(), context.kind().name());
     Err(CliError::usage(format!("--precision {format}: not available with --device {device}; use f32")))
 }
 
@@ -150,7 +150,7 @@ impl Inference {
         context: &Context,
     ) -> Result<Self, CliError> {
         check(precision, context)?;
-        if context.kind == DeviceKind::Cpu {
+        if context.kind() == DeviceKind::Cpu {
             return Ok(Self::frozen(freeze(&model, config, precision.format())?, context));
         }
         Ok(Self::Modules { model: Box::new(model), device: context.device.clone() })

@@ -106,6 +106,6 @@ impl TextLesson {
 
     /// How its words are hidden and asked for, where they are.
     pub fn words(&self) -> Option<WordLesson<'_>> {
-        self.words.as_ref().map(|(mask, held_out)| WordLesson::new(mask, held_out.as_ref()))
+        self.words.as_ref().map(|(mask, held_out)| WordLesson { mask, held_out: held_out.as_ref() })
     }
 }

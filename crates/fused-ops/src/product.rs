@@ -1,6 +1,6 @@
 //! Matrix products in burn's primitives, for devices that have no kernels here.
 
-use burn::tensor::{DType, FloatDType, Tensor, module};
+use burn::tensor::{FloatDType, Tensor, module};
 
 use crate::precision::{Precision, precision};
 
@@ -12,10 +12,10 @@ use crate::precision::{Precision, precision};
 /// - `b`: `[.., k, m]`
 /// - output: `[.., n, m]`
 pub(crate) fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    match (precision(), a.dtype()) {
-        (Precision::F32, _) | (_, DType::BF16) => a.matmul(b),
-        (_, whole) => a.cast(FloatDType::BF16).matmul(b.cast(FloatDType::BF16)).cast(FloatDType::from(whole)),
+    if precision() == Precision::F32 {
+        return a.matmul(b);
     }
+    a.cast(FloatDType::BF16).matmul(b.cast(FloatDType::BF16)).cast(FloatDType::F32)
 }
 
 /// `x W + b`, see [`product`].
@@ -44,6 +44,8 @@ pub(crate) fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Opti
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::DType;
+
     use super::*;
     use crate::precision::with_precision;
     use crate::testing::{assert_close, assert_same, gradients, list, normal};

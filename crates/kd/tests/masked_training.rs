@@ -136,7 +136,7 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
 
     // The first 32.4% of 8 steps compare layers: two evaluations are left out.
     let mut job = job(&plan, &teacher, &text, &mask);
-    job.words = Some(WordLesson::new(&mask, Some(&held_out)));
+    job.words = Some(WordLesson { mask: &mask, held_out: Some(&held_out) });
     let scored = |step: u64| job.evaluate(&student, step + 1, &Device::flex()).unwrap().is_some();
     assert_eq!([scored(0), scored(2), scored(3), scored(7)], [false, false, true, true]);
     let without = TaskModel { mlm: None, ..student.clone() };

@@ -1,15 +1,17 @@
 //! A teacher for each task: every batch is shown to its task's teacher, with the cache and without, and models that cannot teach
 //! one student together are refused.
 
+mod counted;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch, init};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, init};
 use burn::tensor::{Device, Tensor};
+use counted::Counted;
 use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
@@ -61,40 +63,14 @@ fn plan(preset: &str) -> Plan {
     objective.plan(shape, shape, Source::Tasks, STEPS).unwrap()
 }
 
-/// A teacher that counts how often it is asked.
-struct Counted {
-    config: BertConfig,
-    model: Model,
-    asked: AtomicU64,
-}
-
-impl Counted {
-    fn count(&self) {
-        self.asked.fetch_add(1, Relaxed);
-    }
-}
-
-impl Teacher for Counted {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.count();
-        self.model.encode(batch, options)
-    }
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.count();
-        self.model.forward(batch, head, options)
-    }
-    fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        unreachable!("no task of spans")
-    }
-}
-
 /// The general teacher; one of the first task alone; and one that has a head for the second task behind another one.
 fn teachers() -> [Counted; 3] {
     let mut seed = 0;
     [&TASKS[..0], &TASKS[..1], &TASKS[..]].map(|tasks| {
         let config = config(tasks);
         seed += 1;
-        Counted { model: model(&config, seed), config, asked: AtomicU64::new(0) }
+        let model = model(&config, seed);
+        Counted::of(config, model)
     })
 }
 

@@ -1,15 +1,17 @@
 //! A teacher whose answers are kept: trainings are the same as without, the teacher is asked less, and what is kept is bounded and
 //! never trusted.
 
+mod counted;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch, init};
-use burn::tensor::{Device, Tensor};
+use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
+use burn::tensor::Device;
+use counted::Counted;
 use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
@@ -58,34 +60,9 @@ fn plan(preset: &str) -> Plan {
     objective.plan(shapes.0, shapes.1, Source::Tasks, STEPS).unwrap()
 }
 
-/// A teacher that counts how often it is asked.
-struct Counted {
-    model: Model,
-    asked: AtomicU64,
-}
-
-impl Counted {
-    fn new() -> Self {
-        Self { model: model(4, 1), asked: AtomicU64::new(0) }
-    }
-
-    fn count(&self) {
-        self.asked.fetch_add(1, Relaxed);
-    }
-}
-
-impl Teacher for Counted {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.count();
-        self.model.encode(batch, options)
-    }
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.count();
-        self.model.forward(batch, head, options)
-    }
-    fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        unreachable!("no task of spans")
-    }
+/// A teacher of four layers.
+fn four_layers() -> Counted {
+    Counted::of(config(4), model(4, 1))
 }
 
 /// Losses and gradient norms by step, and the last weights, all as bits.
@@ -156,7 +133,7 @@ fn disk(folder: &Path, format: Format) -> Arc<TeacherCache> {
 }
 
 fn before<'a>(teacher: &'a Counted, cache: &Arc<TeacherCache>, plan: &Plan, expected: Expected) -> CachedTeacher<'a> {
-    let identity = fingerprint(&config(4), &teacher.model);
+    let identity = fingerprint(&teacher.config, &teacher.model);
     CachedTeacher::new(teacher, Arc::clone(cache), identity, TeacherLayers::of(plan), expected)
 }
 
@@ -172,13 +149,13 @@ fn trainings_with_the_cache_are_those_without_it_bit_for_bit_and_the_second_asks
         let plan = plan(preset);
         for accumulate in [1, 2] {
             let settings = settings(accumulate);
-            let plain = Counted::new();
+            let plain = four_layers();
             let expected = trained(&plain, &plan, &settings, None);
             let once = plain.asked.load(Relaxed);
             assert_eq!(once, STEPS * u64::from(accumulate));
             let folder = tempfile::tempdir().unwrap();
             for cache in [memory(Format::F32), disk(folder.path(), Format::F32)] {
-                let teacher = Counted::new();
+                let teacher = four_layers();
                 let cached = before(&teacher, &cache, &plan, OFTEN);
                 for round in 1..=2 {
                     assert_eq!(trained(&cached, &plan, &settings, None), expected, "{preset}, {accumulate} parts");
@@ -197,10 +174,10 @@ fn trainings_with_the_cache_are_those_without_it_bit_for_bit_and_the_second_asks
 #[test]
 fn a_training_that_is_stopped_and_goes_on_with_the_cache_ends_like_one_without() {
     let (plan, settings) = (plan("efficientbert"), settings(2));
-    let expected = trained(&Counted::new(), &plan, &settings, None);
+    let expected = trained(&four_layers(), &plan, &settings, None);
     let (checkpoints, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (name, stop) in [("a", 2), ("b", 5)] {
-        let (teacher, cache) = (Counted::new(), disk(folder.path(), Format::F32));
+        let (teacher, cache) = (four_layers(), disk(folder.path(), Format::F32));
         let cached = before(&teacher, &cache, &plan, OFTEN);
         let stopped = Some((&*checkpoints.path().join(name), stop));
         assert_eq!(trained(&cached, &plan, &settings, stopped), expected, "stopped after {stop}");
@@ -210,9 +187,9 @@ fn a_training_that_is_stopped_and_goes_on_with_the_cache_ends_like_one_without()
 #[test]
 fn what_comes_first_stays_within_the_bound_and_the_rest_is_computed_again() {
     let (plan, settings) = (plan("efficientbert"), settings(1));
-    let expected = trained(&Counted::new(), &plan, &settings, None);
+    let expected = trained(&four_layers(), &plan, &settings, None);
     let all = memory(Format::F32);
-    trained(&before(&Counted::new(), &all, &plan, OFTEN), &plan, &settings, None);
+    trained(&before(&four_layers(), &all, &plan, OFTEN), &plan, &settings, None);
     let folder = tempfile::tempdir().unwrap();
     let most = ByteSize(all.report().bytes / 2);
     let caches = [
@@ -220,7 +197,7 @@ fn what_comes_first_stays_within_the_bound_and_the_rest_is_computed_again() {
         TeacherCache::in_folder(folder.path(), most, Format::F32).unwrap(),
     ];
     for cache in caches.map(Arc::new) {
-        let teacher = Counted::new();
+        let teacher = four_layers();
         let cached = before(&teacher, &cache, &plan, OFTEN);
         for _ in 0..3 {
             assert_eq!(trained(&cached, &plan, &settings, None), expected);
@@ -238,7 +215,7 @@ fn answers_that_are_expected_more_often_take_the_place_of_others() {
     let (plan, settings) = (plan("efficientbert"), settings(1));
     let folder = tempfile::tempdir().unwrap();
     let all = memory(Format::F32);
-    trained(&before(&Counted::new(), &all, &plan, OFTEN), &plan, &settings, None);
+    trained(&before(&four_layers(), &all, &plan, OFTEN), &plan, &settings, None);
     // Room for one round and a little more; an entry on the disk has a header.
     let room = ByteSize(all.report().bytes + 4096);
     let caches = [
@@ -246,7 +223,7 @@ fn answers_that_are_expected_more_often_take_the_place_of_others() {
         TeacherCache::in_folder(folder.path(), room, Format::F32).unwrap(),
     ];
     for cache in caches.map(Arc::new) {
-        let teacher = Counted::new();
+        let teacher = four_layers();
         let round = |precision: Precision, again: u64, order: u64| {
             let cached = before(&teacher, &cache, &plan, Expected { again, order });
             let before = cache.report();
@@ -272,10 +249,10 @@ fn answers_that_are_expected_more_often_take_the_place_of_others() {
 #[test]
 fn rounded_answers_are_the_same_whether_they_were_kept_or_not() {
     let (plan, settings) = (plan("efficientbert"), settings(2));
-    let exact = trained(&Counted::new(), &plan, &settings, None);
+    let exact = trained(&four_layers(), &plan, &settings, None);
     let folder = tempfile::tempdir().unwrap();
     let none = Arc::new(TeacherCache::in_memory(ByteSize(1), Format::F16));
-    let teacher = Counted::new();
+    let teacher = four_layers();
     let expected = trained(&before(&teacher, &none, &plan, OFTEN), &plan, &settings, None);
     assert_ne!(expected, exact, "half precision is another teacher");
     let loss = |trained: &Trained| f64::from_bits(trained.losses[&STEPS].0);
@@ -299,9 +276,9 @@ fn rounded_answers_are_the_same_whether_they_were_kept_or_not() {
 #[test]
 fn damaged_and_foreign_files_are_told_and_computed_again() {
     let (plan, settings) = (plan("efficientbert"), settings(1));
-    let expected = trained(&Counted::new(), &plan, &settings, None);
+    let expected = trained(&four_layers(), &plan, &settings, None);
     let folder = tempfile::tempdir().unwrap();
-    trained(&before(&Counted::new(), &disk(folder.path(), Format::F32), &plan, OFTEN), &plan, &settings, None);
+    trained(&before(&four_layers(), &disk(folder.path(), Format::F32), &plan, OFTEN), &plan, &settings, None);
     let damaged = files(folder.path());
     let read = |i: usize| std::fs::read(&damaged[i]).unwrap();
     let mut flipped = read(0);
@@ -312,7 +289,7 @@ fn damaged_and_foreign_files_are_told_and_computed_again() {
     std::fs::write(&damaged[3], read(4)).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
 
-    let (teacher, cache) = (Counted::new(), disk(folder.path(), Format::F32));
+    let (teacher, cache) = (four_layers(), disk(folder.path(), Format::F32));
     let cached = before(&teacher, &cache, &plan, OFTEN);
     assert_eq!(trained(&cached, &plan, &settings, None), expected);
     let report = cache.report();
@@ -328,10 +305,10 @@ fn damaged_and_foreign_files_are_told_and_computed_again() {
 #[test]
 fn a_folder_that_cannot_be_written_any_more_is_told_once_and_costs_no_training() {
     let (plan, settings) = (plan("efficientbert"), settings(1));
-    let expected = trained(&Counted::new(), &plan, &settings, None);
+    let expected = trained(&four_layers(), &plan, &settings, None);
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("answers");
-    let (teacher, cache) = (Counted::new(), disk(&folder, Format::F32));
+    let (teacher, cache) = (four_layers(), disk(&folder, Format::F32));
     std::fs::remove_dir(&folder).unwrap();
     std::fs::write(&folder, "in the way").unwrap();
     assert_eq!(trained(&before(&teacher, &cache, &plan, OFTEN), &plan, &settings, None), expected);
@@ -345,13 +322,13 @@ fn a_folder_that_cannot_be_written_any_more_is_told_once_and_costs_no_training()
 #[test]
 fn two_that_share_a_folder_use_what_the_other_kept() {
     let (plan, settings) = (plan("efficientbert"), settings(1));
-    let expected = trained(&Counted::new(), &plan, &settings, None);
+    let expected = trained(&four_layers(), &plan, &settings, None);
     let folder = tempfile::tempdir().unwrap();
     // At the same time, then one after the other.
     std::thread::scope(|scope| {
         let one = || {
             let cache = disk(folder.path(), Format::F32);
-            let found = trained(&before(&Counted::new(), &cache, &plan, OFTEN), &plan, &settings, None);
+            let found = trained(&before(&four_layers(), &cache, &plan, OFTEN), &plan, &settings, None);
             assert_eq!(found, expected);
             assert_eq!(cache.report().broken, 0);
         };
@@ -359,7 +336,7 @@ fn two_that_share_a_folder_use_what_the_other_kept() {
             thread.join().unwrap();
         }
     });
-    let teacher = Counted::new();
+    let teacher = four_layers();
     let cache = disk(folder.path(), Format::F32);
     assert_eq!(trained(&before(&teacher, &cache, &plan, OFTEN), &plan, &settings, None), expected);
     assert_eq!((teacher.asked.load(Relaxed), cache.report().hits), (0, STEPS));
@@ -374,7 +351,7 @@ fn another_teacher_is_never_answered_for() {
     assert_ne!(right, fingerprint(&config(4), &model(4, 2)), "other weights");
     assert_ne!(right, fingerprint(&BertConfig { layer_norm_eps: 1e-6, ..config(4) }, &model(4, 1)));
     let cache = memory(Format::F32);
-    let (teacher, device) = (Counted::new(), Device::flex());
+    let (teacher, device) = (four_layers(), Device::flex());
     let (_, batch) = data().batch(0).unwrap();
     let ask = |identity: &str, rows: std::ops::Range<usize>, options: EncodeOptions| {
         let cached = CachedTeacher::new(&teacher, Arc::clone(&cache), identity, TeacherLayers::of(&plan), OFTEN);

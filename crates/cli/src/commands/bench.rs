@@ -78,10 +78,10 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
 
     let count = outline.count(&config, args.seq);
     let (median, min, max) = spread(times);
-    let isa = (context.kind == DeviceKind::Cpu).then(|| Isa::current().name());
+    let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {
         return print_json(&json!({
-            "what": "pass", "model": name, "device": context.kind.name(), "threads": context.threads,
+            "what": "pass", "model": name, "device": context.kind().name(), "threads": context.threads,
             "precision": precision.name(), "isa": isa, "peak_mib": environment::peak_mib(),
             "batch": batch_size, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
@@ -104,8 +104,8 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
 
 /// Where it runs, in words.
 fn device(context: &Context) -> String {
-    let isa = if context.kind == DeviceKind::Cpu { format!(", {}", Isa::current()) } else { String::new() };
-    format!("{}, {} threads{isa}", context.kind.name(), context.threads)
+    let isa = if context.kind() == DeviceKind::Cpu { format!(", {}", Isa::current()) } else { String::new() };
+    format!("{}, {} threads{isa}", context.kind().name(), context.threads)
 }
 
 /// Times steps of distillation.
@@ -150,9 +150,9 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
     let (median, min, max) = spread(job.times(WARM_UP, args.runs)?);
     let peak = environment::peak_mib();
     if args.json {
-        let isa = (context.kind == DeviceKind::Cpu).then(|| Isa::current().name());
+        let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
         return print_json(&json!({
-            "what": "kd-step", "model": args.model, "teacher": teacher_name, "device": context.kind.name(),
+            "what": "kd-step", "model": args.model, "teacher": teacher_name, "device": context.kind().name(),
             "threads": context.threads, "precision": precision.name(), "isa": isa, "peak_mib": peak,
             "batch": args.batch, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,

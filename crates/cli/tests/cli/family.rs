@@ -2,28 +2,13 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, preset};
+use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
 use kd::data::task_head;
 use searched_ffn::ModelDir;
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, folder, pocket, run, save_bert};
-
-/// A preset of MobileBERT's kind in small, `inside` wide in its layers, with the vocabulary of the pocket data.
-fn mobile(name: &str, inside: usize) -> BertConfig {
-    BertConfig {
-        vocab_size: pocket_data::vocabulary().len(),
-        hidden_size: 12,
-        num_hidden_layers: 2,
-        num_attention_heads: 2,
-        intermediate_size: 2 * inside,
-        max_position_embeddings: 24,
-        embedding_size: Some(8),
-        intra_bottleneck_size: Some(inside),
-        ..preset(name).unwrap()
-    }
-}
+use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};
 
 /// Pocket data, the teacher `ib` and the configuration `mobile.json` of its student.
 fn mobile_folder() -> tempfile::TempDir {

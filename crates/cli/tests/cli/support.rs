@@ -213,6 +213,21 @@ pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");
 }
 
+/// A preset of MobileBERT's kind in small, `inside` wide in its layers, with the vocabulary of the pocket data.
+pub fn mobile(name: &str, inside: usize) -> BertConfig {
+    BertConfig {
+        vocab_size: pocket_data::vocabulary().len(),
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        intermediate_size: 2 * inside,
+        max_position_embeddings: 24,
+        embedding_size: Some(8),
+        intra_bottleneck_size: Some(inside),
+        ..bert_core::preset(name).unwrap()
+    }
+}
+
 /// A folder with [`pocket`] data and a [`plain_bert`] named `bert`.
 pub fn pocket_folder(tasks: &[TaskKind]) -> tempfile::TempDir {
     let dir = folder();

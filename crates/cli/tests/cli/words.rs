@@ -8,28 +8,13 @@ use bert_core::weights::{HostTensor, NameFormat};
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, command, folder, pocket, pocket_tokenizer, run, save_bert, snapshot, wait_for};
+use crate::support::{Outcome, command, folder, mobile, pocket, pocket_tokenizer, run, save_bert, snapshot, wait_for};
 
 const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
 const SEARCHED: [&str; 6] = ["--arch", ARCH, "--hidden", "12", "--embed", "8"];
 
 fn bert() -> BertConfig {
     BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32) }
-}
-
-/// A preset of MobileBERT's kind in small, `inside` wide in its layers.
-fn mobile(name: &str, inside: usize) -> BertConfig {
-    BertConfig {
-        vocab_size: pocket_data::vocabulary().len(),
-        hidden_size: 12,
-        num_hidden_layers: 2,
-        num_attention_heads: 2,
-        intermediate_size: 2 * inside,
-        max_position_embeddings: 24,
-        embedding_size: Some(8),
-        intra_bottleneck_size: Some(inside),
-        ..bert_core::preset(name).unwrap()
-    }
 }
 
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {

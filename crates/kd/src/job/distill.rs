@@ -46,13 +46,6 @@ pub struct WordLesson<'a> {
     pub held_out: Option<&'a HeldOutWords>,
 }
 
-impl<'a> WordLesson<'a> {
-    /// Words are hidden by `mask`.
-    pub fn new(mask: &'a WordMask, held_out: Option<&'a HeldOutWords>) -> Self {
-        Self { mask, held_out }
-    }
-}
-
 impl<F: FeedForward> GeneralDistillation<'_, F> {
     fn batch(&self, step: u64) -> Result<HiddenWords> {
         let batch = self.text.batch(step)?;

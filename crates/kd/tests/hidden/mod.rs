@@ -90,7 +90,7 @@ pub fn job<'a>(
     text: &'a Texts,
     mask: &'a WordMask,
 ) -> GeneralDistillation<'a, StackedFfn> {
-    GeneralDistillation { teacher, plan, text, words: Some(WordLesson::new(mask, None)), prepare: as_is() }
+    GeneralDistillation { teacher, plan, text, words: Some(WordLesson { mask, held_out: None }), prepare: as_is() }
 }
 
 pub fn value(term: &Tensor<1>) -> f64 {

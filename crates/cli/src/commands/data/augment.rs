@@ -108,7 +108,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let task = task(args)?;
     let settings = settings(args);
     settings.check().or_usage()?;
-    if context.kind != DeviceKind::Cpu {
+    if context.kind() != DeviceKind::Cpu {
         return Err(CliError::usage("--device: words are looked up on the cpu; leave the option out"));
     }
     let source = Sources::find(task, &args.data)?;
