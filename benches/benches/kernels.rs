@@ -7,7 +7,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use cpu_kernels::Isa;
-use cpu_kernels::elementwise::{Activation, norm, optimizer::AdamWStep, softmax};
+use cpu_kernels::elementwise::{
+    Activation, norm,
+    optimizer::{AdamWStep, MomentStep},
+    softmax,
+};
 use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Precision, Weights, matmul, multiply};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -86,17 +90,8 @@ fn elementwise(criterion: &mut Criterion) {
     group.bench_function("softmax", |bencher| {
         bencher.iter(|| softmax::masked_softmax_rows(black_box(&x), width, 1.0, None, &mut y));
     });
-    let step = AdamWStep {
-        scale: 1.0,
-        beta1: 0.9,
-        keep1: 0.1,
-        beta2: 0.999,
-        keep2: 0.001,
-        eps: 1e-8,
-        decay: 0.999,
-        step_size: 1e-6,
-        root: 1.0,
-    };
+    let moments = MomentStep { scale: 1.0, beta1: 0.9, keep1: 0.1, beta2: 0.999, keep2: 0.001, root: 1.0, eps: 1e-8 };
+    let step = AdamWStep { moments, decay: 0.999, step_size: 1e-6 };
     let (mut w, mut m, mut v) = (x.clone(), vec![0.0; x.len()], vec![0.0; x.len()]);
     group.bench_function("adamw", |bencher| bencher.iter(|| step.update(&mut w, black_box(&x), &mut m, &mut v)));
     group.finish();

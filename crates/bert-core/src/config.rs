@@ -271,6 +271,11 @@ impl BertConfig {
         self.intra_bottleneck_size.unwrap_or(self.hidden_size)
     }
 
+    /// Width of the hidden states that distillation compares, projected where there is a projection.
+    pub fn state_width(&self) -> usize {
+        self.fit_size.unwrap_or(self.hidden_size)
+    }
+
     /// The bottleneck of a MobileBERT layer, if this configuration has one.
     pub fn bottleneck(&self) -> Option<BottleneckConfig> {
         self.intra_bottleneck_size.map(|size| BottleneckConfig {

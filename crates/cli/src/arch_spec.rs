@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use bert_core::{Activation, BertConfig, ModelType, PRESETS, preset};
+use bert_core::{BertConfig, PRESETS, preset};
 use burn::tensor::Device;
 use clap::Args;
 use mlp_space::{Architecture, StudentShape, released};
 use searched_ffn::{
-    AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, transferred_config,
+    AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, student_frame,
+    transferred_config,
 };
 
 use crate::error::{CliError, ResultExt};
@@ -205,18 +206,7 @@ fn expressions(name: &str, arch: &Architecture, shape: &StudentShape, device: &D
 /// # Errors
 /// A layer has no single linear id.
 pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, CliError> {
-    let base = BertConfig {
-        model_type: ModelType::EfficientBert,
-        hidden_act: Activation::GeluTanh,
-        layer_norm_eps: 1e-5,
-        max_position_embeddings: shape.max_positions,
-        type_vocab_size: shape.segments,
-        embedding_size: Some(shape.embed),
-        trigram_input: true,
-        fit_size: shape.fit,
-        ..BertConfig::bert(shape.vocab, shape.hidden, arch.layers().len(), shape.heads, shape.base)
-    };
-    Ok(student_config(&base, arch)?)
+    Ok(student_config(&student_frame(shape, arch.layers().len()), arch)?)
 }
 
 fn built(name: String, config: BertConfig, device: &Device) -> Result<Arch, CliError> {

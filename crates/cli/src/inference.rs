@@ -14,7 +14,7 @@ use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, to_device, to_ragged};
 use kd::evaluate::{predict_frozen, predict_watched};
 use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
-use searched_ffn::{AnyModel, ModelDir, freeze};
+use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
 
 use crate::context::Context;
 use crate::device::DeviceKind;
@@ -172,10 +172,9 @@ impl Inference {
     ) -> Result<Predictions, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => predict_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => match &**model {
-                AnyModel::Plain(m) => predict_watched(m, head, set, device, watch)?,
-                AnyModel::Searched(m) => predict_watched(m, head, set, device, watch)?,
-            },
+            Self::Modules { model, device } => {
+                each_model!(&**model, m => predict_watched(m, head, set, device, watch)?)
+            }
         })
     }
 
@@ -191,10 +190,9 @@ impl Inference {
     ) -> Result<Vec<SpanLogits>, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => span_logits_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => match &**model {
-                AnyModel::Plain(m) => span_logits(m, head, set, device, watch)?,
-                AnyModel::Searched(m) => span_logits(m, head, set, device, watch)?,
-            },
+            Self::Modules { model, device } => {
+                each_model!(&**model, m => span_logits(m, head, set, device, watch)?)
+            }
         })
     }
 

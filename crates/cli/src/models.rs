@@ -8,7 +8,8 @@ use burn::tensor::Device;
 use clap::ValueEnum;
 use glue_squad::tokenizer::TextEncoder;
 use kd::transfer::{continue_from, with_embedding_of};
-use searched_ffn::{AnyModel, LayerSource, ModelDir, inherit};
+use pipeline::inputs::Files;
+use searched_ffn::{AnyModel, CONFIG_FILE, LayerSource, ModelDir, TOKENIZER_FILES, WEIGHTS_FILE, inherit, map_model};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -100,6 +101,12 @@ pub fn tokenizer_files(dir: &Path, encoder: &TextEncoder) -> Result<Vec<(String,
     Ok(files)
 }
 
+/// What of a model directory decides a result, for [`Training::open`](crate::training::Training::open).
+pub fn model_files(what: &str, dir: &Path) -> Files {
+    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
+    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
+}
+
 /// `wanted` tokens, or as many as the shortest position table allows.
 pub fn capped_length(wanted: u32, positions: usize, context: &Context) -> usize {
     let wanted = wanted as usize;
@@ -182,10 +189,7 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
     let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
     let mut weights = fresh.collect_internal();
     weights.0.extend(found.0);
-    Ok(match fresh {
-        AnyModel::Plain(m) => AnyModel::Plain(apply_internal(m, weights, source)?),
-        AnyModel::Searched(m) => AnyModel::Searched(apply_internal(m, weights, source)?),
-    })
+    Ok(map_model!(fresh, m => apply_internal(m, weights, source)?))
 }
 
 /// `student`, whose configuration is `config`, with the embedding of `teacher`, see [`with_embedding_of`]; with its norm where both
@@ -196,10 +200,7 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
 pub fn embedded(student: AnyModel, config: &BertConfig, teacher: &ModelDir) -> Result<AnyModel, CliError> {
     let norm = config.normalization_type == teacher.config.normalization_type;
     let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
-    Ok(match student {
-        AnyModel::Plain(m) => AnyModel::Plain(with_embedding_of(m, &tensors, norm, source)?),
-        AnyModel::Searched(m) => AnyModel::Searched(with_embedding_of(m, &tensors, norm, source)?),
-    })
+    Ok(map_model!(student, m => with_embedding_of(m, &tensors, norm, source)?))
 }
 
 /// # Errors

@@ -39,7 +39,7 @@ pub fn with_words(mut objective: Objective, asked: bool) -> Objective {
 /// Gives a student the projection to the teacher's width that distillation needs. It belongs to the teacher, not to the
 /// architecture; sizes given by hand are checked, not changed.
 pub fn project(student: &mut BertConfig, by_hand: &ShapeArgs, teacher: &BertConfig) {
-    let width = teacher.fit_size.unwrap_or(teacher.hidden_size);
+    let width = teacher.state_width();
     if by_hand.first_given().is_none() && (student.fit_size.is_some() || student.hidden_size != width) {
         student.fit_size = Some(width);
     }

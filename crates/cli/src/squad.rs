@@ -6,6 +6,7 @@ use clap::Args;
 use glue_squad::squad::{Dataset, DecodeConfig, Decoded, SquadVersion, WindowConfig};
 use glue_squad::tokenizer::TextEncoder;
 use kd::span::{SpanEval, SpanEvalSet, SpanTrainSet};
+use pipeline::inputs::Files;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -152,6 +153,8 @@ pub struct SpanData {
     pub train: SpanTrainSet,
     /// To evaluate on.
     pub eval: SpanEval,
+    /// Where both come from.
+    pub files: Files,
 }
 
 impl SpanData {
@@ -196,7 +199,8 @@ impl SpanData {
                 train.display()
             ));
         }
-        Ok(Self { train: train_set, eval })
+        let files = [train, dev].map(|path| ("squad".to_owned(), path)).into();
+        Ok(Self { train: train_set, eval, files })
     }
 }
 

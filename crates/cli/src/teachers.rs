@@ -14,10 +14,11 @@ use kd::engine::Devices;
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use kd::span::span_head_index;
-use searched_ffn::{AnyModel, ModelDir};
+use pipeline::inputs::Files;
+use searched_ffn::{ModelDir, each_model};
 
 use crate::error::{CliError, ResultExt};
-use crate::models::{load, load_with_tokenizer, tokenizer};
+use crate::models::{load, load_with_tokenizer, model_files, tokenizer};
 use crate::tasks::{Chosen, Task};
 
 /// A `--teacher`: `DIR`, or `TASK=DIR`.
@@ -206,16 +207,10 @@ impl Teachers {
         let expected = Expected { again: 1, order: 0 };
         let one = |i: usize| -> Box<dyn Teacher + '_> {
             let dir = &self.models[i];
-            let teacher: Box<dyn Teacher> = match &dir.model {
-                AnyModel::Plain(m) => Box::new(ReplicatedTeacher::new(m, devices)),
-                AnyModel::Searched(m) => Box::new(ReplicatedTeacher::new(m, devices)),
-            };
-            match cache {
-                Some(cache) => {
-                    Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity(dir), layers.clone(), expected))
-                }
-                None => teacher,
-            }
+            let teacher: Box<dyn Teacher> = each_model!(&dir.model, m => Box::new(ReplicatedTeacher::new(m, devices)));
+            let Some(cache) = cache else { return teacher };
+            let identity = fingerprint(&dir.config, &dir.model.collect_internal());
+            Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))
         };
         if self.models.len() == 1 {
             return Ok((one(0), heads));
@@ -229,6 +224,15 @@ impl Teachers {
         let tasks: Vec<_> = self.of.iter().zip(heads).map(of_task).collect();
         let places = (0..tasks.len()).collect();
         Ok((Box::new(TaskTeachers::new(one(0), tasks)?), places))
+    }
+
+    /// What of them decides a result; a teacher that comes after others is named with its folder.
+    pub fn files(&self) -> Files {
+        let named = |(i, dir): (usize, &ModelDir)| match i {
+            0 => model_files("teacher", &dir.path),
+            _ => model_files(&format!("teacher {}", dir.path.display()), &dir.path),
+        };
+        self.models.iter().enumerate().flat_map(named).collect()
     }
 
     /// As they were given.
@@ -275,13 +279,6 @@ fn same_ids((first, encoder): (&Path, &TextEncoder), other: &ModelDir) -> Result
     let (one, two) = (first.display(), other.path.display());
     Err(CliError::usage(format!("--teacher {one}, --teacher {two}: their tokenizers differ"))
         .with_hint("a batch has the same ids for all; fine-tune the teachers of a student from one model"))
-}
-
-fn identity(teacher: &ModelDir) -> String {
-    match &teacher.model {
-        AnyModel::Plain(m) => fingerprint(&teacher.config, m),
-        AnyModel::Searched(m) => fingerprint(&teacher.config, m),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use kd::objective::Mlm;
 use kd::text::TextSource;
 use kd::words::{HeldOutWords, WordMask};
 use pipeline::corpus::Corpus;
+use pipeline::inputs::Files;
 
 use crate::error::{CliError, ResultExt};
 use crate::training::TrainingArgs;
@@ -78,6 +79,8 @@ pub struct TextLesson {
     /// The batches.
     pub text: Arc<dyn TextSource>,
     words: Option<(WordMask, Option<HeldOutWords>)>,
+    /// Where all of it comes from.
+    pub files: Files,
 }
 
 impl TextLesson {
@@ -95,13 +98,17 @@ impl TextLesson {
         // Text is packed as far as the steps need it; shards are there already.
         let most = corpus.max_len().map_or(args.sequences(), |_| None);
         let text = corpus.open(encoder, args.batches(max_len), most)?;
-        let Some(Words { mask, held_out }) = words else { return Ok(Self { text, words: None }) };
+        let named =
+            |what: &'static str, corpus: &Corpus| corpus.files().into_iter().map(move |path| (what.into(), path));
+        let mut files: Files = named("corpus", corpus).collect();
+        let Some(Words { mask, held_out }) = words else { return Ok(Self { text, words: None, files }) };
+        files.extend(held_out.iter().flat_map(|corpus| named("eval-corpus", corpus)));
         let held_out = held_out.map(|corpus| {
             let text = corpus.open(encoder, args.batches(max_len), Some(EVAL_SEQUENCES)).context("--eval-corpus")?;
             HeldOutWords::new(text.as_ref(), &mask).context("--eval-corpus")
         });
         let held_out = held_out.transpose()?;
-        Ok(Self { text, words: Some((mask, held_out)) })
+        Ok(Self { text, words: Some((mask, held_out)), files })
     }
 
     /// How its words are hidden and asked for, where they are.

@@ -1,5 +1,6 @@
 //! A training that commands run: its options, its checkpoints beside the model directory to be made, its progress.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
@@ -13,6 +14,7 @@ use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
 use kd::engine::{Evaluation, Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, reached, train};
 use pipeline::events::{Pace, RunEvent};
+use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
@@ -67,8 +69,8 @@ pub struct TrainingArgs {
     /// for [default: 128; SQuAD: 384].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..LONGEST))]
     max_len: Option<u32>,
-    /// Number format of matrix products: f32, or bf16, which is faster and less exact; evaluations are in f32
-    /// [default: f32].
+    /// Number format of matrix products: f32; bf16, which is faster and less exact; or f16, on graphics cards without bf16.
+    /// Evaluations are in f32 [default: f32].
     #[arg(long, value_name = "FORMAT")]
     precision: Option<Precision>,
     /// Seed of everything random.
@@ -98,7 +100,9 @@ impl TrainingArgs {
     /// An occupied or unusable `--out`, nothing to resume, something that only `--resume` may go on with, or a learning
     /// rate that is no positive number.
     pub fn check(&self) -> Result<(), CliError> {
-        self.config(1).validate().or_usage()?;
+        // How many steps there are may only be known with the data.
+        let config = self.config(1);
+        TrainConfig { steps: config.warmup_steps.unwrap_or(1).max(1), ..config }.validate().or_usage()?;
         if let Some(board) = &self.tensorboard {
             Boards::check(board)?;
         }
@@ -196,6 +200,8 @@ struct Settings<'a, S> {
     precision: Precision,
     method: MethodSettings,
     command: &'a S,
+    /// SHA-256 of every file that it reads.
+    sha256: BTreeMap<String, String>,
 }
 
 /// A training with its folder locked.
@@ -207,16 +213,18 @@ pub struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    /// Opens the training's folder, after everything that can be checked has been; `settings` are the command's own.
+    /// Opens the training's folder, after everything that can be checked has been; `settings` are the command's own, `files` what it
+    /// reads.
     ///
     /// # Errors
     /// Settings that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
-    /// settings.
+    /// settings or files.
     pub fn open(
         context: &'a Context,
         args: &'a TrainingArgs,
         (steps, max_len): (u64, usize),
         settings: &impl Serialize,
+        files: &Files,
     ) -> Result<Self, CliError> {
         let config = args.config(steps);
         config.validate().or_usage()?;
@@ -232,6 +240,7 @@ impl<'a> Training<'a> {
             precision: config.precision,
             method: MethodSettings::from(&config),
             command: settings,
+            sha256: digests(files)?,
         })?;
         let started = pipeline::summary::utc(environment::now_ms());
         let holder = Holder::this_process(environment::host_name(), started);
@@ -242,8 +251,8 @@ impl<'a> Training<'a> {
         };
         let folder = folder.map_err(|e| match e {
             durable::Error::RecipeDiffers { path, difference } => {
-                CliError::usage(format!("{} was started with other options: {difference}", path.display()))
-                    .with_hint("give the options as they were, or name another --out")
+                CliError::usage(format!("{} was started with other options or files: {difference}", path.display()))
+                    .with_hint("give options and files as they were, or name another --out")
             }
             other => other.into(),
         })?;

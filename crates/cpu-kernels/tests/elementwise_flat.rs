@@ -2,7 +2,7 @@
 
 mod elementwise_support;
 
-use cpu_kernels::elementwise::optimizer::{AdamWStep, LambStep};
+use cpu_kernels::elementwise::optimizer::{AdamWStep, LambStep, MomentStep};
 use cpu_kernels::elementwise::{bf16, binary, dropout, embedding, optimizer, to_bf16};
 use elementwise_support::{SIZES, assert_near, on_every_isa, values, wide};
 use proptest::prelude::*;
@@ -49,19 +49,21 @@ fn sums_products_and_maxima_are_exact() {
     });
 }
 
+const MOMENTS: MomentStep =
+    MomentStep { scale: 0.7, beta1: 0.9, keep1: 0.1, beta2: 0.999, keep2: 0.001, root: 5.0, eps: 1e-6 };
+
+/// The step of one element's moments, and what the first is divided by.
+fn moments(g: f32, m: &mut f32, v: &mut f32) -> f32 {
+    let s = MOMENTS;
+    let g = g * s.scale;
+    *m = s.beta1 * *m + s.keep1 * g;
+    *v = s.beta2 * *v + s.keep2 * g * g;
+    v.sqrt() * s.root + s.eps
+}
+
 #[test]
 fn adamw_rounds_every_operation_by_itself() {
-    let step = AdamWStep {
-        scale: 0.7,
-        beta1: 0.9,
-        keep1: 0.1,
-        beta2: 0.999,
-        keep2: 0.001,
-        eps: 1e-8,
-        decay: 1.0 - 1e-5,
-        step_size: 3e-3,
-        root: 5.0,
-    };
+    let step = AdamWStep { moments: MOMENTS, decay: 1.0 - 1e-5, step_size: 3e-3 };
     on_every_isa(|isa| {
         for n in SIZES {
             let (mut w, mut m, mut v) = (values(n, 1.0, 1), values(n, 0.1, 2), vec![0.01; n]);
@@ -70,10 +72,8 @@ fn adamw_rounds_every_operation_by_itself() {
                 let g = values(n, 0.3, 10 + t);
                 step.update(&mut w, &g, &mut m, &mut v);
                 for i in 0..n {
-                    let g = g[i] * step.scale;
-                    m2[i] = step.beta1 * m2[i] + step.keep1 * g;
-                    v2[i] = step.beta2 * v2[i] + step.keep2 * g * g;
-                    w2[i] = w2[i] * step.decay - step.step_size * m2[i] / (v2[i].sqrt() * step.root + step.eps);
+                    let divisor = moments(g[i], &mut m2[i], &mut v2[i]);
+                    w2[i] = w2[i] * step.decay - step.step_size * m2[i] / divisor;
                 }
             }
             assert_eq!((w, m, v), (w2, m2, v2), "{n} {isa}");
@@ -83,17 +83,7 @@ fn adamw_rounds_every_operation_by_itself() {
 
 #[test]
 fn lamb_rounds_every_operation_by_itself() {
-    let step = LambStep {
-        scale: 0.7,
-        beta1: 0.9,
-        keep1: 0.1,
-        beta2: 0.999,
-        keep2: 0.001,
-        eps: 1e-6,
-        decay: 0.01,
-        correction: 10.0,
-        root: 31.0,
-    };
+    let step = LambStep { moments: MOMENTS, decay: 0.01, correction: 10.0 };
     on_every_isa(|isa| {
         for n in SIZES {
             let (mut w, mut m, mut v) = (values(n, 1.0, 1), values(n, 0.1, 2), vec![0.01; n]);
@@ -103,10 +93,8 @@ fn lamb_rounds_every_operation_by_itself() {
             step.direction(&w, &mut u, &mut m, &mut v);
             LambStep::apply(3e-3, &u, &mut w);
             for i in 0..n {
-                let g = g[i] * step.scale;
-                m2[i] = step.beta1 * m2[i] + step.keep1 * g;
-                v2[i] = step.beta2 * v2[i] + step.keep2 * g * g;
-                let u2 = step.correction * m2[i] / (v2[i].sqrt() * step.root + step.eps) + step.decay * w2[i];
+                let divisor = moments(g[i], &mut m2[i], &mut v2[i]);
+                let u2 = step.correction * m2[i] / divisor + step.decay * w2[i];
                 assert_eq!(u[i], u2, "{n} {isa}");
                 w2[i] -= 3e-3 * u2;
             }

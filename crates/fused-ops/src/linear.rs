@@ -16,7 +16,7 @@ use crate::activation::{Activation, activate};
 use crate::extension::FusedOps;
 use crate::host::{self, applies, leading, matrix, rows, values};
 use crate::packed::{tokens, with_packed};
-use crate::precision::precision;
+use crate::precision::kernel_precision;
 use crate::product;
 use crate::scratch::with_scratch;
 
@@ -64,7 +64,7 @@ pub fn dense_activated<const D: usize>(layer: &Linear, x: Tensor<D>, function: A
     match bias {
         Some(bias) if !tracked && applies(&x) => {
             let [inputs, outputs] = weight.dims();
-            let part = Part { inputs, outputs, precision: precision() };
+            let part = Part { inputs, outputs, precision: kernel_precision() };
             let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
             Tensor::from_dispatch(<Dispatch as FusedOps>::fused_activated_linear(x, weight, bias, part, function))
         }
@@ -96,7 +96,7 @@ pub fn linear_part<const D: usize>(
         let weight = if outputs < width { weight.narrow(1, 0, outputs) } else { weight };
         return product::linear(x, weight, bias.map(|b| b.narrow(0, 0, outputs)));
     }
-    let part = Part { inputs, outputs, precision: precision() };
+    let part = Part { inputs, outputs, precision: kernel_precision() };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
         Some(bias) => <Dispatch as FusedOps>::fused_linear(x, weight, bias.into_dispatch(), part),
@@ -291,7 +291,7 @@ mod tests {
     use burn::tensor::{Device, module};
 
     use super::*;
-    use crate::precision::with_precision;
+    use crate::precision::{Precision as Scope, with_precision};
     use crate::testing::{
         assert_close, assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal,
         on_one_and_two_threads,
@@ -383,7 +383,7 @@ mod tests {
     fn short_floats_are_close_and_the_backward_pass_uses_them_too() {
         let f = |[x, w, b]: [Tensor<2>; 3]| linear(x, w, bias(b));
         let exact = (list(f(inputs(64, 128, 96))), gradients(&inputs(64, 128, 96), f));
-        let short = |[x, w, b]: [Tensor<2>; 3]| with_precision(Precision::Bf16, || f([x, w, b]));
+        let short = |[x, w, b]: [Tensor<2>; 3]| with_precision(Scope::Bf16, || f([x, w, b]));
         let (values, slopes) = (list(short(inputs(64, 128, 96))), gradients(&inputs(64, 128, 96), short));
         assert_close("values", &values, &exact.0, 1e-2);
         assert!(values != exact.0, "products are in short floats");

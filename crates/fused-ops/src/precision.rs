@@ -2,7 +2,19 @@
 
 use std::cell::Cell;
 
-pub use cpu_kernels::matmul::Precision;
+use cpu_kernels::matmul;
+
+/// Number format of the operands of matrix products; sums are `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to `bf16`.
+    Bf16,
+    /// Rounded to `f16`, whose numbers end at 65504; the kernels of the CPU, which have no such products, take `bf16`.
+    F16,
+}
 
 thread_local! {
     static CURRENT: Cell<Precision> = const { Cell::new(Precision::F32) };
@@ -11,8 +23,7 @@ thread_local! {
 /// Runs `work` with matrix products in `precision`, as PyTorch's `autocast` does; everything else, sums included, stays in
 /// `f32`. The backward pass uses the precision of its forward pass, wherever it runs.
 ///
-/// Only [`Precision::F32`] (what holds outside any scope) and [`Precision::Bf16`] have gradients; products in
-/// [`Precision::Int8`] would be computed in `bf16`. Scopes nest and belong to one thread.
+/// [`Precision::F32`] holds outside any scope. Scopes nest and belong to one thread.
 pub fn with_precision<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
     struct Restore(Precision);
     impl Drop for Restore {
@@ -20,14 +31,21 @@ pub fn with_precision<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
             CURRENT.set(self.0);
         }
     }
-    let trained = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
-    let _restore = Restore(CURRENT.replace(trained));
+    let _restore = Restore(CURRENT.replace(precision));
     work()
 }
 
 /// The precision of the current scope.
 pub fn precision() -> Precision {
     CURRENT.get()
+}
+
+/// The precision of the current scope for the kernels of the CPU.
+pub(crate) fn kernel_precision() -> matmul::Precision {
+    match precision() {
+        Precision::F32 => matmul::Precision::F32,
+        Precision::Bf16 | Precision::F16 => matmul::Precision::Bf16,
+    }
 }
 
 #[cfg(test)]
@@ -38,10 +56,10 @@ mod tests {
     fn a_scope_ends_with_its_function_even_by_a_panic() {
         assert_eq!(precision(), Precision::F32);
         let inner = with_precision(Precision::Bf16, || {
-            let nested = with_precision(Precision::F32, precision);
+            let nested = with_precision(Precision::F16, precision);
             (precision(), nested)
         });
-        assert_eq!(inner, (Precision::Bf16, Precision::F32));
+        assert_eq!(inner, (Precision::Bf16, Precision::F16));
         let stopped = std::panic::catch_unwind(|| with_precision(Precision::Bf16, || panic!("stop")));
         assert!(stopped.is_err());
         assert_eq!(precision(), Precision::F32);

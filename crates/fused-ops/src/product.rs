@@ -12,10 +12,12 @@ use crate::precision::{Precision, precision};
 /// - `b`: `[.., k, m]`
 /// - output: `[.., n, m]`
 pub(crate) fn product<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    if precision() == Precision::F32 {
-        return a.matmul(b);
-    }
-    a.cast(FloatDType::BF16).matmul(b.cast(FloatDType::BF16)).cast(FloatDType::F32)
+    let short = match precision() {
+        Precision::F32 => return a.matmul(b),
+        Precision::Bf16 => FloatDType::BF16,
+        Precision::F16 => FloatDType::F16,
+    };
+    a.cast(short).matmul(b.cast(short)).cast(FloatDType::F32)
 }
 
 /// `x W + b`, see [`product`].
@@ -54,15 +56,17 @@ mod tests {
     fn short_products_and_their_gradients_are_near_the_exact_ones_and_handed_on_as_f32() {
         let inputs = || [normal([24, 45], 1.0, 1), normal([45, 30], 0.3, 2), normal([1, 30], 1.0, 3)];
         let map = |[x, w, b]: [Tensor<2>; 3]| linear(x.reshape([2, 12, 45]), w, Some(b.reshape([30])));
-        let short = |inputs| with_precision(Precision::Bf16, || map(inputs));
-        let (exact, rounded) = (map(inputs()), short(inputs()));
-        assert_eq!((rounded.dtype(), rounded.dims()), (DType::F32, [2, 12, 30]));
-        let (exact, rounded) = (list(exact), list(rounded));
-        assert!(exact != rounded, "products are in short floats");
-        assert_close("values", &rounded, &exact, 1e-2);
-        let (exact, rounded) = (gradients(&inputs(), map), gradients(&inputs(), short));
-        for (exact, rounded) in exact.iter().zip(&rounded) {
-            assert_close("gradients", rounded, exact, 1e-2);
+        for (precision, tolerance) in [(Precision::Bf16, 1e-2), (Precision::F16, 1e-3)] {
+            let short = |inputs| with_precision(precision, || map(inputs));
+            let (exact, rounded) = (map(inputs()), short(inputs()));
+            assert_eq!((rounded.dtype(), rounded.dims()), (DType::F32, [2, 12, 30]));
+            let (exact, rounded) = (list(exact), list(rounded));
+            assert!(exact != rounded, "products are in short floats");
+            assert_close("values", &rounded, &exact, tolerance);
+            let (exact, rounded) = (gradients(&inputs(), map), gradients(&inputs(), short));
+            for (exact, rounded) in exact.iter().zip(&rounded) {
+                assert_close("gradients", rounded, exact, tolerance);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Task batches as functions of the step number.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, TokenBatch};
 use burn::tensor::Device;
@@ -101,7 +101,6 @@ pub struct EvalSet {
     /// Gold labels in the order of the file; empty for an unlabelled test set.
     pub labels: Vec<Label>,
     features: Arc<Vec<Features>>,
-    batches: Vec<Vec<usize>>,
     plan: EvalPlan,
     padding: Padding,
 }
@@ -203,9 +202,8 @@ impl EvalSet {
                 })?,
             };
         let plan = EvalPlan::new(&lengths(&features), settings.batch_size)?;
-        let batches = plan.batches().to_vec();
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
-        Ok(Self { task, labels, features, batches, plan, padding })
+        Ok(Self { task, labels, features, plan, padding })
     }
 
     /// [`EvalSet::of_split`] of examples that must all have labels.
@@ -236,7 +234,7 @@ impl EvalSet {
     /// # Errors
     /// An example that cannot be padded to the maximal length.
     pub fn batches(&self) -> impl Iterator<Item = Result<EncodedBatch>> + '_ {
-        self.batches.iter().map(|b| Ok(EncodedBatch::collate(&self.features, b, self.padding)?))
+        self.plan.batches().iter().map(|b| Ok(EncodedBatch::collate(&self.features, b, self.padding)?))
     }
 
     /// Puts one value per example from batch order back into the order of the file.
@@ -255,7 +253,12 @@ pub struct TaskMix {
     sets: Arc<Vec<TrainSet>>,
     seed: u64,
     batches_per_epoch: u64,
+    /// The order of the epoch that was asked for last.
+    order: Arc<Mutex<Option<(u64, Order)>>>,
 }
+
+/// Task and batch of each step of an epoch.
+type Order = Arc<[(usize, u64)]>;
 
 impl TaskMix {
     /// Mixes `sets`, which must not be empty.
@@ -267,7 +270,7 @@ impl TaskMix {
         if batches_per_epoch == 0 {
             return Err(Error::Mismatch("no task to train on".into()));
         }
-        Ok(Self { sets: Arc::new(sets), seed, batches_per_epoch })
+        Ok(Self { sets: Arc::new(sets), seed, batches_per_epoch, order: Arc::default() })
     }
 
     /// Batches until every example of every task was seen once.
@@ -289,15 +292,24 @@ impl TaskMix {
             return Ok((0, set.batch(step)?));
         }
         let (epoch, index) = (step / self.batches_per_epoch, step % self.batches_per_epoch);
-        // A few thousand entries at most; cheap beside a training step, and nothing to keep.
-        let mut order: Vec<(usize, u64)> = Vec::with_capacity(self.batches_per_epoch as usize);
-        for (i, set) in self.sets.iter().enumerate() {
-            order.extend((0..set.batches_per_epoch()).map(|b| (i, b)));
-        }
-        order.shuffle(&mut durable::rng::keyed(self.seed, "task order", &[epoch]));
-        let (task, batch) = order[index as usize];
+        let (task, batch) = self.order(epoch)[index as usize];
         let set = &self.sets[task];
         Ok((task, set.batch(epoch * set.batches_per_epoch() + batch)?))
+    }
+
+    /// A function of the epoch alone; kept, since every step of it asks.
+    fn order(&self, epoch: u64) -> Order {
+        let mut kept = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, order)) = kept.as_ref().filter(|(of, _)| *of == epoch) {
+            return Arc::clone(order);
+        }
+        let batches =
+            self.sets.iter().enumerate().flat_map(|(i, set)| (0..set.batches_per_epoch()).map(move |b| (i, b)));
+        let mut order: Vec<(usize, u64)> = batches.collect();
+        order.shuffle(&mut durable::rng::keyed(self.seed, "task order", &[epoch]));
+        let order = Order::from(order);
+        *kept = Some((epoch, Arc::clone(&order)));
+        order
     }
 }
 

@@ -5,12 +5,13 @@ mod tiny;
 
 use std::collections::BTreeMap;
 
-use bert_core::weights::{HostTensor, collect_internal};
+use bert_core::weights::{HostTensor, Tensors, collect_internal};
 use bert_core::{EncodeOptions, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use kd::losses::cross_entropy;
 use kd::optim::{Gradients, Group, Optimizer, OptimizerConfig, OptimizerKind, Pace};
+use tiny::Model;
 
 const RATE: f64 = 1e-2;
 const SCALE: f64 = 0.5;
@@ -77,7 +78,7 @@ fn three_steps_equal_the_reference(config: OptimizerConfig) {
             // Gradients are in burn's layout, [in, out] for linear weights; collected weights are not.
             let linear = shape.len() == 2 && !name.contains("embeddings.weight");
             let own = if linear { vec![shape[1], shape[0]] } else { shape.clone() };
-            let g = HostTensor { shape: own, data: g.to_vec() };
+            let g = HostTensor { shape: own, data: g };
             let g = if linear { g.transposed() } else { g };
             let pooler = name.starts_with("pooler.");
             let decay = if is_plain(name) {
@@ -99,9 +100,55 @@ fn three_steps_equal_the_reference(config: OptimizerConfig) {
             assert!(worst < 2e-6, "{}, step {t}, {name}: largest difference {worst:e}", config.kind);
         }
     }
-    // The state goes through its tensors unchanged.
+}
+
+/// The model and optimiser after `steps` steps from these.
+fn stepped(model: Model, mut optimizer: Optimizer, steps: std::ops::Range<u64>) -> (Model, Optimizer) {
+    let device = Device::flex();
+    let mut model = model.train();
+    let batch = TokenBatch::from_host([2, 3], &[1, 5, 2, 1, 6, 2], &[0; 6], &[1; 6], &device);
+    let labels = Tensor::<1, Int>::from_ints([0, 1], &device);
+    for step in steps {
+        let (_, logits) = fused_ops::with_dropout_seed(step, || model.forward(&batch, 0, EncodeOptions::LAST));
+        let gradients = Gradients::of(&cross_entropy(logits, labels.clone()), &model);
+        model = optimizer.step(model, gradients, &Pace::uniform(RATE, 1.0));
+    }
+    (model, optimizer)
+}
+
+#[test]
+fn an_optimiser_goes_on_to_the_bit_from_its_state_in_a_file() {
+    for kind in OptimizerKind::ALL {
+        let config = OptimizerConfig::of(kind);
+        let start = tiny::model(&Device::flex());
+        let (straight, _) = stepped(start.clone(), Optimizer::new(config), 0..5);
+        let (model, optimizer) = stepped(start, Optimizer::new(config), 0..3);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("optimizer.safetensors");
+        optimizer.state().write_safetensors(&path).unwrap();
+        let read = Optimizer::from_state(config, &Tensors::read_safetensors(&path).unwrap()).unwrap();
+        assert_eq!(read.state(), optimizer.state());
+        let (resumed, _) = stepped(model, read, 3..5);
+        assert!(collect_internal(&resumed) == collect_internal(&straight), "{kind}: weights differ");
+    }
+}
+
+#[test]
+fn a_state_keeps_many_steps_exactly_and_is_refused_where_something_is_missing() {
+    let config = OptimizerConfig::default();
+    let (_, optimizer) = stepped(tiny::model(&Device::flex()), Optimizer::new(config), 0..1);
     let state = optimizer.state();
-    assert_eq!(Optimizer::from_state(config, &state).unwrap().state(), state);
+    let name = state.0.keys().find_map(|key| key.strip_suffix(".steps")).unwrap().to_string();
+
+    let mut many = state.clone();
+    // 2^24 + 1 steps, which no f32 holds.
+    many.0.get_mut(&format!("{name}.steps")).unwrap().data = vec![256.0, 1.0];
+    assert_eq!(Optimizer::from_state(config, &many).unwrap().state(), many);
+    for part in ["first", "second", "steps"] {
+        let mut cut = state.clone();
+        cut.0.remove(&format!("{name}.{part}"));
+        assert!(Optimizer::from_state(config, &cut).is_none(), "without {part}");
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn plain(teacher: &Counted) -> Box<dyn Teacher + '_> {
 }
 
 fn identity(teacher: &Counted) -> String {
-    fingerprint(&teacher.config, &teacher.model)
+    fingerprint(&teacher.config, &collect_internal(&teacher.model))
 }
 
 fn cached<'a>(teacher: &'a Counted, cache: &Arc<TeacherCache>, plan: &Plan) -> Box<dyn Teacher + 'a> {

@@ -133,7 +133,7 @@ fn disk(folder: &Path, format: Format) -> Arc<TeacherCache> {
 }
 
 fn before<'a>(teacher: &'a Counted, cache: &Arc<TeacherCache>, plan: &Plan, expected: Expected) -> CachedTeacher<'a> {
-    let identity = fingerprint(&teacher.config, &teacher.model);
+    let identity = fingerprint(&teacher.config, &collect_internal(&teacher.model));
     CachedTeacher::new(teacher, Arc::clone(cache), identity, TeacherLayers::of(plan), expected)
 }
 
@@ -346,10 +346,11 @@ fn two_that_share_a_folder_use_what_the_other_kept() {
 #[test]
 fn another_teacher_is_never_answered_for() {
     let plan = plan("efficientbert");
-    let right = fingerprint(&config(4), &model(4, 1));
-    assert_eq!(right, fingerprint(&config(4), &model(4, 1)));
-    assert_ne!(right, fingerprint(&config(4), &model(4, 2)), "other weights");
-    assert_ne!(right, fingerprint(&BertConfig { layer_norm_eps: 1e-6, ..config(4) }, &model(4, 1)));
+    let weights = |seed| collect_internal(&model(4, seed));
+    let right = fingerprint(&config(4), &weights(1));
+    assert_eq!(right, fingerprint(&config(4), &weights(1)));
+    assert_ne!(right, fingerprint(&config(4), &weights(2)), "other weights");
+    assert_ne!(right, fingerprint(&BertConfig { layer_norm_eps: 1e-6, ..config(4) }, &weights(1)));
     let cache = memory(Format::F32);
     let (teacher, device) = (four_layers(), Device::flex());
     let (_, batch) = data().batch(0).unwrap();

@@ -31,12 +31,16 @@ impl std::ops::Add for Cost {
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Fewest parameters (EfficientBERT: 15 million).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub min_params: Option<u64>,
     /// Most parameters (EfficientBERT: 16 million).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_params: Option<u64>,
     /// Most multiply-adds of one forward pass, counted once.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_macs: Option<u64>,
     /// Longest measured forward pass, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_latency_ms: Option<f64>,
 }
 

@@ -8,7 +8,6 @@
 //! | [`strategy`] | what to try next: random, evolution, learned partition (LaNAS) |
 //! | [`study`] | the store of all trials: SQLite or memory |
 //! | [`driver`] | runs one stage; stops, resumes and replays exactly |
-//! | [`pareto`] | candidates that no other beats everywhere |
 //!
 //! Deliberately absent: nothing here prints, reads the clock, the environment or the home folder,
 //! or keeps a generator's state. Randomness derives from (seed, stage, trial, attempt); time comes
@@ -17,7 +16,6 @@
 pub mod budget;
 pub mod driver;
 mod error;
-pub mod pareto;
 pub mod space;
 pub mod strategy;
 pub mod study;

@@ -205,6 +205,11 @@ impl RunEvent {
             TrainEvent::NotFinite { step, what, skipped: None } => {
                 Self::Note { message: format!("{phase}: step {step}: {what} is not finite; the training stops") }
             }
+            TrainEvent::Overflow { step, scale } => Self::Note {
+                message: format!(
+                    "{phase}: step {step}: a gradient is out of f16's range; taken again with a loss scale of {scale}"
+                ),
+            },
             TrainEvent::StoppedEarly { step, waited } => Self::StoppedEarly { phase, step: *step, waited: *waited },
             TrainEvent::Checkpoint { .. } => return None,
         })

@@ -73,31 +73,13 @@ impl Inputs {
     /// # Errors
     /// Files that cannot be read.
     pub fn digests(&self, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
-        let mut digests = BTreeMap::new();
-        let mut add = |what: &str, path: &Path| -> Result<()> {
-            let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let (mut key, digest) = (format!("{what} {}", name(path)), durable::hash::file(path)?);
-            // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
-            if digests.get(&key).is_some_and(|other| *other != digest) {
-                key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
-            }
-            digests.insert(key, digest);
-            Ok(())
-        };
-        for task in &recipe.tasks {
-            for split in [Split::Train, Split::Dev] {
-                for path in task.find_all(&self.glue, split)? {
-                    add(task.folder(), &path)?;
-                }
-            }
-        }
-        for path in self.corpus.files() {
-            add("corpus", &path)?;
-        }
+        let mut files = task_files(&recipe.tasks, &self.glue)?;
+        files.extend(self.corpus.files().into_iter().map(|path| ("corpus".into(), path)));
         if let Some(teacher) = &recipe.teacher.model {
-            add("teacher", &teacher.join(searched_ffn::CONFIG_FILE))?;
-            add("teacher", &teacher.join(searched_ffn::WEIGHTS_FILE))?;
+            let names = [searched_ffn::CONFIG_FILE, searched_ffn::WEIGHTS_FILE];
+            files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));
         }
+        let mut digests = digests(&files)?;
         digests.insert("tokenizer".into(), durable::hash::bytes(&self.encoder.to_json()?));
         Ok(digests)
     }
@@ -210,6 +192,41 @@ impl Inputs {
         kept.texts.insert(key, Arc::clone(&text));
         Ok(text)
     }
+}
+
+/// Files that decide a result: what each is, and where.
+pub type Files = Vec<(String, PathBuf)>;
+
+/// The files of both splits of `tasks` in a GLUE folder.
+///
+/// # Errors
+/// Files that are missing.
+pub fn task_files(tasks: &[TaskKind], glue: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    for task in tasks {
+        for split in [Split::Train, Split::Dev] {
+            files.extend(task.find_all(glue, split)?.into_iter().map(|path| (task.folder().into(), path)));
+        }
+    }
+    Ok(files)
+}
+
+/// SHA-256 of each file, by what it is and its name: what a resumed training compares.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut digests = BTreeMap::new();
+    for (what, path) in files {
+        let (mut key, digest) = (format!("{what} {}", name(path)), durable::hash::file(path)?);
+        // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
+        if digests.get(&key).is_some_and(|other| *other != digest) {
+            key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
+        }
+        digests.insert(key, digest);
+    }
+    Ok(digests)
 }
 
 /// Writes the pocket data; files that are there already with the same bytes are left alone.

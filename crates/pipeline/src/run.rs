@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::{BertConfig, count_parts};
+use bert_core::BertConfig;
 use durable::lock::Holder;
 use durable::rundir::RunFolder;
 use kd::engine::Devices;
@@ -80,7 +80,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     let winner = phase::search(&mut run, &frame, &teachers, warm.clone())?;
     let student = phase::student(&mut run, &frame, &teachers, &warm, &winner)?;
     save_student(&run, &student, &winner)?;
-    let student_params = count(&student, recipe.latency.seq);
+    let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(&mut run, &frame, &teachers, student_params)?),
         false => None,
@@ -164,13 +164,6 @@ fn check_before_training(recipe: &Recipe, devices: &Devices) -> Result<()> {
     phase::check_fit(recipe, &frame, &config)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(recipe, &frame, device)
-}
-
-fn count(model: &FinalModel, seq: usize) -> u64 {
-    match &model.model {
-        AnyModel::Plain(m) => count_parts(m, &model.config, seq).params_without_fit(),
-        AnyModel::Searched(m) => count_parts(m, &model.config, seq).params_without_fit(),
-    }
 }
 
 fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner) -> Result<()> {

@@ -113,7 +113,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner) -> Str
         count.params_without_fit(),
         recipe.latency.seq,
         count.macs(),
-        crate::phase::scores_line(&student.evaluation),
+        student.evaluation,
     );
     for (i, expression) in winner.genome.layers().iter().enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));

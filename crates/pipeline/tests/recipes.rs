@@ -152,6 +152,14 @@ fn the_teacher_s_cache_is_written_out_and_takes_sizes_as_people_write_them() {
 }
 
 #[test]
+fn candidates_with_heads_that_nobody_trained_are_refused() {
+    for key in ["search.stage1.proxy.task", "search.stage2.proxy.task", "search.stage3.task", "final.task"] {
+        refused(&[&format!("{key}.steps=0")], &[&format!("`{key}.steps` must be at least 1")]);
+    }
+    refused(&["search.stage3.task.warmup_steps=90000"], &["`search.stage3.task.warmup_steps`", "peak"]);
+}
+
+#[test]
 fn one_teacher_for_all_tasks_is_the_default_and_each_task_s_own_has_its_steps() {
     let usual = load("smoke", &[]).unwrap();
     assert!(!usual.teacher.per_task && usual.to_toml().unwrap().contains("\nper_task = false\n"));

@@ -60,11 +60,24 @@ pub enum AnyModel {
     Searched(TaskModel<SearchedFfn>),
 }
 
-macro_rules! each {
+/// Evaluates an expression on the model inside an [`AnyModel`], whichever it is.
+#[macro_export]
+macro_rules! each_model {
     ($any:expr, $model:ident => $body:expr) => {
         match $any {
-            AnyModel::Plain($model) => $body,
-            AnyModel::Searched($model) => $body,
+            $crate::AnyModel::Plain($model) => $body,
+            $crate::AnyModel::Searched($model) => $body,
+        }
+    };
+}
+
+/// Makes an [`AnyModel`] of the same kind from another's model.
+#[macro_export]
+macro_rules! map_model {
+    ($any:expr, $model:ident => $body:expr) => {
+        match $any {
+            $crate::AnyModel::Plain($model) => $crate::AnyModel::Plain($body),
+            $crate::AnyModel::Searched($model) => $crate::AnyModel::Searched($body),
         }
     };
 }
@@ -98,10 +111,7 @@ impl AnyModel {
     /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).
     #[must_use]
     pub fn initialised(self, config: &BertConfig, seed: u64) -> Self {
-        match self {
-            Self::Plain(m) => Self::Plain(init::normal(m, seed, config.initializer_range)),
-            Self::Searched(m) => Self::Searched(init::normal(m, seed, config.initializer_range)),
-        }
+        map_model!(self, m => init::normal(m, seed, config.initializer_range))
     }
 
     /// Loads tensors strictly; `source` is the file that errors name.
@@ -109,10 +119,7 @@ impl AnyModel {
     /// # Errors
     /// As [`bert_core::weights::apply`].
     pub fn apply(self, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Self, ModelError> {
-        Ok(match self {
-            Self::Plain(m) => Self::Plain(apply(m, tensors, format, source)?),
-            Self::Searched(m) => Self::Searched(apply(m, tensors, format, source)?),
-        })
+        Ok(map_model!(self, m => apply(m, tensors, format, source)?))
     }
 
     /// Tensors under the module's paths, checked strictly; the weights of `self` are not looked at.
@@ -125,7 +132,7 @@ impl AnyModel {
         format: NameFormat,
         source: &Path,
     ) -> Result<Tensors<T>, ModelError> {
-        Ok(each!(self, m => resolve(m, tensors, format, source))?)
+        Ok(each_model!(self, m => resolve(m, tensors, format, source))?)
     }
 
     /// As [`AnyModel::resolve`] without reading values.
@@ -138,33 +145,33 @@ impl AnyModel {
         format: NameFormat,
         source: &Path,
     ) -> Result<Tensors<T>, ModelError> {
-        Ok(each!(self, m => resolve_unread(m, tensors, format, source))?)
+        Ok(each_model!(self, m => resolve_unread(m, tensors, format, source))?)
     }
 
     /// All parameters under their module paths.
     pub fn collect_internal(&self) -> Tensors {
-        each!(self, m => collect_internal(m))
+        each_model!(self, m => collect_internal(m))
     }
 
     /// All parameters under their external names.
     pub fn collect(&self, format: NameFormat) -> Tensors {
-        each!(self, m => collect(m, format))
+        each_model!(self, m => collect(m, format))
     }
 
     /// Shapes as files hold them, by module path; allocates no weights.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
-        each!(self, m => parameter_shapes(m))
+        each_model!(self, m => parameter_shapes(m))
     }
 
     /// Parameters and MACs at `seq` tokens; allocates no weights.
     pub fn count(&self, config: &BertConfig, seq: usize) -> Count {
-        each!(self, m => count_parts(m, config, seq))
+        each_model!(self, m => count_parts(m, config, seq))
     }
 
     /// The optional parts this model has.
     pub fn parts(&self) -> Parts {
         let extra = |head: &MlmHead| head.extra.is_some();
-        each!(self, m => {
+        each_model!(self, m => {
             let mlm_extra = m.mlm.as_ref().is_some_and(extra);
             Parts { pooler: m.pooler.is_some(), mlm: m.mlm.is_some(), mlm_extra }
         })
@@ -172,12 +179,12 @@ impl AnyModel {
 
     /// The task heads in the configuration's order.
     pub fn heads(&self) -> &[TaskHead] {
-        each!(self, m => &m.heads)
+        each_model!(self, m => &m.heads)
     }
 
     /// Whether the model carries the distillation projection.
     pub fn has_fit(&self) -> bool {
-        each!(self, m => m.encoder.fit_dense.is_some())
+        each_model!(self, m => m.encoder.fit_dense.is_some())
     }
 
     /// The pooled vector of each sequence, see [`TaskModel::pool`].
@@ -186,7 +193,7 @@ impl AnyModel {
     /// - `last_hidden`: `[batch, seq, hidden]`
     /// - output: `[batch, hidden]`
     pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
-        each!(self, m => m.pool(last_hidden))
+        each_model!(self, m => m.pool(last_hidden))
     }
 
     /// Encoder output and the pooled scores of head `head`, see [`TaskModel::forward`].
@@ -194,7 +201,7 @@ impl AnyModel {
     /// # Shapes
     /// - second output: `[batch, outputs]`
     pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        each!(self, m => m.forward(batch, head, options))
+        each_model!(self, m => m.forward(batch, head, options))
     }
 }
 
@@ -208,6 +215,6 @@ fn word_head(config: &BertConfig, parts: Parts, device: &Device) -> Result<Optio
 
 impl Encoder for AnyModel {
     fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        each!(self, m => m.encode(batch, options))
+        each_model!(self, m => m.encode(batch, options))
     }
 }

@@ -29,6 +29,7 @@ pub use inherit::{LayerSource, inherit};
 pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, span_head_as_classifier};
 pub use module::{SearchedBlock, SearchedFfn};
 pub use student::{
-    activate, architecture, layer_specs, searched_model, student_config, supernet_architecture, transferred_config,
+    activate, architecture, layer_specs, searched_model, student_config, student_frame, supernet_architecture,
+    transferred_config,
 };
 pub use word_model::{MlmWeights, WordModel};

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 
 use crate::ModelError;
 use crate::SearchedFfn;
-use mlp_space::{Align, Architecture, Expression, LinearId, Unary, Widths};
+use mlp_space::{Align, Architecture, Expression, LinearId, StudentShape, Unary, Widths};
 
 /// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
 /// configuration's widths, and agree with the stacks and ratio written beside them.
@@ -54,6 +54,22 @@ pub fn layer_specs(architecture: &Architecture) -> Result<Vec<LayerSpec>, ModelE
         Ok(LayerSpec { expression: e.to_string(), stacks: usize::from(id.stacks()), ratio: usize::from(id.ratio()) })
     };
     architecture.layers().iter().enumerate().map(spec).collect()
+}
+
+/// The configuration of a student with EfficientBERT's conventions (trigram input, LayerNorm epsilon 1e-5, tanh GELU) but for its
+/// feed-forwards, of which `layers` are to come ([`student_config`]).
+pub fn student_frame(shape: &StudentShape, layers: usize) -> BertConfig {
+    BertConfig {
+        model_type: ModelType::EfficientBert,
+        hidden_act: Activation::GeluTanh,
+        layer_norm_eps: 1e-5,
+        max_position_embeddings: shape.max_positions,
+        type_vocab_size: shape.segments,
+        embedding_size: Some(shape.embed),
+        trigram_input: true,
+        fit_size: shape.fit,
+        ..BertConfig::bert(shape.vocab, shape.hidden, layers, shape.heads, shape.base)
+    }
 }
 
 /// `base` turned into the configuration of a student with the given feed-forwards.

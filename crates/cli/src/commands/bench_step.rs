@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use kd::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
-use searched_ffn::{AnyModel, Parts};
+use searched_ffn::{AnyModel, Parts, each_model};
 
 use crate::error::CliError;
 use crate::interrupt;
@@ -40,7 +40,7 @@ impl Distillation<'_> {
     pub fn times(&self, warm_up: u32, runs: u32) -> Result<Vec<f64>, CliError> {
         let (teacher_config, teacher) = self.teacher;
         let config = BertConfig {
-            fit_size: Some(teacher_config.hidden_size),
+            fit_size: Some(teacher_config.state_width()),
             hidden_dropout_prob: 0.0,
             attention_probs_dropout_prob: 0.0,
             ..self.student.clone()
@@ -52,10 +52,7 @@ impl Distillation<'_> {
             TrainConfig { log_every: 1, precision: self.precision, ..TrainConfig::new(steps, LEARNING_RATE) };
         let mut clock = Clock { last: Instant::now(), times: Vec::new() };
         let job = RepeatedBatch { teacher, plan: &plan, tokens: &self.tokens };
-        match student {
-            AnyModel::Plain(m) => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?,
-            AnyModel::Searched(m) => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?,
-        }
+        each_model!(student, m => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?);
         Ok(clock.times.split_off(warm_up as usize))
     }
 }

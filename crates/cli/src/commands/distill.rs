@@ -3,24 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::{BertConfig, FeedForward, TaskModel};
+use bert_core::BertConfig;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
-use kd::engine::{Evaluation, Trained};
-use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::objective::{Mlm, Objective, Plan, Preset, Shape, Source};
-use kd::span::SpanDistillation;
+use kd::engine::Evaluation;
+use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
+use pipeline::inputs::Files;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
 
+use super::lecture::{Lecture, Lesson};
 use super::teacher::TaskData;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, tokenizer_files};
+use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, model_files, tokenizer_files};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
@@ -111,9 +111,6 @@ struct Settings {
     corpus: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     eval_corpus: Vec<String>,
-    /// SHA-256 of the manifest of packed shards.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    packed: Option<String>,
     tasks: Vec<Task>,
     data: Option<String>,
     init: String,
@@ -208,8 +205,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
     let plan = plan(steps)?;
-    let settings = settings(args, (&chosen, &teachers), max_len, &config, &corpus, &objective)?;
-    let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
+    let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
+    let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
+    let files = [teachers.files(), init_files, lesson.files().clone()].concat();
+    let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
         context
             .progress
@@ -281,7 +280,7 @@ fn student_config(
     teacher: &BertConfig,
     context: &Context,
 ) -> Result<BertConfig, CliError> {
-    let width = teacher.fit_size.unwrap_or(teacher.hidden_size);
+    let width = teacher.state_width();
     let defaults = StudentShape {
         vocab: teacher.vocab_size,
         heads: teacher.num_attention_heads,
@@ -316,7 +315,6 @@ fn settings(
     (chosen, teachers): (&Chosen, &Teachers),
     max_len: usize,
     config: &BertConfig,
-    corpus: &Corpus,
     objective: &Objective,
 ) -> Result<Settings, CliError> {
     Ok(Settings {
@@ -326,7 +324,6 @@ fn settings(
         teacher: teachers.said().into(),
         corpus: args.corpus.iter().map(|p| shown(p)).collect(),
         eval_corpus: args.words.eval_corpus.iter().map(|p| shown(p)).collect(),
-        packed: corpus.packed_digest()?,
         tasks: args.tasks.clone(),
         data: args.data.as_deref().map(shown),
         init: shown(&args.init),
@@ -353,66 +350,4 @@ fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<
     format!(
         "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
     )
-}
-
-/// What the student is taught on.
-enum Lesson {
-    Text(TextLesson),
-    Tasks(TaskData),
-    Spans(Box<SpanData>),
-}
-
-impl Lesson {
-    fn batches_per_epoch(&self) -> u64 {
-        match self {
-            Self::Text(lesson) => lesson.text.batches_per_epoch(),
-            Self::Tasks(data) => data.mix.batches_per_epoch(),
-            Self::Spans(data) => data.train.batches_per_epoch(),
-        }
-    }
-}
-
-struct Lecture<'a> {
-    training: &'a Training<'a>,
-    teacher: &'a dyn Teacher,
-    /// The teacher's head for each task.
-    heads: Vec<usize>,
-    plan: &'a Plan,
-    lesson: Lesson,
-}
-
-impl Lecture<'_> {
-    fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
-        let Self { teacher, plan, .. } = *self;
-        match &self.lesson {
-            Lesson::Text(lesson) => {
-                let (text, words) = (lesson.text.as_ref(), lesson.words());
-                let job = GeneralDistillation { teacher, plan, text, words, prepare: as_is() };
-                self.training.run("distill", student, &job)
-            }
-            Lesson::Tasks(data) => {
-                let job = TaskDistillation {
-                    teacher,
-                    teacher_heads: self.heads.clone(),
-                    student_heads: (0..self.heads.len()).collect(),
-                    plan,
-                    data: &data.mix,
-                    eval: &data.eval,
-                    prepare: as_is(),
-                };
-                self.training.run("distill", student, &job)
-            }
-            Lesson::Spans(data) => {
-                let job = SpanDistillation {
-                    teacher,
-                    teacher_head: self.heads[0],
-                    student_head: 0,
-                    plan,
-                    data: &data.train,
-                    eval: Some(&data.eval),
-                };
-                self.training.run("distill", student, &job)
-            }
-        }
-    }
 }

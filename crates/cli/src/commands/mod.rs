@@ -9,6 +9,7 @@ mod encode;
 mod eval;
 mod eval_squad;
 mod import;
+mod lecture;
 mod objective;
 mod predict;
 mod report;

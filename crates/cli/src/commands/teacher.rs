@@ -10,12 +10,13 @@ use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::Trained;
 use kd::job::FineTune;
 use kd::span::SpanFineTune;
+use pipeline::inputs::{Files, task_files};
 use searched_ffn::{AnyModel, Package, Parts};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::models::{capped_length, continued, load_with_tokenizer, tokenizer_files};
+use crate::models::{capped_length, continued, load_with_tokenizer, model_files, tokenizer_files};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -105,7 +106,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         squad: args.squad.settings(&chosen, max_len)?,
     };
     let steps = args.training.steps(data.batches_per_epoch());
-    let training = Training::open(context, &args.training, (steps, max_len), &settings)?;
+    let files = [model_files("model", &args.model), data.files().clone()].concat();
+    let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     let (model, done) = match model {
         AnyModel::Plain(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Searched)),
@@ -126,7 +128,7 @@ fn tune<F: FeedForward>(
     data: &Data,
 ) -> Result<Trained<TaskModel<F>>, CliError> {
     match data {
-        Data::Tasks(TaskData { mix, eval }) => {
+        Data::Tasks(TaskData { mix, eval, .. }) => {
             let heads = (0..eval.len()).collect();
             training.run("teacher", model, &FineTune { data: mix, heads, eval })
         }
@@ -150,12 +152,20 @@ impl Data {
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
     }
+
+    fn files(&self) -> &Files {
+        match self {
+            Self::Tasks(data) => &data.files,
+            Self::Spans(data) => &data.files,
+        }
+    }
 }
 
 /// Training and dev sets of tasks; head i belongs to task i.
 pub(super) struct TaskData {
     pub mix: TaskMix,
     pub eval: Vec<(usize, EvalSet)>,
+    pub files: Files,
 }
 
 impl TaskData {
@@ -179,6 +189,6 @@ impl TaskData {
             let examples = read_examples(task, (data, Split::Train), encoder, max_len, context)?;
             train.push(TrainSet::new(task, examples.features, pad, settings)?);
         }
-        Ok(Self { mix: TaskMix::new(train, args.seed)?, eval })
+        Ok(Self { mix: TaskMix::new(train, args.seed)?, eval, files: task_files(tasks, data)? })
     }
 }

@@ -1,8 +1,9 @@
 //! `bench`.
 
+use bert_core::BertConfig;
 use serde_json::json;
 
-use crate::support::{command, folder, run, tiny_model};
+use crate::support::{command, folder, pocket_folder, run, save_bert, tiny_model};
 
 #[test]
 fn a_directory_and_a_preset_are_timed() {
@@ -58,6 +59,23 @@ fn what_cannot_be_timed_is_wrong_usage() {
     bench(&["bert-base", "--precision", "f16"]).fails_with(2, &["f16"]);
     bench(&["tinybert-4", "--seq", "513"]).fails_with(2, &["--seq 513", "1 to 512"]);
     bench(&["tinybert-4", "--runs", "0"]).fails_with(2, &["--runs"]);
+}
+
+#[test]
+fn a_step_of_distillation_is_timed_from_any_teacher_of_as_many_heads() {
+    let dir = pocket_folder(&[]);
+    let config = BertConfig {
+        max_position_embeddings: 24,
+        fit_size: Some(12),
+        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+    };
+    save_bert(dir.path(), "projected", &config);
+    for teacher in ["bert", "projected"] {
+        let args = ["bench", "--model", "bert", "--teacher", teacher, "--seq", "8", "--runs", "2", "--json"];
+        let result = run(dir.path(), &args).json();
+        assert_eq!((&result["what"], &result["teacher"]), (&json!("kd-step"), &json!(teacher)));
+        assert!(result["median_ms"].as_f64().unwrap() > 0.0);
+    }
 }
 
 #[test]

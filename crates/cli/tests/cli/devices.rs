@@ -80,12 +80,16 @@ fn a_training_on_another_device_ends_where_the_processor_does() {
     assert!(moved > 1e-3 && off < 1e-3 && off < moved / 4.0, "off by {off:e} of {moved:e}");
 
     // In short floats it trains, or refuses before anything is begun.
-    let before = snapshot(dir.path());
-    let short = ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--steps", "1", "--out", "short"];
-    let short = run(dir.path(), &[&short[..], &["--device", &device, "--precision", "bf16"]].concat());
-    if short.code != Some(0) {
-        short.fails_with(2, &["bf16 is not available on this device; use f32"]);
-        assert_eq!(snapshot(dir.path()), before);
+    for precision in ["bf16", "f16"] {
+        let before = snapshot(dir.path());
+        let short = ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--steps", "1", "--out"];
+        let short = [&short[..], &[precision, "--device", &device, "--precision", precision]].concat();
+        let short = run(dir.path(), &short);
+        println!("{precision} on {device}: {}", if short.code == Some(0) { "trains" } else { "refused" });
+        if short.code != Some(0) {
+            short.fails_with(2, &[&format!("{precision} is not available on this device; use f32")]);
+            assert_eq!(snapshot(dir.path()), before);
+        }
     }
 
     let number = format!("{device}:999");

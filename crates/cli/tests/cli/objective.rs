@@ -186,6 +186,18 @@ fn a_killed_training_goes_on_with_its_own_objective_only_and_ends_like_a_whole_o
     write(&objective.replace("4.0", "3.0"));
     resume().fails_with(2, &["out.training was started with other options", "temperature"]);
     write(objective);
+    for file in ["pocket/SST-2/train.tsv", "bert/model.safetensors"] {
+        let path = dir.path().join(file);
+        let before = std::fs::read(&path).unwrap();
+        // The last byte: a file of the same size that is still read.
+        let mut changed = before.clone();
+        let at = changed.iter().rposition(|byte| byte.is_ascii_digit()).unwrap();
+        changed[at] ^= 1;
+        std::fs::write(&path, changed).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        resume().fails_with(2, &["out.training was started with other options or files", "sha256", name]);
+        std::fs::write(&path, before).unwrap();
+    }
     let resumed = resume();
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     assert_eq!(run(dir.path(), &args("whole")).code, Some(0));

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use glue_squad::task::TaskKind;
 use serde_json::json;
 
-use crate::support::{Outcome, command, plain_bert, pocket_folder, run, wait_for};
+use crate::support::{Outcome, command, plain_bert, pocket_folder, run, snapshot, wait_for};
 
 const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
 const DISTILL: [&str; 13] = [
@@ -54,6 +54,22 @@ fn shards_teach_at_their_own_length_and_one_seed_gives_one_result() {
     let sequences = std::fs::read(dir.path().join("packed/manifest.json")).unwrap();
     let sequences: serde_json::Value = serde_json::from_slice(&sequences).unwrap();
     assert_eq!(epoch["steps"], json!(sequences["sequences"].as_u64().unwrap().div_ceil(8)), "every sequence once");
+}
+
+#[test]
+fn options_of_the_other_packing_are_refused_before_anything_is_packed() {
+    let dir = pocket_folder(&[]);
+    let before = snapshot(dir.path());
+    for (options, message) in [
+        (&["--packing", "full", "--random-next", "0.5"][..], "--random-next has no effect with --packing full"),
+        (&["--packing", "full", "--short-seq-prob", "0.1"], "--short-seq-prob has no effect with --packing full"),
+        (&["--within-documents"], "--within-documents has no effect without --packing full"),
+    ] {
+        let args = ["data", "pack", "pocket/corpus.txt", "--tokenizer", "bert", "--out", "packed"];
+        run(dir.path(), &[&args[..], options].concat()).fails_with(2, &[message]);
+    }
+    assert_eq!(snapshot(dir.path()), before);
+    pack(dir.path(), &["--packing", "full", "--within-documents"]);
 }
 
 #[test]
@@ -106,7 +122,7 @@ fn a_killed_training_on_shards_goes_on_to_the_same_weights_and_notices_other_sha
     let resume = || distill(dir.path(), "out", &[&args[..], &["--resume"]].concat());
     std::fs::rename(dir.path().join("packed"), dir.path().join("kept")).unwrap();
     pack(dir.path(), &["--max-len", "20", "--seed", "7"]);
-    resume().fails_with(2, &["out.training was started with other options", "packed"]);
+    resume().fails_with(2, &["out.training was started with other options or files", "sha256", "corpus manifest.json"]);
     std::fs::remove_dir_all(dir.path().join("packed")).unwrap();
     std::fs::rename(dir.path().join("kept"), dir.path().join("packed")).unwrap();
     let resumed = resume();

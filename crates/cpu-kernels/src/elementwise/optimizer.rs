@@ -3,18 +3,15 @@
 use super::dispatch::Arith;
 use super::lanes::{LANES, Map, map_in_place};
 
-/// One step of AdamW (Loshchilov & Hutter 2019) for some parameters.
+/// How a step changes the moments of Adam, and what of them goes into the update.
 ///
 /// ```text
 /// g = scale g
 /// m = beta1 m + keep1 g
 /// v = beta2 v + keep2 g g
-/// w = decay w - step_size m / (root sqrt(v) + eps)
 /// ```
-///
-/// Every operation is rounded by itself, so the result is the same on every machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamWStep {
+pub struct MomentStep {
     /// Factor of the gradient, from clipping.
     pub scale: f32,
     /// Decay of the first moment.
@@ -25,14 +22,38 @@ pub struct AdamWStep {
     pub beta2: f32,
     /// `1 - beta2`.
     pub keep2: f32,
+    /// `1 / sqrt(1 - beta2^t)` in step `t`.
+    pub root: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
+}
+
+impl MomentStep {
+    /// Updates `m` and `v` with the gradient `g`; `root sqrt(v) + eps`, by which the first moment is divided.
+    #[inline(always)]
+    fn update(&self, g: f32, m: &mut f32, v: &mut f32) -> f32 {
+        let g = g * self.scale;
+        *m = self.beta1 * *m + self.keep1 * g;
+        *v = self.beta2 * *v + self.keep2 * g * g;
+        v.sqrt() * self.root + self.eps
+    }
+}
+
+/// One step of AdamW (Loshchilov & Hutter 2019) for some parameters, after that of the moments:
+///
+/// ```text
+/// w = decay w - step_size m / (root sqrt(v) + eps)
+/// ```
+///
+/// Every operation is rounded by itself, so the result is the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWStep {
+    /// The step of the moments.
+    pub moments: MomentStep,
     /// `1 - lr weight_decay`; 1 for biases and norms.
     pub decay: f32,
     /// `lr / (1 - beta1^t)` in step `t`.
     pub step_size: f32,
-    /// `1 / sqrt(1 - beta2^t)`.
-    pub root: f32,
 }
 
 impl AdamWStep {
@@ -47,37 +68,22 @@ impl AdamWStep {
     }
 }
 
-/// The element-wise part of one step of LAMB (You et al. 2020, algorithm 2) for some parameters: the direction of the update,
-/// whose length is left to the trust ratio of the whole tensor.
+/// The element-wise part of one step of LAMB (You et al. 2020, algorithm 2) for some parameters, after that of the moments: the
+/// direction of the update, whose length is left to the trust ratio of the whole tensor.
 ///
 /// ```text
-/// g = scale g
-/// m = beta1 m + keep1 g
-/// v = beta2 v + keep2 g g
 /// u = (correction m) / (root sqrt(v) + eps) + decay w
 /// ```
 ///
 /// Every operation is rounded by itself, so the result is the same on every machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LambStep {
-    /// Factor of the gradient, from clipping.
-    pub scale: f32,
-    /// Decay of the first moment.
-    pub beta1: f32,
-    /// `1 - beta1`.
-    pub keep1: f32,
-    /// Decay of the second moment.
-    pub beta2: f32,
-    /// `1 - beta2`.
-    pub keep2: f32,
-    /// Added to the root of the second moment.
-    pub eps: f32,
+    /// The step of the moments.
+    pub moments: MomentStep,
     /// The weight decay; 0 for biases and norms.
     pub decay: f32,
     /// `1 / (1 - beta1^t)` in step `t`.
     pub correction: f32,
-    /// `1 / sqrt(1 - beta2^t)`.
-    pub root: f32,
 }
 
 impl LambStep {
@@ -122,23 +128,19 @@ pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
 
 #[inline(always)]
 fn update<A: Arith>(step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let AdamWStep { scale, beta1, keep1, beta2, keep2, eps, decay, step_size, root } = *step;
+    let AdamWStep { moments, decay, step_size } = *step;
     for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-        let g = g * scale;
-        *m = beta1 * *m + keep1 * g;
-        *v = beta2 * *v + keep2 * g * g;
-        *w = *w * decay - step_size * *m / (v.sqrt() * root + eps);
+        let divisor = moments.update(*g, m, v);
+        *w = *w * decay - step_size * *m / divisor;
     }
 }
 
 #[inline(always)]
 fn direction<A: Arith>(step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    let LambStep { scale, beta1, keep1, beta2, keep2, eps, decay, correction, root } = *step;
+    let LambStep { moments, decay, correction } = *step;
     for (((w, g), m), v) in w.iter().zip(g).zip(m).zip(v) {
-        let gradient = *g * scale;
-        *m = beta1 * *m + keep1 * gradient;
-        *v = beta2 * *v + keep2 * gradient * gradient;
-        *g = correction * *m / (v.sqrt() * root + eps) + decay * *w;
+        let divisor = moments.update(*g, m, v);
+        *g = correction * *m / divisor + decay * *w;
     }
 }
 

@@ -24,7 +24,7 @@ use burn::tensor::{Tensor, activation::softmax};
 use crate::dropout::next_mask;
 use crate::extension::FusedOps;
 use crate::host::applies;
-use crate::precision::precision;
+use crate::precision::kernel_precision;
 use crate::product::product;
 
 /// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask` for every head, heads side by side again.
@@ -47,7 +47,7 @@ pub fn attention(
         return composed([query, key, value], mask_bias, heads, layer).0;
     }
     let dropout = next_mask(layer, &query.device());
-    let heads = Heads { count: heads, precision: precision() };
+    let heads = Heads { count: heads, precision: kernel_precision() };
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_attention(
         query.into_dispatch(),
         key.into_dispatch(),
@@ -76,7 +76,7 @@ pub fn attention_with_scores(
         return composed([query, key, value], mask_bias, heads, layer);
     }
     let dropout = next_mask(layer, &query.device());
-    let heads = Heads { count: heads, precision: precision() };
+    let heads = Heads { count: heads, precision: kernel_precision() };
     let (context, scores) = <Dispatch as FusedOps>::fused_attention_with_scores(
         query.into_dispatch(),
         key.into_dispatch(),

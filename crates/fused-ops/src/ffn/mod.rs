@@ -24,7 +24,7 @@ use crate::dropout::{Mask, next_mask};
 use crate::extension::FusedOps;
 use crate::host::applies;
 use crate::norm::{Affine, residual_layer_norm};
-use crate::precision::precision;
+use crate::precision::kernel_precision;
 
 /// Most steps of a program that is fused; the search's expressions have 7 operators at most, and cuts between them.
 const MAX_STEPS: usize = 12;
@@ -80,7 +80,7 @@ pub fn ffn_block(x: Tensor<3>, ffn: &Ffn<'_>, program: Program, norm: Affine) ->
         return apart(x, ffn, &program, norm);
     };
     let dropout = next_mask(ffn.dropout, &x.device());
-    let settings = Settings { program, layout, precision: precision(), eps: norm.eps as f32, dropout };
+    let settings = Settings { program, layout, precision: kernel_precision(), eps: norm.eps as f32, dropout };
     Tensor::from_dispatch(<Dispatch as FusedOps>::fused_ffn(
         x.into_dispatch(),
         ffn.first.weight.clone().into_dispatch(),

@@ -6,7 +6,7 @@ use super::*;
 use crate::Activation::{GeluErf, GeluTanh, Relu, Tanh};
 use crate::binary::Combine;
 use crate::dropout::with_dropout_seed;
-use crate::precision::with_precision;
+use crate::precision::{Precision, with_precision};
 use crate::testing::{
     assert_close, assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal, on_one_and_two_threads,
 };

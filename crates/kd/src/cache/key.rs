@@ -2,18 +2,18 @@
 
 use std::fmt::Write;
 
-use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, FeedForward, TaskModel, TokenBatch};
+use bert_core::weights::Tensors;
+use bert_core::{BertConfig, TokenBatch};
 
 use super::{Format, TeacherLayers};
 
 /// Says how entries are laid out and which code computed them.
 const VERSION: &str = concat!("teacher cache 1, ", env!("CARGO_PKG_VERSION"));
 
-/// Hash of a teacher: its configuration and every weight.
-pub fn fingerprint<F: FeedForward>(config: &BertConfig, model: &TaskModel<F>) -> String {
+/// Hash of a teacher: its configuration and every weight, by module path.
+pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
     let mut text = serde_json::to_string(config).unwrap_or_else(|_| format!("{config:?}"));
-    for (path, tensor) in collect_internal(model).0 {
+    for (path, tensor) in &weights.0 {
         let mut bytes = vec![0; 4 * tensor.data.len()];
         for (to, value) in bytes.chunks_exact_mut(4).zip(&tensor.data) {
             to.copy_from_slice(&value.to_le_bytes());

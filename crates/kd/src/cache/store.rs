@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// How the name of an entry's file ends.
 const EXTENSION: &str = "teacher";
-/// Entries that are written between two looks at what other processes did to the folder.
+/// Entries that are to be written between two looks at what other processes did to the folder.
 const LOOK_EVERY: u64 = 64;
 /// Of one kind, more than this many are not told one by one.
 const MOST_NOTES: u64 = 3;
@@ -74,7 +74,8 @@ struct Inner {
     bytes: u64,
     /// Numbers entries in the order in which they came.
     next: u64,
-    written: u64,
+    /// Entries that were to be written.
+    tried: u64,
     report: CacheReport,
     notes: Vec<String>,
     /// A folder that could not be written is not tried again.
@@ -231,6 +232,11 @@ impl TeacherCache {
         }
     }
 
+    /// Whether [`TeacherCache::keep`] can have a use for an answer that is expected so often.
+    pub(super) fn may_keep(&self, expected: Expected) -> bool {
+        expected.again > 0 && !self.inner().closed
+    }
+
     /// Keeps an answer if there is, or can be made, room for it; `host` where it was rounded or has to be written.
     pub(super) fn keep(&self, question: &Question<'_>, pieces: &Pieces, host: Option<Vec<HostPiece>>) {
         if question.expected.again == 0 {
@@ -254,7 +260,8 @@ impl TeacherCache {
                 let bytes = entry::length(&host);
                 {
                     let mut inner = self.inner();
-                    if inner.written % LOOK_EVERY == LOOK_EVERY - 1 {
+                    inner.tried += 1;
+                    if inner.tried.is_multiple_of(LOOK_EVERY) {
                         // What cannot be listed now is found, or not, when it is asked for.
                         let _ = inner.look(folder);
                     }
@@ -268,7 +275,6 @@ impl TeacherCache {
                 let mut inner = self.inner();
                 match written {
                     Ok(()) => {
-                        inner.written += 1;
                         inner.keep(key, bytes, expected, Held::File);
                     }
                     Err(e) => {

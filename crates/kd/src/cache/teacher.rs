@@ -66,7 +66,7 @@ impl<'a> CachedTeacher<'a> {
             // A teacher of fewer layers than the objective was checked against; the loss says which.
             return (output, answer);
         };
-        let host = match format == Format::F16 || self.cache.writes() {
+        let host = match format == Format::F16 || self.cache.writes() && self.cache.may_keep(expected) {
             true => pieces.to_host(format),
             false => None,
         };

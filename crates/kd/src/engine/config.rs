@@ -147,6 +147,9 @@ pub mod default {
     }
 }
 
+/// More parts than any batch has examples.
+const MAX_PARTS: u32 = 1 << 16;
+
 impl TrainConfig {
     /// A training of `steps` steps at `learning_rate`, everything else at its default.
     pub fn new(steps: u64, learning_rate: f64) -> Self {
@@ -186,14 +189,17 @@ impl TrainConfig {
         if !(0.0..=1.0).contains(&self.warmup_ratio) {
             return fail("warmup_ratio", "must be between 0 and 1");
         }
+        if self.steps > 0 && self.warmup_steps.is_some_and(|steps| steps > self.steps) {
+            return fail("warmup_steps", "is more than the training has; the learning rate would not reach its peak");
+        }
         self.schedule.validate(self.warmup_steps(), self.steps)?;
         self.optimizer.validate()?;
         self.groups.iter().try_for_each(Group::validate)?;
         if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
             return fail("clip_norm", "must be above 0");
         }
-        if self.accumulate == 0 {
-            return fail("accumulate", "must be at least 1");
+        if !(1..=MAX_PARTS).contains(&self.accumulate) {
+            return fail("accumulate", "must be between 1 and 65536");
         }
         if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
             return fail("min_delta", "must not be negative");

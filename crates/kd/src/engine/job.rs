@@ -117,6 +117,13 @@ pub enum TrainEvent<'a> {
         /// Skipped steps in a row, this one included; `None` where it ends the training.
         skipped: Option<u32>,
     },
+    /// A gradient in `f16` is not finite: the step is taken again with half the loss scale.
+    Overflow {
+        /// The step, from 0.
+        step: u64,
+        /// The loss scale from here on.
+        scale: f64,
+    },
     /// The training ends before its last step, since it does not get better.
     StoppedEarly {
         /// Steps done.

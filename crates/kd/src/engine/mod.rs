@@ -5,18 +5,22 @@
 //! | `config` | settings of one training |
 //! | `devices` | one device, or several that share the steps |
 //! | `job` | what is trained: loss and evaluation |
+//! | `loss_scale` | the factor of the loss where gradients are in `f16` |
 //! | `part` | the parts in which a step is taken |
 //! | `precision` | number format of matrix products |
 //! | `state` | what a checkpoint holds |
+//! | `step` | one step: losses, gradients, update |
 //! | `run` | the loop |
 
 mod config;
 mod devices;
 mod job;
+mod loss_scale;
 mod part;
 mod precision;
 mod run;
 mod state;
+mod step;
 
 pub use config::{NotFinite, TrainConfig, default};
 pub use devices::Devices;

@@ -18,17 +18,31 @@ pub enum Precision {
     F32,
     /// Operands rounded to `bf16`: 8 significant bits, several times faster where the device has instructions for it.
     Bf16,
+    /// Operands rounded to `f16`: 11 significant bits and a range that needs a loss scale, which the engine keeps. For graphics
+    /// cards that have no `bf16`; not on the CPU.
+    F16,
 }
 
 impl Precision {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
 
     /// Name as read by [`FromStr`] and in recipes.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// Whether `device` can train in this format. The CPU has kernels of its own for it, or none.
+    fn is_on(self, device: &Device) -> bool {
+        let on_cpu = *device == Device::flex();
+        match self {
+            Self::F32 => true,
+            Self::Bf16 => on_cpu || device.supports_dtype(DType::BF16),
+            Self::F16 => !on_cpu && device.supports_dtype(DType::F16),
         }
     }
 
@@ -37,11 +51,12 @@ impl Precision {
     /// # Errors
     /// A device does not compute in this format.
     pub fn check(self, devices: &Devices) -> Result<()> {
-        let able = |device: &Device| *device == Device::flex() || device.supports_dtype(DType::BF16);
-        if self == Self::F32 || devices.all().all(able) {
+        let on_all = |precision: &Self| devices.all().all(|device| precision.is_on(device));
+        if on_all(&self) {
             return Ok(());
         }
-        let message = format!("{self} is not available on this device; use {}", Self::F32);
+        let others = Self::ALL.into_iter().filter(on_all).map(Self::name).collect::<Vec<_>>().join(" or ");
+        let message = format!("{self} is not available on this device; use {others}");
         Err(Error::Setting { field: "precision", message })
     }
 
@@ -50,6 +65,7 @@ impl Precision {
         let kernels = match self {
             Self::F32 => fused_ops::Precision::F32,
             Self::Bf16 => fused_ops::Precision::Bf16,
+            Self::F16 => fused_ops::Precision::F16,
         };
         fused_ops::with_precision(kernels, work)
     }

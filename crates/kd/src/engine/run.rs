@@ -4,11 +4,11 @@ use bert_core::weights::{apply_internal, collect_internal};
 use burn::module::Module;
 use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
-use rand::RngCore;
 
 use super::state::{Best, State};
-use super::{Devices, Evaluation, Job, Monitor, NotFinite, Part, StepReport, TrainConfig, TrainEvent};
-use crate::optim::{Gradients, Pace, first_without_match};
+use super::step::{Measured, measure, update};
+use super::{Devices, Evaluation, Job, Monitor, NotFinite, TrainConfig, TrainEvent};
+use crate::optim::first_without_match;
 use crate::{Error, Result};
 
 /// The result of a training.
@@ -68,7 +68,10 @@ pub fn train<M: Module>(
     }
     let mut saved = state.step;
     let mut tokens = 0;
-    state.progress.finished |= state.step >= config.steps;
+    // What is open after the checkpoint's step failed when it was tried.
+    if !state.progress.finished {
+        close(&mut state, devices, job, config, monitor)?;
+    }
     while !state.progress.finished {
         let outcome = advance(state, devices, job, config, &mut tokens, monitor);
         let result;
@@ -112,7 +115,8 @@ fn check_groups<M: Module>(model: &M, config: &TrainConfig) -> Result<()> {
     Err(Error::Setting { field: "groups", message })
 }
 
-/// One step, and the evaluation that is due after it. The state comes back in any case; after a failed step it is that before it.
+/// One step, and the evaluation that is due after it. The state comes back in any case: after a failed step as it was before it, after
+/// a failed evaluation with that still open.
 fn advance<M: Module>(
     mut state: State<M>,
     devices: &Devices,
@@ -122,7 +126,7 @@ fn advance<M: Module>(
     monitor: &mut dyn Monitor,
 ) -> (State<M>, Result<()>) {
     let step = state.step;
-    let measured = match fused_ops::awake(|| measure(&state.model, step, devices, job, config)) {
+    let measured = match fused_ops::awake(|| measure(&state, devices, job, config, monitor)) {
         Ok(measured) => measured,
         Err(error) => return (state, Err(error)),
     };
@@ -154,131 +158,26 @@ fn advance<M: Module>(
             state.step += 1;
         }
     }
-    let mut finished = state.step == config.steps;
-    if finished || config.eval_every > 0 && state.step.is_multiple_of(config.eval_every) {
-        match evaluate(&mut state, devices.main(), job, config, monitor) {
-            Ok(enough) => finished |= enough,
-            Err(error) => return (state, Err(error)),
-        }
-    }
-    state.progress.finished = finished;
-    (state, Ok(()))
+    let ended = close(&mut state, devices, job, config, monitor);
+    (state, ended)
 }
 
-/// Losses and gradients of a step.
-enum Measured {
-    Finite(Finite),
-    /// What is not finite.
-    NotFinite(String),
-}
-
-struct Finite {
-    terms: Vec<(&'static str, f64)>,
-    gradients: Gradients,
-    norm: f64,
-}
-
-/// The parts of a step, one on each device at a time; sums in the order of the parts.
-fn measure<M: Module>(
-    model: &M,
-    step: u64,
+/// What belongs to the end of the step that the state is at: the evaluation, if it is due, and whether the training is finished.
+fn close<M: Module>(
+    state: &mut State<M>,
     devices: &Devices,
     job: &dyn Job<M>,
     config: &TrainConfig,
-) -> Result<Measured> {
-    let mut sums: Vec<(&'static str, f64)> = Vec::new();
-    let mut gradients: Option<Gradients> = None;
-    let together = devices.count();
-    let mut copies = devices.copies(model);
-    for round in 0..config.accumulate {
-        let results = devices.each(model, &mut copies, |place, model, device| {
-            let part = Part { step, index: round * together + place, of: config.accumulate * together };
-            measure_part(model, part, device, job, config)
-        });
-        for result in results {
-            let (terms, found) = match result? {
-                MeasuredPart::Nothing => continue,
-                MeasuredPart::NotFinite(what) => return Ok(Measured::NotFinite(what)),
-                MeasuredPart::Finite(terms, found) => (terms, found),
-            };
-            for (name, value) in terms {
-                match sums.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, sum)) => *sum += value,
-                    None => sums.push((name, value)),
-                }
-            }
-            match &mut gradients {
-                Some(sum) => sum.add(found),
-                None => gradients = Some(found),
-            }
-        }
+    monitor: &mut dyn Monitor,
+) -> Result<()> {
+    let mut finished = state.step >= config.steps;
+    let due = finished || config.eval_every > 0 && state.step.is_multiple_of(config.eval_every);
+    if due && state.progress.evaluated < state.step {
+        finished |= evaluate(state, devices.main(), job, config, monitor)?;
+        state.progress.evaluated = state.step;
     }
-    let mut gradients = gradients.unwrap_or_default();
-    let pace = Pace { step, groups: &config.groups, ..Pace::uniform(0.0, 1.0) };
-    gradients.retain(|path| !pace.rests(path));
-    let norm = gradients.global_norm();
-    Ok(match norm.is_finite() {
-        true => Measured::Finite(Finite { terms: sums, gradients, norm }),
-        false => Measured::NotFinite("gradient norm".into()),
-    })
-}
-
-/// Losses and gradients of a part of a step.
-enum MeasuredPart {
-    /// It has no examples.
-    Nothing,
-    /// What is not finite.
-    NotFinite(String),
-    Finite(Vec<(&'static str, f64)>, Gradients),
-}
-
-fn measure_part<M: Module>(
-    model: &M,
-    part: Part,
-    device: &Device,
-    job: &dyn Job<M>,
-    config: &TrainConfig,
-) -> Result<MeasuredPart> {
-    // Masks of dropout follow from a seed per part, which leaves nothing to save: on the CPU by the scope, elsewhere by
-    // the device's generator.
-    let counters = [part.step, u64::from(part.index)];
-    let counters = if part.of == 1 { &counters[..1] } else { &counters[..] };
-    let seed = durable::rng::keyed(config.seed, "dropout", counters).next_u64();
-    device.seed(seed);
-    let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part, device)))?;
-    if terms.0.is_empty() {
-        return Ok(MeasuredPart::Nothing);
-    }
-    let loss = terms.total();
-    let mut values = Vec::with_capacity(terms.0.len());
-    for (name, term) in terms.0 {
-        let value = f64::from(term.inner().into_scalar::<f32>());
-        if !value.is_finite() {
-            return Ok(MeasuredPart::NotFinite(format!("loss term `{name}`")));
-        }
-        values.push((name, value));
-    }
-    Ok(MeasuredPart::Finite(values, Gradients::of(&loss, model)))
-}
-
-/// By value: the optimiser updates in place the weights that nobody else holds.
-fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) -> (State<M>, StepReport) {
-    let State { model, mut optimizer, step, best, last, mut progress } = state;
-    let Finite { terms, gradients, norm } = measured;
-    let learning_rate = config.learning_rate * config.schedule.factor(step, config.warmup_steps(), config.steps);
-    let scale = Gradients::clip_factor(norm, config.clip_norm);
-    let model = optimizer.step(model, gradients, &Pace { learning_rate, scale, step, groups: &config.groups });
-    progress.skipped = 0;
-    let report = StepReport {
-        step: step + 1,
-        total: config.steps,
-        loss: terms.iter().map(|(_, v)| v).sum(),
-        terms,
-        grad_norm: norm,
-        learning_rate,
-        tokens: 0,
-    };
-    (State { model, optimizer, step: step + 1, best, last, progress }, report)
+    state.progress.finished = finished;
+    Ok(())
 }
 
 /// Evaluates and keeps what is best; true if the training is to end because it does not get better.

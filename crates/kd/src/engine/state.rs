@@ -1,4 +1,4 @@
-//! What a checkpoint holds: weights, moments, the best weights so far, and where early stop and skipped steps stand.
+//! What a checkpoint holds: weights, moments, the best weights so far, and where early stop, skipped steps and the loss scale stand.
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use burn::module::Module;
@@ -6,6 +6,7 @@ use durable::checkpoint::{Checkpoint, CheckpointStore, FileContent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::loss_scale::LossScale;
 use super::{Evaluation, TrainConfig};
 use crate::optim::{Optimizer, OptimizerKind};
 use crate::{Error, Result};
@@ -22,6 +23,7 @@ pub(super) struct State<M> {
     pub best: Option<Best>,
     pub last: Option<Evaluation>,
     pub progress: Progress,
+    pub loss_scale: Option<LossScale>,
 }
 
 /// The best evaluation and its weights.
@@ -40,6 +42,8 @@ pub(super) struct Progress {
     reference: Option<f64>,
     /// Evaluations since then.
     pub waited: u64,
+    /// Steps after which the last evaluation was done; 0 for none.
+    pub evaluated: u64,
     /// Steps skipped in a row.
     pub skipped: u32,
     /// Whether there are no more steps: all are done, or early stop ended it.
@@ -67,6 +71,8 @@ struct Saved {
     last: Option<Evaluation>,
     #[serde(default)]
     progress: Progress,
+    #[serde(default)]
+    loss_scale: Option<LossScale>,
 }
 
 /// How far the training is whose checkpoints stand in a store.
@@ -96,7 +102,8 @@ fn read_saved(checkpoint: &Checkpoint) -> Result<Saved> {
 impl<M: Module> State<M> {
     pub fn new(model: M, config: &TrainConfig) -> Self {
         let optimizer = Optimizer::new(config.optimizer);
-        Self { model, optimizer, step: 0, best: None, last: None, progress: Progress::default() }
+        let loss_scale = LossScale::of(config.precision);
+        Self { model, optimizer, step: 0, best: None, last: None, progress: Progress::default(), loss_scale }
     }
 
     /// Writes a checkpoint and keeps the newest.
@@ -113,6 +120,7 @@ impl<M: Module> State<M> {
             best: self.best.as_ref().map(|b| (b.step, b.evaluation.clone())),
             last: self.last.clone(),
             progress: self.progress.clone(),
+            loss_scale: self.loss_scale.clone(),
         };
         let contents: Vec<(&str, FileContent<'_>)> = files.iter().map(|(n, b)| (*n, FileContent::Bytes(b))).collect();
         store.save(self.step, &contents, json!(saved))?;
@@ -144,8 +152,11 @@ impl<M: Module> State<M> {
             None => None,
         };
         self.last = saved.last;
-        // Checkpoints of earlier versions do not say so.
-        self.progress = Progress { finished: saved.progress.finished || step >= config.steps, ..saved.progress };
+        self.progress = saved.progress;
+        // Only a training in `f16` has one.
+        if let (Some(scale), Some(saved)) = (&mut self.loss_scale, saved.loss_scale) {
+            *scale = saved;
+        }
         self.step = step;
         Ok(())
     }

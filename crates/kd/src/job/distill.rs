@@ -146,7 +146,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
         let options = now.options();
         let regression = self.data.tasks()[task].head() == Head::Regression;
         let head = self.teacher_heads[task];
+        let gold = regression && matches!(batch.labels, Labels::Scores(_));
+        let by_labels = gold && now.prediction.is_some_and(|p| p.regression_on_labels());
         let (states, answers) = now.taught(
+            !by_labels,
             || self.teacher.task_states(&tokens, head, options),
             || self.teacher.answers(&tokens, head, options),
         );
@@ -160,10 +163,10 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
         let hard = || label_loss(logits.clone(), &batch.labels, device);
         // Where labels are not enough, the teacher was asked.
         let answers = || answers.clone().expect("the teacher was asked");
-        let term = match (regression, &batch.labels) {
-            (true, Labels::Scores(_)) if prediction.regression_on_labels() => prediction.weighted(hard()?),
-            (true, Labels::Scores(_)) => prediction.mixed(|| losses::mse(logits.clone(), answers()), hard)?,
-            (true, _) if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, answers())),
+        let term = match regression {
+            true if by_labels => prediction.weighted(hard()?),
+            true if gold => prediction.mixed(|| losses::mse(logits.clone(), answers()), hard)?,
+            true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, answers())),
             _ => prediction.mixed(|| prediction.soft(logits.clone(), answers()), hard)?,
         };
         terms.0.push(("prediction", term));

@@ -45,7 +45,7 @@ impl Shape {
     pub fn of(config: &BertConfig) -> Self {
         Self {
             layers: config.num_hidden_layers,
-            width: config.fit_size.unwrap_or(config.hidden_size),
+            width: config.state_width(),
             heads: config.num_attention_heads,
             words: None,
         }
@@ -106,7 +106,7 @@ impl LayerMatch {
         }
         if self.feature.is_state() && student.width != teacher.width {
             return Err(format!(
-                "{name} needs equal widths; the student gives {}, the teacher {} (set fit_size)",
+                "{name} needs equal widths; the student gives {}, the teacher {}; a student is projected to the teacher's width by `fit_size` in its configuration",
                 student.width, teacher.width
             ));
         }

@@ -189,13 +189,15 @@ impl StepPlan<'_> {
         self.layers.len()
     }
 
-    /// What the teacher has to say: its layers and its answers, its layers alone, or nothing, which costs no pass.
+    /// What the teacher has to say: its layers and its answers, its layers alone, or nothing, which costs no pass. It is not asked for
+    /// answers unless the batch has a use for them (`by_teacher`).
     pub(crate) fn taught<S, A>(
         &self,
+        by_teacher: bool,
         states: impl FnOnce() -> S,
         answers: impl FnOnce() -> (S, A),
     ) -> (Option<S>, Option<A>) {
-        if self.prediction.is_some_and(|p| p.asks_teacher()) {
+        if by_teacher && self.prediction.is_some_and(|p| p.asks_teacher()) {
             let (states, answers) = answers();
             (Some(states), Some(answers))
         } else if self.layers.is_empty() {

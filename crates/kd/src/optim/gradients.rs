@@ -1,20 +1,18 @@
-//! Gradients of a module in host memory.
+//! Gradients of a module.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use bert_core::weights::path::ModulePath;
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{self, Tensor};
-use cpu_kernels::elementwise::optimizer::{axpy, sum_of_squares};
-use rayon::prelude::*;
+use burn::tensor::{self, Device, Tensor};
 
-/// Elements that one thread works on at a time: large enough to be worth handing over.
-pub(super) const CHUNK: usize = 1 << 14;
+use super::slab::{Slab, norm};
 
-/// Gradients by module path, in burn's layout. Parameters that the loss does not reach are absent.
+/// Gradients by module path, in burn's layout; on the CPU in host memory, elsewhere on the device. Parameters that the loss does not
+/// reach are absent.
 #[derive(Debug, Default)]
-pub struct Gradients(pub(super) BTreeMap<String, Vec<f32>>);
+pub struct Gradients(pub(super) BTreeMap<String, Slab>);
 
 impl Gradients {
     /// Back-propagates `loss` and collects the gradient of every parameter of `module`.
@@ -29,15 +27,14 @@ impl Gradients {
         for (name, more) in other.0 {
             match self.0.entry(name) {
                 Entry::Vacant(entry) => _ = entry.insert(more),
-                Entry::Occupied(mut entry) => {
-                    entry
-                        .get_mut()
-                        .par_chunks_mut(CHUNK)
-                        .zip(more.par_chunks(CHUNK))
-                        .for_each(|(y, x)| axpy(1.0, x, y));
-                }
+                Entry::Occupied(mut entry) => entry.get_mut().add(more),
             }
         }
+    }
+
+    /// The same on another device.
+    pub fn to_device(self, device: &Device) -> Self {
+        Self(self.0.into_iter().map(|(name, slab)| (name, slab.on(device))).collect())
     }
 
     /// Drops those of the parameters that `keep` says no to: they are not updated, and not counted in the norm.
@@ -45,10 +42,10 @@ impl Gradients {
         self.0.retain(|name, _| keep(name));
     }
 
-    /// Euclidean norm over all gradients together, summed in f64 by chunks of fixed size in the order of names, so that
-    /// the sum does not depend on the number of threads.
+    /// Euclidean norm over all gradients together. On the CPU it is summed in f64 by chunks of fixed size in the order of names, so
+    /// that it does not depend on the number of threads; elsewhere on the device, in f32.
     pub fn global_norm(&self) -> f64 {
-        self.0.values().map(|gradient| squares(gradient)).sum::<f64>().sqrt()
+        norm(self.0.values())
     }
 
     /// The factor that clips the global norm to `max_norm`: `min(1, max_norm / (norm + 1e-6))`.
@@ -57,14 +54,9 @@ impl Gradients {
     }
 
     /// Gradient of the parameter at `path` (burn's layout), if the loss reaches it.
-    pub fn get(&self, path: &str) -> Option<&[f32]> {
-        self.0.get(path).map(Vec::as_slice)
+    pub fn get(&self, path: &str) -> Option<Vec<f32>> {
+        self.0.get(path).map(|slab| slab.clone().into_host())
     }
-}
-
-/// `sum x^2` by chunks of fixed size, whatever the number of threads.
-pub(super) fn squares(x: &[f32]) -> f64 {
-    x.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
 }
 
 struct Collect {
@@ -82,8 +74,7 @@ impl ModuleVisitor for Collect {
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad_remove(&mut self.raw) {
-            let values = grad.try_into_vec_as::<f32>().expect("float tensors convert to f32");
-            self.found.0.insert(self.path.join(), values);
+            self.found.0.insert(self.path.join(), Slab::of(grad));
         }
     }
 }

@@ -4,16 +4,20 @@
 //! |---|---|
 //! | `config` | which optimiser, with which numbers |
 //! | `optimizer` | its state, and the update of a module |
+//! | `rule` | the update of one parameter, in host memory or on a device |
 //! | `groups` | parameters with a learning rate or decay of their own |
 //! | `schedule` | the learning rate over the steps |
-//! | `gradients` | gradients in host memory, their norm |
+//! | `gradients` | the gradients of a module, their norm |
+//! | `slab` | where the floats of a parameter lie |
 //! | `written` | settings that are a name or a table |
 
 mod config;
 mod gradients;
 mod groups;
 mod optimizer;
+mod rule;
 mod schedule;
+mod slab;
 mod written;
 
 pub use config::{OptimizerConfig, OptimizerKind};

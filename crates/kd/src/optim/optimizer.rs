@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use bert_core::weights::path::ModulePath;
 use bert_core::weights::{HostTensor, Tensors};
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
-use cpu_kernels::elementwise::optimizer::{AdamWStep, LambStep};
-use rayon::prelude::*;
+use burn::tensor::Tensor;
 
-use super::gradients::{CHUNK, squares};
-use super::{Gradients, Group, OptimizerConfig, OptimizerKind};
+use super::rule::{Moments, Rule};
+use super::slab::Slab;
+use super::{Gradients, Group, OptimizerConfig};
 
 /// Updates the parameters of a module. With the gradient `g`, and `m̂ = m / (1 - β1^t)`, `v̂ = v / (1 - β2^t)` in step `t`:
 ///
@@ -27,19 +26,12 @@ use super::{Gradients, Group, OptimizerConfig, OptimizerKind};
 /// A parameter without a gradient in a step keeps its weight and its moments (a supernet trains only the part that a step
 /// samples), as in PyTorch; each parameter counts its own steps for the bias correction.
 ///
-/// Moments live in host memory: the update is one pass over each tensor, two for LAMB. The result does not depend on the number
-/// of threads.
+/// Moments lie where the gradients do. On the CPU the update is one pass over each tensor, two for LAMB, and its result does not
+/// depend on the number of threads. Elsewhere it is computed on the device, and nothing of it is moved to the host.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
     moments: BTreeMap<String, Moments>,
-}
-
-#[derive(Clone, Debug)]
-struct Moments {
-    steps: u32,
-    first: Vec<f32>,
-    second: Vec<f32>,
 }
 
 /// How far a step goes.
@@ -88,13 +80,13 @@ impl Optimizer {
     /// The state under `NAME.first`, `NAME.second`, `NAME.steps`.
     pub fn state(&self) -> Tensors {
         let mut tensors = BTreeMap::new();
-        let flat = |v: &[f32]| HostTensor { shape: vec![v.len()], data: v.to_vec() };
+        let flat = |v: Vec<f32>| HostTensor { shape: vec![v.len()], data: v };
         for (name, m) in &self.moments {
-            tensors.insert(format!("{name}.first"), flat(&m.first));
-            tensors.insert(format!("{name}.second"), flat(&m.second));
+            tensors.insert(format!("{name}.first"), flat(m.first.clone().into_host()));
+            tensors.insert(format!("{name}.second"), flat(m.second.clone().into_host()));
             // Exact as f32 up to 2^24 steps; split so that longer trainings stay exact too.
             let (high, low) = (m.steps >> 16, m.steps & 0xffff);
-            tensors.insert(format!("{name}.steps"), flat(&[high as f32, low as f32]));
+            tensors.insert(format!("{name}.steps"), flat(vec![high as f32, low as f32]));
         }
         Tensors(tensors)
     }
@@ -104,85 +96,13 @@ impl Optimizer {
         let mut moments = BTreeMap::new();
         for (key, steps) in &state.0 {
             let Some(name) = key.strip_suffix(".steps") else { continue };
-            let get = |kind: &str| state.0.get(&format!("{name}.{kind}")).map(|t| t.data.clone());
+            let get = |kind: &str| state.0.get(&format!("{name}.{kind}")).map(|t| Slab::Host(t.data.clone()));
             let [high, low] = steps.data[..] else { return None };
             let steps = ((high as u32) << 16) | low as u32;
             let entry = Moments { steps, first: get("first")?, second: get("second")? };
             moments.insert(name.to_string(), entry);
         }
         (moments.len() * 3 == state.0.len()).then_some(Self { config, moments })
-    }
-}
-
-/// What the update of one tensor goes by.
-struct Rule {
-    config: OptimizerConfig,
-    learning_rate: f64,
-    weight_decay: f64,
-    scale: f64,
-    /// Whether LAMB's trust ratio counts.
-    adapts: bool,
-}
-
-impl Rule {
-    fn apply(&self, weights: &mut [f32], gradient: Vec<f32>, moments: &mut Moments) {
-        moments.steps += 1;
-        match self.config.kind {
-            OptimizerKind::AdamW => self.adamw(weights, &gradient, moments),
-            OptimizerKind::Lamb => self.lamb(weights, gradient, moments),
-        }
-    }
-
-    /// `1 - β1^t` and `1 / sqrt(1 - β2^t)`.
-    fn corrections(&self, steps: u32) -> (f64, f64) {
-        let c = self.config;
-        (1.0 - c.beta1.powi(steps as i32), 1.0 / (1.0 - c.beta2.powi(steps as i32)).sqrt())
-    }
-
-    fn adamw(&self, weights: &mut [f32], gradient: &[f32], moments: &mut Moments) {
-        let c = self.config;
-        let (first, root) = self.corrections(moments.steps);
-        let step = AdamWStep {
-            scale: self.scale as f32,
-            beta1: c.beta1 as f32,
-            keep1: (1.0 - c.beta1) as f32,
-            beta2: c.beta2 as f32,
-            keep2: (1.0 - c.beta2) as f32,
-            eps: c.eps as f32,
-            decay: (1.0 - self.learning_rate * self.weight_decay) as f32,
-            step_size: (self.learning_rate / first) as f32,
-            root: root as f32,
-        };
-        let slices = weights.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
-        let state = moments.first.par_chunks_mut(CHUNK).zip(moments.second.par_chunks_mut(CHUNK));
-        // Elementwise, so the result does not depend on how the work is divided.
-        slices.zip(state).for_each(|((w, g), (m, v))| step.update(w, g, m, v));
-    }
-
-    fn lamb(&self, weights: &mut [f32], mut gradient: Vec<f32>, moments: &mut Moments) {
-        let c = self.config;
-        let (first, root) = self.corrections(moments.steps);
-        let step = LambStep {
-            scale: self.scale as f32,
-            beta1: c.beta1 as f32,
-            keep1: (1.0 - c.beta1) as f32,
-            beta2: c.beta2 as f32,
-            keep2: (1.0 - c.beta2) as f32,
-            eps: c.eps as f32,
-            decay: self.weight_decay as f32,
-            correction: (1.0 / first) as f32,
-            root: root as f32,
-        };
-        let slices = weights.par_chunks(CHUNK).zip(gradient.par_chunks_mut(CHUNK));
-        let state = moments.first.par_chunks_mut(CHUNK).zip(moments.second.par_chunks_mut(CHUNK));
-        slices.zip(state).for_each(|((w, g), (m, v))| step.direction(w, g, m, v));
-        let direction = gradient;
-        let ratio = match (squares(weights).sqrt(), squares(&direction).sqrt()) {
-            (w, u) if self.adapts && w > 0.0 && u > 0.0 => w / u,
-            _ => 1.0,
-        };
-        let rate = (self.learning_rate * ratio) as f32;
-        weights.par_chunks_mut(CHUNK).zip(direction.par_chunks(CHUNK)).for_each(|(w, u)| LambStep::apply(rate, u, w));
     }
 }
 
@@ -218,17 +138,12 @@ impl ModuleMapper for Update<'_> {
         let requires_grad = tensor.is_require_grad();
         let inner = tensor.inner();
         let (shape, device) = (inner.dims(), inner.device());
-        let mut weights = inner.try_into_vec_as::<f32>().expect("float tensors convert to f32");
+        let weights = Slab::of(inner);
+        let moments = self.optimizer.moments.remove(&name).unwrap_or_else(|| Moments::of(&weights));
+        let (weights, moments) = rule.apply(weights, gradient, moments);
+        self.optimizer.moments.insert(name, moments);
 
-        let n = weights.len();
-        let moments = self.optimizer.moments.entry(name).or_insert_with(|| Moments {
-            steps: 0,
-            first: vec![0.0; n],
-            second: vec![0.0; n],
-        });
-        rule.apply(&mut weights, gradient, moments);
-
-        let tensor = Tensor::<D>::from_data(TensorData::new(weights, shape), &device);
+        let tensor = weights.into_tensor(shape, &device);
         let tensor = if requires_grad { tensor.autodiff().require_grad() } else { tensor };
         Param::from_mapped_value(id, tensor, mapper)
     }

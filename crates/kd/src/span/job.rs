@@ -81,6 +81,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
         let now = self.plan.at(part.step);
         let options = now.options();
         let (states, answers) = now.taught(
+            true,
             || self.teacher.task_states(&tokens, self.teacher_head, options),
             || self.teacher.spans(&tokens, self.teacher_head, options),
         );

@@ -57,6 +57,8 @@ pub fn eval() -> Vec<(usize, EvalSet)> {
 pub enum Fault {
     /// The loss becomes NaN.
     NotANumber,
+    /// The loss is finite, the scores after the step are not.
+    Evaluation,
     /// The power goes: an error that is no divergence, after which nothing is written.
     Power,
 }
@@ -89,7 +91,11 @@ impl Job<Model> for Recording<'_> {
     }
 
     fn evaluate(&self, model: &Model, steps: u64, device: &Device) -> kd::Result<Option<Evaluation>> {
-        self.inner.evaluate(model, steps, device)
+        let mut evaluation = self.inner.evaluate(model, steps, device)?;
+        if let (Some(evaluation), Some(Fault::Evaluation)) = (&mut evaluation, self.faults.get(&(steps - 1, 0))) {
+            evaluation.score = f64::NAN;
+        }
+        Ok(evaluation)
     }
 }
 

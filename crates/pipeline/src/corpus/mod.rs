@@ -81,17 +81,6 @@ impl Corpus {
         }
     }
 
-    /// SHA-256 of the manifest of packed shards.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn packed_digest(&self) -> Result<Option<String>> {
-        match self {
-            Self::Text(_) => Ok(None),
-            Self::Packed { dir, .. } => Ok(Some(durable::hash::file(dir.join(MANIFEST))?)),
-        }
-    }
-
     /// Whether a training with this tokeniser and sequences of `max_len` tokens can use it.
     ///
     /// # Errors

@@ -22,5 +22,5 @@ pub(crate) use stages::check_budget;
 pub use stages::{Winner, search};
 pub(crate) use supernet::check_fit;
 pub use supernet::{frame, stage_three_supernet, warm_up};
+pub(crate) use teacher::scratch_config;
 pub use teacher::{Teachers, TunedTeacher, teacher};
-pub(crate) use teacher::{scores_line, scratch_config};

@@ -8,7 +8,7 @@ use kd::data::{EvalSet, TaskMix};
 use kd::objective::Source;
 use kd::text::TextSource;
 use mlp_space::Widths;
-use nas::budget::{Budget, CachedLatency, Cost, Latency};
+use nas::budget::{CachedLatency, Cost, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
@@ -62,24 +62,13 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
     })
 }
 
-/// The hard limits of a recipe.
-pub(crate) fn budget(recipe: &Recipe) -> Budget {
-    let b = &recipe.budget;
-    Budget {
-        min_params: b.min_params,
-        max_params: b.max_params,
-        max_macs: b.max_macs,
-        max_latency_ms: b.max_latency_ms,
-    }
-}
-
 /// Refuses a budget that no candidate meets, with the nearest reachable size.
 ///
 /// # Errors
 /// [`nas::Error`] with the nearest reachable size.
 pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig, device: &burn::tensor::Device) -> Result<()> {
     let student = sized_student(frame, recipe, device)?;
-    CoarseSpace::new(student, &budget(recipe))?;
+    CoarseSpace::new(student, &recipe.budget)?;
     Ok(())
 }
 
@@ -106,7 +95,6 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let recipe = run.recipe;
     let settings = &recipe.search;
     let student = sized_student(frame, recipe, &run.device)?;
-    let limits = budget(recipe);
     let identity =
         StudyIdentity { name: recipe.name.clone(), config_hash: run.config_hash.to_string(), seed: recipe.seed };
     let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
@@ -116,7 +104,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         device: run.device.clone(),
     });
 
-    let coarse = CoarseSpace::new(student, &limits)?;
+    let coarse = CoarseSpace::new(student, &recipe.budget)?;
     let proxy = |run: &mut Context<'_>,
                  stage: u32,
                  space: &dyn SearchSpace,
@@ -147,10 +135,10 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)
     };
     let first = proxy(run, 1, &coarse, &settings.stage1, &mut store, &mut latency)?;
-    let operators = OperatorSpace::new(student, first.genome, &limits)?;
+    let operators = OperatorSpace::new(student, first.genome, &recipe.budget)?;
     let second = proxy(run, 2, &operators, &settings.stage2, &mut store, &mut latency)?;
 
-    let widths = WidthSpace::new(student, second.genome.clone(), &limits)?;
+    let widths = WidthSpace::new(student, second.genome.clone(), &recipe.budget)?;
     let supernet = stage_three_supernet(run, frame, teachers, warm.clone(), &second.genome, &widths)?;
     let (_, held_out): (TaskMix, Vec<(usize, EvalSet)>) = run.inputs.search(recipe, &settings.stage3.task)?;
     let mut evaluate = SupernetSlice { supernet: &supernet, held_out: &held_out, device: run.device.clone() };
@@ -177,7 +165,6 @@ fn stage_run(
 ) -> Result<StageOutcome> {
     let phase = format!("stage-{stage}");
     let recipe = run.recipe;
-    let limits = budget(recipe);
     let stop = run.host.stop();
     let mut strategy = strategy(recipe.search.strategy)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
@@ -191,14 +178,14 @@ fn stage_run(
             }
         };
         let mut clock = || shared.borrow().host.now_ms();
-        let measured = limits.max_latency_ms.is_some();
+        let measured = recipe.budget.max_latency_ms.is_some();
         let outcome = run_stage(
             &config,
             StageParts {
                 space,
                 strategy: strategy.as_mut(),
                 store,
-                budget: &limits,
+                budget: &recipe.budget,
                 latency: measured.then_some(latency),
                 evaluate,
                 clock: &mut clock,

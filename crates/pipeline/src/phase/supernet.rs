@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, ModelType, TaskModel, init};
+use bert_core::{BertConfig, TaskModel, init};
 use kd::data::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use mlp_space::StudentShape;
 use nas::space::{Genome, SearchSpace};
-use searched_ffn::{SearchedFfn, activate, searched_model, student_config, supernet_architecture};
+use searched_ffn::{SearchedFfn, activate, searched_model, student_config, student_frame, supernet_architecture};
 
 use super::{Context, Teachers};
 use crate::recipe::{Distillation, Recipe};
@@ -17,19 +18,22 @@ use crate::{Error, Result};
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
 pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
     let s = recipe.student;
+    let shape = StudentShape {
+        vocab: teacher.vocab_size,
+        embed: s.embed,
+        hidden: s.hidden,
+        base: s.hidden,
+        heads: s.heads,
+        max_positions: teacher.max_position_embeddings,
+        segments: teacher.type_vocab_size,
+        fit: Some(teacher.state_width()),
+    };
     BertConfig {
-        model_type: ModelType::EfficientBert,
-        hidden_act: bert_core::Activation::GeluTanh,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        max_position_embeddings: teacher.max_position_embeddings,
-        layer_norm_eps: 1e-5,
         pad_token_id: teacher.pad_token_id,
-        embedding_size: Some(s.embed),
-        trigram_input: true,
-        fit_size: Some(teacher.fit_size.unwrap_or(teacher.hidden_size)),
         task_heads: recipe.tasks.iter().map(|&t| task_head(t)).collect(),
-        ..BertConfig::bert(teacher.vocab_size, s.hidden, s.layers, s.heads, s.hidden)
+        ..student_frame(&shape, s.layers)
     }
 }
 

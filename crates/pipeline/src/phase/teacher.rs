@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
@@ -125,7 +126,7 @@ fn fine_tune(
         "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n",
         recipe.name,
         tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
-        scores_line(&evaluation)
+        evaluation
     );
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
     let dir = run.folder(phase).join("model");
@@ -134,7 +135,7 @@ fn fine_tune(
 }
 
 fn taught(run: &Context<'_>, phase: &str, config: &BertConfig, model: TaskModel<StackedFfn>) -> TunedTeacher {
-    let identity = if run.has_cache() { fingerprint(config, &model) } else { String::new() };
+    let identity = if run.has_cache() { fingerprint(config, &collect_internal(&model)) } else { String::new() };
     TunedTeacher { phase: phase.into(), config: config.clone(), model, identity }
 }
 
@@ -149,11 +150,6 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
             Evaluation { score: sum / tasks.max(1) as f64, metrics }
         }
     }
-}
-
-/// `name value` pairs of an evaluation for people.
-pub(crate) fn scores_line(evaluation: &Evaluation) -> String {
-    evaluation.to_string()
 }
 
 fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel<StackedFfn>>)> {

@@ -222,14 +222,18 @@ impl Recipe {
                 return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
             }
         }
-        for (key, trials) in [
+        for (key, number) in [
             ("search.stage1.trials", self.search.stage1.trials),
             ("search.stage2.trials", self.search.stage2.trials),
             ("search.stage3.trials", self.search.stage3.trials),
+            // Candidates are told apart by the scores of heads, which only these train.
+            ("search.stage1.proxy.task.steps", self.search.stage1.proxy.task.steps),
+            ("search.stage2.proxy.task.steps", self.search.stage2.proxy.task.steps),
+            ("search.stage3.task.steps", self.search.stage3.task.steps),
             ("teacher.fine_tune.steps", self.teacher.fine_tune.steps),
             ("final.task.steps", self.final_.task.steps),
         ] {
-            if trials == 0 {
+            if number == 0 {
                 return Err(format!("`{key}` must be at least 1"));
             }
         }

@@ -11,6 +11,6 @@ mod settings;
 pub(crate) use load::Distillation;
 pub use load::{Override, PUBLISHED, load};
 pub use settings::{
-    BudgetSettings, DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe,
-    ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
+    DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher,
+    SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };

@@ -9,6 +9,7 @@ use kd::cache::CacheSettings;
 use kd::engine::{NotFinite, Precision, TrainConfig, default};
 use kd::objective::Objective;
 use kd::optim::{Group, OptimizerConfig, Schedule};
+use nas::budget::Budget;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a run's result.
@@ -36,7 +37,7 @@ pub struct Recipe {
     pub student: StudentSettings,
     /// Hard limits, checked before any training.
     #[serde(default)]
-    pub budget: BudgetSettings,
+    pub budget: Budget,
     /// Distillation of the largest student on text, from which all candidates inherit.
     pub warm_up: Phase,
     /// The three stages.
@@ -133,24 +134,6 @@ pub struct StudentSettings {
     pub embed: usize,
     /// Attention heads; the teacher's where the objective compares attention head by head.
     pub heads: usize,
-}
-
-/// Hard limits; an absent one does not limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BudgetSettings {
-    /// Fewest parameters of the shipped student (heads included, distillation projection not).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_params: Option<u64>,
-    /// Most parameters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_params: Option<u64>,
-    /// Most multiply-adds for one sequence of `latency.seq` tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_macs: Option<u64>,
-    /// Longest median latency, milliseconds, measured as `latency` says on this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_latency_ms: Option<f64>,
 }
 
 /// One training. Keys that are not explained here are those of [`TrainConfig`].

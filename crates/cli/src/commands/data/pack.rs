@@ -54,12 +54,12 @@ pub struct PackArgs {
     /// Tokens of a sequence, special tokens included.
     #[arg(long, value_name = "N", default_value_t = 128)]
     max_len: usize,
-    /// pairs: chance that a document is packed to a random shorter length.
-    #[arg(long, value_name = "P", default_value_t = 0.1)]
-    short_seq_prob: f64,
-    /// pairs: chance that the second segment comes from another document.
-    #[arg(long, value_name = "P", default_value_t = 0.5)]
-    random_next: f64,
+    /// pairs: chance that a document is packed to a random shorter length [default: 0.1].
+    #[arg(long, value_name = "P")]
+    short_seq_prob: Option<f64>,
+    /// pairs: chance that the second segment comes from another document [default: 0.5].
+    #[arg(long, value_name = "P")]
+    random_next: Option<f64>,
     /// full: begin every document with a new sequence.
     #[arg(long)]
     within_documents: bool,
@@ -118,6 +118,7 @@ enum InputFormat {
 /// # Errors
 /// Wrong settings, inputs that cannot be read, a folder of another packing, a full disk, Ctrl-C.
 pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
+    check_packing(args)?;
     let settings = settings(args);
     settings.check().or_usage()?;
     let inputs = inputs(args)?;
@@ -149,9 +150,30 @@ fn shards(progress: Progress) -> u64 {
     progress.shards_reused + progress.shards_written
 }
 
+/// Refuses what belongs to the other packing.
+fn check_packing(args: &PackArgs) -> Result<(), CliError> {
+    let options = [
+        ("--short-seq-prob", args.short_seq_prob.is_some(), Filling::Pairs),
+        ("--random-next", args.random_next.is_some(), Filling::Pairs),
+        ("--within-documents", args.within_documents, Filling::Full),
+    ];
+    match options.iter().find(|(_, given, of)| *given && *of != args.packing) {
+        Some((option, _, Filling::Pairs)) => {
+            Err(CliError::usage(format!("{option} has no effect with --packing full")))
+        }
+        Some((option, _, Filling::Full)) => {
+            Err(CliError::usage(format!("{option} has no effect without --packing full")))
+        }
+        None => Ok(()),
+    }
+}
+
 fn settings(args: &PackArgs) -> PackSettings {
     let packing = match args.packing {
-        Filling::Pairs => Packing::Pairs { short_seq_prob: args.short_seq_prob, random_next: args.random_next },
+        Filling::Pairs => Packing::Pairs {
+            short_seq_prob: args.short_seq_prob.unwrap_or(0.1),
+            random_next: args.random_next.unwrap_or(0.5),
+        },
         Filling::Full => Packing::Full { cross_documents: !args.within_documents },
     };
     let masking = args.mask.then(|| MaskSettings {

@@ -25,7 +25,7 @@ use crate::extension::FusedOps;
 use crate::host::{applies, dims};
 use crate::linear::linear;
 use crate::norm::{Affine, residual_layer_norm};
-use crate::precision::precision;
+use crate::precision::kernel_precision;
 
 /// A linear map.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ pub fn attention_block(
     let device = x.device();
     // In the order in which the single operations draw them.
     let dropout = [next_mask(block.score_dropout, &device), next_mask(block.output_dropout, &device)];
-    let heads = Heads { count: block.heads, precision: precision() };
+    let heads = Heads { count: block.heads, precision: kernel_precision() };
     let settings = Settings { heads, eps: norm.eps as f32, dropout };
     let [(wq, bq), (wk, bk), (wv, bv), (wo, bo)] = [block.query, block.key, block.value, block.output].map(|map| {
         let bias = map.bias.expect("only blocks with biases are fused");

@@ -1,0 +1,90 @@
+//! What `distill` teaches a student on, and how.
+
+use bert_core::{FeedForward, TaskModel};
+use kd::engine::Trained;
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::objective::Plan;
+use kd::span::SpanDistillation;
+use pipeline::inputs::Files;
+
+use super::teacher::TaskData;
+use crate::error::CliError;
+use crate::squad::SpanData;
+use crate::text_lesson::TextLesson;
+use crate::training::Training;
+
+/// What the student is taught on.
+pub(super) enum Lesson {
+    Text(TextLesson),
+    Tasks(TaskData),
+    Spans(Box<SpanData>),
+}
+
+impl Lesson {
+    pub fn batches_per_epoch(&self) -> u64 {
+        match self {
+            Self::Text(lesson) => lesson.text.batches_per_epoch(),
+            Self::Tasks(data) => data.mix.batches_per_epoch(),
+            Self::Spans(data) => data.train.batches_per_epoch(),
+        }
+    }
+
+    /// Where it comes from.
+    pub fn files(&self) -> &Files {
+        match self {
+            Self::Text(lesson) => &lesson.files,
+            Self::Tasks(data) => &data.files,
+            Self::Spans(data) => &data.files,
+        }
+    }
+}
+
+/// Everything that one distillation needs but the student.
+pub(super) struct Lecture<'a> {
+    pub training: &'a Training<'a>,
+    pub teacher: &'a dyn Teacher,
+    /// The teacher's head for each task.
+    pub heads: Vec<usize>,
+    pub plan: &'a Plan,
+    pub lesson: Lesson,
+}
+
+impl Lecture<'_> {
+    /// Distils `student`.
+    ///
+    /// # Errors
+    /// As [`Training::run`].
+    pub fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
+        let Self { teacher, plan, .. } = *self;
+        match &self.lesson {
+            Lesson::Text(lesson) => {
+                let (text, words) = (lesson.text.as_ref(), lesson.words());
+                let job = GeneralDistillation { teacher, plan, text, words, prepare: as_is() };
+                self.training.run("distill", student, &job)
+            }
+            Lesson::Tasks(data) => {
+                let job = TaskDistillation {
+                    teacher,
+                    teacher_heads: self.heads.clone(),
+                    student_heads: (0..self.heads.len()).collect(),
+                    plan,
+                    data: &data.mix,
+                    eval: &data.eval,
+                    prepare: as_is(),
+                };
+                self.training.run("distill", student, &job)
+            }
+            Lesson::Spans(data) => {
+                let job = SpanDistillation {
+                    teacher,
+                    teacher_head: self.heads[0],
+                    student_head: 0,
+                    plan,
+                    data: &data.train,
+                    eval: Some(&data.eval),
+                };
+                self.training.run("distill", student, &job)
+            }
+        }
+    }
+}
