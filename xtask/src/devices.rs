@@ -8,7 +8,7 @@ use crate::command::run_cargo;
 pub const NAMES: [&str; 2] = ["cuda", "wgpu"];
 
 /// Tests that compare with PyTorch's numbers on the device that `EFFICIENTBERT_TEST_DEVICE` names, and the binary's on devices.
-const TESTS: [&str; 4] = ["golden_encoders", "minilm", "golden_kd", "cli"];
+const TESTS: [&str; 5] = ["golden_encoders", "minilm", "golden_kd", "optimizers", "cli"];
 
 /// Which tests of those binaries.
 const FILTERS: [&str; 4] = ["reference", "hugging_face", "pytorch", "device"];

@@ -169,8 +169,9 @@ fn wgpu(_: Option<usize>) -> Result<Device, CliError> {
 
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(name: &str) -> CliError {
-    CliError::usage(format!("--device {name}: this program was built without {name}"))
-        .with_hint(format!("build it with `cargo build --release --package efficientbert --features {name}`"))
+    CliError::usage(format!("--device {name}: this program was built without {name}")).with_hint(format!(
+        "build it with `cargo build --release --workspace --bin efficientbert --features efficientbert/{name}`"
+    ))
 }
 
 #[cfg(test)]

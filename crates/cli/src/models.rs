@@ -1,6 +1,6 @@
 //! Model directories as commands take and make them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bert_core::BertConfig;
 use bert_core::weights::apply_internal;
@@ -105,6 +105,11 @@ pub fn tokenizer_files(dir: &Path, encoder: &TextEncoder) -> Result<Vec<(String,
 pub fn model_files(what: &str, dir: &Path) -> Files {
     let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
     files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
+}
+
+/// The files of a model directory, which no output may replace.
+pub fn model_paths(dir: &Path) -> Vec<PathBuf> {
+    model_files("model", dir).into_iter().map(|(_, path)| path).collect()
 }
 
 /// `wanted` tokens, or as many as the shortest position table allows.

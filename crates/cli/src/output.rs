@@ -1,7 +1,7 @@
 //! Standard output: results and nothing else.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -50,16 +50,39 @@ pub fn table(header: &[&str], rows: &[Vec<String>], last_is_text: bool) -> Strin
     text
 }
 
+/// Checks files that are written in the end, by the options that name them, against each other and against what the command reads.
+///
 /// # Errors
-/// The file that `option` names could not be written in the end.
-pub fn check_target(option: &str, file: &Path) -> Result<(), CliError> {
-    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if file.is_dir() || file.file_name().is_none() {
-        return Err(CliError::usage(format!("{option} {}: is a folder; name a file", file.display())));
-    }
-    if !parent.is_dir() {
-        let message = format!("{option} {}: the folder {} does not exist", file.display(), parent.display());
-        return Err(CliError::usage(message));
+/// One could not be written, would be written twice, or would replace one of `read`.
+pub fn check_targets<'a>(
+    targets: impl IntoIterator<Item = (&'static str, Option<&'a Path>)>,
+    read: &[PathBuf],
+) -> Result<(), CliError> {
+    let mut known: Vec<(&str, PathBuf)> = Vec::new();
+    for (option, file) in targets {
+        let Some(file) = file else { continue };
+        let place = target(option, file)?;
+        if let Some(path) = read.iter().find(|path| path.canonicalize().as_ref().unwrap_or(path) == &place) {
+            let message = format!("{option} {}: would replace {}", file.display(), path.display());
+            return Err(CliError::usage(message).with_hint("nothing was changed; name another file"));
+        }
+        if let Some((other, _)) = known.iter().find(|(_, path)| *path == place) {
+            return Err(CliError::usage(format!("{option} {}: is the file of {other} too", file.display())));
+        }
+        known.push((option, place));
     }
     Ok(())
+}
+
+/// Where `file` is, or will be.
+fn target(option: &str, file: &Path) -> Result<PathBuf, CliError> {
+    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = file.file_name().filter(|_| !file.is_dir()) else {
+        return Err(CliError::usage(format!("{option} {}: is a folder; name a file", file.display())));
+    };
+    let folder = parent.canonicalize().ok().filter(|parent| parent.is_dir()).ok_or_else(|| {
+        CliError::usage(format!("{option} {}: the folder {} does not exist", file.display(), parent.display()))
+    })?;
+    // A link is followed when it is written through.
+    Ok(file.canonicalize().unwrap_or_else(|_| folder.join(name)))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::Inference;
-use crate::output::check_target;
+use crate::output::check_targets;
 use crate::tasks::Chosen;
 use crate::training::{TrainingArgs, shown};
 
@@ -222,16 +222,20 @@ impl SpanFiles {
         na_probs.or(self.nbest_predictions.as_ref().map(|_| "--nbest-predictions"))
     }
 
+    /// Checks what is to be written, `predictions` too, by a command that reads `read`.
+    ///
     /// # Errors
-    /// A file could not be written in the end, or `version` has nothing to write there.
-    pub fn check(&self, version: SquadVersion) -> Result<(), CliError> {
+    /// As [`check_targets`], or `version` has nothing to write there.
+    pub fn check(&self, version: SquadVersion, predictions: Option<&Path>, read: &[PathBuf]) -> Result<(), CliError> {
         if self.na_probs.is_some() && !version.has_unanswerable() {
             return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
         }
-        for (option, file) in [("--na-probs", &self.na_probs), ("--nbest-predictions", &self.nbest_predictions)] {
-            file.as_deref().map_or(Ok(()), |file| check_target(option, file))?;
-        }
-        Ok(())
+        let targets = [
+            ("--predictions", predictions),
+            ("--na-probs", self.na_probs.as_deref()),
+            ("--nbest-predictions", self.nbest_predictions.as_deref()),
+        ];
+        check_targets(targets, read)
     }
 
     /// Writes what was asked for, the official predictions into `predictions`.

@@ -35,6 +35,8 @@ use crate::{environment, interrupt};
 
 /// Says that the trained model is being written; from then on `--out` is ours.
 const FINISHED: &str = "finished";
+/// Where the checkpoints stand in the folder of a training.
+const CHECKPOINTS: &str = "checkpoints";
 /// The training's log, in the model directory.
 const LOG: &str = "log.jsonl";
 /// Examples per step, where nothing says how many.
@@ -100,9 +102,7 @@ impl TrainingArgs {
     /// An occupied or unusable `--out`, nothing to resume, something that only `--resume` may go on with, or a learning
     /// rate that is no positive number.
     pub fn check(&self) -> Result<(), CliError> {
-        // How many steps there are may only be known with the data.
-        let config = self.config(1);
-        TrainConfig { steps: config.warmup_steps.unwrap_or(1).max(1), ..config }.validate().or_usage()?;
+        self.config(1).validate().or_usage()?;
         if let Some(board) = &self.tensorboard {
             Boards::check(board)?;
         }
@@ -118,7 +118,7 @@ impl TrainingArgs {
             let message = format!("--resume: {} holds no training to go on with", folder.display());
             return Err(CliError::usage(message).with_hint("leave out --resume to start one"));
         }
-        if !self.resume && started {
+        if !self.resume && started && has_checkpoint(&folder)? {
             let message = format!("{} holds the checkpoints of an unfinished training", folder.display());
             let hint = "go on with it with --resume and the options as they were, or name another --out";
             return Err(CliError::usage(message).with_hint(hint));
@@ -188,6 +188,11 @@ impl TrainingArgs {
     }
 }
 
+/// Whether anything of the training in `folder` was saved.
+fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
+    Ok(!CheckpointStore::new(folder.join(CHECKPOINTS), "").steps()?.is_empty())
+}
+
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
 struct Settings<'a, S> {
@@ -245,6 +250,10 @@ impl<'a> Training<'a> {
         let started = pipeline::summary::utc(environment::now_ms());
         let holder = Holder::this_process(environment::host_name(), started);
         let path = args.folder()?;
+        if !args.resume && path.join(RECIPE).is_file() {
+            // Checked before: no step of it was saved.
+            RunFolder::remove(&path, &holder)?;
+        }
         let folder = match args.resume {
             true => RunFolder::open_for_resume(path, &text, &holder),
             false => RunFolder::create(path, &text, &holder),
@@ -267,7 +276,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// As [`train`]; after Ctrl-C a checkpoint is there.
     pub fn run<M: Module>(&self, phase: &str, model: M, job: &dyn Job<M>) -> Result<Trained<M>, CliError> {
-        let store = CheckpointStore::new(self.folder.paths().root().join("checkpoints"), self.folder.config_hash());
+        let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
         store.clean_stale_temps()?;
         let far = reached(&store)?;
         let done = if far.finished { self.config.steps } else { far.step };

@@ -187,19 +187,6 @@ pub enum Error {
         /// The step asked for.
         step: u64,
     },
-    /// A complete line of a log is not what it should be.
-    #[error(
-        "{}, line {line}: not a valid record ({cause}); the file was altered after it was written: restore it, or delete this line",
-        path.display()
-    )]
-    LogLine {
-        /// The log file.
-        path: PathBuf,
-        /// Its line, counted from 1.
-        line: u64,
-        /// serde's answer (its own line number is always 1).
-        cause: serde_json::Error,
-    },
     /// Another process works in the run folder.
     #[error(
         "{} is in use by {}: wait for it, stop it, or choose another --out folder",

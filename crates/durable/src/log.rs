@@ -36,6 +36,8 @@ pub struct Records<T> {
     pub records: Vec<T>,
     /// The torn last line, if there is one; it is not among the records.
     pub torn: Option<TornTail>,
+    /// Numbers, from 1, of complete lines that are no valid record and were passed over.
+    pub damaged: Vec<u64>,
 }
 
 /// Appends records to a JSON-lines file.
@@ -108,31 +110,30 @@ impl JsonlWriter {
     }
 }
 
-/// Reads every complete record of the log at `path`.
+/// Reads every complete record of the log at `path`. A log tells what happened, and nothing is decided by it: a line that is no valid
+/// `T` is passed over and [reported](Records::damaged).
 ///
 /// # Errors
-/// [`Error::LogLine`] with the line number for a complete line that is not a valid `T`; an error of
-/// reading, also when the file does not exist.
+/// An error of reading, also when the file does not exist.
 pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Records<T>> {
     let path = path.as_ref();
     let failed = |e| Error::io(Operation::Read, path, e);
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-    let mut records = Vec::new();
-    let mut offset = 0;
+    let (mut records, mut damaged) = (Vec::new(), Vec::new());
+    let (mut offset, mut number) = (0, 0);
     let mut line = Vec::new();
     loop {
         line.clear();
         let length = reader.read_until(b'\n', &mut line).map_err(failed)? as u64;
         if !line.ends_with(b"\n") {
             let torn = (length > 0).then_some(TornTail { offset, length });
-            return Ok(Records { records, torn });
+            return Ok(Records { records, torn, damaged });
         }
-        let record = serde_json::from_slice(&line).map_err(|cause| Error::LogLine {
-            path: path.to_owned(),
-            line: records.len() as u64 + 1,
-            cause,
-        })?;
-        records.push(record);
+        number += 1;
+        match serde_json::from_slice(&line) {
+            Ok(record) => records.push(record),
+            Err(_) => damaged.push(number),
+        }
         offset += length;
     }
 }

@@ -1,11 +1,12 @@
 //! Distillation on tasks: what a step's loss is made of.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
+#[allow(dead_code)]
+mod counted;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch, init};
+use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use counted::Counted;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::data::{BatchSettings, TaskMix, TrainSet, task_head, to_device};
@@ -61,33 +62,6 @@ fn preset(preset: Preset, task: TaskKind) -> Plan {
     plan(&format!("[distill]\npreset = \"{preset}\""), task)
 }
 
-/// A teacher that counts what it is asked for.
-struct Counted<'a> {
-    model: &'a Model,
-    states: AtomicUsize,
-    answers: AtomicUsize,
-}
-
-impl<'a> Counted<'a> {
-    fn new(model: &'a Model) -> Self {
-        Self { model, states: AtomicUsize::new(0), answers: AtomicUsize::new(0) }
-    }
-}
-
-impl Teacher for Counted<'_> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.states.fetch_add(1, Relaxed);
-        self.model.encode(batch, options)
-    }
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.answers.fetch_add(1, Relaxed);
-        self.model.forward(batch, head, options)
-    }
-    fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        unreachable!("no task of spans")
-    }
-}
-
 fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, step: u64) -> LossTerms {
     let data = data(task);
     distillation(plan, teacher, &data).loss(student, Part::whole(step), &Device::flex()).unwrap()
@@ -119,11 +93,11 @@ fn value(term: &Tensor<1>) -> f32 {
 fn labels_alone_are_fine_tuning_and_run_no_teacher() {
     for task in [TaskKind::Sst2, TaskKind::Stsb] {
         let (teacher, student) = (model(task, 1), model(task, 2));
-        let counted = Counted::new(&teacher);
+        let counted = Counted::of(config(task), teacher);
         let terms = loss(&preset(Preset::Labels, task), task, &counted, &student, 3);
         assert_eq!(terms.0.len(), 1);
         assert_eq!(value(&terms.total()), labels_loss(task, &student, 3), "to the bit");
-        assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (0, 0));
+        assert_eq!(counted.asked(), [0; 3]);
     }
 }
 
@@ -171,13 +145,28 @@ fn labels_and_answers_are_mixed_as_the_shares_say() {
 fn the_teacher_is_asked_for_layers_alone_where_its_answers_do_not_count() {
     let task = TaskKind::Sst2;
     let (teacher, student) = (model(task, 1), model(task, 2));
-    let counted = Counted::new(&teacher);
+    let counted = Counted::of(config(task), teacher);
     let plan = preset(Preset::TinyBert, task);
     let names = |step| loss(&plan, task, &counted, &student, step).0.iter().map(|t| t.0).collect::<Vec<_>>();
     assert_eq!(names(0), ["attention", "hidden"]);
-    assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (1, 0));
+    assert_eq!(counted.asked(), [1, 0, 0]);
     assert_eq!(names(STEPS - 1), ["prediction"]);
-    assert_eq!((counted.states.load(Relaxed), counted.answers.load(Relaxed)), (1, 1));
+    assert_eq!(counted.asked(), [1, 1, 0]);
+}
+
+#[test]
+fn where_gold_scores_count_alone_the_teacher_is_not_asked_for_its_own() {
+    let task = TaskKind::Stsb;
+    let (student, asks) = (model(task, 2), |regression: &str| {
+        let text = format!("[distill]\npreset = \"tinybert\"\n[distill.prediction]\nregression = \"{regression}\"");
+        let (plan, counted) = (plan(&text, task), Counted::of(config(task), model(task, 1)));
+        let value = value(&loss(&plan, task, &counted, &model(task, 2), STEPS - 1).total());
+        (counted.asked(), value)
+    });
+    let (asked, value) = asks("labels");
+    assert_eq!(asked, [0; 3]);
+    assert_eq!(value, labels_loss(task, &student, STEPS - 1), "to the bit");
+    assert_eq!(asks("mix").0, [0, 1, 0]);
 }
 
 #[test]

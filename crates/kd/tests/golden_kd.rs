@@ -8,7 +8,10 @@ use burn::tensor::Tensor;
 use kd::losses;
 use kd::objective::{Feature, LayerMatch, MatchLoss, Objective, Plan, Shape, Source};
 use support::device::TestDevice;
-use support::{five_steps_equal_pytorch, five_steps_on_two_devices_equal_pytorch, golden, json, scalar, tensor};
+use support::{
+    five_steps_equal_pytorch, five_steps_in_short_floats_are_near_pytorchs, five_steps_on_two_devices_equal_pytorch,
+    golden, json, scalar, tensor,
+};
 
 #[test]
 fn every_distillation_loss_has_the_reference_value() {
@@ -89,4 +92,9 @@ fn five_distillation_steps_in_two_halves_of_the_batch_equal_pytorch() {
 #[test]
 fn five_distillation_steps_shared_by_two_devices_equal_pytorch() {
     five_steps_on_two_devices_equal_pytorch();
+}
+
+#[test]
+fn five_distillation_steps_in_short_floats_are_near_pytorchs() {
+    five_steps_in_short_floats_are_near_pytorchs();
 }

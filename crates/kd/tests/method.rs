@@ -158,7 +158,6 @@ fn settings_that_have_no_effect_or_no_meaning_are_refused_by_name() {
     for (settings, word) in [
         (TrainConfig { accumulate: 0, ..base.clone() }, "accumulate"),
         (TrainConfig { accumulate: 1 << 20, ..base.clone() }, "accumulate"),
-        (TrainConfig { warmup_steps: Some(11), ..base.clone() }, "warmup_steps"),
         (TrainConfig { keep_last: 0, ..base.clone() }, "keep_last"),
         (TrainConfig { patience: 2, ..base.clone() }, "eval_every"),
         (TrainConfig { min_delta: 0.1, ..base.clone() }, "patience"),

@@ -1,12 +1,12 @@
 //! A teacher for each task: every batch is shown to its task's teacher, with the cache and without, and models that cannot teach
 //! one student together are refused.
 
+#[allow(dead_code)]
 mod counted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, init};
@@ -139,7 +139,7 @@ fn every_question_is_answered_as_its_teacher_alone_answers_it() {
         assert_eq!(states(&output), states(&expected), "task {task}");
         assert_eq!(bits(&[answers]), bits(&[logits]), "task {task}");
     }
-    let asked: Vec<u64> = all.iter().map(|t| t.asked.load(Relaxed)).collect();
+    let asked: Vec<u64> = all.iter().map(Counted::passes).collect();
     assert_eq!(asked, [1, 2, 2]);
     assert_ne!(states(&first.model.encode(&batch, options)), states(&second.model.encode(&batch, options)));
 }
@@ -168,7 +168,7 @@ fn every_step_is_that_of_a_distillation_from_its_task_s_teacher() {
         }
         assert!(seen.iter().all(|&n| n > 0), "both tasks are drawn: {seen:?}");
     }
-    assert_eq!(all[0].asked.load(Relaxed), 0, "the general teacher is not for tasks");
+    assert_eq!(all[0].passes(), 0, "the general teacher is not for tasks");
 }
 
 /// Losses by step, and the last weights, all as bits.
@@ -237,7 +237,7 @@ fn a_training_with_the_cache_before_every_teacher_is_that_without_it_and_the_sec
                     expected,
                     "{preset}, round {round}"
                 );
-                let asked = all.iter().map(|t| t.asked.load(Relaxed)).sum::<u64>();
+                let asked = all.iter().map(Counted::passes).sum::<u64>();
                 assert_eq!(asked, 2 * STEPS, "{preset}: two parts of each step, in the first round");
                 assert_eq!(cache.report().misses, asked);
             }

@@ -88,6 +88,24 @@ pub enum Error {
         detail: String,
     },
 
+    /// Nothing that was drawn is within the limits.
+    #[error(
+        "stage {stage}: none of {draws} drawn architectures is within the budget ({budget}): {reasons}{fastest}; widen the limits, \
+         or make the student smaller"
+    )]
+    NoCandidate {
+        /// Stage number.
+        stage: u32,
+        /// Draws.
+        draws: usize,
+        /// The limits.
+        budget: Budget,
+        /// How many draws were rejected for which reason.
+        reasons: String,
+        /// What the fastest of them took, where they were measured.
+        fastest: String,
+    },
+
     /// Every trial of a stage failed, so there is no winner to hand on.
     #[error(
         "stage {stage}: none of its {failed} trials gave a finite fitness; the first one failed \

@@ -178,6 +178,14 @@ fn duplicates_and_oversized_draws_are_never_evaluated_and_end_an_exhausted_stage
     };
     assert!(told(Rejection::TooManyParams) > 0 && told(Rejection::Duplicate) > 0);
     assert_eq!(outcome.best.number, 0, "of equal candidates the earliest wins");
+    // What was drawn in vain is there, and a resumed stage does not draw it again.
+    let drawn = store.rejected(1).unwrap().len();
+    assert!(drawn >= 200 && outcome.rejected.values().sum::<u64>() == drawn as u64, "{drawn}");
+    let again = Stage::new(StageConfig { max_draws: 200, ..config(10, 2) })
+        .run(&Few::new(), &mut RandomSearch, &mut store, &mut |_: &Candidate| unreachable!("nothing is new"))
+        .unwrap();
+    assert!(again.exhausted && again.completed == 3);
+    assert_eq!(store.rejected(1).unwrap().len(), drawn);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn conforms(fresh: &mut dyn FnMut() -> Box<dyn StudyStore>) {
     only_a_running_trial_can_end(&mut *fresh());
     a_number_is_given_once_per_stage(&mut *fresh());
     rejected_draws_are_counted_by_reason(&mut *fresh());
-    notes_are_replaced(&mut *fresh());
+    an_exhausted_stage_is_known_with_the_draws_that_showed_it(&mut *fresh());
 }
 
 fn rows_come_back_as_they_were_written(store: &mut dyn StudyStore) {
@@ -135,11 +135,13 @@ fn rejected_draws_are_counted_by_reason(store: &mut dyn StudyStore) {
     assert!(store.rejection_counts(2).unwrap().is_empty());
 }
 
-fn notes_are_replaced(store: &mut dyn StudyStore) {
-    assert_eq!(store.note("stage").unwrap(), None);
-    store.set_note("stage", "1").unwrap();
-    store.set_note("stage", "2").unwrap();
-    assert_eq!(store.note("stage").unwrap().as_deref(), Some("2"));
+fn an_exhausted_stage_is_known_with_the_draws_that_showed_it(store: &mut dyn StudyStore) {
+    assert!(!store.is_exhausted(2).unwrap());
+    let draws: Vec<_> =
+        [Rejection::TooSlow, Rejection::Duplicate].map(|reason| RejectedDraw { stage: 2, ..draw(0, reason) }).into();
+    store.exhaust(2, &draws).unwrap();
+    assert_eq!((store.is_exhausted(1).unwrap(), store.is_exhausted(2).unwrap()), (false, true));
+    assert_eq!(store.rejected(2).unwrap(), draws);
 }
 
 #[test]

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::BertConfig;
+use burn::tensor::Device;
 use durable::lock::Holder;
-use durable::rundir::RunFolder;
+use durable::rundir::{RunFolder, RunPaths};
 use kd::engine::Devices;
-use searched_ffn::{AnyModel, ModelDir, Package, searched_model, student_config, supernet_architecture};
+use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
 
+use crate::check;
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
-use crate::latency::{check_precision, median_ms};
+use crate::latency::median_ms;
 use crate::phase::{self, Context, FinalModel, Teachers, Winner};
 use crate::recipe::Recipe;
 use crate::summary::{self, Models};
@@ -52,24 +54,39 @@ pub struct Outcome {
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
     let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
-    check_before_training(recipe, &options.devices)?;
+    let teacher = check::teacher_config(recipe, options.devices.main())?;
+    // Longer sequences can be neither counted nor timed.
+    let latency = recipe.latency.within(teacher.max_position_embeddings);
+    let cut = (latency != recipe.latency)
+        .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
+    let recipe = &Recipe { latency, ..recipe.clone() };
+    check::before_training(recipe, &teacher, &options.devices)?;
     let folder = match options.resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
     };
-    let paths = folder.paths();
     if options.resume {
-        sweep(paths.root())?;
+        sweep(folder.paths().root())?;
     }
-    let inputs = match given {
-        Some(inputs) => inputs,
-        None => Inputs::open(recipe, &paths.root().join("data"))?,
+    let inputs = match open_inputs(recipe, given, folder.paths()) {
+        Ok(inputs) => inputs,
+        Err(e) => {
+            if !options.resume {
+                folder.discard()?;
+            }
+            return Err(e);
+        }
     };
-    same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
+    let paths = folder.paths();
     let hash = folder.config_hash().to_string();
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, host)?;
-    if let Some(message) = folder.previous().story() {
+    for message in folder.previous().story().into_iter().chain(cut) {
         run.emit(RunEvent::Note { message })?;
+    }
+    if let Some(outcome) = finished_before(paths)? {
+        run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
+        summary::write_report(paths)?;
+        return Ok(outcome);
     }
     let environment = &options.environment;
     durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
@@ -87,6 +104,37 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     };
     run.clear_cache();
     finish(&mut run, environment, &teachers, student, baseline, &winner)
+}
+
+/// Opens what the run reads and compares it with what it was started with; the sizes of its parts are checked too, which shows only
+/// once the examples are counted.
+fn open_inputs(recipe: &Recipe, given: Option<Inputs>, paths: &RunPaths) -> Result<Inputs> {
+    let inputs = match given {
+        Some(inputs) => inputs,
+        None => Inputs::open(recipe, &paths.root().join("data"))?,
+    };
+    same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
+    if !paths.study().exists() {
+        let search = &recipe.search;
+        for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
+            inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
+        }
+    }
+    Ok(inputs)
+}
+
+/// The outcome of a run that has its student and its comparison already.
+fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
+    if !paths.run_json().exists() || !paths.student().join(WEIGHTS_FILE).exists() {
+        return Ok(None);
+    }
+    let run = read_run_json(&paths.run_json())?;
+    let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
+    let comparison: Option<Vec<report::ModelRow>> = serde_json::from_value(run["comparison"].clone()).map_err(bad)?;
+    let Some(comparison) = comparison.filter(|_| run["finished"] == true) else { return Ok(None) };
+    let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
+    let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
+    Ok(Some(Outcome { comparison, architecture }))
 }
 
 /// Keeps the digests of everything the run reads, or compares them with those it was started with: checkpoints and trials
@@ -122,50 +170,6 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit, a precision that a device does not have.
-fn check_before_training(recipe: &Recipe, devices: &Devices) -> Result<()> {
-    let device = devices.main();
-    for (key, phase) in recipe.phases() {
-        let checked = phase.train_config(recipe.seed).precision.check(devices);
-        checked.map_err(|e| Error::Mismatch(format!("`{key}`: {e}")))?;
-    }
-    let config = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => match ModelDir::outline(dir, device)? {
-            (config, AnyModel::Plain(_)) => config,
-            (_, AnyModel::Searched(_)) => {
-                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
-                return Err(Error::Mismatch(message));
-            }
-        },
-        (None, Some(s)) => phase::scratch_config(s, pocket_data::vocabulary().len(), recipe.max_len),
-        (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
-    };
-    if recipe.max_len > config.max_position_embeddings {
-        return Err(Error::Mismatch(format!(
-            "max_len {} is more than the teacher's {} positions",
-            recipe.max_len, config.max_position_embeddings
-        )));
-    }
-    if config.type_vocab_size < 2 {
-        return Err(Error::Mismatch(format!(
-            "the teacher's type_vocab_size is {}; pairs of texts need 2",
-            config.type_vocab_size
-        )));
-    }
-    let trained = bert_core::BertConfig {
-        hidden_dropout_prob: recipe.teacher.dropout,
-        attention_probs_dropout_prob: recipe.teacher.dropout,
-        ..config.clone()
-    };
-    trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
-    let frame = phase::frame(recipe, &config);
-    let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
-    searched_model(&largest, true, true, device)?;
-    phase::check_fit(recipe, &frame, &config)?;
-    check_precision(recipe.latency, device)?;
-    phase::check_budget(recipe, &frame, device)
-}
-
 fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner) -> Result<()> {
     let card = summary::model_card(run.recipe, student, winner);
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
@@ -182,7 +186,6 @@ fn finish(
     winner: &Winner,
 ) -> Result<Outcome> {
     let settings = run.recipe.latency;
-    let settings = settings.within(teachers.config.max_position_embeddings);
     let time = |model: &AnyModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
     let teacher = FinalModel {

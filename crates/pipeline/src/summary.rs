@@ -141,7 +141,11 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
     let comparison: Option<Vec<ModelRow>> = serde_json::from_value(run["comparison"].clone()).map_err(bad)?;
-    let records = durable::log::read::<LogLine>(paths.log())?.records;
+    let log = durable::log::read::<LogLine>(paths.log())?;
+    let damaged =
+        log.damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
+    let notes = std::iter::once(run["description"].as_str().unwrap_or_default().to_string()).chain(damaged).collect();
+    let records = log.records;
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
     Ok(RunReport {
@@ -150,6 +154,8 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
         finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
         machine: environment.machine,
+        threads: Some(environment.threads),
+        pass: pass(&run["latency"]),
         versions: environment.versions,
         seed: run["seed"].as_u64().unwrap_or_default(),
         device: environment.device,
@@ -158,8 +164,16 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
         student: student_report(paths, &run)?,
-        notes: vec![text("description")],
+        notes,
     })
+}
+
+/// What a pass is, from the settings in `run.json`.
+fn pass(latency: &Value) -> Option<String> {
+    let number = |key: &str| latency[key].as_u64();
+    let (batch, seq, runs) = (number("batch")?, number("seq")?, number("runs")?);
+    let format = latency["precision"].as_str()?;
+    Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs}"))
 }
 
 fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {

@@ -18,6 +18,10 @@ pub struct RunReport {
     pub finished: Option<String>,
     /// The computer that ran it.
     pub machine: Machine,
+    /// Threads that it was given.
+    pub threads: Option<usize>,
+    /// At which size MACs were counted and latency was measured, as a phrase: `1 x 128 tokens, f32, the median time of 15`.
+    pub pass: Option<String>,
     /// Name of a program or library to its version or revision.
     pub versions: BTreeMap<String, String>,
     /// Seed that everything random was derived from.
@@ -44,7 +48,7 @@ pub struct RunReport {
 pub struct Machine {
     /// Processor, as the operating system names it.
     pub cpu: String,
-    /// Logical cores that the run could use; `None` when unknown.
+    /// Logical cores of the machine; `None` when unknown.
     pub cores: Option<usize>,
     /// Operating system and architecture.
     pub os: String,

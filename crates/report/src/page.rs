@@ -64,6 +64,9 @@ fn result(page: &mut Markup, run: &RunReport) {
     page.raw(
         "</tbody></table></div><p class=\"soft\">MACs are multiply-adds, counted once. Scores are points of 100. ",
     );
+    if let Some(pass) = &run.pass {
+        page.raw("A pass: ").text(pass).raw(". ");
+    }
     page.raw("n/a: not measured.</p>");
     for m in run.comparison.iter().filter(|m| !m.note.trim().is_empty()) {
         page.raw("<p class=\"soft\"><strong>").text(&m.name).raw("</strong>: ").text(&m.note).raw("</p>");
@@ -202,7 +205,8 @@ fn circumstances(page: &mut Markup, run: &RunReport) {
     fact(page, "started", &run.started);
     fact(page, "finished", run.finished.as_deref().unwrap_or("not finished"));
     fact(page, "processor", &run.machine.cpu);
-    fact(page, "cores used", &run.machine.cores.map_or_else(|| MISSING.into(), |n| n.to_string()));
+    fact(page, "cores", &run.machine.cores.map_or_else(|| MISSING.into(), |n| n.to_string()));
+    fact(page, "threads", &run.threads.map_or_else(|| MISSING.into(), |n| n.to_string()));
     fact(page, "system", &run.machine.os);
     for (name, version) in &run.versions {
         page.raw("<div><dt>").text(name).raw("</dt><dd>").text(text_or_missing(version)).raw("</dd></div>");

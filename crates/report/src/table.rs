@@ -22,8 +22,14 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
     if rows.is_empty() {
         return "no models to compare\n".into();
     }
-    let names = rows.iter().enumerate().map(|(i, m)| {
-        let mark = if m.note.trim().is_empty() { String::new() } else { format!(" [{}]", i + 1) };
+    let mut noted = 0;
+    let names = rows.iter().map(|m| {
+        let mark = if m.note.trim().is_empty() {
+            String::new()
+        } else {
+            noted += 1;
+            format!(" [{noted}]")
+        };
         shortened(&m.name, LONGEST_NAME - mark.chars().count()) + &mark
     });
     let name = Column::new("model", "", names.collect());
@@ -51,8 +57,8 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         from = until;
     }
     out.push('\n');
-    for (i, m) in rows.iter().enumerate().filter(|(_, m)| !m.note.trim().is_empty()) {
-        let line = format!("[{}] {}", i + 1, printable(&m.note));
+    for (i, m) in (1..).zip(rows.iter().filter(|m| !m.note.trim().is_empty())) {
+        let line = format!("[{i}] {}", printable(&m.note));
         out.push_str(&shortened(&line, TERMINAL_COLUMNS));
         out.push('\n');
     }

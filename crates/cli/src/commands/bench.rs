@@ -12,7 +12,7 @@ use searched_ffn::{AnyModel, ModelDir};
 use serde_json::json;
 
 use crate::arch_spec::{Arch, is_directory, preset_arch};
-use crate::commands::arch::check_seq;
+use crate::commands::arch::sequence;
 use crate::commands::bench_step::Distillation;
 use crate::context::Context;
 use crate::device::DeviceKind;
@@ -35,9 +35,9 @@ pub struct BenchArgs {
     /// Sequences in a pass.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
-    /// Tokens in a sequence.
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    seq: usize,
+    /// Tokens in a sequence [default: 128, or what the models take].
+    #[arg(long, value_name = "N")]
+    seq: Option<usize>,
     /// Passes that are timed, after 3 that are not.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: u32,
@@ -59,9 +59,9 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     inference::check(precision, context)?;
     let Subject { name, config, outline, mut model } = open(&args.model, precision, context)?;
-    check_seq(args.seq, &config)?;
+    let seq = sequence(args.seq, &[&config])?;
     let batch_size = args.batch as usize;
-    let batch = model.place(&random_batch(&config, batch_size, args.seq));
+    let batch = model.place(&random_batch(&config, batch_size, seq));
     interrupt::install()?;
     let mut times = Vec::new();
     context.progress.start("bench", u64::from(args.runs));
@@ -76,14 +76,14 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
 
-    let count = outline.count(&config, args.seq);
+    let count = outline.count(&config, seq);
     let (median, min, max) = spread(times);
     let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {
         return print_json(&json!({
             "what": "pass", "model": name, "device": context.kind().name(), "threads": context.threads,
             "precision": precision.name(), "isa": isa, "peak_mib": environment::peak_mib(),
-            "batch": batch_size, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
+            "batch": batch_size, "seq": seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
             "params": count.params(), "params_without_fit": count.params_without_fit(),
             "macs": count.macs(), "gmac": gmac(count.macs()),
@@ -93,7 +93,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         ("median", format!("{median:.2} ms")),
         ("fastest", format!("{min:.2} ms")),
         ("slowest", format!("{max:.2} ms")),
-        ("pass", format!("{batch_size} x {} tokens, {}, {} timed", args.seq, precision.name(), args.runs)),
+        ("pass", format!("{batch_size} x {} tokens, {}, {} timed", seq, precision.name(), args.runs)),
         ("device", device(context)),
         ("parameters", grouped(count.params())),
         ("MACs", format!("{:.3} GMAC for one sequence", gmac(count.macs()))),
@@ -133,11 +133,10 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
         preset_arch(&args.model, &context.device)?.config
     };
     let (teacher_name, teacher_config, teacher) = weighted(teacher)?;
-    check_seq(args.seq, &student)?;
-    check_seq(args.seq, &teacher_config)?;
+    let seq = sequence(args.seq, &[&student, &teacher_config])?;
     // Ids that both vocabularies have.
     let smaller = if teacher_config.vocab_size < student.vocab_size { &teacher_config } else { &student };
-    let batch = random_batch(smaller, args.batch as usize, args.seq);
+    let batch = random_batch(smaller, args.batch as usize, seq);
     interrupt::install()?;
     let job = Distillation {
         student: &student,
@@ -154,16 +153,16 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
         return print_json(&json!({
             "what": "kd-step", "model": args.model, "teacher": teacher_name, "device": context.kind().name(),
             "threads": context.threads, "precision": precision.name(), "isa": isa, "peak_mib": peak,
-            "batch": args.batch, "seq": args.seq, "runs": args.runs, "warm_up": WARM_UP,
+            "batch": args.batch, "seq": seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
         }));
     }
-    let tokens = f64::from(args.batch) * args.seq as f64;
+    let tokens = f64::from(args.batch) * seq as f64;
     let rows = [
         ("median", format!("{median:.1} ms")),
         ("fastest", format!("{min:.1} ms")),
         ("slowest", format!("{max:.1} ms")),
-        ("step", format!("{} x {} tokens, {}, {} timed", args.batch, args.seq, precision.name(), args.runs)),
+        ("step", format!("{} x {} tokens, {}, {} timed", args.batch, seq, precision.name(), args.runs)),
         ("tokens", format!("{:.0} a second", tokens / median * 1e3)),
         ("device", device(context)),
         ("peak memory", peak.map_or("n/a".to_owned(), |mib| format!("{mib:.0} MiB"))),

@@ -1,6 +1,6 @@
 //! `encode`: hidden states and attention scores of given token ids.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bert_core::weights::{HostTensor, Tensors};
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput};
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{self, Precision};
 use crate::models;
-use crate::output::print_json;
+use crate::output::{check_targets, print_json};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -49,9 +49,8 @@ pub struct EncodeArgs {
 const KNOWN_INPUTS: [&str; 4] = ["token_ids", "segment_ids", "pad_mask", "position_ids"];
 
 pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
-    if same_file(&args.inputs, &args.out) {
-        return Err(CliError::usage("--out: is the same file as --inputs"));
-    }
+    let read = [models::model_paths(&args.model), vec![args.inputs.clone()]].concat();
+    check_targets([("--out", Some(args.out.as_path()))], &read)?;
     let inputs = Tensors::read_safetensors(&args.inputs)?;
     if args.last_only {
         return last_only(args, &inputs, context);
@@ -82,10 +81,6 @@ fn last_only(args: &EncodeArgs, inputs: &Tensors, context: &Context) -> Result<(
 
 fn read_batch(args: &EncodeArgs, inputs: &Tensors, config: &BertConfig) -> Result<EncodedBatch, CliError> {
     batch(&inputs.under("input."), config).context(format!("{}: not usable as inputs", args.inputs.display()))
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Checks everything that a table look-up or a shape would otherwise fail at.

@@ -13,8 +13,8 @@ use super::eval_squad;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
-use crate::models::capped_length;
-use crate::output::{check_target, print, print_json, table};
+use crate::models::{capped_length, model_paths};
+use crate::output::{check_targets, print, print_json, table};
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
 use crate::tasks::{Task, read_examples};
 
@@ -85,9 +85,6 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         Part::Dev => Split::Dev,
         Part::Test => Split::Test,
     };
-    if let Some(file) = &args.predictions {
-        check_target("--predictions", file)?;
-    }
     let task = match args.task {
         Task::Glue(task) => task,
         Task::Squad(version) => return eval_squad::run(args, version, context),
@@ -95,6 +92,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
     let path = task.find(&args.data, split)?;
+    let read = [model_paths(&args.model), task.find_all(&args.data, split)?].concat();
+    check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;

@@ -12,16 +12,17 @@ use super::score::squad_rows;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::load_with_tokenizer;
-use crate::models::capped_length;
+use crate::models::{capped_length, model_paths};
 use crate::output::{print, print_json, table};
 use crate::squad::answers;
 use crate::tasks::Task;
 
 pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
     let threshold = args.span.threshold(version)?;
-    args.files.check(version)?;
     // A missing file is found at once, a large model takes seconds.
     let path = version.find(&args.data, args.split.name())?;
+    let read = [model_paths(&args.model), vec![path.clone()]].concat();
+    args.files.check(version, args.predictions.as_deref(), &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let head = span_head_index(&config, version).context(format!("--model {}", args.model.display())).or_usage()?;

@@ -21,8 +21,8 @@ pub enum Command {
     #[command(after_help = "\
 Examples
   efficientbert objective show tinybert --student models/small --teacher models/bert-base > tinybert.toml
-  efficientbert objective show tinybert --student tinybert4 --teacher models/minilm-6 --map 2,3,5,6
-  efficientbert objective show mine.toml --student tinybert4 --on text --steps 1000
+  efficientbert objective show tinybert --student tinybert-4 --teacher models/minilm-6 --map 2,3,5,6
+  efficientbert objective show mine.toml --student tinybert-4 --on text --steps 1000
   efficientbert objective show mobilebert-progressive --student mobilebert --teacher ib-bert-large --on text --mlm
 
 STUDENT and TEACHER are architectures as in `arch show`: presets, folders, files, expressions.")]

@@ -94,6 +94,9 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
     };
     let folder = args.out.clone().unwrap_or_else(default_folder);
     let overrides = overrides(args)?;
+    if args.resume && args.recipe.is_some() && args.out.is_some() {
+        return Err(CliError::usage("--recipe has no effect with --resume: the run in --out goes on with its own"));
+    }
     if args.resume {
         let path = folder.join(durable::rundir::RECIPE);
         if !path.is_file() {
@@ -109,7 +112,13 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
         let recipe = pipeline::recipe::load(&path.to_string_lossy(), &[]).or_usage()?;
         return Ok((recipe, folder));
     }
-    Ok((pipeline::recipe::load(named, &overrides).or_usage()?, folder))
+    let mut recipe = pipeline::recipe::load(named, &overrides).or_usage()?;
+    // As it will be found from wherever the run is resumed.
+    let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
+    for path in inputs {
+        *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
+    }
+    Ok((recipe, folder))
 }
 
 fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
@@ -151,7 +160,7 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
 }
 
 fn explain(error: pipeline::Error, folder: &Path) -> CliError {
-    let resume = format!("go on with: efficientbert search --resume --out {}", folder.display());
+    let resume = format!("go on with: efficientbert search --resume --out {}", quoted(folder));
     if error.is_interruption() {
         return CliError::interrupted("the run was stopped; everything done is saved").with_hint(resume);
     }
@@ -165,6 +174,13 @@ fn explain(error: pipeline::Error, folder: &Path) -> CliError {
         }
         _ => CliError::from(error),
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError> {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use glue_squad::submission::zip_folder;
+use glue_squad::submission::{file_name, zip_folder};
 use glue_squad::task::TaskKind;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::output::{print, print_json, table};
+use crate::output::{check_targets, print, print_json, table};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -35,9 +35,9 @@ pub fn run(args: &SubmitArgs, context: &Context) -> Result<(), CliError> {
     if !args.predictions.is_dir() {
         return Err(CliError::usage(format!("--predictions {}: is no folder", args.predictions.display())));
     }
-    if args.out.is_dir() {
-        return Err(CliError::usage(format!("--out {}: is a folder; name a file", args.out.display())));
-    }
+    let folder = args.predictions.canonicalize().unwrap_or_else(|_| args.predictions.clone());
+    let official: Vec<_> = TaskKind::ALL.into_iter().map(|task| folder.join(file_name(task))).collect();
+    check_targets([("--out", Some(args.out.as_path()))], &official)?;
     let archive = zip_folder(&args.predictions, &args.out)?;
     if !archive.missing.is_empty() {
         let names: Vec<&str> = archive.missing.iter().map(|task| task.title()).collect();

@@ -27,9 +27,27 @@ pub(super) fn below(phase: &Phase) -> String {
     add("step", of(&["lr", "grad_norm", "skipped"]));
     add("speed", of(&["tokens_per_second", "memory_mib"]));
     for (i, text) in phase.evaluations.iter().enumerate() {
-        add(if i == 0 { "dev" } else { "" }, text.clone());
+        for (j, line) in wrapped(text, WIDTH - 11).into_iter().enumerate() {
+            let indent = if j == 0 { "" } else { "  " };
+            add(if i + j == 0 { "dev" } else { "" }, format!("{indent}{line}"));
+        }
     }
     lines.join("\n")
+}
+
+/// `text` in lines of at most `width` columns, broken between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -57,6 +75,15 @@ mod tests {
         assert_eq!(lines[7], "         step 3: accuracy 1");
         assert_eq!(lines.len(), 10, "four evaluations stay");
         assert!(lines.iter().all(|l| l.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn scores_of_many_tasks_go_on_in_the_next_line() {
+        let mut phase = training();
+        phase.evaluated(&format!("step 30: {}", "sst-2/accuracy 87.04, ".repeat(6)));
+        let text = below(&phase);
+        assert_eq!(text.matches("87.04").count(), 6, "{text}");
+        assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]

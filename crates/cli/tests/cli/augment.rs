@@ -58,6 +58,13 @@ fn an_augmented_folder_is_one_that_a_teacher_learns_from() {
     let forced = augment(dir.path(), &["--task", "rte", "--out", "aug", "--force", "--threads", "3"]);
     assert_eq!(forced.json(), report);
     assert_eq!(snapshot(&dir.path().join("aug/RTE")), made);
+
+    // A folder that no call wrote stays, forced or not.
+    std::fs::remove_file(dir.path().join("aug/RTE/augmentation.json")).unwrap();
+    let foreign = snapshot(&dir.path().join("aug/RTE"));
+    let refused = augment(dir.path(), &["--task", "rte", "--out", "aug", "--force"]);
+    refused.fails_with(2, &["has no augmentation.json", "nothing was changed"]);
+    assert_eq!(snapshot(&dir.path().join("aug/RTE")), foreign);
 }
 
 #[test]

@@ -164,5 +164,5 @@ fn inputs_are_never_overwritten() {
     let dir = tiny_model();
     inputs(&[("token_ids", &[1, 2], &[1.0, 2.0])]).write_safetensors(&dir.path().join("in.safetensors")).unwrap();
     let args = ["encode", "--model", "model", "--inputs", "in.safetensors", "--out", "./in.safetensors"];
-    run(dir.path(), &args).fails_with(2, &["--out", "--inputs"]);
+    run(dir.path(), &args).fails_with(2, &["--out", "would replace in.safetensors"]);
 }

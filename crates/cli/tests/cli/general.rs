@@ -62,7 +62,11 @@ fn a_device_that_was_not_built_in_says_how_to_build_it() {
         let outcome = run(dir.path(), &["--device", device, "arch", "show", "bert-base"]);
         outcome.fails_with(
             2,
-            &[&format!("built without {device}"), "hint: build it with `cargo build", &format!("--features {device}")],
+            &[
+                &format!("built without {device}"),
+                "hint: build it with `cargo build",
+                &format!("--features efficientbert/{device}"),
+            ],
         );
     }
 }

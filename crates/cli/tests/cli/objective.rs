@@ -191,7 +191,7 @@ fn a_killed_training_goes_on_with_its_own_objective_only_and_ends_like_a_whole_o
         let before = std::fs::read(&path).unwrap();
         // The last byte: a file of the same size that is still read.
         let mut changed = before.clone();
-        let at = changed.iter().rposition(|byte| byte.is_ascii_digit()).unwrap();
+        let at = changed.iter().rposition(u8::is_ascii_digit).unwrap();
         changed[at] ^= 1;
         std::fs::write(&path, changed).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();

@@ -69,9 +69,11 @@ fn entries(text: &str) -> Vec<(String, String)> {
     entries
 }
 
+/// Bare or dotted keys, or one in quotation marks, which may hold anything else.
 fn is_key(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '"');
-    !text.is_empty() && text.chars().all(plain)
+    let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    !text.is_empty() && text.chars().all(plain) || quoted.is_some_and(|key| !key.is_empty() && !key.contains('"'))
 }
 
 #[cfg(test)]
@@ -106,6 +108,13 @@ mod tests {
         let old = "[[map]]\nteacher = 1\n[[map]]\nteacher = 3\n";
         let new = "[[map]]\nteacher = 1\n[[map]]\nteacher = 4\n";
         check(old, new, "`map[1].teacher` was 3 and is now 4");
+    }
+
+    #[test]
+    fn keys_in_quotation_marks_may_hold_spaces() {
+        let old = "[sha256]\n\"SST-2 train.tsv\" = \"a\"\n\"teacher config.json\" = \"b\"\n";
+        let new = old.replace("\"b\"", "\"c\"");
+        check(old, &new, "`sha256.\"teacher config.json\"` was \"b\" and is now \"c\"");
     }
 
     #[test]

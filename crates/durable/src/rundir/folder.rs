@@ -60,6 +60,27 @@ impl RunFolder {
         Ok(Self::new(paths, config_text, lock))
     }
 
+    /// Removes the folder and everything in it: for a run that could not start.
+    ///
+    /// # Errors
+    /// The system's refusal to remove something.
+    pub fn discard(self) -> Result<()> {
+        let Self { paths, lock, .. } = self;
+        // The lock must end before its file can be removed on every system.
+        drop(lock);
+        ops::remove_dir_all(paths.root())
+    }
+
+    /// [`Self::discard`] for the run in `path`, which nobody may be working on.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process works there, and the system's refusal to remove something.
+    pub fn remove(path: impl Into<PathBuf>, holder: &Holder) -> Result<()> {
+        let path = path.into();
+        let lock = RunLock::acquire(&path, holder)?;
+        Self::new(RunPaths::new(path), "", lock).discard()
+    }
+
     fn new(paths: RunPaths, config_text: &str, lock: RunLock) -> Self {
         Self { paths, config_text: config_text.to_owned(), config_hash: hash::bytes(config_text), lock }
     }

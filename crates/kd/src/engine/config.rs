@@ -189,9 +189,6 @@ impl TrainConfig {
         if !(0.0..=1.0).contains(&self.warmup_ratio) {
             return fail("warmup_ratio", "must be between 0 and 1");
         }
-        if self.steps > 0 && self.warmup_steps.is_some_and(|steps| steps > self.steps) {
-            return fail("warmup_steps", "is more than the training has; the learning rate would not reach its peak");
-        }
         self.schedule.validate(self.warmup_steps(), self.steps)?;
         self.optimizer.validate()?;
         self.groups.iter().try_for_each(Group::validate)?;

@@ -125,8 +125,21 @@ impl Group {
     }
 }
 
-/// The first pattern that no parameter of `paths` belongs to by it: it is misspelt, or an earlier pattern has them all.
-pub fn first_without_match<'a>(groups: &'a [Group], paths: &[String]) -> Option<&'a str> {
+/// Whether every pattern has a parameter among `paths`, the parameters of a model.
+///
+/// # Errors
+/// [`Error::Setting`] naming the first pattern that has none: it is misspelt, or an earlier one has them all.
+pub fn check_groups(groups: &[Group], paths: &[String]) -> Result<()> {
+    let Some(pattern) = first_without_match(groups, paths) else { return Ok(()) };
+    let example = paths.get(paths.len() / 2).map_or("", String::as_str);
+    let message = format!(
+        "pattern `{pattern}`: no parameter of the model is left for it; one of them is `{example}`, and of several patterns \
+         the first counts"
+    );
+    Err(Error::Setting { field: "groups", message })
+}
+
+fn first_without_match<'a>(groups: &'a [Group], paths: &[String]) -> Option<&'a str> {
     let mut used = vec![false; groups.len()];
     for path in paths {
         if let Some(i) = groups.iter().position(|g| g.fits(path)) {

@@ -51,10 +51,10 @@ impl Rule {
                 let device = w.device();
                 let [g, m, v] = [gradient, first, second].map(|slab| slab.into_device(&device));
                 let (w, m, v) = match self.config.kind {
-                    OptimizerKind::AdamW => self.adamw_on_device(steps, w, g, m, v),
-                    OptimizerKind::Lamb => self.lamb_on_device(steps, w, g, m, v),
+                    OptimizerKind::AdamW => self.adamw_on_device(steps, *w, g, m, v),
+                    OptimizerKind::Lamb => self.lamb_on_device(steps, *w, g, m, v),
                 };
-                (Slab::Device(w), Slab::Device(m), Slab::Device(v))
+                (on_device(w), on_device(m), on_device(v))
             }
         };
         (weights, Moments { steps, first, second })
@@ -141,6 +141,10 @@ impl Rule {
 /// The floats of one parameter on a device.
 type Flat = Tensor<1>;
 
+fn on_device(x: Flat) -> Slab {
+    Slab::Device(Box::new(x))
+}
+
 /// As [`MomentStep`] has it: both moments, and what the first is divided by.
 fn moments_on_device(step: MomentStep, g: Flat, m: Flat, v: Flat) -> (Flat, Flat, Flat) {
     let MomentStep { scale, beta1, keep1, beta2, keep2, root, eps } = step;
@@ -161,12 +165,12 @@ mod tests {
     fn both(rule: &Rule, weights: &[f32]) -> [Vec<f32>; 2] {
         let tensor = |x: &[f32]| Tensor::<1>::from_floats(x, &Device::flex());
         let gradient = |t: usize| (0..weights.len()).map(|i| ((i * 7 + t * 5) % 11) as f32 - 5.0).collect::<Vec<_>>();
-        [Slab::Host(weights.to_vec()), Slab::Device(tensor(weights))].map(|mut weights| {
+        [Slab::Host(weights.to_vec()), on_device(tensor(weights))].map(|mut weights| {
             let mut moments = Moments::of(&weights);
             for t in 0..3 {
                 let gradient = match &weights {
                     Slab::Host(_) => Slab::Host(gradient(t)),
-                    Slab::Device(_) => Slab::Device(tensor(&gradient(t))),
+                    Slab::Device(_) => on_device(tensor(&gradient(t))),
                 };
                 (weights, moments) = rule.apply(weights, gradient, moments);
             }
@@ -201,7 +205,7 @@ mod tests {
             adapts: true,
         };
         for kind in OptimizerKind::ALL {
-            let device = Slab::Device(Tensor::from_floats([1.0, 2.0], &Device::flex()));
+            let device = on_device(Tensor::from_floats([1.0, 2.0], &Device::flex()));
             let saved = Moments { steps: 4, first: Slab::Host(vec![0.5, -1.0]), second: Slab::Host(vec![1.0, 2.0]) };
             let gradient = || Slab::Host(vec![0.25, 0.5]);
             let (weights, moments) = rule(kind).apply(device, gradient(), saved.clone());

@@ -12,7 +12,7 @@ pub(super) const CHUNK: usize = 1 << 14;
 #[derive(Clone, Debug)]
 pub(super) enum Slab {
     Host(Vec<f32>),
-    Device(Tensor<1>),
+    Device(Box<Tensor<1>>),
 }
 
 impl Slab {
@@ -22,14 +22,14 @@ impl Slab {
             return Self::Host(values(tensor));
         }
         let n = tensor.shape().num_elements();
-        Self::Device(tensor.reshape([n]))
+        Self::Device(Box::new(tensor.reshape([n])))
     }
 
     /// As many zeros, at the same place.
     pub fn zeros(&self) -> Self {
         match self {
             Self::Host(x) => Self::Host(vec![0.0; x.len()]),
-            Self::Device(x) => Self::Device(x.zeros_like()),
+            Self::Device(x) => Self::Device(Box::new(x.zeros_like())),
         }
     }
 
@@ -37,7 +37,7 @@ impl Slab {
     pub fn into_host(self) -> Vec<f32> {
         match self {
             Self::Host(x) => x,
-            Self::Device(x) => values(x),
+            Self::Device(x) => values(*x),
         }
     }
 
@@ -53,7 +53,7 @@ impl Slab {
     pub fn on(self, device: &Device) -> Self {
         match *device == Device::flex() {
             true => Self::Host(self.into_host()),
-            false => Self::Device(self.into_device(device)),
+            false => Self::Device(Box::new(self.into_device(device))),
         }
     }
 
@@ -77,7 +77,7 @@ impl Slab {
             }
             Self::Device(y) => {
                 let x = other.into_device(&y.device());
-                *y = y.clone() + x;
+                **y = (**y).clone() + x;
             }
         }
     }
@@ -99,7 +99,7 @@ pub(super) fn norm<'a>(slabs: impl IntoIterator<Item = &'a Slab>) -> f64 {
     for slab in slabs {
         match slab {
             Slab::Host(x) => sum += squares(x),
-            Slab::Device(x) => on_device.push((x.clone() * x.clone()).sum()),
+            Slab::Device(x) => on_device.push(((**x).clone() * (**x).clone()).sum()),
         }
     }
     if !on_device.is_empty() {
@@ -117,7 +117,7 @@ mod tests {
     /// The same values in host memory, and as on a device of its own.
     fn both() -> [Slab; 2] {
         let tensor = Tensor::<1>::from_floats(VALUES, &Device::flex());
-        [Slab::of(tensor.clone().reshape([2, 3])), Slab::Device(tensor)]
+        [Slab::of(tensor.clone().reshape([2, 3])), Slab::Device(Box::new(tensor))]
     }
 
     #[test]

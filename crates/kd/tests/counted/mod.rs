@@ -1,38 +1,56 @@
-//! A teacher that counts how often it is asked.
+//! A teacher that counts what it is asked for.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use kd::job::Teacher;
 
 pub struct Counted {
     pub config: BertConfig,
     pub model: TaskModel<StackedFfn>,
-    pub asked: AtomicU64,
+    states: AtomicU64,
+    answers: AtomicU64,
+    words: AtomicU64,
 }
 
 impl Counted {
     pub fn of(config: BertConfig, model: TaskModel<StackedFfn>) -> Self {
-        Self { config, model, asked: AtomicU64::new(0) }
+        let none = AtomicU64::default;
+        Self { config, model, states: none(), answers: none(), words: none() }
     }
 
-    fn count(&self) {
-        self.asked.fetch_add(1, Relaxed);
+    /// How often it was asked for layers alone, for answers and for words.
+    pub fn asked(&self) -> [u64; 3] {
+        [&self.states, &self.answers, &self.words].map(|count| count.load(Relaxed))
+    }
+
+    /// How often it was asked for anything.
+    pub fn passes(&self) -> u64 {
+        self.asked().iter().sum()
     }
 }
 
 impl Teacher for Counted {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.count();
+        self.states.fetch_add(1, Relaxed);
         self.model.encode(batch, options)
     }
     fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.count();
+        self.answers.fetch_add(1, Relaxed);
         self.model.forward(batch, head, options)
     }
     fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         unreachable!("no task of spans")
+    }
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        self.words.fetch_add(1, Relaxed);
+        Teacher::words(&self.model, batch, positions, options)
     }
 }

@@ -1,11 +1,11 @@
 //! The loop of a stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use rand::RngCore;
 
-use crate::budget::{Cost, Rejection};
+use crate::budget::{Budget, Cost, Rejection};
 use crate::driver::{Candidate, EvalError, Event, StageConfig, StageOutcome, StageParts};
 use crate::error::{Error, Result};
 use crate::space::{self, Genome};
@@ -20,7 +20,8 @@ use crate::study::{NewTrial, RejectedDraw, Trial, TrialId, TrialState};
 ///
 /// # Errors
 /// [`Error::Unreachable`] before any evaluation if the space holds nothing within the size limits;
-/// [`Error::Interrupted`] when stopped; [`Error::NoWinner`] if every trial failed;
+/// [`Error::Interrupted`] when stopped; [`Error::NoCandidate`] if nothing that was drawn is within the limits;
+/// [`Error::NoWinner`] if every trial failed;
 /// [`Error::Evaluation`] and [`Error::Latency`] when the run itself is broken; errors of the store
 /// and the strategy.
 pub fn run_stage(config: &StageConfig, parts: StageParts<'_>) -> Result<StageOutcome> {
@@ -33,13 +34,10 @@ pub fn run_stage(config: &StageConfig, parts: StageParts<'_>) -> Result<StageOut
     }
     let mut run = Run::replay(config, parts)?;
     run.finish_left_over()?;
-    let mut exhausted = false;
-    while run.finished() < config.trials {
+    let mut exhausted = run.parts.store.is_exhausted(config.stage)?;
+    while !exhausted && run.finished() < config.trials {
         run.honour_stop()?;
-        if !run.next_trial()? {
-            exhausted = true;
-            break;
-        }
+        exhausted = !run.next_trial()?;
     }
     run.outcome(exhausted)
 }
@@ -181,6 +179,7 @@ impl<'a, 'c> Run<'a, 'c> {
             self.evaluate(id, Candidate { genome, stage, number, seed }, cost, latency_ms, false)?;
             return Ok(true);
         }
+        self.parts.store.exhaust(self.config.stage, &rejected)?;
         Ok(false)
     }
 
@@ -263,6 +262,9 @@ impl<'a, 'c> Run<'a, 'c> {
         (self.parts.on_event)(&Event::StageFinished { stage, finished });
         let store = &mut self.parts.store;
         let Some(best) = store.best(stage)? else {
+            if finished == 0 {
+                return Err(nothing_drawn(stage, *self.parts.budget, store.rejected(stage)?));
+            }
             let first = store.trials(stage)?.into_iter().find_map(|trial| trial.reason);
             return Err(Error::NoWinner {
                 stage,
@@ -280,4 +282,16 @@ impl<'a, 'c> Run<'a, 'c> {
             exhausted,
         })
     }
+}
+
+/// Why a stage has no trial at all.
+fn nothing_drawn(stage: u32, budget: Budget, rejected: Vec<RejectedDraw>) -> Error {
+    let mut counts = BTreeMap::new();
+    for draw in &rejected {
+        *counts.entry(draw.reason).or_insert(0_u64) += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let fastest = rejected.iter().filter_map(|draw| draw.latency_ms).reduce(f64::min);
+    let fastest = fastest.map_or_else(String::new, |ms| format!("; the fastest takes {ms:.3} ms"));
+    Error::NoCandidate { stage, draws: rejected.len(), budget, reasons: counts.join(", "), fastest }
 }

@@ -1,6 +1,6 @@
 //! A study that lives as long as the process: for tests and for searches of seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::budget::Rejection;
 use crate::driver::Fitness;
@@ -14,14 +14,14 @@ pub struct MemoryStudy {
     identity: StudyIdentity,
     trials: Vec<Trial>,
     rejected: Vec<RejectedDraw>,
-    notes: BTreeMap<String, String>,
+    exhausted: BTreeSet<u32>,
 }
 
 impl MemoryStudy {
     /// An empty study.
     #[must_use]
     pub fn new(identity: StudyIdentity) -> Self {
-        Self { identity, trials: Vec::new(), rejected: Vec::new(), notes: BTreeMap::new() }
+        Self { identity, trials: Vec::new(), rejected: Vec::new(), exhausted: BTreeSet::new() }
     }
 
     fn running(&mut self, id: TrialId) -> Result<&mut Trial> {
@@ -121,12 +121,13 @@ impl StudyStore for MemoryStudy {
         Ok(best.cloned())
     }
 
-    fn note(&self, key: &str) -> Result<Option<String>> {
-        Ok(self.notes.get(key).cloned())
+    fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {
+        self.rejected.extend_from_slice(rejected);
+        self.exhausted.insert(stage);
+        Ok(())
     }
 
-    fn set_note(&mut self, key: &str, value: &str) -> Result<()> {
-        self.notes.insert(key.to_owned(), value.to_owned());
-        Ok(())
+    fn is_exhausted(&self, stage: u32) -> Result<bool> {
+        Ok(self.exhausted.contains(&stage))
     }
 }

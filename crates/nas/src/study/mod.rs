@@ -80,15 +80,15 @@ pub trait StudyStore {
     /// Storage errors.
     fn best(&self, stage: u32) -> Result<Option<Trial>>;
 
-    /// A note of the caller's under `key`.
+    /// Notes that a stage has no more to draw, together with the draws that showed it, all or nothing; once for each stage.
     ///
     /// # Errors
     /// Storage errors.
-    fn note(&self, key: &str) -> Result<Option<String>>;
+    fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()>;
 
-    /// Writes or replaces a note of the caller's.
+    /// Whether [`Self::exhaust`] was told about a stage.
     ///
     /// # Errors
     /// Storage errors.
-    fn set_note(&mut self, key: &str, value: &str) -> Result<()>;
+    fn is_exhausted(&self, stage: u32) -> Result<bool>;
 }

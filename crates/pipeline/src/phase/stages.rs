@@ -100,7 +100,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
     let mut latency = CachedLatency::new(CandidateLatency {
         frame: frame.clone(),
-        settings: recipe.latency.within(frame.max_position_embeddings),
+        settings: recipe.latency,
         device: run.device.clone(),
     });
 

@@ -319,7 +319,7 @@ pub struct FinalSettings {
 
 /// How latency is measured: median over runs of one forward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct LatencySettings {
     /// Sequences per pass.
     pub batch: usize,
@@ -328,7 +328,6 @@ pub struct LatencySettings {
     /// Measured passes, after three unmeasured ones.
     pub runs: usize,
     /// Number format of weights and products; other than `f32` on the CPU only.
-    #[serde(default)]
     pub precision: InferencePrecision,
 }
 

@@ -4,7 +4,7 @@ mod check;
 mod sample;
 mod show;
 
-pub use show::check_seq;
+pub use show::sequence;
 
 use clap::Subcommand;
 

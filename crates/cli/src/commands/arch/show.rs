@@ -10,14 +10,17 @@ use crate::error::CliError;
 use crate::output::{print, print_json, table};
 use crate::units::{gmac, grouped};
 
+/// Tokens of a sequence where nobody says otherwise.
+const USUAL_SEQ: usize = 128;
+
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// The architecture.
     #[arg(value_name = "ARCH")]
     arch: String,
-    /// Sequence length that the MACs are counted for, in tokens.
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    seq: usize,
+    /// Sequence length that the MACs are counted for, in tokens [default: 128, or what the model takes].
+    #[arg(long, value_name = "N")]
+    seq: Option<usize>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -27,19 +30,22 @@ pub struct ShowArgs {
 
 pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
     let arch = resolve(&args.arch, &args.shape, &context.device)?;
-    check_seq(args.seq, &arch.config)?;
-    let count = arch.model.count(&arch.config, args.seq);
+    let seq = sequence(args.seq, &[&arch.config])?;
+    let count = arch.model.count(&arch.config, seq);
     if args.json { print_json(&as_json(&arch, &count)) } else { print(&as_text(&arch, &count)) }
 }
 
+/// The sequence length that was asked for, else 128 or as many as all of `models` take.
+///
 /// # Errors
-/// The sequence is empty or longer than the position table.
-pub fn check_seq(seq: usize, config: &BertConfig) -> Result<(), CliError> {
-    let longest = config.max_position_embeddings;
-    if (1..=longest).contains(&seq) {
-        return Ok(());
+/// What was asked for is empty, or longer than a position table.
+pub fn sequence(asked: Option<usize>, models: &[&BertConfig]) -> Result<usize, CliError> {
+    let longest = models.iter().map(|config| config.max_position_embeddings).min().unwrap_or(USUAL_SEQ);
+    match asked {
+        None => Ok(longest.min(USUAL_SEQ)),
+        Some(seq) if (1..=longest).contains(&seq) => Ok(seq),
+        Some(seq) => Err(CliError::usage(format!("--seq {seq}: this model takes 1 to {longest} tokens"))),
     }
-    Err(CliError::usage(format!("--seq {seq}: this model takes 1 to {longest} tokens")))
 }
 
 fn as_json(arch: &Arch, count: &Count) -> Value {

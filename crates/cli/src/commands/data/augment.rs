@@ -243,8 +243,16 @@ fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), C
             return Err(CliError::usage(message).with_hint("name another folder"));
         }
     }
-    if force {
+    if force && folder.join(RECORD).is_file() {
         return Ok(());
+    }
+    if force && folder.is_dir() {
+        let refused = models::refuse_occupied(folder);
+        return refused.map_err(|_| {
+            let message =
+                format!("--out {}: has no {RECORD}, so nothing says that an earlier call wrote it", folder.display());
+            CliError::usage(message).with_hint("nothing was changed; remove what is not needed, or name another folder")
+        });
     }
     models::refuse_occupied(folder).map_err(|error| {
         CliError::usage(error.message())

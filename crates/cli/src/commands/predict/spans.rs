@@ -12,8 +12,8 @@ use super::{Answer, BATCH, PredictArgs, Query};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::Inference;
-use crate::models::capped_length;
-use crate::output::{check_target, print, print_json, table};
+use crate::models::{capped_length, model_paths};
+use crate::output::{print, print_json, table};
 use crate::squad::{SpanArgs, answers};
 use crate::tasks::Task;
 
@@ -45,10 +45,8 @@ impl<'a> Spans<'a> {
         let name = &config.task_heads[head].task;
         let version: SquadVersion = name.parse().context(format!("--model {}", args.model.display()))?;
         let threshold = args.span.threshold(version)?;
-        args.files.check(version)?;
-        if let Some(file) = &args.predictions {
-            check_target("--predictions", file)?;
-        }
+        let read = [model_paths(&args.model), args.data.iter().cloned().collect()].concat();
+        args.files.check(version, args.predictions.as_deref(), &read)?;
         let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
         let max_len = capped_length(wanted, config.max_position_embeddings, context);
         args.span.windows(max_len)?;

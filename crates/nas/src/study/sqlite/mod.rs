@@ -9,7 +9,7 @@ mod schema;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 pub use schema::SCHEMA_VERSION;
 
 use self::rows::{COLUMNS, RowError, read_rejected, read_rejection, read_trial};
@@ -152,25 +152,7 @@ impl StudyStore for SqliteStudy {
     fn begin_trial(&mut self, trial: &NewTrial, rejected: &[RejectedDraw]) -> Result<TrialId> {
         let insert = |connection: &mut Connection| -> rusqlite::Result<i64> {
             let transaction = connection.transaction()?;
-            for draw in rejected {
-                transaction
-                    .prepare_cached(
-                        "INSERT INTO trial (stage, number, genome, fingerprint, params, macs, \
-                         latency_ms, state, started_at, reason) \
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'rejected', ?8, ?9)",
-                    )?
-                    .execute(params![
-                        draw.stage,
-                        draw.number,
-                        draw.genome,
-                        draw.fingerprint,
-                        draw.cost.params,
-                        draw.cost.macs,
-                        draw.latency_ms,
-                        draw.at,
-                        draw.reason.name()
-                    ])?;
-            }
+            insert_rejected(&transaction, rejected)?;
             transaction
                 .prepare_cached(
                     "INSERT INTO trial (stage, number, genome, fingerprint, params, macs, \
@@ -251,21 +233,49 @@ impl StudyStore for SqliteStudy {
         Ok(self.rows(&sql, stage, read_trial)?.pop())
     }
 
-    fn note(&self, key: &str) -> Result<Option<String>> {
-        self.connection
-            .query_row("SELECT value FROM note WHERE key = ?1", [key], |row| row.get(0))
-            .optional()
-            .map_err(|e| self.wrap(e))
+    fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {
+        let insert = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            insert_rejected(&transaction, rejected)?;
+            transaction.execute("INSERT INTO note (key, value) VALUES (?1, 'exhausted')", [stage_note(stage)])?;
+            transaction.commit()
+        };
+        insert(&mut self.connection).map_err(|e| self.wrap(e))
     }
 
-    fn set_note(&mut self, key: &str, value: &str) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT INTO note (key, value) VALUES (?1, ?2) \
-                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [key, value],
-            )
-            .map(|_| ())
-            .map_err(|e| self.wrap(e))
+    fn is_exhausted(&self, stage: u32) -> Result<bool> {
+        let found = self.connection.query_row(
+            "SELECT COUNT(*) FROM note WHERE key = ?1 AND value = 'exhausted'",
+            [stage_note(stage)],
+            |row| row.get::<_, u64>(0),
+        );
+        found.map(|rows| rows > 0).map_err(|e| self.wrap(e))
     }
+}
+
+fn stage_note(stage: u32) -> String {
+    format!("stage {stage}")
+}
+
+fn insert_rejected(transaction: &rusqlite::Transaction<'_>, rejected: &[RejectedDraw]) -> rusqlite::Result<()> {
+    for draw in rejected {
+        transaction
+            .prepare_cached(
+                "INSERT INTO trial (stage, number, genome, fingerprint, params, macs, \
+                 latency_ms, state, started_at, reason) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'rejected', ?8, ?9)",
+            )?
+            .execute(params![
+                draw.stage,
+                draw.number,
+                draw.genome,
+                draw.fingerprint,
+                draw.cost.params,
+                draw.cost.macs,
+                draw.latency_ms,
+                draw.at,
+                draw.reason.name()
+            ])?;
+    }
+    Ok(())
 }

@@ -1,0 +1,132 @@
+//! What is checked before anything is trained or written.
+
+use bert_core::weights::parameter_shapes;
+use bert_core::{BertConfig, StackedFfn, TaskModel};
+use burn::module::Module;
+use burn::tensor::Device;
+use glue_squad::task::TaskKind;
+use kd::data::task_head;
+use kd::engine::Devices;
+use kd::optim::check_groups;
+use mlp_space::Architecture;
+use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
+
+use crate::latency::check_precision;
+use crate::phase;
+use crate::recipe::Recipe;
+use crate::{Error, Result};
+
+/// The feed-forward that every candidate has at least the parameters of.
+const SMALLEST: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
+
+/// The teacher's configuration, before it gets its heads.
+///
+/// # Errors
+/// A model directory that cannot be read, or is that of a student; or no teacher.
+pub fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
+    match (&recipe.teacher.model, recipe.teacher.scratch) {
+        (Some(dir), _) => match ModelDir::outline(dir, device)? {
+            (config, AnyModel::Plain(_)) => Ok(config),
+            (_, AnyModel::Searched(_)) => {
+                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
+                Err(Error::Mismatch(message))
+            }
+        },
+        (None, Some(s)) => Ok(phase::scratch_config(s, pocket_data::vocabulary().len(), recipe.max_len)),
+        (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
+    }
+}
+
+/// Refuses what cannot succeed: a budget that nothing meets, layers that do not fit, a precision that a device does not have, tasks
+/// without data, parameter groups without parameters.
+///
+/// # Errors
+/// [`Error::Mismatch`] naming the key.
+pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices) -> Result<()> {
+    let device = devices.main();
+    for (key, phase) in recipe.phases() {
+        let checked = phase.train_config(recipe.seed).precision.check(devices);
+        checked.map_err(|e| Error::Mismatch(format!("`{key}`: {e}")))?;
+    }
+    if recipe.max_len > teacher.max_position_embeddings {
+        return Err(Error::Mismatch(format!(
+            "max_len {} is more than the teacher's {} positions",
+            recipe.max_len, teacher.max_position_embeddings
+        )));
+    }
+    if teacher.type_vocab_size < 2 {
+        return Err(Error::Mismatch(format!(
+            "the teacher's type_vocab_size is {}; pairs of texts need 2",
+            teacher.type_vocab_size
+        )));
+    }
+    if recipe.data.glue.is_none() {
+        generated_tasks(&recipe.tasks)?;
+    }
+    let trained = BertConfig {
+        hidden_dropout_prob: recipe.teacher.dropout,
+        attention_probs_dropout_prob: recipe.teacher.dropout,
+        ..teacher.clone()
+    };
+    trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
+    let frame = phase::frame(recipe, teacher);
+    let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
+    searched_model(&largest, true, true, device)?;
+    phase::check_fit(recipe, &frame, teacher)?;
+    parameter_groups(recipe, &trained, &frame, device)?;
+    check_precision(recipe.latency, device)?;
+    phase::check_budget(recipe, &frame, device)
+}
+
+/// The generated data have some of the tasks only.
+fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
+    let files = pocket_data::generate(pocket_data::DEFAULT_SEED);
+    let has = |task: &TaskKind| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
+    let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
+    let known: Vec<&str> = TaskKind::ALL.into_iter().filter(has).map(TaskKind::name).collect();
+    let message =
+        format!("`tasks`: the generated data have {}, not {missing}; name data with `data.glue`", known.join(", "));
+    Err(Error::Mismatch(message))
+}
+
+/// A pattern has to fit in every model that its training may get; which of them a search ends with is not known yet.
+fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, device: &Device) -> Result<()> {
+    let phases = recipe.phases();
+    if phases.iter().all(|(_, phase)| phase.groups.is_empty()) {
+        return Ok(());
+    }
+    let plain = |config: &BertConfig, fit: bool| -> Result<Vec<String>> {
+        Ok(paths(&TaskModel::new(config, true, fit, device, |_| StackedFfn::new(config, device))?))
+    };
+    let searched = |architecture: &Architecture| -> Result<Vec<String>> {
+        Ok(paths(&searched_model(&student_config(frame, architecture)?, true, true, device)?))
+    };
+    let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
+    let task_heads = recipe.tasks[..heads].iter().map(|&task| task_head(task)).collect();
+    let teacher = plain(&BertConfig { task_heads, ..teacher.clone() }, false)?;
+    let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
+    let smallest = Architecture::new(smallest).map_err(Error::from)?;
+    let students = [
+        ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?),
+        ("the smallest student", searched(&smallest)?),
+    ];
+    let baseline = ("the uniform baseline", plain(frame, true)?);
+    for (key, phase) in phases {
+        let fits = |(who, paths): &(&str, Vec<String>)| {
+            let checked = check_groups(&phase.groups, paths);
+            checked.map_err(|e| Error::Mismatch(format!("`{key}`: {who}: {e}")))
+        };
+        match key {
+            "teacher.fine_tune" => fits(&("the teacher", teacher.clone()))?,
+            _ => students.iter().try_for_each(fits)?,
+        }
+        if key.starts_with("final.") && recipe.final_.baseline {
+            fits(&baseline)?;
+        }
+    }
+    Ok(())
+}
+
+fn paths<M: Module>(model: &M) -> Vec<String> {
+    parameter_shapes(model).into_keys().collect()
+}
