@@ -24,7 +24,10 @@ pub fn run(only: &[String]) -> Result<ExitCode, String> {
         // A build with it downloads an LLVM; with this variable, which docs.rs sets, the build script leaves that out, and checking
         // types needs no LLVM.
         let without_llvm = [("DOCS_RS", "1")];
-        let status = run_cargo(&["check", "--workspace", "--features", "efficientbert/cuda,efficientbert/autotune"], &without_llvm)?;
+        let status = run_cargo(
+            &["check", "--workspace", "--features", "efficientbert/cuda,efficientbert/autotune"],
+            &without_llvm,
+        )?;
         if !status.success() {
             return Err("the build with `cuda` does not type-check".into());
         }
