@@ -97,7 +97,7 @@ pub enum Error {
         /// Stage number.
         stage: u32,
         /// Draws.
-        draws: usize,
+        draws: u64,
         /// The limits.
         budget: Budget,
         /// How many draws were rejected for which reason.

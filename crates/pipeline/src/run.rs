@@ -130,8 +130,9 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     }
     let run = read_run_json(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
-    let comparison: Option<Vec<report::ModelRow>> = serde_json::from_value(run["comparison"].clone()).map_err(bad)?;
-    let Some(comparison) = comparison.filter(|_| run["finished"] == true) else { return Ok(None) };
+    let Some(comparison) = summary::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
+        return Ok(None);
+    };
     let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
     Ok(Some(Outcome { comparison, architecture }))

@@ -140,12 +140,9 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
     let run = read_run_json(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
-    let comparison: Option<Vec<ModelRow>> = serde_json::from_value(run["comparison"].clone()).map_err(bad)?;
-    let log = durable::log::read::<LogLine>(paths.log())?;
-    let damaged =
-        log.damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
-    let notes = std::iter::once(run["description"].as_str().unwrap_or_default().to_string()).chain(damaged).collect();
-    let records = log.records;
+    let comparison = stored_comparison(&run).map_err(bad)?;
+    let durable::log::Records { records, damaged, .. } = durable::log::read::<LogLine>(paths.log())?;
+    let damaged = damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
     Ok(RunReport {
@@ -164,8 +161,13 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
         student: student_report(paths, &run)?,
-        notes,
+        notes: std::iter::once(text("description")).chain(damaged).collect(),
     })
+}
+
+/// The comparison in `run.json`, where there is one.
+pub(crate) fn stored_comparison(run: &Value) -> serde_json::Result<Option<Vec<ModelRow>>> {
+    serde_json::from_value(run["comparison"].clone())
 }
 
 /// What a pass is, from the settings in `run.json`.

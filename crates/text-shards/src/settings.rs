@@ -32,7 +32,11 @@ pub enum Packing {
 
 impl Packing {
     /// Pairs with the reference's chances.
-    pub const BERT: Self = Self::Pairs { short_seq_prob: 0.1, random_next: 0.5 };
+    pub const BERT: Self = Self::Pairs { short_seq_prob: Self::SHORT_SEQ_PROB, random_next: Self::RANDOM_NEXT };
+    /// BERT's chance that a document is packed to a random shorter length.
+    pub const SHORT_SEQ_PROB: f64 = 0.1;
+    /// BERT's chance that the second segment comes from another document.
+    pub const RANDOM_NEXT: f64 = 0.5;
 }
 
 /// How a corpus is packed. Two packings of the same inputs by the same tokeniser with equal settings are equal, byte by byte.

@@ -16,13 +16,13 @@ use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
 
 use super::lecture::{Lecture, Lesson};
-use super::teacher::TaskData;
+use super::teacher::Data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, model_files, tokenizer_files};
 use crate::objective_spec::{project, read_objective, with_words};
-use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
+use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_lesson::{TextLesson, WordArgs};
@@ -192,16 +192,12 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(packed) => args.training.given_max_len().unwrap_or(packed).min(positions),
         None => capped_length(args.training.max_len(&chosen), positions, context),
     };
-    let lesson = match (&args.data, &chosen) {
-        (Some(data), Chosen::Glue(tasks)) => {
-            Lesson::Tasks(TaskData::read(tasks, data, encoder, &args.training, max_len, context)?)
-        }
-        (Some(data), Chosen::Squad(version)) => {
+    let lesson = match &args.data {
+        Some(data) => {
             let options = (&args.squad, &args.training);
-            let data = SpanData::read(*version, data, options, encoder, max_len, context)?;
-            Lesson::Spans(Box::new(data))
+            Lesson::Labelled(Data::read(&chosen, data, options, encoder, max_len, context)?)
         }
-        (None, _) => Lesson::Text(TextLesson::open(&corpus, words, encoder, &args.training, max_len)?),
+        None => Lesson::Text(TextLesson::open(&corpus, words, encoder, &args.training, max_len)?),
     };
     let steps = args.training.steps(lesson.batches_per_epoch());
     let plan = plan(steps)?;

@@ -7,25 +7,22 @@ use kd::objective::Plan;
 use kd::span::SpanDistillation;
 use pipeline::inputs::Files;
 
-use super::teacher::TaskData;
+use super::teacher::Data;
 use crate::error::CliError;
-use crate::squad::SpanData;
 use crate::text_lesson::TextLesson;
 use crate::training::Training;
 
 /// What the student is taught on.
 pub(super) enum Lesson {
     Text(TextLesson),
-    Tasks(TaskData),
-    Spans(Box<SpanData>),
+    Labelled(Data),
 }
 
 impl Lesson {
     pub fn batches_per_epoch(&self) -> u64 {
         match self {
             Self::Text(lesson) => lesson.text.batches_per_epoch(),
-            Self::Tasks(data) => data.mix.batches_per_epoch(),
-            Self::Spans(data) => data.train.batches_per_epoch(),
+            Self::Labelled(data) => data.batches_per_epoch(),
         }
     }
 
@@ -33,8 +30,7 @@ impl Lesson {
     pub fn files(&self) -> &Files {
         match self {
             Self::Text(lesson) => &lesson.files,
-            Self::Tasks(data) => &data.files,
-            Self::Spans(data) => &data.files,
+            Self::Labelled(data) => data.files(),
         }
     }
 }
@@ -62,7 +58,7 @@ impl Lecture<'_> {
                 let job = GeneralDistillation { teacher, plan, text, words, prepare: as_is() };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Tasks(data) => {
+            Lesson::Labelled(Data::Tasks(data)) => {
                 let job = TaskDistillation {
                     teacher,
                     teacher_heads: self.heads.clone(),
@@ -74,7 +70,7 @@ impl Lecture<'_> {
                 };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Spans(data) => {
+            Lesson::Labelled(Data::Spans(data)) => {
                 let job = SpanDistillation {
                     teacher,
                     teacher_head: self.heads[0],

@@ -87,15 +87,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let fresh = AnyModel::build(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
     let model = continued(fresh.initialised(&config, args.training.seed), &loaded)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
-    let data = match &chosen {
-        Chosen::Glue(tasks) => {
-            Data::Tasks(TaskData::read(tasks, &args.data, &encoder, &args.training, max_len, context)?)
-        }
-        Chosen::Squad(version) => {
-            let options = (&args.squad, &args.training);
-            Data::Spans(Box::new(SpanData::read(*version, &args.data, options, &encoder, max_len, context)?))
-        }
-    };
+    let data = Data::read(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
     let settings = Settings {
         name: "teacher",
@@ -139,21 +131,43 @@ fn tune<F: FeedForward>(
     }
 }
 
-/// What a teacher learns from.
-enum Data {
+/// Labelled data: what a teacher learns from, and a student beside its teacher.
+pub(super) enum Data {
     Tasks(TaskData),
     Spans(Box<SpanData>),
 }
 
 impl Data {
-    fn batches_per_epoch(&self) -> u64 {
+    /// Reads and encodes what is there of the tasks.
+    ///
+    /// # Errors
+    /// As [`TaskData::read`] or [`SpanData::read`].
+    pub fn read(
+        chosen: &Chosen,
+        data: &Path,
+        (squad, training): (&SpanTrainingArgs, &TrainingArgs),
+        encoder: &TextEncoder,
+        max_len: usize,
+        context: &Context,
+    ) -> Result<Self, CliError> {
+        Ok(match chosen {
+            Chosen::Glue(tasks) => Self::Tasks(TaskData::read(tasks, data, encoder, training, max_len, context)?),
+            Chosen::Squad(version) => {
+                let read = SpanData::read(*version, data, (squad, training), encoder, max_len, context)?;
+                Self::Spans(Box::new(read))
+            }
+        })
+    }
+
+    pub fn batches_per_epoch(&self) -> u64 {
         match self {
             Self::Tasks(data) => data.mix.batches_per_epoch(),
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
     }
 
-    fn files(&self) -> &Files {
+    /// Where it comes from.
+    pub fn files(&self) -> &Files {
         match self {
             Self::Tasks(data) => &data.files,
             Self::Spans(data) => &data.files,
@@ -173,7 +187,7 @@ impl TaskData {
     ///
     /// # Errors
     /// Files that are missing or damaged.
-    pub fn read(
+    fn read(
         tasks: &[TaskKind],
         data: &Path,
         encoder: &TextEncoder,

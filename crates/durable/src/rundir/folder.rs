@@ -65,20 +65,16 @@ impl RunFolder {
     /// # Errors
     /// The system's refusal to remove something.
     pub fn discard(self) -> Result<()> {
-        let Self { paths, lock, .. } = self;
-        // The lock must end before its file can be removed on every system.
-        drop(lock);
-        ops::remove_dir_all(paths.root())
+        remove_locked(self.paths.root(), self.lock)
     }
 
     /// [`Self::discard`] for the run in `path`, which nobody may be working on.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process works there, and the system's refusal to remove something.
-    pub fn remove(path: impl Into<PathBuf>, holder: &Holder) -> Result<()> {
-        let path = path.into();
-        let lock = RunLock::acquire(&path, holder)?;
-        Self::new(RunPaths::new(path), "", lock).discard()
+    pub fn remove(path: impl AsRef<Path>, holder: &Holder) -> Result<()> {
+        let path = path.as_ref();
+        remove_locked(path, RunLock::acquire(path, holder)?)
     }
 
     fn new(paths: RunPaths, config_text: &str, lock: RunLock) -> Self {
@@ -108,6 +104,12 @@ impl RunFolder {
     pub fn previous(&self) -> &Previous {
         self.lock.previous()
     }
+}
+
+fn remove_locked(path: &Path, lock: RunLock) -> Result<()> {
+    // The lock must end before its file can be removed on every system.
+    drop(lock);
+    ops::remove_dir_all(path)
 }
 
 fn require_empty(path: &Path) -> Result<()> {

@@ -35,6 +35,11 @@ impl LossScale {
         f64::from(self.exponent).exp2()
     }
 
+    /// The factor, 1 where there is none.
+    pub fn factor_of(scale: Option<&Self>) -> f64 {
+        scale.map_or(1.0, Self::factor)
+    }
+
     /// Notes a step with finite gradients.
     pub fn grow(&mut self) {
         self.finite += 1;

@@ -37,7 +37,7 @@ pub(super) fn measure<M: Module>(
 ) -> Result<Measured> {
     let mut loss_scale = state.loss_scale.clone();
     loop {
-        let factor = loss_scale.as_ref().map_or(1.0, LossScale::factor);
+        let factor = LossScale::factor_of(loss_scale.as_ref());
         let (terms, gradients) = match sum_of_parts(state, factor, devices, job, config)? {
             Sum::Finite(terms, gradients) => (terms, gradients),
             Sum::NotFinite(what) => return Ok(Measured::NotFinite(what)),
@@ -138,7 +138,7 @@ pub(super) fn update<M: Module>(state: State<M>, measured: Finite, config: &Trai
     let State { model, mut optimizer, step, best, last, mut progress, .. } = state;
     let Finite { terms, gradients, norm, mut loss_scale } = measured;
     let learning_rate = config.learning_rate * config.schedule.factor(step, config.warmup_steps(), config.steps);
-    let factor = loss_scale.as_ref().map_or(1.0, LossScale::factor);
+    let factor = LossScale::factor_of(loss_scale.as_ref());
     let scale = Gradients::clip_factor(norm, config.clip_norm) / factor;
     let model = optimizer.step(model, gradients, &Pace { learning_rate, scale, step, groups: &config.groups });
     progress.skipped = 0;

@@ -1,11 +1,11 @@
 //! The loop of a stage.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use rand::RngCore;
 
-use crate::budget::{Budget, Cost, Rejection};
+use crate::budget::{Cost, Rejection};
 use crate::driver::{Candidate, EvalError, Event, StageConfig, StageOutcome, StageParts};
 use crate::error::{Error, Result};
 use crate::space::{self, Genome};
@@ -263,7 +263,16 @@ impl<'a, 'c> Run<'a, 'c> {
         let store = &mut self.parts.store;
         let Some(best) = store.best(stage)? else {
             if finished == 0 {
-                return Err(nothing_drawn(stage, *self.parts.budget, store.rejected(stage)?));
+                let counts = store.rejection_counts(stage)?;
+                let reasons: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+                let fastest = store.rejected(stage)?.iter().filter_map(|draw| draw.latency_ms).reduce(f64::min);
+                return Err(Error::NoCandidate {
+                    stage,
+                    draws: counts.values().sum(),
+                    budget: *self.parts.budget,
+                    reasons: reasons.join(", "),
+                    fastest: fastest.map_or_else(String::new, |ms| format!("; the fastest takes {ms:.3} ms")),
+                });
             }
             let first = store.trials(stage)?.into_iter().find_map(|trial| trial.reason);
             return Err(Error::NoWinner {
@@ -282,16 +291,4 @@ impl<'a, 'c> Run<'a, 'c> {
             exhausted,
         })
     }
-}
-
-/// Why a stage has no trial at all.
-fn nothing_drawn(stage: u32, budget: Budget, rejected: Vec<RejectedDraw>) -> Error {
-    let mut counts = BTreeMap::new();
-    for draw in &rejected {
-        *counts.entry(draw.reason).or_insert(0_u64) += 1;
-    }
-    let counts: Vec<String> = counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let fastest = rejected.iter().filter_map(|draw| draw.latency_ms).reduce(f64::min);
-    let fastest = fastest.map_or_else(String::new, |ms| format!("; the fastest takes {ms:.3} ms"));
-    Error::NoCandidate { stage, draws: rejected.len(), budget, reasons: counts.join(", "), fastest }
 }

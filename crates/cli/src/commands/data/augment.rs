@@ -246,15 +246,13 @@ fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), C
     if force && folder.join(RECORD).is_file() {
         return Ok(());
     }
-    if force && folder.is_dir() {
-        let refused = models::refuse_occupied(folder);
-        return refused.map_err(|_| {
+    models::refuse_occupied(folder).map_err(|error| {
+        if force && folder.is_dir() {
             let message =
                 format!("--out {}: has no {RECORD}, so nothing says that an earlier call wrote it", folder.display());
-            CliError::usage(message).with_hint("nothing was changed; remove what is not needed, or name another folder")
-        });
-    }
-    models::refuse_occupied(folder).map_err(|error| {
+            return CliError::usage(message)
+                .with_hint("nothing was changed; remove what is not needed, or name another folder");
+        }
         CliError::usage(error.message())
             .with_hint("nothing was changed; --force replaces what an earlier call has written")
     })

@@ -171,8 +171,8 @@ fn check_packing(args: &PackArgs) -> Result<(), CliError> {
 fn settings(args: &PackArgs) -> PackSettings {
     let packing = match args.packing {
         Filling::Pairs => Packing::Pairs {
-            short_seq_prob: args.short_seq_prob.unwrap_or(0.1),
-            random_next: args.random_next.unwrap_or(0.5),
+            short_seq_prob: args.short_seq_prob.unwrap_or(Packing::SHORT_SEQ_PROB),
+            random_next: args.random_next.unwrap_or(Packing::RANDOM_NEXT),
         },
         Filling::Full => Packing::Full { cross_documents: !args.within_documents },
     };
