@@ -10,7 +10,7 @@
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
-//! | `method` | options of the optimiser and the step loop |
+//! | `training_keys` | the settings of a training, as options and as keys of a file |
 //! | `method_file` | a whole training's settings by name or from a file |
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
@@ -30,7 +30,6 @@ mod environment;
 mod error;
 mod inference;
 mod interrupt;
-mod method;
 mod method_file;
 mod models;
 mod objective_spec;
@@ -44,6 +43,7 @@ mod tensorboard;
 mod text_lesson;
 mod training;
 mod training_end;
+mod training_keys;
 mod units;
 mod watch;
 

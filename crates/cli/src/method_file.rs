@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use kd::engine::Precision;
 use kd::objective::Objective;
-use kd::optim::{Group, OptimizerConfig, Schedule};
 use serde::Deserialize;
+
+use crate::training_keys::TrainingKeys;
 
 /// Methods that the program carries, by name.
 const PUBLISHED: [(&str, &str); 5] = [
@@ -16,9 +16,6 @@ const PUBLISHED: [(&str, &str); 5] = [
     ("mobilebert-words", include_str!("../../../recipes/methods/mobilebert-words.toml")),
     ("mobilebert-answers", include_str!("../../../recipes/methods/mobilebert-answers.toml")),
 ];
-
-/// Largest batch and longest sequence that a command takes.
-const MAX_BATCH: u64 = 1 << 16;
 
 /// A method by name or from a file; options of the command line go before it.
 #[derive(Clone, Debug)]
@@ -38,41 +35,10 @@ pub struct Settings {
     pub teacher_embedding: bool,
     /// How it is trained.
     #[serde(default)]
-    pub train: Train,
+    pub train: TrainingKeys,
     /// What the student learns.
     #[serde(default)]
     pub distill: Option<Objective>,
-}
-
-/// Keys of a training as recipes have them, all optional.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Train {
-    /// Optimiser steps.
-    pub steps: Option<u64>,
-    /// Examples per step.
-    pub batch_size: Option<u32>,
-    /// Peak learning rate.
-    pub learning_rate: Option<f64>,
-    /// Longest sequence.
-    pub max_len: Option<u32>,
-    /// Number format of matrix products.
-    pub precision: Option<Precision>,
-    /// Parts of a step's batch.
-    pub accumulate: Option<u32>,
-    /// Part of the steps over which the learning rate rises.
-    pub warmup_ratio: Option<f64>,
-    /// The same in steps.
-    pub warmup_steps: Option<u64>,
-    /// The learning rate after that.
-    pub schedule: Option<Schedule>,
-    /// The optimiser.
-    pub optimizer: Option<OptimizerConfig>,
-    /// Parameters that are trained in another way.
-    #[serde(default)]
-    pub groups: Vec<Group>,
-    /// Largest global gradient norm.
-    pub clip_norm: Option<f64>,
 }
 
 impl FromStr for Method {
@@ -100,29 +66,10 @@ impl FromStr for Method {
     }
 }
 
-impl Train {
-    /// What the command line checks for its options; all else is checked with the training.
-    fn check(&self) -> Result<(), String> {
-        let within = |key: &str, value: Option<u64>, lowest: u64, highest: u64| match value {
-            Some(value) if !(lowest..=highest).contains(&value) => {
-                Err(format!("`train.{key}` must be from {lowest} to {highest}, is {value}"))
-            }
-            _ => Ok(()),
-        };
-        within("steps", self.steps, 1, i64::MAX as u64)?;
-        within("batch_size", self.batch_size.map(u64::from), 1, MAX_BATCH)?;
-        within("accumulate", self.accumulate.map(u64::from), 1, MAX_BATCH)?;
-        within("max_len", self.max_len.map(u64::from), 8, MAX_BATCH)?;
-        if self.warmup_ratio.is_some() && self.warmup_steps.is_some() {
-            return Err("give either `train.warmup_ratio` or `train.warmup_steps`".into());
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kd::objective::{Shape, Source};
+    use kd::optim::Schedule;
 
     use super::*;
 

@@ -12,7 +12,7 @@ use durable::lock::Holder;
 use durable::log::JsonlWriter;
 use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
-use kd::engine::{Evaluation, Job, Monitor, Precision, TrainConfig, TrainEvent, Trained, reached, train};
+use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use pipeline::events::{Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
@@ -23,13 +23,13 @@ use bert_core::BertConfig;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::method::{MethodArgs, MethodSettings};
-use crate::method_file::{Method, Train};
+use crate::method_file::Method;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::tasks::Chosen;
 use crate::tensorboard::Boards;
 use crate::training_end::Ending;
+use crate::training_keys::TrainingKeys;
 use crate::watch::Watch;
 use crate::{environment, interrupt};
 
@@ -39,13 +39,6 @@ const FINISHED: &str = "finished";
 const CHECKPOINTS: &str = "checkpoints";
 /// The training's log, in the model directory.
 const LOG: &str = "log.jsonl";
-/// Examples per step, where nothing says how many.
-const BATCH_SIZE: u32 = 32;
-/// The learning rate, where nothing says which.
-const LEARNING_RATE: f64 = 5e-5;
-/// Most positions that any model of this program has.
-const LONGEST: i64 = 1 << 16;
-
 /// Options of every training.
 #[derive(Args, Debug)]
 pub struct TrainingArgs {
@@ -55,40 +48,14 @@ pub struct TrainingArgs {
     /// Go on with the training in DIR.training; all other options as before.
     #[arg(long)]
     pub resume: bool,
-    /// Optimiser steps.
-    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
-    /// Passes over the data, where --steps is not given [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    epochs: Option<u64>,
-    /// Examples or windows per step [default: 32].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch_size: Option<u32>,
-    /// Peak learning rate, from which --schedule goes on [default: 5e-5].
-    #[arg(long, value_name = "RATE")]
-    learning_rate: Option<f64>,
-    /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
-    /// for [default: 128; SQuAD: 384].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..LONGEST))]
-    max_len: Option<u32>,
-    /// Number format of matrix products: f32; bf16, which is faster and less exact; or f16, on graphics cards without bf16.
-    /// Evaluations are in f32 [default: f32].
-    #[arg(long, value_name = "FORMAT")]
-    precision: Option<Precision>,
     /// Seed of everything random.
     #[arg(long, value_name = "N", default_value_t = 42, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: u64,
-    /// Steps between evaluations on the dev split, of which the best weights are kept [default: one at the end].
-    #[arg(long, value_name = "N")]
-    pub eval_every: Option<u64>,
-    /// Steps between checkpoints.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    checkpoint_every: u64,
     /// Write event files for TensorBoard into DIR.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
-    method: MethodArgs,
+    keys: TrainingKeys,
     /// Settings of this training, and for `distill` what is learnt: mobilebert-auxiliary, mobilebert-joint,
     /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
@@ -136,55 +103,45 @@ impl TrainingArgs {
         Ok(self.out.with_file_name(name))
     }
 
+    /// The settings of both, options before those of the method file.
+    fn keys(&self) -> TrainingKeys {
+        self.file.as_ref().map_or_else(|| self.keys.clone(), |method| self.keys.or(&method.settings.train))
+    }
+
     /// Optimiser steps over data of `per_epoch` batches.
     pub fn steps(&self, per_epoch: u64) -> u64 {
-        self.steps_said().unwrap_or_else(|| self.epochs.unwrap_or(1).saturating_mul(per_epoch))
-    }
-
-    /// The number of steps, where it does not follow from the data.
-    fn steps_said(&self) -> Option<u64> {
-        self.steps.or(self.of_method(|file| file.steps).filter(|_| self.epochs.is_none()))
-    }
-
-    /// A setting of the method file.
-    fn of_method<T>(&self, setting: impl Fn(&Train) -> Option<T>) -> Option<T> {
-        self.file.as_ref().and_then(|method| setting(&method.settings.train))
-    }
-
-    fn batch_size(&self) -> u32 {
-        self.batch_size.or(self.of_method(|file| file.batch_size)).unwrap_or(BATCH_SIZE)
+        let keys = self.keys();
+        keys.steps.unwrap_or_else(|| keys.epochs.unwrap_or(1).saturating_mul(per_epoch))
     }
 
     /// Sequences that the steps need at most; `None` for all there are.
     pub fn sequences(&self) -> Option<usize> {
-        self.steps_said().and_then(|s| usize::try_from(s.saturating_mul(u64::from(self.batch_size()))).ok())
+        let keys = self.keys();
+        keys.steps.and_then(|s| usize::try_from(s.saturating_mul(u64::from(keys.batch_size()))).ok())
     }
 
     /// Longest sequence of a training on `chosen`, in tokens.
     pub fn max_len(&self, chosen: &Chosen) -> u32 {
-        self.max_len.or(self.of_method(|file| file.max_len)).unwrap_or_else(|| chosen.default_length())
+        self.keys().max_len.unwrap_or_else(|| chosen.default_length())
     }
 
     /// `--max-len`, where it is given, by the method file too.
     pub fn given_max_len(&self) -> Option<usize> {
-        self.max_len.or(self.of_method(|file| file.max_len)).map(|given| given as usize)
+        self.keys().max_len.map(|given| given as usize)
+    }
+
+    /// Whether more evaluations than one at the end are asked for.
+    pub fn evaluates_often(&self) -> bool {
+        self.keys().eval_every.is_some()
     }
 
     /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
-        BatchSettings { batch_size: self.batch_size() as usize, max_len, seed: self.seed }
+        BatchSettings { batch_size: self.keys().batch_size() as usize, max_len, seed: self.seed }
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
-        let learning_rate = self.learning_rate.or(self.of_method(|file| file.learning_rate));
-        let config = TrainConfig {
-            seed: self.seed,
-            eval_every: self.eval_every.unwrap_or(0),
-            checkpoint_every: self.checkpoint_every,
-            precision: self.precision.or(self.of_method(|file| file.precision)).unwrap_or_default(),
-            ..TrainConfig::new(steps, learning_rate.unwrap_or(LEARNING_RATE))
-        };
-        self.method.over(self.file.as_ref().map(|method| &method.settings.train), config)
+        self.keys().config(steps, self.seed)
     }
 }
 
@@ -196,14 +153,9 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
 struct Settings<'a, S> {
-    steps: u64,
     batch_size: u32,
-    learning_rate: f64,
     max_len: usize,
-    seed: u64,
-    eval_every: u64,
-    precision: Precision,
-    method: MethodSettings,
+    training: &'a TrainConfig,
     command: &'a S,
     /// SHA-256 of every file that it reads.
     sha256: BTreeMap<String, String>,
@@ -236,14 +188,9 @@ impl<'a> Training<'a> {
         config.precision.check(&context.devices).or_usage()?;
         interrupt::install()?;
         let text = toml::to_string_pretty(&Settings {
-            steps,
-            batch_size: args.batch_size(),
-            learning_rate: config.learning_rate,
+            batch_size: args.keys().batch_size(),
             max_len,
-            seed: args.seed,
-            eval_every: args.eval_every.unwrap_or(0),
-            precision: config.precision,
-            method: MethodSettings::from(&config),
+            training: &config,
             command: settings,
             sha256: digests(files)?,
         })?;

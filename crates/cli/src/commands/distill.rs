@@ -131,7 +131,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
     let asked = !args.words.eval_corpus.is_empty();
-    if args.tasks.is_empty() && !asked && args.training.eval_every.is_some() {
+    if args.tasks.is_empty() && !asked && args.training.evaluates_often() {
         let message = "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
         return Err(CliError::usage(message));
     }
@@ -159,7 +159,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
-    if source == Source::Tasks && !unbound.has_prediction() && args.training.eval_every.is_some() {
+    if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
     let heads = if unbound.asks_answers() { teachers.heads(&chosen)? } else { vec![0; config.task_heads.len()] };

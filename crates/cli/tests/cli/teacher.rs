@@ -63,7 +63,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
 
     let before = snapshot(dir.path());
     teacher(dir.path(), &args).fails_with(2, &["out.training holds the checkpoints", "--resume"]);
-    teacher(dir.path(), &["--resume", "--steps", "301"]).fails_with(2, &["`steps` was 300 and is now 301"]);
+    teacher(dir.path(), &["--resume", "--steps", "301"]).fails_with(2, &["`training.steps` was 300 and is now 301"]);
     let same = |(path, bytes): &(&std::path::PathBuf, &Option<Vec<u8>>)| {
         snapshot(dir.path()).get(*path) == Some(*bytes) || path.ends_with("lock.json")
     };
@@ -187,7 +187,7 @@ fn method_options_that_cannot_be_are_refused_before_anything_is_written() {
         (&["--schedule", "cosinus"][..], "cosine"),
         (&["--optimizer", "{ kind = \"lamb\", beta1 = 2.0 }"], "optimizer.beta1"),
         (&["--patience", "2"], "eval_every"),
-        (&["--min-delta", "0.1"], "--patience"),
+        (&["--min-delta", "0.1"], "`patience`"),
         (&["--warmup-ratio", "0.2", "--warmup-steps", "2"], "--warmup-steps"),
         (&["--on-not-finite", "hope"], "skip"),
     ] {

@@ -1,8 +1,5 @@
 //! Settings of one training.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use super::Precision;
@@ -20,94 +17,55 @@ pub enum NotFinite {
     Skip,
 }
 
-impl NotFinite {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Stop, Self::Skip];
-
-    /// Name as read by [`FromStr`] and in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-impl fmt::Display for NotFinite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for NotFinite {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(|| format!("`{text}` is neither stop nor skip"))
-    }
-}
-
 /// Settings of one training; defaults are EfficientBERT's where it states one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// As it is serialised it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
+/// is left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     /// Number of optimiser steps.
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// The learning rate after the warm-up.
-    #[serde(default)]
     pub schedule: Schedule,
     /// Part of the steps over which the learning rate rises.
-    #[serde(default = "default::warmup_ratio")]
     pub warmup_ratio: f64,
     /// Steps over which the learning rate rises, in place of `warmup_ratio`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
     /// The optimiser.
-    #[serde(default)]
     pub optimizer: OptimizerConfig,
     /// Parameters that are trained in another way; the first group that fits a parameter counts.
-    #[serde(default)]
     pub groups: Vec<Group>,
     /// Largest global gradient norm.
-    #[serde(default = "default::clip_norm")]
     pub clip_norm: f64,
     /// Parts in which the batch of a step is processed, one after another: less memory, the same gradients but for rounding.
-    #[serde(default = "default::accumulate")]
     pub accumulate: u32,
     /// Seed of everything random in this training.
-    #[serde(default = "default::seed")]
     pub seed: u64,
     /// Steps between evaluations; 0 evaluates at the end only.
-    #[serde(default)]
     pub eval_every: u64,
     /// Evaluations in a row without improvement after which the training ends; 0 for never.
-    #[serde(default)]
     pub patience: u64,
     /// How much better than the last improvement a score has to be to count as one.
-    #[serde(default)]
     pub min_delta: f64,
     /// Steps between checkpoints; 0 writes one at the end only.
-    #[serde(default)]
+    #[serde(skip)]
     pub checkpoint_every: u64,
     /// Checkpoints that stay, the newest; each holds the best weights so far.
-    #[serde(default = "default::keep_last")]
+    #[serde(skip)]
     pub keep_last: usize,
     /// What to do in a step whose loss or gradient is not finite.
-    #[serde(default)]
     pub on_not_finite: NotFinite,
     /// Most steps that are skipped in a row.
-    #[serde(default = "default::max_skips")]
     pub max_skips: u32,
     /// Steps between progress reports.
-    #[serde(default = "default::log_every")]
+    #[serde(skip)]
     pub log_every: u64,
     /// Whether the best evaluated weights are the result (else the last).
-    #[serde(default = "default::keep_best")]
     pub keep_best: bool,
     /// Number format of matrix products, of the student and of a teacher.
-    #[serde(default)]
     pub precision: Precision,
 }
 
@@ -125,10 +83,6 @@ pub mod default {
     pub fn accumulate() -> u32 {
         1
     }
-    /// EfficientBERT's.
-    pub fn seed() -> u64 {
-        42
-    }
     /// One to go on from, and one in case it is damaged.
     pub fn keep_last() -> usize {
         2
@@ -136,14 +90,6 @@ pub mod default {
     /// More in a row are no accident.
     pub fn max_skips() -> u32 {
         5
-    }
-    /// Steps between reports.
-    pub fn log_every() -> u64 {
-        10
-    }
-    /// The best weights are the result.
-    pub fn keep_best() -> bool {
-        true
     }
 }
 
@@ -163,7 +109,7 @@ impl TrainConfig {
             groups: Vec::new(),
             clip_norm: default::clip_norm(),
             accumulate: default::accumulate(),
-            seed: default::seed(),
+            seed: 42,
             eval_every: 0,
             patience: 0,
             min_delta: 0.0,
@@ -171,8 +117,8 @@ impl TrainConfig {
             keep_last: default::keep_last(),
             on_not_finite: NotFinite::Stop,
             max_skips: default::max_skips(),
-            log_every: default::log_every(),
-            keep_best: default::keep_best(),
+            log_every: 10,
+            keep_best: true,
             precision: Precision::F32,
         }
     }

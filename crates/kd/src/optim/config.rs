@@ -1,7 +1,6 @@
 //! Which optimiser, with which numbers.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -22,31 +21,15 @@ pub enum OptimizerKind {
 impl OptimizerKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::AdamW, Self::Lamb];
-
-    /// Name as read by [`FromStr`] and in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AdamW => "adamw",
-            Self::Lamb => "lamb",
-        }
-    }
 }
 
 impl fmt::Display for OptimizerKind {
+    /// The name as in recipes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for OptimizerKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| format!("unknown optimiser `{text}`: one of {}", known()))
+        f.write_str(match self {
+            Self::AdamW => "adamw",
+            Self::Lamb => "lamb",
+        })
     }
 }
 
