@@ -10,6 +10,7 @@
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
+//! | `inputs` | paths that commands read |
 //! | `training_keys` | the settings of a training, as options and as keys of a file |
 //! | `method_file` | a whole training's settings by name or from a file |
 //! | `models` | model directories as commands take and make them |
@@ -29,6 +30,7 @@ mod device;
 mod environment;
 mod error;
 mod inference;
+mod inputs;
 mod interrupt;
 mod method_file;
 mod models;

@@ -226,13 +226,18 @@ impl Teachers {
         Ok((Box::new(TaskTeachers::new(one(0), tasks)?), places))
     }
 
-    /// What of them decides a result; a teacher that comes after others is named with its folder.
+    /// What of them decides a result; a teacher that comes after others is numbered.
     pub fn files(&self) -> Files {
         let named = |(i, dir): (usize, &ModelDir)| match i {
             0 => model_files("teacher", &dir.path),
-            _ => model_files(&format!("teacher {}", dir.path.display()), &dir.path),
+            _ => model_files(&format!("teacher {}", i + 1), &dir.path),
         };
         self.models.iter().enumerate().flat_map(named).collect()
+    }
+
+    /// Which of them teaches each task.
+    pub fn of_tasks(&self) -> &[usize] {
+        &self.of
     }
 
     /// As they were given.

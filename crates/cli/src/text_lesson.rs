@@ -98,11 +98,9 @@ impl TextLesson {
         // Text is packed as far as the steps need it; shards are there already.
         let most = corpus.max_len().map_or(args.sequences(), |_| None);
         let text = corpus.open(encoder, args.batches(max_len), most)?;
-        let named =
-            |what: &'static str, corpus: &Corpus| corpus.files().into_iter().map(move |path| (what.into(), path));
-        let mut files: Files = named("corpus", corpus).collect();
+        let mut files = corpus.files("corpus");
         let Some(Words { mask, held_out }) = words else { return Ok(Self { text, words: None, files }) };
-        files.extend(held_out.iter().flat_map(|corpus| named("eval-corpus", corpus)));
+        files.extend(held_out.iter().flat_map(|corpus| corpus.files("eval-corpus")));
         let held_out = held_out.map(|corpus| {
             let text = corpus.open(encoder, args.batches(max_len), Some(EVAL_SEQUENCES)).context("--eval-corpus")?;
             HeldOutWords::new(text.as_ref(), &mask).context("--eval-corpus")

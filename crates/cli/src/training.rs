@@ -45,7 +45,7 @@ pub struct TrainingArgs {
     /// The model directory to make; it must not exist or be empty. Until it is made, checkpoints stand in DIR.training.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the training in DIR.training; all other options as before.
+    /// Go on with the training in DIR.training; all other options as before, but for the paths of inputs that were moved.
     #[arg(long)]
     pub resume: bool,
     /// Seed of everything random.

@@ -74,7 +74,7 @@ impl Inputs {
     /// Files that cannot be read.
     pub fn digests(&self, recipe: &Recipe) -> Result<BTreeMap<String, String>> {
         let mut files = task_files(&recipe.tasks, &self.glue)?;
-        files.extend(self.corpus.files().into_iter().map(|path| ("corpus".into(), path)));
+        files.extend(self.corpus.files("corpus"));
         if let Some(teacher) = &recipe.teacher.model {
             let names = [searched_ffn::CONFIG_FILE, searched_ffn::WEIGHTS_FILE];
             files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));

@@ -16,7 +16,7 @@ use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
 use crate::latency::median_ms;
 use crate::phase::{self, Context, FinalModel, Teachers, Winner};
-use crate::recipe::Recipe;
+use crate::recipe::{Moved, Recipe};
 use crate::summary::{self, Models};
 use crate::{Error, Result};
 
@@ -27,6 +27,8 @@ pub struct RunOptions<'a> {
     pub folder: &'a Path,
     /// Go on with the run that the folder holds.
     pub resume: bool,
+    /// Inputs that are elsewhere now than the recipe says, for a run that goes on.
+    pub moved: Moved,
     /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
     pub devices: Devices,
     /// Who holds the folder: this process.
@@ -53,6 +55,7 @@ pub struct Outcome {
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
+    let recipe = &options.moved.apply(recipe)?;
     let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
     let teacher = check::teacher_config(recipe, options.devices.main())?;
     // Longer sequences can be neither counted nor timed.

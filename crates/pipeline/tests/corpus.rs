@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use pipeline::corpus::Corpus;
-use pipeline::inputs::{Files, digests};
+use pipeline::inputs::digests;
 use text_shards::{Input, MANIFEST, PackSettings, build};
 
 struct Pocket {
@@ -83,10 +83,7 @@ fn what_is_no_whole_packed_corpus_is_named() {
     let refused = |paths: &[PathBuf]| Corpus::find(paths).unwrap_err().to_string();
     assert!(refused(&[text.clone(), out.clone()]).contains("name it alone"));
     assert_eq!(Corpus::find(std::slice::from_ref(&text)).unwrap(), Corpus::Text(vec![text]));
-    let digest = |corpus: &Corpus| {
-        let files: Files = corpus.files().into_iter().map(|path| ("corpus".into(), path)).collect();
-        digests(&files).unwrap()
-    };
+    let digest = |corpus: &Corpus| digests(&corpus.files("corpus")).unwrap();
     let before = Corpus::find(std::slice::from_ref(&out)).unwrap();
     let was = digest(&before);
     std::fs::write(out.join(MANIFEST), std::fs::read_to_string(out.join(MANIFEST)).unwrap() + "\n").unwrap();

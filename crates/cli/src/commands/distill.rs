@@ -20,6 +20,7 @@ use super::teacher::Data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::must_exist;
 use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, model_files, tokenizer_files};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
@@ -107,13 +108,10 @@ pub struct DistillArgs {
 struct Settings {
     name: &'static str,
     student: String,
-    teacher: String,
-    corpus: Vec<String>,
+    /// Which of the teachers teaches each task.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    eval_corpus: Vec<String>,
+    teachers: Vec<usize>,
     tasks: Vec<Task>,
-    data: Option<String>,
-    init: String,
     inherit: Inherit,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     teacher_embedding: bool,
@@ -128,6 +126,9 @@ struct Settings {
 
 pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     args.training.check()?;
+    must_exist("--data", &args.data)?;
+    must_exist("--corpus", &args.corpus)?;
+    must_exist("--eval-corpus", &args.words.eval_corpus)?;
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
     let asked = !args.words.eval_corpus.is_empty();
@@ -317,12 +318,8 @@ fn settings(
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
-        teacher: teachers.said().into(),
-        corpus: args.corpus.iter().map(|p| shown(p)).collect(),
-        eval_corpus: args.words.eval_corpus.iter().map(|p| shown(p)).collect(),
+        teachers: teachers.of_tasks().to_vec(),
         tasks: args.tasks.clone(),
-        data: args.data.as_deref().map(shown),
-        init: shown(&args.init),
         inherit: args.inherit,
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,

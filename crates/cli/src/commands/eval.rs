@@ -13,6 +13,7 @@ use super::eval_squad;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
+use crate::inputs::must_exist;
 use crate::models::{capped_length, model_paths};
 use crate::output::{check_targets, print, print_json, table};
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
@@ -80,6 +81,7 @@ impl Part {
 }
 
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+    must_exist("--data", [&args.data])?;
     let split = match args.split {
         Part::Train => Split::Train,
         Part::Dev => Split::Dev,

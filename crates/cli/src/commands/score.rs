@@ -8,6 +8,7 @@ use glue_squad::task::{FileScores, FolderScores, score_file, score_folder};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::must_exist;
 use crate::output::{print, print_json, table};
 use crate::tasks::Task;
 
@@ -63,9 +64,7 @@ pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
     }
     for (option, path) in [("--data", &args.data), ("--predictions", &args.predictions)] {
-        if !path.exists() {
-            return Err(CliError::usage(format!("{option} {}: does not exist", path.display())));
-        }
+        must_exist(option, [path])?;
         if path.is_dir() != (args.task == Scored::Glue) {
             let wanted = if args.task == Scored::Glue {
                 "a folder is needed for all of GLUE"

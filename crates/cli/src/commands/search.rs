@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use durable::lock::Holder;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Override, Recipe};
+use pipeline::recipe::{Moved, Override, Recipe};
 use pipeline::{Outcome, RunOptions};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::must_exist;
 use crate::units::parse_count;
 use crate::watch::Watch;
 use crate::{environment, interrupt, output};
@@ -25,7 +26,8 @@ pub struct SearchArgs {
     /// The run folder [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder; its own recipe is used.
+    /// Go on with the run in the folder; its own recipe is used. --teacher, --data and --corpus say where inputs that were moved are
+    /// now.
     #[arg(long)]
     resume: bool,
     /// Seed of everything random.
@@ -69,12 +71,15 @@ pub struct SearchArgs {
 /// A recipe that is not usable (exit code 2), a run that failed (1) or was interrupted (130).
 pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let (recipe, folder) = recipe_and_folder(args)?;
+    let moved = if args.resume { moved(args)? } else { Moved::default() };
+    inputs_exist(&moved.apply(&recipe).or_usage()?, args.resume)?;
     let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
     interrupt::install()?;
     let started = environment::now_ms();
     let options = RunOptions {
         folder: &folder,
         resume: args.resume,
+        moved,
         devices: context.devices.clone(),
         holder: Holder::this_process(environment::host_name(), pipeline::summary::utc(started)),
         environment: environment::describe(context, started),
@@ -105,13 +110,14 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
         }
         if !overrides.is_empty() {
             return Err(CliError::usage(
-                "--resume goes on with the recipe in the run folder; it takes no other settings",
+                "--resume goes on with the recipe in the run folder; it takes no other settings than where its inputs are now",
             )
             .with_hint("start a new run in another folder with --out to change settings"));
         }
         let recipe = pipeline::recipe::load(&path.to_string_lossy(), &[]).or_usage()?;
         return Ok((recipe, folder));
     }
+    let overrides = [overrides, input_overrides(args)?].concat();
     let mut recipe = pipeline::recipe::load(named, &overrides).or_usage()?;
     // As it will be found from wherever the run is resumed.
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
@@ -121,25 +127,52 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
     Ok((recipe, folder))
 }
 
-fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
-    let mut all = args.set.clone();
-    let mut push = |key: &str, value: String| all.push(Override { key: key.into(), value });
-    let text = |path: &Path| -> Result<String, CliError> {
+/// Where the inputs of a resumed run are now.
+fn moved(args: &SearchArgs) -> Result<Moved, CliError> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).context(format!("{}", path.display()));
+    Ok(Moved {
+        teacher: args.teacher.as_ref().map(absolute).transpose()?,
+        glue: args.data.as_ref().map(absolute).transpose()?,
+        corpus: args.corpus.iter().map(absolute).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Refuses a recipe whose inputs are not where it says.
+fn inputs_exist(recipe: &Recipe, resume: bool) -> Result<(), CliError> {
+    let found = must_exist("`teacher.model` (--teacher)", &recipe.teacher.model)
+        .and_then(|()| must_exist("`data.glue` (--data)", &recipe.data.glue))
+        .and_then(|()| must_exist("`data.corpus` (--corpus)", &recipe.data.corpus));
+    match resume {
+        true => found.hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
+        false => found,
+    }
+}
+
+/// The options that name inputs, as keys of the recipe.
+fn input_overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
+    let text = |path: &PathBuf| -> Result<String, CliError> {
         let path = path.to_str().ok_or_else(|| CliError::usage(format!("{}: not UTF-8", path.display())))?;
         Ok(json!(path).to_string())
     };
-    if let Some(seed) = args.seed {
-        push("seed", seed.to_string());
-    }
-    if let Some(teacher) = &args.teacher {
-        push("teacher.model", text(teacher)?);
-    }
-    if let Some(data) = &args.data {
-        push("data.glue", text(data)?);
+    let mut all = Vec::new();
+    for (key, path) in [("teacher.model", &args.teacher), ("data.glue", &args.data)] {
+        if let Some(path) = path {
+            all.push(Override { key: key.into(), value: text(path)? });
+        }
     }
     if !args.corpus.is_empty() {
-        let paths = args.corpus.iter().map(|p| text(p)).collect::<Result<Vec<_>, _>>()?;
-        push("data.corpus", format!("[{}]", paths.join(",")));
+        let paths = args.corpus.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        all.push(Override { key: "data.corpus".into(), value: format!("[{}]", paths.join(",")) });
+    }
+    Ok(all)
+}
+
+/// The other options, as keys of the recipe.
+fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
+    let mut all = args.set.clone();
+    let mut push = |key: &str, value: String| all.push(Override { key: key.into(), value });
+    if let Some(seed) = args.seed {
+        push("seed", seed.to_string());
     }
     for (key, value) in [
         ("budget.min_params", args.min_params),

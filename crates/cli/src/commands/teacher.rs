@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::inputs::must_exist;
 use crate::models::{capped_length, continued, load_with_tokenizer, model_files, tokenizer_files};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
@@ -52,9 +53,7 @@ pub struct TeacherArgs {
 #[derive(Serialize)]
 struct Settings {
     name: &'static str,
-    model: String,
     tasks: Vec<Task>,
-    data: String,
     dropout: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
@@ -65,6 +64,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--dropout {}: must be from 0 to below 1", args.dropout)));
     }
     args.training.check()?;
+    must_exist("--data", [&args.data])?;
     if let Some(method) = &args.training.file
         && (method.settings.distill.is_some() || method.settings.teacher_embedding)
     {
@@ -91,9 +91,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
 
     let settings = Settings {
         name: "teacher",
-        model: shown(&args.model),
         tasks: args.tasks.clone(),
-        data: shown(&args.data),
         dropout: args.dropout,
         squad: args.squad.settings(&chosen, max_len)?,
     };

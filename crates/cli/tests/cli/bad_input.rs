@@ -140,9 +140,10 @@ fn a_wrong_path_of_a_search_leaves_no_run_behind() {
             ["--recipe", "minilm-quick", "--out", "run", "--teacher", teacher, "--data", data, "--corpus", corpus];
         search(dir.path(), &args)
     };
-    quick("brt", "pocket", "pocket/corpus.txt").fails_with(1, &["brt: no such folder"]);
-    quick("bert", "poket", "pocket/corpus.txt").fails_with(1, &["poket: no such folder"]);
-    quick("bert", "pocket", "pocket/corps.txt").fails_with(1, &["pocket/corps.txt: no such folder"]);
+    quick("brt", "pocket", "pocket/corpus.txt").fails_with(2, &["--teacher", "brt: no such file or folder"]);
+    quick("bert", "poket", "pocket/corpus.txt").fails_with(2, &["--data", "poket: no such file or folder"]);
+    quick("bert", "pocket", "pocket/corps.txt")
+        .fails_with(2, &["--corpus", "pocket/corps.txt: no such file or folder"]);
     // The task files are there; the tiny teacher has too few positions for the recipe.
     let tasks = ["--set", "tasks=[\"sst-2\"]"];
     let args =

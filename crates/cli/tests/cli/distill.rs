@@ -102,7 +102,7 @@ fn what_does_not_fit_is_said_before_any_training_and_changes_nothing() {
     fails(&["--init", "bert", "--task", "rte", "--data", "pocket"], 2, &["no head for task rte", "its heads: sst-2"]);
     fails(&["--init", "bert", "--task", "sst-2"], 2, &["--data"]);
     fails(&["--init", "bert"], 2, &["--corpus"]);
-    fails(&["--init", "bert", "--corpus", "none"], 1, &["none: no such folder"]);
+    fails(&["--init", "bert", "--corpus", "none"], 2, &["--corpus none: no such file or folder"]);
     fails(&["--init", "bert", "--corpus", "pocket/corpus.txt", "--eval-every", "2"], 2, &["--eval-every"]);
     fails(
         &["--init", "bert", "--corpus", "pocket", "--task", "sst-2", "--data", "pocket"],

@@ -70,7 +70,7 @@ fn what_cannot_be_evaluated_is_said_before_the_work_and_changes_nothing() {
     eval("pocket", "sst-2", "pocket", &[]).fails_with(1, &["pocket/config.json", "hint:"]);
     eval("no-tokenizer", "sst-2", "pocket", &[])
         .fails_with(1, &["no-tokenizer: tokenizer.json or vocab.txt is missing"]);
-    eval("bert", "sst-2", "none", &[]).fails_with(1, &["none: no such folder"]);
+    eval("bert", "sst-2", "none", &[]).fails_with(2, &["--data none: no such file or folder"]);
     eval("bert", "sst-2", "pocket", &["--split", "test"])
         .fails_with(1, &["test.tsv, test.parquet or test.jsonl is missing", "dev.tsv"]);
     eval("bert", "sst-2", "pocket", &["--max-len", "3"]).fails_with(2, &["--max-len"]);

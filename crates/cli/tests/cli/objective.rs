@@ -198,8 +198,12 @@ fn a_killed_training_goes_on_with_its_own_objective_only_and_ends_like_a_whole_o
         resume().fails_with(2, &["out.training was started with other options or files", "sha256", name]);
         std::fs::write(&path, before).unwrap();
     }
-    let resumed = resume();
+    std::fs::rename(dir.path().join("pocket"), dir.path().join("elsewhere")).unwrap();
+    let moved = [&args("out")[..], &["--resume"]].concat();
+    let moved: Vec<_> = moved.into_iter().map(|word| if word == "pocket" { "elsewhere" } else { word }).collect();
+    let resumed = run(dir.path(), &moved);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    std::fs::rename(dir.path().join("elsewhere"), dir.path().join("pocket")).unwrap();
     assert_eq!(run(dir.path(), &args("whole")).code, Some(0));
     assert!(weights(dir.path(), "out") == weights(dir.path(), "whole"));
 }

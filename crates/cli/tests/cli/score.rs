@@ -78,7 +78,7 @@ fn files_that_do_not_fit_are_refused() {
     score("rte", "glue/RTE/dev.tsv", "out/SST-2.tsv").fails_with(1, &["SST-2.tsv:2"]);
     score("sst-2", "glue/SST-2", "out/SST-2.tsv").fails_with(2, &["--data glue/SST-2", "is a folder"]);
     score("glue", "glue/SST-2/dev.tsv", "out").fails_with(2, &["--data", "a folder is needed"]);
-    score("sst-2", "none.tsv", "out/SST-2.tsv").fails_with(2, &["--data none.tsv", "does not exist"]);
+    score("sst-2", "none.tsv", "out/SST-2.tsv").fails_with(2, &["--data none.tsv: no such file or folder"]);
     score("sst-9", "a", "b").fails_with(2, &["sst-9", "squad-v2"]);
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, folder, run, snapshot};
+use crate::support::{Outcome, folder, pocket_folder, run, snapshot};
 
 fn smoke(dir: &Path, more: &[&str]) -> Outcome {
     run(dir, &[&["search", "--recipe", "smoke", "--out", "run"], more].concat())
@@ -75,6 +75,37 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     assert!([file("run.json"), file("student/model.safetensors")] == before);
     let page = String::from_utf8(file("report.html")).unwrap();
     assert!(page.contains("log.jsonl, line 2: no valid record"));
+}
+
+#[test]
+fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
+    let dir = pocket_folder(&[]);
+    let smoke = include_str!("../../../../recipes/smoke.toml");
+    let scratch = smoke.find("[teacher.scratch]").unwrap()..smoke.find("[teacher.fine_tune]").unwrap();
+    let mut recipe = smoke.replace("max_len = 32", "max_len = 16");
+    recipe.replace_range(scratch, "");
+    std::fs::write(dir.path().join("own.toml"), recipe).unwrap();
+    std::fs::write(dir.path().join("pocket/more.txt"), "One more text. It has two sentences.\n").unwrap();
+    let few =
+        ["teacher.fine_tune.steps=2", "search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2"];
+    let set = few.iter().flat_map(|setting| ["--set", setting]);
+    let inputs = |folder: &str, texts: [&str; 2]| {
+        let texts = texts.map(|name| format!("{folder}/{name}.txt"));
+        ["--teacher".into(), "bert".into(), "--data".into(), folder.into(), "--corpus".into()].into_iter().chain(texts)
+    };
+    let search = |more: Vec<String>| {
+        let more: Vec<&str> = ["search", "--out", "run"].into_iter().chain(more.iter().map(String::as_str)).collect();
+        run(dir.path(), &more)
+    };
+    let first = ["--recipe", "own.toml"].into_iter().chain(set).map(String::from);
+    let first = search(first.chain(inputs("pocket", ["more", "corpus"])).collect());
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    std::fs::rename(dir.path().join("pocket"), dir.path().join("elsewhere")).unwrap();
+    let resume = |more: Vec<String>| search([vec!["--resume".into()], more].concat());
+    resume(vec![]).fails_with(2, &["`data.glue` (--data)", "no such file or folder", "--resume takes --teacher"]);
+    let turned = resume(inputs("elsewhere", ["corpus", "more"]).collect());
+    turned.fails_with(2, &["corpus 1", "is not what this run was started with"]);
+    resume(inputs("elsewhere", ["more", "corpus"]).collect()).says(&["this run was finished before"]);
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn held_out_text_is_asked_for_its_hidden_words_and_the_best_weights_are_kept() {
     refused(&["--eval-corpus", "pocket/corpus.txt"], &["--eval-corpus", "hides none", "--mlm"]);
     refused(&["--mlm", "--eval-every", "2"], &["--eval-every", "--eval-corpus"]);
     let missing = distill(dir.path(), "words", "other", &[&SEARCHED[..], &["--mlm", "--eval-corpus", "none"]].concat());
-    missing.fails_with(1, &["none: no such folder"]);
+    missing.fails_with(2, &["none: no such file or folder"]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use text_shards::{MANIFEST, Manifest, Vocabulary, is_packed};
 
 pub use packed::PackedText;
 
+use crate::inputs::Files;
 use crate::{Error, Result};
 
 /// Text as `--corpus` and `data.corpus` name it: found, not yet read.
@@ -72,12 +73,15 @@ impl Corpus {
         matches!(self, Self::Packed { manifest, .. } if manifest.settings.masking.is_some())
     }
 
-    /// The files whose bytes decide what a training reads. The manifest of shards has their checksums, and a shard is compared with
-    /// its own before anything of it is used.
-    pub fn files(&self) -> Vec<PathBuf> {
+    /// The files whose bytes decide what a training reads, as `what`, numbered where their order decides too. The manifest of shards has
+    /// their checksums, and a shard is compared with its own before anything of it is used.
+    pub fn files(&self, what: &str) -> Files {
         match self {
-            Self::Text(files) => files.clone(),
-            Self::Packed { dir, .. } => vec![dir.join(MANIFEST)],
+            Self::Text(files) if files.len() > 1 => {
+                files.iter().enumerate().map(|(i, file)| (format!("{what} {}", i + 1), file.clone())).collect()
+            }
+            Self::Text(files) => files.iter().map(|file| (what.to_owned(), file.clone())).collect(),
+            Self::Packed { dir, .. } => vec![(what.to_owned(), dir.join(MANIFEST))],
         }
     }
 

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::{CliError, ResultExt};
 use crate::inference::PrecisionArgs;
+use crate::inputs::must_exist;
 use crate::output::{print, print_json};
 use crate::tasks::Task;
 use crate::training::shown;
@@ -111,6 +112,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     if context.kind() != DeviceKind::Cpu {
         return Err(CliError::usage("--device: words are looked up on the cpu; leave the option out"));
     }
+    must_exist("--data", [&args.data])?;
     let source = Sources::find(task, &args.data)?;
     let folder = args.out.join(task.folder());
     let train = folder.join(task.file_name(Split::Train));

@@ -14,6 +14,7 @@ use text_shards::{
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::must_exist;
 use crate::interrupt;
 use crate::output::{print, print_json};
 use crate::units::grouped;
@@ -121,6 +122,8 @@ pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     check_packing(args)?;
     let settings = settings(args);
     settings.check().or_usage()?;
+    must_exist("INPUT", &args.inputs)?;
+    must_exist("--tokenizer", [&args.tokenizer])?;
     let inputs = inputs(args)?;
     let encoder =
         TextEncoder::from_dir(&args.tokenizer).hint("--tokenizer is a folder with tokenizer.json or vocab.txt")?;

@@ -21,6 +21,7 @@ use self::labels::Labels;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
+use crate::inputs::must_exist;
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
 use crate::tasks::Task;
 
@@ -79,6 +80,7 @@ struct Query {
 }
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
+    must_exist("--data", &args.data)?;
     let packing = if args.text.is_some() { Packing::AtUse } else { Packing::Ahead };
     let (config, model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, packing, context)?;

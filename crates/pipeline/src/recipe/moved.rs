@@ -1,0 +1,77 @@
+//! Inputs that are not where the recipe says any more.
+
+use std::path::PathBuf;
+
+use super::Recipe;
+use crate::{Error, Result};
+
+/// Where a run's inputs are now; what is absent is where the recipe says. That they hold what the run was started with is found by
+/// their names, order and SHA-256, not by their folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// The teacher's model directory.
+    pub teacher: Option<PathBuf>,
+    /// The folder of GLUE tasks.
+    pub glue: Option<PathBuf>,
+    /// All of the corpus, in the recipe's order.
+    pub corpus: Vec<PathBuf>,
+}
+
+impl Moved {
+    /// `recipe` with the paths of now.
+    ///
+    /// # Errors
+    /// The run makes this input itself.
+    pub fn apply(&self, recipe: &Recipe) -> Result<Recipe> {
+        let mut recipe = recipe.clone();
+        let fail = |key: &str, message: &str| {
+            Err(Error::Recipe { origin: recipe.name.clone(), message: format!("`{key}` {message}") })
+        };
+        let made = "is made by this run itself, so it cannot have moved";
+        if self.teacher.is_some() && recipe.teacher.model.is_none() {
+            return fail("teacher.model", made);
+        }
+        if self.glue.is_some() && recipe.data.glue.is_none() {
+            return fail("data.glue", made);
+        }
+        if !self.corpus.is_empty() {
+            if recipe.data.corpus.is_empty() {
+                return fail("data.corpus", made);
+            }
+            recipe.data.corpus.clone_from(&self.corpus);
+        }
+        recipe.data.glue = self.glue.clone().or(recipe.data.glue);
+        recipe.teacher.model = self.teacher.clone().or(recipe.teacher.model);
+        Ok(recipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::DataSettings;
+
+    fn to(corpus: &[&str]) -> Moved {
+        Moved { corpus: corpus.iter().map(PathBuf::from).collect(), ..Moved::default() }
+    }
+
+    #[test]
+    fn paths_are_replaced_and_what_is_not_said_stays() {
+        let mut recipe = crate::recipe::load("pocket", &[]).unwrap();
+        recipe.data = DataSettings { glue: Some("glue".into()), corpus: vec!["old".into()], ..recipe.data };
+        let moved = to(&["new/a.txt", "new/b.txt"]).apply(&recipe).unwrap();
+        assert_eq!(moved.data.corpus, [PathBuf::from("new/a.txt"), PathBuf::from("new/b.txt")]);
+        assert_eq!(moved.data.glue, recipe.data.glue);
+        assert_eq!(Moved::default().apply(&recipe).unwrap(), recipe);
+    }
+
+    #[test]
+    fn what_a_run_makes_itself_has_not_moved() {
+        let recipe = crate::recipe::load("pocket", &[]).unwrap();
+        let glue = Moved { glue: Some("x".into()), ..Moved::default() };
+        let teacher = Moved { teacher: Some("x".into()), ..Moved::default() };
+        for (moved, key) in [(glue, "data.glue"), (teacher, "teacher.model"), (to(&["x"]), "data.corpus")] {
+            assert!(moved.apply(&recipe).unwrap_err().to_string().contains(key));
+        }
+    }
+}
