@@ -80,8 +80,9 @@ impl CliError {
         &self.message
     }
 
-    /// Prints the error to standard error and says with which code to exit.
-    pub fn report(&self) -> ExitCode {
+    /// Prints the error to standard error, as the line of an object where the reader is a program (`--progress json`), and says with
+    /// which code to exit.
+    pub fn report(&self, json: bool) -> ExitCode {
         let code = match self.kind {
             Kind::Closed => return ExitCode::SUCCESS,
             Kind::Usage => USAGE,
@@ -89,6 +90,13 @@ impl CliError {
             Kind::Interrupted => INTERRUPTED,
         };
         let word = if self.kind == Kind::Interrupted { "interrupted" } else { "error" };
+        let text = if json { self.object(word, code).to_string() + "\n" } else { self.text(word) };
+        // With standard error gone there is nobody left to tell; the exit code still speaks.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+        ExitCode::from(code)
+    }
+
+    fn text(&self, word: &str) -> String {
         let mut text = format!("{word}: {}\n", self.message);
         for cause in &self.causes {
             text += &format!("  caused by: {cause}\n");
@@ -96,9 +104,12 @@ impl CliError {
         if let Some(hint) = &self.hint {
             text += &format!("hint: {hint}\n");
         }
-        // With standard error gone there is nobody left to tell; the exit code still speaks.
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-        ExitCode::from(code)
+        text
+    }
+
+    fn object(&self, word: &str, code: u8) -> serde_json::Value {
+        let Self { message, causes, hint, .. } = self;
+        serde_json::json!({ "event": word, "text": message, "causes": causes, "hint": hint, "exit_code": code })
     }
 }
 

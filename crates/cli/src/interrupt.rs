@@ -1,10 +1,10 @@
 //! Ctrl-C, and the request to end that a system sends, for work that has something to save first.
 
-use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{CliError, INTERRUPTED};
+use crate::progress::Progress;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
@@ -15,15 +15,16 @@ static INSTALLED: OnceLock<()> = OnceLock::new();
 ///
 /// # Errors
 /// The handler cannot be installed.
-pub fn install() -> Result<(), CliError> {
+pub fn install(progress: &Progress) -> Result<(), CliError> {
     if INSTALLED.set(()).is_err() {
         return Ok(());
     }
-    ctrlc::set_handler(|| {
+    let say = progress.voice();
+    ctrlc::set_handler(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        let _ = writeln!(std::io::stderr(), "stopping after this step; press Ctrl-C again to stop at once");
+        say("stopping after this step; press Ctrl-C again to stop at once");
     })
     .map_err(|e| CliError::failed(format!("cannot install the Ctrl-C handler: {e}")))?;
     #[cfg(unix)]

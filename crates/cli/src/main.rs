@@ -56,6 +56,7 @@ use clap::Parser;
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::progress::ProgressMode;
 
 fn main() -> ExitCode {
     allocator::keep_pages();
@@ -68,9 +69,10 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));
         }
     };
+    let json = cli.global.progress == ProgressMode::Json;
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) => error.report(),
+        Ok(Err(error)) => error.report(json),
         Err(_) => panics::report(),
     }
 }

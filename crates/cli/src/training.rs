@@ -186,7 +186,7 @@ impl<'a> Training<'a> {
         let config = args.config(steps);
         config.validate().or_usage()?;
         config.precision.check(&context.devices).or_usage()?;
-        interrupt::install()?;
+        interrupt::install(&context.progress)?;
         let text = toml::to_string_pretty(&Settings {
             batch_size: args.keys().batch_size(),
             max_len,

@@ -44,4 +44,4 @@ pub use data::{
     Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
-pub use table::{TERMINAL_COLUMNS, comparison_json, comparison_table_text};
+pub use table::{TERMINAL_COLUMNS, comparison_table_text};

@@ -1,9 +1,7 @@
-//! The comparison of models for a terminal and for programs.
-
-use serde_json::{Value, json};
+//! The comparison of models for a terminal.
 
 use crate::data::ModelRow;
-use crate::format::{count_or_missing, finite, milliseconds, points};
+use crate::format::{count_or_missing, milliseconds, points};
 use crate::plots::value_of;
 
 /// Widest line that [`comparison_table_text`] writes.
@@ -64,29 +62,6 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
     }
     out.push_str("MACs: multiply-adds of one forward pass, counted once. Scores: points of 100. n/a: not measured.\n");
     out
-}
-
-/// The comparison as one JSON array; what was not measured is `null`, and every size names its unit.
-#[must_use]
-pub fn comparison_json(rows: &[ModelRow]) -> Value {
-    let row = |m: &ModelRow| {
-        let scores: Vec<Value> = m
-            .scores
-            .iter()
-            .map(|s| json!({ "task": s.task, "metric": s.metric, "fraction": finite(Some(s.value)) }))
-            .collect();
-        json!({
-            "name": m.name,
-            "role": m.role.name(),
-            "parameters": m.params,
-            "multiply_adds": m.macs,
-            "latency_ms": finite(m.latency_ms),
-            "scores": scores,
-            "search_score": finite(m.search_score),
-            "note": m.note,
-        })
-    };
-    Value::Array(rows.iter().map(row).collect())
 }
 
 /// Every task and metric of any model, in order of first appearance.

@@ -2,7 +2,7 @@
 
 mod sample;
 
-use report::{ModelRow, Role, TERMINAL_COLUMNS, TaskScore, comparison_json, comparison_table_text};
+use report::{ModelRow, TERMINAL_COLUMNS, TaskScore, comparison_table_text};
 use sample::made_up_run;
 
 fn row(name: &str, params: Option<u64>, score: Option<f64>) -> ModelRow {
@@ -45,7 +45,6 @@ fn no_line_is_wider_than_a_terminal_and_every_score_is_there() {
 #[test]
 fn nothing_to_compare_is_said() {
     assert_eq!(comparison_table_text(&[]), "no models to compare\n");
-    assert_eq!(comparison_json(&[]).to_string(), "[]");
 }
 
 #[test]
@@ -55,17 +54,4 @@ fn a_name_cannot_move_the_cursor() {
     let text = comparison_table_text(&[hostile]);
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     assert!(text.contains("[1]"), "the note is there");
-}
-
-#[test]
-fn json_names_units_and_has_null_for_what_is_missing() {
-    let mut student = row("student", Some(15), Some(f64::NAN));
-    student.role = Role::Student;
-    let json = comparison_json(&[student]);
-    assert_eq!(json[0]["role"], "student");
-    assert_eq!(json[0]["parameters"], 15);
-    for missing in ["multiply_adds", "latency_ms", "search_score"] {
-        assert!(json[0][missing].is_null(), "{missing}");
-    }
-    assert!(json[0]["scores"][0]["fraction"].is_null());
 }

@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     let seq = sequence(args.seq, &[&config])?;
     let batch_size = args.batch as usize;
     let batch = model.place(&random_batch(&config, batch_size, seq));
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     let mut times = Vec::new();
     context.progress.start("bench", u64::from(args.runs));
     for run in 0..WARM_UP + args.runs {
@@ -137,7 +137,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
     // Ids that both vocabularies have.
     let smaller = if teacher_config.vocab_size < student.vocab_size { &teacher_config } else { &student };
     let batch = random_batch(smaller, args.batch as usize, seq);
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     let job = Distillation {
         student: &student,
         teacher: (&teacher_config, &teacher),

@@ -125,24 +125,11 @@ struct Settings {
 }
 
 pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
-    args.training.check()?;
-    must_exist("--data", &args.data)?;
-    must_exist("--corpus", &args.corpus)?;
-    must_exist("--eval-corpus", &args.words.eval_corpus)?;
-    let chosen = Chosen::new(&args.tasks)?;
-    args.squad.check(&chosen)?;
-    let asked = !args.words.eval_corpus.is_empty();
-    if args.tasks.is_empty() && !asked && args.training.evaluates_often() {
-        let message = "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
-        return Err(CliError::usage(message));
-    }
+    let chosen = args.check()?;
     let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = Teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
-    if args.inherit != Inherit::Same && args.init.as_os_str() == RANDOM {
-        return Err(CliError::usage("--inherit: random weights have nothing to take over; name a student with --init"));
-    }
     let init = match args.init.as_os_str() == RANDOM {
         true => None,
         false => Some(load("--init", &args.init, &context.device)?),
@@ -167,25 +154,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
     let parts = Parts { pooler: true, ..Parts::default() };
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
-    let fresh = AnyModel::build(&config, parts, &context.device)?;
-    let fresh = fresh.initialised(&config, args.training.seed);
-    let student = match &init {
-        Some(dir) => {
-            if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {
-                context.progress.message("the heads of --init are left behind");
-            }
-            if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
-                context.progress.warn("the projection in --init leads to another width; a new one is made");
-            }
-            inherited(fresh, &config, dir, args.inherit).context("--init does not fit the student")?
-        }
-        None => fresh,
-    };
-
-    let student = match args.takes_embedding() {
-        true => embedded(student, &config, teachers.only("the teacher's embedding (--teacher-embedding)")?)?,
-        false => student,
-    };
+    let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
 
     let positions = config.max_position_embeddings.min(teachers.positions());
     let max_len = match corpus.max_len() {
@@ -230,6 +199,26 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
 }
 
 impl DistillArgs {
+    /// Refuses what the options alone say cannot be.
+    fn check(&self) -> Result<Chosen, CliError> {
+        self.training.check()?;
+        must_exist("--data", &self.data)?;
+        must_exist("--corpus", &self.corpus)?;
+        must_exist("--eval-corpus", &self.words.eval_corpus)?;
+        let chosen = Chosen::new(&self.tasks)?;
+        self.squad.check(&chosen)?;
+        if self.tasks.is_empty() && self.words.eval_corpus.is_empty() && self.training.evaluates_often() {
+            let message =
+                "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
+            return Err(CliError::usage(message));
+        }
+        if self.inherit != Inherit::Same && self.init.as_os_str() == RANDOM {
+            let message = "--inherit: random weights have nothing to take over; name a student with --init";
+            return Err(CliError::usage(message));
+        }
+        Ok(chosen)
+    }
+
     fn takes_embedding(&self) -> bool {
         self.teacher_embedding || self.training.file.as_ref().is_some_and(|m| m.settings.teacher_embedding)
     }
@@ -267,6 +256,31 @@ fn tell(cache: &TeacherCache, context: &Context) {
         "answers of the teacher: {hits} of {} were kept ones; {entries} are kept now, {mib:.1} MiB{full}",
         hits + misses
     ));
+}
+
+/// The student as it begins: random weights, over them those of `init`, over them the teacher's embedding, as far as they are asked for.
+fn student(
+    args: &DistillArgs,
+    (config, parts): (&BertConfig, Parts),
+    init: Option<&ModelDir>,
+    teachers: &Teachers,
+    context: &Context,
+) -> Result<AnyModel, CliError> {
+    let fresh = AnyModel::build(config, parts, &context.device)?;
+    let mut student = fresh.initialised(config, args.training.seed);
+    if let Some(dir) = init {
+        if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {
+            context.progress.message("the heads of --init are left behind");
+        }
+        if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
+            context.progress.warn("the projection in --init leads to another width; a new one is made");
+        }
+        student = inherited(student, config, dir, args.inherit).context("--init does not fit the student")?;
+    }
+    match args.takes_embedding() {
+        true => embedded(student, config, teachers.only("the teacher's embedding (--teacher-embedding)")?),
+        false => Ok(student),
+    }
 }
 
 /// The student's configuration with the heads of this training and a projection to the teacher's width.

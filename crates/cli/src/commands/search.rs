@@ -74,7 +74,7 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let moved = if args.resume { moved(args)? } else { Moved::default() };
     inputs_exist(&moved.apply(&recipe).or_usage()?, args.resume)?;
     let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     let started = environment::now_ms();
     let options = RunOptions {
         folder: &folder,
@@ -221,7 +221,7 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
         return output::print_json(&json!({
             "run": folder,
             "architecture": outcome.architecture,
-            "comparison": report::comparison_json(&outcome.comparison),
+            "comparison": outcome.comparison,
         }));
     }
     let mut text = String::from("\n");

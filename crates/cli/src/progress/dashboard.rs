@@ -3,23 +3,32 @@
 use super::format::{duration, sparkline};
 use super::phase::Phase;
 
-/// Columns of the loss curve.
-const CURVE: usize = 60;
-/// Columns of a line; longer ones are cut, since a line that wraps cannot be drawn over.
-const WIDTH: usize = 78;
+/// Columns of a terminal that does not say how wide it is.
+const USUAL: usize = 80;
+/// Columns below which nothing can be read.
+const LEAST: usize = 40;
+/// Columns to the left of every value.
+const MARGIN: usize = 9;
 /// Names of values that have lines of their own, or share one.
 const ELSEWHERE: [&str; 7] = ["loss", "best", "tokens_per_second", "memory_mib", "lr", "grad_norm", "skipped"];
 
-/// What stands behind and below the bar.
+/// What stands behind and below the bar, on the terminal as wide as it is now.
 pub(super) fn below(phase: &Phase) -> String {
+    let columns = console::Term::stderr().size_checked().map_or(USUAL, |(_, columns)| usize::from(columns));
+    // Drawn up to the last column, some terminals wrap.
+    in_columns(phase, columns.max(LEAST) - 1)
+}
+
+/// [`below`] in lines of at most `width` columns: one that wraps cannot be drawn over.
+fn in_columns(phase: &Phase, width: usize) -> String {
     let left = phase.left().map(|left| format!("{} left", duration(left))).unwrap_or_default();
     let mut lines = vec![left];
     let mut add = |title: &str, text: String| {
         if !text.trim().is_empty() {
-            lines.push(format!("  {title:<7}{text}").chars().take(WIDTH).collect());
+            lines.push(format!("  {title:<7}{text}").chars().take(width).collect());
         }
     };
-    add("", sparkline(&phase.losses, CURVE));
+    add("", sparkline(&phase.losses, width - MARGIN));
     let of = |names: &[&str]| names.iter().filter_map(|n| phase.text(n)).collect::<Vec<_>>().join("  ");
     let others = phase.values_without(&ELSEWHERE);
     add("", of(&["loss", "best"]));
@@ -27,7 +36,7 @@ pub(super) fn below(phase: &Phase) -> String {
     add("step", of(&["lr", "grad_norm", "skipped"]));
     add("speed", of(&["tokens_per_second", "memory_mib"]));
     for (i, text) in phase.evaluations.iter().enumerate() {
-        for (j, line) in wrapped(text, WIDTH - 11).into_iter().enumerate() {
+        for (j, line) in wrapped(text, width - MARGIN - 2).into_iter().enumerate() {
             let indent = if j == 0 { "" } else { "  " };
             add(if i + j == 0 { "dev" } else { "" }, format!("{indent}{line}"));
         }
@@ -55,6 +64,8 @@ mod tests {
     use super::super::phase::tests::training;
     use super::*;
 
+    const WIDTH: usize = 79;
+
     #[test]
     fn everything_measured_has_its_place_and_no_line_wraps() {
         let mut phase = training();
@@ -63,7 +74,7 @@ mod tests {
             phase.evaluated(&format!("step {step}: accuracy {loss}"));
         }
         phase.evaluated(&"x".repeat(200));
-        let text = below(&phase);
+        let text = in_columns(&phase, WIDTH);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "1 min 30 s left");
         assert_eq!(lines[1].trim(), "█▃▁");
@@ -81,7 +92,7 @@ mod tests {
     fn scores_of_many_tasks_go_on_in_the_next_line() {
         let mut phase = training();
         phase.evaluated(&format!("step 30: {}", "sst-2/accuracy 87.04, ".repeat(6)));
-        let text = below(&phase);
+        let text = in_columns(&phase, WIDTH);
         assert_eq!(text.matches("87.04").count(), 6, "{text}");
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
     }
@@ -90,6 +101,6 @@ mod tests {
     fn work_without_losses_has_its_values_and_no_empty_lines() {
         let mut phase = Phase::new("eval", 5, 0, None);
         phase.values = vec![super::super::phase::Value::plain("ms", 1.5)];
-        assert_eq!(below(&phase), "\n  terms  ms 1.5000");
+        assert_eq!(in_columns(&phase, WIDTH), "\n  terms  ms 1.5000");
     }
 }

@@ -157,6 +157,15 @@ impl Progress {
         }
     }
 
+    /// Says a line that must be seen in every mode, from a thread of its own, while a phase may be running.
+    pub fn voice(&self) -> impl Fn(&str) + Send + 'static {
+        let look = self.look;
+        move |text| match look {
+            Look::Json => line(&json!({ "event": "message", "text": text }).to_string()),
+            _ => line(text),
+        }
+    }
+
     /// What it came to in the end, in several lines; machines read it elsewhere.
     pub fn summary(&self, text: &str) {
         if !matches!(self.look, Look::Json | Look::Silent) {

@@ -203,6 +203,18 @@ fn the_dashboard_needs_a_terminal_and_says_so() {
     done.says(&["no terminal: lines in place of the dashboard", "teacher: 3 of 3 steps"]);
 }
 
+#[test]
+fn an_error_is_an_object_where_progress_is() {
+    let dir = pocket_folder(&[]);
+    let failed =
+        run(dir.path(), &["eval", "--model", "none", "--task", "sst-2", "--data", "pocket", "--progress", "json"]);
+    assert_eq!(failed.code, Some(2));
+    let said = lines(&failed.stderr);
+    assert_eq!((&said[0]["event"], &said[0]["exit_code"]), (&json!("error"), &json!(2)), "{}", failed.stderr);
+    assert_eq!(said[0]["text"], json!("--model none: no such folder"));
+    assert!(said[0]["hint"].as_str().unwrap().contains("config.json") && said[0]["causes"] == json!([]));
+}
+
 /// A terminal is made by `script` of util-linux, where there is one.
 #[cfg(target_os = "linux")]
 #[test]
@@ -225,6 +237,8 @@ fn the_dashboard_draws_curve_terms_speed_and_evaluations_in_place() {
     {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+    // As wide as the terminal, which would be too short for all of it otherwise.
+    assert!(shown.lines().any(|line| line.contains("  dev    ") && line.contains("(best so far)")), "{shown}");
     assert!(
         shown.contains("\u{1b}[") && shown.contains("best scores"),
         "drawn in place, and a table at the end: {shown}"
@@ -238,16 +252,25 @@ type Args = fn(&[&'static str]) -> Vec<&'static str>;
 fn signals_save_a_checkpoint_and_the_training_goes_on_to_the_same_weights() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
     let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
-    for (name, trained, [out, folder, whole]) in
-        [("-TERM", teacher as Args, ["a", "a.training", "a-whole"]), ("-INT", distill, ["b", "b.training", "b-whole"])]
-    {
-        let more = |out| trained(&["--steps", "1500", "--checkpoint-every", "0", "--out", out]);
+    for (name, trained, progress, [out, folder, whole]) in [
+        ("-TERM", teacher as Args, "auto", ["a", "a.training", "a-whole"]),
+        ("-INT", distill, "json", ["b", "b.training", "b-whole"]),
+    ] {
+        let more = |out| trained(&["--steps", "1500", "--checkpoint-every", "0", "--progress", progress, "--out", out]);
         let began = || {
             std::fs::read_to_string(dir.path().join(folder).join("log.jsonl")).is_ok_and(|log| log.contains("\"step\""))
         };
         let (code, said) = stopped(dir.path(), &more(out), &[name], began);
         assert_eq!(code, Some(130), "{name}: {said}");
         assert!(said.contains("a checkpoint was saved") && said.contains("--resume"), "{said}");
+        if progress == "json" {
+            let said = lines(&said);
+            let last = said.last().unwrap();
+            assert_eq!((&last["event"], &last["exit_code"]), (&json!("interrupted"), &json!(130)));
+            assert!(
+                said.iter().any(|line| line["text"].as_str().is_some_and(|text| text.contains("press Ctrl-C again")))
+            );
+        }
         assert_eq!(std::fs::read_dir(dir.path().join(folder).join("checkpoints")).unwrap().count(), 1);
         let resumed = run(dir.path(), &[&more(out)[..], &["--resume"]].concat());
         assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);

@@ -3,16 +3,20 @@
 //! | file | concern |
 //! |---|---|
 //! | `settings` | the sections |
+//! | `phases` | its trainings |
+//! | `check` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
 //! | `moved` | inputs that are elsewhere when a run goes on |
 
+mod check;
 mod load;
 mod moved;
+mod phases;
 mod settings;
 
-pub(crate) use load::Distillation;
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;
+pub(crate) use phases::Distillation;
 pub use settings::{
     DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher,
     SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,

@@ -130,7 +130,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     }
     let record = Record { task, args, settings: &settings, uses_mlm: augmenter.uses_mlm() };
     let inputs = record.inputs(&source)?;
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     std::fs::create_dir_all(&folder)
         .map_err(|e| CliError::failed(format!("cannot create {}: {e}", folder.display())))?;
     let started = Once::new();

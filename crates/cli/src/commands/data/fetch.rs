@@ -64,7 +64,7 @@ pub fn run(args: &FetchArgs, context: &Context) -> Result<(), CliError> {
     }
     let client = Client::new(&network(args.attempts)).or_usage()?;
     let options = Options { from: args.from.clone(), force: args.force, keep_archives: args.keep_archives };
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     let fetcher = Fetcher { folder: &folder, client: &client, options: &options, stop: interrupt::flag() };
     let outcomes = fetcher.fetch_all(&sets, &mut |event: &Event<'_>| show(event, context));
     context.progress.finish();

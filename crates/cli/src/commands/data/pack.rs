@@ -132,7 +132,7 @@ pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
             .progress
             .message(&format!("{MAX_THREADS} of {} threads are used, so that memory stays bounded", context.threads));
     }
-    interrupt::install()?;
+    interrupt::install(&context.progress)?;
     let started = Once::new();
     let show = |progress: Progress| {
         started.call_once(|| context.progress.start("pack (MB)", progress.bytes_total.div_ceil(MB)));

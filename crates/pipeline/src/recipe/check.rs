@@ -1,0 +1,155 @@
+//! Checks of a recipe: what types cannot say.
+
+use kd::cache::{ByteSize, Place};
+
+use super::Recipe;
+
+/// A setting of the training `key` that cannot be.
+fn of_key(key: &str, error: kd::Error) -> String {
+    match error {
+        kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
+        other => format!("`{key}`: {other}"),
+    }
+}
+
+impl Recipe {
+    /// Checks what types cannot: sizes that fit each other.
+    ///
+    /// # Errors
+    /// A message naming the key.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_sizes()?;
+        self.check_tasks()?;
+        self.distill.check().map_err(|e| format!("`distill`: {e}"))?;
+        if let Some(objective) = &self.final_.distill {
+            objective.check().map_err(|e| format!("`final.distill`: {e}"))?;
+        }
+        self.check_inputs()?;
+        self.check_task_steps()?;
+        self.check_phases()?;
+        self.check_counts()
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
+        let positive = [
+            ("max_len", self.max_len),
+            ("student.layers", self.student.layers),
+            ("student.hidden", self.student.hidden),
+            ("student.embed", self.student.embed),
+            ("student.heads", self.student.heads),
+            ("latency.batch", self.latency.batch),
+            ("latency.seq", self.latency.seq),
+            ("latency.runs", self.latency.runs),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, v)| *v == 0) {
+            return Err(format!("`{key}` must be at least 1"));
+        }
+        if self.max_len < 8 {
+            return Err("`max_len` must be at least 8".into());
+        }
+        if !self.student.hidden.is_multiple_of(self.student.heads) {
+            return Err(format!(
+                "`student.heads` ({}) must divide `student.hidden` ({})",
+                self.student.heads, self.student.hidden
+            ));
+        }
+        if !(0.0..0.9).contains(&self.data.hold_out) || self.data.hold_out == 0.0 {
+            return Err("`data.hold_out` must be above 0 and below 0.9".into());
+        }
+        Ok(())
+    }
+
+    fn check_tasks(&self) -> Result<(), String> {
+        if self.tasks.is_empty() {
+            return Err("`tasks` must name at least one task".into());
+        }
+        let twice = self.tasks.iter().enumerate().find(|(i, task)| self.tasks[..*i].contains(task));
+        twice.map_or(Ok(()), |(_, task)| Err(format!("`tasks` names {} twice", task.name())))
+    }
+
+    /// Teacher, tasks and text go together: all given, or all made by the run.
+    fn check_inputs(&self) -> Result<(), String> {
+        let (teacher, data) = (&self.teacher, &self.data);
+        let message = if data.glue.is_some() == data.corpus.is_empty() {
+            "`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither"
+        } else if data.glue.is_some() && teacher.model.is_none() {
+            "`teacher.model` is needed for real data (--teacher DIR): the scratch teacher has no tokenizer for it"
+        } else if teacher.model.is_some() && data.glue.is_none() {
+            "a teacher model needs real data: give `data.glue` and `data.corpus` (--data, --corpus)"
+        } else if teacher.model.is_none() && teacher.scratch.is_none() {
+            "`teacher.model` (--teacher DIR) or `teacher.scratch` must be given"
+        } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == ByteSize(0) {
+            "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
+        } else {
+            return Ok(());
+        };
+        Err(message.into())
+    }
+
+    /// Steps of single tasks: each is one of the recipe's, and the training is possible with them.
+    fn check_task_steps(&self) -> Result<(), String> {
+        let teacher = &self.teacher;
+        if !teacher.per_task && !teacher.task_steps.is_empty() {
+            return Err(
+                "`teacher.task_steps` has no effect without `teacher.per_task = true`: one teacher learns all \
+                        tasks together"
+                    .into(),
+            );
+        }
+        for (&task, &steps) in &teacher.task_steps {
+            let key = format!("teacher.task_steps.{}", task.name());
+            if !self.tasks.contains(&task) {
+                let tasks: Vec<&str> = self.tasks.iter().map(|t| t.name()).collect();
+                return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
+            }
+            if steps == 0 {
+                return Err(format!("`{key}` must be at least 1"));
+            }
+            teacher.fine_tune_on(task).train_config(0).validate().map_err(|e| of_key(&key, e))?;
+        }
+        Ok(())
+    }
+
+    fn check_phases(&self) -> Result<(), String> {
+        for (key, phase) in self.phases() {
+            if phase.batch_size == 0 {
+                return Err(format!("`{key}.batch_size` must be at least 1"));
+            }
+            if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
+                return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
+            }
+            if key.contains(".proxy.") {
+                let usual = kd::engine::default::keep_last();
+                for (name, set) in
+                    [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
+                {
+                    if set {
+                        return Err(format!("`{key}.{name}` has no effect: candidates keep no checkpoints"));
+                    }
+                }
+            }
+            phase.train_config(0).validate().map_err(|e| of_key(key, e))?;
+            if phase.max_len > self.max_len || (1..8).contains(&phase.max_len) {
+                return Err(format!("`{key}.max_len` must be 0 or between 8 and `max_len` ({})", self.max_len));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), String> {
+        let (search, stages) = (&self.search, [&self.search.stage1, &self.search.stage2]);
+        let zero = [
+            ("search.stage1.trials", stages[0].trials),
+            ("search.stage2.trials", stages[1].trials),
+            ("search.stage3.trials", search.stage3.trials),
+            // Candidates are told apart by the scores of heads, which only these train.
+            ("search.stage1.proxy.task.steps", stages[0].proxy.task.steps),
+            ("search.stage2.proxy.task.steps", stages[1].proxy.task.steps),
+            ("search.stage3.task.steps", search.stage3.task.steps),
+            ("teacher.fine_tune.steps", self.teacher.fine_tune.steps),
+            ("final.task.steps", self.final_.task.steps),
+        ];
+        let zero = zero.iter().find(|(_, number)| *number == 0);
+        zero.map_or(Ok(()), |(key, _)| Err(format!("`{key}` must be at least 1")))
+    }
+}
