@@ -1,24 +1,25 @@
-//! Packed operands.
+//! The right operand.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::buffer::Buffer;
-use super::format::{Format, GROUP};
-use super::pack::{Pairs, Panels, Quantised, Side, Source, pack_pairs, pack_panels, pack_row_bytes, pack_weight_bytes};
-use super::{MatRef, Precision};
+use super::packing::{PIECE, Packing};
 use crate::Isa;
+use crate::matmul::buffer::Buffer;
+use crate::matmul::format::{Format, GROUP};
+use crate::matmul::pack::{Quantised, Side};
+use crate::matmul::{MatRef, Precision};
 
 /// The right operand of products, packed once.
 #[derive(Debug)]
 pub struct Weights {
-    pub(super) packed: Buffer,
-    pub(super) quantised: Vec<Quantised>,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) precision: Precision,
-    pub(super) isa: Isa,
+    pub(in crate::matmul) packed: Buffer,
+    pub(in crate::matmul) quantised: Vec<Quantised>,
+    pub(in crate::matmul) inputs: usize,
+    pub(in crate::matmul) outputs: usize,
+    pub(in crate::matmul) precision: Precision,
+    pub(in crate::matmul) isa: Isa,
 }
 
 impl Weights {
@@ -113,7 +114,7 @@ impl Weights {
         }
     }
 
-    pub(super) fn format(&self) -> Format {
+    pub(in crate::matmul) fn format(&self) -> Format {
         Format::new(self.precision, self.isa)
     }
 
@@ -138,99 +139,6 @@ impl Weights {
     }
 }
 
-/// Groups that are packed together: rows of memory are read in pieces of this many lanes.
-const PIECE: usize = 4;
-
-/// Packing of one whole operand.
-#[derive(Clone, Copy)]
-pub(super) struct Packing<'a> {
-    pub view: MatRef<'a>,
-    pub side: Side,
-    pub format: Format,
-    pub isa: Isa,
-    /// Inner indices of the operand that the view is a part of.
-    pub height: usize,
-    /// Where the view's inner indices begin there; a multiple of the format's step.
-    pub skipped: usize,
-    /// Whether the operand is used much later.
-    pub stream: bool,
-}
-
-impl<'a> Packing<'a> {
-    /// Packing of a whole operand.
-    pub(super) fn whole(view: MatRef<'a>, side: Side, format: Format, isa: Isa) -> Self {
-        let height = if side == Side::Left { view.cols() } else { view.rows() };
-        Self { view, side, format, isa, height, skipped: 0, stream: false }
-    }
-
-    /// # Safety
-    /// `to` has room for all groups and nothing else uses it meanwhile; `scales` are those of all lanes where the format is in
-    /// bytes.
-    pub(super) unsafe fn all(self, to: &Buffer, scales: &mut [Quantised], parallel: bool) {
-        let (lanes, k) = self.size();
-        let pieces = lanes.div_ceil(PIECE * GROUP);
-        let one = |index: usize, scales: &mut [Quantised]| {
-            // SAFETY: the values of these lanes exist; every piece is written by one thread.
-            unsafe {
-                let skipped = self.skipped / self.format.step() * self.format.step_bytes(self.side);
-                let groups = index * PIECE * self.format.group_bytes(self.height, self.side);
-                self.piece(index, to.start().add(groups + skipped), scales);
-            };
-        };
-        let parallel = parallel && pieces > 1 && lanes * k > 1 << 14;
-        match (self.format == Format::Quads, parallel) {
-            (true, true) => scales.par_chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
-            (true, false) => scales.chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
-            (false, true) => (0..pieces).into_par_iter().for_each(|i| one(i, &mut [])),
-            (false, false) => (0..pieces).for_each(|i| one(i, &mut [])),
-        }
-    }
-
-    /// Lanes and inner size.
-    fn size(&self) -> (usize, usize) {
-        match self.side {
-            Side::Left => (self.view.rows(), self.view.cols()),
-            Side::Right => (self.view.cols(), self.view.rows()),
-        }
-    }
-
-    /// Packs the lanes of piece `index`, whose groups start at `to`.
-    ///
-    /// # Safety
-    /// There is room for the groups and nothing else uses them meanwhile; in bytes they are zero and there is a scale for each
-    /// of the lanes.
-    unsafe fn piece(self, index: usize, to: *mut u8, scales: &mut [Quantised]) {
-        let (lanes, k) = self.size();
-        let first = index * PIECE * GROUP;
-        let count = (lanes - first).min(PIECE * GROUP);
-        let source = source(self.view, self.side, first);
-        let steps = self.format.steps(self.height);
-        let pairs = |planes| Pairs { steps, stream: self.stream, ..Pairs::new(count, k, planes, self.side) };
-        // SAFETY: the lanes exist in the view, the rest is the caller's promise.
-        unsafe {
-            match self.format {
-                Format::Pairs { planes } => {
-                    pack_pairs(source, pairs(planes), to, self.isa);
-                }
-                Format::Halves if self.side == Side::Right => {
-                    pack_pairs(source, pairs(1), to, self.isa);
-                }
-                Format::Panel | Format::Halves => {
-                    let height = steps * self.format.step();
-                    pack_panels(source, Panels { height, ..Panels::new(count, k, self.format) }, to.cast(), self.isa);
-                }
-                Format::Quads => {
-                    for (group, scales) in scales.chunks_mut(GROUP).enumerate() {
-                        let lanes = source.start.wrapping_add(group * GROUP * source.lane_stride);
-                        let to = to.add(group * self.format.group_bytes(k, self.side));
-                        pack_weight_bytes(Source { start: lanes, ..source }, k, to, scales);
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// Memory for weights that are packed for one product and then forgotten: a piece at a time, they never leave the cache.
 #[derive(Debug)]
 pub struct OneUse {
@@ -245,7 +153,7 @@ impl Default for OneUse {
 }
 
 impl OneUse {
-    /// Columns to pack at a time, a multiple of [`super::COL_GROUP`].
+    /// Columns to pack at a time, a multiple of [`crate::matmul::COL_GROUP`].
     pub const COLUMNS: usize = PIECE * GROUP;
 
     /// Without memory yet.
@@ -302,111 +210,6 @@ fn gather(parts: &[Part<'_>], lanes: Range<usize>, to: &mut Vec<f32>) {
                 to.extend((0..columns.rows()).map(|row| data[row * columns.row_stride()] * scale));
             }
         }
-    }
-}
-
-/// Values of a view from a lane on.
-fn source(view: MatRef<'_>, side: Side, lane: usize) -> Source {
-    let (lane_stride, k_stride) = match side {
-        Side::Left => (view.row_stride(), view.col_stride()),
-        Side::Right => (view.col_stride(), view.row_stride()),
-    };
-    Source { start: view.data().as_ptr().wrapping_add(lane * lane_stride), lane_stride, k_stride }
-}
-
-/// The left operand of products, packed anew for each of them into the same memory.
-#[derive(Debug)]
-pub struct Input {
-    pub(super) packed: Buffer,
-    pub(super) quantised: Buffer,
-    pub(super) rows: usize,
-    pub(super) k: usize,
-    pub(super) precision: Precision,
-    pub(super) isa: Isa,
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Input {
-    /// Without memory yet.
-    pub fn new() -> Self {
-        let (packed, quantised) = (Buffer::new(0), Buffer::new(0));
-        Self { packed, quantised, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
-    }
-
-    /// Makes room for `rows` rows of `k` values and forgets what was packed. Memory grows and never shrinks.
-    pub fn reserve(&mut self, rows: usize, k: usize, precision: Precision) {
-        (self.rows, self.k) = (rows, k);
-        (self.precision, self.isa) = (precision, Isa::current());
-        let groups = rows.div_ceil(GROUP);
-        self.packed.reserve(groups * self.format().group_bytes(k, Side::Left));
-        if precision == Precision::Int8 {
-            self.quantised.reserve(groups * GROUP * size_of::<Quantised>());
-        }
-    }
-
-    pub(super) fn format(&self) -> Format {
-        Format::new(self.precision, self.isa)
-    }
-
-    /// Packs rows of the `k` values given to [`Input::reserve`]; row `i` starts at `x + i * row_stride`.
-    ///
-    /// # Safety
-    /// The rows exist. `rows` starts at a multiple of [`super::ROW_GROUP`] and ends at one or at the operand's end, lies within what
-    /// was reserved, and no other thread touches these groups meanwhile.
-    pub unsafe fn pack(&self, rows: Range<usize>, x: *const f32, row_stride: usize) {
-        let (format, k) = (self.format(), self.k);
-        let group_bytes = format.group_bytes(k, Side::Left);
-        let source = Source { start: x.wrapping_add(rows.start * row_stride), lane_stride: row_stride, k_stride: 1 };
-        // SAFETY: the groups lie in what was reserved; their rows exist.
-        unsafe {
-            let to = self.packed.start().add(rows.start / GROUP * group_bytes);
-            match format {
-                Format::Panel | Format::Halves => {
-                    pack_panels(source, Panels::new(rows.len(), k, format), to.cast(), self.isa);
-                }
-                Format::Pairs { planes } => {
-                    pack_pairs(source, Pairs::new(rows.len(), k, planes, Side::Left), to, self.isa);
-                }
-                Format::Quads => {
-                    for (index, row) in rows.enumerate() {
-                        let (group, lane) = (to.add(index / GROUP * group_bytes), index % GROUP);
-                        let scale = pack_row_bytes(source.start.add(index * row_stride), k, lane, group);
-                        *self.quantised.start().cast::<Quantised>().add(row) = scale;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Rows that there is room for.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Packs a whole operand with any strides into the same memory, with all threads of the current pool if `parallel`.
-    ///
-    /// # Panics
-    /// `precision` is [`Precision::Int8`], which needs whole rows.
-    pub fn repack(&mut self, a: MatRef<'_>, precision: Precision, parallel: bool) {
-        assert!(precision != Precision::Int8, "strided views are not packed in bytes");
-        self.reserve(a.rows(), a.cols(), precision);
-        let job = Packing::whole(a, Side::Left, self.format(), self.isa);
-        // SAFETY: reserved for all rows; `&mut self` keeps others away.
-        unsafe { job.all(&self.packed, &mut [], parallel) };
-    }
-
-    /// Scales and zeros of rows.
-    ///
-    /// # Safety
-    /// The rows were packed in bytes.
-    pub(super) unsafe fn quantised(&self, rows: Range<usize>) -> &[Quantised] {
-        // SAFETY: written by `pack`.
-        unsafe { std::slice::from_raw_parts(self.quantised.start().cast::<Quantised>().add(rows.start), rows.len()) }
     }
 }
 
