@@ -190,7 +190,7 @@ impl SpanData {
             return Err(CliError::failed(format!("{}: has no answers to evaluate on", dev.display())));
         }
         let eval = SpanEval { set, decode: args.span.decoding(), threshold: args.span.threshold(version)? };
-        let train_set = SpanTrainSet::new(&questions, encoder, version, windows, (batches.batch_size, batches.seed))?;
+        let train_set = SpanTrainSet::new(&questions, encoder, version, windows, batches)?;
         if let Some(first) = train_set.issues().first() {
             let (count, id) = (train_set.issues().len(), &questions.questions[first.question].id);
             let trouble = first.trouble;

@@ -39,6 +39,7 @@ const FINISHED: &str = "finished";
 const CHECKPOINTS: &str = "checkpoints";
 /// The training's log, in the model directory.
 const LOG: &str = "log.jsonl";
+
 /// Options of every training.
 #[derive(Args, Debug)]
 pub struct TrainingArgs {
@@ -137,7 +138,9 @@ impl TrainingArgs {
 
     /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
-        BatchSettings { batch_size: self.keys().batch_size() as usize, max_len, seed: self.seed }
+        let keys = self.keys();
+        let usual = BatchSettings::new(keys.batch_size() as usize, max_len, self.seed);
+        BatchSettings { length_window: keys.length_window.map_or(usual.length_window, |n| n as usize), ..usual }
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
@@ -153,8 +156,9 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
 struct Settings<'a, S> {
-    batch_size: u32,
+    batch_size: usize,
     max_len: usize,
+    length_window: usize,
     training: &'a TrainConfig,
     command: &'a S,
     /// SHA-256 of every file that it reads.
@@ -187,9 +191,11 @@ impl<'a> Training<'a> {
         config.validate().or_usage()?;
         config.precision.check(&context.devices).or_usage()?;
         interrupt::install(&context.progress)?;
+        let BatchSettings { batch_size, length_window, .. } = args.batches(max_len);
         let text = toml::to_string_pretty(&Settings {
-            batch_size: args.keys().batch_size(),
+            batch_size,
             max_len,
+            length_window,
             training: &config,
             command: settings,
             sha256: digests(files)?,

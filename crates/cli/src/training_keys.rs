@@ -20,6 +20,7 @@ const SHORTEST: u32 = 8;
 
 /// Everything that can be said of how a model is trained. What is absent has its default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Training options")]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainingKeys {
     /// Optimiser steps.
@@ -31,6 +32,10 @@ pub struct TrainingKeys {
     /// Examples or windows per step [default: 32].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST)))]
     batch_size: Option<u32>,
+    /// Batches whose examples are sorted by length together, so that each is of similar lengths and little of it is padding; 1 makes
+    /// batches of random examples [default: 8].
+    #[arg(long, value_name = "BATCHES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub length_window: Option<u32>,
     /// Peak learning rate, from which --schedule goes on [default: 5e-5].
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
@@ -100,6 +105,7 @@ impl TrainingKeys {
             steps: a.steps.or(b.steps.filter(|_| length)),
             epochs: a.epochs.or(b.epochs.filter(|_| length)),
             batch_size: a.batch_size.or(b.batch_size),
+            length_window: a.length_window.or(b.length_window),
             learning_rate: a.learning_rate.or(b.learning_rate),
             max_len: a.max_len.or(b.max_len),
             precision: a.precision.or(b.precision),
@@ -164,6 +170,7 @@ impl TrainingKeys {
         within("steps", self.steps, 1, u64::MAX)?;
         within("epochs", self.epochs, 1, u64::MAX)?;
         within("batch_size", self.batch_size.map(u64::from), 1, most)?;
+        within("length_window", self.length_window.map(u64::from), 1, u64::MAX)?;
         within("accumulate", self.accumulate.map(u64::from), 1, most)?;
         within("max_len", self.max_len.map(u64::from), SHORTEST, most)?;
         let one_of = |a: (&str, bool), b: (&str, bool)| match a.1 && b.1 {
@@ -228,6 +235,7 @@ mod tests {
         let text = r#"
             steps = 7
             batch_size = 3
+            length_window = 5
             learning_rate = 0.5
             max_len = 9
             precision = "bf16"
@@ -256,6 +264,7 @@ mod tests {
         let given = options(&words.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(given.config(7, 1), file.config(7, 1));
         assert_eq!((given.steps, given.batch_size, given.max_len), (file.steps, file.batch_size, file.max_len));
+        assert_eq!(given.length_window, file.length_window);
         // Nothing of it is a default, and nothing was left out.
         let usual = TrainingKeys::default();
         let (file, usual) = (format!("{file:?}"), format!("{usual:?}"));

@@ -114,6 +114,23 @@ pub struct BatchSettings {
     pub max_len: usize,
     /// Seed of the data order.
     pub seed: u64,
+    /// Batches whose examples are sorted by length together: see [`BatchPlan`]. 1 makes batches of random examples.
+    pub length_window: usize,
+}
+
+impl BatchSettings {
+    /// Batches of examples of similar length, as [`BatchPlan::new`] makes them.
+    pub const fn new(batch_size: usize, max_len: usize, seed: u64) -> Self {
+        Self { batch_size, max_len, seed, length_window: BatchPlan::DEFAULT_WINDOW }
+    }
+
+    /// The training batches of examples of these lengths.
+    ///
+    /// # Errors
+    /// No examples, a batch size or a window of 0.
+    pub(crate) fn plan(&self, lengths: Vec<usize>) -> Result<BatchPlan> {
+        Ok(BatchPlan::new(lengths, self.batch_size, self.seed)?.with_window(self.length_window)?)
+    }
 }
 
 impl TrainSet {
@@ -128,7 +145,7 @@ impl TrainSet {
         settings: BatchSettings,
     ) -> Result<Self> {
         let features = features.into();
-        let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
+        let plan = settings.plan(lengths(&features))?;
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { task, features, plan, padding })
     }

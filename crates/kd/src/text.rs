@@ -40,7 +40,7 @@ impl TextSet {
     /// Files that cannot be read, no text, or a batch size of 0.
     pub fn pack(encoder: &TextEncoder, files: &[PathBuf], config: PackConfig, settings: BatchSettings) -> Result<Self> {
         let features = PackedCorpus::new(encoder, files, config)?.collect::<Result<Vec<_>, _>>()?;
-        let plan = BatchPlan::new(lengths(&features), settings.batch_size, settings.seed)?;
+        let plan = settings.plan(lengths(&features))?;
         let padding = Padding { pad_id: encoder.pad_id(), multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { features, plan, padding })
     }

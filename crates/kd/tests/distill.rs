@@ -20,7 +20,7 @@ use kd::optim::Gradients;
 
 type Model = TaskModel<StackedFfn>;
 
-const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 const STEPS: u64 = 8;
 
 /// Sequences of two lengths.

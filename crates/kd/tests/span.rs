@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use frozen::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
+use kd::data::BatchSettings;
 use kd::engine::{Job, Part};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::optim::Gradients;
@@ -63,7 +64,7 @@ fn model(version: SquadVersion, seed: u64, device: &Device) -> Model {
 }
 
 fn train_set(version: SquadVersion) -> SpanTrainSet {
-    SpanTrainSet::new(&dataset(version), &encoder(), version, WINDOWS, (4, 7)).unwrap()
+    SpanTrainSet::new(&dataset(version), &encoder(), version, WINDOWS, BatchSettings::new(4, 24, 7)).unwrap()
 }
 
 fn eval_set(version: SquadVersion) -> SpanEvalSet {

@@ -24,7 +24,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 type Model = TaskModel<StackedFfn>;
 
 const STEPS: u64 = 8;
-const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 const TASKS: [TaskKind; 2] = [TaskKind::Sst2, TaskKind::Rte];
 /// Presets that ask for layers and answers together, for one after the other, for layers alone, and for answers alone.
 const PRESETS: [&str; 4] = ["efficientbert", "tinybert", "tinybert-intermediate", "logits"];

@@ -24,7 +24,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 type Model = TaskModel<StackedFfn>;
 
 const STEPS: u64 = 6;
-const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 const ROOM: ByteSize = ByteSize(1 << 20);
 const OFTEN: Expected = Expected { again: 3, order: 1 };
 

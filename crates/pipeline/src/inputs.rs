@@ -86,7 +86,8 @@ impl Inputs {
 
     fn settings(recipe: &Recipe, phase: &Phase) -> BatchSettings {
         let max_len = if phase.max_len == 0 { recipe.max_len } else { phase.max_len };
-        BatchSettings { batch_size: phase.batch_size, max_len, seed: recipe.seed }
+        let length_window = phase.length_window.unwrap_or(recipe.length_window);
+        BatchSettings { length_window, ..BatchSettings::new(phase.batch_size, max_len, recipe.seed) }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

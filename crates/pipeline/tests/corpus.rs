@@ -36,7 +36,7 @@ impl Pocket {
 }
 
 fn settings(max_len: usize) -> BatchSettings {
-    BatchSettings { batch_size: 4, max_len, seed: 7 }
+    BatchSettings::new(4, max_len, 7)
 }
 
 #[test]
@@ -67,6 +67,12 @@ fn shards_that_do_not_fit_the_training_are_refused_with_both_sides() {
     let corpus = Corpus::find(std::slice::from_ref(&out)).unwrap();
     let message = corpus.open(&pocket.encoder, settings(32), None).unwrap_err().to_string();
     assert!(message.contains("at most 24 tokens, the training has 32"), "{message}");
+    let batch = |batches| corpus.open(&pocket.encoder, batches, None).unwrap().batch(0).unwrap().indices;
+    assert_ne!(
+        batch(BatchSettings { length_window: 1, ..settings(24) }),
+        batch(settings(24)),
+        "batches of any lengths"
+    );
     let other = tempfile::tempdir().unwrap();
     std::fs::write(other.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n").unwrap();
     let other = TextEncoder::from_dir(other.path()).unwrap();

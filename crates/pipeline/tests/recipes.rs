@@ -83,6 +83,7 @@ fn mistakes_name_the_recipe_and_the_key() {
     refused(&["tasks=[\"sst-3\"]"], &["sst-3"]);
     refused(&["tasks=[\"sst-2\", \"SQuAD2.0\"]"], &["recipe `smoke`", "squad-v2", "distill --task squad-v2"]);
     refused(&["final.task.learning_rate=0.0"], &["final.task.learning_rate"]);
+    refused(&["final.task.length_window=0"], &["`final.task.length_window`"]);
     refused(&["seed.inner=1"], &["seed.inner"]);
     refused(&["warm_up.max_len=64"], &["warm_up.max_len", "32"]);
     refused(&["data.glue=\"x\""], &["data.corpus"]);

@@ -101,7 +101,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);
-    let settings = BatchSettings { batch_size: args.batch_size as usize, max_len, seed: 0 };
+    let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
     let examples = read_examples(task, (&args.data, split), &encoder, max_len, context)?;
     let set = EvalSet::of_split(split, task, examples.features, encoder.pad_id(), settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {

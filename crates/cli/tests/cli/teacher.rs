@@ -164,6 +164,7 @@ fn method_options_change_the_training_and_parts_of_a_step_do_not() {
         ("constant", &["--schedule", "constant"]),
         ("frozen", &["--group", "{ pattern = \"encoder.*\", frozen = true }"]),
         ("slow", &["--warmup-steps", "3"]),
+        ("random", &["--length-window", "1"]),
     ] {
         assert!(difference(&weights(out, more)) > 5e-3, "{out}");
     }

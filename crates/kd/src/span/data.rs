@@ -8,7 +8,7 @@ use glue_squad::squad::{
 use glue_squad::tokenizer::TextEncoder;
 
 use crate::Result;
-use crate::data::WIDTH_MULTIPLE;
+use crate::data::{BatchSettings, WIDTH_MULTIPLE};
 
 /// The windows to train on, in batches of similar length. Position = step, as in [`crate::data::TrainSet`].
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct SpanTrainSet {
 }
 
 impl SpanTrainSet {
-    /// Encodes the questions of `dataset`. What windows without the answer teach is `config`'s to say.
+    /// Encodes the questions of `dataset`. How long windows are, and what those without the answer teach, is `config`'s to say.
     ///
     /// # Errors
     /// As [`WindowSet::for_training`], or a batch size of 0.
@@ -28,10 +28,10 @@ impl SpanTrainSet {
         encoder: &TextEncoder,
         version: SquadVersion,
         config: WindowConfig,
-        (batch_size, seed): (usize, u64),
+        batches: BatchSettings,
     ) -> Result<Self> {
         let windows = WindowSet::for_training(dataset, encoder, config, version)?;
-        let plan = BatchPlan::new(windows.lengths(), batch_size, seed)?;
+        let plan = batches.plan(windows.lengths())?;
         Ok(Self { windows, plan, padding: padding(encoder, config) })
     }
 

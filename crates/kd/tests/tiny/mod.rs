@@ -15,7 +15,7 @@ use kd::objective::LossTerms;
 
 pub type Model = TaskModel<StackedFfn>;
 
-pub const SETTINGS: BatchSettings = BatchSettings { batch_size: 4, max_len: 8, seed: 5 };
+pub const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 
 /// Sequences of token 5 or 6; the label is which of the two stands first.
 pub fn examples(n: usize) -> Vec<Features> {

@@ -35,7 +35,8 @@ impl PackedText {
     pub fn open(dir: &Path, settings: BatchSettings, max_sequences: Option<usize>) -> Result<Self> {
         let shards = Shards::open(dir)?;
         let sequences = max_sequences.map_or(u64::MAX, |most| most as u64).min(shards.len());
-        let plan = WindowPlan::new(sequences, settings.batch_size, settings.seed)?;
+        let plan =
+            WindowPlan::new(sequences, settings.batch_size, settings.seed)?.with_window(settings.length_window)?;
         let loader = Loader::new(shards, plan, None, &LoaderSettings::default())?;
         Ok(Self { loader: Arc::new(loader), ahead: Mutex::default() })
     }

@@ -33,6 +33,7 @@ impl Recipe {
     fn check_sizes(&self) -> Result<(), String> {
         let positive = [
             ("max_len", self.max_len),
+            ("length_window", self.length_window),
             ("student.layers", self.student.layers),
             ("student.hidden", self.student.hidden),
             ("student.embed", self.student.embed),
@@ -114,6 +115,9 @@ impl Recipe {
         for (key, phase) in self.phases() {
             if phase.batch_size == 0 {
                 return Err(format!("`{key}.batch_size` must be at least 1"));
+            }
+            if phase.length_window == Some(0) {
+                return Err(format!("`{key}.length_window` must be at least 1"));
             }
             if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));

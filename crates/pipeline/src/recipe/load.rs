@@ -60,9 +60,10 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     let mut recipe: Recipe =
         Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;
     recipe.check().map_err(fail)?;
-    let precision = recipe.precision;
+    let (precision, length_window) = (recipe.precision, recipe.length_window);
     for phase in recipe.phases_mut() {
         phase.precision.get_or_insert(precision);
+        phase.length_window.get_or_insert(length_window);
     }
     Ok(recipe)
 }

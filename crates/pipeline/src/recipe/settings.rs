@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use glue_squad::batch::BatchPlan;
 use glue_squad::task::TaskKind;
 use kd::cache::CacheSettings;
 use kd::engine::{NotFinite, Precision, TrainConfig, default};
@@ -29,6 +30,10 @@ pub struct Recipe {
     /// Number format of matrix products in every training that does not name its own.
     #[serde(default)]
     pub precision: Precision,
+    /// Batches whose examples are sorted by length together, in every training that does not name its own; 1 makes batches of random
+    /// examples.
+    #[serde(default = "length_window")]
+    pub length_window: usize,
     /// Where text comes from.
     pub data: DataSettings,
     /// The teacher.
@@ -144,6 +149,9 @@ pub struct Phase {
     pub steps: u64,
     /// Examples per step.
     pub batch_size: usize,
+    /// Batches whose examples are sorted by length together; absent means the recipe's, and is filled in when the recipe is loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length_window: Option<usize>,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Longest sequence in this phase, if shorter than the recipe's; 0 for the recipe's.
@@ -219,6 +227,10 @@ impl Phase {
             ..TrainConfig::new(self.steps, self.learning_rate)
         }
     }
+}
+
+fn length_window() -> usize {
+    BatchPlan::DEFAULT_WINDOW
 }
 
 /// How candidates are drawn.

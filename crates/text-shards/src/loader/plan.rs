@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use glue_squad::batch::BatchPlan;
 use rand::RngCore;
 
 use crate::draw::{keyed, shuffle};
@@ -17,7 +18,7 @@ const KEPT: usize = 3;
 ///
 /// In epoch `e` a permutation, which is computed and not stored, puts all sequences in random order. Each window of `window` batches
 /// is sorted by length and cut into batches, which are then shuffled within their window. So a plan needs no memory per sequence,
-/// unlike [`glue_squad::batch::BatchPlan`], and any batch is found without those before it.
+/// unlike [`BatchPlan`], and any batch is found without those before it.
 #[derive(Debug)]
 pub struct WindowPlan {
     sequences: u64,
@@ -31,8 +32,8 @@ pub struct WindowPlan {
 type Batches = Arc<Vec<Vec<u64>>>;
 
 impl WindowPlan {
-    /// Batches per window unless [`WindowPlan::with_window`] says otherwise.
-    pub const DEFAULT_WINDOW: usize = 50;
+    /// Batches per window unless [`WindowPlan::with_window`] says otherwise: that of tasks.
+    pub const DEFAULT_WINDOW: usize = BatchPlan::DEFAULT_WINDOW;
 
     /// Plans batches of `batch_size` over so many sequences.
     ///
@@ -53,7 +54,7 @@ impl WindowPlan {
     pub fn with_window(mut self, batches: usize) -> Result<Self> {
         let fits = batches.checked_mul(self.batch_size).is_some_and(|n| n <= 1 << 40);
         if batches == 0 || !fits {
-            return Err(Error::Settings(format!("a window of {batches} batches cannot be sorted; 50 is usual")));
+            return Err(Error::Settings(format!("a window of {batches} batches cannot be sorted; 8 is usual")));
         }
         self.window = batches;
         self.kept = Mutex::default();
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn batches_hold_similar_lengths_and_are_found_in_any_order() {
-        let plan = WindowPlan::new(4000, 16, 1).unwrap();
+        let plan = WindowPlan::new(4000, 16, 1).unwrap().with_window(50).unwrap();
         let spread = |batch: &[u64]| {
             let lengths = batch.iter().map(|s| s % 97);
             lengths.clone().max().unwrap() - lengths.min().unwrap()
