@@ -22,6 +22,7 @@ pub fn install(progress: &Progress) -> Result<(), CliError> {
     let say = progress.voice();
     ctrlc::set_handler(move || {
         if REQUESTED.swap(true, Ordering::SeqCst) {
+            say("stopped at once; what was saved before is kept");
             std::process::exit(i32::from(INTERRUPTED));
         }
         say("stopping after this step; press Ctrl-C again to stop at once");

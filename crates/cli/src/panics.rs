@@ -27,13 +27,17 @@ pub fn install() {
     }));
 }
 
-/// Prints what the panic that reached `main` said.
-pub fn report() -> ExitCode {
+/// Prints what the panic that reached `main` said, as an object where the reader is a program.
+pub fn report(json: bool) -> ExitCode {
     let last = LAST.lock().ok().and_then(|mut last| last.take()).unwrap_or_else(|| "no message".into());
     let text = format!(
         "internal error: {last}; please report it with the command line and the files that led here \
-         (RUST_BACKTRACE=1 prints more)\n"
+         (RUST_BACKTRACE=1 prints more)"
     );
+    let text = match json {
+        true => serde_json::json!({ "event": "error", "text": text, "exit_code": FAILED }).to_string(),
+        false => text,
+    } + "\n";
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(FAILED)
 }

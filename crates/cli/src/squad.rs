@@ -14,7 +14,7 @@ use crate::error::{CliError, ResultExt};
 use crate::inference::Inference;
 use crate::output::check_targets;
 use crate::tasks::Chosen;
-use crate::training::{TrainingArgs, shown};
+use crate::training::TrainingArgs;
 
 const HEADING: &str = "SQuAD options";
 
@@ -114,7 +114,6 @@ pub struct SpanTrainingArgs {
 /// What a resumed training must have as before.
 #[derive(Serialize)]
 pub struct SpanSettings {
-    dev_data: Option<String>,
     null_threshold: f64,
     windows: WindowConfig,
     decoding: DecodeConfig,
@@ -139,7 +138,6 @@ impl SpanTrainingArgs {
     pub fn settings(&self, chosen: &Chosen, max_len: usize) -> Result<Option<SpanSettings>, CliError> {
         let Chosen::Squad(version) = chosen else { return Ok(None) };
         Ok(Some(SpanSettings {
-            dev_data: self.dev_data.as_deref().map(shown),
             null_threshold: self.span.threshold(*version)?,
             windows: self.span.windows(max_len)?,
             decoding: self.span.decoding(),
@@ -199,7 +197,7 @@ impl SpanData {
                 train.display()
             ));
         }
-        let files = [train, dev].map(|path| ("squad".to_owned(), path)).into();
+        let files = vec![("squad train".to_owned(), train), ("squad dev".to_owned(), dev)];
         Ok(Self { train: train_set, eval, files })
     }
 }

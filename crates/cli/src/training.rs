@@ -133,7 +133,7 @@ impl TrainingArgs {
 
     /// Whether more evaluations than one at the end are asked for.
     pub fn evaluates_often(&self) -> bool {
-        self.keys().eval_every.is_some()
+        self.keys().eval_every.is_some_and(|steps| steps > 0)
     }
 
     /// How examples become batches.

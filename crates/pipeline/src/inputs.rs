@@ -32,8 +32,8 @@ pub struct Inputs {
 struct Kept {
     /// By task, split and longest sequence.
     examples: BTreeMap<(TaskKind, Split, usize), Arc<Vec<Features>>>,
-    /// By longest sequence and batch size.
-    texts: BTreeMap<(usize, usize), Arc<dyn TextSource>>,
+    /// By longest sequence, batch size and window.
+    texts: BTreeMap<[usize; 3], Arc<dyn TextSource>>,
     notes: Vec<String>,
 }
 
@@ -183,7 +183,7 @@ impl Inputs {
     /// Files that cannot be read, no text in them, or shards that do not fit the phase.
     pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<Arc<dyn TextSource>> {
         let settings = Self::settings(recipe, phase);
-        let key = (settings.max_len, settings.batch_size);
+        let key = [settings.max_len, settings.batch_size, settings.length_window];
         let mut kept = self.kept();
         if let Some(text) = kept.texts.get(&key) {
             return Ok(Arc::clone(text));

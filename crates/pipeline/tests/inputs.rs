@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use glue_squad::tokenizer::TextEncoder;
 use pipeline::inputs::Inputs;
-use pipeline::recipe::{Override, Recipe, load};
+use pipeline::recipe::{Override, Phase, Recipe, load};
 use serde_json::json;
 use text_shards::{Input, PackSettings, build};
 
@@ -113,4 +113,20 @@ fn rows_that_were_passed_over_are_noted_once() {
     let notes = inputs.take_notes();
     assert!(notes.len() == 1 && notes[0].contains("line 11 is passed over: torn apart"), "{notes:?}");
     assert!(inputs.take_notes().is_empty());
+}
+
+#[test]
+fn every_training_has_the_batches_of_its_own_window() {
+    let dir = pocket();
+    let windows = ["length_window=3", "warm_up.length_window=1", "teacher.fine_tune.length_window=1"];
+    let recipe = recipe(dir.path(), "corpus.txt", &windows);
+    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let phase = |length_window| Phase { length_window: Some(length_window), ..recipe.warm_up.clone() };
+    let text = |phase: &Phase| inputs.text(&recipe, phase).unwrap().batch(0).unwrap().indices;
+    assert_eq!(recipe.final_.general.length_window, Some(3), "that of the recipe");
+    assert_eq!(text(&recipe.warm_up), text(&phase(1)));
+    assert_ne!(text(&phase(1)), text(&phase(3)), "though one was kept already");
+    let tasks = |phase: &Phase| inputs.train(&recipe, phase).unwrap().batch(0).unwrap().1.indices;
+    assert_ne!(tasks(&phase(1)), tasks(&phase(3)));
+    assert_eq!(tasks(&phase(1)), tasks(&Phase { batch_size: phase(1).batch_size, ..recipe.teacher.fine_tune.clone() }));
 }

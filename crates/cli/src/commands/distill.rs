@@ -85,7 +85,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
     /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
-    /// size and lengths. Damaged entries are computed again; delete the folder when it is not needed any more.
+    /// size, lengths and --length-window. Damaged entries are computed again; delete the folder when it is not needed any more.
     #[arg(long, value_name = "DIR")]
     teacher_cache: Option<PathBuf>,
     /// Most bytes in that folder; what does not fit is computed again.

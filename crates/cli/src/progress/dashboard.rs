@@ -5,8 +5,8 @@ use super::phase::Phase;
 
 /// Columns of a terminal that does not say how wide it is.
 const USUAL: usize = 80;
-/// Columns below which nothing can be read.
-const LEAST: usize = 40;
+/// Columns below which there is no room for a value.
+const LEAST: usize = MARGIN + 8;
 /// Columns to the left of every value.
 const MARGIN: usize = 9;
 /// Names of values that have lines of their own, or share one.

@@ -153,7 +153,7 @@ fn cut_off_and_foreign_files_are_named() {
     };
     std::fs::write(dir.path().join("pytorch_model.bin"), b"PK\x03\x04 not a zip").unwrap();
     import("pytorch_model.bin").fails_with(1, &["pytorch_model.bin: not a readable PyTorch file"]);
-    import("none.safetensors").fails_with(1, &["cannot read none.safetensors", "hint:"]);
+    import("none.safetensors").fails_with(2, &["WEIGHTS none.safetensors: no such file or folder"]);
     import(".").fails_with(2, &["is a folder", "hint:"]);
     assert!(!dir.path().join("model").exists());
 }

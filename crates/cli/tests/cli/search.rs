@@ -105,7 +105,17 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     resume(vec![]).fails_with(2, &["`data.glue` (--data)", "no such file or folder", "--resume takes --teacher"]);
     let turned = resume(inputs("elsewhere", ["corpus", "more"]).collect());
     turned.fails_with(2, &["corpus 1", "is not what this run was started with"]);
-    resume(inputs("elsewhere", ["more", "corpus"]).collect()).says(&["this run was finished before"]);
+    let right = || resume(inputs("elsewhere", ["more", "corpus"]).collect());
+    right().says(&["this run was finished before"]);
+    // As if it had been killed before its last trainings, which now read what was moved.
+    let student = || std::fs::read(dir.path().join("run/student/model.safetensors")).unwrap();
+    let before = student();
+    for folder in ["student", "final"] {
+        std::fs::remove_dir_all(dir.path().join("run").join(folder)).unwrap();
+    }
+    let again = right();
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(!again.stderr.contains("finished before") && student() == before);
 }
 
 #[test]

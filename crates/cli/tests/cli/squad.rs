@@ -152,8 +152,21 @@ fn a_killed_training_goes_on_to_the_same_weights_and_with_the_same_windows_only(
     };
     resume(&WINDOWS[..4], &["--doc-stride", "9"]).fails_with(2, &["stride", "was 8 and is now 9"]);
     resume(&WINDOWS, &["--null-threshold", "1"]).fails_with(2, &["null_threshold"]);
-    let resumed = resume(&WINDOWS, &[]);
+    // The same files, named one by one where they were moved to, and then for one another.
+    std::fs::rename(dir.path().join("squad"), dir.path().join("moved")).unwrap();
+    let named = |train: &str, dev: &str| {
+        let files = ["--data", &format!("moved/{train}"), "--dev-data", &format!("moved/{dev}")].map(str::to_owned);
+        let words = base.iter().map(|word| (*word).to_owned());
+        let words = words.filter(|word| word != "--data" && word != "squad").chain(["out".to_owned()]).chain(files);
+        let words: Vec<String> =
+            words.chain(WINDOWS.iter().chain(&args).chain(&["--resume"]).map(|word| (*word).to_owned())).collect();
+        run(dir.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (train, dev) = ("train-v2.0.json", "dev-v2.0.json");
+    named(dev, train).fails_with(2, &["other options or files", "sha256"]);
+    let resumed = named(train, dev);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    std::fs::rename(dir.path().join("moved"), dir.path().join("squad")).unwrap();
     let whole = run(dir.path(), &[&base[..], &["whole"], &WINDOWS, &args].concat());
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
     let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();

@@ -19,6 +19,7 @@ enum Data {
 struct Order<'a> {
     data: Data,
     batch_size: usize,
+    length_window: Option<usize>,
     accumulate: u32,
     max_len: usize,
     precision: Option<Precision>,
@@ -47,9 +48,9 @@ impl<'a> Lessons<'a> {
                 return;
             }
             let source = if data == Data::Text { Source::Text } else { Source::Tasks };
-            let Phase { batch_size, accumulate, precision, .. } = *settings;
+            let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
-            let order = Order { data, batch_size, accumulate, max_len, precision, objective };
+            let order = Order { data, batch_size, length_window, accumulate, max_len, precision, objective };
             all.push(Lesson { phase, source, order, times });
         };
         let usual = &recipe.distill;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::must_exist;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::units::{gmac, grouped};
@@ -59,6 +60,8 @@ struct Imported {
 }
 
 pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
+    must_exist("WEIGHTS", [&args.weights])?;
+    must_exist("--config", [&args.config])?;
     refuse_occupied(&args.out)?;
     let imported = match args.format {
         Format::Hf => hf::import(args, context)?,
