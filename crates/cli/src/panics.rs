@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use crate::error::FAILED;
+use crate::error::{CliError, FAILED};
 
 static LAST: Mutex<Option<String>> = Mutex::new(None);
 
@@ -34,10 +34,9 @@ pub fn report(json: bool) -> ExitCode {
         "internal error: {last}; please report it with the command line and the files that led here \
          (RUST_BACKTRACE=1 prints more)"
     );
-    let text = match json {
-        true => serde_json::json!({ "event": "error", "text": text, "exit_code": FAILED }).to_string(),
-        false => text,
-    } + "\n";
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    if json {
+        return CliError::failed(text).report(json);
+    }
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
     ExitCode::from(FAILED)
 }

@@ -25,10 +25,8 @@ use crate::{Error, Result};
 pub struct RunOptions<'a> {
     /// The run folder.
     pub folder: &'a Path,
-    /// Go on with the run that the folder holds.
-    pub resume: bool,
-    /// Inputs that are elsewhere now than the recipe says, for a run that goes on.
-    pub moved: Moved,
+    /// Go on with the run that the folder holds, whose inputs may have moved.
+    pub resume: Option<Moved>,
     /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
     pub devices: Devices,
     /// Who holds the folder: this process.
@@ -55,7 +53,8 @@ pub struct Outcome {
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
-    let recipe = &options.moved.apply(recipe)?;
+    let resume = options.resume.is_some();
+    let recipe = &options.resume.unwrap_or_default().apply(recipe)?;
     let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
     let teacher = check::teacher_config(recipe, options.devices.main())?;
     // Longer sequences can be neither counted nor timed.
@@ -64,17 +63,17 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
     check::before_training(recipe, &teacher, &options.devices)?;
-    let folder = match options.resume {
+    let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
     };
-    if options.resume {
+    if resume {
         sweep(folder.paths().root())?;
     }
     let inputs = match open_inputs(recipe, given, folder.paths()) {
         Ok(inputs) => inputs,
         Err(e) => {
-            if !options.resume {
+            if !resume {
                 folder.discard()?;
             }
             return Err(e);

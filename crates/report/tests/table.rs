@@ -2,7 +2,7 @@
 
 mod sample;
 
-use report::{ModelRow, TERMINAL_COLUMNS, TaskScore, comparison_table_text};
+use report::{ModelRow, Role, TERMINAL_COLUMNS, TaskScore, comparison_table_text};
 use sample::made_up_run;
 
 fn row(name: &str, params: Option<u64>, score: Option<f64>) -> ModelRow {
@@ -54,4 +54,16 @@ fn a_name_cannot_move_the_cursor() {
     let text = comparison_table_text(&[hostile]);
     assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     assert!(text.contains("[1]"), "the note is there");
+}
+
+#[test]
+fn json_has_null_for_what_is_missing() {
+    let mut student = row("student", Some(15), Some(f64::NAN));
+    student.role = Role::Student;
+    let json = serde_json::to_value([student]).unwrap();
+    assert_eq!((&json[0]["role"], &json[0]["params"]), (&"student".into(), &15.into()));
+    for missing in ["macs", "latency_ms", "search_score"] {
+        assert!(json[0][missing].is_null(), "{missing}");
+    }
+    assert!(json[0]["scores"][0]["value"].is_null());
 }

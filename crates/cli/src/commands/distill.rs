@@ -130,10 +130,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = Teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
-    let init = match args.init.as_os_str() == RANDOM {
-        true => None,
-        false => Some(load("--init", &args.init, &context.device)?),
-    };
+    let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
     check_tables("--arch", &config, encoder)?;
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
@@ -212,11 +209,16 @@ impl DistillArgs {
                 "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
             return Err(CliError::usage(message));
         }
-        if self.inherit != Inherit::Same && self.init.as_os_str() == RANDOM {
+        if self.inherit != Inherit::Same && self.initial().is_none() {
             let message = "--inherit: random weights have nothing to take over; name a student with --init";
             return Err(CliError::usage(message));
         }
         Ok(chosen)
+    }
+
+    /// Where weights come from; `None` for random ones.
+    fn initial(&self) -> Option<&Path> {
+        Some(self.init.as_path()).filter(|dir| dir.as_os_str() != RANDOM)
     }
 
     fn takes_embedding(&self) -> bool {
@@ -349,8 +351,7 @@ fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<
         true => format!("on text ({})", list(args.corpus.iter().map(|p| shown(p)).collect())),
         false => format!("on {}", list(args.tasks.iter().map(ToString::to_string).collect())),
     };
-    let from =
-        if args.init == Path::new(RANDOM) { "random weights".into() } else { format!("`{}`", shown(&args.init)) };
+    let from = args.initial().map_or_else(|| "random weights".into(), |dir| format!("`{}`", shown(dir)));
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let (teacher, objective) = (teachers.described(), args.objective_name());

@@ -71,15 +71,14 @@ pub struct SearchArgs {
 /// A recipe that is not usable (exit code 2), a run that failed (1) or was interrupted (130).
 pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let (recipe, folder) = recipe_and_folder(args)?;
-    let moved = if args.resume { moved(args)? } else { Moved::default() };
-    inputs_exist(&moved.apply(&recipe).or_usage()?, args.resume)?;
+    let resume = args.resume.then(|| moved(args)).transpose()?;
+    inputs_exist(&recipe, resume.as_ref())?;
     let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
     interrupt::install(&context.progress)?;
     let started = environment::now_ms();
     let options = RunOptions {
         folder: &folder,
-        resume: args.resume,
-        moved,
+        resume,
         devices: context.devices.clone(),
         holder: Holder::this_process(environment::host_name(), pipeline::summary::utc(started)),
         environment: environment::describe(context, started),
@@ -138,13 +137,15 @@ fn moved(args: &SearchArgs) -> Result<Moved, CliError> {
 }
 
 /// Refuses a recipe whose inputs are not where it says.
-fn inputs_exist(recipe: &Recipe, resume: bool) -> Result<(), CliError> {
+fn inputs_exist(recipe: &Recipe, resume: Option<&Moved>) -> Result<(), CliError> {
+    let moved = resume.map(|moved| moved.apply(recipe)).transpose().or_usage()?;
+    let recipe = moved.as_ref().unwrap_or(recipe);
     let found = must_exist("`teacher.model` (--teacher)", &recipe.teacher.model)
         .and_then(|()| must_exist("`data.glue` (--data)", &recipe.data.glue))
         .and_then(|()| must_exist("`data.corpus` (--corpus)", &recipe.data.corpus));
     match resume {
-        true => found.hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
-        false => found,
+        Some(_) => found.hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
+        None => found,
     }
 }
 

@@ -151,7 +151,7 @@ impl Progress {
     /// A line for the person who watches; not shown with `--progress none`.
     pub fn message(&self, text: &str) {
         match self.look {
-            Look::Json => line(&json!({ "event": "message", "text": text }).to_string()),
+            Look::Json => line(&object("message", text)),
             Look::Silent => {}
             _ => self.above_bar(text),
         }
@@ -161,7 +161,7 @@ impl Progress {
     pub fn voice(&self) -> impl Fn(&str) + Send + 'static {
         let look = self.look;
         move |text| match look {
-            Look::Json => line(&json!({ "event": "message", "text": text }).to_string()),
+            Look::Json => line(&object("message", text)),
             _ => line(text),
         }
     }
@@ -176,7 +176,7 @@ impl Progress {
     /// A line that must be seen in every mode.
     pub fn warn(&self, text: &str) {
         match self.look {
-            Look::Json => line(&json!({ "event": "warning", "text": text }).to_string()),
+            Look::Json => line(&object("warning", text)),
             _ => self.above_bar(&format!("warning: {text}")),
         }
     }
@@ -200,6 +200,10 @@ impl Drop for Progress {
             bar.abandon();
         }
     }
+}
+
+fn object(event: &str, text: &str) -> String {
+    json!({ "event": event, "text": text }).to_string()
 }
 
 fn line(text: &str) {
