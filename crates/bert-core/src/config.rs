@@ -70,8 +70,10 @@ pub struct LayerSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskHeadKind {
-    /// One of `labels.len()` classes.
+    /// One of `labels.len()` classes: `softmax(logits)`.
     Classification,
+    /// Any number of `labels.len()` labels, each for itself: `sigmoid(logit)`.
+    MultiLabel,
     /// One number.
     Regression,
     /// Start and end of an answer: two scores per token.
@@ -86,7 +88,7 @@ pub struct TaskHeadConfig {
     pub task: String,
     /// What the head predicts.
     pub kind: TaskHeadKind,
-    /// Class names in the order of the logits; empty unless a classification.
+    /// Names of the classes or labels in the order of the logits; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
 }
@@ -95,7 +97,7 @@ impl TaskHeadConfig {
     /// Width of the head's output.
     pub fn outputs(&self) -> usize {
         match self.kind {
-            TaskHeadKind::Classification => self.labels.len(),
+            TaskHeadKind::Classification | TaskHeadKind::MultiLabel => self.labels.len(),
             TaskHeadKind::Regression => 1,
             TaskHeadKind::Span => 2,
         }
@@ -360,7 +362,7 @@ impl BertConfig {
         }
         for head in &self.task_heads {
             if head.outputs() == 0 {
-                return Err(config("task_heads", format!("classification `{}` lists no labels", head.task)));
+                return Err(config("task_heads", format!("the head `{}` lists no labels", head.task)));
             }
         }
         Ok(())

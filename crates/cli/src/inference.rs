@@ -11,7 +11,7 @@ use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::{EvalSet, to_device, to_ragged};
+use kd::data::{AnsweringHead, EvalSet, to_device, to_ragged};
 use kd::evaluate::{predict_frozen, predict_watched};
 use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
 use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
@@ -160,13 +160,13 @@ impl Inference {
         Self::Frozen { model: Box::new(model), session: Box::new(Session::new(context.threads)) }
     }
 
-    /// Predictions of head `head` on `set`; `watch` is told how many examples are done.
+    /// Predictions of `head` on `set`; `watch` is told how many examples are done.
     ///
     /// # Errors
     /// As [`predict_watched`].
     pub fn predict(
         &mut self,
-        head: usize,
+        head: &AnsweringHead,
         set: &EvalSet,
         watch: &mut dyn FnMut(usize),
     ) -> Result<Predictions, CliError> {

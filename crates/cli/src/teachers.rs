@@ -9,14 +9,15 @@ use bert_core::BertConfig;
 use burn::tensor::Device;
 use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
-use kd::data::head_index;
+use kd::data::{AnsweringHead, answering_head};
 use kd::engine::Devices;
-use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
+use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use kd::span::span_head_index;
 use pipeline::inputs::Files;
 use searched_ffn::{ModelDir, each_model};
 
+use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{load, load_with_tokenizer, model_files, tokenizer};
 use crate::tasks::{Chosen, Task};
@@ -169,24 +170,32 @@ impl Teachers {
         }
     }
 
-    /// Their heads for `chosen`, each one's for its task.
+    /// Their heads for `chosen`, each one's for its task. What a person should know of them is said once.
     ///
     /// # Errors
     /// One has no head for its task.
-    pub fn heads(&self, chosen: &Chosen) -> Result<Vec<usize>, CliError> {
+    pub fn heads(&self, chosen: &Chosen, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
         let of = |task: usize| &self.models[self.of[task]];
-        let said = |found: kd::Result<usize>, task: usize| {
-            found
-                .context(format!("--teacher {}", of(task).path.display()))
+        let named = |task: usize| format!("--teacher {}", of(task).path.display());
+        let said = |found: kd::Result<AnsweringHead>, task: usize| {
+            let head = found
+                .context(named(task))
                 .or_usage()
-                .map_err(|e| e.with_hint("`efficientbert teacher` fine-tunes a model on a task"))
+                .map_err(|e| e.with_hint("`efficientbert teacher` fine-tunes a model on a task"))?;
+            if let Some(note) = &head.note {
+                context.progress.warn(&format!("{}: {note}", named(task)));
+            }
+            Ok(head)
         };
         match chosen {
             Chosen::Glue(tasks) => {
-                let head = |(i, &task)| said(head_index(&of(i).config, task), i);
+                let head = |(i, &task)| said(answering_head(&of(i).config, task), i);
                 tasks.iter().enumerate().map(head).collect()
             }
-            Chosen::Squad(version) => Ok(vec![said(span_head_index(&of(0).config, *version), 0)?]),
+            Chosen::Squad(version) => {
+                let index = span_head_index(&of(0).config, *version);
+                Ok(vec![said(index.map(|index| AnsweringHead::in_order(index, 2)), 0)?])
+            }
         }
     }
 
@@ -197,7 +206,7 @@ impl Teachers {
     /// They are not of one shape.
     pub fn as_one(
         &self,
-        heads: Vec<usize>,
+        heads: Vec<AnsweringHead>,
         cache: Option<&Arc<TeacherCache>>,
         plan: &Plan,
         devices: &Devices,
@@ -213,13 +222,14 @@ impl Teachers {
             Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))
         };
         if self.models.len() == 1 {
-            return Ok((one(0), heads));
+            let places = heads.iter().map(|head| head.index).collect();
+            return Ok((OrderedTeacher::before(one(0), heads), places));
         }
-        let of_task = |(&i, head): (&usize, usize)| TaskTeacher {
+        let of_task = |(&i, head): (&usize, AnsweringHead)| TaskTeacher {
             name: self.models[i].path.display().to_string(),
             config: &self.models[i].config,
-            teacher: one(i),
-            head,
+            head: head.index,
+            teacher: OrderedTeacher::before(one(i), [head]),
         };
         let tasks: Vec<_> = self.of.iter().zip(heads).map(of_task).collect();
         let places = (0..tasks.len()).collect();

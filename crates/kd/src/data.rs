@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use frozen::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
 use glue_squad::features::{Features, lengths};
-use glue_squad::task::{Head, Label, Split, TaskKind};
+use glue_squad::task::{ClassOrder, Head, Label, Split, TaskKind};
 use rand::seq::SliceRandom;
 
 use crate::{Error, Result};
@@ -43,12 +43,30 @@ pub fn task_head(task: TaskKind) -> TaskHeadConfig {
     TaskHeadConfig { task: task.name().into(), kind, labels }
 }
 
-/// Position of `task` among the heads of a model; MNLI's head answers MNLI-mm and AX too. Class names that are not the data's
-/// (`LABEL_0`, `negative`) are taken to stand in the data's order.
+/// The head of a model that answers a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweringHead {
+    /// Its position among the model's heads.
+    pub index: usize,
+    /// Which of its outputs is which class of the data.
+    pub order: ClassOrder,
+    /// What a person should know of that, such as names that say nothing.
+    pub note: Option<String>,
+}
+
+impl AnsweringHead {
+    /// Head `index` of a model that was made for the data: `outputs` outputs in their order.
+    pub fn in_order(index: usize, outputs: usize) -> Self {
+        Self { index, order: ClassOrder::identity(outputs), note: None }
+    }
+}
+
+/// The head of a model that answers `task`; MNLI's head answers MNLI-mm and AX too. Its classes are told by their names, see
+/// [`TaskKind::class_order`].
 ///
 /// # Errors
 /// [`Error::Mismatch`] listing the heads that exist, or saying why the head cannot answer the task.
-pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
+pub fn answering_head(config: &BertConfig, task: TaskKind) -> Result<AnsweringHead> {
     let heads = &config.task_heads;
     let head_of = |task: TaskKind| heads.iter().position(|h| h.task.parse::<TaskKind>().is_ok_and(|t| t == task));
     let index = head_of(task).or_else(|| head_of(task.trained_as())).ok_or_else(|| {
@@ -67,20 +85,18 @@ pub fn head_index(config: &BertConfig, task: TaskKind) -> Result<usize> {
             wanted.labels.len()
         )));
     }
-    let lower = |labels: &[String]| labels.iter().map(|l| l.to_lowercase()).collect::<Vec<_>>();
-    let (mut found, mut expected) = (lower(&head.labels), lower(&wanted.labels));
-    let in_order = found == expected;
-    found.sort();
-    expected.sort();
-    if !in_order && found == expected {
-        return Err(Error::Mismatch(format!(
-            "the model's head for task {} has its classes in the order {}; the data have {}",
-            task.name(),
-            head.labels.join(", "),
-            wanted.labels.join(", ")
-        )));
+    if head.kind != TaskHeadKind::Classification {
+        return Ok(AnsweringHead::in_order(index, head.outputs()));
     }
-    Ok(index)
+    let order = task.class_order(&head.labels)?;
+    let note = order.is_assumed().then(|| {
+        let (names, words) = (head.labels.join(", "), task.class_words().join(", "));
+        format!(
+            "the head for {} calls its classes {names}, which says nothing; they are taken to be {words}",
+            head.task
+        )
+    });
+    Ok(AnsweringHead { index, order, note })
 }
 
 /// Encoded training examples of one task in batches of similar length.
@@ -341,18 +357,26 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_found_in_every_spelling_of_its_task_and_with_foreign_class_names() {
-        for labels in [["0", "1"], ["LABEL_0", "LABEL_1"], ["negative", "positive"]] {
+    fn a_head_is_found_in_every_spelling_of_its_task_and_its_classes_by_name() {
+        for (labels, order, assumed) in [
+            (["0", "1"], [0, 1], false),
+            (["LABEL_0", "LABEL_1"], [0, 1], true),
+            (["negative", "positive"], [0, 1], false),
+            (["POSITIVE", "NEGATIVE"], [1, 0], false),
+        ] {
             let config = with_head("SST2", TaskHeadKind::Classification, &labels);
-            assert_eq!(head_index(&config, TaskKind::Sst2).unwrap(), 1);
+            let found = answering_head(&config, TaskKind::Sst2).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (1, &order[..]));
+            assert_eq!(found.note.is_some(), assumed, "{:?}", found.note);
         }
     }
 
     #[test]
     fn the_head_of_mnli_answers_the_mismatched_and_the_diagnostic_set() {
-        let config = with_head("mnli", TaskHeadKind::Classification, &["entailment", "neutral", "contradiction"]);
+        let config = with_head("mnli", TaskHeadKind::Classification, &["contradiction", "Neutral", "ENTAILMENT"]);
         for task in [TaskKind::Mnli, TaskKind::MnliMm, TaskKind::Ax] {
-            assert_eq!(head_index(&config, task).unwrap(), 1);
+            let found = answering_head(&config, task).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (1, &[2, 1, 0][..]));
         }
     }
 
@@ -360,13 +384,14 @@ mod tests {
     fn a_head_that_cannot_answer_the_task_is_refused() {
         let classes = TaskHeadKind::Classification;
         let message = |task: &str, kind, labels: &[&str], wanted: TaskKind| {
-            head_index(&with_head(task, kind, labels), wanted).unwrap_err().to_string()
+            answering_head(&with_head(task, kind, labels), wanted).unwrap_err().to_string()
         };
-        let order = ["contradiction", "Neutral", "ENTAILMENT"];
-        let found = message("mnli", classes, &order, TaskKind::Mnli);
-        assert!(found.contains("contradiction, Neutral, ENTAILMENT; the data have entailment, neutral"), "{found}");
+        let found = message("mnli", classes, &["positive", "negative", "neutral"], TaskKind::Mnli);
+        assert!(found.contains("positive, negative, neutral; mnli has entailment, neutral"), "{found}");
         let found = message("mnli", classes, &["a", "b"], TaskKind::Mnli);
         assert!(found.contains("with 2 classes instead of"), "{found}");
+        let found = message("mnli", TaskHeadKind::MultiLabel, &["a", "b", "c"], TaskKind::Mnli);
+        assert!(found.contains("another kind: MultiLabel"), "{found}");
         let found = message("sts-b", classes, &["a", "b"], TaskKind::Stsb);
         assert!(found.contains("another kind"), "{found}");
         let found = message("rte", classes, &["a", "b"], TaskKind::Sst2);

@@ -8,11 +8,11 @@ use frozen::{Ragged, Session, Want};
 use glue_squad::task::{Predictions, Scores};
 use searched_ffn::ModelError;
 
-use crate::data::{EvalSet, to_device, to_ragged};
+use crate::data::{AnsweringHead, EvalSet, to_device, to_ragged};
 use crate::engine::Evaluation;
 use crate::{Error, Result};
 
-/// Predictions of head `head` for every example of `set`, in the order of the file.
+/// Predictions of head `head`, which was made for the data, for every example of `set`, in the order of the file.
 ///
 /// # Errors
 /// Data that cannot be batched.
@@ -22,16 +22,17 @@ pub fn predict<F: FeedForward>(
     set: &EvalSet,
     device: &Device,
 ) -> Result<Predictions> {
-    predict_watched(model, head, set, device, &mut |_| {})
+    let head = AnsweringHead::in_order(head, set.task.head().outputs());
+    predict_watched(model, &head, set, device, &mut |_| {})
 }
 
-/// [`predict`] that tells `watch` after every batch how many examples are done.
+/// As [`predict`] with any head; `watch` is told after every batch how many examples are done.
 ///
 /// # Errors
 /// As [`predict`].
 pub fn predict_watched<F: FeedForward>(
     model: &TaskModel<F>,
-    head: usize,
+    head: &AnsweringHead,
     set: &EvalSet,
     device: &Device,
     watch: &mut dyn FnMut(usize),
@@ -39,13 +40,13 @@ pub fn predict_watched<F: FeedForward>(
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = to_device(&batch?, device);
-        let (_, logits) = model.forward(&batch, head, EncodeOptions::LAST);
+        let (_, logits) = model.forward(&batch, head.index, EncodeOptions::LAST);
         let size = logits.dims()[0];
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         collect_rows(&values, size, set, &mut rows)?;
         watch(rows.len());
     }
-    finish(set, rows)
+    finish(set, head, rows)
 }
 
 /// [`predict_watched`] with a model compiled for this processor; padding is not computed.
@@ -55,7 +56,7 @@ pub fn predict_watched<F: FeedForward>(
 pub fn predict_frozen(
     model: &frozen::Model,
     session: &mut Session,
-    head: usize,
+    head: &AnsweringHead,
     set: &EvalSet,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Predictions> {
@@ -63,13 +64,13 @@ pub fn predict_frozen(
     let mut ragged = Ragged::new();
     for batch in set.batches() {
         to_ragged(&batch?, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head] });
+        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head.index] });
         let output = output.map_err(ModelError::from)?;
         let size = ragged.as_batch().sequences();
         collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
         watch(rows.len());
     }
-    finish(set, rows)
+    finish(set, head, rows)
 }
 
 /// Appends the values of a batch of `size` examples, row by row.
@@ -83,8 +84,9 @@ fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f
     Ok(())
 }
 
-fn finish(set: &EvalSet, rows: Vec<Vec<f32>>) -> Result<Predictions> {
-    let rows = set.restore(rows)?;
+fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Predictions> {
+    let mut rows = set.restore(rows)?;
+    rows.iter_mut().for_each(|row| head.order.sort(row));
     let count = rows.len();
     Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)
 }

@@ -222,30 +222,31 @@ fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
     for key in ["architectures", "id2label", "label2id", "problem_type"] {
         config.extra.remove(key);
     }
-    if config.model_type != ModelType::Bert {
-        return;
-    }
+    let family = match config.model_type {
+        ModelType::Bert => "Bert",
+        ModelType::MobileBert => "MobileBert",
+        ModelType::EfficientBert => return,
+    };
     let class = match &config.task_heads[..] {
         [head] if parts.pooler && head.kind != TaskHeadKind::Span => {
-            if head.kind == TaskHeadKind::Classification {
-                let by_id: Map<String, Value> =
-                    head.labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
-                let by_label: Map<String, Value> =
-                    head.labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
-                config.extra.insert("id2label".into(), by_id.into());
-                config.extra.insert("label2id".into(), by_label.into());
-            } else {
-                config.extra.insert("id2label".into(), json!({ "0": "LABEL_0" }));
-                config.extra.insert("label2id".into(), json!({ "LABEL_0": 0 }));
-                config.extra.insert("problem_type".into(), json!("regression"));
-            }
-            "BertForSequenceClassification"
+            let regression = ["LABEL_0".to_owned()];
+            let (labels, problem) = match head.kind {
+                TaskHeadKind::Regression => (&regression[..], Some("regression")),
+                TaskHeadKind::MultiLabel => (&head.labels[..], Some("multi_label_classification")),
+                _ => (&head.labels[..], None),
+            };
+            let by_id: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
+            let by_label: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
+            let problem = problem.map(|problem| ("problem_type".to_owned(), json!(problem)));
+            config.extra.extend([("id2label".into(), by_id.into()), ("label2id".into(), by_label.into())]);
+            config.extra.extend(problem);
+            "ForSequenceClassification"
         }
-        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "BertForQuestionAnswering",
-        [] if parts.mlm => "BertForMaskedLM",
-        _ => "BertModel",
+        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "ForQuestionAnswering",
+        [] if parts.mlm => "ForMaskedLM",
+        _ => "Model",
     };
-    config.extra.insert("architectures".into(), json!([class]));
+    config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
 }
 
 /// Tensors with the head of Hugging Face's question answering models (`qa_outputs`) under the name of a first head; others as

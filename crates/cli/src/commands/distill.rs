@@ -7,6 +7,7 @@ use bert_core::BertConfig;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
+use kd::data::AnsweringHead;
 use kd::engine::Evaluation;
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
@@ -147,7 +148,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = if unbound.asks_answers() { teachers.heads(&chosen)? } else { vec![0; config.task_heads.len()] };
+    let heads = match unbound.asks_answers() {
+        true => teachers.heads(&chosen, context)?,
+        false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
+    };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
     let parts = Parts { pooler: true, ..Parts::default() };
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use frozen::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
-use kd::data::{BatchSettings, EvalSet, head_index};
+use kd::data::{BatchSettings, EvalSet, answering_head};
 use serde_json::{Map, Value, json};
 
 use super::eval_squad;
@@ -98,7 +98,11 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
-    let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;
+    let shown = format!("--model {}", args.model.display());
+    let head = answering_head(&config, task).context(shown.clone()).or_usage()?;
+    if let Some(note) = &head.note {
+        context.progress.warn(&format!("{shown}: {note}"));
+    }
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
@@ -111,7 +115,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
 
     context.progress.start("eval", set.len() as u64);
     let mut watch = |done: usize| context.progress.step(done as u64, &[]);
-    let predictions = model.predict(head, &set, &mut watch)?;
+    let predictions = model.predict(&head, &set, &mut watch)?;
     context.progress.finish();
     let scores = match set.labels.is_empty() {
         true => None,

@@ -15,6 +15,7 @@ mod family;
 mod general;
 mod import;
 mod instructions;
+mod labels;
 mod objective;
 mod outputs;
 mod predict;

@@ -10,6 +10,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `kind` | which tasks there are |
+//! | `classes` | which output of a foreign classifier is which class |
 //! | `find` | which file of a folder holds a split, in which layout |
 //! | `layout`, `tsv` | GLUE's TSV files |
 //! | `hub` | the Hugging Face copies |
@@ -19,6 +20,7 @@
 //! | `score`, `average`, `score_file` | scores of predictions, averages that name their columns, scores of files |
 
 mod average;
+mod classes;
 mod find;
 mod hub;
 mod kind;
@@ -31,6 +33,7 @@ mod tsv;
 mod write;
 
 pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
+pub use classes::ClassOrder;
 pub use kind::{Example, Head, Label, Split, TaskKind};
 pub(crate) use label::{MAX_SIMILARITY, parse_label};
 pub use read::{ExampleReader, SplitData};

@@ -1,11 +1,10 @@
 //! Hugging Face checkpoints.
 
+use bert_core::BertConfig;
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
-use glue_squad::squad::SquadVersion;
-use kd::span::span_head;
 use searched_ffn::{AnyModel, Parts, span_head_as_classifier};
 
+use super::heads::task_head;
 use super::{ImportArgs, Imported, read_weights};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -57,36 +56,4 @@ fn drop_where(tensors: &mut Tensors, context: &Context, what: &str, is_dropped: 
     if dropped > 0 {
         context.progress.message(&format!("left behind: {what} ({dropped} tensors)"));
     }
-}
-
-/// The head that the file holds, under the task the person names.
-fn task_head(args: &ImportArgs, config: &BertConfig, tensors: &Tensors) -> Result<Option<TaskHeadConfig>, CliError> {
-    if tensors.0.contains_key("qa_outputs.weight") {
-        let version = args.task.as_ref().and_then(|task| task.parse::<SquadVersion>().ok());
-        return version.map(|version| Some(span_head(version))).ok_or_else(|| {
-            CliError::usage("the file holds a span head (`qa_outputs.weight`) whose task is not known")
-                .with_hint("name it with --task squad-v1 or squad-v2, or leave it behind with --encoder-only")
-        });
-    }
-    let Some(weight) = tensors.0.get("classifier.weight") else {
-        return match &args.task {
-            Some(task) => Err(CliError::usage(format!("--task {task}: the file holds no `classifier.weight`"))),
-            None => Ok(None),
-        };
-    };
-    let Some(task) = args.task.clone() else {
-        return Err(CliError::usage("the file holds a task head (`classifier.weight`) whose task is not known")
-            .with_hint("name it with --task, or leave it behind with --encoder-only"));
-    };
-    let outputs = weight.shape.first().copied().unwrap_or(0);
-    if outputs <= 1 {
-        return Ok(Some(TaskHeadConfig { task, kind: TaskHeadKind::Regression, labels: Vec::new() }));
-    }
-    let named = config.extra.get("id2label");
-    let label = |i: usize| {
-        let name = named.and_then(|m| m.get(i.to_string())).and_then(|v| v.as_str());
-        name.map_or_else(|| i.to_string(), ToOwned::to_owned)
-    };
-    let labels = (0..outputs).map(label).collect();
-    Ok(Some(TaskHeadConfig { task, kind: TaskHeadKind::Classification, labels }))
 }

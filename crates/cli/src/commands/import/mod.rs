@@ -1,5 +1,6 @@
 //! `import`: foreign weights become a model directory.
 
+mod heads;
 mod hf;
 mod reference;
 

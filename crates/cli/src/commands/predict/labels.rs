@@ -1,6 +1,6 @@
 //! Labels and scores: what heads on the pooled vector answer.
 
-use bert_core::{BertConfig, TaskHeadKind};
+use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::batch::Padding;
 use glue_squad::features::Features;
 use glue_squad::task::TaskKind;
@@ -35,6 +35,7 @@ impl Answer for Labels<'_> {
             let rows = values.chunks(values.len() / features.len());
             answers.push(match self.config.task_heads[head].kind {
                 TaskHeadKind::Classification => rows.map(softmax).collect(),
+                TaskHeadKind::MultiLabel => rows.map(|row| row.iter().map(|&v| sigmoid(v)).collect()).collect(),
                 _ => rows.map(<[f32]>::to_vec).collect(),
             });
         }
@@ -83,8 +84,12 @@ impl Labels<'_> {
         let mut cells = Vec::new();
         for (&head, values) in self.heads.iter().zip(answer) {
             let head = &self.config.task_heads[head];
-            let said = match best(values) {
-                Some((at, p)) if head.kind == TaskHeadKind::Classification => format!("{} {p:.4}", head.labels[at]),
+            let said = match (head.kind, best(values)) {
+                (TaskHeadKind::Classification, Some((at, p))) => format!("{} {p:.4}", head.labels[at]),
+                (TaskHeadKind::MultiLabel, _) => {
+                    let said: Vec<String> = applying(head, values).map(|(l, p)| format!("{l} {p:.4}")).collect();
+                    if said.is_empty() { "none".into() } else { said.join(", ") }
+                }
                 _ => format!("{:.4}", values[0]),
             };
             cells.push(if answer.len() > 1 { format!("{} {said}", head.task) } else { said });
@@ -95,11 +100,16 @@ impl Labels<'_> {
     fn json(&self, query: &Query, answer: &[&[f32]]) -> Value {
         let one = |(&head, values): (&usize, &&[f32])| {
             let head = &self.config.task_heads[head];
-            match best(values) {
-                Some((at, p)) if head.kind == TaskHeadKind::Classification => {
-                    let all: Map<String, Value> =
-                        head.labels.iter().zip(*values).map(|(l, v)| (l.clone(), json!(v))).collect();
-                    json!({ "task": head.task, "label": head.labels[at], "probability": p, "probabilities": all })
+            let all = || -> Map<String, Value> {
+                head.labels.iter().zip(*values).map(|(l, v)| (l.clone(), json!(v))).collect()
+            };
+            match (head.kind, best(values)) {
+                (TaskHeadKind::Classification, Some((at, p))) => {
+                    json!({ "task": head.task, "label": head.labels[at], "probability": p, "probabilities": all() })
+                }
+                (TaskHeadKind::MultiLabel, _) => {
+                    let labels: Vec<&str> = applying(head, values).map(|(label, _)| label).collect();
+                    json!({ "task": head.task, "labels": labels, "probabilities": all() })
                 }
                 _ => json!({ "task": head.task, "score": values[0] }),
             }
@@ -115,6 +125,17 @@ fn softmax(scores: &[f32]) -> Vec<f32> {
     let weights: Vec<f32> = scores.iter().map(|s| (s - highest).exp()).collect();
     let total: f32 = weights.iter().sum();
     weights.into_iter().map(|w| w / total).collect()
+}
+
+/// The probability of a label that is for itself, from its score.
+fn sigmoid(score: f32) -> f32 {
+    1.0 / (1.0 + (-score).exp())
+}
+
+/// The labels that are more likely than not, with their probabilities.
+fn applying<'a>(head: &'a TaskHeadConfig, values: &'a [f32]) -> impl Iterator<Item = (&'a str, f32)> {
+    let of_labels = head.labels.iter().map(String::as_str).zip(values.iter().copied());
+    of_labels.filter(|(_, probability)| *probability >= 0.5)
 }
 
 /// The largest value, the first of equals, and its position.

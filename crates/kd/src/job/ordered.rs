@@ -1,0 +1,70 @@
+//! A teacher whose classes stand in another order than the data's.
+
+use std::collections::BTreeMap;
+
+use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
+use burn::tensor::{Int, Tensor};
+use glue_squad::task::ClassOrder;
+
+use super::Teacher;
+use crate::data::AnsweringHead;
+
+/// A teacher that gives the scores of each class in the place that the data give it: `answers[class] = scores[order[class]]`.
+///
+/// A cache belongs behind it, before the model, whose answers it keeps as they are.
+pub struct OrderedTeacher<'a> {
+    teacher: Box<dyn Teacher + 'a>,
+    /// By the head that is asked; heads that are not here are in order.
+    orders: BTreeMap<usize, ClassOrder>,
+}
+
+impl std::fmt::Debug for OrderedTeacher<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrderedTeacher").field("orders", &self.orders).finish_non_exhaustive()
+    }
+}
+
+impl<'a> OrderedTeacher<'a> {
+    /// `teacher` with the orders of `heads`, by [`AnsweringHead::index`]; `teacher` itself where all are in order.
+    pub fn before(
+        teacher: Box<dyn Teacher + 'a>,
+        heads: impl IntoIterator<Item = AnsweringHead>,
+    ) -> Box<dyn Teacher + 'a> {
+        let moved = heads.into_iter().filter(|head| !head.order.is_identity());
+        let orders: BTreeMap<_, _> = moved.map(|head| (head.index, head.order)).collect();
+        match orders.is_empty() {
+            true => teacher,
+            false => Box::new(Self { teacher, orders }),
+        }
+    }
+}
+
+impl Teacher for OrderedTeacher<'_> {
+    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.teacher.states(batch, options)
+    }
+
+    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
+        self.teacher.task_states(batch, head, options)
+    }
+
+    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        let (output, scores) = self.teacher.answers(batch, head, options);
+        let Some(order) = self.orders.get(&head) else { return (output, scores) };
+        let columns = order.outputs().iter().map(|&output| scores.clone().narrow(1, output, 1)).collect();
+        (output, Tensor::cat(columns, 1))
+    }
+
+    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.teacher.spans(batch, head, options)
+    }
+
+    fn words(
+        &self,
+        batch: &TokenBatch,
+        positions: Tensor<1, Int>,
+        options: EncodeOptions,
+    ) -> Option<(EncoderOutput, Tensor<2>)> {
+        self.teacher.words(batch, positions, options)
+    }
+}
