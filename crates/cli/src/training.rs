@@ -13,7 +13,8 @@ use durable::log::JsonlWriter;
 use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
-use pipeline::events::{Pace, RunEvent};
+use kd::majority::MajorityBaseline;
+use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
 use searched_ffn::{AnyModel, ModelDir, Package};
@@ -280,6 +281,9 @@ impl<'a> Training<'a> {
         if let Err(e) = std::fs::remove_dir_all(&folder) {
             self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
         }
+        for warning in ending.warnings() {
+            self.context.progress.warn(warning);
+        }
         self.context.progress.summary(&ending.table());
         print_json(&ending)
     }
@@ -293,12 +297,14 @@ pub struct Done {
     pub step: u64,
     /// Evaluation of the model, if there was one.
     pub evaluation: Option<Evaluation>,
+    /// What one answer to every example scores there.
+    pub majority: Vec<MajorityBaseline>,
 }
 
 /// The model of a training, and how far it came.
 pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, Done) {
     let Trained { model, evaluation, step, steps } = trained;
-    (wrap(model), Done { steps, step, evaluation })
+    (wrap(model), Done { steps, step, evaluation, majority: Vec::new() })
 }
 
 /// Shows a training's events and logs them.
@@ -318,7 +324,7 @@ impl Recorder<'_> {
         if let Some(Err(e)) = self.log.as_mut().map(|log| log.append(&line)) {
             // The training is worth more than its log.
             self.log = None;
-            self.watch.show(&RunEvent::Note { message: format!("warning: the log ends here: {e}") });
+            self.watch.show(&RunEvent::Note { message: format!("{NOTED_WARNING}the log ends here: {e}") });
         }
         self.watch.show(&line.event);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kd::engine::Evaluation;
+use kd::majority::{MajorityBaseline, doubts};
 use pipeline::events::RunEvent;
 use pipeline::phase::LogLine;
 use serde::Serialize;
@@ -23,6 +24,10 @@ pub struct Ending {
     best_step: u64,
     score: Option<f64>,
     metrics: Option<std::collections::BTreeMap<String, f64>>,
+    /// What one answer to every example scores.
+    majority: Vec<MajorityBaseline>,
+    /// Why the scores may mean nothing.
+    warnings: Vec<String>,
     /// Seconds of training over all processes that had a part in it.
     seconds: Option<f64>,
     /// Real tokens by these seconds, evaluations and checkpoints included.
@@ -47,10 +52,17 @@ impl Ending {
             best_step: done.step,
             score: done.evaluation.as_ref().map(|e| e.score),
             metrics: done.evaluation.as_ref().map(|e| e.metrics.clone()),
+            majority: done.majority.clone(),
+            warnings: done.evaluation.as_ref().map_or_else(Vec::new, |e| doubts(e, &done.majority)),
             seconds,
             tokens_per_second: seconds.filter(|&s| s > 0.0 && tokens > 0).map(|s| tokens as f64 / s),
             peak_memory_mib: environment::peak_mib(),
         }
+    }
+
+    /// Why the scores may mean nothing, a sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// For a person.
@@ -59,9 +71,10 @@ impl Ending {
         let time = |s| Duration::try_from_secs_f64(s).map(duration).unwrap_or_default();
         let rounded = |value: f64| grouped(value.round() as u64);
         let scores = self.metrics.as_ref().map(|metrics| {
-            let scores = Evaluation { score: 0.0, metrics: metrics.clone() };
+            let scores = Evaluation { metrics: metrics.clone(), ..Evaluation::default() };
             format!("{scores} (step {})", self.best_step)
         });
+        let majority: Vec<(&str, String)> = self.majority.iter().map(|m| ("one answer", m.to_string())).collect();
         let rows = [
             ("steps", grouped(self.steps)),
             ("time", known(self.seconds.map(time))),
@@ -70,12 +83,17 @@ impl Ending {
             ("peak memory", known(self.peak_memory_mib.map(|v| format!("{} MiB", rounded(v))))),
             ("model", self.out.display().to_string()),
         ];
-        rows.map(|(name, value)| format!("{name:<13}{value}")).join("\n")
+        // Beside the scores of the model.
+        let (before, after) = rows.split_at(4);
+        let rows = [before, &majority, after].concat();
+        rows.iter().map(|(name, value)| format!("{name:<13}{value}")).collect::<Vec<_>>().join("\n")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use glue_squad::task::{Label, TaskKind};
+
     use super::*;
 
     #[test]
@@ -96,8 +114,11 @@ mod tests {
         };
         let lines = [(0, start(0)), (2_000, step(4, 300)), (60_000, start(4)), (63_000, step(9, 700))];
         let log: Vec<LogLine> = lines.into_iter().map(|(time_ms, event)| LogLine { time_ms, event }).collect();
-        let evaluation = Evaluation { score: 0.5, metrics: [("sst-2/accuracy".to_string(), 0.5)].into() };
-        let done = Done { steps: 9, step: 4, evaluation: Some(evaluation) };
+        let metrics = [("sst-2/accuracy".to_string(), 0.5)].into();
+        let evaluation = Evaluation { score: 0.5, metrics, ..Evaluation::default() };
+        let labels = [0, 1, 0, 0].map(Label::Class);
+        let majority = MajorityBaseline::of_task(TaskKind::Sst2, &[], &labels).unwrap();
+        let done = Done { steps: 9, step: 4, evaluation: Some(evaluation), majority: majority.into_iter().collect() };
         let ending = Ending::new(Path::new("out"), &done, &log);
         assert_eq!((ending.seconds, ending.tokens_per_second), (Some(5.0), Some(200.0)));
         let table = ending.table();
@@ -105,12 +126,15 @@ mod tests {
             "steps        9",
             "time         5.0 s",
             "200 tokens/s",
-            "sst-2/accuracy 50.00 (step 4)",
+            "sst-2/accuracy 50.00 (step 4)\none answer   negative (0): sst-2/accuracy 75.00",
             "model        out",
         ] {
             assert!(table.contains(row), "{row} in {table}");
         }
-        let nothing = Ending::new(Path::new("out"), &Done { steps: 9, step: 9, evaluation: None }, &[]);
+        let said = ["sst-2: a score of 50.00 is not above the 75.00 of answering negative (0) to every example"];
+        assert_eq!(ending.warnings(), said);
+        let done = Done { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
+        let nothing = Ending::new(Path::new("out"), &done, &[]);
         assert!(nothing.table().contains("not evaluated") && nothing.table().contains("time         n/a"));
     }
 }

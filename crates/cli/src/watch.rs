@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kd::engine::Evaluation;
-use pipeline::events::RunEvent;
+use pipeline::events::{NOTED_WARNING, RunEvent};
 
 use crate::error::CliError;
 use crate::progress::{Progress, TrainingNumbers};
@@ -60,7 +60,7 @@ impl<'a> Watch<'a> {
                 progress.train_step(*step, &numbers);
             }
             RunEvent::Evaluated { phase, step, score, metrics, best } => {
-                let scores = Evaluation { score: *score, metrics: metrics.clone() };
+                let scores = Evaluation { score: *score, metrics: metrics.clone(), ..Evaluation::default() };
                 if *best {
                     self.best = Some(*score);
                 }
@@ -94,7 +94,10 @@ impl<'a> Watch<'a> {
                     "{phase}: {hits} of {asked} answers of the teacher were kept ones; {kept:.0} MiB"
                 ));
             }
-            RunEvent::Note { message } => progress.message(message),
+            RunEvent::Note { message } => match message.strip_prefix(NOTED_WARNING) {
+                Some(warning) => progress.warn(warning),
+                None => progress.message(message),
+            },
             RunEvent::Rejected { .. } => {}
         }
     }

@@ -204,6 +204,11 @@ impl TrainSet {
         self.plan.batches_per_epoch() as u64
     }
 
+    /// The gold labels that are there, in the order of the file.
+    pub fn labels(&self) -> Vec<Label> {
+        self.features.iter().filter_map(|f| f.label).collect()
+    }
+
     /// The batch of a step; epochs follow each other without end.
     ///
     /// # Errors
@@ -314,6 +319,12 @@ impl TaskMix {
     /// The tasks in their order.
     pub fn tasks(&self) -> Vec<TaskKind> {
         self.sets.iter().map(|s| s.task).collect()
+    }
+
+    /// The gold labels of the training set that serves `task`; none where there is no such set.
+    pub fn labels(&self, task: TaskKind) -> Vec<Label> {
+        let serves = |set: &&TrainSet| set.task.trained_as() == task.trained_as();
+        self.sets.iter().find(serves).map(TrainSet::labels).unwrap_or_default()
     }
 
     /// The task (its position) and batch of a step.

@@ -1,15 +1,14 @@
 //! Dev scores and predictions.
 
-use std::collections::BTreeMap;
-
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use frozen::{Ragged, Session, Want};
-use glue_squad::task::{Predictions, Scores};
+use glue_squad::task::{Predictions, Scores, TaskKind};
 use searched_ffn::ModelError;
 
 use crate::data::{AnsweringHead, EvalSet, to_device, to_ragged};
 use crate::engine::Evaluation;
+use crate::majority::only_answer;
 use crate::{Error, Result};
 
 /// Predictions of head `head`, which was made for the data, for every example of `set`, in the order of the file.
@@ -100,6 +99,15 @@ pub fn score<F: FeedForward>(model: &TaskModel<F>, head: usize, set: &EvalSet, d
     Ok(set.task.score(&predictions, &set.labels)?)
 }
 
+impl Evaluation {
+    /// The scores of `predictions` on one task: the score is [`Scores::primary`], each metric is named `TASK/METRIC`.
+    pub fn of_task(task: TaskKind, scores: &Scores, predictions: &Predictions) -> Self {
+        let metrics = scores.values.iter().map(|v| (format!("{}/{}", task.name(), v.name), v.value)).collect();
+        let one_answer = only_answer(task, predictions).map(|answer| (task.name().to_owned(), answer));
+        Self { score: scores.primary, metrics, one_answer: one_answer.into_iter().collect() }
+    }
+}
+
 /// Scores every (head, set); the score is the mean of the tasks' primary metrics and each metric
 /// is named `TASK/METRIC`.
 ///
@@ -110,14 +118,15 @@ pub fn evaluate<F: FeedForward>(
     sets: &[(usize, EvalSet)],
     device: &Device,
 ) -> Result<Evaluation> {
-    let mut metrics = BTreeMap::new();
-    let mut sum = 0.0;
+    let mut all = Evaluation::default();
     for (head, set) in sets {
-        let scores = score(model, *head, set, device)?;
-        sum += scores.primary;
-        for value in &scores.values {
-            metrics.insert(format!("{}/{}", set.task.name(), value.name), value.value);
-        }
+        let predictions = predict(model, *head, set, device)?;
+        let scores = set.task.score(&predictions, &set.labels)?;
+        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(set.task, &scores, &predictions);
+        all.score += score;
+        all.metrics.extend(metrics);
+        all.one_answer.extend(one_answer);
     }
-    Ok(Evaluation { score: sum / sets.len().max(1) as f64, metrics })
+    all.score /= sets.len().max(1) as f64;
+    Ok(all)
 }

@@ -15,6 +15,7 @@
 //! | [`span`] | SQuAD: head, windows as batches, fine-tuning, distillation, official scores |
 //! | [`transfer`] | a model that goes on from the weights of another one |
 //! | [`evaluate`] | dev scores and predictions |
+//! | [`majority`] | what one answer to every example scores, and which scores that makes doubtful |
 //! | [`cache`] | a teacher's answers, kept for the next student that is shown the same batches |
 //! | [`augment`] | more training examples by replacing words |
 //!
@@ -30,6 +31,7 @@ pub mod evaluate;
 pub mod examples;
 pub mod job;
 pub mod losses;
+pub mod majority;
 pub mod objective;
 pub mod optim;
 pub mod span;

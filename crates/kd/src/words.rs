@@ -148,6 +148,6 @@ impl HeldOutWords {
             }
         }
         let score = right as f64 / seen.max(1) as f64;
-        Ok(Evaluation { score, metrics: [(ACCURACY.to_owned(), score)].into() })
+        Ok(Evaluation { score, metrics: [(ACCURACY.to_owned(), score)].into(), ..Evaluation::default() })
     }
 }

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kd::engine::{Monitor, TrainEvent};
 use serde::{Deserialize, Serialize};
 
+/// How the message of a [`RunEvent::Note`] begins that must be seen in every mode.
+pub const NOTED_WARNING: &str = "warning: ";
+
 /// One event of a run; one line of `log.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

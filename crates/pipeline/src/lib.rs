@@ -14,6 +14,7 @@
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
 
+mod about;
 mod check;
 pub mod corpus;
 mod error;

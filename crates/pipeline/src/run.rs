@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::{RunFolder, RunPaths};
 use kd::engine::Devices;
+use kd::majority::MajorityBaseline;
 use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
 use crate::latency::median_ms;
 use crate::phase::{self, Context, FinalModel, Teachers, Winner};
-use crate::recipe::{Moved, Recipe};
+use crate::recipe::{Change, Moved, Recipe};
 use crate::summary::{self, Models};
 use crate::{Error, Result};
 
@@ -27,6 +28,8 @@ pub struct RunOptions<'a> {
     pub folder: &'a Path,
     /// Go on with the run that the folder holds, whose inputs may have moved.
     pub resume: Option<Moved>,
+    /// What a new run has otherwise than its recipe, for the report; one that goes on has it from when it was started.
+    pub changes: Vec<Change>,
     /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
     pub devices: Devices,
     /// Who holds the folder: this process.
@@ -91,21 +94,38 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         return Ok(outcome);
     }
     let environment = &options.environment;
-    durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
+    let changes = if resume { summary::stored_changes(paths)? } else { Some(options.changes) };
+    let about = |comparison: Option<&[report::ModelRow]>| {
+        summary::run_json(recipe, environment, changes.as_deref(), comparison)
+    };
+    durable::atomic::write_json(paths.run_json(), &about(None))?;
 
     let teachers = phase::teacher(&mut run)?;
     let frame = phase::frame(recipe, &teachers.config);
     let warm = phase::warm_up(&mut run, &frame, &teachers)?;
     let winner = phase::search(&mut run, &frame, &teachers, warm.clone())?;
     let student = phase::student(&mut run, &frame, &teachers, &warm, &winner)?;
-    save_student(&run, &student, &winner)?;
+    let majority = majority(&run)?;
+    save_student(&run, &student, &winner, &majority)?;
     let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(&mut run, &frame, &teachers, student_params)?),
         false => None,
     };
     run.clear_cache();
-    finish(&mut run, environment, &teachers, student, baseline, &winner)
+    let comparison = compare(&run, &teachers, student, baseline, &majority)?;
+    durable::atomic::write_json(paths.run_json(), &about(Some(&comparison)))?;
+    run.emit(RunEvent::Note { message: "comparison measured".into() })?;
+    summary::write_report(paths)?;
+    let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
+    Ok(Outcome { comparison, architecture })
+}
+
+/// What one answer to every example of a task scores on the dev sets.
+fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
+    let phase = &run.recipe.final_.task;
+    let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
+    Ok(MajorityBaseline::of_sets(&train, &dev)?)
 }
 
 /// Opens what the run reads and compares it with what it was started with; the sizes of its parts are checked too, which shows only
@@ -173,21 +193,21 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner) -> Result<()> {
-    let card = summary::model_card(run.recipe, student, winner);
+fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> Result<()> {
+    let card = summary::model_card(run.recipe, student, winner, majority);
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
     ModelDir::save(&run.paths.student(), &student.config, &student.model, package)?;
     Ok(())
 }
 
-fn finish(
-    run: &mut Context<'_>,
-    environment: &summary::Environment,
+/// Measures the models side by side.
+fn compare(
+    run: &Context<'_>,
     teachers: &Teachers,
     student: FinalModel,
     baseline: Option<FinalModel>,
-    winner: &Winner,
-) -> Result<Outcome> {
+    majority: &[MajorityBaseline],
+) -> Result<Vec<report::ModelRow>> {
     let settings = run.recipe.latency;
     let time = |model: &AnyModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
@@ -206,13 +226,7 @@ fn finish(
         baseline,
         student,
     };
-    let comparison = summary::comparison(run.recipe, &models);
-    let finished = summary::run_json(run.recipe, environment, Some(&comparison));
-    durable::atomic::write_json(run.paths.run_json(), &finished)?;
-    run.emit(RunEvent::Note { message: "comparison measured".into() })?;
-    summary::write_report(run.paths)?;
-    let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
-    Ok(Outcome { comparison, architecture })
+    Ok(summary::comparison(run.recipe, &models, majority))
 }
 
 /// Reads `run.json` of a run folder.

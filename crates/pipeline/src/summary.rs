@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use durable::rundir::RunPaths;
+use glue_squad::task::{Head, TaskKind};
 use kd::engine::Evaluation;
+use kd::majority::{MajorityBaseline, card_lines, doubts};
 use nas::study::{SqliteStudy, StudyStore};
 use report::{
-    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
+    ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
+    TrialPoint,
 };
 use searched_ffn::ModelDir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::about::{About, listed};
 use crate::events::RunEvent;
 use crate::phase::{FinalModel, LogLine, Winner};
-use crate::recipe::Recipe;
+use crate::recipe::{Change, Recipe};
 use crate::run::read_run_json;
 use crate::{Error, Result};
 
@@ -47,8 +51,8 @@ pub struct Models {
     pub latency: [Option<f64>; 3],
 }
 
-/// One row per model.
-pub fn comparison(recipe: &Recipe, models: &Models) -> Vec<ModelRow> {
+/// One row per model, and one of the `majority` class (or the mean), which a model has to beat.
+pub fn comparison(recipe: &Recipe, models: &Models, majority: &[MajorityBaseline]) -> Vec<ModelRow> {
     let [teacher, baseline, student] = models.latency;
     let (name, note) = match &recipe.tasks[..] {
         [first, _, ..] if recipe.teacher.per_task => {
@@ -62,7 +66,26 @@ pub fn comparison(recipe: &Recipe, models: &Models) -> Vec<ModelRow> {
         rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, note));
     }
     rows.push(row(recipe, "found student", Role::Student, &models.student, student, ""));
+    let all = [Some(&models.teacher), models.baseline.as_ref(), Some(&models.student)];
+    for (row, model) in rows.iter_mut().zip(all.into_iter().flatten()) {
+        row.warnings = doubts(&model.evaluation, majority);
+    }
+    rows.extend(majority_row(majority));
     rows
+}
+
+/// One answer to every example, as if it were a model.
+fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
+    let answers: Vec<String> = majority.iter().map(|m| format!("{} {}", m.task, m.answer)).collect();
+    let metrics = majority.iter().flat_map(|m| m.metrics.clone()).collect();
+    let means = majority.iter().any(|m| m.task.parse().is_ok_and(|task: TaskKind| task.head() == Head::Regression));
+    (!majority.is_empty()).then(|| ModelRow {
+        name: if means { "majority class or mean" } else { "majority class" }.into(),
+        role: Role::Majority,
+        scores: scores(&Evaluation { metrics, ..Evaluation::default() }),
+        note: format!("one answer to every example: {}", answers.join(", ")),
+        ..ModelRow::default()
+    })
 }
 
 fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: Option<f64>, note: &str) -> ModelRow {
@@ -76,6 +99,7 @@ fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: 
         scores: scores(&model.evaluation),
         search_score: None,
         note: note.into(),
+        warnings: Vec::new(),
     }
 }
 
@@ -88,11 +112,17 @@ fn scores(evaluation: &Evaluation) -> Vec<TaskScore> {
 }
 
 /// Contents of `run.json`.
-pub fn run_json(recipe: &Recipe, environment: &Environment, comparison: Option<&[ModelRow]>) -> Value {
+pub fn run_json(
+    recipe: &Recipe,
+    environment: &Environment,
+    changes: Option<&[Change]>,
+    comparison: Option<&[ModelRow]>,
+) -> Value {
     json!({
         "recipe": recipe.name,
         "description": recipe.description,
         "seed": recipe.seed,
+        "changed": changes,
         "environment": environment,
         "latency": recipe.latency,
         "finished": comparison.is_some(),
@@ -101,11 +131,11 @@ pub fn run_json(recipe: &Recipe, environment: &Environment, comparison: Option<&
 }
 
 /// Text of the student's `README.md`.
-pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner) -> String {
+pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> String {
     let count = student.model.count(&student.config, recipe.latency.seq);
     let mut text = format!(
         "# {} student\n\nFound and distilled by recipe `{}` (seed {}).\n\n\
-         - parameters: {}\n- multiply-adds (MACs, counted once) for {} tokens: {}\n- dev scores: {}\n\n\
+         - parameters: {}\n- multiply-adds (MACs, counted once) for {} tokens: {}\n- dev scores: {}\n{}\n\
          | layer | feed-forward |\n|---|---|\n",
         recipe.name,
         recipe.name,
@@ -114,6 +144,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner) -> Str
         recipe.latency.seq,
         count.macs(),
         student.evaluation,
+        card_lines(&student.evaluation, majority),
     );
     for (i, expression) in winner.genome.layers().iter().enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
@@ -145,9 +176,23 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
     let damaged = damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
+    let about = About::read(paths)?;
+    let changed = changes(&run).map_err(bad)?;
     Ok(RunReport {
-        title: format!("EfficientBERT run: {}", text("recipe")),
+        title: match about.tasks.is_empty() {
+            true => format!("EfficientBERT run: {}", text("recipe")),
+            false => format!("EfficientBERT search on {}", listed(&about.tasks)),
+        },
         recipe: text("recipe"),
+        description: text("description"),
+        tasks: about.tasks,
+        teacher: about.teacher,
+        data: about.data,
+        budget: about.budget,
+        changed: changed.map(|all| {
+            let setting = |Change { key, value, recipe }| ChangedSetting { key, value, recipe };
+            all.into_iter().map(setting).collect()
+        }),
         started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
         finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
         machine: environment.machine,
@@ -161,8 +206,22 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
         student: student_report(paths, &run)?,
-        notes: std::iter::once(text("description")).chain(damaged).collect(),
+        notes: damaged.collect(),
     })
+}
+
+fn changes(run: &Value) -> serde_json::Result<Option<Vec<Change>>> {
+    serde_json::from_value(run["changed"].clone())
+}
+
+/// What the run in a folder was started with otherwise than its recipe; `None` where that was not written down.
+pub(crate) fn stored_changes(paths: &RunPaths) -> Result<Option<Vec<Change>>> {
+    let path = paths.run_json();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let run = read_run_json(&path)?;
+    changes(&run).map_err(|e| Error::RunFile { path, message: e.to_string() })
 }
 
 /// The comparison in `run.json`, where there is one.
@@ -294,7 +353,6 @@ pub fn utc(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{LogLine, RunEvent, seconds, utc};
-
     #[test]
     fn time_between_a_kill_and_the_resume_is_not_counted() {
         let started = || RunEvent::PhaseStarted { phase: "stage-1".into(), total: 2, done: 0 };

@@ -122,7 +122,7 @@ impl Chart {
         let at = |dx: f64, dy: f64| format!("{},{}", Px(x + dx), Px(y + dy));
         let (class, shape) = match role {
             Role::Teacher => ("mark teacher", vec![at(-5.5, -5.5), at(5.5, -5.5), at(5.5, 5.5), at(-5.5, 5.5)]),
-            Role::Baseline => ("mark baseline", vec![at(0.0, -6.5), at(6.5, 5.0), at(-6.5, 5.0)]),
+            Role::Baseline | Role::Majority => ("mark baseline", vec![at(0.0, -6.5), at(6.5, 5.0), at(-6.5, 5.0)]),
             Role::Student => ("mark student", star().iter().map(|(dx, dy)| at(*dx, *dy)).collect()),
         };
         self.svg.open("polygon", &[("class", &class), ("points", &shape.join(" "))]);

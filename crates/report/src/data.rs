@@ -8,10 +8,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunReport {
-    /// Heading of the page.
+    /// Heading of the page: what this run was about.
     pub title: String,
     /// Name of the recipe that was run.
     pub recipe: String,
+    /// What the recipe says it is for; the run may have changed that.
+    pub description: String,
+    /// The tasks, as a reader knows them.
+    pub tasks: Vec<String>,
+    /// The teacher, in a few words.
+    pub teacher: String,
+    /// The data of the tasks, in a few words.
+    pub data: String,
+    /// Limits of the search.
+    pub budget: Budget,
+    /// Settings that the run has otherwise than its recipe; `None` where that is not known.
+    pub changed: Option<Vec<ChangedSetting>>,
     /// When the run started, already formatted, with its time zone.
     pub started: String,
     /// When the run ended; `None` while it is still going or was interrupted.
@@ -40,6 +52,32 @@ pub struct RunReport {
     pub student: Option<StudentReport>,
     /// Remarks for the reader, one paragraph each.
     pub notes: Vec<String>,
+}
+
+/// Limits of a search; what is absent does not limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    /// Fewest parameters.
+    pub min_params: Option<u64>,
+    /// Most parameters.
+    pub max_params: Option<u64>,
+    /// Most multiply-adds of one forward pass, counted once.
+    pub max_macs: Option<u64>,
+    /// Longest forward pass, in milliseconds.
+    pub max_latency_ms: Option<f64>,
+}
+
+/// A setting that a run has otherwise than its recipe.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChangedSetting {
+    /// Name of the setting.
+    pub key: String,
+    /// The run's value.
+    pub value: String,
+    /// The recipe's value; `None` where it has none.
+    pub recipe: Option<String>,
 }
 
 /// The computer that a run's times were measured on.
@@ -115,6 +153,8 @@ pub enum Role {
     Baseline,
     /// The result of the run.
     Student,
+    /// No model: one answer to every example, the majority class or the mean of the labels.
+    Majority,
 }
 
 impl Role {
@@ -125,6 +165,7 @@ impl Role {
             Self::Teacher => "teacher",
             Self::Baseline => "baseline",
             Self::Student => "student",
+            Self::Majority => "no model",
         }
     }
 }
@@ -149,6 +190,8 @@ pub struct ModelRow {
     pub search_score: Option<f64>,
     /// Remark, e.g. where a number comes from.
     pub note: String,
+    /// Why the scores may mean nothing, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// A score on one task.

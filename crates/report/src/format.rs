@@ -1,5 +1,7 @@
 //! Numbers as a reader sees them: few digits, always with a unit, `n/a` where there is none.
 
+use crate::data::Budget;
+
 /// What stands where a number was not measured.
 pub(crate) const MISSING: &str = "n/a";
 
@@ -43,6 +45,20 @@ pub(crate) fn duration(seconds: Option<f64>) -> String {
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
         _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
     }
+}
+
+/// The limits of a search in words: `140 k to 170 k parameters, at most 1.60 G multiply-adds`.
+pub(crate) fn budget(limits: &Budget) -> String {
+    let params = match (limits.min_params, limits.max_params) {
+        (Some(min), Some(max)) => Some(format!("{} to {} parameters", count(min), count(max))),
+        (Some(min), None) => Some(format!("at least {} parameters", count(min))),
+        (None, Some(max)) => Some(format!("at most {} parameters", count(max))),
+        (None, None) => None,
+    };
+    let macs = limits.max_macs.map(|n| format!("at most {} multiply-adds", count(n)));
+    let latency = finite(limits.max_latency_ms).map(|ms| format!("at most {}", milliseconds(Some(ms))));
+    let all: Vec<String> = [params, macs, latency].into_iter().flatten().collect();
+    if all.is_empty() { "no limit".into() } else { all.join(", ") }
 }
 
 /// A fraction in points of 100 with one decimal: `0.8134` is `81.3`.
@@ -123,6 +139,17 @@ mod tests {
         ] {
             assert_eq!(duration(Some(seconds)), text, "{seconds}");
         }
+    }
+
+    #[test]
+    fn limits_are_named_as_far_as_there_are_any() {
+        let most = Budget { max_params: Some(170_000), ..Budget::default() };
+        assert_eq!(budget(&most), "at most 170 k parameters");
+        let window = Budget { min_params: Some(140_000), max_macs: Some(1_600_000_000), ..most };
+        assert_eq!(budget(&window), "140 k to 170 k parameters, at most 1.60 G multiply-adds");
+        let least = Budget { min_params: Some(15_000_000), max_latency_ms: Some(30.0), ..Budget::default() };
+        assert_eq!(budget(&least), "at least 15.0 M parameters, at most 30.0 ms");
+        assert_eq!(budget(&Budget { max_latency_ms: Some(f64::NAN), ..Budget::default() }), "no limit");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The HTML page around the charts: headings, tables and explanations, in the order in which a reader asks.
 
 use crate::data::{RunReport, StageReport, TrialPoint};
-use crate::format::{MISSING, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing};
+use crate::format::{
+    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing,
+};
 use crate::markup::Markup;
 use crate::plots::{Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of};
 use crate::table::all_tasks;
+
+/// Scores beside the sizes that still fit a printed page; of more, each model is a card.
+const TASKS_ON_PAPER: usize = 4;
 
 /// Rows of a stage's table of trials; the run folder has all of them.
 const TRIALS_SHOWN: usize = 10;
@@ -26,8 +31,8 @@ const HEAD: &str = concat!(
 pub fn render_html(run: &RunReport) -> String {
     let mut page = Markup::default();
     page.raw(HEAD).text(&run.title).raw("</title></head><body><header><h1>").text(&run.title).raw("</h1>");
-    page.raw("<p class=\"soft\">Recipe ").text(text_or_missing(&run.recipe));
-    page.raw(", seed ").text(run.seed).raw(", device ").text(text_or_missing(&run.device)).raw("</p></header><main>");
+    about(&mut page, run);
+    page.raw("</header><main>");
     result(&mut page, run);
     network(&mut page, run);
     search(&mut page, run);
@@ -37,6 +42,28 @@ pub fn render_html(run: &RunReport) -> String {
     page.finish()
 }
 
+/// What was run, from the run itself; what the recipe says of itself comes below, since the run may have changed it.
+fn about(page: &mut Markup, run: &RunReport) {
+    page.raw("<dl class=\"facts\">");
+    fact(page, "tasks", &run.tasks.join(", "));
+    fact(page, "data", &run.data);
+    fact(page, "teacher", &run.teacher);
+    fact(page, "budget of the student", &budget(&run.budget));
+    fact(page, "started", &run.started);
+    fact(page, "finished", run.finished.as_deref().unwrap_or("not finished"));
+    page.raw("</dl><p class=\"soft\">Recipe ").text(text_or_missing(&run.recipe));
+    let changed = run.changed.as_deref().map_or(0, <[_]>::len);
+    if changed > 0 {
+        let settings = if changed == 1 { " changed setting" } else { " changed settings" };
+        page.raw(" with ").text(changed).raw(settings);
+    }
+    page.raw(", seed ").text(run.seed).raw(", device ").text(text_or_missing(&run.device)).raw(".");
+    if !run.description.trim().is_empty() {
+        page.raw(" The recipe says of itself: <q>").text(run.description.trim()).raw("</q>");
+    }
+    page.raw("</p>");
+}
+
 fn result(page: &mut Markup, run: &RunReport) {
     page.raw("<section><h2>Models compared</h2>");
     if run.comparison.is_empty() {
@@ -44,7 +71,15 @@ fn result(page: &mut Markup, run: &RunReport) {
         return;
     }
     let tasks = all_tasks(&run.comparison);
-    page.raw("<div class=\"wide\"><table><thead><tr><th>model</th><th class=\"left\">role</th><th>parameters</th>");
+    for m in &run.comparison {
+        for warning in &m.warnings {
+            page.raw("<p class=\"warning\"><strong>").text(&m.name).raw(":</strong> ").text(warning).raw("</p>");
+        }
+    }
+    // On paper nothing scrolls.
+    let many = if tasks.len() > TASKS_ON_PAPER { "cards many" } else { "cards" };
+    page.raw("<div class=\"wide\">").open("table", &[("class", &many)]);
+    page.raw("<thead><tr><th>model</th><th class=\"left\">role</th><th>parameters</th>");
     page.raw("<th>MACs<small>per pass</small></th><th>latency<small>per pass</small></th>");
     for (task, metric) in &tasks {
         page.raw("<th>").text(task).raw("<small>").text(metric).raw("</small></th>");
@@ -52,12 +87,13 @@ fn result(page: &mut Markup, run: &RunReport) {
     page.raw("</tr></thead><tbody>");
     for m in &run.comparison {
         page.raw(if m.role == crate::Role::Student { "<tr class=\"is-student\">" } else { "<tr>" });
-        page.raw("<td>").text(&m.name).raw("</td><td class=\"left\">").text(m.role.name()).raw("</td>");
-        cell(page, &count_or_missing(m.params));
-        cell(page, &count_or_missing(m.macs));
-        cell(page, &milliseconds(m.latency_ms));
+        page.raw("<td>").text(&m.name).raw("</td>");
+        text_cell(page, "role", m.role.name());
+        cell(page, "parameters", &count_or_missing(m.params));
+        cell(page, "MACs per pass", &count_or_missing(m.macs));
+        cell(page, "latency per pass", &milliseconds(m.latency_ms));
         for task in &tasks {
-            cell(page, &points(value_of(m, task)));
+            cell(page, &format!("{} {}", task.0, task.1), &points(value_of(m, task)));
         }
         page.raw("</tr>");
     }
@@ -145,7 +181,7 @@ fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_nam
         page.raw("</thead><tbody>");
         for (reason, n) in &stage.rejected {
             page.raw("<tr><td>").text(reason).raw("</td>");
-            cell(page, &n.to_string());
+            cell(page, "candidates", &n.to_string());
             page.raw("</tr>");
         }
         page.raw("</tbody></table></div>");
@@ -162,16 +198,17 @@ fn trials(page: &mut Markup, stage: &StageReport) {
     order.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.number.cmp(&b.number)));
     let shown = order.len().min(TRIALS_SHOWN);
     page.raw("<details><summary>The ").text(shown).raw(" best of ").text(order.len()).raw(" trials</summary>");
-    page.raw("<div class=\"wide\"><table><thead><tr><th>candidate</th><th>trial</th><th>score</th><th>parameters</th>");
+    page.raw("<div class=\"wide\"><table class=\"cards\"><thead><tr><th>candidate</th><th>trial</th><th>score</th><th>parameters</th>");
     page.raw("<th>MACs</th><th>latency</th><th class=\"left\">state</th></tr></thead><tbody>");
     for t in &order[..shown] {
         page.raw("<tr><td><code>").text(&t.genome).raw("</code></td>");
-        cell(page, &t.number.to_string());
-        cell(page, &score(t.score));
-        cell(page, &count(t.params));
-        cell(page, &count(t.macs));
-        cell(page, &milliseconds(t.latency_ms));
-        page.raw("<td class=\"left\">").text(&t.state).raw("</td></tr>");
+        cell(page, "trial", &t.number.to_string());
+        cell(page, "score", &score(t.score));
+        cell(page, "parameters", &count(t.params));
+        cell(page, "MACs", &count(t.macs));
+        cell(page, "latency", &milliseconds(t.latency_ms));
+        text_cell(page, "state", &t.state);
+        page.raw("</tr>");
     }
     page.raw("</tbody></table></div></details>");
 }
@@ -202,8 +239,6 @@ fn curves(page: &mut Markup, run: &RunReport) {
 
 fn circumstances(page: &mut Markup, run: &RunReport) {
     page.raw("<section><h2>How it was run</h2><dl class=\"facts\">");
-    fact(page, "started", &run.started);
-    fact(page, "finished", run.finished.as_deref().unwrap_or("not finished"));
     fact(page, "processor", &run.machine.cpu);
     fact(page, "cores", &run.machine.cores.map_or_else(|| MISSING.into(), |n| n.to_string()));
     fact(page, "threads", &run.threads.map_or_else(|| MISSING.into(), |n| n.to_string()));
@@ -215,15 +250,43 @@ fn circumstances(page: &mut Markup, run: &RunReport) {
     for note in &run.notes {
         page.raw("<p>").text(note).raw("</p>");
     }
+    changed(page, run);
     page.raw("</section>");
+}
+
+fn changed(page: &mut Markup, run: &RunReport) {
+    let Some(changed) = &run.changed else { return };
+    if changed.is_empty() {
+        page.raw("<p>All settings are the recipe's.</p>");
+        return;
+    }
+    page.raw("<h3>Changed settings</h3><p class=\"soft\">What this run has otherwise than its recipe, by an option or with --set.</p>");
+    page.raw(
+        "<div class=\"wide\"><table class=\"cards values\"><thead><tr><th>key</th><th class=\"left\">this run</th>",
+    );
+    page.raw("<th class=\"left\">the recipe, or its default</th></tr></thead><tbody>");
+    for setting in changed {
+        page.raw("<tr><td><code>").text(&setting.key).raw("</code></td>");
+        text_cell(page, "this run", &setting.value);
+        text_cell(page, "the recipe", setting.recipe.as_deref().unwrap_or("not set"));
+        page.raw("</tr>");
+    }
+    page.raw("</tbody></table></div>");
 }
 
 fn fact(page: &mut Markup, name: &'static str, value: &str) {
     page.raw("<div><dt>").raw(name).raw("</dt><dd>").text(text_or_missing(value)).raw("</dd></div>");
 }
 
-fn cell(page: &mut Markup, text: &str) {
-    page.raw(if text == MISSING { "<td class=\"na\">" } else { "<td>" }).text(text).raw("</td>");
+/// A number; where the table is narrow, `label` stands beside it in place of the column's head.
+fn cell(page: &mut Markup, label: &str, text: &str) {
+    let class = if text == MISSING { "na" } else { "number" };
+    page.element("td", &[("class", &class), ("data-label", &label)], text);
+}
+
+/// [`cell`] of words.
+fn text_cell(page: &mut Markup, label: &str, text: &str) {
+    page.element("td", &[("class", &"left"), ("data-label", &label)], text);
 }
 
 fn figures(page: &mut Markup, charts: &[Markup], key: &'static str) {

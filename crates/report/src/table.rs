@@ -14,7 +14,7 @@ const BETWEEN: &str = "  ";
 /// The comparison as aligned columns, no line wider than [`TERMINAL_COLUMNS`].
 ///
 /// Scores that do not fit beside the sizes continue in further blocks, each beginning with the models' names; notes follow as
-/// numbered lines. What was not measured is `n/a`. Text is shortened where it must be, and control characters are replaced.
+/// numbered lines. A model whose scores may mean nothing has the mark `[!]`. What was not measured is `n/a`. Text is shortened where it must be, and control characters are replaced.
 #[must_use]
 pub fn comparison_table_text(rows: &[ModelRow]) -> String {
     if rows.is_empty() {
@@ -22,12 +22,14 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
     }
     let mut noted = 0;
     let names = rows.iter().map(|m| {
-        let mark = if m.note.trim().is_empty() {
-            String::new()
-        } else {
+        let mut mark = String::new();
+        if !m.warnings.is_empty() {
+            mark.push_str(" [!]");
+        }
+        if !m.note.trim().is_empty() {
             noted += 1;
-            format!(" [{noted}]")
-        };
+            mark += &format!(" [{noted}]");
+        }
         shortened(&m.name, LONGEST_NAME - mark.chars().count()) + &mark
     });
     let name = Column::new("model", "", names.collect());
@@ -59,6 +61,9 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         let line = format!("[{i}] {}", printable(&m.note));
         out.push_str(&shortened(&line, TERMINAL_COLUMNS));
         out.push('\n');
+    }
+    if rows.iter().any(|m| !m.warnings.is_empty()) {
+        out.push_str("[!] these scores may mean nothing, see the warnings\n");
     }
     out.push_str("MACs: multiply-adds of one forward pass, counted once. Scores: points of 100. n/a: not measured.\n");
     out

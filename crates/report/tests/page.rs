@@ -106,8 +106,65 @@ fn numbers_that_are_not_finite_are_missing() {
 fn missing_sizes_are_shown_as_missing_and_not_as_zero() {
     let row = ModelRow { name: "only a name".into(), role: Role::Baseline, ..ModelRow::default() };
     let page = render_html(&RunReport { comparison: vec![row], ..RunReport::default() });
-    assert_eq!(page.matches("<td class=\"na\">n/a</td>").count(), 3);
-    assert!(!page.contains("<td>0</td>"));
+    assert_eq!(page.matches(">n/a</td>").count(), 3);
+    assert_eq!(page.matches("<td class=\"na\"").count(), 3);
+    assert!(!page.contains(">0</td>"));
+}
+
+#[test]
+fn a_page_says_what_was_run_before_what_the_recipe_says_of_itself() {
+    let page = render_html(&made_up_run(5, 5));
+    let body = page.split_once("<body>").unwrap().1;
+    let at = |text: &str| body.find(text).unwrap_or_else(|| panic!("{text}"));
+    let order = [
+        "a made-up sample</h1>",
+        "CoLA, SST-2, MRPC",
+        "bert-base-uncased</dd>",
+        "15.0 M to 16.0 M parameters",
+        "2025-01-02 03:04:05 UTC",
+        "with 3 changed settings",
+        "The recipe says of itself: <q>A recipe&#39;s own words",
+        "Models compared",
+        "Changed settings",
+    ];
+    assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])));
+    for cell in [
+        "<code>search.stage1.proxy.general.steps</code></td><td class=\"left\" data-label=\"this run\">12</td>",
+        "data-label=\"the recipe\">60</td>",
+        "data-label=\"the recipe\">not set</td>",
+    ] {
+        assert!(body.contains(cell), "{cell}");
+    }
+}
+
+#[test]
+fn settings_that_are_all_the_recipes_and_settings_that_nobody_knows_are_told_apart() {
+    let page = |changed| render_html(&RunReport { changed, ..RunReport::default() });
+    assert!(page(Some(Vec::new())).contains("<p>All settings are the recipe's.</p>"));
+    assert!(!page(None).contains("settings"));
+}
+
+#[test]
+fn every_number_says_what_it_is_where_a_table_is_too_wide_for_its_head() {
+    let run = made_up_run(5, 5);
+    let page = render_html(&run);
+    let student = page.split_once("<tr class=\"is-student\">").unwrap().1.split_once("</tr>").unwrap().0;
+    for label in ["role", "parameters", "MACs per pass", "latency per pass", "MRPC mean acc, F1", "RTE accuracy"] {
+        assert!(student.contains(&format!("data-label=\"{label}\"")), "{label}: {student}");
+    }
+    // A cell without a label is a row's first.
+    assert_eq!(student.matches("<td").count(), student.matches("data-label").count() + 1);
+    assert!(page.contains("@media(max-width:640px)") && page.contains("attr(data-label)"));
+}
+
+#[test]
+fn scores_that_mean_nothing_have_a_warning_above_the_table_and_a_row_to_be_compared_with() {
+    let page = render_html(&made_up_run(5, 5));
+    let (above, table) = page.split_once("<table class=\"cards many\">").unwrap();
+    assert!(above.contains(
+        "<p class=\"warning\"><strong>6-layer plain BERT, distilled alike:</strong> MRPC: the model answers"
+    ));
+    assert!(table.contains("<td>majority class or mean</td><td class=\"left\" data-label=\"role\">no model</td>"));
 }
 
 #[test]
@@ -137,13 +194,15 @@ fn a_report_survives_json_and_old_json_without_new_fields_is_read() {
 mod escaping {
     use super::{made_up_run, tags};
     use proptest::prelude::*;
-    use report::{RunReport, render_html};
+    use report::{ChangedSetting, RunReport, render_html};
 
     /// The run with one text in every place that a text can come from.
     fn with_text_everywhere(text: &str) -> RunReport {
         let mut run = made_up_run(12, 4);
         let t = || text.to_owned();
         (run.title, run.recipe, run.started, run.finished) = (t(), t(), t(), Some(t()));
+        (run.description, run.tasks, run.teacher, run.data) = (t(), vec![t()], t(), t());
+        run.changed = Some(vec![ChangedSetting { key: t(), value: t(), recipe: Some(t()) }]);
         (run.device, run.score_name, run.notes) = (t(), t(), vec![t()]);
         (run.machine.cpu, run.machine.os, run.versions) = (t(), t(), [(t(), t())].into());
         for stage in &mut run.stages {
@@ -152,7 +211,7 @@ mod escaping {
         }
         run.curves.iter_mut().for_each(|c| (c.title, c.y_label, c.series) = (t(), t(), t()));
         for m in &mut run.comparison {
-            (m.name, m.note) = (t(), t());
+            (m.name, m.note, m.warnings) = (t(), t(), vec![t()]);
             m.scores.truncate(1);
             (m.scores[0].task, m.scores[0].metric) = (t(), t());
         }

@@ -43,6 +43,19 @@ fn no_line_is_wider_than_a_terminal_and_every_score_is_there() {
 }
 
 #[test]
+fn a_model_whose_scores_may_mean_nothing_is_marked() {
+    let mut teacher = row("teacher", Some(9), Some(0.5));
+    teacher.warnings = vec!["SST-2: the model answers positive (1) to all 872 examples".into()];
+    let text = comparison_table_text(&[teacher, row("student", Some(9), Some(0.9))]);
+    assert!(
+        text.starts_with("model") && text.contains("\nteacher [!]  ") && text.contains("\nstudent      "),
+        "{text}"
+    );
+    assert!(text.contains("\n[!] these scores may mean nothing, see the warnings\n"), "{text}");
+    assert!(!comparison_table_text(&[row("student", Some(9), Some(0.9))]).contains("[!]"));
+}
+
+#[test]
 fn nothing_to_compare_is_said() {
     assert_eq!(comparison_table_text(&[]), "no models to compare\n");
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::data::AnsweringHead;
-use kd::engine::Evaluation;
+use kd::majority::card_lines;
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
@@ -28,7 +28,7 @@ use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_lesson::{TextLesson, WordArgs};
-use crate::training::{Training, TrainingArgs, shown, taken_apart};
+use crate::training::{Done, Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
 const RANDOM: &str = "random";
@@ -186,14 +186,17 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
     let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, lesson };
-    let (student, done) = match student {
+    let (student, mut done) = match student {
         AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
+    if done.evaluation.is_some() {
+        done.majority = lecture.lesson.majority()?;
+    }
     if let Some(cache) = &cache {
         tell(cache, context);
     }
-    let card = card(args, &teachers, done.steps, done.evaluation.as_ref());
+    let card = card(args, &teachers, &done);
     let files = tokenizer_files(teachers.tokenizer_dir(), encoder)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
@@ -348,7 +351,8 @@ fn settings(
     })
 }
 
-fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<&Evaluation>) -> String {
+fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
+    let Done { steps, evaluation, majority, .. } = done;
     let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let list = |items: Vec<String>| items.join(", ");
     let on = match args.tasks.is_empty() {
@@ -357,9 +361,10 @@ fn card(args: &DistillArgs, teachers: &Teachers, steps: u64, evaluation: Option<
     };
     let from = args.initial().map_or_else(|| "random weights".into(), |dir| format!("`{}`", shown(dir)));
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
-    let scores = evaluation.map_or_else(String::new, |e| format!("; {held_out}: {e}"));
+    let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
+    let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));
     let (teacher, objective) = (teachers.described(), args.objective_name());
     format!(
-        "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n"
+        "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{lines}"
     )
 }

@@ -7,6 +7,8 @@ use frozen::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet, answering_head};
+use kd::engine::Evaluation;
+use kd::majority::{MajorityBaseline, doubts};
 use serde_json::{Map, Value, json};
 
 use super::eval_squad;
@@ -94,7 +96,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
     let path = task.find(&args.data, split)?;
-    let read = [model_paths(&args.model), task.find_all(&args.data, split)?].concat();
+    let training = training_files(task, &args.data);
+    let read = [model_paths(&args.model), task.find_all(&args.data, split)?, training].concat();
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
@@ -121,10 +124,32 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
         true => None,
         false => Some(task.score(&predictions, &set.labels)?),
     };
+    let majority = majority(task, args, &set)?;
+    let warnings = scores
+        .as_ref()
+        .map_or_else(Vec::new, |scores| doubts(&Evaluation::of_task(task, scores, &predictions), majority.as_slice()));
     if let Some(file) = &args.predictions {
         write(task, file, &predictions)?;
     }
-    show(args, &path, set.len(), max_len, scores.as_ref())
+    for warning in &warnings {
+        context.progress.warn(warning);
+    }
+    show(args, &path, (set.len(), max_len), scores.as_ref(), (majority.as_ref(), &warnings))
+}
+
+/// The training files that `--data` has beside what is evaluated: their labels say what the majority class is.
+fn training_files(task: TaskKind, data: &Path) -> Vec<PathBuf> {
+    task.trained_as().find_all(data, Split::Train).unwrap_or_default()
+}
+
+/// What one answer to every example scores: by the labels of the training set, where --data has one that can be read, else by those
+/// that are scored.
+fn majority(task: TaskKind, args: &EvalArgs, set: &EvalSet) -> Result<Option<MajorityBaseline>, CliError> {
+    if set.labels.is_empty() {
+        return Ok(None);
+    }
+    let train = task.trained_as().split_labels(&args.data, Split::Train).unwrap_or_default();
+    Ok(MajorityBaseline::of_task(task, &train, &set.labels)?)
 }
 
 fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), CliError> {
@@ -134,9 +159,9 @@ fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), C
 fn show(
     args: &EvalArgs,
     path: &Path,
-    examples: usize,
-    max_len: usize,
+    (examples, max_len): (usize, usize),
     scores: Option<&Scores>,
+    (majority, warnings): (Option<&MajorityBaseline>, &[String]),
 ) -> Result<(), CliError> {
     if args.json {
         let metrics = scores.map(|s| {
@@ -147,12 +172,14 @@ fn show(
             "model": args.model, "task": args.task.name(), "file": path, "examples": examples, "max_len": max_len,
             "precision": args.precision.precision.name(),
             "metrics": metrics, "score": scores.map(|s| s.primary), "predictions": args.predictions,
+            "majority": majority, "warnings": warnings,
         }));
     }
     let mut rows = Vec::new();
     if let Some(scores) = scores {
         rows.extend(scores.values.iter().map(|v| vec![v.name.clone(), format!("{:.2}", v.value * 100.0)]));
     }
+    rows.extend(majority.map(|m| vec!["one answer".into(), m.to_string()]));
     rows.push(vec!["examples".into(), examples.to_string()]);
     rows.push(vec!["data".into(), path.display().to_string()]);
     if let Some(file) = &args.predictions {

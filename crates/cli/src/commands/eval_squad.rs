@@ -4,6 +4,8 @@ use frozen::Packing;
 use std::path::Path;
 
 use glue_squad::squad::{Dataset, OrderedMap, Score, SquadVersion};
+use kd::engine::Evaluation;
+use kd::majority::{MajorityBaseline, doubts};
 use kd::span::{SpanEvalSet, SpanScores, span_head_index};
 use serde_json::json;
 
@@ -36,16 +38,22 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     }
     let decoded = answers((&mut model, head), &set, &args.span.decoding(), "eval", context)?;
     let scores = set.gold().map(|_| SpanScores::of(&set, &decoded, threshold)).transpose()?;
+    let majority = MajorityBaseline::of_questions(&set)?;
+    let evaluation = scores.as_ref().map(|scores| Evaluation::of_questions(version, scores, &decoded, threshold));
+    let warnings = evaluation.map_or_else(Vec::new, |e| doubts(&e, majority.as_slice()));
     args.files.write(args.predictions.as_deref(), &decoded, threshold)?;
-    show(args, (version, threshold, max_len), &path, &set, scores.as_ref())
+    for warning in &warnings {
+        context.progress.warn(warning);
+    }
+    show(args, (version, threshold, max_len), (&path, &set), scores.as_ref(), (majority.as_ref(), &warnings))
 }
 
 fn show(
     args: &EvalArgs,
     (version, threshold, max_len): (SquadVersion, f64, usize),
-    path: &Path,
-    set: &SpanEvalSet,
+    (path, set): (&Path, &SpanEvalSet),
     scores: Option<&SpanScores>,
+    (majority, warnings): (Option<&MajorityBaseline>, &[String]),
 ) -> Result<(), CliError> {
     let questions = set.dataset().questions.len();
     let values: Option<OrderedMap<Score>> = scores.map(SpanScores::values);
@@ -55,10 +63,11 @@ fn show(
             "max_len": max_len, "precision": args.precision.precision.name(),
             "null_threshold": version.has_unanswerable().then_some(threshold),
             "metrics": values, "score": scores.map(SpanScores::primary), "predictions": args.predictions,
-            "na_probs": args.files.na_probs, "nbest_predictions": args.files.nbest_predictions,
+            "majority": majority, "warnings": warnings, "na_probs": args.files.na_probs, "nbest_predictions": args.files.nbest_predictions,
         }));
     }
     let mut rows = values.as_ref().map(squad_rows).unwrap_or_default();
+    rows.extend(majority.map(|m| vec!["one answer".into(), m.to_string()]));
     rows.push(vec!["questions".into(), questions.to_string()]);
     rows.push(vec!["windows".into(), set.len().to_string()]);
     rows.push(vec!["data".into(), path.display().to_string()]);

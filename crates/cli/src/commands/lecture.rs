@@ -3,6 +3,7 @@
 use bert_core::{FeedForward, TaskModel};
 use kd::engine::Trained;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::majority::MajorityBaseline;
 use kd::objective::Plan;
 use kd::span::SpanDistillation;
 use pipeline::inputs::Files;
@@ -23,6 +24,17 @@ impl Lesson {
         match self {
             Self::Text(lesson) => lesson.text.batches_per_epoch(),
             Self::Labelled(data) => data.batches_per_epoch(),
+        }
+    }
+
+    /// What one answer to every example scores where the training is evaluated; nothing on text.
+    ///
+    /// # Errors
+    /// Answers that cannot be scored against.
+    pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
+        match self {
+            Self::Text(_) => Ok(Vec::new()),
+            Self::Labelled(data) => data.majority(),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use durable::lock::Holder;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Moved, Override, Recipe};
+use pipeline::recipe::{Change, Moved, Override, Recipe};
 use pipeline::{Outcome, RunOptions};
 use serde_json::json;
 
@@ -16,6 +16,9 @@ use crate::inputs::must_exist;
 use crate::units::parse_count;
 use crate::watch::Watch;
 use crate::{environment, interrupt, output};
+
+/// The recipe that is run where none is named.
+const DEFAULT_RECIPE: &str = "pocket";
 
 /// Options of `search`.
 #[derive(Args, Debug)]
@@ -78,6 +81,7 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let started = environment::now_ms();
     let options = RunOptions {
         folder: &folder,
+        changes: if resume.is_some() { Vec::new() } else { changed(args, &recipe)? },
         resume,
         devices: context.devices.clone(),
         holder: Holder::this_process(environment::host_name(), pipeline::summary::utc(started)),
@@ -87,11 +91,14 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let mut host = Terminal(watch);
     let outcome = pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder))?;
     context.progress.finish();
+    for warning in warnings(&outcome) {
+        context.progress.warn(&warning);
+    }
     show(&outcome, &folder, args.json)
 }
 
 fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
-    let named = args.recipe.as_deref().unwrap_or("pocket");
+    let named = args.recipe.as_deref().unwrap_or(DEFAULT_RECIPE);
     let default_folder = || {
         let stem = Path::new(named).file_stem().map_or(named.to_string(), |s| s.to_string_lossy().into_owned());
         Path::new("runs").join(stem)
@@ -124,6 +131,12 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
     Ok((recipe, folder))
+}
+
+/// What a new run has otherwise than its recipe.
+fn changed(args: &SearchArgs, recipe: &Recipe) -> Result<Vec<Change>, CliError> {
+    let overrides = [overrides(args)?, input_overrides(args)?].concat();
+    pipeline::recipe::changes(args.recipe.as_deref().unwrap_or(DEFAULT_RECIPE), recipe, &overrides).or_usage()
 }
 
 /// Where the inputs of a resumed run are now.
@@ -217,12 +230,21 @@ fn quoted(path: &Path) -> String {
     if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
+/// Why scores may mean nothing, with the model's name.
+fn warnings(outcome: &Outcome) -> Vec<String> {
+    let of_row = |row: &report::ModelRow| -> Vec<String> {
+        row.warnings.iter().map(|warning| format!("{}: {warning}", row.name)).collect()
+    };
+    outcome.comparison.iter().flat_map(of_row).collect()
+}
+
 fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError> {
     if as_json {
         return output::print_json(&json!({
             "run": folder,
             "architecture": outcome.architecture,
             "comparison": outcome.comparison,
+            "warnings": warnings(outcome),
         }));
     }
     let mut text = String::from("\n");

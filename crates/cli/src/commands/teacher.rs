@@ -9,6 +9,7 @@ use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::Trained;
 use kd::job::FineTune;
+use kd::majority::{MajorityBaseline, card_lines};
 use kd::span::SpanFineTune;
 use pipeline::inputs::{Files, task_files};
 use searched_ffn::{AnyModel, Package, Parts};
@@ -98,15 +99,17 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let steps = args.training.steps(data.batches_per_epoch());
     let files = [model_files("model", &args.model), data.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
-    let (model, done) = match model {
+    let (model, mut done) = match model {
         AnyModel::Plain(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Plain)),
         AnyModel::Searched(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Searched)),
     }?;
+    done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
     let card = format!(
-        "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n",
-        shown(&args.model)
+        "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n{}",
+        shown(&args.model),
+        card_lines(&evaluation, &done.majority)
     );
     let files = tokenizer_files(&args.model, &encoder)?;
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
@@ -162,6 +165,17 @@ impl Data {
             Self::Tasks(data) => data.mix.batches_per_epoch(),
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
+    }
+
+    /// What one answer to every example scores where the training is evaluated.
+    ///
+    /// # Errors
+    /// Answers that cannot be scored against.
+    pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
+        Ok(match self {
+            Self::Tasks(data) => MajorityBaseline::of_sets(&data.mix, &data.eval)?,
+            Self::Spans(data) => MajorityBaseline::of_questions(&data.eval.set)?.into_iter().collect(),
+        })
     }
 
     /// Where it comes from.

@@ -18,6 +18,7 @@
 //! | `read` | one reader over all of them |
 //! | `write` | training files in GLUE's own layout |
 //! | `score`, `average`, `score_file` | scores of predictions, averages that name their columns, scores of files |
+//! | `majority` | what one answer to every example scores |
 
 mod average;
 mod classes;
@@ -26,6 +27,7 @@ mod hub;
 mod kind;
 mod label;
 mod layout;
+mod majority;
 mod read;
 mod score;
 mod score_file;
@@ -36,6 +38,7 @@ pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use classes::ClassOrder;
 pub use kind::{Example, Head, Label, Split, TaskKind};
 pub(crate) use label::{MAX_SIMILARITY, parse_label};
+pub use majority::{Majority, labels_differ};
 pub use read::{ExampleReader, SplitData};
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};

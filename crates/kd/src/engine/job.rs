@@ -18,6 +18,9 @@ pub struct Evaluation {
     pub score: f64,
     /// Everything measured, by name.
     pub metrics: BTreeMap<String, f64>,
+    /// Tasks whose examples, several, all got the same answer, with that answer in words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub one_answer: BTreeMap<String, String>,
 }
 
 impl fmt::Display for Evaluation {

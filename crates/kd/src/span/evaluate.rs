@@ -4,13 +4,15 @@ use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use frozen::{Ragged, Session, Want};
 use glue_squad::squad::{
-    self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, search_threshold,
+    self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
+    search_threshold,
 };
 use searched_ffn::ModelError;
 
 use super::SpanEvalSet;
 use crate::data::{to_device, to_ragged};
 use crate::engine::Evaluation;
+use crate::majority::only_span;
 use crate::{Error, Result};
 
 /// Scores of the span head `head` for every window of `set`, in the order of the file; `watch` is told after every batch how many
@@ -125,10 +127,18 @@ impl SpanEval {
         let logits = span_logits(model, head, &self.set, device, &mut |_| {})?;
         let decoded = self.set.decode(&logits, &self.decode)?;
         let scores = SpanScores::of(&self.set, &decoded, self.threshold)?;
-        let task = self.set.version().name();
-        let values = scores.values();
+        Ok(Evaluation::of_questions(self.set.version(), &scores, &decoded, self.threshold))
+    }
+}
+
+impl Evaluation {
+    /// The scores of the predictions that `threshold` makes of `decoded`: the score is [`SpanScores::primary`], the metrics are
+    /// fractions named `TASK/METRIC`.
+    pub fn of_questions(version: SquadVersion, scores: &SpanScores, decoded: &Decoded, threshold: f64) -> Self {
+        let (task, values) = (version.name(), scores.values());
         let shares = values.iter().filter(|(name, v)| matches!(v, Score::Number(_)) && !name.ends_with("_thresh"));
         let metrics = shares.map(|(name, value)| (format!("{task}/{name}"), value.as_f64() / 100.0)).collect();
-        Ok(Evaluation { score: scores.primary(), metrics })
+        let only = only_span(&decoded.predictions(threshold)).map(|answer| (task.to_owned(), answer));
+        Self { score: scores.primary(), metrics, one_answer: only.into_iter().collect() }
     }
 }

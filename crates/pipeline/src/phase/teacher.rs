@@ -9,10 +9,12 @@ use kd::cache::fingerprint;
 use kd::data::task_head;
 use kd::engine::Evaluation;
 use kd::job::FineTune;
+use kd::majority::{MajorityBaseline, card_lines, doubts};
 use kd::transfer::continue_from;
 use searched_ffn::{AnyModel, ModelDir, Package};
 
 use super::Context;
+use crate::events::{NOTED_WARNING, RunEvent};
 use crate::recipe::{Phase, ScratchTeacher};
 use crate::{Error, Result};
 
@@ -122,11 +124,17 @@ fn fine_tune(
     let job = FineTune { data: &data, heads, eval: &dev };
     let trained = run.train(phase, start, &job, settings)?;
     let evaluation = trained.evaluation.unwrap_or_default();
+    let majority = MajorityBaseline::of_sets(&data, &dev)?;
+    // Said here, since everything that follows learns from this model.
+    for doubt in doubts(&evaluation, &majority) {
+        run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;
+    }
     let card = format!(
-        "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n",
+        "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n{}",
         recipe.name,
         tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
-        evaluation
+        evaluation,
+        card_lines(&evaluation, &majority)
     );
     let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
     let dir = run.folder(phase).join("model");
@@ -146,8 +154,12 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
         Err(several) => {
             let tasks: usize = several.iter().map(|(tasks, _)| tasks).sum();
             let sum: f64 = several.iter().map(|(tasks, e)| e.score * *tasks as f64).sum();
-            let metrics = several.into_iter().flat_map(|(_, e)| e.metrics).collect();
-            Evaluation { score: sum / tasks.max(1) as f64, metrics }
+            let mut all = Evaluation { score: sum / tasks.max(1) as f64, ..Evaluation::default() };
+            for (_, one) in several {
+                all.metrics.extend(one.metrics);
+                all.one_answer.extend(one.one_answer);
+            }
+            all
         }
     }
 }

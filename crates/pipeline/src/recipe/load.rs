@@ -47,25 +47,25 @@ impl std::str::FromStr for Override {
 /// No such recipe, a file that cannot be read, a line that is not TOML, an unknown or missing key,
 /// a value out of range; the message names the file and the key.
 pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
-    let (origin, text) = match PUBLISHED.iter().find(|(n, _)| *n == name) {
-        Some((name, text)) => (format!("recipe `{name}`"), (*text).to_string()),
-        None => (name.to_string(), read(name)?),
-    };
+    let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
     let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
     refuse_squad(&table).map_err(&fail)?;
-    let mut recipe: Recipe =
+    let recipe: Recipe =
         Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;
     recipe.check().map_err(fail)?;
-    let (precision, length_window) = (recipe.precision, recipe.length_window);
-    for phase in recipe.phases_mut() {
-        phase.precision.get_or_insert(precision);
-        phase.length_window.get_or_insert(length_window);
-    }
-    Ok(recipe)
+    Ok(recipe.with_defaults_of_phases())
+}
+
+/// What a recipe is called in messages, and its text.
+pub(super) fn source(name: &str) -> Result<(String, String)> {
+    Ok(match PUBLISHED.iter().find(|(n, _)| *n == name) {
+        Some((name, text)) => (format!("recipe `{name}`"), (*text).to_string()),
+        None => (name.to_string(), read(name)?),
+    })
 }
 
 fn read(name: &str) -> Result<String> {
@@ -115,6 +115,16 @@ fn set(table: &mut toml::Table, key: &str, value: &str) -> Result<(), String> {
 }
 
 impl Recipe {
+    /// The recipe with what phases take from it written into them.
+    pub(super) fn with_defaults_of_phases(mut self) -> Self {
+        let (precision, length_window) = (self.precision, self.length_window);
+        for phase in self.phases_mut() {
+            phase.precision.get_or_insert(precision);
+            phase.length_window.get_or_insert(length_window);
+        }
+        self
+    }
+
     /// The recipe as TOML with every default written out.
     ///
     /// # Errors

@@ -6,14 +6,17 @@
 //! | `phases` | its trainings |
 //! | `check` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
+//! | `changes` | what a run has otherwise than its recipe |
 //! | `moved` | inputs that are elsewhere when a run goes on |
 
+mod changes;
 mod check;
 mod load;
 mod moved;
 mod phases;
 mod settings;
 
+pub use changes::{Change, changes};
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;
 pub(crate) use phases::Distillation;

@@ -1,7 +1,8 @@
 //! A made-up run of realistic shape, for the tests and the `sample` example. None of its numbers was measured.
 
 use report::{
-    Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
+    TaskScore, TrialPoint,
 };
 
 /// A made-up run with `trials` trials in each of three stages and `steps` points in each loss curve.
@@ -9,6 +10,17 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
     RunReport {
         title: "EfficientBERT search: a made-up sample".into(),
         recipe: "sample".into(),
+        description: "A recipe's own words about what it is for, which may be another thing than what was made of it."
+            .into(),
+        tasks: ["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "QNLI", "RTE"].map(String::from).into(),
+        teacher: "bert-base-uncased".into(),
+        data: "glue".into(),
+        budget: Budget { min_params: Some(15_000_000), max_params: Some(16_000_000), ..Budget::default() },
+        changed: Some(vec![
+            changed("search.stage1.proxy.general.steps", "12", Some("60")),
+            changed("teacher.model", "\"/home/someone/models/bert-base-uncased-whole-word-masking\"", None),
+            changed("budget.min_params", "15000000", None),
+        ]),
         started: "2025-01-02 03:04:05 UTC".into(),
         finished: Some("2025-01-02 04:05:06 UTC".into()),
         threads: Some(2),
@@ -78,6 +90,10 @@ fn curve(title: &str, y_label: &str, series: &str, steps: u64, low: f64, high: f
     }
 }
 
+fn changed(key: &str, value: &str, recipe: Option<&str>) -> ChangedSetting {
+    ChangedSetting { key: key.into(), value: value.into(), recipe: recipe.map(String::from) }
+}
+
 fn models() -> Vec<ModelRow> {
     let tasks = ["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "QNLI", "RTE"];
     let metrics = [
@@ -108,6 +124,7 @@ fn models() -> Vec<ModelRow> {
             .collect(),
         search_score,
         note: String::new(),
+        warnings: Vec::new(),
     };
     let mut rows = vec![
         model("BERT-base", Role::Teacher, Some(108_900_000), Some(11_170_000_000), Some(362.0), 0.84, Some(0.868)),
@@ -123,6 +140,9 @@ fn models() -> Vec<ModelRow> {
         model("EfficientBERT, as published", Role::Baseline, Some(15_737_724), Some(1_526_000_000), None, 0.80, None),
         model("found network", Role::Student, Some(15_600_000), Some(1_490_000_000), Some(79.3), 0.805, Some(0.84)),
     ];
+    rows[1].warnings =
+        vec!["MRPC: the model answers equivalent (1) to all 408 examples; its score, 74.80, is not above the 74.80 of always equivalent (1)".into()];
+    rows.push(model("majority class or mean", Role::Majority, None, None, None, 0.4, None));
     rows[2].scores.truncate(6);
     rows[2].note = "Scores quoted from a paper; the latency was not measured on this machine.".into();
     rows

@@ -1,0 +1,204 @@
+//! What one answer to every example scores: the majority class, or the mean of the labels.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Head, Label, Predictions, Scores, Split, TaskKind};
+use crate::error::{Error, Result};
+
+/// Regression outputs that differ by less than this, relative to their magnitude (at least 1), are one answer: a model that
+/// ignores its input still rounds differently in batches of different widths.
+const SAME_SCORE: f64 = 1e-5;
+
+/// The answer that needs no text: the most frequent class of some labels, the lowest of equally frequent ones; for a regression
+/// their mean. A model that scores no more has learnt nothing that this answer does not know.
+///
+/// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Majority {
+    /// The task.
+    pub task: TaskKind,
+    /// The answer.
+    pub answer: Label,
+}
+
+impl Majority {
+    /// The majority of `labels`; `None` without labels.
+    ///
+    /// # Errors
+    /// A label that is not of the task's kind, or a class that it does not have.
+    pub fn of(task: TaskKind, labels: &[Label]) -> Result<Option<Self>> {
+        let mut counts = BTreeMap::<usize, usize>::new();
+        let mut mean = 0.0;
+        for label in labels {
+            match (label, task.head()) {
+                (Label::Class(class), Head::Classification { classes }) if *class < classes => {
+                    *counts.entry(*class).or_default() += 1;
+                }
+                (Label::Score(score), Head::Regression) => mean += score / labels.len() as f64,
+                _ => {
+                    return Err(Error::Invalid(format!("{task}: {label:?} is no label of this task")));
+                }
+            }
+        }
+        if labels.is_empty() {
+            return Ok(None);
+        }
+        let answer = match task.head() {
+            Head::Regression => Label::Score(mean),
+            Head::Classification { .. } => {
+                let most = counts.values().max().copied().unwrap_or_default();
+                Label::Class(counts.iter().find(|(_, count)| **count == most).map_or(0, |(class, _)| *class))
+            }
+        };
+        Ok(Some(Self { task, answer }))
+    }
+
+    /// The answer to each of `rows` examples.
+    pub fn predictions(&self, rows: usize) -> Predictions {
+        match self.answer {
+            Label::Class(class) => Predictions::Classes(vec![class; rows]),
+            Label::Score(score) => Predictions::Scores(vec![score; rows]),
+        }
+    }
+
+    /// The task's metrics of this answer on examples with the labels `gold`. Correlations with a constant are undefined, and so 0.
+    ///
+    /// # Errors
+    /// As [`TaskKind::score`].
+    pub fn scores(&self, gold: &[Label]) -> Result<Scores> {
+        self.task.score(&self.predictions(gold.len()), gold)
+    }
+}
+
+impl Predictions {
+    /// The answer, where there are several predictions and all are the same; scores that differ by rounding only count as the same.
+    pub fn only_answer(&self) -> Option<Label> {
+        match self {
+            Self::Classes(classes) => match classes[..] {
+                [first, _, ..] if classes.iter().all(|class| *class == first) => Some(Label::Class(first)),
+                _ => None,
+            },
+            Self::Scores(scores) => {
+                let first = *scores.first().filter(|_| scores.len() > 1)?;
+                let most = scores.iter().fold(first, |a, b| a.max(*b));
+                let least = scores.iter().fold(first, |a, b| a.min(*b));
+                (most - least <= SAME_SCORE * first.abs().max(1.0)).then_some(Label::Score(first))
+            }
+        }
+    }
+}
+
+impl TaskKind {
+    /// The labels of a split in the order of its files; examples without one are left out.
+    ///
+    /// # Errors
+    /// As [`TaskKind::read`].
+    pub fn split_labels(self, dir: &Path, split: Split) -> Result<Vec<Label>> {
+        let paths = self.find_all(dir, split)?;
+        self.stream(&paths, split).filter_map(|example| example.map(|e| e.label).transpose()).collect()
+    }
+
+    /// An answer in words: `positive (1)`, `entailment`, `2.70`.
+    pub fn answer_name(self, answer: Label) -> String {
+        match answer {
+            Label::Score(score) => format!("{score:.2}"),
+            Label::Class(class) => match (self.class_words().get(class), self.labels().get(class)) {
+                (Some(word), Some(label)) if word != label => format!("{word} ({label})"),
+                (Some(word), _) => (*word).to_owned(),
+                (None, _) => class.to_string(),
+            },
+        }
+    }
+}
+
+/// Whether two of `labels` differ; without that, every score says the same of a constant answer and of a model.
+pub fn labels_differ(labels: &[Label]) -> bool {
+    labels.windows(2).any(|pair| pair[0] != pair[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(counts: &[usize]) -> Vec<Label> {
+        counts.iter().enumerate().flat_map(|(class, n)| vec![Label::Class(class); *n]).collect()
+    }
+
+    /// scikit-learn's `accuracy_score`, `f1_score` and `matthews_corrcoef` of a constant answer, on the class counts of the official
+    /// files (MNLI: of 20,000 training examples).
+    #[test]
+    fn the_majority_class_of_the_official_files_scores_what_scikit_learn_says() {
+        // (task, classes of the training set, classes of the development set, metrics)
+        type Row<'a> = (TaskKind, &'a [usize], &'a [usize], &'a [(&'a str, f64)]);
+        let rows: [Row<'_>; 6] = [
+            (
+                TaskKind::Mrpc,
+                &[1194, 2474],
+                &[129, 279],
+                &[("accuracy", 0.683_823_529_411_764_7), ("f1", 0.812_227_074_235_807_9)],
+            ),
+            (TaskKind::Cola, &[2528, 6023], &[322, 721], &[("matthews", 0.0)]),
+            (TaskKind::Sst2, &[29_780, 37_569], &[428, 444], &[("accuracy", 0.509_174_311_926_605_5)]),
+            (TaskKind::Rte, &[1249, 1241], &[146, 131], &[("accuracy", 0.527_075_812_274_368_2)]),
+            (TaskKind::Wnli, &[323, 312], &[40, 31], &[("accuracy", 0.563_380_281_690_140_9)]),
+            (TaskKind::Mnli, &[6709, 6646, 6645], &[3479, 3123, 3213], &[("accuracy", 0.354_457_463_066_734_6)]),
+        ];
+        for (task, train, dev, metrics) in rows {
+            let majority = Majority::of(task, &classes(train)).unwrap().unwrap();
+            let scores = majority.scores(&classes(dev)).unwrap();
+            assert_eq!(scores.values.len(), metrics.len(), "{task}");
+            for (name, value) in metrics {
+                assert!((scores.get(name).unwrap() - value).abs() < 1e-12, "{task} {name}: {scores:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_equally_frequent_classes_the_lowest_is_the_answer() {
+        let majority = |labels: &[usize]| {
+            let labels: Vec<Label> = labels.iter().map(|class| Label::Class(*class)).collect();
+            Majority::of(TaskKind::Mnli, &labels).unwrap().map(|m| m.answer)
+        };
+        assert_eq!(majority(&[2, 1, 2, 1, 0]), Some(Label::Class(1)));
+        assert_eq!(majority(&[2]), Some(Label::Class(2)));
+        assert_eq!(majority(&[]), None, "no labels have no majority");
+    }
+
+    #[test]
+    fn the_mean_of_scores_correlates_with_nothing() {
+        let train = [1.0, 2.0, 5.0].map(Label::Score);
+        let majority = Majority::of(TaskKind::Stsb, &train).unwrap().unwrap();
+        let Label::Score(mean) = majority.answer else { panic!("a score") };
+        assert!((mean - 8.0 / 3.0).abs() < 1e-12);
+        let scores = majority.scores(&[0.0, 4.0].map(Label::Score)).unwrap();
+        assert_eq!((scores.get("pearson"), scores.get("spearman")), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn labels_of_another_kind_are_refused() {
+        for (task, label) in
+            [(TaskKind::Stsb, Label::Class(1)), (TaskKind::Rte, Label::Score(1.0)), (TaskKind::Rte, Label::Class(2))]
+        {
+            let message = Majority::of(task, &[label]).unwrap_err().to_string();
+            assert!(message.contains("no label of this task"), "{message}");
+        }
+    }
+
+    #[test]
+    fn one_answer_to_everything_is_found_and_rounding_does_not_hide_it() {
+        let same = |scores: &[f64]| Predictions::Scores(scores.to_vec()).only_answer().is_some();
+        assert!(same(&[2.7, 2.7 + 1e-7, 2.7 - 1e-6]) && same(&[0.0, 0.0]));
+        assert!(!same(&[2.7, 2.71]) && !same(&[2.7]) && !same(&[]));
+        let classes = |classes: &[usize]| Predictions::Classes(classes.to_vec()).only_answer();
+        assert_eq!(classes(&[1, 1, 1]), Some(Label::Class(1)));
+        assert_eq!((classes(&[1, 1, 0]), classes(&[1]), classes(&[])), (None, None, None));
+    }
+
+    #[test]
+    fn an_answer_has_its_word_and_what_stands_in_the_files() {
+        assert_eq!(TaskKind::Mrpc.answer_name(Label::Class(1)), "equivalent (1)");
+        assert_eq!(TaskKind::Rte.answer_name(Label::Class(0)), "entailment");
+        assert_eq!(TaskKind::Stsb.answer_name(Label::Score(2.698)), "2.70");
+    }
+}
