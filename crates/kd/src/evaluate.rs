@@ -1,6 +1,7 @@
 //! Dev scores and predictions.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
@@ -9,7 +10,7 @@ use glue_squad::task::{Predictions, Scores};
 use searched_ffn::ModelError;
 
 use crate::data::{EvalSet, to_device, to_ragged};
-use crate::engine::Evaluation;
+use crate::engine::{Evaluation, Watch};
 use crate::{Error, Result};
 
 /// Predictions of head `head` for every example of `set`, in the order of the file.
@@ -36,6 +37,21 @@ pub fn predict_watched<F: FeedForward>(
     device: &Device,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Predictions> {
+    let mut watch = |done: usize| {
+        watch(done);
+        ControlFlow::Continue(())
+    };
+    predict_while(model, head, set, device, &mut watch)
+}
+
+/// [`predict`] for as long as `watch`, which is told after every batch how many examples are done, does not end it.
+fn predict_while<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: usize,
+    set: &EvalSet,
+    device: &Device,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = to_device(&batch?, device);
@@ -43,7 +59,9 @@ pub fn predict_watched<F: FeedForward>(
         let size = logits.dims()[0];
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         collect_rows(&values, size, set, &mut rows)?;
-        watch(rows.len());
+        if watch(rows.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     finish(set, rows)
 }
@@ -99,19 +117,24 @@ pub fn score<F: FeedForward>(model: &TaskModel<F>, head: usize, set: &EvalSet, d
 }
 
 /// Scores every (head, set); the score is the mean of the tasks' primary metrics and each metric
-/// is named `TASK/METRIC`.
+/// is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
 ///
 /// # Errors
-/// As [`score`].
+/// As [`score`], or `watch` ended it.
 pub fn evaluate<F: FeedForward>(
     model: &TaskModel<F>,
     sets: &[(usize, EvalSet)],
     device: &Device,
+    watch: &mut Watch<'_>,
 ) -> Result<Evaluation> {
+    let total = sets.iter().map(|(_, set)| set.len()).sum();
+    let mut before = 0;
     let mut metrics = BTreeMap::new();
     let mut sum = 0.0;
     for (head, set) in sets {
-        let scores = score(model, *head, set, device)?;
+        let predictions = predict_while(model, *head, set, device, &mut |done| watch(before + done, total))?;
+        let scores = set.task.score(&predictions, &set.labels)?;
+        before += set.len();
         sum += scores.primary;
         for value in &scores.values {
             metrics.insert(format!("{}/{}", set.task.name(), value.name), value.value);

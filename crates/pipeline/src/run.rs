@@ -92,20 +92,32 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     }
     let environment = &options.environment;
     durable::atomic::write_json(paths.run_json(), &summary::run_json(recipe, environment, None))?;
+    let result = work(&mut run, environment);
+    if let Err(error) = &result
+        && !error.is_interruption()
+    {
+        // The error itself is worth more than one of the log.
+        let _ = run.emit(RunEvent::Failed { message: error.to_string() });
+    }
+    result
+}
 
-    let teachers = phase::teacher(&mut run)?;
+/// All phases.
+fn work(run: &mut Context<'_>, environment: &summary::Environment) -> Result<Outcome> {
+    let recipe = run.recipe;
+    let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
-    let warm = phase::warm_up(&mut run, &frame, &teachers)?;
-    let winner = phase::search(&mut run, &frame, &teachers, warm.clone())?;
-    let student = phase::student(&mut run, &frame, &teachers, &warm, &winner)?;
-    save_student(&run, &student, &winner)?;
+    let warm = phase::warm_up(run, &frame, &teachers)?;
+    let winner = phase::search(run, &frame, &teachers, warm.clone())?;
+    let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
+    save_student(run, &student, &winner)?;
     let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
-        true => Some(phase::baseline(&mut run, &frame, &teachers, student_params)?),
+        true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,
     };
     run.clear_cache();
-    finish(&mut run, environment, &teachers, student, baseline, &winner)
+    finish(run, environment, &teachers, student, baseline, &winner)
 }
 
 /// Opens what the run reads and compares it with what it was started with; the sizes of its parts are checked too, which shows only
