@@ -6,12 +6,14 @@ use bert_core::{BertConfig, PRESETS, preset};
 use burn::tensor::Device;
 use clap::Args;
 use mlp_space::{Architecture, StudentShape, released};
+use pipeline::similar::closest;
 use searched_ffn::{
     AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, student_frame,
     transferred_config,
 };
 
 use crate::error::{CliError, ResultExt};
+use crate::inputs::refuse_run_folder;
 
 /// Presets of [`released`] that name expressions without sizes.
 const EXPRESSION_PRESETS: [&str; 3] = ["stage1-winner", "stage2-winner", "warm-up"];
@@ -187,6 +189,7 @@ pub fn is_directory(text: &str) -> bool {
 }
 
 fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
+    refuse_run_folder("ARCH", path)?;
     let name = file_stem(path);
     if path.join(WEIGHTS_FILE).exists() {
         let (config, model) = ModelDir::outline(path, device)?;
@@ -222,5 +225,12 @@ fn file_stem(path: &Path) -> String {
 
 fn unknown(text: &str, known: &[&str]) -> CliError {
     let shown: String = text.chars().take(200).collect();
-    CliError::usage(format!("`{shown}` is no preset and no such file or folder exists; presets: {}", known.join(", ")))
+    let error = CliError::usage(format!(
+        "`{shown}` is no preset and no such file or folder exists; presets: {}",
+        known.join(", ")
+    ));
+    match closest(text, known.iter().copied()) {
+        Some(near) => error.with_hint(format!("did you mean {near}?")),
+        None => error,
+    }
 }

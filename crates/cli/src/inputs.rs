@@ -1,8 +1,15 @@
 //! Paths that a command reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use durable::rundir::RECIPE;
+use pipeline::runs::{self, RunSummary};
+use pipeline::similar::closest;
 
 use crate::error::CliError;
+
+/// Runs that an error names.
+const MOST_NAMED: usize = 8;
 
 /// Refuses a path that names nothing: a mistyped one should show before anything slow is done.
 ///
@@ -13,4 +20,59 @@ pub fn must_exist<P: AsRef<Path>>(option: &str, paths: impl IntoIterator<Item = 
         Some(path) => Err(CliError::usage(format!("{option} {}: no such file or folder", path.as_ref().display()))),
         None => Ok(()),
     }
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Refuses the folder of a run where a model is wanted, and says where its models are.
+///
+/// # Errors
+/// `dir`, which `option` names, is the folder of a search or of a training.
+pub fn refuse_run_folder(option: &str, dir: &Path) -> Result<(), CliError> {
+    if !dir.join(RECIPE).is_file() {
+        return Ok(());
+    }
+    let is_model = |dir: &PathBuf| dir.join("config.json").is_file();
+    let teacher = dir.join("teacher");
+    let mut models: Vec<PathBuf> = [dir.join("student"), teacher.join("model")].into_iter().filter(is_model).collect();
+    let of_tasks = std::fs::read_dir(&teacher).into_iter().flatten().flatten().map(|task| task.path().join("model"));
+    let mut of_tasks: Vec<PathBuf> = of_tasks.filter(is_model).collect();
+    of_tasks.sort();
+    models.extend(of_tasks);
+    // A teacher is wanted more often than a student there.
+    if option.contains("teacher") && models.len() > 1 {
+        models.rotate_left(1);
+    }
+    let error = CliError::usage(format!("{option} {}: is the folder of a run, not a model directory", dir.display()));
+    let names: Vec<String> = models.iter().map(|model| quoted(model)).collect();
+    Err(match names.is_empty() {
+        true => error.with_hint("it has no model yet; `efficientbert runs` says how far it is"),
+        false => error.with_hint(format!("use {}", names.join(" or "))),
+    })
+}
+
+/// The error where `folder` has no `what` (run or training) to go on with; it names those beside `out`.
+pub fn nothing_to_resume(option: &str, folder: &Path, what: &str, out: &Path) -> CliError {
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = runs::below(parent).unwrap_or_default();
+    let is_meant = |run: &&RunSummary| (run.kind == runs::Kind::Search) == (what == "run") && run.problems.is_empty();
+    let found: Vec<&RunSummary> = found.iter().filter(is_meant).collect();
+    let at = if option.is_empty() { String::new() } else { format!("{option}: ") };
+    let mut message = format!("{at}{} holds no {what} to resume", folder.display());
+    if !found.is_empty() {
+        let each = found.iter().take(MOST_NAMED).map(|run| format!("{} ({})", run.name, run.state.name()));
+        let more = if found.len() > MOST_NAMED { ", ..." } else { "" };
+        message += &format!("; {}/ holds: {}{more}", parent.display(), each.collect::<Vec<_>>().join(", "));
+    }
+    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let hint = match closest(&name, found.iter().map(|run| run.name.as_str())) {
+        Some(near) => format!("did you mean --out {}? Leave out --resume to start one", quoted(&parent.join(near))),
+        None => "leave out --resume to start one".into(),
+    };
+    CliError::usage(message).with_hint(hint)
 }

@@ -16,8 +16,9 @@
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
+//! | `given` | the options that a training was started with |
 //! | `context`, `device` | what a command is given to work with |
-//! | `error`, `panics`, `interrupt` | exit codes and messages |
+//! | `error`, `usage`, `panics`, `interrupt` | exit codes and messages |
 //! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
 
@@ -29,6 +30,7 @@ mod context;
 mod device;
 mod environment;
 mod error;
+mod given;
 mod inference;
 mod inputs;
 mod interrupt;
@@ -47,23 +49,36 @@ mod training;
 mod training_end;
 mod training_keys;
 mod units;
+mod usage;
 mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::given::Given;
 use crate::progress::ProgressMode;
 
 fn main() -> ExitCode {
     allocator::keep_pages();
     panics::install();
-    let cli = match Cli::try_parse() {
+    let command = args::command();
+    let words = match given::completed(std::env::args_os().collect(), &command) {
+        Ok(words) => words,
+        Err(error) => return error.report(false),
+    };
+    let read = command.clone().try_get_matches_from(words).and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches)?;
+        cli.command.remember(Given::of(&matches, &command));
+        Ok(cli)
+    });
+    let cli = match read {
         Ok(cli) => cli,
         Err(error) => {
+            let error = usage::explained(error);
             // Help and version arrive here too, with exit code 0; a closed pipe is no reason to complain.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(error::USAGE));

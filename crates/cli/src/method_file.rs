@@ -4,6 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use kd::objective::Objective;
+use pipeline::similar::{closest, with_suggestion};
 use serde::Deserialize;
 
 use crate::training_keys::TrainingKeys;
@@ -53,11 +54,13 @@ impl FromStr for Method {
             }
             None => {
                 let names = PUBLISHED.map(|(name, _)| name).join(", ");
-                return Err(format!("no such file, and no method of this name; methods: {names}"));
+                let near = closest(text, PUBLISHED.map(|(name, _)| name));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                return Err(format!("no such file, and no method of this name; methods: {names}{near}"));
             }
         };
         let at = |message: String| format!("{text}: {}", message.trim_end());
-        let settings: Settings = toml::from_str(&content).map_err(|e| at(e.to_string()))?;
+        let settings: Settings = toml::from_str(&content).map_err(|e| at(with_suggestion(e.to_string())))?;
         settings.train.check().map_err(at)?;
         if let Some(objective) = &settings.distill {
             objective.check().map_err(|e| at(format!("`distill`: {e}")))?;

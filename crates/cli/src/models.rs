@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::inputs::refuse_run_folder;
 
 /// Module path of the distillation projection, which belongs to a teacher.
 const FIT_DENSE: &str = "encoder.fit_dense.";
@@ -33,10 +34,10 @@ pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliEr
 pub const IMPORT_HINT: &str = "`efficientbert import` makes model directories from foreign weights";
 
 /// # Errors
-/// There is no such folder.
+/// There is no such folder, or it is that of a run.
 pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     if dir.is_dir() {
-        return Ok(());
+        return refuse_run_folder(option, dir);
     }
     Err(CliError::usage(format!("{option} {}: no such folder", dir.display()))
         .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use kd::objective::{Mlm, Objective, Preset};
+use pipeline::similar::{closest, with_suggestion};
 
 use crate::arch_spec::ShapeArgs;
 use crate::error::{CliError, ResultExt};
@@ -20,12 +21,15 @@ pub fn read_objective(text: &str) -> Result<Objective, CliError> {
         let names = Preset::ALL.map(Preset::name).join(", ");
         let shown: String = text.chars().take(200).collect();
         let message = format!("`{shown}` is no objective and no such file exists; objectives: {names}");
-        return Err(
-            CliError::usage(message).with_hint("`efficientbert objective show PRESET` makes a file to start from")
-        );
+        let hint = match closest(text, Preset::ALL.map(Preset::name)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "`efficientbert objective show PRESET` makes a file to start from".into(),
+        };
+        return Err(CliError::usage(message).with_hint(hint));
     }
     let content = std::fs::read_to_string(text).map_err(|e| CliError::failed(format!("cannot read {text}: {e}")))?;
-    Objective::from_toml(&content).context(text).or_usage()
+    let objective = Objective::from_toml(&content).map_err(|e| CliError::failed(with_suggestion(e.to_string())));
+    objective.context(text).or_usage()
 }
 
 /// `objective` with the term between masked words that `--mlm` asks for, unless it has one.

@@ -265,7 +265,7 @@ pub fn answers(
     phase: &str,
     context: &Context,
 ) -> Result<Decoded, CliError> {
-    context.progress.start(phase, set.len() as u64);
+    context.progress.start(phase, set.len() as u64, "windows");
     let mut watch = |done: usize| context.progress.step(done as u64, &[]);
     let logits = model.spans(head, set, &mut watch)?;
     context.progress.finish();

@@ -24,6 +24,8 @@ use bert_core::BertConfig;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::given::{Given, training_folder};
+use crate::inputs::nothing_to_resume;
 use crate::method_file::Method;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
@@ -47,7 +49,8 @@ pub struct TrainingArgs {
     /// The model directory to make; it must not exist or be empty. Until it is made, checkpoints stand in DIR.training.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the training in DIR.training; all other options as before, but for the paths of inputs that were moved.
+    /// Go on with the training in DIR.training, with the options that it was started with; those that are given again must be as before,
+    /// but for the paths of inputs that were moved.
     #[arg(long)]
     pub resume: bool,
     /// Seed of everything random.
@@ -62,6 +65,9 @@ pub struct TrainingArgs {
     /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
+    /// Everything that was given, for the training that goes on.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 impl TrainingArgs {
@@ -84,12 +90,11 @@ impl TrainingArgs {
         let folder = self.folder()?;
         let started = folder.join(RECIPE).is_file();
         if self.resume && !started {
-            let message = format!("--resume: {} holds no training to go on with", folder.display());
-            return Err(CliError::usage(message).with_hint("leave out --resume to start one"));
+            return Err(nothing_to_resume("--resume", &folder, "training", &self.out));
         }
         if !self.resume && started && has_checkpoint(&folder)? {
             let message = format!("{} holds the checkpoints of an unfinished training", folder.display());
-            let hint = "go on with it with --resume and the options as they were, or name another --out";
+            let hint = format!("{}; or name another --out", self.given.resume(&self.out, "cpu"));
             return Err(CliError::usage(message).with_hint(hint));
         }
         if folder.join(FINISHED).is_file() { Ok(()) } else { refuse_occupied(&self.out) }
@@ -97,12 +102,8 @@ impl TrainingArgs {
 
     /// Where checkpoints stand: beside `--out`, so that both are on one disk.
     fn folder(&self) -> Result<PathBuf, CliError> {
-        let Some(name) = self.out.file_name() else {
-            return Err(CliError::usage(format!("--out {}: does not end in a folder name", self.out.display())));
-        };
-        let mut name = name.to_owned();
-        name.push(".training");
-        Ok(self.out.with_file_name(name))
+        training_folder(&self.out)
+            .ok_or_else(|| CliError::usage(format!("--out {}: does not end in a folder name", self.out.display())))
     }
 
     /// The settings of both, options before those of the method file.
@@ -219,6 +220,9 @@ impl<'a> Training<'a> {
             }
             other => other.into(),
         })?;
+        if !args.resume {
+            args.given.save(folder.paths().root())?;
+        }
         if let Some(story) = folder.previous().story() {
             context.progress.message(&story);
         }
@@ -233,11 +237,11 @@ impl<'a> Training<'a> {
         let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
         store.clean_stale_temps()?;
         let far = reached(&store)?;
-        let done = if far.finished { self.config.steps } else { far.step };
+        let done = far.step;
         let watch = Watch::new(&self.context.progress, self.args.tensorboard.as_deref(), false)?;
         let log = JsonlWriter::open(self.folder.paths().log())?;
         let mut recorder = Recorder { phase, watch, log: Some(log), pace: Pace::default() };
-        let open = done < self.config.steps;
+        let open = !far.finished;
         let begun = Instant::now();
         if open {
             recorder.record(RunEvent::PhaseStarted { phase: phase.into(), total: self.config.steps, done });
@@ -245,10 +249,14 @@ impl<'a> Training<'a> {
         let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
         let trained = trained.map_err(|e| match e {
             kd::Error::Interrupted { step } => {
+                let device = self.context.names.to_string();
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))
-                    .with_hint("the same command with --resume goes on")
+                    .with_hint(self.args.given.resume(&self.args.out, &device))
             }
-            other => other.into(),
+            other => {
+                recorder.record(RunEvent::Failed { message: other.to_string() });
+                other.into()
+            }
         })?;
         if open {
             let seconds = begun.elapsed().as_secs_f64();
@@ -321,7 +329,8 @@ impl Recorder<'_> {
         let time_ms = environment::now_ms();
         self.pace.complete(&mut event, time_ms, environment::resident_mib());
         let line = LogLine { time_ms, event };
-        if let Some(Err(e)) = self.log.as_mut().map(|log| log.append(&line)) {
+        let log = self.log.as_mut().filter(|_| line.event.is_lasting());
+        if let Some(Err(e)) = log.map(|log| log.append(&line)) {
             // The training is worth more than its log.
             self.log = None;
             self.watch.show(&RunEvent::Note { message: format!("{NOTED_WARNING}the log ends here: {e}") });

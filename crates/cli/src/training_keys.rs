@@ -92,6 +92,9 @@ pub struct TrainingKeys {
     /// Most steps that are skipped in a row [default: 5].
     #[arg(long, value_name = "N")]
     max_skips: Option<u32>,
+    /// Steps between two reports of losses and speed, on the terminal and in log.jsonl [default: 10].
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    log_every: Option<u64>,
 }
 
 impl TrainingKeys {
@@ -123,6 +126,7 @@ impl TrainingKeys {
             keep_last: a.keep_last.or(b.keep_last),
             on_not_finite: a.on_not_finite.or(b.on_not_finite),
             max_skips: a.max_skips.or(b.max_skips),
+            log_every: a.log_every.or(b.log_every),
         }
     }
 
@@ -151,6 +155,7 @@ impl TrainingKeys {
             keep_last: self.keep_last.map_or(usual.keep_last, |n| n as usize),
             on_not_finite: self.on_not_finite.unwrap_or(usual.on_not_finite),
             max_skips: self.max_skips.unwrap_or(usual.max_skips),
+            log_every: self.log_every.unwrap_or(usual.log_every),
             ..usual
         }
     }
@@ -171,6 +176,7 @@ impl TrainingKeys {
         within("epochs", self.epochs, 1, u64::MAX)?;
         within("batch_size", self.batch_size.map(u64::from), 1, most)?;
         within("length_window", self.length_window.map(u64::from), 1, u64::MAX)?;
+        within("log_every", self.log_every, 1, u64::MAX)?;
         within("accumulate", self.accumulate.map(u64::from), 1, most)?;
         within("max_len", self.max_len.map(u64::from), SHORTEST, most)?;
         let one_of = |a: (&str, bool), b: (&str, bool)| match a.1 && b.1 {
@@ -252,6 +258,7 @@ mod tests {
             keep_last = 5
             on_not_finite = "skip"
             max_skips = 8
+            log_every = 4
         "#;
         let file: TrainingKeys = toml::from_str(text).unwrap();
         let table: toml::Table = text.parse().unwrap();

@@ -37,7 +37,9 @@ impl<'a> Watch<'a> {
         match event {
             RunEvent::PhaseStarted { phase, total, done } => {
                 (self.best, self.skipped) = (None, 0);
-                progress.start_at(phase, *total, *done);
+                // A stage of a search counts its candidates.
+                let unit = if phase.starts_with("stage-") { "candidates" } else { "steps" };
+                progress.start_at(phase, (*total, *done), unit);
             }
             RunEvent::Resumed { phase, step, best } => {
                 self.best = *best;
@@ -98,7 +100,9 @@ impl<'a> Watch<'a> {
                 Some(warning) => progress.warn(warning),
                 None => progress.message(message),
             },
-            RunEvent::Rejected { .. } => {}
+            RunEvent::Within { what, unit, done, total, .. } => progress.within(what, (*done, *total), unit),
+            // What failed is said at the end.
+            RunEvent::Rejected { .. } | RunEvent::Failed { .. } => {}
         }
     }
 }

@@ -125,6 +125,20 @@ impl RunLock {
     }
 }
 
+/// Who works in `folder` now, as far as the lock file says it; `None` for nobody. Nothing is written, and the lock is not kept.
+#[must_use]
+pub fn working(folder: impl AsRef<Path>) -> Option<Option<Holder>> {
+    let mut file = File::open(folder.as_ref().join(LOCK)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(match content(&mut file) {
+            Previous::Died(holder) => Some(holder),
+            Previous::Released | Previous::Unreadable => None,
+        }),
+        // It ends with the file.
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
 impl Drop for RunLock {
     fn drop(&mut self) {
         // Emptied before the lock ends, so the next holder sees an orderly release. If it fails,

@@ -53,6 +53,9 @@ pub enum Error {
         /// Steps done.
         step: u64,
     },
+    /// An evaluation was ended by whoever watched it.
+    #[error("the evaluation was stopped")]
+    Stopped,
     /// A checkpoint does not hold what this training needs.
     #[error("checkpoint of step {step}: {message}")]
     Checkpoint {

@@ -1,5 +1,7 @@
 //! Dev scores and predictions.
 
+use std::ops::ControlFlow;
+
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use frozen::{Ragged, Session, Want};
@@ -7,7 +9,7 @@ use glue_squad::task::{Predictions, Scores, TaskKind};
 use searched_ffn::ModelError;
 
 use crate::data::{AnsweringHead, EvalSet, to_device, to_ragged};
-use crate::engine::Evaluation;
+use crate::engine::{Evaluation, Watch};
 use crate::majority::only_answer;
 use crate::{Error, Result};
 
@@ -36,6 +38,21 @@ pub fn predict_watched<F: FeedForward>(
     device: &Device,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Predictions> {
+    let mut watch = |done: usize| {
+        watch(done);
+        ControlFlow::Continue(())
+    };
+    predict_while(model, head, set, device, &mut watch)
+}
+
+/// [`predict`] for as long as `watch`, which is told after every batch how many examples are done, does not end it.
+fn predict_while<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: &AnsweringHead,
+    set: &EvalSet,
+    device: &Device,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = to_device(&batch?, device);
@@ -43,7 +60,9 @@ pub fn predict_watched<F: FeedForward>(
         let size = logits.dims()[0];
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         collect_rows(&values, size, set, &mut rows)?;
-        watch(rows.len());
+        if watch(rows.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     finish(set, head, rows)
 }
@@ -109,18 +128,23 @@ impl Evaluation {
 }
 
 /// Scores every (head, set); the score is the mean of the tasks' primary metrics and each metric
-/// is named `TASK/METRIC`.
+/// is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
 ///
 /// # Errors
-/// As [`score`].
+/// As [`score`], or `watch` ended it.
 pub fn evaluate<F: FeedForward>(
     model: &TaskModel<F>,
     sets: &[(usize, EvalSet)],
     device: &Device,
+    watch: &mut Watch<'_>,
 ) -> Result<Evaluation> {
+    let total = sets.iter().map(|(_, set)| set.len()).sum();
+    let mut before = 0;
     let mut all = Evaluation::default();
     for (head, set) in sets {
-        let predictions = predict(model, *head, set, device)?;
+        let head = AnsweringHead::in_order(*head, set.task.head().outputs());
+        let predictions = predict_while(model, &head, set, device, &mut |done| watch(before + done, total))?;
+        before += set.len();
         let scores = set.task.score(&predictions, &set.labels)?;
         let Evaluation { score, metrics, one_answer } = Evaluation::of_task(set.task, &scores, &predictions);
         all.score += score;

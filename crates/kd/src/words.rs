@@ -9,7 +9,7 @@ use glue_squad::tokenizer::TextEncoder;
 use text_shards::{MaskSettings, Masked, Masker, Vocabulary};
 
 use crate::data::to_device;
-use crate::engine::Evaluation;
+use crate::engine::{Evaluation, Watch};
 use crate::text::TextSource;
 use crate::{Error, Result};
 
@@ -125,13 +125,21 @@ impl HeldOutWords {
         self.batches.iter().map(HiddenWords::count).sum()
     }
 
-    /// The share of hidden words that `model` scores highest, `words/accuracy`.
+    /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` hears how many sequences are done.
     ///
     /// # Errors
-    /// A model without a masked-language-model head, or whose scores are not finite.
-    pub fn evaluate<F: FeedForward>(&self, model: &TaskModel<F>, device: &Device) -> Result<Evaluation> {
+    /// A model without a masked-language-model head, or whose scores are not finite; or `watch` ended it.
+    pub fn evaluate<F: FeedForward>(
+        &self,
+        model: &TaskModel<F>,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Evaluation> {
         let (mut right, mut seen) = (0, 0);
-        for hidden in self.batches.iter().filter(|hidden| hidden.count() > 0) {
+        let with_words = || self.batches.iter().filter(|hidden| hidden.count() > 0);
+        let total = with_words().map(|hidden| hidden.batch.batch).sum();
+        let mut done = 0;
+        for hidden in with_words() {
             let (places, _) = hidden.to_device(device);
             let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
             let missing = || Error::Mismatch("the model has no masked-language-model head".into());
@@ -145,6 +153,10 @@ impl HeldOutWords {
                 }
                 let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
                 right += usize::from(best == usize::try_from(word).ok());
+            }
+            done += hidden.batch.batch;
+            if watch(done, total).is_break() {
+                return Err(Error::Stopped);
             }
         }
         let score = right as f64 / seen.max(1) as f64;

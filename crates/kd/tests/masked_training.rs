@@ -3,6 +3,8 @@
 #[allow(dead_code)]
 mod hidden;
 
+use std::ops::ControlFlow::{Break, Continue};
+
 use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
@@ -121,7 +123,7 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
     let plan = plan(section, &config());
     let mask = mask(&plan);
     let held_out = HeldOutWords::new(&text, &mask).unwrap();
-    let found = held_out.evaluate(&student, &Device::flex()).unwrap();
+    let found = held_out.evaluate(&student, &Device::flex(), &mut |_, _| Continue(())).unwrap();
     let (mut right, mut all) = (0, 0);
     for step in 0..6 {
         let hidden = mask.hide(text.batch(step).unwrap(), u64::MAX);
@@ -137,10 +139,18 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
     // The first 32.4% of 8 steps compare layers: two evaluations are left out.
     let mut job = job(&plan, &teacher, &text, &mask);
     job.words = Some(WordLesson { mask: &mask, held_out: Some(&held_out) });
-    let scored = |step: u64| job.evaluate(&student, step + 1, &Device::flex()).unwrap().is_some();
+    let scored =
+        |step: u64| job.evaluate(&student, step + 1, &Device::flex(), &mut |_, _| Continue(())).unwrap().is_some();
     assert_eq!([scored(0), scored(2), scored(3), scored(7)], [false, false, true, true]);
     let without = TaskModel { mlm: None, ..student.clone() };
-    assert!(held_out.evaluate(&without, &Device::flex()).unwrap_err().to_string().contains("no masked-language-model"));
+    let found = held_out.evaluate(&without, &Device::flex(), &mut |_, _| Continue(()));
+    assert!(found.unwrap_err().to_string().contains("no masked-language-model"));
+    let mut seen = Vec::new();
+    let stopped = held_out.evaluate(&student, &Device::flex(), &mut |done, total| {
+        seen.push((done, total));
+        if seen.len() == 2 { Break(()) } else { Continue(()) }
+    });
+    assert!(matches!(stopped, Err(kd::Error::Stopped)) && seen.len() == 2 && seen[0].0 < seen[1].0, "{seen:?}");
     let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None }]);
     assert!(HeldOutWords::new(&empty, &mask).unwrap_err().to_string().contains("no word"));
 }

@@ -92,6 +92,41 @@ fn interrupted_anywhere(kind: OptimizerKind, faults: &[((u64, u32), Fault)]) {
 }
 
 #[test]
+fn a_training_stopped_between_the_batches_of_an_evaluation_does_it_again_and_ends_the_same() {
+    let config = TrainConfig { checkpoint_every: 0, ..config(OptimizerKind::AdamW) };
+    let folder = tempfile::tempdir().unwrap();
+    let whole = store(folder.path());
+    let mut expected = Trace::default();
+    let straight = run(&config, Some(&whole), &[], &mut Watch::default(), &mut expected).unwrap();
+    assert_eq!(expected.evaluations.len(), 3);
+    let weights = collect_internal(&straight.model);
+    // Ten examples in batches of four; the evaluation after step 15 is the last thing that the training does.
+    for stop_in in [5, 10, 15].into_iter().flat_map(|step| [4, 8, 10].map(|done| (step, done))) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let mut trace = Trace::default();
+        let mut watch = Watch { stop_in: Some(stop_in), ..Watch::default() };
+        let stopped = run(&config, Some(&store), &[], &mut watch, &mut trace).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { step } if step == stop_in.0), "{stop_in:?}: {stopped}");
+        assert!(!trace.evaluations.contains_key(&stop_in.0), "{stop_in:?}: it was cut off");
+        let far = reached(&store).unwrap();
+        assert_eq!((far.step, far.finished), (stop_in.0, false), "{stop_in:?}");
+        // Once more, at another batch: the checkpoint stays as it is.
+        let kept = newest(&store);
+        let mut watch = Watch { stop_in: Some((stop_in.0, 8)), ..Watch::default() };
+        let stopped = run(&config, Some(&store), &[], &mut watch, &mut trace).unwrap_err();
+        assert!(matches!(stopped, Error::Interrupted { step } if step == stop_in.0), "{stop_in:?}: {stopped}");
+        assert_eq!(newest(&store), kept, "{stop_in:?}");
+        let resumed = run(&config, Some(&store), &[], &mut Watch::default(), &mut trace).unwrap();
+        assert_eq!(trace, expected, "{stop_in:?}");
+        assert_eq!((resumed.step, resumed.steps), (straight.step, straight.steps), "{stop_in:?}");
+        assert!(collect_internal(&resumed.model) == weights, "{stop_in:?}: weights differ");
+        assert_eq!(newest(&store), newest(&whole), "{stop_in:?}");
+        assert!(reached(&store).unwrap().finished, "{stop_in:?}: and is finished");
+    }
+}
+
+#[test]
 fn with_adamw_a_training_stopped_anywhere_ends_bit_for_bit_like_the_uninterrupted_one() {
     interrupted_anywhere(OptimizerKind::AdamW, &[]);
 }

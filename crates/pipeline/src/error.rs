@@ -77,7 +77,7 @@ pub enum Error {
 impl Error {
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Distillation(kd::Error::Interrupted { .. }))
+        matches!(self, Self::Interrupted | Self::Distillation(kd::Error::Interrupted { .. } | kd::Error::Stopped))
             || matches!(self, Self::Training { source: kd::Error::Interrupted { .. }, .. })
             || matches!(self, Self::Search(nas::Error::Interrupted { .. }))
     }

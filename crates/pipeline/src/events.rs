@@ -86,6 +86,20 @@ pub enum RunEvent {
         /// Evaluations since the last improvement.
         waited: u64,
     },
+    /// How far something is that is done within one step or trial: an evaluation, the training of a candidate. It is shown and not
+    /// logged.
+    Within {
+        /// Name of the phase.
+        phase: String,
+        /// What it is.
+        what: String,
+        /// Of what there are so many: steps, examples.
+        unit: String,
+        /// How many are done.
+        done: u64,
+        /// How many there are.
+        total: u64,
+    },
     /// An evaluation on the dev sets (or on held-out examples).
     Evaluated {
         /// Name of the phase.
@@ -147,6 +161,11 @@ pub enum RunEvent {
         /// Seconds of this process spent in it.
         seconds: f64,
     },
+    /// The run or the training ended with an error; what was done before is kept.
+    Failed {
+        /// The error.
+        message: String,
+    },
     /// Something worth knowing.
     Note {
         /// The text.
@@ -164,13 +183,19 @@ impl RunEvent {
             | Self::PassedOver { phase, .. }
             | Self::Skipped { phase, .. }
             | Self::StoppedEarly { phase, .. }
+            | Self::Within { phase, .. }
             | Self::Evaluated { phase, .. }
             | Self::Trial { phase, .. }
             | Self::Rejected { phase, .. }
             | Self::TeacherCache { phase, .. }
             | Self::PhaseFinished { phase, .. } => Some(phase),
-            Self::Note { .. } => None,
+            Self::Failed { .. } | Self::Note { .. } => None,
         }
+    }
+
+    /// Whether it belongs into the log: what is over with the next step does not.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Within { .. })
     }
 
     /// What happened in a training, as an event of the phase; `None` for what is not worth a line.
@@ -194,6 +219,13 @@ impl RunEvent {
                 tokens: r.tokens,
                 tokens_per_second: None,
                 memory_mib: None,
+            },
+            TrainEvent::Evaluating { done, total, .. } => Self::Within {
+                phase,
+                what: "evaluation".into(),
+                unit: "examples".into(),
+                done: *done as u64,
+                total: *total as u64,
             },
             TrainEvent::Evaluated { step, evaluation, best } => Self::Evaluated {
                 phase,
@@ -256,7 +288,12 @@ pub trait Host {
         None
     }
 
-    /// Set when the run shall stop at the next step.
+    /// Steps between two reports of a training, if others than the recipe's.
+    fn log_every(&self) -> Option<u64> {
+        None
+    }
+
+    /// Set when the run shall stop: at the next step, or the next batch of an evaluation.
     fn stop(&self) -> &'static AtomicBool;
 }
 

@@ -10,6 +10,8 @@
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
+//! | [`runs`] | what runs there are below a folder, and how far they are |
+//! | [`similar`] | which of the names that there are was meant |
 //! | [`summary`] | the comparison and the report's data |
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
@@ -25,6 +27,8 @@ pub mod latency;
 pub mod phase;
 pub mod recipe;
 mod run;
+pub mod runs;
+pub mod similar;
 pub mod summary;
 
 pub use error::{Error, Result};

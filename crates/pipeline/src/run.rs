@@ -99,24 +99,36 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         summary::run_json(recipe, environment, changes.as_deref(), comparison)
     };
     durable::atomic::write_json(paths.run_json(), &about(None))?;
+    let result = work(&mut run, &about);
+    if let Err(error) = &result
+        && !error.is_interruption()
+    {
+        // The error itself is worth more than one of the log.
+        let _ = run.emit(RunEvent::Failed { message: error.to_string() });
+    }
+    result
+}
 
-    let teachers = phase::teacher(&mut run)?;
+/// All phases; `about` makes `run.json` of the comparison.
+fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Value) -> Result<Outcome> {
+    let recipe = run.recipe;
+    let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
-    let warm = phase::warm_up(&mut run, &frame, &teachers)?;
-    let winner = phase::search(&mut run, &frame, &teachers, warm.clone())?;
-    let student = phase::student(&mut run, &frame, &teachers, &warm, &winner)?;
-    let majority = majority(&run)?;
-    save_student(&run, &student, &winner, &majority)?;
+    let warm = phase::warm_up(run, &frame, &teachers)?;
+    let winner = phase::search(run, &frame, &teachers, warm.clone())?;
+    let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
+    let majority = majority(run)?;
+    save_student(run, &student, &winner, &majority)?;
     let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
-        true => Some(phase::baseline(&mut run, &frame, &teachers, student_params)?),
+        true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,
     };
     run.clear_cache();
-    let comparison = compare(&run, &teachers, student, baseline, &majority)?;
-    durable::atomic::write_json(paths.run_json(), &about(Some(&comparison)))?;
+    let comparison = compare(run, &teachers, student, baseline, &majority)?;
+    durable::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
-    summary::write_report(paths)?;
+    summary::write_report(run.paths)?;
     let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
     Ok(Outcome { comparison, architecture })
 }

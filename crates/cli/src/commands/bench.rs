@@ -64,7 +64,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     let batch = model.place(&random_batch(&config, batch_size, seq));
     interrupt::install(&context.progress)?;
     let mut times = Vec::new();
-    context.progress.start("bench", u64::from(args.runs));
+    context.progress.start("bench", u64::from(args.runs), "passes");
     for run in 0..WARM_UP + args.runs {
         interrupt::check("no result, the passes were not finished")?;
         let start = Instant::now();
@@ -128,6 +128,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
         Ok((name, config, model))
     };
     let student = if is_directory(&args.model) {
+        models::check_folder("--model", Path::new(&args.model))?;
         ModelDir::outline(Path::new(&args.model), &context.device)?.0
     } else {
         preset_arch(&args.model, &context.device)?.config

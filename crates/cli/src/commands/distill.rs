@@ -98,7 +98,7 @@ pub struct DistillArgs {
     #[command(flatten)]
     words: WordArgs,
     #[command(flatten)]
-    training: TrainingArgs,
+    pub(super) training: TrainingArgs,
     #[command(flatten)]
     squad: SpanTrainingArgs,
     #[command(flatten)]
@@ -319,7 +319,8 @@ fn student_config(
             dir.config.clone()
         }
         (None, None) => {
-            return Err(CliError::usage("--arch is missing").with_hint("only --init DIR makes it unnecessary"));
+            let message = "nothing says what the student is like: neither --arch nor --init is given";
+            return Err(CliError::usage(message).with_hint("give --arch efficientbert or --init DIR"));
         }
     };
     project(&mut config, &args.shape, teacher);

@@ -116,7 +116,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
             .with_hint("--predictions FILE writes what the model answers; --split dev has labels"));
     }
 
-    context.progress.start("eval", set.len() as u64);
+    context.progress.start("eval", set.len() as u64, "examples");
     let mut watch = |done: usize| context.progress.step(done as u64, &[]);
     let predictions = model.predict(&head, &set, &mut watch)?;
     context.progress.finish();

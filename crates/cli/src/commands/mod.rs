@@ -13,6 +13,7 @@ mod lecture;
 mod objective;
 mod predict;
 mod report;
+mod runs;
 mod score;
 mod search;
 mod submit;
@@ -22,6 +23,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::given::Given;
 
 /// The commands.
 #[derive(Subcommand, Debug)]
@@ -30,6 +32,8 @@ pub enum Command {
     Search(search::SearchArgs),
     /// Write the report of a run folder again.
     Report(report::ReportArgs),
+    /// What runs there are, how far they are, and their scores.
+    Runs(runs::RunsArgs),
     /// Metrics of a model on a task, and the official prediction file.
     Eval(eval::EvalArgs),
     /// Official scores of a predictions file, without a model.
@@ -59,6 +63,17 @@ pub enum Command {
     Data(data::Command),
 }
 
+impl Command {
+    /// Keeps the options of the command line for a training that may be resumed.
+    pub fn remember(&mut self, given: Given) {
+        match self {
+            Self::Teacher(args) => args.training.given = given,
+            Self::Distill(args) => args.training.given = given,
+            _ => {}
+        }
+    }
+}
+
 /// Runs a command.
 ///
 /// # Errors
@@ -70,6 +85,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),
+        Command::Runs(args) => runs::run(&args),
         Command::Eval(args) => eval::run(&args, context),
         Command::Score(args) => score::run(&args, context),
         Command::Submit(args) => submit::run(&args, context),

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inputs::must_exist;
+use crate::inputs::{must_exist, nothing_to_resume, quoted, refuse_run_folder};
 use crate::units::parse_count;
 use crate::watch::Watch;
 use crate::{environment, interrupt, output};
@@ -63,6 +63,9 @@ pub struct SearchArgs {
     /// Write event files for TensorBoard into DIR, a folder for each phase.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    /// Steps between two reports of a training [default: the recipe's `log_every`, or 10].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    log_every: Option<u64>,
     /// Print the comparison as JSON.
     #[arg(long)]
     json: bool,
@@ -88,8 +91,9 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
         environment: environment::describe(context, started),
     };
     context.progress.message(&format!("recipe {} -> {}", recipe.name, folder.display()));
-    let mut host = Terminal(watch);
-    let outcome = pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder))?;
+    let mut host = Terminal { watch, log_every: args.log_every };
+    let outcome =
+        pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder, &limits(args, &recipe)))?;
     context.progress.finish();
     for warning in warnings(&outcome) {
         context.progress.warn(&warning);
@@ -111,8 +115,7 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
     if args.resume {
         let path = folder.join(durable::rundir::RECIPE);
         if !path.is_file() {
-            return Err(CliError::usage(format!("{} holds no run to resume", folder.display()))
-                .with_hint("leave out --resume to start one"));
+            return Err(nothing_to_resume("", &folder, "run", &folder));
         }
         if !overrides.is_empty() {
             return Err(CliError::usage(
@@ -156,6 +159,10 @@ fn inputs_exist(recipe: &Recipe, resume: Option<&Moved>) -> Result<(), CliError>
     let found = must_exist("`teacher.model` (--teacher)", &recipe.teacher.model)
         .and_then(|()| must_exist("`data.glue` (--data)", &recipe.data.glue))
         .and_then(|()| must_exist("`data.corpus` (--corpus)", &recipe.data.corpus));
+    let found = found.and_then(|()| match &recipe.teacher.model {
+        Some(dir) => refuse_run_folder("`teacher.model` (--teacher)", dir),
+        None => Ok(()),
+    });
     match resume {
         Some(_) => found.hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
         None => found,
@@ -206,7 +213,29 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
     Ok(all)
 }
 
-fn explain(error: pipeline::Error, folder: &Path) -> CliError {
+/// Where each limit of the budget comes from.
+fn limits(args: &SearchArgs, recipe: &Recipe) -> String {
+    let budget = &recipe.budget;
+    let given = [
+        ("min_params", "--min-params", args.min_params.is_some(), budget.min_params.is_some()),
+        ("max_params", "--max-params", args.max_params.is_some(), budget.max_params.is_some()),
+        ("max_macs", "--max-macs", args.max_macs.is_some(), budget.max_macs.is_some()),
+        ("max_latency_ms", "--max-latency-ms", args.max_latency_ms.is_some(), budget.max_latency_ms.is_some()),
+    ];
+    let said = given.into_iter().filter(|(.., set)| *set).map(|(key, option, is_option, _)| {
+        let key_set = |set: &&Override| set.key == format!("budget.{key}") || set.key == "budget";
+        let origin = match args.set.iter().rev().find(key_set) {
+            // Options are applied after them.
+            _ if is_option => option.to_owned(),
+            Some(set) => format!("--set {}", set.key),
+            None => format!("the recipe `{}`", recipe.name),
+        };
+        format!("{key} comes from {origin}")
+    });
+    said.collect::<Vec<_>>().join(", ")
+}
+
+fn explain(error: pipeline::Error, folder: &Path, limits: &str) -> CliError {
     let resume = format!("go on with: efficientbert search --resume --out {}", quoted(folder));
     if error.is_interruption() {
         return CliError::interrupted("the run was stopped; everything done is saved").with_hint(resume);
@@ -217,17 +246,10 @@ fn explain(error: pipeline::Error, folder: &Path) -> CliError {
             durable::Error::RunExists { .. } | durable::Error::NotEmpty { .. } | durable::Error::NoRun { .. },
         ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
-            CliError::usage(error.to_string())
+            CliError::usage(error.to_string()).with_hint(limits)
         }
         _ => CliError::from(error),
     }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Why scores may mean nothing, with the model's name.
@@ -262,11 +284,14 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
 }
 
 /// The program around a run.
-struct Terminal<'a>(Watch<'a>);
+struct Terminal<'a> {
+    watch: Watch<'a>,
+    log_every: Option<u64>,
+}
 
 impl Host for Terminal<'_> {
     fn event(&mut self, event: &RunEvent) {
-        self.0.show(event);
+        self.watch.show(event);
     }
 
     fn now_ms(&self) -> i64 {
@@ -275,6 +300,10 @@ impl Host for Terminal<'_> {
 
     fn memory_mib(&self) -> Option<f64> {
         environment::resident_mib()
+    }
+
+    fn log_every(&self) -> Option<u64> {
+        self.log_every
     }
 
     fn stop(&self) -> &'static AtomicBool {

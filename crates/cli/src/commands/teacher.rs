@@ -46,7 +46,7 @@ pub struct TeacherArgs {
     #[arg(long, value_name = "P", default_value_t = 0.1)]
     dropout: f64,
     #[command(flatten)]
-    training: TrainingArgs,
+    pub(super) training: TrainingArgs,
     #[command(flatten)]
     squad: SpanTrainingArgs,
 }

@@ -1,7 +1,7 @@
 //! Several lines about a training, drawn in place under its bar.
 
 use super::format::{duration, sparkline};
-use super::phase::Phase;
+use super::phase::{Phase, Within};
 
 /// Columns of a terminal that does not say how wide it is.
 const USUAL: usize = 80;
@@ -28,6 +28,7 @@ fn in_columns(phase: &Phase, width: usize) -> String {
             lines.push(format!("  {title:<7}{text}").chars().take(width).collect());
         }
     };
+    add("now", phase.within.as_ref().map(Within::text).unwrap_or_default());
     add("", sparkline(&phase.losses, width - MARGIN));
     let of = |names: &[&str]| names.iter().filter_map(|n| phase.text(n)).collect::<Vec<_>>().join("  ");
     let others = phase.values_without(&ELSEWHERE);
@@ -99,7 +100,7 @@ mod tests {
 
     #[test]
     fn work_without_losses_has_its_values_and_no_empty_lines() {
-        let mut phase = Phase::new("eval", 5, 0, None);
+        let mut phase = Phase::new("eval", (5, 0), "examples", None);
         phase.values = vec![super::super::phase::Value::plain("ms", 1.5)];
         assert_eq!(in_columns(&phase, WIDTH), "\n  terms  ms 1.5000");
     }

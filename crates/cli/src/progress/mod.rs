@@ -81,13 +81,13 @@ impl Progress {
         this
     }
 
-    /// Begins a phase of `total` steps and ends the one before.
-    pub fn start(&self, phase: &str, total: u64) {
-        self.start_at(phase, total, 0);
+    /// Begins a phase of `total` of `unit` (examples, steps) and ends the one before.
+    pub fn start(&self, phase: &str, total: u64, unit: &str) {
+        self.start_at(phase, (total, 0), unit);
     }
 
-    /// Begins a phase of which `done` steps were done by an earlier process.
-    pub fn start_at(&self, phase: &str, total: u64, done: u64) {
+    /// Begins a phase, of whose `total` of `unit` `done` were done by an earlier process.
+    pub fn start_at(&self, phase: &str, (total, done): (u64, u64), unit: &str) {
         self.finish();
         let template = match self.look {
             Look::Bar => Some("{prefix} [{bar:12}] {pos}/{len} {wide_msg}"),
@@ -100,7 +100,7 @@ impl Progress {
             bar.with_style(style).with_prefix(phase.to_owned())
         });
         let mut slot = self.lock();
-        *slot = Some(Phase::new(phase, total, done, bar));
+        *slot = Some(Phase::new(phase, (total, done), unit, bar));
         if let Some(phase) = slot.as_mut() {
             phase.show(self.look, "start");
         }
@@ -122,11 +122,30 @@ impl Progress {
         let mut slot = self.lock();
         let Some(phase) = slot.as_mut() else { return };
         phase.done = done;
+        phase.within = None;
         set(phase);
-        let interval = if self.look == Look::Json { JSON_INTERVAL } else { PLAIN_INTERVAL };
-        if phase.due(interval) || matches!(self.look, Look::Bar | Look::Dashboard) {
+        if phase.due(self.interval()) || matches!(self.look, Look::Bar | Look::Dashboard) {
             phase.show(self.look, "progress");
         }
+    }
+
+    /// Of `what`, which is done within one step of the phase, `done` of `total` of `unit` are done. Until the next step.
+    pub fn within(&self, what: &str, (done, total): (u64, u64), unit: &str) {
+        let mut slot = self.lock();
+        let Some(phase) = slot.as_mut() else { return };
+        let begins = phase.enter(what, (done, total), unit);
+        let at_once = match self.look {
+            Look::Bar | Look::Dashboard => true,
+            Look::Json => begins,
+            Look::Plain | Look::Silent => false,
+        };
+        if at_once || phase.due(self.interval()) {
+            phase.show(self.look, "within");
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        if self.look == Look::Json { JSON_INTERVAL } else { PLAIN_INTERVAL }
     }
 
     /// Ends the phase, if one is running.
@@ -138,6 +157,9 @@ impl Progress {
 
     /// Scores of an evaluation: a line, or one of the last ones of the dashboard.
     pub fn evaluation(&self, text: &str) {
+        if let Some(phase) = self.lock().as_mut() {
+            phase.within = None;
+        }
         if self.look == Look::Dashboard
             && let Some(phase) = self.lock().as_mut()
         {
@@ -220,7 +242,8 @@ mod tests {
         let progress = Progress::new(ProgressMode::None);
         progress.step(1, &[]);
         progress.evaluation("acc 1");
-        progress.start("a", 2);
+        progress.start("a", 2, "steps");
+        progress.within("evaluation", (1, 2), "examples");
         progress.step(1, &[("x", 1.0)]);
         progress.finish();
         progress.finish();

@@ -56,10 +56,39 @@ impl Value {
     }
 }
 
+/// Something that is done within one step.
+pub(super) struct Within {
+    what: String,
+    unit: String,
+    done: u64,
+    total: u64,
+    started: Instant,
+}
+
+impl Within {
+    /// For a person.
+    pub fn text(&self) -> String {
+        let Self { what, unit, done, total, .. } = self;
+        format!("{what}: {done}/{total} {unit}")
+    }
+
+    fn json(&self, phase: &str) -> serde_json::Value {
+        let Self { what, unit, done, total, started } = self;
+        let seconds = started.elapsed().as_secs_f64();
+        let left = (*done > 0).then(|| seconds / *done as f64 * total.saturating_sub(*done) as f64);
+        json!({
+            "event": "within", "phase": phase, "what": what, "done": done, "total": total, "unit": unit,
+            "seconds": seconds, "seconds_left": left,
+        })
+    }
+}
+
 /// A phase that is going on.
 pub(super) struct Phase {
     pub name: String,
     pub total: u64,
+    /// Of what there are so many.
+    unit: String,
     pub done: u64,
     /// Done by an earlier process.
     before: u64,
@@ -68,22 +97,26 @@ pub(super) struct Phase {
     /// Steps that a value of `losses` stands for, and those that the next one has so far.
     merged: (u32, u32),
     pub evaluations: Vec<String>,
+    /// What is done within the next step.
+    pub within: Option<Within>,
     started: Instant,
     printed: Option<Instant>,
     pub bar: Option<ProgressBar>,
 }
 
 impl Phase {
-    pub fn new(name: &str, total: u64, done: u64, bar: Option<ProgressBar>) -> Self {
+    pub fn new(name: &str, (total, done): (u64, u64), unit: &str, bar: Option<ProgressBar>) -> Self {
         Self {
             name: name.to_owned(),
             total,
+            unit: unit.to_owned(),
             done,
             before: done,
             values: Vec::new(),
             losses: Vec::new(),
             merged: (1, 0),
             evaluations: Vec::new(),
+            within: None,
             started: Instant::now(),
             printed: None,
             bar,
@@ -126,6 +159,21 @@ impl Phase {
         self.evaluations.truncate(EVALUATIONS);
     }
 
+    /// How far something is that is done within a step; true where it begins.
+    pub fn enter(&mut self, what: &str, (done, total): (u64, u64), unit: &str) -> bool {
+        match &mut self.within {
+            Some(within) if within.what == what => {
+                (within.done, within.total) = (done, total);
+                false
+            }
+            _ => {
+                let (what, unit) = (what.to_owned(), unit.to_owned());
+                self.within = Some(Within { what, unit, done, total, started: Instant::now() });
+                true
+            }
+        }
+    }
+
     /// Whether the last line is older than `interval`.
     pub fn due(&self, interval: Duration) -> bool {
         self.printed.is_none_or(|at| at.elapsed() >= interval)
@@ -136,7 +184,10 @@ impl Phase {
             Look::Bar => self.draw(event, &self.numbers()),
             Look::Dashboard => self.draw(event, &dashboard::below(self)),
             Look::Plain => line(&self.plain(event)),
-            Look::Json => line(&self.json(event).to_string()),
+            Look::Json => line(&match &self.within {
+                Some(within) if event == "within" => within.json(&self.name).to_string(),
+                _ => self.json(event).to_string(),
+            }),
             Look::Silent => {}
         }
         self.printed = Some(Instant::now());
@@ -152,14 +203,15 @@ impl Phase {
     }
 
     fn plain(&self, event: &str) -> String {
-        let Self { name, total, done, .. } = self;
+        let Self { name, total, done, unit, .. } = self;
+        let all = counted(*total, unit);
         let seconds = self.started.elapsed().as_secs_f64();
         match event {
-            "start" if self.before > 0 => format!("{name}: {total} steps, {} of them done", self.before),
-            "start" => format!("{name}: {total} steps"),
+            "start" if self.before > 0 => format!("{name}: {all}, {} of them done", self.before),
+            "start" => format!("{name}: {all}"),
             "finish" => {
                 let values = self.values_in_line().join("  ");
-                format!("{name}: {done} of {total} steps in {seconds:.1} s {values}").trim_end().into()
+                format!("{name}: {done} of {all} in {seconds:.1} s {values}").trim_end().into()
             }
             _ => format!("{name}: {done}/{total} {}", self.numbers()).trim_end().into(),
         }
@@ -174,6 +226,7 @@ impl Phase {
             "phase": self.name,
             "done": self.done,
             "total": self.total,
+            "unit": self.unit,
             "seconds": self.started.elapsed().as_secs_f64(),
             "seconds_left": self.left().map(|left| left.as_secs_f64()),
             "values": values,
@@ -183,7 +236,8 @@ impl Phase {
     /// Time left and values, on one line.
     fn numbers(&self) -> String {
         let left = self.left().map(|left| format!("{} left", duration(left)));
-        left.into_iter().chain(self.values_in_line()).collect::<Vec<_>>().join("  ")
+        let within = self.within.as_ref().map(Within::text);
+        left.into_iter().chain(within).chain(self.values_in_line()).collect::<Vec<_>>().join("  ")
     }
 
     fn values_in_line(&self) -> Vec<String> {
@@ -209,13 +263,19 @@ impl Phase {
     }
 }
 
+/// `1 step`, `2 steps`, `3 MB`.
+fn counted(number: u64, unit: &str) -> String {
+    let unit = if number == 1 { unit.strip_suffix('s').unwrap_or(unit) } else { unit };
+    format!("{number} {unit}")
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
     /// A training of ten steps after its fourth, 30 seconds after its second.
     pub fn training() -> Phase {
-        let mut phase = Phase::new("distill", 10, 2, None);
+        let mut phase = Phase::new("distill", (10, 2), "steps", None);
         phase.started = Instant::now().checked_sub(Duration::from_secs(30)).expect("the machine is up for longer");
         phase.done = 4;
         let terms = [("attention".to_owned(), f64::NAN), ("hidden".to_owned(), 0.25)];
@@ -255,6 +315,33 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_is_counted_is_named() {
+        for (number, unit, text) in [(1, "steps", "1 step"), (2, "examples", "2 examples"), (1, "MB", "1 MB")] {
+            assert_eq!(counted(number, unit), text);
+            let phase = Phase::new("a", (number, 0), unit, None);
+            assert_eq!(
+                (phase.plain("start"), phase.json("start")["unit"].clone()),
+                (format!("a: {text}"), json!(unit))
+            );
+        }
+    }
+
+    #[test]
+    fn an_evaluation_within_a_training_shows_how_far_it_is() {
+        let mut phase = training();
+        assert!(phase.enter("evaluation", (0, 872), "examples") && !phase.enter("evaluation", (320, 872), "examples"));
+        let line = phase.plain("within");
+        assert!(line.starts_with("distill: 4/10 1 min 30 s left  evaluation: 320/872 examples  loss"), "{line}");
+        let object = phase.within.as_ref().unwrap().json("distill");
+        assert_eq!((&object["event"], &object["phase"]), (&json!("within"), &json!("distill")));
+        assert_eq!(
+            (&object["what"], &object["done"], &object["total"]),
+            (&json!("evaluation"), &json!(320), &json!(872))
+        );
+        assert!(phase.enter("scoring", (0, 5), "examples"), "something else begins");
+    }
+
+    #[test]
     fn one_term_is_the_loss_and_is_said_once_but_for_json() {
         let mut phase = training();
         let terms = [("label".to_owned(), 0.5)];
@@ -275,7 +362,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_long_curve_keeps_its_shape_in_bounded_memory() {
-        let mut phase = Phase::new("a", 1, 0, None);
+        let mut phase = Phase::new("a", (1, 0), "steps", None);
         for i in 0..100_000 {
             phase.remember(f64::from(i));
         }

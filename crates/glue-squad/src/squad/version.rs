@@ -62,8 +62,11 @@ impl SquadVersion {
         let inner = data.join("squad");
         let found = [data, &inner].map(|folder| folder.join(&name)).into_iter().find(|path| path.is_file());
         found.ok_or_else(|| {
+            let below = std::fs::read_dir(data).into_iter().flatten().flatten().map(|entry| entry.path());
+            let nearby = below.into_iter().filter(|path| path.join(&name).is_file()).min();
+            let nearby = nearby.map_or_else(String::new, |path| format!("; did you mean --data {}?", path.display()));
             let folder = if inner.is_dir() { inner } else { data.to_owned() };
-            Error::FileMissing { found: folder_listing(&folder), folder, wanted: name }
+            Error::FileMissing { found: folder_listing(&folder) + &nearby, folder, wanted: name }
         })
     }
 }

@@ -79,6 +79,26 @@ impl TaskKind {
 
     /// The folders that may hold the task, at least one: the official name first, then other spellings in order.
     fn folders(self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let found = self.folders_in(dir)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let missing = |path: PathBuf, hint: String| Err(Error::FolderMissing { path, hint });
+        if !dir.is_dir() {
+            let hint = format!("give the folder that holds `{}`, or a folder of that name", self.folder());
+            return missing(dir.to_owned(), hint);
+        }
+        let below = names(dir)?.into_iter().map(|name| dir.join(name)).filter(|path| path.is_dir());
+        let nearby = below.into_iter().find(|path| self.folders_in(path).is_ok_and(|found| !found.is_empty()));
+        let hint = match nearby {
+            Some(folder) => format!("did you mean --data {}? It holds {}", folder.display(), self.folder()),
+            None => format!("{} belongs there; {} holds {}", self.folder(), dir.display(), folder_listing(dir)),
+        };
+        missing(dir.join(self.folder()), hint)
+    }
+
+    /// [`Self::folders`], or none.
+    fn folders_in(self, dir: &Path) -> Result<Vec<PathBuf>> {
         let inner = dir.join(self.folder());
         let is_ours = |name: &str| {
             let name = plain_name(name);
@@ -95,16 +115,7 @@ impl TaskKind {
                 found.push(dir.to_owned());
             }
         }
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let hint = if dir.is_dir() {
-            format!("{} belongs there; {} holds {}", self.folder(), dir.display(), folder_listing(dir))
-        } else {
-            format!("give the folder that holds `{}`, or a folder of that name", self.folder())
-        };
-        let path = if dir.is_dir() { inner } else { dir.to_owned() };
-        Err(Error::FolderMissing { path, hint })
+        Ok(found)
     }
 
     /// GLUE's own file.

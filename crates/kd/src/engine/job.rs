@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -34,6 +35,10 @@ impl fmt::Display for Evaluation {
     }
 }
 
+/// Is told between the batches of an evaluation how many of how many examples are done; a break ends the evaluation with
+/// [`Error::Stopped`](crate::Error::Stopped).
+pub type Watch<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
+
 /// A training: the loss of a step, and optionally an evaluation.
 ///
 /// Several devices ask it at the same time, each for a part of its own.
@@ -57,11 +62,11 @@ pub trait Job<M: Module>: Sync {
     }
 
     /// Evaluates a snapshot without autodiff on `device` after `steps` steps; `None` where there is nothing to evaluate on, or
-    /// not yet.
+    /// not yet. `watch` hears how far it is.
     ///
     /// # Errors
-    /// Data that cannot be read or encoded.
-    fn evaluate(&self, model: &M, steps: u64, device: &Device) -> Result<Option<Evaluation>>;
+    /// Data that cannot be read or encoded, or `watch` ended it.
+    fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Option<Evaluation>>;
 }
 
 /// What happened in a step.
@@ -102,6 +107,15 @@ pub enum TrainEvent<'a> {
     },
     /// Every `log_every` steps.
     Step(&'a StepReport),
+    /// Between the batches of an evaluation.
+    Evaluating {
+        /// Steps of the training that are done.
+        step: u64,
+        /// Examples that are scored.
+        done: usize,
+        /// Examples in all.
+        total: usize,
+    },
     /// After an evaluation.
     Evaluated {
         /// Steps done.
@@ -146,7 +160,8 @@ pub trait Monitor {
     /// Called as things happen.
     fn event(&mut self, event: &TrainEvent<'_>);
 
-    /// Asked after every step; `true` writes a checkpoint and stops.
+    /// Asked after every step and between the batches of an evaluation; `true` writes a checkpoint and stops. An evaluation that
+    /// was cut off is done again by the training that goes on.
     fn interrupted(&self) -> bool {
         false
     }

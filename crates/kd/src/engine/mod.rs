@@ -24,7 +24,7 @@ mod step;
 
 pub use config::{NotFinite, TrainConfig, default};
 pub use devices::Devices;
-pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent};
+pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use part::{Cut, Part};
 pub use precision::Precision;
 pub use run::{Trained, train};

@@ -1,5 +1,7 @@
 //! The loop.
 
+use std::ops::ControlFlow;
+
 use bert_core::weights::{apply_internal, collect_internal, parameter_shapes};
 use burn::module::Module;
 use burn::tensor::Device;
@@ -38,7 +40,7 @@ pub struct Trained<M> {
 /// A loss or gradient that is not finite (naming the step), where the settings do not skip it or too many were skipped: the last
 /// checkpoint stays, and where better weights were found since then, one with them is written. A group of
 /// parameters that has none, an optimiser other than the checkpoint's, an
-/// interruption (after a checkpoint), unreadable data, or a file that cannot be written.
+/// interruption, between steps or in an evaluation (after a checkpoint), unreadable data, or a file that cannot be written.
 pub fn train<M: Module>(
     model: M,
     devices: impl Into<Devices>,
@@ -71,18 +73,26 @@ pub fn train<M: Module>(
     }
     let mut saved = state.step;
     let mut tokens = 0;
-    // What is open after the checkpoint's step failed when it was tried.
+    // What is open after the checkpoint's step failed when it was tried, or was cut off.
     if !state.progress.finished {
+        let before = state.progress.clone();
         close(&mut state, devices, job, config, monitor)?;
+        if let Some(store) = store.filter(|_| state.progress != before) {
+            // In place of the checkpoint that says it is open.
+            state.save(store, config)?;
+            monitor.event(&TrainEvent::Checkpoint { step: state.step });
+        }
     }
     while !state.progress.finished {
         let outcome = advance(state, devices, job, config, &mut tokens, monitor);
         let result;
         (state, result) = outcome;
         if let Err(error) = result {
-            // What is better than everything that was saved must not be lost with this process.
+            // What is better than everything that was saved must not be lost with this process; nor what is done before an
+            // evaluation that was cut off.
             let unsaved = state.best.as_ref().is_some_and(|best| best.step > saved);
-            if let Some(store) = store.filter(|_| unsaved && error.is_divergence()) {
+            let stopped = matches!(error, Error::Interrupted { .. });
+            if let Some(store) = store.filter(|_| stopped || unsaved && error.is_divergence()) {
                 state.save(store, config)?;
                 monitor.event(&TrainEvent::Checkpoint { step: state.step });
             }
@@ -177,7 +187,16 @@ fn evaluate<M: Module>(
     config: &TrainConfig,
     monitor: &mut dyn Monitor,
 ) -> Result<bool> {
-    let Some(evaluation) = job.evaluate(&state.model.valid(), state.step, device)? else { return Ok(false) };
+    let step = state.step;
+    let mut watch = |done, total| {
+        monitor.event(&TrainEvent::Evaluating { step, done, total });
+        if monitor.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let evaluation = match job.evaluate(&state.model.valid(), step, device, &mut watch) {
+        Err(Error::Stopped) => return Err(Error::Interrupted { step }),
+        result => result?,
+    };
+    let Some(evaluation) = evaluation else { return Ok(false) };
     if !evaluation.score.is_finite() {
         return Err(Error::NotFinite { step: state.step, what: "evaluation score".into() });
     }

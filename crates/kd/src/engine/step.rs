@@ -164,7 +164,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::engine::{Evaluation, Precision};
+    use crate::engine::{Evaluation, Precision, Watch};
     use crate::objective::LossTerms;
 
     /// A loss of the weights alone.
@@ -174,7 +174,7 @@ mod tests {
         fn loss(&self, model: &Linear, _: Part, _: &Device) -> Result<LossTerms> {
             Ok(LossTerms(vec![("of weights", self.0(model.weight.val()).sum())]))
         }
-        fn evaluate(&self, _: &Linear, _: u64, _: &Device) -> Result<Option<Evaluation>> {
+        fn evaluate(&self, _: &Linear, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
             Ok(None)
         }
     }

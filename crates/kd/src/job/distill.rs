@@ -8,7 +8,7 @@ use glue_squad::task::Head;
 use super::Teacher;
 use super::fine_tune::label_loss;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, Part};
+use crate::engine::{Evaluation, Job, Part, Watch};
 use crate::objective::{LossTerms, Plan};
 use crate::text::TextSource;
 use crate::words::{HeldOutWords, HiddenWords, WordMask};
@@ -103,10 +103,16 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     }
 
     /// Nothing before the head for words has been taught anything.
-    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+    fn evaluate(
+        &self,
+        model: &TaskModel<F>,
+        steps: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
         let taught = steps > 0 && self.plan.words_taught_by(steps - 1);
         let words = self.words.as_ref().filter(|_| taught);
-        words.and_then(|words| words.held_out).map(|text| text.evaluate(model, device)).transpose()
+        words.and_then(|words| words.held_out).map(|text| text.evaluate(model, device, watch)).transpose()
     }
 }
 
@@ -178,11 +184,17 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     }
 
     /// Nothing before the heads have been taught anything.
-    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+    fn evaluate(
+        &self,
+        model: &TaskModel<F>,
+        steps: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         if self.eval.is_empty() || !taught {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device).map(Some)
+        evaluate::evaluate(model, self.eval, device, watch).map(Some)
     }
 }

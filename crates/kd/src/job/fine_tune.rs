@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::batch::Labels;
 
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, Part};
+use crate::engine::{Evaluation, Job, Part, Watch};
 use crate::objective::LossTerms;
 use crate::{Error, Result, evaluate, losses};
 
@@ -33,11 +33,17 @@ impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    fn evaluate(&self, model: &TaskModel<F>, _: u64, device: &Device) -> Result<Option<Evaluation>> {
+    fn evaluate(
+        &self,
+        model: &TaskModel<F>,
+        _: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
         if self.eval.is_empty() {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device).map(Some)
+        evaluate::evaluate(model, self.eval, device, watch).map(Some)
     }
 }
 

@@ -4,7 +4,7 @@ use bert_core::{Encoder, FeedForward, TaskModel, TokenBatch};
 use burn::tensor::Device;
 
 use crate::Result;
-use crate::engine::{Evaluation, Job, Part};
+use crate::engine::{Evaluation, Job, Part, Watch};
 use crate::objective::{LossTerms, Plan};
 
 /// General distillation on the same batch in every step: what a step costs, without text.
@@ -31,7 +31,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
         Ok(None)
     }
 }

@@ -1,5 +1,7 @@
 //! From a model and a SQuAD file to answers and official scores.
 
+use std::ops::ControlFlow;
+
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use frozen::{Ragged, Session, Want};
@@ -11,7 +13,7 @@ use searched_ffn::ModelError;
 
 use super::SpanEvalSet;
 use crate::data::{to_device, to_ragged};
-use crate::engine::Evaluation;
+use crate::engine::{Evaluation, Watch};
 use crate::majority::only_span;
 use crate::{Error, Result};
 
@@ -27,13 +29,30 @@ pub fn span_logits<F: FeedForward>(
     device: &Device,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Vec<SpanLogits>> {
+    let mut watch = |done: usize| {
+        watch(done);
+        ControlFlow::Continue(())
+    };
+    span_logits_while(model, head, set, device, &mut watch)
+}
+
+/// [`span_logits`] for as long as `watch` does not end it.
+fn span_logits_while<F: FeedForward>(
+    model: &TaskModel<F>,
+    head: usize,
+    set: &SpanEvalSet,
+    device: &Device,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Vec<SpanLogits>> {
     let mut all = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = batch?;
         let (_, logits) = model.forward_tokens(&to_device(&batch.tokens, device), head, EncodeOptions::LAST);
         let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         all.extend(batch.split_logits(&values)?);
-        watch(all.len());
+        if watch(all.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     set.restore(all)
 }
@@ -119,12 +138,19 @@ pub struct SpanEval {
 
 impl SpanEval {
     /// Scores the span head `head`. The score is [`SpanScores::primary`]; exact match and F1 in all their official forms are the
-    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks.
+    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks. `watch` hears how many windows are done.
     ///
     /// # Errors
-    /// Data that cannot be batched or scored, or a model that has diverged.
-    pub fn evaluate<F: FeedForward>(&self, model: &TaskModel<F>, head: usize, device: &Device) -> Result<Evaluation> {
-        let logits = span_logits(model, head, &self.set, device, &mut |_| {})?;
+    /// Data that cannot be batched or scored, a model that has diverged, or `watch` ended it.
+    pub fn evaluate<F: FeedForward>(
+        &self,
+        model: &TaskModel<F>,
+        head: usize,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Evaluation> {
+        let total = self.set.len();
+        let logits = span_logits_while(model, head, &self.set, device, &mut |done| watch(done, total))?;
         let decoded = self.set.decode(&logits, &self.decode)?;
         let scores = SpanScores::of(&self.set, &decoded, self.threshold)?;
         Ok(Evaluation::of_questions(self.set.version(), &scores, &decoded, self.threshold))

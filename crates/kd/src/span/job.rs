@@ -6,7 +6,7 @@ use glue_squad::squad::{SpanBatch, SpanTargets};
 
 use super::{SpanEval, SpanTrainSet};
 use crate::data::to_device;
-use crate::engine::{Evaluation, Job, Part};
+use crate::engine::{Evaluation, Job, Part, Watch};
 use crate::job::Teacher;
 use crate::losses::{ClsPosition, span_cross_entropy, span_sides, span_sum};
 use crate::objective::{LossTerms, Plan};
@@ -37,8 +37,14 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    fn evaluate(&self, model: &TaskModel<F>, _: u64, device: &Device) -> Result<Option<Evaluation>> {
-        self.eval.map(|eval| eval.evaluate(model, self.head, device)).transpose()
+    fn evaluate(
+        &self,
+        model: &TaskModel<F>,
+        _: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
+        self.eval.map(|eval| eval.evaluate(model, self.head, device, watch)).transpose()
     }
 }
 
@@ -112,9 +118,15 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     }
 
     /// Nothing before the head has been taught anything.
-    fn evaluate(&self, model: &TaskModel<F>, steps: u64, device: &Device) -> Result<Option<Evaluation>> {
+    fn evaluate(
+        &self,
+        model: &TaskModel<F>,
+        steps: u64,
+        device: &Device,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<Evaluation>> {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         let eval = self.eval.filter(|_| taught);
-        eval.map(|eval| eval.evaluate(model, self.student_head, device)).transpose()
+        eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()
     }
 }

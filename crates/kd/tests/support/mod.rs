@@ -110,7 +110,13 @@ impl Job<TaskModel<SearchedFfn>> for Reference {
         Ok(cut.weigh(now.layer_terms(&output, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&self, _: &TaskModel<SearchedFfn>, _: u64, _: &Device) -> kd::Result<Option<Evaluation>> {
+    fn evaluate(
+        &self,
+        _: &TaskModel<SearchedFfn>,
+        _: u64,
+        _: &Device,
+        _: &mut kd::engine::Watch<'_>,
+    ) -> kd::Result<Option<Evaluation>> {
         Ok(None)
     }
 }

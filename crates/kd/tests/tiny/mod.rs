@@ -90,8 +90,14 @@ impl Job<Model> for Recording<'_> {
         Job::<Model>::tokens(&self.inner, step)
     }
 
-    fn evaluate(&self, model: &Model, steps: u64, device: &Device) -> kd::Result<Option<Evaluation>> {
-        let mut evaluation = self.inner.evaluate(model, steps, device)?;
+    fn evaluate(
+        &self,
+        model: &Model,
+        steps: u64,
+        device: &Device,
+        watch: &mut kd::engine::Watch<'_>,
+    ) -> kd::Result<Option<Evaluation>> {
+        let mut evaluation = self.inner.evaluate(model, steps, device, watch)?;
         if let (Some(evaluation), Some(Fault::Evaluation)) = (&mut evaluation, self.faults.get(&(steps - 1, 0))) {
             evaluation.score = f64::NAN;
         }
@@ -103,6 +109,9 @@ impl Job<Model> for Recording<'_> {
 #[derive(Default)]
 pub struct Watch {
     pub stop_after: Option<u64>,
+    /// Asks to stop in the evaluation after this step, once so many examples are scored.
+    pub stop_in: Option<(u64, usize)>,
+    pub scored: Option<(u64, usize)>,
     pub done: u64,
     /// Bits of loss and gradient norm by step.
     pub losses: BTreeMap<u64, (u64, u64)>,
@@ -121,7 +130,12 @@ impl Monitor for Watch {
                 self.tokens.insert(r.step, r.tokens);
                 self.losses.insert(r.step, (r.loss.to_bits(), r.grad_norm.to_bits()));
             }
+            TrainEvent::Evaluating { step, done, total } => {
+                assert_eq!(*total, 10);
+                self.scored = Some((*step, *done));
+            }
             TrainEvent::Evaluated { step, evaluation, .. } => {
+                self.scored = None;
                 self.evaluations.insert(*step, evaluation.score.to_bits());
             }
             TrainEvent::NotFinite { step, .. } => {
@@ -134,6 +148,7 @@ impl Monitor for Watch {
 
     fn interrupted(&self) -> bool {
         self.stop_after.is_some_and(|after| self.done >= after)
+            || self.stop_in.is_some_and(|at| self.scored == Some(at))
     }
 }
 

@@ -12,12 +12,40 @@ pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 
 use kd::engine::Evaluation;
-use nas::driver::{EvalError, Fitness};
+use nas::driver::{Candidate, EvalError, Fitness};
+
+/// How far the scoring of a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// What is done.
+    pub what: &'static str,
+    /// Of what there are so many.
+    pub unit: &'static str,
+    /// How many are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl Within {
+    fn scoring(done: usize, total: usize) -> Self {
+        Self { what: "scoring", unit: "examples", done: done as u64, total: total as u64 }
+    }
+}
+
+/// Turns a candidate into a fitness, and says how far it is.
+pub trait Score {
+    /// Scores one candidate, which alone decides the result.
+    ///
+    /// # Errors
+    /// See [`EvalError`].
+    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError>;
+}
 
 /// A diverged loss is the candidate's fault; anything else stops the run.
 fn eval_error(error: kd::Error) -> EvalError {
     match error {
-        kd::Error::Interrupted { .. } => EvalError::Interrupted,
+        kd::Error::Interrupted { .. } | kd::Error::Stopped => EvalError::Interrupted,
         diverged if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
         other => EvalError::Run(other.to_string()),
     }
@@ -36,7 +64,9 @@ mod tests {
         let diverged = kd::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
         let EvalError::Candidate(reason) = eval_error(diverged) else { panic!("the candidate is at fault") };
         assert!(reason.contains("step 7") && reason.contains("`hidden`"), "{reason}");
-        assert!(matches!(eval_error(kd::Error::Interrupted { step: 1 }), EvalError::Interrupted));
+        for stopped in [kd::Error::Interrupted { step: 1 }, kd::Error::Stopped] {
+            assert!(matches!(eval_error(stopped), EvalError::Interrupted));
+        }
         assert!(matches!(eval_error(kd::Error::Mismatch("heads".into())), EvalError::Run(_)));
     }
 }

@@ -1,5 +1,6 @@
 //! A short training from inherited weights.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,10 +12,10 @@ use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use kd::text::TextSource;
-use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
+use nas::driver::{Candidate, EvalError, Fitness};
 use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
 
-use super::{eval_error, fitness};
+use super::{Score, Within, eval_error, fitness};
 use crate::recipe::Proxy;
 
 /// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
@@ -39,29 +40,39 @@ pub struct ProxyTraining<'a> {
     pub proxy: &'a Proxy,
     /// Where trainings are.
     pub devices: Devices,
-    /// Stops in the middle of a training.
+    /// Stops in the middle of a training or of its scoring.
     pub stop: &'static AtomicBool,
 }
 
-struct Stop<'a>(&'a AtomicBool);
+/// Passes on how far a training is, and stops it.
+struct Lesson<'a> {
+    what: &'static str,
+    watch: &'a mut dyn FnMut(Within),
+    stop: &'a AtomicBool,
+}
 
-impl Monitor for Stop<'_> {
-    fn event(&mut self, _event: &TrainEvent<'_>) {}
+impl Monitor for Lesson<'_> {
+    fn event(&mut self, event: &TrainEvent<'_>) {
+        if let TrainEvent::Step(report) = event {
+            (self.watch)(Within { what: self.what, unit: "steps", done: report.step, total: report.total });
+        }
+    }
 
     fn interrupted(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.stop.load(Ordering::SeqCst)
     }
 }
 
 impl ProxyTraining<'_> {
-    fn run(&self, candidate: &Candidate) -> Result<Evaluation, kd::Error> {
+    fn run(&self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
         let model = searched_model(&config, false, true, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
             let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
-            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed))?;
+            let mut lesson = Lesson { what: "training on text", watch: &mut *watch, stop: self.stop };
+            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut lesson)?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();
         let job = TaskDistillation {
@@ -74,8 +85,12 @@ impl ProxyTraining<'_> {
             prepare: as_is(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
-        let model = self.train(model, &job, config)?;
-        evaluate(&model, self.held_out, self.devices.main())
+        let mut lesson = Lesson { what: "training on tasks", watch: &mut *watch, stop: self.stop };
+        let model = self.train(model, &job, config, &mut lesson)?;
+        evaluate(&model, self.held_out, self.devices.main(), &mut |done, total| {
+            watch(Within::scoring(done, total));
+            if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
     }
 
     fn train(
@@ -83,13 +98,14 @@ impl ProxyTraining<'_> {
         model: TaskModel<SearchedFfn>,
         job: &dyn Job<TaskModel<SearchedFfn>>,
         config: TrainConfig,
+        lesson: &mut Lesson<'_>,
     ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
-        Ok(train(model, &self.devices, job, &config, None, &mut Stop(self.stop))?.model)
+        Ok(train(model, &self.devices, job, &config, None, lesson)?.model)
     }
 }
 
-impl Evaluate for ProxyTraining<'_> {
-    fn evaluate(&mut self, candidate: &Candidate) -> Result<Fitness, EvalError> {
-        self.run(candidate).map(fitness).map_err(eval_error)
+impl Score for ProxyTraining<'_> {
+    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
+        self.run(candidate, watch).map(fitness).map_err(eval_error)
     }
 }

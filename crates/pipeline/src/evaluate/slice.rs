@@ -1,13 +1,16 @@
 //! A slice of the trained supernet, scored as it is.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bert_core::TaskModel;
 use burn::tensor::Device;
 use kd::data::EvalSet;
 use kd::evaluate::evaluate;
-use nas::driver::{Candidate, EvalError, Evaluate, Fitness};
+use nas::driver::{Candidate, EvalError, Fitness};
 use searched_ffn::{SearchedFfn, activate};
 
-use super::{eval_error, fitness};
+use super::{Score, Within, eval_error, fitness};
 
 /// Scores the candidate's slice of the supernet on held-out examples; no training
 /// (Dong et al. 2021, stage 3).
@@ -18,11 +21,17 @@ pub struct SupernetSlice<'a> {
     pub held_out: &'a [(usize, EvalSet)],
     /// Where.
     pub device: Device,
+    /// Stops in the middle of it.
+    pub stop: &'static AtomicBool,
 }
 
-impl Evaluate for SupernetSlice<'_> {
-    fn evaluate(&mut self, candidate: &Candidate) -> Result<Fitness, EvalError> {
+impl Score for SupernetSlice<'_> {
+    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
         let model = activate(self.supernet.clone(), &candidate.genome);
-        evaluate(&model, self.held_out, &self.device).map(fitness).map_err(eval_error)
+        let mut watch = |done, total| {
+            watch(Within::scoring(done, total));
+            if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        evaluate(&model, self.held_out, &self.device, &mut watch).map(fitness).map_err(eval_error)
     }
 }

@@ -9,7 +9,7 @@ use durable::checkpoint::CheckpointStore;
 use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
 use kd::cache::{CacheReport, CachedTeacher, Place, TeacherCache, TeacherLayers};
-use kd::engine::{Devices, Job, Trained, reached, train};
+use kd::engine::{Devices, Job, TrainConfig, Trained, reached, train};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,9 @@ impl<'a> Context<'a> {
         let time_ms = self.host.now_ms();
         self.pace.complete(&mut event, time_ms, self.host.memory_mib());
         let line = LogLine { time_ms, event };
-        if let Err(error) = self.log.append(&line) {
+        if line.event.is_lasting()
+            && let Err(error) = self.log.append(&line)
+        {
             self.log_error.get_or_insert(error);
         }
         self.host.event(&line.event);
@@ -123,20 +125,20 @@ impl<'a> Context<'a> {
         if self.host.stop().load(std::sync::atomic::Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Runs a phase with its start and end logged; one whose `total` steps or trials are all `done`
-    /// was logged by an earlier process, so it only hands its result back.
+    /// Runs a phase, of whose `total` steps or trials `done` are done, with its start and end logged; one that is `over` was logged
+    /// by an earlier process, so it only hands its result back.
     ///
     /// # Errors
     /// What `work` gives, or a log that cannot be written.
     pub fn phase<T>(
         &mut self,
         name: &str,
-        total: u64,
-        done: u64,
+        (total, done): (u64, u64),
+        over: bool,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         self.check_stop()?;
-        if done >= total {
+        if over {
             return work(self);
         }
         let start = self.host.now_ms();
@@ -167,15 +169,22 @@ impl<'a> Context<'a> {
         store.clean_stale_temps()?;
         let far = reached(&store).map_err(|source| Error::Training { phase: phase.into(), source })?;
         let done = if far.finished { settings.steps } else { far.step };
-        let seed = self.seed_of(phase);
+        let config = self.train_config(settings, self.seed_of(phase));
         let stop = self.host.stop();
         let devices = self.devices.clone();
-        self.phase(phase, settings.steps, done, |run| {
-            let resumed = (1..settings.steps).contains(&done);
+        self.phase(phase, (settings.steps, done), far.finished, |run| {
+            let resumed = done > 0 && !far.finished;
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
-            train(model, &devices, job, &settings.train_config(seed), Some(&store), &mut monitor)
+            train(model, &devices, job, &config, Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
         })
+    }
+
+    /// Settings of the training `phase` for the engine, which reports as often as the program or the recipe wants it.
+    fn train_config(&self, phase: &Phase, seed: u64) -> TrainConfig {
+        let usual = phase.train_config(seed);
+        let log_every = self.host.log_every().or(self.recipe.log_every);
+        TrainConfig { log_every: log_every.unwrap_or(usual.log_every), ..usual }
     }
 
     /// Whether answers of the teacher are kept.

@@ -9,7 +9,7 @@ use kd::objective::Source;
 use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{CachedLatency, Cost, Latency};
-use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
+use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
@@ -18,7 +18,7 @@ use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_archite
 use super::supernet::plan;
 use super::{Context, Teachers, stage_three_supernet};
 use crate::Result;
-use crate::evaluate::{ProxyTraining, SupernetSlice};
+use crate::evaluate::{ProxyTraining, Score, SupernetSlice, Within};
 use crate::events::RunEvent;
 use crate::latency::CandidateLatency;
 use crate::recipe::{Recipe, StageSettings, StrategyKind};
@@ -120,7 +120,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
         let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
         let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
-        let mut evaluate = ProxyTraining {
+        let mut score = ProxyTraining {
             frame,
             teacher: of_tasks.as_ref(),
             warm: &warm,
@@ -132,7 +132,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
             devices: run.devices.clone(),
             stop: run.host.stop(),
         };
-        stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut evaluate)
+        stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut score)
     };
     let first = proxy(run, 1, &coarse, &settings.stage1, &mut store, &mut latency)?;
     let operators = OperatorSpace::new(student, first.genome, &recipe.budget)?;
@@ -141,9 +141,10 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let widths = WidthSpace::new(student, second.genome.clone(), &recipe.budget)?;
     let supernet = stage_three_supernet(run, frame, teachers, warm.clone(), &second.genome, &widths)?;
     let (_, held_out): (TaskMix, Vec<(usize, EvalSet)>) = run.inputs.search(recipe, &settings.stage3.task)?;
-    let mut evaluate = SupernetSlice { supernet: &supernet, held_out: &held_out, device: run.device.clone() };
+    let (device, stop) = (run.device.clone(), run.host.stop());
+    let mut score = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
     let trials = (settings.stage3.trials, settings.stage3.initial_random);
-    let third = stage_run(run, 3, &widths, trials, &mut store, &mut latency, &mut evaluate)?;
+    let third = stage_run(run, 3, &widths, trials, &mut store, &mut latency, &mut score)?;
     Ok(Winner { genome: third.genome, score: third.best.fitness, supernet })
 }
 
@@ -161,7 +162,7 @@ fn stage_run(
     (trials, initial_random): (u64, u64),
     store: &mut SqliteStudy,
     latency: &mut dyn Latency,
-    evaluate: &mut dyn Evaluate,
+    score: &mut dyn Score,
 ) -> Result<StageOutcome> {
     let phase = format!("stage-{stage}");
     let recipe = run.recipe;
@@ -169,13 +170,20 @@ fn stage_run(
     let mut strategy = strategy(recipe.search.strategy)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
     let done = store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
-    run.phase(&phase, trials, done, |run| {
+    run.phase(&phase, (trials, done), done >= trials, |run| {
         // The clock and the events both need the host.
         let shared = std::cell::RefCell::new(run);
         let mut on_event = |event: &Event| {
             if let Some(event) = run_event(&phase, trials, event) {
                 shared.borrow_mut().note(event);
             }
+        };
+        let mut evaluate = |candidate: &Candidate| {
+            score.score(candidate, &mut |Within { what, unit, done, total }| {
+                let what = format!("trial {}: {what}", candidate.number);
+                let (phase, unit) = (phase.clone(), unit.to_owned());
+                shared.borrow_mut().note(RunEvent::Within { phase, what, unit, done, total });
+            })
         };
         let mut clock = || shared.borrow().host.now_ms();
         let measured = recipe.budget.max_latency_ms.is_some();
@@ -187,7 +195,7 @@ fn stage_run(
                 store,
                 budget: &recipe.budget,
                 latency: measured.then_some(latency),
-                evaluate,
+                evaluate: &mut evaluate,
                 clock: &mut clock,
                 stop,
                 on_event: &mut on_event,

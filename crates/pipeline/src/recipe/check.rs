@@ -45,6 +45,9 @@ impl Recipe {
         if let Some((key, _)) = positive.iter().find(|(_, v)| *v == 0) {
             return Err(format!("`{key}` must be at least 1"));
         }
+        if self.log_every == Some(0) {
+            return Err("`log_every` must be at least 1".into());
+        }
         if self.max_len < 8 {
             return Err("`max_len` must be at least 8".into());
         }

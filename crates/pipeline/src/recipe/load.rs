@@ -6,6 +6,7 @@ use glue_squad::squad::SquadVersion;
 use toml::Value;
 
 use super::Recipe;
+use crate::similar::{closest, suggestion, with_suggestion};
 use crate::{Error, Result};
 
 /// Recipes that the program carries, by name.
@@ -49,13 +50,16 @@ impl std::str::FromStr for Override {
 pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
-    let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
+    let base: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
+    let mut table = base.clone();
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
     refuse_squad(&table).map_err(&fail)?;
-    let recipe: Recipe =
-        Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;
+    let recipe = read_table(table).map_err(|message| match blamed(base, overrides) {
+        Some((culprit, message)) => fail(explained(culprit, &message)),
+        None => fail(with_suggestion(message)),
+    })?;
     recipe.check().map_err(fail)?;
     Ok(recipe.with_defaults_of_phases())
 }
@@ -68,15 +72,58 @@ pub(super) fn source(name: &str) -> Result<(String, String)> {
     })
 }
 
+fn read_table(table: toml::Table) -> Result<Recipe, String> {
+    Value::Table(table).try_into().map_err(|e: toml::de::Error| e.to_string().trim().to_string())
+}
+
+/// The first override that makes `base` unreadable, and what is wrong then; `None` where that is not to be read anyway.
+fn blamed(mut base: toml::Table, overrides: &[Override]) -> Option<(&Override, String)> {
+    read_table(base.clone()).ok()?;
+    overrides.iter().find_map(|culprit| {
+        set(&mut base, &culprit.key, &culprit.value).ok()?;
+        read_table(base.clone()).err().map(|message| (culprit, message))
+    })
+}
+
+/// What is wrong with an override, and how it was meant.
+fn explained(Override { key, value }: &Override, message: &str) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    let meant = |value: String| format!("; did you mean --set '{key}={value}'?");
+    let list = || {
+        let items = value.trim_matches(['[', ']']).split(',').map(|item| item.trim().trim_matches(['"', '\'']));
+        format!("[{}]", items.map(|item| Value::String(item.into()).to_string()).collect::<Vec<_>>().join(", "))
+    };
+    let hint = if let Some(name) = suggestion(message) {
+        // The unknown word may be a part of the key, or the value.
+        let part = message.split('`').nth(1).unwrap_or_default();
+        match key.split('.').any(|name| name == part) {
+            true => {
+                let parts: Vec<&str> = key.split('.').map(|old| if old == part { name } else { old }).collect();
+                format!("; did you mean --set {}={value}?", parts.join("."))
+            }
+            false => format!("; did you mean `{name}`?"),
+        }
+    } else if first.ends_with("expected a sequence") {
+        meant(list())
+    } else if first.ends_with("expected a string") || first.ends_with("expected path string") {
+        meant(Value::String(value.clone()).to_string())
+    } else {
+        String::new()
+    };
+    format!("`{key}` cannot be set to {value}: {first}{hint}")
+}
+
 fn read(name: &str) -> Result<String> {
     let path = Path::new(name);
     std::fs::read_to_string(path).map_err(|source| {
         let looks_like_name = !name.contains(['/', '\\', '.']);
         if looks_like_name && source.kind() == std::io::ErrorKind::NotFound {
             let known: Vec<&str> = PUBLISHED.iter().map(|(n, _)| *n).collect();
+            let near = closest(name, known.iter().copied());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
             return Error::Recipe {
                 origin: name.into(),
-                message: format!("no such recipe; known: {}, or the path of a TOML file", known.join(", ")),
+                message: format!("no such recipe; known: {}, or the path of a TOML file{near}", known.join(", ")),
             };
         }
         Error::Io { action: "read", path: path.to_path_buf(), source }

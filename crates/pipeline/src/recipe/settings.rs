@@ -34,6 +34,9 @@ pub struct Recipe {
     /// examples.
     #[serde(default = "length_window")]
     pub length_window: usize,
+    /// Steps between two reports of a training; the engine's default where it is absent. It decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_every: Option<u64>,
     /// Where text comes from.
     pub data: DataSettings,
     /// The teacher.

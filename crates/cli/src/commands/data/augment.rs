@@ -135,7 +135,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
         .map_err(|e| CliError::failed(format!("cannot create {}: {e}", folder.display())))?;
     let started = Once::new();
     let mut show = |progress: AugmentProgress| {
-        started.call_once(|| context.progress.start("augment (rows)", progress.total));
+        started.call_once(|| context.progress.start("augment", progress.total, "rows"));
         context.progress.step(progress.rows, &[("added", progress.added as f64)]);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };

@@ -30,7 +30,7 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
     let catalog = args.place.catalog()?;
     let sets = select(&catalog, &args.names)?;
     let folder = args.place.folder();
-    context.progress.start("check", sets.len() as u64);
+    context.progress.start("check", sets.len() as u64, "data sets");
     let mut reports = Vec::new();
     for (done, set) in sets.iter().enumerate() {
         let report = check(set, &folder)?;

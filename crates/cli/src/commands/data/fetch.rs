@@ -121,7 +121,7 @@ fn show(event: &Event<'_>, context: &Context) {
             let host = url.split('/').nth(2).unwrap_or(url);
             let going_on = if *from > 0 { format!(", going on at {}", readable_bytes(*from)) } else { String::new() };
             progress.message(&format!("{name} from {host}{going_on}"));
-            progress.start(&format!("{name} (kB)"), total.unwrap_or(0).div_ceil(UNIT));
+            progress.start(name, total.unwrap_or(0).div_ceil(UNIT), "kB");
         }
         Event::Progress { done, .. } => progress.step(done.div_ceil(UNIT), &[]),
         Event::Retry { name, reason, wait } => {

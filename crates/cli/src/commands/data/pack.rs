@@ -135,7 +135,7 @@ pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     interrupt::install(&context.progress)?;
     let started = Once::new();
     let show = |progress: Progress| {
-        started.call_once(|| context.progress.start("pack (MB)", progress.bytes_total.div_ceil(MB)));
+        started.call_once(|| context.progress.start("pack", progress.bytes_total.div_ceil(MB), "MB"));
         let values = [("Mtokens", progress.tokens as f64 / 1e6), ("shards", shards(progress) as f64)];
         context.progress.step(progress.bytes_read.div_ceil(MB), &values);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

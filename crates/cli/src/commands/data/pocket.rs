@@ -45,7 +45,7 @@ pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
         let message = format!("{}: other contents stand in {}", args.out.display(), differing.join(", "));
         return Err(CliError::failed(message).with_hint("nothing was written; --force replaces them"));
     }
-    context.progress.start("make-pocket", to_write.len() as u64);
+    context.progress.start("make-pocket", to_write.len() as u64, "files");
     for (i, file) in to_write.iter().enumerate() {
         let path = args.out.join(&file.relative_path);
         if let Some(parent) = path.parent() {
