@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
 use crate::inputs::must_exist;
-use crate::models::{capped_length, model_paths};
+use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{check_targets, print, print_json, table};
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
 use crate::tasks::{Task, read_examples};
@@ -98,6 +98,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
+    check_segments("--model", &config, task.is_pair().then_some(task))?;
     let head = head_index(&config, task).context(format!("--model {}", args.model.display())).or_usage()?;
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);
