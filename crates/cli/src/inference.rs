@@ -125,6 +125,7 @@ pub fn load_with_tokenizer(
         rayon::join(|| load_as(option, dir, precision, packing, context), || models::tokenizer_alone(dir));
     let ((config, model), encoder) = (model?, encoder?);
     models::check_tables(option, &config, &encoder)?;
+    models::warn_of(&encoder, context);
     Ok((config, model, encoder))
 }
 

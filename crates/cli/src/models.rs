@@ -72,10 +72,10 @@ pub fn tokenizer_alone(dir: &Path) -> Result<TextEncoder, CliError> {
         .hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory")
 }
 
-/// Whether the model's tables hold every id and segment that the tokenizer gives.
+/// Whether the model's table holds every id that the tokenizer gives.
 ///
 /// # Errors
-/// A table is too small; the message names the field.
+/// The table is too small; the message names the field.
 pub fn check_tables(what: &str, config: &BertConfig, encoder: &TextEncoder) -> Result<(), CliError> {
     let (pieces, rows) = (encoder.vocab_size(), config.vocab_size);
     if pieces > rows {
@@ -83,23 +83,30 @@ pub fn check_tables(what: &str, config: &BertConfig, encoder: &TextEncoder) -> R
             "{what}: the tokenizer has {pieces} word pieces, the model's `vocab_size` is {rows}; they do not belong together"
         )));
     }
-    if config.type_vocab_size < 2 {
-        let message = format!("{what}: `type_vocab_size` is {}; text pairs need 2", config.type_vocab_size);
-        return Err(CliError::failed(message));
-    }
     Ok(())
 }
 
-/// Files of the tokenizer as they go into a new model directory: copied, and `tokenizer.json` in any case.
+/// Whether the model `what` has a second segment, which `pairs` (a task, a file) needs for the second text of a pair; `None` where
+/// only single texts are read.
 ///
 /// # Errors
-/// A file exists and cannot be read.
-pub fn tokenizer_files(dir: &Path, encoder: &TextEncoder) -> Result<Vec<(String, Vec<u8>)>, CliError> {
-    let mut files = ModelDir::tokenizer_files(dir)?;
-    if !files.iter().any(|(name, _)| name == "tokenizer.json") {
-        files.push(("tokenizer.json".into(), encoder.to_json()?));
+/// The table has one row.
+pub fn check_segments(what: &str, config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<(), CliError> {
+    match pairs {
+        Some(pairs) if config.type_vocab_size < 2 => {
+            let message = format!(
+                "{what}: `type_vocab_size` is {}; the pairs of texts of {pairs} need 2",
+                config.type_vocab_size
+            );
+            Err(CliError::failed(message).with_hint("this model takes single texts"))
+        }
+        _ => Ok(()),
     }
-    Ok(files)
+}
+
+/// Warns of what the files of a tokenizer contradict each other in.
+pub fn warn_of(encoder: &TextEncoder, context: &Context) {
+    encoder.notes().for_each(|note| context.progress.warn(&note));
 }
 
 /// What of a model directory decides a result, for [`Training::open`](crate::training::Training::open).

@@ -112,6 +112,14 @@ impl Chosen {
         }
     }
 
+    /// The first task whose examples are pairs of texts.
+    pub fn pairs(&self) -> Option<Task> {
+        match self {
+            Self::Glue(tasks) => tasks.iter().find(|task| task.is_pair()).map(|&task| Task::Glue(task)),
+            Self::Squad(version) => Some(Task::Squad(*version)),
+        }
+    }
+
     /// Longest sequence in tokens, where none is given.
     pub fn default_length(&self) -> u32 {
         match self {

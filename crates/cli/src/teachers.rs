@@ -151,11 +151,6 @@ impl Teachers {
         &self.encoder
     }
 
-    /// Where that stands.
-    pub fn tokenizer_dir(&self) -> &Path {
-        &self.models[0].path
-    }
-
     /// The only one.
     ///
     /// # Errors

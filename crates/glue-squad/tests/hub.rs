@@ -95,6 +95,56 @@ fn a_test_set_out_of_order_is_refused_because_predictions_go_by_position() {
     assert_eq!(parse(TaskKind::Cola, Split::Dev, &line(9).replace("-1", "1")).unwrap()[0].id, 0);
 }
 
+/// A row of a task as a TSV file saved from the hub, with the columns in both usual orders.
+fn saved_rows(columns: &str, label: &str) -> [String; 2] {
+    let texts: Vec<&str> = columns.split(' ').collect();
+    let row = texts.iter().map(|name| format!("some {name}")).collect::<Vec<_>>().join("\t");
+    let names = texts.join("\t");
+    [format!("{names}\tlabel\tidx\n{row}\t{label}\t0\n"), format!("idx\t{names}\tlabel\n0\t{row}\t{label}\n")]
+}
+
+#[test]
+fn tsv_files_saved_from_the_hub_are_read_as_its_other_copies() {
+    for (task, columns) in [
+        (TaskKind::Cola, "sentence"),
+        (TaskKind::Sst2, "sentence"),
+        (TaskKind::Mrpc, "sentence1 sentence2"),
+        (TaskKind::Stsb, "sentence1 sentence2"),
+        (TaskKind::Qqp, "question1 question2"),
+        (TaskKind::Mnli, "premise hypothesis"),
+        (TaskKind::MnliMm, "premise hypothesis"),
+        (TaskKind::Qnli, "question sentence"),
+        (TaskKind::Rte, "sentence1 sentence2"),
+        (TaskKind::Wnli, "sentence1 sentence2"),
+        (TaskKind::Ax, "premise hypothesis"),
+    ] {
+        let first = format!("some {}", columns.split(' ').next().unwrap());
+        for label in ["-1", "-1.0", ""] {
+            for file in saved_rows(columns, label) {
+                let read = parse(task, Split::Test, &file).unwrap_or_else(|e| panic!("{task} `{label}`: {e}"));
+                assert_eq!((read[0].text_a.as_str(), read[0].label), (first.as_str(), None), "{task}");
+                let wanted = ["x.jsonl:2", "field `label` is `nothing or -1`", "-1 in a test set only"];
+                for split in [Split::Train, Split::Dev] {
+                    refused(task, split, &file, &wanted);
+                }
+            }
+        }
+        for class in 0..task.labels().len() {
+            for label in [class.to_string(), format!("{class}.0"), task.class_words()[class].to_owned()] {
+                for file in saved_rows(columns, &label) {
+                    assert_eq!(parse(task, Split::Dev, &file).unwrap()[0].label, Some(Label::Class(class)), "{task}");
+                }
+            }
+        }
+        refused(task, Split::Test, &saved_rows(columns, "-2")[0], &["`label` is `-2`"]);
+        refused(task, Split::Dev, &saved_rows(columns, "7")[0], &["`label` is `7`"]);
+    }
+    let score = parse(TaskKind::Stsb, Split::Dev, &saved_rows("sentence1 sentence2", "3.5")[1]).unwrap();
+    assert_eq!(score[0].label, Some(Label::Score(3.5)));
+    let moved = saved_rows("sentence", "-1")[0].replace("\t0\n", "\t4\n");
+    refused(TaskKind::Sst2, Split::Test, &moved, &["x.jsonl:2", "`idx` is `4`", "whole and in its order"]);
+}
+
 /// The first text of the split that is found.
 fn first(task: TaskKind, dir: &Path, split: Split) -> String {
     task.read(dir, split).unwrap_or_else(|e| panic!("{task} {split}: {e}")).swap_remove(0).text_a

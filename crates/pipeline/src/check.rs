@@ -11,6 +11,7 @@ use kd::optim::check_groups;
 use mlp_space::Architecture;
 use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
 
+use crate::corpus::Corpus;
 use crate::latency::check_precision;
 use crate::phase;
 use crate::recipe::Recipe;
@@ -54,9 +55,11 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
             recipe.max_len, teacher.max_position_embeddings
         )));
     }
-    if teacher.type_vocab_size < 2 {
+    if teacher.type_vocab_size < 2
+        && let Some(pairs) = pairs(recipe)?
+    {
         return Err(Error::Mismatch(format!(
-            "the teacher's type_vocab_size is {}; pairs of texts need 2",
+            "the teacher's type_vocab_size is {}; the pairs of texts of {pairs} need 2",
             teacher.type_vocab_size
         )));
     }
@@ -76,6 +79,17 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
     parameter_groups(recipe, &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(recipe, &frame, device)
+}
+
+/// What the run reads that has pairs of texts: a task, or text.
+fn pairs(recipe: &Recipe) -> Result<Option<String>> {
+    if let Some(task) = recipe.tasks.iter().find(|task| task.is_pair()) {
+        return Ok(Some(task.to_string()));
+    }
+    let reads_text = !recipe.text_phases().is_empty();
+    let generated = recipe.data.glue.is_none();
+    let has_pairs = reads_text && (generated || Corpus::find(&recipe.data.corpus)?.has_pairs());
+    Ok(has_pairs.then(|| "`data.corpus`".to_owned()))
 }
 
 /// The generated data have some of the tasks only.

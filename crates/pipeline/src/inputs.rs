@@ -20,8 +20,6 @@ use crate::{Error, Result};
 pub struct Inputs {
     /// The teacher's tokenizer, which the student shares.
     pub encoder: TextEncoder,
-    /// Tokenizer files as they go into model directories.
-    pub tokenizer_files: Vec<(String, Vec<u8>)>,
     glue: PathBuf,
     corpus: Corpus,
     kept: Mutex<Kept>,
@@ -51,8 +49,8 @@ impl Inputs {
             }
         };
         let encoder = TextEncoder::from_dir(&tokenizer)?;
-        let tokenizer_files = vec![("tokenizer.json".to_string(), encoder.to_json()?)];
-        let inputs = Self { encoder, tokenizer_files, glue, corpus, kept: Mutex::default() };
+        let kept = Kept { notes: encoder.notes().collect(), ..Kept::default() };
+        let inputs = Self { encoder, glue, corpus, kept: Mutex::new(kept) };
         // A typo in a path must show before an hour of training, and so must shards of another tokeniser.
         for (key, phase) in recipe.text_phases() {
             let max_len = Self::settings(recipe, phase).max_len;

@@ -207,7 +207,8 @@ fn sweep(dir: &Path) -> Result<()> {
 
 fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> Result<()> {
     let card = summary::model_card(run.recipe, student, winner, majority);
-    let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
+    let files = run.inputs.encoder.files(student.config.max_position_embeddings)?;
+    let package = Package { card: &card, files: &files, keep_fit: false };
     ModelDir::save(&run.paths.student(), &student.config, &student.model, package)?;
     Ok(())
 }

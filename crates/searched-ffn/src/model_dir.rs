@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config.json` | sizes, and per layer the expression, stacks and ratio |
 //! | `model.safetensors` | weights under Hugging Face's names, or those of `docs/model-directory.md` |
-//! | `tokenizer.json` and its kin | copied unchanged |
+//! | `tokenizer.json` and its kin | the tokenizer, see [`TOKENIZER_FILES`] |
 //! | `README.md` | model card |
 
 use std::fs::File;
@@ -23,8 +23,8 @@ pub const CONFIG_FILE: &str = "config.json";
 /// Name of the weights inside a model directory.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// Files of a tokenizer, in the order in which they are preferred.
-pub const TOKENIZER_FILES: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+pub const TOKENIZER_FILES: [&str; 5] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
 
 /// Longest safetensors header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;

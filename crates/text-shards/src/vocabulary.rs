@@ -43,11 +43,6 @@ impl Vocabulary {
             .map_err(|e| Error::Settings(format!("the tokeniser does not write JSON: {e}")))?;
         let model = &file["model"];
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let added = file["added_tokens"].as_array().into_iter().flatten();
-        let mask = added
-            .filter(|token| token["content"] == "[MASK]")
-            .find_map(|token| id(&token["id"]))
-            .or_else(|| id(&model["vocab"]["[MASK]"]));
         let mut continues = Vec::new();
         if let (Some(prefix), Some(vocab)) =
             (model["continuing_subword_prefix"].as_str().filter(|p| !p.is_empty()), model["vocab"].as_object())
@@ -65,7 +60,7 @@ impl Vocabulary {
             cls: encoder.cls_id(),
             sep: encoder.sep_id(),
             pad: encoder.pad_id(),
-            mask,
+            mask: encoder.mask_id(),
         };
         Ok(Self { info, continues })
     }

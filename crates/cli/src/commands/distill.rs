@@ -22,7 +22,9 @@ use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_exist;
-use crate::models::{Inherit, capped_length, check_tables, embedded, inherited, load, model_files, tokenizer_files};
+use crate::models::{
+    Inherit, capped_length, check_segments, check_tables, embedded, inherited, load, model_files, warn_of,
+};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
@@ -134,6 +136,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
     check_tables("--arch", &config, encoder)?;
+    let pairs = chosen.pairs().map(|task| task.to_string()).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
+    check_segments("--teacher", teachers.config(), pairs.as_ref())?;
+    check_segments("--arch", &config, pairs.as_ref())?;
+    warn_of(encoder, context);
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
     let shapes = (
         Shape::with_words(&config, objective.mlm.is_some()),
@@ -197,7 +203,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         tell(cache, context);
     }
     let card = card(args, &teachers, &done);
-    let files = tokenizer_files(teachers.tokenizer_dir(), encoder)?;
+    let files = encoder.files(config.max_position_embeddings)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
 }

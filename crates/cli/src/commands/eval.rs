@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::{PrecisionArgs, load_with_tokenizer};
 use crate::inputs::must_exist;
-use crate::models::{capped_length, model_paths};
+use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{check_targets, print, print_json, table};
 use crate::squad::{SpanArgs, SpanFiles, refuse_for_glue};
 use crate::tasks::{Task, read_examples};
@@ -106,6 +106,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     if let Some(note) = &head.note {
         context.progress.warn(&format!("{shown}: {note}"));
     }
+    check_segments(&shown, &config, task.is_pair().then_some(task))?;
     let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);

@@ -14,7 +14,7 @@ use super::score::squad_rows;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::load_with_tokenizer;
-use crate::models::{capped_length, model_paths};
+use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
 use crate::squad::answers;
 use crate::tasks::Task;
@@ -27,6 +27,7 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let (config, mut model, encoder) =
         load_with_tokenizer("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
+    check_segments("--model", &config, Some(version))?;
     let head = span_head_index(&config, version).context(format!("--model {}", args.model.display())).or_usage()?;
     let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
     let max_len = capped_length(wanted, config.max_position_embeddings, context);

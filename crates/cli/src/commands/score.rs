@@ -16,7 +16,7 @@ use crate::tasks::Task;
 #[command(after_help = "\
 GLUE tasks: --data is a file with labels (TSV, Parquet or JSONL), --predictions an official prediction file \
 (index<TAB>prediction). The metrics are fractions: accuracy; matthews for CoLA and AX; accuracy and f1 for MRPC and QQP; \
-pearson and spearman for STS-B. Constant predictions score 0 where a correlation is undefined.\n\
+pearson and spearman for STS-B, whose answers may be any finite numbers. Constant predictions score 0 where a correlation is undefined.\n\
 glue: --data is a GLUE folder, --predictions a folder of such files (CoLA.tsv, MNLI-m.tsv, ...). Every file is scored against \
 the development set, and the 9-, 8- and 7-column averages are printed with their columns.\n\
 squad-v1, squad-v2: the official JSON files; names and percentages are those of the official scripts.")]

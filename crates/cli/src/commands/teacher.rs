@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::inputs::must_exist;
-use crate::models::{capped_length, continued, load_with_tokenizer, model_files, tokenizer_files};
+use crate::models::{capped_length, check_segments, continued, load_with_tokenizer, model_files, warn_of};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -76,6 +76,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let chosen = Chosen::new(&args.tasks)?;
     args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
+    check_segments("--model", &loaded.config, chosen.pairs())?;
+    warn_of(&encoder, context);
     let config = BertConfig {
         task_heads: chosen.heads(),
         hidden_dropout_prob: args.dropout,
@@ -111,7 +113,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         shown(&args.model),
         card_lines(&evaluation, &done.majority)
     );
-    let files = tokenizer_files(&args.model, &encoder)?;
+    let files = encoder.files(config.max_position_embeddings)?;
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
 }
 

@@ -83,6 +83,36 @@ fn files_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn answers_outside_of_the_range_of_labels_are_scored_and_not_submitted() {
+    let dir = folder();
+    let gold = [0.0, 1.2, 2.5, 3.8, 5.0, 4.4, 0.6, 3.0];
+    let answers = [-0.73, 0.9, 2.75, 4.1, 5.62, 5.31, 0.2, 2.2];
+    let rows = |values: &[f64], text: &str| -> String {
+        values.iter().enumerate().map(|(i, v)| format!("{i}\t{text}{v}\n")).collect()
+    };
+    put(dir.path(), "glue/STS-B/dev.tsv", &format!("index\tsentence1\tsentence2\tscore\n{}", rows(&gold, "a\tb\t")));
+    put(dir.path(), "out/STS-B.tsv", &format!("index\tprediction\n{}", rows(&answers, "")));
+    let base = ["score", "--task", "sts-b", "--data", "glue/STS-B/dev.tsv", "--predictions", "out/STS-B.tsv", "--json"];
+    let found = run(dir.path(), &base).json();
+    // SciPy 1.17.1, pearsonr and spearmanr of these values; answers cut to 0..5 would give a Pearson of 0.98001.
+    for (name, expected) in [("pearson", 0.985_545_535_922_076_5), ("spearman", 0.976_190_476_190_476_3)] {
+        assert!((found[name].as_f64().unwrap() - expected).abs() < 1e-12, "{name}: {found}");
+    }
+    let all = run(dir.path(), &["score", "--task", "glue", "--data", "glue", "--predictions", "out", "--json"]).json();
+    assert_eq!(all["tasks"]["sts-b"], found);
+    run(dir.path(), &["submit", "--predictions", "out", "--out", "x.zip"])
+        .fails_with(1, &["STS-B.tsv:2: field `prediction` is `-0.73`", "a number from 0 to 5 in a submission"]);
+    assert!(!dir.path().join("x.zip").exists());
+    for wrong in ["nan", "inf", "-inf", "1e999", "four", ""] {
+        put(dir.path(), "out/STS-B.tsv", &format!("index\tprediction\n0\t1\n1\t{wrong}\n"));
+        run(dir.path(), &base).fails_with(1, &["STS-B.tsv:3: field `prediction`", "allowed: a finite number"]);
+    }
+    // Labels are what they were.
+    put(dir.path(), "glue/STS-B/dev.tsv", "index\tsentence1\tsentence2\tscore\n0\ta\tb\t5.1\n");
+    run(dir.path(), &base).fails_with(1, &["dev.tsv:2", "a number from 0 to 5"]);
+}
+
+#[test]
 fn a_submission_holds_what_is_there_and_says_what_is_missing() {
     let dir = folder();
     let outcome = run(dir.path(), &["submit", "--predictions", "out", "--out", "glue.zip", "--json"]);

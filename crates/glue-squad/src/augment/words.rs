@@ -63,7 +63,7 @@ impl WordPieces {
                 words[at] = Some(token);
             }
         }
-        let mask = library.token_to_id("[MASK]");
+        let mask = encoder.mask_id();
         let cased = words.iter().flatten().any(|word| word.chars().any(char::is_uppercase));
         Ok(Self { words, continues, mask, cased, encoder })
     }

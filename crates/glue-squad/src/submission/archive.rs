@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::file::{file_name, read, render};
+use super::file::{file_name, read_official, render};
 use crate::error::{Error, Result, folder_listing};
 use crate::task::{Predictions, Split, TaskKind};
 
@@ -72,7 +72,7 @@ pub fn zip_folder(dir: &Path, path: &Path) -> Result<Archive> {
     for task in TaskKind::ALL {
         let file = dir.join(file_name(task));
         if file.is_file() {
-            predictions.push((task, read(task, &file)?));
+            predictions.push((task, read_official(task, &file)?));
         }
     }
     if predictions.is_empty() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, excerpt};
 use crate::lines::Lines;
-use crate::task::{Label, Predictions, TaskKind};
+use crate::task::{Label, MAX_SIMILARITY, Predictions, TaskKind};
 
 const HEADER: &str = "index\tprediction";
 
@@ -48,14 +48,14 @@ pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
                     )));
                 }
                 // `+ 0.0` turns -0 into 0.
-                text.push_str(&format!("{index}\t{:.3}\n", score.clamp(0.0, crate::task::MAX_SIMILARITY) + 0.0));
+                text.push_str(&format!("{index}\t{:.3}\n", score.clamp(0.0, MAX_SIMILARITY) + 0.0));
             }
         }
     }
     Ok(text)
 }
 
-/// Reads a prediction file back.
+/// Reads a prediction file back. A score may be any finite number, as other programs write what a regression gives.
 ///
 /// # Errors
 /// Names file and line: another header, an index out of order, an unknown label, a truncated row, no rows.
@@ -88,7 +88,11 @@ pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
         if index.parse() != Ok(labels.len()) {
             return Err(wrong("index", index, labels.len().to_string()));
         }
-        labels.push(crate::task::parse_label(task, prediction, "prediction", path, line)?);
+        labels.push(parse_prediction(task, prediction).ok_or_else(|| {
+            let allowed =
+                if task.labels().is_empty() { "a finite number".to_owned() } else { task.labels().join(", ") };
+            wrong("prediction", prediction, allowed)
+        })?);
     }
     if labels.is_empty() {
         return Err(Error::EmptyFile {
@@ -102,6 +106,35 @@ pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
     }
     let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
     Ok(Predictions::Scores(labels.iter().filter_map(score).collect()))
+}
+
+/// As [`read()`], and that scores are the official ones: what the GLUE site takes.
+///
+/// # Errors
+/// As [`read()`], or a score below 0 or above 5, with its line.
+pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
+    let predictions = read(task, path)?;
+    if let Predictions::Scores(scores) = &predictions
+        && let Some(row) = scores.iter().position(|score| !(0.0..=MAX_SIMILARITY).contains(score))
+    {
+        return Err(Error::WrongField {
+            path: path.to_owned(),
+            // The header is line 1.
+            line: row as u64 + 2,
+            field: "prediction",
+            given: scores[row].to_string(),
+            allowed: format!("a number from 0 to {MAX_SIMILARITY} in a submission"),
+        });
+    }
+    Ok(predictions)
+}
+
+/// A label by the name in the files, or a score.
+fn parse_prediction(task: TaskKind, given: &str) -> Option<Label> {
+    match task.labels() {
+        [] => given.trim().parse().ok().filter(|score: &f64| score.is_finite()).map(Label::Score),
+        names => names.iter().position(|name| *name == given).map(Label::Class),
+    }
 }
 
 #[cfg(test)]

@@ -7,4 +7,4 @@ mod archive;
 mod file;
 
 pub use archive::{Archive, zip, zip_folder};
-pub use file::{file_name, read, render, write};
+pub use file::{file_name, read, read_official, render, write};

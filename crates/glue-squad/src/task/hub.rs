@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
-use super::label::{allowed, from_number, from_word};
+use super::label::{Given, allowed_here};
 use super::read::Row;
-use super::{Label, Split, TaskKind};
+use super::{Split, TaskKind};
 use crate::error::{Error, Result, excerpt};
 use crate::lines::Lines;
 use crate::parquet::{Rows, Value};
@@ -31,13 +31,6 @@ pub(super) struct ParquetRows {
     has_label: bool,
     has_index: bool,
     row: u64,
-}
-
-/// What stands in a label's place.
-enum Given {
-    Nothing,
-    Label(Label),
-    Wrong(String),
 }
 
 impl<R: BufRead> JsonRows<R> {
@@ -92,8 +85,8 @@ impl<R: BufRead> JsonRows<R> {
         let (a, b) = self.task.hub_texts();
         let given = match object.get(LABEL) {
             None | Some(Json::Null) => Given::Nothing,
-            Some(Json::String(word)) => word_given(self.task, word),
-            Some(Json::Number(number)) => number_given(self.task, number.as_f64()),
+            Some(Json::String(word)) => Given::text(self.task, word),
+            Some(Json::Number(number)) => Given::number(self.task, number.as_f64()),
             Some(other) => Given::Wrong(other.to_string()),
         };
         let label = match (given, self.split) {
@@ -159,9 +152,9 @@ impl ParquetRows {
         let value = if self.has_label { cell() } else { Value::Null };
         let given = match &value {
             Value::Null => Given::Nothing,
-            Value::Text(word) => word_given(self.task, word),
-            Value::Int(number) => number_given(self.task, Some(*number as f64)),
-            Value::Float(number) => number_given(self.task, Some(*number)),
+            Value::Text(word) => Given::text(self.task, word),
+            Value::Int(number) => Given::number(self.task, Some(*number as f64)),
+            Value::Float(number) => Given::number(self.task, Some(*number)),
         };
         let label = match (given, self.split) {
             (Given::Label(label), _) => Some(label),
@@ -171,30 +164,6 @@ impl ParquetRows {
         let index = if self.has_index { cell() } else { Value::Null };
         let index = if let Value::Int(index) = index { Some((index, INDEX)) } else { None };
         Ok(Some(Row { text_a, text_b, label, index, place: row }))
-    }
-}
-
-fn word_given(task: TaskKind, word: &str) -> Given {
-    match from_word(task, word) {
-        Some(label) => Given::Label(label),
-        None if word == "-1" => Given::Nothing,
-        None => Given::Wrong(word.to_owned()),
-    }
-}
-
-fn number_given(task: TaskKind, number: Option<f64>) -> Given {
-    match number.map(|number| (number, from_number(task, number))) {
-        Some((_, Some(label))) => Given::Label(label),
-        Some((-1.0, None)) => Given::Nothing,
-        Some((number, None)) => Given::Wrong(number.to_string()),
-        None => Given::Wrong("a number out of range".to_owned()),
-    }
-}
-
-fn allowed_here(task: TaskKind) -> String {
-    match task.labels().len() {
-        0 => allowed(task),
-        classes => format!("0 to {}, or one of {}; -1 in a test set only", classes - 1, task.class_words().join(", ")),
     }
 }
 

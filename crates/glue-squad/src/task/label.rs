@@ -1,22 +1,44 @@
 //! Labels as the layouts write them.
 
-use std::path::Path;
-
 use super::{Head, Label, TaskKind};
-use crate::error::{Error, Result, excerpt};
 
 /// The largest STS-B score.
 pub(crate) const MAX_SIMILARITY: f64 = 5.0;
 
-/// Reads a label as it stands in a TSV data or prediction file.
-pub(crate) fn parse_label(task: TaskKind, given: &str, field: &'static str, path: &Path, line: u64) -> Result<Label> {
-    from_text(task, given).ok_or_else(|| Error::WrongField {
-        path: path.to_owned(),
-        line,
-        field,
-        given: excerpt(given),
-        allowed: allowed(task),
-    })
+/// What stands in a label's place in a data file.
+pub(super) enum Given {
+    /// No label, or -1, which stands for none on the Hugging Face hub.
+    Nothing,
+    Label(Label),
+    Wrong(String),
+}
+
+impl Given {
+    /// A text: a class by its name, word or number, or a score.
+    pub fn text(task: TaskKind, text: &str) -> Self {
+        if let Some(label) = from_word(task, text) {
+            return Self::Label(label);
+        }
+        let text = text.trim();
+        match text.parse() {
+            _ if text.is_empty() => Self::Nothing,
+            Ok(number) => match Self::number(task, Some(number)) {
+                Self::Wrong(_) => Self::Wrong(text.to_owned()),
+                given => given,
+            },
+            Err(_) => Self::Wrong(text.to_owned()),
+        }
+    }
+
+    /// The number of a class, or a score.
+    pub fn number(task: TaskKind, number: Option<f64>) -> Self {
+        match number.map(|number| (number, from_number(task, number))) {
+            Some((_, Some(label))) => Self::Label(label),
+            Some((-1.0, None)) => Self::Nothing,
+            Some((number, None)) => Self::Wrong(number.to_string()),
+            None => Self::Wrong("a number out of range".to_owned()),
+        }
+    }
 }
 
 /// What [`from_text`] accepts, for messages.
@@ -27,8 +49,17 @@ pub(super) fn allowed(task: TaskKind) -> String {
     }
 }
 
+/// What [`Given`] takes for a label, and where it takes none.
+pub(super) fn allowed_here(task: TaskKind) -> String {
+    let labels = match task.labels().len() {
+        0 => allowed(task),
+        classes => format!("0 to {}, or one of {}", classes - 1, task.class_words().join(", ")),
+    };
+    format!("{labels}; -1 in a test set only")
+}
+
 /// A label as TSV files have it; `None` if it is none.
-pub(super) fn from_text(task: TaskKind, given: &str) -> Option<Label> {
+fn from_text(task: TaskKind, given: &str) -> Option<Label> {
     match task.head() {
         Head::Classification { .. } => task.labels().iter().position(|name| *name == given).map(Label::Class),
         Head::Regression => from_score(given.trim().parse().ok()?),
@@ -36,13 +67,13 @@ pub(super) fn from_text(task: TaskKind, given: &str) -> Option<Label> {
 }
 
 /// A class word of the hub, or a label as TSV files have it.
-pub(super) fn from_word(task: TaskKind, given: &str) -> Option<Label> {
+fn from_word(task: TaskKind, given: &str) -> Option<Label> {
     let word = task.class_words().iter().position(|name| *name == given).map(Label::Class);
     word.or_else(|| from_text(task, given))
 }
 
 /// A class number, or a score that happens to be whole.
-pub(super) fn from_number(task: TaskKind, given: f64) -> Option<Label> {
+fn from_number(task: TaskKind, given: f64) -> Option<Label> {
     match task.head() {
         Head::Classification { classes } => {
             let class = (0..classes).find(|class| *class as f64 == given)?;

@@ -23,21 +23,23 @@ const STSB: &[&str] = &["genre", "filename", "year", "old_index", "score", "sent
 impl TaskKind {
     /// The layout of a file whose first line is `first`.
     pub(super) fn layout(self, split: Split, first: &str) -> Layout {
+        // Behind GLUE's own names stand those of the Hugging Face hub, whose data are saved as TSV files too.
         let sentences: (&[&str], Option<&[&str]>) = (&["sentence1"], Some(&["sentence2"]));
         let (text_a, text_b): (&[&str], Option<&[&str]>) = match self {
             Self::Sst2 | Self::Cola => (&["sentence"], None),
-            Self::Mrpc => (&["#1 String"], Some(&["#2 String"])),
-            Self::Stsb | Self::Rte | Self::Wnli | Self::Mnli | Self::MnliMm => sentences,
+            Self::Mrpc => (&["#1 String", "sentence1"], Some(&["#2 String", "sentence2"])),
+            Self::Stsb | Self::Rte | Self::Wnli => sentences,
+            Self::Mnli | Self::MnliMm => (&["sentence1", "premise"], Some(&["sentence2", "hypothesis"])),
             Self::Qqp => (&["question1"], Some(&["question2"])),
             Self::Qnli => (&["question"], Some(&["sentence"])),
             // The labelled file that GLUE's authors published later calls them so.
-            Self::Ax => (&["sentence1", "Premise"], Some(&["sentence2", "Hypothesis"])),
+            Self::Ax => (&["sentence1", "Premise", "premise"], Some(&["sentence2", "Hypothesis", "hypothesis"])),
         };
         let label: &[&str] = match self {
-            Self::Mrpc => &["Quality"],
-            Self::Stsb => &["score"],
-            Self::Mnli | Self::MnliMm => &["gold_label"],
-            Self::Qqp => &["is_duplicate"],
+            Self::Mrpc => &["Quality", "label"],
+            Self::Stsb => &["score", "label"],
+            Self::Mnli | Self::MnliMm => &["gold_label", "label"],
+            Self::Qqp => &["is_duplicate", "label"],
             Self::Ax => &["label", "Label"],
             Self::Sst2 | Self::Cola | Self::Rte | Self::Wnli | Self::Qnli => &["label"],
         };
@@ -48,7 +50,7 @@ impl TaskKind {
             _ => None,
         };
         let has_broken_rows = self == Self::Qqp && split != Split::Test;
-        Layout { fixed, text_a, text_b, label, index: &["index", "id"], has_broken_rows }
+        Layout { fixed, text_a, text_b, label, index: &["index", "id", "idx"], has_broken_rows }
     }
 
     /// The columns of the Hugging Face copies: the texts. The label is `label`, the row's number `idx`.

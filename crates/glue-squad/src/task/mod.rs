@@ -37,7 +37,7 @@ mod write;
 pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use classes::ClassOrder;
 pub use kind::{Example, Head, Label, Split, TaskKind};
-pub(crate) use label::{MAX_SIMILARITY, parse_label};
+pub(crate) use label::MAX_SIMILARITY;
 pub use majority::{Majority, labels_differ};
 pub use read::{ExampleReader, SplitData};
 pub use score::{NamedScore, Predictions, Scores};

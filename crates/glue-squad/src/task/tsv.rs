@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::Path;
 
-use super::label::parse_label;
+use super::label::{Given, allowed, allowed_here};
 use super::layout::Layout;
 use super::read::Row;
 use super::{Split, TaskKind};
@@ -121,8 +121,16 @@ impl<R: BufRead> TsvRows<R> {
             {
                 continue;
             }
-            let label = match columns.label {
-                Some((column, name)) => Some(parse_label(self.task, fields[column], name, &path, line)?),
+            let label = match columns.label.map(|(column, name)| (Given::text(self.task, fields[column]), name)) {
+                Some((Given::Label(label), _)) => Some(label),
+                Some((Given::Nothing, _)) if self.split == Split::Test => None,
+                Some((given, field)) => {
+                    let (given, allowed) = match given {
+                        Given::Wrong(given) => (given, allowed(self.task)),
+                        _ => ("nothing or -1".to_owned(), allowed_here(self.task)),
+                    };
+                    return Err(Error::WrongField { path, line, field, given: excerpt(&given), allowed });
+                }
                 None => None,
             };
             // GLUE's own script, which makes its MRPC files of Microsoft's, trims the lines.

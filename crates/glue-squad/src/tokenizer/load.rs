@@ -6,14 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use serde::Deserialize;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::agree::agreed;
 use super::plain::PlainBert;
+use super::stated::{Casing, Stated};
 use crate::error::{Error, Result, excerpt, folder_listing};
 use crate::lines::Lines;
 
@@ -34,7 +35,19 @@ pub struct TextEncoder {
     pub(super) sep: u32,
     pad: u32,
     unk: Option<u32>,
+    mask: Option<u32>,
     vocab_size: usize,
+    pub(super) origin: Arc<Origin>,
+}
+
+/// What a tokeniser was made of.
+#[derive(Default)]
+pub(super) struct Origin {
+    /// What the files beside it say.
+    pub stated: Stated,
+    /// The bytes of `tokenizer.json`, where it is followed in everything.
+    pub json: Option<Vec<u8>>,
+    notes: Vec<String>,
 }
 
 /// The library's tokeniser. Building it takes longer than loading a small model, and most texts can do without.
@@ -53,44 +66,42 @@ impl std::fmt::Debug for TextEncoder {
     }
 }
 
-/// The keys of `tokenizer_config.json` that change what a `vocab.txt` means; defaults as in BERT uncased.
-#[derive(Deserialize)]
-#[serde(default)]
-struct BertOptions {
-    do_lower_case: bool,
-    tokenize_chinese_chars: bool,
-    strip_accents: Option<bool>,
-}
-
-impl Default for BertOptions {
-    fn default() -> Self {
-        Self { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: None }
-    }
-}
-
 impl TextEncoder {
-    /// Loads from a model folder: `tokenizer.json`, else `vocab.txt` with the casing of `tokenizer_config.json` (lower case
-    /// where that file is missing). Padding and truncation stored in the file are switched off.
+    /// Loads from a model folder: `tokenizer.json`, else `vocab.txt`, and what `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json` say about it. Where they contradict each other, the configuration goes before `tokenizer.json` as in
+    /// `transformers`, and [`TextEncoder::notes`] says so. Where nothing is said, a `vocab.txt` is that of BERT uncased. Padding and
+    /// truncation stored in the file are switched off.
     ///
     /// # Errors
-    /// Neither file is there, a file is too large or damaged, or `[CLS]`, `[SEP]` or `[PAD]` is missing.
+    /// Neither file is there, a file is too large or damaged, `[CLS]`, `[SEP]` or `[PAD]`, or what the configuration names in their
+    /// place, is missing, or a `vocab.txt` belongs to another kind of tokeniser.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             let hint = "a model folder with tokenizer.json or vocab.txt is expected".to_owned();
             return Err(Error::FolderMissing { path: dir.to_owned(), hint });
         }
-        let json = dir.join("tokenizer.json");
-        if json.is_file() {
-            return Self::from_json(&read_bounded(&json)?, &json);
+        let (json, vocab) = (dir.join("tokenizer.json"), dir.join("vocab.txt"));
+        if !json.is_file() && !vocab.is_file() {
+            let wanted = "tokenizer.json or vocab.txt".to_owned();
+            return Err(Error::FileMissing { folder: dir.to_owned(), wanted, found: folder_listing(dir) });
         }
-        let vocab = dir.join("vocab.txt");
-        if vocab.is_file() {
-            let config = dir.join("tokenizer_config.json");
-            let options = if config.is_file() { bert_options(&config)? } else { BertOptions::default() };
-            return Self::from_vocab(&vocab, &options);
+        let stated = Stated::read(dir)?;
+        let mut notes: Vec<String> = stated.unused().into_iter().collect();
+        if !json.is_file() {
+            return Self::from_vocab(&vocab, stated, notes);
         }
-        let wanted = "tokenizer.json or vocab.txt".to_owned();
-        Err(Error::FileMissing { folder: dir.to_owned(), wanted, found: folder_listing(dir) })
+        let bytes = read_bounded(&json)?;
+        let plain = PlainBert::read(&bytes);
+        match agreed(&bytes, plain.as_ref(), &stated, &mut notes) {
+            None => {
+                let origin = Origin { stated, json: Some(bytes.clone()), notes };
+                Self::read(plain, &bytes, &json, origin)
+            }
+            Some(bytes) => {
+                let origin = Origin { stated, json: None, notes };
+                Self::read(PlainBert::read(&bytes), &bytes, &json, origin)
+            }
+        }
     }
 
     /// Loads from the bytes of a `tokenizer.json`; `source` stands for the file in errors.
@@ -98,19 +109,29 @@ impl TextEncoder {
     /// # Errors
     /// The bytes are not a tokeniser, or a special token is missing.
     pub fn from_json(bytes: &[u8], source: &Path) -> Result<Self> {
-        if let Some(plain) = PlainBert::read(bytes) {
-            let library = Library { built: OnceLock::new(), json: bytes.to_vec() };
-            let (id, largest) = (|name: &str| plain.id(name), plain.largest_id());
-            let special = Special::find(id, largest, source)?;
-            return Ok(Self::with(library, special, Some(Arc::new(plain)), source));
-        }
-        let tokenizer = parse(bytes).map_err(|reason| broken(source, &reason))?;
-        Self::new(tokenizer, source)
+        Self::read(PlainBert::read(bytes), bytes, source, Origin { json: Some(bytes.to_vec()), ..Origin::default() })
     }
 
-    fn from_vocab(path: &Path, options: &BertOptions) -> Result<Self> {
+    fn read(plain: Option<PlainBert>, bytes: &[u8], source: &Path, origin: Origin) -> Result<Self> {
+        if let Some(plain) = plain {
+            let library = Library { built: OnceLock::new(), json: bytes.to_vec() };
+            let (id, largest) = (|name: &str| plain.id(name), plain.largest_id());
+            let special = Special::find(id, largest, source, &origin.stated)?;
+            return Ok(Self::with(library, special, Some(Arc::new(plain)), (source, origin)));
+        }
+        let tokenizer = parse(bytes).map_err(|reason| broken(source, &reason))?;
+        Self::new(tokenizer, source, origin)
+    }
+
+    fn from_vocab(path: &Path, stated: Stated, mut notes: Vec<String>) -> Result<Self> {
         let mut lines = Lines::open(path)?;
         let fail = |reason: String| broken(path, &reason);
+        if let Some(class) = stated.foreign_class() {
+            let class = excerpt(class);
+            return Err(fail(format!(
+                "belongs to a `{class}`, which does not split text as BERT does; only its tokenizer.json could be used"
+            )));
+        }
         let mut vocab = WordPiece::read_bytes(b"").map_err(|e| fail(e.to_string()))?;
         while let Some((line, token)) = lines.next_line()? {
             let id = (line - 1) as u32;
@@ -121,47 +142,63 @@ impl TextEncoder {
                 return Err(fail(format!("line {line} repeats the token `{}` of line {}", excerpt(token), first + 1)));
             }
         }
-        // A blank line keeps its id but is no token.
-        vocab.remove("");
-        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(|name| (name, vocab.get(name).copied()));
+        let tokens = stated.tokens(&[], |token| vocab.get(token).copied(), vocab.len(), &mut notes);
+        // A blank line keeps its id but is no token. The library counts it where it numbers the tokens behind the vocabulary.
+        if tokens.iter().all(|(_, token)| vocab.contains_key(&token.content)) {
+            vocab.remove("");
+        } else if vocab.values().max().is_some_and(|last| *last as usize >= vocab.len()) {
+            return Err(fail(
+                "has blank lines, so that added tokens would get ids of other tokens; remove them".into(),
+            ));
+        }
+        let frame = ["sep_token", "cls_token"].map(|key| (stated.name(key).to_owned(), vocab.get(stated.name(key))));
+        // Only for other readers of a saved file: this crate places the special tokens itself.
+        let frame = match frame {
+            [(sep, Some(sep_id)), (cls, Some(cls_id))] => Some(BertProcessing::new((sep, *sep_id), (cls, *cls_id))),
+            _ => None,
+        };
         let model = WordPiece::builder()
             .vocab(vocab)
-            .unk_token("[UNK]".to_owned())
+            .unk_token(stated.name("unk_token").to_owned())
             .continuing_subword_prefix("##".to_owned())
             .max_input_chars_per_word(100)
             .build()
             .map_err(|e| fail(e.to_string()))?;
         let mut tokenizer = Tokenizer::new(model);
+        let Casing { lower, accents, chinese } = stated.casing(Casing::DEFAULT);
         tokenizer
-            .with_normalizer(Some(BertNormalizer::new(
-                true,
-                options.tokenize_chinese_chars,
-                options.strip_accents,
-                options.do_lower_case,
-            )))
+            .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lower)))
             .with_pre_tokenizer(Some(BertPreTokenizer))
-            .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
-        let known: Vec<AddedToken> =
-            special.iter().filter(|(_, id)| id.is_some()).map(|(name, _)| AddedToken::from(*name, true)).collect();
-        tokenizer.add_special_tokens(&known);
-        if let [_, _, (_, Some(cls)), (_, Some(sep)), _] = special {
-            // Only for other readers of a saved file: this crate places the special tokens itself.
-            tokenizer
-                .with_post_processor(Some(BertProcessing::new(("[SEP]".to_owned(), sep), ("[CLS]".to_owned(), cls))));
-        }
-        Self::new(tokenizer, path)
+            .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()))
+            .with_post_processor(frame);
+        let tokens: Vec<AddedToken> = tokens.into_iter().map(|(_, token)| token).collect();
+        tokenizer.add_tokens(&tokens);
+        Self::new(tokenizer, path, Origin { stated, json: None, notes })
     }
 
-    fn new(tokenizer: Tokenizer, source: &Path) -> Result<Self> {
+    fn new(tokenizer: Tokenizer, source: &Path, origin: Origin) -> Result<Self> {
         let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
-        let special = Special::find(|name| tokenizer.token_to_id(name), largest, source)?;
+        let special = Special::find(|name| tokenizer.token_to_id(name), largest, source, &origin.stated)?;
         let built = tokenizer_alone(tokenizer).map_err(|reason| broken(source, &reason))?;
-        Ok(Self::with(Library { built: OnceLock::from(Ok(built)), json: Vec::new() }, special, None, source))
+        let library = Library { built: OnceLock::from(Ok(built)), json: Vec::new() };
+        Ok(Self::with(library, special, None, (source, origin)))
     }
 
-    fn with(library: Library, special: Special, plain: Option<Arc<PlainBert>>, source: &Path) -> Self {
-        let Special { cls, sep, pad, unk, vocab_size } = special;
-        Self { library: Arc::new(library), plain, source: source.to_owned(), cls, sep, pad, unk, vocab_size }
+    fn with(
+        library: Library,
+        special: Special,
+        plain: Option<Arc<PlainBert>>,
+        (source, origin): (&Path, Origin),
+    ) -> Self {
+        let Special { cls, sep, pad, unk, mask, vocab_size } = special;
+        let (library, origin, source) = (Arc::new(library), Arc::new(origin), source.to_owned());
+        Self { library, plain, source, cls, sep, pad, unk, mask, vocab_size, origin }
+    }
+
+    /// What the files of its folder contradict each other in, and what was decided; for people.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let folder = self.source.parent().unwrap_or(Path::new(".")).display().to_string();
+        self.origin.notes.iter().map(move |note| format!("{folder}: {note}"))
     }
 
     /// The library's tokeniser, built at the first call.
@@ -206,6 +243,11 @@ impl TextEncoder {
         self.unk
     }
 
+    /// The id of `[MASK]`, where the vocabulary has one.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.mask
+    }
+
     /// The tokeniser as the bytes of a `tokenizer.json`.
     ///
     /// # Errors
@@ -247,17 +289,22 @@ struct Special {
     sep: u32,
     pad: u32,
     unk: Option<u32>,
+    mask: Option<u32>,
     vocab_size: usize,
 }
 
 impl Special {
-    fn find(id: impl Fn(&str) -> Option<u32>, largest: u32, source: &Path) -> Result<Self> {
-        let special = |name: &str| {
-            let missing =
-                || broken(source, &format!("the special token `{name}` is missing; a BERT vocabulary is needed"));
+    fn find(id: impl Fn(&str) -> Option<u32>, largest: u32, source: &Path, stated: &Stated) -> Result<Self> {
+        let special = |key: &str| {
+            let name = stated.name(key);
+            let missing = || {
+                let who = if stated.named(key).is_some() { format!(", the `{key}`,") } else { String::new() };
+                let name = excerpt(name);
+                broken(source, &format!("the special token `{name}`{who} is missing; a BERT vocabulary is needed"))
+            };
             id(name).ok_or_else(missing)
         };
-        let (cls, sep, pad) = (special("[CLS]")?, special("[SEP]")?, special("[PAD]")?);
+        let (cls, sep, pad) = (special("cls_token")?, special("sep_token")?, special("pad_token")?);
         let largest = largest as usize;
         if largest >= MAX_VOCAB {
             return Err(broken(
@@ -265,7 +312,8 @@ impl Special {
                 &format!("token id {largest} is too large; ids below {MAX_VOCAB} are accepted"),
             ));
         }
-        Ok(Self { cls, sep, pad, unk: id("[UNK]"), vocab_size: largest + 1 })
+        let (unk, mask) = (id(stated.name("unk_token")), id(stated.name("mask_token")));
+        Ok(Self { cls, sep, pad, unk, mask, vocab_size: largest + 1 })
     }
 }
 
@@ -290,7 +338,7 @@ pub(super) fn broken(path: &Path, reason: &str) -> Error {
     Error::Tokenizer { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let mut bytes = Vec::new();
     file.take(MAX_TOKENIZER_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
@@ -298,9 +346,4 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>> {
         return Err(broken(path, &format!("larger than {MAX_TOKENIZER_BYTES} bytes; a tokeniser is not that large")));
     }
     Ok(bytes)
-}
-
-fn bert_options(path: &Path) -> Result<BertOptions> {
-    serde_json::from_slice(&read_bounded(path)?)
-        .map_err(|e| broken(path, &format!("not a tokeniser configuration: {e}")))
 }

@@ -60,7 +60,6 @@ impl Pieces {
     }
 
     /// Number of pieces.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.count
     }

@@ -7,9 +7,11 @@
 use std::panic::catch_unwind;
 
 use serde::Deserialize;
-use tokenizers::{DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
+use tokenizers::{AddedToken, DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
 
+use super::agree::Header;
 use super::pieces::Pieces;
+use super::stated::Casing;
 
 /// Quotes, dashes and ellipses, U+2010 to U+2027: all of them punctuation, in UTF-8 `E2 80 90` to `E2 80 A7`.
 const MARKS: std::ops::RangeInclusive<u32> = 0x2010..=0x2027;
@@ -42,13 +44,18 @@ struct File {
 struct Added {
     id: u32,
     content: String,
-    #[serde(rename = "single_word")]
-    _single_word: bool,
+    single_word: bool,
     lstrip: bool,
     rstrip: bool,
     normalized: bool,
-    #[serde(rename = "special")]
-    _special: bool,
+    special: bool,
+}
+
+impl Added {
+    fn token(self) -> (u32, AddedToken) {
+        let Self { id, content, single_word, lstrip, rstrip, normalized, special } = self;
+        (id, AddedToken { content, single_word, lstrip, rstrip, normalized, special })
+    }
 }
 
 #[derive(Deserialize)]
@@ -58,10 +65,8 @@ struct Normalizer {
     kind: String,
     #[serde(rename = "clean_text")]
     _clean_text: bool,
-    #[serde(rename = "handle_chinese_chars")]
-    _handle_chinese_chars: bool,
-    #[serde(rename = "strip_accents")]
-    _strip_accents: Option<bool>,
+    handle_chinese_chars: bool,
+    strip_accents: Option<bool>,
     lowercase: bool,
 }
 
@@ -112,6 +117,7 @@ pub(crate) struct PlainBert {
     lower: bool,
     max_word: usize,
     unknown: u32,
+    header: Header,
 }
 
 impl PlainBert {
@@ -173,7 +179,20 @@ impl PlainBert {
             longest[continues] = longest[continues].max(length);
         }
         let lower = normalizer.lowercase;
-        Some(Self { class, ascii_marks, marks, pieces: vocab, prefix, longest, lower, max_word, unknown })
+        let casing = Casing { lower, accents: normalizer.strip_accents, chinese: normalizer.handle_chinese_chars };
+        let added = added_tokens.into_iter().map(Added::token).collect();
+        let header = Header { casing: Some(casing), unknown: Some(unk_token), added };
+        Some(Self { class, ascii_marks, marks, pieces: vocab, prefix, longest, lower, max_word, unknown, header })
+    }
+
+    /// What other files may say too.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Number of entries of the vocabulary.
+    pub(super) fn size(&self) -> usize {
+        self.pieces.len()
     }
 
     /// The id of a token.

@@ -74,6 +74,14 @@ impl Augmenter {
                 format!("{}: the tokeniser has {found} word pieces, the model's `vocab_size` is {rows}", dir.display());
             return Err(Error::Mismatch(message));
         }
+        if mlm.is_some() && settings.sees_original && config.type_vocab_size < 2 {
+            let message = format!(
+                "{}: `type_vocab_size` is {}; a head that sees the original behind the masked text needs 2",
+                dir.display(),
+                config.type_vocab_size
+            );
+            return Err(Error::Mismatch(message));
+        }
         let masked = match (mlm, encoder) {
             (Some(head), Some(encoder)) => {
                 Some(MaskedWords::new(encoder, head, &table, &pieces, threads, settings.sees_original)?)

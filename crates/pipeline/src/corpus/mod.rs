@@ -9,7 +9,7 @@ use glue_squad::corpus::{PackConfig, corpus_files};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use kd::text::{TextSet, TextSource};
-use text_shards::{MANIFEST, Manifest, Vocabulary, is_packed};
+use text_shards::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
 
 pub use packed::PackedText;
 
@@ -71,6 +71,14 @@ impl Corpus {
     /// Whether words were hidden when it was packed.
     pub fn is_masked(&self) -> bool {
         matches!(self, Self::Packed { manifest, .. } if manifest.settings.masking.is_some())
+    }
+
+    /// Whether its sequences are pairs of texts, of two segments.
+    pub fn has_pairs(&self) -> bool {
+        match self {
+            Self::Text(files) => !files.is_empty(),
+            Self::Packed { manifest, .. } => matches!(manifest.settings.packing, Packing::Pairs { .. }),
+        }
     }
 
     /// The files whose bytes decide what a training reads, as `what`, numbered where their order decides too. The manifest of shards has

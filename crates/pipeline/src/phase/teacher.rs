@@ -136,7 +136,8 @@ fn fine_tune(
         evaluation,
         card_lines(&evaluation, &majority)
     );
-    let package = Package { card: &card, files: &run.inputs.tokenizer_files, keep_fit: false };
+    let files = run.inputs.encoder.files(config.max_position_embeddings)?;
+    let package = Package { card: &card, files: &files, keep_fit: false };
     let dir = run.folder(phase).join("model");
     ModelDir::save(&dir, config, &AnyModel::Plain(trained.model.clone()), package)?;
     Ok((trained.model, evaluation))

@@ -119,6 +119,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     refuse_occupied(&folder, &source, args.force)?;
     models::check_folder("--teacher", &args.teacher)?;
     let encoder = models::tokenizer_alone(&args.teacher)?;
+    models::warn_of(&encoder, context);
     let precision = args.precision.precision.format();
     let augmenter = Augmenter::load(&args.teacher, encoder, settings.clone(), precision, context.threads);
     let mut augmenter = augmenter.hint(models::IMPORT_HINT)?;

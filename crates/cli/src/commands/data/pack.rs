@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_exist;
 use crate::interrupt;
+use crate::models::warn_of;
 use crate::output::{print, print_json};
 use crate::units::grouped;
 
@@ -127,6 +128,7 @@ pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     let inputs = inputs(args)?;
     let encoder =
         TextEncoder::from_dir(&args.tokenizer).hint("--tokenizer is a folder with tokenizer.json or vocab.txt")?;
+    warn_of(&encoder, context);
     if context.threads > MAX_THREADS {
         context
             .progress

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use bert_core::BertConfig;
 use clap::{Args, ValueEnum};
+use glue_squad::tokenizer::TextEncoder;
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_exist;
-use crate::models::refuse_occupied;
+use crate::models::{refuse_occupied, warn_of};
 use crate::output::print_json;
 use crate::units::{gmac, grouped};
 
@@ -70,12 +71,8 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     };
     let Imported { config, model } = imported;
     let beside = args.weights.parent().unwrap_or(Path::new("."));
-    let files = ModelDir::tokenizer_files(beside)?;
-    if !files.iter().any(|(name, _)| name == "tokenizer.json") {
-        context.progress.warn(
-            "no tokenizer.json stands beside the weights; copy it into the model directory before text is read with it",
-        );
-    }
+    let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+    let files = tokenizer(beside, config.max_position_embeddings, context)?;
     let card = card(args, &config, &model);
     ModelDir::save(&args.out, &config, &model, Package { card: &card, files: &files, keep_fit: true })?;
     let count = model.count(&config, config.max_position_embeddings.min(128));
@@ -86,6 +83,35 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
         "params_without_fit": count.params_without_fit(),
         "tokenizer": files.iter().map(|(name, _)| name).collect::<Vec<_>>(),
     }))
+}
+
+/// The files of the tokenizer that stands beside the weights, for a model of `positions`; as they are where no tokenizer can be
+/// made of them.
+fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(String, Vec<u8>)>, CliError> {
+    let has = |name: &str| beside.join(name).is_file();
+    if !has("tokenizer.json") && !has("vocab.txt") {
+        context.progress.warn(
+            "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
+             directory before text is read with it",
+        );
+        return Ok(ModelDir::tokenizer_files(beside)?);
+    }
+    if !has("tokenizer.json") {
+        context
+            .progress
+            .message("no tokenizer.json stands beside the weights; vocab.txt is used, and one is made of it");
+    }
+    let read = TextEncoder::from_dir(beside).and_then(|encoder| Ok((encoder.files(positions)?, encoder)));
+    match read {
+        Ok((files, encoder)) => {
+            warn_of(&encoder, context);
+            Ok(files)
+        }
+        Err(error) => {
+            context.progress.warn(&format!("{error}; the files of the tokenizer are copied as they are"));
+            Ok(ModelDir::tokenizer_files(beside)?)
+        }
+    }
 }
 
 /// Reads the weight file, whichever of the two formats it has.

@@ -11,6 +11,7 @@ use super::{Answer, Query};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::inference::Inference;
+use crate::models::check_segments;
 use crate::output::print;
 
 /// Heads that classify or give a number.
@@ -55,6 +56,7 @@ impl Answer for Labels<'_> {
 
 impl Labels<'_> {
     fn features(&self, query: &Query, longest: usize) -> Result<Features, CliError> {
+        check_segments("--model", self.config, query.b.as_ref().map(|_| &query.place))?;
         let encode = |limit| self.encoder.encode_pair(&query.a, query.b.as_deref(), limit);
         let mut encoded = encode(usize::MAX)?;
         if encoded.ids.len() > longest {

@@ -12,7 +12,7 @@ use super::{Answer, BATCH, PredictArgs, Query};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inference::Inference;
-use crate::models::{capped_length, model_paths};
+use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
 use crate::squad::{SpanArgs, answers};
 use crate::tasks::Task;
@@ -44,6 +44,7 @@ impl<'a> Spans<'a> {
     ) -> Result<Self, CliError> {
         let name = &config.task_heads[head].task;
         let version: SquadVersion = name.parse().context(format!("--model {}", args.model.display()))?;
+        check_segments("--model", config, Some(version))?;
         let threshold = args.span.threshold(version)?;
         let read = [model_paths(&args.model), args.data.iter().cloned().collect()].concat();
         args.files.check(version, args.predictions.as_deref(), &read)?;
