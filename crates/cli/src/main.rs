@@ -17,6 +17,7 @@
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `context`, `device` | what a command is given to work with |
+//! | `free` | memory and room on disks that are free |
 //! | `error`, `panics`, `interrupt` | exit codes and messages |
 //! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
@@ -29,6 +30,7 @@ mod context;
 mod device;
 mod environment;
 mod error;
+mod free;
 mod inference;
 mod inputs;
 mod interrupt;

@@ -1,5 +1,6 @@
 //! What a watcher is told, and what `log.jsonl` holds.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kd::engine::{Monitor, TrainEvent};
@@ -250,6 +251,17 @@ pub trait Host {
 
     /// Resident memory of this process, MiB, if that is known.
     fn memory_mib(&self) -> Option<f64> {
+        None
+    }
+
+    /// Memory that this process could still take before the machine or its container has none, in bytes, if that is known.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// Bytes that can still be written on the disk of `folder`, which need not exist yet, if that is known.
+    fn free_disk(&self, folder: &Path) -> Option<u64> {
+        let _ = folder;
         None
     }
 

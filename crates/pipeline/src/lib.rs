@@ -8,6 +8,7 @@
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`phase`] | teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
+//! | [`disk`] | how much room a run or a training takes |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`summary`] | the comparison and the report's data |
@@ -16,6 +17,7 @@
 
 mod check;
 pub mod corpus;
+pub mod disk;
 mod error;
 pub mod evaluate;
 pub mod events;
@@ -23,8 +25,9 @@ pub mod inputs;
 pub mod latency;
 pub mod phase;
 pub mod recipe;
+mod record;
 mod run;
 pub mod summary;
 
-pub use error::{Error, Result};
+pub use error::{Error, Problem, Result};
 pub use run::{Outcome, RunOptions, run};

@@ -47,6 +47,15 @@ impl std::str::FromStr for Override {
 /// No such recipe, a file that cannot be read, a line that is not TOML, an unknown or missing key,
 /// a value out of range; the message names the file and the key.
 pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
+    load_changed(name, overrides, |_| {})
+}
+
+/// [`load`], with `change` made after the overrides.
+pub(super) fn load_changed(
+    name: &str,
+    overrides: &[Override],
+    change: impl FnOnce(&mut toml::Table),
+) -> Result<Recipe> {
     let (origin, text) = match PUBLISHED.iter().find(|(n, _)| *n == name) {
         Some((name, text)) => (format!("recipe `{name}`"), (*text).to_string()),
         None => (name.to_string(), read(name)?),
@@ -56,6 +65,7 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
+    change(&mut table);
     refuse_squad(&table).map_err(&fail)?;
     let mut recipe: Recipe =
         Value::Table(table).try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim().to_string()))?;

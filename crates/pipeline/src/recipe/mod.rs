@@ -6,14 +6,17 @@
 //! | `phases` | its trainings |
 //! | `check` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
+//! | `agree` | what a command line says otherwise than a run that goes on |
 //! | `moved` | inputs that are elsewhere when a run goes on |
 
+mod agree;
 mod check;
 mod load;
 mod moved;
 mod phases;
 mod settings;
 
+pub use agree::{Difference, differences, load_beside};
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;
 pub(crate) use phases::Distillation;
