@@ -18,6 +18,7 @@
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `given` | the options that a training was started with |
 //! | `context`, `device` | what a command is given to work with |
+//! | `free` | memory and room on disks that are free |
 //! | `error`, `usage`, `panics`, `interrupt` | exit codes and messages |
 //! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
@@ -30,6 +31,7 @@ mod context;
 mod device;
 mod environment;
 mod error;
+mod free;
 mod given;
 mod inference;
 mod inputs;

@@ -30,6 +30,13 @@ pub struct TeacherOption {
     dir: PathBuf,
 }
 
+impl TeacherOption {
+    /// The model directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
 impl From<OsString> for TeacherOption {
     /// What stands before the `=` is a task if it is the name of one; else all of it is a path.
     fn from(given: OsString) -> Self {

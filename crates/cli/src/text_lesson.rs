@@ -102,7 +102,8 @@ impl TextLesson {
         let Some(Words { mask, held_out }) = words else { return Ok(Self { text, words: None, files }) };
         files.extend(held_out.iter().flat_map(|corpus| corpus.files("eval-corpus")));
         let held_out = held_out.map(|corpus| {
-            let text = corpus.open(encoder, args.batches(max_len), Some(EVAL_SEQUENCES)).context("--eval-corpus")?;
+            let text =
+                corpus.open_any(encoder, args.batches(max_len), Some(EVAL_SEQUENCES)).context("--eval-corpus")?;
             HeldOutWords::new(text.as_ref(), &mask).context("--eval-corpus")
         });
         let held_out = held_out.transpose()?;

@@ -14,6 +14,7 @@ use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use kd::majority::MajorityBaseline;
+use pipeline::disk::{Needs, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
@@ -34,7 +35,7 @@ use crate::tensorboard::Boards;
 use crate::training_end::Ending;
 use crate::training_keys::TrainingKeys;
 use crate::watch::Watch;
-use crate::{environment, interrupt};
+use crate::{environment, free, interrupt};
 
 /// Says that the trained model is being written; from then on `--out` is ours.
 const FINISHED: &str = "finished";
@@ -155,6 +156,13 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
     Ok(!CheckpointStore::new(folder.join(CHECKPOINTS), "").steps()?.is_empty())
 }
 
+/// Bytes of the checkpoints in a folder.
+fn checkpoints_there(folder: &Path) -> u64 {
+    let files = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().collect::<Vec<_>>();
+    let sizes = files(folder).into_iter().flat_map(|step| files(&step.path()));
+    sizes.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
+}
+
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
 struct Settings<'a, S> {
@@ -205,11 +213,15 @@ impl<'a> Training<'a> {
         let started = pipeline::summary::utc(environment::now_ms());
         let holder = Holder::this_process(environment::host_name(), started);
         let path = args.folder()?;
-        if !args.resume && path.join(RECIPE).is_file() {
-            // Checked before: no step of it was saved.
+        // Without a saved step there is nothing that other options or files could be mixed with.
+        let anew = path.join(RECIPE).is_file() && !has_checkpoint(&path)?;
+        if anew {
             RunFolder::remove(&path, &holder)?;
+            if args.resume {
+                context.progress.message(&format!("{}: no step was saved; the training begins anew", path.display()));
+            }
         }
-        let folder = match args.resume {
+        let folder = match args.resume && !anew {
             true => RunFolder::open_for_resume(path, &text, &holder),
             false => RunFolder::create(path, &text, &holder),
         };
@@ -244,6 +256,7 @@ impl<'a> Training<'a> {
         let open = !far.finished;
         let begun = Instant::now();
         if open {
+            self.tell_room(weights(&model));
             recorder.record(RunEvent::PhaseStarted { phase: phase.into(), total: self.config.steps, done });
         }
         let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
@@ -263,6 +276,21 @@ impl<'a> Training<'a> {
             recorder.record(RunEvent::PhaseFinished { phase: phase.into(), seconds });
         }
         Ok(trained)
+    }
+
+    /// Says how much room checkpoints and model will take, and whether the disk has it; `weights` are the model's, in bytes.
+    fn tell_room(&self, weights: u64) {
+        let folder = self.folder.paths().root();
+        // Whether it is evaluated is the job's to say; the larger size is said.
+        let most = checkpoints(weights, &self.config, true) + weights;
+        let there = checkpoints_there(&folder.join(CHECKPOINTS));
+        let free = free::disk(folder).map(|free| free.saturating_add(there));
+        for line in story(Needs { most, left: weights }, free) {
+            match line.strip_prefix("warning: ") {
+                Some(warning) => self.context.progress.warn(warning),
+                None => self.context.progress.message(&line),
+            }
+        }
     }
 
     /// Writes the model directory with the training's log, removes the checkpoints, and says how it ended.

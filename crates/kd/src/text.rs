@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
 use glue_squad::corpus::{PackConfig, PackedCorpus};
@@ -28,7 +29,7 @@ pub trait TextSource: Debug + Send + Sync {
 /// Text files packed into memory.
 #[derive(Debug)]
 pub struct TextSet {
-    features: Vec<Features>,
+    features: Arc<Vec<Features>>,
     plan: BatchPlan,
     padding: Padding,
 }
@@ -40,8 +41,17 @@ impl TextSet {
     /// Files that cannot be read, no text, or a batch size of 0.
     pub fn pack(encoder: &TextEncoder, files: &[PathBuf], config: PackConfig, settings: BatchSettings) -> Result<Self> {
         let features = PackedCorpus::new(encoder, files, config)?.collect::<Result<Vec<_>, _>>()?;
+        Self::new(features, encoder.pad_id(), settings)
+    }
+
+    /// Batches of `features`, sequences of at most `settings.max_len` tokens, which several sets may share.
+    ///
+    /// # Errors
+    /// No sequences, or a batch size of 0.
+    pub fn new(features: impl Into<Arc<Vec<Features>>>, pad_id: u32, settings: BatchSettings) -> Result<Self> {
+        let features = features.into();
         let plan = settings.plan(lengths(&features))?;
-        let padding = Padding { pad_id: encoder.pad_id(), multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
+        let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { features, plan, padding })
     }
 

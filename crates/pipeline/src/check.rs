@@ -1,5 +1,8 @@
 //! What is checked before anything is trained or written.
 
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
@@ -12,6 +15,8 @@ use mlp_space::Architecture;
 use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
 
 use crate::corpus::Corpus;
+use crate::error::Problem;
+use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
 use crate::phase;
 use crate::recipe::Recipe;
@@ -20,11 +25,55 @@ use crate::{Error, Result};
 /// The feed-forward that every candidate has at least the parameters of.
 const SMALLEST: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
 
+/// The teacher's configuration and what the run is given, found and judged as far as that costs little.
+///
+/// # Errors
+/// [`Error::Inputs`] with everything that is wrong with the inputs; no teacher at all.
+pub fn given(recipe: &Recipe, folder: &Path, device: &Device) -> Result<(BertConfig, Option<Inputs>)> {
+    let inputs = recipe.data.glue.is_some().then(|| Inputs::open(recipe, folder)).transpose();
+    let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
+    match (there.then(|| teacher_config(recipe, device)), inputs) {
+        (Some(Ok(teacher)), Ok(inputs)) => {
+            let pieces = inputs.as_ref().map_or(0, |inputs| inputs.encoder.vocab_size());
+            if pieces > teacher.vocab_size {
+                return Err(Error::Mismatch(format!(
+                    "the tokenizer has {pieces} word pieces, the teacher {}",
+                    teacher.vocab_size
+                )));
+            }
+            Ok((teacher, inputs))
+        }
+        (teacher, inputs) => {
+            let mut problems: Vec<Problem> = Vec::new();
+            add(&mut problems, inputs.err());
+            add(&mut problems, teacher.and_then(Result::err));
+            Err(Error::Inputs(problems))
+        }
+    }
+}
+
+/// Reads everything that the run is given, the teacher's weights included, before anything is written; what was read is kept for the
+/// phases.
+///
+/// # Errors
+/// [`Error::Inputs`] with everything that is wrong; [`Error::Interrupted`] once `stop` is set.
+pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Result<()> {
+    let mut problems = Vec::new();
+    if let Some(dir) = &recipe.teacher.model {
+        add(&mut problems, ModelDir::load(dir, &Device::flex()).err().map(Error::from));
+    }
+    match inputs.map_or(Ok(()), |inputs| inputs.read_all(recipe, stop)) {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        read => add(&mut problems, read.err()),
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Inputs(problems)) }
+}
+
 /// The teacher's configuration, before it gets its heads.
 ///
 /// # Errors
 /// A model directory that cannot be read, or is that of a student; or no teacher.
-pub fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
+fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => match ModelDir::outline(dir, device)? {
             (config, AnyModel::Plain(_)) => Ok(config),

@@ -5,6 +5,64 @@ use std::path::PathBuf;
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What is wrong with one input of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which input, what is wrong, and what to do.
+    pub message: String,
+    /// Whether the path or its use is wrong, rather than what the file holds.
+    pub usage: bool,
+    /// Whether nothing is there at all.
+    pub missing: bool,
+}
+
+impl Problem {
+    /// Nothing is at `path`, which `what` names.
+    pub fn missing(what: &str, path: &std::path::Path) -> Self {
+        let message = format!("{what} {}: no such file or folder", path.display());
+        Self { message, usage: true, missing: true }
+    }
+
+    /// What `error` says of an input; several where it lists them.
+    pub fn of(error: Error) -> Vec<Self> {
+        match error {
+            Error::Inputs(problems) => problems,
+            Error::Mismatch(message) => vec![Self { message, usage: true, missing: false }],
+            other => vec![Self { message: told(&other), usage: false, missing: false }],
+        }
+    }
+}
+
+/// An error with those of its causes that it does not name itself.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text += &format!(": {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn listed(problems: &[Problem]) -> String {
+    /// More lines tell a person nothing more.
+    const MOST: usize = 20;
+    if let [one] = problems {
+        return one.message.clone();
+    }
+    let mut text = format!("{} inputs cannot be used:", problems.len());
+    for problem in problems.iter().take(MOST) {
+        text += &format!("\n  {}", problem.message);
+    }
+    if problems.len() > MOST {
+        text += &format!("\n  and {} more", problems.len() - MOST);
+    }
+    text
+}
+
 /// Errors of recipes and runs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -29,6 +87,9 @@ pub enum Error {
     /// Teacher, student and data do not fit each other.
     #[error("{0}")]
     Mismatch(String),
+    /// Inputs that cannot be used: all that were found, not the first alone.
+    #[error("{}", listed(.0))]
+    Inputs(Vec<Problem>),
     /// A file of the run folder does not hold what it should.
     #[error("{}: {message}", path.display())]
     RunFile {

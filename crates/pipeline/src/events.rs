@@ -1,5 +1,6 @@
 //! What a watcher is told, and what `log.jsonl` holds.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kd::engine::{Monitor, TrainEvent};
@@ -290,6 +291,17 @@ pub trait Host {
 
     /// Steps between two reports of a training, if others than the recipe's.
     fn log_every(&self) -> Option<u64> {
+        None
+    }
+
+    /// Memory that this process could still take before the machine or its container has none, in bytes, if that is known.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// Bytes that can still be written on the disk of `folder`, which need not exist yet, if that is known.
+    fn free_disk(&self, folder: &Path) -> Option<u64> {
+        let _ = folder;
         None
     }
 

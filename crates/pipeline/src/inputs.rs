@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
@@ -9,11 +10,11 @@ use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use kd::examples::Examples;
-use kd::text::TextSource;
+use kd::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
 use crate::recipe::{Phase, Recipe};
-use crate::{Error, Result};
+use crate::{Error, Problem, Result};
 
 /// Everything a run reads. What a phase has encoded is kept for the next ones: they read the same splits and texts again and again.
 #[derive(Debug)]
@@ -30,40 +31,86 @@ pub struct Inputs {
 struct Kept {
     /// By task, split and longest sequence.
     examples: BTreeMap<(TaskKind, Split, usize), Arc<Vec<Features>>>,
-    /// By longest sequence, batch size and window.
+    /// Text packed in memory, by longest sequence.
+    packed: BTreeMap<usize, Arc<Vec<Features>>>,
+    /// Batches of it, by longest sequence, batch size and window.
     texts: BTreeMap<[usize; 3], Arc<dyn TextSource>>,
     notes: Vec<String>,
 }
 
 impl Inputs {
-    /// Finds the data of `recipe`; the pocket data are generated into `scratch`.
+    /// Finds the data of `recipe`, and judges what shows without reading all of it; the pocket data are generated into `scratch`.
     ///
     /// # Errors
-    /// Folders or files that do not exist or cannot be read.
+    /// Folders or files that do not exist, cannot be read or are not what they should be: all of them, in [`Error::Inputs`].
     pub fn open(recipe: &Recipe, scratch: &Path) -> Result<Self> {
-        let (glue, corpus, tokenizer) = match (&recipe.data.glue, &recipe.teacher.model) {
-            (Some(glue), Some(teacher)) => (glue.clone(), Corpus::find(&recipe.data.corpus)?, teacher.clone()),
-            _ => {
-                write_pocket(scratch)?;
-                (scratch.to_path_buf(), Corpus::Text(vec![scratch.join("corpus.txt")]), scratch.to_path_buf())
-            }
+        let Some((glue, teacher)) = recipe.data.glue.as_ref().zip(recipe.teacher.model.as_ref()) else {
+            write_pocket(scratch)?;
+            let corpus = Corpus::Text(vec![scratch.join("corpus.txt")]);
+            return Ok(Self::new(TextEncoder::from_dir(scratch)?, scratch.to_path_buf(), corpus));
         };
-        let encoder = TextEncoder::from_dir(&tokenizer)?;
+        let mut problems = missing(recipe);
+        let there = |path: &Path| path.exists();
+        let encoder = there(teacher).then(|| TextEncoder::from_dir(teacher).map_err(Error::from));
+        let corpora = &recipe.data.corpus;
+        let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(corpora));
+        if there(glue) {
+            let splits = recipe.tasks.iter().flat_map(|&task| [Split::Train, Split::Dev].map(|split| (task, split)));
+            let found = splits.filter_map(|(task, split)| task.find_all(glue, split).err());
+            add(&mut problems, found.map(Error::from));
+        }
+        match (encoder, corpus) {
+            (Some(Ok(encoder)), Some(Ok(corpus))) => {
+                let inputs = Self::new(encoder, glue.clone(), corpus);
+                // Shards of another tokeniser or length must show before an hour of training.
+                for (key, phase) in recipe.text_phases() {
+                    let max_len = Self::settings(recipe, phase).max_len;
+                    let checked = inputs.corpus.check(&inputs.encoder, max_len);
+                    add(&mut problems, checked.err().map(|e| of_key(key, e)));
+                }
+                if problems.is_empty() { Ok(inputs) } else { Err(Error::Inputs(problems)) }
+            }
+            (encoder, corpus) => {
+                add(&mut problems, encoder.and_then(Result::err));
+                add(&mut problems, corpus.and_then(Result::err));
+                Err(Error::Inputs(problems))
+            }
+        }
+    }
+
+    fn new(encoder: TextEncoder, glue: PathBuf, corpus: Corpus) -> Self {
         let kept = Kept { notes: encoder.notes().collect(), ..Kept::default() };
-        let inputs = Self { encoder, glue, corpus, kept: Mutex::new(kept) };
-        // A typo in a path must show before an hour of training, and so must shards of another tokeniser.
-        for (key, phase) in recipe.text_phases() {
+        Self { encoder, glue, corpus, kept: Mutex::new(kept) }
+    }
+
+    /// Reads everything that the phases of `recipe` will read, and keeps it for them: what is wrong in a file shows before anything
+    /// is trained.
+    ///
+    /// # Errors
+    /// [`Error::Inputs`] with all problems; [`Error::Interrupted`] once `stop` is set.
+    pub fn read_all(&self, recipe: &Recipe, stop: &AtomicBool) -> Result<()> {
+        let stopped = || if stop.load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) };
+        let mut problems = Vec::new();
+        for (key, phase) in recipe.phases().into_iter().filter(|(_, phase)| phase.steps > 0) {
+            if recipe.text_phases().iter().any(|(text, _)| *text == key) {
+                match self.text_until(recipe, phase, Some(stop)) {
+                    Err(Error::Interrupted) => return Err(Error::Interrupted),
+                    read => add(&mut problems, read.err()),
+                }
+                continue;
+            }
             let max_len = Self::settings(recipe, phase).max_len;
-            inputs.corpus.check(&inputs.encoder, max_len).map_err(|e| match e {
-                Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
-                other => other,
-            })?;
+            // Only the teacher and the students at the end are scored on the dev sets.
+            let scored = matches!(key, "teacher.fine_tune" | "final.task");
+            for &task in &recipe.tasks {
+                stopped()?;
+                add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
+                if scored {
+                    add(&mut problems, self.examples(recipe, task, Split::Dev, max_len).err());
+                }
+            }
         }
-        for task in &recipe.tasks {
-            task.find(&inputs.glue, Split::Train)?;
-            task.find(&inputs.glue, Split::Dev)?;
-        }
-        Ok(inputs)
+        if problems.is_empty() { Ok(()) } else { Err(Error::Inputs(problems)) }
     }
 
     /// SHA-256 of every file the run reads, by what it is and its name.
@@ -178,8 +225,12 @@ impl Inputs {
     /// Text for general distillation: packed once, or the shards that `data.corpus` names.
     ///
     /// # Errors
-    /// Files that cannot be read, no text in them, or shards that do not fit the phase.
+    /// Files that cannot be read, no text in them or less than a batch, or shards that do not fit the phase.
     pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<Arc<dyn TextSource>> {
+        self.text_until(recipe, phase, None)
+    }
+
+    fn text_until(&self, recipe: &Recipe, phase: &Phase, stop: Option<&AtomicBool>) -> Result<Arc<dyn TextSource>> {
         let settings = Self::settings(recipe, phase);
         let key = [settings.max_len, settings.batch_size, settings.length_window];
         let mut kept = self.kept();
@@ -187,9 +238,50 @@ impl Inputs {
             return Ok(Arc::clone(text));
         }
         let most = (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences);
-        let text = self.corpus.open(&self.encoder, settings, most)?;
+        let text: Arc<dyn TextSource> = match &self.corpus {
+            Corpus::Packed { .. } => self.corpus.open(&self.encoder, settings, most)?,
+            Corpus::Text(_) => {
+                let packed = match kept.packed.get(&settings.max_len) {
+                    Some(packed) => Arc::clone(packed),
+                    None => {
+                        let packed = self.corpus.pack(&self.encoder, settings.max_len, settings.seed, most, stop)?;
+                        let packed = Arc::new(packed);
+                        kept.packed.insert(settings.max_len, Arc::clone(&packed));
+                        packed
+                    }
+                };
+                self.corpus.enough(packed.len(), settings)?;
+                Arc::new(TextSet::new(packed, self.encoder.pad_id(), settings)?)
+            }
+        };
         kept.texts.insert(key, Arc::clone(&text));
         Ok(text)
+    }
+}
+
+/// The inputs of a recipe that are not there.
+fn missing(recipe: &Recipe) -> Vec<Problem> {
+    let named = |what: &'static str, path: &PathBuf| (!path.exists()).then(|| Problem::missing(what, path));
+    let teacher = recipe.teacher.model.iter().filter_map(|path| named("`teacher.model` (--teacher)", path));
+    let glue = recipe.data.glue.iter().filter_map(|path| named("`data.glue` (--data)", path));
+    let corpus = recipe.data.corpus.iter().filter_map(|path| named("`data.corpus` (--corpus)", path));
+    teacher.chain(glue).chain(corpus).collect()
+}
+
+/// Adds what `errors` say and no earlier one has said.
+pub(crate) fn add(problems: &mut Vec<Problem>, errors: impl IntoIterator<Item = Error>) {
+    for problem in errors.into_iter().flat_map(Problem::of) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+}
+
+/// Puts the key of a training before what does not fit it.
+fn of_key(key: &str, error: Error) -> Error {
+    match error {
+        Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
+        other => other,
     }
 }
 

@@ -45,7 +45,8 @@ pub fn median_ms(model: &AnyModel, config: &BertConfig, settings: LatencySetting
     })
 }
 
-fn on_cpu(device: &Device) -> bool {
+/// Whether tensors of `device` live in the memory of the processor.
+pub(crate) fn on_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 

@@ -8,6 +8,7 @@
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`phase`] | teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
+//! | [`disk`] | how much room a run or a training takes |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`runs`] | what runs there are below a folder, and how far they are |
@@ -19,6 +20,7 @@
 mod about;
 mod check;
 pub mod corpus;
+pub mod disk;
 mod error;
 pub mod evaluate;
 pub mod events;
@@ -26,10 +28,11 @@ pub mod inputs;
 pub mod latency;
 pub mod phase;
 pub mod recipe;
+mod record;
 mod run;
 pub mod runs;
 pub mod similar;
 pub mod summary;
 
-pub use error::{Error, Result};
+pub use error::{Error, Problem, Result};
 pub use run::{Outcome, RunOptions, run};

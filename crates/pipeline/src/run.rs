@@ -1,32 +1,36 @@
 //! The phases in order.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::BertConfig;
 use burn::tensor::Device;
 use durable::lock::Holder;
 use durable::rundir::{RunFolder, RunPaths};
+use kd::cache::{ByteSize, Place};
 use kd::engine::Devices;
 use kd::majority::MajorityBaseline;
 use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
 
-use crate::check;
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
-use crate::latency::median_ms;
-use crate::phase::{self, Context, FinalModel, Teachers, Winner};
+use crate::latency::{median_ms, on_cpu};
+use crate::phase::{self, CacheRoom, Context, FinalModel, Teachers, Winner};
 use crate::recipe::{Change, Moved, Recipe};
+use crate::record::{Record, Resumed};
 use crate::summary::{self, Models};
-use crate::{Error, Result};
+use crate::{Error, Result, check, disk};
+
+/// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
+const CHECKPOINTS: &str = "checkpoints";
+const REMOVED: &str = "removed";
 
 /// How to run.
 #[derive(Debug)]
 pub struct RunOptions<'a> {
     /// The run folder.
     pub folder: &'a Path,
-    /// Go on with the run that the folder holds, whose inputs may have moved.
+    /// Go on with the run that the folder holds, whose inputs may have moved, or be others where no finished phase has used them.
     pub resume: Option<Moved>,
     /// What a new run has otherwise than its recipe, for the report; one that goes on has it from when it was started.
     pub changes: Vec<Change>,
@@ -57,23 +61,37 @@ pub struct Outcome {
 pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
     let text = recipe.to_toml()?;
     let resume = options.resume.is_some();
-    let recipe = &options.resume.unwrap_or_default().apply(recipe)?;
-    let given = recipe.data.glue.is_some().then(|| Inputs::open(recipe, options.folder)).transpose()?;
-    let teacher = check::teacher_config(recipe, options.devices.main())?;
+    if !resume {
+        // Before anything is read, which may take a while.
+        RunFolder::check_free(options.folder)?;
+    }
+    let before = RunPaths::new(options.folder);
+    let recorded = if resume { Record::read(&before)? } else { None };
+    let asked = options.resume.unwrap_or_default();
+    let moved = recorded.as_ref().map_or_else(|| asked.clone(), |record| asked.or(&record.moved));
+    let recipe = &moved.apply(recipe)?;
+    let finished = resume && finished_before(&before)?.is_some();
+    let (teacher, given) = check::given(recipe, options.folder, options.devices.main())?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
     check::before_training(recipe, &teacher, &options.devices)?;
+    if !finished {
+        check::read(recipe, given.as_ref(), host.stop())?;
+    }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
         false => RunFolder::create(options.folder, &text, &options.holder)?,
     };
+    let paths = folder.paths();
+    let hash = folder.config_hash().to_string();
     if resume {
-        sweep(folder.paths().root())?;
+        sweep(paths.root())?;
     }
-    let inputs = match open_inputs(recipe, given, folder.paths()) {
+    let resumed = Resumed { recipe, paths, config_hash: &hash, finished, asked: &asked };
+    let (inputs, replaced) = match open_inputs(given, &resumed, (recorded, moved)) {
         Ok(inputs) => inputs,
         Err(e) => {
             if !resume {
@@ -82,21 +100,40 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
             return Err(e);
         }
     };
-    let paths = folder.paths();
-    let hash = folder.config_hash().to_string();
-    let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, host)?;
-    for message in folder.previous().story().into_iter().chain(cut) {
+    let room = match finished {
+        true => CacheRoom { bytes: ByteSize(0), story: None },
+        false => {
+            // Of other devices than the processor nobody knows how much memory is free.
+            let free = on_cpu(options.devices.main()).then(|| host.free_memory()).flatten();
+            phase::cache_room(recipe, &inputs, &teacher, free)?
+        }
+    };
+    let disk = match finished {
+        true => Vec::new(),
+        false => disk_story(recipe, &teacher, &room, paths, options.devices.main(), host)?,
+    };
+    let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, room.bytes, host)?;
+    let notes = folder.previous().story().into_iter().chain(cut).chain(replaced).chain(room.story).chain(disk);
+    for message in notes {
         run.emit(RunEvent::Note { message })?;
     }
     if let Some(outcome) = finished_before(paths)? {
         run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
         summary::write_report(paths)?;
+        if read_run_json(&paths.run_json())?[CHECKPOINTS] == REMOVED {
+            // A process that was killed right at its end may have left some.
+            run.clear_checkpoints();
+        }
         return Ok(outcome);
     }
     let environment = &options.environment;
     let changes = if resume { summary::stored_changes(paths)? } else { Some(options.changes) };
     let about = |comparison: Option<&[report::ModelRow]>| {
-        summary::run_json(recipe, environment, changes.as_deref(), comparison)
+        let mut json = summary::run_json(recipe, environment, changes.as_deref(), comparison);
+        if comparison.is_some() {
+            json[CHECKPOINTS] = REMOVED.into();
+        }
+        json
     };
     durable::atomic::write_json(paths.run_json(), &about(None))?;
     let result = work(&mut run, &about);
@@ -129,6 +166,8 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     durable::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths)?;
+    // Last: until here the run may have to be resumed.
+    run.clear_checkpoints();
     let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
     Ok(Outcome { comparison, architecture })
 }
@@ -140,21 +179,60 @@ fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     Ok(MajorityBaseline::of_sets(&train, &dev)?)
 }
 
-/// Opens what the run reads and compares it with what it was started with; the sizes of its parts are checked too, which shows only
-/// once the examples are counted.
-fn open_inputs(recipe: &Recipe, given: Option<Inputs>, paths: &RunPaths) -> Result<Inputs> {
+/// Opens what the run reads and compares it with what it was started with, which gives what is to be said about that; the sizes of its
+/// parts are checked too, which shows only once the examples are counted.
+fn open_inputs(
+    given: Option<Inputs>,
+    resumed: &Resumed<'_>,
+    (recorded, moved): (Option<Record>, Moved),
+) -> Result<(Inputs, Vec<String>)> {
+    let Resumed { recipe, paths, .. } = *resumed;
     let inputs = match given {
         Some(inputs) => inputs,
         None => Inputs::open(recipe, &paths.root().join("data"))?,
     };
-    same_inputs(&paths.root().join("inputs.json"), &inputs.digests(recipe)?)?;
+    let now = Record { moved, digests: inputs.digests(recipe)? };
+    let replaced = match recorded {
+        Some(recorded) => resumed.settle(&recorded, &now)?,
+        None => {
+            now.write(paths)?;
+            Vec::new()
+        }
+    };
     if !paths.study().exists() {
         let search = &recipe.search;
         for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
             inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
         }
     }
-    Ok(inputs)
+    Ok((inputs, replaced))
+}
+
+/// What the run will take of the disk, and whether that is there.
+fn disk_story(
+    recipe: &Recipe,
+    teacher: &BertConfig,
+    room: &CacheRoom,
+    paths: &RunPaths,
+    device: &Device,
+    host: &dyn Host,
+) -> Result<Vec<String>> {
+    let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
+    let needs = disk::needs(recipe, teacher, (cache, bytes_below(&paths.root().join("data"))), device)?;
+    let there = bytes_below(paths.root());
+    let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
+    Ok(disk::story(needs, free))
+}
+
+/// Bytes of the files in a folder and those below it; what cannot be read counts as nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) => about.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
 }
 
 /// The outcome of a run that has its student and its comparison already.
@@ -170,26 +248,6 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
     Ok(Some(Outcome { comparison, architecture }))
-}
-
-/// Keeps the digests of everything the run reads, or compares them with those it was started with: checkpoints and trials
-/// of other data must not be mixed.
-fn same_inputs(path: &Path, found: &BTreeMap<String, String>) -> Result<()> {
-    let before: BTreeMap<String, String> = match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|e| Error::RunFile { path: path.to_path_buf(), message: e.to_string() })?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(durable::atomic::write_json(path, found)?);
-        }
-        Err(source) => return Err(Error::Io { action: "read", path: path.to_path_buf(), source }),
-    };
-    let names = before.keys().chain(found.keys());
-    match names.into_iter().find(|name| before.get(*name) != found.get(*name)) {
-        Some(name) => Err(Error::Mismatch(format!(
-            "{name} is not what this run was started with; put it back, or start a new run in another folder"
-        ))),
-        None => Ok(()),
-    }
 }
 
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
@@ -255,25 +313,4 @@ pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
     let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
     let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
     if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resume_with_other_data_names_the_file_that_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("inputs.json");
-        let digests = |train: &str| {
-            BTreeMap::from([("SST-2 train.tsv".to_string(), train.to_string()), ("tokenizer".into(), "t".into())])
-        };
-        same_inputs(&path, &digests("a")).unwrap();
-        same_inputs(&path, &digests("a")).unwrap();
-        let message = same_inputs(&path, &digests("b")).unwrap_err().to_string();
-        assert!(message.contains("SST-2 train.tsv"), "{message}");
-        same_inputs(&path, &digests("a")).unwrap();
-        let fewer = BTreeMap::from([("tokenizer".to_string(), "t".to_string())]);
-        assert!(same_inputs(&path, &fewer).is_err());
-    }
 }

@@ -134,15 +134,18 @@ fn what_is_learnt_is_written_out_and_may_differ_for_the_winner() {
 
 #[test]
 fn the_teacher_s_cache_is_written_out_and_takes_sizes_as_people_write_them() {
-    use kd::cache::{ByteSize, Format, Place};
+    use kd::cache::{ByteSize, Format, Place, Room};
     let usual = load("smoke", &[]).unwrap();
     let text = usual.to_toml().unwrap();
-    let section = "[teacher.cache]\nwhere = \"memory\"\nmax_bytes = \"2 GiB\"\nformat = \"f32\"\n";
+    let section = "[teacher.cache]\nwhere = \"memory\"\nmax_bytes = \"auto\"\nformat = \"f32\"\n";
     assert!(text.contains(section), "{text}");
     let settings = ["teacher.cache.where=disk", "teacher.cache.max_bytes=500 MB", "teacher.cache.format=f16"];
     let overrides: Vec<Override> = settings.iter().map(|s| s.parse().unwrap()).collect();
     let cache = load("smoke", &overrides).unwrap().teacher.cache;
-    assert_eq!((cache.place, cache.max_bytes, cache.format), (Place::Disk, ByteSize(500_000_000), Format::F16));
+    assert_eq!(
+        (cache.place, cache.max_bytes, cache.format),
+        (Place::Disk, Room::Bytes(ByteSize(500_000_000)), Format::F16)
+    );
     refused(&["teacher.cache.max_bytes=0"], &["teacher.cache.max_bytes", "off"]);
     assert!(
         load("smoke", &["teacher.cache.max_bytes=0".parse().unwrap(), "teacher.cache.where=off".parse().unwrap()])

@@ -21,7 +21,7 @@ use super::teacher::Data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inputs::must_exist;
+use crate::inputs::must_all_exist;
 use crate::models::{
     Inherit, capped_length, check_segments, check_tables, embedded, inherited, load, model_files, warn_of,
 };
@@ -212,9 +212,7 @@ impl DistillArgs {
     /// Refuses what the options alone say cannot be.
     fn check(&self) -> Result<Chosen, CliError> {
         self.training.check()?;
-        must_exist("--data", &self.data)?;
-        must_exist("--corpus", &self.corpus)?;
-        must_exist("--eval-corpus", &self.words.eval_corpus)?;
+        self.inputs_exist()?;
         let chosen = Chosen::new(&self.tasks)?;
         self.squad.check(&chosen)?;
         if self.tasks.is_empty() && self.words.eval_corpus.is_empty() && self.training.evaluates_often() {
@@ -227,6 +225,25 @@ impl DistillArgs {
             return Err(CliError::usage(message));
         }
         Ok(chosen)
+    }
+
+    /// Refuses paths that name nothing, all at once. A single model that is missing is left to what loads it, which knows more about it.
+    fn inputs_exist(&self) -> Result<(), CliError> {
+        fn of<'a>(option: &'static str, paths: &'a [PathBuf]) -> impl Iterator<Item = (&'static str, &'a Path)> {
+            paths.iter().map(move |path| (option, path.as_path()))
+        }
+        let models: Vec<(&str, &Path)> = self
+            .teachers
+            .iter()
+            .map(|teacher| ("--teacher", teacher.dir()))
+            .chain(self.initial().map(|dir| ("--init", dir)))
+            .collect();
+        let data = of("--data", self.data.as_slice());
+        let others = data.chain(of("--corpus", &self.corpus)).chain(of("--eval-corpus", &self.words.eval_corpus));
+        let others: Vec<(&str, &Path)> = others.collect();
+        let alone =
+            others.iter().all(|(_, path)| path.exists()) && models.iter().filter(|(_, dir)| !dir.exists()).count() == 1;
+        if alone { Ok(()) } else { must_all_exist(models.into_iter().chain(others)) }
     }
 
     /// Where weights come from; `None` for random ones.

@@ -6,16 +6,16 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use durable::lock::Holder;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Change, Moved, Override, Recipe};
+use pipeline::recipe::{Change, Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{Outcome, RunOptions};
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inputs::{must_exist, nothing_to_resume, quoted, refuse_run_folder};
+use crate::inputs::{nothing_to_resume, quoted, refuse_run_folder};
 use crate::units::parse_count;
 use crate::watch::Watch;
-use crate::{environment, interrupt, output};
+use crate::{environment, free, interrupt, output};
 
 /// The recipe that is run where none is named.
 const DEFAULT_RECIPE: &str = "pocket";
@@ -29,8 +29,9 @@ pub struct SearchArgs {
     /// The run folder [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder; its own recipe is used. --teacher, --data and --corpus say where inputs that were moved are
-    /// now.
+    /// Go on with the run in the folder, with its own recipe: the command line that started it with --resume added does, or --out alone.
+    /// What says otherwise is refused. --teacher, --data and --corpus say where inputs are now that were moved, or name others that
+    /// no finished phase has used.
     #[arg(long)]
     resume: bool,
     /// Seed of everything random.
@@ -78,7 +79,10 @@ pub struct SearchArgs {
 pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     let (recipe, folder) = recipe_and_folder(args)?;
     let resume = args.resume.then(|| moved(args)).transpose()?;
-    inputs_exist(&recipe, resume.as_ref())?;
+    let moved = resume.as_ref().and_then(|moved| moved.teacher.as_ref());
+    if let Some(dir) = moved.or(recipe.teacher.model.as_ref()) {
+        refuse_run_folder("`teacher.model` (--teacher)", dir)?;
+    }
     let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
     interrupt::install(&context.progress)?;
     let started = environment::now_ms();
@@ -92,8 +96,8 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     };
     context.progress.message(&format!("recipe {} -> {}", recipe.name, folder.display()));
     let mut host = Terminal { watch, log_every: args.log_every };
-    let outcome =
-        pipeline::run(&recipe, options, &mut host).map_err(|e| explain(e, &folder, &limits(args, &recipe)))?;
+    let outcome = pipeline::run(&recipe, options, &mut host)
+        .map_err(|e| explain(e, &folder, &limits(args, &recipe), args.resume))?;
     context.progress.finish();
     for warning in warnings(&outcome) {
         context.progress.warn(&warning);
@@ -109,31 +113,49 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
     };
     let folder = args.out.clone().unwrap_or_else(default_folder);
     let overrides = overrides(args)?;
-    if args.resume && args.recipe.is_some() && args.out.is_some() {
-        return Err(CliError::usage("--recipe has no effect with --resume: the run in --out goes on with its own"));
-    }
     if args.resume {
         let path = folder.join(durable::rundir::RECIPE);
         if !path.is_file() {
             return Err(nothing_to_resume("", &folder, "run", &folder));
         }
-        if !overrides.is_empty() {
-            return Err(CliError::usage(
-                "--resume goes on with the recipe in the run folder; it takes no other settings than where its inputs are now",
-            )
-            .with_hint("start a new run in another folder with --out to change settings"));
-        }
         let recipe = pipeline::recipe::load(&path.to_string_lossy(), &[]).or_usage()?;
+        agree(args, &overrides, &recipe, &folder)?;
         return Ok((recipe, folder));
     }
     let overrides = [overrides, input_overrides(args)?].concat();
-    let mut recipe = pipeline::recipe::load(named, &overrides).or_usage()?;
-    // As it will be found from wherever the run is resumed.
+    let recipe = pipeline::recipe::load(named, &overrides).or_usage()?;
+    Ok((with_absolute_paths(recipe)?, folder))
+}
+
+/// The recipe with its inputs as they will be found from wherever the run is resumed.
+fn with_absolute_paths(mut recipe: Recipe) -> Result<Recipe, CliError> {
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
     for path in inputs {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
-    Ok((recipe, folder))
+    Ok(recipe)
+}
+
+/// Refuses settings of the command line that say otherwise than `run`, the recipe of the run in `folder`, which goes on with its own.
+fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path) -> Result<(), CliError> {
+    if args.recipe.is_none() && overrides.is_empty() {
+        return Ok(());
+    }
+    let own = folder.join(durable::rundir::RECIPE).to_string_lossy().into_owned();
+    let named = args.recipe.as_deref().unwrap_or(&own);
+    let given = load_beside(named, overrides, run).or_usage();
+    let given = given.hint("--resume --out DIR goes on with the run's own recipe; nothing else is needed")?;
+    let found = differences(run, &with_absolute_paths(given)?).or_usage()?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let lines = found.iter().map(|difference: &Difference| format!("\n  {difference}")).collect::<String>();
+    let message = format!("--resume: the run in {} was started with other settings:{lines}", folder.display());
+    let hint = format!(
+        "`efficientbert search --resume --out {}` goes on with those of the run; to change them, start a new run in another folder",
+        quoted(folder)
+    );
+    Err(CliError::usage(message).with_hint(hint))
 }
 
 /// What a new run has otherwise than its recipe.
@@ -150,23 +172,6 @@ fn moved(args: &SearchArgs) -> Result<Moved, CliError> {
         glue: args.data.as_ref().map(absolute).transpose()?,
         corpus: args.corpus.iter().map(absolute).collect::<Result<_, _>>()?,
     })
-}
-
-/// Refuses a recipe whose inputs are not where it says.
-fn inputs_exist(recipe: &Recipe, resume: Option<&Moved>) -> Result<(), CliError> {
-    let moved = resume.map(|moved| moved.apply(recipe)).transpose().or_usage()?;
-    let recipe = moved.as_ref().unwrap_or(recipe);
-    let found = must_exist("`teacher.model` (--teacher)", &recipe.teacher.model)
-        .and_then(|()| must_exist("`data.glue` (--data)", &recipe.data.glue))
-        .and_then(|()| must_exist("`data.corpus` (--corpus)", &recipe.data.corpus));
-    let found = found.and_then(|()| match &recipe.teacher.model {
-        Some(dir) => refuse_run_folder("`teacher.model` (--teacher)", dir),
-        None => Ok(()),
-    });
-    match resume {
-        Some(_) => found.hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
-        None => found,
-    }
 }
 
 /// The options that name inputs, as keys of the recipe.
@@ -235,12 +240,26 @@ fn limits(args: &SearchArgs, recipe: &Recipe) -> String {
     said.collect::<Vec<_>>().join(", ")
 }
 
-fn explain(error: pipeline::Error, folder: &Path, limits: &str) -> CliError {
+fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -> CliError {
     let resume = format!("go on with: efficientbert search --resume --out {}", quoted(folder));
+    if error.is_interruption() && !folder.join(durable::rundir::RECIPE).is_file() {
+        return CliError::interrupted("stopped while the inputs were read; nothing was written");
+    }
     if error.is_interruption() {
         return CliError::interrupted("the run was stopped; everything done is saved").with_hint(resume);
     }
     match &error {
+        pipeline::Error::Inputs(problems) => {
+            let said = match problems.iter().any(|problem| problem.usage) {
+                true => CliError::usage(error.to_string()),
+                false => CliError::failed(error.to_string()),
+            };
+            match resumed && problems.iter().any(|problem| problem.missing) {
+                true => said
+                    .with_hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
+                false => said,
+            }
+        }
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
         pipeline::Error::Durable(
             durable::Error::RunExists { .. } | durable::Error::NotEmpty { .. } | durable::Error::NoRun { .. },
@@ -304,6 +323,14 @@ impl Host for Terminal<'_> {
 
     fn log_every(&self) -> Option<u64> {
         self.log_every
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        free::memory()
+    }
+
+    fn free_disk(&self, folder: &Path) -> Option<u64> {
+        free::disk(folder)
     }
 
     fn stop(&self) -> &'static AtomicBool {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::inputs::must_exist;
+use crate::inputs::must_all_exist;
 use crate::models::{capped_length, check_segments, continued, load_with_tokenizer, model_files, warn_of};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
@@ -65,7 +65,9 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--dropout {}: must be from 0 to below 1", args.dropout)));
     }
     args.training.check()?;
-    must_exist("--data", [&args.data])?;
+    // A model that alone is missing is left to what loads it, which knows more about it.
+    let model = Some(("--model", args.model.as_path())).filter(|_| !args.data.exists());
+    must_all_exist(model.into_iter().chain([("--data", args.data.as_path())]))?;
     if let Some(method) = &args.training.file
         && (method.settings.distill.is_some() || method.settings.teacher_embedding)
     {

@@ -62,7 +62,28 @@ impl CheckpointStore {
                 }
             }
         }
-        for entry in &doomed {
+        self.remove(&doomed)?;
+        Ok(Retained { kept, removed: doomed.iter().map(|entry| entry.step).collect(), skipped })
+    }
+
+    /// Deletes every checkpoint of the store, verified or not, and the store's folder where nothing else is in it; gives their number.
+    /// For results that are kept elsewhere, and trainings that begin anew.
+    ///
+    /// # Errors
+    /// An error of listing or deleting; what was deleted before it is gone.
+    pub fn clear(&self) -> Result<usize> {
+        self.clean_stale_temps()?;
+        let entries = self.entries()?;
+        self.remove(&entries)?;
+        if self.dir.is_dir() && ops::list_raw(&self.dir)?.is_empty() {
+            ops::remove_dir_all(&self.dir)?;
+            ops::sync_dir(ops::parent(&self.dir))?;
+        }
+        Ok(entries.len())
+    }
+
+    fn remove(&self, doomed: &[Entry]) -> Result<()> {
+        for entry in doomed {
             // Renamed first: a kill while deleting leaves a stray folder, not a damaged checkpoint.
             let aside = self.staging_path(entry.step, "-removed");
             ops::remove_dir_all(&aside)?;
@@ -72,6 +93,6 @@ impl CheckpointStore {
         if !doomed.is_empty() {
             ops::sync_dir(&self.dir)?;
         }
-        Ok(Retained { kept, removed: doomed.iter().map(|entry| entry.step).collect(), skipped })
+        Ok(())
     }
 }

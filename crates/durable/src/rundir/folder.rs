@@ -43,6 +43,14 @@ impl RunFolder {
         Ok(Self::new(paths, config_text, lock))
     }
 
+    /// Whether [`create`](Self::create) would find room for a run in `path`; nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`] and [`Error::NotEmpty`], as `create`.
+    pub fn check_free(path: impl AsRef<Path>) -> Result<()> {
+        require_empty(path.as_ref())
+    }
+
     /// Resumes the run in `path`, which must have been started with exactly `config_text`. Takes
     /// the lock and removes temporary files that a killed process left in the folder.
     ///

@@ -33,6 +33,6 @@ mod teacher;
 
 pub use key::fingerprint;
 pub use pieces::TeacherLayers;
-pub use settings::{ByteSize, CacheSettings, Format, Place};
+pub use settings::{ByteSize, CacheSettings, Format, Place, Room};
 pub use store::{CacheReport, Expected, TeacherCache};
 pub use teacher::CachedTeacher;

@@ -7,28 +7,18 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Settings of a [`TeacherCache`](super::TeacherCache).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheSettings {
     /// Where answers are kept.
     #[serde(default, rename = "where")]
     pub place: Place,
     /// Most bytes that are kept; what does not fit is computed again.
-    #[serde(default = "usual_bytes")]
-    pub max_bytes: ByteSize,
+    #[serde(default)]
+    pub max_bytes: Room,
     /// Number format of what is kept.
     #[serde(default)]
     pub format: Format,
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self { place: Place::default(), max_bytes: usual_bytes(), format: Format::default() }
-    }
-}
-
-fn usual_bytes() -> ByteSize {
-    ByteSize(2 << 30)
 }
 
 /// Where answers are kept.
@@ -86,6 +76,61 @@ impl FromStr for Format {
     }
 }
 
+/// How many bytes may be kept: `auto`, or a [`ByteSize`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// As many as are worth it on the machine at hand; whoever makes the cache decides.
+    #[default]
+    Auto,
+    /// So many, whatever the machine has.
+    Bytes(ByteSize),
+}
+
+/// How [`Room::Auto`] is written.
+const AUTO: &str = "auto";
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str(AUTO),
+            Self::Bytes(bytes) => bytes.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Room {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Room {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Said;
+        impl Visitor<'_> for Said {
+            type Value = Room;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"auto\" or a number of bytes such as \"2 GiB\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Room, E> {
+                match text.trim() {
+                    AUTO => Ok(Room::Auto),
+                    text => text.parse().map(Room::Bytes).map_err(|e| E::custom(format!("{e}, or `{AUTO}`"))),
+                }
+            }
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Room, E> {
+                Ok(Room::Bytes(ByteSize(bytes)))
+            }
+            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Room, E> {
+                let refuse = || E::custom(format!("{bytes} is less than no bytes"));
+                u64::try_from(bytes).map(|bytes| Room::Bytes(ByteSize(bytes))).map_err(|_| refuse())
+            }
+        }
+        deserializer.deserialize_any(Said)
+    }
+}
+
 /// A number of bytes, written as people do: `2 GiB`, `500 MB`, `4096`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
@@ -126,36 +171,6 @@ impl FromStr for ByteSize {
     }
 }
 
-impl Serialize for ByteSize {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Size;
-        impl Visitor<'_> for Size {
-            type Value = ByteSize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number of bytes such as \"2 GiB\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse().map_err(E::custom)
-            }
-            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(bytes))
-            }
-            fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<ByteSize, E> {
-                let refuse = || E::custom(format!("{bytes} is less than no bytes"));
-                u64::try_from(bytes).map(ByteSize).map_err(|_| refuse())
-            }
-        }
-        deserializer.deserialize_any(Size)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +200,22 @@ mod tests {
         let read = |text: &str| toml::from_str::<CacheSettings>(text);
         assert_eq!(read("").unwrap(), CacheSettings::default());
         let written = toml::to_string(&CacheSettings::default()).unwrap();
-        assert_eq!(written, "where = \"memory\"\nmax_bytes = \"2 GiB\"\nformat = \"f32\"\n");
+        assert_eq!(written, "where = \"memory\"\nmax_bytes = \"auto\"\nformat = \"f32\"\n");
         let other = read("where = \"disk\"\nmax_bytes = 1024\nformat = \"f16\"").unwrap();
-        assert_eq!(other, CacheSettings { place: Place::Disk, max_bytes: ByteSize(1024), format: Format::F16 });
-        for (wrong, word) in [("where = \"tape\"", "memory"), ("max_bytes = -1", "less than"), ("size = 1", "size")] {
+        assert_eq!(
+            other,
+            CacheSettings { place: Place::Disk, max_bytes: Room::Bytes(ByteSize(1024)), format: Format::F16 }
+        );
+        assert_eq!(read("max_bytes = \"auto\"").unwrap(), CacheSettings::default());
+        let given = read("max_bytes = \"2 GiB\"").unwrap();
+        assert_eq!(given.max_bytes, Room::Bytes(ByteSize(2 << 30)));
+        assert!(toml::to_string(&given).unwrap().contains("max_bytes = \"2 GiB\""));
+        for (wrong, word) in [
+            ("where = \"tape\"", "memory"),
+            ("max_bytes = -1", "less than"),
+            ("max_bytes = \"much\"", "auto"),
+            ("size = 1", "size"),
+        ] {
             let message = read(wrong).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
         }

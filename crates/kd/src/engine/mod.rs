@@ -28,4 +28,4 @@ pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use part::{Cut, Part};
 pub use precision::Precision;
 pub use run::{Trained, train};
-pub use state::{Reached, reached};
+pub use state::{Reached, keep_result, reached};

@@ -99,6 +99,28 @@ fn read_saved(checkpoint: &Checkpoint) -> Result<Saved> {
     serde_json::from_value(checkpoint.state().clone()).map_err(bad)
 }
 
+/// Leaves, of the checkpoints of a finished training in `store`, what [`train`](super::train) needs to hand its model out again: one
+/// checkpoint with the weights of the result, without moments. Checkpoints of a training that goes on stay as they are.
+///
+/// Whenever this ends, also by a crash, a checkpoint that verifies is there.
+///
+/// # Errors
+/// Checkpoints of another configuration, or a folder that cannot be read or written.
+pub fn keep_result(store: &CheckpointStore) -> Result<()> {
+    let Some(checkpoint) = store.latest()?.checkpoint else { return Ok(()) };
+    let saved = read_saved(&checkpoint)?;
+    if !saved.progress.finished {
+        return Ok(());
+    }
+    let result = if saved.best.is_some() { BEST } else { MODEL };
+    if checkpoint.files().iter().any(|file| file.name != result) {
+        let weights = checkpoint.file(result)?;
+        store.save(checkpoint.step(), &[(result, FileContent::CopyOf(&weights))], checkpoint.state().clone())?;
+    }
+    store.retain(1, None)?;
+    Ok(())
+}
+
 impl<M: Module> State<M> {
     pub fn new(model: M, config: &TrainConfig) -> Self {
         let optimizer = Optimizer::new(config.optimizer);
@@ -144,9 +166,15 @@ impl<M: Module> State<M> {
                 saved.optimizer
             )));
         }
-        self.model = apply_internal(self.model.clone(), read(MODEL)?, &checkpoint.file(MODEL)?)?;
-        self.optimizer = Optimizer::from_state(config.optimizer, &read(OPTIMIZER)?)
-            .ok_or_else(|| bad("the optimiser's moments are incomplete".into()))?;
+        let has = |name: &str| checkpoint.files().iter().any(|file| file.name == name);
+        // Of a finished training the result alone may be left: see `keep_result`.
+        let result_only = saved.progress.finished && !has(OPTIMIZER);
+        let weights = if result_only && !has(MODEL) { BEST } else { MODEL };
+        self.model = apply_internal(self.model.clone(), read(weights)?, &checkpoint.file(weights)?)?;
+        if !result_only {
+            self.optimizer = Optimizer::from_state(config.optimizer, &read(OPTIMIZER)?)
+                .ok_or_else(|| bad("the optimiser's moments are incomplete".into()))?;
+        }
         self.best = match saved.best {
             Some((step, evaluation)) => Some(Best { step, evaluation, weights: read(BEST)? }),
             None => None,

@@ -1,11 +1,14 @@
 //! The text of general distillation: plain files, or a folder of packed shards.
 
+mod judge;
 mod packed;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use glue_squad::corpus::{PackConfig, corpus_files};
+use glue_squad::corpus::{PackConfig, PackedCorpus, corpus_files};
+use glue_squad::features::Features;
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use kd::text::{TextSet, TextSource};
@@ -14,7 +17,10 @@ use text_shards::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
 pub use packed::PackedText;
 
 use crate::inputs::Files;
-use crate::{Error, Result};
+use crate::{Error, Problem, Result};
+
+/// Sequences packed between two looks at whether to stop.
+const LOOK_EVERY: usize = 1024;
 
 /// Text as `--corpus` and `data.corpus` name it: found, not yet read.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +40,8 @@ impl Corpus {
     /// Finds what `paths` name: text files and folders of `.txt` files, or one packed folder.
     ///
     /// # Errors
-    /// Nothing there, packed shards beside another path, a packing that was not finished or a damaged manifest.
+    /// Nothing there, packed shards beside another path, a packing that was not finished or a damaged manifest; files that are no plain
+    /// text, as far as their first bytes tell (compressed, binary, of another form), all of them.
     pub fn find(paths: &[PathBuf]) -> Result<Self> {
         if let Some(dir) = paths.iter().find(|path| is_packed(path)) {
             if paths.len() > 1 {
@@ -53,11 +60,18 @@ impl Corpus {
             let manifest = Box::new(Manifest::read(dir)?);
             return Ok(Self::Packed { dir: dir.clone(), manifest });
         }
-        let mut files = Vec::new();
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
         for path in paths {
-            files.extend(corpus_files(path)?);
+            match corpus_files(path) {
+                Ok(found) => files.extend(found),
+                Err(e) => {
+                    let hint = judge::other_forms(path).map_or_else(String::new, |hint| format!("; {hint}"));
+                    problems.push(Problem { message: format!("{e}{hint}"), usage: false, missing: false });
+                }
+            }
         }
-        Ok(Self::Text(files))
+        problems.extend(files.iter().filter_map(|file| judge::fault(file)));
+        if problems.is_empty() { Ok(Self::Text(files)) } else { Err(Error::Inputs(problems)) }
     }
 
     /// Tokens of the longest sequence, where that is decided already.
@@ -126,7 +140,7 @@ impl Corpus {
     /// Opens it for a training; `max_sequences` takes the first ones only.
     ///
     /// # Errors
-    /// As [`Corpus::check`]; files that cannot be read, damaged shards, no text, or a batch size of 0.
+    /// As [`Corpus::check`]; files that cannot be read, damaged shards, no text, fewer sequences than a batch has, or a batch size of 0.
     pub fn open(
         &self,
         encoder: &TextEncoder,
@@ -134,16 +148,86 @@ impl Corpus {
         max_sequences: Option<usize>,
     ) -> Result<Arc<dyn TextSource>> {
         match self {
-            Self::Text(files) => {
-                let BatchSettings { max_len, seed, .. } = settings;
-                let pack = PackConfig { max_len, seed, max_sequences, ..PackConfig::default() };
-                Ok(Arc::new(TextSet::pack(encoder, files, pack, settings)?))
+            Self::Text(_) => {
+                let features = self.pack(encoder, settings.max_len, settings.seed, max_sequences, None)?;
+                self.enough(features.len(), settings)?;
+                Ok(Arc::new(TextSet::new(features, encoder.pad_id(), settings)?))
+            }
+            Self::Packed { manifest, .. } => {
+                let opened = self.open_any(encoder, settings, max_sequences)?;
+                let most = max_sequences.map_or(u64::MAX, |most| most as u64);
+                self.enough(manifest.sequences.min(most) as usize, settings)?;
+                Ok(opened)
+            }
+        }
+    }
+
+    /// [`Corpus::open`] for text that may be less than a batch, as text to evaluate on may.
+    ///
+    /// # Errors
+    /// As [`Corpus::open`], but for the number of sequences.
+    pub fn open_any(
+        &self,
+        encoder: &TextEncoder,
+        settings: BatchSettings,
+        max_sequences: Option<usize>,
+    ) -> Result<Arc<dyn TextSource>> {
+        match self {
+            Self::Text(_) => {
+                let features = self.pack(encoder, settings.max_len, settings.seed, max_sequences, None)?;
+                Ok(Arc::new(TextSet::new(features, encoder.pad_id(), settings)?))
             }
             Self::Packed { dir, .. } => {
                 self.check(encoder, settings.max_len)?;
                 Ok(Arc::new(PackedText::open(dir, settings, max_sequences)?))
             }
         }
+    }
+
+    /// The sequences of text files, of at most `max_len` tokens, packed as `seed` says; none of packed shards.
+    ///
+    /// # Errors
+    /// Files that cannot be read, no text, or [`Error::Interrupted`] once `stop` is set.
+    pub(crate) fn pack(
+        &self,
+        encoder: &TextEncoder,
+        max_len: usize,
+        seed: u64,
+        max_sequences: Option<usize>,
+        stop: Option<&AtomicBool>,
+    ) -> Result<Vec<Features>> {
+        let Self::Text(files) = self else { return Ok(Vec::new()) };
+        let config = PackConfig { max_len, seed, max_sequences, ..PackConfig::default() };
+        let mut packed = Vec::new();
+        for sequence in PackedCorpus::new(encoder, files, config)? {
+            packed.push(sequence?);
+            let look = packed.len() % LOOK_EVERY == 0;
+            if look && stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
+                return Err(Error::Interrupted);
+            }
+        }
+        Ok(packed)
+    }
+
+    /// Whether `sequences` fill a batch.
+    ///
+    /// # Errors
+    /// They do not.
+    pub(crate) fn enough(&self, sequences: usize, settings: BatchSettings) -> Result<()> {
+        let BatchSettings { batch_size, max_len, .. } = settings;
+        if sequences >= batch_size {
+            return Ok(());
+        }
+        let name = match self {
+            Self::Text(files) if files.len() > 1 => format!("{} and the other files of the corpus", files[0].display()),
+            Self::Text(files) => files.first().map_or_else(String::new, |file| file.display().to_string()),
+            Self::Packed { dir, .. } => dir.display().to_string(),
+        };
+        let are = if sequences == 1 { "only 1 sequence".into() } else { format!("only {sequences} sequences") };
+        Err(Error::Mismatch(format!(
+            "{name}: {are} of at most {max_len} tokens, and a batch has {batch_size}; give more text, shorter sequences or \
+             smaller batches"
+        )))
     }
 }
 

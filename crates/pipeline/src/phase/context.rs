@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
 use durable::log::JsonlWriter;
 use durable::rundir::RunPaths;
-use kd::cache::{CacheReport, CachedTeacher, Place, TeacherCache, TeacherLayers};
-use kd::engine::{Devices, Job, TrainConfig, Trained, reached, train};
+use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
+use kd::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,17 @@ use crate::{Error, Result};
 
 /// Folder of the teacher's answers in a run folder, where the recipe wants them on the disk; gone once the run is finished.
 const CACHE: &str = "teacher-cache";
+
+/// Where the trainings of a run have their checkpoints.
+fn checkpoint_folders(recipe: &Recipe) -> Vec<String> {
+    let teachers: Vec<String> = match recipe.teacher.per_task {
+        false => vec!["teacher".into()],
+        true => recipe.tasks.iter().map(|task| format!("teacher/{}", task.name())).collect(),
+    };
+    let supernet = ["warm-up", "general", "task"].map(|part| format!("supernet/{part}"));
+    let last = ["final", "baseline"].into_iter().flat_map(|who| ["general", "task"].map(|on| format!("{who}/{on}")));
+    teachers.into_iter().chain(supernet).chain(last).collect()
+}
 
 /// One line of `log.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +69,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Opens the log of a run, and the cache of its teacher.
+    /// Opens the log of a run, and the cache of its teacher, which keeps `room` bytes at most.
     ///
     /// # Errors
     /// The log or the folder of the cache cannot be opened.
@@ -68,16 +79,17 @@ impl<'a> Context<'a> {
         paths: &'a RunPaths,
         config_hash: &'a str,
         devices: Devices,
+        room: ByteSize,
         host: &'a mut dyn Host,
     ) -> Result<Self> {
         let log = JsonlWriter::open(paths.log())?;
         let settings = recipe.teacher.cache;
         let cache = match settings.place {
             Place::Off => None,
-            Place::Memory => Some(TeacherCache::in_memory(settings.max_bytes, settings.format)),
-            Place::Disk => {
-                Some(TeacherCache::in_folder(paths.root().join(CACHE), settings.max_bytes, settings.format)?)
-            }
+            // Rounded answers are rounded whether they are kept or not.
+            _ if room == ByteSize(0) && settings.format == Format::F32 => None,
+            Place::Memory => Some(TeacherCache::in_memory(room, settings.format)),
+            Place::Disk => Some(TeacherCache::in_folder(paths.root().join(CACHE), room, settings.format)?),
         };
         let cache = cache.map(Arc::new);
         Ok(Self {
@@ -151,7 +163,8 @@ impl<'a> Context<'a> {
         Ok(result)
     }
 
-    /// Trains with checkpoints under `FOLDER/PHASE/`, resuming where a killed run stopped.
+    /// Trains with checkpoints under `FOLDER/PHASE/`, resuming where a killed run stopped. Once it is finished, the result alone is kept
+    /// of them: the phases after it, and those of a resumed run, need nothing else.
     ///
     /// # Errors
     /// As [`train`].
@@ -172,12 +185,17 @@ impl<'a> Context<'a> {
         let config = self.train_config(settings, self.seed_of(phase));
         let stop = self.host.stop();
         let devices = self.devices.clone();
-        self.phase(phase, (settings.steps, done), far.finished, |run| {
+        let trained = self.phase(phase, (settings.steps, done), far.finished, |run| {
             let resumed = done > 0 && !far.finished;
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
             train(model, &devices, job, &config, Some(&store), &mut monitor)
                 .map_err(|source| Error::Training { phase: phase.into(), source })
-        })
+        })?;
+        // What could not be removed takes room and does no harm.
+        if let Err(e) = keep_result(&store) {
+            self.note(RunEvent::Note { message: format!("{phase}: its checkpoints stay as they are: {e}") });
+        }
+        Ok(trained)
     }
 
     /// Settings of the training `phase` for the engine, which reports as often as the program or the recipe wants it.
@@ -255,12 +273,27 @@ impl<'a> Context<'a> {
     /// Removes what is left of the cache on the disk: a finished run has no use for it.
     pub(crate) fn clear_cache(&mut self) {
         let folder = self.paths.root().join(CACHE);
-        if self.cache.take().is_none() || !folder.is_dir() {
+        self.cache = None;
+        if !folder.is_dir() {
             return;
         }
         if let Err(e) = std::fs::remove_dir_all(&folder) {
             let message = format!("cannot remove {CACHE}: {e}; it is not needed any more");
             self.note(RunEvent::Note { message });
+        }
+    }
+
+    /// Removes the checkpoints of all phases: a finished run has its models, and nothing is trained again.
+    pub(crate) fn clear_checkpoints(&mut self) {
+        for folder in checkpoint_folders(self.recipe) {
+            if let Err(e) = CheckpointStore::new(self.folder(&folder), self.config_hash).clear() {
+                let message = format!("cannot remove the checkpoints in {folder}: {e}; they are not needed any more");
+                self.note(RunEvent::Note { message });
+            }
+        }
+        for folder in ["supernet", "final", "baseline"] {
+            // One that is empty; what else somebody put there stays.
+            let _ = std::fs::remove_dir(self.folder(folder));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::recipe::{Phase, Recipe};
 
 /// The data of an order: text, training examples less the held-out ones, all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Data {
+pub(super) enum Data {
     Text,
     Search,
     Train,
@@ -31,8 +31,20 @@ struct Lesson<'a> {
     phase: &'static str,
     source: Source,
     order: Order<'a>,
+    settings: &'a Phase,
     /// Trainings of this phase that go through the order.
     times: u64,
+}
+
+/// The first batches of an order, which several trainings see.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    pub data: Data,
+    /// A training that goes through the order.
+    pub settings: &'a Phase,
+    pub objective: &'a Objective,
+    /// How many batches are seen so often.
+    pub batches: u64,
 }
 
 /// The distillations of a run as they follow each other.
@@ -51,7 +63,7 @@ impl<'a> Lessons<'a> {
             let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
             let order = Order { data, batch_size, length_window, accumulate, max_len, precision, objective };
-            all.push(Lesson { phase, source, order, times });
+            all.push(Lesson { phase, source, order, settings, times });
         };
         let usual = &recipe.distill;
         add("supernet/warm-up", Data::Text, &recipe.warm_up, usual, 1);
@@ -77,6 +89,30 @@ impl<'a> Lessons<'a> {
         let later = self.0[here + 1..].iter().filter(|l| l.order == self.0[here].order).map(|l| l.times).sum::<u64>();
         let again = self.0[here].times - 1 + later;
         (again > 0 || first < here).then_some(Expected { again, order: 1 + first as u64 })
+    }
+
+    /// What at least `times` trainings see, of every order: all begin with its first batch, and the shorter ones end sooner.
+    pub(super) fn shared(&self, times: u64) -> Vec<Shared<'a>> {
+        let of_order = |(at, lesson): (usize, &Lesson<'a>)| {
+            if self.first(at) != at {
+                return None;
+            }
+            let mut trainings: Vec<(u64, u64)> =
+                self.0.iter().filter(|l| l.order == lesson.order).map(|l| (l.settings.steps, l.times)).collect();
+            trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
+            let mut reached = 0;
+            let batches = trainings.into_iter().find_map(|(steps, n)| {
+                reached += n;
+                (reached >= times).then_some(steps)
+            })?;
+            Some(Shared {
+                data: lesson.order.data,
+                settings: lesson.settings,
+                objective: lesson.order.objective,
+                batches,
+            })
+        };
+        self.0.iter().enumerate().filter_map(of_order).collect()
     }
 
     /// The orders that nobody goes through after a phase.
@@ -134,6 +170,21 @@ mod tests {
         assert_eq!(again(&other, "stage-1", Source::Tasks), Some(3), "other numbers");
         let learnt = recipe(&["final.distill.preset=minilm"]);
         assert_eq!(again(&learnt, "supernet/warm-up", Source::Text), None, "other layers are asked for");
+    }
+
+    #[test]
+    fn the_batches_that_several_trainings_see_are_those_before_the_end_of_the_shortest_of_them() {
+        let of = |recipe: &Recipe, times: u64| -> Vec<(Data, u64)> {
+            let baseline = recipe.baseline_general();
+            let shared = Lessons::of(recipe, &baseline).shared(times);
+            shared.into_iter().map(|s| (s.data, s.batches)).collect()
+        };
+        let pocket = load("pocket", &[]).unwrap();
+        // Text: warm-up 300 steps, supernet 150, winner 200, baseline 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
+        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Search, 60), (Data::Train, 1800)]);
+        assert_eq!(of(&pocket, 4), [(Data::Text, 150), (Data::Search, 60)]);
+        assert_eq!(of(&pocket, 5), [(Data::Search, 60)]);
+        assert_eq!(of(&pocket, 22), []);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | file | phase |
 //! |---|---|
 //! | `lessons` | which batches the teacher is shown more than once |
+//! | `room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
@@ -12,12 +13,14 @@
 mod context;
 mod finish;
 mod lessons;
+mod room;
 mod stages;
 mod supernet;
 mod teacher;
 
 pub use context::{Context, LogLine};
 pub use finish::{FinalModel, baseline, student};
+pub use room::{CacheRoom, cache_room};
 pub(crate) use stages::check_budget;
 pub use stages::{Winner, search};
 pub(crate) use supernet::check_fit;

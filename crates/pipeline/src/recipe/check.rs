@@ -1,6 +1,6 @@
 //! Checks of a recipe: what types cannot say.
 
-use kd::cache::{ByteSize, Place};
+use kd::cache::{ByteSize, Place, Room};
 
 use super::Recipe;
 
@@ -82,7 +82,7 @@ impl Recipe {
             "a teacher model needs real data: give `data.glue` and `data.corpus` (--data, --corpus)"
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
             "`teacher.model` (--teacher DIR) or `teacher.scratch` must be given"
-        } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == ByteSize(0) {
+        } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
             return Ok(());

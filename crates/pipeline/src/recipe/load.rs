@@ -48,6 +48,15 @@ impl std::str::FromStr for Override {
 /// No such recipe, a file that cannot be read, a line that is not TOML, an unknown or missing key,
 /// a value out of range; the message names the file and the key.
 pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
+    load_changed(name, overrides, |_| {})
+}
+
+/// [`load`], with `change` made after the overrides.
+pub(super) fn load_changed(
+    name: &str,
+    overrides: &[Override],
+    change: impl FnOnce(&mut toml::Table),
+) -> Result<Recipe> {
     let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
     let base: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
@@ -55,6 +64,7 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     for Override { key, value } in overrides {
         set(&mut table, key, value).map_err(&fail)?;
     }
+    change(&mut table);
     refuse_squad(&table).map_err(&fail)?;
     let recipe = read_table(table).map_err(|message| match blamed(base, overrides) {
         Some((culprit, message)) => fail(explained(culprit, &message)),

@@ -6,9 +6,11 @@
 //! | `phases` | its trainings |
 //! | `check` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
+//! | `agree` | what a command line says otherwise than a run that goes on |
 //! | `changes` | what a run has otherwise than its recipe |
 //! | `moved` | inputs that are elsewhere when a run goes on |
 
+mod agree;
 mod changes;
 mod check;
 mod load;
@@ -16,6 +18,7 @@ mod moved;
 mod phases;
 mod settings;
 
+pub use agree::{Difference, differences, load_beside};
 pub use changes::{Change, changes};
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;

@@ -2,22 +2,43 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::Recipe;
 use crate::{Error, Result};
 
-/// Where a run's inputs are now; what is absent is where the recipe says. That they hold what the run was started with is found by
+/// Where a run's inputs are now; what is absent is where the recipe says. Whether they hold what the run was started with is found by
 /// their names, order and SHA-256, not by their folders.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Moved {
     /// The teacher's model directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<PathBuf>,
     /// The folder of GLUE tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub glue: Option<PathBuf>,
     /// All of the corpus, in the recipe's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub corpus: Vec<PathBuf>,
 }
 
 impl Moved {
+    /// Whether everything is where the recipe says.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These places, and those of `earlier` for what these do not say.
+    #[must_use]
+    pub fn or(&self, earlier: &Self) -> Self {
+        Self {
+            teacher: self.teacher.clone().or_else(|| earlier.teacher.clone()),
+            glue: self.glue.clone().or_else(|| earlier.glue.clone()),
+            corpus: if self.corpus.is_empty() { earlier.corpus.clone() } else { self.corpus.clone() },
+        }
+    }
+
     /// `recipe` with the paths of now.
     ///
     /// # Errors
@@ -63,6 +84,14 @@ mod tests {
         assert_eq!(moved.data.corpus, [PathBuf::from("new/a.txt"), PathBuf::from("new/b.txt")]);
         assert_eq!(moved.data.glue, recipe.data.glue);
         assert_eq!(Moved::default().apply(&recipe).unwrap(), recipe);
+    }
+
+    #[test]
+    fn the_newest_place_counts() {
+        let earlier = Moved { glue: Some("a".into()), ..to(&["b"]) };
+        let now = Moved { teacher: Some("c".into()), ..to(&["d"]) };
+        assert_eq!(now.or(&earlier), Moved { glue: Some("a".into()), ..now.clone() });
+        assert_eq!(Moved::default().or(&earlier), earlier);
     }
 
     #[test]

@@ -1,0 +1,336 @@
+//! `inputs.json`: what a run reads, and whether that may be something else when the run goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use durable::checkpoint::CheckpointStore;
+use durable::rundir::RunPaths;
+use glue_squad::task::TaskKind;
+use kd::engine::reached;
+use nas::study::{SqliteStudy, StudyStore};
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::{Moved, Recipe};
+use crate::{Error, Result};
+
+/// Name in a run folder.
+const INPUTS: &str = "inputs.json";
+
+/// What stands in `inputs.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Where inputs are that are not where the recipe says.
+    #[serde(default, skip_serializing_if = "Moved::is_empty")]
+    pub moved: Moved,
+    /// SHA-256 of every file the run reads, by what it is and its name.
+    #[serde(flatten)]
+    pub digests: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// That of a run folder; `None` where nothing was recorded yet.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds something else.
+    pub fn read(paths: &RunPaths) -> Result<Option<Self>> {
+        let path = paths.root().join(INPUTS);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let bad = |e: serde_json::Error| Error::RunFile { path: path.clone(), message: e.to_string() };
+                serde_json::from_slice(&bytes).map(Some).map_err(bad)
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { action: "read", path, source }),
+        }
+    }
+
+    /// Puts it into a run folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, paths: &RunPaths) -> Result<()> {
+        Ok(durable::atomic::write_json(paths.root().join(INPUTS), self)?)
+    }
+}
+
+/// What can be replaced as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// The model, and its tokenizer, which encodes everything.
+    Teacher,
+    Task(TaskKind),
+    Corpus,
+}
+
+impl Kind {
+    /// That of an entry of the record.
+    fn of(name: &str, tasks: &[TaskKind]) -> Option<Self> {
+        let what = name.split(' ').next().unwrap_or(name);
+        match what {
+            "teacher" | "tokenizer" => Some(Self::Teacher),
+            "corpus" => Some(Self::Corpus),
+            folder => tasks.iter().find(|task| task.folder() == folder).map(|&task| Self::Task(task)),
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::Teacher => "--teacher",
+            Self::Task(_) => "--data",
+            Self::Corpus => "--corpus",
+        }
+    }
+
+    /// Whether `asked` says where it is.
+    fn is_named(self, asked: &Moved) -> bool {
+        match self {
+            Self::Teacher => asked.teacher.is_some(),
+            Self::Task(_) => asked.glue.is_some(),
+            Self::Corpus => !asked.corpus.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Teacher => f.write_str("the teacher"),
+            Self::Task(task) => write!(f, "the data of {}", task.name()),
+            Self::Corpus => f.write_str("the corpus"),
+        }
+    }
+}
+
+/// How far a phase is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Far {
+    Untouched,
+    /// There are checkpoints, which can be dropped.
+    Begun,
+    /// Something that stays came out of it: its result, or trials.
+    Over,
+}
+
+/// The phases of a run in their order, and whether each reads an input.
+fn phases(recipe: &Recipe, kind: Kind) -> Vec<(String, bool)> {
+    let (search, last) = (&recipe.search, &recipe.final_);
+    let on_tasks = matches!(kind, Kind::Teacher | Kind::Task(_));
+    let on_text = |steps: u64| steps > 0 && matches!(kind, Kind::Teacher | Kind::Corpus);
+    let mut all: Vec<(String, bool)> = match recipe.teacher.per_task {
+        false => vec![("teacher".into(), on_tasks)],
+        true => {
+            let reads = |task: TaskKind| matches!(kind, Kind::Teacher) || kind == Kind::Task(task);
+            recipe.tasks.iter().map(|&task| (format!("teacher/{}", task.name()), reads(task))).collect()
+        }
+    };
+    let baseline = recipe.baseline_general().steps;
+    let rest = [
+        ("supernet/warm-up", on_text(recipe.warm_up.steps)),
+        ("stage-1", on_tasks || on_text(search.stage1.proxy.general.steps)),
+        ("stage-2", on_tasks || on_text(search.stage2.proxy.general.steps)),
+        ("supernet/general", on_text(search.stage3.general.steps)),
+        ("supernet/task", on_tasks),
+        ("stage-3", matches!(kind, Kind::Task(_))),
+        ("final/general", on_text(last.general.steps)),
+        ("final/task", on_tasks),
+        ("baseline/general", last.baseline && on_text(baseline)),
+        ("baseline/task", last.baseline && on_tasks),
+    ];
+    all.extend(rest.map(|(phase, reads)| (phase.to_string(), reads)));
+    all
+}
+
+fn far(paths: &RunPaths, config_hash: &str, phase: &str) -> Result<Far> {
+    if let Some(stage) = phase.strip_prefix("stage-").and_then(|number| number.parse().ok()) {
+        if !paths.study().exists() {
+            return Ok(Far::Untouched);
+        }
+        let trials = SqliteStudy::open_read_only(&paths.study())?.trials(stage)?;
+        return Ok(if trials.is_empty() { Far::Untouched } else { Far::Over });
+    }
+    let reached = reached(&CheckpointStore::new(paths.root().join(phase), config_hash))?;
+    Ok(match (reached.finished, reached.step) {
+        (true, _) => Far::Over,
+        (false, 0) => Far::Untouched,
+        (false, _) => Far::Begun,
+    })
+}
+
+/// A run that goes on, and what it is told and reads now.
+pub(crate) struct Resumed<'a> {
+    pub recipe: &'a Recipe,
+    pub paths: &'a RunPaths,
+    pub config_hash: &'a str,
+    /// Whether the run is finished, so that it has used everything.
+    pub finished: bool,
+    /// Where this command line says that inputs are.
+    pub asked: &'a Moved,
+}
+
+impl Resumed<'_> {
+    /// Compares what the run reads `now` with what it was started with, and brings the record up to date. Checkpoints and trials of
+    /// different data are never mixed: an input may be another one where no finished phase has used it; what an unfinished phase
+    /// has done with the old one is dropped, where the command line names the new one. Gives what to tell people.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] naming the file and the phase that has used it.
+    pub fn settle(&self, before: &Record, now: &Record) -> Result<Vec<String>> {
+        let names = before.digests.keys().chain(now.digests.keys());
+        let changed = names.filter(|name| before.digests.get(*name) != now.digests.get(*name));
+        let mut kinds: BTreeMap<Option<Kind>, &String> = BTreeMap::new();
+        for name in changed {
+            kinds.entry(Kind::of(name, &self.recipe.tasks)).or_insert(name);
+        }
+        let mut dropped: BTreeSet<String> = BTreeSet::new();
+        for (kind, name) in &kinds {
+            dropped.extend(self.dropped_for(*kind, name)?);
+        }
+        for phase in &dropped {
+            CheckpointStore::new(self.paths.root().join(phase), self.config_hash).clear()?;
+        }
+        let mut messages = Vec::new();
+        for kind in kinds.keys().flatten() {
+            messages.push(format!(
+                "{kind}: another one than the run was started with; no finished phase has used that, so the run goes on with this"
+            ));
+        }
+        messages.extend(dropped.iter().map(|phase| format!("{phase}: begins anew")));
+        // A finished run stays as it is.
+        if before != now && !self.finished {
+            now.write(self.paths)?;
+        }
+        Ok(messages)
+    }
+
+    /// The phases that have to begin anew with another input.
+    fn dropped_for(&self, kind: Option<Kind>, name: &str) -> Result<Vec<String>> {
+        let refuse = |used: &str, what: &str| {
+            Err(Error::Mismatch(format!(
+                "{name} is not what this run was started with, and {used}; put it back, or {what}"
+            )))
+        };
+        let anew = "start a new run in another folder";
+        if self.finished {
+            return refuse("the run is finished", anew);
+        }
+        let Some(kind) = kind else { return refuse("it is none of the recipe's inputs", anew) };
+        let mut begun = Vec::new();
+        for (phase, _) in phases(self.recipe, kind).into_iter().filter(|(_, reads)| *reads) {
+            match far(self.paths, self.config_hash, &phase)? {
+                Far::Untouched => {}
+                Far::Over => return refuse(&format!("{phase} has used it"), anew),
+                Far::Begun => begun.push(phase),
+            }
+        }
+        match begun.first() {
+            Some(phase) if !kind.is_named(self.asked) => {
+                let what = format!("say {} to begin that phase anew with what is there now", kind.option());
+                refuse(&format!("{phase} has begun with it"), &what)
+            }
+            _ => Ok(begun),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durable::checkpoint::FileContent;
+    use serde_json::json;
+
+    use super::*;
+    use crate::recipe::load;
+
+    struct Run {
+        _dir: tempfile::TempDir,
+        paths: RunPaths,
+        recipe: Recipe,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let recipe = load("smoke", &[]).unwrap();
+            Self { paths: RunPaths::new(dir.path()), _dir: dir, recipe }
+        }
+
+        /// A checkpoint of `phase`, after which it is finished or not.
+        fn save(&self, phase: &str, finished: bool) {
+            let store = CheckpointStore::new(self.paths.root().join(phase), "hash");
+            let state = json!({ "best": null, "last": null, "progress": { "finished": finished } });
+            store.save(3, &[("model.safetensors", FileContent::Bytes(b"weights"))], state).unwrap();
+        }
+
+        fn settle(&self, now: &Record, asked: &Moved) -> Result<Vec<String>> {
+            let resumed =
+                Resumed { recipe: &self.recipe, paths: &self.paths, config_hash: "hash", finished: false, asked };
+            resumed.settle(&record("a", "b", "c"), now)
+        }
+    }
+
+    fn record(teacher: &str, task: &str, corpus: &str) -> Record {
+        let digests = [("teacher config.json", teacher), ("SST-2 train.tsv", task), ("corpus text.txt", corpus)];
+        let digests = digests.map(|(name, digest)| (name.to_string(), digest.to_string()));
+        Record { moved: Moved::default(), digests: digests.into() }
+    }
+
+    fn refused(found: Result<Vec<String>>) -> String {
+        found.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_record_is_a_list_of_digests_with_the_places_of_what_was_moved() {
+        let old: Record = serde_json::from_str(r#"{ "tokenizer": "t", "corpus a.txt": "c" }"#).unwrap();
+        assert_eq!((old.digests.len(), old.moved.is_empty()), (2, true));
+        assert_eq!(serde_json::to_value(&old).unwrap(), json!({ "tokenizer": "t", "corpus a.txt": "c" }));
+        let moved = Record { moved: Moved { glue: Some("g".into()), ..Moved::default() }, ..old };
+        let run = Run::new();
+        moved.write(&run.paths).unwrap();
+        assert_eq!(Record::read(&run.paths).unwrap(), Some(moved));
+    }
+
+    #[test]
+    fn an_input_is_replaced_until_a_finished_phase_has_used_it() {
+        let (run, asked) = (Run::new(), Moved::default());
+        let (other_corpus, other_task) = (record("a", "b", "x"), record("a", "x", "c"));
+        assert_eq!(run.settle(&record("a", "b", "c"), &asked).unwrap(), Vec::<String>::new());
+        assert!(Record::read(&run.paths).unwrap().is_none(), "nothing changed, nothing is written");
+        let said = run.settle(&record("x", "y", "z"), &asked).unwrap();
+        assert!(said.len() == 3 && said[2].starts_with("the corpus: another one"), "{said:?}");
+
+        run.save("teacher", true);
+        assert_eq!(run.settle(&other_corpus, &asked).unwrap().len(), 1);
+        assert_eq!(Record::read(&run.paths).unwrap(), Some(other_corpus.clone()), "the record is brought up to date");
+        for other in [&other_task, &record("x", "b", "c")] {
+            assert!(refused(run.settle(other, &asked)).contains("teacher has used it"));
+        }
+        run.save("supernet/warm-up", true);
+        let message = refused(run.settle(&other_corpus, &asked));
+        assert!(message.contains("corpus text.txt is not what") && message.contains("supernet/warm-up has used it"));
+        let fewer = Record { digests: record("a", "b", "c").digests.into_iter().take(1).collect(), ..other_task };
+        assert!(run.settle(&fewer, &asked).is_err(), "a file that is gone");
+    }
+
+    #[test]
+    fn what_an_unfinished_phase_did_with_the_old_input_is_dropped_where_the_new_one_is_named() {
+        let run = Run::new();
+        run.save("teacher", true);
+        run.save("supernet/warm-up", false);
+        let other = record("a", "b", "x");
+        let message = refused(run.settle(&other, &Moved::default()));
+        assert!(message.contains("supernet/warm-up has begun with it") && message.contains("--corpus"), "{message}");
+        let warm_up = run.paths.root().join("supernet/warm-up");
+        assert!(warm_up.join("step-000003").exists());
+        let said = run.settle(&other, &Moved { corpus: vec!["new".into()], ..Moved::default() }).unwrap();
+        assert!(said.iter().any(|line| line == "supernet/warm-up: begins anew"), "{said:?}");
+        assert!(!warm_up.exists() && run.paths.root().join("teacher/step-000003").exists());
+    }
+
+    #[test]
+    fn a_finished_run_has_used_everything() {
+        let run = Run::new();
+        let (recipe, paths, asked) = (&run.recipe, &run.paths, &Moved::default());
+        let resumed = Resumed { recipe, paths, config_hash: "hash", finished: true, asked };
+        let message = refused(resumed.settle(&record("a", "b", "c"), &record("a", "b", "x")));
+        assert!(message.contains("corpus text.txt") && message.contains("the run is finished"), "{message}");
+    }
+}
