@@ -64,8 +64,18 @@ pub fn differences(run: &Recipe, given: &Recipe) -> Result<Vec<Difference>> {
     Ok(compared.filter(|d| d.run != d.given).collect())
 }
 
-/// Dotted keys with their values as TOML.
 fn flat(recipe: &Recipe) -> Result<Vec<(String, String)>> {
+    Ok(leaves(&table(recipe)?))
+}
+
+/// A recipe as it is written, with every default.
+pub(super) fn table(recipe: &Recipe) -> Result<Table> {
+    let wrong = |e: toml::de::Error| crate::Error::Recipe { origin: recipe.name.clone(), message: e.to_string() };
+    recipe.to_toml()?.parse().map_err(wrong)
+}
+
+/// Dotted keys with their values as TOML.
+pub(super) fn leaves(table: &Table) -> Vec<(String, String)> {
     fn walk(prefix: &str, table: &Table, into: &mut Vec<(String, String)>) {
         for (key, value) in table {
             let key = format!("{prefix}{key}");
@@ -75,13 +85,9 @@ fn flat(recipe: &Recipe) -> Result<Vec<(String, String)>> {
             }
         }
     }
-    let text = recipe.to_toml()?;
-    let table: Table = text
-        .parse()
-        .map_err(|e: toml::de::Error| crate::Error::Recipe { origin: recipe.name.clone(), message: e.to_string() })?;
     let mut all = Vec::new();
-    walk("", &table, &mut all);
-    Ok(all)
+    walk("", table, &mut all);
+    all
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::Recipe;
+use super::agree::{leaves, table};
 use super::load::{Override, source};
 use crate::{Error, Result};
 
@@ -29,47 +30,29 @@ pub fn changes(name: &str, recipe: &Recipe, overrides: &[Override]) -> Result<Ve
     let raw: Table = text.parse().map_err(wrong)?;
     // A recipe may need the overrides to be complete; then what stands in it is all that is known.
     let before = match Value::Table(raw.clone()).try_into::<Recipe>() {
-        Ok(recipe) => recipe.with_defaults_of_phases().to_toml()?.parse().map_err(wrong)?,
-        Err(_) => raw,
+        Ok(recipe) => leaves(&table(&recipe.with_defaults_of_phases())?),
+        Err(_) => leaves(&raw),
     };
-    let after: Table = recipe.to_toml()?.parse().map_err(wrong)?;
+    let after = leaves(&table(recipe)?);
     let mut all: Vec<Change> = Vec::new();
     for Override { key, value } in overrides {
-        let (old, mut new) = (leaves(&before, key), leaves(&after, key));
-        if new.is_empty() {
+        // The key itself, or everything in it where it is a section.
+        let meant = |leaf: &&(String, String)| {
+            leaf.0.strip_prefix(key.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut set: Vec<(String, String)> = after.iter().filter(meant).cloned().collect();
+        if set.is_empty() {
             // Written in another form than it is kept in.
-            new.push((key.clone(), value.clone()));
+            set.push((key.clone(), value.clone()));
         }
-        for (key, value) in new {
-            let recipe = old.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
+        for (key, value) in set {
+            let recipe = before.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
             if recipe.as_ref() != Some(&value) && all.iter().all(|known| known.key != key) {
                 all.push(Change { key, value, recipe });
             }
         }
     }
     Ok(all)
-}
-
-/// The values at `key`, or below it where it is a section, with their dotted keys.
-fn leaves(table: &Table, key: &str) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    if let Some(at) = at(table, key) {
-        collect(key.to_owned(), at, &mut all);
-    }
-    all
-}
-
-fn at<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
-    let mut parts = key.split('.');
-    let first = table.get(parts.next()?)?;
-    parts.try_fold(first, |here, part| here.as_table()?.get(part))
-}
-
-fn collect(key: String, value: &Value, all: &mut Vec<(String, String)>) {
-    match value {
-        Value::Table(table) => table.iter().for_each(|(name, value)| collect(format!("{key}.{name}"), value, all)),
-        value => all.push((key, value.to_string())),
-    }
 }
 
 #[cfg(test)]
