@@ -15,6 +15,7 @@ mod family;
 mod general;
 mod import;
 mod instructions;
+mod majority;
 mod objective;
 mod outputs;
 mod predict;
