@@ -128,9 +128,9 @@ impl MajorityBaseline {
                 "{task}: a score of {own:.2} is not above the {least:.2} of answering {answer} to every example"
             )),
             (Some(only), beaten) => {
-                let all = format!("{task}: the model answers {only} to all {examples} examples");
+                let all = format!("{task}: all {examples} answers are {only}");
                 Some(match beaten {
-                    false => format!("{all}; its score, {own:.2}, is not above the {least:.2} of always {answer}"),
+                    false => format!("{all}; the score, {own:.2}, is not above the {least:.2} of always {answer}"),
                     true => format!("{all}, though their labels differ"),
                 })
             }
@@ -158,7 +158,7 @@ fn answerable(gold: &Gold) -> bool {
 pub fn doubts(evaluation: &Evaluation, baselines: &[MajorityBaseline]) -> Vec<String> {
     let known: BTreeSet<&str> = baselines.iter().map(|b| b.task.as_str()).collect();
     let others = evaluation.one_answer.iter().filter(|(task, _)| !known.contains(task.as_str()));
-    let others = others.map(|(task, only)| format!("{task}: the model answers {only} to everything"));
+    let others = others.map(|(task, only)| format!("{task}: all answers are {only}"));
     baselines.iter().filter_map(|b| b.doubt(evaluation)).chain(others).collect()
 }
 
@@ -217,7 +217,7 @@ mod tests {
             |answers: &[usize]| doubts(&evaluated(TaskKind::Mrpc, answers, &gold), std::slice::from_ref(&baseline));
         assert_eq!(
             said(&[1, 1, 1, 1]),
-            ["mrpc: the model answers equivalent (1) to all 4 examples; its score, 80.36, is not above the 80.36 of \
+            ["mrpc: all 4 answers are equivalent (1); the score, 80.36, is not above the 80.36 of \
               always equivalent (1)"]
         );
         assert_eq!(
@@ -232,7 +232,7 @@ mod tests {
         let gold = classes(&[0, 0, 1]);
         let baseline = MajorityBaseline::of_task(TaskKind::Rte, &classes(&[1]), &gold).unwrap().unwrap();
         let said = doubts(&evaluated(TaskKind::Rte, &[0, 0, 0], &gold), &[baseline]);
-        assert_eq!(said, ["rte: the model answers entailment to all 3 examples, though their labels differ"]);
+        assert_eq!(said, ["rte: all 3 answers are entailment, though their labels differ"]);
     }
 
     #[test]
@@ -268,10 +268,7 @@ mod tests {
             doubts(&Evaluation::of_task(TaskKind::Stsb, &scores, &predictions), std::slice::from_ref(&baseline))
         };
         let constant = said(&[2.4, 2.4, 2.4]);
-        assert!(
-            constant[0].starts_with("sts-b: the model answers 2.40 to all 3 examples; its score, 0.00"),
-            "{constant:?}"
-        );
+        assert!(constant[0].starts_with("sts-b: all 3 answers are 2.40; the score, 0.00"), "{constant:?}");
         let wrong = said(&[3.0, 2.0, 1.0]);
         assert!(wrong[0].contains("is not above the 0.00 of answering 2.50 to every example"), "{wrong:?}");
         assert!(said(&[0.1, 0.2, 0.3]).is_empty());
@@ -296,7 +293,7 @@ mod tests {
         let baseline = MajorityBaseline::of_task(TaskKind::Sst2, &classes(&[1]), &gold).unwrap().unwrap();
         let card = card_lines(&evaluated(TaskKind::Sst2, &[1, 1], &gold), std::slice::from_ref(&baseline));
         assert!(card.contains("positive (1): sst-2/accuracy 50.00."), "{card}");
-        assert!(card.contains("**Warning:** sst-2: the model answers positive (1) to all 2 examples"), "{card}");
+        assert!(card.contains("**Warning:** sst-2: all 2 answers are positive (1)"), "{card}");
         assert!(!card_lines(&evaluated(TaskKind::Sst2, &[1, 0], &gold), &[baseline]).contains("Warning"));
         assert_eq!(card_lines(&Evaluation::default(), &[]), "");
     }

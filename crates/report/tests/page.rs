@@ -161,9 +161,11 @@ fn every_number_says_what_it_is_where_a_table_is_too_wide_for_its_head() {
 fn scores_that_mean_nothing_have_a_warning_above_the_table_and_a_row_to_be_compared_with() {
     let page = render_html(&made_up_run(5, 5));
     let (above, table) = page.split_once("<table class=\"cards many\">").unwrap();
-    assert!(above.contains(
-        "<p class=\"warning\"><strong>6-layer plain BERT, distilled alike:</strong> MRPC: the model answers"
-    ));
+    assert!(
+        above.contains(
+            "<p class=\"warning\"><strong>6-layer plain BERT, distilled alike:</strong> mrpc: all 408 answers"
+        )
+    );
     assert!(table.contains("<td>majority class or mean</td><td class=\"left\" data-label=\"role\">no model</td>"));
 }
 

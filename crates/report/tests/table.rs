@@ -45,7 +45,7 @@ fn no_line_is_wider_than_a_terminal_and_every_score_is_there() {
 #[test]
 fn a_model_whose_scores_may_mean_nothing_is_marked() {
     let mut teacher = row("teacher", Some(9), Some(0.5));
-    teacher.warnings = vec!["SST-2: the model answers positive (1) to all 872 examples".into()];
+    teacher.warnings = vec!["sst-2: all 872 answers are positive (1)".into()];
     let text = comparison_table_text(&[teacher, row("student", Some(9), Some(0.9))]);
     assert!(
         text.starts_with("model") && text.contains("\nteacher [!]  ") && text.contains("\nstudent      "),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use glue_squad::squad::{self, OrderedMap, SquadVersion};
 use glue_squad::task::{FileScores, FolderScores, score_file, score_folder};
+use kd::engine::Evaluation;
+use kd::majority::{MajorityBaseline, doubts};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -75,10 +77,29 @@ pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
         }
     }
     match args.task {
-        Scored::Task(Task::Glue(task)) => show_task(args, &score_file(task, &args.data, &args.predictions)?),
-        Scored::Glue => show_folder(args, &score_folder(&args.data, &args.predictions)?),
+        Scored::Task(Task::Glue(task)) => {
+            let scored = score_file(task, &args.data, &args.predictions)?;
+            warn(&scored, context)?;
+            show_task(args, &scored)
+        }
+        Scored::Glue => {
+            let scored = score_folder(&args.data, &args.predictions)?;
+            scored.tasks.iter().try_for_each(|task| warn(task, context))?;
+            show_folder(args, &scored)
+        }
         Scored::Task(Task::Squad(version)) => score_squad(args, version, context),
     }
+}
+
+/// Says where a score means nothing: one answer everywhere, or no better than that of the most frequent label.
+fn warn(scored: &FileScores, context: &Context) -> Result<(), CliError> {
+    let (answers, gold) = &scored.answers;
+    let majority = MajorityBaseline::of_task(scored.task, &[], gold)?;
+    let evaluation = Evaluation::of_task(scored.task, &scored.scores, answers);
+    for doubt in doubts(&evaluation, majority.as_slice()) {
+        context.progress.warn(&doubt);
+    }
+    Ok(())
 }
 
 fn percent(fraction: f64) -> String {

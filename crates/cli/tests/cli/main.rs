@@ -16,6 +16,7 @@ mod general;
 mod import;
 mod instructions;
 mod labels;
+mod majority;
 mod objective;
 mod outputs;
 mod predict;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Outcome, folder, pocket_folder, run, snapshot};
 
@@ -56,6 +56,38 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     assert_eq!(run_json["latency"]["seq"], 32);
     let page = String::from_utf8(file("report.html")).unwrap();
     assert!(page.contains("A pass: 1 x 32 tokens, f32, the median time of"), "sizes of a pass");
+    // The page is about the run: its tasks, teacher and limits, and what was changed; the recipe's words come after.
+    for text in [
+        "<h1>EfficientBERT search on SST-2 and STS-B</h1>",
+        "<dd>2 layers of 32 channels, from scratch</dd>",
+        "with 5 changed settings",
+        "The recipe says of itself: <q>Every phase of a run in about a minute",
+        "<code>teacher.fine_tune.steps</code></td><td class=\"left\" data-label=\"this run\">3</td>\
+         <td class=\"left\" data-label=\"the recipe\">40</td>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let changed = run_json["changed"].as_array().unwrap();
+    assert_eq!(changed.len(), 5);
+    assert_eq!(changed[4], json!({ "key": "latency.seq", "value": "500", "recipe": "32" }));
+    // The last row is no model: the majority class of the 400 training examples that are used, and a constant, on the dev sets.
+    let labels = |split: &str, most: usize| -> Vec<bool> {
+        let text = String::from_utf8(file(&format!("data/SST-2/{split}.tsv"))).unwrap();
+        text.lines().skip(1).take(most).map(|line| line.ends_with("\t1")).collect()
+    };
+    let share = |labels: &[bool]| labels.iter().filter(|l| **l).count() as f64 / labels.len() as f64;
+    let (train, dev) = (share(&labels("train", 400)), share(&labels("dev", usize::MAX)));
+    let wanted = if train > 0.5 { dev } else { 1.0 - dev };
+    let rows = first["comparison"].as_array().unwrap();
+    let majority = rows.last().unwrap();
+    assert_eq!((&majority["role"], &majority["params"]), (&json!("majority"), &json!(null)));
+    for score in majority["scores"].as_array().unwrap() {
+        let value = score["value"].as_f64().unwrap();
+        assert!((value - if score["task"] == "sst-2" { wanted } else { 0.0 }).abs() < 1e-12, "{score}");
+    }
+    assert_eq!(majority["scores"].as_array().unwrap().len(), 3);
+    let warnings: usize = rows.iter().map(|row| row["warnings"].as_array().unwrap().len()).sum();
+    assert_eq!(first["warnings"].as_array().unwrap().len(), warnings);
 
     let log = dir.path().join("run/log.jsonl");
     let lines = std::fs::read_to_string(&log).unwrap();
@@ -110,12 +142,20 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     // As if it had been killed before its last trainings, which now read what was moved.
     let student = || std::fs::read(dir.path().join("run/student/model.safetensors")).unwrap();
     let before = student();
+    let changed = || -> Value {
+        let text = std::fs::read(dir.path().join("run/run.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()["changed"].clone()
+    };
+    let started_with = changed();
+    // Four settings, and teacher, data and text.
+    assert_eq!(started_with.as_array().map(Vec::len), Some(7), "{started_with}");
     for folder in ["student", "final"] {
         std::fs::remove_dir_all(dir.path().join("run").join(folder)).unwrap();
     }
     let again = right();
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(!again.stderr.contains("finished before") && student() == before);
+    assert_eq!(changed(), started_with, "where inputs were moved is no setting of the run");
 }
 
 #[test]

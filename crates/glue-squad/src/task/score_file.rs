@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, SEVEN_COLUMNS, Scores, Split, TaskKind};
+use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, Predictions, SEVEN_COLUMNS, Scores, Split, TaskKind};
 use crate::error::{Error, Result};
 use crate::submission;
 
@@ -22,6 +22,8 @@ pub struct FileScores {
     pub examples: usize,
     /// The task's metrics.
     pub scores: Scores,
+    /// The answers, and the right ones.
+    pub answers: (Predictions, Vec<Label>),
 }
 
 /// The scores of a folder of prediction files.
@@ -59,7 +61,14 @@ fn score(task: TaskKind, data: &Path, gold: &[Label], predictions: &Path) -> Res
         )));
     }
     let scores = task.score(&answers, gold)?;
-    Ok(FileScores { task, data: data.to_owned(), predictions: predictions.to_owned(), examples: gold.len(), scores })
+    Ok(FileScores {
+        task,
+        data: data.to_owned(),
+        predictions: predictions.to_owned(),
+        examples: gold.len(),
+        scores,
+        answers: (answers, gold.to_owned()),
+    })
 }
 
 /// Scores every official prediction file of a folder ([`submission::file_name`]) against the development sets of a GLUE folder,
