@@ -44,6 +44,14 @@ fn an_unlabelled_test_split_is_predicted_and_not_scored() {
     assert_eq!((&done["metrics"], &done["score"]), (&json!(null), &json!(null)));
     let file = std::fs::read_to_string(dir.path().join("p.tsv")).unwrap();
     assert!(file == "index\tprediction\n0\t0\n" || file == "index\tprediction\n0\t1\n", "{file}");
+    // As the hub's copies have it, in every layout.
+    let unlabelled =
+        ["sentence\tlabel\tidx\nthe soup was good\t-1\t0\n", "{\"sentence\": \"a\", \"label\": -1, \"idx\": 0}\n"];
+    for text in unlabelled {
+        std::fs::write(dir.path().join("pocket/SST-2/test.tsv"), text).unwrap();
+        run(dir.path(), &base).fails_with(2, &["test.tsv: has no labels to score against", "--predictions"]);
+        assert_eq!(run(dir.path(), &[&base[..], &["--predictions", "q.tsv"]].concat()).json()["examples"], json!(1));
+    }
     // A training split without labels is damaged, not a test set.
     let train =
         run(dir.path(), &["eval", "--model", "bert", "--data", "pocket", "--task", "sst-2", "--split", "train"]);

@@ -54,6 +54,9 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     let file = |name: &str| std::fs::read(dir.path().join("run").join(name)).unwrap();
     let run_json: Value = serde_json::from_slice(&file("run.json")).unwrap();
     assert_eq!(run_json["latency"]["seq"], 32);
+    for model in ["student", "teacher/model"] {
+        crate::tokenizer::is_whole(&dir.path().join("run").join(model), true);
+    }
     let page = String::from_utf8(file("report.html")).unwrap();
     assert!(page.contains("A pass: 1 x 32 tokens, f32, the median time of"), "sizes of a pass");
     // The page is about the run: its tasks, teacher and limits, and what was changed; the recipe's words come after.
