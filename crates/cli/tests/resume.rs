@@ -53,9 +53,9 @@ struct Ending {
     student: String,
     /// Weights of the fine-tuned teachers by path.
     teachers: BTreeMap<PathBuf, String>,
-    /// Manifests by path; they hold the SHA-256 of weights, optimiser and best weights. Without them a difference after the
-    /// best evaluation would not show.
-    checkpoints: BTreeMap<PathBuf, String>,
+    /// Loss and gradient norm of every reported step, the last report of each, by phase and step. Without them a difference after the
+    /// best evaluation would not show, since checkpoints are gone once a run is finished.
+    steps: BTreeMap<(String, u64), [Value; 2]>,
 }
 
 /// Starts a run with `settings`, or goes on with one where there are none.
@@ -128,13 +128,15 @@ fn result(folder: &Path) -> Ending {
         assert!(row.as_object_mut().expect("an object").remove("latency_ms").is_some_and(|v| v.is_f64() == measured));
     }
     let weights = folder.join("student/model.safetensors");
-    let manifests = below(folder).into_iter().filter(|p| p.ends_with("manifest.json"));
-    let checkpoints =
-        manifests.map(|p| (p.clone(), std::fs::read_to_string(folder.join(p)).expect("a readable manifest"))).collect();
+    let mut steps = BTreeMap::new();
+    for event in log(folder).into_iter().filter(|e| e["event"] == "step") {
+        let of = (event["phase"].as_str().expect("a name").to_string(), event["step"].as_u64().expect("a number"));
+        steps.insert(of, [event["loss"].clone(), event["grad_norm"].clone()]);
+    }
     let hash = |path: &Path| durable::hash::file(path).expect("readable weights");
     let of_teacher = |p: &PathBuf| p.starts_with("teacher") && p.ends_with("model/model.safetensors");
     let teachers = below(folder).into_iter().filter(of_teacher).map(|p| (p.clone(), hash(&folder.join(p)))).collect();
-    Ending { trials, comparison, student: hash(&weights), teachers, checkpoints }
+    Ending { trials, comparison, student: hash(&weights), teachers, steps }
 }
 
 /// Settings, and the uninterrupted run with them: how it ended, its log and its page.
@@ -170,8 +172,11 @@ fn equals_reference(folder: &Path, kind: &Kind, story: &str) {
     assert_eq!(killed.comparison, whole.comparison, "{story}");
     assert_eq!(killed.student, whole.student, "{story}: weights of the student");
     assert_eq!(killed.teachers, whole.teachers, "{story}: weights of the teachers");
-    assert!(killed.checkpoints.len() > 6, "{story}: every training leaves checkpoints");
-    assert_eq!(killed.checkpoints, whole.checkpoints, "{story}");
+    let phases: std::collections::BTreeSet<&String> = killed.steps.keys().map(|(phase, _)| phase).collect();
+    assert!(phases.len() > 6, "{story}: every training is in the log: {phases:?}");
+    assert_eq!(killed.steps, whole.steps, "{story}");
+    let checkpoints: Vec<PathBuf> = checkpoints(folder);
+    assert_eq!(checkpoints, Vec::<PathBuf>::new(), "{story}: a finished run needs no checkpoints");
     let strays: Vec<PathBuf> = below(folder).into_iter().filter(|p| p.to_string_lossy().contains(".tmp")).collect();
     assert_eq!(strays, Vec::<PathBuf>::new(), "{story}: what the killed process was writing is removed");
 }
@@ -191,6 +196,12 @@ fn below(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The folders of checkpoints below `root`, relative to it.
+fn checkpoints(root: &Path) -> Vec<PathBuf> {
+    let named = |p: &PathBuf| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with("step-"));
+    below(root).into_iter().filter(named).collect()
+}
+
 /// Kills a run in `phase` once `field` of its events has reached `at`, resumes it and compares.
 fn killed_in(kind: &Kind, phase: &str, field: &str, at: u64) {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -201,6 +212,15 @@ fn killed_in(kind: &Kind, phase: &str, field: &str, at: u64) {
     let before = log(&folder);
     let over = before.iter().any(|e| of_phase(e) && e["event"] == "phase_finished");
     assert!(killed && !over, "{phase} ended before it could be killed; make it longer");
+
+    // Of a phase that is over its result is kept, and no moments.
+    let finished = |e: &&Value| e["event"] == "phase_finished";
+    for over in before.iter().filter(finished).filter_map(|e| e["phase"].as_str()).filter(|p| !p.starts_with("stage")) {
+        let kept = checkpoints(&folder.join(over));
+        assert_eq!(kept.len(), 1, "{over}: {kept:?}");
+        let held = below(&folder.join(over).join(&kept[0]));
+        assert!(held.len() == 2 && !held.contains(&"optimizer.safetensors".into()), "{over}: {held:?}");
+    }
 
     let said = finish(&folder, None);
     equals_reference(&folder, kind, phase);

@@ -91,14 +91,21 @@ impl Inputs {
     pub fn read_all(&self, recipe: &Recipe, stop: &AtomicBool) -> Result<()> {
         let stopped = || if stop.load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) };
         let mut problems = Vec::new();
-        for (key, phase) in recipe.phases().into_iter().filter(|(_, phase)| phase.steps > 0) {
-            if recipe.text_phases().iter().any(|(text, _)| *text == key) {
-                match self.text_until(recipe, phase, Some(stop)) {
-                    Err(Error::Interrupted) => return Err(Error::Interrupted),
-                    read => add(&mut problems, read.err()),
+        // The largest batch first: what fills it fills the others, and one message is enough.
+        let mut on_text = recipe.text_phases();
+        on_text.sort_by_key(|(_, phase)| std::cmp::Reverse(phase.batch_size));
+        for (_, phase) in &on_text {
+            match self.text_until(recipe, phase, Some(stop)) {
+                Ok(_) => {}
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(e) => {
+                    add(&mut problems, [e]);
+                    break;
                 }
-                continue;
             }
+        }
+        let on_tasks = |(key, phase): &(&str, &Phase)| phase.steps > 0 && on_text.iter().all(|(text, _)| text != key);
+        for (key, phase) in recipe.phases().into_iter().filter(on_tasks) {
             let max_len = Self::settings(recipe, phase).max_len;
             // Only the teacher and the students at the end are scored on the dev sets.
             let scored = matches!(key, "teacher.fine_tune" | "final.task");

@@ -175,7 +175,8 @@ impl Resumed<'_> {
     /// # Errors
     /// [`Error::Mismatch`] naming the file and the phase that has used it.
     pub fn settle(&self, before: &Record, now: &Record) -> Result<Vec<String>> {
-        let names = before.digests.keys().chain(now.digests.keys());
+        // What is there now first: that is what a person has just named.
+        let names = now.digests.keys().chain(before.digests.keys());
         let changed = names.filter(|name| before.digests.get(*name) != now.digests.get(*name));
         let mut kinds: BTreeMap<Option<Kind>, &String> = BTreeMap::new();
         for name in changed {

@@ -212,13 +212,28 @@ impl TaskData {
         context: &Context,
     ) -> Result<Self, CliError> {
         let (settings, pad) = (args.batches(max_len), encoder.pad_id());
-        let (mut train, mut eval) = (Vec::new(), Vec::new());
+        let (mut train, mut eval, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (head, &task) in tasks.iter().enumerate() {
-            let dev = read_examples(task, (data, Split::Dev), encoder, max_len, context)?;
-            eval.push((head, EvalSet::new(task, dev.features, pad, settings)?));
-            let examples = read_examples(task, (data, Split::Train), encoder, max_len, context)?;
-            train.push(TrainSet::new(task, examples.features, pad, settings)?);
+            let mut read =
+                |split| read_examples(task, (data, split), encoder, max_len, context).map_err(|e| wrong.push(e));
+            let (dev, examples) = (read(Split::Dev), read(Split::Train));
+            if let (Ok(dev), Ok(examples)) = (dev, examples) {
+                eval.push((head, EvalSet::new(task, dev.features, pad, settings)?));
+                train.push(TrainSet::new(task, examples.features, pad, settings)?);
+            }
+        }
+        if let Some(error) = together(wrong) {
+            return Err(error);
         }
         Ok(Self { mix: TaskMix::new(train, args.seed)?, eval, files: task_files(tasks, data)? })
     }
+}
+
+/// Errors of several inputs as one.
+fn together(mut errors: Vec<CliError>) -> Option<CliError> {
+    if errors.len() < 2 {
+        return errors.pop();
+    }
+    let lines = errors.iter().map(|error| format!("\n  {}", error.message())).collect::<String>();
+    Some(CliError::failed(format!("{} inputs cannot be used:{lines}", errors.len())))
 }

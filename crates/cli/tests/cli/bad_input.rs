@@ -127,7 +127,7 @@ fn a_second_search_does_not_start_over_the_first_one() {
     let before = snapshot(dir.path());
     run(dir.path(), &args).fails_with(2, &["run already holds a run", "--resume"]);
     let other = ["search", "--resume", "--out", "run", "--seed", "9"];
-    run(dir.path(), &other).fails_with(2, &["takes no other settings"]);
+    run(dir.path(), &other).fails_with(2, &["`seed` is 7 in the run and 9 here"]);
     assert_eq!(snapshot(dir.path()), before);
 }
 

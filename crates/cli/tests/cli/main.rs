@@ -14,6 +14,7 @@ mod event_reader;
 mod family;
 mod general;
 mod import;
+mod inputs;
 mod instructions;
 mod labels;
 mod majority;

@@ -50,7 +50,10 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     let more = ["--set", "latency.seq=500", "--json"];
     let first = smoke(dir.path(), &[&set[..], &more].concat());
     first.says(&["latency.seq 500: cut to the models' 32 positions"]);
+    first.says(&["on the disk: up to", "teacher cache: at most"]);
     let first = first.json();
+    the_cache_has_room_for_what_candidates_ask_again(&dir.path().join("run"));
+    nothing_is_left_of_trainings(&dir.path().join("run"));
     let file = |name: &str| std::fs::read(dir.path().join("run").join(name)).unwrap();
     let run_json: Value = serde_json::from_slice(&file("run.json")).unwrap();
     assert_eq!(run_json["latency"]["seq"], 32);
@@ -110,6 +113,60 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     assert!([file("run.json"), file("student/model.safetensors")] == before);
     let page = String::from_utf8(file("report.html")).unwrap();
     assert!(page.contains("log.jsonl, line 2: no valid record"));
+
+    // The command line that started it, with --resume added, and others.
+    let resume = |more: &[&str]| smoke(dir.path(), &[&["--resume"], more].concat());
+    resume(&[&set[..], &more].concat()).json();
+    resume(&[&set[..], &more, &["--seed", "7", "--max-params", "40k"]].concat()).says(&["finished before"]);
+    run(dir.path(), &["search", "--resume", "--out", "run", "--seed", "7"]).says(&["finished before"]);
+    resume(&[&set[..], &more, &["--seed", "9", "--min-params", "3"]].concat()).fails_with(
+        2,
+        &[
+            "the run in run",
+            "`seed` is 7 in the run and 9 here",
+            "`budget.min_params` is not set in the run and 3 here",
+        ],
+    );
+    let other = resume(&[]);
+    other.fails_with(
+        2,
+        &["`latency.seq` is 500 in the run and 32 here", "`search.stage1.trials` is 2", "--resume --out run"],
+    );
+    run(dir.path(), &["search", "--resume", "--out", "run", "--recipe", "none.toml"]).fails_with(2, &["none.toml"]);
+    run(dir.path(), &["search", "--resume", "--out", "run", "--set", "tasks=[\"mrpc\"]"])
+        .fails_with(2, &["`tasks` is"]);
+}
+
+/// Once a run is finished, its models are there and no checkpoints.
+fn nothing_is_left_of_trainings(run: &Path) {
+    let files = snapshot(run);
+    let of_training = |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with("step-"));
+    let left: Vec<_> = files.keys().filter(|path| of_training(path)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    for gone in ["supernet", "final", "baseline"] {
+        assert!(!run.join(gone).exists(), "{gone}");
+    }
+    for kept in ["teacher/model/model.safetensors", "student/model.safetensors", "study.sqlite"] {
+        assert!(run.join(kept).is_file(), "{kept}");
+    }
+}
+
+/// The room that is chosen without being told is enough: no batch of a candidate is asked for twice.
+fn the_cache_has_room_for_what_candidates_ask_again(run: &Path) {
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = events.iter().filter_map(|e| e["message"].as_str()).find(|m| m.starts_with("teacher cache")).unwrap();
+    let chosen = said.split_once("at most ").unwrap().1.split_once(" kB").unwrap().0;
+    let chosen: u64 = chosen.parse::<u64>().unwrap() * 1000;
+    let of = |phase: &str| {
+        let event = events.iter().find(|e| e["event"] == "teacher_cache" && e["phase"] == phase).unwrap();
+        ["hits", "misses", "bytes"].map(|key| event[key].as_u64().unwrap())
+    };
+    // Two candidates see 4 batches of tasks; one of those of the next stage no new ones.
+    let [hits, _, bytes] = of("stage-1");
+    assert!(hits >= 4 && bytes <= chosen && bytes > chosen / 2, "{said}: {hits} hits, {bytes} bytes");
+    let [hits, misses, bytes] = of("stage-2");
+    assert!(hits == 8 && misses == 0 && bytes <= chosen, "{said}: {hits} hits, {misses} misses");
 }
 
 #[test]
@@ -152,18 +209,9 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     let started_with = changed();
     // Four settings, and teacher, data and text.
     assert_eq!(started_with.as_array().map(Vec::len), Some(7), "{started_with}");
-    for folder in ["student", "final"] {
-        std::fs::remove_dir_all(dir.path().join("run").join(folder)).unwrap();
-    }
+    std::fs::remove_dir_all(dir.path().join("run/student")).unwrap();
     let again = right();
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(!again.stderr.contains("finished before") && student() == before);
     assert_eq!(changed(), started_with, "where inputs were moved is no setting of the run");
-}
-
-#[test]
-fn a_recipe_has_no_effect_on_a_run_that_goes_on() {
-    let dir = folder();
-    let args = ["search", "--resume", "--recipe", "smoke", "--out", "run"];
-    run(dir.path(), &args).fails_with(2, &["--recipe has no effect with --resume"]);
 }
