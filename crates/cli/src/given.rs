@@ -9,7 +9,7 @@ use durable::rundir::RECIPE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
-use crate::inputs::quoted;
+use crate::inputs::{nothing_to_resume, quoted};
 
 /// Where they stand in the folder of a training.
 const FILE: &str = "command.json";
@@ -123,7 +123,7 @@ fn options(matches: &ArgMatches, command: &Command) -> Option<Vec<(String, Optio
 /// again.
 ///
 /// # Errors
-/// The training is one of another command.
+/// There is no such training, or it is one of another command.
 pub fn completed(words: Vec<OsString>, command: &Command) -> Result<Vec<OsString>, CliError> {
     // What is wrong with them is said when they are read in earnest.
     let lenient = command.clone().ignore_errors(true).try_get_matches_from(&words);
@@ -131,13 +131,17 @@ pub fn completed(words: Vec<OsString>, command: &Command) -> Result<Vec<OsString
     let now = Given::of(&matches, command);
     let Some(of_command) = matches.subcommand_matches(&now.command) else { return Ok(words) };
     let out = of_command.get_raw("out").and_then(|mut values| values.next());
-    let Some(out) = out.filter(|_| of_command.get_flag("resume")) else { return Ok(words) };
-    let Some(folder) = training_folder(Path::new(out)) else { return Ok(words) };
+    let resumes = of_command.value_source("resume") == Some(ValueSource::CommandLine);
+    let Some(out) = out.filter(|_| resumes).map(Path::new) else { return Ok(words) };
+    let Some(folder) = training_folder(out) else { return Ok(words) };
+    if !folder.join(RECIPE).is_file() {
+        return Err(nothing_to_resume("--resume", &folder, "training", out));
+    }
     let text = std::fs::read(folder.join(FILE)).ok();
     let Some(before) = text.and_then(|text| serde_json::from_slice::<Given>(&text).ok()) else { return Ok(words) };
-    if before.command != now.command && folder.join(RECIPE).is_file() {
+    if before.command != now.command {
         let message = format!("{} is a training of `{}`, not of `{}`", folder.display(), before.command, now.command);
-        return Err(CliError::usage(message).with_hint(before.resume(Path::new(out), "cpu")));
+        return Err(CliError::usage(message).with_hint(before.resume(out, "cpu")));
     }
     let more = before.words_beside(&now).into_iter().map(OsString::from);
     Ok(words.into_iter().chain(more).collect())

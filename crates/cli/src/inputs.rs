@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use durable::rundir::RECIPE;
-use pipeline::runs::{self, RunSummary};
+use pipeline::runs::{self, Kind, RunSummary};
 use pipeline::similar::closest;
 
 use crate::error::CliError;
@@ -95,21 +95,39 @@ pub fn refuse_run_folder(option: &str, dir: &Path) -> Result<(), CliError> {
 
 /// The error where `folder` has no `what` (run or training) to go on with; it names those beside `out`.
 pub fn nothing_to_resume(option: &str, folder: &Path, what: &str, out: &Path) -> CliError {
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = runs::below(parent).unwrap_or_default();
-    let is_meant = |run: &&RunSummary| (run.kind == runs::Kind::Search) == (what == "run") && run.problems.is_empty();
-    let found: Vec<&RunSummary> = found.iter().filter(is_meant).collect();
     let at = if option.is_empty() { String::new() } else { format!("{option}: ") };
-    let mut message = format!("{at}{} holds no {what} to resume", folder.display());
-    if !found.is_empty() {
-        let each = found.iter().take(MOST_NAMED).map(|run| format!("{} ({})", run.name, run.state.name()));
-        let more = if found.len() > MOST_NAMED { ", ..." } else { "" };
-        message += &format!("; {}/ holds: {}{more}", parent.display(), each.collect::<Vec<_>>().join(", "));
-    }
-    let name = out.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let hint = match closest(&name, found.iter().map(|run| run.name.as_str())) {
-        Some(near) => format!("did you mean --out {}? Leave out --resume to start one", quoted(&parent.join(near))),
+    let (beside, near) = runs_beside(out, |run| (run.kind == Kind::Search) == (what == "run"));
+    let hint = match near {
+        Some(near) => format!("did you mean --out {}? Leave out --resume to start one", quoted(&near)),
         None => "leave out --resume to start one".into(),
     };
-    CliError::usage(message).with_hint(hint)
+    CliError::usage(format!("{at}{} holds no {what} to resume{beside}", folder.display())).with_hint(hint)
+}
+
+/// The error where `folder` is none of a search; it names those beside it.
+pub fn no_search(folder: &Path) -> CliError {
+    let (beside, near) = runs_beside(folder, |run| run.kind == Kind::Search);
+    let error = CliError::usage(format!("{} holds no run (no run.json){beside}", folder.display()));
+    match near {
+        Some(near) => error.with_hint(format!("did you mean {}?", quoted(&near))),
+        None => error,
+    }
+}
+
+/// What a message says of the runs in the folder in which `path` would be, and the one of them whose name is most like its.
+fn runs_beside(path: &Path, is_meant: impl Fn(&RunSummary) -> bool) -> (String, Option<PathBuf>) {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = runs::below(parent).unwrap_or_default();
+    let found: Vec<&RunSummary> = found.iter().filter(|run| run.problems.is_empty() && is_meant(run)).collect();
+    if found.is_empty() {
+        return (String::new(), None);
+    }
+    let each = found.iter().take(MOST_NAMED).map(|run| format!("{} ({})", run.name, run.state.name()));
+    let more = if found.len() > MOST_NAMED { ", ..." } else { "" };
+    let said = format!("; {}/ holds: {}{more}", parent.display(), each.collect::<Vec<_>>().join(", "));
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let near = closest(&name, found.iter().map(|run| run.name.as_str()));
+    // `.` in front of a name is only needed where there is nothing else.
+    let near = near.map(|near| if parent == Path::new(".") { PathBuf::from(near) } else { parent.join(near) });
+    (said, near)
 }

@@ -25,7 +25,7 @@ pub fn install(progress: &Progress) -> Result<(), CliError> {
             say("stopped at once; what was saved before is kept");
             std::process::exit(i32::from(INTERRUPTED));
         }
-        say("stopping; what is done is saved first. Press Ctrl-C again to stop at once");
+        say("stopping, and saving what is done; press Ctrl-C again to stop at once");
     })
     .map_err(|e| CliError::failed(format!("cannot install the Ctrl-C handler: {e}")))?;
     #[cfg(unix)]

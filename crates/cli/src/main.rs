@@ -68,9 +68,13 @@ fn main() -> ExitCode {
     allocator::keep_pages();
     panics::install();
     let command = args::command();
-    let words = match given::completed(std::env::args_os().collect(), &command) {
+    let words: Vec<_> = std::env::args_os().collect();
+    // Not read yet.
+    let json = words.windows(2).any(|pair| pair[0] == "--progress" && pair[1] == "json")
+        || words.iter().any(|word| word == "--progress=json");
+    let words = match given::completed(words, &command) {
         Ok(words) => words,
-        Err(error) => return error.report(false),
+        Err(error) => return error.report(json),
     };
     let read = command.clone().try_get_matches_from(words).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;

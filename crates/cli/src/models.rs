@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use glue_squad::tokenizer::TextEncoder;
 use kd::transfer::{continue_from, with_embedding_of};
 use pipeline::inputs::Files;
+use pipeline::similar::closest;
 use searched_ffn::{AnyModel, CONFIG_FILE, LayerSource, ModelDir, TOKENIZER_FILES, WEIGHTS_FILE, inherit, map_model};
 use serde::Serialize;
 
@@ -39,8 +40,17 @@ pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     if dir.is_dir() {
         return refuse_run_folder(option, dir);
     }
-    Err(CliError::usage(format!("{option} {}: no such folder", dir.display()))
-        .with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let beside: Vec<String> = beside.filter_map(|name| name.into_string().ok()).collect();
+    let near =
+        closest(&name, beside.iter().map(String::as_str)).filter(|near| parent.join(near).join(CONFIG_FILE).is_file());
+    let error = CliError::usage(format!("{option} {}: no such folder", dir.display()));
+    if let Some(near) = near {
+        return Err(error.with_hint(format!("did you mean {}?", dir.with_file_name(near).display())));
+    }
+    Err(error.with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
 }
 
 /// Loads a model directory together with its tokenizer.

@@ -291,6 +291,53 @@ fn each_of_two_teachers_is_what_its_task_alone_makes_of_it_and_is_shown() {
     assert_eq!(durable::hash::file(folder.join(of("sts-b"))).expect("a teacher"), ending.teachers[&of("sts-b")]);
 }
 
+/// Stops a run by a signal as soon as `what` is done within `phase`, resumes it and compares.
+#[cfg(unix)]
+fn stopped_within(phase: &str, what: &str) {
+    use std::io::{BufRead, BufReader, Read};
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("run");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_efficientbert"));
+    command.args(["search", "--recipe", "smoke", "--progress", "json", "--threads", "2", "--out"]).arg(&folder);
+    for setting in SETTINGS {
+        command.args(["--set", setting]);
+    }
+    let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut said = BufReader::new(run.stderr.take().expect("piped"));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("UTF-8") > 0, "{phase}: it ended before {what}");
+        let event: Value = serde_json::from_str(&line).unwrap_or_default();
+        let is_it = event["what"].as_str().is_some_and(|text| text.ends_with(what));
+        if event["event"] == "within" && event["phase"] == phase && is_it {
+            break;
+        }
+    }
+    let kill = Command::new("kill").args(["-TERM", &run.id().to_string()]).status().expect("kill");
+    assert!(kill.success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("UTF-8");
+    assert_eq!(run.wait().expect("it ends").code(), Some(130), "{rest}");
+    assert!(rest.contains("everything done is saved"), "{rest}");
+    finish(&folder, None);
+    equals_reference(&folder, &USUAL, &format!("{phase}, {what}"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_stopped_while_the_teacher_is_evaluated_ends_like_one_that_was_not() {
+    stopped_within("teacher", "evaluation");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_stopped_while_a_candidate_is_scored_ends_like_one_that_was_not() {
+    stopped_within("stage-1", "scoring");
+    stopped_within("stage-3", "scoring");
+}
+
 #[test]
 fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);

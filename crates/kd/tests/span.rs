@@ -1,5 +1,6 @@
 //! SQuAD: batches by step, losses of the jobs, and the way from scores to official metrics.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
@@ -197,7 +198,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
         let (same, other) = (norm(teacher.clone()), norm(model(version, 4, &device)));
         assert!(same < 1e-4 && other > 0.1 && other.is_finite(), "{same} {other}");
         assert!(
-            Job::<Model>::evaluate(&job, &teacher, 1, &device, &mut |_, _| std::ops::ControlFlow::Continue(()))
+            Job::<Model>::evaluate(&job, &teacher, 1, &device, &mut |_, _| ControlFlow::Continue(()))
                 .unwrap()
                 .is_none()
         );

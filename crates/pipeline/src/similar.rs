@@ -1,7 +1,10 @@
 //! Which of the names that there are was meant.
 
-/// Jaro-Winkler similarity from which on a name is taken for a misspelling of another.
+/// Jaro-Winkler similarity from which on a name is taken for a misspelling of another; of short ones it makes too little of two letters
+/// that changed places.
 const ENOUGH: f64 = 0.8;
+/// Letters from which on a name that differs by one mistake is taken for a misspelling too.
+const SHORT: usize = 3;
 
 /// The one of `known` that is most like `text`, if any is like it; letters count regardless of case.
 ///
@@ -11,7 +14,12 @@ const ENOUGH: f64 = 0.8;
 /// ```
 pub fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
-    let likeness = |name: &'a str| (strsim::jaro_winkler(&text, &name.to_lowercase()), name);
+    let likeness = |name: &'a str| {
+        let lower = name.to_lowercase();
+        let one_mistake = lower.chars().count() >= SHORT && strsim::osa_distance(&text, &lower) <= 1;
+        let likeness = strsim::jaro_winkler(&text, &lower);
+        (if one_mistake { likeness.max(ENOUGH) } else { likeness }, name)
+    };
     let alike = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness >= ENOUGH);
     alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
@@ -42,11 +50,19 @@ mod tests {
             ("pokcet", Some("pocket")),
             ("MiniLM-quik", Some("minilm-quick")),
             ("smoke2", Some("smoke")),
+            ("oppa", None),
             ("bert", None),
             ("", None),
         ] {
             assert_eq!(closest(text, ["pocket", "smoke", "minilm-quick", "tinybert-quick", "paper"]), near, "{text}");
         }
+    }
+
+    #[test]
+    fn two_letters_of_a_short_name_may_have_changed_places() {
+        assert_eq!(closest("uot", ["out", "in"]), Some("out"));
+        assert_eq!(closest("rt", ["rte", "mrpc"]), Some("rte"));
+        assert_eq!(closest("ab", ["cd", "xy"]), None);
     }
 
     #[test]

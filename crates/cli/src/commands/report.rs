@@ -7,6 +7,7 @@ use durable::rundir::RunPaths;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::inputs::no_search;
 use crate::output;
 
 /// Options of `report`.
@@ -23,7 +24,7 @@ pub struct ReportArgs {
 pub fn run(args: &ReportArgs, _context: &Context) -> Result<(), CliError> {
     let paths = RunPaths::new(&args.run);
     if !paths.run_json().is_file() {
-        return Err(CliError::usage(format!("{} holds no run (no run.json)", args.run.display())));
+        return Err(no_search(&args.run));
     }
     pipeline::summary::write_report(&paths)?;
     output::print(&format!("{}\n", paths.report().display()))

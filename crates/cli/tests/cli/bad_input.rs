@@ -70,7 +70,11 @@ fn a_recipe_that_is_not_usable_names_file_and_key_or_line() {
     let dir = folder();
     let smoke = include_str!("../../../../recipes/smoke.toml");
     for (name, text, parts) in [
-        ("key.toml", smoke.replace("hold_out =", "hold_uot ="), &["key.toml", "hold_uot", "hold_out"][..]),
+        (
+            "key.toml",
+            smoke.replace("hold_out =", "hold_uot ="),
+            &["key.toml", "hold_uot", "did you mean `hold_out`?"][..],
+        ),
         ("top.toml", format!("speed = 3\n{smoke}"), &["top.toml", "speed"]),
         ("broken.toml", "seed = 7\n[data\n".into(), &["broken.toml", "line 2"]),
         ("prose.toml", "Dear reader,\nthis is no recipe.\n".into(), &["prose.toml", "line 1"]),
@@ -84,9 +88,59 @@ fn a_recipe_that_is_not_usable_names_file_and_key_or_line() {
         assert_eq!(snapshot(dir.path()), before, "{name}");
     }
     search(dir.path(), &["--recipe", "none.toml"]).fails_with(2, &["none.toml"]);
-    search(dir.path(), &["--recipe", "smok"]).fails_with(2, &["smok: no such recipe", "smoke"]);
+    search(dir.path(), &["--recipe", "smok"]).fails_with(2, &["smok: no such recipe", "did you mean smoke?"]);
     search(dir.path(), &["--recipe", "smoke", "--set", "search.stage9.trials=1"]).fails_with(2, &["stage9"]);
     assert!(!dir.path().join("runs").exists());
+}
+
+#[test]
+fn a_setting_that_is_not_usable_says_how_it_was_meant() {
+    let dir = folder();
+    for (set, parts) in [
+        ("tasks=mrpc", &["`tasks` cannot be set to mrpc", "expected a sequence", "--set 'tasks=[\"mrpc\"]'"][..]),
+        ("tasks=sst-2, rte", &["--set 'tasks=[\"sst-2\", \"rte\"]'"]),
+        ("name=5", &["--set 'name=\"5\"'"]),
+        ("search.stage1.trails=5", &["unknown field `trails`", "did you mean --set search.stage1.trials=5?"]),
+        ("serach.stage1.trials=5", &["unknown field `serach`", "did you mean --set search.stage1.trials=5?"]),
+        ("search.strategy=rnadom", &["unknown variant `rnadom`", "did you mean `random`?"]),
+        ("seed=many", &["`seed` cannot be set to many"]),
+    ] {
+        search(dir.path(), &["--recipe", "smoke", "--set", "max_len=16", "--set", set]).fails_with(2, parts);
+    }
+    search(dir.path(), &["--recipe", "smoke", "--set", "budget.min_params=9000000", "--max-params", "5M"]).fails_with(
+        2,
+        &[
+            "min_params 9000000 is above max_params 5000000",
+            "min_params comes from --set budget.min_params, max_params comes from --max-params",
+        ],
+    );
+    let text =
+        include_str!("../../../../recipes/smoke.toml").replace("[budget]\n", "[budget]\nmin_params = 9_000_000\n");
+    std::fs::write(dir.path().join("mine.toml"), text).unwrap();
+    search(dir.path(), &["--recipe", "mine.toml", "--max-params", "5M"])
+        .fails_with(2, &["min_params comes from the recipe `smoke`, max_params comes from --max-params"]);
+    assert!(!dir.path().join("runs").exists());
+}
+
+#[test]
+fn a_misspelt_name_or_number_says_what_was_meant() {
+    let dir = pocket_folder(&[]);
+    let teacher = ["teacher", "--model", "bert", "--task", "sst-2", "--out", "out", "--data"];
+    let with = |data: &str, more: &[&str]| run(dir.path(), &[&teacher[..], &[data], more].concat());
+    with(".", &[]).fails_with(1, &["SST-2: no such folder", "did you mean --data ./pocket? It holds SST-2"]);
+    with("pocket", &["--steps", "0"]).fails_with(2, &["'--steps <N>': a whole number, at least 1"]);
+    with("pocket", &["--method", "mobilebert-join"]).fails_with(2, &["did you mean mobilebert-joint?"]);
+    std::fs::write(dir.path().join("mine.toml"), "[train]\nstep = 5\n").unwrap();
+    with("pocket", &["--method", "mine.toml"]).fails_with(2, &["unknown field `step`", "did you mean `steps`?"]);
+    std::fs::write(dir.path().join("zero.toml"), "[train]\nlog_every = 0\n").unwrap();
+    with("pocket", &["--method", "zero.toml"]).fails_with(2, &["`train.log_every` must be"]);
+    run(dir.path(), &["arch", "show", "mobilbert"]).fails_with(2, &["did you mean mobilebert?"]);
+    let distill =
+        ["distill", "--arch", "efficientbert", "--teacher", "bert", "--out", "out", "--corpus", "pocket/corpus.txt"];
+    let objective = |name: &str| run(dir.path(), &[&distill[..], &["--objective", name]].concat());
+    objective("tinybret").fails_with(2, &["did you mean tinybert?"]);
+    std::fs::write(dir.path().join("objective.toml"), "[distill]\npresett = \"minilm\"\n").unwrap();
+    objective("objective.toml").fails_with(2, &["did you mean `preset`?"]);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn what_does_not_fit_is_said_before_any_training_and_changes_nothing() {
     };
     let task = ["--task", "sst-2", "--data", "pocket"];
     let with_task = |more: &[&'static str]| [more, &task[..]].concat();
-    fails(&with_task(&[]), 2, &["--arch is missing", "--init DIR"]);
+    fails(&with_task(&[]), 2, &["neither --arch nor --init", "give --arch efficientbert or --init DIR"]);
     fails(&with_task(&["--arch", "efficientbret"]), 2, &["`efficientbret` is no preset"]);
     fails(
         &with_task(&["--arch", ARCH, "--heads", "4", "--hidden", "12"]),

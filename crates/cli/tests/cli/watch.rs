@@ -100,6 +100,45 @@ fn every_number_of_a_step_is_in_json_progress_and_in_the_log() {
 }
 
 #[test]
+fn reports_come_as_often_as_they_are_wanted() {
+    let dir = pocket_folder(&[]);
+    let steps = |file: &str| -> Vec<u64> {
+        let log = log(&dir.path().join(file));
+        log.iter()
+            .filter(|e| e["event"] == "step" && e["phase"] == "teacher")
+            .map(|e| e["step"].as_u64().unwrap())
+            .collect()
+    };
+    let base = ["--steps", "20", "--out"];
+    let done = |out, more: &[&'static str]| run(dir.path(), &teacher(&[&base[..], &[out], more].concat()));
+    assert_eq!(done("often", &["--log-every", "3"]).code, Some(0));
+    assert_eq!(steps("often/log.jsonl"), [3, 6, 9, 12, 15, 18, 20]);
+    std::fs::write(dir.path().join("rarely.toml"), "[train]\nlog_every = 12\n").unwrap();
+    assert_eq!(done("rarely", &["--method", "rarely.toml"]).code, Some(0));
+    assert_eq!(steps("rarely/log.jsonl"), [12, 20]);
+    let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    assert!(weights("often") == weights("rarely"), "it decides nothing");
+
+    // A search has it as a key of the recipe, and a run that goes on may have another.
+    let search = ["search", "--recipe", "smoke", "--out", "run", "--set", "teacher.fine_tune.steps=4000"];
+    let log_file = dir.path().join("run/log.jsonl");
+    let began = || std::fs::read_to_string(&log_file).is_ok_and(|log| log.contains("\"step\":28,"));
+    let (code, said) = stopped(dir.path(), &[&search[..], &["--set", "log_every=7"]].concat(), &["-INT"], began);
+    assert_eq!(code, Some(130), "{said}");
+    let before = steps("run/log.jsonl");
+    assert!(before.iter().all(|step| step.is_multiple_of(7)), "{before:?}");
+    let far = before.last().unwrap() + 200;
+    let began = || steps("run/log.jsonl").last().is_some_and(|&step| step > far);
+    let resume = ["search", "--resume", "--out", "run", "--log-every", "50"];
+    let (code, said) = stopped(dir.path(), &resume, &["-INT"], began);
+    assert_eq!(code, Some(130), "{said}");
+    let after = steps("run/log.jsonl");
+    assert!(after[before.len()..].iter().all(|step| step.is_multiple_of(50)), "{after:?}");
+    run(dir.path(), &["search", "--recipe", "smoke", "--out", "zero", "--set", "log_every=0"])
+        .fails_with(2, &["`log_every` must be at least 1"]);
+}
+
+#[test]
 fn the_end_is_a_table_for_people_and_the_same_numbers_for_machines() {
     let dir = pocket_folder(&[]);
     let done = run(dir.path(), &teacher(&["--out", "out", "--steps", "40", "--eval-every", "10"]));
