@@ -124,7 +124,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), CliError> {
-    Ok(durable::atomic::write_file(file, submission::render(task, predictions)?.as_bytes())?)
+    Ok(durable::output::write(file, submission::render(task, predictions)?.as_bytes())?)
 }
 
 fn show(
