@@ -1,10 +1,10 @@
 //! From `--device` to devices.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
+use durable::contain;
 
 use crate::error::CliError;
 
@@ -74,16 +74,13 @@ impl DeviceNames {
             return Ok(device);
         }
         // Drivers are looked for at the first use, and a missing one is a panic there.
-        let works =
-            catch_unwind(AssertUnwindSafe(|| Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>() == 2.0));
+        let works = contain::call(|| Tensor::<1>::ones([2], &device).sum().into_scalar::<f32>() == 2.0);
         let name = one_name(self.kind, number);
         match works {
             Ok(true) => Ok(device),
             Ok(false) => Err(CliError::failed(format!("--device {name}: it computes 1 + 1 wrongly"))),
             Err(panic) => {
-                let said = panic.downcast_ref::<String>().map(String::as_str);
-                let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-                let said = said.lines().next().unwrap_or_default();
+                let said = panic.said.lines().next().unwrap_or_default();
                 Err(CliError::failed(format!(
                     "--device {name}: this machine has no such device, or no driver for it: {said}"
                 )))
@@ -154,7 +151,7 @@ fn cuda(_: Option<usize>) -> Result<Device, CliError> {
 fn wgpu(number: Option<usize>) -> Result<Device, CliError> {
     use burn::tensor::{DeviceKind, DeviceType};
     let Some(number) = number else { return Ok(Device::wgpu(DeviceKind::DefaultDevice)) };
-    let found = catch_unwind(|| Device::enumerate(DeviceType::Wgpu).iter().cloned().collect::<Vec<_>>());
+    let found = contain::call(|| Device::enumerate(DeviceType::Wgpu).iter().cloned().collect::<Vec<_>>());
     let found = found.unwrap_or_default();
     let known = found.len();
     found.into_iter().nth(number).ok_or_else(|| {

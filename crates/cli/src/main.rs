@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     match std::panic::catch_unwind(|| run(cli)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => error.report(json),
-        Err(_) => panics::report(json),
+        Err(payload) => panics::report(&*payload, json),
     }
 }
 

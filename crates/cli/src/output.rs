@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use durable::output::Target;
 use serde::Serialize;
 
 use crate::error::{CliError, is_closed_pipe};
@@ -51,6 +52,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>], last_is_text: bool) -> Strin
 }
 
 /// Checks files that are written in the end, by the options that name them, against each other and against what the command reads.
+/// Links are followed; a device or an open descriptor (`/dev/stdout`) takes more than one.
 ///
 /// # Errors
 /// One could not be written, would be written twice, or would replace one of `read`.
@@ -61,7 +63,11 @@ pub fn check_targets<'a>(
     let mut known: Vec<(&str, PathBuf)> = Vec::new();
     for (option, file) in targets {
         let Some(file) = file else { continue };
-        let place = target(option, file)?;
+        let place = match target(option, file)? {
+            Target::File(place) => place,
+            Target::Stream(place) if is_named_pipe(&place) => place,
+            Target::Stream(_) => continue,
+        };
         if let Some(path) = read.iter().find(|path| path.canonicalize().as_ref().unwrap_or(path) == &place) {
             let message = format!("{option} {}: would replace {}", file.display(), path.display());
             return Err(CliError::usage(message).with_hint("nothing was changed; name another file"));
@@ -74,15 +80,44 @@ pub fn check_targets<'a>(
     Ok(())
 }
 
-/// Where `file` is, or will be.
-fn target(option: &str, file: &Path) -> Result<PathBuf, CliError> {
-    let parent = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = file.file_name().filter(|_| !file.is_dir()) else {
-        return Err(CliError::usage(format!("{option} {}: is a folder; name a file", file.display())));
-    };
-    let folder = parent.canonicalize().ok().filter(|parent| parent.is_dir()).ok_or_else(|| {
-        CliError::usage(format!("{option} {}: the folder {} does not exist", file.display(), parent.display()))
+/// Where `file` is, or will be, without links.
+fn target(option: &str, file: &Path) -> Result<Target, CliError> {
+    let wrong = |what: String| CliError::usage(format!("{option} {}: {what}", file.display()));
+    let ends_in_separator = file.to_string_lossy().ends_with(std::path::is_separator);
+    if ends_in_separator || file.file_name().is_none() || file.is_dir() {
+        return Err(wrong("is a folder; name a file".to_owned()));
+    }
+    let found = Target::of(file).map_err(|error| match error {
+        durable::Error::Io { cause, .. } | durable::Error::Permission { cause, .. } => wrong(cause.to_string()),
+        other => wrong(other.to_string()),
     })?;
-    // A link is followed when it is written through.
-    Ok(file.canonicalize().unwrap_or_else(|_| folder.join(name)))
+    let place = found.path();
+    let leads = if place == file { String::new() } else { format!("leads to {}; ", place.display()) };
+    let parent = place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = parent
+        .canonicalize()
+        .ok()
+        .filter(|parent| parent.is_dir())
+        .ok_or_else(|| wrong(format!("{leads}the folder {} does not exist", parent.display())))?;
+    let name = place.file_name().ok_or_else(|| wrong(format!("{leads}name a file")))?;
+    let place = folder.join(name);
+    Ok(match found {
+        // As the file system spells it.
+        Target::File(_) => Target::File(place.canonicalize().unwrap_or(place)),
+        Target::Stream(_) => Target::Stream(place),
+    })
+}
+
+/// Whether a reader of `place` sees the end of it when one writer is done.
+fn is_named_pipe(place: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        std::fs::symlink_metadata(place).is_ok_and(|found| found.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = place;
+        false
+    }
 }

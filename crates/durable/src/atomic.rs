@@ -13,9 +13,12 @@
 //! | power loss after the call returned | new content | new content in all likelihood: folders cannot be fsynced |
 //!
 //! "Whole" assumes a file system and a disk that honour fsync. Costs: two fsyncs per call, and room
-//! for both contents until the rename. An existing target keeps its mode on Unix; a target that is
-//! a symbolic link is itself replaced, not what it points to. Windows refuses the rename while
-//! another program holds the target open without sharing; the old content then stays.
+//! for both contents until the rename. An existing target keeps its mode on Unix, and its owner as far as this process may give
+//! files away. Of a file with several names (hard links) only the one written to gets the new content; under the others the old
+//! one stays, as a backup made of links wants it. A target that is a symbolic link is itself replaced, not what it points to,
+//! which is right inside the folders that a program makes; [`output`](crate::output) is for paths that a person names. A pipe, a
+//! device or a socket is never replaced. Windows refuses the rename while another program holds the target open without
+//! sharing; the old content then stays.
 //! [`clean_stale_temps`] removes what killed processes left.
 
 use std::ffi::OsString;
@@ -145,12 +148,13 @@ where
 {
     let write_failed = |e| Error::io(Operation::Write, path, e);
     let (mut temp, file) = create_temp(path, open)?;
+    // Before there is content: nobody may read here what the old file kept from them.
+    take_over(path, &file)?;
     let mut out = BufWriter::new(file);
     fill(&mut out).map_err(write_failed)?;
     ops::reach(Step::Write).map_err(write_failed)?;
     // into_inner flushes and returns the error that dropping a BufWriter would swallow.
     let file = out.into_inner().map_err(|e| write_failed(e.into_error()))?;
-    keep_mode(path, &file)?;
     ops::sync_file(&file, path)?;
     drop(file);
     ops::rename(&temp.path, path)?;
@@ -187,16 +191,32 @@ pub(crate) fn create_beside<T>(path: &Path, make: impl Fn(&Path) -> io::Result<T
     )))
 }
 
-/// Gives the new file the mode of the one it replaces, so a shared file stays shared.
-fn keep_mode(path: &Path, file: &File) -> Result<()> {
+/// Gives the new file the mode of the one it replaces, so a shared file stays shared and a secret one secret, and its owner.
+/// Refuses to replace what is neither file nor link.
+fn take_over(path: &Path, file: &File) -> Result<()> {
+    let Ok(old) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let kind = old.file_type();
+    if !(kind.is_file() || kind.is_symlink() || kind.is_dir()) {
+        let reason = "it is no regular file, and a file would take its place";
+        return Err(Error::io(Operation::Rename, path, io::Error::new(ErrorKind::InvalidInput, reason)));
+    }
     #[cfg(unix)]
-    if let Ok(old) = std::fs::symlink_metadata(path)
-        && old.is_file()
     {
-        file.set_permissions(old.permissions()).map_err(|e| Error::io(Operation::Write, path, e))?;
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let failed = |e| Error::io(Operation::Write, path, e);
+        let new = file.metadata().map_err(failed)?;
+        if !(old.is_file() && new.is_file()) {
+            return Ok(());
+        }
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            // Only the superuser may give files away, a member of the group at least that part; others keep the new one.
+            let _ = fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| fchown(file, None, Some(old.gid())));
+        }
+        // After the change of owner, which takes bits away.
+        file.set_permissions(old.permissions()).map_err(failed)?;
     }
     #[cfg(not(unix))]
-    let _ = (path, file);
+    let _ = file;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ pub enum Operation {
     Create,
     /// Writing the new content of a file, beside the target.
     Write,
+    /// Writing to a pipe, a device or an open descriptor.
+    WriteThrough,
     /// Forcing written content to the disk (fsync).
     Sync,
     /// Putting finished content in place under its final name.
@@ -42,6 +44,7 @@ impl Operation {
     fn consequence(self) -> &'static str {
         match self {
             Self::Create | Self::Write | Self::Sync | Self::Rename => "nothing was replaced",
+            Self::WriteThrough => "some of it may have arrived",
             Self::SyncFolder => "the new content is in place but may not survive a power loss",
             Self::Read | Self::List => "nothing was changed",
             Self::Remove => "some of it may remain",
@@ -57,6 +60,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Create => "create",
             Self::Write => "write",
+            Self::WriteThrough => "write to",
             Self::Sync => "flush to disk",
             Self::Rename => "rename into place",
             Self::SyncFolder => "flush to disk the folder",

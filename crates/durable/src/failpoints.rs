@@ -127,6 +127,7 @@ mod tests {
         let mut events = JsonlWriter::open(run.paths().log())?;
         let store = CheckpointStore::new(path.join("teacher"), run.config_hash());
         store.clean_stale_temps()?;
+        atomic::clean_stale_temps(path.join("student"))?;
         let (mut step, mut value) = match store.latest()?.checkpoint {
             Some(checkpoint) => (checkpoint.step(), read_value(&checkpoint.file("model.bin")?)),
             None => (0, value_after(0)),
@@ -186,17 +187,8 @@ mod tests {
             names.extend(std::fs::read_dir(dir).expect(at).map(|e| e.unwrap().file_name().into_string().unwrap()));
         }
         names.sort();
-        let expected = [
-            "config.json",
-            "lock.json",
-            "log.jsonl",
-            "model.bin",
-            "recipe.toml",
-            "run.json",
-            "step-000004",
-            "student",
-            "teacher",
-        ];
+        let expected =
+            ["config.json", "log.jsonl", "model.bin", "recipe.toml", "run.json", "step-000004", "student", "teacher"];
         assert_eq!(names, expected, "{at}");
         let records = log::read::<Line>(path.join("log.jsonl")).expect(at).records;
         let steps: std::collections::BTreeSet<u64> = records.iter().map(|line| line.step).collect();

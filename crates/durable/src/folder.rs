@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use crate::error::{Error, Operation, Result};
+use crate::output::Target;
 use crate::{atomic, ops};
 
 /// Writes `files` (plain name, content) as the folder `dir`.
 ///
 /// A folder that does not exist appears as a whole or not at all, also if the process is killed; what is missing above it is
-/// created. In one that exists every file is replaced by itself, in the order given; other files stay.
+/// created. In one that exists every file is replaced by itself, in the order given; other files stay. Where `dir` is a link to a
+/// folder that is not there yet, that folder is made.
 /// [`atomic::clean_stale_temps`] removes what killed processes left.
 ///
 /// # Errors
@@ -18,6 +20,8 @@ pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
     if dir.is_dir() {
         return files.iter().try_for_each(|(name, bytes)| atomic::write_file(dir.join(name), bytes));
     }
+    let target = dir.is_symlink().then(|| Target::of(dir)).transpose()?;
+    let dir = target.as_ref().map_or(dir, Target::path);
     let parent = ops::parent(dir);
     ops::create_dir_all(parent)?;
     let (path, ()) = atomic::create_beside(dir, ops::create_dir)?;
@@ -63,6 +67,27 @@ mod tests {
         assert_eq!((read("x"), read("y")), (b"1".to_vec(), b"3".to_vec()));
         let beside: Vec<_> = std::fs::read_dir(target.parent().unwrap()).unwrap().collect();
         assert_eq!(beside.len(), 1, "{beside:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays_also_where_that_is_still_to_be_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, real) = (dir.path().join("student"), dir.path().join("disk/models/one"));
+        std::os::unix::fs::symlink("disk/models/one", &link).unwrap();
+        for content in [b"1", b"2"] {
+            write(&link, &[("x", content)]).unwrap();
+            assert!(link.is_symlink());
+            assert_eq!(std::fs::read(real.join("x")).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(real.parent().unwrap()).unwrap().count(), 1);
+        // A file in it that is a link is replaced: what it leads to may be another program's.
+        std::fs::write(dir.path().join("blob"), b"theirs").unwrap();
+        std::fs::remove_file(real.join("x")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("blob"), real.join("x")).unwrap();
+        write(&link, &[("x", b"3")]).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("blob")).unwrap(), b"theirs");
+        assert!(!real.join("x").is_symlink());
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | [`rng`] | random streams named by (seed, purpose, counters) |
 //! | [`atomic`] | replacing a file as a whole or not at all |
+//! | [`output`] | writing to a path that a person names: links are followed, pipes and devices written through |
 //! | [`folder`] | writing a folder of files as a whole |
 //! | [`hash`] | SHA-256 of bytes and files |
 //! | [`checkpoint`] | folders whose manifest is written last; the newest that verifies wins |
 //! | [`log`] | append-only JSON lines |
 //! | [`lock`] | one process per run folder |
 //! | [`rundir`] | the layout of a run folder, and who may start or resume it |
+//! | [`contain`] | foreign code whose panics are errors of its input |
 //!
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
@@ -18,6 +20,7 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod contain;
 mod error;
 #[cfg(any(test, feature = "failpoints"))]
 pub mod failpoints;
@@ -26,6 +29,7 @@ pub mod hash;
 pub mod lock;
 pub mod log;
 mod ops;
+pub mod output;
 mod relative;
 pub mod rng;
 pub mod rundir;

@@ -2,8 +2,9 @@
 //!
 //! The lock is the operating system's (`File::try_lock`) on `lock.json`, so it ends with its
 //! process, however that ends; the file's content only says who holds it. Content without a lock is
-//! stale: its writer died without releasing. A released lock leaves an empty file, because deleting
-//! it would let two processes hold locks on two files of one name.
+//! stale: its writer died without releasing. A released lock leaves no file: it is deleted while it is locked, and whoever
+//! gets the lock of a file looks whether the name still leads to it, since otherwise two processes could hold locks on two files
+//! of one name. On Windows, where files that are open keep their names, an empty file stays.
 //!
 //! Network file systems may not lock across hosts; where they do not lock at all, [`RunLock::acquire`]
 //! fails instead of pretending. On Windows a locked file cannot be read, so the refusal there does
@@ -11,7 +12,7 @@
 
 use std::fmt;
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ use crate::ops;
 
 /// Name of the lock file in a run folder.
 pub const LOCK: &str = "lock.json";
+
+/// How often a file may be gone again once it is locked: its holders would have to take turns that fast.
+const MAX_ATTEMPTS: usize = 100;
 
 /// More than any holder needs; a foreign file under this name must not fill the memory.
 const MAX_CONTENT_BYTES: u64 = 64 * 1024;
@@ -73,11 +77,82 @@ impl Previous {
     }
 }
 
+/// A locked file, which is there only as long as it is locked; released when dropped.
+#[derive(Debug)]
+pub struct FileLock {
+    path: PathBuf,
+    file: File,
+}
+
+/// What came of trying to lock a file.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is locked now.
+    Locked(FileLock),
+    /// Another process, or another value in this one, holds it; the file to read who that is.
+    Taken(File),
+}
+
+impl FileLock {
+    /// Tries to lock the file at `path`, created if need be.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and its kin where the file cannot be opened or the file system does not lock.
+    pub fn attempt(path: impl Into<PathBuf>) -> Result<Attempt> {
+        let path = path.into();
+        let failed = |e| Error::io(Operation::Lock, &path, e);
+        for _ in 0..MAX_ATTEMPTS {
+            let file = ops::open_or_create(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Attempt::Taken(file)),
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+            // Its last holder may have deleted it after it was opened here.
+            if is_at(&file, &path).map_err(failed)? {
+                return Ok(Attempt::Locked(Self { path, file }));
+            }
+        }
+        Err(failed(io::Error::other("the file is replaced again and again while it is being locked")))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Emptied first: if it cannot be deleted, the next holder still sees an orderly release. If that fails too, the
+        // content is taken for that of a dead process, which changes nothing but a message.
+        let _ = ops::truncate(&self.file, 0, Operation::Lock, &self.path);
+        // Before the lock ends, and only if it is ours: a person may have deleted it meanwhile.
+        if cfg!(unix) && is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = ops::remove_file(&self.path);
+        }
+        let _ = self.file.unlock();
+    }
+}
+
+/// Whether `path` leads to the open `file`; on Windows an open file keeps its name.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let open = file.metadata()?;
+        match std::fs::metadata(path) {
+            Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (file, path);
+        Ok(true)
+    }
+}
+
 /// The right to write to a run folder; released when dropped.
 #[derive(Debug)]
 pub struct RunLock {
-    path: PathBuf,
-    file: File,
+    lock: FileLock,
     previous: Previous,
 }
 
@@ -90,26 +165,23 @@ impl RunLock {
     pub fn acquire(folder: impl AsRef<Path>, holder: &Holder) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(LOCK);
-        let failed = |e| Error::io(Operation::Lock, &path, e);
-        let mut file = ops::open_or_create(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        let mut lock = match FileLock::attempt(&path)? {
+            Attempt::Locked(lock) => lock,
+            Attempt::Taken(mut file) => {
                 let holder = match content(&mut file) {
                     Previous::Died(holder) => Some(holder),
                     Previous::Released | Previous::Unreadable => None,
                 };
                 return Err(Error::Locked { folder: folder.to_owned(), holder });
             }
-            Err(TryLockError::Error(e)) => return Err(failed(e)),
-        }
-        let previous = content(&mut file);
+        };
+        let previous = content(&mut lock.file);
         let mut text = serde_json::to_vec(holder).map_err(|cause| Error::Encode { path: path.clone(), cause })?;
         text.push(b'\n');
-        ops::truncate(&file, 0, Operation::Lock, &path)?;
-        file.rewind().map_err(failed)?;
-        ops::write_all(&file, &text, Operation::Lock, &path)?;
-        Ok(Self { path, file, previous })
+        ops::truncate(&lock.file, 0, Operation::Lock, &path)?;
+        lock.file.rewind().map_err(|e| Error::io(Operation::Lock, &path, e))?;
+        ops::write_all(&lock.file, &text, Operation::Lock, &path)?;
+        Ok(Self { lock, previous })
     }
 
     /// What became of the holder before.
@@ -121,7 +193,7 @@ impl RunLock {
     /// The lock file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.lock.path
     }
 }
 
@@ -136,15 +208,6 @@ pub fn working(folder: impl AsRef<Path>) -> Option<Option<Holder>> {
         }),
         // It ends with the file.
         Ok(()) | Err(TryLockError::Error(_)) => None,
-    }
-}
-
-impl Drop for RunLock {
-    fn drop(&mut self) {
-        // Emptied before the lock ends, so the next holder sees an orderly release. If it fails,
-        // the content is taken for that of a dead process, which changes nothing but a message.
-        let _ = ops::truncate(&self.file, 0, Operation::Lock, &self.path);
-        let _ = self.file.unlock();
     }
 }
 

@@ -36,6 +36,52 @@ fn a_released_lock_can_be_taken_and_reports_an_orderly_release() {
     assert_eq!((lock.previous(), lock.previous().story()), (&Previous::Released, None));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_released_lock_leaves_no_file_and_only_its_own_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(LOCK);
+    let lock = RunLock::acquire(dir.path(), &holder("node-1")).unwrap();
+    assert!(path.exists());
+    drop(lock);
+    assert!(!path.exists(), "the file stays behind");
+    // A person who deleted it let another process in.
+    let first = RunLock::acquire(dir.path(), &holder("node-1")).unwrap();
+    fs::remove_file(&path).unwrap();
+    let second = RunLock::acquire(dir.path(), &holder("node-2")).unwrap();
+    drop(first);
+    let refusal = RunLock::acquire(dir.path(), &holder("node-3")).unwrap_err();
+    assert!(matches!(refusal, Error::Locked { holder: Some(found), .. } if found == holder("node-2")));
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[test]
+fn however_often_it_changes_hands_one_holds_it_at_a_time() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    let dir = tempfile::tempdir().unwrap();
+    let (held, times) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while times.load(Ordering::SeqCst) < 400 {
+                    match RunLock::acquire(dir.path(), &holder("node")) {
+                        Ok(_lock) => {
+                            assert!(!held.swap(true, Ordering::SeqCst), "two hold it");
+                            times.fetch_add(1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            held.store(false, Ordering::SeqCst);
+                        }
+                        Err(Error::Locked { .. }) => std::thread::yield_now(),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(!cfg!(unix) || !dir.path().join(LOCK).exists());
+}
+
 #[test]
 fn content_without_a_lock_is_recognised_as_stale() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`space`] | what each of the three stages may draw, within size limits |
 //! | [`budget`] | hard limits on parameters, MACs and latency |
+//! | [`rank`] | which of two evaluated architectures is the better one |
 //! | [`strategy`] | what to try next: random, evolution, learned partition (LaNAS) |
 //! | [`study`] | the store of all trials: SQLite or memory |
 //! | [`driver`] | runs one stage; stops, resumes and replays exactly |
@@ -16,6 +17,7 @@
 pub mod budget;
 pub mod driver;
 mod error;
+pub mod rank;
 pub mod space;
 pub mod strategy;
 pub mod study;

@@ -2,9 +2,15 @@
 
 mod support;
 
-use nas::space::SearchSpace;
-use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
-use support::{coarse, config, search, widths};
+use mlp_space::released::preset;
+use nas::budget::{Budget, Cost, Reach};
+use nas::rank::Rank;
+use nas::space::{Genome, SearchSpace};
+use nas::strategy::{
+    DrawKey, Evolution, EvolutionConfig, LearnedPartition, Observation, PartitionConfig, RandomSearch, Strategy,
+};
+use rand_chacha::ChaCha8Rng;
+use support::{coarse, config, search, student, widths};
 
 const SEEDS: u64 = 10;
 
@@ -72,5 +78,57 @@ fn the_compatible_partition_and_evolution_learn_too() {
     for (name, strategy) in [("compatible", compatible as fn() -> _), ("evolution", evolution)] {
         let (_, late, _) = measure(&space, &strategy, 60, 30);
         assert!(late > random_late, "{name}: late {late} against {random_late}");
+    }
+}
+
+/// A space where a child is its parent.
+struct Unchanging;
+
+impl SearchSpace for Unchanging {
+    fn sample(&self, _: &mut ChaCha8Rng) -> Genome {
+        preset("warm-up").unwrap()
+    }
+    fn mutate(&self, parent: &Genome, _: &mut ChaCha8Rng) -> Genome {
+        parent.clone()
+    }
+    fn encode(&self, genome: &Genome) -> Vec<f64> {
+        vec![self.cost(genome).params as f64]
+    }
+    fn fingerprint(&self, genome: &Genome) -> String {
+        genome.to_string()
+    }
+    fn cost(&self, genome: &Genome) -> Cost {
+        student().cost(genome)
+    }
+    fn reach(&self, _: &Budget) -> Reach {
+        let cost = self.cost(&preset("warm-up").unwrap());
+        Reach { smallest: cost, largest: cost, nearest: cost }
+    }
+    fn check(&self, _: &Genome) -> nas::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn of_equally_good_parents_evolution_prefers_the_smaller() {
+    // Every parent takes part in so large a tournament, whichever is drawn first.
+    let config = EvolutionConfig { population: 3, tournament: 64 };
+    let mut genomes = ["efficientbert", "stage1-winner", "warm-up"].map(|name| preset(name).unwrap());
+    let cost = |genome: &Genome| Unchanging.cost(genome);
+    let smallest = genomes.iter().min_by_key(|genome| cost(genome)).unwrap().clone();
+    assert_eq!(genomes.iter().filter(|genome| cost(genome) == cost(&smallest)).count(), 1);
+    for turn in 0..3 {
+        let mut evolution = Evolution::new(config).unwrap();
+        for (number, genome) in (0..).zip(&genomes) {
+            let cost = Unchanging.cost(genome);
+            let rank = Some(Rank { fitness: 0.5, cost, latency_ms: None, number });
+            let (fingerprint, features) = (Unchanging.fingerprint(genome), Unchanging.encode(genome));
+            evolution.tell(Observation { number, genome: genome.clone(), fingerprint, features, rank }).unwrap();
+        }
+        for attempt in 0..8 {
+            let key = DrawKey { seed: 1, stage: 1, number: 3, attempt };
+            assert_eq!(evolution.ask(&Unchanging, &key).unwrap(), smallest, "turn {turn}, attempt {attempt}");
+        }
+        genomes.rotate_left(1);
     }
 }

@@ -45,7 +45,7 @@ fn fitness(score: f64) -> Fitness {
 /// Runs every check on fresh stores of one kind.
 fn conforms(fresh: &mut dyn FnMut() -> Box<dyn StudyStore>) {
     rows_come_back_as_they_were_written(&mut *fresh());
-    the_best_is_the_highest_and_of_equals_the_earliest(&mut *fresh());
+    the_best_is_the_highest_and_of_equals_the_smallest_then_the_fastest(&mut *fresh());
     numbers_that_are_not_finite_fail_the_trial(&mut *fresh());
     only_a_running_trial_can_end(&mut *fresh());
     a_number_is_given_once_per_stage(&mut *fresh());
@@ -77,16 +77,40 @@ fn rows_come_back_as_they_were_written(store: &mut dyn StudyStore) {
     assert!(store.trials(2).unwrap().is_empty());
 }
 
-fn the_best_is_the_highest_and_of_equals_the_earliest(store: &mut dyn StudyStore) {
+fn the_best_is_the_highest_and_of_equals_the_smallest_then_the_fastest(store: &mut dyn StudyStore) {
     assert_eq!(store.best(1).unwrap(), None);
-    for (number, score) in [0.2, 0.9, 0.9, -4.0].into_iter().enumerate() {
-        let id = store.begin_trial(&new_trial(1, number as u64), &[]).unwrap();
+    let (big, small) = (6_790_000, 6_590_000);
+    let trials = [
+        (0.2, 1, 1, Some(0.1), None),
+        (0.65289, big, 10, Some(1.0), Some(1)),
+        (0.65289, small, 90, Some(9.0), Some(2)),
+        (0.65289, small, 80, None, Some(3)),
+        (0.65289, small, 80, Some(9.0), Some(4)),
+        (0.65289, small, 80, Some(8.0), Some(5)),
+        (0.65289, small, 80, Some(8.0), Some(5)),
+        (0.65289, big, 1, Some(0.5), Some(5)),
+        (0.7, big, 99, None, Some(8)),
+        (-4.0, 1, 1, None, Some(8)),
+    ];
+    for ((number, (score, params, macs, latency_ms, best)), sign) in (0..).zip(trials).zip([1.0, -1.0].iter().cycle()) {
+        let trial = NewTrial { cost: Cost { params, macs }, latency_ms, ..new_trial(1, number) };
+        let id = store.begin_trial(&trial, &[]).unwrap();
         store.finish(id, &fitness(score), 1).unwrap();
+        let expected = best.or(Some(0));
+        assert_eq!(store.best(1).unwrap().map(|trial| trial.number), expected, "after trial {number}");
+        // Zero has two signs and one rank.
+        let trial = NewTrial { cost: Cost { params: 9 - number, macs: 1 }, ..new_trial(4, number) };
+        let id = store.begin_trial(&trial, &[]).unwrap();
+        store.finish(id, &fitness(sign * 0.0), 1).unwrap();
+        assert_eq!(store.best(4).unwrap().map(|trial| trial.number), Some(number), "of equals the smallest");
     }
     let id = store.begin_trial(&new_trial(2, 0), &[]).unwrap();
     store.finish(id, &fitness(5.0), 1).unwrap();
-    store.begin_trial(&new_trial(1, 4), &[]).unwrap();
-    assert_eq!(store.best(1).unwrap().unwrap().number, 1);
+    store.begin_trial(&new_trial(1, 10), &[]).unwrap();
+    let id = store.begin_trial(&new_trial(5, 0), &[]).unwrap();
+    store.fail(id, "diverged", 1).unwrap();
+    assert_eq!(store.best(1).unwrap().unwrap().number, 8);
+    assert_eq!(store.best(5).unwrap(), None, "a failed trial is never the best");
     assert_eq!(store.best(2).unwrap().unwrap().number, 0);
     assert_eq!(store.best(3).unwrap(), None);
 }
@@ -182,6 +206,25 @@ fn a_study_is_read_again_by_another_process() {
     }
     let mut reader = SqliteStudy::open_read_only(&path).unwrap();
     assert!(reader.begin_trial(&new_trial(1, 2), &[]).is_err(), "a reader wrote");
+}
+
+#[test]
+fn a_study_that_was_closed_is_one_file_also_after_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = || fs::read_dir(dir.path()).unwrap().count();
+    let path = written(dir.path());
+    assert_eq!(files(), 1, "closed by its writer");
+    let read = |path: &Path| SqliteStudy::open_read_only(path).unwrap().trials(1).unwrap().len();
+    assert_eq!((read(&path), files()), (2, 1), "read");
+    let mut again = SqliteStudy::resume(&path, &identity(7)).unwrap();
+    again.begin_trial(&new_trial(1, 2), &[]).unwrap();
+    assert_eq!((read(&path), files()), (3, 3), "read while it is written: the log belongs to it");
+    let reader = SqliteStudy::open_read_only(&path).unwrap();
+    drop(again);
+    assert_eq!(reader.trials(1).unwrap().len(), 3);
+    drop(reader);
+    assert_eq!(files(), 1, "whoever closes it last removes the log");
+    assert_eq!((read(&path), files()), (3, 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use durable::rundir::RunPaths;
 use glue_squad::task::{Head, TaskKind};
 use kd::engine::Evaluation;
 use kd::majority::{MajorityBaseline, card_lines, doubts};
-use nas::study::{SqliteStudy, StudyStore};
+use nas::study::{SqliteStudy, StudyStore, Trial};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
@@ -159,7 +159,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
 /// A file of the folder that cannot be read, or the report cannot be written.
 pub fn write_report(paths: &RunPaths) -> Result<()> {
     let html = report::render_html(&run_report(paths)?);
-    durable::atomic::write_file(paths.report(), html.as_bytes())?;
+    durable::output::write(paths.report(), html.as_bytes())?;
     Ok(())
 }
 
@@ -244,11 +244,12 @@ fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
     let store = SqliteStudy::open_read_only(&paths.study())?;
     let mut stages = Vec::new();
     for stage in 1..=3 {
-        let trials = store.trials(stage)?;
+        let mut trials = store.trials(stage)?;
         if trials.is_empty() {
             continue;
         }
-        let point = |t: &nas::study::Trial| TrialPoint {
+        trials.sort_by(Trial::order);
+        let point = |t: &Trial| TrialPoint {
             number: t.number,
             score: t.fitness,
             params: t.cost.params,

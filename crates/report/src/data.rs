@@ -98,7 +98,7 @@ pub struct Machine {
 pub struct StageReport {
     /// Name of the stage.
     pub name: String,
-    /// The candidates that were tried, in any order.
+    /// The candidates that were tried, best first; what the best is, the search decides.
     pub trials: Vec<TrialPoint>,
     /// Number of the trial that the stage chose.
     pub best: Option<u64>,

@@ -1,6 +1,6 @@
 //! The HTML page around the charts: headings, tables and explanations, in the order in which a reader asks.
 
-use crate::data::{RunReport, StageReport, TrialPoint};
+use crate::data::{RunReport, StageReport};
 use crate::format::{
     MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing,
 };
@@ -192,15 +192,11 @@ fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_nam
 }
 
 fn trials(page: &mut Markup, stage: &StageReport) {
-    let mut order: Vec<&TrialPoint> = stage.trials.iter().collect();
-    // Best first; without a score last; the number settles ties.
-    let key = |t: &TrialPoint| finite(t.score).unwrap_or(f64::NEG_INFINITY);
-    order.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.number.cmp(&b.number)));
-    let shown = order.len().min(TRIALS_SHOWN);
-    page.raw("<details><summary>The ").text(shown).raw(" best of ").text(order.len()).raw(" trials</summary>");
+    let shown = stage.trials.len().min(TRIALS_SHOWN);
+    page.raw("<details><summary>The ").text(shown).raw(" best of ").text(stage.trials.len()).raw(" trials</summary>");
     page.raw("<div class=\"wide\"><table class=\"cards\"><thead><tr><th>candidate</th><th>trial</th><th>score</th><th>parameters</th>");
     page.raw("<th>MACs</th><th>latency</th><th class=\"left\">state</th></tr></thead><tbody>");
-    for t in &order[..shown] {
+    for t in &stage.trials[..shown] {
         page.raw("<tr><td><code>").text(&t.genome).raw("</code></td>");
         cell(page, "trial", &t.number.to_string());
         cell(page, "score", &score(t.score));

@@ -87,6 +87,24 @@ fn one_trial_is_enough_for_a_chart() {
 }
 
 #[test]
+fn the_best_trials_are_listed_in_the_order_of_the_search_not_by_number() {
+    let trial = |number: u64, score, params| TrialPoint {
+        number,
+        score,
+        params,
+        genome: format!("candidate {number}"),
+        ..TrialPoint::default()
+    };
+    // Of equal scores the search prefers the smaller one.
+    let trials = vec![trial(2, Some(0.65289), 6_590_000), trial(0, Some(0.65289), 6_790_000), trial(1, None, 1)];
+    let stage = StageReport { trials, best: Some(2), ..StageReport::default() };
+    let page = render_html(&RunReport { stages: vec![stage], ..RunReport::default() });
+    let rows: Vec<&str> = page.split("<code>candidate ").skip(1).map(|rest| &rest[..1]).collect();
+    assert_eq!(rows, ["2", "0", "1"]);
+    assert!(page.contains("chose trial 2"));
+}
+
+#[test]
 fn numbers_that_are_not_finite_are_missing() {
     let mut run = made_up_run(30, 30);
     for (i, bad) in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e308].into_iter().enumerate() {

@@ -154,7 +154,7 @@ fn majority(task: TaskKind, args: &EvalArgs, set: &EvalSet) -> Result<Option<Maj
 }
 
 fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), CliError> {
-    Ok(durable::atomic::write_file(file, submission::render(task, predictions)?.as_bytes())?)
+    Ok(durable::output::write(file, submission::render(task, predictions)?.as_bytes())?)
 }
 
 fn show(

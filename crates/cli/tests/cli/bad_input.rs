@@ -52,6 +52,33 @@ fn damaged_task_files_name_file_line_and_field_in_every_command() {
 }
 
 #[test]
+fn a_damaged_tokenizer_is_one_message_with_nothing_of_the_library_before_it() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let path = dir.path().join("bert/tokenizer.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    // Cut off in the middle of a part that the library panics over.
+    let cut = text.find("\"decoder\"").unwrap() + "\"decoder\": {".len();
+    std::fs::write(&path, &text[..cut]).unwrap();
+    for args in [
+        &["eval", "--model", "bert", "--task", "sst-2", "--data", "pocket"][..],
+        &["predict", "--model", "bert", "a text"],
+        &["data", "pack", "pocket/corpus.txt", "--tokenizer", "bert", "--out", "shards"],
+    ] {
+        for backtrace in ["0", "1"] {
+            let output = command(dir.path()).args(args).env("RUST_BACKTRACE", backtrace).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+            let first = said.lines().next().unwrap_or_default();
+            assert!(
+                first.starts_with("error: bert/tokenizer.json") && first.contains("library failed on it"),
+                "{said}"
+            );
+            assert!(!said.contains("panicked") && !said.contains("stack backtrace"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_task_file_lists_what_is_there() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
     std::fs::remove_file(dir.path().join("pocket/SST-2/train.tsv")).unwrap();

@@ -106,6 +106,19 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     let again = run(&dir.path().join("elsewhere"), &["search", "--resume", "--out", "moved", "--json"]);
     again.says(&["this run was finished before"]);
     let again = again.json();
+    let names = || {
+        let entries = std::fs::read_dir(dir.path().join("elsewhere/moved")).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let left = names();
+    for name in ["lock.json", "study.sqlite-wal", "study.sqlite-shm"] {
+        assert!(!left.iter().any(|other| other == name), "{name} is left: {left:?}");
+    }
+    assert!(left.contains(&"study.sqlite".to_owned()), "{left:?}");
+    assert_eq!(run(&dir.path().join("elsewhere"), &["report", "moved"]).code, Some(0));
+    assert_eq!(names(), left, "`report` leaves something behind");
     for key in ["architecture", "comparison"] {
         assert_eq!(again[key], first[key], "{key}");
     }

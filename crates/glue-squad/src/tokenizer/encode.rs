@@ -1,8 +1,8 @@
 //! Building `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use durable::contain;
 use rayon::prelude::*;
 
 use super::load::{TextEncoder, broken};
@@ -37,7 +37,7 @@ impl TextEncoder {
     /// As [`TextEncoder::encode_plain`].
     pub fn encode_with_offsets(&self, text: &str) -> Result<WithOffsets> {
         let library = self.library()?;
-        let encoded = catch_unwind(AssertUnwindSafe(|| library.encode(text, false)));
+        let encoded = contain::call(|| library.encode(text, false));
         let encoding = self.checked(encoded, text)?;
         // A tokeniser of bytes can cut a character; whole characters are what a reader of the text can use.
         let whole = |(mut start, mut end): (usize, usize)| {
@@ -75,7 +75,7 @@ impl TextEncoder {
     /// As [`TextEncoder::encode_plain`], all of it by the library.
     pub(crate) fn encode_by_library(&self, text: &str) -> Result<Vec<u32>> {
         let library = self.library()?;
-        let encoded = catch_unwind(AssertUnwindSafe(|| library.encode_fast(text, false)));
+        let encoded = contain::call(|| library.encode_fast(text, false));
         Ok(self.checked(encoded, text)?.get_ids().to_vec())
     }
 
@@ -90,7 +90,7 @@ impl TextEncoder {
     /// What the library answered for `text`, its errors and panics as errors of this crate.
     fn checked(
         &self,
-        encoded: std::thread::Result<tokenizers::Result<tokenizers::Encoding>>,
+        encoded: std::result::Result<tokenizers::Result<tokenizers::Encoding>, contain::Panicked>,
         text: &str,
     ) -> Result<tokenizers::Encoding> {
         let fail = |reason: &str| broken(&self.source, &format!("cannot encode `{}`: {reason}", excerpt(text)));

@@ -1,11 +1,11 @@
 //! Loading and saving a tokeniser.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use durable::contain;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -254,8 +254,7 @@ impl TextEncoder {
     /// The library cannot write it.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let library = self.library()?;
-        let saved = catch_unwind(AssertUnwindSafe(|| library.to_string(false)));
-        match saved {
+        match contain::call(|| library.to_string(false)) {
             Ok(Ok(text)) => Ok(text.into_bytes()),
             Ok(Err(reason)) => {
                 Err(broken(&self.source, &format!("cannot be written again: {}", excerpt(&reason.to_string()))))
@@ -264,21 +263,13 @@ impl TextEncoder {
         }
     }
 
-    /// Writes `tokenizer.json` into a folder: beside its place, flushed, then renamed. Gives its path.
+    /// Writes `tokenizer.json` into a folder, as a whole or not at all. Gives its path.
     ///
     /// # Errors
     /// The system refuses.
     pub fn save(&self, dir: &Path) -> Result<PathBuf> {
-        let bytes = self.to_json()?;
         let path = dir.join("tokenizer.json");
-        let partial = dir.join(".tokenizer.json.partial");
-        let save = || -> std::io::Result<()> {
-            let mut file = File::create(&partial)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&partial, &path)
-        };
-        save().map_err(|e| Error::io(&path, e))?;
+        durable::atomic::write_file(&path, &self.to_json()?)?;
         Ok(path)
     }
 }
@@ -320,7 +311,7 @@ impl Special {
 /// The library's reader.
 fn parse(json: &[u8]) -> std::result::Result<Tokenizer, String> {
     // A crafted file can make the tokenizers crate panic; that is an error of the file, not of this program.
-    match catch_unwind(|| Tokenizer::from_bytes(json)) {
+    match contain::call(|| Tokenizer::from_bytes(json)) {
         Ok(Ok(tokenizer)) => Ok(tokenizer),
         Ok(Err(reason)) => Err(format!("not a tokeniser file: {}", excerpt(&reason.to_string()))),
         Err(_) => Err("not a usable tokeniser file: the tokeniser library failed on it".into()),

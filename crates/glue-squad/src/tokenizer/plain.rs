@@ -4,8 +4,7 @@
 //! and punctuation marks, each tokenised by itself. The library is asked for what is not plain: words with letters outside ASCII,
 //! control characters, and whatever might be a special token.
 
-use std::panic::catch_unwind;
-
+use durable::contain;
 use serde::Deserialize;
 use tokenizers::{AddedToken, DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
 
@@ -124,7 +123,7 @@ impl PlainBert {
     /// The tokeniser of a `tokenizer.json`, where it is one of this kind.
     pub fn read(json: &[u8]) -> Option<Self> {
         // The library's own types panic on some files; it will say what is wrong with them.
-        let file = catch_unwind(|| serde_json::from_slice(json)).ok()?.ok()?;
+        let file = contain::call(|| serde_json::from_slice(json)).ok()?.ok()?;
         let File { version, added_tokens, normalizer, pre_tokenizer, model, .. } = file;
         let Model { kind, unk_token, continuing_subword_prefix: prefix, max_input_chars_per_word: max_word, vocab } =
             model;

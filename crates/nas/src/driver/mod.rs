@@ -162,7 +162,7 @@ pub enum Event {
 /// What a finished stage hands on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageOutcome {
-    /// The winner: highest fitness, of equals the earliest.
+    /// The winner: [the best](crate::rank::Rank) of the stage.
     pub best: Trial,
     /// The winner's architecture.
     pub genome: Genome,

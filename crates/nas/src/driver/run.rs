@@ -8,6 +8,7 @@ use rand::RngCore;
 use crate::budget::{Cost, Rejection};
 use crate::driver::{Candidate, EvalError, Event, StageConfig, StageOutcome, StageParts};
 use crate::error::{Error, Result};
+use crate::rank::Rank;
 use crate::space::{self, Genome};
 use crate::strategy::{DrawKey, Observation};
 use crate::study::{NewTrial, RejectedDraw, Trial, TrialId, TrialState};
@@ -51,7 +52,7 @@ struct Run<'a, 'c> {
     completed: u64,
     failed: u64,
     replayed: u64,
-    best: Option<f64>,
+    best: Option<Rank>,
     left_over: Option<(Trial, Genome)>,
 }
 
@@ -242,16 +243,16 @@ impl<'a, 'c> Run<'a, 'c> {
             genome,
             fingerprint: trial.fingerprint.clone(),
             features,
-            fitness: trial.fitness,
+            rank: trial.rank(),
         })?;
-        let Some(fitness) = trial.fitness else {
+        let Some(rank) = trial.rank() else {
             self.failed += 1;
             return Ok(false);
         };
         self.completed += 1;
-        let best = self.best.is_none_or(|best| fitness > best);
+        let best = self.best.is_none_or(|best| rank.beats(&best));
         if best {
-            self.best = Some(fitness);
+            self.best = Some(rank);
         }
         Ok(best)
     }

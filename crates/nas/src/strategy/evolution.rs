@@ -4,6 +4,7 @@
 use rand::Rng;
 
 use crate::error::{Error, Result};
+use crate::rank::Rank;
 use crate::space::{Genome, SearchSpace};
 use crate::strategy::{DrawKey, Observation, Strategy};
 
@@ -27,7 +28,7 @@ impl Default for EvolutionConfig {
 #[derive(Debug, Clone)]
 pub struct Evolution {
     config: EvolutionConfig,
-    history: Vec<(Genome, Option<f64>)>,
+    history: Vec<(Genome, Option<Rank>)>,
 }
 
 impl Evolution {
@@ -54,15 +55,15 @@ impl Strategy for Evolution {
     fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome> {
         let mut rng = key.rng("nas.evolution");
         let born = self.history.len().saturating_sub(self.config.population as usize);
-        let alive: Vec<(&Genome, f64)> =
-            self.history[born..].iter().filter_map(|(genome, fitness)| Some((genome, (*fitness)?))).collect();
+        let alive: Vec<(&Genome, Rank)> =
+            self.history[born..].iter().filter_map(|(genome, rank)| Some((genome, (*rank)?))).collect();
         if alive.is_empty() {
             return Ok(space.sample(&mut rng));
         }
         let mut parent = alive[rng.random_range(0..alive.len() as u32) as usize];
         for _ in 1..self.config.tournament {
             let rival = alive[rng.random_range(0..alive.len() as u32) as usize];
-            if rival.1 > parent.1 {
+            if rival.1.beats(&parent.1) {
                 parent = rival;
             }
         }
@@ -70,7 +71,7 @@ impl Strategy for Evolution {
     }
 
     fn tell(&mut self, observation: Observation) -> Result<()> {
-        self.history.push((observation.genome, observation.fitness));
+        self.history.push((observation.genome, observation.rank));
         Ok(())
     }
 }

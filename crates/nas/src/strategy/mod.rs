@@ -15,6 +15,7 @@ pub use partition::{Descent, Height, LearnedPartition, PartitionConfig, Split};
 pub use random::RandomSearch;
 
 use crate::error::Result;
+use crate::rank::Rank;
 use crate::space::{Genome, SearchSpace};
 
 /// Names one draw; everything random in it derives from this.
@@ -50,8 +51,8 @@ pub struct Observation {
     pub fingerprint: String,
     /// Its encoding by the stage's space.
     pub features: Vec<f64>,
-    /// Its fitness, finite; `None` if the trial failed.
-    pub fitness: Option<f64>,
+    /// Its fitness and what settles ties; `None` if the trial failed.
+    pub rank: Option<Rank>,
 }
 
 /// Decides which architecture to evaluate next.

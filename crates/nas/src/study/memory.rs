@@ -108,19 +108,6 @@ impl StudyStore for MemoryStudy {
         Ok(counts)
     }
 
-    fn best(&self, stage: u32) -> Result<Option<Trial>> {
-        let mut best: Option<&Trial> = None;
-        for trial in self.trials.iter().filter(|t| t.stage == stage && t.fitness.is_some()) {
-            let better = best.is_none_or(|current| {
-                trial.fitness > current.fitness || (trial.fitness == current.fitness && trial.number < current.number)
-            });
-            if better {
-                best = Some(trial);
-            }
-        }
-        Ok(best.cloned())
-    }
-
     fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {
         self.rejected.extend_from_slice(rejected);
         self.exhausted.insert(stage);

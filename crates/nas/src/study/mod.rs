@@ -74,11 +74,13 @@ pub trait StudyStore {
     /// Storage errors.
     fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>>;
 
-    /// The complete trial with the highest fitness; of equals the one with the lowest number.
+    /// The best complete trial by its [`Rank`](crate::rank::Rank): the highest fitness, of equals the smallest, then the fastest.
     ///
     /// # Errors
     /// Storage errors.
-    fn best(&self, stage: u32) -> Result<Option<Trial>>;
+    fn best(&self, stage: u32) -> Result<Option<Trial>> {
+        Ok(self.trials(stage)?.into_iter().min_by(Trial::order).filter(|trial| trial.fitness.is_some()))
+    }
 
     /// Notes that a stage has no more to draw, together with the draws that showed it, all or nothing; once for each stage.
     ///

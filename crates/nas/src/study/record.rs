@@ -1,5 +1,6 @@
 //! The rows of a study.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{Cost, Rejection};
 use crate::driver::Fitness;
 use crate::error::{Error, Result};
+use crate::rank::Rank;
 
 /// What makes two runs the same study: only then may one continue the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +152,24 @@ pub struct Trial {
     pub finished_at: Option<i64>,
     /// Why it failed; present exactly if it failed.
     pub reason: Option<String>,
+}
+
+impl Trial {
+    /// Its place among others; `None` unless it is complete.
+    #[must_use]
+    pub fn rank(&self) -> Option<Rank> {
+        let Self { cost, latency_ms, number, .. } = *self;
+        self.fitness.map(|fitness| Rank { fitness, cost, latency_ms, number })
+    }
+
+    /// Best first: complete trials by their [`Rank`], then the others by number.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        match (self.rank(), other.rank()) {
+            (Some(own), Some(its)) => own.order(&its),
+            (own, its) => its.is_some().cmp(&own.is_some()).then(self.number.cmp(&other.number)),
+        }
+    }
 }
 
 /// The final state that a reported fitness leads to.

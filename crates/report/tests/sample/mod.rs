@@ -65,8 +65,10 @@ fn stage(s: u64, trials: u64) -> StageReport {
             genome: "tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2)) | elu(linear2_1(gelu(linear2_1(x,wb1)),wb2))".into(),
         }
     };
-    let trials: Vec<TrialPoint> = (0..trials).map(trial).collect();
-    let best = trials.iter().filter(|t| t.score.is_some()).max_by(|a, b| a.score.unwrap().total_cmp(&b.score.unwrap()));
+    let mut trials: Vec<TrialPoint> = (0..trials).map(trial).collect();
+    let score = |t: &TrialPoint| t.score.unwrap_or(f64::NEG_INFINITY);
+    trials.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let best = trials.first().filter(|t| t.score.is_some());
     StageReport {
         name: format!(
             "Stage {s}: {}",

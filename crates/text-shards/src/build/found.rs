@@ -1,9 +1,9 @@
 //! What earlier runs left in the folder: used where it fits, refused or removed where it does not.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+use durable::lock::{Attempt, FileLock};
 use serde::{Deserialize, Serialize};
 
 use super::parts::Part;
@@ -27,19 +27,15 @@ struct PartRecord {
 }
 
 /// Makes the folders, takes the lock, removes what killed writers left.
-pub(super) fn prepare(out: &Path) -> Result<File> {
+pub(super) fn prepare(out: &Path) -> Result<FileLock> {
     for folder in [out.to_owned(), out.join(SHARDS), out.join(PARTS)] {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io(folder, e))?;
     }
     let path = out.join(LOCK);
-    let failed = |e| Error::io(&path, e);
-    // The file stays when the lock is released: deleting it could leave two processes with a lock each.
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::InUse { path }),
-        Err(TryLockError::Error(e)) => return Err(failed(e)),
-    }
+    let lock = match FileLock::attempt(&path)? {
+        Attempt::Locked(lock) => lock,
+        Attempt::Taken(_) => return Err(Error::InUse { path }),
+    };
     for folder in [out.to_owned(), out.join(SHARDS), out.join(PARTS)] {
         durable::atomic::clean_stale_temps(folder)?;
     }

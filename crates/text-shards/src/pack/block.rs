@@ -1,6 +1,5 @@
 //! Documents gathered to blocks.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -68,7 +67,7 @@ impl BlockReader {
                 }
                 let Some(documents) = &mut self.documents else { break };
                 // The libraries that unpack and parse should not panic on a damaged file; if one does, it is the file's error.
-                let found = catch_unwind(AssertUnwindSafe(|| documents.next_document(&mut text)));
+                let found = durable::contain::call(|| documents.next_document(&mut text));
                 let failed = || {
                     let reason = "the reader of this format failed on it; is the file damaged?";
                     Error::input(&self.path, format!("after {} blocks of text", self.next), reason)

@@ -18,6 +18,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use crate::rank::Rank;
 use crate::space::{Genome, SearchSpace};
 use crate::strategy::{DrawKey, Observation, Strategy};
 use tree::{Leaf, Samples, Tree};
@@ -29,6 +30,7 @@ const NAME: &str = "learned partition";
 pub struct LearnedPartition {
     config: PartitionConfig,
     genomes: Vec<Genome>,
+    ranks: Vec<Option<Rank>>,
     fingerprints: BTreeSet<String>,
     samples: Samples,
     tree: Option<Tree>,
@@ -41,7 +43,14 @@ impl LearnedPartition {
     /// [`Error::Strategy`] if a setting is out of range.
     pub fn new(config: PartitionConfig) -> Result<Self> {
         config.check().map_err(fault)?;
-        Ok(Self { config, genomes: Vec::new(), fingerprints: BTreeSet::new(), samples: Samples::default(), tree: None })
+        Ok(Self {
+            config,
+            genomes: Vec::new(),
+            ranks: Vec::new(),
+            fingerprints: BTreeSet::new(),
+            samples: Samples::default(),
+            tree: None,
+        })
     }
 
     /// How many observations the tree is fitted to: the largest multiple of the refit interval.
@@ -106,10 +115,11 @@ impl LearnedPartition {
         if self.config.local_share == 0.0 {
             return Vec::new();
         }
-        let mut members: Vec<usize> = leaf.members.iter().copied().filter(|&i| self.samples.complete(i)).collect();
-        members.sort_by(|&a, &b| self.samples.fitness(b).total_cmp(&self.samples.fitness(a)));
+        let ranked = |&i: &usize| Some((i, self.ranks[i]?));
+        let mut members: Vec<(usize, Rank)> = leaf.members.iter().filter_map(ranked).collect();
+        members.sort_by(|a, b| a.1.order(&b.1));
         members.truncate(members.len().div_ceil(2));
-        members
+        members.into_iter().map(|(i, _)| i).collect()
     }
 }
 
@@ -131,13 +141,14 @@ impl Strategy for LearnedPartition {
     }
 
     fn tell(&mut self, observation: Observation) -> Result<()> {
-        if !self.samples.push(observation.features, observation.fitness) {
+        if !self.samples.push(observation.features, observation.rank.map(|rank| rank.fitness)) {
             return Err(fault(format!(
                 "trial {} is encoded by another number of features than the trials before",
                 observation.number
             )));
         }
         self.genomes.push(observation.genome);
+        self.ranks.push(observation.rank);
         self.fingerprints.insert(observation.fingerprint);
         Ok(())
     }
@@ -145,4 +156,42 @@ impl Strategy for LearnedPartition {
 
 fn fault(detail: String) -> Error {
     Error::Strategy { strategy: NAME, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Cost;
+
+    #[test]
+    fn of_equally_good_members_the_smaller_half_become_parents() {
+        let config = PartitionConfig { local_share: 0.5, ..PartitionConfig::learned() };
+        let mut strategy = LearnedPartition::new(config).unwrap();
+        let genome = mlp_space::released::preset("efficientbert").unwrap();
+        // Parameters in millions; trial 2 has failed, trial 4 is better than the others.
+        for (number, (params, fitness)) in (0..).zip([
+            (6.79, Some(0.65289)),
+            (6.59, Some(0.65289)),
+            (1.0, None),
+            (6.6, Some(0.65289)),
+            (9.0, Some(0.7)),
+            (7.0, Some(0.65289)),
+        ]) {
+            let cost = Cost { params: (params * 1e6) as u64, macs: 1 };
+            let rank = fitness.map(|fitness| Rank { fitness, cost, latency_ms: None, number });
+            let observation = Observation {
+                number,
+                genome: genome.clone(),
+                fingerprint: number.to_string(),
+                features: vec![params],
+                rank,
+            };
+            strategy.tell(observation).unwrap();
+        }
+        let key = DrawKey { seed: 1, stage: 1, number: 6, attempt: 0 };
+        strategy.refresh(&key).unwrap();
+        let mut all = strategy.tree.as_ref().unwrap().descend(&strategy.config, &strategy.samples);
+        all.members = (0..6).collect();
+        assert_eq!(strategy.parents(&all), [4, 1, 3]);
+    }
 }

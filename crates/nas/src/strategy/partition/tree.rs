@@ -36,10 +36,6 @@ impl Samples {
         true
     }
 
-    pub fn complete(&self, index: usize) -> bool {
-        self.fitness[index].is_some()
-    }
-
     /// Fitness scaled to 0 (worst complete trial) .. 1 (best). A failed trial has 0: the reference
     /// gives it fitness 0, which no trained candidate falls below.
     pub fn fitness(&self, index: usize) -> f64 {
@@ -306,6 +302,6 @@ mod tests {
         }
         let config = PartitionConfig::learned();
         let leaf = fit(&config, &samples, 40).descend(&config, &samples);
-        assert!(leaf.members.iter().all(|&i| samples.complete(i)), "{leaf:?}");
+        assert!(leaf.members.iter().all(|&i| samples.fitness[i].is_some()), "{leaf:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! A study in one SQLite file.
 //!
 //! Write-ahead log with `synchronous = FULL`: a row whose call returned survives a killed process
-//! and a power cut, on file systems that honour fsync. Costs one fsync per trial start and end.
+//! and a power cut, on file systems that honour fsync. Costs one fsync per trial start and end. The log and its
+//! index (`-wal`, `-shm`) are there while somebody has the study open; the last one who closes it removes them.
 
 mod rows;
 mod schema;
@@ -71,7 +72,7 @@ impl SqliteStudy {
     }
 
     /// Opens a study for reading, whoever it belongs to; a run may be writing it meanwhile. Calls
-    /// that write return an error.
+    /// that write return an error. Where the file may be written, what a killed process was in the middle of is put in order.
     ///
     /// # Errors
     /// As [`SqliteStudy::resume`], without [`Error::Foreign`].
@@ -79,9 +80,12 @@ impl SqliteStudy {
         if !path.exists() {
             return Err(Error::Missing(path.to_owned()));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // Not read-only, which could neither undo what was half written nor remove the log again. SQLite opens a file that is
+        // write-protected for reading.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| wrap(path, e))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| wrap(path, e))?;
+        connection.pragma_update(None, "query_only", true).map_err(|e| wrap(path, e))?;
         if check_header(path, &connection)? == 0 {
             return Err(Error::NotAStudy { path: path.to_owned(), application_id: 0 });
         }
@@ -223,14 +227,6 @@ impl StudyStore for SqliteStudy {
             Ok((read_rejection(&name)?, row.get::<_, u64>(1)?))
         })?;
         Ok(rows.into_iter().collect())
-    }
-
-    fn best(&self, stage: u32) -> Result<Option<Trial>> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM trial WHERE stage = ?1 AND state = 'complete' \
-             ORDER BY fitness DESC, number LIMIT 1"
-        );
-        Ok(self.rows(&sql, stage, read_trial)?.pop())
     }
 
     fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {
