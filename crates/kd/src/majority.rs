@@ -131,7 +131,7 @@ impl MajorityBaseline {
                 let all = format!("{task}: all {examples} answers are {only}");
                 Some(match beaten {
                     false => format!("{all}; the score, {own:.2}, is not above the {least:.2} of always {answer}"),
-                    true => format!("{all}, though their labels differ"),
+                    true => format!("{all}, though the labels differ"),
                 })
             }
         }
@@ -232,7 +232,7 @@ mod tests {
         let gold = classes(&[0, 0, 1]);
         let baseline = MajorityBaseline::of_task(TaskKind::Rte, &classes(&[1]), &gold).unwrap().unwrap();
         let said = doubts(&evaluated(TaskKind::Rte, &[0, 0, 0], &gold), &[baseline]);
-        assert_eq!(said, ["rte: all 3 answers are entailment, though their labels differ"]);
+        assert_eq!(said, ["rte: all 3 answers are entailment, though the labels differ"]);
     }
 
     #[test]
