@@ -304,7 +304,10 @@ impl Stated {
                 wanted.push((Some(*id), listed, "tokenizer.json"));
                 continue;
             }
-            if decoder && self.listed.iter().all(|(_, listed)| listed.content != token.content) {
+            let listed = self.listed.iter().map(|(_, listed)| listed.content.as_str());
+            let known = listed.chain(NAMED.iter().map(|(key, _)| self.name(key)));
+            let mut known = known.chain(self.further.iter().map(|token| token.content.as_str()));
+            if decoder && !known.any(|known| known == token.content) {
                 let name = excerpt(&token.content);
                 notes.push(format!("`{DECODER}` of {CONFIG} lacks `{name}`, which tokenizer.json adds; it is kept"));
             }

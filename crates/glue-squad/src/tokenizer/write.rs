@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tokenizers::{Model, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
+use tokenizers::{AddedToken, Model, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 
 use super::agree::described;
 use super::load::TextEncoder;
@@ -15,7 +15,7 @@ const LONGEST: f64 = 1e9;
 
 impl TextEncoder {
     /// The files of a model directory whose model has `positions` positions, by name: `tokenizer.json`, `tokenizer_config.json`,
-    /// `special_tokens_map.json`, `added_tokens.json` where tokens stand behind the vocabulary, and `vocab.txt` of a WordPiece
+    /// `special_tokens_map.json`, `added_tokens.json` where there are such tokens, and `vocab.txt` of a WordPiece
     /// tokeniser. What was there keeps its bytes as far as it agrees with the tokeniser; what was not is made. The configuration
     /// states casing and special tokens, a class that `transformers` has, and a `model_max_length` of at most `positions`.
     ///
@@ -32,12 +32,12 @@ impl TextEncoder {
         let mut put = |name: &str, bytes: Vec<u8>| files.push((name.to_owned(), bytes));
         put(CONFIG, self.changed(stated.config.as_ref(), |config| self.describe(config, library, positions)));
         put(MAP, self.changed(stated.map.as_ref(), |map| self.name_tokens(map)));
-        let behind = behind(library);
-        if !behind.is_empty() || stated.added.is_some() {
-            let fill = |added: &mut Object| {
-                for (id, content) in &behind {
-                    added.insert(content.clone(), json!(id));
-                }
+        let is_outside = |token: &AddedToken| library.get_model().token_to_id(&token.content).is_none();
+        let mut added = self.further(library);
+        added.retain(|_, token| !token.special || is_outside(token));
+        if !added.is_empty() || stated.added.is_some() {
+            let fill = |object: &mut Object| {
+                object.extend(added.into_iter().map(|(id, token)| (token.content, json!(id))));
             };
             put(ADDED, self.changed(stated.added.as_ref(), fill));
         }
@@ -81,11 +81,9 @@ impl TextEncoder {
             }
             return;
         }
-        // Beside a vocab.txt, this says how the tokens of added_tokens.json are found.
+        // For readers of vocab.txt: which tokens are never split, and how those of added_tokens.json are found.
         let key = if config.get(EXTRA).is_some_and(Value::is_array) { EXTRA } else { ADDITIONAL };
-        let added = library.get_added_tokens_decoder();
-        let special = behind(library).into_iter().filter(|(id, _)| added.get(id).is_some_and(|token| token.special));
-        for (_, name) in special {
+        for AddedToken { content: name, .. } in self.further(library).into_values().filter(|token| token.special) {
             let is_named = config.iter().any(|(key, value)| {
                 let names = |value: &Value| *value == name.as_str() || value["content"] == name.as_str();
                 let listed = value.as_array().is_some_and(|list| list.iter().any(names));
@@ -97,6 +95,12 @@ impl TextEncoder {
                 list.push(name.into());
             }
         }
+    }
+
+    /// The tokens that are never split besides the five that have names of their own, by id.
+    fn further(&self, library: &Tokenizer) -> BTreeMap<u32, AddedToken> {
+        let is_named = |token: &AddedToken| NAMED.iter().any(|(key, _)| self.origin.stated.name(key) == token.content);
+        library.get_added_tokens_decoder().into_iter().filter(|(_, token)| !is_named(token)).collect()
     }
 
     /// Names the special tokens that the tokeniser has, where `object` does not name the same.
@@ -125,13 +129,6 @@ fn bert_casing(library: &Tokenizer) -> Option<Casing> {
         && matches!(library.get_pre_tokenizer(), Some(PreTokenizerWrapper::BertPreTokenizer(_)));
     let (lower, accents) = (normalizer.lowercase, normalizer.strip_accents);
     is_bert.then_some(Casing { lower, accents, chinese: normalizer.handle_chinese_chars })
-}
-
-/// The tokens behind the vocabulary of the model, by id.
-fn behind(library: &Tokenizer) -> BTreeMap<u32, String> {
-    let tokens = library.get_added_tokens_decoder().into_iter();
-    let outside = tokens.filter(|(_, token)| library.get_model().token_to_id(&token.content).is_none());
-    outside.map(|(id, token)| (id, token.content)).collect()
 }
 
 /// A WordPiece vocabulary, one token per line; `None` where a file of lines cannot hold it.
