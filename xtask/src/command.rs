@@ -124,8 +124,8 @@ fn become_command(command: &mut Command, name: &str) -> Result<ExitCode, String>
     }
 }
 
-#[cfg(not(unix))]
-fn exit_code(status: ExitStatus) -> ExitCode {
+/// The exit code of a program that has ended.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1))
 }
 
@@ -135,12 +135,14 @@ pub fn run_cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<ExitStat
     cargo().args(args).envs(environment.iter().copied()).status().map_err(|e| cannot_start("cargo", &e))
 }
 
-fn announce<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) {
+/// Says which program is run.
+pub fn announce<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) {
     let words: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
     eprintln!("+ {program} {}", words.join(" "));
 }
 
-fn cannot_start(program: &str, error: &std::io::Error) -> String {
+/// The message where a program does not start.
+pub fn cannot_start(program: &str, error: &std::io::Error) -> String {
     format!("cannot start {program}: {error}; is it installed and on the search path?")
 }
 

@@ -7,6 +7,7 @@ mod command;
 mod devices;
 mod peers;
 mod tidy;
+mod transformers;
 mod validate;
 mod workspace;
 
@@ -47,6 +48,9 @@ enum Task {
         #[arg(value_name = "DEVICE", value_parser = clap::builder::PossibleValuesParser::new(devices::NAMES))]
         only: Vec<String>,
     },
+    /// Run the tests that compare with `transformers`, in the Python that EFFICIENTBERT_PYTHON names, or in one that is made in the
+    /// user's cache folder.
+    Transformers,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
         Task::Devices { only } => devices::run(&only),
+        Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };
     result.unwrap_or_else(|message| {

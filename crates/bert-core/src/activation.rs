@@ -10,10 +10,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Activation {
     /// `x * Φ(x)` with the Gaussian cdf by erf; `"gelu"`.
-    #[serde(rename = "gelu")]
+    #[serde(rename = "gelu", alias = "gelu_python")]
     GeluErf,
-    /// `x/2 * (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`; `"gelu_new"` or `"gelu_pytorch_tanh"`.
-    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh", alias = "gelu_tanh")]
+    /// `x/2 * (1 + tanh(sqrt(2/π) (x + 0.044715 x³)))`; `"gelu_new"`, and under five more names.
+    #[serde(
+        rename = "gelu_new",
+        alias = "gelu_pytorch_tanh",
+        alias = "gelu_python_tanh",
+        alias = "gelu_fast",
+        alias = "gelu_accurate",
+        alias = "gelu_tanh"
+    )]
     GeluTanh,
     /// `max(x, 0)`.
     #[serde(rename = "relu")]

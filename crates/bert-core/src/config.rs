@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Activation, Error, Result};
+use crate::{Activation, Error, Result, config_keys, mobilebert_form};
 
 /// Which family a configuration belongs to; decides the tensor names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +131,9 @@ pub struct BertConfig {
     /// Dropout on attention probabilities, in training only.
     #[serde(default)]
     pub attention_probs_dropout_prob: f64,
+    /// Dropout in front of task heads, in training only; `hidden_dropout_prob` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier_dropout: Option<f64>,
     /// Longest sequence.
     pub max_position_embeddings: usize,
     /// Number of segments.
@@ -139,6 +142,10 @@ pub struct BertConfig {
     /// Epsilon of LayerNorm; 1e-12 in BERT and MiniLM, 1e-5 in EfficientBERT's reference code.
     #[serde(default = "eps")]
     pub layer_norm_eps: f64,
+    /// Epsilon of the two norms for which `transformers`' MobileBERT takes PyTorch's default in place of `layer_norm_eps`, 1e-5: the
+    /// embedding's, and that of each layer's last feed-forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_norm_eps: Option<f64>,
     /// Standard deviation of initial weights.
     #[serde(default = "init_range")]
     pub initializer_range: f64,
@@ -241,9 +248,11 @@ impl BertConfig {
             hidden_act: Activation::GeluErf,
             hidden_dropout_prob: 0.1,
             attention_probs_dropout_prob: 0.1,
+            classifier_dropout: None,
             max_position_embeddings: 512,
             type_vocab_size: 2,
             layer_norm_eps: 1e-12,
+            default_norm_eps: None,
             initializer_range: 0.02,
             pad_token_id: 0,
             embedding_size: None,
@@ -271,6 +280,16 @@ impl BertConfig {
     /// Width that attention and feed-forwards work in.
     pub fn inner_width(&self) -> usize {
         self.intra_bottleneck_size.unwrap_or(self.hidden_size)
+    }
+
+    /// Epsilon of the embedding's norm and of that of each layer's last feed-forward, see [`BertConfig::default_norm_eps`].
+    pub fn outer_norm_eps(&self) -> f64 {
+        self.default_norm_eps.unwrap_or(self.layer_norm_eps)
+    }
+
+    /// Probability of dropout in front of task heads.
+    pub fn head_dropout(&self) -> f64 {
+        self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
     }
 
     /// Width of the hidden states that distillation compares, projected where there is a projection.
@@ -329,13 +348,16 @@ impl BertConfig {
         for (field, p) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            ("classifier_dropout", self.head_dropout()),
         ] {
             if !(0.0..1.0).contains(&p) {
                 return Err(config(field, format!("must be at least 0 and below 1, is {p}")));
             }
         }
-        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps.is_finite()) {
-            return Err(config("layer_norm_eps", format!("must be positive, is {}", self.layer_norm_eps)));
+        for (field, eps) in [("layer_norm_eps", self.layer_norm_eps), ("default_norm_eps", self.outer_norm_eps())] {
+            if !(eps > 0.0 && eps.is_finite()) {
+                return Err(config(field, format!("must be positive, is {eps}")));
+            }
         }
         if !(self.initializer_range >= 0.0 && self.initializer_range.is_finite()) {
             return Err(config("initializer_range", format!("must not be negative, is {}", self.initializer_range)));
@@ -355,11 +377,7 @@ impl BertConfig {
         if self.pad_operands && self.layers.is_empty() {
             return Err(config("pad_operands", "needs searched feed-forwards in `layers`".into()));
         }
-        if let Some(position) = self.extra.get("position_embedding_type")
-            && position != "absolute"
-        {
-            return Err(config("position_embedding_type", format!("only \"absolute\" is supported, is {position}")));
-        }
+        config_keys::check(self)?;
         for head in &self.task_heads {
             if head.outputs() == 0 {
                 return Err(config("task_heads", format!("the head `{}` lists no labels", head.task)));
@@ -368,27 +386,41 @@ impl BertConfig {
         Ok(())
     }
 
-    /// Reads a Hugging Face `config.json`.
+    /// Reads a Hugging Face `config.json`; what its keys mean is in `docs/model-directory.md`.
     ///
     /// # Errors
-    /// The file is missing, is not JSON, lacks a field, names an unknown activation, or holds
-    /// values no encoder can be built from; the message names the file and the field.
+    /// The file is missing, is not JSON, lacks a field, names an unknown activation, holds values no encoder can be built from, or
+    /// asks by some key for another computation than this crate's; the message names the file and the field.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
         let at = |message: String| Error::ConfigFile { path: path.to_path_buf(), message };
-        let config: Self = serde_json::from_str(&text).map_err(|e| at(explain(&text, &e)))?;
+        let mut value: Value = serde_json::from_str(&text).map_err(|e| at(e.to_string()))?;
+        if let Some(keys) = value.as_object_mut() {
+            config_keys::settle(keys).map_err(|e| at(e.to_string()))?;
+            mobilebert_form::settle(keys).map_err(|e| at(e.to_string()))?;
+        }
+        let config: Self = serde_json::from_value(value).map_err(|e| at(explain(&text, &e)))?;
         config.validate().map_err(|e| at(e.to_string()))?;
         Ok(config)
     }
 
-    /// Writes the configuration as pretty JSON, atomically.
+    /// The text of `config.json`: pretty JSON, of a MobileBERT with every key that `transformers` has another default for.
+    ///
+    /// # Errors
+    /// A key cannot be written as JSON, which no configuration that was read has.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        let mut text = serde_json::to_string_pretty(&mobilebert_form::in_full(self))?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Writes the configuration as [`BertConfig::to_json`], atomically.
     ///
     /// # Errors
     /// The file cannot be written; what was there before stays.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::ConfigFile { path: path.to_path_buf(), message: e.to_string() })?;
-        text.push('\n');
+        let text =
+            self.to_json().map_err(|e| Error::ConfigFile { path: path.to_path_buf(), message: e.to_string() })?;
         durable::atomic::write_file(path, text.as_bytes())?;
         Ok(())
     }
@@ -405,6 +437,6 @@ fn explain(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-fn config(field: &'static str, message: String) -> Error {
+pub(crate) fn config(field: &'static str, message: String) -> Error {
     Error::Config { field, message }
 }

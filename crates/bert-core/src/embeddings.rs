@@ -44,7 +44,7 @@ impl Embeddings {
             projection,
             position_embeddings: EmbeddingConfig::new(config.max_position_embeddings, hidden).init(device),
             token_type_embeddings: EmbeddingConfig::new(config.type_vocab_size, hidden).init(device),
-            norm: Norm::new(config.normalization_type, hidden, config.layer_norm_eps, device),
+            norm: Norm::new(config.normalization_type, hidden, config.outer_norm_eps(), device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             trigram: config.trigram_input,
         }

@@ -31,13 +31,13 @@ pub struct PlainFfn {
 }
 
 impl PlainFfn {
-    /// Builds one feed-forward of `config.inner_width()` and `config.intermediate_size`.
-    pub fn new(config: &BertConfig, device: &Device) -> Self {
+    /// Builds one feed-forward of `config.inner_width()` and `config.intermediate_size`, with `eps` in its norm.
+    fn new(config: &BertConfig, eps: f64, device: &Device) -> Self {
         let (width, inner) = (config.inner_width(), config.intermediate_size);
         Self {
             dense1: LinearConfig::new(width, inner).init(device),
             dense2: LinearConfig::new(inner, width).init(device),
-            norm: Norm::new(config.normalization_type, width, config.layer_norm_eps, device),
+            norm: Norm::new(config.normalization_type, width, eps, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
             activation: config.hidden_act,
         }
@@ -67,8 +67,12 @@ pub struct StackedFfn {
 impl StackedFfn {
     /// Builds `config.num_feedforward_networks` feed-forwards.
     pub fn new(config: &BertConfig, device: &Device) -> Self {
-        let blocks = (0..config.num_feedforward_networks).map(|_| PlainFfn::new(config, device)).collect();
-        Self { blocks }
+        let blocks = (1..=config.num_feedforward_networks).map(|i| {
+            let is_last = i == config.num_feedforward_networks;
+            let eps = if is_last { config.outer_norm_eps() } else { config.layer_norm_eps };
+            PlainFfn::new(config, eps, device)
+        });
+        Self { blocks: blocks.collect() }
     }
 }
 

@@ -28,7 +28,7 @@ impl TaskHead {
     pub fn new(config: &BertConfig, task: &TaskHeadConfig, device: &Device) -> Self {
         Self {
             dense: LinearConfig::new(config.hidden_size, task.outputs()).init(device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            dropout: DropoutConfig::new(config.head_dropout()).init(),
             kind: task.kind,
         }
     }

@@ -86,8 +86,12 @@ impl Source<'_> {
     }
 
     fn norm(&mut self, path: &str) -> Result<Norm, ModelError> {
+        self.norm_with(path, self.config.layer_norm_eps)
+    }
+
+    fn norm_with(&mut self, path: &str, eps: f64) -> Result<Norm, ModelError> {
         let kind = match self.config.normalization_type {
-            NormKind::LayerNorm => frozen::NormKind::LayerNorm { eps: self.config.layer_norm_eps as f32 },
+            NormKind::LayerNorm => frozen::NormKind::LayerNorm { eps: eps as f32 },
             NormKind::NoNorm => frozen::NormKind::NoNorm,
         };
         let weight = self.vector(&format!("{path}.weight"))?;
@@ -110,7 +114,7 @@ impl Source<'_> {
             projection,
             positions: self.table("encoder.embeddings.position_embeddings")?,
             segments: self.table("encoder.embeddings.token_type_embeddings")?,
-            norm: self.norm("encoder.embeddings.norm")?,
+            norm: self.norm_with("encoder.embeddings.norm", self.config.outer_norm_eps())?,
         })
     }
 
@@ -156,11 +160,12 @@ impl Source<'_> {
     fn plain(&mut self, path: &str) -> Result<FeedForward, ModelError> {
         let (count, activation) = (self.config.num_feedforward_networks, self.config.hidden_act.into());
         let block = |i: usize| {
+            let eps = if i + 1 == count { self.config.outer_norm_eps() } else { self.config.layer_norm_eps };
             Ok(PlainBlock {
                 dense1: self.linear(&format!("{path}.blocks.{i}.dense1"))?,
                 activation,
                 dense2: self.linear(&format!("{path}.blocks.{i}.dense2"))?,
-                norm: self.norm(&format!("{path}.blocks.{i}.norm"))?,
+                norm: self.norm_with(&format!("{path}.blocks.{i}.norm"), eps)?,
             })
         };
         let blocks = (0..count).map(block).collect::<Result<_, ModelError>>()?;

@@ -26,7 +26,7 @@ pub use any::{AnyModel, Parts};
 pub use error::ModelError;
 pub use freeze::{freeze, network};
 pub use inherit::{LayerSource, inherit};
-pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, span_head_as_classifier};
+pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
 pub use module::{SearchedBlock, SearchedFfn};
 pub use student::{
     activate, architecture, layer_specs, searched_model, student_config, student_frame, supernet_architecture,

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bert_core::weights::{NameFormat, Tensors};
+use bert_core::weights::{NameFormat, Stored, Tensors};
 use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
@@ -64,7 +64,7 @@ impl ModelDir {
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = span_head_as_classifier(Tensors::read_safetensors(&weights)?);
+        let (tensors, _) = usable(Tensors::read_safetensors(&weights)?, &config);
         let model = build(dir, &config, Parts::of_names(tensors.0.keys()), device)?;
         let model = model.apply(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
         Ok(Self { path: dir.to_path_buf(), config, model })
@@ -91,7 +91,7 @@ impl ModelDir {
     ) -> Result<(BertConfig, frozen::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = span_head_as_classifier(Tensors::map_safetensors(&weights)?);
+        let (tensors, _) = usable(Tensors::map_safetensors(&weights)?, &config);
         // A device is needed to build modules, but no weight is allocated on it.
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
         let format = NameFormat::HuggingFace(config.model_type);
@@ -100,7 +100,7 @@ impl ModelDir {
             Ok(model) => Ok((config, model)),
             // Something that only compiling looked at. What reads everything first says which tensor it was.
             Err(error) => {
-                outline.resolve(span_head_as_classifier(Tensors::map_safetensors(&weights)?), format, &weights)?;
+                outline.resolve(usable(Tensors::map_safetensors(&weights)?, &config).0, format, &weights)?;
                 Err(error.into())
             }
         }
@@ -112,7 +112,8 @@ impl ModelDir {
     /// As [`ModelDir::load`], except for what is wrong with the tensors themselves.
     pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, AnyModel), ModelError> {
         let config = Self::config(dir)?;
-        let parts = Parts::of_names(&tensor_names(&dir.join(WEIGHTS_FILE))?);
+        let names = tensor_names(&dir.join(WEIGHTS_FILE))?;
+        let parts = Parts::of_names(names.iter().filter(|name| !config.leaves_unused(name)));
         let model = build(dir, &config, parts, device)?;
         Ok((config, model))
     }
@@ -153,12 +154,15 @@ impl ModelDir {
         let (config, tensors) = image(config, model, package.keep_fit)?;
         let path = dir.join(CONFIG_FILE);
         let encode = |e: serde_json::Error| Error::ConfigFile { path, message: e.to_string() };
-        let mut text = serde_json::to_vec_pretty(&config).map_err(encode)?;
-        text.push(b'\n');
+        let text = config.to_json().map_err(encode)?;
         let weights = tensors.to_safetensors()?;
 
         let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
-        files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, &text), (WEIGHTS_FILE, &weights)]);
+        files.extend([
+            ("README.md", package.card.as_bytes()),
+            (CONFIG_FILE, text.as_bytes()),
+            (WEIGHTS_FILE, &weights),
+        ]);
         Ok(durable::folder::write(dir, &files).map_err(Error::from)?)
     }
 }
@@ -222,13 +226,23 @@ fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
     for key in ["architectures", "id2label", "label2id", "problem_type"] {
         config.extra.remove(key);
     }
-    let family = match config.model_type {
-        ModelType::Bert => "Bert",
-        ModelType::MobileBert => "MobileBert",
-        ModelType::EfficientBert => return,
-    };
+    if parts.mlm {
+        // The word table is the head's, whatever the file was that it came from.
+        config.extra.remove("tie_word_embeddings");
+    }
+    let is_mobilebert = config.model_type == ModelType::MobileBert;
+    if is_mobilebert && !config.is_mobilebert_of_transformers() {
+        return;
+    }
+    // MobileBERT's classifier does without a pooler where the configuration says so, BERT's does not.
+    let pooled = parts.pooler || is_mobilebert;
+    // MobileBERT's head has output weights beside a narrow word table.
+    let known_words = !is_mobilebert || parts.mlm_extra || config.embed_width() == config.hidden_size;
+    if is_mobilebert {
+        config.extra.insert("classifier_activation".into(), json!(parts.pooler));
+    }
     let class = match &config.task_heads[..] {
-        [head] if parts.pooler && head.kind != TaskHeadKind::Span => {
+        [head] if pooled && head.kind != TaskHeadKind::Span => {
             let regression = ["LABEL_0".to_owned()];
             let (labels, problem) = match head.kind {
                 TaskHeadKind::Regression => (&regression[..], Some("regression")),
@@ -243,22 +257,34 @@ fn describe_for_hugging_face(config: &mut BertConfig, parts: Parts) {
             "ForSequenceClassification"
         }
         [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "ForQuestionAnswering",
-        [] if parts.mlm => "ForMaskedLM",
+        [] if parts.mlm && known_words => "ForMaskedLM",
         _ => "Model",
     };
+    let family = if is_mobilebert { "MobileBert" } else { "Bert" };
     config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
 }
 
-/// Tensors with the head of Hugging Face's question answering models (`qa_outputs`) under the name of a first head; others as
-/// they are.
-pub fn span_head_as_classifier<T>(tensors: Tensors<T>) -> Tensors<T> {
-    renamed(tensors, SPAN_HEAD, FIRST_HEAD)
+/// Tensors of a file as the model of `config` takes them, and the names of those left out: the head of Hugging Face's question
+/// answering models (`qa_outputs`) under the name of a first head, and without what `transformers` writes and computes nothing with
+/// ([`BertConfig::leaves_unused`]).
+pub fn usable<T: Stored>(tensors: Tensors<T>, config: &BertConfig) -> (Tensors<T>, Vec<String>) {
+    let mut tensors = renamed(tensors, SPAN_HEAD, FIRST_HEAD);
+    let mut unused = Vec::new();
+    tensors.0.retain(|name, tensor| {
+        // Further output weights of the masked-LM head are unused only where there are none of them.
+        let is_used = !config.leaves_unused(name) || name.starts_with("cls.") && !tensor.values().is_empty();
+        unused.extend((!is_used).then(|| name.clone()));
+        is_used
+    });
+    (tensors, unused)
 }
 
+/// Names that are taken stay as they are, and are left over when the tensors are placed.
 fn renamed<T>(tensors: Tensors<T>, from: &str, to: &str) -> Tensors<T> {
+    let taken = tensors.0.keys().any(|name| name.starts_with(to));
     let rename = |name: String| match name.strip_prefix(from) {
-        Some(rest) => format!("{to}{rest}"),
-        None => name,
+        Some(rest) if !taken => format!("{to}{rest}"),
+        _ => name,
     };
     Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
 }

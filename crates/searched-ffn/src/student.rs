@@ -98,7 +98,14 @@ pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<Be
         return Err(bottleneck());
     }
     let (task_heads, extra) = Default::default();
-    let base = BertConfig { pad_operands: true, layer_norm_eps: 1e-5, task_heads, extra, ..shape.clone() };
+    let base = BertConfig {
+        pad_operands: true,
+        layer_norm_eps: 1e-5,
+        default_norm_eps: None,
+        task_heads,
+        extra,
+        ..shape.clone()
+    };
     let config = student_config(&base, found)?;
     architecture(&config)?;
     Ok(config)

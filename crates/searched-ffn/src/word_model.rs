@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use frozen::{Activation, Floats, Precision};
 
 use crate::model_dir::{ModelDir, WEIGHTS_FILE};
-use crate::{ModelError, Parts, network, span_head_as_classifier};
+use crate::{ModelError, network, usable};
 
 const WORD_TABLE: &str = "encoder.embeddings.word_embeddings.weight";
 
@@ -66,10 +66,10 @@ impl WordModel {
     /// As [`ModelDir::load`].
     pub fn load(dir: &Path, encoder: Option<Precision>) -> Result<Self, ModelError> {
         let weights = dir.join(WEIGHTS_FILE);
-        let tensors = span_head_as_classifier(Tensors::map_safetensors(&weights)?);
-        let parts = Parts::of_names(tensors.0.keys());
         // A device is needed to build modules, but no weight is allocated on it.
         let (config, outline) = ModelDir::outline(dir, &Device::flex())?;
+        let parts = outline.parts();
+        let (tensors, _) = usable(Tensors::map_safetensors(&weights)?, &config);
         let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
         let value = |name: &str| -> Result<Floats, ModelError> {
             let missing =

@@ -137,8 +137,10 @@ fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back
         assert_eq!(read.task_heads, config.task_heads, "{name}");
         let expected = if name == "efficientbert" { "classifier.weight" } else { "qa_outputs.weight" };
         assert_eq!(tensors.0[expected].shape, [2, 24], "{name}");
-        if name == "tinybert-4" {
-            assert_eq!(read.extra["architectures"], json!(["BertForQuestionAnswering"]));
+        match name {
+            "tinybert-4" => assert_eq!(read.extra["architectures"], json!(["BertForQuestionAnswering"])),
+            "mobilebert" => assert_eq!(read.extra["architectures"], json!(["MobileBertForQuestionAnswering"])),
+            _ => {}
         }
         let (folder, model) = (tempfile::tempdir().unwrap(), built(&config, parts));
         ModelDir::save(folder.path(), &config, &model, Package::default()).unwrap();
@@ -153,6 +155,92 @@ fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back
     let (read, tensors) = saved(&two, parts);
     assert_eq!(read.extra["architectures"], json!(["BertModel"]));
     assert!(tensors.0.contains_key("classifier_1.weight") && !tensors.0.contains_key("qa_outputs.weight"));
+}
+
+#[test]
+fn a_mobilebert_is_described_in_full_and_its_variants_as_what_they_are() {
+    let with = |name: &str, heads: bool, parts: Parts| {
+        let config = BertConfig { fit_size: None, ..small(name) };
+        let task_heads = if heads { config.task_heads.clone() } else { Vec::new() };
+        saved(&BertConfig { task_heads, ..config }, parts).0.extra
+    };
+    let pooler = Parts { pooler: true, ..Parts::default() };
+    for (heads, parts, class, activation) in [
+        (true, pooler, "MobileBertForSequenceClassification", true),
+        (true, Parts::default(), "MobileBertForSequenceClassification", false),
+        (false, pooler, "MobileBertModel", true),
+        (false, Parts { mlm: true, mlm_extra: true, ..Parts::default() }, "MobileBertForMaskedLM", false),
+        (false, Parts { mlm: true, ..Parts::default() }, "MobileBertModel", false),
+    ] {
+        for name in ["mobilebert", "mobilebert-tiny"] {
+            let extra = with(name, heads, parts);
+            assert_eq!(
+                (&extra["architectures"], &extra["classifier_activation"]),
+                (&json!([class]), &json!(activation))
+            );
+            assert_eq!(extra.contains_key("id2label"), heads, "{name}");
+        }
+        assert!(with("mobilebert-tiny-reference", heads, parts).is_empty(), "transformers has no class for it");
+    }
+}
+
+#[test]
+fn what_transformers_writes_and_does_not_use_is_left_out_by_every_way_to_read() {
+    let config = BertConfig { fit_size: None, task_heads: Vec::new(), ..small("mobilebert-tiny") };
+    let model = built(&config, Parts { pooler: true, ..Parts::default() });
+    let folder = tempfile::tempdir().unwrap();
+    ModelDir::save(folder.path(), &config, &model, Package::default()).unwrap();
+    let (path, weights) = (folder.path().join(CONFIG_FILE), folder.path().join(WEIGHTS_FILE));
+    let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    file["key_query_shared_bottleneck"] = json!(true);
+    file["classifier_activation"] = json!(false);
+    std::fs::write(&path, file.to_string()).unwrap();
+    let mut tensors = Tensors::read_safetensors(&weights).unwrap();
+    for layer in 0..2 {
+        for part in ["input", "attention"] {
+            let from = format!("encoder.layer.{layer}.bottleneck.input.");
+            let copies = tensors.under(&from).0.into_iter();
+            let to = |name: String| format!("encoder.layer.{layer}.bottleneck.{part}.{name}");
+            tensors.0.extend(copies.map(|(name, tensor)| (to(name), tensor)));
+        }
+    }
+    tensors.write_safetensors(&weights).unwrap();
+    let read = ModelDir::load(folder.path(), &Device::flex()).unwrap();
+    assert_eq!(read.model.parts(), Parts::default(), "no pooler");
+    let format = NameFormat::HuggingFace(config.model_type);
+    let mut expected = model.collect(format);
+    expected.0.retain(|name, _| !name.starts_with("pooler."));
+    assert_eq!(read.model.collect(format), expected);
+    assert_eq!(ModelDir::outline(folder.path(), &Device::flex()).unwrap().1.shapes(), read.model.shapes());
+    assert!(ModelDir::freeze(folder.path(), frozen::Precision::F32).is_ok());
+    // With heads, which were trained through the pooler that stands there.
+    file["task_heads"] = json!([{ "task": "sst-2", "kind": "regression" }]);
+    std::fs::write(&path, file.to_string()).unwrap();
+    for (name, shape) in [("classifier.weight", vec![1, 24]), ("classifier.bias", vec![1])] {
+        let data = vec![0.5; shape.iter().product()];
+        tensors.0.insert(name.into(), bert_core::weights::HostTensor { shape, data });
+    }
+    tensors.write_safetensors(&weights).unwrap();
+    assert!(ModelDir::load(folder.path(), &Device::flex()).unwrap().model.parts().pooler);
+    // A tensor that the configuration has no use for in another way is still one too many.
+    tensors.0.insert("encoder.layer.0.bottleneck.output.dense.bias".into(), tensors.0["classifier.bias"].clone());
+    tensors.write_safetensors(&weights).unwrap();
+    let error = ModelDir::load(folder.path(), &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("no place for") && error.contains("bottleneck.output"), "{error}");
+}
+
+#[test]
+fn two_first_heads_in_one_file_are_not_taken_for_one() {
+    let config = BertConfig { fit_size: None, ..small("tinybert-4") };
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts { pooler: true, ..Parts::default() };
+    ModelDir::save(folder.path(), &config, &built(&config, parts), Package::default()).unwrap();
+    let weights = folder.path().join(WEIGHTS_FILE);
+    let mut tensors = Tensors::read_safetensors(&weights).unwrap();
+    tensors.0.insert("qa_outputs.weight".into(), tensors.0["classifier.weight"].clone());
+    tensors.write_safetensors(&weights).unwrap();
+    let error = ModelDir::load(folder.path(), &Device::flex()).unwrap_err().to_string();
+    assert!(error.contains("no place for: `qa_outputs.weight`"), "{error}");
 }
 
 #[test]

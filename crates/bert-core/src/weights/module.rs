@@ -170,7 +170,12 @@ fn without_prefix<T>(tensors: Tensors<T>, format: NameFormat) -> Tensors<T> {
         NameFormat::HuggingFace(_) => "bert.",
         NameFormat::Reference => return tensors,
     };
-    let strip = |(n, t): (String, T)| (n.strip_prefix(prefix).map_or(n.clone(), String::from), t);
+    // A second tensor of a name stays under its own, as one that the model has no place for.
+    let bare: BTreeSet<String> = tensors.0.keys().filter(|name| !name.starts_with(prefix)).cloned().collect();
+    let strip = |(name, tensor): (String, T)| match name.strip_prefix(prefix) {
+        Some(rest) if !bare.contains(rest) => (rest.to_owned(), tensor),
+        _ => (name, tensor),
+    };
     Tensors(tensors.0.into_iter().map(strip).collect())
 }
 

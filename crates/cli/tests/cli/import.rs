@@ -208,3 +208,193 @@ fn reference_configurations_are_checked() {
         check(&value, 1, parts);
     }
 }
+
+#[test]
+fn keys_that_change_what_is_computed_are_refused_by_every_command_with_their_name() {
+    let dir = folder();
+    for (key, value, parts) in [
+        ("is_decoder", json!(true), ["`is_decoder`", "only false is supported"]),
+        ("add_cross_attention", json!(true), ["`add_cross_attention`", "only false"]),
+        ("position_embedding_type", json!("relative_key"), ["`position_embedding_type`", "\"absolute\""]),
+        ("pruned_heads", json!({ "0": [1] }), ["`pruned_heads`", "empty"]),
+        ("quantization_config", json!({ "bits": 4 }), ["`quantization_config`", "not supported"]),
+        ("layer_types", json!(["sliding_attention"]), ["`layer_types`", "full_attention"]),
+        ("model_type", json!("roberta"), ["\"roberta\"", "bert, mobilebert, efficientbert"]),
+        ("hidden_act", json!("quick_gelu"), ["quick_gelu", "gelu_new"]),
+    ] {
+        let mut config = tiny_config();
+        config[key] = value;
+        write_checkpoint(dir.path(), &config, &tiny_tensors());
+        import_tiny(dir.path(), &[]).fails_with(1, &[&["config.json"], &parts[..]].concat());
+        assert!(!dir.path().join("model").exists(), "{key}");
+        // The same file as part of a directory.
+        let model = tiny_model();
+        std::fs::write(model.path().join("model/config.json"), config.to_string()).unwrap();
+        tiny_tensors().write_safetensors(&model.path().join("in.safetensors")).unwrap();
+        let encode = ["encode", "--model", "model", "--inputs", "in.safetensors", "--out", "out.safetensors"];
+        for args in [&encode[..], &[&encode[..], &["--last-only"]].concat(), &["arch", "show", "model"]] {
+            run(model.path(), args).fails_with(1, &[&["config.json"], &parts[..]].concat());
+        }
+    }
+}
+
+#[test]
+fn keys_without_effect_pass_in_silence_and_unknown_ones_are_named_once_and_kept() {
+    let dir = folder();
+    let mut config = tiny_config();
+    let silent = json!({
+        "is_decoder": false, "add_cross_attention": false, "position_embedding_type": "absolute", "pruned_heads": {},
+        "use_cache": true, "torch_dtype": "float32", "dtype": "float32", "chunk_size_feed_forward": 2, "pad_token_id": null,
+        "classifier_dropout": null, "gradient_checkpointing": false, "output_attentions": true, "_name_or_path": "x",
+        "top_k": 50, "pooler_fc_size": 768, "cell": {}
+    });
+    config.as_object_mut().unwrap().extend(silent.as_object().unwrap().clone());
+    write_checkpoint(dir.path(), &config, &tiny_tensors());
+    let done = import_tiny(dir.path(), &[]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(!done.stderr.contains("not used"), "{}", done.stderr);
+    std::fs::remove_dir_all(dir.path().join("model")).unwrap();
+    config["feed_forward_type"] = json!("geglu");
+    config["emb_pooler"] = json!("mean");
+    write_checkpoint(dir.path(), &config, &tiny_tensors());
+    let done = import_tiny(dir.path(), &[]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&["warning: config.json: kept, but not used", "`emb_pooler`, `feed_forward_type`"]);
+    assert_eq!(done.stderr.matches("not used").count(), 1, "{}", done.stderr);
+    let saved: Value = serde_json::from_slice(&std::fs::read(dir.path().join("model/config.json")).unwrap()).unwrap();
+    assert_eq!(saved["feed_forward_type"], json!("geglu"));
+}
+
+/// [`tiny_tensors`] with what releases of TinyBERT, taggers and question answering models have beside the encoder.
+fn with_other_parts() -> Tensors {
+    let mut tensors = tiny_tensors();
+    for layer in 0..5 {
+        tensors.0.insert(format!("fit_denses.{layer}.weight"), filled(&[6, 4]));
+        tensors.0.insert(format!("fit_denses.{layer}.bias"), filled(&[6]));
+    }
+    for (name, shape) in [
+        ("fit_dense.weight", vec![6, 4]),
+        ("fit_dense.bias", vec![6]),
+        ("crf.transitions", vec![3, 3]),
+        ("crf.start_transitions", vec![3]),
+        ("crf.end_transitions", vec![3]),
+        ("linear.weight", vec![3, 4]),
+        ("linear.bias", vec![3]),
+        ("lm_head.weight", vec![11, 4]),
+        ("classifier.weight", vec![2, 4]),
+        ("classifier.bias", vec![2]),
+        ("qa_outputs.weight", vec![2, 4]),
+        ("cls.predictions.bias", vec![11]),
+        ("cls.predictions.transform.dense.weight", vec![4, 4]),
+        ("cls.seq_relationship.weight", vec![2, 4]),
+    ] {
+        tensors.0.insert(name.into(), filled(&shape));
+    }
+    tensors
+}
+
+#[test]
+fn only_the_encoder_is_imported_from_a_file_with_anything_beside_it() {
+    let dir = folder();
+    write_checkpoint(dir.path(), &tiny_config(), &with_other_parts());
+    // Without the option the first of them is an error that names the option.
+    import_tiny(dir.path(), &["--task", "squad-v1"]).fails_with(1, &["no place for", "--encoder-only leaves behind"]);
+    let done = import_tiny(dir.path(), &["--encoder-only"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let parts = [
+        "left behind: classifier.* (2 tensors), cls.predictions.* (2 tensors), crf.* (3 tensors), fit_dense.* (2 tensors)",
+        "fit_denses.* (10 tensors), linear.* (2 tensors), lm_head.* (1 tensor), qa_outputs.* (1 tensor)",
+        "left behind: the next-sentence head (1 tensors)",
+    ];
+    done.says(&parts);
+    let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
+    assert_eq!(read, tiny_tensors().under("bert."), "the encoder with its pooler");
+    // The same file without the prefix.
+    let bare = with_other_parts().0.into_iter();
+    let bare = bare.map(|(name, t)| (name.strip_prefix("bert.").map_or(name.clone(), String::from), t)).collect();
+    write_checkpoint(dir.path(), &tiny_config(), &Tensors(bare));
+    std::fs::remove_dir_all(dir.path().join("model")).unwrap();
+    let done = import_tiny(dir.path(), &["--encoder-only"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&parts);
+    let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
+    assert_eq!(read, tiny_tensors().under("bert."), "the encoder with its pooler");
+}
+
+#[test]
+fn what_the_encoder_itself_has_too_much_or_twice_stays_an_error_without_the_option_as_a_hint() {
+    for (name, shape) in [
+        ("bert.adapter.weight", vec![3]),
+        ("bert.encoder.layer.7.output.dense.bias", vec![4]),
+        ("bert.embeddings.LayerNorm.scale", vec![4]),
+    ] {
+        let dir = folder();
+        let mut tensors = with_other_parts();
+        tensors.0.insert(name.into(), filled(&shape));
+        write_checkpoint(dir.path(), &tiny_config(), &tensors);
+        let done = import_tiny(dir.path(), &["--encoder-only"]);
+        done.fails_with(1, &["one tensor the model has no place for", name.strip_prefix("bert.").unwrap()]);
+        assert!(!done.stderr.contains("--encoder-only"), "{}", done.stderr);
+    }
+    // With and without the prefix: neither is taken for the other.
+    let dir = folder();
+    let mut tensors = tiny_tensors();
+    tensors.0.insert("pooler.dense.bias".into(), filled(&[4]));
+    write_checkpoint(dir.path(), &tiny_config(), &tensors);
+    import_tiny(dir.path(), &[]).fails_with(1, &["one tensor the model has no place for", "`bert.pooler.dense.bias`"]);
+}
+
+#[test]
+fn a_word_head_that_is_not_tied_needs_its_output_weights_and_they_must_be_the_word_table() {
+    let mut config = tiny_config();
+    config["tie_word_embeddings"] = json!(false);
+    let mut tensors = tiny_tensors();
+    tensors.0.retain(|name, _| !name.starts_with("bert.pooler."));
+    for (name, shape) in [
+        ("transform.dense.weight", vec![4, 4]),
+        ("transform.dense.bias", vec![4]),
+        ("transform.LayerNorm.weight", vec![4]),
+        ("transform.LayerNorm.bias", vec![4]),
+        ("bias", vec![11]),
+    ] {
+        tensors.0.insert(format!("cls.predictions.{name}"), filled(&shape));
+    }
+    let dir = folder();
+    write_checkpoint(dir.path(), &config, &tensors);
+    import_tiny(dir.path(), &[]).fails_with(1, &["`tie_word_embeddings` is false", "decoder.weight", "--encoder-only"]);
+    tensors.0.insert("cls.predictions.decoder.weight".into(), filled(&[11, 4]));
+    write_checkpoint(dir.path(), &config, &tensors);
+    assert_eq!(import_tiny(dir.path(), &[]).code, Some(0));
+    let saved: Value = serde_json::from_slice(&std::fs::read(dir.path().join("model/config.json")).unwrap()).unwrap();
+    assert!(saved.get("tie_word_embeddings").is_none(), "the copy is gone, so the table is the output weights");
+    std::fs::remove_dir_all(dir.path().join("model")).unwrap();
+    tensors.0.get_mut("cls.predictions.decoder.weight").unwrap().data[3] += 0.5;
+    write_checkpoint(dir.path(), &config, &tensors);
+    import_tiny(dir.path(), &[]).fails_with(1, &["cls.predictions.decoder.weight", "must equal"]);
+}
+
+#[test]
+fn an_embedding_size_that_berts_of_transformers_do_not_read_is_left_out() {
+    let dir = folder();
+    let mut config = tiny_config();
+    config["embedding_size"] = json!(4);
+    write_checkpoint(dir.path(), &config, &tiny_tensors());
+    let done = import_tiny(dir.path(), &[]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&["`embedding_size` 4 is not used"]);
+    let saved: Value = serde_json::from_slice(&std::fs::read(dir.path().join("model/config.json")).unwrap()).unwrap();
+    assert!(saved.get("embedding_size").is_none());
+}
+
+#[test]
+fn a_mobilebert_must_say_what_no_tensors_shape_tells() {
+    for key in ["hidden_act", "normalization_type"] {
+        let dir = folder();
+        let mut config = tiny_config();
+        config["model_type"] = json!("mobilebert");
+        config["normalization_type"] = json!("no_norm");
+        config.as_object_mut().unwrap().remove(key);
+        write_checkpoint(dir.path(), &config, &tiny_tensors());
+        import_tiny(dir.path(), &[]).fails_with(1, &["config.json", &format!("must say its `{key}`"), "hint: where"]);
+    }
+}

@@ -47,7 +47,9 @@ pub(super) fn task_head(
     check_class(args, config, POOLED, &format!("--task {task}, which is answered from the pooled vector"))?;
     let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
     // MobileBERT has models whose pooled vector is the first token as it is.
-    if !pooled && config.model_type == ModelType::Bert {
+    let bare = config.model_type == ModelType::MobileBert
+        && config.extra.get("classifier_activation") == Some(&Value::Bool(false));
+    if !pooled && !bare {
         let message = format!(
             "{}: holds `classifier.weight` and no pooler; --task {task} is answered from the pooled vector, a head without one \
              belongs to another class of models, such as token classifiers",
@@ -118,7 +120,14 @@ fn kind(args: &ImportArgs, config: &BertConfig, outputs: usize) -> Result<TaskHe
 fn labels(args: &ImportArgs, config: &BertConfig, outputs: usize) -> Result<Vec<String>, CliError> {
     let refuse = |message: String| Err(CliError::usage(format!("{}: `id2label`: {message}", args.config.display())));
     let named = match config.extra.get("id2label") {
-        None | Some(Value::Null) => return Ok((0..outputs).map(|i| format!("LABEL_{i}")).collect()),
+        None | Some(Value::Null) => {
+            return match config.extra.get("num_labels").and_then(Value::as_u64) {
+                Some(count) if count != outputs as u64 => refuse(format!(
+                    "is missing, and `num_labels` is {count}; `classifier.weight` has {outputs} outputs"
+                )),
+                _ => Ok((0..outputs).map(|i| format!("LABEL_{i}")).collect()),
+            };
+        }
         Some(Value::Object(named)) => named,
         Some(other) => return refuse(format!("must be an object of names by number, is {other}")),
     };

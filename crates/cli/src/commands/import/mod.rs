@@ -2,6 +2,7 @@
 
 mod heads;
 mod hf;
+mod left_behind;
 mod reference;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub struct ImportArgs {
     /// Task of the head that the file holds, e.g. sst-2; squad-v1 or squad-v2 where it marks spans (hf only).
     #[arg(long, value_name = "TASK", conflicts_with = "encoder_only")]
     task: Option<String>,
-    /// Leave all heads behind (hf only).
+    /// Leave behind all that is outside the encoder: heads, projections, whatever else the file holds (hf only).
     #[arg(long)]
     encoder_only: bool,
 }

@@ -1,0 +1,133 @@
+//! The tests that compare with Python's libraries, and a Python for them.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::command::{announce, cannot_start, cargo, exit_code};
+
+/// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
+const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
+/// Test binaries with such tests.
+const TESTS: [&str; 1] = ["transformers"];
+/// What they import.
+const PACKAGES: [&str; 4] = ["torch", "transformers", "safetensors", "numpy"];
+/// What a skipped test's line begins with.
+const SKIPPED: &str = "skipped:";
+
+/// Runs the tests with the Python that `EFFICIENTBERT_PYTHON` names, or else with one in the user's cache folder, which is made where
+/// it is not there or lacks a package: a download of some gigabytes, most of them libraries for graphics cards that PyTorch's wheel
+/// cannot be imported without.
+///
+/// # Errors
+/// No such Python and none that can be made, or a test that was skipped.
+pub fn run() -> Result<ExitCode, String> {
+    let python = match std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => named(PathBuf::from(path))?,
+        None => cached()?,
+    };
+    let mut args = vec!["test", "--workspace"];
+    args.extend(TESTS.iter().flat_map(|name| ["--test", name]));
+    args.extend(["--", "--nocapture"]);
+    announce("cargo", &args);
+    let mut command = cargo();
+    command.args(&args).env(VARIABLE, &python).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| cannot_start("cargo", &e))?;
+    let mut skipped = Vec::new();
+    for line in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
+        let line = line.map_err(|e| format!("cannot read what cargo says: {e}"))?;
+        eprintln!("{line}");
+        skipped.extend(line.contains(SKIPPED).then_some(line));
+    }
+    let status = child.wait().map_err(|e| format!("cargo cannot be waited for: {e}"))?;
+    match skipped.first() {
+        Some(line) => Err(format!("a test did not run: {line}")),
+        None => Ok(exit_code(status)),
+    }
+}
+
+/// # Errors
+/// The Python that the person named does not run, or lacks a package.
+fn named(python: PathBuf) -> Result<PathBuf, String> {
+    match has_packages(&python) {
+        true => Ok(python),
+        false => Err(format!(
+            "{VARIABLE} {}: cannot import {}; install them there, or unset the variable to get a Python with them",
+            python.display(),
+            PACKAGES.join(", ")
+        )),
+    }
+}
+
+/// The Python in the cache folder, with every package.
+fn cached() -> Result<PathBuf, String> {
+    let folder = cache_folder(std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from), std::env::home_dir())?;
+    let python = folder.join("bin").join("python");
+    if python.is_file() && has_packages(&python) {
+        return Ok(python);
+    }
+    let hint =
+        "Python 3 with its module `venv` is needed (Debian: python3-venv), or name a Python that has the packages by";
+    let hint = format!("{hint} {VARIABLE}");
+    // What an interrupted call left there is not worth keeping; pip has its downloads elsewhere.
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv", "--clear"]).arg(&folder);
+    done(&mut make).map_err(|e| format!("{e}; {hint}"))?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+    done(&mut install)?;
+    match has_packages(&python) {
+        true => Ok(python),
+        false => Err(format!("{}: cannot import {} after their installation", python.display(), PACKAGES.join(", "))),
+    }
+}
+
+/// The folder for the Python: below the person's cache folder, where the first is set and absolute, else below the home folder.
+fn cache_folder(cache: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf, String> {
+    let cache = cache.filter(|path| path.is_absolute()).or_else(|| home.map(|home| home.join(".cache")));
+    let cache = cache.ok_or("neither XDG_CACHE_HOME nor HOME is set: there is no folder for a Python")?;
+    Ok(cache.join("efficientbert").join("python"))
+}
+
+fn has_packages(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.arg("-c").arg(format!("import {}", PACKAGES.join(", "))).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command that must succeed.
+fn done(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    announce(&name, &args);
+    match command.status().map_err(|e| cannot_start(&name, &e))? {
+        status if status.success() => Ok(()),
+        status => Err(format!("{name} failed ({status})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_python_is_kept_in_the_persons_cache_folder() {
+        let folder = |cache: Option<&str>, home: Option<&str>| {
+            cache_folder(cache.map(PathBuf::from), home.map(PathBuf::from)).map(|path| path.display().to_string())
+        };
+        assert_eq!(folder(Some("/cache"), Some("/home/a")).unwrap(), "/cache/efficientbert/python");
+        for cache in [None, Some(""), Some("relative")] {
+            assert_eq!(folder(cache, Some("/home/a")).unwrap(), "/home/a/.cache/efficientbert/python");
+        }
+        assert!(folder(None, None).unwrap_err().contains("HOME"));
+    }
+
+    #[test]
+    fn a_python_that_lacks_packages_is_named_with_what_it_lacks() {
+        let message = named(PathBuf::from("/no/such/python")).unwrap_err();
+        assert!(
+            message.contains("EFFICIENTBERT_PYTHON /no/such/python") && message.contains("transformers"),
+            "{message}"
+        );
+    }
+}
