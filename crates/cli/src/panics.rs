@@ -63,9 +63,11 @@ pub fn report(payload: &(dyn Any + Send), json: bool) -> ExitCode {
 fn message(payload: &(dyn Any + Send), notes: &[Note]) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    let own = notes.iter().rposition(|note| note.text == text);
     let found = match text {
-        OF_A_THREAD => notes.iter().rfind(|note| note.text != OF_A_THREAD),
-        _ => notes.iter().rfind(|note| note.text == text),
+        // That of the thread came just before.
+        OF_A_THREAD => notes[..own.unwrap_or(notes.len())].iter().rfind(|note| note.text != OF_A_THREAD),
+        _ => own.map(|at| &notes[at]),
     };
     let (text, place) = found.map_or((text, ""), |note| (&note.text, &note.place));
     format!("{}{place}", text.replace('\n', " "))

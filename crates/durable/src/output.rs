@@ -64,7 +64,8 @@ impl Target {
             };
             if kind.is_symlink() {
                 // A relative link is meant from the folder it lies in.
-                at = ops::parent(&at).join(fs::read_link(&at).map_err(failed)?);
+                let to = fs::read_link(&at).map_err(failed)?;
+                at = at.parent().unwrap_or(Path::new("")).join(to);
             } else if kind.is_file() {
                 return Ok(Self::File(at));
             } else if kind.is_dir() {

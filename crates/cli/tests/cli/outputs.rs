@@ -64,30 +64,18 @@ mod not_plain_files {
     };
 
     const EVAL: &[&str] = &["eval", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--predictions"];
-    const SPANS: &[&str] = &[
-        "eval",
-        "--model",
-        "span",
-        "--task",
-        "squad-v2",
-        "--data",
-        "squad.json",
-        "--max-len",
-        "24",
-        "--max-query-length",
-        "6",
-        "--doc-stride",
-        "8",
-    ];
+    const SPANS: &[&str] = &["eval", "--model", "span", "--task", "squad-v2", "--data", "squad.json"];
+    /// Of as many tokens as the model has positions.
+    const WINDOWS: &[&str] = &["--max-len", "24", "--max-query-length", "6", "--doc-stride", "8"];
 
     /// Every command that writes one file, up to the name of that file.
     fn writers() -> Vec<Vec<&'static str>> {
         vec![
             EVAL.to_vec(),
-            [SPANS, &["--predictions"]].concat(),
-            [SPANS, &["--na-probs"]].concat(),
-            [SPANS, &["--nbest-predictions"]].concat(),
-            vec!["predict", "--model", "span", "--data", "squad.json", "--predictions"],
+            [SPANS, WINDOWS, &["--predictions"]].concat(),
+            [SPANS, WINDOWS, &["--na-probs"]].concat(),
+            [SPANS, WINDOWS, &["--nbest-predictions"]].concat(),
+            [&["predict", "--model", "span", "--data", "squad.json"], WINDOWS, &["--predictions"]].concat(),
             vec!["submit", "--predictions", "p", "--out"],
             vec!["encode", "--model", "model", "--inputs", "ids.safetensors", "--out"],
             vec!["encode", "--model", "model", "--inputs", "ids.safetensors", "--last-only", "--out"],
@@ -176,7 +164,8 @@ mod not_plain_files {
             return;
         }
         symlink("null", dir.path().join("link")).unwrap();
-        let twice = [SPANS, &["--predictions", "null", "--na-probs", "link", "--nbest-predictions", "null"]].concat();
+        let twice =
+            [SPANS, WINDOWS, &["--predictions", "null", "--na-probs", "link", "--nbest-predictions", "null"]].concat();
         for args in [[EVAL, &["null"]].concat(), [EVAL, &["link"]].concat(), twice] {
             succeeds(dir.path(), &args);
             assert!(std::fs::symlink_metadata(&null).unwrap().file_type().is_char_device(), "{args:?}");
@@ -186,7 +175,7 @@ mod not_plain_files {
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         symlink("pipe", other).unwrap();
         // Its reader would see the end after the first of them, and the second would wait for ever.
-        let both = [SPANS, &["--predictions", "pipe", "--na-probs", "same"]].concat();
+        let both = [SPANS, WINDOWS, &["--predictions", "pipe", "--na-probs", "same"]].concat();
         run(dir.path(), &both).fails_with(2, &["--na-probs same: is the file of --predictions too"]);
     }
 
