@@ -66,7 +66,8 @@ fn cached() -> Result<PathBuf, String> {
     if python.is_file() && has_packages(&python) {
         return Ok(python);
     }
-    let hint = "Python 3 with its module `venv` is needed (Debian: python3-venv), or name a Python that has the packages by";
+    let hint =
+        "Python 3 with its module `venv` is needed (Debian: python3-venv), or name a Python that has the packages by";
     let hint = format!("{hint} {VARIABLE}");
     // What an interrupted call left there is not worth keeping; pip has its downloads elsewhere.
     let mut make = Command::new("python3");
@@ -124,6 +125,9 @@ mod tests {
     #[test]
     fn a_python_that_lacks_packages_is_named_with_what_it_lacks() {
         let message = named(PathBuf::from("/no/such/python")).unwrap_err();
-        assert!(message.contains("EFFICIENTBERT_PYTHON /no/such/python") && message.contains("transformers"), "{message}");
+        assert!(
+            message.contains("EFFICIENTBERT_PYTHON /no/such/python") && message.contains("transformers"),
+            "{message}"
+        );
     }
 }

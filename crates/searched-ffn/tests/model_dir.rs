@@ -174,7 +174,10 @@ fn a_mobilebert_is_described_in_full_and_its_variants_as_what_they_are() {
     ] {
         for name in ["mobilebert", "mobilebert-tiny"] {
             let extra = with(name, heads, parts);
-            assert_eq!((&extra["architectures"], &extra["classifier_activation"]), (&json!([class]), &json!(activation)));
+            assert_eq!(
+                (&extra["architectures"], &extra["classifier_activation"]),
+                (&json!([class]), &json!(activation))
+            );
             assert_eq!(extra.contains_key("id2label"), heads, "{name}");
         }
         assert!(with("mobilebert-tiny-reference", heads, parts).is_empty(), "transformers has no class for it");
