@@ -17,9 +17,9 @@ use serde_json::Value;
 /// Models of each family.
 const MODELS: usize = 40;
 const SEED: usize = 1;
-/// Largest difference in units of the largest value expected, or of 1 where that is less. What the forms of MobileBERT differ by is
-/// at least ten times as much.
-const TOLERANCE: f64 = 2e-5;
+/// Largest difference in units of the largest value expected, or of 1 where that is less. Measured: 3e-6. Another epsilon in two norms,
+/// the smallest of the faults that this test is for, makes 5e-5 and more.
+const TOLERANCE: f64 = 1e-5;
 
 /// Python with `transformers`, where this machine has one.
 fn python() -> Option<PathBuf> {
