@@ -49,7 +49,7 @@ impl Inputs {
         let Some((glue, teacher)) = recipe.data.glue.as_ref().zip(recipe.teacher.model.as_ref()) else {
             write_pocket(scratch)?;
             let corpus = Corpus::Text(vec![scratch.join("corpus.txt")]);
-            return Ok(Self::new(TextEncoder::from_dir(scratch)?, scratch.to_path_buf(), corpus)?);
+            return Self::new(TextEncoder::from_dir(scratch)?, scratch.to_path_buf(), corpus);
         };
         let mut problems = missing(recipe);
         let there = |path: &Path| path.exists();
