@@ -384,3 +384,20 @@ proptest! {
         prop_assert!(store.load(1).is_err());
     }
 }
+
+#[test]
+fn clearing_removes_every_checkpoint_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    assert_eq!(store.clear().unwrap(), 0, "no folder, no checkpoints");
+    save(&store, 1);
+    fs::remove_file(save(&store, 2).join(MANIFEST)).unwrap();
+    fs::create_dir(store.dir().join("model")).unwrap();
+    assert_eq!(store.clear().unwrap(), 2, "damaged ones too");
+    let left: Vec<_> = fs::read_dir(store.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["model"]);
+    fs::remove_dir(store.dir().join("model")).unwrap();
+    save(&store, 3);
+    store.clear().unwrap();
+    assert!(!store.dir().exists(), "a folder of nothing else goes too");
+}

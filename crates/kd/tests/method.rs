@@ -6,7 +6,7 @@ mod tiny;
 use bert_core::weights::{Tensors, collect_internal};
 use durable::checkpoint::CheckpointStore;
 use kd::Error;
-use kd::engine::{NotFinite, TrainConfig, Trained, reached};
+use kd::engine::{NotFinite, TrainConfig, Trained, keep_result, reached};
 use kd::optim::{Group, Schedule};
 use tiny::{Fault, Model, Trace, Watch, run};
 
@@ -100,6 +100,42 @@ fn the_last_checkpoints_stay_and_each_holds_the_best_weights() {
         assert_eq!(store.steps().unwrap(), expected);
         for step in expected {
             assert!(store.load(step).unwrap().file("best.safetensors").unwrap().is_file());
+        }
+    }
+}
+
+#[test]
+fn of_a_finished_training_the_result_is_enough_and_one_that_goes_on_keeps_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = |store: &CheckpointStore, step: u64| -> Vec<String> {
+        store.load(step).unwrap().files().iter().map(|file| file.name.clone()).collect()
+    };
+    for (name, eval_every, kept) in [("evaluated", 4, "best.safetensors"), ("last", 0, "model.safetensors")] {
+        let store = CheckpointStore::new(folder.path().join(name), "hash");
+        let settings = TrainConfig { checkpoint_every: 3, eval_every, keep_best: eval_every > 0, ..config(12) };
+        let go = |watch: &mut Watch| run(&settings, Some(&store), &[], watch, &mut Trace::default());
+        let mut stop = Watch { stop_after: Some(7), ..Watch::default() };
+        assert!(go(&mut stop).is_err());
+        keep_result(&store).unwrap();
+        assert_eq!(store.steps().unwrap(), [6, 7], "{name}: it is not finished");
+        assert!(files(&store, 7).contains(&"optimizer.safetensors".to_string()));
+
+        let whole = go(&mut Watch::default()).unwrap();
+        assert_eq!(store.steps().unwrap(), [9, 12]);
+        for round in 1..=2 {
+            keep_result(&store).unwrap();
+            assert_eq!(
+                (store.steps().unwrap(), files(&store, 12)),
+                (vec![12], vec![kept.to_string()]),
+                "round {round}"
+            );
+            assert!(reached(&store).unwrap().finished);
+            let again = go(&mut Watch::default()).unwrap();
+            assert!(collect_internal(&again.model) == collect_internal(&whole.model), "{name}");
+            assert_eq!(
+                (again.evaluation, again.step, again.steps),
+                (whole.evaluation.clone(), whole.step, whole.steps)
+            );
         }
     }
 }
