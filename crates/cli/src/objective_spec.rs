@@ -21,10 +21,9 @@ pub fn read_objective(text: &str) -> Result<Objective, CliError> {
         let names = Preset::ALL.map(Preset::name).join(", ");
         let shown: String = text.chars().take(200).collect();
         let message = format!("`{shown}` is no objective and no such file exists; objectives: {names}");
-        let hint = match closest(text, Preset::ALL.map(Preset::name)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "`efficientbert objective show PRESET` makes a file to start from".into(),
-        };
+        let near = closest(text, Preset::ALL.map(Preset::name));
+        let near = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
+        let hint = format!("{near}`efficientbert objective show PRESET` makes a file to start from");
         return Err(CliError::usage(message).with_hint(hint));
     }
     let content = std::fs::read_to_string(text).map_err(|e| CliError::failed(format!("cannot read {text}: {e}")))?;

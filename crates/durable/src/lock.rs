@@ -201,13 +201,16 @@ impl RunLock {
 #[must_use]
 pub fn working(folder: impl AsRef<Path>) -> Option<Option<Holder>> {
     let mut file = File::open(folder.as_ref().join(LOCK)).ok()?;
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Some(match content(&mut file) {
-            Previous::Died(holder) => Some(holder),
-            Previous::Released | Previous::Unreadable => None,
-        }),
+    let said = content(&mut file);
+    // A process that just begins must not find the lock taken by somebody who only looks.
+    if said == Previous::Released {
+        return None;
+    }
+    match (file.try_lock_shared(), said) {
+        (Err(TryLockError::WouldBlock), Previous::Died(holder)) => Some(Some(holder)),
+        (Err(TryLockError::WouldBlock), _) => Some(None),
         // It ends with the file.
-        Ok(()) | Err(TryLockError::Error(_)) => None,
+        (Ok(()) | Err(TryLockError::Error(_)), _) => None,
     }
 }
 

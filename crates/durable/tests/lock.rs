@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use durable::Error;
-use durable::lock::{Holder, LOCK, Previous, RunLock};
+use durable::lock::{Holder, LOCK, Previous, RunLock, working};
 
 fn holder(host: &str) -> Holder {
     Holder::this_process(host, "2025-01-01T00:00:00Z")
@@ -91,6 +91,25 @@ fn content_without_a_lock_is_recognised_as_stale() {
     let story = lock.previous().story().unwrap();
     assert!(story.contains("process 4711 on node-1") && story.contains("without releasing"), "{story}");
     assert_eq!(*lock.previous(), Previous::Died(dead));
+}
+
+#[test]
+fn who_only_looks_is_told_who_works_and_leaves_the_lock_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(working(dir.path()), None, "there is no lock file");
+    let lock = RunLock::acquire(dir.path(), &holder("node-1")).unwrap();
+    if cfg!(unix) {
+        assert_eq!(working(dir.path()), Some(Some(holder("node-1"))));
+    }
+    drop(lock);
+    assert_eq!(working(dir.path()), None);
+    let dead = serde_json::to_string(&holder("node-1")).unwrap();
+    for content in [dead.as_str(), "{"] {
+        fs::write(dir.path().join(LOCK), content).unwrap();
+        assert_eq!(working(dir.path()), None, "its process is gone: {content}");
+        assert_eq!(fs::read_to_string(dir.path().join(LOCK)).unwrap(), content);
+    }
+    RunLock::acquire(dir.path(), &holder("node-2")).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Dev scores and predictions.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
@@ -12,6 +12,19 @@ use crate::data::{AnsweringHead, EvalSet, to_device, to_ragged};
 use crate::engine::{Evaluation, Watch};
 use crate::majority::only_answer;
 use crate::{Error, Result};
+
+/// Tokens of a forward pass on a processor, at most, but for one sequence: an evaluation can be stopped between two passes, and more in
+/// one would not be faster.
+const PASS_TOKENS: usize = 1024;
+
+/// The rows of each forward pass over a batch of `rows` sequences of `width` tokens.
+pub(crate) fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item = Range<usize>> + use<> {
+    let most = match *device == Device::flex() {
+        true => (PASS_TOKENS / width.max(1)).max(1),
+        false => rows.max(1),
+    };
+    (0..rows).step_by(most).map(move |from| from..rows.min(from + most))
+}
 
 /// Predictions of head `head`, which was made for the data, for every example of `set`, in the order of the file.
 ///
@@ -27,7 +40,7 @@ pub fn predict<F: FeedForward>(
     predict_watched(model, &head, set, device, &mut |_| {})
 }
 
-/// As [`predict`] with any head; `watch` is told after every batch how many examples are done.
+/// As [`predict`] with any head; `watch` is told after every pass how many examples are done.
 ///
 /// # Errors
 /// As [`predict`].
@@ -45,7 +58,7 @@ pub fn predict_watched<F: FeedForward>(
     predict_while(model, head, set, device, &mut watch)
 }
 
-/// [`predict`] for as long as `watch`, which is told after every batch how many examples are done, does not end it.
+/// [`predict`] for as long as `watch`, which is told after every pass how many examples are done, does not end it.
 fn predict_while<F: FeedForward>(
     model: &TaskModel<F>,
     head: &AnsweringHead,
@@ -55,13 +68,16 @@ fn predict_while<F: FeedForward>(
 ) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
-        let batch = to_device(&batch?, device);
-        let (_, logits) = model.forward(&batch, head.index, EncodeOptions::LAST);
-        let size = logits.dims()[0];
-        let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-        collect_rows(&values, size, set, &mut rows)?;
-        if watch(rows.len()).is_break() {
-            return Err(Error::Stopped);
+        let batch = batch?;
+        for pass in passes(batch.batch, batch.seq, device) {
+            let size = pass.len();
+            let tokens = to_device(&batch.rows(pass), device);
+            let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
+            let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+            collect_rows(&values, size, set, &mut rows)?;
+            if watch(rows.len()).is_break() {
+                return Err(Error::Stopped);
+            }
         }
     }
     finish(set, head, rows)
@@ -153,4 +169,19 @@ pub fn evaluate<F: FeedForward>(
     }
     all.score /= sets.len().max(1) as f64;
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_have_every_row_once_and_few_tokens() {
+        let of = |rows, width| passes(rows, width, &Device::flex()).collect::<Vec<_>>();
+        assert_eq!(of(32, 16), [0..32]);
+        assert_eq!(of(32, 128), [0..8, 8..16, 16..24, 24..32]);
+        assert_eq!(of(5, 384), [0..2, 2..4, 4..5]);
+        assert_eq!(of(2, 5000), [0..1, 1..2]);
+        assert!(of(0, 8).is_empty());
+    }
 }

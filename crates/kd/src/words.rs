@@ -10,6 +10,7 @@ use text_shards::{MaskSettings, Masked, Masker, Vocabulary};
 
 use crate::data::to_device;
 use crate::engine::{Evaluation, Watch};
+use crate::evaluate::passes;
 use crate::text::TextSource;
 use crate::{Error, Result};
 
@@ -140,26 +141,45 @@ impl HeldOutWords {
         let total = with_words().map(|hidden| hidden.batch.batch).sum();
         let mut done = 0;
         for hidden in with_words() {
-            let (places, _) = hidden.to_device(device);
-            let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
-            let missing = || Error::Mismatch("the model has no masked-language-model head".into());
-            let scores = model.words(output.last_hidden, places).ok_or_else(missing)?;
-            let vocab = scores.dims()[1];
-            let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-            for (row, word) in scores.chunks(vocab).zip(hidden.places().1) {
-                seen += 1;
-                if row.iter().any(|v| !v.is_finite()) {
-                    return Err(Error::NotFiniteAnswer { task: "words", example: seen });
+            for pass in passes(hidden.batch.batch, hidden.batch.seq, device) {
+                let hidden = hidden.rows(pass);
+                right += self::right(&hidden, model, device, &mut seen)?;
+                done += hidden.batch.batch;
+                if watch(done, total).is_break() {
+                    return Err(Error::Stopped);
                 }
-                let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-                right += usize::from(best == usize::try_from(word).ok());
-            }
-            done += hidden.batch.batch;
-            if watch(done, total).is_break() {
-                return Err(Error::Stopped);
             }
         }
         let score = right as f64 / seen.max(1) as f64;
         Ok(Evaluation { score, metrics: [(ACCURACY.to_owned(), score)].into(), ..Evaluation::default() })
     }
+}
+
+/// The number of hidden words that `model` scores highest; `seen` counts all.
+fn right<F: FeedForward>(
+    hidden: &HiddenWords,
+    model: &TaskModel<F>,
+    device: &Device,
+    seen: &mut usize,
+) -> Result<usize> {
+    let (places, words) = hidden.places();
+    if words.is_empty() {
+        return Ok(0);
+    }
+    let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
+    let missing = || Error::Mismatch("the model has no masked-language-model head".into());
+    let places = Tensor::from_data(places.as_slice(), device);
+    let scores = model.words(output.last_hidden, places).ok_or_else(missing)?;
+    let vocab = scores.dims()[1];
+    let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+    let mut right = 0;
+    for (row, word) in scores.chunks(vocab).zip(words) {
+        *seen += 1;
+        if row.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NotFiniteAnswer { task: "words", example: *seen });
+        }
+        let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        right += usize::from(best == usize::try_from(word).ok());
+    }
+    Ok(right)
 }

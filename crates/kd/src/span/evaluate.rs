@@ -14,6 +14,7 @@ use searched_ffn::ModelError;
 use super::SpanEvalSet;
 use crate::data::{to_device, to_ragged};
 use crate::engine::{Evaluation, Watch};
+use crate::evaluate::passes;
 use crate::majority::only_span;
 use crate::{Error, Result};
 
@@ -47,11 +48,14 @@ fn span_logits_while<F: FeedForward>(
     let mut all = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = batch?;
-        let (_, logits) = model.forward_tokens(&to_device(&batch.tokens, device), head, EncodeOptions::LAST);
-        let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-        all.extend(batch.split_logits(&values)?);
-        if watch(all.len()).is_break() {
-            return Err(Error::Stopped);
+        for pass in passes(batch.tokens.batch, batch.tokens.seq, device) {
+            let part = batch.rows(pass);
+            let (_, logits) = model.forward_tokens(&to_device(&part.tokens, device), head, EncodeOptions::LAST);
+            let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+            all.extend(part.split_logits(&values)?);
+            if watch(all.len()).is_break() {
+                return Err(Error::Stopped);
+            }
         }
     }
     set.restore(all)
