@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use glue_squad::task::{Example, Label, Split, TaskKind};
+use glue_squad::task::{Example, Label, Majority, Split, TaskKind};
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int32Type, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -234,4 +234,18 @@ fn a_parquet_copy_has_the_labels_and_texts_of_the_tsv() {
     }
     println!("{} splits compared: {}", compared.len(), compared.join(", "));
     assert!(compared.len() >= 25, "{compared:?}");
+}
+
+#[test]
+fn the_majority_class_of_mrpc_scores_what_scikit_learn_says() {
+    let Some(data) = common::shared("data/glue") else { return };
+    let labels = |split| TaskKind::Mrpc.split_labels(&data, split).unwrap();
+    let (train, dev) = (labels(Split::Train), labels(Split::Dev));
+    let majority = Majority::of(TaskKind::Mrpc, &train).unwrap().unwrap();
+    assert_eq!((train.len(), dev.len(), majority.answer), (3668, 408, Label::Class(1)));
+    let scores = majority.scores(&dev).unwrap();
+    // `DummyClassifier(strategy="most_frequent")`, `accuracy_score`, `f1_score`.
+    for (name, wanted) in [("accuracy", 0.683_823_529_411_764_7), ("f1", 0.812_227_074_235_807_9)] {
+        assert!((scores.get(name).unwrap() - wanted).abs() < 1e-12, "{name}: {scores:?}");
+    }
 }

@@ -216,3 +216,30 @@ fn what_makes_no_sense_is_said_before_the_work_and_changes_nothing() {
     predict(&["--max-len", "9", "good"]).fails_with(2, &["--max-len"]);
     assert_eq!(snapshot(dir.path()), before);
 }
+
+#[test]
+fn a_model_that_finds_no_answer_anywhere_is_compared_with_just_that() {
+    let dir = folder();
+    for task in ["squad-v1", "squad-v2"] {
+        assert_eq!(teacher(dir.path(), task, task, &["--steps", "1"]).code, Some(0));
+    }
+    let eval = |task: &str, more: &[&str]| {
+        run(
+            dir.path(),
+            &[&["eval", "--model", task, "--task", task, "--data", "squad", "--json"], &WINDOWS[..], more].concat(),
+        )
+    };
+    let outcome = eval("squad-v2", &["--null-threshold", "-1000000"]);
+    let found = outcome.json();
+    let majority = &found["majority"];
+    assert_eq!((&majority["answer"], &majority["chosen_by"]), (&json!("no answer"), &json!("nothing")));
+    // 12 of 36 questions have none.
+    for name in ["squad-v2/exact", "squad-v2/f1"] {
+        assert!(close(&majority["metrics"][name], &json!(1.0 / 3.0)), "{majority}");
+    }
+    let warning =
+        "squad-v2: all 36 answers are no answer; the score, 33.33, is not above the 33.33 of always no answer";
+    assert_eq!(found["warnings"], json!([warning]));
+    outcome.says(&[&format!("warning: {warning}")]);
+    assert_eq!(eval("squad-v1", &[]).json()["majority"], json!(null), "every question of it has an answer");
+}
