@@ -12,6 +12,8 @@ const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 const TESTS: [&str; 1] = ["transformers"];
 /// What they import.
 const PACKAGES: [&str; 4] = ["torch", "transformers", "safetensors", "numpy"];
+/// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
+const REQUIREMENTS: [&str; 4] = ["torch==2.15.0", "transformers==5.24.0", "safetensors", "numpy"];
 /// What a skipped test's line begins with.
 const SKIPPED: &str = "skipped:";
 
@@ -74,7 +76,7 @@ fn cached() -> Result<PathBuf, String> {
     make.args(["-m", "venv", "--clear"]).arg(&folder);
     done(&mut make).map_err(|e| format!("{e}; {hint}"))?;
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(REQUIREMENTS);
     done(&mut install)?;
     match has_packages(&python) {
         true => Ok(python),
