@@ -54,28 +54,28 @@ mod tests {
 
     #[test]
     fn a_panic_inside_is_a_value_with_its_words() {
-        let missing: Option<u8> = None;
-        let number = 7;
+        let (empty, number) = (Vec::<u8>::new(), 7);
         let said = |outcome: Result<u8, Panicked>| outcome.unwrap_err().said;
         assert_eq!(said(call(|| panic!("entry {number} is missing"))), "entry 7 is missing");
-        assert_eq!(said(call(|| missing.expect("an entry"))), "an entry");
+        assert_eq!(said(call(|| *empty.first().expect("an entry"))), "an entry");
         assert_eq!(said(call(|| std::panic::panic_any(3))), "no message");
         assert_eq!(call(|| 5), Ok(5));
     }
 
     #[test]
     fn only_the_thread_that_is_inside_knows_it_and_only_until_the_end() {
+        let fails = |words: &str| call::<()>(|| panic!("{words}")).is_err();
         assert!(!is_active());
         call(|| {
             assert!(is_active());
             // One inside the other.
-            assert!(call(|| panic!("inner")).map(|()| ()).is_err());
+            assert!(fails("inner"));
             assert!(is_active(), "still inside the outer one");
             std::thread::scope(|scope| assert!(!scope.spawn(is_active).join().unwrap()));
         })
         .unwrap();
         assert!(!is_active());
-        assert!(call(|| panic!("outer")).map(|()| ()).is_err());
+        assert!(fails("outer"));
         assert!(!is_active(), "a panic ends it too");
     }
 }

@@ -54,10 +54,12 @@ impl Target {
         let wrong = |kind, what: &str| Err(failed(io::Error::new(kind, what.to_owned())));
         let mut at = path.to_owned();
         for _ in 0..=MAX_LINKS {
+            let found = fs::symlink_metadata(&at);
             if descriptor(&at).is_some() {
-                return Ok(Self::Stream(at));
+                // One that is not open has no name.
+                return found.map(|_| Self::Stream(at)).map_err(failed);
             }
-            let kind = match fs::symlink_metadata(&at) {
+            let kind = match found {
                 Ok(found) => found.file_type(),
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::File(at)),
                 Err(e) => return Err(failed(e)),

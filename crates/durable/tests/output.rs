@@ -178,6 +178,7 @@ fn an_open_descriptor_takes_what_is_written_after_what_it_has() {
     output::write(dir.path().join("link"), b"last\n").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "before\nmore\nmore\nlast\n");
     assert_eq!(fs::metadata(&path).unwrap().ino(), before, "it was replaced");
+    assert!(matches!(Target::of("/dev/fd/987654"), Err(Error::Io { .. })), "not open");
     // A file without a name any more: nothing appears where it was.
     fs::remove_file(&path).unwrap();
     output::write(format!("/proc/self/fd/{}", open.as_raw_fd()), b"x").unwrap();
