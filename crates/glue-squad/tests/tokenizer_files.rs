@@ -112,7 +112,8 @@ fn casing_that_is_said_twice_is_that_of_the_configuration() {
     let bare = cased([7, 8, 9, 11], &[12, 14], 29);
     let whole = cased([5, 6, 9, 9], &[13], 29);
     let (yes, no) = (Some(true), Some(false));
-    let cases: [(&str, String, Value, &Vec<u32>, &[&str]); 12] = [
+    type Case<'a> = (&'a str, String, Value, &'a Vec<u32>, &'a [&'a str]);
+    let cases: [Case<'_>; 12] = [
         ("agreed", with_casing(false, None, true), json!({ "do_lower_case": false }), &upper, &[]),
         (
             "lower",
@@ -267,6 +268,9 @@ fn added_tokens_are_not_split_wherever_they_are_listed() {
     }
     check("map", &[vocab(), map(json!({ "additional_special_tokens": ["<y>", "[ent]"] }))], MARKS, &further, &[]);
     let known = marked([split, &[19], unknown, unknown, unknown], 1);
+    // transformers 5 reads one list: the configuration's, else the map's.
+    let (one, other) = (json!({ "extra_special_tokens": ["[ent]"] }), json!({ "additional_special_tokens": ["<y>"] }));
+    check("two lists", &[vocab(), config(one), map(other)], MARKS, &known, &[]);
     check("of its own name", &[vocab(), config(json!({ "ent_token": "[ent]" }))], MARKS, &known, &[]);
 
     let decoder = json!({ "added_tokens_decoder": { "32": added("<y>", 32, false), "33": added("[ENT]", 33, true) } });

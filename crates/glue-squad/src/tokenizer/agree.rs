@@ -6,7 +6,40 @@ use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
 use super::plain::PlainBert;
-use super::stated::{CONFIG, Casing, FOLLOWED, Stated};
+use super::stated::{CONFIG, FOLLOWED, Stated};
+
+/// How BERT's normaliser treats letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Casing {
+    pub lower: bool,
+    /// `None`: as `lower` has it.
+    pub accents: Option<bool>,
+    pub chinese: bool,
+}
+
+impl Casing {
+    /// BERT uncased, which is what `transformers` assumes.
+    pub const DEFAULT: Self = Self { lower: true, accents: None, chinese: true };
+
+    fn strips(self) -> bool {
+        self.accents.unwrap_or(self.lower)
+    }
+
+    /// The keys in which two differ in effect, with the value of each.
+    pub fn differences(self, other: Self) -> Vec<(&'static str, Value, Value)> {
+        let mut found = Vec::new();
+        let mut compare = |differs: bool, key, one: Value, two: Value| {
+            if differs {
+                found.push((key, one, two));
+            }
+        };
+        compare(self.lower != other.lower, "do_lower_case", self.lower.into(), other.lower.into());
+        let accents = self.accents != other.accents && self.strips() != other.strips();
+        compare(accents, "strip_accents", self.accents.into(), other.accents.into());
+        compare(self.chinese != other.chinese, "tokenize_chinese_chars", self.chinese.into(), other.chinese.into());
+        found
+    }
+}
 
 /// What a `tokenizer.json` says that other files may say too.
 #[derive(Debug, Clone)]

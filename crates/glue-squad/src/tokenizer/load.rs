@@ -12,9 +12,9 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::agree::agreed;
+use super::agree::{Casing, agreed};
 use super::plain::PlainBert;
-use super::stated::{Casing, Stated};
+use super::stated::Stated;
 use crate::error::{Error, Result, excerpt, folder_listing};
 use crate::lines::Lines;
 

@@ -8,9 +8,8 @@ use durable::contain;
 use serde::Deserialize;
 use tokenizers::{AddedToken, DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
 
-use super::agree::Header;
+use super::agree::{Casing, Header};
 use super::pieces::Pieces;
-use super::stated::Casing;
 
 /// Quotes, dashes and ellipses, U+2010 to U+2027: all of them punctuation, in UTF-8 `E2 80 90` to `E2 80 A7`.
 const MARKS: std::ops::RangeInclusive<u32> = 0x2010..=0x2027;

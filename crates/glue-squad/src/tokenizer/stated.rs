@@ -14,6 +14,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::agree::Casing;
 use super::load::{broken, read_bounded};
 use crate::error::{Result, excerpt};
 
@@ -55,39 +56,6 @@ const BERT_CLASSES: [&str; 12] = [
 const OTHER_CLASSES: [&str; 5] =
     ["BertTokenizerLegacy", "ConvBertTokenizer", "PreTrainedTokenizer", "PythonBackend", "TokenizersBackend"];
 
-/// How BERT's normaliser treats letters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Casing {
-    pub lower: bool,
-    /// `None`: as `lower` has it.
-    pub accents: Option<bool>,
-    pub chinese: bool,
-}
-
-impl Casing {
-    /// BERT uncased, which is what `transformers` assumes.
-    pub const DEFAULT: Self = Self { lower: true, accents: None, chinese: true };
-
-    fn strips(self) -> bool {
-        self.accents.unwrap_or(self.lower)
-    }
-
-    /// The keys in which two differ in effect, with the value of each.
-    pub fn differences(self, other: Self) -> Vec<(&'static str, Value, Value)> {
-        let mut found = Vec::new();
-        let mut compare = |differs: bool, key, one: Value, two: Value| {
-            if differs {
-                found.push((key, one, two));
-            }
-        };
-        compare(self.lower != other.lower, "do_lower_case", self.lower.into(), other.lower.into());
-        let accents = self.accents != other.accents && self.strips() != other.strips();
-        compare(accents, "strip_accents", self.accents.into(), other.accents.into());
-        compare(self.chinese != other.chinese, "tokenize_chinese_chars", self.chinese.into(), other.chinese.into());
-        found
-    }
-}
-
 /// One of the files, where it is there.
 #[derive(Debug, Clone)]
 pub(super) struct Part {
@@ -124,6 +92,8 @@ pub(super) struct Stated {
     /// With the ids that the file gives them, by id.
     listed: Vec<(u32, AddedToken)>,
     further: Vec<AddedToken>,
+    /// Whether there is a list of further special tokens.
+    has_list: bool,
 }
 
 impl Stated {
@@ -186,15 +156,17 @@ impl Stated {
         Ok(())
     }
 
-    /// Special tokens by name and in lists.
+    /// Special tokens by name and in lists. As in `transformers` 5, the older list counts only where there is no other.
     fn read_special(&mut self, object: &Object) {
+        let skip = is_filled(object, EXTRA) || self.has_list;
+        self.has_list |= is_filled(object, EXTRA) || is_filled(object, ADDITIONAL);
         for (slot, (key, _)) in self.named.iter_mut().zip(NAMED) {
             if let Some(found) = object.get(key).and_then(|value| token(value, true)) {
                 *slot = Some(found);
             }
         }
         for (key, value) in object {
-            let is_list = [ADDITIONAL, EXTRA].contains(&key.as_str());
+            let is_list = key == EXTRA || key == ADDITIONAL && !skip;
             let values: Vec<&Value> = match value {
                 Value::Array(values) if is_list => values.iter().collect(),
                 Value::Object(values) if is_list => values.values().collect(),
@@ -364,7 +336,8 @@ fn special_names(config: Option<&Part>, map: Option<&Part>) -> Vec<String> {
     let keys = NAMED.iter().map(|(key, _)| *key).chain(["bos_token", "eos_token", EXTRA]);
     let keys: Vec<&str> = keys.collect();
     let mut names = Vec::new();
-    for (part, more) in [(config, &[ADDITIONAL][..]), (map, &[])] {
+    let older: &[&str] = if config.is_some_and(|part| is_filled(&part.object, EXTRA)) { &[] } else { &[ADDITIONAL] };
+    for (part, more) in [(config, older), (map, &[])] {
         let values = keys.iter().chain(more).filter_map(|key| part?.object.get(*key));
         for value in values {
             let values = if let Value::Array(values) = value { values.iter().collect() } else { vec![value] };
@@ -372,6 +345,15 @@ fn special_names(config: Option<&Part>, map: Option<&Part>) -> Vec<String> {
         }
     }
     names
+}
+
+/// Whether a list of special tokens is there and not empty.
+fn is_filled(object: &Object, key: &str) -> bool {
+    match object.get(key) {
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(list)) => !list.is_empty(),
+        _ => false,
+    }
 }
 
 /// How a disagreement ends.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, Model, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer};
 
-use super::agree::described;
+use super::agree::{Casing, described};
 use super::load::TextEncoder;
-use super::stated::{ADDED, ADDITIONAL, CONFIG, Casing, DECODER, EXTRA, MAP, NAMED, Object, Part};
+use super::stated::{ADDED, ADDITIONAL, CONFIG, DECODER, EXTRA, MAP, NAMED, Object, Part};
 use crate::error::Result;
 
 /// The longest length that is one; what is larger stands for none, as `transformers` writes it.
