@@ -8,7 +8,7 @@ use searched_ffn::{AnyModel, Parts, usable};
 use serde_json::Value;
 
 use super::heads::task_head;
-use super::left_behind::{in_short, outside_encoder};
+use super::left_behind::{count, in_short, outside_encoder};
 use super::{ImportArgs, Imported, read_weights};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -21,7 +21,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
     let before = tensors.0.len();
     tensors.0.retain(|name, _| !name.starts_with("cls.seq_relationship."));
     if tensors.0.len() < before {
-        left_behind(&format!("the next-sentence head ({} tensors)", before - tensors.0.len()));
+        left_behind(&format!("the next-sentence head ({})", count(before - tensors.0.len())));
     }
     if args.encoder_only {
         let outside = outside_encoder(&mut tensors, &config);

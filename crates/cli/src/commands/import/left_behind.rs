@@ -29,6 +29,11 @@ pub(super) fn outside_encoder(tensors: &mut Tensors, config: &BertConfig) -> Vec
     outside
 }
 
+/// `1 tensor`, `2 tensors`.
+pub(super) fn count(n: usize) -> String {
+    if n == 1 { "1 tensor".into() } else { format!("{n} tensors") }
+}
+
 /// The names in short: `classifier.* (2 tensors), crf.* (3 tensors)`.
 pub(super) fn in_short(names: &[String]) -> String {
     let mut groups: BTreeMap<String, usize> = BTreeMap::new();
@@ -42,7 +47,6 @@ pub(super) fn in_short(names: &[String]) -> String {
         };
         *groups.entry(group).or_default() += 1;
     }
-    let count = |n: usize| if n == 1 { "1 tensor".to_owned() } else { format!("{n} tensors") };
     let mut shown: Vec<String> =
         groups.iter().take(SHOWN).map(|(group, n)| format!("{group} ({})", count(*n))).collect();
     let rest: usize = groups.values().skip(SHOWN).sum();
