@@ -254,10 +254,13 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
                 true => CliError::usage(error.to_string()),
                 false => CliError::failed(error.to_string()),
             };
-            match resumed && problems.iter().any(|problem| problem.missing) {
-                true => said
+            match (resumed, problems.iter().any(|problem| problem.missing)) {
+                (false, _) => said,
+                (true, true) => said
                     .with_hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
-                false => said,
+                (true, false) => said.with_hint(
+                    "what no finished phase has used can be replaced: --resume takes --teacher, --data and --corpus",
+                ),
             }
         }
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),

@@ -164,6 +164,9 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
     }
     replace("changed").fails_with(2, &["is not what this run was started with", "teacher has used it"]);
 
+    std::fs::write(dir.path().join("bad.txt"), b"\x1f\x8b\x08\0rest").unwrap();
+    let bad = run(dir.path(), &["search", "--resume", "--out", "run", "--corpus", "bad.txt"]);
+    bad.fails_with(1, &["bad.txt: is compressed with gzip", "can be replaced: --resume takes"]);
     let resumed = run(dir.path(), &["search", "--resume", "--out", "run", "--corpus", "other.txt"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     resumed.says(&["the corpus: another one than the run was started with", "no finished phase has used"]);
