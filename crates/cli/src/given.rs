@@ -76,14 +76,14 @@ impl Given {
         let elsewhere = self.directory != now.directory;
         let kept = self.options.iter().filter(|(name, _)| !replaced(name));
         let word = |(name, value): &(String, Option<String>)| match value {
-            Some(value) if elsewhere => format!("--{name}={}", self.from_elsewhere(name, value)),
+            Some(value) if elsewhere => format!("--{name}={}", self.seen_from_here(name, value)),
             Some(value) => format!("--{name}={value}"),
             None => format!("--{name}"),
         };
         kept.map(word).collect()
     }
 
-    fn from_elsewhere(&self, name: &str, value: &str) -> String {
+    fn seen_from_here(&self, name: &str, value: &str) -> String {
         let absolute = |path: &str| self.directory.join(path).to_string_lossy().into_owned();
         if PATHS.contains(&name) {
             return absolute(value);

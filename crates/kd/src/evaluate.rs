@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn passes_have_every_row_once_and_few_tokens() {
         let of = |rows, width| passes(rows, width, &Device::flex()).collect::<Vec<_>>();
-        assert_eq!(of(32, 16), [0..32]);
+        assert_eq!((of(32, 16).len(), of(32, 16)[0].clone()), (1, 0..32));
         assert_eq!(of(32, 128), [0..8, 8..16, 16..24, 24..32]);
         assert_eq!(of(5, 384), [0..2, 2..4, 4..5]);
         assert_eq!(of(2, 5000), [0..1, 1..2]);

@@ -27,6 +27,9 @@ pub struct RunsArgs {
     json: bool,
 }
 
+/// Columns of words, which are flush left as the first one is.
+const WORDS: std::ops::RangeInclusive<usize> = 1..=4;
+
 /// Prints a table.
 ///
 /// # Errors
@@ -45,7 +48,14 @@ pub fn run(args: &RunsArgs) -> Result<(), CliError> {
         return print(&format!("{} holds no run\n", args.folder.display()));
     }
     let header = ["run", "kind", "tasks", "state", "how far", "teacher", "student", "size", "age", ""];
-    print(&table(&header, &found.iter().map(|run| row(run, now)).collect::<Vec<_>>(), true))
+    let header = header.map(str::to_owned).to_vec();
+    let mut rows: Vec<Vec<String>> = std::iter::once(header).chain(found.iter().map(|run| row(run, now))).collect();
+    for column in WORDS {
+        let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        rows.iter_mut().for_each(|row| row[column] = format!("{:<width$}", row[column]));
+    }
+    let header = rows.remove(0);
+    print(&table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &rows, true))
 }
 
 /// Seconds since something happened last.
