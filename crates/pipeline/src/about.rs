@@ -98,10 +98,7 @@ mod tests {
             (listed(&pocket.tasks).as_str(), pocket.data.as_str()),
             ("SST-2, RTE and STS-B", "generated pocket data")
         );
-        assert_eq!(
-            About::parse("not = = toml").tasks,
-            [String::new(); 0],
-            "the report of a damaged folder is still drawn"
-        );
+        let damaged = About::parse("not = = toml");
+        assert!(damaged.tasks.is_empty(), "the report of a damaged folder is still drawn");
     }
 }

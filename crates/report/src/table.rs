@@ -14,7 +14,8 @@ const BETWEEN: &str = "  ";
 /// The comparison as aligned columns, no line wider than [`TERMINAL_COLUMNS`].
 ///
 /// Scores that do not fit beside the sizes continue in further blocks, each beginning with the models' names; notes follow as
-/// numbered lines. A model whose scores may mean nothing has the mark `[!]`. What was not measured is `n/a`. Text is shortened where it must be, and control characters are replaced.
+/// numbered lines. A model whose scores may mean nothing has the mark `[!]`. What was not measured is `n/a`. Text is shortened
+/// where it must be, and control characters are replaced.
 #[must_use]
 pub fn comparison_table_text(rows: &[ModelRow]) -> String {
     if rows.is_empty() {

@@ -18,7 +18,7 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
         budget: Budget { min_params: Some(15_000_000), max_params: Some(16_000_000), ..Budget::default() },
         changed: Some(vec![
             changed("search.stage1.proxy.general.steps", "12", Some("60")),
-            changed("teacher.model", "\"/home/someone/models/bert-base-uncased-whole-word-masking\"", None),
+            changed("teacher.model", "\"models/bert-base-uncased-whole-word-masking-finetuned-squad\"", None),
             changed("budget.min_params", "15000000", None),
         ]),
         started: "2025-01-02 03:04:05 UTC".into(),
