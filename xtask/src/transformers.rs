@@ -117,9 +117,9 @@ mod tests {
         let folder = |cache: Option<&str>, home: Option<&str>| {
             cache_folder(cache.map(PathBuf::from), home.map(PathBuf::from)).map(|path| path.display().to_string())
         };
-        assert_eq!(folder(Some("/cache"), Some("/home/a")).unwrap(), "/cache/efficientbert/python");
+        assert_eq!(folder(Some("/cache"), Some("/people/a")).unwrap(), "/cache/efficientbert/python");
         for cache in [None, Some(""), Some("relative")] {
-            assert_eq!(folder(cache, Some("/home/a")).unwrap(), "/home/a/.cache/efficientbert/python");
+            assert_eq!(folder(cache, Some("/people/a")).unwrap(), "/people/a/.cache/efficientbert/python");
         }
         assert!(folder(None, None).unwrap_err().contains("HOME"));
     }
