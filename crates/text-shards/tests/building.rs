@@ -166,7 +166,7 @@ fn a_folder_of_another_packing_or_one_in_use_is_refused() {
     let other = pack(&inputs, &PackSettings { seed: 1, ..settings.clone() }, &out, 1).unwrap_err().to_string();
     assert!(other.contains("seed was 42, now it is 1") && other.contains("manifest.json"), "{other}");
     assert_eq!(files(&out), before);
-    let lock = std::fs::File::options().write(true).open(out.join(".lock")).unwrap();
+    let lock = std::fs::File::options().write(true).create(true).truncate(false).open(out.join(".lock")).unwrap();
     lock.lock().unwrap();
     assert!(matches!(pack(&inputs, &settings, &out, 1).unwrap_err(), Error::InUse { .. }));
 }
