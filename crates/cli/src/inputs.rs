@@ -42,23 +42,6 @@ fn absent(option: &str, path: &Path) -> String {
     format!("{option} {}: no such file or folder", path.display())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_that_is_missing_is_said_at_once() {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let (a, b) = (here.join("no-a"), here.join("no-b"));
-        assert!(must_all_exist([("--data", here)]).is_ok());
-        let one = must_all_exist([("--data", here), ("--corpus", &*a)]).unwrap_err();
-        assert!(one.message().starts_with("--corpus") && one.message().ends_with("no-a: no such file or folder"));
-        let both = must_all_exist([("--data", &*a), ("--corpus", &*b)]).unwrap_err();
-        assert!(both.message().starts_with("2 inputs are missing:\n  --data"), "{}", both.message());
-        assert!(both.message().contains("\n  --corpus"), "{}", both.message());
-    }
-}
-
 /// A path as a shell takes it.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -130,4 +113,21 @@ fn runs_beside(path: &Path, is_meant: impl Fn(&RunSummary) -> bool) -> (String, 
     // `.` in front of a name is only needed where there is nothing else.
     let near = near.map(|near| if parent == Path::new(".") { PathBuf::from(near) } else { parent.join(near) });
     (said, near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_missing_is_said_at_once() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (a, b) = (here.join("no-a"), here.join("no-b"));
+        assert!(must_all_exist([("--data", here)]).is_ok());
+        let one = must_all_exist([("--data", here), ("--corpus", &*a)]).unwrap_err();
+        assert!(one.message().starts_with("--corpus") && one.message().ends_with("no-a: no such file or folder"));
+        let both = must_all_exist([("--data", &*a), ("--corpus", &*b)]).unwrap_err();
+        assert!(both.message().starts_with("2 inputs are missing:\n  --data"), "{}", both.message());
+        assert!(both.message().contains("\n  --corpus"), "{}", both.message());
+    }
 }
