@@ -65,7 +65,7 @@ fn named(python: PathBuf) -> Result<PathBuf, String> {
 fn cached() -> Result<PathBuf, String> {
     let folder = cache_folder(std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from), std::env::home_dir())?;
     let python = folder.join("bin").join("python");
-    if python.is_file() && has_packages(&python) {
+    if python.is_file() && has_versions(&python) {
         return Ok(python);
     }
     let hint =
@@ -78,7 +78,7 @@ fn cached() -> Result<PathBuf, String> {
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(REQUIREMENTS);
     done(&mut install)?;
-    match has_packages(&python) {
+    match has_versions(&python) {
         true => Ok(python),
         false => Err(format!("{}: cannot import {} after their installation", python.display(), PACKAGES.join(", "))),
     }
@@ -92,8 +92,19 @@ fn cache_folder(cache: Option<PathBuf>, home: Option<PathBuf>) -> Result<PathBuf
 }
 
 fn has_packages(python: &Path) -> bool {
+    runs(python, &format!("import {}", PACKAGES.join(", ")))
+}
+
+/// Whether every package is there in the version that [`REQUIREMENTS`] names.
+fn has_versions(python: &Path) -> bool {
+    let pinned = REQUIREMENTS.iter().filter_map(|requirement| requirement.split_once("=="));
+    let checks: String = pinned.map(|(name, version)| format!("; assert version('{name}') == '{version}'")).collect();
+    has_packages(python) && runs(python, &format!("from importlib.metadata import version{checks}"))
+}
+
+fn runs(python: &Path, code: &str) -> bool {
     let mut command = Command::new(python);
-    command.arg("-c").arg(format!("import {}", PACKAGES.join(", "))).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg("-c").arg(code).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

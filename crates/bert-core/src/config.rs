@@ -272,6 +272,17 @@ impl BertConfig {
         }
     }
 
+    /// This configuration with one probability for all dropout, also in front of task heads.
+    #[must_use]
+    pub fn with_dropout(self, probability: f64) -> Self {
+        Self {
+            hidden_dropout_prob: probability,
+            attention_probs_dropout_prob: probability,
+            classifier_dropout: None,
+            ..self
+        }
+    }
+
     /// Width of the word table.
     pub fn embed_width(&self) -> usize {
         self.embedding_size.unwrap_or(self.hidden_size)

@@ -33,6 +33,11 @@ pub(crate) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
     if !is_mobilebert || !MARKS.iter().any(|key| keys.contains_key(*key)) {
         return Ok(());
     }
+    // A model that this program trained, and wrote before it named a class: it left such keys where they were.
+    let has_heads = keys.get("task_heads").and_then(Value::as_array).is_some_and(|heads| !heads.is_empty());
+    if has_heads && !keys.contains_key("architectures") {
+        return Ok(());
+    }
     let flag = |key: &'static str| match keys.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -74,6 +79,7 @@ pub(crate) fn in_full(config: &BertConfig) -> BertConfig {
     }
     if config.normalization_type == NormKind::LayerNorm {
         full.default_norm_eps = Some(config.outer_norm_eps());
+        full.extra.insert("normalization_type".into(), json!("layer_norm"));
     }
     if !config.is_mobilebert_of_transformers() {
         return full;
@@ -86,7 +92,6 @@ pub(crate) fn in_full(config: &BertConfig) -> BertConfig {
     // Fields are not written where they have this crate's default.
     let mut absent = |is_default: bool, key, value| keys.extend(is_default.then_some((key, value)));
     absent(!full.trigram_input, "trigram_input", json!(false));
-    absent(full.normalization_type == NormKind::LayerNorm, "normalization_type", json!("layer_norm"));
     absent(!full.key_query_shared_bottleneck, "key_query_shared_bottleneck", json!(false));
     absent(!full.use_bottleneck_attention, "use_bottleneck_attention", json!(false));
     absent(full.num_feedforward_networks == 1, "num_feedforward_networks", json!(1));

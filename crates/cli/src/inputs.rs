@@ -100,7 +100,7 @@ pub fn no_search(folder: &Path) -> CliError {
 /// What a message says of the runs in the folder in which `path` would be, and the one of them whose name is most like its.
 fn runs_beside(path: &Path, is_meant: impl Fn(&RunSummary) -> bool) -> (String, Option<PathBuf>) {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = runs::below(parent).unwrap_or_default();
+    let found = runs::directly_in(parent).unwrap_or_default();
     let found: Vec<&RunSummary> = found.iter().filter(|run| run.problems.is_empty() && is_meant(run)).collect();
     if found.is_empty() {
         return (String::new(), None);

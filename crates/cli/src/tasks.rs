@@ -8,8 +8,8 @@ use bert_core::TaskHeadConfig;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::task_head;
 use kd::examples::Examples;
+use kd::heads::task_head;
 use kd::span::span_head;
 use serde::{Serialize, Serializer};
 

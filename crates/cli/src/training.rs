@@ -232,9 +232,8 @@ impl<'a> Training<'a> {
             }
             other => other.into(),
         })?;
-        if !args.resume {
-            args.given.save(folder.paths().root())?;
-        }
+        // Of a training that goes on too: what was moved is elsewhere now.
+        args.given.save(folder.paths().root())?;
         if let Some(story) = folder.previous().story() {
             context.progress.message(&story);
         }

@@ -145,6 +145,23 @@ fn tsv_files_saved_from_the_hub_are_read_as_its_other_copies() {
     refused(TaskKind::Sst2, Split::Test, &moved, &["x.jsonl:2", "`idx` is `4`", "whole and in its order"]);
 }
 
+#[test]
+fn quotes_that_writers_of_csv_add_are_taken_away_in_files_of_the_hub_only() {
+    // As Python writes them: csv.writer(file, delimiter="\t", lineterminator="\n").writerow(...).
+    let written = "\"\"\" We won \"\" , he said .\"\tIt is \"\"fine\"\" .\t1\t0\n";
+    let read = parse(TaskKind::Mrpc, Split::Dev, &format!("sentence1\tsentence2\tlabel\tidx\n{written}")).unwrap();
+    assert_eq!(read[0].text_a, "\" We won \" , he said .");
+    assert_eq!(read[0].text_b.as_deref(), Some("It is \"\"fine\"\" ."), "no quotes around it, none to take away");
+    for (field, text) in [("\"a \"b\" c\"", "\"a \"b\" c\""), ("\"", "\""), ("\"\"", ""), ("\"\"\"\"", "\"")] {
+        let file = format!("premise\thypothesis\tlabel\n{field}\tb\t1\n");
+        assert_eq!(parse(TaskKind::Mnli, Split::Dev, &file).unwrap()[0].text_a, text, "{field}");
+    }
+    // GLUE's own files are not quoted.
+    let own =
+        parse(TaskKind::Rte, Split::Dev, "index\tsentence1\tsentence2\tlabel\n0\t\"a \"\"\"\tb\tentailment\n").unwrap();
+    assert_eq!(own[0].text_a, "\"a \"\"\"");
+}
+
 /// The first text of the split that is found.
 fn first(task: TaskKind, dir: &Path, split: Split) -> String {
     task.read(dir, split).unwrap_or_else(|e| panic!("{task} {split}: {e}")).swap_remove(0).text_a

@@ -8,8 +8,9 @@ use frozen::{Ragged, Session, Want};
 use glue_squad::task::{Predictions, Scores, TaskKind};
 use searched_ffn::ModelError;
 
-use crate::data::{AnsweringHead, EvalSet, to_device, to_ragged};
+use crate::data::{EvalSet, to_device, to_ragged};
 use crate::engine::{Evaluation, Watch};
+use crate::heads::AnsweringHead;
 use crate::majority::only_answer;
 use crate::{Error, Result};
 

@@ -8,6 +8,7 @@
 //! | [`optim`] | AdamW and LAMB, parameter groups, global-norm clipping, learning-rate schedules |
 //! | [`engine`] | the step loop: accumulation, evaluation, checkpoints, resume, early stop, divergence |
 //! | [`examples`] | the encoded examples of a split |
+//! | [`heads`] | the head that a task needs, and the one that answers it |
 //! | [`data`] | task batches by step number |
 //! | [`text`] | batches of unlabelled text by step number, wherever the text is |
 //! | [`words`] | text with hidden words |
@@ -29,6 +30,7 @@ pub mod engine;
 mod error;
 pub mod evaluate;
 pub mod examples;
+pub mod heads;
 pub mod job;
 pub mod losses;
 pub mod majority;

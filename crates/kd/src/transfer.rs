@@ -99,7 +99,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::data::task_head;
+    use crate::heads::task_head;
 
     fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel<StackedFfn> {
         let device = Device::flex();

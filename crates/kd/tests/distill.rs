@@ -9,8 +9,9 @@ use burn::tensor::{Device, Tensor};
 use counted::Counted;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
-use kd::data::{BatchSettings, TaskMix, TrainSet, task_head, to_device};
+use kd::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use kd::engine::{Job, Part};
+use kd::heads::task_head;
 use kd::job::{FineTune, GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::losses;
 use kd::objective::{

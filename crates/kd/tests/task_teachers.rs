@@ -16,8 +16,9 @@ use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
-use kd::data::{BatchSettings, TaskMix, TrainSet, task_head, to_device};
+use kd::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use kd::heads::task_head;
 use kd::job::{TaskDistillation, TaskTeacher, TaskTeachers, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 

@@ -1,15 +1,15 @@
 //! What is checked before anything is trained or written.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
 use kd::engine::Devices;
+use kd::heads::task_head;
 use kd::optim::check_groups;
 use mlp_space::Architecture;
 use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
@@ -61,6 +61,9 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
     let mut problems = Vec::new();
     if let Some(dir) = &recipe.teacher.model {
         add(&mut problems, ModelDir::load(dir, &Device::flex()).err().map(Error::from));
+    }
+    if stop.load(Ordering::SeqCst) {
+        return Err(Error::Interrupted);
     }
     match inputs.map_or(Ok(()), |inputs| inputs.read_all(recipe, stop)) {
         Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -115,11 +118,7 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
     if recipe.data.glue.is_none() {
         generated_tasks(&recipe.tasks)?;
     }
-    let trained = BertConfig {
-        hidden_dropout_prob: recipe.teacher.dropout,
-        attention_probs_dropout_prob: recipe.teacher.dropout,
-        ..teacher.clone()
-    };
+    let trained = teacher.clone().with_dropout(recipe.teacher.dropout);
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;

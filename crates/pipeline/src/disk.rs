@@ -4,8 +4,8 @@ use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
 use burn::tensor::Device;
-use kd::data::task_head;
 use kd::engine::TrainConfig;
+use kd::heads::task_head;
 use searched_ffn::{searched_model, student_config, supernet_architecture};
 
 use crate::Result;
@@ -72,7 +72,8 @@ pub(crate) fn needs(
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     let largest = weights(&searched_model(&largest, true, true, device)?);
     let fit = NUMBER * ((frame.hidden_size + 1) * teacher.state_width()) as u64;
-    let student = recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most) + fit));
+    let student =
+        recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most).saturating_add(fit)));
 
     let (search, last) = (&recipe.search.stage3, &recipe.final_);
     let mut trainings: Vec<(u64, Phase, bool)> = match recipe.teacher.per_task {

@@ -113,6 +113,7 @@ impl Inputs {
                 stopped()?;
                 add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
                 if scored {
+                    stopped()?;
                     add(&mut problems, self.examples(recipe, task, Split::Dev, max_len).err());
                 }
             }

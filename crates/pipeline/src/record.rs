@@ -163,7 +163,7 @@ pub(crate) struct Resumed<'a> {
     pub config_hash: &'a str,
     /// Whether the run is finished, so that it has used everything.
     pub finished: bool,
-    /// Where this command line says that inputs are.
+    /// Where this command line says that inputs are, as far as that is news: see [`Moved::news`].
     pub asked: &'a Moved,
 }
 
@@ -225,7 +225,7 @@ impl Resumed<'_> {
         }
         match begun.first() {
             Some(phase) if !kind.is_named(self.asked) => {
-                let what = format!("say {} to begin that phase anew with what is there now", kind.option());
+                let what = format!("name it at another path with {} to begin that phase anew with that", kind.option());
                 refuse(&format!("{phase} has begun with it"), &what)
             }
             _ => Ok(begun),

@@ -66,11 +66,21 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         RunFolder::check_free(options.folder)?;
     }
     let before = RunPaths::new(options.folder);
+    if resume && let Some(holder) = durable::lock::working(options.folder) {
+        // Before anything is read, too.
+        return Err(durable::Error::Locked { folder: options.folder.to_owned(), holder }.into());
+    }
     let recorded = if resume { Record::read(&before)? } else { None };
-    let asked = options.resume.unwrap_or_default();
-    let moved = recorded.as_ref().map_or_else(|| asked.clone(), |record| asked.or(&record.moved));
+    let last = recorded.as_ref().map(|record| record.moved.clone()).unwrap_or_default();
+    let said = options.resume.unwrap_or_default();
+    let asked = said.news(recipe, &last);
+    let moved = asked.or(&last);
+    let passed_over = said.passed_over(&moved);
     let recipe = &moved.apply(recipe)?;
     let finished = resume && finished_before(&before)?.is_some();
+    if resume && !finished {
+        refuse_emptied(&before)?;
+    }
     let (teacher, given) = check::given(recipe, options.folder, options.devices.main())?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
@@ -79,6 +89,8 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     let recipe = &Recipe { latency, ..recipe.clone() };
     check::before_training(recipe, &teacher, &options.devices)?;
     if !finished {
+        // There is no log yet, and large data take a while.
+        host.event(&RunEvent::Note { message: "reading the inputs".into() });
         check::read(recipe, given.as_ref(), host.stop())?;
     }
     let folder = match resume {
@@ -91,8 +103,15 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         sweep(paths.root())?;
     }
     let resumed = Resumed { recipe, paths, config_hash: &hash, finished, asked: &asked };
-    let (inputs, replaced) = match open_inputs(given, &resumed, (recorded, moved)) {
-        Ok(inputs) => inputs,
+    let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
+        let (room, disk) = match finished {
+            true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
+            false => rooms(recipe, (&inputs, &teacher), paths, options.devices.main(), host)?,
+        };
+        Ok((inputs, replaced, room, disk))
+    });
+    let (inputs, replaced, room, disk) = match opened {
+        Ok(opened) => opened,
         Err(e) => {
             if !resume {
                 folder.discard()?;
@@ -100,20 +119,16 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
             return Err(e);
         }
     };
-    let room = match finished {
-        true => CacheRoom { bytes: ByteSize(0), story: None },
-        false => {
-            // Of other devices than the processor nobody knows how much memory is free.
-            let free = on_cpu(options.devices.main()).then(|| host.free_memory()).flatten();
-            phase::cache_room(recipe, &inputs, &teacher, free)?
-        }
-    };
-    let disk = match finished {
-        true => Vec::new(),
-        false => disk_story(recipe, &teacher, &room, paths, options.devices.main(), host)?,
-    };
     let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, room.bytes, host)?;
-    let notes = folder.previous().story().into_iter().chain(cut).chain(replaced).chain(room.story).chain(disk);
+    let notes = folder
+        .previous()
+        .story()
+        .into_iter()
+        .chain(cut)
+        .chain(passed_over)
+        .chain(replaced)
+        .chain(room.story)
+        .chain(disk);
     for message in notes {
         run.emit(RunEvent::Note { message })?;
     }
@@ -191,6 +206,13 @@ fn open_inputs(
         Some(inputs) => inputs,
         None => Inputs::open(recipe, &paths.root().join("data"))?,
     };
+    // Before what an unfinished phase did with another input is dropped.
+    if !paths.study().exists() {
+        let search = &recipe.search;
+        for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
+            inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
+        }
+    }
     let now = Record { moved, digests: inputs.digests(recipe)? };
     let replaced = match recorded {
         Some(recorded) => resumed.settle(&recorded, &now)?,
@@ -199,13 +221,22 @@ fn open_inputs(
             Vec::new()
         }
     };
-    if !paths.study().exists() {
-        let search = &recipe.search;
-        for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
-            inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
-        }
-    }
     Ok((inputs, replaced))
+}
+
+/// What the cache may keep, and what is to be said of the disk.
+fn rooms(
+    recipe: &Recipe,
+    (inputs, teacher): (&Inputs, &BertConfig),
+    paths: &RunPaths,
+    device: &Device,
+    host: &dyn Host,
+) -> Result<(CacheRoom, Vec<String>)> {
+    // Of other devices than the processor nobody knows how much memory is free.
+    let free = on_cpu(device).then(|| host.free_memory()).flatten();
+    let room = phase::cache_room(recipe, inputs, teacher, free)?;
+    let disk = disk_story(recipe, teacher, &room, paths, device, host)?;
+    Ok((room, disk))
 }
 
 /// What the run will take of the disk, and whether that is there.
@@ -248,6 +279,25 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
     Ok(Some(Outcome { comparison, architecture }))
+}
+
+/// # Errors
+/// The run was finished, and its student is gone: its checkpoints are too, so that everything would be trained again.
+fn refuse_emptied(paths: &RunPaths) -> Result<()> {
+    let path = paths.run_json();
+    if !path.exists() {
+        return Ok(());
+    }
+    let run = read_run_json(&path)?;
+    if run["finished"] != true || run[CHECKPOINTS] != REMOVED {
+        return Ok(());
+    }
+    let student = paths.student();
+    let message = format!(
+        "the run is finished, but {} holds no model any more; put it back, or start a new run in another folder",
+        student.display()
+    );
+    Err(Error::RunFile { path, message })
 }
 
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.

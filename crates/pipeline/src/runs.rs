@@ -133,10 +133,22 @@ pub struct RunSummary {
 /// # Errors
 /// `folder` cannot be listed. What cannot be read below it is among the [`RunSummary::problems`].
 pub fn below(folder: &Path) -> Result<Vec<RunSummary>> {
+    found_in(folder, DEPTH)
+}
+
+/// [`below`] for the folder itself, not for those that lie deeper.
+///
+/// # Errors
+/// As [`below`].
+pub fn directly_in(folder: &Path) -> Result<Vec<RunSummary>> {
+    found_in(folder, 1)
+}
+
+fn found_in(folder: &Path, depth: usize) -> Result<Vec<RunSummary>> {
     let io = |source| Error::Io { action: "list", path: folder.to_path_buf(), source };
     std::fs::read_dir(folder).map_err(io)?;
     let mut found = Vec::new();
-    visit(folder, folder, DEPTH, &mut found);
+    visit(folder, folder, depth, &mut found);
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
@@ -161,8 +173,15 @@ fn visit(root: &Path, folder: &Path, depth: usize, found: &mut Vec<RunSummary>) 
         }
     } else if depth > 0 {
         let folders = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        folders.filter(|path| path.is_dir()).for_each(|path| visit(root, &path, depth - 1, found));
+        let folders = folders.filter(|path| path.is_dir() && !is_link_into(root, path));
+        folders.for_each(|path| visit(root, &path, depth - 1, found));
     }
+}
+
+/// Whether `path` is a link to what lies below `root` anyway, such as `latest`.
+fn is_link_into(root: &Path, path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    path.is_symlink() && real(path).zip(real(root)).is_some_and(|(path, root)| path.starts_with(root))
 }
 
 /// The model directory that the training in `folder` makes.

@@ -102,6 +102,7 @@ pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<Be
         pad_operands: true,
         layer_norm_eps: 1e-5,
         default_norm_eps: None,
+        classifier_dropout: None,
         task_heads,
         extra,
         ..shape.clone()

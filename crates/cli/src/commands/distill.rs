@@ -7,7 +7,7 @@ use bert_core::BertConfig;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
-use kd::data::AnsweringHead;
+use kd::heads::AnsweringHead;
 use kd::majority::card_lines;
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
@@ -348,10 +348,8 @@ fn student_config(
     };
     project(&mut config, &args.shape, teacher);
     config.task_heads = chosen.heads();
-    config.hidden_dropout_prob = 0.0;
-    config.attention_probs_dropout_prob = 0.0;
     config.pad_token_id = teacher.pad_token_id;
-    Ok(config)
+    Ok(config.with_dropout(0.0))
 }
 
 fn settings(

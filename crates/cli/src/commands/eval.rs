@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 use frozen::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
-use kd::data::{BatchSettings, EvalSet, answering_head};
+use kd::data::{BatchSettings, EvalSet};
 use kd::engine::Evaluation;
+use kd::heads::answering_head;
 use kd::majority::{MajorityBaseline, doubts};
 use serde_json::{Map, Value, json};
 

@@ -80,12 +80,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
     check_segments("--model", &loaded.config, chosen.pairs())?;
     warn_of(&encoder, context);
-    let config = BertConfig {
-        task_heads: chosen.heads(),
-        hidden_dropout_prob: args.dropout,
-        attention_probs_dropout_prob: args.dropout,
-        ..loaded.config.clone()
-    };
+    let config = BertConfig { task_heads: chosen.heads(), ..loaded.config.clone() }.with_dropout(args.dropout);
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
         context.progress.message("the heads of --model are left behind");
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
+use kd::heads::task_head;
 use searched_ffn::ModelDir;
 use serde_json::{Value, json};
 

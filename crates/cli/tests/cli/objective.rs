@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
+use kd::heads::task_head;
 use kd::objective::Preset;
 use serde_json::{Value, json};
 

@@ -223,6 +223,12 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     // Four settings, and teacher, data and text.
     assert_eq!(started_with.as_array().map(Vec::len), Some(7), "{started_with}");
     std::fs::remove_dir_all(dir.path().join("run/student")).unwrap();
+    // Of a finished one nothing is left to make it again from.
+    right().fails_with(1, &["run.json", "the run is finished", "student holds no model any more"]);
+    let path = dir.path().join("run/run.json");
+    let mut about: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    about["finished"] = false.into();
+    std::fs::write(&path, about.to_string()).unwrap();
     let again = right();
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert!(!again.stderr.contains("finished before") && student() == before);

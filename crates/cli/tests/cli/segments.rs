@@ -2,7 +2,7 @@
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
+use kd::heads::task_head;
 use serde_json::json;
 
 use crate::support::{

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
+use kd::heads::task_head;
 use serde_json::Value;
 
 use crate::support::{command, folder, pocket, pocket_folder, run, save_bert, snapshot};

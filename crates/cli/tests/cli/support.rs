@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, Tensors};
 use glue_squad::task::TaskKind;
-use kd::data::task_head;
+use kd::heads::task_head;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
 

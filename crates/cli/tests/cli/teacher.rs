@@ -208,3 +208,22 @@ fn a_training_that_saved_nothing_is_begun_anew_by_the_corrected_command() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(dir.path().join("out/model.safetensors").is_file() && !dir.path().join("out.training").exists());
 }
+
+#[test]
+fn dropout_in_front_of_heads_is_that_of_the_training_and_not_of_the_file_it_begins_with() {
+    let dir = pocket_folder(&[]);
+    let config = dir.path().join("bert/config.json");
+    let plain = std::fs::read_to_string(&config).unwrap();
+    let other = plain.replacen('{', "{\n  \"classifier_dropout\": 0.9,", 1);
+    let train = |out: &str, text: &str, dropout: &str| {
+        std::fs::write(&config, text).unwrap();
+        let args =
+            ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--steps", "2", "--threads", "1"];
+        let done = run(dir.path(), &[&args[..], &["--dropout", dropout, "--out", out]].concat());
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        std::fs::read(dir.path().join(out).join("model.safetensors")).unwrap()
+    };
+    let without = train("a", &plain, "0");
+    assert!(train("b", &other, "0") == without);
+    assert!(train("c", &plain, "0.5") != without, "dropout shows after so few steps");
+}

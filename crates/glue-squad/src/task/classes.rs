@@ -59,7 +59,7 @@ enum Said {
 }
 
 /// Words for the classes of a task, spelled by [`spelling`]; the words of the data and of the Hugging Face hub are added to them.
-const WORDS: [(TaskKind, usize, &[&str]); 14] = [
+const WORDS: [(TaskKind, usize, &[&str]); 16] = [
     (TaskKind::Sst2, 0, &["neg", "bad"]),
     (TaskKind::Sst2, 1, &["pos", "good"]),
     (TaskKind::Cola, 0, &["notacceptable", "ungrammatical", "notgrammatical", "incorrect"]),
@@ -70,6 +70,8 @@ const WORDS: [(TaskKind, usize, &[&str]); 14] = [
     (TaskKind::Qqp, 1, &["paraphrase", "isparaphrase", "isduplicate", "same", "equivalent"]),
     (TaskKind::Rte, 0, &["entails", "entailed"]),
     (TaskKind::Rte, 1, &["noentailment", "notentailed"]),
+    (TaskKind::Qnli, 0, &["entails", "entailed"]),
+    (TaskKind::Qnli, 1, &["noentailment", "notentailed"]),
     (TaskKind::Wnli, 0, &["noentailment", "notentailed"]),
     (TaskKind::Wnli, 1, &["entails", "entailed"]),
     (TaskKind::Mnli, 0, &["entail", "entails", "entailed"]),
@@ -116,8 +118,8 @@ impl TaskKind {
 
     /// Which output of a head scores each class of this task, where the outputs are called `names`.
     ///
-    /// Case and spelling are forgiven, and common words (`positive`, `duplicate`, `acceptable`) are known. Of all names but one the
-    /// last follows. Names that say nothing (`LABEL_0`, `0`, words of nobody's) leave the outputs in the order of the data:
+    /// Case and spelling are forgiven, and common words (`positive`, `duplicate`, `acceptable`) are known. Where all names but one
+    /// are known, the last output is the class that is left over. Names that say nothing (`LABEL_0`, `0`, words of nobody's) leave the outputs in the order of the data:
     /// [`ClassOrder::is_assumed`].
     ///
     /// # Errors
@@ -160,7 +162,7 @@ impl TaskKind {
                 return refuse("two of them are one class");
             }
         }
-        // Of all but one, the last follows.
+        // The class that is left over.
         let last = said.iter().position(|said| !matches!(said, Said::Class(_)));
         let outputs = outputs.into_iter().map(|output| output.or(last)).collect::<Option<Vec<_>>>();
         Ok(ClassOrder { outputs: outputs.unwrap_or_default(), named: true })
@@ -189,6 +191,11 @@ mod tests {
         assert_eq!(order(TaskKind::Rte, &["not_entailment", "entailment"]), [1, 0]);
         assert_eq!(order(TaskKind::Qnli, &["ENTAILMENT", "non-entailment"]), [0, 1]);
         assert_eq!(order(TaskKind::Wnli, &["entailment", "not_entailment"]), [1, 0]);
+        for (task, expected) in [(TaskKind::Rte, [1, 0]), (TaskKind::Qnli, [1, 0]), (TaskKind::Wnli, [0, 1])] {
+            for names in [["no_entailment", "entailment"], ["Not entailed", "entails"]] {
+                assert_eq!(order(task, &names), expected, "{task}");
+            }
+        }
         for task in [TaskKind::Mnli, TaskKind::MnliMm, TaskKind::Ax] {
             assert_eq!(order(task, &["contradiction", "Neutral", "ENTAILMENT"]), [2, 1, 0]);
             assert_eq!(order(task, &["CONTRADICTION", "ENTAILMENT", "NEUTRAL"]), [1, 2, 0]);

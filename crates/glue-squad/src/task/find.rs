@@ -163,7 +163,7 @@ impl TaskKind {
         let named = if folder.ends_with("data") { folder.parent().unwrap_or(folder) } else { folder };
         let names = names(folder)?;
         for stem in self.hub_stems(named, split) {
-            for ending in ["parquet", "jsonl", "json"] {
+            for ending in ["parquet", "jsonl", "json", "tsv"] {
                 let whole = [format!("{stem}.{ending}"), format!("glue-{stem}.{ending}")];
                 if let Some(name) = whole.iter().find(|name| names.contains(name)) {
                     return Ok(Some(vec![folder.join(name)]));

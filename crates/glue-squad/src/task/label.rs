@@ -41,7 +41,7 @@ impl Given {
     }
 }
 
-/// What [`from_text`] accepts, for messages.
+/// The labels of a task as its files write them, for messages.
 pub(super) fn allowed(task: TaskKind) -> String {
     match task.head() {
         Head::Classification { .. } => task.labels().join(", "),

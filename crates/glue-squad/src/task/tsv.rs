@@ -1,5 +1,7 @@
-//! Rows of GLUE's TSV files, streamed. A quote character is a character like any other: the official files are not quoted.
+//! Rows of GLUE's TSV files, streamed. A quote character is a character like any other: the official files are not quoted. Files that
+//! were saved from the Hugging Face hub are, by the programs that save them.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::Path;
@@ -43,6 +45,8 @@ struct Columns {
     ids: Option<[usize; 2]>,
     /// Whether rows may have more columns than there are names.
     open_ended: bool,
+    /// Whether the columns are the hub's, so that fields may be quoted.
+    quoted: bool,
 }
 
 impl<R: BufRead> TsvRows<R> {
@@ -121,7 +125,11 @@ impl<R: BufRead> TsvRows<R> {
             {
                 continue;
             }
-            let label = match columns.label.map(|(column, name)| (Given::text(self.task, fields[column]), name)) {
+            let field = |column: usize| match columns.quoted {
+                true => unquoted(fields[column]),
+                false => Cow::Borrowed(fields[column]),
+            };
+            let label = match columns.label.map(|(column, name)| (Given::text(self.task, &field(column)), name)) {
                 Some((Given::Label(label), _)) => Some(label),
                 Some((Given::Nothing, _)) if self.split == Split::Test => None,
                 Some((given, field)) => {
@@ -136,7 +144,7 @@ impl<R: BufRead> TsvRows<R> {
             // GLUE's own script, which makes its MRPC files of Microsoft's, trims the lines.
             let text_of = |column: usize| match self.only {
                 Some(_) if column + 1 == expected => fields[column].trim_end().to_owned(),
-                _ => fields[column].to_owned(),
+                _ => field(column).into_owned(),
             };
             let index = columns.index.and_then(|(column, name)| Some((fields[column].parse().ok()?, name)));
             let row =
@@ -163,7 +171,9 @@ impl Columns {
             |field| Error::MissingColumn { path: path.to_owned(), line, field, header: excerpt(&names.join(", ")) };
         let first = |wanted: &'static [&'static str]| wanted.iter().find_map(|name| Some((place(name)?, *name)));
         let needed = |wanted: &'static [&'static str]| first(wanted).ok_or_else(|| missing(wanted[0]));
-        let text_a = needed(layout.text_a)?.0;
+        let (text_a, name) = needed(layout.text_a)?;
+        // GLUE's own name stands first, and only the hub numbers rows by `idx`.
+        let quoted = name != layout.text_a[0] || place("idx").is_some();
         let text_b = layout.text_b.map(needed).transpose()?.map(|(column, _)| column);
         let label = match first(layout.label) {
             None if split != Split::Test => return Err(missing(layout.label[0])),
@@ -172,7 +182,16 @@ impl Columns {
         let id = |name: &'static str| place(name).ok_or_else(|| missing(name));
         let ids = if with_ids { Some([id("#1 ID")?, id("#2 ID")?]) } else { None };
         let open_ended = layout.fixed.is_some_and(|fixed| fixed.contains(&"old_index"));
-        Ok(Self { text_a, text_b, label, index: first(layout.index), ids, open_ended, names })
+        Ok(Self { text_a, text_b, label, index: first(layout.index), ids, open_ended, quoted, names })
+    }
+}
+
+/// A field without the quotes that writers of CSV put around one with quotes in it, which they double.
+fn unquoted(field: &str) -> Cow<'_, str> {
+    let inner = field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.map(|inner| inner.replace("\"\"", "\0")) {
+        Some(inner) if !inner.contains('"') => Cow::Owned(inner.replace('\0', "\"")),
+        _ => Cow::Borrowed(field),
     }
 }
 

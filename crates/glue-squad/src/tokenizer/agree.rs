@@ -95,6 +95,16 @@ pub(super) fn agreed(
         )),
         (None, None) => {}
     }
+    // What `transformers` puts in place of whatever stands there.
+    let ours = [("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer")];
+    for (part, kind) in ours.into_iter().filter(|_| stated.assumes_defaults()) {
+        let other = file.as_ref().map(|file| &file[part]["type"]).filter(|found| *found != kind);
+        if other.is_some() && (part != "normalizer" || stated.casing_key().is_none()) {
+            notes.push(format!(
+                "the `{part}` of tokenizer.json is not BERT's, and is used as it is, where transformers takes a {kind}"
+            ));
+        }
+    }
     let unknown = stated.named("unk_token").map(|token| &token.content);
     let unknown = unknown.filter(|name| header.unknown.as_ref().is_some_and(|own| own != *name));
     if let (Some(name), Some(own)) = (unknown, &header.unknown) {

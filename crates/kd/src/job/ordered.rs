@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor};
 use glue_squad::task::ClassOrder;
 
 use super::Teacher;
-use crate::data::AnsweringHead;
+use crate::heads::AnsweringHead;
 
 /// A teacher that gives the scores of each class in the place that the data give it: `answers[class] = scores[order[class]]`.
 ///

@@ -8,8 +8,9 @@ use burn::tensor::Device;
 use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
-use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet, task_head};
+use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use kd::engine::{Devices, Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
+use kd::heads::task_head;
 use kd::job::FineTune;
 use kd::objective::LossTerms;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, TaskModel, init};
-use kd::data::task_head;
+use kd::heads::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::StudentShape;

@@ -6,8 +6,8 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
-use kd::data::task_head;
 use kd::engine::Evaluation;
+use kd::heads::task_head;
 use kd::job::FineTune;
 use kd::majority::{MajorityBaseline, card_lines, doubts};
 use kd::transfer::continue_from;
@@ -63,11 +63,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
             config.vocab_size
         )));
     }
-    let config = BertConfig {
-        hidden_dropout_prob: recipe.teacher.dropout,
-        attention_probs_dropout_prob: recipe.teacher.dropout,
-        ..config
-    };
+    let config = config.with_dropout(recipe.teacher.dropout);
 
     let lessons: Vec<(String, &[TaskKind], Phase)> = match recipe.teacher.per_task {
         false => vec![("teacher".into(), &recipe.tasks[..], recipe.teacher.fine_tune.clone())],

@@ -49,7 +49,11 @@ pub fn load_beside(name: &str, overrides: &[Override], run: &Recipe) -> Result<R
     })
 }
 
-/// The keys in which two recipes differ, those of `run` first.
+/// Keys that decide nothing of the result: what a run says, and what it keeps of its teacher's answers. Their defaults may have been
+/// others when it was started.
+const WITHOUT_EFFECT: [&str; 2] = ["log_every", "teacher.cache.max_bytes"];
+
+/// The keys with an effect in which two recipes differ, those of `run` first.
 ///
 /// # Errors
 /// Never for recipes that were loaded.
@@ -60,6 +64,7 @@ pub fn differences(run: &Recipe, given: &Recipe) -> Result<Vec<Difference>> {
         found.map(|(_, value)| value.clone())
     };
     let keys = ours.iter().chain(theirs.iter().filter(|(key, _)| value(&ours, key).is_none())).map(|(key, _)| key);
+    let keys = keys.filter(|key| !WITHOUT_EFFECT.contains(&key.as_str()));
     let compared = keys.map(|key| Difference { key: key.clone(), run: value(&ours, key), given: value(&theirs, key) });
     Ok(compared.filter(|d| d.run != d.given).collect())
 }
@@ -108,6 +113,14 @@ mod tests {
         let run = load("smoke", &set(&["seed=9", "budget.max_params=30_000", "tasks=[\"sst-2\"]"])).unwrap();
         let again = load_beside("smoke", &set(&["tasks=[ 'sst2' ]", "budget.max_params=30000", "seed = 9"]), &run);
         assert_eq!(differences(&run, &again.unwrap()).unwrap(), []);
+        let said = [
+            "seed=9",
+            "budget.max_params=30000",
+            "tasks=[\"sst-2\"]",
+            "log_every=3",
+            "teacher.cache.max_bytes=\"1 GiB\"",
+        ];
+        assert_eq!(differences(&run, &load_beside("smoke", &set(&said), &run).unwrap()).unwrap(), []);
         let other = load_beside("smoke", &set(&["seed=9", "budget.min_params=1"]), &run).unwrap();
         let found = differences(&run, &other).unwrap();
         assert_eq!(keys(&found), ["budget.max_params", "tasks", "budget.min_params"]);

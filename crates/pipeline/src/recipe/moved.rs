@@ -1,6 +1,6 @@
 //! Inputs that are not where the recipe says any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,43 @@ impl Moved {
             glue: self.glue.clone().or_else(|| earlier.glue.clone()),
             corpus: if self.corpus.is_empty() { earlier.corpus.clone() } else { self.corpus.clone() },
         }
+    }
+
+    /// What of these places is news to a run of `recipe` whose inputs were at `earlier` last: a command line that is given again names
+    /// the places that the run has anyway, and those that it was started with, where it has been told of others since.
+    #[must_use]
+    pub fn news(&self, recipe: &Recipe, earlier: &Self) -> Self {
+        let one = |asked: &Option<PathBuf>, started: &Option<PathBuf>, earlier: &Option<PathBuf>| {
+            let known = asked == started && earlier.as_ref().is_none_or(|path| path.exists()) || asked == earlier;
+            asked.clone().filter(|_| !known)
+        };
+        let (started, last) = (&recipe.data.corpus, &earlier.corpus);
+        let known = self.corpus == *started && last.iter().all(|path| path.exists()) || self.corpus == *last;
+        Self {
+            teacher: one(&self.teacher, &recipe.teacher.model, &earlier.teacher),
+            glue: one(&self.glue, &recipe.data.glue, &earlier.glue),
+            corpus: if known { Vec::new() } else { self.corpus.clone() },
+        }
+    }
+
+    /// What to tell people of these places where the run goes on with those of `now`, since they were no [news](Self::news).
+    pub(crate) fn passed_over(&self, now: &Self) -> Vec<String> {
+        let story = |option: &str, path: &Path| {
+            format!("{option}: the run was told of {} since it was started, and goes on with that", path.display())
+        };
+        let one = |option: &str, said: &Option<PathBuf>, now: &Option<PathBuf>| match (said, now) {
+            (Some(said), Some(now)) if said != now => Some(story(option, now)),
+            _ => None,
+        };
+        let corpus = now.corpus.first().filter(|_| !self.corpus.is_empty() && self.corpus != now.corpus);
+        [
+            one("--teacher", &self.teacher, &now.teacher),
+            one("--data", &self.glue, &now.glue),
+            corpus.map(|first| story("--corpus", first)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// `recipe` with the paths of now.
@@ -92,6 +129,30 @@ mod tests {
         let now = Moved { teacher: Some("c".into()), ..to(&["d"]) };
         assert_eq!(now.or(&earlier), Moved { glue: Some("a".into()), ..now.clone() });
         assert_eq!(Moved::default().or(&earlier), earlier);
+    }
+
+    #[test]
+    fn a_command_line_that_is_given_again_brings_no_news() {
+        let dir = tempfile::tempdir().unwrap();
+        let there = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            path
+        };
+        let mut recipe = crate::recipe::load("pocket", &[]).unwrap();
+        recipe.data = DataSettings { glue: Some("glue".into()), corpus: vec!["old".into()], ..recipe.data };
+        let again = Moved { glue: Some("glue".into()), ..to(&["old"]) };
+        assert_eq!(again.news(&recipe, &Moved::default()), Moved::default());
+        // Told of another corpus since: the first command line does not take it back, and neither does the second.
+        let other = Moved { corpus: vec![there("other")], ..Moved::default() };
+        assert_eq!(again.news(&recipe, &other), Moved::default());
+        let said = again.passed_over(&other);
+        assert!(said.len() == 1 && said[0].starts_with("--corpus: the run was told of "), "{said:?}");
+        assert_eq!(other.passed_over(&other), Vec::<String>::new());
+        assert_eq!(other.news(&recipe, &other), Moved::default());
+        assert_eq!(to(&["third"]).news(&recipe, &other), to(&["third"]));
+        // That one is gone: what is said now counts.
+        assert_eq!(again.news(&recipe, &to(&["gone"])).corpus, again.corpus);
     }
 
     #[test]

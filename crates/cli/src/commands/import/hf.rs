@@ -108,7 +108,7 @@ fn ignore_embedding_size(config: &mut BertConfig, tensors: &Tensors, context: &C
     }
 }
 
-/// TensorFlow's names of scale and shift survive in old checkpoints..
+/// TensorFlow's names of scale and shift survive in old checkpoints.
 fn modern_names(tensors: Tensors) -> Tensors {
     let rename = |name: String| {
         let name = match name.strip_suffix("LayerNorm.gamma") {
