@@ -71,13 +71,20 @@ pub fn refuse_run_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     let error = CliError::usage(format!("{option} {}: is the folder of a run, not a model directory", dir.display()));
     let names: Vec<String> = models.iter().map(|model| quoted(model)).collect();
     Err(match names.is_empty() {
-        true => error.with_hint("it has no model yet; `efficientbert runs` says how far it is"),
+        true => {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            error.with_hint(format!("it has no model yet; `efficientbert runs {}` says how far it is", quoted(parent)))
+        }
         false => error.with_hint(format!("use {}", names.join(" or "))),
     })
 }
 
 /// The error where `folder` has no `what` (run or training) to go on with; it names those beside `out`.
 pub fn nothing_to_resume(option: &str, folder: &Path, what: &str, out: &Path) -> CliError {
+    if what == "training" && out.join("config.json").is_file() && out.join("log.jsonl").is_file() {
+        let message = format!("--resume: the training of {} is finished; nothing is left to do", out.display());
+        return CliError::usage(message).with_hint("to train again, name another --out");
+    }
     let at = if option.is_empty() { String::new() } else { format!("{option}: ") };
     let (beside, near) = runs_beside(out, |run| (run.kind == Kind::Search) == (what == "run"));
     let hint = match near {

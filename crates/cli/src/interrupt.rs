@@ -9,7 +9,7 @@ use crate::progress::Progress;
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
-/// Lets the process finish its step on the first Ctrl-C or SIGTERM; a second one ends it at once.
+/// Lets the process finish its step on the first Ctrl-C, SIGTERM or SIGHUP; a second one ends it at once.
 ///
 /// Commands that do not call this die of Ctrl-C as every program does.
 ///
@@ -33,15 +33,16 @@ pub fn install(progress: &Progress) -> Result<(), CliError> {
     Ok(())
 }
 
-/// SIGTERM, which batch systems and `kill` send, is passed on as the SIGINT of Ctrl-C.
+/// SIGTERM, which batch systems and `kill` send, and SIGHUP of a terminal that is closed are passed on as the SIGINT of Ctrl-C.
 #[cfg(unix)]
 mod termination {
-    /// Numbers that POSIX fixes for `kill -2` and `kill -15`.
+    /// Numbers that POSIX fixes for `kill -1`, `kill -2` and `kill -15`.
+    const SIGHUP: i32 = 1;
     const SIGINT: i32 = 2;
     const SIGTERM: i32 = 15;
 
     unsafe extern "C" {
-        fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+        fn signal(number: i32, handler: usize) -> usize;
         fn raise(number: i32) -> i32;
     }
 
@@ -51,8 +52,18 @@ mod termination {
     }
 
     pub fn install() {
-        // SAFETY: `pass_on` does nothing but raise another signal.
-        unsafe { signal(SIGTERM, pass_on) };
+        /// How `signal` says that a signal is ignored (POSIX's SIG_IGN), as `nohup` has it.
+        const IGNORED: usize = 1;
+        let pass_on = pass_on as extern "C" fn(i32) as usize;
+        // SAFETY: the address of a handler that does nothing but raise another signal.
+        let before = unsafe {
+            signal(SIGTERM, pass_on);
+            signal(SIGHUP, pass_on)
+        };
+        if before == IGNORED {
+            // SAFETY: what stood there a moment ago, which POSIX defines as this number.
+            unsafe { signal(SIGHUP, IGNORED) };
+        }
     }
 }
 

@@ -100,6 +100,11 @@ fn target(option: &str, file: &Path) -> Result<Target, CliError> {
         .filter(|parent| parent.is_dir())
         .ok_or_else(|| wrong(format!("{leads}the folder {} does not exist", parent.display())))?;
     let name = place.file_name().ok_or_else(|| wrong(format!("{leads}name a file")))?;
+    #[cfg(unix)]
+    if matches!(found, Target::File(_)) && rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_err() {
+        // The new file is made beside the old one.
+        return Err(wrong(format!("{leads}the folder {} cannot be written to", folder.display())));
+    }
     let place = folder.join(name);
     Ok(match found {
         // As the file system spells it.

@@ -39,12 +39,21 @@ impl FromStr for Task {
         }
         match given.parse() {
             Ok(task) => Ok(Self::Glue(task)),
-            Err(e) => Err(format!("{e}, squad-v1, squad-v2")),
+            Err(e) => {
+                let near = Self::closest(given).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                Err(format!("{e}, squad-v1, squad-v2{near}"))
+            }
         }
     }
 }
 
 impl Task {
+    /// The name of a task that is most like `given`, if any is like it.
+    pub fn closest(given: &str) -> Option<&'static str> {
+        let squad = [SquadVersion::V1, SquadVersion::V2].map(SquadVersion::name);
+        pipeline::similar::closest(given, TaskKind::ALL.map(TaskKind::name).into_iter().chain(squad))
+    }
+
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -157,7 +166,9 @@ mod tests {
         assert_eq!("SQuAD2.0".parse(), Ok(Task::Squad(SquadVersion::V2)));
         let message = "squad".parse::<Task>().unwrap_err();
         assert!(message.contains("unknown task `squad`") && message.contains("sst-2, mrpc"), "{message}");
-        assert!(message.ends_with("squad-v1, squad-v2"), "{message}");
+        assert!(message.contains("squad-v1, squad-v2; did you mean squad-v"), "{message}");
+        let message = "mprc".parse::<Task>().unwrap_err();
+        assert!(message.ends_with("; did you mean mrpc?"), "{message}");
     }
 
     #[test]

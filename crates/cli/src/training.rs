@@ -227,6 +227,7 @@ impl<'a> Training<'a> {
         };
         let folder = folder.map_err(|e| match e {
             durable::Error::RecipeDiffers { path, difference } => {
+                let difference = of_a_file(&difference).unwrap_or(difference);
                 CliError::usage(format!("{} was started with other options or files: {difference}", path.display()))
                     .with_hint("give options and files as they were, or name another --out")
             }
@@ -381,4 +382,14 @@ impl Monitor for Recorder<'_> {
 /// A path as it stands in settings and model cards.
 pub fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+/// What a difference in the list of digests means.
+fn of_a_file(difference: &str) -> Option<String> {
+    let (name, rest) = difference.strip_prefix("`sha256.")?.split_once('`')?;
+    let name = name.trim_matches('"');
+    Some(match rest {
+        rest if rest.contains("is not set now") => format!("{name} is not among those of now"),
+        rest if rest.contains("was not set") => format!("{name} was not among those of then"),
+        _ => format!("{name} is not what it was then"),
+    })
 }

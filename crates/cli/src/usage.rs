@@ -23,7 +23,7 @@ pub fn explained(error: clap::Error) -> clap::Error {
     else {
         return error;
     };
-    let message = format!("invalid value '{value}' for '{option}': {number}\n\nFor more information, try '--help'.");
+    let message = format!("invalid value '{value}' for '{option}': {number}\n\nFor more information, try '--help'.\n");
     clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(&args::command())
 }
 

@@ -6,6 +6,7 @@ use durable::rundir::RunPaths;
 use glue_squad::task::TaskKind;
 use report::Budget;
 
+use crate::record::Record;
 use crate::{Error, Result};
 
 /// What a run is about, from its `recipe.toml`, which may be another version's: what is not understood is left out.
@@ -27,7 +28,14 @@ impl About {
     pub fn read(paths: &RunPaths) -> Result<Self> {
         let path = paths.recipe();
         match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Self::parse(&text)),
+            Ok(text) => {
+                let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default();
+                let mut about = Self::parse(&text);
+                if let Some(name) = moved.glue.as_deref().and_then(Path::file_name) {
+                    about.data = name.to_string_lossy().into_owned();
+                }
+                Ok(about)
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(Error::Io { action: "read", path, source }),
         }

@@ -81,6 +81,17 @@ impl Kind {
         }
     }
 
+    /// Where it is now, of which `recipe` tells.
+    fn place(self, recipe: &Recipe) -> Option<String> {
+        let shown = |path: &std::path::PathBuf| path.display().to_string();
+        match self {
+            Self::Teacher => recipe.teacher.model.as_ref().map(shown),
+            Self::Task(_) => recipe.data.glue.as_ref().map(shown),
+            Self::Corpus => Some(recipe.data.corpus.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        }
+        .filter(|place| !place.is_empty())
+    }
+
     /// Whether `asked` says where it is.
     fn is_named(self, asked: &Moved) -> bool {
         match self {
@@ -191,8 +202,9 @@ impl Resumed<'_> {
         }
         let mut messages = Vec::new();
         for kind in kinds.keys().flatten() {
+            let place = kind.place(self.recipe).map_or_else(String::new, |place| format!(" ({place})"));
             messages.push(format!(
-                "{kind}: another one than the run was started with; no finished phase has used that, so the run goes on with this"
+                "{kind}: another one than the run was started with; no finished phase has used that, so the run goes on with this{place}"
             ));
         }
         messages.extend(dropped.iter().map(|phase| format!("{phase}: begins anew")));

@@ -20,6 +20,7 @@ use crate::about::{About, listed};
 use crate::events::RunEvent;
 use crate::phase::{FinalModel, LogLine, Winner};
 use crate::recipe::{Change, Recipe};
+use crate::record::Record;
 use crate::run::read_run_json;
 use crate::{Error, Result};
 
@@ -177,7 +178,7 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
     let about = About::read(paths)?;
-    let changed = changes(&run).map_err(bad)?;
+    let changed = with_moved(changes(&run).map_err(bad)?, paths)?;
     Ok(RunReport {
         title: match about.tasks.is_empty() {
             true => format!("EfficientBERT run: {}", text("recipe")),
@@ -208,6 +209,22 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         student: student_report(paths, &run)?,
         notes: damaged.collect(),
     })
+}
+
+/// `changes` with where inputs are that are not where the recipe says any more, or are others.
+fn with_moved(changes: Option<Vec<Change>>, paths: &RunPaths) -> Result<Option<Vec<Change>>> {
+    let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default().settings();
+    if moved.is_empty() {
+        return Ok(changes);
+    }
+    let mut all = changes.unwrap_or_default();
+    for (key, value) in moved {
+        match all.iter_mut().find(|change| change.key == key) {
+            Some(change) => change.value = value,
+            None => all.push(Change { key, value, recipe: None }),
+        }
+    }
+    Ok(Some(all))
 }
 
 fn changes(run: &Value) -> serde_json::Result<Option<Vec<Change>>> {

@@ -270,6 +270,7 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
             CliError::usage(error.to_string()).with_hint(limits)
         }
+        _ if folder.join(durable::rundir::RECIPE).is_file() => CliError::from(error).with_hint(resume),
         _ => CliError::from(error),
     }
 }

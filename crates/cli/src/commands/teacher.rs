@@ -229,6 +229,11 @@ fn together(mut errors: Vec<CliError>) -> Option<CliError> {
     if errors.len() < 2 {
         return errors.pop();
     }
-    let lines = errors.iter().map(|error| format!("\n  {}", error.message())).collect::<String>();
-    Some(CliError::failed(format!("{} inputs cannot be used:{lines}", errors.len())))
+    let mut lines: Vec<String> = errors.iter().map(|error| format!("\n  {}", error.message())).collect();
+    // Both splits of a task may lack the same folder.
+    lines.dedup();
+    match &lines[..] {
+        [_] => errors.pop(),
+        several => Some(CliError::failed(format!("{} inputs cannot be used:{}", several.len(), several.concat()))),
+    }
 }

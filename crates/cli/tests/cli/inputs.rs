@@ -169,7 +169,9 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
     bad.fails_with(1, &["bad.txt: is compressed with gzip", "can be replaced: --resume takes"]);
     let resumed = run(dir.path(), &["search", "--resume", "--out", "run", "--corpus", "other.txt"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["the corpus: another one than the run was started with", "no finished phase has used"]);
+    resumed.says(&["the corpus: another one than the run was started with", "no finished phase has used", "other.txt"]);
+    let report = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(report.contains("other.txt"), "the report says what was read");
     assert!(teacher() == before, "the trained teacher stays");
     assert_eq!(log().matches(&started("teacher")).count(), 1, "and is not trained again");
     // Where the corpus is now is known from now on.

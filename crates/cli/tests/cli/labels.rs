@@ -247,3 +247,21 @@ fn an_output_without_names_is_called_as_other_programs_call_it() {
     let said = run(dir.path(), &["predict", "--model", "model", "a b"]).stdout;
     assert!(said.starts_with("LABEL_"), "{said}");
 }
+
+#[test]
+fn a_task_that_the_head_cannot_be_for_is_refused_and_a_name_that_is_none_is_said() {
+    for (task, outputs, parts) in [
+        ("squad-v1", 2, &["--task squad-v1", "marks spans"][..]),
+        ("sts-b", 2, &["--task sts-b: is a regression", "classification with 2 outputs"]),
+        ("mrpc", 1, &["--task mrpc: is a classification", "regression with 1 outputs"]),
+    ] {
+        let dir = folder();
+        write_checkpoint(dir.path(), &tiny_config(), &with_classifier(outputs));
+        import_tiny(dir.path(), &["--task", task]).fails_with(2, parts);
+    }
+    let dir = folder();
+    write_checkpoint(dir.path(), &tiny_config(), &with_classifier(2));
+    let done = import_tiny(dir.path(), &["--task", "mrcp"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&["warning: --task mrcp: no task that this program knows", "did you mean mrpc?"]);
+}

@@ -195,7 +195,8 @@ fn a_killed_training_goes_on_with_its_own_objective_only_and_ends_like_a_whole_o
         changed[at] ^= 1;
         std::fs::write(&path, changed).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        resume().fails_with(2, &["out.training was started with other options or files", "sha256", name]);
+        resume()
+            .fails_with(2, &["out.training was started with other options or files", "is not what it was then", name]);
         std::fs::write(&path, before).unwrap();
     }
     std::fs::rename(dir.path().join("pocket"), dir.path().join("elsewhere")).unwrap();

@@ -163,7 +163,7 @@ fn a_killed_training_goes_on_to_the_same_weights_and_with_the_same_windows_only(
         run(dir.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let (train, dev) = ("train-v2.0.json", "dev-v2.0.json");
-    named(dev, train).fails_with(2, &["other options or files", "sha256"]);
+    named(dev, train).fails_with(2, &["other options or files", "is not among those of now"]);
     let resumed = named(train, dev);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     std::fs::rename(dir.path().join("moved"), dir.path().join("squad")).unwrap();

@@ -93,6 +93,8 @@ fn a_training_stopped_in_an_evaluation_goes_on_by_its_folder_alone_to_the_same_w
         let resumed = run(elsewhere.path(), &[name, "--resume", "--out", path.to_str().unwrap(), "--threads", "1"]);
         assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
         resumed.says(&[&format!("going on after step {at}"), "best scores"]);
+        run(elsewhere.path(), &[name, "--resume", "--out", path.to_str().unwrap()])
+            .fails_with(2, &["is finished; nothing is left to do"]);
         assert_eq!(run(dir.path(), &args(&whole)).code, Some(0));
         assert!(weights(&out) == weights(&whole), "{name}: weights of a stopped and of an undisturbed training");
         let evaluations = |name: &str| -> Vec<(Value, Value)> {
@@ -129,7 +131,7 @@ fn options_given_again_must_be_as_they_were() {
     std::fs::rename(dir.path().join("pocket"), dir.path().join("moved")).unwrap();
     resume(&[]).fails_with(2, &["--data", "pocket"]);
     let (code, said) =
-        stopped_at(dir.path(), &["teacher", "--resume", "--out", "out", "--data", "moved"], "-INT", reports);
+        stopped_at(dir.path(), &["teacher", "--resume", "--out", "out", "--data", "moved"], "-HUP", reports);
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("going on after step"), "{said}");
 }

@@ -43,6 +43,8 @@ pub(super) fn fault(path: &Path) -> Option<Problem> {
         return problem(format!("{shown}: is UTF-16 text; convert it to UTF-8"));
     }
     let form = match Input::detect(path, DEFAULT_FIELD) {
+        // Whatever the file is called.
+        Ok(_) if holds_objects(&head) => Some("JSON Lines"),
         Ok(input) => match input.format {
             Format::Plain | Format::WikiText => None,
             Format::JsonLines { .. } => Some("JSON Lines"),
@@ -57,6 +59,17 @@ pub(super) fn fault(path: &Path) -> Option<Problem> {
     }
     let zero = head.iter().position(|byte| *byte == 0)?;
     problem(format!("{shown}: byte {} is 0, so this is no text file in UTF-8", zero + 1))
+}
+
+/// Whether the first two lines are JSON objects.
+fn holds_objects(head: &[u8]) -> bool {
+    let lines: Vec<&[u8]> =
+        head.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).take(2).collect();
+    let is_object = |line: &&[u8]| {
+        line.trim_ascii_start().starts_with(b"{")
+            && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line).is_ok()
+    };
+    lines.len() == 2 && lines.iter().all(is_object)
 }
 
 /// Endings of files that `data pack` reads and that are no plain text.
@@ -92,6 +105,7 @@ mod tests {
             ("g.txt", b"A\0b\0", &["byte 2 is 0"]),
             ("h.jsonl", b"{\"text\": \"a\"}\n", &["JSON Lines", "data pack"]),
             ("i", b"{\"text\": \"a\"}\n", &["JSON Lines"]),
+            ("i.txt", b"{\"text\": \"a\"}\n\n{\"text\": \"b\"}\n{\"te", &["JSON Lines", "data pack"]),
             ("j.bin", b"PAR1...", &["Parquet"]),
             ("k", b"<doc id=\"1\">", &["wikiextractor"]),
             ("l.xml", b"<mediawiki>", &["MediaWiki"]),

@@ -56,6 +56,18 @@ impl Moved {
         }
     }
 
+    /// These places as keys of a recipe with their values as TOML.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
+        let text = |path: &PathBuf| toml::Value::String(path.to_string_lossy().into_owned());
+        let one =
+            |key: &str, path: &Option<PathBuf>| path.as_ref().map(|path| (key.to_string(), text(path).to_string()));
+        let corpus = (!self.corpus.is_empty()).then(|| {
+            let all = toml::Value::Array(self.corpus.iter().map(text).collect());
+            ("data.corpus".to_string(), all.to_string())
+        });
+        [one("teacher.model", &self.teacher), one("data.glue", &self.glue), corpus].into_iter().flatten().collect()
+    }
+
     /// What to tell people of these places where the run goes on with those of `now`, since they were no [news](Self::news).
     pub(crate) fn passed_over(&self, now: &Self) -> Vec<String> {
         let story = |option: &str, path: &Path| {

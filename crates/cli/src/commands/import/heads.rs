@@ -44,6 +44,10 @@ pub(super) fn task_head(
         return Err(CliError::usage("the file holds a task head (`classifier.weight`) whose task is not known")
             .with_hint("name it with --task, or leave it behind with --encoder-only"));
     };
+    if task.parse::<SquadVersion>().is_ok() {
+        let message = format!("--task {task}: wants a head that marks spans; the file holds `classifier.weight`");
+        return Err(CliError::usage(message).with_hint(LEAVE_BEHIND));
+    }
     check_class(args, config, POOLED, &format!("--task {task}, which is answered from the pooled vector"))?;
     let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
     // MobileBERT has models whose pooled vector is the first token as it is.
@@ -60,9 +64,19 @@ pub(super) fn task_head(
     let outputs = weight.shape.first().copied().unwrap_or(0);
     let kind = kind(args, config, outputs)?;
     let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(args, config, outputs)? };
+    if let Ok(known) = task.parse::<TaskKind>() {
+        let wanted = kd::heads::task_head(known);
+        if wanted.kind != kind {
+            let message = format!(
+                "--task {task}: is a {}; the head is a {} with {outputs} outputs",
+                said(wanted.kind),
+                said(kind)
+            );
+            return Err(CliError::usage(message).with_hint("--task names the task that the head was trained on"));
+        }
+    }
     if kind == TaskHeadKind::Classification
         && let Ok(known) = task.parse::<TaskKind>()
-        && !known.labels().is_empty()
     {
         known.class_order(&labels).map_err(|e| {
             let message = format!("{}: `id2label`: {e}", args.config.display());
@@ -71,6 +85,15 @@ pub(super) fn task_head(
         })?;
     }
     Ok(Some(TaskHeadConfig { task, kind, labels }))
+}
+
+fn said(kind: TaskHeadKind) -> &'static str {
+    match kind {
+        TaskHeadKind::Classification => "classification",
+        TaskHeadKind::MultiLabel => "multi-label classification",
+        TaskHeadKind::Regression => "regression",
+        TaskHeadKind::Span => "span task",
+    }
 }
 
 /// Whether `architectures` names a class whose head is one of `wanted`'s; where it names none, the tensors decide.

@@ -12,6 +12,7 @@ use super::left_behind::{count, in_short, outside_encoder};
 use super::{ImportArgs, Imported, read_weights};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::tasks::Task;
 
 pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, CliError> {
     let mut config = BertConfig::load(&args.config).hint("--config takes the checkpoint's config.json")?;
@@ -35,6 +36,12 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
     // Before a head is named: what a file of `transformers` leaves unused does not depend on it.
     let has_heads = !config.task_heads.is_empty();
     let head = if has_heads { None } else { task_head(args, &config, &tensors)? };
+    if let Some(task) = head.as_ref().map(|head| &head.task).filter(|task| task.parse::<Task>().is_err()) {
+        let near = Task::closest(task).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        context
+            .progress
+            .warn(&format!("--task {task}: no task that this program knows; `predict` answers for it{near}"));
+    }
     if has_heads && args.task.is_some() {
         return Err(CliError::usage("--task: the configuration already names the heads' tasks"));
     }
