@@ -146,7 +146,10 @@ impl<M: Module> State<M> {
         };
         let contents: Vec<(&str, FileContent<'_>)> = files.iter().map(|(n, b)| (*n, FileContent::Bytes(b))).collect();
         store.save(self.step, &contents, json!(saved))?;
-        store.retain(config.keep_last, None)?;
+        // It reads what stays once more, which takes its time, for the sake of what goes.
+        if store.steps()?.len() > config.keep_last {
+            store.retain(config.keep_last, None)?;
+        }
         Ok(())
     }
 
