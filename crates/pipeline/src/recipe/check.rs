@@ -81,7 +81,8 @@ impl Recipe {
         } else if teacher.model.is_some() && data.glue.is_none() {
             "a teacher model needs real data: give `data.glue` and `data.corpus` (--data, --corpus)"
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
-            "`teacher.model` (--teacher DIR) or `teacher.scratch` must be given"
+            "`teacher.model` must be given, and with it `data.glue` and `data.corpus` (--teacher DIR --data DIR --corpus PATH); or \
+             `teacher.scratch` alone, for data that are generated"
         } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
