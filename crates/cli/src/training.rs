@@ -14,7 +14,7 @@ use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use kd::majority::MajorityBaseline;
-use pipeline::disk::{Needs, checkpoints, story, weights};
+use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
@@ -156,13 +156,6 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
     Ok(!CheckpointStore::new(folder.join(CHECKPOINTS), "").steps()?.is_empty())
 }
 
-/// Bytes of the checkpoints in a folder.
-fn checkpoints_there(folder: &Path) -> u64 {
-    let files = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().collect::<Vec<_>>();
-    let sizes = files(folder).into_iter().flat_map(|step| files(&step.path()));
-    sizes.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
-}
-
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
 struct Settings<'a, S> {
@@ -283,10 +276,10 @@ impl<'a> Training<'a> {
         let folder = self.folder.paths().root();
         // Whether it is evaluated is the job's to say; the larger size is said.
         let most = checkpoints(weights, &self.config, true) + weights;
-        let there = checkpoints_there(&folder.join(CHECKPOINTS));
+        let there = bytes_below(&folder.join(CHECKPOINTS));
         let free = free::disk(folder).map(|free| free.saturating_add(there));
         for line in story(Needs { most, left: weights }, free) {
-            match line.strip_prefix("warning: ") {
+            match line.strip_prefix(NOTED_WARNING) {
                 Some(warning) => self.context.progress.warn(warning),
                 None => self.context.progress.message(&line),
             }

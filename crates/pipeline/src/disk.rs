@@ -1,5 +1,7 @@
 //! How much room a run or a training takes on the disk.
 
+use std::path::Path;
+
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
@@ -9,6 +11,7 @@ use kd::heads::task_head;
 use searched_ffn::{searched_model, student_config, supernet_architecture};
 
 use crate::Result;
+use crate::events::NOTED_WARNING;
 use crate::phase::frame;
 use crate::recipe::{Phase, Recipe};
 
@@ -35,6 +38,17 @@ pub fn size(bytes: u64) -> String {
         b if b >= 0.995e6 => format!("{} MB", tenth(b / 1e6)),
         b => format!("{:.0} kB", (b / 1e3).ceil()),
     }
+}
+
+/// Bytes of the files in a folder and those below it; what cannot be read counts as nothing.
+pub fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let each = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
+        Ok(about) if about.is_file() => about.len(),
+        _ => 0,
+    });
+    each.sum()
 }
 
 /// Bytes of a model's weights.
@@ -101,7 +115,7 @@ pub fn story(needs: Needs, free: Option<u64>) -> Vec<String> {
     let Needs { most, left } = needs;
     let mut said = vec![format!("on the disk: up to {} while it works, about {} in the end", size(most), size(left))];
     if let Some(free) = free.filter(|&free| free < most) {
-        said.push(format!("warning: only {} are free there; make room before it runs out", size(free)));
+        said.push(format!("{NOTED_WARNING}only {} are free there; make room before it runs out", size(free)));
     }
     said
 }

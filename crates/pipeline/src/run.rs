@@ -249,21 +249,10 @@ fn disk_story(
     host: &dyn Host,
 ) -> Result<Vec<String>> {
     let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
-    let needs = disk::needs(recipe, teacher, (cache, bytes_below(&paths.root().join("data"))), device)?;
-    let there = bytes_below(paths.root());
+    let needs = disk::needs(recipe, teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
+    let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
     Ok(disk::story(needs, free))
-}
-
-/// Bytes of the files in a folder and those below it; what cannot be read counts as nothing.
-fn bytes_below(dir: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => bytes_below(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
-    };
-    entries.flatten().map(size).sum()
 }
 
 /// The outcome of a run that has its student and its comparison already.

@@ -10,6 +10,7 @@ use searched_ffn::{CONFIG_FILE, WEIGHTS_FILE};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::disk::bytes_below;
 use crate::events::RunEvent;
 use crate::phase::LogLine;
 use crate::{Error, Result};
@@ -293,7 +294,7 @@ fn search(name: String, folder: &Path) -> RunSummary {
     let is_teacher = |phase: &str| phase == "teacher" || phase.starts_with("teacher/");
     let teacher = measured("teacher").unwrap_or_else(|| story.scores(is_teacher));
     let student = measured("student").unwrap_or_else(|| story.scores(|phase| phase == "final/task"));
-    let bytes = size(folder);
+    let bytes = bytes_below(folder);
     let tasks = strings(recipe.get("tasks"));
     RunSummary { teacher, student, ..summary(name, folder, Kind::Search, tasks, is_finished, bytes, story) }
 }
@@ -316,7 +317,7 @@ fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
     story.done = story.done.max(newest_checkpoint(&folder.join(CHECKPOINTS)));
     let scores = story.scores(|_| true);
     let is_finished = model.join(WEIGHTS_FILE).is_file();
-    let bytes = size(folder) + size(model);
+    let bytes = bytes_below(folder) + bytes_below(model);
     let summary = summary(name, model, kind, tasks, is_finished, bytes, story);
     let process = working(folder);
     let state = if process.is_some() { State::Running } else { summary.state };
@@ -334,7 +335,7 @@ fn finished_training(name: String, folder: &Path) -> RunSummary {
     if !is_finished {
         story.problems.push(format!("{WEIGHTS_FILE} is missing"));
     }
-    with_scores(summary(name, folder, kind, tasks, is_finished, size(folder), story), scores)
+    with_scores(summary(name, folder, kind, tasks, is_finished, bytes_below(folder), story), scores)
 }
 
 fn with_scores(run: RunSummary, scores: Scores) -> RunSummary {
@@ -389,15 +390,4 @@ fn newest_checkpoint(folder: &Path) -> Option<u64> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let whole = entries.filter(|entry| entry.path().join(durable::checkpoint::MANIFEST).is_file());
     whole.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()).max()
-}
-
-/// Bytes of the files below `folder`; links are not followed.
-fn size(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let each = entries.map(|entry| match entry.metadata() {
-        Ok(data) if data.is_dir() => size(&entry.path()),
-        Ok(data) if data.is_file() => data.len(),
-        _ => 0,
-    });
-    each.sum()
 }
