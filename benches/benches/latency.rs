@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch, preset};
 use burn::tensor::Device;
+use cpu_runtime::{Precision, Ragged, Session, Want};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
-use frozen::{Precision, Ragged, Session, Want};
 use searched_ffn::{AnyModel, Parts, freeze};
 
 /// As in the binary, whose latency this is about.

@@ -9,14 +9,14 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use corpus::{
+    CacheKey, Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, TokenCache, Vocabulary,
+    WindowPlan, build,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use glue_squad::corpus::{WordCache, WordEncoder, split_sentences};
 use glue_squad::task::{Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;
-use text_shards::{
-    CacheKey, Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, TokenCache, Vocabulary,
-    WindowPlan, build,
-};
 
 /// The pocket corpus so many times: enough for several blocks.
 const REPEATS: usize = 24;
@@ -131,9 +131,9 @@ fn examples(criterion: &mut Criterion) {
             encoder.encode_examples(&examples, 128).expect("known characters")
         };
         let cached = || {
-            let data = durable::hash::file(&path).expect("a file");
+            let data = run_store::hash::file(&path).expect("a file");
             let key = CacheKey::new(&tokenizer, &data, &[("max_len", "128")]);
-            cache.features::<text_shards::Error>(&key, || Ok(encode())).expect("a writable folder").0
+            cache.features::<corpus::Error>(&key, || Ok(encode())).expect("a writable folder").0
         };
         let count = cached().len();
         let mut group = criterion.benchmark_group(format!("shards/examples/{}", task.name()));

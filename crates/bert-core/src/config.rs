@@ -432,7 +432,7 @@ impl BertConfig {
     pub fn save(&self, path: &Path) -> Result<()> {
         let text =
             self.to_json().map_err(|e| Error::ConfigFile { path: path.to_path_buf(), message: e.to_string() })?;
-        durable::atomic::write_file(path, text.as_bytes())?;
+        run_store::atomic::write_file(path, text.as_bytes())?;
         Ok(())
     }
 }

@@ -100,7 +100,7 @@ pub enum Error {
     },
     /// A durable write failed.
     #[error(transparent)]
-    Durable(#[from] durable::Error),
+    Durable(#[from] run_store::Error),
 }
 
 impl Error {

@@ -46,7 +46,7 @@ impl ModuleMapper for NormalInit {
 
 /// `n` draws of `N(0, std)` by the Box-Muller transform, keyed by `(seed, name)`.
 pub fn normal_values(n: usize, seed: u64, name: &str, std: f64) -> Vec<f32> {
-    let mut rng = durable::rng::keyed(seed, &format!("init {name}"), &[]);
+    let mut rng = run_store::rng::keyed(seed, &format!("init {name}"), &[]);
     let mut values = Vec::with_capacity(n + 1);
     while values.len() < n {
         // 1 - u is in (0, 1], so the logarithm is finite.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::{Device, Tensor};
-use durable::contain;
+use run_store::contain;
 
 use crate::error::CliError;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command};
-use durable::rundir::RECIPE;
+use run_store::rundir::RECIPE;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
@@ -55,7 +55,7 @@ impl Given {
     pub fn save(&self, folder: &Path) -> Result<(), CliError> {
         match self.command.is_empty() {
             true => Ok(()),
-            false => Ok(durable::atomic::write_json(folder.join(FILE), self)?),
+            false => Ok(run_store::atomic::write_json(folder.join(FILE), self)?),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use bert_core::{BertConfig, EncodeOptions, Encoder};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use frozen::{Packing, Ragged, Session, Want};
+use cpu_runtime::{Packing, Ragged, Session, Want};
 use glue_squad::batch::{EncodedBatch, Padding};
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
@@ -45,11 +45,11 @@ impl Precision {
     }
 
     /// The format of compiled models.
-    pub fn format(self) -> frozen::Precision {
+    pub fn format(self) -> cpu_runtime::Precision {
         match self {
-            Self::F32 => frozen::Precision::F32,
-            Self::Bf16 => frozen::Precision::Bf16,
-            Self::Int8 => frozen::Precision::Int8,
+            Self::F32 => cpu_runtime::Precision::F32,
+            Self::Bf16 => cpu_runtime::Precision::Bf16,
+            Self::Int8 => cpu_runtime::Precision::Int8,
         }
     }
 }
@@ -67,7 +67,7 @@ pub enum Inference {
     /// On this processor.
     Frozen {
         /// The model.
-        model: Box<frozen::Model>,
+        model: Box<cpu_runtime::Model>,
         /// Threads and buffers.
         session: Box<Session>,
     },
@@ -158,7 +158,7 @@ impl Inference {
         Ok(Self::Modules { model: Box::new(model), device: context.device.clone() })
     }
 
-    fn frozen(model: frozen::Model, context: &Context) -> Self {
+    fn frozen(model: cpu_runtime::Model, context: &Context) -> Self {
         Self::Frozen { model: Box::new(model), session: Box::new(Session::new(context.threads)) }
     }
 
@@ -237,12 +237,12 @@ impl Inference {
                 let natural = |values: &[i32]| values.iter().map(|&v| v as u32).collect::<Vec<_>>();
                 let (ids, segments) = (natural(&batch.ids), natural(&batch.type_ids));
                 let offsets: Vec<usize> = (0..=batch.batch).map(|s| s * batch.seq).collect();
-                let rows = frozen::Batch {
+                let rows = cpu_runtime::Batch {
                     ids: &ids,
                     segments: &segments,
                     offsets: &offsets,
                     mask: &batch.mask,
-                    ..frozen::Batch::default()
+                    ..cpu_runtime::Batch::default()
                 };
                 Ok(session.run(model, &rows, Want::default())?.hidden.to_vec())
             }

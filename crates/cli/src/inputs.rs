@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use durable::rundir::RECIPE;
 use pipeline::runs::{self, Kind, RunSummary};
 use pipeline::similar::closest;
+use run_store::rundir::RECIPE;
 
 use crate::error::CliError;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use durable::output::Target;
+use run_store::output::Target;
 use serde::Serialize;
 
 use crate::error::{CliError, is_closed_pipe};
@@ -88,7 +88,7 @@ fn target(option: &str, file: &Path) -> Result<Target, CliError> {
         return Err(wrong("is a folder; name a file".to_owned()));
     }
     let found = Target::of(file).map_err(|error| match error {
-        durable::Error::Io { cause, .. } | durable::Error::Permission { cause, .. } => wrong(cause.to_string()),
+        run_store::Error::Io { cause, .. } | run_store::Error::Permission { cause, .. } => wrong(cause.to_string()),
         other => wrong(other.to_string()),
     })?;
     let place = found.path();

@@ -1,6 +1,6 @@
 //! Panics as a person sees them: one line that asks for a report.
 //!
-//! Readers of foreign formats contain the panics of the libraries below them ([`durable::contain`]) and turn them into ordinary
+//! Readers of foreign formats contain the panics of the libraries below them ([`run_store::contain`]) and turn them into ordinary
 //! errors: of those nothing is said here. Any other is noted when it happens, on whatever thread, and reported when it
 //! reaches `main`.
 
@@ -28,7 +28,7 @@ pub fn install() {
     let usual = std::panic::take_hook();
     let wordy = std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0");
     std::panic::set_hook(Box::new(move |info| {
-        if durable::contain::is_active() {
+        if run_store::contain::is_active() {
             return;
         }
         if wordy {
@@ -92,14 +92,14 @@ mod tests {
     /// In the child: panics of all kinds, then the report of the one that reached `main`.
     fn panic_and_report(kind: &str) {
         install();
-        let contained: Result<(), _> = durable::contain::call(|| panic!("in a library"));
+        let contained: Result<(), _> = run_store::contain::call(|| panic!("in a library"));
         assert_eq!(contained.unwrap_err().said, "in a library");
         let reached = catch_unwind(|| match kind {
             "scope" => scoped(),
             _ => panic!("of our own"),
         });
         // A panic after it that was contained or caught is not the one to report.
-        let _ = durable::contain::call(|| panic!("in a library again"));
+        let _ = run_store::contain::call(|| panic!("in a library again"));
         let _ = catch_unwind(|| panic!("caught by somebody"));
         let _ = report(&*reached.unwrap_err(), false);
     }

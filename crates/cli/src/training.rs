@@ -7,10 +7,6 @@ use std::time::Instant;
 
 use burn::module::Module;
 use clap::Args;
-use durable::checkpoint::CheckpointStore;
-use durable::lock::Holder;
-use durable::log::JsonlWriter;
-use durable::rundir::{RECIPE, RunFolder};
 use kd::data::BatchSettings;
 use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use kd::majority::MajorityBaseline;
@@ -18,6 +14,10 @@ use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
 use pipeline::phase::LogLine;
+use run_store::checkpoint::CheckpointStore;
+use run_store::lock::Holder;
+use run_store::log::JsonlWriter;
+use run_store::rundir::{RECIPE, RunFolder};
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
 
@@ -219,7 +219,7 @@ impl<'a> Training<'a> {
             false => RunFolder::create(path, &text, &holder),
         };
         let folder = folder.map_err(|e| match e {
-            durable::Error::RecipeDiffers { path, difference } => {
+            run_store::Error::RecipeDiffers { path, difference } => {
                 let difference = of_a_file(&difference).unwrap_or(difference);
                 CliError::usage(format!("{} was started with other options or files: {difference}", path.display()))
                     .with_hint("give options and files as they were, or name another --out")
@@ -297,12 +297,12 @@ impl<'a> Training<'a> {
         done: &Done,
     ) -> Result<(), CliError> {
         let log = self.folder.paths().log();
-        let ending = Ending::new(&self.args.out, done, &durable::log::read::<LogLine>(&log)?.records);
+        let ending = Ending::new(&self.args.out, done, &run_store::log::read::<LogLine>(&log)?.records);
         let bytes = std::fs::read(&log).context(format!("cannot read {}", log.display()))?;
         let files: Vec<_> = package.files.iter().cloned().chain([(LOG.to_owned(), bytes)]).collect();
         let package = Package { files: &files, ..package };
         let folder = self.folder.paths().root().to_owned();
-        durable::atomic::write_file(folder.join(FINISHED), b"")?;
+        run_store::atomic::write_file(folder.join(FINISHED), b"")?;
         let again = "the training is finished and kept; the same command with --resume writes the model";
         ModelDir::save(&self.args.out, config, model, package).hint(again)?;
         // The lock must end before its file can be removed on every system.

@@ -133,7 +133,7 @@ fn result(folder: &Path) -> Ending {
         let of = (event["phase"].as_str().expect("a name").to_string(), event["step"].as_u64().expect("a number"));
         steps.insert(of, [event["loss"].clone(), event["grad_norm"].clone()]);
     }
-    let hash = |path: &Path| durable::hash::file(path).expect("readable weights");
+    let hash = |path: &Path| run_store::hash::file(path).expect("readable weights");
     let of_teacher = |p: &PathBuf| p.starts_with("teacher") && p.ends_with("model/model.safetensors");
     let teachers = below(folder).into_iter().filter(of_teacher).map(|p| (p.clone(), hash(&folder.join(p)))).collect();
     Ending { trials, comparison, student: hash(&weights), teachers, steps }
@@ -292,7 +292,7 @@ fn each_of_two_teachers_is_what_its_task_alone_makes_of_it_and_is_shown() {
     let alone = [&PER_TASK[..], &["tasks=[\"sts-b\"]"]].concat();
     let over = |e: &Value| e["phase"] == "supernet/warm-up" && e["event"] == "phase_started";
     assert!(kill_when(&mut start(&folder, Some(&alone)), &folder, |log| log.iter().any(over)));
-    assert_eq!(durable::hash::file(folder.join(of("sts-b"))).expect("a teacher"), ending.teachers[&of("sts-b")]);
+    assert_eq!(run_store::hash::file(folder.join(of("sts-b"))).expect("a teacher"), ending.teachers[&of("sts-b")]);
 }
 
 /// Stops a run by a signal as soon as `what` is done within `phase`, resumes it and compares.
@@ -350,7 +350,7 @@ fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
     let lines = USUAL.reference().1.len();
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("run");
-    let mut rng = durable::rng::keyed(seed, "kills", &[]);
+    let mut rng = run_store::rng::keyed(seed, "kills", &[]);
     let (mut kills, mut seen) = (0, 0);
     for _ in 0..4 {
         // The kill falls between two events; where between, the wait says.

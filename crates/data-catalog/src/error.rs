@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// An error of the layer that writes files.
     #[error(transparent)]
-    Durable(#[from] durable::Error),
+    Durable(#[from] run_store::Error),
     /// Another process is fetching the same file.
     #[error("{path}: another process is downloading this file; wait for it or stop it")]
     Busy {

@@ -86,7 +86,7 @@ impl DataFolder {
     pub(crate) fn write_receipt(&self, set: &DataSet, receipt: &Receipt) -> Result<()> {
         let path = self.receipt_path(set);
         make_parent(&path)?;
-        Ok(durable::atomic::write_json(path, receipt)?)
+        Ok(run_store::atomic::write_json(path, receipt)?)
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn put_in_place(from: &Path, to: &Path) -> Result<()> {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(from);
     file.and_then(|file| file.sync_all()).map_err(Error::io(from, "cannot be flushed to the disk"))?;
     match std::fs::rename(from, to) {
-        Ok(()) => Ok(durable::atomic::sync_dir(to.parent().unwrap_or(Path::new(".")))?),
+        Ok(()) => Ok(run_store::atomic::sync_dir(to.parent().unwrap_or(Path::new(".")))?),
         // The folder of a set may be a link to another disk.
         Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
             copy_in_place(from, to)?;
@@ -117,7 +117,7 @@ pub(crate) fn put_in_place(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn copy_in_place(from: &Path, to: &Path) -> Result<()> {
     make_parent(to)?;
     let mut input = std::fs::File::open(from).map_err(Error::io(from, "cannot be read"))?;
-    Ok(durable::atomic::write_with(to, |out| std::io::copy(&mut input, out).map(drop))?)
+    Ok(run_store::atomic::write_with(to, |out| std::io::copy(&mut input, out).map(drop))?)
 }
 
 /// What is wrong with a path of the manifest; `None` for a plain relative one, which cannot leave its folder on any system.

@@ -120,7 +120,7 @@ fn a_subset_that_stands_in_for_the_training_file_is_checked_as_a_subset() {
 #[test]
 fn another_content_is_told_by_size_and_by_checksum() {
     let body = "a line\nanother\n";
-    let sha256 = durable::hash::bytes(body);
+    let sha256 = run_store::hash::bytes(body);
     let official = |bytes: usize, sha256: &str| {
         let more = format!("split = \"train\"\nrows = 2\nbytes = {bytes}\nsha256 = \"{sha256}\"");
         set(&file("a.txt", &more), "format = \"lines\"")

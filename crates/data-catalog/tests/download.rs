@@ -20,7 +20,7 @@ fn source(urls: &[String], body: &[u8]) -> Source {
         urls: urls.to_vec(),
         archive: None,
         bytes: Some(body.len() as u64),
-        sha256: Some(durable::hash::bytes(body)),
+        sha256: Some(run_store::hash::bytes(body)),
     }
 }
 
@@ -36,7 +36,7 @@ fn run(client: &Client, source: &Source, folder: &Path) -> (Result<Downloaded, E
     let result = download(client, source, folder, &AtomicBool::new(false), &mut |event: &Event<'_>| {
         // Nothing but the finished file is ever seen under its name.
         if let (Some(expected), true) = (&expected, final_name.exists()) {
-            assert_eq!(durable::hash::file(&final_name).unwrap(), *expected, "half a file is visible");
+            assert_eq!(run_store::hash::file(&final_name).unwrap(), *expected, "half a file is visible");
         }
         match event {
             Event::Retry { reason, .. } => told.push(format!("retry: {reason}")),
@@ -53,7 +53,7 @@ fn arrives(client: &Client, source: &Source, folder: &Path, body: &[u8]) -> Vec<
     let (result, told) = run(client, source, folder);
     let got = result.unwrap_or_else(|e| panic!("{e}\n{told:#?}"));
     assert_eq!(std::fs::read(&got.path).unwrap(), body);
-    assert_eq!((got.bytes, got.sha256), (body.len() as u64, durable::hash::bytes(body)));
+    assert_eq!((got.bytes, got.sha256), (body.len() as u64, run_store::hash::bytes(body)));
     assert_eq!(files_below(folder), ["data.bin"]);
     told
 }
@@ -134,7 +134,7 @@ fn a_wrong_file_of_the_right_length_is_never_placed_and_the_next_address_is_trie
     let good = Server::start(move |_, _| Reply::whole(&right));
     let dir = tempfile::tempdir().unwrap();
     let message = fails(&client(), &source(&[bad.url("a")], &body), dir.path());
-    assert!(message.contains(&durable::hash::bytes(&body)) && message.contains("nothing was placed"), "{message}");
+    assert!(message.contains(&run_store::hash::bytes(&body)) && message.contains("nothing was placed"), "{message}");
     let told = arrives(&client(), &source(&[bad.url("a"), good.url("b")], &body), dir.path(), &body);
     assert!(told[0].starts_with("next: "), "{told:?}");
     // A whole wrong file is not asked for twice.

@@ -89,7 +89,7 @@ unavailable = "its makers keep it to themselves; write your own"
 "#,
         zip = server.url("SST-2.zip"),
         bytes = archive.len(),
-        sha256 = durable::hash::bytes(&archive),
+        sha256 = run_store::hash::bytes(&archive),
         text = server.url("notes.txt"),
     );
     Catalog::parse(&text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}"))
@@ -120,7 +120,7 @@ fn a_task_is_unpacked_into_its_folder_and_the_archive_goes() {
     let dir = tempfile::tempdir().unwrap();
     let outcome = fetch(&catalog, dir.path(), "sst-2", &Options::default()).unwrap();
     assert_eq!(hows(&outcome), [(How::Unpacked, true), (How::Unpacked, true)]);
-    assert_eq!(outcome.files[0].sha256.as_deref(), Some(durable::hash::bytes(TRAIN).as_str()));
+    assert_eq!(outcome.files[0].sha256.as_deref(), Some(run_store::hash::bytes(TRAIN).as_str()));
     assert_eq!(files_below(dir.path()), [".data/receipts/sst-2.json", "glue/SST-2/dev.tsv", "glue/SST-2/train.tsv"]);
     assert_eq!(std::fs::read(dir.path().join("glue/SST-2/train.tsv")).unwrap(), TRAIN);
 
@@ -173,7 +173,7 @@ fn without_a_checksum_the_first_one_is_remembered_and_later_ones_are_held_to_it(
     let dir = tempfile::tempdir().unwrap();
     let first = fetch(&catalog, dir.path(), "notes", &Options::default()).unwrap();
     assert_eq!(hows(&first), [(How::Fetched, false)]);
-    let sha256 = durable::hash::bytes(b"the first text\n");
+    let sha256 = run_store::hash::bytes(b"the first text\n");
     assert_eq!(first.files[0].sha256.as_deref(), Some(sha256.as_str()));
 
     std::fs::remove_file(dir.path().join("notes/notes.txt")).unwrap();

@@ -20,7 +20,7 @@ fn source(url: &str, body: Option<&[u8]>) -> Source {
         urls: vec![url.to_owned()],
         archive: None,
         bytes: body.map(|body| body.len() as u64),
-        sha256: body.map(durable::hash::bytes),
+        sha256: body.map(run_store::hash::bytes),
     }
 }
 

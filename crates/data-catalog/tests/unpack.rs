@@ -92,11 +92,11 @@ fn the_wanted_members_come_out_whole_and_the_others_stay_in() {
         let place = Place::new();
         let mut wanted = [place.wanted("CoLA/train.tsv"), place.wanted("CoLA/dev.tsv")];
         wanted[0].bytes = Some(200_000);
-        wanted[0].sha256 = Some(durable::hash::bytes(&train));
+        wanted[0].sha256 = Some(run_store::hash::bytes(&train));
         let mut placed = place.unpack(kind, &archive, &wanted, MAX_MEMBER_BYTES).unwrap();
         placed.sort_by_key(|p| p.bytes);
-        assert_eq!(placed[1].sha256, durable::hash::bytes(&train));
-        assert_eq!((placed[0].bytes, placed[0].sha256.clone()), (3, durable::hash::bytes(b"dev")));
+        assert_eq!(placed[1].sha256, run_store::hash::bytes(&train));
+        assert_eq!((placed[0].bytes, placed[0].sha256.clone()), (3, run_store::hash::bytes(b"dev")));
         assert_eq!(place.placed(), ["dev.tsv", "train.tsv"]);
         assert_eq!(std::fs::read(&wanted[0].to).unwrap(), train);
     }
@@ -232,7 +232,7 @@ proptest! {
         let at = (at * archive.len() as f64) as usize;
         archive[at] = value;
         let place = Place::new();
-        let wanted = Wanted { sha256: Some(durable::hash::bytes(&body)), ..place.wanted("a/x") };
+        let wanted = Wanted { sha256: Some(run_store::hash::bytes(&body)), ..place.wanted("a/x") };
         if place.unpack(kind, &archive, std::slice::from_ref(&wanted), 10_000).is_ok() {
             prop_assert_eq!(std::fs::read(&wanted.to).unwrap(), body);
         } else {

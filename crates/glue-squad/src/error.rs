@@ -221,7 +221,7 @@ pub enum Error {
     },
     /// A file that could not be put in place.
     #[error(transparent)]
-    Write(#[from] durable::Error),
+    Write(#[from] run_store::Error),
     /// A setting that makes no sense, or values that do not fit together.
     #[error("{0}")]
     Invalid(String),

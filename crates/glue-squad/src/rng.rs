@@ -1,7 +1,7 @@
 //! Draws from a keyed generator that never change with a version of `rand`.
 
-pub(crate) use durable::rng::keyed;
 use rand::RngCore;
+pub(crate) use run_store::rng::keyed;
 
 /// A whole number in `0..bound` (0 for an empty range) by multiply-shift of 64 bits; the bias is below `bound` / 2^64.
 pub(crate) fn below(rng: &mut impl RngCore, bound: usize) -> usize {

@@ -16,7 +16,7 @@ static OTHER: AtomicUsize = AtomicUsize::new(0);
 fn a_tokenizer_file_cut_anywhere_is_an_error_and_no_panic_of_the_program() {
     let whole = TextEncoder::from_dir(common::tiny_model().path()).unwrap().to_json().unwrap();
     std::panic::set_hook(Box::new(|_| {
-        let count = if durable::contain::is_active() { &CONTAINED } else { &OTHER };
+        let count = if run_store::contain::is_active() { &CONTAINED } else { &OTHER };
         count.fetch_add(1, Ordering::SeqCst);
     }));
     let source = Path::new("tokenizer.json");

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bert_core::TokenBatch;
 use burn::tensor::Device;
-use frozen::Ragged;
+use cpu_runtime::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
 use glue_squad::features::{Features, lengths};
 use glue_squad::task::{Label, Split, TaskKind};
@@ -106,7 +106,7 @@ impl TrainSet {
     /// One of the two parts would be empty.
     pub fn hold_out(self, fraction: f64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
         let mut order: Vec<usize> = (0..self.features.len()).collect();
-        order.shuffle(&mut durable::rng::keyed(settings.seed, "hold-out", &[]));
+        order.shuffle(&mut run_store::rng::keyed(settings.seed, "hold-out", &[]));
         let held = (order.len() as f64 * fraction).round() as usize;
         if held == 0 || held >= order.len() {
             return Err(Error::Mismatch(format!(
@@ -283,7 +283,7 @@ impl TaskMix {
         let batches =
             self.sets.iter().enumerate().flat_map(|(i, set)| (0..set.batches_per_epoch()).map(move |b| (i, b)));
         let mut order: Vec<(usize, u64)> = batches.collect();
-        order.shuffle(&mut durable::rng::keyed(self.seed, "task order", &[epoch]));
+        order.shuffle(&mut run_store::rng::keyed(self.seed, "task order", &[epoch]));
         let order = Order::from(order);
         *kept = Some((epoch, Arc::clone(&order)));
         order

@@ -86,7 +86,7 @@ pub enum Error {
     },
     /// Durable files.
     #[error(transparent)]
-    Durable(#[from] durable::Error),
+    Durable(#[from] run_store::Error),
 }
 
 impl Error {

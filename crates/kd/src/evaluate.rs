@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
-use frozen::{Ragged, Session, Want};
+use cpu_runtime::{Ragged, Session, Want};
 use glue_squad::task::{Predictions, Scores, TaskKind};
 use searched_ffn::ModelError;
 
@@ -89,7 +89,7 @@ fn predict_while<F: FeedForward>(
 /// # Errors
 /// Data that cannot be batched, or that the model does not take.
 pub fn predict_frozen(
-    model: &frozen::Model,
+    model: &cpu_runtime::Model,
     session: &mut Session,
     head: &AnsweringHead,
     set: &EvalSet,

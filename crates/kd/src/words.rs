@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use bert_core::{EncodeOptions, Encoder, FeedForward, TaskModel};
 use burn::tensor::{Device, Int, Tensor};
+use corpus::{MaskSettings, Masked, Masker, Vocabulary};
 use glue_squad::batch::EncodedBatch;
 use glue_squad::tokenizer::TextEncoder;
-use text_shards::{MaskSettings, Masked, Masker, Vocabulary};
 
 use crate::data::to_device;
 use crate::engine::{Evaluation, Watch};
@@ -33,7 +33,7 @@ impl WordMask {
     /// # Errors
     /// Settings out of range, a tokeniser without `[MASK]`, or whole words of one that does not mark them.
     pub fn new(settings: &MaskSettings, encoder: &TextEncoder, seed: u64) -> Result<Self> {
-        let failed = |e: text_shards::Error| Error::Text(Box::new(e));
+        let failed = |e: corpus::Error| Error::Text(Box::new(e));
         let vocabulary = Vocabulary::of(encoder).map_err(failed)?;
         Ok(Self { masker: Masker::new(settings.clone(), vocabulary).map_err(failed)?, seed })
     }

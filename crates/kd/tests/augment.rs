@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
-use frozen::Precision;
+use cpu_runtime::Precision;
 use glue_squad::augment::WordPieces;
 use glue_squad::task::{Example, Split, TaskKind};
 use glue_squad::tokenizer::TextEncoder;

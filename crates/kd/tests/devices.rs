@@ -6,10 +6,10 @@ mod tiny;
 use bert_core::weights::{Tensors, collect_internal};
 use burn::module::Module;
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
 use kd::engine::{Devices, Job, NotFinite, Part, TrainConfig, train};
 use kd::job::{FineTune, ReplicatedTeacher, TaskDistillation, as_is};
 use kd::objective::{Objective, Shape, Source};
+use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, Trace, Watch, run_on};
 
 fn config(accumulate: u32) -> TrainConfig {

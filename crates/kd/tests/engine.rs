@@ -5,11 +5,11 @@ mod tiny;
 
 use bert_core::weights::collect_internal;
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
 use glue_squad::task::TaskKind;
 use kd::Error;
 use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::{Precision, TrainConfig, Trained};
+use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, SETTINGS, Trace, Watch, examples, model};
 
 fn config(steps: u64) -> TrainConfig {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
+use corpus::MaskSettings;
 use glue_squad::features::Features;
 use glue_squad::tokenizer::TextEncoder;
 use hidden::{HALF, Model, STEPS, Texts, VOCAB, all_scores, config, job, mask, model, plan};
@@ -16,7 +16,7 @@ use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
 use kd::job::WordLesson;
 use kd::text::TextSource;
 use kd::words::{HeldOutWords, WordMask};
-use text_shards::MaskSettings;
+use run_store::checkpoint::CheckpointStore;
 
 #[derive(Default)]
 struct Watch {

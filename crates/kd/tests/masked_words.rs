@@ -11,6 +11,7 @@ use bert_core::ModelType;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use burn::module::Module;
 use burn::tensor::Device;
+use corpus::MaskSettings;
 use counted::Counted;
 use glue_squad::batch::EncodedBatch;
 use hidden::{HALF, MASK, STEPS, Texts, all_scores, config, encoder, job, mask, mobile, model, plan, value};
@@ -19,7 +20,6 @@ use kd::engine::{Job, Part};
 use kd::optim::Gradients;
 use kd::text::TextSource;
 use kd::words::WordMask;
-use text_shards::MaskSettings;
 
 fn log_softmax(row: &[f64], t: f64) -> Vec<f64> {
     let sum: f64 = row.iter().map(|v| (v / t).exp()).sum();

@@ -4,10 +4,10 @@
 mod tiny;
 
 use bert_core::weights::{Tensors, collect_internal};
-use durable::checkpoint::CheckpointStore;
 use kd::Error;
 use kd::engine::{NotFinite, TrainConfig, Trained, keep_result, reached};
 use kd::optim::{Group, Schedule};
+use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, Trace, Watch, run};
 
 fn config(steps: u64) -> TrainConfig {

@@ -6,7 +6,7 @@ use std::path::Path;
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use burn::module::Module;
 use burn::tensor::Device;
-use frozen::{Precision, Session};
+use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;

@@ -12,7 +12,6 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, init};
 use burn::tensor::{Device, Tensor};
 use counted::Counted;
-use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
@@ -21,6 +20,7 @@ use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
 use kd::heads::task_head;
 use kd::job::{TaskDistillation, TaskTeacher, TaskTeachers, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use run_store::checkpoint::CheckpointStore;
 
 type Model = TaskModel<StackedFfn>;
 

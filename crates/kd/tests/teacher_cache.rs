@@ -12,7 +12,6 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
 use burn::tensor::Device;
 use counted::Counted;
-use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
@@ -21,6 +20,7 @@ use kd::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use kd::heads::task_head;
 use kd::job::{TaskDistillation, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use run_store::checkpoint::CheckpointStore;
 
 type Model = TaskModel<StackedFfn>;
 

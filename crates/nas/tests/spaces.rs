@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use support::{WINDOW, coarse, operators, student, widths};
 
 fn check_draws(space: &dyn SearchSpace, budget: &Budget) {
-    let mut rng = durable::rng::keyed(5, "nas.test.draws", &[]);
+    let mut rng = run_store::rng::keyed(5, "nas.test.draws", &[]);
     let mut distinct = BTreeSet::new();
     let width = space.encode(&space.sample(&mut rng)).len();
     for _ in 0..60 {
@@ -44,7 +44,7 @@ fn a_window_of_a_hair_is_sampled_as_fast_as_a_wide_one() {
     let hair = Budget { min_params: Some(exact), max_params: Some(exact), ..Budget::default() };
     let space = CoarseSpace::new(student(), &hair).unwrap();
     assert!(space.tuples() > 0 && space.tuples() < 100_000, "{} tuples", space.tuples());
-    let mut rng = durable::rng::keyed(1, "nas.test.hair", &[]);
+    let mut rng = run_store::rng::keyed(1, "nas.test.hair", &[]);
     for _ in 0..20 {
         let genome = space.sample(&mut rng);
         assert_eq!(space.cost(&genome).params, exact);
@@ -55,7 +55,7 @@ fn a_window_of_a_hair_is_sampled_as_fast_as_a_wide_one() {
 #[test]
 fn stage_two_keeps_stacks_and_ratios_and_stage_three_keeps_expressions() {
     let winner = preset("stage1-winner").unwrap();
-    let mut rng = durable::rng::keyed(2, "nas.test.stages", &[]);
+    let mut rng = run_store::rng::keyed(2, "nas.test.stages", &[]);
     let (operators, widths) = (operators(), widths());
     for _ in 0..20 {
         assert_eq!(operators.sample(&mut rng).ids(), winner.ids());
@@ -72,7 +72,7 @@ fn stage_two_keeps_stacks_and_ratios_and_stage_three_keeps_expressions() {
 fn stage_two_starts_from_the_winner_and_from_its_plain_form() {
     // With both seeds the last layer is sometimes a relative of the winner's leaky_relu(..).
     let space = operators();
-    let mut rng = durable::rng::keyed(3, "nas.test.seeds", &[]);
+    let mut rng = run_store::rng::keyed(3, "nas.test.seeds", &[]);
     let last: Vec<Expression> = (0..80).map(|_| space.sample(&mut rng).layers()[5].clone()).collect();
     let leaky = last.iter().filter(|layer| layer.to_string().contains("leaky_relu")).count();
     assert!((8..=60).contains(&leaky), "{leaky} of 80 draws come from the winner's activation");
@@ -86,7 +86,7 @@ fn an_expression_that_runs_only_at_full_width_keeps_ratio_one_in_stage_three() {
     let plain = Expression::plain(cut.id().unwrap(), Unary::Gelu).to_string();
     let text = [layer, &plain, &plain, &plain, &plain, &plain].join("; ");
     let space = WidthSpace::new(student(), text.parse().unwrap(), &Budget::default()).unwrap();
-    let mut rng = durable::rng::keyed(4, "nas.test.cut", &[]);
+    let mut rng = run_store::rng::keyed(4, "nas.test.cut", &[]);
     for _ in 0..50 {
         let genome = space.sample(&mut rng);
         assert_eq!(genome.ids()[0].ratio(), 1, "{genome}");

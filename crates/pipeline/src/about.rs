@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use durable::rundir::RunPaths;
 use glue_squad::task::TaskKind;
 use report::Budget;
+use run_store::rundir::RunPaths;
 
 use crate::record::Record;
 use crate::{Error, Result};

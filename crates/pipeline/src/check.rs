@@ -85,7 +85,7 @@ fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
                 Err(Error::Mismatch(message))
             }
         },
-        (None, Some(s)) => Ok(phase::scratch_config(s, pocket_data::vocabulary().len(), recipe.max_len)),
+        (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
 }
@@ -142,7 +142,7 @@ fn pairs(recipe: &Recipe) -> Result<Option<String>> {
 
 /// The generated data have some of the tasks only.
 fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
-    let files = pocket_data::generate(pocket_data::DEFAULT_SEED);
+    let files = synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED);
     let has = |task: &TaskKind| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
     let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
     let known: Vec<&str> = TaskKind::ALL.into_iter().filter(has).map(TaskKind::name).collect();

@@ -126,13 +126,13 @@ pub enum Error {
     Data(#[from] glue_squad::Error),
     /// Packed text.
     #[error(transparent)]
-    Shards(#[from] text_shards::Error),
+    Shards(#[from] corpus::Error),
     /// Batches and sets.
     #[error(transparent)]
     Distillation(#[from] kd::Error),
     /// Durable files.
     #[error(transparent)]
-    Durable(#[from] durable::Error),
+    Durable(#[from] run_store::Error),
 }
 
 impl Error {

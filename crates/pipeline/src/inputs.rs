@@ -133,7 +133,7 @@ impl Inputs {
             files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));
         }
         let mut digests = digests(&files)?;
-        digests.insert("tokenizer".into(), durable::hash::bytes(&self.encoder.to_json()?));
+        digests.insert("tokenizer".into(), run_store::hash::bytes(&self.encoder.to_json()?));
         Ok(digests)
     }
 
@@ -318,7 +318,7 @@ pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> 
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut digests = BTreeMap::new();
     for (what, path) in files {
-        let (mut key, digest) = (format!("{what} {}", name(path)), durable::hash::file(path)?);
+        let (mut key, digest) = (format!("{what} {}", name(path)), run_store::hash::file(path)?);
         // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
         if digests.get(&key).is_some_and(|other| *other != digest) {
             key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
@@ -330,7 +330,7 @@ pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> 
 
 /// Writes the pocket data; files that are there already with the same bytes are left alone.
 fn write_pocket(dir: &Path) -> Result<()> {
-    for file in pocket_data::generate(pocket_data::DEFAULT_SEED) {
+    for file in synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED) {
         let path = dir.join(&file.relative_path);
         if std::fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
             continue;
@@ -342,7 +342,7 @@ fn write_pocket(dir: &Path) -> Result<()> {
                 source,
             })?;
         }
-        durable::atomic::write_file(&path, &file.bytes)?;
+        run_store::atomic::write_file(&path, &file.bytes)?;
     }
     Ok(())
 }

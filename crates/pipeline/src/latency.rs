@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
 use burn::tensor::Device;
-use frozen::{Session, Want};
+use cpu_runtime::{Session, Want};
 use nas::budget::Latency;
 use nas::space::Genome;
 use searched_ffn::{AnyModel, ModelError, Parts, freeze, student_config};
@@ -29,7 +29,7 @@ pub fn median_ms(model: &AnyModel, config: &BertConfig, settings: LatencySetting
         let frozen = freeze(model, config, settings.precision.into())?;
         let ids: Vec<u32> = ids.map(|id| id as u32).collect();
         let offsets: Vec<usize> = (0..=settings.batch).map(|s| s * settings.seq).collect();
-        let batch = frozen::Batch { ids: &ids, offsets: &offsets, ..frozen::Batch::default() };
+        let batch = cpu_runtime::Batch { ids: &ids, offsets: &offsets, ..cpu_runtime::Batch::default() };
         let mut session = Session::new(rayon::current_num_threads());
         return median(settings.runs, || {
             session.run(&frozen, &batch, Want::default()).map(|_| ()).map_err(|e| ModelError::from(e).into())

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use durable::checkpoint::CheckpointStore;
-use durable::rundir::RunPaths;
 use glue_squad::task::TaskKind;
 use kd::engine::reached;
 use nas::study::{SqliteStudy, StudyStore};
+use run_store::checkpoint::CheckpointStore;
+use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::{Moved, Recipe};
@@ -49,7 +49,7 @@ impl Record {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, paths: &RunPaths) -> Result<()> {
-        Ok(durable::atomic::write_json(paths.root().join(INPUTS), self)?)
+        Ok(run_store::atomic::write_json(paths.root().join(INPUTS), self)?)
     }
 }
 
@@ -247,7 +247,7 @@ impl Resumed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use durable::checkpoint::FileContent;
+    use run_store::checkpoint::FileContent;
     use serde_json::json;
 
     use super::*;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use burn::tensor::Device;
-use durable::lock::Holder;
-use durable::rundir::{RunFolder, RunPaths};
 use kd::cache::{ByteSize, Place};
 use kd::engine::Devices;
 use kd::majority::MajorityBaseline;
+use run_store::lock::Holder;
+use run_store::rundir::{RunFolder, RunPaths};
 use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
 
@@ -66,9 +66,9 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         RunFolder::check_free(options.folder)?;
     }
     let before = RunPaths::new(options.folder);
-    if resume && let Some(holder) = durable::lock::working(options.folder) {
+    if resume && let Some(holder) = run_store::lock::working(options.folder) {
         // Before anything is read, too.
-        return Err(durable::Error::Locked { folder: options.folder.to_owned(), holder }.into());
+        return Err(run_store::Error::Locked { folder: options.folder.to_owned(), holder }.into());
     }
     let recorded = if resume { Record::read(&before)? } else { None };
     let last = recorded.as_ref().map(|record| record.moved.clone()).unwrap_or_default();
@@ -150,7 +150,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
         }
         json
     };
-    durable::atomic::write_json(paths.run_json(), &about(None))?;
+    run_store::atomic::write_json(paths.run_json(), &about(None))?;
     let result = work(&mut run, &about);
     if let Err(error) = &result
         && !error.is_interruption()
@@ -178,7 +178,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     };
     run.clear_cache();
     let comparison = compare(run, &teachers, student, baseline, &majority)?;
-    durable::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
+    run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths)?;
     // Last: until here the run may have to be resumed.
@@ -291,7 +291,7 @@ fn refuse_emptied(paths: &RunPaths) -> Result<()> {
 
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
 fn sweep(dir: &Path) -> Result<()> {
-    durable::atomic::clean_stale_temps(dir)?;
+    run_store::atomic::clean_stale_temps(dir)?;
     let io = |source| Error::Io { action: "list", path: dir.to_path_buf(), source };
     for entry in std::fs::read_dir(dir).map_err(io)? {
         let entry = entry.map_err(io)?;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use durable::lock::{Holder, working};
-use durable::log;
-use durable::rundir::{RECIPE, RunPaths};
+use run_store::lock::{Holder, working};
+use run_store::log;
+use run_store::rundir::{RECIPE, RunPaths};
 use searched_ffn::{CONFIG_FILE, WEIGHTS_FILE};
 use serde::Serialize;
 use serde_json::Value;
@@ -388,6 +388,6 @@ fn strings(value: Option<&toml::Value>) -> Vec<String> {
 /// The largest step that has a folder with a manifest.
 fn newest_checkpoint(folder: &Path) -> Option<u64> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let whole = entries.filter(|entry| entry.path().join(durable::checkpoint::MANIFEST).is_file());
+    let whole = entries.filter(|entry| entry.path().join(run_store::checkpoint::MANIFEST).is_file());
     whole.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("step-")?.parse().ok()).max()
 }

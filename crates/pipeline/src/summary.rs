@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use durable::rundir::RunPaths;
 use glue_squad::task::{Head, TaskKind};
 use kd::engine::Evaluation;
 use kd::majority::{MajorityBaseline, card_lines, doubts};
@@ -12,6 +11,7 @@ use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
 };
+use run_store::rundir::RunPaths;
 use searched_ffn::ModelDir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
 /// A file of the folder that cannot be read, or the report cannot be written.
 pub fn write_report(paths: &RunPaths) -> Result<()> {
     let html = report::render_html(&run_report(paths)?);
-    durable::output::write(paths.report(), html.as_bytes())?;
+    run_store::output::write(paths.report(), html.as_bytes())?;
     Ok(())
 }
 
@@ -173,7 +173,7 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
     let comparison = stored_comparison(&run).map_err(bad)?;
-    let durable::log::Records { records, damaged, .. } = durable::log::read::<LogLine>(paths.log())?;
+    let run_store::log::Records { records, damaged, .. } = run_store::log::read::<LogLine>(paths.log())?;
     let damaged = damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();

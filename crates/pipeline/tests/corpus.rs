@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use corpus::{Input, MANIFEST, PackSettings, build};
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::digests;
-use text_shards::{Input, MANIFEST, PackSettings, build};
 
 struct Pocket {
     dir: tempfile::TempDir,
@@ -18,7 +18,7 @@ impl Pocket {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keep = ["corpus.txt", "tokenizer.json"];
-        for file in pocket_data::generate(pocket_data::DEFAULT_SEED) {
+        for file in synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED) {
             if keep.contains(&file.relative_path.as_str()) {
                 std::fs::write(dir.path().join(&file.relative_path), &file.bytes).unwrap();
             }

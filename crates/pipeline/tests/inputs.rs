@@ -4,15 +4,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use corpus::{Input, PackSettings, build};
 use glue_squad::tokenizer::TextEncoder;
 use pipeline::inputs::Inputs;
 use pipeline::recipe::{Override, Phase, Recipe, load};
 use serde_json::json;
-use text_shards::{Input, PackSettings, build};
 
 fn pocket() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for file in pocket_data::generate(pocket_data::DEFAULT_SEED) {
+    for file in synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED) {
         let path = dir.path().join(&file.relative_path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, &file.bytes).unwrap();

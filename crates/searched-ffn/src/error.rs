@@ -37,7 +37,7 @@ pub enum ModelError {
     Core(#[from] bert_core::Error),
     /// The model cannot be compiled for inference.
     #[error(transparent)]
-    Frozen(#[from] frozen::Error),
+    Frozen(#[from] cpu_runtime::Error),
 }
 
 fn describe(found: Option<&[usize]>) -> String {

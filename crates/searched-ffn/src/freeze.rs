@@ -1,8 +1,8 @@
-//! Models for inference on processors: from a configuration and tensors to a [`frozen::Model`].
+//! Models for inference on processors: from a configuration and tensors to a [`cpu_runtime::Model`].
 
 use bert_core::weights::{MappedTensor, Tensors};
 use bert_core::{AttentionInput, BertConfig, ModelType, NormKind, TaskHeadKind};
-use frozen::{
+use cpu_runtime::{
     Attention, Bottleneck, Embeddings, FeedForward, Floats, Head, HeadKind, Layer, Layout, Linear, Network, Norm,
     PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Table,
 };
@@ -18,8 +18,8 @@ use crate::{AnyModel, ModelError, architecture};
 ///
 /// # Errors
 /// The configuration is not valid, or the model is not its model.
-pub fn freeze(model: &AnyModel, config: &BertConfig, precision: Precision) -> Result<frozen::Model, ModelError> {
-    Ok(frozen::Model::compile(network(config, model.collect_internal())?, precision)?)
+pub fn freeze(model: &AnyModel, config: &BertConfig, precision: Precision) -> Result<cpu_runtime::Model, ModelError> {
+    Ok(cpu_runtime::Model::compile(network(config, model.collect_internal())?, precision)?)
 }
 
 /// The plain description of the encoder, pooler and heads in `tensors` (module paths, linear weights as `[out, in]`).
@@ -91,8 +91,8 @@ impl Source<'_> {
 
     fn norm_with(&mut self, path: &str, eps: f64) -> Result<Norm, ModelError> {
         let kind = match self.config.normalization_type {
-            NormKind::LayerNorm => frozen::NormKind::LayerNorm { eps: eps as f32 },
-            NormKind::NoNorm => frozen::NormKind::NoNorm,
+            NormKind::LayerNorm => cpu_runtime::NormKind::LayerNorm { eps: eps as f32 },
+            NormKind::NoNorm => cpu_runtime::NormKind::NoNorm,
         };
         let weight = self.vector(&format!("{path}.weight"))?;
         Ok(Norm { kind, weight, bias: self.vector(&format!("{path}.bias"))? })
@@ -141,9 +141,9 @@ impl Source<'_> {
         let normed = config.norm;
         let at = |part: &str| format!("{path}.{part}");
         let attention = match config.attention_input {
-            AttentionInput::Wide => frozen::AttentionInput::Wide,
-            AttentionInput::Bottleneck => frozen::AttentionInput::Bottleneck,
-            AttentionInput::SharedKeyQuery => frozen::AttentionInput::SharedKeyQuery {
+            AttentionInput::Wide => cpu_runtime::AttentionInput::Wide,
+            AttentionInput::Bottleneck => cpu_runtime::AttentionInput::Bottleneck,
+            AttentionInput::SharedKeyQuery => cpu_runtime::AttentionInput::SharedKeyQuery {
                 dense: self.linear(&at("attention"))?,
                 norm: normed.then(|| self.norm(&at("attention_norm"))).transpose()?,
             },

@@ -8,7 +8,7 @@
 //! | `student` | from a [`BertConfig`](bert_core::BertConfig) to an encoder with searched feed-forwards, and back |
 //! | `inherit` | weights of a smaller model cut out of a larger one |
 //! | `any` | [`AnyModel`]: a model whose kind of feed-forward is known only from its configuration |
-//! | `freeze` | models for inference on processors ([`frozen::Model`]) |
+//! | `freeze` | models for inference on processors ([`cpu_runtime::Model`]) |
 //! | `word_model` | [`WordModel`]: a model's word table and masked-language-model head |
 //! | `model_dir` | [`ModelDir`]: the directory that users carry away, read and written |
 

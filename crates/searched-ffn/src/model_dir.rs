@@ -76,8 +76,11 @@ impl ModelDir {
     ///
     /// # Errors
     /// As [`ModelDir::load`].
-    pub fn freeze(dir: &Path, precision: frozen::Precision) -> Result<(BertConfig, frozen::Model), ModelError> {
-        Self::freeze_as(dir, precision, frozen::Packing::Ahead)
+    pub fn freeze(
+        dir: &Path,
+        precision: cpu_runtime::Precision,
+    ) -> Result<(BertConfig, cpu_runtime::Model), ModelError> {
+        Self::freeze_as(dir, precision, cpu_runtime::Packing::Ahead)
     }
 
     /// As [`ModelDir::freeze`], with a choice of when weights are packed; packed at use, all of them stay in the file.
@@ -86,9 +89,9 @@ impl ModelDir {
     /// As [`ModelDir::load`].
     pub fn freeze_as(
         dir: &Path,
-        precision: frozen::Precision,
-        packing: frozen::Packing,
-    ) -> Result<(BertConfig, frozen::Model), ModelError> {
+        precision: cpu_runtime::Precision,
+        packing: cpu_runtime::Packing,
+    ) -> Result<(BertConfig, cpu_runtime::Model), ModelError> {
         let config = Self::config(dir)?;
         let weights = dir.join(WEIGHTS_FILE);
         let (tensors, _) = usable(Tensors::map_safetensors(&weights)?, &config);
@@ -96,7 +99,7 @@ impl ModelDir {
         let outline = build(dir, &config, Parts::of_names(tensors.0.keys()), &Device::flex())?;
         let format = NameFormat::HuggingFace(config.model_type);
         let tensors = outline.resolve_unread(tensors, format, &weights)?;
-        match frozen::Model::compile_as(network(&config, tensors)?, precision, packing) {
+        match cpu_runtime::Model::compile_as(network(&config, tensors)?, precision, packing) {
             Ok(model) => Ok((config, model)),
             // Something that only compiling looked at. What reads everything first says which tensor it was.
             Err(error) => {
@@ -163,7 +166,7 @@ impl ModelDir {
             (CONFIG_FILE, text.as_bytes()),
             (WEIGHTS_FILE, &weights),
         ]);
-        Ok(durable::folder::write(dir, &files).map_err(Error::from)?)
+        Ok(run_store::folder::write(dir, &files).map_err(Error::from)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! An expression as the steps of a feed-forward.
 
-use frozen::activation;
+use cpu_runtime::activation;
 use fused_ops::{Combine, Program, Step};
 use mlp_space::{Align, Binary, Expression, Node, WeightSlot, Widths};
 

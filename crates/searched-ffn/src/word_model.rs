@@ -5,7 +5,7 @@ use std::path::Path;
 use bert_core::BertConfig;
 use bert_core::weights::{MappedTensor, NameFormat, Tensors};
 use burn::tensor::Device;
-use frozen::{Activation, Floats, Precision};
+use cpu_runtime::{Activation, Floats, Precision};
 
 use crate::model_dir::{ModelDir, WEIGHTS_FILE};
 use crate::{ModelError, network, usable};
@@ -22,7 +22,7 @@ pub struct WordModel {
     /// The masked-language-model head, where the directory has one.
     pub mlm: Option<MlmWeights>,
     /// The encoder, where there is a head, and an encoder was asked for.
-    pub encoder: Option<frozen::Model>,
+    pub encoder: Option<cpu_runtime::Model>,
 }
 
 /// The weights of a [`bert_core::MlmHead`], `Norm(act(W h + b)) [E X]ᵀ + bias` with the word table `E`; `width` is `embed`, or
@@ -91,7 +91,7 @@ impl WordModel {
             }),
         };
         let encoder = match encoder.filter(|_| mlm.is_some()) {
-            Some(precision) => Some(frozen::Model::compile(network(&config, tensors)?, precision)?),
+            Some(precision) => Some(cpu_runtime::Model::compile(network(&config, tensors)?, precision)?),
             None => None,
         };
         Ok(Self { config, table, mlm, encoder })

@@ -7,7 +7,7 @@ use bert_core::{
     Activation, BertConfig, EncodeOptions, Encoder, NormKind, TaskHeadConfig, TaskHeadKind, TokenBatch, preset,
 };
 use burn::tensor::Device;
-use frozen::{Precision, Ragged, Session, Want};
+use cpu_runtime::{Precision, Ragged, Session, Want};
 use searched_ffn::{AnyModel, ModelDir, Package, Parts, WEIGHTS_FILE, freeze};
 use serde_json::Value;
 
@@ -73,12 +73,12 @@ fn frozen_models_reproduce_the_reference() {
         let mask: Vec<u8> = file.0["input.pad_mask"].data.iter().map(|&v| u8::from(v == 0.0)).collect();
         let shape = &file.0["input.token_ids"].shape;
         let offsets: Vec<usize> = (0..=shape[0]).map(|s| s * shape[1]).collect();
-        let batch = frozen::Batch {
+        let batch = cpu_runtime::Batch {
             ids: &ids,
             segments: &segments,
             offsets: &offsets,
             mask: &mask,
-            ..frozen::Batch::default()
+            ..cpu_runtime::Batch::default()
         };
         let mut session = Session::new(2);
         let hidden = session.run(&frozen, &batch, Want::default()).unwrap().hidden;
@@ -232,7 +232,7 @@ fn a_directory_freezes_to_the_same_model_as_its_modules() {
         let (read, from_files) = ModelDir::freeze(&dir, Precision::F32).unwrap();
         assert_eq!(read.task_heads, config.task_heads);
         let ragged = ragged(&padded());
-        let hidden = |model: &frozen::Model| {
+        let hidden = |model: &cpu_runtime::Model| {
             let mut session = Session::new(1);
             session.run(model, &ragged.as_batch(), Want { pooled: true, heads: &[] }).unwrap().pooled.to_vec()
         };

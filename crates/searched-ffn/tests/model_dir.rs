@@ -147,7 +147,7 @@ fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back
         let format = NameFormat::HuggingFace(config.model_type);
         let loaded = ModelDir::load(folder.path(), &Device::flex()).unwrap();
         assert_eq!(loaded.model.collect(format), model.collect(format), "{name}");
-        assert!(ModelDir::freeze(folder.path(), frozen::Precision::F32).is_ok(), "{name}");
+        assert!(ModelDir::freeze(folder.path(), cpu_runtime::Precision::F32).is_ok(), "{name}");
     }
     // Beside another head it is one of several, which Hugging Face has no class for.
     let config = small("tinybert-4");
@@ -212,7 +212,7 @@ fn what_transformers_writes_and_does_not_use_is_left_out_by_every_way_to_read() 
     expected.0.retain(|name, _| !name.starts_with("pooler."));
     assert_eq!(read.model.collect(format), expected);
     assert_eq!(ModelDir::outline(folder.path(), &Device::flex()).unwrap().1.shapes(), read.model.shapes());
-    assert!(ModelDir::freeze(folder.path(), frozen::Precision::F32).is_ok());
+    assert!(ModelDir::freeze(folder.path(), cpu_runtime::Precision::F32).is_ok());
     // With heads, which were trained through the pooler that stands there.
     file["task_heads"] = json!([{ "task": "sst-2", "kind": "regression" }]);
     std::fs::write(&path, file.to_string()).unwrap();

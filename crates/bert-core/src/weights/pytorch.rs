@@ -18,7 +18,7 @@ pub fn read_pytorch(path: &Path) -> Result<Tensors> {
     let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "PyTorch", message };
     std::fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
     // The pickle reader may panic on crafted input; a bad file must not take the program down.
-    let read = durable::contain::call(|| -> std::result::Result<_, String> {
+    let read = run_store::contain::call(|| -> std::result::Result<_, String> {
         let reader = PytorchReader::new(path).map_err(|e| e.to_string())?;
         let mut tensors = BTreeMap::new();
         for (name, tensor) in reader.into_tensors() {

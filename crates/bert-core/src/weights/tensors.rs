@@ -105,7 +105,7 @@ impl Tensors {
     /// # Errors
     /// The file cannot be written; what was there before stays.
     pub fn write_safetensors(&self, path: &Path) -> Result<()> {
-        durable::output::write(path, &self.to_safetensors()?)?;
+        run_store::output::write(path, &self.to_safetensors()?)?;
         Ok(())
     }
 

@@ -198,7 +198,7 @@ fn open(text: &str, precision: Precision, context: &Context) -> Result<Subject, 
 }
 
 fn random_batch(config: &BertConfig, batch: usize, seq: usize) -> EncodedBatch {
-    let mut rng = durable::rng::keyed(SEED, "bench", &[]);
+    let mut rng = run_store::rng::keyed(SEED, "bench", &[]);
     // Sizes are validated to be far below i32::MAX.
     let vocab = config.vocab_size as i32;
     let n = batch * seq;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use frozen::Packing;
+use cpu_runtime::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
 use kd::data::{BatchSettings, EvalSet};
@@ -155,7 +155,7 @@ fn majority(task: TaskKind, args: &EvalArgs, set: &EvalSet) -> Result<Option<Maj
 }
 
 fn write(task: TaskKind, file: &Path, predictions: &Predictions) -> Result<(), CliError> {
-    Ok(durable::output::write(file, submission::render(task, predictions)?.as_bytes())?)
+    Ok(run_store::output::write(file, submission::render(task, predictions)?.as_bytes())?)
 }
 
 fn show(

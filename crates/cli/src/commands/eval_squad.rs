@@ -1,6 +1,6 @@
 //! `eval` on SQuAD: official scores and prediction files of a span model.
 
-use frozen::Packing;
+use cpu_runtime::Packing;
 use std::path::Path;
 
 use glue_squad::squad::{Dataset, OrderedMap, Score, SquadVersion};

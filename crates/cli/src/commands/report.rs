@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use durable::rundir::RunPaths;
+use run_store::rundir::RunPaths;
 
 use crate::context::Context;
 use crate::error::CliError;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use durable::lock::Holder;
 use pipeline::events::{Host, RunEvent};
 use pipeline::recipe::{Change, Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{Outcome, RunOptions};
+use run_store::lock::Holder;
 use serde_json::json;
 
 use crate::context::Context;
@@ -114,7 +114,7 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
     let folder = args.out.clone().unwrap_or_else(default_folder);
     let overrides = overrides(args)?;
     if args.resume {
-        let path = folder.join(durable::rundir::RECIPE);
+        let path = folder.join(run_store::rundir::RECIPE);
         if !path.is_file() {
             return Err(nothing_to_resume("", &folder, "run", &folder));
         }
@@ -141,7 +141,7 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
     if args.recipe.is_none() && overrides.is_empty() {
         return Ok(());
     }
-    let own = folder.join(durable::rundir::RECIPE).to_string_lossy().into_owned();
+    let own = folder.join(run_store::rundir::RECIPE).to_string_lossy().into_owned();
     let named = args.recipe.as_deref().unwrap_or(&own);
     let given = load_beside(named, overrides, run).or_usage();
     let given = given.hint("--resume --out DIR goes on with the run's own recipe; nothing else is needed")?;
@@ -242,7 +242,7 @@ fn limits(args: &SearchArgs, recipe: &Recipe) -> String {
 
 fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -> CliError {
     let resume = format!("go on with: efficientbert search --resume --out {}", quoted(folder));
-    if error.is_interruption() && !folder.join(durable::rundir::RECIPE).is_file() {
+    if error.is_interruption() && !folder.join(run_store::rundir::RECIPE).is_file() {
         return CliError::interrupted("stopped while the inputs were read; nothing was written");
     }
     if error.is_interruption() {
@@ -265,12 +265,12 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
         }
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
         pipeline::Error::Durable(
-            durable::Error::RunExists { .. } | durable::Error::NotEmpty { .. } | durable::Error::NoRun { .. },
+            run_store::Error::RunExists { .. } | run_store::Error::NotEmpty { .. } | run_store::Error::NoRun { .. },
         ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
             CliError::usage(error.to_string()).with_hint(limits)
         }
-        _ if folder.join(durable::rundir::RECIPE).is_file() => CliError::from(error).with_hint(resume),
+        _ if folder.join(run_store::rundir::RECIPE).is_file() => CliError::from(error).with_hint(resume),
         _ => CliError::from(error),
     }
 }

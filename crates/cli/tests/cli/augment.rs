@@ -34,7 +34,7 @@ fn an_augmented_folder_is_one_that_a_teacher_learns_from() {
         serde_json::from_slice(made[Path::new("augmentation.json")].as_deref().unwrap()).unwrap();
     assert_eq!(record, report);
     let source = std::fs::read(dir.path().join("pocket/RTE/train.tsv")).unwrap();
-    assert_eq!(record["inputs"]["train"][0]["sha256"], json!(durable::hash::bytes(source)));
+    assert_eq!(record["inputs"]["train"][0]["sha256"], json!(run_store::hash::bytes(source)));
 
     let args = [
         "teacher",
@@ -71,8 +71,10 @@ fn an_augmented_folder_is_one_that_a_teacher_learns_from() {
 fn a_head_proposes_words_and_the_training_file_can_be_named() {
     let dir = folder();
     pocket(dir.path());
-    let config =
-        BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32) };
+    let config = BertConfig {
+        max_position_embeddings: 24,
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
+    };
     let model =
         AnyModel::build(&config, Parts { mlm: true, ..Parts::default() }, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir.path())];

@@ -67,7 +67,7 @@ fn a_step_of_distillation_is_timed_from_any_teacher_of_as_many_heads() {
     let config = BertConfig {
         max_position_embeddings: 24,
         fit_size: Some(12),
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };
     save_bert(dir.path(), "projected", &config);
     for teacher in ["bert", "projected"] {

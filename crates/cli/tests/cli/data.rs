@@ -66,7 +66,7 @@ split = "train"
 rows = 2
 "#,
         train.len(),
-        durable::hash::bytes(train),
+        run_store::hash::bytes(train),
     );
     std::fs::write(dir.join("m.toml"), manifest).unwrap();
 }
@@ -98,7 +98,7 @@ fn a_set_is_fetched_from_a_folder_checked_and_then_found() {
     assert_eq!(plan["to_fetch"][0]["id"], json!("reviews"));
     let file = data("fetch", &["--from", "."]).json()["sets"][0]["files"][0].clone();
     assert_eq!((&file["path"], &file["how"]), (&json!("glue/SST-2/train.tsv"), &json!("fetched")));
-    assert_eq!((&file["verified"], &file["sha256"]), (&json!(true), &json!(durable::hash::bytes(REVIEWS))));
+    assert_eq!((&file["verified"], &file["sha256"]), (&json!(true), &json!(run_store::hash::bytes(REVIEWS))));
     assert_eq!(std::fs::read_to_string(dir.path().join("data/glue/SST-2/train.tsv")).unwrap(), REVIEWS);
     let report = data("check", &[]).json();
     assert_eq!((&report["problems"], &report["sets"][0]["files"][0]["rows"]), (&json!(0), &json!(2)));

@@ -73,7 +73,7 @@ fn what_does_not_fit_is_said_before_any_training_and_changes_nothing() {
     let dir = folder();
     pocket(dir.path());
     plain_bert(dir.path(), "bert", &[TaskKind::Sst2]);
-    let base = BertConfig::bert(pocket_data::vocabulary().len(), 16, 3, 2, 32);
+    let base = BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 3, 2, 32);
     save_bert(dir.path(), "three-layers", &BertConfig { max_position_embeddings: 24, ..base.clone() });
     save_bert(dir.path(), "four-heads", &BertConfig { num_hidden_layers: 2, num_attention_heads: 4, ..base.clone() });
     let before = snapshot(dir.path());

@@ -106,7 +106,7 @@ fn published_folder() -> tempfile::TempDir {
     let config = BertConfig {
         task_heads: vec![task_head(TaskKind::Sst2)],
         max_position_embeddings: 24,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 24, 12, 12, 24)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 12, 12, 24)
     };
     save_bert(dir.path(), "bert", &config);
     dir
@@ -170,8 +170,10 @@ fn every_published_efficientbert_trains_a_step() {
 #[test]
 fn found_feed_forwards_train_in_the_shape_of_a_plain_bert() {
     let dir = published_folder();
-    let shape =
-        BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 24, 6, 12, 96) };
+    let shape = BertConfig {
+        max_position_embeddings: 24,
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 6, 12, 96)
+    };
     shape.save(&dir.path().join("shape.json")).unwrap();
     let base = ["distill", "--teacher", "bert", "--arch", "efficientbert", "--into", "shape.json", "--out", "student"];
     let done = run(dir.path(), &[&base[..], &TASK, &SHORT].concat()).json();

@@ -74,7 +74,7 @@ fn labels_need_no_head_of_the_teacher_and_no_pass_of_it() {
         task_heads: vec![task_head(TaskKind::Sst2)],
         max_position_embeddings: 24,
         initializer_range: 0.5,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };
     save_bert(dir.path(), "bert", &config);
     distill(dir.path(), "labels", "again", &TASK).json();

@@ -90,7 +90,7 @@ mod not_plain_files {
         let config = BertConfig {
             task_heads: vec![span],
             max_position_embeddings: 24,
-            ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+            ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
         };
         save_bert(path, "span", &config);
         let qas = json!([{ "id": "q", "question": "the soup is", "is_impossible": true, "answers": [] }]);

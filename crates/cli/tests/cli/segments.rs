@@ -41,7 +41,7 @@ fn commands_take_single_texts_and_refuse_pairs_before_the_work() {
         task_heads: [TaskKind::Sst2, TaskKind::Rte].map(task_head).to_vec(),
         max_position_embeddings: 24,
         type_vocab_size: 1,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };
     save_bert(dir.path(), "bert", &config);
     let works = |args: &[&str]| {

@@ -20,7 +20,7 @@ fn long_evaluation(times: usize) -> tempfile::TempDir {
     let config = BertConfig {
         max_position_embeddings: 24,
         task_heads: vec![task_head(TaskKind::Sst2)],
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 128, 4, 4, 512)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 128, 4, 4, 512)
     };
     save_bert(dir.path(), "wide", &config);
     let dev = dir.path().join("pocket/SST-2/dev.tsv");

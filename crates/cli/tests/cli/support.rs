@@ -171,8 +171,8 @@ pub fn tiny_model() -> tempfile::TempDir {
 
 /// The pocket data in `dir/pocket`, tasks cut to 96 training and 48 dev examples, the corpus to 200 lines.
 pub fn pocket(dir: &Path) {
-    static FILES: OnceLock<Vec<pocket_data::GeneratedFile>> = OnceLock::new();
-    for file in FILES.get_or_init(|| pocket_data::generate(pocket_data::DEFAULT_SEED)) {
+    static FILES: OnceLock<Vec<synthetic_tasks::GeneratedFile>> = OnceLock::new();
+    for file in FILES.get_or_init(|| synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED)) {
         let path = dir.join("pocket").join(&file.relative_path);
         std::fs::create_dir_all(path.parent().expect("below a folder")).expect("a writable folder");
         let keep = match file.relative_path.rsplit('/').next() {
@@ -198,7 +198,7 @@ pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
     let config = BertConfig {
         task_heads: tasks.iter().map(|&t| task_head(t)).collect(),
         max_position_embeddings: 24,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };
     save_bert(dir, name, &config);
 }
@@ -216,7 +216,7 @@ pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
 /// A preset of MobileBERT's kind in small, `inside` wide in its layers, with the vocabulary of the pocket data.
 pub fn mobile(name: &str, inside: usize) -> BertConfig {
     BertConfig {
-        vocab_size: pocket_data::vocabulary().len(),
+        vocab_size: synthetic_tasks::vocabulary().len(),
         hidden_size: 12,
         num_hidden_layers: 2,
         num_attention_heads: 2,

@@ -126,7 +126,7 @@ fn teachers_that_do_not_go_together_are_refused_before_any_training() {
     let base = BertConfig {
         task_heads: vec![kd::heads::task_head(TaskKind::Rte)],
         max_position_embeddings: 24,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 4, 2, 32)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 4, 2, 32)
     };
     save_bert(dir, "deep", &base);
     save_bert(dir, "wide", &BertConfig { hidden_size: 32, num_hidden_layers: 2, ..base.clone() });

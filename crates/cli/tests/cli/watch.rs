@@ -332,7 +332,7 @@ fn a_second_ctrl_c_stops_at_once() {
     // A step takes seconds.
     let wide = BertConfig {
         max_position_embeddings: 24,
-        ..BertConfig::bert(pocket_data::vocabulary().len(), 384, 6, 6, 1536)
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 384, 6, 6, 1536)
     };
     save_bert(dir.path(), "wide", &wide);
     let data = ["--task", "sst-2", "--data", "pocket", "--batch-size", "96", "--max-len", "24", "--threads", "1"];

@@ -14,7 +14,7 @@ const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(l
 const SEARCHED: [&str; 6] = ["--arch", ARCH, "--hidden", "12", "--embed", "8"];
 
 fn bert() -> BertConfig {
-    BertConfig { max_position_embeddings: 24, ..BertConfig::bert(pocket_data::vocabulary().len(), 16, 2, 2, 32) }
+    BertConfig { max_position_embeddings: 24, ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32) }
 }
 
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
@@ -62,7 +62,7 @@ fn a_searched_student_gets_a_head_that_augmentation_uses_and_keeps_it_for_the_ne
     assert_eq!(parts(dir.path(), "first"), Parts { pooler: true, mlm: true, mlm_extra: false });
     let shown = run(dir.path(), &["arch", "show", "first", "--seq", "16", "--json"]).json();
     // 8 x 12 and its bias, a norm of 8, one bias for each word.
-    let head = 12 * 8 + 8 + 16 + pocket_data::vocabulary().len();
+    let head = 12 * 8 + 8 + 16 + synthetic_tasks::vocabulary().len();
     assert_eq!(shown["parts"]["masked_lm"], json!({ "params": head, "macs": 0 }));
     let text = run(dir.path(), &["arch", "show", "first", "--seq", "16"]).stdout;
     assert!(text.contains("masked-language-model head") && text.contains("which tasks do not need"), "{text}");

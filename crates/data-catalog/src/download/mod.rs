@@ -218,7 +218,7 @@ fn verify(path: &Path, source: &Source) -> Result<Found, Mismatch> {
     {
         return Err(Mismatch::Content(format!("it has {size} bytes instead of {expected}")));
     }
-    let sha256 = durable::hash::file(path).map_err(|e| Mismatch::Disk(e.into()))?;
+    let sha256 = run_store::hash::file(path).map_err(|e| Mismatch::Disk(e.into()))?;
     match &source.sha256 {
         Some(expected) if *expected != sha256 => Err(Mismatch::Content(format!(
             "its SHA-256 is {sha256} ({}) instead of {expected}; the file at this address is another one, or was changed on the way",

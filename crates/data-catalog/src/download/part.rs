@@ -164,6 +164,6 @@ impl Part {
     }
 
     fn write_note(&self) -> Result<()> {
-        Ok(durable::atomic::write_json(&self.note_path, &self.note)?)
+        Ok(run_store::atomic::write_json(&self.note_path, &self.note)?)
     }
 }

@@ -125,7 +125,7 @@ impl Work<'_, '_, '_> {
         {
             return Err(wrong(format!("it has {bytes} bytes, but `{}` has {expected}", source.name)));
         }
-        let sha256 = durable::hash::file(&path)?;
+        let sha256 = run_store::hash::file(&path)?;
         if let Some(expected) = &source.sha256
             && *expected != sha256
         {

@@ -45,7 +45,7 @@ pub fn file_state(path: &Path, file: &DataFile, receipt: Option<&Record>, hash: 
     let Some(expected) = known.filter(|_| hash) else {
         return Ok(Here::Right { bytes, sha256: receipt.map(|record| record.sha256.clone()) });
     };
-    let sha256 = durable::hash::file(path)?;
+    let sha256 = run_store::hash::file(path)?;
     if *expected != sha256 {
         return Ok(Here::Other(format!("the file there has SHA-256 {sha256} instead of {expected}")));
     }

@@ -26,7 +26,7 @@ pub(super) enum Fault {
     /// The bytes are not the right ones.
     Content(String),
     /// The target could not be written.
-    Write(durable::Error),
+    Write(run_store::Error),
 }
 
 impl Fault {
@@ -54,7 +54,7 @@ impl Fault {
 /// Copies `input` to `to`, atomically, if it keeps to the limits.
 pub(super) fn place(input: &mut dyn Read, to: &Path, limits: Limits<'_>) -> Result<Placed, Fault> {
     let mut outcome = Ok((0, String::new()));
-    let written = durable::atomic::write_with(to, |out| {
+    let written = run_store::atomic::write_with(to, |out| {
         outcome = copy(input, out, limits);
         match &outcome {
             Ok(_) => Ok(()),

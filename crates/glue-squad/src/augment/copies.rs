@@ -51,7 +51,7 @@ fn is_title(word: &str) -> bool {
 mod tests {
     use super::super::words::tests::pieces;
     use super::*;
-    use durable::rng::keyed;
+    use run_store::rng::keyed;
 
     const TEXT: &str = "Good films, a good one!";
 

@@ -145,7 +145,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
         .serialize(&mut serde_json::Serializer::with_formatter(&mut text, style))
         .map_err(|e| Error::Invalid(format!("{}: cannot be written as JSON: {e}", path.display())))?;
     text.push(b'\n');
-    Ok(durable::output::write(path, &text)?)
+    Ok(run_store::output::write(path, &text)?)
 }
 
 /// Finds the answers to the questions of `dataset` from the scores of all windows of `set`, in their order.

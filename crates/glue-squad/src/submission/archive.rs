@@ -59,7 +59,7 @@ pub fn zip(path: &Path, predictions: &[(TaskKind, Predictions)]) -> Result<Archi
         wrong_rows.extend(task.official_rows(Split::Test).filter(|rows| *rows != predictions.len()).map(|n| (task, n)));
     }
     let bytes = writer.finish().map_err(failed)?.into_inner();
-    durable::output::write(path, &bytes)?;
+    run_store::output::write(path, &bytes)?;
     Ok(Archive { path: path.to_owned(), tasks, missing, wrong_rows })
 }
 

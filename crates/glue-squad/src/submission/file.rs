@@ -20,7 +20,7 @@ pub fn file_name(task: TaskKind) -> String {
 /// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
 pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
     let path = dir.join(file_name(task));
-    durable::output::write(&path, render(task, predictions)?.as_bytes())?;
+    run_store::output::write(&path, render(task, predictions)?.as_bytes())?;
     Ok(path)
 }
 

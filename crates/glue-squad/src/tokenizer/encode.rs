@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use durable::contain;
 use rayon::prelude::*;
+use run_store::contain;
 
 use super::load::{TextEncoder, broken};
 use super::plain::PlainBert;

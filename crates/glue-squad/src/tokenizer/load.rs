@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use durable::contain;
+use run_store::contain;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -269,7 +269,7 @@ impl TextEncoder {
     /// The system refuses.
     pub fn save(&self, dir: &Path) -> Result<PathBuf> {
         let path = dir.join("tokenizer.json");
-        durable::atomic::write_file(&path, &self.to_json()?)?;
+        run_store::atomic::write_file(&path, &self.to_json()?)?;
         Ok(path)
     }
 }

@@ -4,7 +4,7 @@
 //! and punctuation marks, each tokenised by itself. The library is asked for what is not plain: words with letters outside ASCII,
 //! control characters, and whatever might be a special token.
 
-use durable::contain;
+use run_store::contain;
 use serde::Deserialize;
 use tokenizers::{AddedToken, DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
 

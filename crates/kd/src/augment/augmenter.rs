@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use durable::rng::keyed;
-use frozen::Precision;
+use cpu_runtime::Precision;
 use glue_squad::augment::{Sentence, Slot, WordPieces, replaced};
 use glue_squad::task::{Example, Split, TaskKind, TrainWriter};
 use glue_squad::tokenizer::TextEncoder;
 use rayon::prelude::*;
+use run_store::rng::keyed;
 use searched_ffn::WordModel;
 
 use super::masked::{MaskedWords, Place};
@@ -129,7 +129,7 @@ impl Augmenter {
         watch: &mut dyn FnMut(AugmentProgress) -> ControlFlow<()>,
     ) -> Result<Augmented> {
         let (mut done, mut failure) = (Augmented::default(), None);
-        let written = durable::atomic::write_with(out, |file| match self.fill(task, paths, file, watch) {
+        let written = run_store::atomic::write_with(out, |file| match self.fill(task, paths, file, watch) {
             Ok(augmented) => {
                 done = augmented;
                 Ok(())

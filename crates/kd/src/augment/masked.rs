@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use cpu_kernels::elementwise::norm::layer_norm_in_place;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
-use frozen::{Floats, Ragged, Session, Want};
+use cpu_runtime::{Floats, Ragged, Session, Want};
 use glue_squad::augment::{Sentence, WordPieces};
 use searched_ffn::{MlmWeights, ModelError};
 
@@ -19,7 +19,7 @@ const FRAME: usize = 3;
 
 /// Replaces one word after the other by `[MASK]` and asks the model what stands there.
 pub(super) struct MaskedWords {
-    encoder: frozen::Model,
+    encoder: cpu_runtime::Model,
     session: Session,
     head: MlmWeights,
     scores: WordScores,
@@ -42,7 +42,7 @@ impl MaskedWords {
     /// # Shapes
     /// `table [vocab, embed]`
     pub fn new(
-        encoder: frozen::Model,
+        encoder: cpu_runtime::Model,
         head: MlmWeights,
         table: &Floats,
         pieces: &WordPieces,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use frozen::Floats;
+use cpu_runtime::Floats;
 use glue_squad::augment::WordPieces;
 
 use super::same_word;

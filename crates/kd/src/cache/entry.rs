@@ -52,7 +52,7 @@ pub(super) fn encode(key: &str, pieces: &[HostPiece]) -> Vec<u8> {
             }
         }
     }
-    let digest = durable::hash::bytes(&body);
+    let digest = run_store::hash::bytes(&body);
     [MAGIC.as_slice(), digest.as_bytes(), &body].concat()
 }
 
@@ -63,7 +63,7 @@ pub(super) fn encode(key: &str, pieces: &[HostPiece]) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8], key: &str) -> Result<Vec<HostPiece>, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it is not an entry of a teacher cache")?;
     let (digest, body) = rest.split_at_checked(DIGITS).ok_or("it is cut off")?;
-    if durable::hash::bytes(body).as_bytes() != digest {
+    if run_store::hash::bytes(body).as_bytes() != digest {
         return Err("its checksum does not fit".into());
     }
     let mut reader = Reader(body);
@@ -141,7 +141,7 @@ mod tests {
 
     /// A file whose digest fits, whatever the body is.
     fn signed(body: &[u8]) -> Vec<u8> {
-        [MAGIC.as_slice(), durable::hash::bytes(body).as_bytes(), body].concat()
+        [MAGIC.as_slice(), run_store::hash::bytes(body).as_bytes(), body].concat()
     }
 
     proptest! {

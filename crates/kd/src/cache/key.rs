@@ -19,9 +19,9 @@ pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
             to.copy_from_slice(&value.to_le_bytes());
         }
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n{path} {:?} {}", tensor.shape, durable::hash::bytes(&bytes));
+        let _ = write!(text, "\n{path} {:?} {}", tensor.shape, run_store::hash::bytes(&bytes));
     }
-    durable::hash::bytes(text)
+    run_store::hash::bytes(text)
 }
 
 /// What a teacher is asked for beside layers.
@@ -51,5 +51,5 @@ pub(super) fn key(teacher: &str, format: Format, asked: Asked, layers: &TeacherL
     for data in &tensors {
         bytes.extend_from_slice(data.as_bytes());
     }
-    durable::hash::bytes(&bytes)
+    run_store::hash::bytes(&bytes)
 }

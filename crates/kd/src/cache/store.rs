@@ -271,7 +271,7 @@ impl TeacherCache {
                     }
                 }
                 let file = entry::encode(key, &host);
-                let written = durable::atomic::write_file(Self::path(folder, key), &file);
+                let written = run_store::atomic::write_file(Self::path(folder, key), &file);
                 let mut inner = self.inner();
                 match written {
                     Ok(()) => {

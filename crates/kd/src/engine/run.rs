@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use bert_core::weights::{apply_internal, collect_internal, parameter_shapes};
 use burn::module::Module;
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
+use run_store::checkpoint::CheckpointStore;
 
 use super::state::{Best, State};
 use super::step::{Measured, measure, update};

@@ -2,7 +2,7 @@
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use burn::module::Module;
-use durable::checkpoint::{Checkpoint, CheckpointStore, FileContent};
+use run_store::checkpoint::{Checkpoint, CheckpointStore, FileContent};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

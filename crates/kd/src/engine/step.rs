@@ -112,7 +112,7 @@ fn measure_part<M: Module>(
     // the device's generator.
     let counters = [part.step, u64::from(part.index)];
     let counters = if part.of == 1 { &counters[..1] } else { &counters[..] };
-    let seed = durable::rng::keyed(config.seed, "dropout", counters).next_u64();
+    let seed = run_store::rng::keyed(config.seed, "dropout", counters).next_u64();
     device.seed(seed);
     let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part, device)))?;
     if terms.0.is_empty() {

@@ -1,8 +1,8 @@
 //! The term between masked words: the teacher's distribution over the vocabulary, the word that stood there, or both.
 
 use burn::tensor::{Int, Tensor};
+use corpus::MaskSettings;
 use serde::{Deserialize, Serialize};
-use text_shards::MaskSettings;
 
 use super::{Schedule, Shape};
 use crate::losses;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
-use frozen::{Ragged, Session, Want};
+use cpu_runtime::{Ragged, Session, Want};
 use glue_squad::squad::{
     self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
     search_threshold,
@@ -66,7 +66,7 @@ fn span_logits_while<F: FeedForward>(
 /// # Errors
 /// Data that cannot be batched, or that the model does not take.
 pub fn span_logits_frozen(
-    model: &frozen::Model,
+    model: &cpu_runtime::Model,
     session: &mut Session,
     head: usize,
     set: &SpanEvalSet,

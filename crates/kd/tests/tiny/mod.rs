@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
@@ -13,6 +12,7 @@ use kd::engine::{Devices, Evaluation, Job, Monitor, Part, TrainConfig, TrainEven
 use kd::heads::task_head;
 use kd::job::FineTune;
 use kd::objective::LossTerms;
+use run_store::checkpoint::CheckpointStore;
 
 pub type Model = TaskModel<StackedFfn>;
 

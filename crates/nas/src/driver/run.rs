@@ -208,7 +208,7 @@ impl<'a, 'c> Run<'a, 'c> {
     /// 63 bits, so that a database's signed integers hold it.
     fn trial_seed(&self, number: u64) -> u64 {
         let counters = [u64::from(self.config.stage), number];
-        durable::rng::keyed(self.seed, "nas.trial", &counters).next_u64() >> 1
+        run_store::rng::keyed(self.seed, "nas.trial", &counters).next_u64() >> 1
     }
 
     fn evaluate(

@@ -233,7 +233,7 @@ mod tests {
     }
 
     fn rng(seed: u64) -> ChaCha8Rng {
-        durable::rng::keyed(seed, "nas.test.size", &[])
+        run_store::rng::keyed(seed, "nas.test.size", &[])
     }
 
     #[test]

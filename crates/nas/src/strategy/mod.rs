@@ -36,7 +36,7 @@ impl DrawKey {
     #[must_use]
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let counters = [u64::from(self.stage), self.number, self.attempt];
-        durable::rng::keyed(self.seed, purpose, &counters)
+        run_store::rng::keyed(self.seed, purpose, &counters)
     }
 }
 

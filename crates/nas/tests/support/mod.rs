@@ -38,7 +38,7 @@ pub fn identity(seed: u64) -> StudyIdentity {
 /// A hidden objective of the genome alone: per layer, a hidden weight for the stacks, one for the
 /// ratio, and a hidden liking for each activation that the text mentions; 0 to 1 roughly.
 pub fn hidden_objective(seed: u64) -> impl Fn(&Genome) -> f64 {
-    let mut rng = durable::rng::keyed(seed, "nas.test.objective", &[]);
+    let mut rng = run_store::rng::keyed(seed, "nas.test.objective", &[]);
     let weights: Vec<[f64; 10]> = (0..12).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
     move |genome| {
         let ops = ["gelu", "sigmoid", "tanh", "(relu", "leaky", "swish", "max", "mul"];

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use text_shards::{Compression, DEFAULT_FIELD, Format, Input};
+use corpus::{Compression, DEFAULT_FIELD, Format, Input};
 
 use crate::error::Problem;
 

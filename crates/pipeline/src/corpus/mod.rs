@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use corpus::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
 use glue_squad::corpus::{PackConfig, PackedCorpus, corpus_files};
 use glue_squad::features::Features;
 use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use kd::text::{TextSet, TextSource};
-use text_shards::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
 
 pub use packed::PackedText;
 

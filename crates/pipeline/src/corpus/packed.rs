@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use corpus::{Batch, Loader, LoaderSettings, Prefetch, Prefetched, Shards, WindowPlan};
 use glue_squad::batch::EncodedBatch;
 use kd::data::BatchSettings;
 use kd::text::TextSource;
-use text_shards::{Batch, Loader, LoaderSettings, Prefetch, Prefetched, Shards, WindowPlan};
 
 use crate::Result;
 
@@ -24,7 +24,7 @@ struct Ahead {
     next: u64,
     /// The batch before `next`: a step that is taken in parts asks for it again.
     last: Option<EncodedBatch>,
-    batches: Prefetched<text_shards::Result<Batch>>,
+    batches: Prefetched<corpus::Result<Batch>>,
 }
 
 impl PackedText {
@@ -48,7 +48,7 @@ impl TextSource for PackedText {
     }
 
     fn batch(&self, step: u64) -> kd::Result<EncodedBatch> {
-        let failed = |e: text_shards::Error| kd::Error::Text(Box::new(e));
+        let failed = |e: corpus::Error| kd::Error::Text(Box::new(e));
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Ahead { next, last: Some(last), .. }) = ahead.as_ref()
             && *next == step + 1

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use durable::checkpoint::CheckpointStore;
-use durable::log::JsonlWriter;
-use durable::rundir::RunPaths;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
 use kd::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
+use run_store::checkpoint::CheckpointStore;
+use run_store::log::JsonlWriter;
+use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
 use super::lessons::Lessons;
@@ -65,7 +65,7 @@ pub struct Context<'a> {
     cache: Option<Arc<TeacherCache>>,
     log: JsonlWriter,
     pace: Pace,
-    log_error: Option<durable::Error>,
+    log_error: Option<run_store::Error>,
 }
 
 impl<'a> Context<'a> {
@@ -305,6 +305,6 @@ impl<'a> Context<'a> {
     /// Seed of a phase's training.
     pub fn seed_of(&self, phase: &str) -> u64 {
         use rand::RngCore;
-        durable::rng::keyed(self.recipe.seed, phase, &[]).next_u64()
+        run_store::rng::keyed(self.recipe.seed, phase, &[]).next_u64()
     }
 }

@@ -122,7 +122,7 @@ pub fn stage_three_supernet(
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
         move |model: &TaskModel<SearchedFfn>, step: u64| {
-            let genome = space.sample(&mut durable::rng::keyed(seed, purpose, &[step]));
+            let genome = space.sample(&mut run_store::rng::keyed(seed, purpose, &[step]));
             activate(model.clone(), &genome)
         }
     };

@@ -359,7 +359,7 @@ pub enum InferencePrecision {
     Int8,
 }
 
-impl From<InferencePrecision> for frozen::Precision {
+impl From<InferencePrecision> for cpu_runtime::Precision {
     fn from(precision: InferencePrecision) -> Self {
         match precision {
             InferencePrecision::F32 => Self::F32,

@@ -53,7 +53,7 @@ pub fn run(args: &SampleArgs) -> Result<(), CliError> {
     let mut lines = String::new();
     let mut drawn = Vec::new();
     for k in 0..args.n {
-        let rng = &mut durable::rng::keyed(args.seed, "arch sample", &[k]);
+        let rng = &mut run_store::rng::keyed(args.seed, "arch sample", &[k]);
         let ids = draw_ids(args, &shipped, rng)?;
         let layers = ids.iter().map(|id| space.sample(Some(*id), rng)).collect::<Result<_, _>>()?;
         let arch = Architecture::new(layers)?;

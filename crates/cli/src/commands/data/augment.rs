@@ -150,7 +150,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     };
     let copied = source.copy_others(&folder)?;
     let report = record.report(&inputs, &done, &copied);
-    durable::atomic::write_json(folder.join(RECORD), &report)?;
+    run_store::atomic::write_json(folder.join(RECORD), &report)?;
     if args.json { print_json(&report) } else { print(&as_text(&done, &train, &copied)) }
 }
 
@@ -229,7 +229,7 @@ impl Sources {
             }
             let mut file = std::fs::File::open(from)
                 .map_err(|e| CliError::failed(format!("cannot read {}: {e}", from.display())))?;
-            durable::atomic::write_with(&to, |out| std::io::copy(&mut file, out).map(|_| ()))?;
+            run_store::atomic::write_with(&to, |out| std::io::copy(&mut file, out).map(|_| ()))?;
             copied.push(place.display().to_string());
         }
         Ok(copied)
@@ -273,7 +273,7 @@ impl Record<'_> {
     /// Names and digests of what is read.
     fn inputs(&self, source: &Sources) -> Result<Value, CliError> {
         let digest = |path: &Path| -> Result<Value, CliError> {
-            Ok(json!({ "path": shown(path), "sha256": durable::hash::file(path)? }))
+            Ok(json!({ "path": shown(path), "sha256": run_store::hash::file(path)? }))
         };
         let train = source.train.iter().map(|path| digest(path)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({ "train": train, "teacher": digest(&self.args.teacher.join(WEIGHTS_FILE))? }))

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Once;
 
 use clap::{Args, ValueEnum};
-use glue_squad::tokenizer::TextEncoder;
-use serde_json::json;
-use text_shards::{
+use corpus::{
     DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress, build,
     inputs_of,
 };
+use glue_squad::tokenizer::TextEncoder;
+use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

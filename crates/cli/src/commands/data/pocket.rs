@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pocket_data::GeneratedFile;
 use serde_json::json;
+use synthetic_tasks::GeneratedFile;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -16,7 +16,7 @@ pub struct MakePocketArgs {
     #[arg(long, value_name = "DIR", default_value = "datasets/pocket")]
     out: PathBuf,
     /// Seed of the sentences.
-    #[arg(long, value_name = "N", default_value_t = pocket_data::DEFAULT_SEED)]
+    #[arg(long, value_name = "N", default_value_t = synthetic_tasks::DEFAULT_SEED)]
     seed: u64,
     /// Replace files that differ from the generated ones.
     #[arg(long)]
@@ -28,7 +28,7 @@ pub struct MakePocketArgs {
 /// # Errors
 /// Files would be overwritten or cannot be written.
 pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
-    let files = pocket_data::generate(args.seed);
+    let files = synthetic_tasks::generate(args.seed);
     let mut to_write = Vec::new();
     let mut differing = Vec::new();
     for file in &files {
@@ -52,7 +52,7 @@ pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
             std::fs::create_dir_all(parent)
                 .map_err(|e| CliError::failed(format!("cannot create {}: {e}", parent.display())))?;
         }
-        durable::atomic::write_file(&path, &file.bytes)?;
+        run_store::atomic::write_file(&path, &file.bytes)?;
         context.progress.step(i as u64 + 1, &[]);
     }
     context.progress.finish();

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use clap::Args;
-use frozen::Packing;
+use cpu_runtime::Packing;
 use glue_squad::Lines;
 
 use self::labels::Labels;

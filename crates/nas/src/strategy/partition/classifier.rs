@@ -49,7 +49,7 @@ mod tests {
     use rand::Rng;
 
     fn rows(seed: u64) -> Vec<Vec<f64>> {
-        let mut rng = durable::rng::keyed(seed, "nas.test.classifier", &[]);
+        let mut rng = run_store::rng::keyed(seed, "nas.test.classifier", &[]);
         (0..80).map(|_| (0..6).map(|_| f64::from(rng.random_range(0..4u32))).collect()).collect()
     }
 

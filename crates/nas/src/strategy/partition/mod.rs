@@ -66,7 +66,7 @@ impl LearnedPartition {
         if self.tree.as_ref().is_none_or(|tree| tree.fitted_to() != size) {
             let seed = |node: u64| {
                 let counters = [u64::from(key.stage), size as u64, node];
-                durable::rng::keyed(key.seed, "nas.partition.fit", &counters).random()
+                run_store::rng::keyed(key.seed, "nas.partition.fit", &counters).random()
             };
             self.tree = Some(Tree::fit(&self.config, &self.samples, size, seed).map_err(fault)?);
         }

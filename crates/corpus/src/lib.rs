@@ -1,0 +1,48 @@
+//! Corpora of any size as packed token shards, and what feeds a trainer from them.
+//!
+//! - [`Input`], [`inputs_of`]: plain text, WikiText, JSON Lines, Parquet, wikiextractor's output and MediaWiki dumps, packed or not.
+//! - [`build`]: streams them through sentence splitting, tokenising, packing and perhaps static masking into shards, on all threads, in
+//!   bounded memory. The result is the same whatever the number of threads, and a rerun makes only what is missing.
+//! - [`Shards`]: the result, mapped into memory and read by number, so that a place in training is a number.
+//! - [`Masker`]: masked-language modelling as BERT does it, static or dynamic.
+//! - [`WindowPlan`], [`Loader`], [`Prefetch`]: batches of similar lengths, made ahead on worker threads, in one order.
+//! - [`TokenCache`]: encoded examples of a task, kept under a key of tokeniser, settings and data.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//! use std::path::Path;
+//! use glue_squad::tokenizer::TextEncoder;
+//! use corpus::{PackSettings, Shards, build, inputs_of};
+//!
+//! let encoder = TextEncoder::from_dir(Path::new("teacher"))?;
+//! let inputs = inputs_of(Path::new("corpus"), "text")?;
+//! let progress = |_| ControlFlow::Continue(());
+//! build(&inputs, &encoder, &PackSettings::default(), Path::new("shards"), 4, &progress)?;
+//! let first = Shards::open(Path::new("shards"))?.get(0)?;
+//! # drop(first);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here prints, reads the environment or the clock.
+
+mod build;
+mod cache;
+mod draw;
+mod error;
+mod input;
+mod loader;
+mod mask;
+mod pack;
+mod settings;
+mod shard;
+mod vocabulary;
+
+pub use build::{MAX_THREADS, Progress, build};
+pub use cache::{CacheKey, TokenCache};
+pub use error::{Error, Result};
+pub use input::{Compression, DEFAULT_FIELD, Format, Input, MAX_RECORD_BYTES, inputs_of, strip_markup};
+pub use loader::{Batch, IGNORED, Loader, LoaderSettings, Prefetch, Prefetched, WindowPlan};
+pub use mask::{MaskSettings, Masked, Masker};
+pub use settings::{PackSettings, Packing};
+pub use shard::{InputInfo, MANIFEST, Manifest, Next, Sequence, ShardInfo, Shards, Verify, is_packed};
+pub use vocabulary::{TokenizerInfo, Vocabulary};

@@ -1,0 +1,174 @@
+//! What is in a batch together, and on how many threads, changes nothing; what does not fit is an error.
+
+mod reference;
+
+use cpu_runtime::{Activation, Batch, Error, FeedForward, Model, Precision, Ragged, Session, Want};
+use mlp_space::Align;
+use reference::{Forward, Narrow, Sizes, ragged, sequences};
+
+fn sizes() -> Sizes {
+    let searched = |expression: &str| Forward::Searched {
+        expression: expression.into(),
+        align: Align::Cut,
+        blocks: 2,
+        inner: 45,
+        extra: 0,
+    };
+    let layers = vec![
+        searched("linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)"),
+        searched("linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)"),
+    ];
+    Sizes { embed: Some((20, true)), ..Sizes::plain(90, 2, layers) }
+}
+
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+const WANT: Want<'_> = Want { pooled: true, heads: &[0] };
+
+fn run(model: &Model, batch: &Batch<'_>, threads: usize) -> Vec<Vec<f32>> {
+    let mut session = Session::new(threads);
+    let out = session.run(model, batch, WANT).unwrap();
+    vec![out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec()]
+}
+
+#[test]
+fn a_batch_gives_bit_for_bit_what_its_sequences_give_alone() {
+    let sizes = sizes();
+    for precision in PRECISIONS {
+        let model = Model::compile(sizes.network(2), precision).unwrap();
+        let mut all = sequences(&sizes, &[1, 128, 17, 32, 33, 90, 5, 128, 128, 101], 4);
+        all[5].mask[20] = 0;
+        let together = run(&model, &ragged(&all).as_batch(), 2);
+        let mut session = Session::new(1);
+        let mut apart = vec![vec![]; 3];
+        for one in &all {
+            let ragged = ragged(std::slice::from_ref(one));
+            let out = session.run(&model, &ragged.as_batch(), WANT).unwrap();
+            for (all, one) in apart.iter_mut().zip([out.hidden, out.pooled, out.heads().next().unwrap()]) {
+                all.extend_from_slice(one);
+            }
+        }
+        assert!(together == apart, "{precision:?}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let sizes = Sizes { narrow: Narrow::Shared, width: 48, ..sizes() };
+    let layers = vec![Forward::Plain { activation: Activation::GeluErf, blocks: 2, inner: 70 }; 2];
+    let sizes = Sizes { layers, ..sizes };
+    for precision in PRECISIONS {
+        let model = Model::compile(sizes.network(2), precision).unwrap();
+        for lengths in [&[128][..], &[40, 100, 3], &[64; 9]] {
+            let ragged = ragged(&sequences(&sizes, lengths, 8));
+            let alone = run(&model, &ragged.as_batch(), 1);
+            for threads in [2, 3, 5] {
+                assert!(run(&model, &ragged.as_batch(), threads) == alone, "{precision:?} {lengths:?} {threads}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_serves_models_and_batches_of_changing_size() {
+    let (small, large) =
+        (sizes(), Sizes::plain(64, 4, vec![Forward::Plain { activation: Activation::Relu, blocks: 1, inner: 200 }]));
+    let models = [&small, &large].map(|s| Model::compile(s.network(3), Precision::F32).unwrap());
+    let mut session = Session::new(2);
+    for lengths in [&[20][..], &[128, 128, 128], &[2, 3], &[100]] {
+        for (sizes, model) in [&small, &large].into_iter().zip(&models) {
+            let ragged = ragged(&sequences(sizes, lengths, 5));
+            let out = session.run(model, &ragged.as_batch(), WANT).unwrap().hidden.to_vec();
+            assert!(out == run(model, &ragged.as_batch(), 1)[0]);
+        }
+    }
+}
+
+#[test]
+fn only_what_was_asked_for_is_computed() {
+    let sizes = sizes();
+    let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
+    let ragged = ragged(&sequences(&sizes, &[4, 6], 4));
+    let mut session = Session::new(1);
+    let mut lengths = |want| {
+        let out = session.run(&model, &ragged.as_batch(), want).unwrap();
+        [out.hidden.len(), out.pooled.len(), out.heads().map(<[f32]>::len).sum()]
+    };
+    assert_eq!(lengths(Want::default()), [900, 0, 0]);
+    assert_eq!(lengths(Want { pooled: true, heads: &[] }), [900, 180, 0]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[0] }), [900, 180, 6]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[1] }), [900, 0, 20]);
+    assert_eq!(lengths(Want { pooled: false, heads: &[1, 0, 1] }), [900, 180, 46]);
+    let several = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[1, 0] }).unwrap();
+    let several: Vec<Vec<f32>> = several.heads().map(<[f32]>::to_vec).collect();
+    for (head, values) in [1, 0].into_iter().zip(several) {
+        let alone = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[head] }).unwrap();
+        assert_eq!(alone.heads().next().unwrap(), values);
+    }
+    let nothing = session.run(&model, &Ragged::new().as_batch(), WANT).unwrap();
+    assert!(nothing.hidden.is_empty() && nothing.heads().all(<[f32]>::is_empty));
+}
+
+#[test]
+fn batches_that_do_not_fit_are_errors_with_a_place() {
+    let sizes = sizes();
+    let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
+    let mut session = Session::new(1);
+    let mut error = |batch: Batch<'_>, heads: &[usize]| {
+        session.run(&model, &batch, Want { pooled: false, heads }).unwrap_err().to_string()
+    };
+    let good = Batch { ids: &[1, 2, 3], offsets: &[0, 1, 3], ..Batch::default() };
+    assert_eq!(error(Batch { ids: &[1, 60, 3], ..good }, &[]), "token 1: token id 60, but the table has 60 rows");
+    assert_eq!(error(Batch { segments: &[0, 0, 2], ..good }, &[]), "token 2: segment id 2, but the table has 2 rows");
+    assert_eq!(
+        error(Batch { followers: &[None, Some(99)], ..good }, &[]),
+        "token 2: token id 99, but the table has 60 rows"
+    );
+    assert_eq!(error(Batch { offsets: &[0, 0, 3], ..good }, &[]), "sequence 0 has 0 tokens; the model takes 1 to 140");
+    let long = vec![0; 141];
+    let message = error(Batch { ids: &long, offsets: &[0, 141], ..Batch::default() }, &[]);
+    assert_eq!(message, "sequence 0 has 141 tokens; the model takes 1 to 140");
+    for offsets in [&[][..], &[0, 2], &[1, 3], &[0, 3, 1, 3]] {
+        assert!(error(Batch { offsets, ..good }, &[]).contains("offsets must rise from 0"), "{offsets:?}");
+    }
+    assert!(error(Batch { mask: &[1], ..good }, &[]).contains("1 mask values, expected 3"));
+    assert_eq!(error(good, &[1, 2]), "head 2 does not exist: the model has 2");
+}
+
+#[test]
+fn networks_whose_parts_do_not_fit_are_errors_with_names() {
+    let sizes = sizes();
+    let message = |change: &dyn Fn(&mut cpu_runtime::Network)| {
+        let mut network = sizes.network(1);
+        change(&mut network);
+        let error = Model::compile(network, Precision::F32).unwrap_err();
+        assert!(!matches!(error, Error::Batch(_)));
+        error.to_string()
+    };
+    assert_eq!(
+        message(&|n| n.layers[1].attention.heads = 7),
+        "layer 2, attention heads: expected a divisor of 90, found 7"
+    );
+    assert_eq!(
+        message(&|n| n.embeddings.norm.weight.truncate(3)),
+        "embedding norm, weight: expected 90 values, found 3"
+    );
+    assert!(
+        message(&|n| n.heads[1].dense.bias[0] = f32::NAN).contains("head 1, bias: holds a value that is not finite")
+    );
+    assert!(message(&|n| n.embeddings.words.data.to_mut()[7] = f32::INFINITY).contains("word table: holds"));
+    assert!(
+        message(&|n| n.layers[0].attention.query.inputs = 80).contains("layer 1, query: expected 90 inputs, found 80")
+    );
+    let expression = message(&|n| {
+        if let FeedForward::Searched(stack) = &mut n.layers[0].feed_forward {
+            stack.expression = "linear1_2(x,wb1)".parse().unwrap();
+        }
+    });
+    assert_eq!(expression, "layer 1: `linear1_2(x,wb1)`: the result has 45 channels; the residual needs 90");
+    let narrow = message(&|n| {
+        if let FeedForward::Searched(stack) = &mut n.layers[0].feed_forward {
+            stack.inner = 46;
+        }
+    });
+    assert_eq!(narrow, "layer 1, feed-forward 1, dense1: expected at least 46 inner channels, found 45");
+}

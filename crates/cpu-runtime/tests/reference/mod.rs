@@ -1,0 +1,410 @@
+//! Networks with drawn weights, and what they compute, in plain `f64` loops.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use cpu_runtime::{
+    Activation, Attention, AttentionInput, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear,
+    Network, Norm, NormKind, PlainBlock, Projection, Ragged, SearchedBlock, SearchedStack, Table,
+};
+use mlp_space::Align;
+use mlp_space::eval::{LinearWeights, evaluate};
+
+/// Values and choices from a seed (SplitMix64).
+pub struct Draw(pub u64);
+
+impl Draw {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    pub fn coin(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    /// Uniform values with standard deviation `scale`.
+    pub fn values(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).map(|v| v * scale * 3f32.sqrt()).collect()
+    }
+
+    pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
+        let layout = if self.coin() { Layout::OutIn } else { Layout::InOut };
+        let weight = self.values(inputs * outputs, 1.0 / (inputs as f32).sqrt());
+        Linear { inputs, outputs, layout, weight: weight.into(), bias: self.values(outputs, 0.1) }
+    }
+
+    pub fn norm(&mut self, kind: NormKind, width: usize) -> Norm {
+        let weight = self.values(width, 0.1).into_iter().map(|v| v + 1.0).collect();
+        Norm { kind, weight, bias: self.values(width, 0.1) }
+    }
+
+    pub fn table(&mut self, rows: usize, width: usize) -> Table {
+        Table { rows, width, data: self.values(rows * width, 0.5).into() }
+    }
+}
+
+/// Which feed-forwards.
+#[derive(Clone, Debug)]
+pub enum Forward {
+    Plain {
+        activation: Activation,
+        blocks: usize,
+        inner: usize,
+    },
+    /// Expression, alignment, blocks, inner width, and how much wider the weights are than that.
+    Searched {
+        expression: String,
+        align: Align,
+        blocks: usize,
+        inner: usize,
+        extra: usize,
+    },
+}
+
+/// Which bottleneck.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Narrow {
+    None,
+    Wide,
+    Shared,
+    Inner,
+}
+
+/// Sizes of a network.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    pub vocab: usize,
+    pub positions: usize,
+    /// Width of the word table and whether it is seen as trigrams; `None`: the hidden width.
+    pub embed: Option<(usize, bool)>,
+    pub hidden: usize,
+    pub heads: usize,
+    pub norm: NormKind,
+    pub tied: bool,
+    pub narrow: Narrow,
+    /// Inside a bottleneck.
+    pub width: usize,
+    pub bottleneck_norm: bool,
+    pub layers: Vec<Forward>,
+    pub pooler: bool,
+}
+
+pub const EPS: NormKind = NormKind::LayerNorm { eps: 1e-5 };
+
+impl Sizes {
+    pub fn plain(hidden: usize, heads: usize, layers: Vec<Forward>) -> Self {
+        Self {
+            vocab: 60,
+            positions: 140,
+            embed: None,
+            hidden,
+            heads,
+            norm: EPS,
+            tied: false,
+            narrow: Narrow::None,
+            width: hidden,
+            bottleneck_norm: true,
+            layers,
+            pooler: true,
+        }
+    }
+
+    pub fn network(&self, seed: u64) -> Network {
+        let draw = &mut Draw(seed);
+        let (hidden, norm) = (self.hidden, self.norm);
+        let embeddings = Embeddings {
+            words: draw.table(self.vocab, self.embed.map_or(hidden, |(width, _)| width)),
+            projection: self.embed.map(|(width, trigram)| Projection {
+                linear: draw.linear(if trigram { 3 * width } else { width }, hidden),
+                trigram,
+            }),
+            positions: draw.table(self.positions, hidden),
+            segments: draw.table(2, hidden),
+            norm: draw.norm(norm, hidden),
+        };
+        let layers = self.layers.iter().map(|forward| self.layer(forward, draw)).collect();
+        let head = |kind, outputs, draw: &mut Draw| Head { kind, dense: draw.linear(hidden, outputs) };
+        let pooler = self.pooler.then(|| draw.linear(hidden, hidden));
+        let heads = vec![head(HeadKind::Pooled, 3, draw), head(HeadKind::Tokens, 2, draw)];
+        Network { embeddings, layers, pooler, heads }
+    }
+
+    fn layer(&self, forward: &Forward, draw: &mut Draw) -> Layer {
+        let (hidden, norm) = (self.hidden, self.norm);
+        let width = if self.narrow == Narrow::None { hidden } else { self.width };
+        let (queries, values) = match self.narrow {
+            Narrow::None | Narrow::Inner => (width, width),
+            Narrow::Wide => (hidden, hidden),
+            Narrow::Shared => (width, hidden),
+        };
+        let attention = Attention {
+            heads: self.heads,
+            query: draw.linear(queries, width),
+            key: (!self.tied).then(|| draw.linear(queries, width)),
+            value: draw.linear(values, width),
+            output: draw.linear(width, width),
+            norm: draw.norm(norm, width),
+        };
+        let inner_norm = |draw: &mut Draw| self.bottleneck_norm.then(|| draw.norm(norm, width));
+        let bottleneck = (self.narrow != Narrow::None).then(|| Bottleneck {
+            input: draw.linear(hidden, width),
+            input_norm: inner_norm(draw),
+            attention: match self.narrow {
+                Narrow::Shared => {
+                    AttentionInput::SharedKeyQuery { dense: draw.linear(hidden, width), norm: inner_norm(draw) }
+                }
+                Narrow::Inner => AttentionInput::Bottleneck,
+                _ => AttentionInput::Wide,
+            },
+            output: draw.linear(width, hidden),
+            output_norm: draw.norm(norm, hidden),
+        });
+        let feed_forward = match forward {
+            Forward::Plain { activation, blocks, inner } => {
+                let block = |_| PlainBlock {
+                    dense1: draw.linear(width, *inner),
+                    activation: *activation,
+                    dense2: draw.linear(*inner, width),
+                    norm: draw.norm(norm, width),
+                };
+                FeedForward::Plain((0..*blocks).map(block).collect())
+            }
+            Forward::Searched { expression, align, blocks, inner, extra } => {
+                let block = |_| SearchedBlock {
+                    dense1: draw.linear(width, inner + extra),
+                    dense2: draw.linear(inner + extra, width),
+                    norm: draw.norm(norm, width),
+                };
+                FeedForward::Searched(SearchedStack {
+                    expression: expression.parse().unwrap(),
+                    align: *align,
+                    inner: *inner,
+                    blocks: (0..*blocks).map(block).collect(),
+                })
+            }
+        };
+        Layer { attention, feed_forward, bottleneck }
+    }
+}
+
+/// Sequences of these lengths with drawn ids, segments, and what follows them.
+pub fn sequences(sizes: &Sizes, lengths: &[usize], seed: u64) -> Vec<Sequence> {
+    let draw = &mut Draw(seed ^ 0xabcd);
+    let one = |&n: &usize| Sequence {
+        ids: (0..n).map(|_| draw.below(sizes.vocab) as u32).collect(),
+        segments: (0..n).map(|_| draw.below(2) as u32).collect(),
+        mask: vec![1; n],
+        follower: draw.coin().then(|| draw.below(sizes.vocab) as u32),
+    };
+    lengths.iter().map(one).collect()
+}
+
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub ids: Vec<u32>,
+    pub segments: Vec<u32>,
+    pub mask: Vec<u8>,
+    pub follower: Option<u32>,
+}
+
+/// The batch of these sequences, as if cut out of padded rows.
+pub fn ragged(sequences: &[Sequence]) -> Ragged {
+    let mut ragged = Ragged::new();
+    for s in sequences {
+        let (mut ids, mut segments, mut mask) = (s.ids.clone(), s.segments.clone(), s.mask.clone());
+        if let Some(id) = s.follower {
+            ids.push(id);
+            segments.push(0);
+            mask.push(0);
+        }
+        ragged.push_row(&ids, &segments, &mask);
+    }
+    ragged
+}
+
+type Rows = Vec<Vec<f64>>;
+
+/// Last hidden states, pooled vector, values of each head.
+pub fn forward(network: &Network, s: &Sequence) -> (Rows, Vec<f64>, Vec<Rows>) {
+    let e = &network.embeddings;
+    let word = |id: Option<u32>| match id {
+        Some(id) => row(&e.words, id as usize),
+        None => vec![0.0; e.words.width],
+    };
+    let mut h: Rows = Vec::new();
+    for i in 0..s.ids.len() {
+        let next = s.ids.get(i + 1).copied().or(if i + 1 == s.ids.len() { s.follower } else { None });
+        let words = match &e.projection {
+            Some(p) if p.trigram => {
+                let previous = i.checked_sub(1).map(|j| s.ids[j]);
+                apply(&p.linear, &[word(next), word(Some(s.ids[i])), word(previous)].concat())
+            }
+            Some(p) => apply(&p.linear, &word(Some(s.ids[i]))),
+            None => word(Some(s.ids[i])),
+        };
+        let sum = add(&add(&words, &row(&e.segments, s.segments[i] as usize)), &row(&e.positions, i));
+        h.push(norm(&e.norm, &sum));
+    }
+    for layer in &network.layers {
+        h = run_layer(layer, &h, &s.mask);
+    }
+    let pooled = match &network.pooler {
+        Some(pooler) => apply(pooler, &h[0]).into_iter().map(f64::tanh).collect(),
+        None => h[0].clone(),
+    };
+    let head = |head: &Head| match head.kind {
+        HeadKind::Pooled => vec![apply(&head.dense, &pooled)],
+        HeadKind::Tokens => each(&h, |x| apply(&head.dense, x)),
+    };
+    let heads = network.heads.iter().map(head).collect();
+    (h, pooled, heads)
+}
+
+fn run_layer(layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
+    let a = &layer.attention;
+    let Some(b) = &layer.bottleneck else {
+        return feed_forward(&layer.feed_forward, &attention(a, h, h, h, mask));
+    };
+    let maybe = |n: &Option<Norm>, x: Vec<f64>| n.as_ref().map_or(x.clone(), |n| norm(n, &x));
+    let narrow = each(h, |x| maybe(&b.input_norm, apply(&b.input, x)));
+    let y = match &b.attention {
+        AttentionInput::Wide => attention(a, h, h, &narrow, mask),
+        AttentionInput::Bottleneck => attention(a, &narrow, &narrow, &narrow, mask),
+        AttentionInput::SharedKeyQuery { dense, norm: n } => {
+            attention(a, &each(h, |x| maybe(n, apply(dense, x))), h, &narrow, mask)
+        }
+    };
+    let y = feed_forward(&layer.feed_forward, &y);
+    h.iter().zip(&y).map(|(x, y)| norm(&b.output_norm, &add(x, &apply(&b.output, y)))).collect()
+}
+
+fn attention(a: &Attention, query: &Rows, value: &Rows, residual: &Rows, mask: &[u8]) -> Rows {
+    let q = each(query, |x| apply(&a.query, x));
+    let k = each(query, |x| apply(a.key.as_ref().unwrap_or(&a.query), x));
+    let v = each(value, |x| apply(&a.value, x));
+    let width = a.width() / a.heads;
+    let mut out = Vec::new();
+    for i in 0..q.len() {
+        let mut context = Vec::new();
+        for columns in (0..a.heads).map(|head| head * width..(head + 1) * width) {
+            let score = |j: usize| {
+                let dot: f64 = columns.clone().map(|c| q[i][c] * k[j][c]).sum();
+                dot / (width as f64).sqrt() + if mask[j] == 0 { -10_000.0 } else { 0.0 }
+            };
+            let scores: Vec<f64> = (0..k.len()).map(score).collect();
+            let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|s| (s - highest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            context.extend(columns.map(|c| (0..k.len()).map(|j| weights[j] / total * v[j][c]).sum::<f64>()));
+        }
+        out.push(norm(&a.norm, &add(&residual[i], &apply(&a.output, &context))));
+    }
+    out
+}
+
+fn feed_forward(f: &FeedForward, x: &Rows) -> Rows {
+    match f {
+        FeedForward::Plain(blocks) => blocks.iter().fold(x.clone(), |x, b| {
+            each(&x, |x| {
+                let inner: Vec<f64> = apply(&b.dense1, x).into_iter().map(|v| activation(b.activation, v)).collect();
+                norm(&b.norm, &add(x, &apply(&b.dense2, &inner)))
+            })
+        }),
+        FeedForward::Searched(stack) => stack.blocks.iter().fold(x.clone(), |x, b| {
+            let first = weights(&b.dense1).slice(b.dense1.inputs, stack.inner);
+            let second = weights(&b.dense2).slice(stack.inner, b.dense2.outputs);
+            each(&x, |x| {
+                let y = evaluate(&stack.expression, x, &first, &second, stack.align).unwrap();
+                norm(&b.norm, &add(x, &y))
+            })
+        }),
+    }
+}
+
+fn weights(l: &Linear) -> LinearWeights {
+    let at = |i: usize| (0..l.outputs).map(move |o| entry(l, i, o));
+    let bias = l.bias.iter().map(|&b| f64::from(b)).collect();
+    LinearWeights::new(l.inputs, (0..l.inputs).flat_map(at).collect(), bias).unwrap()
+}
+
+fn entry(l: &Linear, input: usize, output: usize) -> f64 {
+    f64::from(match l.layout {
+        Layout::OutIn => l.weight[output * l.inputs + input],
+        Layout::InOut => l.weight[input * l.outputs + output],
+    })
+}
+
+fn apply(l: &Linear, x: &[f64]) -> Vec<f64> {
+    assert_eq!(x.len(), l.inputs);
+    let sum = |o: usize| x.iter().enumerate().map(|(i, v)| v * entry(l, i, o)).sum::<f64>();
+    (0..l.outputs).map(|o| sum(o) + f64::from(l.bias[o])).collect()
+}
+
+fn norm(n: &Norm, x: &[f64]) -> Vec<f64> {
+    let count = x.len() as f64;
+    let (mean, inverse) = match n.kind {
+        NormKind::NoNorm => (0.0, 1.0),
+        NormKind::LayerNorm { eps } => {
+            let mean = x.iter().sum::<f64>() / count;
+            let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
+            (mean, 1.0 / (variance + f64::from(eps)).sqrt())
+        }
+    };
+    let one = |(i, v): (usize, &f64)| (v - mean) * inverse * f64::from(n.weight[i]) + f64::from(n.bias[i]);
+    x.iter().enumerate().map(one).collect()
+}
+
+fn row(t: &Table, i: usize) -> Vec<f64> {
+    t.data[i * t.width..(i + 1) * t.width].iter().map(|&v| f64::from(v)).collect()
+}
+
+fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+fn each(rows: &Rows, f: impl Fn(&[f64]) -> Vec<f64>) -> Rows {
+    rows.iter().map(|x| f(x)).collect()
+}
+
+fn activation(f: Activation, x: f64) -> f64 {
+    use mlp_space::Unary;
+    use mlp_space::eval::unary;
+    match f {
+        Activation::GeluErf => 0.5 * x * (1.0 + erf(x / 2f64.sqrt())),
+        Activation::GeluTanh => unary(Unary::Gelu, x),
+        Activation::Relu => unary(Unary::Relu, x),
+        Activation::Sigmoid => unary(Unary::Sigmoid, x),
+        Activation::Tanh => unary(Unary::Tanh, x),
+        Activation::LeakyRelu => unary(Unary::LeakyRelu, x),
+        Activation::Elu => unary(Unary::Elu, x),
+        Activation::Swish => unary(Unary::Swish, x),
+    }
+}
+
+/// Simpson's rule on `2 / sqrt(pi) exp(-t^2)`.
+fn erf(x: f64) -> f64 {
+    let (steps, x, sign) = (400, x.abs().min(6.0), x.signum());
+    let h = x / f64::from(steps);
+    let f = |i: i32| (-(h * f64::from(i)).powi(2)).exp();
+    let inside: f64 = (1..steps).map(|i| f(i) * if i % 2 == 1 { 4.0 } else { 2.0 }).sum();
+    sign * (f(0) + inside + f(steps)) * h / 3.0 * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+/// Largest absolute difference.
+pub fn difference(ours: &[f32], reference: &[f64]) -> f64 {
+    assert_eq!(ours.len(), reference.len(), "number of values");
+    ours.iter().zip(reference).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max)
+}
+
+/// Euclidean norm of the difference over that of the reference.
+pub fn relative(ours: &[f32], reference: &[f64]) -> f64 {
+    assert_eq!(ours.len(), reference.len(), "number of values");
+    let square = |it: &mut dyn Iterator<Item = f64>| it.map(|v| v * v).sum::<f64>().sqrt();
+    square(&mut ours.iter().zip(reference).map(|(&a, b)| f64::from(a) - b)) / square(&mut reference.iter().copied())
+}
