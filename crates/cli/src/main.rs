@@ -5,7 +5,7 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `args` | the command line |
+//! | `args`, `global` | the command line, and the options of every command |
 //! | `allocator` | memory that a training step uses again |
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
@@ -33,6 +33,7 @@ mod environment;
 mod error;
 mod free;
 mod given;
+mod global;
 mod inference;
 mod inputs;
 mod interrupt;

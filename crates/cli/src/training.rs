@@ -8,8 +8,7 @@ use std::time::Instant;
 use burn::module::Module;
 use clap::Args;
 use kd::data::BatchSettings;
-use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
-use kd::majority::MajorityBaseline;
+use kd::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
@@ -32,7 +31,7 @@ use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::tasks::Chosen;
 use crate::tensorboard::Boards;
-use crate::training_end::Ending;
+use crate::training_end::{Done, Ending};
 use crate::training_keys::TrainingKeys;
 use crate::watch::Watch;
 use crate::{environment, free, interrupt};
@@ -316,18 +315,6 @@ impl<'a> Training<'a> {
         self.context.progress.summary(&ending.table());
         print_json(&ending)
     }
-}
-
-/// How far a training came.
-pub struct Done {
-    /// Steps of the training.
-    pub steps: u64,
-    /// Steps after which its model was reached.
-    pub step: u64,
-    /// Evaluation of the model, if there was one.
-    pub evaluation: Option<Evaluation>,
-    /// What one answer to every example scores there.
-    pub majority: Vec<MajorityBaseline>,
 }
 
 /// The model of a training, and how far it came.
