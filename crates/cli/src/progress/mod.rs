@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::note::Note;
 use serde_json::json;
 
 pub use format::duration;
@@ -193,6 +194,16 @@ impl Progress {
         match self.look {
             Look::Json => line(&object("warning", text)),
             _ => self.above_bar(&format!("warning: {text}")),
+        }
+    }
+
+    /// Messages and warnings of a library.
+    pub fn tell(&self, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::Message(text) => self.message(text),
+                Note::Warning(text) => self.warn(text),
+            }
         }
     }
 
