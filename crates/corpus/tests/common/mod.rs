@@ -1,24 +1,13 @@
 //! Helpers of the behaviour tests.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use corpus::{Input, Manifest, PackSettings, Progress, Result, Sequence, Shards, build};
 use glue_squad::tokenizer::TextEncoder;
-
-/// A path in the folder of real data and models: `EFFICIENTBERT_SHARED`, else `shared` beside the workspace. Says so where it is absent.
-pub fn shared(relative: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("EFFICIENTBERT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = root.join(relative);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there; set EFFICIENTBERT_SHARED to the folder with real data", path.display());
-    None
-}
+pub use test_support::shared;
 
 /// A small BERT vocabulary: words, letters and the pieces of numbers.
 pub fn encoder() -> TextEncoder {

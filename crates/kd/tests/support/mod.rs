@@ -203,7 +203,7 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
     let job = Reference::read(&file, &at.device);
     for (precision, tolerances) in [(Precision::Bf16, [0.02, 0.05]), (Precision::F16, [0.003, 0.01])] {
         if precision.check(&devices).is_err() {
-            println!("skipped: this device has no {precision}");
+            test_support::skipped(&format!("this device has no {precision}"));
             continue;
         }
         let (_, model) = student(&file, &at.device.clone().autodiff());
