@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
-use cpu_runtime::{Ragged, Session, Want};
+use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::task::{Predictions, Scores, TaskKind};
 use searched_ffn::ModelError;
 
@@ -99,7 +99,7 @@ pub fn predict_frozen(
     let mut ragged = Ragged::new();
     for batch in set.batches() {
         to_ragged(&batch?, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head.index] });
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] });
         let output = output.map_err(ModelError::from)?;
         let size = ragged.as_batch().sequences();
         collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;

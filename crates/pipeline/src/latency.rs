@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
 use burn::tensor::Device;
-use cpu_runtime::{Session, Want};
+use cpu_runtime::{Outputs, Session};
 use nas::budget::Latency;
 use nas::space::Genome;
 use searched_ffn::{AnyModel, ModelError, Parts, freeze, student_config};
@@ -32,7 +32,7 @@ pub fn median_ms(model: &AnyModel, config: &BertConfig, settings: LatencySetting
         let batch = cpu_runtime::Batch { ids: &ids, offsets: &offsets, ..cpu_runtime::Batch::default() };
         let mut session = Session::new(rayon::current_num_threads());
         return median(settings.runs, || {
-            session.run(&frozen, &batch, Want::default()).map(|_| ()).map_err(|e| ModelError::from(e).into())
+            session.run(&frozen, &batch, Outputs::default()).map(|_| ()).map_err(|e| ModelError::from(e).into())
         });
     }
     let ids: Vec<i32> = ids.map(|id| id as i32).collect();

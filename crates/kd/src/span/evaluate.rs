@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
-use cpu_runtime::{Ragged, Session, Want};
+use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::squad::{
     self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
     search_threshold,
@@ -77,7 +77,7 @@ pub fn span_logits_frozen(
     for batch in set.batches() {
         let batch = batch?;
         to_ragged(&batch.tokens, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head] });
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] });
         let output = output.map_err(ModelError::from)?;
         all.extend(batch.split_ragged_logits(output.heads().next().unwrap_or_default())?);
         watch(all.len());
