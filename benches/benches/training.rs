@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use bert_core::{BertConfig, TokenBatch, preset};
 use burn::tensor::Device;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
-use kd::engine::{Precision, Silent, TrainConfig, train};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
 use searched_ffn::{AnyModel, Parts, each_model};
+use train::engine::{Precision, Silent, TrainConfig, train};
 
 /// As in the binary.
 #[global_allocator]

@@ -11,11 +11,11 @@ use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::{EvalSet, to_device, to_ragged};
-use kd::evaluate::{predict_frozen, predict_watched};
-use kd::heads::AnsweringHead;
-use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
 use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
+use train::data::{EvalSet, to_device, to_ragged};
+use train::evaluate::{predict_frozen, predict_watched};
+use train::heads::AnsweringHead;
+use train::span::{SpanEvalSet, span_logits, span_logits_frozen};
 
 use crate::context::Context;
 use crate::device::DeviceKind;

@@ -97,9 +97,9 @@ pub fn with_embedding_of<F: FeedForward>(
 mod tests {
     use bert_core::{BertConfig, StackedFfn, init};
     use burn::tensor::Device;
+    use train::heads::task_head;
 
     use super::*;
-    use crate::heads::task_head;
 
     fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel<StackedFfn> {
         let device = Device::flex();

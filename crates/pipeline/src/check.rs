@@ -8,11 +8,11 @@ use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
-use kd::engine::Devices;
-use kd::heads::task_head;
-use kd::optim::check_groups;
 use mlp_space::Architecture;
 use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
+use train::engine::Devices;
+use train::heads::task_head;
+use train::optim::check_groups;
 
 use crate::corpus::Corpus;
 use crate::error::Problem;

@@ -6,9 +6,9 @@ use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, StackedFfn, TaskModel};
 use burn::module::Module;
 use burn::tensor::Device;
-use kd::engine::TrainConfig;
-use kd::heads::task_head;
 use searched_ffn::{searched_model, student_config, supernet_architecture};
+use train::engine::TrainConfig;
+use train::heads::task_head;
 
 use crate::Result;
 use crate::events::NOTED_WARNING;

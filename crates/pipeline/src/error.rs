@@ -107,7 +107,7 @@ pub enum Error {
         /// Phase of the run.
         phase: String,
         /// The cause.
-        source: kd::Error,
+        source: train::Error,
     },
     /// Search.
     #[error(transparent)]
@@ -129,6 +129,9 @@ pub enum Error {
     Shards(#[from] corpus::Error),
     /// Batches and sets.
     #[error(transparent)]
+    Train(#[from] train::Error),
+    /// Objectives and teachers.
+    #[error(transparent)]
     Distillation(#[from] kd::Error),
     /// Durable files.
     #[error(transparent)]
@@ -138,8 +141,8 @@ pub enum Error {
 impl Error {
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Distillation(kd::Error::Interrupted { .. } | kd::Error::Stopped))
-            || matches!(self, Self::Training { source: kd::Error::Interrupted { .. }, .. })
+        matches!(self, Self::Interrupted | Self::Train(train::Error::Interrupted { .. } | train::Error::Stopped))
+            || matches!(self, Self::Training { source: train::Error::Interrupted { .. }, .. })
             || matches!(self, Self::Search(nas::Error::Interrupted { .. }))
     }
 }

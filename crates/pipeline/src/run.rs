@@ -5,12 +5,12 @@ use std::path::Path;
 use bert_core::BertConfig;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
-use kd::engine::Devices;
-use kd::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
+use train::engine::Devices;
+use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use corpus::{Input, MANIFEST, PackSettings, build};
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::BatchSettings;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::digests;
+use train::data::BatchSettings;
 
 struct Pocket {
     dir: tempfile::TempDir,

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bert_core::{BertConfig, TokenBatch};
 use burn::tensor::Device;
-use kd::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
 use searched_ffn::{AnyModel, Parts, each_model};
+use train::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 
 use crate::error::CliError;
 use crate::interrupt;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
-use kd::heads::task_head;
 use searched_ffn::ModelDir;
 use serde_json::{Value, json};
+use train::heads::task_head;
 
 use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, Tensors};
 use glue_squad::task::TaskKind;
-use kd::heads::task_head;
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
+use train::heads::task_head;
 
 /// What a run of the binary left behind.
 #[derive(Debug)]

@@ -120,7 +120,7 @@ impl Augmenter {
     /// and copy, so the result depends on neither threads nor other rows.
     ///
     /// # Errors
-    /// What is wrong with the files; [`Error::Interrupted`] where `watch` breaks; a file that cannot be written.
+    /// What is wrong with the files; [`train::Error::Interrupted`] where `watch` breaks; a file that cannot be written.
     pub fn write(
         &mut self,
         task: TaskKind,
@@ -163,7 +163,7 @@ impl Augmenter {
         let mut rows = 0;
         loop {
             if watch(AugmentProgress { rows, total: done.rows, added: done.added }).is_break() {
-                return Err(Error::Interrupted { step: rows }.into());
+                return Err(Error::Train(train::Error::Interrupted { step: rows }).into());
             }
             let some: Vec<Example> = examples.by_ref().take(ROWS).collect::<Result<_, _>>()?;
             if some.is_empty() {

@@ -11,12 +11,12 @@ use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, TaskModel, TokenB
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use device::TestDevice;
-use kd::engine::{Devices, Evaluation, Job, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
-use kd::objective::{LossTerms, Objective, Plan, Shape, Source};
-use kd::optim::{Gradients, Schedule};
+use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::Architecture;
 use searched_ffn::{SearchedFfn, searched_model, student_config};
 use serde_json::Value;
+use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
+use train::optim::{Gradients, Schedule};
 
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -89,7 +89,7 @@ impl Reference {
 }
 
 impl Job<TaskModel<SearchedFfn>> for Reference {
-    fn loss(&self, model: &TaskModel<SearchedFfn>, part: Part, _: &Device) -> kd::Result<LossTerms> {
+    fn loss(&self, model: &TaskModel<SearchedFfn>, part: Part, _: &Device) -> train::Result<LossTerms> {
         let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
         let Range { start, end } = cut.rows();
         let now = self.plan.at(part.step);
@@ -115,8 +115,8 @@ impl Job<TaskModel<SearchedFfn>> for Reference {
         _: &TaskModel<SearchedFfn>,
         _: u64,
         _: &Device,
-        _: &mut kd::engine::Watch<'_>,
-    ) -> kd::Result<Option<Evaluation>> {
+        _: &mut train::engine::Watch<'_>,
+    ) -> train::Result<Option<Evaluation>> {
         Ok(None)
     }
 }

@@ -11,8 +11,8 @@ use corpus::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
 use glue_squad::corpus::{PackConfig, PackedCorpus, corpus_files};
 use glue_squad::features::Features;
 use glue_squad::tokenizer::TextEncoder;
-use kd::data::BatchSettings;
-use kd::text::{TextSet, TextSource};
+use train::data::BatchSettings;
+use train::text::{TextSet, TextSource};
 
 pub use packed::PackedText;
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
 use bert_core::{BertConfig, FeedForward, ModelType, StackedFfn, TaskModel, count_parts, init};
-use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
 use searched_ffn::{AnyModel, LayerSource, inherit, searched_model, student_config};
+use train::engine::Evaluation;
 
 use super::supernet::plan;
 use super::{Context, Teachers, Winner};

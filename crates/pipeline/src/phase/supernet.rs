@@ -4,12 +4,12 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, TaskModel, init};
-use kd::heads::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::StudentShape;
 use nas::space::{Genome, SearchSpace};
 use searched_ffn::{SearchedFfn, activate, searched_model, student_config, student_frame, supernet_architecture};
+use train::heads::task_head;
 
 use super::{Context, Teachers};
 use crate::recipe::{Distillation, Recipe};

@@ -10,6 +10,7 @@
 //! | `precision` | number format of matrix products |
 //! | `state` | what a checkpoint holds |
 //! | `step` | one step: losses, gradients, update |
+//! | `terms` | the loss of a step, term by term |
 //! | `run` | the loop |
 
 mod config;
@@ -21,6 +22,7 @@ mod precision;
 mod run;
 mod state;
 mod step;
+mod terms;
 
 pub use config::{NotFinite, TrainConfig, default};
 pub use devices::Devices;
@@ -29,3 +31,4 @@ pub use part::{Cut, Part};
 pub use precision::Precision;
 pub use run::{Trained, train};
 pub use state::{Reached, keep_result, reached};
+pub use terms::LossTerms;

@@ -6,7 +6,6 @@ use bert_core::{EncodeOptions, FeedForward, TaskModel};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::task::{Predictions, Scores, TaskKind};
-use searched_ffn::ModelError;
 
 use crate::data::{EvalSet, to_device, to_ragged};
 use crate::engine::{Evaluation, Watch};
@@ -99,8 +98,7 @@ pub fn predict_frozen(
     let mut ragged = Ragged::new();
     for batch in set.batches() {
         to_ragged(&batch?, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] });
-        let output = output.map_err(ModelError::from)?;
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
         let size = ragged.as_batch().sequences();
         collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
         watch(rows.len());

@@ -9,7 +9,6 @@ use glue_squad::squad::{
     self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
     search_threshold,
 };
-use searched_ffn::ModelError;
 
 use super::SpanEvalSet;
 use crate::data::{to_device, to_ragged};
@@ -77,8 +76,7 @@ pub fn span_logits_frozen(
     for batch in set.batches() {
         let batch = batch?;
         to_ragged(&batch.tokens, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] });
-        let output = output.map_err(ModelError::from)?;
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] })?;
         all.extend(batch.split_ragged_logits(output.heads().next().unwrap_or_default())?);
         watch(all.len());
     }

@@ -6,17 +6,21 @@ mod tiny;
 use bert_core::weights::collect_internal;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
-use kd::Error;
-use kd::data::{EvalSet, TaskMix, TrainSet};
-use kd::engine::{Precision, TrainConfig, Trained};
 use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, SETTINGS, Trace, Watch, examples, model};
+use train::Error;
+use train::data::{EvalSet, TaskMix, TrainSet};
+use train::engine::{Precision, TrainConfig, Trained};
 
 fn config(steps: u64) -> TrainConfig {
     TrainConfig { checkpoint_every: 4, eval_every: 5, log_every: 1, ..TrainConfig::new(steps, 5e-3) }
 }
 
-fn run(config: &TrainConfig, store: Option<&CheckpointStore>, stop_after: Option<u64>) -> kd::Result<Trained<Model>> {
+fn run(
+    config: &TrainConfig,
+    store: Option<&CheckpointStore>,
+    stop_after: Option<u64>,
+) -> train::Result<Trained<Model>> {
     tiny::run(config, store, &[], &mut Watch { stop_after, ..Watch::default() }, &mut Trace::default())
 }
 
@@ -128,7 +132,7 @@ fn an_answer_of_nan_is_an_error_and_not_a_score() {
     let head = &mut broken.heads[0].dense;
     head.bias = head.bias.take().map(|b| b.map(|t| t * f32::NAN));
     let set = EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS).unwrap();
-    let message = kd::evaluate::score(&broken, 0, &set, &device).unwrap_err().to_string();
+    let message = train::evaluate::score(&broken, 0, &set, &device).unwrap_err().to_string();
     assert!(message.contains("sst-2") && message.contains("not finite"), "{message}");
 }
 

@@ -5,16 +5,16 @@
 //! | `head` | the head that such a model carries |
 //! | `data` | windows as batches of a training and of an evaluation |
 //! | `evaluate` | scores of all windows, answers, official metrics |
-//! | `job` | what the engine trains: [`SpanFineTune`] and [`SpanDistillation`] |
+//! | `fine_tune` | what the engine trains: [`SpanFineTune`] |
 //!
 //! Windows, decoding and official scores are [`glue_squad::squad`]'s; losses are in [`crate::losses`].
 
 mod data;
 mod evaluate;
+mod fine_tune;
 mod head;
-mod job;
 
 pub use data::{SpanEvalSet, SpanTrainSet};
 pub use evaluate::{SpanEval, SpanScores, span_logits, span_logits_frozen};
+pub use fine_tune::{SpanFineTune, gold_loss};
 pub use head::{span_head, span_head_index};
-pub use job::{SpanDistillation, SpanFineTune};

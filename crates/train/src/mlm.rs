@@ -1,4 +1,4 @@
-//! Text with hidden words, for students that learn to find them.
+//! Masked language modelling: words of a text are hidden, and a model learns to find them.
 
 use std::ops::Range;
 
@@ -33,13 +33,13 @@ impl WordMask {
     /// # Errors
     /// Settings out of range, a tokeniser without `[MASK]`, or whole words of one that does not mark them.
     pub fn new(settings: &MaskSettings, encoder: &TextEncoder, seed: u64) -> Result<Self> {
-        let failed = |e: corpus::Error| Error::Text(Box::new(e));
+        let failed = |e: corpus::Error| Error::Other(Box::new(e));
         let vocabulary = Vocabulary::of(encoder).map_err(failed)?;
         Ok(Self { masker: Masker::new(settings.clone(), vocabulary).map_err(failed)?, seed })
     }
 
     /// `batch` as epoch `epoch` has it.
-    pub fn hide(&self, mut batch: EncodedBatch, epoch: u64) -> HiddenWords {
+    pub fn hide(&self, mut batch: EncodedBatch, epoch: u64) -> MaskedBatch {
         let seq = batch.seq;
         let hidden = |row: usize, ids: &mut [i32]| {
             let real = batch.mask[row * seq..][..seq].iter().take_while(|&&m| m != 0).count();
@@ -52,20 +52,20 @@ impl WordMask {
         let mut ids = std::mem::take(&mut batch.ids);
         let words = ids.chunks_mut(seq.max(1)).enumerate().map(|(row, ids)| hidden(row, ids)).collect();
         batch.ids = ids;
-        HiddenWords { batch, words }
+        MaskedBatch { batch, words }
     }
 }
 
 /// A batch some of whose words are hidden.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HiddenWords {
+pub struct MaskedBatch {
     /// What the models see.
     pub batch: EncodedBatch,
     /// What stood there, row by row.
     words: Vec<Vec<Masked>>,
 }
 
-impl HiddenWords {
+impl MaskedBatch {
     /// A batch of which nothing is hidden.
     pub fn none(batch: EncodedBatch) -> Self {
         let words = vec![Vec::new(); batch.batch];
@@ -94,7 +94,7 @@ impl HiddenWords {
         self.words.iter().enumerate().flat_map(row).unzip()
     }
 
-    /// [`HiddenWords::places`] on a device, `[count]` each.
+    /// [`MaskedBatch::places`] on a device, `[count]` each.
     pub fn to_device(&self, device: &Device) -> (Tensor<1, Int>, Tensor<1, Int>) {
         let (places, words) = self.places();
         (Tensor::from_data(places.as_slice(), device), Tensor::from_data(words.as_slice(), device))
@@ -104,7 +104,7 @@ impl HiddenWords {
 /// Text that nobody learns from, always with the same words hidden.
 #[derive(Debug)]
 pub struct HeldOutWords {
-    batches: Vec<HiddenWords>,
+    batches: Vec<MaskedBatch>,
 }
 
 impl HeldOutWords {
@@ -123,7 +123,7 @@ impl HeldOutWords {
 
     /// Number of hidden words.
     pub fn count(&self) -> usize {
-        self.batches.iter().map(HiddenWords::count).sum()
+        self.batches.iter().map(MaskedBatch::count).sum()
     }
 
     /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` hears how many sequences are done.
@@ -157,7 +157,7 @@ impl HeldOutWords {
 
 /// The number of hidden words that `model` scores highest; `seen` counts all.
 fn right<F: FeedForward>(
-    hidden: &HiddenWords,
+    hidden: &MaskedBatch,
     model: &TaskModel<F>,
     device: &Device,
     seen: &mut usize,

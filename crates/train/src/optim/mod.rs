@@ -8,16 +8,16 @@
 //! | `groups` | parameters with a learning rate or decay of their own |
 //! | `schedule` | the learning rate over the steps |
 //! | `gradients` | the gradients of a module, their norm |
-//! | `slab` | where the floats of a parameter lie |
+//! | `flat_param` | where the floats of a parameter lie |
 //! | `written` | settings that are a name or a table |
 
 mod config;
+mod flat_param;
 mod gradients;
 mod groups;
 mod optimizer;
 mod rule;
 mod schedule;
-mod slab;
 mod written;
 
 pub use config::{OptimizerConfig, OptimizerKind};

@@ -164,8 +164,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::engine::{Evaluation, Precision, Watch};
-    use crate::objective::LossTerms;
+    use crate::engine::{Evaluation, LossTerms, Precision, Watch};
 
     /// A loss of the weights alone.
     struct Of(fn(Tensor<2>) -> Tensor<2>);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use glue_squad::tokenizer::TextEncoder;
-use kd::job::WordLesson;
+use kd::job::MlmTask;
 use kd::objective::Mlm;
-use kd::text::TextSource;
-use kd::words::{HeldOutWords, WordMask};
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use train::mlm::{HeldOutWords, WordMask};
+use train::text::TextSource;
 
 use crate::error::{CliError, ResultExt};
 use crate::training::TrainingArgs;
@@ -75,7 +75,7 @@ impl WordArgs {
 }
 
 /// Text to learn from.
-pub struct TextLesson {
+pub struct TextData {
     /// The batches.
     pub text: Arc<dyn TextSource>,
     words: Option<(WordMask, Option<HeldOutWords>)>,
@@ -83,7 +83,7 @@ pub struct TextLesson {
     pub files: Files,
 }
 
-impl TextLesson {
+impl TextData {
     /// Opens the corpora of a training.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl TextLesson {
     }
 
     /// How its words are hidden and asked for, where they are.
-    pub fn words(&self) -> Option<WordLesson<'_>> {
-        self.words.as_ref().map(|(mask, held_out)| WordLesson { mask, held_out: held_out.as_ref() })
+    pub fn words(&self) -> Option<MlmTask<'_>> {
+        self.words.as_ref().map(|(mask, held_out)| MlmTask { mask, held_out: held_out.as_ref() })
     }
 }

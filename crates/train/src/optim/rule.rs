@@ -4,20 +4,20 @@ use burn::tensor::Tensor;
 use cpu_kernels::elementwise::optimizer::{AdamWStep, LambStep, MomentStep};
 use rayon::prelude::*;
 
-use super::slab::{CHUNK, Slab, squares};
+use super::flat_param::{CHUNK, FlatParam, squares};
 use super::{OptimizerConfig, OptimizerKind};
 
 /// What the updates of a parameter have left.
 #[derive(Clone, Debug)]
 pub(super) struct Moments {
     pub steps: u32,
-    pub first: Slab,
-    pub second: Slab,
+    pub first: FlatParam,
+    pub second: FlatParam,
 }
 
 impl Moments {
     /// Those of `weights` that were never updated.
-    pub fn of(weights: &Slab) -> Self {
+    pub fn of(weights: &FlatParam) -> Self {
         Self { steps: 0, first: weights.zeros(), second: weights.zeros() }
     }
 }
@@ -35,21 +35,21 @@ pub(super) struct Rule {
 
 impl Rule {
     /// Weights and moments after the step, where the weights were before it.
-    pub fn apply(&self, weights: Slab, gradient: Slab, moments: Moments) -> (Slab, Moments) {
+    pub fn apply(&self, weights: FlatParam, gradient: FlatParam, moments: Moments) -> (FlatParam, Moments) {
         let Moments { steps, first, second } = moments;
         let steps = steps + 1;
         let (weights, first, second) = match weights {
-            Slab::Host(mut w) => {
-                let [g, mut m, mut v] = [gradient, first, second].map(Slab::into_host);
+            FlatParam::Host(mut w) => {
+                let [g, mut m, mut v] = [gradient, first, second].map(FlatParam::into_host);
                 match self.config.kind {
                     OptimizerKind::AdamW => self.adamw_on_host(steps, &mut w, &g, &mut m, &mut v),
                     OptimizerKind::Lamb => self.lamb_on_host(steps, &mut w, g, &mut m, &mut v),
                 }
-                (Slab::Host(w), Slab::Host(m), Slab::Host(v))
+                (FlatParam::Host(w), FlatParam::Host(m), FlatParam::Host(v))
             }
-            Slab::Device(w) => {
+            FlatParam::Device(w) => {
                 let device = w.device();
-                let [g, m, v] = [gradient, first, second].map(|slab| slab.into_device(&device));
+                let [g, m, v] = [gradient, first, second].map(|param| param.into_device(&device));
                 let (w, m, v) = match self.config.kind {
                     OptimizerKind::AdamW => self.adamw_on_device(steps, *w, g, m, v),
                     OptimizerKind::Lamb => self.lamb_on_device(steps, *w, g, m, v),
@@ -141,8 +141,8 @@ impl Rule {
 /// The floats of one parameter on a device.
 type Flat = Tensor<1>;
 
-fn on_device(x: Flat) -> Slab {
-    Slab::Device(Box::new(x))
+fn on_device(x: Flat) -> FlatParam {
+    FlatParam::Device(Box::new(x))
 }
 
 /// As [`MomentStep`] has it: both moments, and what the first is divided by.
@@ -165,12 +165,12 @@ mod tests {
     fn both(rule: &Rule, weights: &[f32]) -> [Vec<f32>; 2] {
         let tensor = |x: &[f32]| Tensor::<1>::from_floats(x, &Device::flex());
         let gradient = |t: usize| (0..weights.len()).map(|i| ((i * 7 + t * 5) % 11) as f32 - 5.0).collect::<Vec<_>>();
-        [Slab::Host(weights.to_vec()), on_device(tensor(weights))].map(|mut weights| {
+        [FlatParam::Host(weights.to_vec()), on_device(tensor(weights))].map(|mut weights| {
             let mut moments = Moments::of(&weights);
             for t in 0..3 {
                 let gradient = match &weights {
-                    Slab::Host(_) => Slab::Host(gradient(t)),
-                    Slab::Device(_) => on_device(tensor(&gradient(t))),
+                    FlatParam::Host(_) => FlatParam::Host(gradient(t)),
+                    FlatParam::Device(_) => on_device(tensor(&gradient(t))),
                 };
                 (weights, moments) = rule.apply(weights, gradient, moments);
             }
@@ -206,14 +206,15 @@ mod tests {
         };
         for kind in OptimizerKind::ALL {
             let device = on_device(Tensor::from_floats([1.0, 2.0], &Device::flex()));
-            let saved = Moments { steps: 4, first: Slab::Host(vec![0.5, -1.0]), second: Slab::Host(vec![1.0, 2.0]) };
-            let gradient = || Slab::Host(vec![0.25, 0.5]);
+            let saved =
+                Moments { steps: 4, first: FlatParam::Host(vec![0.5, -1.0]), second: FlatParam::Host(vec![1.0, 2.0]) };
+            let gradient = || FlatParam::Host(vec![0.25, 0.5]);
             let (weights, moments) = rule(kind).apply(device, gradient(), saved.clone());
             assert!(matches!(
                 (&weights, &moments.first, &moments.second),
-                (Slab::Device(_), Slab::Device(_), Slab::Device(_))
+                (FlatParam::Device(_), FlatParam::Device(_), FlatParam::Device(_))
             ));
-            let (expected, _) = rule(kind).apply(Slab::Host(vec![1.0, 2.0]), gradient(), saved);
+            let (expected, _) = rule(kind).apply(FlatParam::Host(vec![1.0, 2.0]), gradient(), saved);
             for (a, b) in weights.into_host().iter().zip(expected.into_host()) {
                 assert!((a - b).abs() < 1e-6, "{kind}: {a} {b}");
             }

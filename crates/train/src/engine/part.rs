@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::objective::LossTerms;
+use super::LossTerms;
 
 /// What a job is asked for: one of the parts into which the batch of a step is cut.
 ///

@@ -8,9 +8,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::Part;
+use super::{LossTerms, Part};
 use crate::Result;
-use crate::objective::LossTerms;
 
 /// Scores of one evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 #[allow(dead_code)]
 mod tiny;
 
-use kd::engine::TrainConfig;
 use tiny::{Trace, Watch, run};
+use train::engine::TrainConfig;
 
 /// Pages in memory, as Linux counts them.
 #[cfg(target_os = "linux")]

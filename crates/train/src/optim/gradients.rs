@@ -7,12 +7,12 @@ use bert_core::weights::path::ModulePath;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{self, Device, Tensor};
 
-use super::slab::{Slab, norm};
+use super::flat_param::{FlatParam, norm};
 
 /// Gradients by module path, in burn's layout; on the CPU in host memory, elsewhere on the device. Parameters that the loss does not
 /// reach are absent.
 #[derive(Debug, Default)]
-pub struct Gradients(pub(super) BTreeMap<String, Slab>);
+pub struct Gradients(pub(super) BTreeMap<String, FlatParam>);
 
 impl Gradients {
     /// Back-propagates `loss` and collects the gradient of every parameter of `module`.
@@ -34,7 +34,7 @@ impl Gradients {
 
     /// The same on another device.
     pub fn to_device(self, device: &Device) -> Self {
-        Self(self.0.into_iter().map(|(name, slab)| (name, slab.on(device))).collect())
+        Self(self.0.into_iter().map(|(name, param)| (name, param.on(device))).collect())
     }
 
     /// Drops those of the parameters that `keep` says no to: they are not updated, and not counted in the norm.
@@ -55,7 +55,7 @@ impl Gradients {
 
     /// Gradient of the parameter at `path` (burn's layout), if the loss reaches it.
     pub fn get(&self, path: &str) -> Option<Vec<f32>> {
-        self.0.get(path).map(|slab| slab.clone().into_host())
+        self.0.get(path).map(|param| param.clone().into_host())
     }
 }
 
@@ -74,7 +74,7 @@ impl ModuleVisitor for Collect {
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = param.val().grad_remove(&mut self.raw) {
-            self.found.0.insert(self.path.join(), Slab::of(grad));
+            self.found.0.insert(self.path.join(), FlatParam::of(grad));
         }
     }
 }

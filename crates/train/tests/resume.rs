@@ -7,11 +7,11 @@ mod tiny;
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use kd::Error;
-use kd::engine::{NotFinite, TrainConfig, reached};
-use kd::optim::{OptimizerConfig, OptimizerKind};
 use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Trace, Watch, run};
+use train::Error;
+use train::engine::{NotFinite, TrainConfig, reached};
+use train::optim::{OptimizerConfig, OptimizerKind};
 
 /// Two parts a step, dropout, and an early stop after step 15 of 16: no evaluation is better than the first by more than 1.
 fn config(kind: OptimizerKind) -> TrainConfig {

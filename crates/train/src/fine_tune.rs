@@ -1,13 +1,12 @@
 //! Fine-tuning on gold labels.
 
 use bert_core::{EncodeOptions, FeedForward, TaskModel};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use glue_squad::batch::Labels;
+use burn::tensor::Device;
 
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, Part, Watch};
-use crate::objective::LossTerms;
-use crate::{Error, Result, evaluate, losses};
+use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use crate::losses::label_loss;
+use crate::{Result, evaluate};
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
 pub struct FineTune<'a> {
@@ -44,23 +43,5 @@ impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
             return Ok(None);
         }
         evaluate::evaluate(model, self.eval, device, watch).map(Some)
-    }
-}
-
-/// Loss against gold labels.
-///
-/// # Shapes
-/// - `logits`: `[batch, classes]`, or `[batch, 1]` for scores
-pub(super) fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result<Tensor<1>> {
-    match labels {
-        Labels::Classes(classes) => {
-            let data = TensorData::new(classes.clone(), [classes.len()]);
-            Ok(losses::cross_entropy(logits, Tensor::<1, Int>::from_data(data, device)))
-        }
-        Labels::Scores(scores) => {
-            let data = TensorData::new(scores.clone(), [scores.len(), 1]);
-            Ok(losses::mse(logits, Tensor::from_data(data, device)))
-        }
-        Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
     }
 }

@@ -13,9 +13,9 @@ use bert_core::{EncodeOptions, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use device::TestDevice;
-use kd::losses::cross_entropy;
-use kd::optim::{Gradients, Group, Optimizer, OptimizerConfig, OptimizerKind, Pace};
 use tiny::Model;
+use train::losses::cross_entropy;
+use train::optim::{Gradients, Group, Optimizer, OptimizerConfig, OptimizerKind, Pace};
 
 const RATE: f64 = 1e-2;
 const SCALE: f64 = 0.5;

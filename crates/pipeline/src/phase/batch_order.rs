@@ -1,8 +1,8 @@
 //! Which batches the teacher is shown more than once in a run.
 
 use kd::cache::Expected;
-use kd::engine::Precision;
 use kd::objective::{Objective, Source};
+use train::engine::Precision;
 
 use crate::recipe::{Phase, Recipe};
 
@@ -16,7 +16,7 @@ pub(super) enum Data {
 
 /// Everything that two trainings must share to show the teacher the same batches and to ask it the same.
 #[derive(Debug, PartialEq)]
-struct Order<'a> {
+struct BatchOrder<'a> {
     data: Data,
     batch_size: usize,
     length_window: Option<usize>,
@@ -27,10 +27,10 @@ struct Order<'a> {
 }
 
 #[derive(Debug)]
-struct Lesson<'a> {
+struct Training<'a> {
     phase: &'static str,
     source: Source,
-    order: Order<'a>,
+    order: BatchOrder<'a>,
     settings: &'a Phase,
     /// Trainings of this phase that go through the order.
     times: u64,
@@ -49,9 +49,9 @@ pub(super) struct Shared<'a> {
 
 /// The distillations of a run as they follow each other.
 #[derive(Debug)]
-pub(super) struct Lessons<'a>(Vec<Lesson<'a>>);
+pub(super) struct BatchOrders<'a>(Vec<Training<'a>>);
 
-impl<'a> Lessons<'a> {
+impl<'a> BatchOrders<'a> {
     pub(super) fn of(recipe: &'a Recipe, baseline_general: &'a Phase) -> Self {
         let (search, last) = (&recipe.search, &recipe.final_);
         let mut all = Vec::new();
@@ -62,8 +62,8 @@ impl<'a> Lessons<'a> {
             let source = if data == Data::Text { Source::Text } else { Source::Tasks };
             let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
-            let order = Order { data, batch_size, length_window, accumulate, max_len, precision, objective };
-            all.push(Lesson { phase, source, order, settings, times });
+            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
+            all.push(Training { phase, source, order, settings, times });
         };
         let usual = &recipe.distill;
         add("supernet/warm-up", Data::Text, &recipe.warm_up, usual, 1);
@@ -93,12 +93,12 @@ impl<'a> Lessons<'a> {
 
     /// What at least `times` trainings see, of every order: all begin with its first batch, and the shorter ones end sooner.
     pub(super) fn shared(&self, times: u64) -> Vec<Shared<'a>> {
-        let of_order = |(at, lesson): (usize, &Lesson<'a>)| {
+        let of_order = |(at, training): (usize, &Training<'a>)| {
             if self.first(at) != at {
                 return None;
             }
             let mut trainings: Vec<(u64, u64)> =
-                self.0.iter().filter(|l| l.order == lesson.order).map(|l| (l.settings.steps, l.times)).collect();
+                self.0.iter().filter(|l| l.order == training.order).map(|l| (l.settings.steps, l.times)).collect();
             trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
             let mut reached = 0;
             let batches = trainings.into_iter().find_map(|(steps, n)| {
@@ -106,9 +106,9 @@ impl<'a> Lessons<'a> {
                 (reached >= times).then_some(steps)
             })?;
             Some(Shared {
-                data: lesson.order.data,
-                settings: lesson.settings,
-                objective: lesson.order.objective,
+                data: training.order.data,
+                settings: training.settings,
+                objective: training.order.objective,
                 batches,
             })
         };
@@ -122,9 +122,9 @@ impl<'a> Lessons<'a> {
         of_phase.filter(last).map(|i| 1 + self.first(i) as u64).collect()
     }
 
-    /// Where the order of a lesson comes first.
-    fn first(&self, lesson: usize) -> usize {
-        self.0.iter().position(|l| l.order == self.0[lesson].order).unwrap_or(lesson)
+    /// Where the order of a training comes first.
+    fn first(&self, training: usize) -> usize {
+        self.0.iter().position(|l| l.order == self.0[training].order).unwrap_or(training)
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn again(recipe: &Recipe, phase: &str, source: Source) -> Option<u64> {
-        Lessons::of(recipe, &recipe.baseline_general()).expected(phase, source).map(|e| e.again)
+        BatchOrders::of(recipe, &recipe.baseline_general()).expected(phase, source).map(|e| e.again)
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     fn the_batches_that_several_trainings_see_are_those_before_the_end_of_the_shortest_of_them() {
         let of = |recipe: &Recipe, times: u64| -> Vec<(Data, u64)> {
             let baseline = recipe.baseline_general();
-            let shared = Lessons::of(recipe, &baseline).shared(times);
+            let shared = BatchOrders::of(recipe, &baseline).shared(times);
             shared.into_iter().map(|s| (s.data, s.batches)).collect()
         };
         let pocket = load("pocket", &[]).unwrap();
@@ -191,13 +191,13 @@ mod tests {
     fn an_order_is_over_after_the_last_phase_that_goes_through_it() {
         let recipe = recipe(&[]);
         let baseline = recipe.baseline_general();
-        let lessons = Lessons::of(&recipe, &baseline);
-        let order = |phase, source| lessons.expected(phase, source).unwrap().order;
-        assert!(lessons.over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
-        assert_eq!(lessons.over_after("supernet/general"), [order("stage-1", Source::Text)]);
-        assert_eq!(lessons.over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
-        assert!(lessons.over_after("final/task").is_empty());
-        assert_eq!(lessons.over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
-        assert_eq!(lessons.over_after("baseline/task"), [order("final/task", Source::Tasks)]);
+        let orders = BatchOrders::of(&recipe, &baseline);
+        let order = |phase, source| orders.expected(phase, source).unwrap().order;
+        assert!(orders.over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
+        assert_eq!(orders.over_after("supernet/general"), [order("stage-1", Source::Text)]);
+        assert_eq!(orders.over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
+        assert!(orders.over_after("final/task").is_empty());
+        assert_eq!(orders.over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
+        assert_eq!(orders.over_after("baseline/task"), [order("final/task", Source::Tasks)]);
     }
 }

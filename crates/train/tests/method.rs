@@ -4,11 +4,11 @@
 mod tiny;
 
 use bert_core::weights::{Tensors, collect_internal};
-use kd::Error;
-use kd::engine::{NotFinite, TrainConfig, Trained, keep_result, reached};
-use kd::optim::{Group, Schedule};
 use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, Trace, Watch, run};
+use train::Error;
+use train::engine::{NotFinite, TrainConfig, Trained, keep_result, reached};
+use train::optim::{Group, Schedule};
 
 fn config(steps: u64) -> TrainConfig {
     TrainConfig { log_every: 1, ..TrainConfig::new(steps, 5e-3) }

@@ -7,8 +7,8 @@ use bert_core::weights::{HostTensor, Tensors};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
+use super::flat_param::FlatParam;
 use super::rule::{Moments, Rule};
-use super::slab::Slab;
 use super::{Gradients, Group, OptimizerConfig};
 
 /// Updates the parameters of a module. With the gradient `g`, and `m̂ = m / (1 - β1^t)`, `v̂ = v / (1 - β2^t)` in step `t`:
@@ -96,7 +96,7 @@ impl Optimizer {
         let mut moments = BTreeMap::new();
         for (key, steps) in &state.0 {
             let Some(name) = key.strip_suffix(".steps") else { continue };
-            let get = |kind: &str| state.0.get(&format!("{name}.{kind}")).map(|t| Slab::Host(t.data.clone()));
+            let get = |kind: &str| state.0.get(&format!("{name}.{kind}")).map(|t| FlatParam::Host(t.data.clone()));
             let [high, low] = steps.data[..] else { return None };
             let steps = ((high as u32) << 16) | low as u32;
             let entry = Moments { steps, first: get("first")?, second: get("second")? };
@@ -138,7 +138,7 @@ impl ModuleMapper for Update<'_> {
         let requires_grad = tensor.is_require_grad();
         let inner = tensor.inner();
         let (shape, device) = (inner.dims(), inner.device());
-        let weights = Slab::of(inner);
+        let weights = FlatParam::of(inner);
         let moments = self.optimizer.moments.remove(&name).unwrap_or_else(|| Moments::of(&weights));
         let (weights, moments) = rule.apply(weights, gradient, moments);
         self.optimizer.moments.insert(name, moments);

@@ -7,12 +7,11 @@ use bert_core::{BertConfig, StackedFfn, TaskModel, init};
 use burn::tensor::Device;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
-use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use kd::engine::{Devices, Evaluation, Job, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
-use kd::heads::task_head;
-use kd::job::FineTune;
-use kd::objective::LossTerms;
 use run_store::checkpoint::CheckpointStore;
+use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
+use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
+use train::fine_tune::FineTune;
+use train::heads::task_head;
 
 pub type Model = TaskModel<StackedFfn>;
 
@@ -72,10 +71,10 @@ pub struct Recording<'a> {
 }
 
 impl Job<Model> for Recording<'_> {
-    fn loss(&self, model: &Model, part: Part, device: &Device) -> kd::Result<LossTerms> {
+    fn loss(&self, model: &Model, part: Part, device: &Device) -> train::Result<LossTerms> {
         let fault = self.faults.get(&(part.step, part.index));
         if fault == Some(&Fault::Power) {
-            return Err(kd::Error::Mismatch("the power is gone".into()));
+            return Err(train::Error::Mismatch("the power is gone".into()));
         }
         let (_, batch) = self.inner.data.batch(part.step)?;
         let rows = part.cut(batch.batch).map_or(0..0, |cut| cut.rows());
@@ -87,7 +86,7 @@ impl Job<Model> for Recording<'_> {
         Ok(terms)
     }
 
-    fn tokens(&self, step: u64) -> kd::Result<u64> {
+    fn tokens(&self, step: u64) -> train::Result<u64> {
         Job::<Model>::tokens(&self.inner, step)
     }
 
@@ -96,8 +95,8 @@ impl Job<Model> for Recording<'_> {
         model: &Model,
         steps: u64,
         device: &Device,
-        watch: &mut kd::engine::Watch<'_>,
-    ) -> kd::Result<Option<Evaluation>> {
+        watch: &mut train::engine::Watch<'_>,
+    ) -> train::Result<Option<Evaluation>> {
         let mut evaluation = self.inner.evaluate(model, steps, device, watch)?;
         if let (Some(evaluation), Some(Fault::Evaluation)) = (&mut evaluation, self.faults.get(&(steps - 1, 0))) {
             evaluation.score = f64::NAN;
@@ -168,7 +167,7 @@ pub fn run(
     faults: &[((u64, u32), Fault)],
     watch: &mut Watch,
     trace: &mut Trace,
-) -> kd::Result<Trained<Model>> {
+) -> train::Result<Trained<Model>> {
     run_on(Device::flex(), config, store, faults, watch, trace)
 }
 
@@ -180,7 +179,7 @@ pub fn run_on(
     faults: &[((u64, u32), Fault)],
     watch: &mut Watch,
     trace: &mut Trace,
-) -> kd::Result<Trained<Model>> {
+) -> train::Result<Trained<Model>> {
     let device = Device::flex();
     let (data, eval) = (data(), eval());
     let inner = FineTune { data: &data, heads: vec![0], eval: &eval };

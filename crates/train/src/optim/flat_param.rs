@@ -10,12 +10,12 @@ pub(super) const CHUNK: usize = 1 << 14;
 /// The floats of one parameter, flat, where its device computes with them: in host memory for the CPU, whose kernels update weights
 /// and moments in one pass; elsewhere on the device, so that a step moves nothing between it and the host.
 #[derive(Clone, Debug)]
-pub(super) enum Slab {
+pub(super) enum FlatParam {
     Host(Vec<f32>),
     Device(Box<Tensor<1>>),
 }
 
-impl Slab {
+impl FlatParam {
     /// The values of `tensor`, where it is.
     pub fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         if tensor.device() == Device::flex() {
@@ -49,7 +49,7 @@ impl Slab {
         }
     }
 
-    /// As [`Slab::of`] would have it for a tensor on `device`.
+    /// As [`FlatParam::of`] would have it for a tensor on `device`.
     pub fn on(self, device: &Device) -> Self {
         match *device == Device::flex() {
             true => Self::Host(self.into_host()),
@@ -92,14 +92,14 @@ pub(super) fn squares(x: &[f32]) -> f64 {
     x.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
 }
 
-/// Euclidean norm of everything in `slabs`: in host memory a sum in `f64` in their order, on a device one in `f32` that is read
+/// Euclidean norm of everything in `params`: in host memory a sum in `f64` in their order, on a device one in `f32` that is read
 /// once.
-pub(super) fn norm<'a>(slabs: impl IntoIterator<Item = &'a Slab>) -> f64 {
+pub(super) fn norm<'a>(params: impl IntoIterator<Item = &'a FlatParam>) -> f64 {
     let (mut sum, mut on_device) = (0.0, Vec::new());
-    for slab in slabs {
-        match slab {
-            Slab::Host(x) => sum += squares(x),
-            Slab::Device(x) => on_device.push(((**x).clone() * (**x).clone()).sum()),
+    for param in params {
+        match param {
+            FlatParam::Host(x) => sum += squares(x),
+            FlatParam::Device(x) => on_device.push(((**x).clone() * (**x).clone()).sum()),
         }
     }
     if !on_device.is_empty() {
@@ -115,21 +115,21 @@ mod tests {
     const VALUES: [f32; 6] = [1.0, -2.0, 0.5, 3.0, -0.25, 4.0];
 
     /// The same values in host memory, and as on a device of its own.
-    fn both() -> [Slab; 2] {
+    fn both() -> [FlatParam; 2] {
         let tensor = Tensor::<1>::from_floats(VALUES, &Device::flex());
-        [Slab::of(tensor.clone().reshape([2, 3])), Slab::Device(Box::new(tensor))]
+        [FlatParam::of(tensor.clone().reshape([2, 3])), FlatParam::Device(Box::new(tensor))]
     }
 
     #[test]
     fn values_are_the_same_wherever_they_lie() {
         let [host, device] = both();
-        assert!(matches!(host, Slab::Host(_)), "the processor's tensors are in host memory");
-        for slab in [host, device] {
-            assert_eq!(slab.zeros().into_host(), [0.0; 6]);
-            assert!((norm([&slab]) - 30.3125_f64.sqrt()).abs() < 1e-6);
-            assert_eq!(slab.clone().on(&Device::flex()).into_host(), VALUES);
-            assert_eq!(slab.clone().into_device(&Device::flex()).try_into_vec_as::<f32>().unwrap(), VALUES);
-            let tensor = slab.into_tensor([3, 2], &Device::flex());
+        assert!(matches!(host, FlatParam::Host(_)), "the processor's tensors are in host memory");
+        for param in [host, device] {
+            assert_eq!(param.zeros().into_host(), [0.0; 6]);
+            assert!((norm([&param]) - 30.3125_f64.sqrt()).abs() < 1e-6);
+            assert_eq!(param.clone().on(&Device::flex()).into_host(), VALUES);
+            assert_eq!(param.clone().into_device(&Device::flex()).try_into_vec_as::<f32>().unwrap(), VALUES);
+            let tensor = param.into_tensor([3, 2], &Device::flex());
             assert_eq!((tensor.dims(), tensor.try_into_vec_as::<f32>().unwrap()), ([3, 2], VALUES.to_vec()));
         }
     }
