@@ -6,16 +6,16 @@ use bert_core::{BertConfig, EncodeOptions, Encoder};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use cpu_runtime::{Packing, Ragged, Session, Want};
-use glue_squad::batch::{EncodedBatch, Padding};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
-use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, to_device, to_ragged};
 use kd::evaluate::{predict_frozen, predict_watched};
 use kd::heads::AnsweringHead;
 use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
 use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
+use tokenizer::{Padding, TextEncoder};
 
 use crate::context::Context;
 use crate::device::DeviceKind;

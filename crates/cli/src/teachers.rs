@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bert_core::BertConfig;
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::engine::Devices;
 use kd::heads::{AnsweringHead, answering_head};
@@ -16,6 +15,7 @@ use kd::objective::Plan;
 use kd::span::span_head_index;
 use pipeline::inputs::Files;
 use searched_ffn::{ModelDir, each_model};
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

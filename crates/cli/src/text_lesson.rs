@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::WordLesson;
 use kd::objective::Mlm;
 use kd::text::TextSource;
 use kd::words::{HeldOutWords, WordMask};
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use tokenizer::TextEncoder;
 
 use crate::error::{CliError, ResultExt};
 use crate::training::TrainingArgs;

@@ -73,6 +73,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// What a [`crate::text::TextSource`] of another crate reports.
     #[error(transparent)]
     Text(Box<dyn std::error::Error + Send + Sync>),

@@ -9,7 +9,6 @@ use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
 use corpus::MaskSettings;
 use glue_squad::features::Features;
-use glue_squad::tokenizer::TextEncoder;
 use hidden::{HALF, Model, STEPS, Texts, VOCAB, all_scores, config, job, mask, model, plan};
 use kd::data::to_device;
 use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
@@ -17,6 +16,7 @@ use kd::job::WordLesson;
 use kd::text::TextSource;
 use kd::words::{HeldOutWords, WordMask};
 use run_store::checkpoint::CheckpointStore;
+use tokenizer::TextEncoder;
 
 #[derive(Default)]
 struct Watch {

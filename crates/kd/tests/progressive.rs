@@ -3,7 +3,7 @@
 use bert_core::weights::{Tensors, collect_internal};
 use bert_core::{BertConfig, StackedFfn, TaskModel, init, preset};
 use burn::tensor::Device;
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
 use kd::engine::{Monitor, TrainConfig, TrainEvent, train};
 use kd::job::{GeneralDistillation, as_is};
@@ -11,6 +11,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 use kd::optim::{Gate, Group, OptimizerConfig, OptimizerKind, Schedule};
 use kd::text::TextSource;
 use kd::transfer::with_embedding_of;
+use tokenizer::Padding;
 
 type Model = TaskModel<StackedFfn>;
 

@@ -8,7 +8,6 @@ use burn::module::Module;
 use burn::tensor::Device;
 use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
-use glue_squad::tokenizer::TextEncoder;
 use kd::data::BatchSettings;
 use kd::engine::{Job, Part};
 use kd::objective::{Objective, Plan, Shape, Source};
@@ -18,6 +17,7 @@ use kd::span::{
     span_logits_frozen,
 };
 use searched_ffn::{AnyModel, freeze};
+use tokenizer::TextEncoder;
 
 type Model = TaskModel<StackedFfn>;
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, FeedForward, TaskModel};
 use clap::Args;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
 use kd::data::{EvalSet, TaskMix, TrainSet};
 use kd::engine::Trained;
 use kd::job::FineTune;
@@ -14,6 +13,7 @@ use kd::span::SpanFineTune;
 use pipeline::inputs::{Files, task_files};
 use searched_ffn::{AnyModel, Package, Parts};
 use serde::Serialize;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::CliError;

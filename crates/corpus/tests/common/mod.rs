@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use corpus::{Input, Manifest, PackSettings, Progress, Result, Sequence, Shards, build};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 /// A path in the folder of real data and models: `EFFICIENTBERT_SHARED`, else `shared` beside the workspace. Says so where it is absent.
 pub fn shared(relative: &str) -> Option<PathBuf> {
@@ -77,4 +77,12 @@ pub fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// A folder with a small BERT vocabulary, one token per line.
+pub fn tiny_model() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nriver\nlake\nis\ndeep\n##er\n.\n?\na\nb\nc\nd\ne\nf\n";
+    std::fs::write(dir.path().join("vocab.txt"), words).expect("a vocabulary");
+    dir
 }

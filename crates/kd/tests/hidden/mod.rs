@@ -2,14 +2,14 @@
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch, init};
 use burn::tensor::{Device, Tensor};
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::{GeneralDistillation, Teacher, WordLesson, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::text::TextSource;
 use kd::words::WordMask;
 use searched_ffn::{AnyModel, Parts};
+use tokenizer::{Padding, TextEncoder};
 
 pub type Model = TaskModel<StackedFfn>;
 
