@@ -6,12 +6,12 @@ use bert_core::BertConfig;
 use bert_core::weights::apply_internal;
 use burn::tensor::Device;
 use clap::ValueEnum;
-use glue_squad::tokenizer::TextEncoder;
 use kd::transfer::{continue_from, with_embedding_of};
 use pipeline::inputs::Files;
 use pipeline::similar::closest;
 use searched_ffn::{AnyModel, CONFIG_FILE, LayerSource, ModelDir, TOKENIZER_FILES, WEIGHTS_FILE, inherit, map_model};
 use serde::Serialize;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use bert_core::BertConfig;
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
 use searched_ffn::{ModelDir, each_model};
+use tokenizer::TextEncoder;
 use train::engine::Devices;
 use train::heads::{AnsweringHead, answering_head};
 use train::span::span_head_index;

@@ -40,6 +40,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// Durable files.
     #[error(transparent)]
     Durable(#[from] run_store::Error),

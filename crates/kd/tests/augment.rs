@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use cpu_runtime::Precision;
-use glue_squad::augment::WordPieces;
 use glue_squad::task::{Example, Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
 use kd::augment::{AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
 use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use tokenizer::{TextEncoder, WordPieces};
 
 const TOKENS: &[&str] = &[
     "[PAD]",

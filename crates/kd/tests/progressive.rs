@@ -3,11 +3,12 @@
 use bert_core::weights::{Tensors, collect_internal};
 use bert_core::{BertConfig, StackedFfn, TaskModel, init, preset};
 use burn::tensor::Device;
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
 use kd::job::{GeneralDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::transfer::with_embedding_of;
+use tokenizer::Padding;
 use train::engine::{Monitor, TrainConfig, TrainEvent, train};
 use train::optim::{Gate, Group, OptimizerConfig, OptimizerKind, Schedule};
 use train::text::TextSource;

@@ -124,6 +124,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// Packed text.
     #[error(transparent)]
     Shards(#[from] corpus::Error),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::examples::Examples;
 use train::text::{TextSet, TextSource};

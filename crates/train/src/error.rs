@@ -62,6 +62,9 @@ pub enum Error {
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// What a [`Job`](crate::engine::Job) or a [`TextSource`](crate::text::TextSource) of another crate reports.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),

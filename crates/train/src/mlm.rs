@@ -6,7 +6,7 @@ use bert_core::{EncodeOptions, Encoder, FeedForward, TaskModel};
 use burn::tensor::{Device, Int, Tensor};
 use corpus::{MaskSettings, Masked, Masker, Vocabulary};
 use glue_squad::batch::EncodedBatch;
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 use crate::data::to_device;
 use crate::engine::{Evaluation, Watch};

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use corpus::{Input, Manifest, PackSettings, Progress, Result, Sequence, Shards, build};
-use glue_squad::tokenizer::TextEncoder;
 pub use test_support::shared;
+use tokenizer::TextEncoder;
 
 /// A small BERT vocabulary: words, letters and the pieces of numbers.
 pub fn encoder() -> TextEncoder {
@@ -66,4 +66,12 @@ pub fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// A folder with a small BERT vocabulary, one token per line.
+pub fn tiny_model() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nriver\nlake\nis\ndeep\n##er\n.\n?\na\nb\nc\nd\ne\nf\n";
+    std::fs::write(dir.path().join("vocab.txt"), words).expect("a vocabulary");
+    dir
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use cpu_kernels::elementwise::norm::layer_norm_in_place;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
 use cpu_runtime::{Floats, Outputs, Ragged, Session};
-use glue_squad::augment::{Sentence, WordPieces};
 use searched_ffn::{MlmWeights, ModelError};
+use tokenizer::{Sentence, WordPieces};
 
 use super::same_word;
 use super::scores::WordScores;

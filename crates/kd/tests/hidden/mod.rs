@@ -2,12 +2,12 @@
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch, init};
 use burn::tensor::{Device, Tensor};
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::{GeneralDistillation, MlmTask, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use searched_ffn::{AnyModel, Parts};
+use tokenizer::{Padding, TextEncoder};
 use train::mlm::WordMask;
 use train::text::TextSource;
 

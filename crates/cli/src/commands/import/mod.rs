@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use bert_core::BertConfig;
 use clap::{Args, ValueEnum};
-use glue_squad::tokenizer::TextEncoder;
 use searched_ffn::{AnyModel, ModelDir, Package};
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
