@@ -64,12 +64,9 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
-    /// Encoder or weight file.
+    /// Model or weight file.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
-    /// Searched feed-forward.
-    #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
