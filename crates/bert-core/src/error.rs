@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors of configuration and weight files.
+/// Errors of configurations, weight files, and models made from them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
@@ -98,6 +98,38 @@ pub enum Error {
         /// All preset names.
         known: Vec<&'static str>,
     },
+    /// A layer's entry in the configuration is not usable.
+    #[error("layer {layer}: {message}")]
+    Layer {
+        /// The layer, counted from 1.
+        layer: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A tensor cannot be cut out of the source model.
+    #[error("tensor `{name}` of shape {expected:?} cannot be cut out of the source, which has {}", describe(found.as_deref()))]
+    Inherit {
+        /// Module path of the tensor.
+        name: String,
+        /// Shape that the target needs.
+        expected: Vec<usize>,
+        /// Shape in the source; `None` where the source lacks it.
+        found: Option<Vec<usize>>,
+    },
+    /// Weights and configuration that are to be saved together do not belong together.
+    #[error("model and configuration disagree: the configuration asks for {expected}, the model has {found}")]
+    Disagree {
+        /// Tensor name and shape, or "nothing of that name".
+        expected: String,
+        /// Tensor name and shape, or "nothing of that name".
+        found: String,
+    },
+    /// The layers do not make an architecture.
+    #[error(transparent)]
+    Space(#[from] mlp_space::Error),
+    /// The model cannot be compiled for inference.
+    #[error(transparent)]
+    Frozen(#[from] cpu_runtime::Error),
     /// A durable write failed.
     #[error(transparent)]
     Durable(#[from] run_store::Error),
@@ -108,6 +140,16 @@ impl Error {
     pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_path_buf(), source }
     }
+
+    /// A bottleneck or stacked feed-forwards in the configuration of a searched student.
+    pub(crate) fn searched_bottleneck() -> Self {
+        let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
+        Self::Config { field: "intra_bottleneck_size", message }
+    }
+}
+
+fn describe(found: Option<&[usize]>) -> String {
+    found.map_or_else(|| "no such tensor".into(), |shape| format!("shape {shape:?}"))
 }
 
 fn plural(n: usize) -> String {

@@ -1,8 +1,8 @@
 //! What a BERT-family encoder is: configuration, embedding, attention, feed-forwards, heads,
 //! weights in and out, parameter and MAC counts.
 //!
-//! The encoder is generic over its feed-forward ([`FeedForward`]), so that BERT, TinyBERT,
-//! MobileBERT and the searched students of EfficientBERT share every other part.
+//! BERT, TinyBERT, MobileBERT and the searched students of EfficientBERT are one [`TaskModel`]: the configuration says what their
+//! feed-forwards compute ([`FeedForward`]), everything else they share.
 //! Devices are chosen at run time; there is no backend type parameter (burn 0.22).
 
 mod activation;
@@ -15,13 +15,20 @@ mod embeddings;
 mod encoder;
 mod error;
 mod feed_forward;
+mod freeze;
 mod heads;
+mod inherit;
 pub mod init;
 mod layer;
 mod mobilebert_form;
+mod model_dir;
 mod norm;
 mod presets;
+mod program;
+mod student;
+mod task_model;
 pub mod weights;
+mod word_model;
 
 pub use activation::Activation;
 pub use attention::{Attention, AttentionOutput, Keep};
@@ -31,10 +38,18 @@ pub use config::{
 };
 pub use count::{Count, CountPart, PartCount, count_parts, encoder_macs};
 pub use embeddings::Embeddings;
-pub use encoder::{Bert, BertEncoder, EncodeOptions, Encoder, EncoderOutput};
+pub use encoder::{BertEncoder, EncodeOptions, Encoder, EncoderOutput};
 pub use error::{Error, Result};
-pub use feed_forward::{FeedForward, PlainFfn, StackedFfn};
-pub use heads::{MlmHead, TaskHead, TaskModel};
+pub use feed_forward::{FeedForward, FeedForwardBlock};
+pub use freeze::{freeze, network};
+pub use heads::{MlmHead, TaskHead};
+pub use inherit::{LayerSource, inherit};
 pub use layer::{Bottleneck, EncoderLayer};
+pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
 pub use norm::Norm;
 pub use presets::{PRESETS, preset};
+pub use student::{
+    architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
+};
+pub use task_model::{Parts, TaskModel};
+pub use word_model::{MlmWeights, WordModel};

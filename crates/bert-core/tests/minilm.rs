@@ -3,7 +3,7 @@
 mod device;
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
 use test_support::shared;
@@ -20,7 +20,7 @@ fn minilm_reproduces_hugging_face() {
     let device = TestDevice::get().device;
     let config = BertConfig::load(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
-    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device));
+    let model = TaskModel::new(&config, Parts::POOLER, &device);
     let format = NameFormat::HuggingFace(ModelType::Bert);
     let tensors = Tensors::read_safetensors(&weights).unwrap();
     let model = apply(model.unwrap(), tensors, format, &weights).unwrap();

@@ -31,12 +31,9 @@ pub enum Error {
     /// Settings, data and trainings.
     #[error(transparent)]
     Train(#[from] train::Error),
-    /// Encoder or weight file.
+    /// Model or weight file.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
-    /// Searched feed-forward.
-    #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

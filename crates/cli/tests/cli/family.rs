@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 use glue_squad::task::TaskKind;
-use searched_ffn::ModelDir;
 use serde_json::{Value, json};
 use train::heads::task_head;
 

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use bert_core::WordModel;
 use cpu_runtime::Precision;
 use glue_squad::augment::{Slot, replaceable, replaced};
 use glue_squad::task::{Example, Split, TaskKind, TrainWriter};
 use rayon::prelude::*;
 use run_store::rng::keyed;
-use searched_ffn::WordModel;
 use tokenizer::{Sentence, TextEncoder, WordPieces};
 
 use super::masked::{MaskedWords, Place};

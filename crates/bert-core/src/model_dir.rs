@@ -11,12 +11,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bert_core::weights::{NameFormat, Stored, Tensors};
-use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
+use crate::weights::{NameFormat, Stored, Tensors};
+use crate::{BertConfig, Error, ModelType, TaskHeadKind};
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 
-use crate::{AnyModel, ModelError, Parts, network};
+use crate::{Error as ModelError, Parts, TaskModel, network};
 
 /// Name of the configuration inside a model directory.
 pub const CONFIG_FILE: &str = "config.json";
@@ -41,7 +41,7 @@ pub struct ModelDir {
     /// The configuration.
     pub config: BertConfig,
     /// The model with its weights.
-    pub model: AnyModel,
+    pub model: TaskModel,
 }
 
 /// What is saved besides configuration and weights.
@@ -113,7 +113,7 @@ impl ModelDir {
     ///
     /// # Errors
     /// As [`ModelDir::load`], except for what is wrong with the tensors themselves.
-    pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, AnyModel), ModelError> {
+    pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, TaskModel), ModelError> {
         let config = Self::config(dir)?;
         let names = tensor_names(&dir.join(WEIGHTS_FILE))?;
         let parts = Parts::of_names(names.iter().filter(|name| !config.leaves_unused(name)));
@@ -153,7 +153,7 @@ impl ModelDir {
     ///
     /// # Errors
     /// [`ModelError::Disagree`] when `model` is not the model of `config`, or a file cannot be written.
-    pub fn save(dir: &Path, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), ModelError> {
+    pub fn save(dir: &Path, config: &BertConfig, model: &TaskModel, package: Package<'_>) -> Result<(), ModelError> {
         let (config, tensors) = image(config, model, package.keep_fit)?;
         let path = dir.join(CONFIG_FILE);
         let encode = |e: serde_json::Error| Error::ConfigFile { path, message: e.to_string() };
@@ -171,15 +171,15 @@ impl ModelDir {
 }
 
 /// Builds the model; what is wrong with a layer is wrong in the configuration file.
-fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<AnyModel, ModelError> {
-    AnyModel::build(config, parts, device).map_err(|e| match e {
-        ModelError::Core(e @ (Error::Io { .. } | Error::ConfigFile { .. })) => e.into(),
-        e => Error::ConfigFile { path: dir.join(CONFIG_FILE), message: e.to_string() }.into(),
+fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<TaskModel, ModelError> {
+    TaskModel::new(config, parts, device).map_err(|e| match e {
+        e @ (Error::Io { .. } | Error::ConfigFile { .. }) => e,
+        e => Error::ConfigFile { path: dir.join(CONFIG_FILE), message: e.to_string() },
     })
 }
 
 /// Configuration and tensors as they will stand in the directory.
-fn image(config: &BertConfig, model: &AnyModel, keep_fit: bool) -> Result<(BertConfig, Tensors), ModelError> {
+fn image(config: &BertConfig, model: &TaskModel, keep_fit: bool) -> Result<(BertConfig, Tensors), ModelError> {
     let mut config = config.clone();
     if !keep_fit || !model.has_fit() {
         config.fit_size = None;
@@ -190,7 +190,7 @@ fn image(config: &BertConfig, model: &AnyModel, keep_fit: bool) -> Result<(BertC
     if config.fit_size.is_none() {
         tensors.0.retain(|name, _| !name.starts_with("fit_dense."));
     }
-    if let AnyModel::Plain(_) = model {
+    if config.model_type != ModelType::EfficientBert {
         let parts = model.parts();
         describe_for_hugging_face(&mut config, parts);
         if let [head] = &config.task_heads[..]
@@ -207,9 +207,9 @@ fn image(config: &BertConfig, model: &AnyModel, keep_fit: bool) -> Result<(BertC
     Ok((config, tensors))
 }
 
-fn agree(config: &BertConfig, model: &AnyModel, with_fit: bool) -> Result<(), ModelError> {
+fn agree(config: &BertConfig, model: &TaskModel, with_fit: bool) -> Result<(), ModelError> {
     // A device is needed to build modules, but no weight is allocated on it.
-    let asked = AnyModel::build(config, model.parts(), &Device::flex())?.shapes();
+    let asked = TaskModel::new(config, model.parts(), &Device::flex())?.shapes();
     let mut held = model.shapes();
     held.retain(|name, _| with_fit || !name.starts_with(FIT_DENSE));
     let text = |name: &str, shape: Option<&Vec<usize>>| match shape {
