@@ -5,11 +5,8 @@
 //! MobileBERT and the searched students of EfficientBERT share every other part.
 //! Devices are chosen at run time; there is no backend type parameter (burn 0.22).
 
-mod activation;
 mod attention;
 mod batch;
-mod config;
-mod config_keys;
 mod count;
 mod embeddings;
 mod encoder;
@@ -18,23 +15,20 @@ mod feed_forward;
 mod heads;
 pub mod init;
 mod layer;
-mod mobilebert_form;
 mod norm;
-mod presets;
 pub mod weights;
 
-pub use activation::Activation;
 pub use attention::{Attention, AttentionOutput, Keep};
 pub use batch::TokenBatch;
-pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, TaskHeadConfig, TaskHeadKind,
-};
 pub use count::{Count, CountPart, PartCount, count_parts, encoder_macs};
 pub use embeddings::Embeddings;
 pub use encoder::{Bert, BertEncoder, EncodeOptions, Encoder, EncoderOutput};
+pub use encoder_spec::{
+    Activation, AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, PRESETS, TaskHeadConfig,
+    TaskHeadKind, preset,
+};
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, PlainFfn, StackedFfn};
 pub use heads::{MlmHead, TaskHead, TaskModel};
 pub use layer::{Bottleneck, EncoderLayer};
 pub use norm::Norm;
-pub use presets::{PRESETS, preset};

@@ -5,7 +5,7 @@ mod device;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
 
@@ -28,7 +28,7 @@ fn minilm_reproduces_hugging_face() {
     };
     let folder = shared.join("models/minilm-l6-h384-uncased");
     let device = TestDevice::get().device;
-    let config = BertConfig::load(&folder.join("config.json")).unwrap();
+    let config = model_dir::read_config(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
     let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device));
     let format = NameFormat::HuggingFace(ModelType::Bert);

@@ -64,9 +64,15 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
-    /// Encoder or weight file.
+    /// Encoder.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Searched feed-forward.
     #[error(transparent)]
     Model(#[from] searched_ffn::ModelError),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{Error, FeedForward, TaskModel};
+use bert_core::{FeedForward, TaskModel};
+use model_dir::Error;
 
 use crate::Result;
 

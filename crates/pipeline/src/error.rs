@@ -121,6 +121,12 @@ pub enum Error {
     /// Encoders and weights.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

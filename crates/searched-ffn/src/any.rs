@@ -96,7 +96,7 @@ impl AnyModel {
             return Ok(Self::Searched(TaskModel { mlm: word_head(config, parts, device)?, ..model }));
         }
         if !config.layers.is_empty() {
-            return Err(bert_core::Error::Config {
+            return Err(encoder_spec::Error::Config {
                 field: "layers",
                 message: "searched feed-forwards need `model_type` \"efficientbert\"".into(),
             }

@@ -35,6 +35,12 @@ pub enum ModelError {
     /// The encoder cannot be built.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// A file cannot be read or written, or does not hold what the model needs.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
     /// The model cannot be compiled for inference.
     #[error(transparent)]
     Frozen(#[from] cpu_runtime::Error),

@@ -12,8 +12,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{NameFormat, Stored, Tensors};
-use bert_core::{BertConfig, Error, ModelType, TaskHeadKind};
+use bert_core::{BertConfig, ModelType, TaskHeadKind};
 use burn::tensor::Device;
+use model_dir::Error;
 use serde_json::{Map, Value, json};
 
 use crate::{AnyModel, ModelError, Parts, network};
@@ -124,9 +125,9 @@ impl ModelDir {
     /// Reads the configuration alone.
     ///
     /// # Errors
-    /// As [`BertConfig::load`].
+    /// As [`model_dir::read_config`].
     pub fn config(dir: &Path) -> Result<BertConfig, ModelError> {
-        Ok(BertConfig::load(&dir.join(CONFIG_FILE))?)
+        Ok(model_dir::read_config(&dir.join(CONFIG_FILE))?)
     }
 
     /// The tokenizer's files that stand in `dir`, by name.
@@ -155,9 +156,7 @@ impl ModelDir {
     /// [`ModelError::Disagree`] when `model` is not the model of `config`, or a file cannot be written.
     pub fn save(dir: &Path, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), ModelError> {
         let (config, tensors) = image(config, model, package.keep_fit)?;
-        let path = dir.join(CONFIG_FILE);
-        let encode = |e: serde_json::Error| Error::ConfigFile { path, message: e.to_string() };
-        let text = config.to_json().map_err(encode)?;
+        let text = config.to_json()?;
         let weights = tensors.to_safetensors()?;
 
         let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
@@ -172,10 +171,7 @@ impl ModelDir {
 
 /// Builds the model; what is wrong with a layer is wrong in the configuration file.
 fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<AnyModel, ModelError> {
-    AnyModel::build(config, parts, device).map_err(|e| match e {
-        ModelError::Core(e @ (Error::Io { .. } | Error::ConfigFile { .. })) => e.into(),
-        e => Error::ConfigFile { path: dir.join(CONFIG_FILE), message: e.to_string() }.into(),
-    })
+    AnyModel::build(config, parts, device).map_err(|e| Error::config_file(&dir.join(CONFIG_FILE), e).into())
 }
 
 /// Configuration and tensors as they will stand in the directory.

@@ -155,7 +155,7 @@ pub fn searched_model(
 }
 
 fn bottleneck() -> ModelError {
-    bert_core::Error::Config {
+    encoder_spec::Error::Config {
         field: "intra_bottleneck_size",
         message: "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into(),
     }

@@ -1,0 +1,3 @@
+//! The families of encoders, one file each.
+
+pub(crate) mod mobilebert;
