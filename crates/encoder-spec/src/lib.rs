@@ -6,6 +6,7 @@ mod error;
 mod families;
 mod floats;
 mod names;
+mod parts;
 mod presets;
 mod tensor;
 
@@ -16,5 +17,6 @@ pub use config::{
 pub use error::{Error, Result};
 pub use floats::Floats;
 pub use names::NameFormat;
+pub use parts::Parts;
 pub use presets::{PRESETS, preset};
 pub use tensor::{HostTensor, MappedTensor, Stored, Tensor};

@@ -22,11 +22,13 @@ mod program;
 mod student;
 mod word_model;
 
-pub use any::{AnyModel, Parts};
+pub use ::model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
+pub use any::AnyModel;
+pub use encoder_spec::Parts;
 pub use error::ModelError;
 pub use freeze::{freeze, network};
 pub use inherit::{LayerSource, inherit};
-pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
+pub use model_dir::ModelDir;
 pub use module::{SearchedBlock, SearchedFfn};
 pub use student::{
     activate, architecture, layer_specs, searched_model, student_config, student_frame, supernet_architecture,

@@ -7,8 +7,9 @@ use bert_core::weights::{MappedTensor, NameFormat, Tensors};
 use burn::tensor::Device;
 use cpu_runtime::{Activation, Floats, Precision};
 
-use crate::model_dir::{ModelDir, WEIGHTS_FILE};
-use crate::{ModelError, network, usable};
+use model_dir::WEIGHTS_FILE;
+
+use crate::{ModelDir, ModelError, network, usable};
 
 const WORD_TABLE: &str = "encoder.embeddings.word_embeddings.weight";
 
