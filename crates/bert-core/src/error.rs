@@ -12,4 +12,29 @@ pub enum Error {
     /// A file cannot be read or written, or does not hold what the model needs.
     #[error(transparent)]
     Files(#[from] model_dir::Error),
+    /// A tensor cannot be cut out of the source model.
+    #[error("tensor `{name}` of shape {expected:?} cannot be cut out of the source, which has {}", describe(found.as_deref()))]
+    Inherit {
+        /// Module path of the tensor.
+        name: String,
+        /// Shape that the target needs.
+        expected: Vec<usize>,
+        /// Shape in the source; `None` where the source lacks it.
+        found: Option<Vec<usize>>,
+    },
+    /// Weights and configuration that are to be saved together do not belong together.
+    #[error("model and configuration disagree: the configuration asks for {expected}, the model has {found}")]
+    Disagree {
+        /// Tensor name and shape, or "nothing of that name".
+        expected: String,
+        /// Tensor name and shape, or "nothing of that name".
+        found: String,
+    },
+    /// The model cannot be compiled for inference.
+    #[error(transparent)]
+    Frozen(#[from] cpu_runtime::Error),
+}
+
+fn describe(found: Option<&[usize]>) -> String {
+    found.map_or_else(|| "no such tensor".into(), |shape| format!("shape {shape:?}"))
 }

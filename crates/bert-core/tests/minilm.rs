@@ -5,7 +5,7 @@ mod device;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
 
@@ -30,7 +30,7 @@ fn minilm_reproduces_hugging_face() {
     let device = TestDevice::get().device;
     let config = model_dir::read_config(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
-    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device));
+    let model = TaskModel::new(&config, Parts::POOLER, &device);
     let format = NameFormat::HuggingFace(ModelType::Bert);
     let tensors = Tensors::read_safetensors(&weights).unwrap();
     let model = apply(model.unwrap(), tensors, format, &weights).unwrap();

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, PRESETS, preset};
+use bert_core::{
+    BertConfig, CONFIG_FILE, ModelDir, PRESETS, Parts, TaskModel, WEIGHTS_FILE, architecture, preset, student_config,
+    student_frame, transferred_config,
+};
 use burn::tensor::Device;
 use clap::Args;
 use mlp_space::{Architecture, StudentShape, released};
 use pipeline::similar::closest;
-use searched_ffn::{
-    AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, student_frame,
-    transferred_config,
-};
 
 use crate::error::{CliError, ResultExt};
 use crate::inputs::refuse_run_folder;
@@ -109,7 +108,7 @@ pub struct Arch {
     /// The configuration.
     pub config: BertConfig,
     /// The module tree, weights lazy.
-    pub model: AnyModel,
+    pub model: TaskModel,
 }
 
 /// Resolves ARCH.
@@ -213,7 +212,7 @@ pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, 
 }
 
 fn built(name: String, config: BertConfig, device: &Device) -> Result<Arch, CliError> {
-    let model = AnyModel::build(&config, Parts::published(config.model_type), device)?;
+    let model = TaskModel::new(&config, Parts::published(config.model_type), device)?;
     Ok(Arch { name, config, model })
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 use burn::tensor::Device;
 use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
@@ -15,7 +15,6 @@ use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teac
 use kd::objective::Plan;
 use kd::span::span_head_index;
 use pipeline::inputs::Files;
-use searched_ffn::{ModelDir, each_model};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -218,7 +217,7 @@ impl Teachers {
         let expected = Expected { again: 1, order: 0 };
         let one = |i: usize| -> Box<dyn Teacher + '_> {
             let dir = &self.models[i];
-            let teacher: Box<dyn Teacher> = each_model!(&dir.model, m => Box::new(ReplicatedTeacher::new(m, devices)));
+            let teacher: Box<dyn Teacher> = Box::new(ReplicatedTeacher::new(&dir.model, devices));
             let Some(cache) = cache else { return teacher };
             let identity = fingerprint(&dir.config, &dir.model.collect_internal());
             Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))

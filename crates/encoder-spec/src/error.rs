@@ -17,6 +17,17 @@ pub enum Error {
         /// What is wrong and what is allowed.
         message: String,
     },
+    /// A layer's entry in the configuration is not usable.
+    #[error("layer {layer}: {message}")]
+    Layer {
+        /// The layer, counted from 1.
+        layer: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The layers do not make an architecture.
+    #[error(transparent)]
+    Space(#[from] mlp_space::Error),
     /// No preset of that name exists.
     #[error("unknown preset `{name}`; known: {}", known.join(", "))]
     UnknownPreset {
@@ -25,4 +36,12 @@ pub enum Error {
         /// All preset names.
         known: Vec<&'static str>,
     },
+}
+
+impl Error {
+    /// A bottleneck or stacked feed-forwards in the configuration of a searched student.
+    pub fn searched_bottleneck() -> Self {
+        let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
+        Self::Config { field: "intra_bottleneck_size", message }
+    }
 }

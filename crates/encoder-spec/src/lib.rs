@@ -15,6 +15,9 @@ pub use config::{
     AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, TaskHeadConfig, TaskHeadKind,
 };
 pub use error::{Error, Result};
+pub use families::efficientbert::{
+    align, architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
+};
 pub use floats::Floats;
 pub use names::NameFormat;
 pub use parts::Parts;

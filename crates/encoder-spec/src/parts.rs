@@ -14,6 +14,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// None of them.
+    pub const NONE: Self = Self { pooler: false, mlm: false, mlm_extra: false };
+    /// The pooler alone.
+    pub const POOLER: Self = Self { pooler: true, ..Self::NONE };
+
     /// The parts that a file with tensors of these names holds (Hugging Face's names, with or without the family's prefix).
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
         let mut parts = Self::default();

@@ -64,7 +64,7 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
-    /// Encoder.
+    /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
     /// Description of an encoder.
@@ -73,9 +73,6 @@ pub enum Error {
     /// Files of models.
     #[error(transparent)]
     Files(#[from] model_dir::Error),
-    /// Searched feed-forward.
-    #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

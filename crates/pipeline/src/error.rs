@@ -115,10 +115,7 @@ pub enum Error {
     /// Expressions.
     #[error(transparent)]
     Space(#[from] mlp_space::Error),
-    /// Models.
-    #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
-    /// Encoders and weights.
+    /// Models and weights.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
     /// Description of an encoder.

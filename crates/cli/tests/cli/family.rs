@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 use glue_squad::task::TaskKind;
 use kd::heads::task_head;
-use searched_ffn::ModelDir;
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, NameFormat};
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, command, folder, mobile, pocket, pocket_tokenizer, run, save_bert, snapshot, wait_for};
@@ -20,7 +19,7 @@ fn bert() -> BertConfig {
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
     let parts = Parts { pooler: true, ..Parts::default() };
     let parts = if words { parts.with_words(config) } else { parts };
-    let model = AnyModel::build(config, parts, &burn::tensor::Device::flex()).unwrap();
+    let model = TaskModel::new(config, parts, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).unwrap();
@@ -102,8 +101,7 @@ fn without_the_option_nothing_of_it_is_in_the_student() {
     assert_eq!(parts(dir.path(), "plain"), Parts { pooler: true, ..Parts::default() });
     // A teacher that has a head gives the student what one without it gives.
     let bare = ModelDir::load(&dir.path().join("words"), &burn::tensor::Device::flex()).unwrap();
-    let AnyModel::Plain(model) = bare.model else { panic!("a plain model") };
-    let model = AnyModel::Plain(bert_core::TaskModel { mlm: None, ..model });
+    let model = bert_core::TaskModel { mlm: None, ..bare.model };
     let files = [pocket_tokenizer(dir.path())];
     let package = Package { card: "", files: &files, keep_fit: true };
     ModelDir::save(&dir.path().join("bare"), &bert(), &model, package).unwrap();

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use bert_core::WordModel;
 use cpu_runtime::Precision;
 use glue_squad::augment::{Sentence, Slot, WordPieces, replaced};
 use glue_squad::task::{Example, Split, TaskKind, TrainWriter};
 use glue_squad::tokenizer::TextEncoder;
 use rayon::prelude::*;
 use run_store::rng::keyed;
-use searched_ffn::WordModel;
 
 use super::masked::{MaskedWords, Place};
 use super::nearest::NearestWords;

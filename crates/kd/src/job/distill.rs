@@ -1,6 +1,6 @@
 //! General and task distillation.
 
-use bert_core::{Encoder, FeedForward, TaskModel};
+use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
@@ -24,7 +24,7 @@ pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
 
 /// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
 /// distillation of TinyBERT) and the term between masked words (MobileBERT).
-pub struct GeneralDistillation<'a, F: FeedForward> {
+pub struct GeneralDistillation<'a> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
     /// What is learnt in which step.
@@ -34,7 +34,7 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     /// What hides words, in every step; wanted where the plan has a term between them.
     pub words: Option<WordLesson<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
@@ -46,7 +46,7 @@ pub struct WordLesson<'a> {
     pub held_out: Option<&'a HeldOutWords>,
 }
 
-impl<F: FeedForward> GeneralDistillation<'_, F> {
+impl GeneralDistillation<'_> {
     fn batch(&self, step: u64) -> Result<HiddenWords> {
         let batch = self.text.batch(step)?;
         match (&self.words, self.plan.mlm()) {
@@ -59,8 +59,8 @@ impl<F: FeedForward> GeneralDistillation<'_, F> {
     }
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for GeneralDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let hidden = whole.rows(cut.rows());
@@ -105,7 +105,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     /// Nothing before the head for words has been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,
@@ -124,7 +124,7 @@ fn headless(who: &str) -> Error {
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
 ///
 /// Scores without gold ones are learnt from the teacher's.
-pub struct TaskDistillation<'a, F: FeedForward> {
+pub struct TaskDistillation<'a> {
     /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
     /// Teacher head of each task of `data`.
@@ -138,11 +138,11 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for TaskDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -186,7 +186,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     /// Nothing before the heads have been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,

@@ -1,6 +1,6 @@
 //! Trainings of span models.
 
-use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::squad::{SpanBatch, SpanTargets};
 
@@ -22,8 +22,8 @@ pub struct SpanFineTune<'a> {
     pub eval: Option<&'a SpanEval>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for SpanFineTune<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let batch = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
@@ -39,7 +39,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
 
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         _: u64,
         device: &Device,
         watch: &mut Watch<'_>,
@@ -77,8 +77,8 @@ pub struct SpanDistillation<'a> {
     pub eval: Option<&'a SpanEval>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for SpanDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -120,7 +120,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     /// Nothing before the head has been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,

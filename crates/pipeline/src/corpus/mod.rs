@@ -62,7 +62,7 @@ impl Corpus {
         }
         let (mut files, mut problems) = (Vec::new(), Vec::new());
         for path in paths {
-            if path.join(searched_ffn::CONFIG_FILE).is_file() {
+            if path.join(bert_core::CONFIG_FILE).is_file() {
                 let message = format!("{}: is a model directory, not a corpus", path.display());
                 problems.push(Problem { message, usage: true, missing: false });
                 continue;

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
-use bert_core::weights::{MappedTensor, NameFormat, Tensors};
 use burn::tensor::Device;
 use cpu_runtime::{Activation, Floats, Precision};
 
 use model_dir::WEIGHTS_FILE;
 
-use crate::{ModelDir, ModelError, network, usable};
+use crate::weights::{MappedTensor, NameFormat, Tensors};
+use crate::{BertConfig, Error, ModelDir, Result, network, usable};
 
 const WORD_TABLE: &str = "encoder.embeddings.word_embeddings.weight";
 
@@ -26,7 +25,7 @@ pub struct WordModel {
     pub encoder: Option<cpu_runtime::Model>,
 }
 
-/// The weights of a [`bert_core::MlmHead`], `Norm(act(W h + b)) [E X]ᵀ + bias` with the word table `E`; `width` is `embed`, or
+/// The weights of a [`crate::MlmHead`], `Norm(act(W h + b)) [E X]ᵀ + bias` with the word table `E`; `width` is `embed`, or
 /// `hidden` where there are further columns `X`.
 #[derive(Debug)]
 pub struct MlmWeights {
@@ -65,16 +64,15 @@ impl WordModel {
     ///
     /// # Errors
     /// As [`ModelDir::load`].
-    pub fn load(dir: &Path, encoder: Option<Precision>) -> Result<Self, ModelError> {
+    pub fn load(dir: &Path, encoder: Option<Precision>) -> Result<Self> {
         let weights = dir.join(WEIGHTS_FILE);
         // A device is needed to build modules, but no weight is allocated on it.
         let (config, outline) = ModelDir::outline(dir, &Device::flex())?;
         let parts = outline.parts();
         let (tensors, _) = usable(Tensors::map_safetensors(&weights)?, &config);
         let tensors = outline.resolve(tensors, NameFormat::HuggingFace(config.model_type), &weights)?;
-        let value = |name: &str| -> Result<Floats, ModelError> {
-            let missing =
-                || ModelError::Disagree { expected: format!("`{name}`"), found: "nothing of that name".into() };
+        let value = |name: &str| -> Result<Floats> {
+            let missing = || Error::Disagree { expected: format!("`{name}`"), found: "nothing of that name".into() };
             tensors.0.get(name).map(|tensor: &MappedTensor| tensor.data.clone()).ok_or_else(missing)
         };
         let table = value(WORD_TABLE)?;

@@ -1,15 +1,15 @@
 //! Models for inference on processors: from a configuration and tensors to a [`cpu_runtime::Model`].
 
-use bert_core::weights::{MappedTensor, Tensors};
-use bert_core::{AttentionInput, BertConfig, ModelType, NormKind, TaskHeadKind};
+use crate::weights::{MappedTensor, Tensors};
+use crate::{AttentionInput, BertConfig, ModelType, NormKind, TaskHeadKind};
 use cpu_runtime::{
     Attention, Bottleneck, Embeddings, FeedForward, Floats, Head, HeadKind, Layer, Layout, Linear, Network, Norm,
     PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Table,
 };
 use mlp_space::Expression;
 
-use crate::student::align;
-use crate::{AnyModel, ModelError, architecture};
+use crate::{Error as ModelError, TaskModel, architecture};
+use encoder_spec::align;
 
 /// Compiles `model`, whose configuration is `config`, for inference in `precision`.
 ///
@@ -18,7 +18,7 @@ use crate::{AnyModel, ModelError, architecture};
 ///
 /// # Errors
 /// The configuration is not valid, or the model is not its model.
-pub fn freeze(model: &AnyModel, config: &BertConfig, precision: Precision) -> Result<cpu_runtime::Model, ModelError> {
+pub fn freeze(model: &TaskModel, config: &BertConfig, precision: Precision) -> Result<cpu_runtime::Model, ModelError> {
     Ok(cpu_runtime::Model::compile(network(config, model.collect_internal())?, precision)?)
 }
 

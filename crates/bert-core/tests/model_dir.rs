@@ -1,9 +1,10 @@
 //! What is saved as a model directory reads back the same, and what is damaged is an error.
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind, preset};
+use bert_core::{
+    BertConfig, CONFIG_FILE, ModelDir, Package, Parts, TaskHeadConfig, TaskHeadKind, TaskModel, WEIGHTS_FILE, preset,
+};
 use burn::tensor::Device;
-use searched_ffn::{AnyModel, CONFIG_FILE, ModelDir, Package, Parts, WEIGHTS_FILE};
 use serde_json::json;
 
 fn small(name: &str) -> BertConfig {
@@ -27,8 +28,8 @@ fn small(name: &str) -> BertConfig {
     }
 }
 
-fn built(config: &BertConfig, parts: Parts) -> AnyModel {
-    AnyModel::build(config, parts, &Device::flex()).unwrap().initialised(config, 7)
+fn built(config: &BertConfig, parts: Parts) -> TaskModel {
+    TaskModel::new(config, parts, &Device::flex()).unwrap().initialised(config, 7)
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn a_masked_language_model_head_has_its_documented_names_and_is_counted_by_itsel
 fn output_weights_beside_a_word_table_of_full_width_are_refused() {
     let config = BertConfig { embedding_size: None, ..small("tinybert-4") };
     let parts = Parts { mlm: true, mlm_extra: true, ..Parts::default() };
-    let message = AnyModel::build(&config, parts, &Device::flex()).unwrap_err().to_string();
+    let message = TaskModel::new(&config, parts, &Device::flex()).unwrap_err().to_string();
     assert!(message.contains("embedding_size") && message.contains("cls.predictions.dense.weight"), "{message}");
 }
 

@@ -9,12 +9,11 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::BertConfig;
-use bert_core::weights::{NameFormat, Tensors};
+use crate::weights::{NameFormat, Tensors};
 use burn::tensor::Device;
 use model_dir::{CONFIG_FILE, Error, Package, WEIGHTS_FILE, tensor_names, usable};
 
-use crate::{AnyModel, ModelError, Parts, network};
+use crate::{BertConfig, Error as ModelError, Parts, TaskModel, network};
 
 const FIT_DENSE: &str = "encoder.fit_dense.";
 
@@ -26,7 +25,7 @@ pub struct ModelDir {
     /// The configuration.
     pub config: BertConfig,
     /// The model with its weights.
-    pub model: AnyModel,
+    pub model: TaskModel,
 }
 
 impl ModelDir {
@@ -87,7 +86,7 @@ impl ModelDir {
     ///
     /// # Errors
     /// As [`ModelDir::load`], except for what is wrong with the tensors themselves.
-    pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, AnyModel), ModelError> {
+    pub fn outline(dir: &Path, device: &Device) -> Result<(BertConfig, TaskModel), ModelError> {
         let config = Self::config(dir)?;
         let names = tensor_names(&dir.join(WEIGHTS_FILE))?;
         let parts = Parts::of_names(names.iter().filter(|name| !config.leaves_unused(name)));
@@ -110,7 +109,7 @@ impl ModelDir {
     ///
     /// # Errors
     /// [`ModelError::Disagree`] when `model` is not the model of `config`, or a file cannot be written.
-    pub fn save(dir: &Path, config: &BertConfig, model: &AnyModel, package: Package<'_>) -> Result<(), ModelError> {
+    pub fn save(dir: &Path, config: &BertConfig, model: &TaskModel, package: Package<'_>) -> Result<(), ModelError> {
         let mut config = config.clone();
         if !package.keep_fit || !model.has_fit() {
             config.fit_size = None;
@@ -125,13 +124,13 @@ impl ModelDir {
 }
 
 /// Builds the model; what is wrong with a layer is wrong in the configuration file.
-fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<AnyModel, ModelError> {
-    AnyModel::build(config, parts, device).map_err(|e| Error::config_file(&dir.join(CONFIG_FILE), e).into())
+fn build(dir: &Path, config: &BertConfig, parts: Parts, device: &Device) -> Result<TaskModel, ModelError> {
+    TaskModel::new(config, parts, device).map_err(|e| Error::config_file(&dir.join(CONFIG_FILE), e).into())
 }
 
-fn agree(config: &BertConfig, model: &AnyModel, with_fit: bool) -> Result<(), ModelError> {
+fn agree(config: &BertConfig, model: &TaskModel, with_fit: bool) -> Result<(), ModelError> {
     // A device is needed to build modules, but no weight is allocated on it.
-    let asked = AnyModel::build(config, model.parts(), &Device::flex())?.shapes();
+    let asked = TaskModel::new(config, model.parts(), &Device::flex())?.shapes();
     let mut held = model.shapes();
     held.retain(|name, _| with_fit || !name.starts_with(FIT_DENSE));
     let text = |name: &str, shape: Option<&Vec<usize>>| match shape {

@@ -1,21 +1,18 @@
-//! From a configuration to a model with searched feed-forwards, and back.
+//! Configurations of students with searched feed-forwards, and the architectures in them.
 
-use bert_core::{Activation, BertConfig, LayerSpec, ModelType, TaskModel};
-use burn::tensor::Device;
-
-use crate::ModelError;
-use crate::SearchedFfn;
 use mlp_space::{Align, Architecture, Expression, LinearId, StudentShape, Unary, Widths};
+
+use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, Result};
 
 /// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
 /// configuration's widths, and agree with the stacks and ratio written beside them.
 ///
 /// # Errors
-/// [`ModelError::Layer`] naming the layer.
-pub fn architecture(config: &BertConfig) -> Result<Architecture, ModelError> {
+/// [`Error::Layer`] naming the layer.
+pub fn architecture(config: &BertConfig) -> Result<Architecture> {
     let widths = Widths { hidden: config.hidden_size, base: config.intermediate_size, align: align(config) };
     let parse = |(index, spec): (usize, &LayerSpec)| {
-        let at = |message: String| ModelError::Layer { layer: index + 1, message };
+        let at = |message: String| Error::Layer { layer: index + 1, message };
         let expression: Expression = spec.expression.parse().map_err(|e: mlp_space::Error| at(e.to_string()))?;
         expression.validate().map_err(|e| at(format!("`{expression}`: {e}")))?;
         expression.check_widths(widths).map_err(|e| at(format!("`{expression}`: {e}")))?;
@@ -36,7 +33,7 @@ pub fn architecture(config: &BertConfig) -> Result<Architecture, ModelError> {
 }
 
 /// What the operators of a student's feed-forwards do with operands of different width.
-pub(crate) fn align(config: &BertConfig) -> Align {
+pub fn align(config: &BertConfig) -> Align {
     if config.pad_operands { Align::Pad } else { Align::Cut }
 }
 
@@ -47,10 +44,10 @@ fn active_id(expression: &Expression) -> Result<LinearId, String> {
 /// The `layers` field for an architecture.
 ///
 /// # Errors
-/// [`ModelError::Layer`] when an expression has no single linear id.
-pub fn layer_specs(architecture: &Architecture) -> Result<Vec<LayerSpec>, ModelError> {
+/// [`Error::Layer`] when an expression has no single linear id.
+pub fn layer_specs(architecture: &Architecture) -> Result<Vec<LayerSpec>> {
     let spec = |(layer, e): (usize, &Expression)| {
-        let id = active_id(e).map_err(|message| ModelError::Layer { layer: layer + 1, message })?;
+        let id = active_id(e).map_err(|message| Error::Layer { layer: layer + 1, message })?;
         Ok(LayerSpec { expression: e.to_string(), stacks: usize::from(id.stacks()), ratio: usize::from(id.ratio()) })
     };
     architecture.layers().iter().enumerate().map(spec).collect()
@@ -76,7 +73,7 @@ pub fn student_frame(shape: &StudentShape, layers: usize) -> BertConfig {
 ///
 /// # Errors
 /// As [`layer_specs`].
-pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<BertConfig, ModelError> {
+pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<BertConfig> {
     Ok(BertConfig {
         model_type: ModelType::EfficientBert,
         hidden_act: Activation::GeluTanh,
@@ -93,9 +90,9 @@ pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<
 ///
 /// # Errors
 /// As [`layer_specs`]; `shape` has a bottleneck; or [`architecture`] of the result.
-pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<BertConfig, ModelError> {
+pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<BertConfig> {
     if shape.intra_bottleneck_size.is_some() || shape.num_feedforward_networks != 1 {
-        return Err(bottleneck());
+        return Err(Error::searched_bottleneck());
     }
     let (task_heads, extra) = Default::default();
     let base = BertConfig {
@@ -118,59 +115,4 @@ pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<Be
 /// `layers` is zero or absurdly large.
 pub fn supernet_architecture(layers: usize) -> Result<Architecture, mlp_space::Error> {
     Architecture::new(vec![Expression::plain(LinearId::LARGEST, Unary::Gelu); layers])
-}
-
-/// Builds the model of `config`, at its own size or (`supernet`) with the largest feed-forwards of the space.
-///
-/// Weights are lazy until loaded or initialised.
-///
-/// # Errors
-/// The configuration is not valid or its `layers` are not ([`architecture`]).
-pub fn searched_model(
-    config: &BertConfig,
-    supernet: bool,
-    pooler: bool,
-    device: &Device,
-) -> Result<TaskModel<SearchedFfn>, ModelError> {
-    config.validate()?;
-    if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
-        return Err(bottleneck());
-    }
-    if config.layers.is_empty() {
-        return Err(ModelError::Layer {
-            layer: 1,
-            message: "the configuration lists no searched feed-forwards".into(),
-        });
-    }
-    let architecture = architecture(config)?;
-    let model = TaskModel::new(config, pooler, false, device, |i| {
-        let expression = architecture.layers()[i].clone();
-        let id = expression.id().expect("checked by `architecture`");
-        match supernet {
-            true => SearchedFfn::supernet(config, expression, id, device),
-            false => SearchedFfn::new(config, expression, id, device),
-        }
-    })?;
-    Ok(model)
-}
-
-fn bottleneck() -> ModelError {
-    encoder_spec::Error::Config {
-        field: "intra_bottleneck_size",
-        message: "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into(),
-    }
-    .into()
-}
-
-/// The same weights with another architecture active in every layer.
-///
-/// # Panics
-/// When the number of layers differs: a programming error, callers hold both.
-pub fn activate(mut model: TaskModel<SearchedFfn>, architecture: &Architecture) -> TaskModel<SearchedFfn> {
-    assert_eq!(model.encoder.layers.len(), architecture.layers().len(), "layers of model and architecture");
-    for (layer, expression) in model.encoder.layers.iter_mut().zip(architecture.layers()) {
-        let id = expression.id().expect("architectures of the search space are valid");
-        layer.feed_forward = layer.feed_forward.clone().activate(expression.clone(), id);
-    }
-    model
 }

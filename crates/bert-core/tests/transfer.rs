@@ -1,11 +1,12 @@
 //! EfficientBERT's feed-forwards in the shape of a plain BERT: the wider operand is kept.
 
 use bert_core::weights::{apply_internal, collect_internal};
-use bert_core::{BertConfig, FeedForward, TaskModel, count_parts, init, preset};
+use bert_core::{
+    BertConfig, FeedForward, Parts, TaskModel, architecture, count_parts, init, preset, transferred_config,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use mlp_space::cost::feed_forward;
 use mlp_space::{Architecture, Expression, released};
-use searched_ffn::{SearchedFfn, architecture, searched_model, transferred_config};
 
 fn found() -> Architecture {
     released::preset("efficientbert").unwrap()
@@ -22,7 +23,7 @@ fn the_preset_is_the_released_architecture_transferred_to_tinybert_6() {
 fn its_parameters_are_tinybert_6_s_with_the_searched_feed_forwards_in_place_of_its_own() {
     let device = Device::flex();
     let config = preset("efficientbert-tinybert-6").unwrap();
-    let model = searched_model(&config, false, false, &device).unwrap();
+    let model = TaskModel::new(&config, Parts::NONE, &device).unwrap();
     let count = count_parts(&model, &config, 128);
     // BERT-base's embedding, and six times its attention.
     let embedding = (30_522 + 512 + 2 + 2) * 768;
@@ -40,7 +41,7 @@ fn other_shapes_are_refused_where_they_cannot_be() {
     assert!(message.contains("no bottleneck"), "{message}");
     // Cut to the 768 of the residual, the product would not fit the second matrix.
     let cut = BertConfig { pad_operands: false, ..preset("efficientbert-tinybert-6").unwrap() };
-    let message = searched_model(&cut, false, false, &Device::flex()).unwrap_err().to_string();
+    let message = TaskModel::new(&cut, Parts::NONE, &Device::flex()).unwrap_err().to_string();
     assert!(message.contains("layer 5") && message.contains("1536"), "{message}");
     let plain = BertConfig { pad_operands: true, ..preset("tinybert-6").unwrap() };
     assert!(plain.validate().unwrap_err().to_string().contains("pad_operands"));
@@ -60,8 +61,7 @@ fn by_hand(expression: &str, wide: impl Fn(Option<f64>, f64) -> f64) {
         ..BertConfig::bert(9, HIDDEN, 1, 2, 2 * INNER)
     };
     let expression: Expression = expression.parse().unwrap();
-    let id = expression.id().unwrap();
-    let module = SearchedFfn::new(&config, expression.clone(), id, &device);
+    let module = FeedForward::searched(&config, &expression, &device);
     let mut weights = collect_internal(&init::normal(module.clone(), 3, 0.7));
     for tensor in weights.0.values_mut().filter(|t| t.shape.len() == 1) {
         tensor.data.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.9).sin() * 0.3);
@@ -111,7 +111,7 @@ fn all_layers_train_in_the_new_shape() {
     let device = Device::flex().autodiff();
     let shape = BertConfig { hidden_dropout_prob: 0.0, ..BertConfig::bert(9, 6, 6, 2, 18) };
     let config = transferred_config(&shape, &found()).unwrap();
-    let model: TaskModel<SearchedFfn> = init::normal(searched_model(&config, false, false, &device).unwrap(), 3, 0.5);
+    let model: TaskModel = init::normal(TaskModel::new(&config, Parts::NONE, &device).unwrap(), 3, 0.5);
     let x = Tensor::<3>::from_data(
         TensorData::new((0..24).map(|i| (i as f32 * 0.8).sin()).collect::<Vec<_>>(), [1, 4, 6]),
         &device,

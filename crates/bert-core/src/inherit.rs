@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bert_core::weights::{HostTensor, Tensors};
-
-use crate::ModelError;
+use crate::weights::{HostTensor, Tensors};
+use crate::{Error, Result};
 
 /// Which layer of the source a layer of the target takes its weights from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +30,17 @@ impl LayerSource {
 /// head, say) and are an error otherwise.
 ///
 /// # Errors
-/// [`ModelError::Inherit`] names the tensor and both shapes when the source is too small or lacks it.
+/// [`Error::Inherit`] names the tensor and both shapes when the source is too small or lacks it.
 pub fn inherit(
     target: &BTreeMap<String, Vec<usize>>,
     source: &Tensors,
     layers: LayerSource,
     optional: impl Fn(&str) -> bool,
-) -> Result<Tensors, ModelError> {
+) -> Result<Tensors> {
     let mut tensors = BTreeMap::new();
     for (name, shape) in target {
         let from = source_name(name, layers);
-        let fail = |found: Option<&[usize]>| ModelError::Inherit {
+        let fail = |found: Option<&[usize]>| Error::Inherit {
             name: name.clone(),
             expected: shape.clone(),
             found: found.map(<[usize]>::to_vec),

@@ -4,18 +4,18 @@ use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors};
 use bert_core::{
-    Activation, BertConfig, EncodeOptions, Encoder, NormKind, TaskHeadConfig, TaskHeadKind, TokenBatch, preset,
+    Activation, BertConfig, EncodeOptions, Encoder, ModelDir, NormKind, Package, Parts, TaskHeadConfig, TaskHeadKind,
+    TaskModel, TokenBatch, WEIGHTS_FILE, freeze, preset,
 };
 use burn::tensor::Device;
 use cpu_runtime::{Precision, Ragged, Session, Want};
-use searched_ffn::{AnyModel, ModelDir, Package, Parts, WEIGHTS_FILE, freeze};
 use serde_json::Value;
 
 /// Absolute tolerance in f32 against the reference.
 const TOLERANCE: f32 = 2e-5;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../bert-core/tests/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// The configuration of a golden file, as in `crates/bert-core/tests/golden_encoders.rs`.
@@ -63,7 +63,7 @@ fn frozen_models_reproduce_the_reference() {
         let file = Tensors::read_safetensors(&golden(&format!("{name}.safetensors"))).unwrap();
         let params = file.under("param.");
         let mlm = params.0.contains_key("lm_head.dense.weight");
-        let model = AnyModel::build(&config, Parts { mlm, ..Parts::default() }, &Device::flex()).unwrap();
+        let model = TaskModel::new(&config, Parts { mlm, ..Parts::default() }, &Device::flex()).unwrap();
         let model = model.apply(params.clone(), NameFormat::Reference, Path::new(name)).unwrap();
         let frozen = freeze(&model, &config, Precision::F32).unwrap();
 
@@ -133,8 +133,8 @@ const FAMILIES: [&str; 8] = [
     "efficientbert-tinybert-6",
 ];
 
-fn built(config: &BertConfig, pooler: bool) -> AnyModel {
-    AnyModel::build(config, Parts { pooler, ..Parts::default() }, &Device::flex()).unwrap().initialised(config, 7)
+fn built(config: &BertConfig, pooler: bool) -> TaskModel {
+    TaskModel::new(config, Parts { pooler, ..Parts::default() }, &Device::flex()).unwrap().initialised(config, 7)
 }
 
 /// Padded rows of ids with lengths 21, 34, 1 and 13, padded to 36 with id 0.
@@ -187,9 +187,9 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             let tokens = TokenBatch::from_host([ROWS, WIDTH], &padded.ids, &padded.segments, &padded.mask, &device);
             let last = model.encode(&tokens, EncodeOptions::LAST).last_hidden;
             let pooled = model.pool(last.clone());
-            let values = |head: usize| model.heads()[head].forward_pooled(pooled.clone()).try_into_vec_as::<f32>();
+            let values = |head: usize| model.heads[head].forward_pooled(pooled.clone()).try_into_vec_as::<f32>();
             let (first, third) = (values(0).unwrap(), values(2).unwrap());
-            let spans = model.heads()[1].forward_tokens(last.clone()).try_into_vec_as::<f32>().unwrap();
+            let spans = model.heads[1].forward_tokens(last.clone()).try_into_vec_as::<f32>().unwrap();
             let last = last.try_into_vec_as::<f32>().unwrap();
 
             let frozen = freeze(&model, &config, Precision::F32).unwrap();
