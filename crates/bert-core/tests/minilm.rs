@@ -3,7 +3,7 @@
 mod device;
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
 use test_support::shared;
@@ -18,7 +18,7 @@ fn minilm_reproduces_hugging_face() {
         return;
     };
     let device = TestDevice::get().device;
-    let config = BertConfig::load(&folder.join("config.json")).unwrap();
+    let config = model_dir::read_config(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
     let model = TaskModel::new(&config, Parts::POOLER, &device);
     let format = NameFormat::HuggingFace(ModelType::Bert);

@@ -31,9 +31,15 @@ pub enum Error {
     /// Settings, data and trainings.
     #[error(transparent)]
     Train(#[from] train::Error),
-    /// Model or weight file.
+    /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

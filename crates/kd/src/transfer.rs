@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bert_core::TaskModel;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{Error, TaskModel};
+use model_dir::Error;
 
 use crate::Result;
 

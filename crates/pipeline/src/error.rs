@@ -118,6 +118,12 @@ pub enum Error {
     /// Models and weights.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

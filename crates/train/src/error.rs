@@ -53,9 +53,12 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
-    /// Encoder or weight file.
+    /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// A model that is compiled for this processor.
     #[error(transparent)]
     Runtime(#[from] cpu_runtime::Error),

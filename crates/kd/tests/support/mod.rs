@@ -215,9 +215,11 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
 fn check_gradients(gradients: &Gradients, model: &TaskModel, file: &Tensors, at: &TestDevice) {
     let expected = file.under("grad.");
     let mut checked = 0;
-    for (path, value) in collect_internal(model).0 {
-        let name = NameFormat::Reference.external(&path, 1);
-        let reference = &expected.0[&name];
+    let values = collect_internal(model).0;
+    let names = NameFormat::Reference.names(values.keys().map(String::as_str));
+    for (path, value) in values {
+        let name = &names[&path];
+        let reference = &expected.0[name];
         let ours = gradients.get(&path).unwrap_or_else(|| panic!("{path} has no gradient"));
         // Gradients are in burn's layout, [in, out] for linear weights.
         let linear = value.shape.len() == 2 && !path.contains("embeddings.weight");

@@ -94,7 +94,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
              directory before text is read with it",
         );
-        return Ok(ModelDir::tokenizer_files(beside)?);
+        return Ok(model_dir::tokenizer_files(beside)?);
     }
     if !has("tokenizer.json") {
         context
@@ -109,7 +109,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
         }
         Err(error) => {
             context.progress.warn(&format!("{error}; the files of the tokenizer are copied as they are"));
-            Ok(ModelDir::tokenizer_files(beside)?)
+            Ok(model_dir::tokenizer_files(beside)?)
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From module paths to the names that files use.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::ModelType;
 
 /// Naming scheme of a weight file.
@@ -13,15 +15,49 @@ pub enum NameFormat {
 }
 
 impl NameFormat {
-    /// Name in the file of the parameter at `path`.
-    ///
-    /// `blocks` is the number of stacked feed-forwards of the layer the path lies in (ignored
-    /// outside of feed-forwards): the last one has its own name in Hugging Face's MobileBERT.
-    pub fn external(self, path: &str, blocks: usize) -> String {
-        let parts: Vec<&str> = path.split('.').collect();
+    /// Names in the file of a model's parameters, by module path; `paths` are all of them.
+    pub fn names<'a>(self, paths: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
+        let paths: Vec<&str> = paths.into_iter().collect();
+        // How many feed-forwards a layer has: the last one has its own name in Hugging Face's MobileBERT.
+        let mut blocks: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (layer, rest) in paths.iter().filter_map(|path| path.split_once(".feed_forward.blocks.")) {
+            blocks.entry(layer).or_default().insert(rest.split('.').next().unwrap_or_default());
+        }
+        // The reference names a lone plain feed-forward `ffn`, its searched ones `all_ffn.J`.
+        let is_bert = !paths.iter().any(|path| path.contains(".projection.") || path.contains(".bottleneck."));
+        let name = |path: &str| {
+            let parts: Vec<&str> = path.split('.').collect();
+            let layer = path.split_once(".feed_forward.blocks.").map_or("", |(layer, _)| layer);
+            match self {
+                Self::HuggingFace(family) => hugging_face(family, &parts, blocks.get(layer).map_or(1, BTreeSet::len)),
+                Self::Reference => reference(&parts, is_bert),
+            }
+        };
+        paths.iter().map(|path| ((*path).to_owned(), name(path))).collect()
+    }
+
+    /// Module path of the weight that the tensor `name` of a file is a copy of, for the ties the models have.
+    pub fn tied_to(self, name: &str) -> Option<String> {
+        match (self, name) {
+            (Self::Reference, "lm_head.lm_decoder.weight")
+            | (Self::HuggingFace(_), "cls.predictions.decoder.weight") => {
+                Some("encoder.embeddings.word_embeddings.weight".into())
+            }
+            (Self::HuggingFace(_), "cls.predictions.decoder.bias") => Some("mlm.bias".into()),
+            (Self::Reference, _) => {
+                let (layer, leaf) = name.strip_prefix("encoder.")?.split_once(".attention.key.")?;
+                Some(format!("encoder.layers.{layer}.attention.query.{leaf}"))
+            }
+            (Self::HuggingFace(_), _) => None,
+        }
+    }
+
+    /// What may stand before the names of an encoder that has heads.
+    pub fn prefix(self) -> Option<&'static str> {
         match self {
-            Self::HuggingFace(family) => hugging_face(family, &parts, blocks),
-            Self::Reference => reference(&parts, blocks),
+            Self::HuggingFace(ModelType::MobileBert) => Some("mobilebert."),
+            Self::HuggingFace(_) => Some("bert."),
+            Self::Reference => None,
         }
     }
 }
@@ -78,7 +114,7 @@ fn hugging_face_layer(family: ModelType, parts: &[&str], blocks: usize) -> Strin
     }
 }
 
-fn reference(parts: &[&str], blocks: usize) -> String {
+fn reference(parts: &[&str], is_bert: bool) -> String {
     match parts {
         ["encoder", "embeddings", part, p] => {
             let name = match *part {
@@ -99,8 +135,7 @@ fn reference(parts: &[&str], blocks: usize) -> String {
                 ["bottleneck", "output_norm", p] => format!("layernorm.{p}"),
                 ["feed_forward", "blocks", j, part, p] => {
                     let part = part.replace("norm", "layernorm");
-                    // Plain BERT layers hold one feed-forward under its own name.
-                    if blocks == 0 { format!("ffn.{part}.{p}") } else { format!("all_ffn.{j}.{part}.{p}") }
+                    if is_bert { format!("ffn.{part}.{p}") } else { format!("all_ffn.{j}.{part}.{p}") }
                 }
                 other => other.join("."),
             };

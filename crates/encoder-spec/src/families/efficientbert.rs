@@ -33,7 +33,7 @@ pub fn architecture(config: &BertConfig) -> Result<Architecture> {
 }
 
 /// What the operators of a student's feed-forwards do with operands of different width.
-pub(crate) fn align(config: &BertConfig) -> Align {
+pub fn align(config: &BertConfig) -> Align {
     if config.pad_operands { Align::Pad } else { Align::Cut }
 }
 

@@ -5,8 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::config;
-use crate::{BertConfig, Result};
+use super::{BertConfig, config};
+use crate::Result;
 
 /// Families by their name in `model_type`.
 const FAMILIES: [&str; 3] = ["bert", "mobilebert", "efficientbert"];
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_lists_is_documented() {
-        let page = include_str!("../../../docs/model-directory.md");
+        let page = include_str!("../../../../docs/model-directory.md");
         let limited = LIMITED.iter().map(|limited| limited.key);
         for key in limited.chain(READ).chain(WITHOUT_EFFECT) {
             assert!(page.contains(&format!("`{key}`")), "docs/model-directory.md does not name `{key}`");

@@ -1,6 +1,5 @@
 //! Activation functions under the names that Hugging Face configurations use.
 
-use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// Elementwise activation.
@@ -42,17 +41,23 @@ pub enum Activation {
     Swish,
 }
 
-impl Activation {
-    /// Applies the function to every element.
-    ///
-    /// # Shapes
-    /// - input and output: any, equal
-    pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        fused_ops::activate(x, self.into())
+impl From<mlp_space::Unary> for Activation {
+    fn from(operator: mlp_space::Unary) -> Self {
+        use mlp_space::Unary;
+        match operator {
+            Unary::Gelu => Self::GeluTanh,
+            Unary::Sigmoid => Self::Sigmoid,
+            Unary::Tanh => Self::Tanh,
+            Unary::Relu => Self::Relu,
+            Unary::LeakyRelu => Self::LeakyRelu,
+            Unary::Elu => Self::Elu,
+            Unary::Swish => Self::Swish,
+        }
     }
 }
 
-impl From<Activation> for fused_ops::Activation {
+#[cfg(feature = "kernels")]
+impl From<Activation> for cpu_kernels::elementwise::Activation {
     fn from(function: Activation) -> Self {
         match function {
             Activation::GeluErf => Self::GeluErf,

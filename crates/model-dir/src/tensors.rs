@@ -6,52 +6,9 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use encoder_spec::HostTensor;
+
 use crate::{Error, Result};
-
-/// One tensor of f32 values in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HostTensor {
-    /// Shape; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub data: Vec<f32>,
-}
-
-impl HostTensor {
-    /// The transposed matrix.
-    ///
-    /// # Shapes
-    /// `[rows, columns] -> [columns, rows]`; other ranks are returned unchanged.
-    pub fn transposed(&self) -> Self {
-        let [rows, columns] = self.shape[..] else { return self.clone() };
-        let mut data = Vec::with_capacity(self.data.len());
-        for c in 0..columns {
-            data.extend((0..rows).map(|r| self.data[r * columns + c]));
-        }
-        Self { shape: vec![columns, rows], data }
-    }
-}
-
-/// A tensor as a file holds it.
-pub trait Stored {
-    /// Shape; empty for a scalar.
-    fn shape(&self) -> &[usize];
-    /// Values in row-major order.
-    fn values(&self) -> &[f32];
-    /// Whether no value is infinite or NaN.
-    fn are_finite(&self) -> bool {
-        self.values().iter().fold(true, |all, v| all & v.is_finite())
-    }
-}
-
-impl Stored for HostTensor {
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn values(&self) -> &[f32] {
-        &self.data
-    }
-}
 
 /// Named tensors, in the order of their names.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,12 +73,12 @@ impl Tensors {
     }
 }
 
-pub(super) fn explain(error: &safetensors::SafeTensorError, len: usize) -> String {
+pub(crate) fn explain(error: &safetensors::SafeTensorError, len: usize) -> String {
     format!("{error} (file of {len} bytes; cut off or not safetensors)")
 }
 
 /// Little-endian bytes as f32; `None` for types that are no numbers this crate reads.
-pub(super) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+pub fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     macro_rules! values {
         ($type:ty, $n:literal, $convert:expr) => {
             bytes

@@ -163,19 +163,13 @@ mod tests {
     }
 
     fn read(value: &Value) -> Result<BertConfig> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        std::fs::write(&path, value.to_string()).unwrap();
-        BertConfig::load(&path)
+        BertConfig::from_json(&value.to_string())
     }
 
     /// What is read back after the configuration was saved, and what stands in the file.
     fn again(config: &BertConfig) -> (BertConfig, Value) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.json");
-        config.save(&path).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        (BertConfig::load(&path).unwrap(), serde_json::from_str(&text).unwrap())
+        let text = config.to_json().unwrap();
+        (BertConfig::from_json(&text).unwrap(), serde_json::from_str(&text).unwrap())
     }
 
     #[test]

@@ -4,8 +4,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use rayon::prelude::*;
-
 /// Values that one thread looks at before it is worth asking another.
 const BLOCK: usize = 1 << 16;
 
@@ -34,15 +32,10 @@ impl Floats {
         matches!(self.values, Values::Shared(_))
     }
 
-    /// Whether no value is infinite or NaN. Looks at every value with all threads of the current rayon pool, once: later calls,
-    /// also on clones, know the answer.
+    /// Whether no value is infinite or NaN. Looks at every value once, with the feature `threads` by all threads of the current rayon
+    /// pool: later calls, also on clones, know the answer.
     pub fn are_finite(&self) -> bool {
-        // Without an early exit inside a block: a plain reduction is what the compiler makes vectors of.
-        let finite = |block: &[f32]| block.iter().fold(true, |all, v| all & v.is_finite());
-        *self.finite.get_or_init(|| match self.len() <= BLOCK {
-            true => finite(self),
-            false => self.par_chunks(BLOCK).all(finite),
-        })
+        *self.finite.get_or_init(|| all_finite(self))
     }
 
     /// The values to change; shared ones are copied first.
@@ -56,6 +49,18 @@ impl Floats {
             Values::Shared(_) => unreachable!("copied above"),
         }
     }
+}
+
+/// Whether no value is infinite or NaN.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    // Without an early exit inside a block: a plain reduction is what the compiler makes vectors of.
+    let finite = |block: &[f32]| block.iter().fold(true, |all, v| all & v.is_finite());
+    #[cfg(feature = "threads")]
+    if values.len() > BLOCK {
+        use rayon::prelude::*;
+        return values.par_chunks(BLOCK).all(finite);
+    }
+    values.chunks(BLOCK).all(finite)
 }
 
 impl Deref for Floats {

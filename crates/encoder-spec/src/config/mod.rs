@@ -1,12 +1,14 @@
 //! Encoder configuration, read from and written to Hugging Face's `config.json`.
 
+mod keys;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Activation, Error, Result, config_keys, mobilebert_form};
+use crate::families::mobilebert;
+use crate::{Activation, Error, Result};
 
 /// Which family a configuration belongs to; decides the tensor names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -388,7 +390,7 @@ impl BertConfig {
         if self.pad_operands && self.layers.is_empty() {
             return Err(config("pad_operands", "needs searched feed-forwards in `layers`".into()));
         }
-        config_keys::check(self)?;
+        keys::check(self)?;
         for head in &self.task_heads {
             if head.outputs() == 0 {
                 return Err(config("task_heads", format!("the head `{}` lists no labels", head.task)));
@@ -397,21 +399,19 @@ impl BertConfig {
         Ok(())
     }
 
-    /// Reads a Hugging Face `config.json`; what its keys mean is in `docs/model-directory.md`.
+    /// Reads the text of a Hugging Face `config.json`; what its keys mean is in `docs/model-directory.md`.
     ///
     /// # Errors
-    /// The file is missing, is not JSON, lacks a field, names an unknown activation, holds values no encoder can be built from, or
-    /// asks by some key for another computation than this crate's; the message names the file and the field.
-    pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-        let at = |message: String| Error::ConfigFile { path: path.to_path_buf(), message };
-        let mut value: Value = serde_json::from_str(&text).map_err(|e| at(e.to_string()))?;
+    /// The text is not JSON, lacks a field, names an unknown activation, holds values no encoder can be built from, or
+    /// asks by some key for another computation than this crate's; the message names the field.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let mut value: Value = serde_json::from_str(text).map_err(|e| Error::Json(e.to_string()))?;
         if let Some(keys) = value.as_object_mut() {
-            config_keys::settle(keys).map_err(|e| at(e.to_string()))?;
-            mobilebert_form::settle(keys).map_err(|e| at(e.to_string()))?;
+            keys::settle(keys)?;
+            mobilebert::settle(keys)?;
         }
-        let config: Self = serde_json::from_value(value).map_err(|e| at(explain(&text, &e)))?;
-        config.validate().map_err(|e| at(e.to_string()))?;
+        let config: Self = serde_json::from_value(value).map_err(|e| Error::Json(explain(text, &e)))?;
+        config.validate()?;
         Ok(config)
     }
 
@@ -419,21 +419,9 @@ impl BertConfig {
     ///
     /// # Errors
     /// A key cannot be written as JSON, which no configuration that was read has.
-    pub fn to_json(&self) -> serde_json::Result<String> {
-        let mut text = serde_json::to_string_pretty(&mobilebert_form::in_full(self))?;
-        text.push('\n');
-        Ok(text)
-    }
-
-    /// Writes the configuration as [`BertConfig::to_json`], atomically.
-    ///
-    /// # Errors
-    /// The file cannot be written; what was there before stays.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let text =
-            self.to_json().map_err(|e| Error::ConfigFile { path: path.to_path_buf(), message: e.to_string() })?;
-        run_store::atomic::write_file(path, text.as_bytes())?;
-        Ok(())
+    pub fn to_json(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(&mobilebert::in_full(self)).map_err(|e| Error::Json(e.to_string()))?;
+        Ok(text + "\n")
     }
 }
 

@@ -1,46 +1,17 @@
 //! Tensors that stay in their file until they are read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::Arc;
 
-use cpu_kernels::Floats;
+use encoder_spec::{Floats, MappedTensor};
+#[cfg(feature = "mmap")]
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use super::tensors::{explain, to_f32};
-use super::{HostTensor, Stored, Tensors};
+use crate::tensors::{Tensors, explain, to_f32};
 use crate::{Error, Result};
-
-/// One tensor of f32 values in row-major order, where its file holds it as such: mapped memory that is not read before it is
-/// used. Tensors of other types are converted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MappedTensor {
-    /// Shape; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Values.
-    pub data: Floats,
-}
-
-impl From<HostTensor> for MappedTensor {
-    fn from(tensor: HostTensor) -> Self {
-        Self { shape: tensor.shape, data: tensor.data.into() }
-    }
-}
-
-impl Stored for MappedTensor {
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn values(&self) -> &[f32] {
-        &self.data
-    }
-    fn are_finite(&self) -> bool {
-        self.data.are_finite()
-    }
-}
 
 impl Tensors<MappedTensor> {
     /// Every tensor of a safetensors file, as [`Tensors::read_safetensors`] gives them, without reading those in f32.
@@ -70,6 +41,7 @@ impl Tensors<MappedTensor> {
 
 /// A whole file.
 enum Bytes {
+    #[cfg(feature = "mmap")]
     Mapped(Mmap),
     /// What cannot be mapped, such as a pipe.
     Read(Vec<u8>),
@@ -78,13 +50,16 @@ enum Bytes {
 impl Bytes {
     fn open(path: &Path) -> Result<Self> {
         let io = |e| Error::io("read", path, e);
-        let file = File::open(path).map_err(io)?;
-        // SAFETY: the map is never written through, and any bytes are valid as what is read out of it: integers and `f32`. That
-        // others leave the file alone is documented at `map_safetensors`.
-        match unsafe { Mmap::map(&file) } {
-            Ok(map) => Ok(Self::Mapped(map)),
-            Err(_) => Ok(Self::Read(std::fs::read(path).map_err(io)?)),
+        #[cfg(feature = "mmap")]
+        {
+            let file = std::fs::File::open(path).map_err(io)?;
+            // SAFETY: the map is never written through, and any bytes are valid as what is read out of it: integers and `f32`. That
+            // others leave the file alone is documented at `map_safetensors`.
+            if let Ok(map) = unsafe { Mmap::map(&file) } {
+                return Ok(Self::Mapped(map));
+            }
         }
+        Ok(Self::Read(std::fs::read(path).map_err(io)?))
     }
 }
 
@@ -93,6 +68,7 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
+            #[cfg(feature = "mmap")]
             Self::Mapped(map) => map,
             Self::Read(bytes) => bytes,
         }
