@@ -12,7 +12,7 @@ use crate::global::Global;
 #[derive(Parser, Debug)]
 #[command(
     name = "efficientbert",
-    version,
+    version = env!("EFFICIENTBERT_VERSION"),
     max_term_width = 100,
     after_help = "\
 Environment:

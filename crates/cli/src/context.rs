@@ -1,7 +1,7 @@
 //! What every command is given to work with.
 
 use burn::tensor::Device;
-use kd::engine::Devices;
+use train::engine::Devices;
 
 use crate::device::{DeviceKind, DeviceNames};
 use crate::error::CliError;

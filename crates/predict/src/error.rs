@@ -6,9 +6,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Errors of loading a model that answers, and of its answers.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The tokenizer of a model directory cannot be used.
+    /// The tokenizer of a model directory cannot be used, or a text has no room in the model.
     #[error(transparent)]
-    Tokenizer(glue_squad::Error),
+    Tokenizer(#[from] tokenizer::Error),
     /// The model's table does not hold every id that the tokenizer gives.
     #[error("the tokenizer has {pieces} word pieces, the model's `vocab_size` is {rows}; they do not belong together")]
     Vocabulary {
@@ -68,10 +68,10 @@ pub enum Error {
     },
     /// Model directory.
     #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
+    Model(#[from] bert_core::Error),
     /// Batches and scores of data sets.
     #[error(transparent)]
-    Sets(#[from] kd::Error),
+    Sets(#[from] train::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

@@ -2,11 +2,11 @@
 
 use glue_squad::squad::Decoded;
 use glue_squad::task::{Label, Predictions, Scores};
-use kd::data::EvalSet;
-use kd::engine::Evaluation;
-use kd::heads::AnsweringHead;
-use kd::majority::{MajorityBaseline, doubts};
-use kd::span::{SpanEvalSet, SpanScores};
+use train::data::EvalSet;
+use train::engine::Evaluation;
+use train::heads::AnsweringHead;
+use train::majority::{MajorityBaseline, doubts};
+use train::span::{SpanEvalSet, SpanScores};
 
 use crate::{Inference, Result, SpanSettings};
 

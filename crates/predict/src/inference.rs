@@ -2,29 +2,27 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 #[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, Encoder};
+use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
-use cpu_runtime::{Packing, Precision, Ragged, Session, Want};
-use glue_squad::batch::{EncodedBatch, Padding};
+use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
+use tokenizer::Padding;
 #[cfg(feature = "burn")]
-use kd::data::to_device;
-use kd::data::{EvalSet, to_ragged};
-use kd::evaluate::predict_frozen;
+use train::data::to_device;
+use train::data::{EvalSet, to_ragged};
+use train::evaluate::predict_frozen;
 #[cfg(feature = "burn")]
-use kd::evaluate::predict_watched;
-use kd::heads::AnsweringHead;
+use train::evaluate::predict_watched;
+use train::heads::AnsweringHead;
 #[cfg(feature = "burn")]
-use kd::span::span_logits;
-use kd::span::{SpanEvalSet, span_logits_frozen};
-use searched_ffn::ModelDir;
-#[cfg(feature = "burn")]
-use searched_ffn::{AnyModel, each_model, freeze};
+use train::span::span_logits;
+use train::span::{SpanEvalSet, span_logits_frozen};
 
 use crate::Result;
 
@@ -54,7 +52,7 @@ pub enum Inference {
     #[cfg(feature = "burn")]
     Modules {
         /// The model.
-        model: Box<AnyModel>,
+        model: Box<TaskModel>,
         /// Where.
         device: Device,
     },
@@ -85,7 +83,7 @@ impl Inference {
     /// # Errors
     /// The model is not the configuration's, or the target does not compute in this format.
     #[cfg(feature = "burn")]
-    pub fn of_model(model: AnyModel, config: &BertConfig, target: &Target, precision: Precision) -> Result<Self> {
+    pub fn of_model(model: TaskModel, config: &BertConfig, target: &Target, precision: Precision) -> Result<Self> {
         match target {
             Target::Processor { threads } => Ok(Self::compiled(freeze(&model, config, precision)?, *threads)),
             Target::Device(device) => {
@@ -113,9 +111,7 @@ impl Inference {
         Ok(match self {
             Self::Compiled { model, session } => predict_frozen(model, session, head, set, watch)?,
             #[cfg(feature = "burn")]
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => predict_watched(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => predict_watched(model, head, set, device, watch)?,
         })
     }
 
@@ -127,9 +123,7 @@ impl Inference {
         Ok(match self {
             Self::Compiled { model, session } => span_logits_frozen(model, session, head, set, watch)?,
             #[cfg(feature = "burn")]
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => span_logits(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => span_logits(model, head, set, device, watch)?,
         })
     }
 
@@ -143,7 +137,7 @@ impl Inference {
             Self::Compiled { model, session } => {
                 let mut ragged = Ragged::new();
                 texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
-                let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads })?;
+                let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads })?;
                 Ok(output.heads().map(<[f32]>::to_vec).collect())
             }
             #[cfg(feature = "burn")]
@@ -152,7 +146,7 @@ impl Inference {
                 let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
                 let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
                 let values = |&head: &usize| {
-                    let logits = model.heads()[head].forward_pooled(pooled.clone());
+                    let logits = model.heads[head].forward_pooled(pooled.clone());
                     logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
                 };
                 Ok(heads.iter().map(values).collect())
@@ -180,7 +174,7 @@ impl Inference {
                     mask: &batch.mask,
                     ..cpu_runtime::Batch::default()
                 };
-                Ok(session.run(model, &rows, Want::default())?.hidden.to_vec())
+                Ok(session.run(model, &rows, Outputs::default())?.hidden.to_vec())
             }
             #[cfg(feature = "burn")]
             Self::Modules { model, device } => {
@@ -197,7 +191,7 @@ impl Inference {
     pub fn pass(&mut self, batch: &PlacedBatch) -> Result<()> {
         match (self, batch) {
             (Self::Compiled { model, session }, PlacedBatch::Compiled(ragged)) => {
-                session.run(model, &ragged.as_batch(), Want::default())?;
+                session.run(model, &ragged.as_batch(), Outputs::default())?;
             }
             #[cfg(feature = "burn")]
             (Self::Modules { model, .. }, PlacedBatch::Modules(tokens)) => {

@@ -1,11 +1,11 @@
 //! Labels and numbers: what heads on the pooled vector answer.
 
 use bert_core::{TaskHeadConfig, TaskHeadKind};
-use glue_squad::batch::Padding;
 use glue_squad::features::Features;
 use glue_squad::squad::OrderedMap;
 use glue_squad::task::TaskKind;
 use serde::Serialize;
+use tokenizer::Padding;
 
 use crate::predictor::Text;
 use crate::{Error, Predictor, Result};

@@ -7,7 +7,7 @@ use cpu_runtime::{Packing, Precision};
 use glue_squad::features::Features;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::TaskKind;
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 use crate::{Error, Inference, Result, Target};
 
@@ -102,7 +102,7 @@ fn is_of(head: &TaskHeadConfig, name: &str) -> bool {
 /// # Errors
 /// [`Error::Tokenizer`]: no usable one.
 pub fn tokenizer(dir: &Path) -> Result<TextEncoder> {
-    TextEncoder::from_dir(dir).map_err(Error::Tokenizer)
+    Ok(TextEncoder::from_dir(dir)?)
 }
 
 /// Whether the model's table holds every id that the tokenizer gives.

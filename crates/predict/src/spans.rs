@@ -1,8 +1,8 @@
 //! Answers that are pieces of a text.
 
 use glue_squad::squad::{Dataset, DecodeConfig, NBest, QuestionAnswer, SquadVersion, WindowConfig};
-use kd::span::SpanEvalSet;
 use serde::Serialize;
+use train::span::SpanEvalSet;
 
 use crate::{Predictor, Result};
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use bert_core::BertConfig;
+use bert_core::ModelDir;
 use bert_core::weights::{HostTensor, Tensors};
 use clap::Args;
 use glue_squad::batch::EncodedBatch;
-use searched_ffn::ModelDir;
 use serde_json::json;
 
 use crate::context::Context;

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::{Args, ValueEnum};
 use pipeline::import::{ImportError, Imported, Remedy, Source, import, tokenizer_files};
-use searched_ffn::{AnyModel, ModelDir, Package};
 use serde_json::json;
 
 use crate::context::Context;
@@ -149,7 +148,7 @@ fn explained(args: &ImportArgs, error: ImportError) -> CliError {
     }
 }
 
-fn card(args: &ImportArgs, config: &BertConfig, model: &AnyModel) -> String {
+fn card(args: &ImportArgs, config: &BertConfig, model: &TaskModel) -> String {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let count = model.count(config, config.max_position_embeddings.min(128));
     let format = match args.format {

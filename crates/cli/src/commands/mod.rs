@@ -3,12 +3,14 @@
 mod arch;
 mod bench;
 mod bench_step;
+mod completions;
 mod data;
 mod distill;
 mod encode;
 mod eval;
 mod import;
 mod lecture;
+mod man;
 mod objective;
 mod predict;
 mod report;
@@ -60,6 +62,10 @@ pub enum Command {
     /// Data sets.
     #[command(subcommand)]
     Data(data::Command),
+    /// A script by which a shell completes the command line.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages into a folder.
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -97,5 +103,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Data(command) => data::run(&command, context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -65,7 +65,7 @@ pub enum ImportError {
     },
     /// A checkpoint's configuration cannot be read.
     #[error(transparent)]
-    Config(bert_core::Error),
+    Config(model_dir::Error),
     /// The configuration of a checkpoint of the released code cannot be read.
     #[error("{message}")]
     ReferenceConfig {
@@ -85,8 +85,8 @@ pub enum ImportError {
     Weights(bert_core::Error),
     /// The weights are not those of the configuration.
     #[error(transparent)]
-    Misfit(searched_ffn::ModelError),
+    Misfit(bert_core::Error),
     /// The tokenizer's files.
     #[error(transparent)]
-    Tokenizer(searched_ffn::ModelError),
+    Tokenizer(model_dir::Error),
 }

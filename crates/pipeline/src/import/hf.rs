@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{BertConfig, Error, ModelType};
+use bert_core::{BertConfig, ModelType, Parts, TaskModel, usable};
 use burn::tensor::Device;
-use searched_ffn::{AnyModel, Parts, usable};
 use serde_json::Value;
 
 use super::heads::task_head;
@@ -14,7 +13,7 @@ use super::{ImportError, Imported, Source, read_weights};
 use crate::note::Note;
 
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
-    let mut config = BertConfig::load(source.config).map_err(ImportError::Config)?;
+    let mut config = model_dir::read_config(source.config).map_err(ImportError::Config)?;
     judge_keys(source.config, &config, notes)?;
     let mut tensors = modern_names(read_weights(source.weights)?);
     let left_behind = |what: &str| Note::message(format!("left behind: {what}"));
@@ -45,7 +44,7 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
     config.task_heads.extend(head);
     let parts = Parts::of_names(tensors.0.keys());
     let format = NameFormat::HuggingFace(config.model_type);
-    let model = AnyModel::build(&config, parts, device).map_err(|error| ImportError::Unbuildable {
+    let model = TaskModel::new(&config, parts, device).map_err(|error| ImportError::Unbuildable {
         what: source.config.display().to_string(),
         source: error.into(),
     })?;
@@ -69,7 +68,7 @@ fn judge_keys(path: &Path, config: &BertConfig, notes: &mut Vec<Note>) -> Result
     if config.model_type != ModelType::MobileBert {
         return Ok(());
     }
-    let unread = |message: String| ImportError::Config(Error::ConfigFile { path: path.into(), message });
+    let unread = |message: String| ImportError::Config(model_dir::Error::ConfigFile { path: path.into(), message });
     let text = std::fs::read_to_string(path).map_err(|e| unread(e.to_string()))?;
     let keys: Value = serde_json::from_str(&text).map_err(|e| unread(e.to_string()))?;
     match ["hidden_act", "normalization_type"].into_iter().find(|key| keys.get(key).is_none()) {

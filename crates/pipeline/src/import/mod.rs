@@ -16,10 +16,9 @@ mod reference;
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
-use searched_ffn::{AnyModel, ModelDir};
+use tokenizer::TextEncoder;
 
 pub use error::{ImportError, Remedy};
 
@@ -55,7 +54,7 @@ pub struct Imported {
     /// The configuration.
     pub config: BertConfig,
     /// The model.
-    pub model: AnyModel,
+    pub model: TaskModel,
 }
 
 /// Reads weights and configuration of `source`; what a person should know of it is added to `notes`, as far as it came.
@@ -81,7 +80,7 @@ pub fn tokenizer_files(
 ) -> Result<Vec<(String, Vec<u8>)>, ImportError> {
     let beside = weights.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let has = |name: &str| beside.join(name).is_file();
-    let as_they_are = || ModelDir::tokenizer_files(beside).map_err(ImportError::Tokenizer);
+    let as_they_are = || model_dir::tokenizer_files(beside).map_err(ImportError::Tokenizer);
     if !has("tokenizer.json") && !has("vocab.txt") {
         notes.push(Note::warning(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \

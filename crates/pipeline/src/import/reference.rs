@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{Activation, BertConfig, ModelType, NormKind};
+use bert_core::{Activation, BertConfig, LayerSource, ModelType, NormKind, Parts, TaskModel, inherit, student_config};
 use burn::tensor::Device;
 use mlp_space::{Architecture, LinearId};
-use searched_ffn::{AnyModel, LayerSource, ModelError, Parts, inherit, searched_model, student_config};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -77,7 +76,7 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
         return searched(source, device, config, tensors).map_err(ImportError::Misfit);
     }
     let parts = Parts { mlm: tensors.0.contains_key("lm_head.dense.weight"), ..Parts::default() };
-    let model = AnyModel::build(&config, parts, device).map_err(|error| unbuildable(error.into()))?;
+    let model = TaskModel::new(&config, parts, device).map_err(|error| unbuildable(error.into()))?;
     let model = model.apply(tensors, NameFormat::Reference, source.weights).map_err(ImportError::Misfit)?;
     Ok(Imported { config, model })
 }
@@ -147,13 +146,8 @@ fn bert_config(file: &ReferenceFile) -> Result<BertConfig, Cause> {
 }
 
 /// A student cut out of the file's feed-forwards, which have the largest size of the search space.
-fn searched(
-    source: &Source<'_>,
-    device: &Device,
-    config: BertConfig,
-    tensors: Tensors,
-) -> Result<Imported, ModelError> {
-    let own = AnyModel::build(&config, Parts::default(), device)?;
+fn searched(source: &Source<'_>, device: &Device, config: BertConfig, tensors: Tensors) -> bert_core::Result<Imported> {
+    let own = TaskModel::new(&config, Parts::default(), device)?;
     let stacks = |n: usize| tensors.0.contains_key(&format!("encoder.0.all_ffn.{n}.dense1.weight"));
     let full_width = tensors.0.get("encoder.0.all_ffn.0.dense1.weight").and_then(|t| t.shape.first().copied());
     // Files of one student alone, already at its sizes, exist as well.
@@ -161,10 +155,12 @@ fn searched(
     if !is_largest {
         return Ok(Imported { model: own.apply(tensors, NameFormat::Reference, source.weights)?, config });
     }
-    let largest = AnyModel::Searched(searched_model(&config, true, false, device)?);
+    let largest = TaskModel::supernet(&config, Parts::NONE, device)?;
     let largest = largest.apply(tensors, NameFormat::Reference, source.weights)?;
     let format = NameFormat::HuggingFace(ModelType::EfficientBert);
-    let target = own.shapes().into_iter().map(|(path, shape)| (format.external(&path, 1), shape)).collect();
+    let shapes = own.shapes();
+    let names = format.names(shapes.keys().map(String::as_str));
+    let target = shapes.into_iter().map(|(path, shape)| (names[&path].clone(), shape)).collect();
     let cut = inherit(&target, &largest.collect(format), LayerSource::Same, |_| false)?;
     Ok(Imported { model: own.apply(cut, format, source.weights)?, config })
 }

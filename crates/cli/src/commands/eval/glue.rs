@@ -5,10 +5,10 @@ use std::path::Path;
 use cpu_runtime::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Split, TaskKind};
-use kd::data::{BatchSettings, EvalSet};
-use kd::heads::answering_head;
 use predict::Evaluated;
 use serde_json::{Map, Value, json};
+use train::data::{BatchSettings, EvalSet};
+use train::heads::answering_head;
 
 use super::args::{EvalArgs, Part};
 use crate::context::Context;

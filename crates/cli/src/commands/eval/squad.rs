@@ -4,9 +4,9 @@ use std::path::Path;
 
 use cpu_runtime::Packing;
 use glue_squad::squad::{Dataset, SquadVersion};
-use kd::span::{SpanEvalSet, SpanScores, span_head_index};
 use predict::SpanEvaluated;
 use serde_json::json;
+use train::span::{SpanEvalSet, SpanScores, span_head_index};
 
 use super::args::EvalArgs;
 use crate::commands::score::squad_rows;
