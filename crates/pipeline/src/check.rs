@@ -9,8 +9,8 @@ use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
 use mlp_space::Architecture;
+use predict::heads::task_head;
 use train::engine::Devices;
-use train::heads::task_head;
 use train::optim::check_groups;
 
 use crate::corpus::Corpus;

@@ -11,9 +11,9 @@ use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use predict::heads::AnsweringHead;
+use predict::majority::card_lines;
 use serde::Serialize;
-use train::heads::AnsweringHead;
-use train::majority::card_lines;
 
 use super::lecture::{Lecture, TrainingData};
 use super::teacher::Data;

@@ -9,9 +9,9 @@ use bert_core::{BertConfig, LayerSource, Parts, TaskModel, inherit, student_conf
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use nas::driver::{Candidate, EvalError, Fitness};
+use predict::evaluate::evaluate;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use train::evaluate::evaluate;
 use train::text::TextSource;
 
 use super::{Score, Within, eval_error, fitness};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::TaskModel;
 use burn::tensor::Device;
 use nas::driver::{Candidate, EvalError, Fitness};
+use predict::evaluate::evaluate;
 use train::data::EvalSet;
-use train::evaluate::evaluate;
 
 use super::{Score, Within, eval_error, fitness};
 

@@ -8,7 +8,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::StudentShape;
 use nas::space::{Genome, SearchSpace};
-use train::heads::task_head;
+use predict::heads::task_head;
 
 use super::{Context, Teachers};
 use crate::recipe::{Distillation, Recipe};

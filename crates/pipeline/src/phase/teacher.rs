@@ -7,10 +7,10 @@ use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init
 use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
+use predict::heads::task_head;
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
-use train::heads::task_head;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use super::Context;
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -114,7 +114,7 @@ fn fine_tune(
     let job = FineTune { data: &data, heads, eval: &dev };
     let trained = run.train(phase, start, &job, settings)?;
     let evaluation = trained.evaluation.unwrap_or_default();
-    let majority = MajorityBaseline::of_sets(&data, &dev)?;
+    let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {
         run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;
