@@ -12,10 +12,12 @@ use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use kd::text::TextSource;
-use nas::driver::{Candidate, EvalError, Fitness};
+use mlp_space::Architecture;
+use nas::driver::{Candidate, EvalError, Evaluate, Within};
+use nas::study::Fitness;
 use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
 
-use super::{Score, Within, eval_error, fitness};
+use super::{eval_error, fitness, scoring};
 use crate::recipe::Proxy;
 
 /// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
@@ -64,7 +66,7 @@ impl Monitor for Lesson<'_> {
 }
 
 impl ProxyTraining<'_> {
-    fn run(&self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
+    fn run(&self, candidate: &Candidate<Architecture>, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
         let model = searched_model(&config, false, true, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
@@ -88,7 +90,7 @@ impl ProxyTraining<'_> {
         let mut lesson = Lesson { what: "training on tasks", watch: &mut *watch, stop: self.stop };
         let model = self.train(model, &job, config, &mut lesson)?;
         evaluate(&model, self.held_out, self.devices.main(), &mut |done, total| {
-            watch(Within::scoring(done, total));
+            watch(scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     }
@@ -104,8 +106,12 @@ impl ProxyTraining<'_> {
     }
 }
 
-impl Score for ProxyTraining<'_> {
-    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
+impl Evaluate<Architecture> for ProxyTraining<'_> {
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<Architecture>,
+        watch: &mut dyn FnMut(Within),
+    ) -> Result<Fitness, EvalError> {
         self.run(candidate, watch).map(fitness).map_err(eval_error)
     }
 }

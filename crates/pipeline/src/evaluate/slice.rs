@@ -7,10 +7,12 @@ use bert_core::TaskModel;
 use burn::tensor::Device;
 use kd::data::EvalSet;
 use kd::evaluate::evaluate;
-use nas::driver::{Candidate, EvalError, Fitness};
+use mlp_space::Architecture;
+use nas::driver::{Candidate, EvalError, Evaluate, Within};
+use nas::study::Fitness;
 use searched_ffn::{SearchedFfn, activate};
 
-use super::{Score, Within, eval_error, fitness};
+use super::{eval_error, fitness, scoring};
 
 /// Scores the candidate's slice of the supernet on held-out examples; no training
 /// (Dong et al. 2021, stage 3).
@@ -25,11 +27,15 @@ pub struct SupernetSlice<'a> {
     pub stop: &'static AtomicBool,
 }
 
-impl Score for SupernetSlice<'_> {
-    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
+impl Evaluate<Architecture> for SupernetSlice<'_> {
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<Architecture>,
+        watch: &mut dyn FnMut(Within),
+    ) -> Result<Fitness, EvalError> {
         let model = activate(self.supernet.clone(), &candidate.genome);
         let mut watch = |done, total| {
-            watch(Within::scoring(done, total));
+            watch(scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         evaluate(&model, self.held_out, &self.device, &mut watch).map(fitness).map_err(eval_error)
