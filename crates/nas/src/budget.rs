@@ -44,7 +44,8 @@ pub struct Budget {
 }
 
 /// Why a drawn candidate was not evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// Fewer parameters than the budget's minimum.
     TooFewParams,

@@ -46,7 +46,7 @@ impl StudyIdentity {
 }
 
 /// Handle of one row of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrialId(pub i64);
 
 /// Where a trial stands.
@@ -80,7 +80,7 @@ impl TrialState {
 }
 
 /// What is known of a trial when it starts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewTrial {
     /// Stage of the search.
     pub stage: u32,
@@ -101,7 +101,7 @@ pub struct NewTrial {
 }
 
 /// A draw that was not evaluated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RejectedDraw {
     /// Stage of the search.
     pub stage: u32,
@@ -184,7 +184,7 @@ pub struct Fitness {
 }
 
 /// How a trial ends, as a store writes it down.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settled {
     /// Complete or failed.
     pub state: TrialState,
