@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::data::EvalSet;
-use kd::evaluate::evaluate;
 use mlp_space::Architecture;
 use nas::driver::{Candidate, EvalError, Evaluate, Within};
 use nas::study::Fitness;
-use searched_ffn::{SearchedFfn, activate};
+use train::data::EvalSet;
+use train::evaluate::evaluate;
 
 use super::{eval_error, fitness, scoring};
 
@@ -18,7 +17,7 @@ use super::{eval_error, fitness, scoring};
 /// (Dong et al. 2021, stage 3).
 pub struct SupernetSlice<'a> {
     /// The trained supernet, without autodiff.
-    pub supernet: &'a TaskModel<SearchedFfn>,
+    pub supernet: &'a TaskModel,
     /// Held-out training examples.
     pub held_out: &'a [(usize, EvalSet)],
     /// Where.
@@ -33,7 +32,7 @@ impl Evaluate<Architecture> for SupernetSlice<'_> {
         candidate: &Candidate<Architecture>,
         watch: &mut dyn FnMut(Within),
     ) -> Result<Fitness, EvalError> {
-        let model = activate(self.supernet.clone(), &candidate.genome);
+        let model = self.supernet.clone().activate(&candidate.genome);
         let mut watch = |done, total| {
             watch(scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

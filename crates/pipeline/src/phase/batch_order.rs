@@ -1,15 +1,15 @@
 //! Which batches the teacher is shown more than once in a run.
 
 use kd::cache::Expected;
-use kd::engine::Precision;
 use kd::objective::{Objective, Source};
+use train::engine::Precision;
 
 use super::{Data, PhaseId, PhaseSpec, TrainingSpec, trainings};
 use crate::recipe::Recipe;
 
 /// Everything that two trainings must share to show the teacher the same batches and to ask it the same.
 #[derive(Debug, PartialEq)]
-struct Order<'a> {
+struct BatchOrder<'a> {
     data: Data,
     batch_size: usize,
     length_window: Option<usize>,
@@ -23,7 +23,7 @@ struct Order<'a> {
 struct Distillation<'a> {
     phase: PhaseId,
     training: &'a TrainingSpec<'a>,
-    order: Order<'a>,
+    order: BatchOrder<'a>,
     /// Trainings of this phase that go through the order.
     times: u64,
 }
@@ -49,7 +49,7 @@ impl<'a> BatchOrders<'a> {
             let (data, length_window, precision) = (training.data, settings.length_window, settings.precision);
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
             let (batch_size, accumulate) = (settings.batch_size, settings.accumulate);
-            let order = Order { data, batch_size, length_window, accumulate, max_len, precision, objective };
+            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
             Some(Distillation { phase: phase.id, training, order, times })
         };
         Self(trainings(phases).filter_map(distillation).collect())

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
-use kd::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
 use run_store::log::JsonlWriter;
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
+use train::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 
 use super::batch_order::BatchOrders;
 use super::{PhaseId, PhaseSpec, SearchParts, Teachers, TunedTeacher};

@@ -1,14 +1,13 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, TaskModel, count_parts};
+use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
 use kd::objective::Source;
 use mlp_space::{Architecture, Widths};
 use nas::budget::{CachedLatency, Cost, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
 use nas::space::{Encoding, Student};
 use nas::study::{StudyIdentity, StudyStore, TrialState};
-use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
 
 use super::supernet::plan;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
@@ -29,7 +28,7 @@ pub struct Winner {
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// The supernet of stage 3, which the student may inherit from.
-    pub supernet: TaskModel<SearchedFfn>,
+    pub supernet: TaskModel,
 }
 
 /// The search's view of the student: what the budget counts.
@@ -39,7 +38,7 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = searched_model(&config, false, true, run_device)?;
+    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
     let count = count_parts(&model, &config, seq);
     let feed_forwards = count
         .layers

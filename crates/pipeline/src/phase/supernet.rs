@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, TaskModel, init};
-use kd::heads::task_head;
+use bert_core::{BertConfig, Parts, TaskModel, init, student_config, student_frame, supernet_architecture};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
-use searched_ffn::{SearchedFfn, activate, searched_model, student_config, student_frame, supernet_architecture};
+use train::heads::task_head;
 
 use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
 use crate::recipe::Recipe;
@@ -68,13 +67,9 @@ pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &
 }
 
 /// The largest student with `genome` active in it.
-pub(super) fn largest(
-    run: &Context<'_>,
-    frame: &BertConfig,
-    genome: &Architecture,
-) -> Result<(BertConfig, TaskModel<SearchedFfn>)> {
+pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architecture) -> Result<(BertConfig, TaskModel)> {
     let config = student_config(frame, genome)?;
-    let model = searched_model(&config, true, true, &run.device)?;
+    let model = TaskModel::supernet(&config, Parts::POOLER, &run.device)?;
     Ok((config, model))
 }
 
@@ -113,14 +108,14 @@ pub fn stage_three_supernet(
     warm: Tensors,
     genome: &Architecture,
     space: &dyn SearchSpace<Genome = Architecture>,
-) -> Result<TaskModel<SearchedFfn>> {
+) -> Result<TaskModel> {
     let (config, model) = largest(run, frame, genome)?;
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
-        move |model: &TaskModel<SearchedFfn>, step: u64| {
+        move |model: &TaskModel, step: u64| {
             let genome = space.sample(&mut run_store::rng::keyed(seed, purpose, &[step]));
-            activate(model.clone(), &genome)
+            model.clone().activate(&genome)
         }
     };
     let phase = run.spec(PhaseId::SupernetOnText)?;
