@@ -39,8 +39,11 @@ impl Journal {
     /// # Errors
     /// The file holds another study, is damaged, or cannot be read or written.
     pub fn open(path: &Path, identity: &StudyIdentity) -> Result<Self> {
-        let study = match Self::read(path)? {
-            Some(study) => study,
+        let study = match Self::load(path)? {
+            Some((study, length)) => {
+                study.file.set_len(length).map_err(|e| failed(path, e))?;
+                study
+            }
             None => {
                 let file = OpenOptions::new().append(true).create(true).open(path).map_err(|e| failed(path, e))?;
                 let (path, identity) = (path.to_owned(), identity.clone());
@@ -59,6 +62,11 @@ impl Journal {
     /// # Errors
     /// It is damaged or cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
+        Ok(Self::load(path)?.map(|(study, _)| study))
+    }
+
+    /// The study, and the bytes of the lines that are whole: what a killed process was writing ends without a line break.
+    fn load(path: &Path) -> Result<Option<(Self, u64)>> {
         let text = match std::fs::read_to_string(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(|e| failed(path, e))?,
@@ -67,15 +75,13 @@ impl Journal {
             store: name(path),
             detail: format!("line {}: {detail}", line + 1),
         };
-        // What a killed process was writing ends without a line break and is not there.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut study: Option<Self> = None;
         for (number, line) in whole.lines().enumerate() {
             let record = serde_json::from_str(line).map_err(|e| damaged(number, e.to_string()))?;
             match (record, &mut study) {
                 (Record::Study(identity), None) => {
                     let file = OpenOptions::new().append(true).open(path).map_err(|e| failed(path, e))?;
-                    file.set_len(whole.len() as u64 + 1).map_err(|e| failed(path, e))?;
                     let (trials, rejected, exhausted) = Default::default();
                     study = Some(Self { path: path.to_owned(), file, identity, trials, rejected, exhausted });
                 }
@@ -85,7 +91,7 @@ impl Journal {
                 _ => return Err(damaged(number, "no study was begun".into())),
             }
         }
-        Ok(study)
+        Ok(study.map(|study| (study, whole.len() as u64)))
     }
 
     /// Makes a change, after it was checked: an error leaves everything as it was.
