@@ -8,7 +8,7 @@
 //! * [`attention`]: one head over one sequence
 //! * [`store`]: values that a backward pass will need, kept short and past the cache
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
-//! * [`Floats`]: values that are read where they lie
+//! * [`Floats`]: values that are read where they lie; [`OutSlice`]: memory that an operation writes
 
 #[macro_use]
 pub mod elementwise;
@@ -16,7 +16,9 @@ pub mod attention;
 mod floats;
 pub mod isa;
 pub mod matmul;
+mod out_slice;
 pub mod store;
 
 pub use floats::Floats;
 pub use isa::Isa;
+pub use out_slice::OutSlice;
