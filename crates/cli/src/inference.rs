@@ -2,20 +2,19 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, TaskModel, freeze};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use cpu_runtime::{Outputs, Packing, Ragged, Session};
-use glue_squad::batch::{EncodedBatch, Padding};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::{EvalSet, to_device, to_ragged};
-use kd::evaluate::{predict_frozen, predict_watched};
-use kd::heads::AnsweringHead;
-use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
-use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
+use tokenizer::{Padding, TextEncoder};
+use train::data::{EvalSet, to_device, to_ragged};
+use train::evaluate::{predict_frozen, predict_watched};
+use train::heads::AnsweringHead;
+use train::span::{SpanEvalSet, span_logits, span_logits_frozen};
 
 use crate::context::Context;
 use crate::device::DeviceKind;
@@ -74,7 +73,7 @@ pub enum Inference {
     /// On another device.
     Modules {
         /// The model.
-        model: Box<AnyModel>,
+        model: Box<TaskModel>,
         /// Where.
         device: Device,
     },
@@ -146,7 +145,7 @@ impl Inference {
     /// # Errors
     /// The model is not the configuration's.
     pub fn new(
-        model: AnyModel,
+        model: TaskModel,
         config: &BertConfig,
         precision: Precision,
         context: &Context,
@@ -174,9 +173,7 @@ impl Inference {
     ) -> Result<Predictions, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => predict_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => predict_watched(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => predict_watched(model, head, set, device, watch)?,
         })
     }
 
@@ -192,9 +189,7 @@ impl Inference {
     ) -> Result<Vec<SpanLogits>, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => span_logits_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => span_logits(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => span_logits(model, head, set, device, watch)?,
         })
     }
 
@@ -216,7 +211,7 @@ impl Inference {
                 let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
                 let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
                 let values = |&head: &usize| {
-                    let logits = model.heads()[head].forward_pooled(pooled.clone());
+                    let logits = model.heads[head].forward_pooled(pooled.clone());
                     logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
                 };
                 Ok(heads.iter().map(values).collect())

@@ -5,17 +5,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
-use kd::engine::Devices;
-use kd::heads::{AnsweringHead, answering_head};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
-use kd::span::span_head_index;
 use pipeline::inputs::Files;
-use searched_ffn::{ModelDir, each_model};
+use tokenizer::TextEncoder;
+use train::engine::Devices;
+use train::heads::{AnsweringHead, answering_head};
+use train::span::span_head_index;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -179,7 +178,7 @@ impl Teachers {
     pub fn heads(&self, chosen: &Chosen, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
         let of = |task: usize| &self.models[self.of[task]];
         let named = |task: usize| format!("--teacher {}", of(task).path.display());
-        let said = |found: kd::Result<AnsweringHead>, task: usize| {
+        let said = |found: train::Result<AnsweringHead>, task: usize| {
             let head = found
                 .context(named(task))
                 .or_usage()
@@ -218,7 +217,7 @@ impl Teachers {
         let expected = Expected { again: 1, order: 0 };
         let one = |i: usize| -> Box<dyn Teacher + '_> {
             let dir = &self.models[i];
-            let teacher: Box<dyn Teacher> = each_model!(&dir.model, m => Box::new(ReplicatedTeacher::new(m, devices)));
+            let teacher: Box<dyn Teacher> = Box::new(ReplicatedTeacher::new(&dir.model, devices));
             let Some(cache) = cache else { return teacher };
             let identity = fingerprint(&dir.config, &dir.model.collect_internal());
             Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
+use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use burn::module::Module;
 use clap::Args;
-use kd::data::BatchSettings;
-use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
-use kd::majority::MajorityBaseline;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
@@ -18,10 +16,10 @@ use run_store::checkpoint::CheckpointStore;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
 use run_store::rundir::{RECIPE, RunFolder};
-use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
-
-use bert_core::BertConfig;
+use train::data::BatchSettings;
+use train::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
+use train::majority::MajorityBaseline;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -254,7 +252,7 @@ impl<'a> Training<'a> {
         }
         let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
         let trained = trained.map_err(|e| match e {
-            kd::Error::Interrupted { step } => {
+            train::Error::Interrupted { step } => {
                 let device = self.context.names.to_string();
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))
                     .with_hint(self.args.given.resume(&self.args.out, &device))
@@ -292,7 +290,7 @@ impl<'a> Training<'a> {
     /// A file cannot be written; the checkpoints stay, and `--resume` tries again.
     pub fn save(
         self,
-        (config, model): (&BertConfig, &AnyModel),
+        (config, model): (&BertConfig, &TaskModel),
         package: Package<'_>,
         done: &Done,
     ) -> Result<(), CliError> {
@@ -331,9 +329,9 @@ pub struct Done {
 }
 
 /// The model of a training, and how far it came.
-pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, Done) {
+pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, Done) {
     let Trained { model, evaluation, step, steps } = trained;
-    (wrap(model), Done { steps, step, evaluation, majority: Vec::new() })
+    (model, Done { steps, step, evaluation, majority: Vec::new() })
 }
 
 /// Shows a training's events and logs them.

@@ -3,23 +3,24 @@
 #[allow(dead_code)]
 mod counted;
 
-use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, init};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use counted::Counted;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
-use kd::data::{BatchSettings, TaskMix, TrainSet, to_device};
-use kd::engine::{Job, Part};
-use kd::heads::task_head;
-use kd::job::{FineTune, GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::losses;
 use kd::objective::{
-    Feature, LayerMatch, LossTerms, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
+    Feature, LayerMatch, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
 };
-use kd::optim::Gradients;
+use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
+use train::engine::{Job, LossTerms, Part};
+use train::fine_tune::FineTune;
+use train::heads::task_head;
+use train::optim::Gradients;
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 const STEPS: u64 = 8;
@@ -47,11 +48,7 @@ fn config(task: TaskKind) -> BertConfig {
 
 fn model(task: TaskKind, seed: u64) -> Model {
     let (config, device) = (config(task), Device::flex());
-    init::normal(
-        TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device)).unwrap(),
-        seed,
-        0.3,
-    )
+    init::normal(TaskModel::new(&config, Parts::POOLER, &device).unwrap(), seed, 0.3)
 }
 
 fn plan(text: &str, task: TaskKind) -> Plan {
@@ -68,7 +65,7 @@ fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, ste
     distillation(plan, teacher, &data).loss(student, Part::whole(step), &Device::flex()).unwrap()
 }
 
-fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a, StackedFfn> {
+fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a> {
     TaskDistillation {
         teacher,
         teacher_heads: vec![0],
@@ -246,11 +243,11 @@ fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_an
 #[derive(Debug)]
 struct TaskText(TaskMix);
 
-impl kd::text::TextSource for TaskText {
+impl train::text::TextSource for TaskText {
     fn batches_per_epoch(&self) -> u64 {
         self.0.batches_per_epoch()
     }
-    fn batch(&self, step: u64) -> kd::Result<glue_squad::batch::EncodedBatch> {
+    fn batch(&self, step: u64) -> train::Result<glue_squad::batch::EncodedBatch> {
         self.0.batch(step).map(|(_, batch)| batch)
     }
 }

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bert_core::ModelDir;
 use glue_squad::task::{Head, TaskKind};
-use kd::engine::Evaluation;
-use kd::majority::{MajorityBaseline, card_lines, doubts};
 use nas::study::{SqliteStudy, StudyStore, Trial};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
 };
 use run_store::rundir::RunPaths;
-use searched_ffn::ModelDir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use train::engine::Evaluation;
+use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use crate::about::{About, listed};
 use crate::events::RunEvent;
@@ -330,7 +330,7 @@ fn curves(records: &[LogLine]) -> Vec<Curve> {
 
 fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>> {
     let dir = paths.student();
-    if !Path::new(&dir.join(searched_ffn::WEIGHTS_FILE)).exists() {
+    if !Path::new(&dir.join(bert_core::WEIGHTS_FILE)).exists() {
         return Ok(None);
     }
     let (config, model) = ModelDir::outline(&dir, &burn::tensor::Device::flex())?;

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, TaskModel};
 use clap::Args;
 use cpu_kernels::Isa;
 use glue_squad::batch::{EncodedBatch, Labels};
 use rand::Rng;
-use searched_ffn::{AnyModel, ModelDir};
 use serde_json::json;
 
 use crate::arch_spec::{Arch, is_directory, preset_arch};
@@ -111,14 +110,14 @@ fn device(context: &Context) -> String {
 /// Times steps of distillation.
 fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliError> {
     let precision = match args.precision.precision {
-        Precision::F32 => kd::engine::Precision::F32,
-        Precision::Bf16 => kd::engine::Precision::Bf16,
+        Precision::F32 => train::engine::Precision::F32,
+        Precision::Bf16 => train::engine::Precision::Bf16,
         Precision::Int8 => {
             let message = "--precision int8: trainings compute in f32 or bf16";
             return Err(CliError::usage(message).with_hint("leave out --teacher to time forward passes in int8"));
         }
     };
-    let weighted = |text: &str| -> Result<(String, BertConfig, AnyModel), CliError> {
+    let weighted = |text: &str| -> Result<(String, BertConfig, TaskModel), CliError> {
         if is_directory(text) {
             let dir = models::load("--teacher", Path::new(text), &context.device)?;
             return Ok((text.to_owned(), dir.config, dir.model));
@@ -142,7 +141,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
     let job = Distillation {
         student: &student,
         teacher: (&teacher_config, &teacher),
-        tokens: kd::data::to_device(&batch, &context.device),
+        tokens: train::data::to_device(&batch, &context.device),
         device: &context.device,
         precision,
         seed: SEED,
@@ -177,7 +176,7 @@ struct Subject {
     name: String,
     config: BertConfig,
     /// For counting.
-    outline: AnyModel,
+    outline: TaskModel,
     model: Inference,
 }
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use bert_core::weights::{HostTensor, Tensors};
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, ModelDir};
 use burn::tensor::Tensor;
 use clap::Args;
 use glue_squad::batch::{EncodedBatch, Labels};
-use kd::data::to_device;
-use searched_ffn::ModelDir;
 use serde_json::json;
+use train::data::to_device;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

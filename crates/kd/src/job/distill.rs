@@ -1,18 +1,19 @@
 //! General and task distillation.
 
-use bert_core::{Encoder, FeedForward, TaskModel};
+use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
+use train::data::{EvalSet, TaskMix, to_device};
+use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::losses::label_loss;
+use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
+use train::text::TextSource;
+use train::{Error, Result, evaluate};
 
 use super::Teacher;
-use super::fine_tune::label_loss;
-use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, Part, Watch};
-use crate::objective::{LossTerms, Plan};
-use crate::text::TextSource;
-use crate::words::{HeldOutWords, HiddenWords, WordMask};
-use crate::{Error, Result, evaluate, losses};
+use crate::losses;
+use crate::objective::Plan;
 
 /// Makes the model that a step trains from the whole one; shares its weights.
 pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
@@ -24,7 +25,7 @@ pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
 
 /// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
 /// distillation of TinyBERT) and the term between masked words (MobileBERT).
-pub struct GeneralDistillation<'a, F: FeedForward> {
+pub struct GeneralDistillation<'a> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
     /// What is learnt in which step.
@@ -32,26 +33,26 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     /// Packed text.
     pub text: &'a dyn TextSource,
     /// What hides words, in every step; wanted where the plan has a term between them.
-    pub words: Option<WordLesson<'a>>,
+    pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
 #[derive(Debug)]
-pub struct WordLesson<'a> {
+pub struct MlmTask<'a> {
     /// Hides words of the text.
     pub mask: &'a WordMask,
     /// Held-out text, to be evaluated on.
     pub held_out: Option<&'a HeldOutWords>,
 }
 
-impl<F: FeedForward> GeneralDistillation<'_, F> {
-    fn batch(&self, step: u64) -> Result<HiddenWords> {
+impl GeneralDistillation<'_> {
+    fn batch(&self, step: u64) -> Result<MaskedBatch> {
         let batch = self.text.batch(step)?;
         match (&self.words, self.plan.mlm()) {
             (Some(words), _) => Ok(words.mask.hide(batch, step / self.text.batches_per_epoch())),
-            (None, None) => Ok(HiddenWords::none(batch)),
+            (None, None) => Ok(MaskedBatch::none(batch)),
             (None, Some(_)) => Err(Error::Mismatch(
                 "the objective has a term between masked words, and the text comes unmasked".into(),
             )),
@@ -59,8 +60,8 @@ impl<F: FeedForward> GeneralDistillation<'_, F> {
     }
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for GeneralDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let hidden = whole.rows(cut.rows());
@@ -105,7 +106,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     /// Nothing before the head for words has been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,
@@ -124,7 +125,7 @@ fn headless(who: &str) -> Error {
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
 ///
 /// Scores without gold ones are learnt from the teacher's.
-pub struct TaskDistillation<'a, F: FeedForward> {
+pub struct TaskDistillation<'a> {
     /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
     /// Teacher head of each task of `data`.
@@ -138,11 +139,11 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for TaskDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -186,7 +187,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     /// Nothing before the heads have been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,

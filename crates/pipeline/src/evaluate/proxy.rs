@@ -5,15 +5,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
-use bert_core::{BertConfig, TaskModel};
-use kd::data::{EvalSet, TaskMix};
-use kd::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use kd::evaluate::evaluate;
+use bert_core::{BertConfig, LayerSource, Parts, TaskModel, inherit, student_config};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
-use kd::text::TextSource;
 use nas::driver::{Candidate, EvalError, Fitness};
-use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
+use train::data::{EvalSet, TaskMix};
+use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
+use train::evaluate::evaluate;
+use train::text::TextSource;
 
 use super::{Score, Within, eval_error, fitness};
 use crate::recipe::Proxy;
@@ -45,13 +44,13 @@ pub struct ProxyTraining<'a> {
 }
 
 /// Passes on how far a training is, and stops it.
-struct Lesson<'a> {
+struct CandidateMonitor<'a> {
     what: &'static str,
     watch: &'a mut dyn FnMut(Within),
     stop: &'a AtomicBool,
 }
 
-impl Monitor for Lesson<'_> {
+impl Monitor for CandidateMonitor<'_> {
     fn event(&mut self, event: &TrainEvent<'_>) {
         if let TrainEvent::Step(report) = event {
             (self.watch)(Within { what: self.what, unit: "steps", done: report.step, total: report.total });
@@ -66,13 +65,13 @@ impl Monitor for Lesson<'_> {
 impl ProxyTraining<'_> {
     fn run(&self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
-        let model = searched_model(&config, false, true, self.devices.main())?;
+        let model = TaskModel::new(&config, Parts::POOLER, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
             let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
-            let mut lesson = Lesson { what: "training on text", watch: &mut *watch, stop: self.stop };
-            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut lesson)?;
+            let mut monitor = CandidateMonitor { what: "training on text", watch: &mut *watch, stop: self.stop };
+            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut monitor)?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();
         let job = TaskDistillation {
@@ -85,22 +84,23 @@ impl ProxyTraining<'_> {
             prepare: as_is(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
-        let mut lesson = Lesson { what: "training on tasks", watch: &mut *watch, stop: self.stop };
-        let model = self.train(model, &job, config, &mut lesson)?;
-        evaluate(&model, self.held_out, self.devices.main(), &mut |done, total| {
+        let mut monitor = CandidateMonitor { what: "training on tasks", watch: &mut *watch, stop: self.stop };
+        let model = self.train(model, &job, config, &mut monitor)?;
+        let mut watch = |done, total| {
             watch(Within::scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+        };
+        Ok(evaluate(&model, self.held_out, self.devices.main(), &mut watch)?)
     }
 
     fn train(
         &self,
-        model: TaskModel<SearchedFfn>,
-        job: &dyn Job<TaskModel<SearchedFfn>>,
+        model: TaskModel,
+        job: &dyn Job<TaskModel>,
         config: TrainConfig,
-        lesson: &mut Lesson<'_>,
-    ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
-        Ok(train(model, &self.devices, job, &config, None, lesson)?.model)
+        monitor: &mut CandidateMonitor<'_>,
+    ) -> Result<TaskModel, kd::Error> {
+        Ok(train(model, &self.devices, job, &config, None, monitor)?.model)
     }
 }
 

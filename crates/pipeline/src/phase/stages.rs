@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, TaskModel, count_parts};
-use kd::data::{EvalSet, TaskMix};
+use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
 use kd::objective::Source;
-use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{CachedLatency, Cost, Latency};
 use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
-use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
+use train::data::{EvalSet, TaskMix};
+use train::text::TextSource;
 
 use super::supernet::plan;
 use super::{Context, Teachers, stage_three_supernet};
@@ -34,7 +33,7 @@ pub struct Winner {
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// The supernet of stage 3, which the student may inherit from.
-    pub supernet: TaskModel<SearchedFfn>,
+    pub supernet: TaskModel,
 }
 
 /// The search's view of the student: what the budget counts.
@@ -44,7 +43,7 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = searched_model(&config, false, true, run_device)?;
+    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
     let count = count_parts(&model, &config, seq);
     let feed_forwards = count
         .layers
@@ -119,12 +118,12 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         let phase = format!("stage-{stage}");
         let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
         let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
-        let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
+        let by_text = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
         let mut score = ProxyTraining {
             frame,
             teacher: of_tasks.as_ref(),
             warm: &warm,
-            text: lessons.map(|((teacher, text), plan)| (teacher, text, plan)),
+            text: by_text.map(|((teacher, text), plan)| (teacher, text, plan)),
             plan: &task,
             data: &data,
             held_out: &held_out,

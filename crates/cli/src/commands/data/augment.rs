@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use bert_core::WEIGHTS_FILE;
 use clap::{Args, ValueEnum};
 use glue_squad::task::{Split, TaskKind};
 use kd::augment::{AugmentProgress, AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
-use searched_ffn::WEIGHTS_FILE;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -143,7 +143,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let done = augmenter.write(task, &source.train, &train, &mut show);
     context.progress.finish();
     let done = match done {
-        Err(kd::Error::Interrupted { step }) => {
+        Err(kd::Error::Train(train::Error::Interrupted { step })) => {
             return Err(CliError::interrupted(format!("after {step} rows; {} was not written", train.display())));
         }
         done => done?,

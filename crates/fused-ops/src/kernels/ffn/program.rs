@@ -59,6 +59,14 @@ impl Program {
         Self(vec![Step::First(0), Step::Unary(function, 1), Step::Second(2)])
     }
 
+    /// The function in between, where this is [`Program::plain`].
+    pub fn as_plain(&self) -> Option<Activation> {
+        match self.0[..] {
+            [Step::First(0), Step::Unary(function, 1), Step::Second(2)] => Some(function),
+            _ => None,
+        }
+    }
+
     /// Adds a step and gives the number of its value.
     pub fn push(&mut self, step: Step) -> usize {
         self.0.push(step);
