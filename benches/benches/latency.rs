@@ -8,11 +8,10 @@ use std::cell::OnceCell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch, preset};
+use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, preset};
 use burn::tensor::Device;
-use cpu_runtime::{Precision, Ragged, Session, Want};
+use cpu_runtime::{Outputs, Precision, Ragged, Session};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
-use searched_ffn::{AnyModel, Parts, freeze};
 
 /// As in the binary, whose latency this is about.
 #[global_allocator]
@@ -35,7 +34,7 @@ fn latency(criterion: &mut Criterion) {
         let modules = OnceCell::new();
         let build = || {
             let parts = Parts::published(config.model_type);
-            let model = AnyModel::build(&config, parts, &device).expect("published architectures can be built");
+            let model = TaskModel::new(&config, parts, &device).expect("published architectures can be built");
             model.initialised(&config, SEED)
         };
         let compiled = FORMATS.map(|_| OnceCell::new());
@@ -54,7 +53,7 @@ fn latency(criterion: &mut Criterion) {
                     let model = cell.get_or_init(|| {
                         freeze(modules.get_or_init(build), &config, precision).expect("published architectures compile")
                     });
-                    let want = Want { pooled: false, heads: &[] };
+                    let want = Outputs { pooled: false, heads: &[] };
                     bencher.iter(|| {
                         let output = session.run(model, &black_box(&ragged).as_batch(), want).expect("the batch fits");
                         black_box(output.hidden[0])
@@ -71,7 +70,7 @@ fn latency(criterion: &mut Criterion) {
     }
 }
 
-fn pass(model: &AnyModel, tokens: &TokenBatch) -> f32 {
+fn pass(model: &TaskModel, tokens: &TokenBatch) -> f32 {
     let hidden = model.encode(tokens, EncodeOptions::LAST).last_hidden;
     // Reading one value waits for the device.
     hidden.narrow(0, 0, 1).narrow(1, 0, 1).narrow(2, 0, 1).into_scalar::<f32>()

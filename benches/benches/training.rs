@@ -5,12 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use bert_core::{BertConfig, TokenBatch, preset};
+use bert_core::{BertConfig, Parts, TaskModel, TokenBatch, preset};
 use burn::tensor::Device;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
-use searched_ffn::{AnyModel, Parts, each_model};
 use train::engine::{Precision, Silent, TrainConfig, train};
 
 /// As in the binary.
@@ -30,7 +29,7 @@ fn kd_step(criterion: &mut Criterion) {
         ..preset("efficientbert").expect("a published architecture")
     };
     let build = |config: &BertConfig| {
-        let model = AnyModel::build(config, Parts::default(), &device).expect("published architectures can be built");
+        let model = TaskModel::new(config, Parts::default(), &device).expect("published architectures can be built");
         model.initialised(config, SEED)
     };
     let (teacher, student) = (build(&teacher_config), build(&config));
@@ -46,8 +45,7 @@ fn kd_step(criterion: &mut Criterion) {
                 let settings = TrainConfig { precision, ..TrainConfig::new(steps, LEARNING_RATE) };
                 let job = RepeatedBatch { teacher: &teacher, plan: &plan, tokens: &tokens };
                 let start = Instant::now();
-                let trained =
-                    each_model!(student.clone(), m => train(m, &device, &job, &settings, None, &mut Silent).map(drop));
+                let trained = train(student.clone(), &device, &job, &settings, None, &mut Silent);
                 trained.expect("random weights and a small rate stay finite");
                 start.elapsed()
             });

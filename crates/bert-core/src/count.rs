@@ -11,7 +11,7 @@ use burn::module::Module;
 use serde::Serialize;
 
 use crate::weights::parameter_shapes;
-use crate::{BertConfig, FeedForward, TaskModel};
+use crate::{BertConfig, TaskModel};
 
 /// Part of a model that counts are given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -74,12 +74,12 @@ impl Count {
 }
 
 /// Counts a model at sequence length `seq` without allocating its weights.
-pub fn count_parts<F: FeedForward>(model: &TaskModel<F>, config: &BertConfig, seq: usize) -> Count {
+pub fn count_parts(model: &TaskModel, config: &BertConfig, seq: usize) -> Count {
     count_module(model, config, seq)
 }
 
 /// Multiply-adds of the encoder alone for one sequence of `seq` tokens.
-pub fn encoder_macs<F: FeedForward>(model: &TaskModel<F>, config: &BertConfig, seq: usize) -> u64 {
+pub fn encoder_macs(model: &TaskModel, config: &BertConfig, seq: usize) -> u64 {
     count_parts(model, config, seq).macs()
 }
 
@@ -131,11 +131,11 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::{StackedFfn, preset};
+    use crate::{Parts, preset};
 
     fn macs(config: &BertConfig) -> u64 {
         let device = Device::flex();
-        let model = TaskModel::new(config, false, false, &device, |_| StackedFfn::new(config, &device)).unwrap();
+        let model = TaskModel::new(config, Parts::NONE, &device).unwrap();
         encoder_macs(&model, config, 128)
     }
 

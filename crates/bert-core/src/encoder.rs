@@ -4,7 +4,8 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Keep, Result, StackedFfn, TokenBatch};
+use crate::feed_forward::feed_forwards;
+use crate::{BertConfig, Embeddings, EncoderLayer, Keep, Result, TokenBatch};
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
 const MASKED_SCORE: f64 = -10_000.0;
@@ -50,42 +51,39 @@ pub trait Encoder {
     fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
 }
 
-/// A BERT-family encoder, generic over its feed-forward.
+/// A BERT-family encoder.
 #[derive(Module, Debug)]
-pub struct BertEncoder<F: FeedForward> {
+pub struct BertEncoder {
     /// Embedding.
     pub embeddings: Embeddings,
     /// Layers in order.
-    pub layers: Vec<EncoderLayer<F>>,
+    pub layers: Vec<EncoderLayer>,
     /// Projection to the teacher's width, used by distillation only and shared by all layers.
     pub fit_dense: Option<Linear>,
 }
 
-/// An encoder with plain feed-forwards: BERT, MiniLM, TinyBERT, MobileBERT.
-pub type Bert = BertEncoder<StackedFfn>;
-
-impl Bert {
-    /// Builds an encoder with plain feed-forwards.
-    ///
-    /// # Errors
-    /// The configuration is not valid.
-    pub fn plain(config: &BertConfig, device: &Device) -> Result<Self> {
-        Self::new(config, device, |_| StackedFfn::new(config, device))
-    }
-}
-
-impl<F: FeedForward> BertEncoder<F> {
-    /// Builds an encoder; `feed_forward` makes the feed-forward of layer i.
+impl BertEncoder {
+    /// Builds the encoder of `config`, of any family.
     ///
     /// Weights are lazy: counting a model of any size costs no memory.
     ///
     /// # Errors
-    /// The configuration is not valid.
-    pub fn new(config: &BertConfig, device: &Device, feed_forward: impl Fn(usize) -> F) -> Result<Self> {
+    /// The configuration is not valid, or its feed-forwards are not those of its family.
+    pub fn new(config: &BertConfig, device: &Device) -> Result<Self> {
+        Self::build(config, false, device)
+    }
+
+    /// Builds the encoder of a searched student with the largest feed-forwards of the search space.
+    pub(crate) fn supernet(config: &BertConfig, device: &Device) -> Result<Self> {
+        Self::build(config, true, device)
+    }
+
+    fn build(config: &BertConfig, supernet: bool, device: &Device) -> Result<Self> {
         config.validate()?;
+        let feed_forwards = feed_forwards(config, supernet, device)?;
         Ok(Self {
             embeddings: Embeddings::new(config, device),
-            layers: (0..config.num_hidden_layers).map(|i| EncoderLayer::new(config, feed_forward(i), device)).collect(),
+            layers: feed_forwards.into_iter().map(|f| EncoderLayer::new(config, f, device)).collect(),
             fit_dense: config.fit_size.map(|fit| LinearConfig::new(config.hidden_size, fit).init(device)),
         })
     }
@@ -98,7 +96,7 @@ impl<F: FeedForward> BertEncoder<F> {
     }
 }
 
-impl<F: FeedForward> Encoder for BertEncoder<F> {
+impl Encoder for BertEncoder {
     /// # Panics
     /// When the sequence is longer than the position table: callers truncate.
     fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {

@@ -1,14 +1,11 @@
-//! Heads on top of the encoder, and the model that users carry away: encoder, pooler, task heads.
+//! Heads on top of the encoder: tasks, and masked words.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use fused_ops::{dense, dropout};
 
-use crate::{
-    Activation, BertConfig, BertEncoder, EncodeOptions, Encoder, EncoderOutput, Error, FeedForward, Norm, Result,
-    TaskHeadConfig, TaskHeadKind, TokenBatch,
-};
+use crate::{Activation, BertConfig, Norm, Result, TaskHeadConfig, TaskHeadKind};
 
 /// Scores of one task.
 ///
@@ -90,13 +87,14 @@ impl MlmHead {
     pub fn extended(config: &BertConfig, device: &Device) -> Result<Self> {
         let (hidden, embed) = (config.hidden_size, config.embed_width());
         if embed >= hidden {
-            return Err(Error::Config {
+            return Err(encoder_spec::Error::Config {
                 field: "embedding_size",
                 message: format!(
                     "a masked-language-model head with output weights of its own (`cls.predictions.dense.weight`) needs a word \
                      table narrower than the hidden width {hidden}, is {embed}"
                 ),
-            });
+            }
+            .into());
         }
         let std = config.initializer_range;
         let extra = Initializer::Normal { mean: 0.0, std }.init([hidden - embed, config.vocab_size], device);
@@ -118,107 +116,12 @@ impl MlmHead {
     /// - `word_table`: `[vocab, embed]`, the embedding's weights
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
-        let h = self.norm.forward(self.activation.forward(dense(&self.dense, hidden)));
+        let h = self.norm.forward(fused_ops::activate(dense(&self.dense, hidden), self.activation.into()));
         let (table, bias) = (word_table.transpose(), Some(self.bias.val()));
         let Some(extra) = &self.extra else { return fused_ops::linear(h, table, bias) };
         let [embed, width] = [table.dims()[0], h.dims()[2]];
         let tied = fused_ops::linear(h.clone().narrow(2, 0, embed), table, bias);
         tied + fused_ops::linear(h.narrow(2, embed, width - embed), extra.val(), None)
-    }
-}
-
-/// Encoder, optional pooler and any number of heads: what a model directory holds.
-#[derive(Module, Debug)]
-pub struct TaskModel<F: FeedForward> {
-    /// The encoder.
-    pub encoder: BertEncoder<F>,
-    /// `tanh(W h_[CLS] + b)`; without it a head sees the raw `[CLS]` vector.
-    pub pooler: Option<Linear>,
-    /// One head per task, in the order of the configuration.
-    pub heads: Vec<TaskHead>,
-    /// Masked-language-model head, if the model carries one.
-    pub mlm: Option<MlmHead>,
-}
-
-impl<F: FeedForward> TaskModel<F> {
-    /// Builds a model with the heads that `config.task_heads` lists.
-    ///
-    /// # Errors
-    /// The configuration is not valid.
-    pub fn new(
-        config: &BertConfig,
-        pooler: bool,
-        mlm: bool,
-        device: &Device,
-        feed_forward: impl Fn(usize) -> F,
-    ) -> Result<Self> {
-        let hidden = config.hidden_size;
-        Ok(Self {
-            encoder: BertEncoder::new(config, device, feed_forward)?,
-            pooler: pooler.then(|| LinearConfig::new(hidden, hidden).init(device)),
-            heads: config.task_heads.iter().map(|t| TaskHead::new(config, t, device)).collect(),
-            mlm: mlm.then(|| MlmHead::new(config, device)),
-        })
-    }
-
-    /// The pooled vector of each sequence.
-    ///
-    /// # Shapes
-    /// - `last_hidden`: `[batch, seq, hidden]`
-    /// - output: `[batch, hidden]`
-    pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
-        let [batch, _, hidden] = last_hidden.dims();
-        let cls = last_hidden.narrow(1, 0, 1).reshape([batch, hidden]);
-        match &self.pooler {
-            Some(pooler) => Activation::Tanh.forward(dense(pooler, cls)),
-            None => cls,
-        }
-    }
-
-    /// Scores of every word piece at some positions; `None` without a masked-language-model head. Only the rows that are asked for
-    /// are multiplied with the vocabulary.
-    ///
-    /// # Shapes
-    /// - `last_hidden`: `[batch, seq, hidden]`
-    /// - `positions`: `[n]`, each `row * seq + column`
-    /// - output: `[n, vocab]`
-    pub fn words(&self, last_hidden: Tensor<3>, positions: Tensor<1, Int>) -> Option<Tensor<2>> {
-        let head = self.mlm.as_ref()?;
-        let [batch, seq, hidden] = last_hidden.dims();
-        let rows = last_hidden.reshape([batch * seq, hidden]).select(0, positions);
-        let table = self.encoder.embeddings.word_embeddings.weight.val();
-        Some(head.forward(rows.unsqueeze_dim(0), table).squeeze_dim(0))
-    }
-
-    /// Encoder output and the pooled scores of head `head` (classification or regression).
-    ///
-    /// # Shapes
-    /// - second output: `[batch, outputs]`
-    pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        let output = self.encoder.encode(batch, options);
-        let logits = self.heads[head].forward_pooled(self.pool(output.last_hidden.clone()));
-        (output, logits)
-    }
-
-    /// Encoder output and the scores of head `head` (span) on every token.
-    ///
-    /// # Shapes
-    /// - second output: `[batch, seq, outputs]`
-    pub fn forward_tokens(
-        &self,
-        batch: &TokenBatch,
-        head: usize,
-        options: EncodeOptions,
-    ) -> (EncoderOutput, Tensor<3>) {
-        let output = self.encoder.encode(batch, options);
-        let logits = self.heads[head].forward_tokens(output.last_hidden.clone());
-        (output, logits)
-    }
-}
-
-impl<F: FeedForward> Encoder for TaskModel<F> {
-    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.encoder.encode(batch, options)
     }
 }
 

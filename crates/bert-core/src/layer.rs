@@ -58,20 +58,20 @@ fn normed(x: Tensor<3>, norm: Option<&Norm>) -> Tensor<3> {
     }
 }
 
-/// One layer of the encoder, generic over its feed-forward.
+/// One layer of the encoder.
 #[derive(Module, Debug)]
-pub struct EncoderLayer<F: FeedForward> {
+pub struct EncoderLayer {
     /// Self-attention.
     pub attention: Attention,
     /// Feed-forward part.
-    pub feed_forward: F,
+    pub feed_forward: FeedForward,
     /// MobileBERT's bottleneck, if any.
     pub bottleneck: Option<Bottleneck>,
 }
 
-impl<F: FeedForward> EncoderLayer<F> {
+impl EncoderLayer {
     /// Builds a layer around a feed-forward of width `config.inner_width()`.
-    pub fn new(config: &BertConfig, feed_forward: F, device: &Device) -> Self {
+    pub fn new(config: &BertConfig, feed_forward: FeedForward, device: &Device) -> Self {
         Self { attention: Attention::new(config, device), feed_forward, bottleneck: Bottleneck::new(config, device) }
     }
 

@@ -5,7 +5,7 @@ mod device;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply};
-use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, StackedFfn, TaskModel, TokenBatch};
+use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, Parts, TaskModel, TokenBatch};
 use burn::tensor::Tensor;
 use device::TestDevice;
 use serde_json::Value;
@@ -78,7 +78,7 @@ fn check(name: &str) {
     let file = Tensors::read_safetensors(&golden(&format!("{name}.safetensors"))).unwrap();
     let params = file.under("param.");
     let has_mlm = params.0.contains_key("lm_head.dense.weight");
-    let model = TaskModel::new(&config, false, has_mlm, &device, |_| StackedFfn::new(&config, &device));
+    let model = TaskModel::new(&config, Parts { mlm: has_mlm, ..Parts::NONE }, &device);
     let model = apply(model.unwrap(), params, NameFormat::Reference, Path::new(name)).unwrap();
 
     let ids = &file.0["input.token_ids"];
@@ -129,7 +129,7 @@ fn check(name: &str) {
 }
 
 /// Products in short floats keep hidden states within 2%.
-fn short_floats_stay_near(name: &str, model: &TaskModel<StackedFfn>, batch: &TokenBatch, file: &Tensors) {
+fn short_floats_stay_near(name: &str, model: &TaskModel, batch: &TokenBatch, file: &Tensors) {
     let short =
         fused_ops::with_precision(fused_ops::Precision::Bf16, || model.encode(batch, EncodeOptions::STATES_AND_SCORES));
     for (i, hidden) in short.hidden_states.iter().enumerate() {
@@ -142,7 +142,7 @@ fn short_floats_stay_near(name: &str, model: &TaskModel<StackedFfn>, batch: &Tok
     }
 }
 
-fn mlm_logits(mlm: &MlmHead, model: &TaskModel<StackedFfn>, hidden: Tensor<3>) -> Vec<f32> {
+fn mlm_logits(mlm: &MlmHead, model: &TaskModel, hidden: Tensor<3>) -> Vec<f32> {
     values(mlm.forward(hidden, model.encoder.embeddings.word_embeddings.weight.val()))
 }
 

@@ -1,7 +1,7 @@
 //! MobileBERT's teacher computes what its formulas say, in plain loops in `f64`.
 
 use bert_core::weights::{HostTensor, Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, EncodeOptions, Encoder, StackedFfn, TaskModel, TokenBatch, init, preset};
+use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, init, preset};
 use burn::tensor::{Device, Tensor};
 
 type Row = Vec<f64>;
@@ -112,7 +112,7 @@ fn gelu(x: f64) -> f64 {
 #[test]
 fn the_inverted_bottleneck_teacher_computes_its_formulas() {
     let (config, device) = (small(), Device::flex());
-    let model = TaskModel::new(&config, false, false, &device, |_| StackedFfn::new(&config, &device)).unwrap();
+    let model = TaskModel::new(&config, Parts::NONE, &device).unwrap();
     let mut weights = collect_internal(&init::normal(model.clone(), 5, 0.4));
     // Biases and norms are not 0 and 1 in a trained model.
     for tensor in weights.0.values_mut().filter(|t| t.shape.len() == 1) {

@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, PRESETS, preset};
+use bert_core::{
+    BertConfig, CONFIG_FILE, ModelDir, PRESETS, Parts, TaskModel, WEIGHTS_FILE, architecture, preset, student_config,
+    student_frame, transferred_config,
+};
 use burn::tensor::Device;
 use clap::Args;
 use mlp_space::{Architecture, StudentShape, released};
 use pipeline::similar::closest;
-use searched_ffn::{
-    AnyModel, CONFIG_FILE, ModelDir, Parts, WEIGHTS_FILE, architecture, student_config, student_frame,
-    transferred_config,
-};
 
 use crate::error::{CliError, ResultExt};
 use crate::inputs::refuse_run_folder;
@@ -109,7 +108,7 @@ pub struct Arch {
     /// The configuration.
     pub config: BertConfig,
     /// The module tree, weights lazy.
-    pub model: AnyModel,
+    pub model: TaskModel,
 }
 
 /// Resolves ARCH.
@@ -162,7 +161,7 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device
         let content = std::fs::read_to_string(path)
             .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
         if content.trim_start().starts_with('{') {
-            let config = BertConfig::load(path)?;
+            let config = model_dir::read_config(path)?;
             return whole(built(file_stem(path), config, device).context(path.display().to_string()));
         }
         let arch = content.parse::<Architecture>().map_err(CliError::from);
@@ -195,7 +194,7 @@ fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
         let (config, model) = ModelDir::outline(path, device)?;
         return Ok(Arch { name, config, model });
     }
-    let config = BertConfig::load(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
+    let config = model_dir::read_config(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
     built(name, config, device)
 }
 
@@ -213,7 +212,7 @@ pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, 
 }
 
 fn built(name: String, config: BertConfig, device: &Device) -> Result<Arch, CliError> {
-    let model = AnyModel::build(&config, Parts::published(config.model_type), device)?;
+    let model = TaskModel::new(&config, Parts::published(config.model_type), device)?;
     Ok(Arch { name, config, model })
 }
 

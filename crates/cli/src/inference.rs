@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, TaskModel, freeze};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use cpu_runtime::{Packing, Ragged, Session, Want};
-use glue_squad::batch::{EncodedBatch, Padding};
+use cpu_runtime::{Outputs, Packing, Ragged, Session};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
-use glue_squad::tokenizer::TextEncoder;
-use searched_ffn::{AnyModel, ModelDir, each_model, freeze};
+use tokenizer::{Padding, TextEncoder};
 use train::data::{EvalSet, to_device, to_ragged};
 use train::evaluate::{predict_frozen, predict_watched};
 use train::heads::AnsweringHead;
@@ -74,7 +73,7 @@ pub enum Inference {
     /// On another device.
     Modules {
         /// The model.
-        model: Box<AnyModel>,
+        model: Box<TaskModel>,
         /// Where.
         device: Device,
     },
@@ -146,7 +145,7 @@ impl Inference {
     /// # Errors
     /// The model is not the configuration's.
     pub fn new(
-        model: AnyModel,
+        model: TaskModel,
         config: &BertConfig,
         precision: Precision,
         context: &Context,
@@ -174,9 +173,7 @@ impl Inference {
     ) -> Result<Predictions, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => predict_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => predict_watched(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => predict_watched(model, head, set, device, watch)?,
         })
     }
 
@@ -192,9 +189,7 @@ impl Inference {
     ) -> Result<Vec<SpanLogits>, CliError> {
         Ok(match self {
             Self::Frozen { model, session } => span_logits_frozen(model, session, head, set, watch)?,
-            Self::Modules { model, device } => {
-                each_model!(&**model, m => span_logits(m, head, set, device, watch)?)
-            }
+            Self::Modules { model, device } => span_logits(model, head, set, device, watch)?,
         })
     }
 
@@ -208,7 +203,7 @@ impl Inference {
             Self::Frozen { model, session } => {
                 let mut ragged = Ragged::new();
                 texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
-                let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads })?;
+                let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads })?;
                 Ok(output.heads().map(<[f32]>::to_vec).collect())
             }
             Self::Modules { model, device } => {
@@ -216,7 +211,7 @@ impl Inference {
                 let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
                 let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
                 let values = |&head: &usize| {
-                    let logits = model.heads()[head].forward_pooled(pooled.clone());
+                    let logits = model.heads[head].forward_pooled(pooled.clone());
                     logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
                 };
                 Ok(heads.iter().map(values).collect())
@@ -244,7 +239,7 @@ impl Inference {
                     mask: &batch.mask,
                     ..cpu_runtime::Batch::default()
                 };
-                Ok(session.run(model, &rows, Want::default())?.hidden.to_vec())
+                Ok(session.run(model, &rows, Outputs::default())?.hidden.to_vec())
             }
             Self::Modules { model, device } => {
                 let hidden = model.encode(&to_device(batch, device), EncodeOptions::LAST).last_hidden;
@@ -260,7 +255,7 @@ impl Inference {
     pub fn pass(&mut self, batch: &PassBatch) -> Result<(), CliError> {
         match (self, batch) {
             (Self::Frozen { model, session }, PassBatch::Frozen(ragged)) => {
-                session.run(model, &ragged.as_batch(), Want::default())?;
+                session.run(model, &ragged.as_batch(), Outputs::default())?;
             }
             (Self::Modules { model, .. }, PassBatch::Modules(tokens)) => {
                 let last = model.encode(tokens, EncodeOptions::LAST).last_hidden;

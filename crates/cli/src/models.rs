@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::BertConfig;
 use bert_core::weights::apply_internal;
+use bert_core::{
+    BertConfig, CONFIG_FILE, LayerSource, ModelDir, ModelType, TOKENIZER_FILES, TaskModel, WEIGHTS_FILE, inherit,
+};
 use burn::tensor::Device;
 use clap::ValueEnum;
-use glue_squad::tokenizer::TextEncoder;
 use kd::transfer::{continue_from, with_embedding_of};
 use pipeline::inputs::Files;
 use pipeline::similar::closest;
-use searched_ffn::{AnyModel, CONFIG_FILE, LayerSource, ModelDir, TOKENIZER_FILES, WEIGHTS_FILE, inherit, map_model};
 use serde::Serialize;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -139,28 +140,14 @@ pub fn capped_length(wanted: u32, positions: usize, context: &Context) -> usize 
     wanted.min(positions)
 }
 
-/// `fresh` with encoder and pooler of `loaded`, see [`continue_from`].
-///
-/// # Errors
-/// The models are of different kinds or sizes.
-pub fn continued(fresh: AnyModel, loaded: &ModelDir) -> Result<AnyModel, CliError> {
-    let source = &loaded.path;
-    same_kind(&fresh, loaded)?;
-    Ok(match (fresh, &loaded.model) {
-        (AnyModel::Plain(f), AnyModel::Plain(l)) => AnyModel::Plain(continue_from(f, l, source)?),
-        (AnyModel::Searched(f), AnyModel::Searched(l)) => AnyModel::Searched(continue_from(f, l, source)?),
-        _ => unreachable!("models of one kind"),
-    })
-}
-
 /// # Errors
 /// One model has plain feed-forwards, the other searched ones.
-fn same_kind(fresh: &AnyModel, loaded: &ModelDir) -> Result<(), CliError> {
-    let kind = |model: &AnyModel| match model {
-        AnyModel::Plain(_) => "plain",
-        AnyModel::Searched(_) => "searched",
+fn same_kind(config: &BertConfig, loaded: &ModelDir) -> Result<(), CliError> {
+    let kind = |config: &BertConfig| match config.model_type {
+        ModelType::EfficientBert => "searched",
+        _ => "plain",
     };
-    let (new, old) = (kind(fresh), kind(&loaded.model));
+    let (new, old) = (kind(config), kind(&loaded.config));
     if new == old {
         return Ok(());
     }
@@ -187,9 +174,15 @@ pub enum Inherit {
 ///
 /// # Errors
 /// Models of different kinds, depths that do not go with `how`, or a tensor that is smaller than it has to be.
-pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: Inherit) -> Result<AnyModel, CliError> {
+pub fn inherited(
+    fresh: TaskModel,
+    config: &BertConfig,
+    loaded: &ModelDir,
+    how: Inherit,
+) -> Result<TaskModel, CliError> {
+    same_kind(config, loaded)?;
     let (layers, times) = match how {
-        Inherit::Same => return continued(fresh, loaded),
+        Inherit::Same => return Ok(continue_from(fresh, &loaded.model, &loaded.path)?),
         Inherit::Cut => (LayerSource::Same, 1),
         Inherit::Doubled => (LayerSource::Halved, 2),
     };
@@ -200,7 +193,6 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
             format!("{}: has {theirs} layers, of which {} become the student's", source.display(), theirs * times);
         return Err(CliError::usage(format!("{message}; it has {ours}")));
     }
-    same_kind(&fresh, loaded)?;
     let with_fit = config.fit_size == loaded.config.fit_size;
     let (ours, theirs) = (fresh.parts(), loaded.model.parts());
     let with_words = ours.mlm && theirs.mlm && ours.mlm_extra == theirs.mlm_extra;
@@ -212,7 +204,7 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
     let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
     let mut weights = fresh.collect_internal();
     weights.0.extend(found.0);
-    Ok(map_model!(fresh, m => apply_internal(m, weights, source)?))
+    Ok(apply_internal(fresh, weights, source)?)
 }
 
 /// `student`, whose configuration is `config`, with the embedding of `teacher`, see [`with_embedding_of`]; with its norm where both
@@ -220,10 +212,10 @@ pub fn inherited(fresh: AnyModel, config: &BertConfig, loaded: &ModelDir, how: I
 ///
 /// # Errors
 /// The embeddings are of different sizes.
-pub fn embedded(student: AnyModel, config: &BertConfig, teacher: &ModelDir) -> Result<AnyModel, CliError> {
+pub fn embedded(student: TaskModel, config: &BertConfig, teacher: &ModelDir) -> Result<TaskModel, CliError> {
     let norm = config.normalization_type == teacher.config.normalization_type;
     let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
-    Ok(map_model!(student, m => with_embedding_of(m, &tensors, norm, source)?))
+    Ok(with_embedding_of(student, &tensors, norm, source)?)
 }
 
 /// # Errors

@@ -5,14 +5,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir};
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
-use searched_ffn::{ModelDir, each_model};
+use tokenizer::TextEncoder;
 use train::engine::Devices;
 use train::heads::{AnsweringHead, answering_head};
 use train::span::span_head_index;
@@ -218,7 +217,7 @@ impl Teachers {
         let expected = Expected { again: 1, order: 0 };
         let one = |i: usize| -> Box<dyn Teacher + '_> {
             let dir = &self.models[i];
-            let teacher: Box<dyn Teacher> = each_model!(&dir.model, m => Box::new(ReplicatedTeacher::new(m, devices)));
+            let teacher: Box<dyn Teacher> = Box::new(ReplicatedTeacher::new(&dir.model, devices));
             let Some(cache) = cache else { return teacher };
             let identity = fingerprint(&dir.config, &dir.model.collect_internal());
             Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::MlmTask;
 use kd::objective::Mlm;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use tokenizer::TextEncoder;
 use train::mlm::{HeldOutWords, WordMask};
 use train::text::TextSource;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
 
+use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use burn::module::Module;
 use clap::Args;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
@@ -15,13 +16,10 @@ use run_store::checkpoint::CheckpointStore;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
 use run_store::rundir::{RECIPE, RunFolder};
-use searched_ffn::{AnyModel, ModelDir, Package};
 use serde::Serialize;
 use train::data::BatchSettings;
 use train::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 use train::majority::MajorityBaseline;
-
-use bert_core::BertConfig;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -292,7 +290,7 @@ impl<'a> Training<'a> {
     /// A file cannot be written; the checkpoints stay, and `--resume` tries again.
     pub fn save(
         self,
-        (config, model): (&BertConfig, &AnyModel),
+        (config, model): (&BertConfig, &TaskModel),
         package: Package<'_>,
         done: &Done,
     ) -> Result<(), CliError> {
@@ -331,9 +329,9 @@ pub struct Done {
 }
 
 /// The model of a training, and how far it came.
-pub fn taken_apart<M>(trained: Trained<M>, wrap: impl FnOnce(M) -> AnyModel) -> (AnyModel, Done) {
+pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, Done) {
     let Trained { model, evaluation, step, steps } = trained;
-    (wrap(model), Done { steps, step, evaluation, majority: Vec::new() })
+    (model, Done { steps, step, evaluation, majority: Vec::new() })
 }
 
 /// Shows a training's events and logs them.

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bert_core::weights::{HostTensor, Tensors};
-use bert_core::{EncodeOptions, Encoder, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, ModelDir, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
-use searched_ffn::{ModelDir, each_model};
 use serde_json::Value;
 
 /// Models of each family.
@@ -25,7 +24,7 @@ const TOLERANCE: f64 = 1e-5;
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!("skipped: EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
+        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
     }
     python
 }
@@ -115,14 +114,14 @@ impl Case {
         if let Some(expected) = self.expected.0.get("scores") {
             let found = match expected.shape.len() {
                 2 => host(model.forward(&batch, 0, EncodeOptions::LAST).1),
-                _ => host(each_model!(&model, m => m.forward_tokens(&batch, 0, EncodeOptions::LAST).1)),
+                _ => host(model.forward_tokens(&batch, 0, EncodeOptions::LAST).1),
             };
             worst = worst.max(self.difference("scores", &found, &[]));
         }
         if self.expected.0.contains_key("words") {
             let last = model.encode(&batch, EncodeOptions::LAST).last_hidden;
             let all = Tensor::<1, Int>::arange(0..(rows * seq) as i64, &device);
-            let found = host(each_model!(&model, m => m.words(last, all)).expect("a masked-LM head"));
+            let found = host(model.words(last, all).expect("a masked-LM head"));
             worst = worst.max(self.difference("words", &found, &[]));
         }
         worst

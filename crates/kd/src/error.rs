@@ -31,15 +31,21 @@ pub enum Error {
     /// Settings, data and trainings.
     #[error(transparent)]
     Train(#[from] train::Error),
-    /// Encoder or weight file.
+    /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
-    /// Searched feed-forward.
+    /// Description of an encoder.
     #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// Durable files.
     #[error(transparent)]
     Durable(#[from] run_store::Error),

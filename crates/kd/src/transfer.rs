@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bert_core::TaskModel;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{Error, FeedForward, TaskModel};
+use model_dir::Error;
 
 use crate::Result;
 
@@ -19,11 +20,7 @@ const WORD_HEAD: &str = "mlm.";
 ///
 /// # Errors
 /// Any other tensor of the encoder that only one of the two has, or of another shape; the message names it.
-pub fn continue_from<F: FeedForward>(
-    fresh: TaskModel<F>,
-    loaded: &TaskModel<F>,
-    source: &Path,
-) -> Result<TaskModel<F>> {
+pub fn continue_from(fresh: TaskModel, loaded: &TaskModel, source: &Path) -> Result<TaskModel> {
     let mut weights = collect_internal(&fresh);
     let from = collect_internal(loaded);
     let optional = |name: &str| name.starts_with(FIT_DENSE) || name.starts_with("pooler.");
@@ -62,12 +59,7 @@ const EMBEDDINGS: &str = "encoder.embeddings.";
 ///
 /// # Errors
 /// A tensor of the embedding that only one of the two has, or of another shape; the message names it and both shapes.
-pub fn with_embedding_of<F: FeedForward>(
-    model: TaskModel<F>,
-    teacher: &Tensors,
-    norm: bool,
-    source: &Path,
-) -> Result<TaskModel<F>> {
+pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source: &Path) -> Result<TaskModel> {
     let mut weights = collect_internal(&model);
     let of_norm = |name: &str| name.starts_with("encoder.embeddings.norm.");
     let names: BTreeSet<&String> = weights.0.keys().chain(teacher.0.keys()).collect();
@@ -95,13 +87,13 @@ pub fn with_embedding_of<F: FeedForward>(
 
 #[cfg(test)]
 mod tests {
-    use bert_core::{BertConfig, StackedFfn, init};
+    use bert_core::{BertConfig, Parts, init};
     use burn::tensor::Device;
     use train::heads::task_head;
 
     use super::*;
 
-    fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel<StackedFfn> {
+    fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel {
         let device = Device::flex();
         let config = BertConfig {
             fit_size: fit,
@@ -109,8 +101,8 @@ mod tests {
             max_position_embeddings: 4,
             ..BertConfig::bert(9, 4, layers, 2, 6)
         };
-        let plain = |_| StackedFfn::new(&config, &device);
-        init::normal(TaskModel::new(&config, pooler, false, &device, plain).unwrap(), seed, 0.5)
+        let parts = Parts { pooler, ..Parts::NONE };
+        init::normal(TaskModel::new(&config, parts, &device).unwrap(), seed, 0.5)
     }
 
     #[test]

@@ -3,14 +3,12 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, Package, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use cpu_runtime::Precision;
-use glue_squad::augment::WordPieces;
 use glue_squad::task::{Example, Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
 use kd::augment::{AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use tokenizer::{TextEncoder, WordPieces};
 
 const TOKENS: &[&str] = &[
     "[PAD]",
@@ -41,7 +39,7 @@ const TOKENS: &[&str] = &[
 const POSITIONS: usize = 16;
 
 /// A model directory of random weights, with or without a masked-language-model head.
-fn model(dir: &Path, mlm: bool) -> (BertConfig, AnyModel) {
+fn model(dir: &Path, mlm: bool) -> (BertConfig, TaskModel) {
     model_of(dir, bert(), Parts { mlm, ..Parts::default() })
 }
 
@@ -53,8 +51,8 @@ fn bert() -> BertConfig {
     }
 }
 
-fn model_of(dir: &Path, config: BertConfig, parts: Parts) -> (BertConfig, AnyModel) {
-    let model = AnyModel::build(&config, parts, &Device::flex()).unwrap().initialised(&config, 5);
+fn model_of(dir: &Path, config: BertConfig, parts: Parts) -> (BertConfig, TaskModel) {
+    let model = TaskModel::new(&config, parts, &Device::flex()).unwrap().initialised(&config, 5);
     let vocab = TOKENS.iter().map(|token| format!("{token}\n")).collect::<String>();
     let files = [("vocab.txt".to_owned(), vocab.into_bytes())];
     ModelDir::save(dir, &config, &model, Package { card: "", files: &files, keep_fit: false }).unwrap();
@@ -105,8 +103,7 @@ fn neighbours_are_those_of_a_comparison_with_every_word() {
 }
 
 /// Logits of the model's own head at `at` of one sequence.
-fn logits(model: &AnyModel, ids: &[u32], segments: &[u32], at: usize) -> Vec<f32> {
-    let AnyModel::Plain(plain) = model else { panic!("a plain model") };
+fn logits(model: &TaskModel, ids: &[u32], segments: &[u32], at: usize) -> Vec<f32> {
     let device = Device::flex();
     let ints = |values: &[u32]| {
         let values: Vec<i32> = values.iter().map(|v| *v as i32).collect();
@@ -114,9 +111,9 @@ fn logits(model: &AnyModel, ids: &[u32], segments: &[u32], at: usize) -> Vec<f32
     };
     let mask = Tensor::<2>::ones([1, ids.len()], &device);
     let batch = TokenBatch { ids: ints(ids), type_ids: ints(segments), mask };
-    let hidden = plain.encode(&batch, EncodeOptions::LAST).last_hidden;
-    let table = plain.encoder.embeddings.word_embeddings.weight.val();
-    let all = plain.mlm.as_ref().unwrap().forward(hidden, table).try_into_vec_as::<f32>().unwrap();
+    let hidden = model.encode(&batch, EncodeOptions::LAST).last_hidden;
+    let table = model.encoder.embeddings.word_embeddings.weight.val();
+    let all = model.mlm.as_ref().unwrap().forward(hidden, table).try_into_vec_as::<f32>().unwrap();
     all[at * TOKENS.len()..][..TOKENS.len()].to_vec()
 }
 

@@ -3,7 +3,7 @@
 #[allow(dead_code)]
 mod counted;
 
-use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, init};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use counted::Counted;
@@ -20,7 +20,7 @@ use train::fine_tune::FineTune;
 use train::heads::task_head;
 use train::optim::Gradients;
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 const STEPS: u64 = 8;
@@ -48,11 +48,7 @@ fn config(task: TaskKind) -> BertConfig {
 
 fn model(task: TaskKind, seed: u64) -> Model {
     let (config, device) = (config(task), Device::flex());
-    init::normal(
-        TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device)).unwrap(),
-        seed,
-        0.3,
-    )
+    init::normal(TaskModel::new(&config, Parts::POOLER, &device).unwrap(), seed, 0.3)
 }
 
 fn plan(text: &str, task: TaskKind) -> Plan {
@@ -69,7 +65,7 @@ fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, ste
     distillation(plan, teacher, &data).loss(student, Part::whole(step), &Device::flex()).unwrap()
 }
 
-fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a, StackedFfn> {
+fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a> {
     TaskDistillation {
         teacher,
         teacher_heads: vec![0],

@@ -1,18 +1,19 @@
 //! MobileBERT's progressive knowledge transfer: in a layer's turn that layer learns.
 
 use bert_core::weights::{Tensors, collect_internal};
-use bert_core::{BertConfig, StackedFfn, TaskModel, init, preset};
+use bert_core::{BertConfig, Parts, TaskModel, init, preset};
 use burn::tensor::Device;
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
 use kd::job::{GeneralDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use kd::transfer::with_embedding_of;
+use tokenizer::Padding;
 use train::engine::{Monitor, TrainConfig, TrainEvent, train};
 use train::optim::{Gate, Group, OptimizerConfig, OptimizerKind, Schedule};
 use train::text::TextSource;
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 const LAYERS: usize = 3;
 /// Steps of a layer's turn.
@@ -37,7 +38,7 @@ fn small(name: &str, inside: usize) -> BertConfig {
 
 fn model(config: &BertConfig, seed: u64) -> Model {
     let device = Device::flex();
-    let model = TaskModel::new(config, true, false, &device, |_| StackedFfn::new(config, &device)).unwrap();
+    let model = TaskModel::new(config, Parts::POOLER, &device).unwrap();
     init::normal(model, seed, 0.3)
 }
 

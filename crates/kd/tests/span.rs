@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, Parts, TaskModel, freeze, init};
 use burn::module::Module;
 use burn::tensor::Device;
 use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::SpanDistillation;
 use kd::objective::{Objective, Plan, Shape, Source};
-use searched_ffn::{AnyModel, freeze};
+use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 use train::engine::{Job, Part};
 use train::optim::Gradients;
@@ -19,7 +18,7 @@ use train::span::{
     SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits, span_logits_frozen,
 };
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 /// Two windows for each question, with more overlap than an answer is long.
 const WINDOWS: WindowConfig = WindowConfig { max_len: 20, stride: 4, max_query: 4, ..WindowConfig::bert() };
@@ -60,7 +59,7 @@ fn config(version: SquadVersion) -> BertConfig {
 
 fn model(version: SquadVersion, seed: u64, device: &Device) -> Model {
     let config = config(version);
-    let model = TaskModel::new(&config, true, false, device, |_| StackedFfn::new(&config, device)).unwrap();
+    let model = TaskModel::new(&config, Parts::POOLER, device).unwrap();
     init::normal(model, seed, 0.5)
 }
 
@@ -104,7 +103,7 @@ fn compiled_models_score_every_token_as_modules_do() {
         let mut done = Vec::new();
         let modules = span_logits(&model, 0, &set, &device, &mut |n| done.push(n)).unwrap();
         assert_eq!((done.len(), done.last()), (set.len().div_ceil(4), Some(&set.len())));
-        let compiled = freeze(&AnyModel::Plain(model), &config(version), Precision::F32).unwrap();
+        let compiled = freeze(&model, &config(version), Precision::F32).unwrap();
         let compiled = span_logits_frozen(&compiled, &mut Session::new(2), 0, &set, &mut |_| {}).unwrap();
         for (a, b) in modules.iter().zip(&compiled) {
             assert_eq!(a.start.len(), b.start.len());

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, Parts, TaskModel, init};
 use burn::tensor::{Device, Tensor};
 use counted::Counted;
 use glue_squad::features::Features;
@@ -22,7 +22,7 @@ use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
 use train::heads::task_head;
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 const STEPS: u64 = 8;
 const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
@@ -54,7 +54,7 @@ fn config(tasks: &[TaskKind]) -> BertConfig {
 
 fn model(config: &BertConfig, seed: u64) -> Model {
     let device = Device::flex();
-    let model = TaskModel::new(config, true, false, &device, |_| StackedFfn::new(config, &device)).unwrap();
+    let model = TaskModel::new(config, Parts::POOLER, &device).unwrap();
     init::normal(model, seed, 0.3)
 }
 
@@ -102,7 +102,7 @@ fn cached<'a>(teacher: &'a Counted, cache: &Arc<TeacherCache>, plan: &Plan) -> B
 
 const OFTEN: Expected = Expected { again: 3, order: 1 };
 
-fn distillation<'a>(teacher: &'a dyn Teacher, plan: &'a Plan, data: &'a TaskMix) -> TaskDistillation<'a, StackedFfn> {
+fn distillation<'a>(teacher: &'a dyn Teacher, plan: &'a Plan, data: &'a TaskMix) -> TaskDistillation<'a> {
     TaskDistillation {
         teacher,
         teacher_heads: vec![0, 1],

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, EncodeOptions, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, init};
 use burn::tensor::Device;
 use counted::Counted;
 use glue_squad::features::Features;
@@ -22,7 +22,7 @@ use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use train::heads::task_head;
 
-type Model = TaskModel<StackedFfn>;
+type Model = TaskModel;
 
 const STEPS: u64 = 6;
 const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
@@ -51,7 +51,7 @@ fn config(layers: usize) -> BertConfig {
 
 fn model(layers: usize, seed: u64) -> Model {
     let (config, device) = (config(layers), Device::flex());
-    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device)).unwrap();
+    let model = TaskModel::new(&config, Parts::POOLER, &device).unwrap();
     init::normal(model, seed, 0.3)
 }
 

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::parameter_shapes;
-use bert_core::{BertConfig, StackedFfn, TaskModel};
+use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
 use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
 use mlp_space::Architecture;
-use searched_ffn::{AnyModel, ModelDir, searched_model, student_config, supernet_architecture};
 use train::engine::Devices;
 use train::heads::task_head;
 use train::optim::check_groups;
@@ -78,13 +77,14 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 /// A model directory that cannot be read, or is that of a student; or no teacher.
 fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => match ModelDir::outline(dir, device)? {
-            (config, AnyModel::Plain(_)) => Ok(config),
-            (_, AnyModel::Searched(_)) => {
+        (Some(dir), _) => {
+            let (config, _) = ModelDir::outline(dir, device)?;
+            if config.model_type == ModelType::EfficientBert {
                 let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
-                Err(Error::Mismatch(message))
+                return Err(Error::Mismatch(message));
             }
-        },
+            Ok(config)
+        }
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
@@ -122,7 +122,7 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
-    searched_model(&largest, true, true, device)?;
+    TaskModel::supernet(&largest, Parts::POOLER, device)?;
     phase::check_fit(recipe, &frame, teacher)?;
     parameter_groups(recipe, &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
@@ -157,22 +157,22 @@ fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, d
     if phases.iter().all(|(_, phase)| phase.groups.is_empty()) {
         return Ok(());
     }
-    let plain = |config: &BertConfig, fit: bool| -> Result<Vec<String>> {
-        Ok(paths(&TaskModel::new(config, true, fit, device, |_| StackedFfn::new(config, device))?))
-    };
+    let plain =
+        |config: &BertConfig| -> Result<Vec<String>> { Ok(paths(&TaskModel::new(config, Parts::POOLER, device)?)) };
     let searched = |architecture: &Architecture| -> Result<Vec<String>> {
-        Ok(paths(&searched_model(&student_config(frame, architecture)?, true, true, device)?))
+        Ok(paths(&TaskModel::supernet(&student_config(frame, architecture)?, Parts::POOLER, device)?))
     };
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
     let task_heads = recipe.tasks[..heads].iter().map(|&task| task_head(task)).collect();
-    let teacher = plain(&BertConfig { task_heads, ..teacher.clone() }, false)?;
+    let teacher = plain(&BertConfig { task_heads, ..teacher.clone() })?;
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;
     let students = [
         ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?),
         ("the smallest student", searched(&smallest)?),
     ];
-    let baseline = ("the uniform baseline", plain(frame, true)?);
+    let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
+    let baseline = ("the uniform baseline", plain(&uniform)?);
     for (key, phase) in phases {
         let fits = |(who, paths): &(&str, Vec<String>)| {
             let checked = check_groups(&phase.groups, paths);

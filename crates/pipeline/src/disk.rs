@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use bert_core::weights::parameter_shapes;
-use bert_core::{BertConfig, StackedFfn, TaskModel};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
 use burn::module::Module;
 use burn::tensor::Device;
-use searched_ffn::{searched_model, student_config, supernet_architecture};
 use train::engine::TrainConfig;
 use train::heads::task_head;
 
@@ -81,10 +80,10 @@ pub(crate) fn needs(
     let tasks = &recipe.tasks;
     let heads = if recipe.teacher.per_task { &tasks[..1] } else { &tasks[..] };
     let tuned = BertConfig { task_heads: heads.iter().map(|&task| task_head(task)).collect(), ..teacher.clone() };
-    let tuned = weights(&TaskModel::new(&tuned, true, false, device, |_| StackedFfn::new(&tuned, device))?);
+    let tuned = weights(&TaskModel::new(&tuned, Parts::POOLER, device)?);
     let frame = frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
-    let largest = weights(&searched_model(&largest, true, true, device)?);
+    let largest = weights(&TaskModel::supernet(&largest, Parts::POOLER, device)?);
     let fit = NUMBER * ((frame.hidden_size + 1) * teacher.state_width()) as u64;
     let student =
         recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most).saturating_add(fit)));

@@ -115,15 +115,21 @@ pub enum Error {
     /// Expressions.
     #[error(transparent)]
     Space(#[from] mlp_space::Error),
-    /// Models.
-    #[error(transparent)]
-    Model(#[from] searched_ffn::ModelError),
-    /// Encoders and weights.
+    /// Models and weights.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// Packed text.
     #[error(transparent)]
     Shards(#[from] corpus::Error),

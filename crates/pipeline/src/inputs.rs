@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::examples::Examples;
 use train::text::{TextSet, TextSource};
@@ -129,7 +129,7 @@ impl Inputs {
         let mut files = task_files(&recipe.tasks, &self.glue)?;
         files.extend(self.corpus.files("corpus"));
         if let Some(teacher) = &recipe.teacher.model {
-            let names = [searched_ffn::CONFIG_FILE, searched_ffn::WEIGHTS_FILE];
+            let names = [bert_core::CONFIG_FILE, bert_core::WEIGHTS_FILE];
             files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));
         }
         let mut digests = digests(&files)?;

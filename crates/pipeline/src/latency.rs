@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, student_config};
 use burn::tensor::Device;
-use cpu_runtime::{Session, Want};
+use cpu_runtime::{Outputs, Session};
 use nas::budget::Latency;
 use nas::space::Genome;
-use searched_ffn::{AnyModel, ModelError, Parts, freeze, student_config};
 
 use crate::recipe::{InferencePrecision, LatencySettings};
 use crate::{Error, Result};
@@ -20,7 +19,7 @@ const WARM_UP_PASSES: usize = 3;
 ///
 /// # Errors
 /// `model` is not the model of `config`, or the device does not compute in the precision of `settings`.
-pub fn median_ms(model: &AnyModel, config: &BertConfig, settings: LatencySettings, device: &Device) -> Result<f64> {
+pub fn median_ms(model: &TaskModel, config: &BertConfig, settings: LatencySettings, device: &Device) -> Result<f64> {
     check_precision(settings, device)?;
     let n = settings.batch * settings.seq;
     // Ids spread over the vocabulary, so that the table look-ups miss the cache as text does.
@@ -32,7 +31,7 @@ pub fn median_ms(model: &AnyModel, config: &BertConfig, settings: LatencySetting
         let batch = cpu_runtime::Batch { ids: &ids, offsets: &offsets, ..cpu_runtime::Batch::default() };
         let mut session = Session::new(rayon::current_num_threads());
         return median(settings.runs, || {
-            session.run(&frozen, &batch, Want::default()).map(|_| ()).map_err(|e| ModelError::from(e).into())
+            session.run(&frozen, &batch, Outputs::default()).map(|_| ()).map_err(|e| bert_core::Error::from(e).into())
         });
     }
     let ids: Vec<i32> = ids.map(|id| id as i32).collect();
@@ -87,7 +86,7 @@ pub struct CandidateLatency {
 impl Latency for CandidateLatency {
     fn measure(&mut self, genome: &Genome) -> std::result::Result<f64, String> {
         let config = student_config(&self.frame, genome).map_err(|e| e.to_string())?;
-        let model = AnyModel::build(&config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
+        let model = TaskModel::new(&config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
         let model = model.initialised(&config, 0);
         median_ms(&model, &config, self.settings, &self.device).map_err(|e| e.to_string())
     }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
-use searched_ffn::{AnyModel, ModelDir, Package, WEIGHTS_FILE};
 use serde_json::Value;
 use train::engine::Devices;
 use train::majority::MajorityBaseline;
@@ -319,11 +318,11 @@ fn compare(
     majority: &[MajorityBaseline],
 ) -> Result<Vec<report::ModelRow>> {
     let settings = run.recipe.latency;
-    let time = |model: &AnyModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
+    let time = |model: &TaskModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
     let teacher = FinalModel {
         config: teachers.config.clone(),
-        model: AnyModel::Plain(teachers.tuned[0].model.clone()),
+        model: teachers.tuned[0].model.clone(),
         evaluation: teachers.evaluation.clone(),
     };
     let models = Models {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bert_core::{CONFIG_FILE, WEIGHTS_FILE};
 use run_store::lock::{Holder, working};
 use run_store::log;
 use run_store::rundir::{RECIPE, RunPaths};
-use searched_ffn::{CONFIG_FILE, WEIGHTS_FILE};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bert_core::ModelDir;
 use glue_squad::task::{Head, TaskKind};
 use nas::study::{SqliteStudy, StudyStore, Trial};
 use report::{
@@ -10,7 +11,6 @@ use report::{
     TrialPoint,
 };
 use run_store::rundir::RunPaths;
-use searched_ffn::ModelDir;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
@@ -330,7 +330,7 @@ fn curves(records: &[LogLine]) -> Vec<Curve> {
 
 fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>> {
     let dir = paths.student();
-    if !Path::new(&dir.join(searched_ffn::WEIGHTS_FILE)).exists() {
+    if !Path::new(&dir.join(bert_core::WEIGHTS_FILE)).exists() {
         return Ok(None);
     }
     let (config, model) = ModelDir::outline(&dir, &burn::tensor::Device::flex())?;

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bert_core::TokenBatch;
 use burn::tensor::Device;
 use cpu_runtime::Ragged;
-use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan};
 use glue_squad::features::{Features, lengths};
 use glue_squad::task::{Label, Split, TaskKind};
 use rand::seq::SliceRandom;
+use tokenizer::Padding;
 
 use crate::{Error, Result};
 

@@ -53,15 +53,21 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
-    /// Encoder or weight file.
+    /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// A model that is compiled for this processor.
     #[error(transparent)]
     Runtime(#[from] cpu_runtime::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// What a [`Job`](crate::engine::Job) or a [`TextSource`](crate::text::TextSource) of another crate reports.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),

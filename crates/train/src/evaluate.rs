@@ -2,9 +2,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::Device;
-use cpu_runtime::{Ragged, Session, Want};
+use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::task::{Predictions, Scores, TaskKind};
 
 use crate::data::{EvalSet, to_device, to_ragged};
@@ -30,12 +30,7 @@ pub(crate) fn passes(rows: usize, width: usize, device: &Device) -> impl Iterato
 ///
 /// # Errors
 /// Data that cannot be batched.
-pub fn predict<F: FeedForward>(
-    model: &TaskModel<F>,
-    head: usize,
-    set: &EvalSet,
-    device: &Device,
-) -> Result<Predictions> {
+pub fn predict(model: &TaskModel, head: usize, set: &EvalSet, device: &Device) -> Result<Predictions> {
     let head = AnsweringHead::in_order(head, set.task.head().outputs());
     predict_watched(model, &head, set, device, &mut |_| {})
 }
@@ -44,8 +39,8 @@ pub fn predict<F: FeedForward>(
 ///
 /// # Errors
 /// As [`predict`].
-pub fn predict_watched<F: FeedForward>(
-    model: &TaskModel<F>,
+pub fn predict_watched(
+    model: &TaskModel,
     head: &AnsweringHead,
     set: &EvalSet,
     device: &Device,
@@ -59,8 +54,8 @@ pub fn predict_watched<F: FeedForward>(
 }
 
 /// [`predict`] for as long as `watch`, which is told after every pass how many examples are done, does not end it.
-fn predict_while<F: FeedForward>(
-    model: &TaskModel<F>,
+fn predict_while(
+    model: &TaskModel,
     head: &AnsweringHead,
     set: &EvalSet,
     device: &Device,
@@ -98,7 +93,7 @@ pub fn predict_frozen(
     let mut ragged = Ragged::new();
     for batch in set.batches() {
         to_ragged(&batch?, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head.index] })?;
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
         let size = ragged.as_batch().sequences();
         collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
         watch(rows.len());
@@ -128,7 +123,7 @@ fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Pr
 ///
 /// # Errors
 /// Data that cannot be batched or scored.
-pub fn score<F: FeedForward>(model: &TaskModel<F>, head: usize, set: &EvalSet, device: &Device) -> Result<Scores> {
+pub fn score(model: &TaskModel, head: usize, set: &EvalSet, device: &Device) -> Result<Scores> {
     let predictions = predict(model, head, set, device)?;
     Ok(set.task.score(&predictions, &set.labels)?)
 }
@@ -147,8 +142,8 @@ impl Evaluation {
 ///
 /// # Errors
 /// As [`score`], or `watch` ended it.
-pub fn evaluate<F: FeedForward>(
-    model: &TaskModel<F>,
+pub fn evaluate(
+    model: &TaskModel,
     sets: &[(usize, EvalSet)],
     device: &Device,
     watch: &mut Watch<'_>,

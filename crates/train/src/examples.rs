@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use glue_squad::features::Features;
+use glue_squad::features::{self, Features};
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 use crate::Result;
 
@@ -34,7 +34,7 @@ impl Examples {
     ) -> Result<Self> {
         let mut data = task.read_split(dir, split)?;
         data.examples.truncate(limit.unwrap_or(usize::MAX));
-        let features = Arc::new(encoder.encode_examples(&data.examples, max_len)?);
+        let features = Arc::new(features::encode(encoder, &data.examples, max_len)?);
         Ok(Self { task, features, note: data.passed_over() })
     }
 }

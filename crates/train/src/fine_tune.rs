@@ -1,6 +1,6 @@
 //! Fine-tuning on gold labels.
 
-use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::Device;
 
 use crate::data::{EvalSet, TaskMix, to_device};
@@ -18,8 +18,8 @@ pub struct FineTune<'a> {
     pub eval: &'a [(usize, EvalSet)],
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for FineTune<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
@@ -34,7 +34,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for FineTune<'_> {
 
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         _: u64,
         device: &Device,
         watch: &mut Watch<'_>,

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use bert_core::{EncodeOptions, Encoder, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, Encoder, TaskModel};
 use burn::tensor::{Device, Int, Tensor};
 use corpus::{MaskSettings, Masked, Masker, Vocabulary};
 use glue_squad::batch::EncodedBatch;
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 use crate::data::to_device;
 use crate::engine::{Evaluation, Watch};
@@ -130,12 +130,7 @@ impl HeldOutWords {
     ///
     /// # Errors
     /// A model without a masked-language-model head, or whose scores are not finite; or `watch` ended it.
-    pub fn evaluate<F: FeedForward>(
-        &self,
-        model: &TaskModel<F>,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Evaluation> {
+    pub fn evaluate(&self, model: &TaskModel, device: &Device, watch: &mut Watch<'_>) -> Result<Evaluation> {
         let (mut right, mut seen) = (0, 0);
         let with_words = || self.batches.iter().filter(|hidden| hidden.count() > 0);
         let total = with_words().map(|hidden| hidden.batch.batch).sum();
@@ -156,12 +151,7 @@ impl HeldOutWords {
 }
 
 /// The number of hidden words that `model` scores highest; `seen` counts all.
-fn right<F: FeedForward>(
-    hidden: &MaskedBatch,
-    model: &TaskModel<F>,
-    device: &Device,
-    seen: &mut usize,
-) -> Result<usize> {
+fn right(hidden: &MaskedBatch, model: &TaskModel, device: &Device, seen: &mut usize) -> Result<usize> {
     let (places, words) = hidden.places();
     if words.is_empty() {
         return Ok(0);

@@ -4,13 +4,13 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
-use glue_squad::corpus::{PackConfig, PackedCorpus};
+use corpus::{PackConfig, PackedCorpus};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::{Padding, TextEncoder};
 
-use crate::Result;
 use crate::data::{BatchSettings, WIDTH_MULTIPLE};
+use crate::{Error, Result};
 
 /// Unlabelled text in batches: what general distillation learns from.
 ///
@@ -40,7 +40,10 @@ impl TextSet {
     /// # Errors
     /// Files that cannot be read, no text, or a batch size of 0.
     pub fn pack(encoder: &TextEncoder, files: &[PathBuf], config: PackConfig, settings: BatchSettings) -> Result<Self> {
-        let features = PackedCorpus::new(encoder, files, config)?.collect::<Result<Vec<_>, _>>()?;
+        let failed = |e: corpus::Error| Error::Other(Box::new(e));
+        let packed = PackedCorpus::new(encoder, files, config).map_err(failed)?;
+        let features =
+            packed.map(|sequence| Ok(sequence.map_err(failed)?.into())).collect::<Result<Vec<Features>>>()?;
         Self::new(features, encoder.pad_id(), settings)
     }
 

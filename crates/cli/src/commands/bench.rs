@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, TaskModel};
 use clap::Args;
 use cpu_kernels::Isa;
 use glue_squad::batch::{EncodedBatch, Labels};
 use rand::Rng;
-use searched_ffn::{AnyModel, ModelDir};
 use serde_json::json;
 
 use crate::arch_spec::{Arch, is_directory, preset_arch};
@@ -118,7 +117,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
             return Err(CliError::usage(message).with_hint("leave out --teacher to time forward passes in int8"));
         }
     };
-    let weighted = |text: &str| -> Result<(String, BertConfig, AnyModel), CliError> {
+    let weighted = |text: &str| -> Result<(String, BertConfig, TaskModel), CliError> {
         if is_directory(text) {
             let dir = models::load("--teacher", Path::new(text), &context.device)?;
             return Ok((text.to_owned(), dir.config, dir.model));
@@ -177,7 +176,7 @@ struct Subject {
     name: String,
     config: BertConfig,
     /// For counting.
-    outline: AnyModel,
+    outline: TaskModel,
     model: Inference,
 }
 

@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use bert_core::{BertConfig, TokenBatch};
+use bert_core::{BertConfig, Parts, TaskModel, TokenBatch};
 use burn::tensor::Device;
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
-use searched_ffn::{AnyModel, Parts, each_model};
 use train::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 
 use crate::error::CliError;
@@ -20,7 +19,7 @@ pub struct Distillation<'a> {
     /// Learns; as it is in memory, its projection to the teacher's width is made here.
     pub student: &'a BertConfig,
     /// Teaches.
-    pub teacher: (&'a BertConfig, &'a AnyModel),
+    pub teacher: (&'a BertConfig, &'a TaskModel),
     /// The batch of every step.
     pub tokens: TokenBatch,
     /// Where.
@@ -46,13 +45,13 @@ impl Distillation<'_> {
             ..self.student.clone()
         };
         let plan = Plan::between(&config, teacher_config)?;
-        let student = AnyModel::build(&config, Parts::default(), self.device)?.initialised(&config, self.seed);
+        let student = TaskModel::new(&config, Parts::default(), self.device)?.initialised(&config, self.seed);
         let steps = u64::from(warm_up + runs);
         let settings =
             TrainConfig { log_every: 1, precision: self.precision, ..TrainConfig::new(steps, LEARNING_RATE) };
         let mut clock = Clock { last: Instant::now(), times: Vec::new() };
         let job = RepeatedBatch { teacher, plan: &plan, tokens: &self.tokens };
-        each_model!(student, m => train(m, self.device, &job, &settings, None, &mut clock).map(drop)?);
+        train(student, self.device, &job, &settings, None, &mut clock)?;
         Ok(clock.times.split_off(warm_up as usize))
     }
 }

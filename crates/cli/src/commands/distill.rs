@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
@@ -11,7 +11,6 @@ use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde::Serialize;
 use train::heads::AnsweringHead;
 use train::majority::card_lines;
@@ -192,10 +191,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
     let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, data: taught };
-    let (student, mut done) = match student {
-        AnyModel::Plain(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Plain)),
-        AnyModel::Searched(m) => lecture.give(m).map(|t| taken_apart(t, AnyModel::Searched)),
-    }?;
+    let (student, mut done) = lecture.give(student).map(taken_apart)?;
     if done.evaluation.is_some() {
         done.majority = lecture.data.majority()?;
     }
@@ -297,8 +293,8 @@ fn student(
     init: Option<&ModelDir>,
     teachers: &Teachers,
     context: &Context,
-) -> Result<AnyModel, CliError> {
-    let fresh = AnyModel::build(config, parts, &context.device)?;
+) -> Result<TaskModel, CliError> {
+    let fresh = TaskModel::new(config, parts, &context.device)?;
     let mut student = fresh.initialised(config, args.training.seed);
     if let Some(dir) = init {
         if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use bert_core::weights::{HostTensor, Tensors};
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, ModelDir};
 use burn::tensor::Tensor;
 use clap::Args;
 use glue_squad::batch::{EncodedBatch, Labels};
-use searched_ffn::ModelDir;
 use serde_json::json;
 use train::data::to_device;
 

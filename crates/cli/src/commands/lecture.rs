@@ -1,6 +1,6 @@
 //! What `distill` teaches a student on, and how.
 
-use bert_core::{FeedForward, TaskModel};
+use bert_core::TaskModel;
 use kd::job::{GeneralDistillation, SpanDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
@@ -61,7 +61,7 @@ impl Lecture<'_> {
     ///
     /// # Errors
     /// As [`Training::run`].
-    pub fn give<F: FeedForward>(&self, student: TaskModel<F>) -> Result<Trained<TaskModel<F>>, CliError> {
+    pub fn give(&self, student: TaskModel) -> Result<Trained<TaskModel>, CliError> {
         let Self { teacher, plan, .. } = *self;
         match &self.data {
             TrainingData::Text(data) => {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::{BertConfig, FeedForward, TaskModel};
+use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
+use kd::transfer::continue_from;
 use pipeline::inputs::{Files, task_files};
-use searched_ffn::{AnyModel, Package, Parts};
 use serde::Serialize;
+use tokenizer::TextEncoder;
 use train::data::{EvalSet, TaskMix, TrainSet};
 use train::engine::Trained;
 use train::fine_tune::FineTune;
@@ -18,7 +18,7 @@ use train::span::SpanFineTune;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::inputs::must_all_exist;
-use crate::models::{capped_length, check_segments, continued, load_with_tokenizer, model_files, warn_of};
+use crate::models::{capped_length, check_segments, load_with_tokenizer, model_files, warn_of};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task, read_examples};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -84,8 +84,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
         context.progress.message("the heads of --model are left behind");
     }
-    let fresh = AnyModel::build(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
-    let model = continued(fresh.initialised(&config, args.training.seed), &loaded)?;
+    let fresh = TaskModel::new(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
+    let model = continue_from(fresh.initialised(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = Data::read(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
@@ -98,10 +98,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let steps = args.training.steps(data.batches_per_epoch());
     let files = [model_files("model", &args.model), data.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
-    let (model, mut done) = match model {
-        AnyModel::Plain(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Plain)),
-        AnyModel::Searched(m) => tune(&training, m, &data).map(|t| taken_apart(t, AnyModel::Searched)),
-    }?;
+    let (model, mut done) = tune(&training, model, &data).map(taken_apart)?;
     done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
@@ -114,11 +111,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
 }
 
-fn tune<F: FeedForward>(
-    training: &Training<'_>,
-    model: TaskModel<F>,
-    data: &Data,
-) -> Result<Trained<TaskModel<F>>, CliError> {
+fn tune(training: &Training<'_>, model: TaskModel, data: &Data) -> Result<Trained<TaskModel>, CliError> {
     match data {
         Data::Tasks(TaskData { mix, eval, .. }) => {
             let heads = (0..eval.len()).collect();

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::TaskKind;
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::json;
 
 use crate::support::{folder, pocket, pocket_folder, pocket_tokenizer, run, snapshot};
@@ -76,7 +75,7 @@ fn a_head_proposes_words_and_the_training_file_can_be_named() {
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };
     let model =
-        AnyModel::build(&config, Parts { mlm: true, ..Parts::default() }, &burn::tensor::Device::flex()).unwrap();
+        TaskModel::new(&config, Parts { mlm: true, ..Parts::default() }, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir.path())];
     let package = Package { card: "", files: &files, keep_fit: false };
     ModelDir::save(&dir.path().join("bert"), &config, &model.initialised(&config, 3), package).unwrap();

@@ -7,10 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, Tensors};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::TaskKind;
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
 use serde_json::{Value, json};
 use train::heads::task_head;
 
@@ -207,7 +206,7 @@ pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
 pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
     let device = burn::tensor::Device::flex();
     let model =
-        AnyModel::build(config, Parts { pooler: true, ..Parts::default() }, &device).expect("a valid configuration");
+        TaskModel::new(config, Parts { pooler: true, ..Parts::default() }, &device).expect("a valid configuration");
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");

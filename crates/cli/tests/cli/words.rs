@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use bert_core::BertConfig;
 use bert_core::weights::{HostTensor, NameFormat};
-use searched_ffn::{AnyModel, ModelDir, Package, Parts};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use serde_json::{Value, json};
 
 use crate::support::{Outcome, command, folder, mobile, pocket, pocket_tokenizer, run, save_bert, snapshot, wait_for};
@@ -20,7 +19,7 @@ fn bert() -> BertConfig {
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
     let parts = Parts { pooler: true, ..Parts::default() };
     let parts = if words { parts.with_words(config) } else { parts };
-    let model = AnyModel::build(config, parts, &burn::tensor::Device::flex()).unwrap();
+    let model = TaskModel::new(config, parts, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).unwrap();
@@ -102,8 +101,7 @@ fn without_the_option_nothing_of_it_is_in_the_student() {
     assert_eq!(parts(dir.path(), "plain"), Parts { pooler: true, ..Parts::default() });
     // A teacher that has a head gives the student what one without it gives.
     let bare = ModelDir::load(&dir.path().join("words"), &burn::tensor::Device::flex()).unwrap();
-    let AnyModel::Plain(model) = bare.model else { panic!("a plain model") };
-    let model = AnyModel::Plain(bert_core::TaskModel { mlm: None, ..model });
+    let model = bert_core::TaskModel { mlm: None, ..bare.model };
     let files = [pocket_tokenizer(dir.path())];
     let package = Package { card: "", files: &files, keep_fit: true };
     ModelDir::save(&dir.path().join("bare"), &bert(), &model, package).unwrap();
@@ -230,7 +228,7 @@ fn mobilebert_is_pre_trained_as_published_layers_first_and_words_then() {
     let dir = folder();
     pocket(dir.path());
     save(dir.path(), "ib", &mobile("ib-bert-large", 16), true);
-    mobile("mobilebert", 8).save(&dir.path().join("mobile.json")).unwrap();
+    model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
     let step = |method: &str, out: &str, more: &[&str]| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{method}.toml"));
         let text = std::fs::read_to_string(path).unwrap();
@@ -275,7 +273,7 @@ fn mobileberts_head_is_imported_from_a_pre_training_checkpoint() {
     tensors.0.insert("cls.predictions.decoder.bias".into(), bias);
     tensors.0.insert("cls.seq_relationship.weight".into(), HostTensor { shape: vec![2, 12], data: vec![0.5; 24] });
     tensors.0.insert("cls.seq_relationship.bias".into(), HostTensor { shape: vec![2], data: vec![0.5; 2] });
-    config.save(&dir.path().join("config.json")).unwrap();
+    model_dir::write_config(&config, &dir.path().join("config.json")).unwrap();
     tensors.write_safetensors(&dir.path().join("weights.safetensors")).unwrap();
     let import = ["import", "weights.safetensors", "--config", "config.json", "--format", "hf"];
     let done = run(dir.path(), &[&import[..], &["--out", "model"]].concat());

@@ -1,6 +1,6 @@
 //! General and task distillation.
 
-use bert_core::{Encoder, FeedForward, TaskModel};
+use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
@@ -25,7 +25,7 @@ pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
 
 /// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
 /// distillation of TinyBERT) and the term between masked words (MobileBERT).
-pub struct GeneralDistillation<'a, F: FeedForward> {
+pub struct GeneralDistillation<'a> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
     /// What is learnt in which step.
@@ -35,7 +35,7 @@ pub struct GeneralDistillation<'a, F: FeedForward> {
     /// What hides words, in every step; wanted where the plan has a term between them.
     pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
@@ -47,7 +47,7 @@ pub struct MlmTask<'a> {
     pub held_out: Option<&'a HeldOutWords>,
 }
 
-impl<F: FeedForward> GeneralDistillation<'_, F> {
+impl GeneralDistillation<'_> {
     fn batch(&self, step: u64) -> Result<MaskedBatch> {
         let batch = self.text.batch(step)?;
         match (&self.words, self.plan.mlm()) {
@@ -60,8 +60,8 @@ impl<F: FeedForward> GeneralDistillation<'_, F> {
     }
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for GeneralDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let hidden = whole.rows(cut.rows());
@@ -106,7 +106,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for GeneralDistillation<'_, F> {
     /// Nothing before the head for words has been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,
@@ -125,7 +125,7 @@ fn headless(who: &str) -> Error {
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
 ///
 /// Scores without gold ones are learnt from the teacher's.
-pub struct TaskDistillation<'a, F: FeedForward> {
+pub struct TaskDistillation<'a> {
     /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
     /// Teacher head of each task of `data`.
@@ -139,11 +139,11 @@ pub struct TaskDistillation<'a, F: FeedForward> {
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel<F>>,
+    pub prepare: Prepare<'a, TaskModel>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for TaskDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -187,7 +187,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for TaskDistillation<'_, F> {
     /// Nothing before the heads have been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,

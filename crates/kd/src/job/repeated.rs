@@ -1,6 +1,6 @@
 //! One batch again and again, for measuring.
 
-use bert_core::{Encoder, FeedForward, TaskModel, TokenBatch};
+use bert_core::{Encoder, TaskModel, TokenBatch};
 use burn::tensor::Device;
 use train::Result;
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
@@ -19,8 +19,8 @@ pub struct RepeatedBatch<'a> {
     pub tokens: &'a TokenBatch,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, _: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for RepeatedBatch<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> Result<LossTerms> {
         let [batch, _] = self.tokens.dims();
         let Some(cut) = part.cut(batch) else { return Ok(LossTerms(Vec::new())) };
         let tokens = self.tokens.rows(cut.rows());
@@ -31,7 +31,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for RepeatedBatch<'_> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&self, _: &TaskModel<F>, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
         Ok(None)
     }
 }

@@ -1,6 +1,6 @@
 //! A teacher on several devices.
 
-use bert_core::{EncodeOptions, EncoderOutput, FeedForward, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, EncoderOutput, TaskModel, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use train::engine::Devices;
@@ -9,16 +9,16 @@ use super::Teacher;
 
 /// A teacher with its weights on every device of a training; the one on the device of the batch answers.
 #[derive(Debug)]
-pub struct ReplicatedTeacher<F: FeedForward> {
+pub struct ReplicatedTeacher {
     /// A device once, the main one first.
-    copies: Vec<(Device, TaskModel<F>)>,
+    copies: Vec<(Device, TaskModel)>,
 }
 
-impl<F: FeedForward> ReplicatedTeacher<F> {
+impl ReplicatedTeacher {
     /// Copies `teacher`, without autodiff and on the main device, to the others. On a device that is there already it shares
     /// the weights.
-    pub fn new(teacher: &TaskModel<F>, devices: &Devices) -> Self {
-        let mut copies: Vec<(Device, TaskModel<F>)> = Vec::new();
+    pub fn new(teacher: &TaskModel, devices: &Devices) -> Self {
+        let mut copies: Vec<(Device, TaskModel)> = Vec::new();
         for device in devices.all() {
             if copies.iter().all(|(known, _)| known != device) {
                 let copy = if copies.is_empty() { teacher.clone() } else { teacher.clone().to_device(device) };
@@ -30,14 +30,14 @@ impl<F: FeedForward> ReplicatedTeacher<F> {
 
     /// # Panics
     /// The batch is on a device that the teacher was not made for.
-    fn near(&self, batch: &TokenBatch) -> &TaskModel<F> {
+    fn near(&self, batch: &TokenBatch) -> &TaskModel {
         let device = batch.mask.device();
         let found = self.copies.iter().find(|(known, _)| *known == device);
         &found.expect("a batch on a device of the training").1
     }
 }
 
-impl<F: FeedForward> Teacher for ReplicatedTeacher<F> {
+impl Teacher for ReplicatedTeacher {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         self.near(batch).states(batch, options)
     }

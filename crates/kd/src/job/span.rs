@@ -1,6 +1,6 @@
 //! Distillation on questions.
 
-use bert_core::{FeedForward, TaskModel};
+use bert_core::TaskModel;
 use burn::tensor::Device;
 use train::Result;
 use train::data::to_device;
@@ -29,8 +29,8 @@ pub struct SpanDistillation<'a> {
     pub eval: Option<&'a SpanEval>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for SpanDistillation<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let whole = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -72,7 +72,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanDistillation<'_> {
     /// Nothing before the head has been taught anything.
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         steps: u64,
         device: &Device,
         watch: &mut Watch<'_>,

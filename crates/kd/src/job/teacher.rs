@@ -1,6 +1,6 @@
 //! The teacher of a job.
 
-use bert_core::{EncodeOptions, Encoder, EncoderOutput, FeedForward, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, EncoderOutput, TaskModel, TokenBatch};
 use burn::tensor::{Int, Tensor};
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
@@ -82,7 +82,7 @@ macro_rules! behind_a_pointer {
 
 behind_a_pointer!(&T, Box<T>);
 
-impl<F: FeedForward> Teacher for TaskModel<F> {
+impl Teacher for TaskModel {
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         self.encode(batch, options)
     }

@@ -3,20 +3,20 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, StackedFfn, TaskModel, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, TaskModel, TokenBatch};
 use burn::tensor::{Int, Tensor};
 use kd::job::Teacher;
 
 pub struct Counted {
     pub config: BertConfig,
-    pub model: TaskModel<StackedFfn>,
+    pub model: TaskModel,
     states: AtomicU64,
     answers: AtomicU64,
     words: AtomicU64,
 }
 
 impl Counted {
-    pub fn of(config: BertConfig, model: TaskModel<StackedFfn>) -> Self {
+    pub fn of(config: BertConfig, model: TaskModel) -> Self {
         let none = AtomicU64::default;
         Self { config, model, states: none(), answers: none(), words: none() }
     }

@@ -1,17 +1,16 @@
 //! Small models with a masked-language-model head, texts of several lengths, and trainings that hide words of them.
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, StackedFfn, TaskModel, TokenBatch, init};
+use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::tokenizer::TextEncoder;
 use kd::job::{GeneralDistillation, MlmTask, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
-use searched_ffn::{AnyModel, Parts};
+use tokenizer::{Padding, TextEncoder};
 use train::mlm::WordMask;
 use train::text::TextSource;
 
-pub type Model = TaskModel<StackedFfn>;
+pub type Model = TaskModel;
 
 pub const VOCAB: usize = 24;
 pub const MASK: i32 = 4;
@@ -43,10 +42,7 @@ pub fn mobile() -> BertConfig {
 /// A model with the masked-language-model head of its family.
 pub fn model(config: &BertConfig, seed: u64) -> Model {
     let parts = Parts::default().with_words(config);
-    match AnyModel::build(config, parts, &Device::flex()).unwrap() {
-        AnyModel::Plain(model) => init::normal(model, seed, config.initializer_range),
-        AnyModel::Searched(_) => unreachable!("a plain family"),
-    }
+    TaskModel::new(config, parts, &Device::flex()).unwrap().initialised(config, seed)
 }
 
 /// Sequences of 3 to 14 tokens.
@@ -89,7 +85,7 @@ pub fn job<'a>(
     teacher: &'a dyn Teacher,
     text: &'a Texts,
     mask: &'a WordMask,
-) -> GeneralDistillation<'a, StackedFfn> {
+) -> GeneralDistillation<'a> {
     GeneralDistillation { teacher, plan, text, words: Some(MlmTask { mask, held_out: None }), prepare: as_is() }
 }
 

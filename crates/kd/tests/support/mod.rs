@@ -7,13 +7,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply, collect, collect_internal};
-use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, TaskModel, TokenBatch};
+use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, Parts, TaskModel, TokenBatch, student_config};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use device::TestDevice;
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::Architecture;
-use searched_ffn::{SearchedFfn, searched_model, student_config};
 use serde_json::Value;
 use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
 use train::optim::{Gradients, Schedule};
@@ -35,7 +34,7 @@ pub fn scalar(t: Tensor<1>) -> f64 {
 }
 
 /// The student of `kd-train-step` with the reference's weights, on a device with autodiff.
-fn student(file: &Tensors, device: &Device) -> (BertConfig, TaskModel<SearchedFfn>) {
+fn student(file: &Tensors, device: &Device) -> (BertConfig, TaskModel) {
     let meta = json("kd-train-step.json");
     let c = &meta["config"];
     let size = |key: &str| c[key].as_u64().unwrap() as usize;
@@ -57,7 +56,7 @@ fn student(file: &Tensors, device: &Device) -> (BertConfig, TaskModel<SearchedFf
     let architecture: Architecture = layers.join(";").parse().unwrap();
     let config = student_config(&config, &architecture).unwrap();
     assert_eq!(config.model_type, ModelType::EfficientBert);
-    let model = searched_model(&config, false, false, device).unwrap();
+    let model = TaskModel::new(&config, Parts::NONE, device).unwrap();
     let model = apply(model, file.under("param."), NameFormat::Reference, "kd-train-step".as_ref()).unwrap();
     (config, model.train())
 }
@@ -88,8 +87,8 @@ impl Reference {
     }
 }
 
-impl Job<TaskModel<SearchedFfn>> for Reference {
-    fn loss(&self, model: &TaskModel<SearchedFfn>, part: Part, _: &Device) -> train::Result<LossTerms> {
+impl Job<TaskModel> for Reference {
+    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> train::Result<LossTerms> {
         let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
         let Range { start, end } = cut.rows();
         let now = self.plan.at(part.step);
@@ -112,7 +111,7 @@ impl Job<TaskModel<SearchedFfn>> for Reference {
 
     fn evaluate(
         &self,
-        _: &TaskModel<SearchedFfn>,
+        _: &TaskModel,
         _: u64,
         _: &Device,
         _: &mut train::engine::Watch<'_>,
@@ -203,7 +202,7 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
     let job = Reference::read(&file, &at.device);
     for (precision, tolerances) in [(Precision::Bf16, [0.02, 0.05]), (Precision::F16, [0.003, 0.01])] {
         if precision.check(&devices).is_err() {
-            println!("skipped: this device has no {precision}");
+            test_support::skipped(&format!("this device has no {precision}"));
             continue;
         }
         let (_, model) = student(&file, &at.device.clone().autodiff());
@@ -213,12 +212,14 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
     }
 }
 
-fn check_gradients(gradients: &Gradients, model: &TaskModel<SearchedFfn>, file: &Tensors, at: &TestDevice) {
+fn check_gradients(gradients: &Gradients, model: &TaskModel, file: &Tensors, at: &TestDevice) {
     let expected = file.under("grad.");
     let mut checked = 0;
-    for (path, value) in collect_internal(model).0 {
-        let name = NameFormat::Reference.external(&path, 1);
-        let reference = &expected.0[&name];
+    let values = collect_internal(model).0;
+    let names = NameFormat::Reference.names(values.keys().map(String::as_str));
+    for (path, value) in values {
+        let name = &names[&path];
+        let reference = &expected.0[name];
         let ours = gradients.get(&path).unwrap_or_else(|| panic!("{path} has no gradient"));
         // Gradients are in burn's layout, [in, out] for linear weights.
         let linear = value.shape.len() == 2 && !path.contains("embeddings.weight");
@@ -231,7 +232,7 @@ fn check_gradients(gradients: &Gradients, model: &TaskModel<SearchedFfn>, file: 
     assert_eq!(checked, expected.0.len());
 }
 
-fn check_weights(model: &TaskModel<SearchedFfn>, file: &Tensors, prefix: &str, at: &TestDevice) {
+fn check_weights(model: &TaskModel, file: &Tensors, prefix: &str, at: &TestDevice) {
     let ours = collect(model, NameFormat::Reference);
     let expected = file.under(prefix);
     assert_eq!(ours.0.keys().collect::<Vec<_>>(), expected.0.keys().collect::<Vec<_>>());

@@ -66,7 +66,9 @@ impl TextSource for PackedText {
             ahead.batches.next()
         });
         // Without an end there is always a next one.
-        let batch = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?.encoded;
+        let made = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?;
+        let indices = made.numbers.iter().map(|number| *number as usize).collect();
+        let batch = EncodedBatch::unlabeled(made.tokens, indices);
         if let Some(ahead) = ahead.as_mut() {
             ahead.last = Some(batch.clone());
         }

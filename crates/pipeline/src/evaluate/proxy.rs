@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
-use bert_core::{BertConfig, TaskModel};
+use bert_core::{BertConfig, LayerSource, Parts, TaskModel, inherit, student_config};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use nas::driver::{Candidate, EvalError, Fitness};
-use searched_ffn::{LayerSource, SearchedFfn, inherit, searched_model, student_config};
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use train::evaluate::evaluate;
@@ -66,7 +65,7 @@ impl Monitor for CandidateMonitor<'_> {
 impl ProxyTraining<'_> {
     fn run(&self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
-        let model = searched_model(&config, false, true, self.devices.main())?;
+        let model = TaskModel::new(&config, Parts::POOLER, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
@@ -96,11 +95,11 @@ impl ProxyTraining<'_> {
 
     fn train(
         &self,
-        model: TaskModel<SearchedFfn>,
-        job: &dyn Job<TaskModel<SearchedFfn>>,
+        model: TaskModel,
+        job: &dyn Job<TaskModel>,
         config: TrainConfig,
         monitor: &mut CandidateMonitor<'_>,
-    ) -> Result<TaskModel<SearchedFfn>, kd::Error> {
+    ) -> Result<TaskModel, kd::Error> {
         Ok(train(model, &self.devices, job, &config, None, monitor)?.model)
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::TaskModel;
 use burn::tensor::Device;
 use nas::driver::{Candidate, EvalError, Fitness};
-use searched_ffn::{SearchedFfn, activate};
 use train::data::EvalSet;
 use train::evaluate::evaluate;
 
@@ -16,7 +15,7 @@ use super::{Score, Within, eval_error, fitness};
 /// (Dong et al. 2021, stage 3).
 pub struct SupernetSlice<'a> {
     /// The trained supernet, without autodiff.
-    pub supernet: &'a TaskModel<SearchedFfn>,
+    pub supernet: &'a TaskModel,
     /// Held-out training examples.
     pub held_out: &'a [(usize, EvalSet)],
     /// Where.
@@ -27,7 +26,7 @@ pub struct SupernetSlice<'a> {
 
 impl Score for SupernetSlice<'_> {
     fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
-        let model = activate(self.supernet.clone(), &candidate.genome);
+        let model = self.supernet.clone().activate(&candidate.genome);
         let mut watch = |done, total| {
             watch(Within::scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

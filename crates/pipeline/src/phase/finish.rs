@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
-use bert_core::{BertConfig, FeedForward, ModelType, StackedFfn, TaskModel, count_parts, init};
+use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, count_parts, inherit, init, student_config};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
-use searched_ffn::{AnyModel, LayerSource, inherit, searched_model, student_config};
 use train::engine::Evaluation;
 
 use super::supernet::plan;
@@ -20,7 +19,7 @@ pub struct FinalModel {
     /// Configuration.
     pub config: BertConfig,
     /// Weights.
-    pub model: AnyModel,
+    pub model: TaskModel,
     /// Dev scores of the kept weights.
     pub evaluation: Evaluation,
 }
@@ -37,7 +36,7 @@ pub fn student(
     winner: &Winner,
 ) -> Result<FinalModel> {
     let config = student_config(frame, &winner.genome)?;
-    let model = searched_model(&config, false, true, &run.device)?;
+    let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
     let shapes = parameter_shapes(&model);
     let model = match run.recipe.final_.inherit {
         Inherit::Nothing => init::normal(model, run.seed_of("final init"), config.initializer_range),
@@ -52,7 +51,7 @@ pub fn student(
     };
     let general = &run.recipe.final_.general;
     let (model, evaluation) = distil(run, "final", &config, model, teachers, general)?;
-    Ok(FinalModel { config, model: AnyModel::Searched(model), evaluation })
+    Ok(FinalModel { config, model, evaluation })
 }
 
 /// Distils the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
@@ -64,18 +63,18 @@ pub fn student(
 pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, params: u64) -> Result<FinalModel> {
     let config = baseline_config(run, frame, params)?;
     let device = run.device.clone();
-    let model = TaskModel::new(&config, true, false, &device, |_| StackedFfn::new(&config, &device))?;
+    let model = TaskModel::new(&config, Parts::POOLER, &device)?;
     let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
     let general = run.recipe.baseline_general();
     let (model, evaluation) = distil(run, "baseline", &config, model, teachers, &general)?;
-    Ok(FinalModel { config, model: AnyModel::Plain(model), evaluation })
+    Ok(FinalModel { config, model, evaluation })
 }
 
 fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result<BertConfig> {
     let of_width = |width: usize| BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() };
     let count = |width: usize| -> Result<u64> {
         let config = of_width(width);
-        let model = TaskModel::new(&config, true, false, &run.device, |_| StackedFfn::new(&config, &run.device))?;
+        let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
         Ok(count_parts(&model, &config, run.recipe.latency.seq).params_without_fit())
     };
     // Parameters are linear in the width.
@@ -90,14 +89,14 @@ fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result
     Ok(of_width(width))
 }
 
-fn distil<F: FeedForward>(
+fn distil(
     run: &mut Context<'_>,
     name: &str,
     config: &BertConfig,
-    model: TaskModel<F>,
+    model: TaskModel,
     teachers: &Teachers,
     general: &Phase,
-) -> Result<(TaskModel<F>, Evaluation)> {
+) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let objective = recipe.final_objective();
     let mut model = model;

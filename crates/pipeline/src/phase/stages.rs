@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, TaskModel, count_parts};
+use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
 use kd::objective::Source;
 use mlp_space::Widths;
 use nas::budget::{CachedLatency, Cost, Latency};
@@ -11,7 +11,6 @@ use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_s
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
-use searched_ffn::{SearchedFfn, searched_model, student_config, supernet_architecture};
 use train::data::{EvalSet, TaskMix};
 use train::text::TextSource;
 
@@ -34,7 +33,7 @@ pub struct Winner {
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// The supernet of stage 3, which the student may inherit from.
-    pub supernet: TaskModel<SearchedFfn>,
+    pub supernet: TaskModel,
 }
 
 /// The search's view of the student: what the budget counts.
@@ -44,7 +43,7 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = searched_model(&config, false, true, run_device)?;
+    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
     let count = count_parts(&model, &config, seq);
     let feed_forwards = count
         .layers

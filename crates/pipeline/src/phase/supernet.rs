@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, TaskModel, init};
+use bert_core::{BertConfig, Parts, TaskModel, init, student_config, student_frame, supernet_architecture};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::StudentShape;
 use nas::space::{Genome, SearchSpace};
-use searched_ffn::{SearchedFfn, activate, searched_model, student_config, student_frame, supernet_architecture};
 use train::heads::task_head;
 
 use super::{Context, Teachers};
@@ -70,13 +69,9 @@ pub(crate) fn check_fit(recipe: &Recipe, frame: &BertConfig, teacher: &BertConfi
 }
 
 /// The largest student with `genome` active in it.
-pub(super) fn largest(
-    run: &Context<'_>,
-    frame: &BertConfig,
-    genome: &Genome,
-) -> Result<(BertConfig, TaskModel<SearchedFfn>)> {
+pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Genome) -> Result<(BertConfig, TaskModel)> {
     let config = student_config(frame, genome)?;
-    let model = searched_model(&config, true, true, &run.device)?;
+    let model = TaskModel::supernet(&config, Parts::POOLER, &run.device)?;
     Ok((config, model))
 }
 
@@ -114,16 +109,16 @@ pub fn stage_three_supernet(
     warm: Tensors,
     genome: &Genome,
     space: &dyn SearchSpace,
-) -> Result<TaskModel<SearchedFfn>> {
+) -> Result<TaskModel> {
     let (config, model) = largest(run, frame, genome)?;
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
     let objective = &run.recipe.distill;
     let settings = &run.recipe.search.stage3;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
-        move |model: &TaskModel<SearchedFfn>, step: u64| {
+        move |model: &TaskModel, step: u64| {
             let genome = space.sample(&mut run_store::rng::keyed(seed, purpose, &[step]));
-            activate(model.clone(), &genome)
+            model.clone().activate(&genome)
         }
     };
     if settings.general.steps > 0 {

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init};
 use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
-use searched_ffn::{AnyModel, ModelDir, Package};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 use train::heads::task_head;
@@ -39,7 +38,7 @@ pub struct TunedTeacher {
     /// Configuration.
     pub config: BertConfig,
     /// Weights.
-    pub model: TaskModel<StackedFfn>,
+    pub model: TaskModel,
     /// Hash of both, where its answers are kept; else empty.
     pub identity: String,
 }
@@ -91,13 +90,8 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
 }
 
 /// The model that the fine-tuning `phase` begins with. Its heads are new; everything that a loaded model has comes from it.
-fn start(
-    run: &Context<'_>,
-    phase: &str,
-    config: &BertConfig,
-    untrained: Option<&TaskModel<StackedFfn>>,
-) -> Result<TaskModel<StackedFfn>> {
-    let model = TaskModel::new(config, true, false, &run.device, |_| StackedFfn::new(config, &run.device))?;
+fn start(run: &Context<'_>, phase: &str, config: &BertConfig, untrained: Option<&TaskModel>) -> Result<TaskModel> {
+    let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
     let fresh = init::normal(model, run.seed_of(&format!("{phase} init")), config.initializer_range);
     let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
     Ok(match untrained {
@@ -111,8 +105,8 @@ fn fine_tune(
     run: &mut Context<'_>,
     (phase, tasks, settings): (&str, &[TaskKind], &Phase),
     config: &BertConfig,
-    start: TaskModel<StackedFfn>,
-) -> Result<(TaskModel<StackedFfn>, Evaluation)> {
+    start: TaskModel,
+) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let data = run.inputs.train_on(recipe, tasks, settings)?;
     let dev = run.inputs.dev_on(recipe, tasks, settings)?;
@@ -135,11 +129,11 @@ fn fine_tune(
     let files = run.inputs.encoder.files(config.max_position_embeddings)?;
     let package = Package { card: &card, files: &files, keep_fit: false };
     let dir = run.folder(phase).join("model");
-    ModelDir::save(&dir, config, &AnyModel::Plain(trained.model.clone()), package)?;
+    ModelDir::save(&dir, config, &trained.model, package)?;
     Ok((trained.model, evaluation))
 }
 
-fn taught(run: &Context<'_>, phase: &str, config: &BertConfig, model: TaskModel<StackedFfn>) -> TunedTeacher {
+fn taught(run: &Context<'_>, phase: &str, config: &BertConfig, model: TaskModel) -> TunedTeacher {
     let identity = if run.has_cache() { fingerprint(config, &collect_internal(&model)) } else { String::new() };
     TunedTeacher { phase: phase.into(), config: config.clone(), model, identity }
 }
@@ -161,13 +155,13 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
     }
 }
 
-fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel<StackedFfn>>)> {
+fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel>)> {
     let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
-    match loaded.model {
-        AnyModel::Plain(model) => Ok((loaded.config, Some(model))),
-        AnyModel::Searched(_) => {
+    match loaded.config.model_type {
+        ModelType::EfficientBert => {
             Err(Error::Mismatch(format!("{}: a searched student cannot be the teacher; give a BERT", dir.display())))
         }
+        _ => Ok((loaded.config, Some(loaded.model))),
     }
 }
 

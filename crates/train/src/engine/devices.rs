@@ -103,7 +103,7 @@ impl Devices {
                 .zip(&self.others)
                 .zip(copies.drain(..))
                 .map(|((place, Replica { device, threads }), copy)| {
-                    let task = move || (fused_ops::awake(|| work(place, &copy, device)), copy);
+                    let task = move || (fused_ops::busy_wait(|| work(place, &copy, device)), copy);
                     scope.spawn(move || threads.install(task))
                 })
                 .collect();

@@ -125,7 +125,7 @@ fn advance<M: Module>(
     monitor: &mut dyn Monitor,
 ) -> (State<M>, Result<()>) {
     let step = state.step;
-    let measured = match fused_ops::awake(|| measure(&state, devices, job, config, monitor)) {
+    let measured = match fused_ops::busy_wait(|| measure(&state, devices, job, config, monitor)) {
         Ok(measured) => measured,
         Err(error) => return (state, Err(error)),
     };
@@ -136,7 +136,7 @@ fn advance<M: Module>(
     match measured {
         Measured::Finite(measured) => {
             let mut report;
-            (state, report) = fused_ops::awake(|| update(state, measured, config));
+            (state, report) = fused_ops::busy_wait(|| update(state, measured, config));
             if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
                 report.tokens = std::mem::take(tokens);
                 monitor.event(&TrainEvent::Step(&report));

@@ -1,11 +1,11 @@
 //! Windows of a SQuAD file as batches.
 
-use glue_squad::batch::{BatchPlan, EvalPlan, Padding};
+use glue_squad::batch::{BatchPlan, EvalPlan};
 use glue_squad::squad::{
     Dataset, DecodeConfig, Decoded, Gold, SpanBatch, SpanLogits, SquadVersion, TrainingIssue, WindowConfig, WindowSet,
     decode,
 };
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::{Padding, TextEncoder};
 
 use crate::Result;
 use crate::data::{BatchSettings, WIDTH_MULTIPLE};

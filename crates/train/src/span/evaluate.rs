@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::Device;
-use cpu_runtime::{Ragged, Session, Want};
+use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::squad::{
     self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
     search_threshold,
@@ -22,8 +22,8 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// Data that cannot be batched.
-pub fn span_logits<F: FeedForward>(
-    model: &TaskModel<F>,
+pub fn span_logits(
+    model: &TaskModel,
     head: usize,
     set: &SpanEvalSet,
     device: &Device,
@@ -37,8 +37,8 @@ pub fn span_logits<F: FeedForward>(
 }
 
 /// [`span_logits`] for as long as `watch` does not end it.
-fn span_logits_while<F: FeedForward>(
-    model: &TaskModel<F>,
+fn span_logits_while(
+    model: &TaskModel,
     head: usize,
     set: &SpanEvalSet,
     device: &Device,
@@ -76,7 +76,7 @@ pub fn span_logits_frozen(
     for batch in set.batches() {
         let batch = batch?;
         to_ragged(&batch.tokens, &mut ragged);
-        let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads: &[head] })?;
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] })?;
         all.extend(batch.split_ragged_logits(output.heads().next().unwrap_or_default())?);
         watch(all.len());
     }
@@ -144,9 +144,9 @@ impl SpanEval {
     ///
     /// # Errors
     /// Data that cannot be batched or scored, a model that has diverged, or `watch` ended it.
-    pub fn evaluate<F: FeedForward>(
+    pub fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         head: usize,
         device: &Device,
         watch: &mut Watch<'_>,

@@ -1,6 +1,6 @@
 //! Fine-tuning of span models.
 
-use bert_core::{EncodeOptions, FeedForward, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::squad::{SpanBatch, SpanTargets};
 
@@ -20,8 +20,8 @@ pub struct SpanFineTune<'a> {
     pub eval: Option<&'a SpanEval>,
 }
 
-impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
-    fn loss(&self, model: &TaskModel<F>, part: Part, device: &Device) -> Result<LossTerms> {
+impl Job<TaskModel> for SpanFineTune<'_> {
+    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
         let batch = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
@@ -37,7 +37,7 @@ impl<F: FeedForward> Job<TaskModel<F>> for SpanFineTune<'_> {
 
     fn evaluate(
         &self,
-        model: &TaskModel<F>,
+        model: &TaskModel,
         _: u64,
         device: &Device,
         watch: &mut Watch<'_>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use bert_core::{BertConfig, StackedFfn, TaskModel, init};
+use bert_core::{BertConfig, Parts, TaskModel, init};
 use burn::tensor::Device;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
@@ -13,7 +13,7 @@ use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, TrainCon
 use train::fine_tune::FineTune;
 use train::heads::task_head;
 
-pub type Model = TaskModel<StackedFfn>;
+pub type Model = TaskModel;
 
 pub const SETTINGS: BatchSettings = BatchSettings::new(4, 8, 5);
 
@@ -39,7 +39,7 @@ pub fn model_with(dropout: f64, device: &Device) -> Model {
     config.hidden_dropout_prob = dropout;
     config.attention_probs_dropout_prob = dropout / 2.0;
     config.task_heads = vec![task_head(TaskKind::Sst2)];
-    let model = TaskModel::new(&config, true, false, device, |_| StackedFfn::new(&config, device)).unwrap();
+    let model = TaskModel::new(&config, Parts::POOLER, device).unwrap();
     init::normal(model, 3, 0.1)
 }
 

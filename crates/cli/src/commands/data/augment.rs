@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use bert_core::WEIGHTS_FILE;
 use clap::{Args, ValueEnum};
 use glue_squad::task::{Split, TaskKind};
 use kd::augment::{AugmentProgress, AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
-use searched_ffn::WEIGHTS_FILE;
 use serde_json::{Value, json};
 
 use crate::context::Context;

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{BertConfig, ModelType};
-use searched_ffn::{AnyModel, Parts, usable};
+use bert_core::{BertConfig, ModelType, Parts, TaskModel, usable};
 use serde_json::Value;
 
 use super::heads::task_head;
@@ -15,7 +14,7 @@ use crate::error::{CliError, ResultExt};
 use crate::tasks::Task;
 
 pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, CliError> {
-    let mut config = BertConfig::load(&args.config).hint("--config takes the checkpoint's config.json")?;
+    let mut config = model_dir::read_config(&args.config).hint("--config takes the checkpoint's config.json")?;
     judge_keys(&args.config, &config, context)?;
     let mut tensors = modern_names(read_weights(&args.weights)?);
     let left_behind = |what: &str| context.progress.message(&format!("left behind: {what}"));
@@ -52,7 +51,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
     config.task_heads.extend(head);
     let parts = Parts::of_names(tensors.0.keys());
     let format = NameFormat::HuggingFace(config.model_type);
-    let model = AnyModel::build(&config, parts, &context.device).context(args.config.display().to_string())?;
+    let model = TaskModel::new(&config, parts, &context.device).context(args.config.display().to_string())?;
     let hint = if args.encoder_only {
         "the weights must belong to --config"
     } else {

@@ -7,11 +7,10 @@ mod reference;
 
 use std::path::{Path, PathBuf};
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::{Args, ValueEnum};
-use glue_squad::tokenizer::TextEncoder;
-use searched_ffn::{AnyModel, ModelDir, Package};
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -59,7 +58,7 @@ enum Format {
 /// What an importer hands back.
 struct Imported {
     config: BertConfig,
-    model: AnyModel,
+    model: TaskModel,
 }
 
 pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
@@ -95,7 +94,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
              directory before text is read with it",
         );
-        return Ok(ModelDir::tokenizer_files(beside)?);
+        return Ok(model_dir::tokenizer_files(beside)?);
     }
     if !has("tokenizer.json") {
         context
@@ -110,7 +109,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
         }
         Err(error) => {
             context.progress.warn(&format!("{error}; the files of the tokenizer are copied as they are"));
-            Ok(ModelDir::tokenizer_files(beside)?)
+            Ok(model_dir::tokenizer_files(beside)?)
         }
     }
 }
@@ -124,7 +123,7 @@ fn read_weights(path: &Path) -> Result<bert_core::weights::Tensors, CliError> {
     bert_core::weights::read(path).hint("WEIGHTS is a .safetensors file, or a PyTorch file such as pytorch_model.bin")
 }
 
-fn card(args: &ImportArgs, config: &BertConfig, model: &AnyModel) -> String {
+fn card(args: &ImportArgs, config: &BertConfig, model: &TaskModel) -> String {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let count = model.count(config, config.max_position_embeddings.min(128));
     let format = match args.format {

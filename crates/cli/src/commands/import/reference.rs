@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::weights::{NameFormat, Tensors};
-use bert_core::{Activation, BertConfig, ModelType, NormKind};
+use bert_core::{Activation, BertConfig, LayerSource, ModelType, NormKind, Parts, TaskModel, inherit, student_config};
 use mlp_space::{Architecture, LinearId};
-use searched_ffn::{AnyModel, LayerSource, Parts, inherit, searched_model, student_config};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -76,7 +75,7 @@ pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, C
         return searched(args, context, config, tensors).hint("the weights must belong to --config");
     }
     let parts = Parts { mlm: tensors.0.contains_key("lm_head.dense.weight"), ..Parts::default() };
-    let model = AnyModel::build(&config, parts, &context.device).context(at_config())?;
+    let model = TaskModel::new(&config, parts, &context.device).context(at_config())?;
     let model =
         model.apply(tensors, NameFormat::Reference, &args.weights).hint("the weights must belong to --config")?;
     Ok(Imported { config, model })
@@ -151,7 +150,7 @@ fn bert_config(file: &ReferenceFile) -> Result<BertConfig, CliError> {
 /// A student cut out of the file's feed-forwards, which have the largest size of the search space.
 fn searched(args: &ImportArgs, context: &Context, config: BertConfig, tensors: Tensors) -> Result<Imported, CliError> {
     let device = &context.device;
-    let own = AnyModel::build(&config, Parts::default(), device)?;
+    let own = TaskModel::new(&config, Parts::default(), device)?;
     let stacks = |n: usize| tensors.0.contains_key(&format!("encoder.0.all_ffn.{n}.dense1.weight"));
     let full_width = tensors.0.get("encoder.0.all_ffn.0.dense1.weight").and_then(|t| t.shape.first().copied());
     // Files of one student alone, already at its sizes, exist as well.
@@ -159,10 +158,12 @@ fn searched(args: &ImportArgs, context: &Context, config: BertConfig, tensors: T
     if !is_largest {
         return Ok(Imported { model: own.apply(tensors, NameFormat::Reference, &args.weights)?, config });
     }
-    let largest = AnyModel::Searched(searched_model(&config, true, false, device)?);
+    let largest = TaskModel::supernet(&config, Parts::NONE, device)?;
     let largest = largest.apply(tensors, NameFormat::Reference, &args.weights)?;
     let format = NameFormat::HuggingFace(ModelType::EfficientBert);
-    let target = own.shapes().into_iter().map(|(path, shape)| (format.external(&path, 1), shape)).collect();
+    let shapes = own.shapes();
+    let names = format.names(shapes.keys().map(String::as_str));
+    let target = shapes.into_iter().map(|(path, shape)| (names[&path].clone(), shape)).collect();
     let cut = inherit(&target, &largest.collect(format), LayerSource::Same, |_| false)?;
     Ok(Imported { model: own.apply(cut, format, &args.weights)?, config })
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use glue_squad::squad::{Dataset, Decoded, QuestionAnswer, SquadVersion};
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::{Value, json};
+use tokenizer::TextEncoder;
 use train::span::SpanEvalSet;
 
 use super::{Answer, BATCH, PredictArgs, Query};

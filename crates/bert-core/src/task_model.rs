@@ -1,0 +1,205 @@
+//! The model that users carry away: encoder, pooler, heads.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor};
+use fused_ops::dense;
+use mlp_space::Architecture;
+
+use crate::weights::{
+    NameFormat, Stored, Tensors, apply, collect, collect_internal, parameter_shapes, resolve, resolve_unread,
+};
+use crate::{
+    BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
+    TokenBatch, count_parts, init,
+};
+
+/// Encoder, optional pooler and any number of heads: what a model directory holds.
+#[derive(Module, Debug)]
+pub struct TaskModel {
+    /// The encoder.
+    pub encoder: BertEncoder,
+    /// `tanh(W h_[CLS] + b)`; without it a head sees the raw `[CLS]` vector.
+    pub pooler: Option<Linear>,
+    /// One head per task, in the order of the configuration.
+    pub heads: Vec<TaskHead>,
+    /// Masked-language-model head, if the model carries one.
+    pub mlm: Option<MlmHead>,
+}
+
+impl TaskModel {
+    /// Builds the model of `config`, of any family, with the heads that `config.task_heads` lists; weights are lazy until loaded or
+    /// initialised.
+    ///
+    /// # Errors
+    /// The configuration is not valid, its `layers` are not, or a plain family lists any; `parts.mlm_extra` where the word table is
+    /// as wide as the hidden states.
+    pub fn new(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
+        Self::around(BertEncoder::new(config, device)?, config, parts, device)
+    }
+
+    /// Builds the model of a searched student with the largest feed-forwards of the search space in place of its own, which are the
+    /// leading slices of them.
+    ///
+    /// # Errors
+    /// As [`TaskModel::new`], or the configuration is not a searched student's.
+    pub fn supernet(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
+        Self::around(BertEncoder::supernet(config, device)?, config, parts, device)
+    }
+
+    fn around(encoder: BertEncoder, config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
+        let hidden = config.hidden_size;
+        Ok(Self {
+            encoder,
+            pooler: parts.pooler.then(|| LinearConfig::new(hidden, hidden).init(device)),
+            heads: config.task_heads.iter().map(|t| TaskHead::new(config, t, device)).collect(),
+            mlm: match (parts.mlm, parts.mlm_extra) {
+                (false, _) => None,
+                (true, false) => Some(MlmHead::new(config, device)),
+                (true, true) => Some(MlmHead::extended(config, device)?),
+            },
+        })
+    }
+
+    /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).
+    #[must_use]
+    pub fn initialised(self, config: &BertConfig, seed: u64) -> Self {
+        init::normal(self, seed, config.initializer_range)
+    }
+
+    /// The same weights with another architecture active in every layer.
+    ///
+    /// # Panics
+    /// When the number of layers differs: a programming error, callers hold both.
+    #[must_use]
+    pub fn activate(mut self, architecture: &Architecture) -> Self {
+        assert_eq!(self.encoder.layers.len(), architecture.layers().len(), "layers of model and architecture");
+        for (layer, expression) in self.encoder.layers.iter_mut().zip(architecture.layers()) {
+            layer.feed_forward = layer.feed_forward.clone().activate(expression);
+        }
+        self
+    }
+
+    /// Loads tensors strictly; `source` is the file that errors name.
+    ///
+    /// # Errors
+    /// As [`crate::weights::apply`].
+    pub fn apply(self, tensors: Tensors, format: NameFormat, source: &Path) -> Result<Self> {
+        apply(self, tensors, format, source)
+    }
+
+    /// Tensors under the module's paths, checked strictly; the weights of `self` are not looked at.
+    ///
+    /// # Errors
+    /// As [`crate::weights::resolve`].
+    pub fn resolve<T: Stored>(&self, tensors: Tensors<T>, format: NameFormat, source: &Path) -> Result<Tensors<T>> {
+        resolve(self, tensors, format, source)
+    }
+
+    /// As [`TaskModel::resolve`] without reading values.
+    ///
+    /// # Errors
+    /// As [`crate::weights::resolve_unread`].
+    pub fn resolve_unread<T: Stored>(
+        &self,
+        tensors: Tensors<T>,
+        format: NameFormat,
+        source: &Path,
+    ) -> Result<Tensors<T>> {
+        resolve_unread(self, tensors, format, source)
+    }
+
+    /// All parameters under their module paths.
+    pub fn collect_internal(&self) -> Tensors {
+        collect_internal(self)
+    }
+
+    /// All parameters under their external names.
+    pub fn collect(&self, format: NameFormat) -> Tensors {
+        collect(self, format)
+    }
+
+    /// Shapes as files hold them, by module path; allocates no weights.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        parameter_shapes(self)
+    }
+
+    /// Parameters and MACs at `seq` tokens; allocates no weights.
+    pub fn count(&self, config: &BertConfig, seq: usize) -> Count {
+        count_parts(self, config, seq)
+    }
+
+    /// The optional parts this model has.
+    pub fn parts(&self) -> Parts {
+        let mlm_extra = self.mlm.as_ref().is_some_and(|head| head.extra.is_some());
+        Parts { pooler: self.pooler.is_some(), mlm: self.mlm.is_some(), mlm_extra }
+    }
+
+    /// Whether the model carries the distillation projection.
+    pub fn has_fit(&self) -> bool {
+        self.encoder.fit_dense.is_some()
+    }
+
+    /// The pooled vector of each sequence.
+    ///
+    /// # Shapes
+    /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - output: `[batch, hidden]`
+    pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
+        let [batch, _, hidden] = last_hidden.dims();
+        let cls = last_hidden.narrow(1, 0, 1).reshape([batch, hidden]);
+        match &self.pooler {
+            Some(pooler) => fused_ops::activate(dense(pooler, cls), fused_ops::Activation::Tanh),
+            None => cls,
+        }
+    }
+
+    /// Scores of every word piece at some positions; `None` without a masked-language-model head. Only the rows that are asked for
+    /// are multiplied with the vocabulary.
+    ///
+    /// # Shapes
+    /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - `positions`: `[n]`, each `row * seq + column`
+    /// - output: `[n, vocab]`
+    pub fn words(&self, last_hidden: Tensor<3>, positions: Tensor<1, Int>) -> Option<Tensor<2>> {
+        let head = self.mlm.as_ref()?;
+        let [batch, seq, hidden] = last_hidden.dims();
+        let rows = last_hidden.reshape([batch * seq, hidden]).select(0, positions);
+        let table = self.encoder.embeddings.word_embeddings.weight.val();
+        Some(head.forward(rows.unsqueeze_dim(0), table).squeeze_dim(0))
+    }
+
+    /// Encoder output and the pooled scores of head `head` (classification or regression).
+    ///
+    /// # Shapes
+    /// - second output: `[batch, outputs]`
+    pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        let output = self.encoder.encode(batch, options);
+        let logits = self.heads[head].forward_pooled(self.pool(output.last_hidden.clone()));
+        (output, logits)
+    }
+
+    /// Encoder output and the scores of head `head` (span) on every token.
+    ///
+    /// # Shapes
+    /// - second output: `[batch, seq, outputs]`
+    pub fn forward_tokens(
+        &self,
+        batch: &TokenBatch,
+        head: usize,
+        options: EncodeOptions,
+    ) -> (EncoderOutput, Tensor<3>) {
+        let output = self.encoder.encode(batch, options);
+        let logits = self.heads[head].forward_tokens(output.last_hidden.clone());
+        (output, logits)
+    }
+}
+
+impl Encoder for TaskModel {
+    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.encoder.encode(batch, options)
+    }
+}
