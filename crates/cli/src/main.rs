@@ -11,7 +11,6 @@
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inference` | models that only answer |
 //! | `inputs` | paths that commands read |
-//! | `training_keys` | the settings of a training, as options and as keys of a file |
 //! | `method_file` | a whole training's settings by name or from a file |
 //! | `models` | model directories as commands take and make them |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
@@ -49,7 +48,6 @@ mod tensorboard;
 mod text_data;
 mod training;
 mod training_end;
-mod training_keys;
 mod units;
 mod usage;
 mod watch;

@@ -154,7 +154,7 @@ fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
 /// A pattern has to fit in every model that its training may get; which of them a search ends with is not known yet.
 fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, device: &Device) -> Result<()> {
     let phases = recipe.phases();
-    if phases.iter().all(|(_, phase)| phase.groups.is_empty()) {
+    if phases.iter().all(|(_, phase)| phase.train.groups.is_empty()) {
         return Ok(());
     }
     let plain =
@@ -175,7 +175,7 @@ fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, d
     let baseline = ("the uniform baseline", plain(&uniform)?);
     for (key, phase) in phases {
         let fits = |(who, paths): &(&str, Vec<String>)| {
-            let checked = check_groups(&phase.groups, paths);
+            let checked = check_groups(&phase.train.groups, paths);
             checked.map_err(|e| Error::Mismatch(format!("`{key}`: {who}: {e}")))
         };
         match key {

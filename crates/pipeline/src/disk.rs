@@ -101,7 +101,7 @@ pub(crate) fn needs(
         trainings.extend([(student, recipe.baseline_general(), false), (student, last.task.clone(), true)]);
     }
     let (mut most, mut kept) = (0, teachers);
-    for (weights, phase, evaluated) in trainings.into_iter().filter(|(_, phase, _)| phase.steps > 0) {
+    for (weights, phase, evaluated) in trainings.into_iter().filter(|(_, phase, _)| phase.train.steps > 0) {
         most = most.max(kept + checkpoints(weights, &phase.train_config(recipe.seed), evaluated));
         // Of a finished one the result is kept until the run is finished.
         kept += weights;

@@ -104,7 +104,8 @@ impl Inputs {
                 }
             }
         }
-        let on_tasks = |(key, phase): &(&str, &Phase)| phase.steps > 0 && on_text.iter().all(|(text, _)| text != key);
+        let on_tasks =
+            |(key, phase): &(&str, &Phase)| phase.train.steps > 0 && on_text.iter().all(|(text, _)| text != key);
         for (key, phase) in recipe.phases().into_iter().filter(on_tasks) {
             let max_len = Self::settings(recipe, phase).max_len;
             // Only the teacher and the students at the end are scored on the dev sets.

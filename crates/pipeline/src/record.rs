@@ -134,15 +134,15 @@ fn phases(recipe: &Recipe, kind: Kind) -> Vec<(String, bool)> {
             recipe.tasks.iter().map(|&task| (format!("teacher/{}", task.name()), reads(task))).collect()
         }
     };
-    let baseline = recipe.baseline_general().steps;
+    let baseline = recipe.baseline_general().train.steps;
     let rest = [
-        ("supernet/warm-up", on_text(recipe.warm_up.steps)),
-        ("stage-1", on_tasks || on_text(search.stage1.proxy.general.steps)),
-        ("stage-2", on_tasks || on_text(search.stage2.proxy.general.steps)),
-        ("supernet/general", on_text(search.stage3.general.steps)),
+        ("supernet/warm-up", on_text(recipe.warm_up.train.steps)),
+        ("stage-1", on_tasks || on_text(search.stage1.proxy.general.train.steps)),
+        ("stage-2", on_tasks || on_text(search.stage2.proxy.general.train.steps)),
+        ("supernet/general", on_text(search.stage3.general.train.steps)),
         ("supernet/task", on_tasks),
         ("stage-3", matches!(kind, Kind::Task(_))),
-        ("final/general", on_text(last.general.steps)),
+        ("final/general", on_text(last.general.train.steps)),
         ("final/task", on_tasks),
         ("baseline/general", last.baseline && on_text(baseline)),
         ("baseline/task", last.baseline && on_tasks),

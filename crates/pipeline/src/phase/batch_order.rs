@@ -56,11 +56,12 @@ impl<'a> BatchOrders<'a> {
         let (search, last) = (&recipe.search, &recipe.final_);
         let mut all = Vec::new();
         let mut add = |phase: &'static str, data, settings: &'a Phase, objective, times| {
-            if settings.steps == 0 || times == 0 {
+            if settings.train.steps == 0 || times == 0 {
                 return;
             }
             let source = if data == Data::Text { Source::Text } else { Source::Tasks };
-            let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
+            let Phase { batch_size, length_window, precision, .. } = *settings;
+            let accumulate = settings.train.accumulate;
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
             let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
             all.push(Training { phase, source, order, settings, times });
@@ -97,8 +98,12 @@ impl<'a> BatchOrders<'a> {
             if self.first(at) != at {
                 return None;
             }
-            let mut trainings: Vec<(u64, u64)> =
-                self.0.iter().filter(|l| l.order == training.order).map(|l| (l.settings.steps, l.times)).collect();
+            let mut trainings: Vec<(u64, u64)> = self
+                .0
+                .iter()
+                .filter(|l| l.order == training.order)
+                .map(|l| (l.settings.train.steps, l.times))
+                .collect();
             trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
             let mut reached = 0;
             let batches = trainings.into_iter().find_map(|(steps, n)| {

@@ -100,9 +100,9 @@ fn distil(
     let recipe = run.recipe;
     let objective = recipe.final_objective();
     let mut model = model;
-    if general.steps > 0 {
+    if general.train.steps > 0 {
         let text = run.inputs.text(recipe, general)?;
-        let plan = plan(objective, config, &teachers.config, Source::Text, general.steps)?;
+        let plan = plan(objective, config, &teachers.config, Source::Text, general.train.steps)?;
         let phase = format!("{name}/general");
         let teacher = run.teacher_for(&phase, Source::Text, teachers, &plan)?;
         let job = GeneralDistillation {
@@ -118,7 +118,7 @@ fn distil(
     let data = run.inputs.train(recipe, phase)?;
     let dev = run.inputs.dev(recipe, phase)?;
     let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
-    let plan = plan(objective, config, &teachers.config, Source::Tasks, phase.steps)?;
+    let plan = plan(objective, config, &teachers.config, Source::Tasks, phase.train.steps)?;
     let name = format!("{name}/task");
     let teacher = run.teacher_for(&name, Source::Tasks, teachers, &plan)?;
     let job = TaskDistillation {

@@ -87,7 +87,7 @@ fn choose(place: Place, asked: u64, most: u64, free: Option<u64>) -> (u64, Strin
 fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared<'_>) -> Result<u64> {
     let Shared { data, settings, objective, batches } = *shared;
     let source = if data == Data::Text { Source::Text } else { Source::Tasks };
-    let plan = plan(objective, &frame(recipe, teacher), teacher, source, settings.steps)?;
+    let plan = plan(objective, &frame(recipe, teacher), teacher, source, settings.train.steps)?;
     let layers = TeacherLayers::of(&plan);
     let looked_at = batches.min(SAMPLE);
     let step = |i: u64| i * batches / looked_at;

@@ -113,8 +113,8 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
         let text = text_for(run, s)?;
         let plan_of = |source, steps| plan(&recipe.distill, frame, &teachers.config, source, steps);
-        let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
-        let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
+        let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.train.steps)).transpose()?;
+        let task = plan_of(Source::Tasks, s.proxy.task.train.steps)?;
         let phase = format!("stage-{stage}");
         let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
         let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
@@ -148,7 +148,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
 }
 
 fn text_for(run: &Context<'_>, s: &StageSettings) -> Result<Option<Arc<dyn TextSource>>> {
-    if s.proxy.general.steps == 0 {
+    if s.proxy.general.train.steps == 0 {
         return Ok(None);
     }
     run.inputs.text(run.recipe, &s.proxy.general).map(Some)

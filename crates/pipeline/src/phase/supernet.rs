@@ -85,10 +85,10 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let (config, model) = largest(run, frame, &genome)?;
     let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
     let phase = &run.recipe.warm_up;
-    if phase.steps == 0 {
+    if phase.train.steps == 0 {
         return Ok(collect_internal(&model));
     }
-    let plan = plan(&run.recipe.distill, &config, &teachers.config, Source::Text, phase.steps)?;
+    let plan = plan(&run.recipe.distill, &config, &teachers.config, Source::Text, phase.train.steps)?;
     let text = run.inputs.text(run.recipe, phase)?;
     let teacher = run.teacher_for("supernet/warm-up", Source::Text, teachers, &plan)?;
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
@@ -121,9 +121,9 @@ pub fn stage_three_supernet(
             model.clone().activate(&genome)
         }
     };
-    if settings.general.steps > 0 {
+    if settings.general.train.steps > 0 {
         let text = run.inputs.text(run.recipe, &settings.general)?;
-        let plan = plan(objective, &config, &teachers.config, Source::Text, settings.general.steps)?;
+        let plan = plan(objective, &config, &teachers.config, Source::Text, settings.general.train.steps)?;
         let teacher = run.teacher_for("supernet/general", Source::Text, teachers, &plan)?;
         let job = GeneralDistillation {
             teacher: teacher.as_ref(),
@@ -134,10 +134,10 @@ pub fn stage_three_supernet(
         };
         model = run.train("supernet/general", model, &job, &settings.general)?.model;
     }
-    if settings.task.steps > 0 {
+    if settings.task.train.steps > 0 {
         let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
         let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
-        let plan = plan(objective, &config, &teachers.config, Source::Tasks, settings.task.steps)?;
+        let plan = plan(objective, &config, &teachers.config, Source::Tasks, settings.task.train.steps)?;
         let teacher = run.teacher_for("supernet/task", Source::Tasks, teachers, &plan)?;
         let job = TaskDistillation {
             teacher: teacher.as_ref(),

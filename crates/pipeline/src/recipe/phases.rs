@@ -37,7 +37,7 @@ impl Recipe {
     /// The phases that learn from text and have steps, with their keys.
     pub(crate) fn text_phases(&self) -> Vec<(&'static str, &Phase)> {
         let on_text =
-            |(key, phase): &(&str, &Phase)| phase.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
+            |(key, phase): &(&str, &Phase)| phase.train.steps > 0 && (*key == "warm_up" || key.ends_with(".general"));
         self.phases().into_iter().filter(on_text).collect()
     }
 
@@ -53,10 +53,10 @@ impl Recipe {
             .phases()
             .into_iter()
             .filter(|(key, _)| *key != "teacher.fine_tune")
-            .map(|(k, p)| of(k, p.steps))
+            .map(|(k, p)| of(k, p.train.steps))
             .collect();
         if self.final_.baseline {
-            all.push(of("final.general", self.baseline_general().steps));
+            all.push(of("final.general", self.baseline_general().train.steps));
         }
         all.retain(|d| d.steps > 0);
         all
@@ -69,7 +69,7 @@ impl Recipe {
 
     /// The baseline's training on text: the winner's with the warm-up's steps added, which the winner had through its weights.
     pub(crate) fn baseline_general(&self) -> Phase {
-        Phase { steps: self.final_.general.steps + self.warm_up.steps, ..self.final_.general.clone() }
+        self.final_.general.with_steps(self.final_.general.train.steps + self.warm_up.train.steps)
     }
 
     /// The same, to be changed.
