@@ -163,7 +163,7 @@ fn parameter_groups(
     frame: &BertConfig,
     device: &Device,
 ) -> Result<()> {
-    if trainings(phases).all(|(_, training)| training.settings.groups.is_empty()) {
+    if trainings(phases).all(|(_, training)| training.settings.train.groups.is_empty()) {
         return Ok(());
     }
     let plain =
@@ -185,7 +185,7 @@ fn parameter_groups(
     let teacher = ("the teacher", teacher);
     for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
-            let checked = check_groups(&training.settings.groups, paths);
+            let checked = check_groups(&training.settings.train.groups, paths);
             checked.map_err(|e| Error::Mismatch(format!("`{}`: {who}: {e}", training.key)))
         };
         match phase.id.model() {

@@ -90,7 +90,8 @@ pub(crate) fn needs(
 
     let teachers = tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
     let (mut most, mut kept) = (0, teachers);
-    let saved = trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.steps > 0);
+    let saved =
+        trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.train.steps > 0);
     for (phase, training) in saved {
         let weights = match phase.id.model() {
             Model::Teacher => tuned,

@@ -171,11 +171,11 @@ impl<'a> Context<'a> {
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
         store.clean_stale_temps()?;
         let far = reached(&store).map_err(|source| Error::Training { phase: phase.into(), source })?;
-        let done = if far.finished { settings.steps } else { far.step };
+        let done = if far.finished { settings.train.steps } else { far.step };
         let config = self.train_config(settings, self.seed_of(phase));
         let stop = self.host.stop();
         let devices = self.devices.clone();
-        let trained = self.phase(spec, (settings.steps, done), far.finished, |run| {
+        let trained = self.phase(spec, (settings.train.steps, done), far.finished, |run| {
             let resumed = done > 0 && !far.finished;
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
             train(model, &devices, job, &config, Some(&store), &mut monitor)

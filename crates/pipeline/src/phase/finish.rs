@@ -100,7 +100,7 @@ fn distil(
     let mut model = model;
     let phase = run.spec(on_text)?;
     let training = phase.training()?;
-    if training.settings.steps > 0 {
+    if training.settings.train.steps > 0 {
         let text = run.inputs.text(recipe, &training.settings)?;
         let plan = plan(training, config, &teachers.config)?;
         let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;

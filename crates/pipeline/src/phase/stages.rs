@@ -132,7 +132,7 @@ fn short_trainings(
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
     let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
-    let text = match settings.proxy.general.steps {
+    let text = match settings.proxy.general.train.steps {
         0 => None,
         _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
     };
