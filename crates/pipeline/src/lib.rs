@@ -8,7 +8,7 @@
 //! | [`inputs`] | tokenizer, task sets, packed text |
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`note`] | what a person should know of something that went well |
-//! | [`phase`] | teacher, warm-up, the three stages, final distillation, baseline |
+//! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`latency`] | measured milliseconds of a forward pass |
@@ -39,4 +39,5 @@ pub mod similar;
 pub mod summary;
 
 pub use error::{Error, Problem, Result};
+pub use phase::{FromRecipe, PhaseId, SearchParts, phases};
 pub use run::{Outcome, RunOptions, run};

@@ -90,3 +90,10 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] cpu_runtime::Error),
 }
+
+impl Error {
+    /// Whether the weights have diverged; everything else has a cause outside of the model.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Self::NotFiniteAnswer { .. } | Self::NotFinite { .. })
+    }
+}

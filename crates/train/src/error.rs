@@ -71,6 +71,10 @@ pub enum Error {
 impl Error {
     /// Whether numbers grew out of bounds; everything else has a cause outside of the training.
     pub fn is_divergence(&self) -> bool {
-        matches!(self, Self::NotFinite { .. } | Self::Predict(predict::Error::NotFiniteAnswer { .. }))
+        match self {
+            Self::NotFinite { .. } => true,
+            Self::Predict(error) => error.is_divergence(),
+            _ => false,
+        }
     }
 }

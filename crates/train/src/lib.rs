@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`engine`] | the step loop: accumulation, evaluation, checkpoints, resume, early stop, divergence |
 //! | [`optim`] | AdamW and LAMB, parameter groups, global-norm clipping, learning-rate schedules |
+//! | [`keys`] | what a recipe, a method file and options may say of a training |
 //! | [`losses`] | losses against gold labels as functions of tensors |
 //! | [`fine_tune`] | a model on gold labels |
 //! | [`data`] | task batches by step number |
@@ -18,6 +19,7 @@ pub mod data;
 pub mod engine;
 mod error;
 pub mod fine_tune;
+pub mod keys;
 pub mod losses;
 pub mod mlm;
 pub mod optim;
