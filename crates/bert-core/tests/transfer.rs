@@ -1,10 +1,9 @@
 //! EfficientBERT's feed-forwards in the shape of a plain BERT: the wider operand is kept.
 
 use bert_core::weights::{apply_internal, collect_internal};
-use bert_core::{
-    BertConfig, FeedForward, Parts, TaskModel, architecture, count_parts, init, preset, transferred_config,
-};
+use bert_core::{BertConfig, FeedForward, Parts, TaskModel, architecture, init, preset, transferred_config};
 use burn::tensor::{Device, Tensor, TensorData};
+use encoder_spec::Encoder;
 use mlp_space::cost::feed_forward;
 use mlp_space::{Architecture, Expression, released};
 
@@ -21,18 +20,16 @@ fn the_preset_is_the_released_architecture_transferred_to_tinybert_6() {
 
 #[test]
 fn its_parameters_are_tinybert_6_s_with_the_searched_feed_forwards_in_place_of_its_own() {
-    let device = Device::flex();
     let config = preset("efficientbert-tinybert-6").unwrap();
-    let model = TaskModel::new(&config, Parts::NONE, &device).unwrap();
-    let count = count_parts(&model, &config, 128);
+    let count = Encoder::describe(&config, Parts::NONE).unwrap().count(128);
     // BERT-base's embedding, and six times its attention.
     let embedding = (30_522 + 512 + 2 + 2) * 768;
     let attention = 6 * (4 * (768 * 768 + 768) + 2 * 768);
     let costs: Vec<_> = found().ids().iter().map(|&id| feed_forward(id, 768, 3072)).collect();
-    let expected = embedding + attention + costs.iter().map(|c| c.parameters).sum::<u64>();
+    let expected = embedding + attention + costs.iter().map(|c| c.params).sum::<u64>();
     assert_eq!((count.params(), count.params()), (expected, 69_526_016));
     let layers: Vec<_> = count.layers.iter().map(|l| (l.params, l.macs)).collect();
-    assert_eq!(layers, costs.iter().map(|c| (c.parameters, 128 * c.macs)).collect::<Vec<_>>());
+    assert_eq!(layers, costs.iter().map(|c| (c.params, 128 * c.macs)).collect::<Vec<_>>());
 }
 
 #[test]
