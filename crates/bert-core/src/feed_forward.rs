@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
-use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
 use encoder_spec::{Block, Shape};
+use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
 use mlp_space::{Expression, Widths};
 
 use crate::program::fused;

@@ -28,8 +28,8 @@ pub use directory::ModelDir;
 pub use embeddings::Embeddings;
 pub use encoder::{BertEncoder, EncodeOptions, Encoder, EncoderOutput};
 pub use encoder_spec::{
-    Activation, AttentionInput, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerSpec, ModelType, NormKind, PRESETS, Parts,
-    TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
+    Activation, AttentionInput, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerSpec, ModelType, NormKind,
+    PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
     supernet_architecture, transferred_config,
 };
 pub use error::{Error, Result};

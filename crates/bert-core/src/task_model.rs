@@ -12,7 +12,7 @@ use mlp_space::Architecture;
 
 use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
 use crate::{
-    BertConfig, BertEncoder, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
+    BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
     TokenBatch, init,
 };
 
@@ -107,12 +107,9 @@ impl TaskModel {
         parameter_shapes(self)
     }
 
-    /// The description of this model, whose configuration is `config`.
-    ///
-    /// # Errors
-    /// The configuration is not valid.
-    pub fn describe(&self, config: &BertConfig) -> Result<encoder_spec::Encoder<Shape>> {
-        Ok(encoder_spec::Encoder::describe(config, self.parts())?)
+    /// Parameters and MACs at `seq` tokens; allocates no weights.
+    pub fn count(&self, seq: usize) -> Count {
+        Count::of(&self.shapes(), seq)
     }
 
     /// The optional parts this model has.

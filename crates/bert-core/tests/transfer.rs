@@ -1,11 +1,13 @@
 //! EfficientBERT's feed-forwards in the shape of a plain BERT: the wider operand is kept.
 
 use bert_core::weights::{apply_internal, collect_internal};
-use bert_core::{BertConfig, FeedForward, Parts, TaskModel, architecture, init, preset, transferred_config};
+use bert_core::{
+    BertConfig, FeedForward, Parts, TaskModel, architecture, init, preset, student_config, transferred_config,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 use encoder_spec::Encoder;
 use mlp_space::cost::feed_forward;
-use mlp_space::{Architecture, Expression, released};
+use mlp_space::{Architecture, released};
 
 fn found() -> Architecture {
     released::preset("efficientbert").unwrap()
@@ -51,14 +53,15 @@ const INNER: usize = 6;
 /// `(W1 x + b1)_c`.
 fn by_hand(expression: &str, wide: impl Fn(Option<f64>, f64) -> f64) {
     let device = Device::flex();
-    let config = BertConfig {
+    let frame = BertConfig {
         pad_operands: true,
         layer_norm_eps: 1e-5,
         hidden_dropout_prob: 0.0,
         ..BertConfig::bert(9, HIDDEN, 1, 2, 2 * INNER)
     };
-    let expression: Expression = expression.parse().unwrap();
-    let module = FeedForward::searched(&config, &expression, &device);
+    let config = student_config(&frame, &expression.parse().unwrap()).unwrap();
+    let spec = Encoder::describe(&config, Parts::NONE).unwrap();
+    let module = FeedForward::new(&spec.layers[0].feed_forward, &config, &device);
     let mut weights = collect_internal(&init::normal(module.clone(), 3, 0.7));
     for tensor in weights.0.values_mut().filter(|t| t.shape.len() == 1) {
         tensor.data.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.9).sin() * 0.3);

@@ -6,6 +6,16 @@ pub enum Error {
     /// Two parts of the encoder do not fit.
     #[error(transparent)]
     Encoder(#[from] encoder_spec::Error),
+    /// A weight does not hold as many values as its shape says.
+    #[error("{what}: expected {expected} values, found {found}")]
+    Count {
+        /// The weight's path.
+        what: String,
+        /// The product of its shape.
+        expected: usize,
+        /// What it holds.
+        found: usize,
+    },
     /// A weight is not finite.
     #[error("{what}: holds a value that is not finite")]
     NotFinite {

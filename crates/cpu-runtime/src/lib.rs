@@ -32,5 +32,5 @@ pub use batch::{Batch, Ragged};
 pub use compile::{Model, Packing};
 pub use encoder_spec::Precision;
 pub use error::Error;
-pub use run::{Output, Session, Want};
+pub use run::{Output, Outputs, Session};
 pub use team::{Team, Worker};

@@ -2,7 +2,6 @@
 
 use encoder_spec::{Floats, MappedTensor, Precision};
 
-
 /// Rows to look up.
 #[derive(Debug)]
 pub(crate) struct Words {
@@ -142,7 +141,8 @@ mod tests {
     fn a_shared_table_stays_where_it_is_and_gives_the_same_rows() {
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let data = Floats::shared(std::sync::Arc::new(table().data.to_vec()));
-            let (shared, own) = (Words::new(MappedTensor { data, ..table() }, precision), Words::new(table(), precision));
+            let (shared, own) =
+                (Words::new(MappedTensor { data, ..table() }, precision), Words::new(table(), precision));
             let (mut a, mut b) = ([f32::NAN; 7], [f32::NAN; 7]);
             for id in 0..4 {
                 shared.get(id, &mut a);

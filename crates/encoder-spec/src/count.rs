@@ -45,10 +45,48 @@ pub struct Count {
     pub layers: Vec<Cost>,
 }
 
+impl Encoder<Shape> {
+    /// Parameters and multiply-adds, these for one sequence of `seq` tokens.
+    pub fn count(&self, seq: usize) -> Count {
+        Count::of(&self.weights(), seq)
+    }
+}
+
 impl Count {
+    /// Counts an encoder with weights of these shapes, each under its path ([`Encoder::weights`]), for one sequence of `seq` tokens.
+    pub fn of(weights: &BTreeMap<String, Shape>, seq: usize) -> Self {
+        let tokens = seq as u64;
+        let mut parts: BTreeMap<CountPart, Cost> = BTreeMap::new();
+        let mut layers = Vec::new();
+        for (path, shape) in weights {
+            let (part, layer) = place_of(path);
+            let params: u64 = shape.iter().fold(1, |all, &d| all.saturating_mul(d as u64));
+            let is_product = shape.len() == 2 && !path.ends_with("embeddings.weight");
+            let is_counted =
+                !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads | CountPart::MaskedLm);
+            let mut macs = if is_product && is_counted { params.saturating_mul(tokens) } else { 0 };
+            if let Some(attention) = path.strip_suffix("attention.query.weight") {
+                if !weights.contains_key(&format!("{attention}attention.key.weight")) {
+                    // A tied key is a second product with the query's weight.
+                    macs = macs.saturating_mul(2);
+                }
+                // Scores and weighted values: 2 seq^2 width.
+                macs = macs.saturating_add((2 * shape[0] as u64).saturating_mul(tokens.saturating_mul(tokens)));
+            }
+            let cost = Cost { params, macs };
+            let entry = parts.entry(part).or_default();
+            *entry = *entry + cost;
+            if let (CountPart::FeedForward, Some(i)) = (part, layer) {
+                layers.resize(layers.len().max(i + 1), Cost::default());
+                layers[i] = layers[i] + cost;
+            }
+        }
+        Self { seq, parts, layers }
+    }
+
     /// All parameters.
     pub fn params(&self) -> u64 {
-        self.parts.values().map(|p| p.params).sum()
+        self.parts.values().fold(Cost::default(), |all, &part| all + part).params
     }
 
     /// All parameters but the distillation projection and the masked-LM head: what a model for tasks has.
@@ -59,36 +97,7 @@ impl Count {
 
     /// MACs of the encoder for one sequence.
     pub fn macs(&self) -> u64 {
-        self.parts.values().map(|p| p.macs).sum()
-    }
-}
-
-impl Encoder<Shape> {
-    /// Parameters and multiply-adds, these for one sequence of `seq` tokens.
-    pub fn count(&self, seq: usize) -> Count {
-        let tokens = seq as u64;
-        let mut parts: BTreeMap<CountPart, Cost> = BTreeMap::new();
-        let mut layers = vec![Cost::default(); self.layers.len()];
-        self.map(|path, shape| {
-            let (part, layer) = place_of(path);
-            let params = shape.iter().map(|&d| d as u64).product();
-            let is_product = shape.len() == 2 && !path.ends_with("embeddings.weight");
-            let is_counted =
-                !matches!(part, CountPart::FitDense | CountPart::Pooler | CountPart::Heads | CountPart::MaskedLm);
-            // A tied key is a second product with the query's weight.
-            let is_tied = path.ends_with("attention.query.weight") && layer.is_some_and(|i| self.layers[i].attention.key.is_none());
-            let uses = if !is_product || !is_counted { 0 } else { 1 + u64::from(is_tied) };
-            let cost = Cost { params, macs: uses * params * tokens };
-            let entry = parts.entry(part).or_default();
-            *entry = *entry + cost;
-            if let (CountPart::FeedForward, Some(i)) = (part, layer) {
-                layers[i] = layers[i] + cost;
-            }
-        });
-        // Scores and weighted values: 2 seq^2 width.
-        let widths: u64 = self.layers.iter().map(|layer| layer.attention.width() as u64).sum();
-        parts.entry(CountPart::Attention).or_default().macs += 2 * tokens * tokens * widths;
-        Count { seq, parts, layers }
+        self.parts.values().fold(Cost::default(), |all, &part| all + part).macs
     }
 }
 

@@ -43,7 +43,11 @@ fn around(config: &BertConfig, parts: Parts, feed_forwards: Vec<FeedForward<Shap
         layers: feed_forwards.into_iter().map(layer).collect(),
         fit: config.fit_size.map(|fit| Linear::of(hidden, fit)),
         pooler: parts.pooler.then(|| Linear::of(hidden, hidden)),
-        heads: config.task_heads.iter().map(|h| Head { kind: h.kind, dense: Linear::of(hidden, h.outputs()) }).collect(),
+        heads: config
+            .task_heads
+            .iter()
+            .map(|h| Head { kind: h.kind, dense: Linear::of(hidden, h.outputs()) })
+            .collect(),
         mlm: parts.mlm.then(|| mlm_head(config, parts.mlm_extra)).transpose()?,
     })
 }
@@ -67,10 +71,9 @@ fn embedding(config: &BertConfig) -> Embedding<Shape> {
     let trigram = config.trigram_input;
     Embedding {
         words: vec![config.vocab_size, embed],
-        projection: config.embedding_size.map(|_| Projection {
-            linear: Linear::of(if trigram { 3 * embed } else { embed }, hidden),
-            trigram,
-        }),
+        projection: config
+            .embedding_size
+            .map(|_| Projection { linear: Linear::of(if trigram { 3 * embed } else { embed }, hidden), trigram }),
         positions: vec![config.max_position_embeddings, hidden],
         segments: vec![config.type_vocab_size, hidden],
         norm: norm(config, hidden, config.outer_norm_eps()),

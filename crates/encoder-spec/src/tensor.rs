@@ -2,8 +2,8 @@
 
 use std::ops::Deref;
 
-use crate::encoder::Shaped;
 use crate::Floats;
+use crate::encoder::Shaped;
 use crate::floats::all_finite;
 
 /// Values of `f32` in row-major order and their shape; `D` holds the values.

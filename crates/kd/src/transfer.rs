@@ -89,9 +89,9 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
 mod tests {
     use bert_core::{BertConfig, Parts, init};
     use burn::tensor::Device;
+    use train::heads::task_head;
 
     use super::*;
-    use crate::heads::task_head;
 
     fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel {
         let device = Device::flex();

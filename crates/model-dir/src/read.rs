@@ -51,7 +51,9 @@ impl ModelDir {
     /// # Errors
     /// [`Error::NotFinite`] names the first tensor that holds a value that is not.
     pub fn check_finite(&self) -> Result<()> {
-        let Some(path) = self.tensors.0.iter().find(|(_, t)| !t.are_finite()).map(|(path, _)| path) else { return Ok(()) };
+        let Some(path) = self.tensors.0.iter().find(|(_, t)| !t.are_finite()).map(|(path, _)| path) else {
+            return Ok(());
+        };
         let names = NameFormat::HuggingFace(self.config.model_type).names(self.tensors.0.keys().map(String::as_str));
         Err(Error::NotFinite { path: self.path.join(WEIGHTS_FILE), name: names[path].clone() })
     }

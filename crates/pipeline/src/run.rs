@@ -5,11 +5,11 @@ use std::path::Path;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
-use kd::engine::Devices;
-use kd::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
+use train::engine::Devices;
+use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
@@ -170,7 +170,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
     let majority = majority(run)?;
     save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
+    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,

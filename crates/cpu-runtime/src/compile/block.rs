@@ -78,7 +78,8 @@ impl Builder {
     /// `Norm(x + f(x))`; `x` is released.
     pub fn block(&mut self, graph: &Graph, block: Block<MappedTensor>, x: Place, target: Option<Place>) -> Place {
         let Block { dense1, dense2, norm } = block;
-        let mut pack = |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
+        let mut pack =
+            |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
         let linears = [pack(0, dense1), pack(1, dense2)];
         let count = graph.values.len();
         let root = count - 1;
@@ -99,14 +100,7 @@ impl Builder {
         out
     }
 
-    fn normed_value(
-        &mut self,
-        y: Place,
-        x: Place,
-        norm: SpecNorm,
-        width: usize,
-        target: Option<Place>,
-    ) -> Place {
+    fn normed_value(&mut self, y: Place, x: Place, norm: SpecNorm, width: usize, target: Option<Place>) -> Place {
         if y == x {
             // The expression is `x` itself; `normed` must not release it, as it is the residual too.
             let twice = self.place(width);

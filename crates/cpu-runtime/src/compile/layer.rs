@@ -128,7 +128,14 @@ impl Builder {
     }
 
     /// `Norm(residual + x W + b)`; `x` is released.
-    fn residual_norm(&mut self, x: Place, dense: Linear, residual: View, norm: SpecNorm, target: Option<Place>) -> Place {
+    fn residual_norm(
+        &mut self,
+        x: Place,
+        dense: Linear,
+        residual: View,
+        norm: SpecNorm,
+        target: Option<Place>,
+    ) -> Place {
         let (inputs, outputs) = (dense.inputs(), dense.outputs());
         let slot = self.pack(TOKENS, x.whole(), inputs);
         self.release(x);

@@ -121,6 +121,10 @@ impl Model {
     pub fn compile_as(encoder: Encoder<MappedTensor>, precision: Precision, packing: Packing) -> Result<Self, Error> {
         encoder.check()?;
         encoder.try_map(|path, weight| {
+            let count = weight.shape.iter().product();
+            if weight.data.len() != count {
+                return Err(Error::Count { what: path.to_owned(), expected: count, found: weight.data.len() });
+            }
             // Shared matrices are read once, right before they are packed.
             let is_table = path.ends_with("embeddings.weight");
             let is_read = is_table || weight.shape.len() == 1 || !weight.data.are_shared();

@@ -412,7 +412,8 @@ impl BertConfig {
     /// # Errors
     /// A key cannot be written as JSON, which no configuration that was read has.
     pub fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string_pretty(&self.model_type.family().written_keys(self)).map_err(|e| Error::Json(e.to_string()))?;
+        let text = serde_json::to_string_pretty(&self.model_type.family().written_keys(self))
+            .map_err(|e| Error::Json(e.to_string()))?;
         Ok(text + "\n")
     }
 }

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
-use kd::data::{EvalSet, TaskMix};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
+use encoder_spec::Encoder;
 use kd::objective::Source;
-use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{CachedLatency, Cost, Latency};
 use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
+use train::data::{EvalSet, TaskMix};
+use train::text::TextSource;
 
 use super::supernet::plan;
 use super::{Context, Teachers, stage_three_supernet};
@@ -37,18 +38,14 @@ pub struct Winner {
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &burn::tensor::Device) -> Result<Student> {
-    // Count a real model of one architecture and take its feed-forwards off: what is left is what
+pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+    // Count the student of one architecture and take its feed-forwards off: what is left is what
     // every candidate has in common, pooler and heads included, distillation projection not.
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
-    let count = count_parts(&model, &config, seq);
-    let feed_forwards = count
-        .layers
-        .iter()
-        .fold(Cost::default(), |sum, l| Cost { params: sum.params + l.params, macs: sum.macs + l.macs });
+    let count = Encoder::describe(&config, Parts::POOLER)?.count(seq);
+    let feed_forwards = count.layers.iter().fold(Cost::default(), |sum, layer| sum + *layer);
     Ok(Student {
         widths: Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) },
         layers: frame.num_hidden_layers,
@@ -65,8 +62,8 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
 ///
 /// # Errors
 /// [`nas::Error`] with the nearest reachable size.
-pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig, device: &burn::tensor::Device) -> Result<()> {
-    let student = sized_student(frame, recipe, device)?;
+pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig) -> Result<()> {
+    let student = sized_student(frame, recipe)?;
     CoarseSpace::new(student, &recipe.budget)?;
     Ok(())
 }
@@ -93,7 +90,7 @@ fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
 pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, warm: Tensors) -> Result<Winner> {
     let recipe = run.recipe;
     let settings = &recipe.search;
-    let student = sized_student(frame, recipe, &run.device)?;
+    let student = sized_student(frame, recipe)?;
     let identity =
         StudyIdentity { name: recipe.name.clone(), config_hash: run.config_hash.to_string(), seed: recipe.seed };
     let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
@@ -118,12 +115,12 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         let phase = format!("stage-{stage}");
         let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
         let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
-        let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
+        let by_text = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
         let mut score = ProxyTraining {
             frame,
             teacher: of_tasks.as_ref(),
             warm: &warm,
-            text: lessons.map(|((teacher, text), plan)| (teacher, text, plan)),
+            text: by_text.map(|((teacher, text), plan)| (teacher, text, plan)),
             plan: &task,
             data: &data,
             held_out: &held_out,

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::{Args, ValueEnum};
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -75,7 +75,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     let files = tokenizer(beside, config.max_position_embeddings, context)?;
     let card = card(args, &config, &model);
     ModelDir::save(&args.out, &config, &model, Package { card: &card, files: &files, keep_fit: true })?;
-    let count = model.count(&config, config.max_position_embeddings.min(128));
+    let count = model.count(config.max_position_embeddings.min(128));
     print_json(&json!({
         "out": args.out,
         "model_type": config.model_type,
@@ -125,7 +125,7 @@ fn read_weights(path: &Path) -> Result<bert_core::weights::Tensors, CliError> {
 
 fn card(args: &ImportArgs, config: &BertConfig, model: &TaskModel) -> String {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let count = model.count(config, config.max_position_embeddings.min(128));
+    let count = model.count(config.max_position_embeddings.min(128));
     let format = match args.format {
         Format::Hf => "Hugging Face's tensor names",
         Format::Reference => "the tensor names of EfficientBERT's released code",
