@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, preset};
 use burn::tensor::Device;
-use cpu_runtime::{Precision, Ragged, Session, Want};
+use cpu_runtime::{Outputs, Precision, Ragged, Session};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 
 /// As in the binary, whose latency this is about.
@@ -53,7 +53,7 @@ fn latency(criterion: &mut Criterion) {
                     let model = cell.get_or_init(|| {
                         freeze(modules.get_or_init(build), &config, precision).expect("published architectures compile")
                     });
-                    let want = Want { pooled: false, heads: &[] };
+                    let want = Outputs { pooled: false, heads: &[] };
                     bencher.iter(|| {
                         let output = session.run(model, &black_box(&ragged).as_batch(), want).expect("the batch fits");
                         black_box(output.hidden[0])

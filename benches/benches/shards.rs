@@ -2,21 +2,21 @@
 //!
 //! Groups are `shards/tokenise` (the fast tokeniser beside the library), `shards/pack/THREADS` (files to shards on the disk),
 //! `shards/load/32x128` (batches with one thread, without and with dynamic masking), whose throughput is in tokens, and
-//! `shards/examples/TASK` (a training split of the pocket data, or of `data/glue` in `EFFICIENTBERT_SHARED`: read and encoded, or taken
-//! from a token cache, checksum of the file included), whose throughput is in examples.
+//! `shards/examples/TASK` (a training split of the pocket data, or of `data/glue` in `EFFICIENTBERT_SHARED`: read and encoded), whose
+//! throughput is in examples.
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use corpus::{
-    CacheKey, Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, TokenCache, Vocabulary,
-    WindowPlan, build,
+    Input, Loader, LoaderSettings, Manifest, MaskSettings, PackSettings, Shards, Vocabulary, WindowPlan, build,
+    split_sentences,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use glue_squad::corpus::{WordCache, WordEncoder, split_sentences};
+use glue_squad::features;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::{TextEncoder, WordCache, WordEncoder};
 
 /// The pocket corpus so many times: enough for several blocks.
 const REPEATS: usize = 24;
@@ -100,13 +100,13 @@ fn loading(criterion: &mut Criterion) {
         let plan = WindowPlan::new(shards.len(), 32, 1).expect("a plan");
         let settings = LoaderSettings { masking, ..LoaderSettings::default() };
         let loader = Loader::new(shards, plan, Some(&vocabulary), &settings).expect("a loader");
-        let tokens = loader.batch(0).expect("a batch").encoded.tokens();
+        let tokens = loader.batch(0).expect("a batch").tokens.tokens();
         group.throughput(Throughput::Elements(tokens as u64));
         let mut step = 0;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 step += 1;
-                loader.batch(black_box(step)).expect("a batch").encoded.batch
+                loader.batch(black_box(step)).expect("a batch").tokens.batch
             });
         });
     }
@@ -120,26 +120,19 @@ fn examples(criterion: &mut Criterion) {
         None => (pocket(), pocket()),
     };
     let encoder = TextEncoder::from_dir(&model).expect("a tokeniser");
-    let tokenizer = Vocabulary::of(&encoder).expect("a vocabulary").info().sha256.clone();
-    let kept = tempfile::tempdir().expect("a temporary folder");
-    let cache = TokenCache::open(kept.path()).expect("a temporary folder");
     for task in [TaskKind::Sst2, TaskKind::Mnli] {
         // The pocket data have no MNLI.
-        let Ok(path) = task.find(&glue, Split::Train) else { continue };
+        if task.find(&glue, Split::Train).is_err() {
+            continue;
+        }
         let encode = || {
             let examples = task.read(&glue, Split::Train).expect("a training split");
-            encoder.encode_examples(&examples, 128).expect("known characters")
+            features::encode(&encoder, &examples, 128).expect("known characters")
         };
-        let cached = || {
-            let data = run_store::hash::file(&path).expect("a file");
-            let key = CacheKey::new(&tokenizer, &data, &[("max_len", "128")]);
-            cache.features::<corpus::Error>(&key, || Ok(encode())).expect("a writable folder").0
-        };
-        let count = cached().len();
+        let count = encode().len();
         let mut group = criterion.benchmark_group(format!("shards/examples/{}", task.name()));
         group.throughput(Throughput::Elements(count as u64)).sample_size(10);
         group.bench_function("encode", |bencher| bencher.iter(|| encode().len()));
-        group.bench_function("cached", |bencher| bencher.iter(|| cached().len()));
         group.finish();
     }
 }

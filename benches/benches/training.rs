@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bert_core::{BertConfig, Parts, TaskModel, TokenBatch, preset};
 use burn::tensor::Device;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
-use kd::engine::{Precision, Silent, TrainConfig, train};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
+use train::engine::{Precision, Silent, TrainConfig, train};
 
 /// As in the binary.
 #[global_allocator]

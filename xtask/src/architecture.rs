@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::workspace::Package;
+use crate::workspace::{FOR_TESTS, Import, Package};
 
 /// Where the table is, relative to the root of the workspace.
 pub const DOCUMENT: &str = "docs/architecture.md";
@@ -59,7 +59,8 @@ pub fn check(document: &str, packages: &[Package]) -> Vec<String> {
 
 fn check_imports(package: &Package, row: &Row, table: &BTreeMap<String, Row>) -> Vec<String> {
     let mut wrong = Vec::new();
-    for import in &package.imports {
+    let for_tests = |import: &Import| import.name == FOR_TESTS && import.kind == "dev-dependency";
+    for import in package.imports.iter().filter(|import| !for_tests(import)) {
         let allowed = match &row.imports {
             Imports::Listed(names) => names.contains(&import.name),
             // One without a row is reported as missing.
@@ -136,7 +137,6 @@ fn code(cell: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Import;
 
     const TABLE: &str = "\
 # Title
@@ -200,6 +200,17 @@ mod tests {
         let mut packages = workspace();
         packages[2] = package("beside", &["base", "top"]);
         assert!(only(&document, &packages).contains("`top`"));
+    }
+
+    #[test]
+    fn what_tests_share_is_imported_by_tests_only() {
+        let document = TABLE.replace("| 1 | `middle`", "| 0 | `test-support` | x | nothing |\n| 1 | `middle`");
+        let mut packages = workspace();
+        packages.push(package(FOR_TESTS, &[]));
+        packages[0].imports.push(Import { name: FOR_TESTS.into(), kind: "dev-dependency" });
+        assert_eq!(check(&document, &packages), Vec::<String>::new());
+        packages[0].imports[0].kind = "dependency";
+        assert!(only(&document, &packages).contains("the dependency `test-support`"));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct Workspace {
     pub packages: Vec<Package>,
 }
 
+/// What tests share: a dev-dependency of any crate, and of no other kind.
+pub const FOR_TESTS: &str = "test-support";
+
 /// A package of the workspace.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -20,7 +23,7 @@ pub struct Package {
     pub name: String,
     /// Its folder, relative to the root.
     pub folder: String,
-    /// True for a package that others can import and that has no program of its own.
+    /// True for a package that programs can import and that has no program of its own.
     pub library: bool,
     /// The workspace packages that it depends on.
     pub imports: Vec<Import>,
@@ -89,7 +92,10 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
             Package {
                 name: p.name.to_string(),
                 folder: folder.display().to_string(),
-                library: has(&TargetKind::Lib) && !has(&TargetKind::Bin) && !has(&TargetKind::Bench),
+                library: has(&TargetKind::Lib)
+                    && !has(&TargetKind::Bin)
+                    && !has(&TargetKind::Bench)
+                    && p.name.as_str() != FOR_TESTS,
                 imports,
             }
         })

@@ -1,111 +1,17 @@
-//! Everything that can go wrong in this crate, each with the place and the remedy.
-
-use std::path::{Path, PathBuf};
+//! Everything that can go wrong in this crate.
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors of configurations, weight files, and models made from them.
+/// Errors of configurations and of weight files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was attempted, e.g. "read".
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The operating system's answer.
-        source: std::io::Error,
-    },
-    /// `config.json` is not JSON or a field has the wrong type or value.
-    #[error("{}: {message}", path.display())]
-    ConfigFile {
-        /// The configuration file.
-        path: PathBuf,
-        /// Parser message with line and column, or the field at fault.
-        message: String,
-    },
-    /// A configuration value is outside what an encoder can be built from.
-    #[error("config field `{field}`: {message}")]
-    Config {
-        /// The field.
-        field: &'static str,
-        /// What is wrong and what is allowed.
-        message: String,
-    },
-    /// The weight file is cut off or otherwise not readable in its format.
-    #[error("{}: not a readable {format} file: {message}", path.display())]
-    WeightFile {
-        /// The weight file.
-        path: PathBuf,
-        /// "safetensors" or "PyTorch".
-        format: &'static str,
-        /// What the reader said.
-        message: String,
-    },
-    /// Tensors that the model needs are not in the file.
-    #[error("{}: {} missing: {}", path.display(), plural(names.len()), list(names))]
-    MissingTensors {
-        /// The weight file.
-        path: PathBuf,
-        /// External names of the missing tensors.
-        names: Vec<String>,
-    },
-    /// The file holds tensors that the model has no place for.
-    #[error("{}: {} the model has no place for: {}", path.display(), plural(names.len()), list(names))]
-    ExtraTensors {
-        /// The weight file.
-        path: PathBuf,
-        /// External names of the tensors left over.
-        names: Vec<String>,
-    },
-    /// A tensor has another shape than the model's configuration asks for.
-    #[error("{}: tensor `{name}` has shape {found:?}, the configuration asks for {expected:?}", path.display())]
-    Shape {
-        /// The weight file.
-        path: PathBuf,
-        /// External name.
-        name: String,
-        /// Shape in the file.
-        found: Vec<usize>,
-        /// Shape that the model needs.
-        expected: Vec<usize>,
-    },
-    /// A copy of a tied weight differs from the weight it is tied to.
-    #[error("{}: tensor `{name}` must equal `{tied_to}` (the model ties them), but differs", path.display())]
-    Untied {
-        /// The weight file.
-        path: PathBuf,
-        /// The copy.
-        name: String,
-        /// The original.
-        tied_to: String,
-    },
-    /// A tensor holds a value that is not finite.
-    #[error("{}: tensor `{name}` holds a value that is not finite", path.display())]
-    NotFinite {
-        /// The weight file.
-        path: PathBuf,
-        /// External name.
-        name: String,
-    },
-    /// No preset of that name exists.
-    #[error("unknown preset `{name}`; known: {}", known.join(", "))]
-    UnknownPreset {
-        /// What was asked for.
-        name: String,
-        /// All preset names.
-        known: Vec<&'static str>,
-    },
-    /// A layer's entry in the configuration is not usable.
-    #[error("layer {layer}: {message}")]
-    Layer {
-        /// The layer, counted from 1.
-        layer: usize,
-        /// What is wrong with it.
-        message: String,
-    },
+    /// No encoder can be built from the configuration.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// A file cannot be read or written, or does not hold what the model needs.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// A tensor cannot be cut out of the source model.
     #[error("tensor `{name}` of shape {expected:?} cannot be cut out of the source, which has {}", describe(found.as_deref()))]
     Inherit {
@@ -124,44 +30,11 @@ pub enum Error {
         /// Tensor name and shape, or "nothing of that name".
         found: String,
     },
-    /// The layers do not make an architecture.
-    #[error(transparent)]
-    Space(#[from] mlp_space::Error),
     /// The model cannot be compiled for inference.
     #[error(transparent)]
     Frozen(#[from] cpu_runtime::Error),
-    /// A durable write failed.
-    #[error(transparent)]
-    Durable(#[from] run_store::Error),
-}
-
-impl Error {
-    /// An [`Error::Io`] for `path`.
-    pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.to_path_buf(), source }
-    }
-
-    /// A bottleneck or stacked feed-forwards in the configuration of a searched student.
-    pub(crate) fn searched_bottleneck() -> Self {
-        let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
-        Self::Config { field: "intra_bottleneck_size", message }
-    }
 }
 
 fn describe(found: Option<&[usize]>) -> String {
     found.map_or_else(|| "no such tensor".into(), |shape| format!("shape {shape:?}"))
-}
-
-fn plural(n: usize) -> String {
-    if n == 1 { "one tensor".into() } else { format!("{n} tensors") }
-}
-
-/// The first few names; a model with every name wrong must not fill the terminal.
-fn list(names: &[String]) -> String {
-    const SHOWN: usize = 6;
-    let mut text = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    if names.len() > SHOWN {
-        text.push_str(&format!(", and {} more", names.len() - SHOWN));
-    }
-    text
 }

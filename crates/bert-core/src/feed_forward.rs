@@ -7,8 +7,8 @@ use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
 use mlp_space::{Expression, LinearId, Widths};
 
 use crate::program::program;
-use crate::student::{align, architecture};
-use crate::{BertConfig, Error, ModelType, Norm, Result};
+use crate::{BertConfig, ModelType, Norm, Result};
+use encoder_spec::{Error, align, architecture};
 
 /// Feed-forward part of a layer: blocks in a row, each `y = Norm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the
 /// same program `f`.
@@ -150,7 +150,7 @@ fn widths(config: &BertConfig) -> Widths {
 /// # Errors
 /// A plain family lists searched feed-forwards; a searched one lists none, has a bottleneck, or as [`architecture`].
 pub(crate) fn feed_forwards(config: &BertConfig, supernet: bool, device: &Device) -> Result<Vec<FeedForward>> {
-    let refuse = |field, message: &str| Err(Error::Config { field, message: message.into() });
+    let refuse = |field, message: &str| Err(Error::Config { field, message: message.into() }.into());
     if config.model_type != ModelType::EfficientBert && !supernet {
         if !config.layers.is_empty() {
             return refuse("layers", "searched feed-forwards need `model_type` \"efficientbert\"");
@@ -158,10 +158,11 @@ pub(crate) fn feed_forwards(config: &BertConfig, supernet: bool, device: &Device
         return Ok((0..config.num_hidden_layers).map(|_| FeedForward::plain(config, device)).collect());
     }
     if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
-        return Err(Error::searched_bottleneck());
+        return Err(Error::searched_bottleneck().into());
     }
     if config.layers.is_empty() {
-        return Err(Error::Layer { layer: 1, message: "the configuration lists no searched feed-forwards".into() });
+        let message = "the configuration lists no searched feed-forwards".into();
+        return Err(Error::Layer { layer: 1, message }.into());
     }
     let build = if supernet { FeedForward::supernet } else { FeedForward::searched };
     Ok(architecture(config)?.layers().iter().map(|expression| build(config, expression, device)).collect())

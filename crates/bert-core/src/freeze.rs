@@ -8,8 +8,8 @@ use cpu_runtime::{
 };
 use mlp_space::Expression;
 
-use crate::student::align;
 use crate::{Error as ModelError, TaskModel, architecture};
+use encoder_spec::align;
 
 /// Compiles `model`, whose configuration is `config`, for inference in `precision`.
 ///

@@ -5,7 +5,7 @@ use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use fused_ops::{dense, dropout};
 
-use crate::{Activation, BertConfig, Error, Norm, Result, TaskHeadConfig, TaskHeadKind};
+use crate::{Activation, BertConfig, Norm, Result, TaskHeadConfig, TaskHeadKind};
 
 /// Scores of one task.
 ///
@@ -87,13 +87,14 @@ impl MlmHead {
     pub fn extended(config: &BertConfig, device: &Device) -> Result<Self> {
         let (hidden, embed) = (config.hidden_size, config.embed_width());
         if embed >= hidden {
-            return Err(Error::Config {
+            return Err(encoder_spec::Error::Config {
                 field: "embedding_size",
                 message: format!(
                     "a masked-language-model head with output weights of its own (`cls.predictions.dense.weight`) needs a word \
                      table narrower than the hidden width {hidden}, is {embed}"
                 ),
-            });
+            }
+            .into());
         }
         let std = config.initializer_range;
         let extra = Initializer::Normal { mean: 0.0, std }.init([hidden - embed, config.vocab_size], device);
@@ -115,7 +116,7 @@ impl MlmHead {
     /// - `word_table`: `[vocab, embed]`, the embedding's weights
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
-        let h = self.norm.forward(self.activation.forward(dense(&self.dense, hidden)));
+        let h = self.norm.forward(fused_ops::activate(dense(&self.dense, hidden), self.activation.into()));
         let (table, bias) = (word_table.transpose(), Some(self.bias.val()));
         let Some(extra) = &self.extra else { return fused_ops::linear(h, table, bias) };
         let [embed, width] = [table.dims()[0], h.dims()[2]];

@@ -5,12 +5,10 @@
 //! feed-forwards compute ([`FeedForward`]), everything else they share.
 //! Devices are chosen at run time; there is no backend type parameter (burn 0.22).
 
-mod activation;
 mod attention;
 mod batch;
-mod config;
-mod config_keys;
 mod count;
+mod directory;
 mod embeddings;
 mod encoder;
 mod error;
@@ -20,36 +18,30 @@ mod heads;
 mod inherit;
 pub mod init;
 mod layer;
-mod mobilebert_form;
-mod model_dir;
 mod norm;
-mod presets;
 mod program;
-mod student;
 mod task_model;
 pub mod weights;
 mod word_model;
 
-pub use activation::Activation;
 pub use attention::{Attention, AttentionOutput, Keep};
 pub use batch::TokenBatch;
-pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, TaskHeadConfig, TaskHeadKind,
-};
 pub use count::{Count, CountPart, PartCount, count_parts, encoder_macs};
+pub use directory::ModelDir;
 pub use embeddings::Embeddings;
 pub use encoder::{BertEncoder, EncodeOptions, Encoder, EncoderOutput};
+pub use encoder_spec::{
+    Activation, AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, PRESETS, Parts,
+    TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
+    supernet_architecture, transferred_config,
+};
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, FeedForwardBlock};
 pub use freeze::{freeze, network};
 pub use heads::{MlmHead, TaskHead};
 pub use inherit::{LayerSource, inherit};
 pub use layer::{Bottleneck, EncoderLayer};
-pub use model_dir::{CONFIG_FILE, ModelDir, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
+pub use model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
 pub use norm::Norm;
-pub use presets::{PRESETS, preset};
-pub use student::{
-    architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
-};
-pub use task_model::{Parts, TaskModel};
+pub use task_model::TaskModel;
 pub use word_model::{MlmWeights, WordModel};

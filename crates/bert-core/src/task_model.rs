@@ -13,51 +13,9 @@ use crate::weights::{
     NameFormat, Stored, Tensors, apply, collect, collect_internal, parameter_shapes, resolve, resolve_unread,
 };
 use crate::{
-    Activation, BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, ModelType, Result,
-    TaskHead, TokenBatch, count_parts, init,
+    BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
+    TokenBatch, count_parts, init,
 };
-
-/// The optional parts of a model that no configuration field tells about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Parts {
-    /// Whether there is a dense layer between the first token and the task heads.
-    pub pooler: bool,
-    /// Whether there is a masked-language-model head.
-    pub mlm: bool,
-    /// Whether that head has output weights of its own beside the word table, as MobileBERT's ([`MlmHead::extended`]).
-    pub mlm_extra: bool,
-}
-
-impl Parts {
-    /// None of them.
-    pub const NONE: Self = Self { pooler: false, mlm: false, mlm_extra: false };
-    /// The pooler alone.
-    pub const POOLER: Self = Self { pooler: true, ..Self::NONE };
-
-    /// The parts that a file with tensors of these names holds (Hugging Face's names, with or without the family's prefix).
-    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
-        let mut parts = Self::default();
-        for name in names {
-            parts.pooler |= name.ends_with("pooler.dense.weight");
-            parts.mlm |= name == "cls.predictions.transform.dense.weight";
-            parts.mlm_extra |= name == "cls.predictions.dense.weight";
-        }
-        parts
-    }
-
-    /// These parts and a masked-language-model head as the family of `config` has it: MobileBERT's with output weights of its own, the
-    /// others' tied to the word table.
-    #[must_use]
-    pub fn with_words(self, config: &BertConfig) -> Self {
-        let narrow = config.embed_width() < config.hidden_size;
-        Self { mlm: true, mlm_extra: narrow && config.model_type == ModelType::MobileBert, ..self }
-    }
-
-    /// What the published checkpoints of a family have: BERT's a pooler, the others nothing.
-    pub fn published(family: ModelType) -> Self {
-        Self { pooler: family == ModelType::Bert, ..Self::default() }
-    }
-}
 
 /// Encoder, optional pooler and any number of heads: what a model directory holds.
 #[derive(Module, Debug)]
@@ -194,7 +152,7 @@ impl TaskModel {
         let [batch, _, hidden] = last_hidden.dims();
         let cls = last_hidden.narrow(1, 0, 1).reshape([batch, hidden]);
         match &self.pooler {
-            Some(pooler) => Activation::Tanh.forward(dense(pooler, cls)),
+            Some(pooler) => fused_ops::activate(dense(pooler, cls), fused_ops::Activation::Tanh),
             None => cls,
         }
     }

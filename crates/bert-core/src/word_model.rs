@@ -5,9 +5,10 @@ use std::path::Path;
 use burn::tensor::Device;
 use cpu_runtime::{Activation, Floats, Precision};
 
-use crate::model_dir::{ModelDir, WEIGHTS_FILE};
+use model_dir::WEIGHTS_FILE;
+
 use crate::weights::{MappedTensor, NameFormat, Tensors};
-use crate::{BertConfig, Error, Result, network, usable};
+use crate::{BertConfig, Error, ModelDir, Result, network, usable};
 
 const WORD_TABLE: &str = "encoder.embeddings.word_embeddings.weight";
 

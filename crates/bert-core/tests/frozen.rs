@@ -8,7 +8,7 @@ use bert_core::{
     TaskModel, TokenBatch, WEIGHTS_FILE, freeze, preset,
 };
 use burn::tensor::Device;
-use cpu_runtime::{Precision, Ragged, Session, Want};
+use cpu_runtime::{Outputs, Precision, Ragged, Session};
 use serde_json::Value;
 
 /// Absolute tolerance in f32 against the reference.
@@ -81,7 +81,7 @@ fn frozen_models_reproduce_the_reference() {
             ..cpu_runtime::Batch::default()
         };
         let mut session = Session::new(2);
-        let hidden = session.run(&frozen, &batch, Want::default()).unwrap().hidden;
+        let hidden = session.run(&frozen, &batch, Outputs::default()).unwrap().hidden;
         let ours = match params.0.get("fit_dense.weight") {
             Some(weight) => projected(hidden, weight, &params.0["fit_dense.bias"]),
             None => hidden.to_vec(),
@@ -203,7 +203,7 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             };
             let mut session = Session::new(2);
             let mut run = |head| {
-                let out = session.run(&frozen, &batch, Want { pooled: true, heads: &[head] }).unwrap();
+                let out = session.run(&frozen, &batch, Outputs { pooled: true, heads: &[head] }).unwrap();
                 (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
             };
             let (hidden, our_pooled, logits) = run(0);
@@ -214,7 +214,7 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             assert!(relative(&run(2).2, &third) < 1e-5, "{name}");
 
             let half = freeze(&model, &config, Precision::Bf16).unwrap();
-            let rounded = Session::new(1).run(&half, &batch, Want::default()).unwrap().hidden.to_vec();
+            let rounded = Session::new(1).run(&half, &batch, Outputs::default()).unwrap().hidden.to_vec();
             let error = relative(&rounded, &hidden);
             assert!((1e-6..0.05).contains(&error), "{name}: {error}");
         }
@@ -234,7 +234,7 @@ fn a_directory_freezes_to_the_same_model_as_its_modules() {
         let ragged = ragged(&padded());
         let hidden = |model: &cpu_runtime::Model| {
             let mut session = Session::new(1);
-            session.run(model, &ragged.as_batch(), Want { pooled: true, heads: &[] }).unwrap().pooled.to_vec()
+            session.run(model, &ragged.as_batch(), Outputs { pooled: true, heads: &[] }).unwrap().pooled.to_vec()
         };
         assert_eq!(hidden(&from_files), hidden(&freeze(&model, &config, Precision::F32).unwrap()), "{name}");
     }

@@ -2,40 +2,30 @@
 
 mod device;
 
-use std::path::{Path, PathBuf};
-
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
+use test_support::shared;
 
 const TOLERANCE: f64 = 1e-4;
 
-fn shared() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let shared = match std::env::var_os("EFFICIENTBERT_SHARED") {
-        Some(path) => root.join(path),
-        None => root.join("../shared"),
-    };
-    shared.join("models/minilm-l6-h384-uncased").is_dir().then_some(shared)
-}
-
 #[test]
 fn minilm_reproduces_hugging_face() {
-    let Some(shared) = shared() else {
-        println!("skipped: no MiniLM weights; set EFFICIENTBERT_SHARED to the folder that holds models/");
+    let (Some(folder), Some(golden)) =
+        (shared("models/minilm-l6-h384-uncased"), shared("golden/minilm-hf.safetensors"))
+    else {
         return;
     };
-    let folder = shared.join("models/minilm-l6-h384-uncased");
     let device = TestDevice::get().device;
-    let config = BertConfig::load(&folder.join("config.json")).unwrap();
+    let config = model_dir::read_config(&folder.join("config.json")).unwrap();
     let weights = folder.join("model.safetensors");
     let model = TaskModel::new(&config, Parts::POOLER, &device);
     let format = NameFormat::HuggingFace(ModelType::Bert);
     let tensors = Tensors::read_safetensors(&weights).unwrap();
     let model = apply(model.unwrap(), tensors, format, &weights).unwrap();
 
-    let golden = Tensors::read_safetensors(&shared.join("golden/minilm-hf.safetensors")).unwrap();
+    let golden = Tensors::read_safetensors(&golden).unwrap();
     let ints = |name: &str| golden.0[name].data.iter().map(|&v| v as i32).collect::<Vec<_>>();
     let mask: Vec<u8> = ints("attention_mask").iter().map(|&v| v as u8).collect();
     let shape = &golden.0["input_ids"].shape;

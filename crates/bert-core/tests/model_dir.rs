@@ -54,7 +54,7 @@ fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
             let mut expected = model.collect(format);
             expected.0.retain(|n, _| keep_fit || !n.starts_with("fit_dense."));
             assert_eq!(read.model.collect(format), expected, "{name}");
-            assert_eq!(ModelDir::tokenizer_files(&dir).unwrap(), files, "{name}");
+            assert_eq!(model_dir::tokenizer_files(&dir).unwrap(), files, "{name}");
             let (_, outline) = ModelDir::outline(&dir, &Device::flex()).unwrap();
             assert_eq!(outline.shapes(), read.model.shapes(), "{name}");
             let left: Vec<_> = std::fs::read_dir(dir.parent().unwrap()).unwrap().collect();

@@ -161,7 +161,7 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device
         let content = std::fs::read_to_string(path)
             .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
         if content.trim_start().starts_with('{') {
-            let config = BertConfig::load(path)?;
+            let config = model_dir::read_config(path)?;
             return whole(built(file_stem(path), config, device).context(path.display().to_string()));
         }
         let arch = content.parse::<Architecture>().map_err(CliError::from);
@@ -194,7 +194,7 @@ fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
         let (config, model) = ModelDir::outline(path, device)?;
         return Ok(Arch { name, config, model });
     }
-    let config = BertConfig::load(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
+    let config = model_dir::read_config(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
     built(name, config, device)
 }
 

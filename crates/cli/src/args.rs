@@ -13,7 +13,7 @@ use crate::progress::ProgressMode;
 #[derive(Parser, Debug)]
 #[command(
     name = "efficientbert",
-    version,
+    version = env!("EFFICIENTBERT_VERSION"),
     max_term_width = 100,
     after_help = "\
 Environment:

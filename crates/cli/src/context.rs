@@ -1,7 +1,7 @@
 //! What every command is given to work with.
 
 use burn::tensor::Device;
-use kd::engine::Devices;
+use train::engine::Devices;
 
 use crate::args::Global;
 use crate::device::{DeviceKind, DeviceNames};

@@ -5,16 +5,16 @@ use std::path::Path;
 use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, TaskModel, freeze};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use cpu_runtime::{Packing, Ragged, Session, Want};
-use glue_squad::batch::{EncodedBatch, Padding};
+use cpu_runtime::{Outputs, Packing, Ragged, Session};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::{EvalSet, to_device, to_ragged};
-use kd::evaluate::{predict_frozen, predict_watched};
-use kd::heads::AnsweringHead;
-use kd::span::{SpanEvalSet, span_logits, span_logits_frozen};
+use tokenizer::{Padding, TextEncoder};
+use train::data::{EvalSet, to_device, to_ragged};
+use train::evaluate::{predict_frozen, predict_watched};
+use train::heads::AnsweringHead;
+use train::span::{SpanEvalSet, span_logits, span_logits_frozen};
 
 use crate::context::Context;
 use crate::device::DeviceKind;
@@ -203,7 +203,7 @@ impl Inference {
             Self::Frozen { model, session } => {
                 let mut ragged = Ragged::new();
                 texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
-                let output = session.run(model, &ragged.as_batch(), Want { pooled: false, heads })?;
+                let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads })?;
                 Ok(output.heads().map(<[f32]>::to_vec).collect())
             }
             Self::Modules { model, device } => {
@@ -239,7 +239,7 @@ impl Inference {
                     mask: &batch.mask,
                     ..cpu_runtime::Batch::default()
                 };
-                Ok(session.run(model, &rows, Want::default())?.hidden.to_vec())
+                Ok(session.run(model, &rows, Outputs::default())?.hidden.to_vec())
             }
             Self::Modules { model, device } => {
                 let hidden = model.encode(&to_device(batch, device), EncodeOptions::LAST).last_hidden;
@@ -255,7 +255,7 @@ impl Inference {
     pub fn pass(&mut self, batch: &PassBatch) -> Result<(), CliError> {
         match (self, batch) {
             (Self::Frozen { model, session }, PassBatch::Frozen(ragged)) => {
-                session.run(model, &ragged.as_batch(), Want::default())?;
+                session.run(model, &ragged.as_batch(), Outputs::default())?;
             }
             (Self::Modules { model, .. }, PassBatch::Modules(tokens)) => {
                 let last = model.encode(tokens, EncodeOptions::LAST).last_hidden;

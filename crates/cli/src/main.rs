@@ -46,7 +46,7 @@ mod squad;
 mod tasks;
 mod teachers;
 mod tensorboard;
-mod text_lesson;
+mod text_data;
 mod training;
 mod training_end;
 mod training_keys;

@@ -72,7 +72,7 @@ impl FromStr for Method {
 #[cfg(test)]
 mod tests {
     use kd::objective::{Shape, Source};
-    use kd::optim::Schedule;
+    use train::optim::Schedule;
 
     use super::*;
 

@@ -8,11 +8,11 @@ use bert_core::{
 };
 use burn::tensor::Device;
 use clap::ValueEnum;
-use glue_squad::tokenizer::TextEncoder;
 use kd::transfer::{continue_from, with_embedding_of};
 use pipeline::inputs::Files;
 use pipeline::similar::closest;
 use serde::Serialize;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glue_squad::squad::{Dataset, DecodeConfig, Decoded, SquadVersion, WindowConfig};
-use glue_squad::tokenizer::TextEncoder;
-use kd::span::{SpanEval, SpanEvalSet, SpanTrainSet};
 use pipeline::inputs::Files;
 use serde::Serialize;
+use tokenizer::TextEncoder;
+use train::span::{SpanEval, SpanEvalSet, SpanTrainSet};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, ModelDir};
 use burn::tensor::Device;
-use glue_squad::tokenizer::TextEncoder;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
-use kd::engine::Devices;
-use kd::heads::{AnsweringHead, answering_head};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
-use kd::span::span_head_index;
 use pipeline::inputs::Files;
+use tokenizer::TextEncoder;
+use train::engine::Devices;
+use train::heads::{AnsweringHead, answering_head};
+use train::span::span_head_index;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -178,7 +178,7 @@ impl Teachers {
     pub fn heads(&self, chosen: &Chosen, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
         let of = |task: usize| &self.models[self.of[task]];
         let named = |task: usize| format!("--teacher {}", of(task).path.display());
-        let said = |found: kd::Result<AnsweringHead>, task: usize| {
+        let said = |found: train::Result<AnsweringHead>, task: usize| {
             let head = found
                 .context(named(task))
                 .or_usage()

@@ -8,9 +8,6 @@ use std::time::Instant;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use burn::module::Module;
 use clap::Args;
-use kd::data::BatchSettings;
-use kd::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
-use kd::majority::MajorityBaseline;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
 use pipeline::inputs::{Files, digests};
@@ -20,6 +17,9 @@ use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
 use run_store::rundir::{RECIPE, RunFolder};
 use serde::Serialize;
+use train::data::BatchSettings;
+use train::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
+use train::majority::MajorityBaseline;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -252,7 +252,7 @@ impl<'a> Training<'a> {
         }
         let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
         let trained = trained.map_err(|e| match e {
-            kd::Error::Interrupted { step } => {
+            train::Error::Interrupted { step } => {
                 let device = self.context.names.to_string();
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))
                     .with_hint(self.args.given.resume(&self.args.out, &device))

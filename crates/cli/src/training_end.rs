@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kd::engine::Evaluation;
-use kd::majority::{MajorityBaseline, doubts};
 use pipeline::events::RunEvent;
 use pipeline::phase::LogLine;
 use serde::Serialize;
+use train::engine::Evaluation;
+use train::majority::{MajorityBaseline, doubts};
 
 use crate::environment;
 use crate::progress::duration;

@@ -2,10 +2,10 @@
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
-use kd::engine::{NotFinite, Precision, TrainConfig};
-use kd::optim::{Group, OptimizerConfig, Schedule};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use train::engine::{NotFinite, Precision, TrainConfig};
+use train::optim::{Group, OptimizerConfig, Schedule};
 
 /// Examples per step, where nothing says how many.
 const BATCH_SIZE: u32 = 32;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use kd::engine::Evaluation;
 use pipeline::events::{NOTED_WARNING, RunEvent};
+use train::engine::Evaluation;
 
 use crate::error::CliError;
 use crate::progress::{Progress, TrainingNumbers};

@@ -24,7 +24,7 @@ const TOLERANCE: f64 = 1e-5;
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!("skipped: EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
+        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
     }
     python
 }

@@ -12,8 +12,8 @@ use corpus::{
     Loader, LoaderSettings, MaskSettings, PackSettings, Prefetch, Shards, Verify, Vocabulary, WindowPlan, build,
     inputs_of,
 };
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,8 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ahead = Prefetch { threads, ahead: 8 };
         for batch in loader.batches(0, Some(loader.batches_per_epoch()), ahead)? {
             let batch = batch?;
-            tokens += batch.encoded.tokens();
-            padded += batch.encoded.ids.len();
+            tokens += batch.tokens.tokens();
+            padded += batch.tokens.ids.len();
         }
         let seconds = start.elapsed().as_secs_f64();
         loaded.push(json!({

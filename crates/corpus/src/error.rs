@@ -9,9 +9,42 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Text that cannot be read or a tokeniser that fails; the message names file, line and place.
+    /// A tokenizer that fails, or sequences that are no batch.
     #[error(transparent)]
-    Text(#[from] glue_squad::Error),
+    Tokenizer(#[from] tokenizer::Error),
+    /// A Parquet file that cannot be read.
+    #[error(transparent)]
+    Parquet(#[from] parquet_rows::Error),
+    /// A text file or folder that does not exist.
+    #[error("{path}: no such folder; a text file, or a folder of .txt files, is expected", path = path.display())]
+    FolderMissing {
+        /// What was looked for.
+        path: PathBuf,
+    },
+    /// A folder without text files.
+    #[error("{folder}: a .txt file is missing; the folder holds {found}", folder = folder.display())]
+    FileMissing {
+        /// The folder that was searched.
+        folder: PathBuf,
+        /// What is there instead.
+        found: String,
+    },
+    /// Text files that hold no text.
+    #[error("{path}: the file is empty: neither it nor any other file of the corpus holds text", path = path.display())]
+    Empty {
+        /// The first of them.
+        path: PathBuf,
+    },
+    /// A byte of a text file that is not UTF-8.
+    #[error("{path}:{line}: byte {offset} of the line is not valid UTF-8; convert the file to UTF-8", path = path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// The first bad byte in the line.
+        offset: usize,
+    },
     /// A file that cannot be written safely.
     #[error(transparent)]
     Durable(#[from] run_store::Error),

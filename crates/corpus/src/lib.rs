@@ -6,12 +6,12 @@
 //! - [`Shards`]: the result, mapped into memory and read by number, so that a place in training is a number.
 //! - [`Masker`]: masked-language modelling as BERT does it, static or dynamic.
 //! - [`WindowPlan`], [`Loader`], [`Prefetch`]: batches of similar lengths, made ahead on worker threads, in one order.
-//! - [`TokenCache`]: encoded examples of a task, kept under a key of tokeniser, settings and data.
+//! - [`PackedCorpus`]: text files packed into sequences in memory, for some hundred megabytes.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
 //! use std::path::Path;
-//! use glue_squad::tokenizer::TextEncoder;
+//! use tokenizer::TextEncoder;
 //! use corpus::{PackSettings, Shards, build, inputs_of};
 //!
 //! let encoder = TextEncoder::from_dir(Path::new("teacher"))?;
@@ -26,23 +26,24 @@
 //! Nothing here prints, reads the environment or the clock.
 
 mod build;
-mod cache;
-mod draw;
 mod error;
 mod input;
 mod loader;
 mod mask;
+mod memory;
 mod pack;
 mod settings;
 mod shard;
+mod text;
 mod vocabulary;
 
 pub use build::{MAX_THREADS, Progress, build};
-pub use cache::{CacheKey, TokenCache};
 pub use error::{Error, Result};
 pub use input::{Compression, DEFAULT_FIELD, Format, Input, MAX_RECORD_BYTES, inputs_of, strip_markup};
 pub use loader::{Batch, IGNORED, Loader, LoaderSettings, Prefetch, Prefetched, WindowPlan};
 pub use mask::{MaskSettings, Masked, Masker};
+pub use memory::{PackConfig, PackedCorpus};
 pub use settings::{PackSettings, Packing};
 pub use shard::{InputInfo, MANIFEST, Manifest, Next, Sequence, ShardInfo, Shards, Verify, is_packed};
+pub use text::{corpus_files, split_sentences};
 pub use vocabulary::{TokenizerInfo, Vocabulary};

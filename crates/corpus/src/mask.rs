@@ -1,9 +1,9 @@
 //! Masked-language modelling: which tokens are hidden and what stands in their place.
 
 use rand::RngCore;
+use run_store::rng::{below, keyed, shuffle, unit};
 use serde::{Deserialize, Serialize};
 
-use crate::draw::{below, keyed, shuffle, unit};
 use crate::error::{Error, Result};
 use crate::vocabulary::Vocabulary;
 

@@ -1,8 +1,8 @@
 //! What packing and masking need to know of a tokeniser besides its ids.
 
-use glue_squad::tokenizer::TextEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokenizer::TextEncoder;
 
 use crate::error::{Error, Result};
 

@@ -41,16 +41,16 @@ fn an_epoch_holds_every_sequence_once_with_its_tokens() {
     for batch in loader.batches(0, Some(loader.batches_per_epoch()), Prefetch::default()).unwrap() {
         let batch = batch.unwrap();
         assert!(batch.labels.is_none());
-        for (row, number) in batch.encoded.indices.iter().enumerate() {
+        for (row, number) in batch.numbers.iter().enumerate() {
             assert!(seen.insert(*number));
-            let sequence = &all[*number];
-            let ids = &batch.encoded.ids[row * batch.encoded.seq..][..batch.encoded.seq];
+            let sequence = &all[*number as usize];
+            let ids = &batch.tokens.ids[row * batch.tokens.seq..][..batch.tokens.seq];
             let (tokens, padding) = ids.split_at(sequence.ids.len());
             assert!(tokens.iter().zip(&sequence.ids).all(|(a, b)| *a == *b as i32) && padding.iter().all(|p| *p == 0));
             assert_eq!(batch.next[row], sequence.next);
         }
-        real += batch.encoded.tokens();
-        padded += batch.encoded.ids.len();
+        real += batch.tokens.tokens();
+        padded += batch.tokens.ids.len();
     }
     assert_eq!(seen.len(), all.len());
     assert!(real * 100 > padded * 80, "{real} of {padded} tokens are no padding");
@@ -61,7 +61,7 @@ fn a_plan_for_fewer_sequences_takes_the_first_ones() {
     let packed = Packed::new(PackSettings::default());
     let plan = WindowPlan::new(10, 4, 3).unwrap();
     let loader = Loader::new(packed.shards(), plan, None, &LoaderSettings::default()).unwrap();
-    let seen = (0..loader.batches_per_epoch()).flat_map(|step| loader.batch(step).unwrap().encoded.indices);
+    let seen = (0..loader.batches_per_epoch()).flat_map(|step| loader.batch(step).unwrap().numbers);
     assert_eq!(seen.collect::<BTreeSet<_>>(), (0..10).collect());
 }
 
@@ -77,10 +77,9 @@ fn batches_are_the_same_for_any_number_of_threads_and_from_any_step_on() {
         assert_eq!(found.unwrap(), wanted[7..]);
     }
     // Another epoch hides other tokens of the same sequence.
-    let labels = |epoch: usize| -> BTreeSet<(usize, usize)> {
+    let labels = |epoch: usize| -> BTreeSet<(u64, usize)> {
         let batches = &wanted[epoch * wanted.len() / 2..][..wanted.len() / 2];
-        let rows =
-            batches.iter().flat_map(|b| b.encoded.indices.iter().zip(b.labels.as_ref().unwrap().chunks(b.encoded.seq)));
+        let rows = batches.iter().flat_map(|b| b.numbers.iter().zip(b.labels.as_ref().unwrap().chunks(b.tokens.seq)));
         rows.flat_map(|(n, row)| row.iter().enumerate().filter(|(_, l)| **l != IGNORED).map(|(at, _)| (*n, at)))
             .collect()
     };
@@ -96,9 +95,9 @@ fn static_masks_become_labels() {
     let loader = Loader::new(shards, plan, None, &LoaderSettings::default()).unwrap();
     let batch = loader.batch(3).unwrap();
     let labels = batch.labels.unwrap();
-    for (row, number) in batch.encoded.indices.iter().enumerate() {
-        let sequence = loader.shards().get(*number as u64).unwrap();
-        let row = &labels[row * batch.encoded.seq..][..batch.encoded.seq];
+    for (row, number) in batch.numbers.iter().enumerate() {
+        let sequence = loader.shards().get(*number).unwrap();
+        let row = &labels[row * batch.tokens.seq..][..batch.tokens.seq];
         assert_eq!(row.iter().filter(|l| **l != IGNORED).count(), sequence.masked.len());
         assert!(sequence.masked.iter().all(|m| row[usize::from(m.position)] == m.id as i32));
     }
@@ -120,6 +119,6 @@ fn what_does_not_fit_together_is_refused() {
     assert!(refused(masked.shards(), masked.shards().len(), Some(&vocabulary), &masking()).contains("masked already"));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n").unwrap();
-    let other = Vocabulary::of(&glue_squad::tokenizer::TextEncoder::from_dir(dir.path()).unwrap()).unwrap();
+    let other = Vocabulary::of(&tokenizer::TextEncoder::from_dir(dir.path()).unwrap()).unwrap();
     assert!(refused(packed.shards(), count, Some(&other), &masking()).contains("another tokeniser"));
 }

@@ -105,7 +105,7 @@ fn static_masks_are_in_the_shards_and_differ_between_copies() {
 fn vocabularies_that_cannot_be_masked_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n").unwrap();
-    let encoder = glue_squad::tokenizer::TextEncoder::from_dir(dir.path()).unwrap();
+    let encoder = tokenizer::TextEncoder::from_dir(dir.path()).unwrap();
     let vocabulary = Vocabulary::of(&encoder).unwrap();
     assert!(Masker::new(MaskSettings::default(), vocabulary).unwrap_err().to_string().contains("`[MASK]`"));
     let wrong = MaskSettings { probability: 1.5, ..MaskSettings::default() };

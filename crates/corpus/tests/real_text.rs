@@ -6,8 +6,7 @@ use std::ops::ControlFlow;
 
 use common::shared;
 use corpus::{Input, PackSettings, Packing, Shards, build};
-use glue_squad::corpus::{WordCache, WordEncoder};
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::{TextEncoder, WordCache, WordEncoder};
 
 #[test]
 fn common_words_are_tokenised_as_by_the_library() {

@@ -8,15 +8,12 @@
 //! * [`attention`]: one head over one sequence
 //! * [`store`]: values that a backward pass will need, kept short and past the cache
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
-//! * [`Floats`]: values that are read where they lie
 
 #[macro_use]
 pub mod elementwise;
 pub mod attention;
-mod floats;
 pub mod isa;
 pub mod matmul;
 pub mod store;
 
-pub use floats::Floats;
 pub use isa::Isa;

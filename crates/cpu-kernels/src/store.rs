@@ -15,9 +15,9 @@ const SMALL: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// As they are.
-    Floats,
+    F32,
     /// Rounded to `bf16`.
-    Shorts,
+    Bf16,
 }
 
 /// Kept values.
@@ -43,8 +43,8 @@ impl Store {
     pub fn new(len: usize, part: usize, kept: Kept) -> Self {
         assert!(part > 0, "parts of no values");
         let values = match kept {
-            Kept::Floats => Values::Floats(Vec::with_capacity(len)),
-            Kept::Shorts => Values::Shorts(Vec::with_capacity(len)),
+            Kept::F32 => Values::Floats(Vec::with_capacity(len)),
+            Kept::Bf16 => Values::Shorts(Vec::with_capacity(len)),
         };
         let mut store = Self { values, part, written: AtomicUsize::new(0) };
         // SAFETY: the capacity is `len`, any bit pattern is a value, and nothing is read before all has been written: see `complete`.
@@ -167,7 +167,7 @@ mod tests {
     fn what_was_put_is_read() {
         for (n, part) in [(0, 3), (10, 3), (10, 100), (700_000, 33_000)] {
             let x = values(n);
-            for kept in [Kept::Floats, Kept::Shorts] {
+            for kept in [Kept::F32, Kept::Bf16] {
                 let mut store = Store::new(n, part, kept);
                 for (mut place, x) in store.parts().into_iter().zip(x.chunks(part)) {
                     let (a, b) = x.split_at(x.len() / 3);
@@ -177,8 +177,8 @@ mod tests {
                 let mut found = vec![0.0; n];
                 store.read(0..n, &mut found);
                 let expected: Vec<f32> = match kept {
-                    Kept::Floats => x.clone(),
-                    Kept::Shorts => x.iter().map(|&v| f32::from_bits(u32::from(bf16::to_bf16(v)) << 16)).collect(),
+                    Kept::F32 => x.clone(),
+                    Kept::Bf16 => x.iter().map(|&v| f32::from_bits(u32::from(bf16::to_bf16(v)) << 16)).collect(),
                 };
                 assert!(found == expected, "{n} {part} {kept:?}");
             }
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "values that have been written")]
     fn values_that_nobody_wrote_are_not_read() {
-        let mut store = Store::new(10, 5, Kept::Floats);
+        let mut store = Store::new(10, 5, Kept::F32);
         store.parts()[0].put(&[1.0; 5]);
         store.read(0..5, &mut [0.0; 5]);
     }

@@ -1,4 +1,4 @@
-//! Operations on flat slices, the optimizer, short floats, dropout and tables.
+//! Operations on flat slices, the optimizer, bf16, dropout and tables.
 
 mod elementwise_support;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cpu_runtime::{
     Activation, Attention, Batch, Embeddings, FeedForward, Layer, Layout, Linear, Model, Network, Norm, NormKind,
-    PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Session, Table, Want,
+    Outputs, PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Session, Table,
 };
 use mlp_space::{Align, Architecture, released};
 
@@ -38,7 +38,7 @@ fn main() {
     let (mut times, mut busy) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
     for run in 0..runs + 5 {
         let (start, before) = (Instant::now(), processor_ms());
-        let out = session.run(&compiled, &batch_of, Want::default()).expect("a batch that fits");
+        let out = session.run(&compiled, &batch_of, Outputs::default()).expect("a batch that fits");
         assert!(out.hidden[0].is_finite());
         if run >= 5 {
             times.push(start.elapsed().as_secs_f64() * 1e3);

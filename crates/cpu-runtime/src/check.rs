@@ -1,6 +1,6 @@
 //! Whether the parts of a network fit.
 
-use cpu_kernels::Floats;
+use encoder_spec::Floats;
 use mlp_space::{Node, WeightSlot};
 
 use crate::Error;

@@ -33,11 +33,11 @@ mod team;
 
 pub use batch::{Batch, Ragged};
 pub use compile::{Model, Packing, activation};
-pub use cpu_kernels::Floats;
 pub use cpu_kernels::elementwise::Activation;
 pub use cpu_kernels::matmul::Precision;
+pub use encoder_spec::Floats;
 pub use error::Error;
-pub use run::{Output, Session, Want};
+pub use run::{Output, Outputs, Session};
 pub use spec::{
     Attention, AttentionInput, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear, Network,
     Norm, NormKind, PlainBlock, Projection, SearchedBlock, SearchedStack, Table,

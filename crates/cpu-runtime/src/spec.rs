@@ -1,7 +1,7 @@
 //! What a network is made of.
 
-use cpu_kernels::Floats;
 use cpu_kernels::elementwise::Activation;
+use encoder_spec::Floats;
 use mlp_space::{Align, Expression};
 
 /// Order of a weight matrix in memory.

@@ -1,7 +1,7 @@
 //! Embedding tables in the model's number format.
 
-use cpu_kernels::Floats;
 use cpu_kernels::matmul::Precision;
+use encoder_spec::Floats;
 
 use crate::spec::Table;
 

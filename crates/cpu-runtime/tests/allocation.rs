@@ -5,7 +5,7 @@ mod reference;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cpu_runtime::{Activation, Model, Precision, Session, Want};
+use cpu_runtime::{Activation, Model, Outputs, Precision, Session};
 use reference::{Forward, Sizes, ragged, sequences};
 
 struct Counting;
@@ -41,7 +41,7 @@ fn repeated_runs_allocate_nothing() {
         let mut session = Session::new(2);
         let mut all = || {
             for batch in &batches {
-                let out = session.run(&model, &batch.as_batch(), Want { pooled: true, heads: &[1] }).unwrap();
+                let out = session.run(&model, &batch.as_batch(), Outputs { pooled: true, heads: &[1] }).unwrap();
                 assert!(out.hidden[0].is_finite());
             }
         };

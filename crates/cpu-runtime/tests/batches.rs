@@ -2,7 +2,7 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Batch, Error, FeedForward, Model, Precision, Ragged, Session, Want};
+use cpu_runtime::{Activation, Batch, Error, FeedForward, Model, Outputs, Precision, Ragged, Session};
 use mlp_space::Align;
 use reference::{Forward, Narrow, Sizes, ragged, sequences};
 
@@ -22,7 +22,7 @@ fn sizes() -> Sizes {
 }
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
-const WANT: Want<'_> = Want { pooled: true, heads: &[0] };
+const WANT: Outputs<'_> = Outputs { pooled: true, heads: &[0] };
 
 fn run(model: &Model, batch: &Batch<'_>, threads: usize) -> Vec<Vec<f32>> {
     let mut session = Session::new(threads);
@@ -93,15 +93,15 @@ fn only_what_was_asked_for_is_computed() {
         let out = session.run(&model, &ragged.as_batch(), want).unwrap();
         [out.hidden.len(), out.pooled.len(), out.heads().map(<[f32]>::len).sum()]
     };
-    assert_eq!(lengths(Want::default()), [900, 0, 0]);
-    assert_eq!(lengths(Want { pooled: true, heads: &[] }), [900, 180, 0]);
-    assert_eq!(lengths(Want { pooled: false, heads: &[0] }), [900, 180, 6]);
-    assert_eq!(lengths(Want { pooled: false, heads: &[1] }), [900, 0, 20]);
-    assert_eq!(lengths(Want { pooled: false, heads: &[1, 0, 1] }), [900, 180, 46]);
-    let several = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[1, 0] }).unwrap();
+    assert_eq!(lengths(Outputs::default()), [900, 0, 0]);
+    assert_eq!(lengths(Outputs { pooled: true, heads: &[] }), [900, 180, 0]);
+    assert_eq!(lengths(Outputs { pooled: false, heads: &[0] }), [900, 180, 6]);
+    assert_eq!(lengths(Outputs { pooled: false, heads: &[1] }), [900, 0, 20]);
+    assert_eq!(lengths(Outputs { pooled: false, heads: &[1, 0, 1] }), [900, 180, 46]);
+    let several = session.run(&model, &ragged.as_batch(), Outputs { pooled: false, heads: &[1, 0] }).unwrap();
     let several: Vec<Vec<f32>> = several.heads().map(<[f32]>::to_vec).collect();
     for (head, values) in [1, 0].into_iter().zip(several) {
-        let alone = session.run(&model, &ragged.as_batch(), Want { pooled: false, heads: &[head] }).unwrap();
+        let alone = session.run(&model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] }).unwrap();
         assert_eq!(alone.heads().next().unwrap(), values);
     }
     let nothing = session.run(&model, &Ragged::new().as_batch(), WANT).unwrap();
@@ -114,7 +114,7 @@ fn batches_that_do_not_fit_are_errors_with_a_place() {
     let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
     let mut session = Session::new(1);
     let mut error = |batch: Batch<'_>, heads: &[usize]| {
-        session.run(&model, &batch, Want { pooled: false, heads }).unwrap_err().to_string()
+        session.run(&model, &batch, Outputs { pooled: false, heads }).unwrap_err().to_string()
     };
     let good = Batch { ids: &[1, 2, 3], offsets: &[0, 1, 3], ..Batch::default() };
     assert_eq!(error(Batch { ids: &[1, 60, 3], ..good }, &[]), "token 1: token id 60, but the table has 60 rows");

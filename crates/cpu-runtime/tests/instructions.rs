@@ -3,7 +3,7 @@
 mod reference;
 
 use cpu_kernels::Isa;
-use cpu_runtime::{Activation, Model, Precision, Session, Want};
+use cpu_runtime::{Activation, Model, Outputs, Precision, Session};
 use mlp_space::Align;
 use reference::{Forward, Sizes, difference, forward, ragged, relative, sequences};
 
@@ -33,7 +33,7 @@ fn every_instruction_set_agrees_with_the_definition() {
         for (precision, bound) in [(Precision::F32, 2e-6), (Precision::Bf16, 0.02), (Precision::Int8, 0.05)] {
             let model = Model::compile(network.clone(), precision).unwrap();
             let mut session = Session::new(2);
-            let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, heads: &[0] }).unwrap();
+            let out = session.run(&model, &ragged.as_batch(), Outputs { pooled: true, heads: &[0] }).unwrap();
             let error = relative(out.hidden, &hidden);
             assert!(error < bound, "{isa} {precision:?}: {error}");
             if precision == Precision::F32 {

@@ -2,7 +2,7 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Model, NormKind, Packing, Precision, Session, Want};
+use cpu_runtime::{Activation, Model, NormKind, Outputs, Packing, Precision, Session};
 use mlp_space::Align;
 use reference::{EPS, Forward, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
 
@@ -29,13 +29,13 @@ fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) 
     let (mut session, mut other) = (Session::new(threads), Session::new(threads));
     let ragged = ragged(batch);
     let mut one = |head| {
-        let want = Want { pooled: true, heads: &[head] };
+        let want = Outputs { pooled: true, heads: &[head] };
         let again = other.run(&at_use, &ragged.as_batch(), want).unwrap();
         let out = session.run(&model, &ragged.as_batch(), want).unwrap();
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert!(bits(out.hidden) == bits(again.hidden) && bits(out.pooled) == bits(again.pooled), "packed at use");
         assert_eq!(bits(out.heads().next().unwrap()), bits(again.heads().next().unwrap()), "packed at use");
-        let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, heads: &[head] }).unwrap();
+        let out = session.run(&model, &ragged.as_batch(), Outputs { pooled: true, heads: &[head] }).unwrap();
         (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
     };
     let (hidden, pooled, first) = one(0);

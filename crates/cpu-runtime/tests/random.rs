@@ -2,7 +2,7 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Model, NormKind, Precision, Session, Want};
+use cpu_runtime::{Activation, Model, NormKind, Outputs, Precision, Session};
 use mlp_space::Align;
 use proptest::prelude::*;
 use reference::{EPS, Forward, Narrow, Sizes, difference, forward, ragged, sequences};
@@ -85,7 +85,7 @@ proptest! {
         let model = Model::compile(network.clone(), Precision::F32).unwrap();
         let mut session = Session::new(threads);
         let ragged = ragged(&batch);
-        let out = session.run(&model, &ragged.as_batch(), Want { pooled: true, heads: &[0] }).unwrap();
+        let out = session.run(&model, &ragged.as_batch(), Outputs { pooled: true, heads: &[0] }).unwrap();
         let (mut hidden, mut logits) = (vec![], vec![]);
         for s in &batch {
             let (h, _, heads) = forward(&network, s);

@@ -5,6 +5,14 @@
 //! else the functions compose burn's primitives. Work is divided over the current thread pool in blocks that depend on
 //! shapes alone, so results are the same on any number of threads.
 //!
+//! Three floors, of which each knows only those below it; a file has the same name on each:
+//!
+//! | floor | holds |
+//! |---|---|
+//! | `ops` | what callers use; where the kernels do not apply, the operation in burn's primitives |
+//! | `extension` | the operations as an extension of burn's backends, and as nodes of autodiff's graph |
+//! | `kernels` | forward and backward passes on tensors of the CPU backend |
+//!
 //! | file | operations |
 //! |---|---|
 //! | `linear` | [`linear`], [`dense`], [`dense_activated`], [`linear_part`] of a supernet's larger weights |
@@ -16,39 +24,19 @@
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
-//! | `awake` | [`awake`](awake()): threads that spin between the tasks of a step |
 //! | `precision` | [`with_precision`]: products in `f32` or `bf16` |
 //! | `product` | products in burn's primitives, for other devices |
-//! | `extension` | the operations as an extension of burn's backends |
+//! | `busy_wait` | [`busy_wait`](busy_wait()): threads that spin between the tasks of a step |
 
-mod activation;
-mod attention;
-mod awake;
-mod binary;
-mod dropout;
-mod embedding;
-pub mod extension;
-mod ffn;
-mod host;
-mod linear;
-mod losses;
-mod norm;
-mod packed;
-mod precision;
-mod product;
-mod scratch;
-mod tape;
+mod busy_wait;
+mod extension;
+mod kernels;
+mod ops;
 #[cfg(test)]
 mod testing;
 
-pub use activation::{Activation, activate};
-pub use attention::{Block, BlockSettings, Heads, Projection, attention, attention_block, attention_with_scores};
-pub use awake::awake;
-pub use binary::{Combine, combine};
-pub use dropout::{Mask, dropout, with_dropout_seed};
-pub use embedding::{embedding, embedding_sum, trigram};
-pub use ffn::{Ffn, Program, Settings as FfnSettings, Step, ffn_block};
-pub use linear::{Part, dense, dense_activated, linear, linear_part};
-pub use losses::{Loss, attention_mse, mse, soft_cross_entropy};
-pub use norm::{Affine, layer_norm, residual_layer_norm};
-pub use precision::{Precision, precision, with_precision};
+pub use busy_wait::busy_wait;
+pub use kernels::activation::Activation;
+pub use kernels::binary::Combine;
+pub use kernels::ffn::{Program, Step};
+pub use ops::*;

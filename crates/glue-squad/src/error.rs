@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+pub(crate) use run_store::shown::{excerpt, folder_listing};
+
 /// Shorthand for a result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -131,16 +133,6 @@ pub enum Error {
         /// The values that would do.
         allowed: String,
     },
-    /// A Parquet file that is damaged or needs something that is not supported.
-    #[error("{path}: byte {offset}: {reason}")]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// The place in the file, from 0.
-        offset: u64,
-        /// What is wrong there.
-        reason: String,
-    },
     /// A line of a JSONL file that is no object of the expected kind.
     #[error("{path}:{line}: {reason}")]
     JsonLine {
@@ -151,34 +143,12 @@ pub enum Error {
         /// What is wrong there.
         reason: String,
     },
-    /// A tokeniser that cannot be loaded or used.
-    #[error("{path}: {reason}")]
-    Tokenizer {
-        /// The file or folder that the tokeniser comes from.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// A maximum length that leaves no room for text.
-    #[error("maximum length {given} is too small: {needed} tokens are the least here")]
-    MaxLenTooSmall {
-        /// The length as given.
-        given: usize,
-        /// The least length that works.
-        needed: usize,
-    },
-    /// An encoded example that is longer than the batch allows.
-    #[error(
-        "example {index} has {length} tokens, more than the maximum length {max_len} of the batch; encode with that maximum"
-    )]
-    ExampleTooLong {
-        /// Position of the example.
-        index: usize,
-        /// Its tokens.
-        length: usize,
-        /// The bound.
-        max_len: usize,
-    },
+    /// A text that cannot be encoded, or sequences that are no batch.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
+    /// A Parquet file that cannot be read.
+    #[error(transparent)]
+    Parquet(#[from] parquet_rows::Error),
     /// A JSON file that is damaged or of another structure.
     #[error("{path}:{line}:{column}: {inside}: {reason}")]
     Json {
@@ -231,34 +201,5 @@ impl Error {
     /// Attaches a path to an I/O error.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
-    }
-
-    /// A fault at a byte of a Parquet file.
-    pub(crate) fn parquet(path: impl Into<PathBuf>, offset: u64, reason: String) -> Self {
-        Self::Parquet { path: path.into(), offset, reason }
-    }
-}
-
-/// At most 60 characters of a value for an error message, control characters escaped.
-pub(crate) fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-    if text.chars().nth(60).is_some() {
-        short.push('…');
-    }
-    short
-}
-
-/// The names in a folder for an error message: sorted, at most twelve, then a count.
-pub(crate) fn folder_listing(folder: &std::path::Path) -> String {
-    const SHOWN: usize = 12;
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return "nothing that can be listed".to_owned();
-    };
-    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    match names.len() {
-        0 => "nothing".to_owned(),
-        n if n <= SHOWN => names.join(", "),
-        n => format!("{}, and {} more", names[..SHOWN].join(", "), n - SHOWN),
     }
 }

@@ -1,31 +1,24 @@
 //! What a task is and how it is scored: everything between text files and numbers that contain no tensors.
 //!
 //! - [`task`]: the GLUE tasks with MNLI's mismatched sets and AX, in GLUE's TSV layout and the Hugging Face copies, and their scores.
-//! - [`tokenizer`]: [`tokenizer::TextEncoder`] turns one text or a pair into BERT input ids.
 //! - [`features`] and [`batch`]: encoded examples, padded batches, and the order of batches as a pure function of (seed, epoch).
-//! - [`corpus`]: plain text packed into sequence pairs for general distillation.
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman.
 //! - [`augment`]: more training examples by replacing words; the part that needs no model.
 //! - [`squad`]: SQuAD v1.1 and v2.0: reader, sliding windows, n-best decoding, official predictions and scores.
 //! - [`submission`]: the official GLUE prediction files, written and read, and the archive of all of them.
-//! - [`parquet`]: Parquet files, row by row.
 //!
 //! The task set and the checkpoint metric of every task follow EfficientBERT (Dong et al. 2021, Findings of EMNLP).
 //! Nothing here prints, reads the environment or the clock; user input gives an [`Error`] that names file, line and field.
 
 pub mod augment;
 pub mod batch;
-pub mod corpus;
 mod error;
 pub mod features;
 mod lines;
 pub mod metrics;
-pub mod parquet;
-mod rng;
 pub mod squad;
 pub mod submission;
 pub mod task;
-pub mod tokenizer;
 
 pub use error::{Error, Result};
 pub use lines::{Lines, MAX_LINE_BYTES};

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use glue_squad::parquet::{Rows, Value};
 use glue_squad::task::{Example, Split, TaskKind};
+use parquet_rows::{Rows, Value};
 use proptest::prelude::*;
 
 fn golden(name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use glue_squad::squad::{
     AnswerlessWindows, Dataset, DecodeConfig, Gold, OrderedMap, SpanLogits, SquadVersion, WindowConfig, WindowSet,
     decode, evaluate, score_files,
 };
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 fn encoder() -> Option<TextEncoder> {
     let dir = common::shared("models/minilm-l6-h384-uncased")?;

@@ -5,14 +5,14 @@ mod common;
 
 use std::path::Path;
 
-use glue_squad::batch::{BatchPlan, EvalPlan, Padding};
+use glue_squad::batch::{BatchPlan, EvalPlan};
 use glue_squad::squad::{
     AnswerlessWindows, Dataset, DecodeConfig, Decoded, Gold, OrderedMap, SpanLogits, SquadVersion, Trouble,
     WindowConfig, WindowSet, decode, evaluate, max_context_window, search_threshold, sliding_windows,
 };
-use glue_squad::tokenizer::TextEncoder;
 use proptest::prelude::*;
 use serde_json::Value;
+use tokenizer::{Padding, TextEncoder};
 
 fn number(value: &Value) -> usize {
     value.as_u64().expect("a whole number") as usize

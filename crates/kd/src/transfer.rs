@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bert_core::TaskModel;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{Error, TaskModel};
+use model_dir::Error;
 
 use crate::Result;
 
@@ -88,9 +89,9 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
 mod tests {
     use bert_core::{BertConfig, Parts, init};
     use burn::tensor::Device;
+    use train::heads::task_head;
 
     use super::*;
-    use crate::heads::task_head;
 
     fn model(layers: usize, fit: Option<usize>, pooler: bool, seed: u64) -> TaskModel {
         let device = Device::flex();

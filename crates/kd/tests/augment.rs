@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, Package, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use cpu_runtime::Precision;
-use glue_squad::augment::WordPieces;
 use glue_squad::task::{Example, Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
 use kd::augment::{AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
+use tokenizer::{TextEncoder, WordPieces};
 
 const TOKENS: &[&str] = &[
     "[PAD]",
@@ -318,7 +317,7 @@ fn what_is_wrong_is_named_and_nothing_is_written() {
     assert!(augmenter.write(TaskKind::Rte, &missing, &out, &mut |_| ControlFlow::Continue(())).is_err());
     let sound = written(path, "sound.tsv", RTE);
     let error = augmenter.write(TaskKind::Rte, &sound, &out, &mut |_| ControlFlow::Break(())).unwrap_err();
-    assert!(matches!(error, kd::Error::Interrupted { step: 0 }), "{error}");
+    assert!(matches!(error, kd::Error::Train(train::Error::Interrupted { step: 0 })), "{error}");
     let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["m", "sound.tsv", "torn.tsv"]);

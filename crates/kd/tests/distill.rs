@@ -9,15 +9,16 @@ use burn::tensor::{Device, Tensor};
 use counted::Counted;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
-use kd::data::{BatchSettings, TaskMix, TrainSet, to_device};
-use kd::engine::{Job, Part};
-use kd::heads::task_head;
-use kd::job::{FineTune, GeneralDistillation, TaskDistillation, Teacher, as_is};
+use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::losses;
 use kd::objective::{
-    Feature, LayerMatch, LossTerms, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
+    Feature, LayerMatch, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
 };
-use kd::optim::Gradients;
+use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
+use train::engine::{Job, LossTerms, Part};
+use train::fine_tune::FineTune;
+use train::heads::task_head;
+use train::optim::Gradients;
 
 type Model = TaskModel;
 
@@ -242,11 +243,11 @@ fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_an
 #[derive(Debug)]
 struct TaskText(TaskMix);
 
-impl kd::text::TextSource for TaskText {
+impl train::text::TextSource for TaskText {
     fn batches_per_epoch(&self) -> u64 {
         self.0.batches_per_epoch()
     }
-    fn batch(&self, step: u64) -> kd::Result<glue_squad::batch::EncodedBatch> {
+    fn batch(&self, step: u64) -> train::Result<glue_squad::batch::EncodedBatch> {
         self.0.batch(step).map(|(_, batch)| batch)
     }
 }

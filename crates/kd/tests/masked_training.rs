@@ -9,14 +9,14 @@ use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
 use corpus::MaskSettings;
 use glue_squad::features::Features;
-use glue_squad::tokenizer::TextEncoder;
 use hidden::{HALF, Model, STEPS, Texts, VOCAB, all_scores, config, job, mask, model, plan};
-use kd::data::to_device;
-use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
-use kd::job::WordLesson;
-use kd::text::TextSource;
-use kd::words::{HeldOutWords, WordMask};
+use kd::job::MlmTask;
 use run_store::checkpoint::CheckpointStore;
+use tokenizer::TextEncoder;
+use train::data::to_device;
+use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use train::mlm::{HeldOutWords, WordMask};
+use train::text::TextSource;
 
 #[derive(Default)]
 struct Watch {
@@ -60,7 +60,7 @@ fn a_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {
     for after in 1..STEPS {
         let cut = store(&format!("cut-{after}"));
         let mut first = Watch { stop_after: Some(after), ..Watch::default() };
-        assert!(matches!(run(&cut, &mut first).unwrap_err(), kd::Error::Interrupted { .. }));
+        assert!(matches!(run(&cut, &mut first).unwrap_err(), train::Error::Interrupted { .. }));
         let mut second = Watch::default();
         run(&cut, &mut second).unwrap();
         assert_eq!([first.losses, second.losses].concat(), watch.losses, "stopped after {after}");
@@ -138,7 +138,7 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
 
     // The first 32.4% of 8 steps compare layers: two evaluations are left out.
     let mut job = job(&plan, &teacher, &text, &mask);
-    job.words = Some(WordLesson { mask: &mask, held_out: Some(&held_out) });
+    job.words = Some(MlmTask { mask: &mask, held_out: Some(&held_out) });
     let scored =
         |step: u64| job.evaluate(&student, step + 1, &Device::flex(), &mut |_, _| Continue(())).unwrap().is_some();
     assert_eq!([scored(0), scored(2), scored(3), scored(7)], [false, false, true, true]);
@@ -150,7 +150,7 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
         seen.push((done, total));
         if seen.len() == 2 { Break(()) } else { Continue(()) }
     });
-    assert!(matches!(stopped, Err(kd::Error::Stopped)) && seen.len() == 2 && seen[0].0 < seen[1].0, "{seen:?}");
+    assert!(matches!(stopped, Err(train::Error::Stopped)) && seen.len() == 2 && seen[0].0 < seen[1].0, "{seen:?}");
     let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None }]);
     assert!(HeldOutWords::new(&empty, &mask).unwrap_err().to_string().contains("no word"));
 }

@@ -15,11 +15,11 @@ use corpus::MaskSettings;
 use counted::Counted;
 use glue_squad::batch::EncodedBatch;
 use hidden::{HALF, MASK, STEPS, Texts, all_scores, config, encoder, job, mask, mobile, model, plan, value};
-use kd::data::to_device;
-use kd::engine::{Job, Part};
-use kd::optim::Gradients;
-use kd::text::TextSource;
-use kd::words::WordMask;
+use train::data::to_device;
+use train::engine::{Job, Part};
+use train::mlm::WordMask;
+use train::optim::Gradients;
+use train::text::TextSource;
 
 fn log_softmax(row: &[f64], t: f64) -> Vec<f64> {
     let sum: f64 = row.iter().map(|v| (v / t).exp()).sum();

@@ -3,14 +3,15 @@
 use bert_core::weights::{Tensors, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, init, preset};
 use burn::tensor::Device;
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use kd::engine::{Monitor, TrainConfig, TrainEvent, train};
 use kd::job::{GeneralDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
-use kd::optim::{Gate, Group, OptimizerConfig, OptimizerKind, Schedule};
-use kd::text::TextSource;
 use kd::transfer::with_embedding_of;
+use tokenizer::Padding;
+use train::engine::{Monitor, TrainConfig, TrainEvent, train};
+use train::optim::{Gate, Group, OptimizerConfig, OptimizerKind, Schedule};
+use train::text::TextSource;
 
 type Model = TaskModel;
 
@@ -48,7 +49,7 @@ impl TextSource for Text {
     fn batches_per_epoch(&self) -> u64 {
         3
     }
-    fn batch(&self, step: u64) -> kd::Result<EncodedBatch> {
+    fn batch(&self, step: u64) -> train::Result<EncodedBatch> {
         let plan = BatchPlan::new(lengths(&self.0), 4, 5)?;
         let padding = Padding { pad_id: 0, multiple: 8, max_len: 8 };
         Ok(EncodedBatch::collate(&self.0, &plan.batch_at_step(step), padding)?)

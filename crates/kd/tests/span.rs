@@ -8,14 +8,14 @@ use burn::module::Module;
 use burn::tensor::Device;
 use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::BatchSettings;
-use kd::engine::{Job, Part};
+use kd::job::SpanDistillation;
 use kd::objective::{Objective, Plan, Shape, Source};
-use kd::optim::Gradients;
-use kd::span::{
-    SpanDistillation, SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits,
-    span_logits_frozen,
+use tokenizer::TextEncoder;
+use train::data::BatchSettings;
+use train::engine::{Job, Part};
+use train::optim::Gradients;
+use train::span::{
+    SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits, span_logits_frozen,
 };
 
 type Model = TaskModel;
@@ -140,13 +140,13 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
         assert_eq!(first.0[0].0, "label");
         let norm = Gradients::of(&first.total(), &start.clone().train()).global_norm();
         assert!(norm.is_finite(), "{norm}");
-        let settings = kd::engine::TrainConfig::new(300, 5e-3);
-        let trained = kd::engine::train(start, &device, &job, &settings, None, &mut kd::engine::Silent).unwrap();
+        let settings = train::engine::TrainConfig::new(300, 5e-3);
+        let trained = train::engine::train(start, &device, &job, &settings, None, &mut train::engine::Silent).unwrap();
         let evaluation = trained.evaluation.unwrap();
         assert!(evaluation.metrics.contains_key(&format!("{version}/f1")), "{evaluation:?}");
         assert!(evaluation.metrics.values().all(|v| (0.0..=1.0).contains(v)), "fractions, no counts: {evaluation:?}");
         let last = Job::<Model>::loss(&job, &trained.model.train(), Part::whole(0), &device).unwrap();
-        let value = |terms: kd::objective::LossTerms| terms.total().inner().into_scalar::<f32>();
+        let value = |terms: train::engine::LossTerms| terms.total().inner().into_scalar::<f32>();
         let (first, last) = (value(first), value(last));
         assert!(last < 0.9 * first, "{version}: {first} to {last}");
     }

@@ -15,12 +15,12 @@ use counted::Counted;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
-use kd::data::{BatchSettings, TaskMix, TrainSet, to_device};
-use kd::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
-use kd::heads::task_head;
 use kd::job::{TaskDistillation, TaskTeacher, TaskTeachers, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use run_store::checkpoint::CheckpointStore;
+use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
+use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use train::heads::task_head;
 
 type Model = TaskModel;
 
@@ -208,7 +208,7 @@ fn trained(teacher: &dyn Teacher, plan: &Plan, stopped: Option<(&Path, u64)>) ->
         train(student(), &device, &distillation(teacher, plan, &data), &config, store.as_ref(), watch)
     };
     let result = match go(&mut watch) {
-        Err(kd::Error::Interrupted { .. }) if stopped.is_some() => {
+        Err(train::Error::Interrupted { .. }) if stopped.is_some() => {
             watch.stop_after = None;
             go(&mut watch)
         }

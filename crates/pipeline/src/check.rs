@@ -8,10 +8,10 @@ use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_confi
 use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
-use kd::engine::Devices;
-use kd::heads::task_head;
-use kd::optim::check_groups;
 use mlp_space::Architecture;
+use train::engine::Devices;
+use train::heads::task_head;
+use train::optim::check_groups;
 
 use crate::corpus::Corpus;
 use crate::error::Problem;

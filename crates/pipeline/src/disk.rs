@@ -6,8 +6,8 @@ use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
 use burn::module::Module;
 use burn::tensor::Device;
-use kd::engine::TrainConfig;
-use kd::heads::task_head;
+use train::engine::TrainConfig;
+use train::heads::task_head;
 
 use crate::Result;
 use crate::events::NOTED_WARNING;

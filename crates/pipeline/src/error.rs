@@ -107,7 +107,7 @@ pub enum Error {
         /// Phase of the run.
         phase: String,
         /// The cause.
-        source: kd::Error,
+        source: train::Error,
     },
     /// Search.
     #[error(transparent)]
@@ -118,13 +118,25 @@ pub enum Error {
     /// Models and weights.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
+    /// Description of an encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
+    /// Files of models.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
+    /// A text that cannot be encoded.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
     /// Packed text.
     #[error(transparent)]
     Shards(#[from] corpus::Error),
     /// Batches and sets.
+    #[error(transparent)]
+    Train(#[from] train::Error),
+    /// Objectives and teachers.
     #[error(transparent)]
     Distillation(#[from] kd::Error),
     /// Durable files.
@@ -135,8 +147,8 @@ pub enum Error {
 impl Error {
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Distillation(kd::Error::Interrupted { .. } | kd::Error::Stopped))
-            || matches!(self, Self::Training { source: kd::Error::Interrupted { .. }, .. })
+        matches!(self, Self::Interrupted | Self::Train(train::Error::Interrupted { .. } | train::Error::Stopped))
+            || matches!(self, Self::Training { source: train::Error::Interrupted { .. }, .. })
             || matches!(self, Self::Search(nas::Error::Interrupted { .. }))
     }
 }

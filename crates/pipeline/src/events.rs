@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kd::engine::{Monitor, TrainEvent};
 use serde::{Deserialize, Serialize};
+use train::engine::{Monitor, TrainEvent};
 
 /// How the message of a [`RunEvent::Note`] begins that must be seen in every mode.
 pub const NOTED_WARNING: &str = "warning: ";
@@ -338,7 +338,7 @@ mod tests {
     use super::*;
 
     fn step(tokens: u64) -> RunEvent {
-        let report = kd::engine::StepReport {
+        let report = train::engine::StepReport {
             step: 3,
             total: 9,
             loss: 0.5,

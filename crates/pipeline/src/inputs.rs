@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use kd::examples::Examples;
-use kd::text::{TextSet, TextSource};
+use tokenizer::TextEncoder;
+use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
+use train::examples::Examples;
+use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
 use crate::recipe::{Phase, Recipe};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, student_config};
 use burn::tensor::Device;
-use cpu_runtime::{Session, Want};
+use cpu_runtime::{Outputs, Session};
 use nas::budget::Latency;
 use nas::space::Genome;
 
@@ -31,7 +31,7 @@ pub fn median_ms(model: &TaskModel, config: &BertConfig, settings: LatencySettin
         let batch = cpu_runtime::Batch { ids: &ids, offsets: &offsets, ..cpu_runtime::Batch::default() };
         let mut session = Session::new(rayon::current_num_threads());
         return median(settings.runs, || {
-            session.run(&frozen, &batch, Want::default()).map(|_| ()).map_err(|e| bert_core::Error::from(e).into())
+            session.run(&frozen, &batch, Outputs::default()).map(|_| ()).map_err(|e| bert_core::Error::from(e).into())
         });
     }
     let ids: Vec<i32> = ids.map(|id| id as i32).collect();

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use glue_squad::task::TaskKind;
-use kd::engine::reached;
 use nas::study::{SqliteStudy, StudyStore};
 use run_store::checkpoint::CheckpointStore;
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
+use train::engine::reached;
 
 use crate::recipe::{Moved, Recipe};
 use crate::{Error, Result};

@@ -5,11 +5,11 @@ use std::path::Path;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
-use kd::engine::Devices;
-use kd::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
+use train::engine::Devices;
+use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use bert_core::ModelDir;
 use glue_squad::task::{Head, TaskKind};
-use kd::engine::Evaluation;
-use kd::majority::{MajorityBaseline, card_lines, doubts};
 use nas::study::{SqliteStudy, StudyStore, Trial};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
@@ -15,6 +13,8 @@ use report::{
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use train::engine::Evaluation;
+use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use crate::about::{About, listed};
 use crate::events::RunEvent;

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use corpus::{Input, MANIFEST, PackSettings, build};
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::BatchSettings;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::digests;
+use tokenizer::TextEncoder;
+use train::data::BatchSettings;
 
 struct Pocket {
     dir: tempfile::TempDir,

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use corpus::{Input, PackSettings, build};
-use glue_squad::tokenizer::TextEncoder;
 use pipeline::inputs::Inputs;
 use pipeline::recipe::{Override, Phase, Recipe, load};
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 fn pocket() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

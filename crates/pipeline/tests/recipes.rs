@@ -1,9 +1,9 @@
 //! Recipes: the published ones load, mistakes are named.
 
 use glue_squad::task::TaskKind;
-use kd::engine::{NotFinite, TrainConfig};
-use kd::optim::{Group, OptimizerConfig, OptimizerKind, Schedule};
 use pipeline::recipe::{Override, PUBLISHED, Recipe, load};
+use train::engine::{NotFinite, TrainConfig};
+use train::optim::{Group, OptimizerConfig, OptimizerKind, Schedule};
 
 fn refused(overrides: &[&str], words: &[&str]) {
     let overrides: Vec<Override> = overrides.iter().map(|o| o.parse().unwrap()).collect();

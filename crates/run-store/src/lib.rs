@@ -13,6 +13,7 @@
 //! | [`lock`] | one process per run folder |
 //! | [`rundir`] | the layout of a run folder, and who may start or resume it |
 //! | [`contain`] | foreign code whose panics are errors of its input |
+//! | [`shown`] | values of the user as messages show them |
 //!
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
@@ -33,5 +34,6 @@ pub mod output;
 mod relative;
 pub mod rng;
 pub mod rundir;
+pub mod shown;
 
 pub use error::{Error, Operation, Result};

@@ -6,7 +6,7 @@
 //! and from any thread.
 
 pub use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
 /// Separates these keys from every other use of SHA-256; changing it changes every stream.
@@ -47,10 +47,30 @@ pub fn keyed(seed: u64, purpose: &str, counters: &[u64]) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(hasher.finalize().into())
 }
 
+/// A whole number in `0..bound` (0 for an empty range) by multiply-shift of 64 bits; the bias is below `bound` / 2^64.
+///
+/// This and the following draws never change with a version of `rand`.
+#[must_use]
+pub fn below(rng: &mut impl RngCore, bound: usize) -> usize {
+    ((u128::from(rng.next_u64()) * bound as u128) >> 64) as usize
+}
+
+/// A number in [0, 1) with 53 random bits.
+#[must_use]
+pub fn unit(rng: &mut impl RngCore) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Puts `items` in a random order (Fisher-Yates).
+pub fn shuffle<T>(rng: &mut impl RngCore, items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, below(rng, last + 1));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::RngCore;
 
     fn first_two(seed: u64, purpose: &str, counters: &[u64]) -> [u64; 2] {
         let mut rng = keyed(seed, purpose, counters);

@@ -3,27 +3,20 @@
 //! | file | concern |
 //! |---|---|
 //! | `path` | where a parameter stands in the module tree |
-//! | `names` | from module paths to the names in files |
-//! | `tensors` | tensors in host memory, safetensors files |
-//! | `mapped` | tensors that stay in their file until they are read |
 //! | `pytorch` | PyTorch files, through burn-store's data-only reader |
 //! | `module` | from a module to tensors and back |
 //!
 //! Files hold linear weights as PyTorch does, `[out, in]`; burn holds `[in, out]`. The transposition
 //! happens here and nowhere else.
 
-mod mapped;
 mod module;
-mod names;
 pub mod path;
 mod pytorch;
-mod tensors;
 
-pub use mapped::MappedTensor;
+pub use encoder_spec::{HostTensor, MappedTensor, NameFormat, Stored};
+pub use model_dir::Tensors;
 pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes, resolve, resolve_unread};
-pub use names::NameFormat;
 pub use pytorch::read_pytorch;
-pub use tensors::{HostTensor, Stored, Tensors};
 
 use std::path::Path;
 
@@ -37,7 +30,7 @@ use crate::Result;
 /// The file is missing, cut off, or not in that format.
 pub fn read(path: &Path) -> Result<Tensors> {
     if path.extension().is_some_and(|e| e == "safetensors") {
-        Tensors::read_safetensors(path)
+        Ok(Tensors::read_safetensors(path)?)
     } else {
         read_pytorch(path)
     }
@@ -48,5 +41,5 @@ pub fn read(path: &Path) -> Result<Tensors> {
 /// # Errors
 /// The file cannot be written; what was there before stays.
 pub fn save<M: Module>(module: &M, path: &Path, format: NameFormat) -> Result<()> {
-    collect(module, format).write_safetensors(path)
+    Ok(collect(module, format).write_safetensors(path)?)
 }

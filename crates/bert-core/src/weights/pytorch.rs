@@ -6,9 +6,10 @@ use std::path::Path;
 use burn_store::pytorch_reader::{DType, PytorchReader};
 use safetensors::tensor::Dtype;
 
-use super::tensors::to_f32;
+use model_dir::{Error, to_f32};
+
 use super::{HostTensor, Tensors};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Reads every tensor of a PyTorch file as f32.
 ///
@@ -32,8 +33,8 @@ pub fn read_pytorch(path: &Path) -> Result<Tensors> {
     });
     match read {
         Ok(Ok(tensors)) => Ok(Tensors(tensors)),
-        Ok(Err(message)) => Err(bad(message)),
-        Err(_) => Err(bad("the reader gave up on its contents".into())),
+        Ok(Err(message)) => Err(bad(message).into()),
+        Err(_) => Err(bad("the reader gave up on its contents".into()).into()),
     }
 }
 

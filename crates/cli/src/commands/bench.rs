@@ -110,8 +110,8 @@ fn device(context: &Context) -> String {
 /// Times steps of distillation.
 fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliError> {
     let precision = match args.precision.precision {
-        Precision::F32 => kd::engine::Precision::F32,
-        Precision::Bf16 => kd::engine::Precision::Bf16,
+        Precision::F32 => train::engine::Precision::F32,
+        Precision::Bf16 => train::engine::Precision::Bf16,
         Precision::Int8 => {
             let message = "--precision int8: trainings compute in f32 or bf16";
             return Err(CliError::usage(message).with_hint("leave out --teacher to time forward passes in int8"));
@@ -141,7 +141,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
     let job = Distillation {
         student: &student,
         teacher: (&teacher_config, &teacher),
-        tokens: kd::data::to_device(&batch, &context.device),
+        tokens: train::data::to_device(&batch, &context.device),
         device: &context.device,
         precision,
         seed: SEED,

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use bert_core::{BertConfig, Parts, TaskModel, TokenBatch};
 use burn::tensor::Device;
-use kd::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 use kd::job::RepeatedBatch;
 use kd::objective::Plan;
+use train::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
 
 use crate::error::CliError;
 use crate::interrupt;

@@ -7,15 +7,15 @@ use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
-use kd::heads::AnsweringHead;
-use kd::majority::card_lines;
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
 use serde::Serialize;
+use train::heads::AnsweringHead;
+use train::majority::card_lines;
 
-use super::lecture::{Lecture, Lesson};
+use super::lecture::{Lecture, TrainingData};
 use super::teacher::Data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
@@ -28,7 +28,7 @@ use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
-use crate::text_lesson::{TextLesson, WordArgs};
+use crate::text_data::{TextData, WordArgs};
 use crate::training::{Done, Training, TrainingArgs, shown, taken_apart};
 
 /// What `--init` says where the student starts from random weights.
@@ -168,18 +168,18 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(packed) => args.training.given_max_len().unwrap_or(packed).min(positions),
         None => capped_length(args.training.max_len(&chosen), positions, context),
     };
-    let lesson = match &args.data {
+    let taught = match &args.data {
         Some(data) => {
             let options = (&args.squad, &args.training);
-            Lesson::Labelled(Data::read(&chosen, data, options, encoder, max_len, context)?)
+            TrainingData::Labelled(Data::read(&chosen, data, options, encoder, max_len, context)?)
         }
-        None => Lesson::Text(TextLesson::open(&corpus, words, encoder, &args.training, max_len)?),
+        None => TrainingData::Text(TextData::open(&corpus, words, encoder, &args.training, max_len)?),
     };
-    let steps = args.training.steps(lesson.batches_per_epoch());
+    let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
-    let files = [teachers.files(), init_files, lesson.files().clone()].concat();
+    let files = [teachers.files(), init_files, taught.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
         context
@@ -190,10 +190,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
-    let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, lesson };
+    let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, data: taught };
     let (student, mut done) = lecture.give(student).map(taken_apart)?;
     if done.evaluation.is_some() {
-        done.majority = lecture.lesson.majority()?;
+        done.majority = lecture.data.majority()?;
     }
     if let Some(cache) = &cache {
         tell(cache, context);

@@ -7,8 +7,8 @@ use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, ModelDir};
 use burn::tensor::Tensor;
 use clap::Args;
 use glue_squad::batch::{EncodedBatch, Labels};
-use kd::data::to_device;
 use serde_json::json;
+use train::data::to_device;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

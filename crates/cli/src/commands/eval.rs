@@ -6,11 +6,11 @@ use clap::{Args, ValueEnum};
 use cpu_runtime::Packing;
 use glue_squad::submission;
 use glue_squad::task::{Predictions, Scores, Split, TaskKind};
-use kd::data::{BatchSettings, EvalSet};
-use kd::engine::Evaluation;
-use kd::heads::answering_head;
-use kd::majority::{MajorityBaseline, doubts};
 use serde_json::{Map, Value, json};
+use train::data::{BatchSettings, EvalSet};
+use train::engine::Evaluation;
+use train::heads::answering_head;
+use train::majority::{MajorityBaseline, doubts};
 
 use super::eval_squad;
 use crate::context::Context;

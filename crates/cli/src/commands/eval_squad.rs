@@ -4,10 +4,10 @@ use cpu_runtime::Packing;
 use std::path::Path;
 
 use glue_squad::squad::{Dataset, OrderedMap, Score, SquadVersion};
-use kd::engine::Evaluation;
-use kd::majority::{MajorityBaseline, doubts};
-use kd::span::{SpanEvalSet, SpanScores, span_head_index};
 use serde_json::json;
+use train::engine::Evaluation;
+use train::majority::{MajorityBaseline, doubts};
+use train::span::{SpanEvalSet, SpanScores, span_head_index};
 
 use super::eval::EvalArgs;
 use super::score::squad_rows;

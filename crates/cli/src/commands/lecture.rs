@@ -1,28 +1,27 @@
 //! What `distill` teaches a student on, and how.
 
 use bert_core::TaskModel;
-use kd::engine::Trained;
-use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
-use kd::majority::MajorityBaseline;
+use kd::job::{GeneralDistillation, SpanDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
-use kd::span::SpanDistillation;
 use pipeline::inputs::Files;
+use train::engine::Trained;
+use train::majority::MajorityBaseline;
 
 use super::teacher::Data;
 use crate::error::CliError;
-use crate::text_lesson::TextLesson;
+use crate::text_data::TextData;
 use crate::training::Training;
 
 /// What the student is taught on.
-pub(super) enum Lesson {
-    Text(TextLesson),
+pub(super) enum TrainingData {
+    Text(TextData),
     Labelled(Data),
 }
 
-impl Lesson {
+impl TrainingData {
     pub fn batches_per_epoch(&self) -> u64 {
         match self {
-            Self::Text(lesson) => lesson.text.batches_per_epoch(),
+            Self::Text(data) => data.text.batches_per_epoch(),
             Self::Labelled(data) => data.batches_per_epoch(),
         }
     }
@@ -41,7 +40,7 @@ impl Lesson {
     /// Where it comes from.
     pub fn files(&self) -> &Files {
         match self {
-            Self::Text(lesson) => &lesson.files,
+            Self::Text(data) => &data.files,
             Self::Labelled(data) => data.files(),
         }
     }
@@ -54,7 +53,7 @@ pub(super) struct Lecture<'a> {
     /// The teacher's head for each task.
     pub heads: Vec<usize>,
     pub plan: &'a Plan,
-    pub lesson: Lesson,
+    pub data: TrainingData,
 }
 
 impl Lecture<'_> {
@@ -64,13 +63,13 @@ impl Lecture<'_> {
     /// As [`Training::run`].
     pub fn give(&self, student: TaskModel) -> Result<Trained<TaskModel>, CliError> {
         let Self { teacher, plan, .. } = *self;
-        match &self.lesson {
-            Lesson::Text(lesson) => {
-                let (text, words) = (lesson.text.as_ref(), lesson.words());
+        match &self.data {
+            TrainingData::Text(data) => {
+                let (text, words) = (data.text.as_ref(), data.words());
                 let job = GeneralDistillation { teacher, plan, text, words, prepare: as_is() };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Labelled(Data::Tasks(data)) => {
+            TrainingData::Labelled(Data::Tasks(data)) => {
                 let job = TaskDistillation {
                     teacher,
                     teacher_heads: self.heads.clone(),
@@ -82,7 +81,7 @@ impl Lecture<'_> {
                 };
                 self.training.run("distill", student, &job)
             }
-            Lesson::Labelled(Data::Spans(data)) => {
+            TrainingData::Labelled(Data::Spans(data)) => {
                 let job = SpanDistillation {
                     teacher,
                     teacher_head: self.heads[0],

@@ -3,6 +3,7 @@
 mod arch;
 mod bench;
 mod bench_step;
+mod completions;
 mod data;
 mod distill;
 mod encode;
@@ -10,6 +11,7 @@ mod eval;
 mod eval_squad;
 mod import;
 mod lecture;
+mod man;
 mod objective;
 mod predict;
 mod report;
@@ -61,6 +63,10 @@ pub enum Command {
     /// Data sets.
     #[command(subcommand)]
     Data(data::Command),
+    /// A script by which a shell completes the command line.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages into a folder.
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -98,5 +104,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Data(command) => data::run(&command, context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -262,7 +262,7 @@ fn a_full_disk_is_named_and_leaves_what_was_there() {
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let Some(_mounted) = SmallDisk::mount(&disk) else {
-        eprintln!("skipped: no tmpfs can be mounted here");
+        test_support::skipped("no tmpfs can be mounted here");
         return;
     };
     std::fs::write(disk.join("old.tsv"), "mine\n").unwrap();

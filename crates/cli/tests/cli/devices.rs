@@ -55,7 +55,7 @@ fn a_list_of_devices_is_refused_where_one_is_meant_and_where_it_makes_no_sense()
 #[test]
 fn a_training_on_another_device_ends_where_the_processor_does() {
     let Some(device) = test_device() else {
-        println!("skipped: EFFICIENTBERT_TEST_DEVICE names no other device than the cpu");
+        test_support::skipped("EFFICIENTBERT_TEST_DEVICE names no other device than the cpu");
         return;
     };
     let dir = pocket_folder(&[]);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir};
 use glue_squad::task::TaskKind;
-use kd::heads::task_head;
 use serde_json::{Value, json};
+use train::heads::task_head;
 
 use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};
 
@@ -14,7 +14,7 @@ fn mobile_folder() -> tempfile::TempDir {
     let dir = folder();
     pocket(dir.path());
     save_bert(dir.path(), "ib", &mobile("ib-bert-large", 16));
-    mobile("mobilebert", 8).save(&dir.path().join("mobile.json")).unwrap();
+    model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
     dir
 }
 
@@ -173,7 +173,7 @@ fn found_feed_forwards_train_in_the_shape_of_a_plain_bert() {
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 6, 12, 96)
     };
-    shape.save(&dir.path().join("shape.json")).unwrap();
+    model_dir::write_config(&shape, &dir.path().join("shape.json")).unwrap();
     let base = ["distill", "--teacher", "bert", "--arch", "efficientbert", "--into", "shape.json", "--out", "student"];
     let done = run(dir.path(), &[&base[..], &TASK, &SHORT].concat()).json();
     let written = config(dir.path(), "student");

@@ -5,9 +5,14 @@ use std::process::Stdio;
 
 use crate::support::{command, folder, run};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 17] = [
     "search",
     "report",
+    "runs",
+    "score",
+    "submit",
+    "completions",
+    "man",
     "eval",
     "predict",
     "teacher",
@@ -33,7 +38,51 @@ fn help_mentions_every_command_and_goes_to_standard_output() {
     for (option, values) in [("--progress", "auto"), ("--threads", "<N>"), ("--device", "wgpu")] {
         assert!(help.stdout.contains(option) && help.stdout.contains(values), "{option}");
     }
-    assert!(run(dir.path(), &["--version"]).stdout.starts_with("efficientbert "));
+    let version = run(dir.path(), &["--version"]).stdout;
+    assert!(
+        version.starts_with("efficientbert ") && version.contains("commit ") && version.contains("; cpu"),
+        "{version}"
+    );
+}
+
+#[test]
+fn every_shell_gets_a_script_that_knows_every_command() {
+    let dir = folder();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(dir.path(), &["completions", shell]);
+        assert_eq!((script.code, &*script.stderr), (Some(0), ""), "{shell}");
+        for command in COMMANDS {
+            assert!(script.stdout.contains(command), "{shell}: {command}");
+        }
+        assert!(script.stdout.contains("max-params"), "{shell}");
+    }
+    run(dir.path(), &["completions", "tcsh"]).fails_with(2, &["bash", "zsh"]);
+    // What a person does with it.
+    let script = run(dir.path(), &["completions", "bash"]).stdout;
+    std::fs::write(dir.path().join("script"), script + "\nCOMP_WORDS=(efficientbert sea) COMP_CWORD=1\n_efficientbert efficientbert sea efficientbert\necho ${COMPREPLY[@]}\n").unwrap();
+    let Ok(bash) = std::process::Command::new("bash").arg(dir.path().join("script")).output() else {
+        test_support::skipped("no bash");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&bash.stdout).trim(), "search", "{}", String::from_utf8_lossy(&bash.stderr));
+}
+
+#[test]
+fn manual_pages_have_every_command_and_its_options() {
+    let dir = folder();
+    let written = run(dir.path(), &["man", "pages"]);
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    let page = |name: &str| std::fs::read_to_string(dir.path().join("pages").join(name)).unwrap();
+    for command in COMMANDS {
+        assert!(page("efficientbert.1").contains(&format!("efficientbert\\-{command}(1)")), "{command}");
+        assert!(page(&format!("efficientbert-{command}.1")).contains(".TH"), "{command}");
+    }
+    assert!(page("efficientbert-data-pack.1").contains("efficientbert data pack"));
+    assert!(page("efficientbert-search.1").contains("max\\-params"));
+    let files = std::fs::read_dir(dir.path().join("pages")).unwrap().count();
+    assert_eq!(written.stdout.lines().count(), files);
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    run(dir.path(), &["man", "file"]).fails_with(1, &["file", "manual pages"]);
 }
 
 #[test]

@@ -86,7 +86,7 @@ mod not_plain_files {
     fn folder() -> tempfile::TempDir {
         let dir = pocket_folder(&[TaskKind::Sst2]);
         let path = dir.path();
-        let span = kd::span::span_head(SquadVersion::V2);
+        let span = train::span::span_head(SquadVersion::V2);
         let config = BertConfig {
             task_heads: vec![span],
             max_position_embeddings: 24,
@@ -160,7 +160,7 @@ mod not_plain_files {
         let null = dir.path().join("null");
         let made = Command::new("mknod").arg(&null).args(["c", "1", "3"]).output();
         if !made.is_ok_and(|made| made.status.success()) || std::fs::File::open(&null).is_err() {
-            println!("skipped: this user cannot make devices");
+            test_support::skipped("this user cannot make devices");
             return;
         }
         symlink("null", dir.path().join("link")).unwrap();

@@ -263,7 +263,7 @@ fn an_error_is_an_object_where_progress_is() {
 #[test]
 fn the_dashboard_draws_curve_terms_speed_and_evaluations_in_place() {
     if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("skipped: no `script` to make a terminal with");
+        test_support::skipped("no `script` to make a terminal with");
         return;
     }
     let dir = pocket_folder(&[TaskKind::Sst2]);

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use glue_squad::tokenizer::TextEncoder;
+use tokenizer::TextEncoder;
 
 use crate::error::{Error, Result};
 use crate::input::Input;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use glue_squad::corpus::WordCache;
+use tokenizer::WordCache;
 
 use super::Progress;
 use super::assembly::Assembly;

@@ -26,10 +26,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use glue_squad::corpus::{Layout, TextDocuments};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::text::{Layout, TextDocuments};
 
 pub use compressed::Compression;
 pub use folder::inputs_of;
@@ -106,7 +106,7 @@ pub(crate) fn all(mut documents: impl Documents) -> Result<Vec<String>> {
 
 impl<R: BufRead + Send> Documents for TextDocuments<R> {
     fn next_document(&mut self, text: &mut String) -> Result<bool> {
-        Ok(Self::next_document(self, text)?)
+        Self::next_document(self, text)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use glue_squad::parquet::{Rows, Value};
+use parquet_rows::{Rows, Value};
 
 use super::Documents;
 use super::pending::Pending;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use glue_squad::batch::{EncodedBatch, Padding};
+use tokenizer::{PaddedIds, Padding};
 
 use super::plan::WindowPlan;
 use super::prefetch::{Prefetch, Prefetched};
@@ -34,8 +34,10 @@ impl Default for LoaderSettings {
 /// A batch of packed text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Ids, segments, mask; `indices` are numbers of sequences.
-    pub encoded: EncodedBatch,
+    /// Ids, segments, mask.
+    pub tokens: PaddedIds,
+    /// The numbers of the sequences.
+    pub numbers: Vec<u64>,
     /// With masking: the id to be predicted at every position, else [`IGNORED`]; `[batch, seq]`.
     pub labels: Option<Vec<i32>>,
     /// What the second segment of each row is: the label of next-sentence prediction.
@@ -108,7 +110,7 @@ impl Loader {
     pub fn batch(&self, step: u64) -> Result<Batch> {
         let (epoch, _) = self.plan.position(step);
         let numbers = self.plan.batch(step, |sequence| self.shards.length(sequence))?;
-        let (mut features, mut next, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sequences, mut next, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for number in &numbers {
             let mut sequence = self.shards.get(*number)?;
             if let Some(masker) = &self.masker {
@@ -116,22 +118,21 @@ impl Loader {
             }
             hidden.push(std::mem::take(&mut sequence.masked));
             next.push(sequence.next);
-            features.push(sequence.into_features());
+            sequences.push((sequence.type_ids(), sequence.ids));
         }
-        let rows: Vec<usize> = (0..features.len()).collect();
-        let mut encoded = EncodedBatch::collate(&features, &rows, self.padding)?;
-        encoded.indices = numbers.iter().map(|number| *number as usize).collect();
+        let rows: Vec<_> = sequences.iter().enumerate().map(|(row, (types, ids))| (row, &**ids, &**types)).collect();
+        let tokens = self.padding.pad(&rows)?;
         let masked = self.masker.is_some() || self.shards.manifest().settings.masking.is_some();
         let labels = masked.then(|| {
-            let mut labels = vec![IGNORED; encoded.ids.len()];
-            for (row, hidden) in labels.chunks_mut(encoded.seq).zip(&hidden) {
+            let mut labels = vec![IGNORED; tokens.ids.len()];
+            for (row, hidden) in labels.chunks_mut(tokens.seq).zip(&hidden) {
                 for masked in hidden {
                     row[usize::from(masked.position)] = masked.id as i32;
                 }
             }
             labels
         });
-        Ok(Batch { encoded, labels, next })
+        Ok(Batch { tokens, numbers, labels, next })
     }
 
     /// The batches from a step on, made ahead on threads; `end` is the first step that is not made.

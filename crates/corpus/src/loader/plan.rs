@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use glue_squad::batch::BatchPlan;
 use rand::RngCore;
+use run_store::rng::{keyed, shuffle};
 
-use crate::draw::{keyed, shuffle};
 use crate::error::{Error, Result};
 
 /// Rounds of the permutation; four are enough to look random, two more cost nothing.
@@ -18,7 +17,7 @@ const KEPT: usize = 3;
 ///
 /// In epoch `e` a permutation, which is computed and not stored, puts all sequences in random order. Each window of `window` batches
 /// is sorted by length and cut into batches, which are then shuffled within their window. So a plan needs no memory per sequence,
-/// unlike [`BatchPlan`], and any batch is found without those before it.
+/// unlike the plan of a task's examples, and any batch is found without those before it.
 #[derive(Debug)]
 pub struct WindowPlan {
     sequences: u64,
@@ -33,7 +32,7 @@ type Batches = Arc<Vec<Vec<u64>>>;
 
 impl WindowPlan {
     /// Batches per window unless [`WindowPlan::with_window`] says otherwise: that of tasks.
-    pub const DEFAULT_WINDOW: usize = BatchPlan::DEFAULT_WINDOW;
+    pub const DEFAULT_WINDOW: usize = 8;
 
     /// Plans batches of `batch_size` over so many sequences.
     ///

@@ -1,15 +1,16 @@
 //! Sentences, tokens, sequences.
 
-use glue_squad::corpus::{PairRules, TokenDocument, WordCache, WordEncoder, pack_pairs, split_sentences};
-use glue_squad::tokenizer::TextEncoder;
 use rand::RngCore;
+use run_store::rng::{below, keyed, shuffle};
+use tokenizer::{TextEncoder, WordCache, WordEncoder};
 
 use super::block::TextBlock;
-use crate::draw::{below, keyed, shuffle};
+use super::pairs::{PairRules, TokenDocument, pack_pairs};
 use crate::error::Result;
 use crate::mask::Masker;
 use crate::settings::{PackSettings, Packing};
 use crate::shard::{Next, ShardBuffer};
+use crate::text::split_sentences;
 use crate::vocabulary::Vocabulary;
 
 /// Packs blocks. Shared by all threads; each brings its own [`WordCache`].

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use glue_squad::features::Features;
 use memmap2::Mmap;
 
 use super::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Next, TRAILER_BYTES};
@@ -43,12 +42,6 @@ impl Sequence {
         let mut types = vec![0; self.second.min(self.ids.len())];
         types.resize(self.ids.len(), 1);
         types
-    }
-
-    /// As an example without label.
-    pub fn into_features(self) -> Features {
-        let type_ids = self.type_ids();
-        Features { ids: self.ids, type_ids, label: None }
     }
 }
 

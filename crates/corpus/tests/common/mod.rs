@@ -1,24 +1,13 @@
 //! Helpers of the behaviour tests.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use corpus::{Input, Manifest, PackSettings, Progress, Result, Sequence, Shards, build};
-use glue_squad::tokenizer::TextEncoder;
-
-/// A path in the folder of real data and models: `EFFICIENTBERT_SHARED`, else `shared` beside the workspace. Says so where it is absent.
-pub fn shared(relative: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("EFFICIENTBERT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = root.join(relative);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there; set EFFICIENTBERT_SHARED to the folder with real data", path.display());
-    None
-}
+pub use test_support::shared;
+use tokenizer::TextEncoder;
 
 /// A small BERT vocabulary: words, letters and the pieces of numbers.
 pub fn encoder() -> TextEncoder {
@@ -77,4 +66,12 @@ pub fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// A folder with a small BERT vocabulary, one token per line.
+pub fn tiny_model() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nriver\nlake\nis\ndeep\n##er\n.\n?\na\nb\nc\nd\ne\nf\n";
+    std::fs::write(dir.path().join("vocab.txt"), words).expect("a vocabulary");
+    dir
 }

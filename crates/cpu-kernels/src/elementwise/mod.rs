@@ -9,7 +9,7 @@
 //! * [`softmax`], [`loss`]: distributions over rows and what compares them
 //! * [`optimizer`]: AdamW and what clipping needs
 //! * [`embedding`]: rows of tables, and trigrams of rows
-//! * [`dropout`], [`bf16`]: masks from counters, short floats
+//! * [`dropout`], [`bf16`]: masks from counters, `bf16` rounding
 //! * [`stream`]: copies past the cache
 
 #[macro_use]

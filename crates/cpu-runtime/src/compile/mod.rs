@@ -4,8 +4,8 @@ mod builder;
 mod expression;
 mod layer;
 
-use cpu_kernels::Floats;
 use cpu_kernels::matmul::{Precision, Weights};
+use encoder_spec::Floats;
 use rayon::prelude::*;
 
 use crate::Error;

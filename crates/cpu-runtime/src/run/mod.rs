@@ -19,7 +19,7 @@ const MASKED: f32 = -10_000.0;
 
 /// What a run computes besides the last hidden states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Want<'a> {
+pub struct Outputs<'a> {
     /// The pooled vectors.
     pub pooled: bool,
     /// The values of these heads.
@@ -40,7 +40,7 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Values of the wanted heads, in the order of [`Want::heads`]: `[sequences, outputs]`, or `[tokens, outputs]` for heads
+    /// Values of the wanted heads, in the order of [`Outputs::heads`]: `[sequences, outputs]`, or `[tokens, outputs]` for heads
     /// that look at tokens.
     pub fn heads(&self) -> impl ExactSizeIterator<Item = &'a [f32]> + use<'a> {
         let logits = self.logits;
@@ -101,7 +101,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Batch`], [`Error::Id`], [`Error::Length`] for a batch that does not fit the model, [`Error::Head`].
-    pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Want<'_>) -> Result<Output<'_>, Error> {
+    pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Outputs<'_>) -> Result<Output<'_>, Error> {
         batch.check(model)?;
         let count = model.heads.len();
         if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Divides the batch and makes room for it.
-    fn prepare(&mut self, model: &Model, batch: &Batch<'_>, want: Want<'_>) {
+    fn prepare(&mut self, model: &Model, batch: &Batch<'_>, want: Outputs<'_>) {
         let mut end = 0;
         self.starts.clear();
         self.starts.push(end);

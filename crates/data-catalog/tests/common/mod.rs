@@ -3,24 +3,14 @@
 
 mod server;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use data_catalog::net::{Client, Network};
 
-pub use server::{Reply, Request, Server, free_port, proxy};
+pub use test_support::shared;
 
-/// A path in the folder of real data: `EFFICIENTBERT_SHARED`, else `shared` beside the workspace. Says so where it is absent.
-pub fn shared(relative: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("EFFICIENTBERT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let path = root.join(relative);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is not there; set EFFICIENTBERT_SHARED to the folder with real data", path.display());
-    None
-}
+pub use server::{Reply, Request, Server, free_port, proxy};
 
 /// Settings without a proxy and without long waits.
 pub fn network() -> Network {

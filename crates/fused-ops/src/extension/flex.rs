@@ -3,40 +3,41 @@
 use burn::backend::Flex;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
-use super::{FusedOps, block_inputs, ffn_inputs};
-use crate::activation::{self, Activation};
-use crate::attention::{self, Attended, BlockSettings, Heads, Keep};
-use crate::binary::{self, Combine};
-use crate::dropout::{self, Mask};
-use crate::embedding;
-use crate::ffn::{self, Settings as FfnSettings};
-use crate::host::dense;
-use crate::linear::{self, Part};
-use crate::losses::{self, Loss};
-use crate::norm;
+use super::{BlockOperands, FfnOperands, FusedOps, block_inputs, ffn_inputs};
+use crate::kernels::activation::{self, Activation};
+use crate::kernels::attention::block::{self, BlockSettings};
+use crate::kernels::attention::{self, Attended, Heads, Outputs};
+use crate::kernels::binary::{self, Combine};
+use crate::kernels::dropout::{self, Mask};
+use crate::kernels::embedding;
+use crate::kernels::ffn::{self, FfnSettings};
+use crate::kernels::host::dense;
+use crate::kernels::linear::{self, LinearSettings};
+use crate::kernels::losses::{self, Loss};
+use crate::kernels::norm;
 
 impl FusedOps for Flex {
     fn fused_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        part: Part,
+        settings: LinearSettings,
     ) -> FloatTensor<Self> {
-        linear::forward(x, weight, Some(bias), part, None)
+        linear::forward(x, weight, Some(bias), settings, None)
     }
 
     fn fused_activated_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        part: Part,
+        settings: LinearSettings,
         function: Activation,
     ) -> FloatTensor<Self> {
-        linear::forward(x, weight, Some(bias), part, Some(function))
+        linear::forward(x, weight, Some(bias), settings, Some(function))
     }
 
-    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self> {
-        linear::forward(x, weight, None, part, None)
+    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, settings: LinearSettings) -> FloatTensor<Self> {
+        linear::forward(x, weight, None, settings, None)
     }
 
     fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self> {
@@ -71,20 +72,6 @@ impl FusedOps for Flex {
         norm::residual_forward(x, residual, weight, bias, eps, mask).0
     }
 
-    fn fused_attention_with_scores(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        heads: Heads,
-        dropout: Option<Mask>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let inputs = [query, key, value].map(dense);
-        let keep = Keep { scores: true, probs: false };
-        let Attended { context, scores, .. } = attention::forward(&inputs, mask, heads, dropout, keep);
-        (context, scores.expect("kept"))
-    }
-
     fn fused_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -92,64 +79,26 @@ impl FusedOps for Flex {
         mask: FloatTensor<Self>,
         heads: Heads,
         dropout: Option<Mask>,
-    ) -> FloatTensor<Self> {
+        keep_scores: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
         let inputs = [query, key, value].map(dense);
-        attention::forward(&inputs, mask, heads, dropout, Keep { scores: false, probs: false }).context
+        let outputs = Outputs { scores: keep_scores, probs: false };
+        let Attended { context, scores, .. } = attention::forward(&inputs, mask, heads, dropout, outputs);
+        (context, scores)
     }
 
     fn fused_attention_block(
-        x: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        query_bias: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
-        value_bias: FloatTensor<Self>,
-        output_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
+        operands: BlockOperands<Self>,
         settings: BlockSettings,
-    ) -> FloatTensor<Self> {
-        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
-        let inputs = block_inputs(inputs, mask);
-        attention::block_forward(inputs, settings, false, false).0
+        keep_scores: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>) {
+        let (inputs, mask) = operands.into_parts();
+        let (y, scores, _) = block::forward(block_inputs(inputs, mask), settings, keep_scores, false);
+        (y, scores)
     }
 
-    fn fused_attention_block_with_scores(
-        x: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        query_bias: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
-        value_bias: FloatTensor<Self>,
-        output_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        settings: BlockSettings,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let inputs = [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta];
-        let inputs = block_inputs(inputs, mask);
-        let (y, scores, _) = attention::block_forward(inputs, settings, true, false);
-        (y, scores.expect("kept"))
-    }
-
-    fn fused_ffn(
-        x: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        first_bias: FloatTensor<Self>,
-        second: FloatTensor<Self>,
-        second_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        settings: FfnSettings,
-    ) -> FloatTensor<Self> {
-        let inputs = [x, first, first_bias, second, second_bias, gamma, beta];
-        ffn::forward(ffn_inputs(inputs), settings, false).0
+    fn fused_ffn(operands: FfnOperands<Self>, settings: FfnSettings) -> FloatTensor<Self> {
+        ffn::forward(ffn_inputs(operands.into_array()), settings, false).0
     }
 
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {

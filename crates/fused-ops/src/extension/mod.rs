@@ -7,31 +7,34 @@
 //! |---|---|
 //! | `flex` | the values, on the CPU |
 //! | `autodiff` | the values, and what their gradients need |
+//! | `autodiff_node` | one node of autodiff's graph |
 
 mod autodiff;
+mod autodiff_node;
 mod flex;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, backend_extension};
+use burn::backend::{Backend, ExtensionType, backend_extension};
 
-use crate::activation::Activation;
-use crate::attention::{BlockInputs, BlockSettings, Heads};
-use crate::binary::Combine;
-use crate::dropout::Mask;
-use crate::ffn::{Inputs as FfnInputs, Settings as FfnSettings};
-use crate::linear::Part;
-use crate::losses::Loss;
+use crate::kernels::activation::Activation;
+use crate::kernels::attention::Heads;
+use crate::kernels::attention::block::{BlockSettings, Inputs as BlockInputs};
+use crate::kernels::binary::Combine;
+use crate::kernels::dropout::Mask;
+use crate::kernels::ffn::{FfnSettings, Inputs as FfnInputs};
+use crate::kernels::linear::LinearSettings;
+use crate::kernels::losses::Loss;
 
 /// What the CPU backend can do at once; see the functions of this crate for what each means.
 #[backend_extension(Flex, Autodiff)]
-pub trait FusedOps: Backend {
+pub(crate) trait FusedOps: Backend {
     /// See [`crate::linear_part`].
     fn fused_linear(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        part: Part,
+        settings: LinearSettings,
     ) -> FloatTensor<Self>;
 
     /// See [`crate::dense_activated`].
@@ -39,12 +42,12 @@ pub trait FusedOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        part: Part,
+        settings: LinearSettings,
         function: Activation,
     ) -> FloatTensor<Self>;
 
     /// [`FusedOps::fused_linear`] without a bias.
-    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, part: Part) -> FloatTensor<Self>;
+    fn fused_product(x: FloatTensor<Self>, weight: FloatTensor<Self>, settings: LinearSettings) -> FloatTensor<Self>;
 
     /// See [`crate::activate`].
     fn fused_activation(x: FloatTensor<Self>, function: Activation) -> FloatTensor<Self>;
@@ -73,17 +76,7 @@ pub trait FusedOps: Backend {
         mask: Option<Mask>,
     ) -> FloatTensor<Self>;
 
-    /// See [`crate::attention_with_scores`].
-    fn fused_attention_with_scores(
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        heads: Heads,
-        dropout: Option<Mask>,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-
-    /// See [`crate::attention`].
+    /// See [`crate::attention()`] and [`crate::attention_with_scores`].
     fn fused_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -91,56 +84,18 @@ pub trait FusedOps: Backend {
         mask: FloatTensor<Self>,
         heads: Heads,
         dropout: Option<Mask>,
-    ) -> FloatTensor<Self>;
+        keep_scores: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// See [`crate::attention_block`].
-    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
     fn fused_attention_block(
-        x: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        query_bias: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
-        value_bias: FloatTensor<Self>,
-        output_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
+        #[extension_type] operands: BlockOperands<Self>,
         settings: BlockSettings,
-    ) -> FloatTensor<Self>;
-
-    /// [`FusedOps::fused_attention_block`] and its scores.
-    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
-    fn fused_attention_block_with_scores(
-        x: FloatTensor<Self>,
-        query: FloatTensor<Self>,
-        key: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        query_bias: FloatTensor<Self>,
-        key_bias: FloatTensor<Self>,
-        value_bias: FloatTensor<Self>,
-        output_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mask: FloatTensor<Self>,
-        settings: BlockSettings,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        keep_scores: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// See [`crate::ffn_block`].
-    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
-    fn fused_ffn(
-        x: FloatTensor<Self>,
-        first: FloatTensor<Self>,
-        first_bias: FloatTensor<Self>,
-        second: FloatTensor<Self>,
-        second_bias: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        settings: FfnSettings,
-    ) -> FloatTensor<Self>;
+    fn fused_ffn(#[extension_type] operands: FfnOperands<Self>, settings: FfnSettings) -> FloatTensor<Self>;
 
     /// See [`crate::embedding`].
     fn fused_embedding(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;
@@ -160,7 +115,33 @@ pub trait FusedOps: Backend {
     fn fused_loss(a: FloatTensor<Self>, b: FloatTensor<Self>, loss: Loss) -> FloatTensor<Self>;
 }
 
-/// The operands of a block in the order in which autodiff follows them.
+/// The operands of an attention block; weights and biases of queries, keys, values and output.
+#[derive(ExtensionType)]
+pub(crate) struct BlockOperands<B: Backend> {
+    pub x: FloatTensor<B>,
+    pub query: FloatTensor<B>,
+    pub key: FloatTensor<B>,
+    pub value: FloatTensor<B>,
+    pub output: FloatTensor<B>,
+    pub query_bias: FloatTensor<B>,
+    pub key_bias: FloatTensor<B>,
+    pub value_bias: FloatTensor<B>,
+    pub output_bias: FloatTensor<B>,
+    pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
+    pub mask: FloatTensor<B>,
+}
+
+impl<B: Backend> BlockOperands<B> {
+    /// Those that autodiff follows, and the mask.
+    fn into_parts(self) -> ([FloatTensor<B>; 11], FloatTensor<B>) {
+        let Self { x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta, mask } =
+            self;
+        ([x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta], mask)
+    }
+}
+
+/// Operands as the kernels take them, in the order of [`BlockOperands::into_parts`].
 fn block_inputs(inputs: [FlexTensor; 11], mask: FlexTensor) -> BlockInputs {
     let [x, query, key, value, output, query_bias, key_bias, value_bias, output_bias, gamma, beta] = inputs;
     BlockInputs {
@@ -173,7 +154,26 @@ fn block_inputs(inputs: [FlexTensor; 11], mask: FlexTensor) -> BlockInputs {
     }
 }
 
-/// The operands of a feed-forward in the order in which autodiff follows them.
+/// The operands of a feed-forward.
+#[derive(ExtensionType)]
+pub(crate) struct FfnOperands<B: Backend> {
+    pub x: FloatTensor<B>,
+    pub first: FloatTensor<B>,
+    pub first_bias: FloatTensor<B>,
+    pub second: FloatTensor<B>,
+    pub second_bias: FloatTensor<B>,
+    pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
+}
+
+impl<B: Backend> FfnOperands<B> {
+    fn into_array(self) -> [FloatTensor<B>; 7] {
+        let Self { x, first, first_bias, second, second_bias, gamma, beta } = self;
+        [x, first, first_bias, second, second_bias, gamma, beta]
+    }
+}
+
+/// Operands as the kernels take them, in the order of [`FfnOperands::into_array`].
 fn ffn_inputs([x, first, first_bias, second, second_bias, gamma, beta]: [FlexTensor; 7]) -> FfnInputs {
     FfnInputs { x, weights: [first, second], biases: [first_bias, second_bias], gamma, beta }
 }

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use rand::RngCore;
-
-use super::words::WordPieces;
-use crate::rng::{below, unit};
+use run_store::rng::{below, unit};
+use tokenizer::WordPieces;
 
 /// A word of a text and what may stand in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +48,35 @@ fn is_title(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::tests::pieces;
     use super::*;
     use run_store::rng::keyed;
+    use tokenizer::TextEncoder;
+
+    use crate::augment::replaceable;
+
+    /// An uncased WordPiece tokenizer of these tokens.
+    fn pieces(tokens: &[&str]) -> WordPieces {
+        let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+        let dir = tempfile::tempdir().unwrap();
+        let vocab = special.iter().chain(tokens).map(|token| format!("{token}\n")).collect::<String>();
+        std::fs::write(dir.path().join("vocab.txt"), vocab).unwrap();
+        WordPieces::new(TextEncoder::from_dir(dir.path()).unwrap()).unwrap()
+    }
 
     const TEXT: &str = "Good films, a good one!";
 
     fn slots(pieces: &WordPieces) -> Vec<Slot> {
         let candidates: Vec<u32> = pieces.ids().filter(|id| pieces.word(*id).is_some_and(|w| w.len() == 3)).collect();
-        let words = pieces.read(TEXT).unwrap().words;
+        let words = replaceable(pieces, TEXT).unwrap().words;
         words.into_iter().map(|word| Slot { bytes: word.bytes, candidates: candidates.clone() }).collect()
+    }
+
+    #[test]
+    fn stop_words_and_what_is_no_word_are_left_alone() {
+        let pieces = pieces(&["good", "film", "##s"]);
+        let text = "The good Films, was 2 zzz";
+        let words = replaceable(&pieces, text).unwrap().words;
+        assert_eq!(words.iter().map(|w| &text[w.bytes.clone()]).collect::<Vec<_>>(), ["good", "Films", "zzz"]);
     }
 
     #[test]

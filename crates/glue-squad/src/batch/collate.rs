@@ -2,20 +2,11 @@
 
 use std::ops::Range;
 
+use tokenizer::{PaddedIds, Padding};
+
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::task::Label;
-
-/// How a batch is padded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Padding {
-    /// The id of `[PAD]`.
-    pub pad_id: u32,
-    /// The width is rounded up to a multiple of this (1 = not at all); few distinct widths keep kernels and caches warm.
-    pub multiple: usize,
-    /// The width never exceeds this, and no example may.
-    pub max_len: usize,
-}
 
 /// The labels of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,40 +48,22 @@ impl EncodedBatch {
     /// No indices, an index out of range, an example without tokens or longer than the maximum, ids and segments of different
     /// lengths, or labels of different kinds.
     pub fn collate(features: &[Features], indices: &[usize], padding: Padding) -> Result<Self> {
-        let mut rows = Vec::with_capacity(indices.len());
-        for index in indices {
-            let row = features.get(*index).ok_or_else(|| {
+        let row = |index: &usize| {
+            let row = features.get(*index).map(|row| (*index, row));
+            row.ok_or_else(|| {
                 Error::Invalid(format!("a batch asks for example {index}, but there are {} examples", features.len()))
-            })?;
-            if row.is_empty() || row.type_ids.len() != row.len() {
-                let sizes = format!("{} ids and {} segments", row.len(), row.type_ids.len());
-                return Err(Error::Invalid(format!("example {index} has {sizes}; equal numbers above 0 are needed")));
-            }
-            if row.len() > padding.max_len {
-                return Err(Error::ExampleTooLong { index: *index, length: row.len(), max_len: padding.max_len });
-            }
-            rows.push(row);
-        }
-        let Some(longest) = rows.iter().map(|row| row.len()).max() else {
-            return Err(Error::Invalid("a batch needs at least one example".to_owned()));
+            })
         };
-        let seq = longest.checked_next_multiple_of(padding.multiple.max(1)).unwrap_or(longest).min(padding.max_len);
-        let size = rows.len() * seq;
-        let pad = id_to_i32(padding.pad_id)?;
-        let (mut ids, mut type_ids, mut mask) =
-            (Vec::with_capacity(size), Vec::with_capacity(size), Vec::with_capacity(size));
-        for (row, end) in rows.iter().zip((1..).map(|n| n * seq)) {
-            for id in &row.ids {
-                ids.push(id_to_i32(*id)?);
-            }
-            type_ids.extend(row.type_ids.iter().map(|t| i32::from(*t)));
-            mask.resize(ids.len(), 1);
-            ids.resize(end, pad);
-            type_ids.resize(end, 0);
-            mask.resize(end, 0);
-        }
-        let labels = collect_labels(&rows)?;
-        Ok(Self { batch: rows.len(), seq, ids, type_ids, mask, labels, indices: indices.to_vec() })
+        let rows = indices.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let sequences: Vec<_> = rows.iter().map(|(index, row)| (*index, &*row.ids, &*row.type_ids)).collect();
+        let padded = padding.pad(&sequences)?;
+        Ok(Self { labels: collect_labels(&rows)?, ..Self::unlabeled(padded, indices.to_vec()) })
+    }
+
+    /// Padded sequences without labels; `indices` are their positions in the whole set.
+    pub fn unlabeled(padded: PaddedIds, indices: Vec<usize>) -> Self {
+        let PaddedIds { batch, seq, ids, type_ids, mask } = padded;
+        Self { batch, seq, ids, type_ids, mask, labels: Labels::None, indices }
     }
 
     /// Some rows of the batch, at its width.
@@ -121,13 +94,9 @@ impl EncodedBatch {
     }
 }
 
-fn id_to_i32(id: u32) -> Result<i32> {
-    i32::try_from(id).map_err(|_| Error::Invalid(format!("token id {id} does not fit 31 bits")))
-}
-
-fn collect_labels(rows: &[&Features]) -> Result<Labels> {
+fn collect_labels(rows: &[(usize, &Features)]) -> Result<Labels> {
     let (mut classes, mut scores) = (Vec::new(), Vec::new());
-    for row in rows {
+    for (_, row) in rows {
         match row.label {
             Some(Label::Class(class)) => {
                 classes.push(

@@ -3,5 +3,5 @@
 mod collate;
 mod plan;
 
-pub use collate::{EncodedBatch, Labels, Padding};
+pub use collate::{EncodedBatch, Labels};
 pub use plan::{BatchPlan, EpochOrder, EvalPlan};

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use run_store::rng::{keyed, shuffle};
+
 use crate::error::{Error, Result};
-use crate::rng::{keyed, shuffle};
 
 /// Length-bucketed training batches: every epoch holds every example exactly once.
 ///

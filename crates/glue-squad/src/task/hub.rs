@@ -10,7 +10,7 @@ use super::read::Row;
 use super::{Split, TaskKind};
 use crate::error::{Error, Result, excerpt};
 use crate::lines::Lines;
-use crate::parquet::{Rows, Value};
+use parquet_rows::{Rows, Value};
 
 const LABEL: &str = "label";
 const INDEX: &str = "idx";

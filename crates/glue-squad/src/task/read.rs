@@ -9,7 +9,7 @@ use super::tsv::{Selection, TsvRows, read_dev_ids};
 use super::{Example, Label, Split, TaskKind};
 use crate::error::{Error, Result, folder_listing};
 use crate::lines::Lines;
-use crate::parquet::{Input, MAGIC, Rows};
+use parquet_rows::{Input, MAGIC, Rows};
 
 /// A split in memory and the files that it came from.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use bert_core::WordModel;
 use cpu_runtime::Precision;
-use glue_squad::augment::{Sentence, Slot, WordPieces, replaced};
+use glue_squad::augment::{Slot, replaceable, replaced};
 use glue_squad::task::{Example, Split, TaskKind, TrainWriter};
-use glue_squad::tokenizer::TextEncoder;
 use rayon::prelude::*;
 use run_store::rng::keyed;
+use tokenizer::{Sentence, TextEncoder, WordPieces};
 
 use super::masked::{MaskedWords, Place};
 use super::nearest::NearestWords;
@@ -111,7 +111,7 @@ impl Augmenter {
     /// # Errors
     /// A text that cannot be tokenised, or a model that has diverged.
     pub fn candidates(&mut self, text: &str) -> Result<Vec<Slot>> {
-        let sentence = self.pieces.read(text)?;
+        let sentence = replaceable(&self.pieces, text)?;
         Ok(self.slots(&[(text, &sentence)])?.swap_remove(0))
     }
 
@@ -120,7 +120,7 @@ impl Augmenter {
     /// and copy, so the result depends on neither threads nor other rows.
     ///
     /// # Errors
-    /// What is wrong with the files; [`Error::Interrupted`] where `watch` breaks; a file that cannot be written.
+    /// What is wrong with the files; [`train::Error::Interrupted`] where `watch` breaks; a file that cannot be written.
     pub fn write(
         &mut self,
         task: TaskKind,
@@ -163,7 +163,7 @@ impl Augmenter {
         let mut rows = 0;
         loop {
             if watch(AugmentProgress { rows, total: done.rows, added: done.added }).is_break() {
-                return Err(Error::Interrupted { step: rows }.into());
+                return Err(Error::Train(train::Error::Interrupted { step: rows }).into());
             }
             let some: Vec<Example> = examples.by_ref().take(ROWS).collect::<Result<_, _>>()?;
             if some.is_empty() {
@@ -185,7 +185,7 @@ impl Augmenter {
     /// Words and candidates of some rows.
     fn find(&mut self, examples: Vec<Example>, done: &mut Augmented) -> Result<Vec<Row>> {
         let read = |example: Example| {
-            let sentences = texts(&example).map(|text| self.pieces.read(text)).collect::<Result<_, _>>()?;
+            let sentences = texts(&example).map(|text| replaceable(&self.pieces, text)).collect::<Result<_, _>>()?;
             Ok(Row { example, sentences, slots: Vec::new() })
         };
         let mut rows: Vec<Row> = examples.into_par_iter().map(read).collect::<Result<_>>()?;
@@ -232,7 +232,7 @@ impl Augmenter {
         let (mut by_mlm, mut by_embedding) = (by_mlm.into_iter(), by_embedding.into_iter());
         let mut slots = Vec::with_capacity(sentences.len());
         for (_, sentence) in sentences {
-            let slot = |word: &glue_squad::augment::Word| {
+            let slot = |word: &tokenizer::Word| {
                 let next = if self.is_masked(word.pieces.len()) { by_mlm.next() } else { by_embedding.next() };
                 Slot { bytes: word.bytes.clone(), candidates: next.unwrap_or_default() }
             };

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bert_core::MlmWeights;
 use cpu_kernels::elementwise::norm::layer_norm_in_place;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
-use cpu_runtime::{Floats, Ragged, Session, Want};
-use glue_squad::augment::{Sentence, WordPieces};
+use cpu_runtime::{Floats, Outputs, Ragged, Session};
+use tokenizer::{Sentence, WordPieces};
 
 use super::same_word;
 use super::scores::WordScores;
@@ -115,7 +115,7 @@ impl MaskedWords {
     fn run(&mut self, batch: &mut Ragged, masks: &mut Vec<usize>, states: &mut Vec<f32>) -> Result<()> {
         let width = self.encoder.hidden();
         let output =
-            self.session.run(&self.encoder, &batch.as_batch(), Want::default()).map_err(bert_core::Error::from)?;
+            self.session.run(&self.encoder, &batch.as_batch(), Outputs::default()).map_err(bert_core::Error::from)?;
         for at in masks.drain(..) {
             let state = &output.hidden[at * width..][..width];
             if !state.iter().all(|v| v.is_finite()) {

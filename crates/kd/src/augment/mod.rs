@@ -24,7 +24,7 @@ mod settings;
 pub use augmenter::Augmenter;
 pub use settings::{AugmentProgress, AugmentSettings, Augmented, Pairs, WordSource};
 
-use glue_squad::augment::WordPieces;
+use tokenizer::WordPieces;
 
 /// Whether a token is the word `text`, whatever the case.
 fn same_word(pieces: &WordPieces, id: u32, text: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cpu_runtime::Floats;
-use glue_squad::augment::WordPieces;
+use tokenizer::WordPieces;
 
 use super::same_word;
 use super::scores::WordScores;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// Most copies and candidates that are accepted.
 const MOST: usize = 10_000;
@@ -74,9 +74,9 @@ impl AugmentSettings {
     /// Refuses values that make no sense.
     ///
     /// # Errors
-    /// [`Error::Setting`] with the field.
+    /// [`train::Error::Setting`] with the field.
     pub fn check(&self) -> Result<()> {
-        let setting = |field, message| Err(Error::Setting { field, message });
+        let setting = |field, message| Err(train::Error::Setting { field, message }.into());
         for (field, value) in [("copies", self.copies), ("candidates", self.candidates)] {
             if !(1..=MOST).contains(&value) {
                 return setting(field, format!("is {value}; from 1 to {MOST} are allowed"));

@@ -4,15 +4,16 @@ use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
+use train::data::{EvalSet, TaskMix, to_device};
+use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::losses::label_loss;
+use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
+use train::text::TextSource;
+use train::{Error, Result, evaluate};
 
 use super::Teacher;
-use super::fine_tune::label_loss;
-use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, Part, Watch};
-use crate::objective::{LossTerms, Plan};
-use crate::text::TextSource;
-use crate::words::{HeldOutWords, HiddenWords, WordMask};
-use crate::{Error, Result, evaluate, losses};
+use crate::losses;
+use crate::objective::Plan;
 
 /// Makes the model that a step trains from the whole one; shares its weights.
 pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
@@ -32,14 +33,14 @@ pub struct GeneralDistillation<'a> {
     /// Packed text.
     pub text: &'a dyn TextSource,
     /// What hides words, in every step; wanted where the plan has a term between them.
-    pub words: Option<WordLesson<'a>>,
+    pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
     pub prepare: Prepare<'a, TaskModel>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
 #[derive(Debug)]
-pub struct WordLesson<'a> {
+pub struct MlmTask<'a> {
     /// Hides words of the text.
     pub mask: &'a WordMask,
     /// Held-out text, to be evaluated on.
@@ -47,11 +48,11 @@ pub struct WordLesson<'a> {
 }
 
 impl GeneralDistillation<'_> {
-    fn batch(&self, step: u64) -> Result<HiddenWords> {
+    fn batch(&self, step: u64) -> Result<MaskedBatch> {
         let batch = self.text.batch(step)?;
         match (&self.words, self.plan.mlm()) {
             (Some(words), _) => Ok(words.mask.hide(batch, step / self.text.batches_per_epoch())),
-            (None, None) => Ok(HiddenWords::none(batch)),
+            (None, None) => Ok(MaskedBatch::none(batch)),
             (None, Some(_)) => Err(Error::Mismatch(
                 "the objective has a term between masked words, and the text comes unmasked".into(),
             )),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
 use burn::tensor::{Int, Tensor};
 use glue_squad::task::ClassOrder;
+use train::heads::AnsweringHead;
 
 use super::Teacher;
-use crate::heads::AnsweringHead;
 
 /// A teacher that gives the scores of each class in the place that the data give it: `answers[class] = scores[order[class]]`.
 ///

@@ -2,10 +2,10 @@
 
 use bert_core::{Encoder, TaskModel, TokenBatch};
 use burn::tensor::Device;
+use train::Result;
+use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 
-use crate::Result;
-use crate::engine::{Evaluation, Job, Part, Watch};
-use crate::objective::{LossTerms, Plan};
+use crate::objective::Plan;
 
 /// General distillation on the same batch in every step: what a step costs, without text.
 ///

@@ -3,9 +3,9 @@
 use bert_core::{EncodeOptions, EncoderOutput, TaskModel, TokenBatch};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
+use train::engine::Devices;
 
 use super::Teacher;
-use crate::engine::Devices;
 
 /// A teacher with its weights on every device of a training; the one on the device of the batch answers.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use burn::tensor::{Int, Tensor};
 use corpus::MaskSettings;
 use serde::{Deserialize, Serialize};
+use train::losses::cross_entropy;
 
 use super::{Schedule, Shape};
 use crate::losses;
@@ -143,7 +144,7 @@ impl MlmTerm {
             let factor = student.dims()[1] as f64 * if self.t_squared { t * t } else { 1.0 };
             losses::soft_cross_entropy(student.clone(), teacher, t) * (factor * share * self.weight)
         });
-        let hard = || losses::cross_entropy(student.clone(), words) * ((1.0 - share) * self.weight);
+        let hard = || cross_entropy(student.clone(), words) * ((1.0 - share) * self.weight);
         match soft {
             Some(soft) if share >= 1.0 => soft,
             Some(soft) => soft + hard(),

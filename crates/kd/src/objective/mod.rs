@@ -30,4 +30,3 @@ pub use prediction::{Prediction, PredictionLoss, PredictionTerm, RegressionTarge
 pub use preset::{Preset, Source};
 pub use schedule::{Point, Schedule};
 pub use settings::Objective;
-pub use terms::LossTerms;

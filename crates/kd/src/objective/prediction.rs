@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use train::Result;
 
 use super::Schedule;
-use crate::{Result, losses};
+use crate::losses;
 
 /// How the student's answers are compared with the teacher's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,25 +3,10 @@
 use bert_core::EncoderOutput;
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
+use train::engine::LossTerms;
 
 use super::{Feature, LayerMatch, MatchLoss, StepPlan};
 use crate::losses;
-
-/// Named loss terms of one step; the loss is their sum.
-#[derive(Debug)]
-pub struct LossTerms(pub Vec<(&'static str, Tensor<1>)>);
-
-impl LossTerms {
-    /// The sum of all terms.
-    ///
-    /// # Panics
-    /// Without terms: every objective has at least one.
-    pub fn total(&self) -> Tensor<1> {
-        let mut terms = self.0.iter().map(|(_, t)| t.clone());
-        let first = terms.next().expect("an objective has at least one term");
-        terms.fold(first, |a, b| a + b)
-    }
-}
 
 /// Names of terms in the order in which they are added up.
 const NAMES: [&str; 5] = ["attention", "hidden", "mean", "variance", "values"];
@@ -33,7 +18,7 @@ impl StepPlan<'_> {
     /// Both outputs must hold what [`StepPlan::options`] asks for.
     ///
     /// Terms that are means over real tokens (cosine, cross-entropy, KL) are multiplied by `density`, 1 for a whole batch: so parts
-    /// of one add up to it, see [`Cut::density`](crate::engine::Cut::density).
+    /// of one add up to it, see [`Cut::density`](train::engine::Cut::density).
     ///
     /// # Shapes
     /// - `tokens`: `[batch, seq]`, 1 on tokens

@@ -2,13 +2,13 @@
 
 use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
-use glue_squad::batch::{BatchPlan, EncodedBatch, Padding};
+use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::tokenizer::TextEncoder;
-use kd::job::{GeneralDistillation, Teacher, WordLesson, as_is};
+use kd::job::{GeneralDistillation, MlmTask, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
-use kd::text::TextSource;
-use kd::words::WordMask;
+use tokenizer::{Padding, TextEncoder};
+use train::mlm::WordMask;
+use train::text::TextSource;
 
 pub type Model = TaskModel;
 
@@ -64,7 +64,7 @@ impl TextSource for Texts {
     fn batches_per_epoch(&self) -> u64 {
         6
     }
-    fn batch(&self, step: u64) -> kd::Result<EncodedBatch> {
+    fn batch(&self, step: u64) -> train::Result<EncodedBatch> {
         let plan = BatchPlan::new(lengths(&self.0), 4, 5)?;
         let padding = Padding { pad_id: 0, multiple: 8, max_len: 16 };
         Ok(EncodedBatch::collate(&self.0, &plan.batch_at_step(step), padding)?)
@@ -86,7 +86,7 @@ pub fn job<'a>(
     text: &'a Texts,
     mask: &'a WordMask,
 ) -> GeneralDistillation<'a> {
-    GeneralDistillation { teacher, plan, text, words: Some(WordLesson { mask, held_out: None }), prepare: as_is() }
+    GeneralDistillation { teacher, plan, text, words: Some(MlmTask { mask, held_out: None }), prepare: as_is() }
 }
 
 pub fn value(term: &Tensor<1>) -> f64 {

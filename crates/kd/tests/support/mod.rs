@@ -11,11 +11,11 @@ use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, Parts, TaskModel,
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use device::TestDevice;
-use kd::engine::{Devices, Evaluation, Job, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
-use kd::objective::{LossTerms, Objective, Plan, Shape, Source};
-use kd::optim::{Gradients, Schedule};
+use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::Architecture;
 use serde_json::Value;
+use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
+use train::optim::{Gradients, Schedule};
 
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -88,7 +88,7 @@ impl Reference {
 }
 
 impl Job<TaskModel> for Reference {
-    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> kd::Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> train::Result<LossTerms> {
         let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
         let Range { start, end } = cut.rows();
         let now = self.plan.at(part.step);
@@ -114,8 +114,8 @@ impl Job<TaskModel> for Reference {
         _: &TaskModel,
         _: u64,
         _: &Device,
-        _: &mut kd::engine::Watch<'_>,
-    ) -> kd::Result<Option<Evaluation>> {
+        _: &mut train::engine::Watch<'_>,
+    ) -> train::Result<Option<Evaluation>> {
         Ok(None)
     }
 }
@@ -202,7 +202,7 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
     let job = Reference::read(&file, &at.device);
     for (precision, tolerances) in [(Precision::Bf16, [0.02, 0.05]), (Precision::F16, [0.003, 0.01])] {
         if precision.check(&devices).is_err() {
-            println!("skipped: this device has no {precision}");
+            test_support::skipped(&format!("this device has no {precision}"));
             continue;
         }
         let (_, model) = student(&file, &at.device.clone().autodiff());
@@ -215,9 +215,11 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
 fn check_gradients(gradients: &Gradients, model: &TaskModel, file: &Tensors, at: &TestDevice) {
     let expected = file.under("grad.");
     let mut checked = 0;
-    for (path, value) in collect_internal(model).0 {
-        let name = NameFormat::Reference.external(&path, 1);
-        let reference = &expected.0[&name];
+    let values = collect_internal(model).0;
+    let names = NameFormat::Reference.names(values.keys().map(String::as_str));
+    for (path, value) in values {
+        let name = &names[&path];
+        let reference = &expected.0[name];
         let ours = gradients.get(&path).unwrap_or_else(|| panic!("{path} has no gradient"));
         // Gradients are in burn's layout, [in, out] for linear weights.
         let linear = value.shape.len() == 2 && !path.contains("embeddings.weight");

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use corpus::{MANIFEST, Manifest, Packing, Vocabulary, is_packed};
-use glue_squad::corpus::{PackConfig, PackedCorpus, corpus_files};
+use corpus::{MANIFEST, Manifest, PackConfig, PackedCorpus, Packing, Vocabulary, corpus_files, is_packed};
 use glue_squad::features::Features;
-use glue_squad::tokenizer::TextEncoder;
-use kd::data::BatchSettings;
-use kd::text::{TextSet, TextSource};
+use tokenizer::TextEncoder;
+use train::data::BatchSettings;
+use train::text::{TextSet, TextSource};
 
 pub use packed::PackedText;
 
@@ -205,7 +204,7 @@ impl Corpus {
         let config = PackConfig { max_len, seed, max_sequences, ..PackConfig::default() };
         let mut packed = Vec::new();
         for sequence in PackedCorpus::new(encoder, files, config)? {
-            packed.push(sequence?);
+            packed.push(sequence?.into());
             let look = packed.len() % LOOK_EVERY == 0;
             if look && stop.is_some_and(|stop| stop.load(Ordering::SeqCst)) {
                 return Err(Error::Interrupted);

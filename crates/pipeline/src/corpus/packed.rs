@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use corpus::{Batch, Loader, LoaderSettings, Prefetch, Prefetched, Shards, WindowPlan};
 use glue_squad::batch::EncodedBatch;
-use kd::data::BatchSettings;
-use kd::text::TextSource;
+use train::data::BatchSettings;
+use train::text::TextSource;
 
 use crate::Result;
 
@@ -47,8 +47,8 @@ impl TextSource for PackedText {
         self.loader.batches_per_epoch()
     }
 
-    fn batch(&self, step: u64) -> kd::Result<EncodedBatch> {
-        let failed = |e: corpus::Error| kd::Error::Text(Box::new(e));
+    fn batch(&self, step: u64) -> train::Result<EncodedBatch> {
+        let failed = |e: corpus::Error| train::Error::Other(Box::new(e));
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Ahead { next, last: Some(last), .. }) = ahead.as_ref()
             && *next == step + 1
@@ -66,7 +66,9 @@ impl TextSource for PackedText {
             ahead.batches.next()
         });
         // Without an end there is always a next one.
-        let batch = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?.encoded;
+        let made = made.unwrap_or_else(|| self.loader.batch(step)).map_err(failed)?;
+        let indices = made.numbers.iter().map(|number| *number as usize).collect();
+        let batch = EncodedBatch::unlabeled(made.tokens, indices);
         if let Some(ahead) = ahead.as_mut() {
             ahead.last = Some(batch.clone());
         }

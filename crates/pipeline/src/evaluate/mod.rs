@@ -11,8 +11,8 @@ mod slice;
 pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 
-use kd::engine::Evaluation;
 use nas::driver::{Candidate, EvalError, Fitness};
+use train::engine::Evaluation;
 
 /// How far the scoring of a candidate is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,10 @@ pub trait Score {
 }
 
 /// A diverged loss is the candidate's fault; anything else stops the run.
-fn eval_error(error: kd::Error) -> EvalError {
-    match error {
-        kd::Error::Interrupted { .. } | kd::Error::Stopped => EvalError::Interrupted,
-        diverged if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
+fn eval_error(error: impl Into<kd::Error>) -> EvalError {
+    match error.into() {
+        kd::Error::Train(train::Error::Interrupted { .. } | train::Error::Stopped) => EvalError::Interrupted,
+        kd::Error::Train(diverged) if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
         other => EvalError::Run(other.to_string()),
     }
 }
@@ -61,12 +61,12 @@ mod tests {
 
     #[test]
     fn a_candidate_that_diverges_fails_with_its_reason_and_other_errors_stop_the_run() {
-        let diverged = kd::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
+        let diverged = train::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
         let EvalError::Candidate(reason) = eval_error(diverged) else { panic!("the candidate is at fault") };
         assert!(reason.contains("step 7") && reason.contains("`hidden`"), "{reason}");
-        for stopped in [kd::Error::Interrupted { step: 1 }, kd::Error::Stopped] {
+        for stopped in [train::Error::Interrupted { step: 1 }, train::Error::Stopped] {
             assert!(matches!(eval_error(stopped), EvalError::Interrupted));
         }
-        assert!(matches!(eval_error(kd::Error::Mismatch("heads".into())), EvalError::Run(_)));
+        assert!(matches!(eval_error(train::Error::Mismatch("heads".into())), EvalError::Run(_)));
     }
 }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
 use bert_core::{BertConfig, LayerSource, Parts, TaskModel, inherit, student_config};
-use kd::data::{EvalSet, TaskMix};
-use kd::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use kd::evaluate::evaluate;
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
-use kd::text::TextSource;
 use nas::driver::{Candidate, EvalError, Fitness};
+use train::data::{EvalSet, TaskMix};
+use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
+use train::evaluate::evaluate;
+use train::text::TextSource;
 
 use super::{Score, Within, eval_error, fitness};
 use crate::recipe::Proxy;
@@ -44,13 +44,13 @@ pub struct ProxyTraining<'a> {
 }
 
 /// Passes on how far a training is, and stops it.
-struct Lesson<'a> {
+struct CandidateMonitor<'a> {
     what: &'static str,
     watch: &'a mut dyn FnMut(Within),
     stop: &'a AtomicBool,
 }
 
-impl Monitor for Lesson<'_> {
+impl Monitor for CandidateMonitor<'_> {
     fn event(&mut self, event: &TrainEvent<'_>) {
         if let TrainEvent::Step(report) = event {
             (self.watch)(Within { what: self.what, unit: "steps", done: report.step, total: report.total });
@@ -70,8 +70,8 @@ impl ProxyTraining<'_> {
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
         if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
             let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
-            let mut lesson = Lesson { what: "training on text", watch: &mut *watch, stop: self.stop };
-            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut lesson)?;
+            let mut monitor = CandidateMonitor { what: "training on text", watch: &mut *watch, stop: self.stop };
+            model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut monitor)?;
         }
         let heads: Vec<usize> = (0..self.held_out.len()).collect();
         let job = TaskDistillation {
@@ -84,12 +84,13 @@ impl ProxyTraining<'_> {
             prepare: as_is(),
         };
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
-        let mut lesson = Lesson { what: "training on tasks", watch: &mut *watch, stop: self.stop };
-        let model = self.train(model, &job, config, &mut lesson)?;
-        evaluate(&model, self.held_out, self.devices.main(), &mut |done, total| {
+        let mut monitor = CandidateMonitor { what: "training on tasks", watch: &mut *watch, stop: self.stop };
+        let model = self.train(model, &job, config, &mut monitor)?;
+        let mut watch = |done, total| {
             watch(Within::scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+        };
+        Ok(evaluate(&model, self.held_out, self.devices.main(), &mut watch)?)
     }
 
     fn train(
@@ -97,9 +98,9 @@ impl ProxyTraining<'_> {
         model: TaskModel,
         job: &dyn Job<TaskModel>,
         config: TrainConfig,
-        lesson: &mut Lesson<'_>,
+        monitor: &mut CandidateMonitor<'_>,
     ) -> Result<TaskModel, kd::Error> {
-        Ok(train(model, &self.devices, job, &config, None, lesson)?.model)
+        Ok(train(model, &self.devices, job, &config, None, monitor)?.model)
     }
 }
 

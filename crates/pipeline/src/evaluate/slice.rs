@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::data::EvalSet;
-use kd::evaluate::evaluate;
 use nas::driver::{Candidate, EvalError, Fitness};
+use train::data::EvalSet;
+use train::evaluate::evaluate;
 
 use super::{Score, Within, eval_error, fitness};
 

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
-use kd::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
 use run_store::log::JsonlWriter;
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
+use train::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 
-use super::lessons::Lessons;
+use super::batch_order::BatchOrders;
 use super::{Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
@@ -223,7 +223,7 @@ impl<'a> Context<'a> {
         plan: &Plan,
     ) -> Result<Box<dyn Teacher + 't>> {
         let baseline = self.recipe.baseline_general();
-        let expected = Lessons::of(self.recipe, &baseline).expected(phase, source);
+        let expected = BatchOrders::of(self.recipe, &baseline).expected(phase, source);
         let asked = |of: &'t TunedTeacher| -> Box<dyn Teacher + 't> {
             let teacher = ReplicatedTeacher::new(&of.model, &self.devices);
             match (&self.cache, expected) {
@@ -265,7 +265,7 @@ impl<'a> Context<'a> {
             self.note(RunEvent::TeacherCache { phase, hits, misses, refused, broken, entries, bytes });
         }
         let baseline = self.recipe.baseline_general();
-        for order in Lessons::of(self.recipe, &baseline).over_after(phase) {
+        for order in BatchOrders::of(self.recipe, &baseline).over_after(phase) {
             cache.release(order);
         }
     }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
 use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, count_parts, inherit, init, student_config};
-use kd::engine::Evaluation;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
+use train::engine::Evaluation;
 
 use super::supernet::plan;
 use super::{Context, Teachers, Winner};

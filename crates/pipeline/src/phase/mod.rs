@@ -2,7 +2,7 @@
 //!
 //! | file | phase |
 //! |---|---|
-//! | `lessons` | which batches the teacher is shown more than once |
+//! | `batch_order` | which batches the teacher is shown more than once |
 //! | `room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
@@ -10,9 +10,9 @@
 //! | `stages` | the three stages of the search |
 //! | `finish` | final distillation of the winner and of the uniform baseline |
 
+mod batch_order;
 mod context;
 mod finish;
-mod lessons;
 mod room;
 mod stages;
 mod supernet;

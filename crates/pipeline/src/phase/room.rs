@@ -4,7 +4,7 @@ use bert_core::BertConfig;
 use kd::cache::{ByteSize, Format, Place, Room, TeacherLayers};
 use kd::objective::Source;
 
-use super::lessons::{Data, Lessons, Shared};
+use super::batch_order::{BatchOrders, Data, Shared};
 use super::supernet::{frame, plan};
 use crate::Result;
 use crate::disk::size;
@@ -51,7 +51,7 @@ pub fn cache_room(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, free: 
     };
     let baseline = recipe.baseline_general();
     let mut asked = 0;
-    for shared in Lessons::of(recipe, &baseline).shared(times) {
+    for shared in BatchOrders::of(recipe, &baseline).shared(times) {
         asked += bytes(recipe, inputs, teacher, &shared)?;
     }
     let (bytes, story) = choose(settings.place, asked, most, free);

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use bert_core::weights::Tensors;
 use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
-use kd::data::{EvalSet, TaskMix};
 use kd::objective::Source;
-use kd::text::TextSource;
 use mlp_space::Widths;
 use nas::budget::{CachedLatency, Cost, Latency};
 use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_stage};
 use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
+use train::data::{EvalSet, TaskMix};
+use train::text::TextSource;
 
 use super::supernet::plan;
 use super::{Context, Teachers, stage_three_supernet};
@@ -118,12 +118,12 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         let phase = format!("stage-{stage}");
         let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
         let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
-        let lessons = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
+        let by_text = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
         let mut score = ProxyTraining {
             frame,
             teacher: of_tasks.as_ref(),
             warm: &warm,
-            text: lessons.map(|((teacher, text), plan)| (teacher, text, plan)),
+            text: by_text.map(|((teacher, text), plan)| (teacher, text, plan)),
             plan: &task,
             data: &data,
             held_out: &held_out,

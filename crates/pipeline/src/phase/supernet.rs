@@ -4,11 +4,11 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, init, student_config, student_frame, supernet_architecture};
-use kd::heads::task_head;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::StudentShape;
 use nas::space::{Genome, SearchSpace};
+use train::heads::task_head;
 
 use super::{Context, Teachers};
 use crate::recipe::{Distillation, Recipe};

@@ -6,11 +6,11 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init};
 use glue_squad::task::TaskKind;
 use kd::cache::fingerprint;
-use kd::engine::Evaluation;
-use kd::heads::task_head;
-use kd::job::FineTune;
-use kd::majority::{MajorityBaseline, card_lines, doubts};
 use kd::transfer::continue_from;
+use train::engine::Evaluation;
+use train::fine_tune::FineTune;
+use train::heads::task_head;
+use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use super::Context;
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -64,7 +64,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     }
     let config = config.with_dropout(recipe.teacher.dropout);
 
-    let lessons: Vec<(String, &[TaskKind], Phase)> = match recipe.teacher.per_task {
+    let trainings: Vec<(String, &[TaskKind], Phase)> = match recipe.teacher.per_task {
         false => vec![("teacher".into(), &recipe.tasks[..], recipe.teacher.fine_tune.clone())],
         true => {
             let phase = |task: TaskKind| format!("teacher/{}", task.name());
@@ -74,7 +74,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     };
     let mut general = None;
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
-    for (phase, tasks, settings) in lessons {
+    for (phase, tasks, settings) in trainings {
         let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
         let start = start(run, &phase, &config, untrained.as_ref())?;
         // Text is taught by what was pre-trained on it.

@@ -5,9 +5,9 @@ use kd::cache::{ByteSize, Place, Room};
 use super::Recipe;
 
 /// A setting of the training `key` that cannot be.
-fn of_key(key: &str, error: kd::Error) -> String {
+fn of_key(key: &str, error: train::Error) -> String {
     match error {
-        kd::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
+        train::Error::Setting { field, message } => format!("`{key}.{field}`: {message}"),
         other => format!("`{key}`: {other}"),
     }
 }
@@ -127,7 +127,7 @@ impl Recipe {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
             if key.contains(".proxy.") {
-                let usual = kd::engine::default::keep_last();
+                let usual = train::engine::default::keep_last();
                 for (name, set) in
                     [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
                 {

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use glue_squad::batch::BatchPlan;
 use glue_squad::task::TaskKind;
 use kd::cache::CacheSettings;
-use kd::engine::{NotFinite, Precision, TrainConfig, default};
 use kd::objective::Objective;
-use kd::optim::{Group, OptimizerConfig, Schedule};
 use nas::budget::Budget;
 use serde::{Deserialize, Serialize};
+use train::engine::{NotFinite, Precision, TrainConfig, default};
+use train::optim::{Group, OptimizerConfig, Schedule};
 
 /// Everything that decides a run's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -143,7 +143,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let done = augmenter.write(task, &source.train, &train, &mut show);
     context.progress.finish();
     let done = match done {
-        Err(kd::Error::Interrupted { step }) => {
+        Err(kd::Error::Train(train::Error::Interrupted { step })) => {
             return Err(CliError::interrupted(format!("after {step} rows; {} was not written", train.display())));
         }
         done => done?,

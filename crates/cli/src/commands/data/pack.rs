@@ -9,8 +9,8 @@ use corpus::{
     DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress, build,
     inputs_of,
 };
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

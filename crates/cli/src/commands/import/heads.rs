@@ -4,8 +4,8 @@ use bert_core::weights::Tensors;
 use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::TaskKind;
-use kd::span::span_head;
 use serde_json::Value;
+use train::span::span_head;
 
 use super::ImportArgs;
 use crate::error::CliError;
@@ -65,7 +65,7 @@ pub(super) fn task_head(
     let kind = kind(args, config, outputs)?;
     let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(args, config, outputs)? };
     if let Ok(known) = task.parse::<TaskKind>() {
-        let wanted = kd::heads::task_head(known);
+        let wanted = train::heads::task_head(known);
         if wanted.kind != kind {
             let message = format!(
                 "--task {task}: is a {}; the head is a {} with {outputs} outputs",

@@ -14,7 +14,7 @@ use crate::error::{CliError, ResultExt};
 use crate::tasks::Task;
 
 pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, CliError> {
-    let mut config = BertConfig::load(&args.config).hint("--config takes the checkpoint's config.json")?;
+    let mut config = model_dir::read_config(&args.config).hint("--config takes the checkpoint's config.json")?;
     judge_keys(&args.config, &config, context)?;
     let mut tensors = modern_names(read_weights(&args.weights)?);
     let left_behind = |what: &str| context.progress.message(&format!("left behind: {what}"));

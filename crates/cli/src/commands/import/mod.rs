@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::{Args, ValueEnum};
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::json;
+use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -94,7 +94,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
              directory before text is read with it",
         );
-        return Ok(ModelDir::tokenizer_files(beside)?);
+        return Ok(model_dir::tokenizer_files(beside)?);
     }
     if !has("tokenizer.json") {
         context
@@ -109,7 +109,7 @@ fn tokenizer(beside: &Path, positions: usize, context: &Context) -> Result<Vec<(
         }
         Err(error) => {
             context.progress.warn(&format!("{error}; the files of the tokenizer are copied as they are"));
-            Ok(ModelDir::tokenizer_files(beside)?)
+            Ok(model_dir::tokenizer_files(beside)?)
         }
     }
 }

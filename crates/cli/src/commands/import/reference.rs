@@ -161,7 +161,9 @@ fn searched(args: &ImportArgs, context: &Context, config: BertConfig, tensors: T
     let largest = TaskModel::supernet(&config, Parts::NONE, device)?;
     let largest = largest.apply(tensors, NameFormat::Reference, &args.weights)?;
     let format = NameFormat::HuggingFace(ModelType::EfficientBert);
-    let target = own.shapes().into_iter().map(|(path, shape)| (format.external(&path, 1), shape)).collect();
+    let shapes = own.shapes();
+    let names = format.names(shapes.keys().map(String::as_str));
+    let target = shapes.into_iter().map(|(path, shape)| (names[&path].clone(), shape)).collect();
     let cut = inherit(&target, &largest.collect(format), LayerSource::Same, |_| false)?;
     Ok(Imported { model: own.apply(cut, format, &args.weights)?, config })
 }

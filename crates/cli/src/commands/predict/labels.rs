@@ -1,11 +1,10 @@
 //! Labels and scores: what heads on the pooled vector answer.
 
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
-use glue_squad::batch::Padding;
 use glue_squad::features::Features;
 use glue_squad::task::TaskKind;
-use glue_squad::tokenizer::TextEncoder;
 use serde_json::{Map, Value, json};
+use tokenizer::{Padding, TextEncoder};
 
 use super::{Answer, Query};
 use crate::context::Context;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use glue_squad::squad::{Dataset, Decoded, QuestionAnswer, SquadVersion};
-use glue_squad::tokenizer::TextEncoder;
-use kd::span::SpanEvalSet;
 use serde_json::{Value, json};
+use tokenizer::TextEncoder;
+use train::span::SpanEvalSet;
 
 use super::{Answer, BATCH, PredictArgs, Query};
 use crate::context::Context;

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use tokenizer::Padding;
+
 use super::set::WindowSet;
-use crate::batch::{EncodedBatch, Padding};
+use crate::batch::EncodedBatch;
 use crate::error::{Error, Result};
 use crate::features::Features;
 

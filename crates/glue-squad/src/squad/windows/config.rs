@@ -54,7 +54,10 @@ impl WindowConfig {
         }
         match self.max_query.checked_add(Self::SPECIAL + 1) {
             Some(needed) if self.max_len >= needed => Ok(()),
-            needed => Err(Error::MaxLenTooSmall { given: self.max_len, needed: needed.unwrap_or(usize::MAX) }),
+            needed => {
+                Err(tokenizer::Error::MaxLenTooSmall { given: self.max_len, needed: needed.unwrap_or(usize::MAX) }
+                    .into())
+            }
         }
     }
 }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
+use tokenizer::{TextEncoder, WithOffsets};
 
 use super::config::{AnswerlessWindows, WindowConfig};
 use super::geometry::{ContextSpan, sliding_windows};
 use crate::error::{Error, Result, excerpt};
 use crate::features::Features;
 use crate::squad::{Dataset, SquadVersion};
-use crate::tokenizer::{TextEncoder, WithOffsets};
 
 /// A part of a question's context, as a model sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl WindowSet {
     ) -> Result<Self> {
         config.check()?;
         let contexts: Vec<WithOffsets> =
-            dataset.paragraphs.par_iter().map(|p| encoder.encode_with_offsets(&p.context)).collect::<Result<_>>()?;
+            dataset.paragraphs.par_iter().map(|p| encoder.encode_with_offsets(&p.context)).collect::<Result<_, _>>()?;
         let encode_query = |question: &crate::squad::Question| {
             let mut query = encoder.encode_plain(&question.question)?;
             query.truncate(config.max_query);

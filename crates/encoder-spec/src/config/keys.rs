@@ -1,0 +1,320 @@
+//! Keys of `config.json` that no field holds: which of them would change what is computed, and which change nothing.
+//!
+//! The lists follow `transformers`' `PreTrainedConfig`, `BertConfig` and `MobileBertConfig` of versions 4 and 5, and what
+//! checkpoints on the hub carry. `docs/model-directory.md` names every key of them.
+
+use serde_json::{Map, Value};
+
+use super::{BertConfig, config};
+use crate::Result;
+
+/// Families by their name in `model_type`.
+const FAMILIES: [&str; 3] = ["bert", "mobilebert", "efficientbert"];
+
+/// A key that other programs compute by, and the only values of it that ask for what this crate computes.
+struct Limited {
+    key: &'static str,
+    is_supported: fn(&Value) -> bool,
+    supported: &'static str,
+}
+
+const LIMITED: [Limited; 8] = [
+    Limited {
+        key: "is_decoder",
+        is_supported: is_off,
+        supported: "every token sees the whole text here, in a decoder only what stands before it; only false is supported",
+    },
+    Limited {
+        key: "add_cross_attention",
+        is_supported: is_off,
+        supported: "there is no attention to the states of another model; only false is supported",
+    },
+    Limited {
+        key: "position_embedding_type",
+        is_supported: |value| value == "absolute",
+        supported: "only \"absolute\" is supported",
+    },
+    Limited {
+        key: "pruned_heads",
+        is_supported: is_empty,
+        supported: "layers have all of their attention heads; only an empty one is supported",
+    },
+    Limited {
+        key: "layer_types",
+        is_supported: |value| {
+            value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
+        },
+        supported: "every layer attends to all tokens; only \"full_attention\" is supported",
+    },
+    Limited {
+        key: "per_layer_config",
+        is_supported: is_empty,
+        supported: "all layers are alike; only an empty one is supported",
+    },
+    Limited {
+        key: "quantization_config",
+        is_supported: is_empty,
+        supported: "weights are floats, quantized ones are not supported",
+    },
+    Limited {
+        key: "compression_config",
+        is_supported: is_empty,
+        supported: "weights are floats, compressed ones are not supported",
+    },
+];
+
+/// Keys that are read by name where they matter: heads by `import`, MobileBERT's forms on reading and writing.
+const READ: [&str; 9] = [
+    "architectures",
+    "id2label",
+    "label2id",
+    "num_labels",
+    "problem_type",
+    "tie_word_embeddings",
+    "classifier_activation",
+    "use_bottleneck",
+    "true_hidden_size",
+];
+
+/// Keys that change no number of an encoder.
+const WITHOUT_EFFECT: [&str; 101] = [
+    // where a file comes from, what its numbers are stored as
+    "transformers_version",
+    "name_or_path",
+    "finetuning_task",
+    "task_specific_params",
+    "tokenizer_class",
+    "prefix",
+    "torch_dtype",
+    "dtype",
+    "use_bfloat16",
+    "torchscript",
+    "language",
+    "model_max_length",
+    // how `transformers` runs and what it hands out
+    "attn_implementation",
+    "output_attentions",
+    "output_hidden_states",
+    "return_dict",
+    "use_return_dict",
+    "gradient_checkpointing",
+    "chunk_size_feed_forward",
+    "use_cache",
+    "output_past",
+    "tie_last_hidden_states",
+    "device_map",
+    // of decoders, of other models' heads, of TensorFlow's pooler
+    "is_encoder_decoder",
+    "cross_attention_hidden_size",
+    "tie_encoder_decoder",
+    "decoder_start_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "sep_token_id",
+    "cls_token_id",
+    "mask_token_id",
+    "unk_token_id",
+    "summary_type",
+    "summary_use_proj",
+    "summary_activation",
+    "summary_last_dropout",
+    "summary_proj_to_labels",
+    "summary_first_dropout",
+    "directionality",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+    // of the training of TinyBERT's releases
+    "cell",
+    "structure",
+    "emb_size",
+    "pre_trained",
+    "training",
+    // generation of text
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "min_new_tokens",
+    "do_sample",
+    "early_stopping",
+    "max_time",
+    "num_beams",
+    "num_beam_groups",
+    "diversity_penalty",
+    "penalty_alpha",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "top_h",
+    "typical_p",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "repetition_penalty",
+    "encoder_repetition_penalty",
+    "length_penalty",
+    "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size",
+    "bad_words_ids",
+    "force_words_ids",
+    "renormalize_logits",
+    "constraints",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "remove_invalid_values",
+    "exponential_decay_length_penalty",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "sequence_bias",
+    "token_healing",
+    "guidance_scale",
+    "num_return_sequences",
+    "output_scores",
+    "output_logits",
+    "return_dict_in_generate",
+    "cache_implementation",
+    "cache_config",
+    "return_legacy_cache",
+    "prompt_lookup_num_tokens",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "assistant_confidence_threshold",
+    "assistant_lookbehind",
+    "target_lookbehind",
+    "generation_config",
+];
+
+fn is_off(value: &Value) -> bool {
+    *value == Value::Bool(false)
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Takes out what stands for an absent key, and refuses families that this crate has no encoder for.
+///
+/// # Errors
+/// `model_type` names another family.
+pub(crate) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
+    for key in ["model_type", "pad_token_id"] {
+        if keys.get(key).is_some_and(Value::is_null) {
+            keys.remove(key);
+        }
+    }
+    match keys.get("model_type") {
+        Some(Value::String(family)) if !FAMILIES.contains(&family.as_str()) => {
+            let known = FAMILIES.join(", ");
+            Err(config("model_type", format!("models of type \"{family}\" are not supported; supported are {known}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// # Errors
+/// A key that no field holds asks for another computation than this crate's.
+pub(crate) fn check(config_read: &BertConfig) -> Result<()> {
+    for Limited { key, is_supported, supported } in LIMITED {
+        match config_read.extra.get(key) {
+            None | Some(Value::Null) => {}
+            Some(value) if is_supported(value) => {}
+            Some(value) => return Err(config(key, format!("{supported}, is {}", shortened(value)))),
+        }
+    }
+    Ok(())
+}
+
+/// The value as JSON, its end left out where it is long.
+fn shortened(value: &Value) -> String {
+    const SHOWN: usize = 60;
+    let text = value.to_string();
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    text.chars().take(SHOWN).chain("...".chars()).collect()
+}
+
+impl BertConfig {
+    /// Keys that are kept and written back, but of which nothing is known: neither does a field hold them, nor does any BERT or
+    /// MobileBERT of `transformers` read them. What starts with an underscore is `transformers`' own and left out.
+    pub fn unknown_keys(&self) -> impl Iterator<Item = &str> {
+        let is_known = |key: &str| {
+            key.starts_with('_')
+                || READ.contains(&key)
+                || WITHOUT_EFFECT.contains(&key)
+                || LIMITED.iter().any(|limited| limited.key == key)
+        };
+        self.extra.keys().map(String::as_str).filter(move |key| !is_known(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn with(key: &str, value: Value) -> BertConfig {
+        BertConfig { extra: [(key.to_owned(), value)].into(), ..BertConfig::bert(9, 4, 1, 2, 6) }
+    }
+
+    #[test]
+    fn values_that_ask_for_another_computation_are_refused_with_key_and_value() {
+        let refused = [
+            ("is_decoder", json!(true)),
+            ("is_decoder", json!("yes")),
+            ("add_cross_attention", json!(true)),
+            ("position_embedding_type", json!("relative_key_query")),
+            ("pruned_heads", json!({ "0": [1] })),
+            ("layer_types", json!(["full_attention", "sliding_attention"])),
+            ("per_layer_config", json!({ "0": { "hidden_size": 8 } })),
+            ("quantization_config", json!({ "quant_method": "bitsandbytes" })),
+            ("compression_config", json!({ "format": "pack-quantized" })),
+        ];
+        for (key, value) in refused {
+            let message = with(key, value.clone()).validate().unwrap_err().to_string();
+            assert!(message.contains(&format!("`{key}`")) && message.ends_with(&format!(", is {value}")), "{message}");
+        }
+        let long = with("layer_types", json!(vec!["sliding_attention"; 500])).validate().unwrap_err().to_string();
+        assert!(long.len() < 250, "{long}");
+    }
+
+    #[test]
+    fn values_that_ask_for_what_is_computed_pass() {
+        let supported = [
+            ("is_decoder", json!(false)),
+            ("add_cross_attention", json!(false)),
+            ("position_embedding_type", json!("absolute")),
+            ("pruned_heads", json!({})),
+            ("layer_types", json!(["full_attention"])),
+            ("per_layer_config", json!({})),
+            ("quantization_config", json!({})),
+        ];
+        for (key, value) in supported {
+            for value in [value, Value::Null] {
+                let config = with(key, value);
+                config.validate().unwrap();
+                assert_eq!(config.unknown_keys().next(), None, "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_keys_on_no_list_are_unknown() {
+        for key in ["use_cache", "torch_dtype", "id2label", "_commit_hash", "cell"] {
+            assert_eq!(with(key, json!(1)).unknown_keys().next(), None, "{key}");
+        }
+        assert_eq!(with("feed_forward_type", json!("geglu")).unknown_keys().collect::<Vec<_>>(), ["feed_forward_type"]);
+    }
+
+    #[test]
+    fn every_key_of_the_lists_is_documented() {
+        let page = include_str!("../../../../docs/model-directory.md");
+        let limited = LIMITED.iter().map(|limited| limited.key);
+        for key in limited.chain(READ).chain(WITHOUT_EFFECT) {
+            assert!(page.contains(&format!("`{key}`")), "docs/model-directory.md does not name `{key}`");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Values that are read where they lie.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// Values that one thread looks at before it is worth asking another.
+const BLOCK: usize = 1 << 16;
+
+/// `f32` values, their own or a part of memory that others share, such as a mapped weight file.
+#[derive(Clone)]
+pub struct Floats {
+    values: Values,
+    /// Whether all are finite, once that has been asked.
+    finite: OnceLock<bool>,
+}
+
+#[derive(Clone)]
+enum Values {
+    Owned(Vec<f32>),
+    Shared(Arc<dyn AsRef<[f32]> + Send + Sync>),
+}
+
+impl Floats {
+    /// Values that `memory` holds; it must give the same slice whenever it is asked. Clones share it.
+    pub fn shared(memory: Arc<dyn AsRef<[f32]> + Send + Sync>) -> Self {
+        Self { values: Values::Shared(memory), finite: OnceLock::new() }
+    }
+
+    /// Whether the values lie in memory that is not their own.
+    pub fn are_shared(&self) -> bool {
+        matches!(self.values, Values::Shared(_))
+    }
+
+    /// Whether no value is infinite or NaN. Looks at every value once, with the feature `threads` by all threads of the current rayon
+    /// pool: later calls, also on clones, know the answer.
+    pub fn are_finite(&self) -> bool {
+        *self.finite.get_or_init(|| all_finite(self))
+    }
+
+    /// The values to change; shared ones are copied first.
+    pub fn to_mut(&mut self) -> &mut Vec<f32> {
+        self.finite = OnceLock::new();
+        if let Values::Shared(memory) = &self.values {
+            self.values = Values::Owned((**memory).as_ref().to_vec());
+        }
+        match &mut self.values {
+            Values::Owned(values) => values,
+            Values::Shared(_) => unreachable!("copied above"),
+        }
+    }
+}
+
+/// Whether no value is infinite or NaN.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    // Without an early exit inside a block: a plain reduction is what the compiler makes vectors of.
+    let finite = |block: &[f32]| block.iter().fold(true, |all, v| all & v.is_finite());
+    #[cfg(feature = "threads")]
+    if values.len() > BLOCK {
+        use rayon::prelude::*;
+        return values.par_chunks(BLOCK).all(finite);
+    }
+    values.chunks(BLOCK).all(finite)
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &self.values {
+            Values::Owned(values) => values,
+            Values::Shared(memory) => (**memory).as_ref(),
+        }
+    }
+}
+
+impl From<Vec<f32>> for Floats {
+    fn from(values: Vec<f32>) -> Self {
+        Self { values: Values::Owned(values), finite: OnceLock::new() }
+    }
+}
+
+impl PartialEq for Floats {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Floats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_not_finite_are_found_wherever_they_stand() {
+        for len in [1, 7, BLOCK, BLOCK + 1, 3 * BLOCK + 5] {
+            assert!(Floats::from(vec![1.5; len]).are_finite());
+            for at in [0, len / 2, len - 1] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut values = vec![-2.0; len];
+                    values[at] = bad;
+                    assert!(!Floats::from(values).are_finite(), "{bad} at {at} of {len}");
+                }
+            }
+        }
+        assert!(Floats::from(Vec::new()).are_finite());
+    }
+
+    #[test]
+    fn shared_values_are_copied_before_a_change_and_looked_at_again_after_it() {
+        let memory = Arc::new(vec![1.0, 2.0]);
+        let shared = Floats::shared(memory.clone());
+        assert_eq!(shared.as_ptr(), memory.as_ptr());
+        assert!(shared.are_finite());
+        let mut changed = shared.clone();
+        changed.to_mut()[1] = f32::NAN;
+        assert!(!changed.are_finite());
+        assert_eq!((&shared[..], &memory[..]), (&[1.0, 2.0][..], &[1.0, 2.0][..]));
+        assert!(shared.are_finite());
+    }
+}

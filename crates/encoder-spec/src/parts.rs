@@ -1,0 +1,45 @@
+//! Parts that an encoder may have or not.
+
+use crate::{BertConfig, ModelType};
+
+/// The optional parts of a model that no configuration field tells about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Whether there is a dense layer between the first token and the task heads.
+    pub pooler: bool,
+    /// Whether there is a masked-language-model head.
+    pub mlm: bool,
+    /// Whether that head has output weights of its own beside the word table, as MobileBERT's.
+    pub mlm_extra: bool,
+}
+
+impl Parts {
+    /// None of them.
+    pub const NONE: Self = Self { pooler: false, mlm: false, mlm_extra: false };
+    /// The pooler alone.
+    pub const POOLER: Self = Self { pooler: true, ..Self::NONE };
+
+    /// The parts that a file with tensors of these names holds (Hugging Face's names, with or without the family's prefix).
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut parts = Self::default();
+        for name in names {
+            parts.pooler |= name.ends_with("pooler.dense.weight");
+            parts.mlm |= name == "cls.predictions.transform.dense.weight";
+            parts.mlm_extra |= name == "cls.predictions.dense.weight";
+        }
+        parts
+    }
+
+    /// These parts and a masked-language-model head as the family of `config` has it: MobileBERT's with output weights of its own, the
+    /// others' tied to the word table.
+    #[must_use]
+    pub fn with_words(self, config: &BertConfig) -> Self {
+        let narrow = config.embed_width() < config.hidden_size;
+        Self { mlm: true, mlm_extra: narrow && config.model_type == ModelType::MobileBert, ..self }
+    }
+
+    /// What the published checkpoints of a family have: BERT's a pooler, the others nothing.
+    pub fn published(family: ModelType) -> Self {
+        Self { pooler: family == ModelType::Bert, ..Self::default() }
+    }
+}

@@ -1,0 +1,78 @@
+//! Values with a shape.
+
+use std::ops::Deref;
+
+use crate::Floats;
+use crate::floats::all_finite;
+
+/// Values of `f32` in row-major order and their shape; `D` holds the values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor<D> {
+    /// Shape; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Values.
+    pub data: D,
+}
+
+/// A tensor in memory of its own.
+pub type HostTensor = Tensor<Vec<f32>>;
+
+/// A tensor whose values may lie in a mapped file, where they are not read before they are used.
+pub type MappedTensor = Tensor<Floats>;
+
+impl From<HostTensor> for MappedTensor {
+    fn from(tensor: HostTensor) -> Self {
+        Self { shape: tensor.shape, data: tensor.data.into() }
+    }
+}
+
+impl HostTensor {
+    /// The transposed matrix.
+    ///
+    /// # Shapes
+    /// `[rows, columns] -> [columns, rows]`; other ranks are returned unchanged.
+    pub fn transposed(&self) -> Self {
+        let [rows, columns] = self.shape[..] else { return self.clone() };
+        let mut data = Vec::with_capacity(self.data.len());
+        for c in 0..columns {
+            data.extend((0..rows).map(|r| self.data[r * columns + c]));
+        }
+        Self { shape: vec![columns, rows], data }
+    }
+}
+
+/// A tensor as a file holds it.
+pub trait Stored {
+    /// Shape; empty for a scalar.
+    fn shape(&self) -> &[usize];
+    /// Values in row-major order.
+    fn values(&self) -> &[f32];
+    /// Whether no value is infinite or NaN.
+    fn are_finite(&self) -> bool {
+        all_finite(self.values())
+    }
+}
+
+impl Stored for HostTensor {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn values(&self) -> &[f32] {
+        &self.data
+    }
+}
+
+impl Stored for MappedTensor {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn values(&self) -> &[f32] {
+        self.data.deref()
+    }
+
+    fn are_finite(&self) -> bool {
+        self.data.are_finite()
+    }
+}

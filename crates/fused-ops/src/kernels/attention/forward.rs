@@ -1,0 +1,196 @@
+//! The forward pass.
+
+use std::cell::RefCell;
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
+use cpu_kernels::elementwise::softmax::{masked_softmax_rows, softmax_rows};
+use cpu_kernels::elementwise::stream;
+use cpu_kernels::store::StorePart;
+use rayon::prelude::*;
+
+use super::heads::{Heads, Rows, Sizes};
+use crate::kernels::dropout::Mask;
+use crate::kernels::host::{self, dense, values};
+
+/// What an attention writes to memory beside the context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outputs {
+    /// The scores before the softmax.
+    pub scores: bool,
+    /// The probabilities, before dropout.
+    pub probs: bool,
+}
+
+/// What one attention computes.
+pub(crate) struct Attended {
+    pub context: FlexTensor,
+    pub scores: Option<FlexTensor>,
+    pub probs: Option<FlexTensor>,
+}
+
+/// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask`; the inputs are dense.
+pub(crate) fn forward(
+    inputs: &[FlexTensor; 3],
+    mask: FlexTensor,
+    heads: Heads,
+    dropout: Option<Mask>,
+    outputs: Outputs,
+) -> Attended {
+    let [query, key, value] = inputs;
+    let mask = dense(mask);
+    let s = Sizes::of(query, heads);
+    let shape = Shape::new([s.batch, s.heads, s.seq, s.seq]);
+    let kept = |wanted: bool| if wanted { s.batch * s.heads * s.square() } else { 0 };
+    let (mut scores, mut probs) = (Vec::new(), Vec::new());
+    let context = host::tensor(value.shape(), |out| {
+        scores = host::vector(kept(outputs.scores), |scores| {
+            probs = host::vector(kept(outputs.probs), |probs| {
+                let inputs = values(query).par_chunks(s.tokens()).zip(values(key).par_chunks(s.tokens()));
+                let inputs = inputs.zip(values(value).par_chunks(s.tokens()));
+                let inputs = inputs.zip(values(&mask).par_chunks(s.seq.max(1)));
+                let places = out.par_chunks_mut(s.tokens());
+                let places = places.zip(elements(scores, outputs.scores, s)).zip(elements(probs, outputs.probs, s));
+                places.zip(inputs).enumerate().for_each(
+                    |(index, (((out, scores), probs), (((query, key), value), mask)))| {
+                        let rows = |data| Rows { data, stride: s.width };
+                        let (query, key, value) = (rows(query), rows(key), rows(value));
+                        let element = Element { s, index, query, key, value, mask, dropout };
+                        with_head_scratch(|squares| {
+                            element.forward(out, &mut Sink::Values(scores), &mut Sink::Values(probs), squares);
+                        });
+                    },
+                );
+            });
+        });
+    });
+    let wrap = |data: Vec<f32>, wanted: bool| wanted.then(|| host::wrap(data, shape.clone()));
+    Attended { context, scores: wrap(scores, outputs.scores), probs: wrap(probs, outputs.probs) }
+}
+
+/// The part of each batch element in a buffer of scores or probabilities; empty parts where nothing is kept.
+fn elements<'a>(
+    buffer: &'a mut [f32],
+    kept: bool,
+    s: Sizes,
+) -> impl IndexedParallelIterator<Item = &'a mut [f32]> + 'a {
+    let mut parts: Vec<&'a mut [f32]> = buffer.chunks_mut(s.squares()).collect();
+    if !kept {
+        parts.resize_with(s.batch, Default::default);
+    }
+    parts.into_par_iter()
+}
+
+/// One batch element.
+pub(super) struct Element<'a> {
+    pub s: Sizes,
+    pub index: usize,
+    pub query: Rows<'a>,
+    pub key: Rows<'a>,
+    pub value: Rows<'a>,
+    pub mask: &'a [f32],
+    pub dropout: Option<Mask>,
+}
+
+/// Where values go that a head hands out.
+pub(super) enum Sink<'a> {
+    /// Here, from the start; nowhere if there is no room.
+    Values(&'a mut [f32]),
+    /// To what is kept for the backward pass.
+    Kept(StorePart<'a>),
+}
+
+impl Sink<'_> {
+    fn put(&mut self, x: &[f32]) {
+        match self {
+            Self::Values([]) => {}
+            Self::Values(place) => {
+                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
+                *place = rest;
+                stream::copy(x, to);
+            }
+            Self::Kept(part) => part.put(x),
+        }
+    }
+
+    fn wants(&self) -> bool {
+        !matches!(self, Self::Values(place) if place.is_empty())
+    }
+}
+
+/// Buffers for scores or probabilities of one head.
+pub(super) type HeadScratch = [Vec<f32>; 4];
+
+/// Runs a task with this thread's buffers for squares. The task must not wait for others.
+pub(super) fn with_head_scratch<R>(task: impl FnOnce(&mut HeadScratch) -> R) -> R {
+    thread_local! {
+        static HEAD_SCRATCH: RefCell<HeadScratch> = const { RefCell::new([const { Vec::new() }; 4]) };
+    }
+    HEAD_SCRATCH.with_borrow_mut(task)
+}
+
+/// The first `n` values of a buffer, which grows where it has to.
+pub(super) fn first(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
+    if buffer.len() < n {
+        buffer.resize(n, 0.0);
+    }
+    &mut buffer[..n]
+}
+
+impl Element<'_> {
+    /// Head by head, in buffers that stay in the core's cache; what is wanted is copied from there.
+    pub fn forward(&self, out: &mut [f32], scores: &mut Sink<'_>, probs: &mut Sink<'_>, squares: &mut HeadScratch) {
+        let s = self.s;
+        let [own_scores, own_probs, dropped, _] = squares;
+        let (own_scores, own_probs) = (first(own_scores, s.square()), first(own_probs, s.square()));
+        let mut dropped = Dropped::new(self.dropout, s, self.index, dropped);
+        for head in 0..s.heads {
+            let (q, k) = (s.view(self.query, head), s.view(self.key, head).t());
+            if scores.wants() {
+                s.product(q, k, s.scores_mut(own_scores), Some(s.scale()), Some(self.mask));
+                masked_softmax_rows(own_scores, s.seq, 1.0, None, own_probs);
+                scores.put(own_scores);
+            } else {
+                s.product(q, k, s.scores_mut(own_probs), Some(s.scale()), Some(self.mask));
+                softmax_rows(own_probs, s.seq);
+            }
+            probs.put(own_probs);
+            let probs = dropped.of(own_probs, head);
+            s.product(s.scores(probs), s.view(self.value, head), s.view_mut(out, head), None, None);
+        }
+    }
+}
+
+/// The masked probabilities of one batch element, one head at a time.
+pub(super) struct Dropped<'b> {
+    mask: Option<Mask>,
+    /// Index of the element's first probability in the whole tensor.
+    offset: usize,
+    buffer: &'b mut [f32],
+}
+
+impl<'b> Dropped<'b> {
+    pub fn new(mask: Option<Mask>, s: Sizes, element: usize, buffer: &'b mut Vec<f32>) -> Self {
+        let buffer = first(buffer, if mask.is_some() { s.square() } else { 0 });
+        Self { mask, offset: element * s.heads * s.square(), buffer }
+    }
+
+    /// `values` of head `head` masked; themselves where there is no mask.
+    pub fn of<'a>(&'a mut self, values: &'a [f32], head: usize) -> &'a [f32] {
+        match self.mask {
+            Some(mask) => {
+                mask.apply(values, self.buffer, self.offset + head * values.len());
+                self.buffer
+            }
+            None => values,
+        }
+    }
+
+    /// Masks the values of head `head` where they are.
+    pub fn apply(&self, values: &mut [f32], head: usize) {
+        if let Some(mask) = self.mask {
+            mask.apply_in_place(values, self.offset + head * values.len());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Sums, products and maxima of two tensors of one shape.
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use cpu_kernels::elementwise::binary as kernels;
+use rayon::prelude::*;
+
+use super::BackwardPass;
+use super::host::{self, dense, values};
+
+/// How two values become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// `a + b`.
+    Add,
+    /// `a b`.
+    Mul,
+    /// The larger; of two equal values the first, which then has the whole gradient.
+    Max,
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    /// Both operands, where the gradient depends on them.
+    operands: Option<[FlexTensor; 2]>,
+    how: Combine,
+}
+
+/// The forward pass.
+pub(crate) fn forward(a: FlexTensor, b: FlexTensor, how: Combine) -> (FlexTensor, Saved) {
+    let (a, b) = (dense(a), dense(b));
+    let output = host::tensor(a.shape(), |out| {
+        let block = host::block_rows(1);
+        let inputs = values(&a).par_chunks(block).zip(values(&b).par_chunks(block));
+        out.par_chunks_mut(block).zip(inputs).for_each(|(out, (a, b))| match how {
+            Combine::Add => kernels::add(a, b, out),
+            Combine::Mul => kernels::mul(a, b, out),
+            Combine::Max => kernels::max(a, b, out),
+        });
+    });
+    (output, Saved { operands: (how != Combine::Add).then_some([a, b]), how })
+}
+
+impl Saved {
+    fn both(&self, grad: FlexTensor) -> [FlexTensor; 2] {
+        let Some([a, b]) = &self.operands else { return [grad.clone(), grad] };
+        let grad = dense(grad);
+        let n = grad.shape().num_elements();
+        let mut db = Vec::new();
+        let da = host::tensor(grad.shape(), |da| {
+            db = host::vector(n, |db| {
+                let block = host::block_rows(1);
+                let inputs = values(a).par_chunks(block).zip(values(b).par_chunks(block));
+                let inputs = inputs.zip(values(&grad).par_chunks(block));
+                let outputs = da.par_chunks_mut(block).zip(db.par_chunks_mut(block));
+                outputs.zip(inputs).for_each(|((da, db), ((a, b), grad))| match self.how {
+                    Combine::Max => kernels::max_backward(a, b, grad, da, db),
+                    Combine::Add | Combine::Mul => kernels::mul_backward(a, b, grad, da, db),
+                });
+            });
+        });
+        [da, host::wrap(db, grad.shape())]
+    }
+}
+
+impl BackwardPass<2> for Saved {
+    fn gradients(self, grad: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        self.both(grad).map(Some)
+    }
+}

@@ -1,0 +1,121 @@
+//! Layer normalization, alone and with the residual before it.
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
+use cpu_kernels::elementwise::{binary, norm as kernels};
+use rayon::prelude::*;
+
+use super::BackwardPass;
+use super::dropout::{self, Mask};
+use super::host::{self, dense, rows, values};
+
+/// What the backward pass needs: the normalised rows' inputs, and their statistics.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    sum: FlexTensor,
+    weight: FlexTensor,
+    mean: FlexTensor,
+    inv_std: FlexTensor,
+}
+
+/// [`layer_norm`] forward.
+pub(crate) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> (FlexTensor, Saved) {
+    let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
+    let (n, width) = rows(&x);
+    let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
+    let y = host::tensor(x.shape(), |y| {
+        let block = host::block_rows(width);
+        y.par_chunks_mut(block * width)
+            .zip(values(&x).par_chunks(block * width))
+            .zip(mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block)))
+            .for_each(|((y, x), (mean, inv_std))| {
+                kernels::layer_norm(x, values(&weight), values(&bias), eps, y, Some((mean, inv_std)));
+            });
+    });
+    let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
+    (y, Saved { sum: x, weight, mean, inv_std })
+}
+
+/// [`residual_layer_norm`] forward.
+pub(crate) fn residual_forward(
+    x: FlexTensor,
+    residual: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    eps: f32,
+    mask: Option<Mask>,
+) -> (FlexTensor, Saved) {
+    let (x, residual, weight, bias) = (dense(x), dense(residual), dense(weight), dense(bias));
+    let (n, width) = rows(&x);
+    let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
+    let mut y = Vec::new();
+    let sum = host::tensor(x.shape(), |sum| {
+        y = host::vector(n * width, |y| {
+            let block = host::block_rows(width);
+            let outputs = y.par_chunks_mut(block * width).zip(sum.par_chunks_mut(block * width));
+            let inputs = values(&x).par_chunks(block * width).zip(values(&residual).par_chunks(block * width));
+            let statistics = mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block));
+            outputs.zip(inputs).zip(statistics).enumerate().for_each(
+                |(i, (((y, sum), (x, residual)), (mean, inv_std)))| {
+                    let (weight, bias, statistics) = (values(&weight), values(&bias), Some((mean, inv_std)));
+                    match mask {
+                        Some(mask) => {
+                            mask.apply(x, sum, i * block * width);
+                            binary::add_in_place(sum, residual);
+                            kernels::layer_norm(sum, weight, bias, eps, y, statistics);
+                        }
+                        None => kernels::add_layer_norm(x, residual, weight, bias, eps, Some(sum), y, statistics),
+                    }
+                },
+            );
+        });
+    });
+    let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
+    (host::wrap(y, x.shape()), Saved { sum, weight, mean, inv_std })
+}
+
+impl Saved {
+    /// Gradients of what was normalised, of weight and of bias.
+    fn all(&self, grad: FlexTensor) -> [FlexTensor; 3] {
+        let grad = dense(grad);
+        let (n, width) = rows(&grad);
+        let block = host::block_rows(width);
+        let blocks = n.div_ceil(block);
+        // Each block of rows sums its own share of the parameters' gradients; shares are added in order.
+        let mut shares = vec![0.0; blocks * 2 * width];
+        let input = host::tensor(grad.shape(), |out| {
+            let inputs = values(&self.sum).par_chunks(block * width).zip(values(&grad).par_chunks(block * width));
+            let statistics = values(&self.mean).par_chunks(block).zip(values(&self.inv_std).par_chunks(block));
+            let outputs = out.par_chunks_mut(block * width).zip(shares.par_chunks_mut(2 * width));
+            outputs.zip(inputs).zip(statistics).for_each(|(((out, share), (x, grad)), (mean, inv_std))| {
+                let (weight, bias) = share.split_at_mut(width);
+                kernels::layer_norm_backward(x, mean, inv_std, values(&self.weight), grad, out, weight, bias);
+            });
+        });
+        let mut sums = vec![0.0; 2 * width];
+        super::linear::column_sums(&shares, &mut sums);
+        let bias = sums.split_off(width);
+        let shape = Shape::new([width]);
+        [input, host::wrap(sums, shape.clone()), host::wrap(bias, shape)]
+    }
+}
+
+impl BackwardPass<3> for Saved {
+    fn gradients(self, grad: FlexTensor, _: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        self.all(grad).map(Some)
+    }
+}
+
+/// [`Saved`], and the mask before the residual.
+impl BackwardPass<4> for (Saved, Option<Mask>) {
+    fn gradients(self, grad: FlexTensor, [x, ..]: [bool; 4]) -> [Option<FlexTensor>; 4] {
+        let (saved, mask) = self;
+        let [input, weight, bias] = saved.all(grad);
+        let x = x.then(|| match mask {
+            Some(mask) => dropout::apply(input.clone(), mask),
+            None => input.clone(),
+        });
+        [x, Some(input), Some(weight), Some(bias)]
+    }
+}

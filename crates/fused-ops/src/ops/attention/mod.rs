@@ -1,0 +1,103 @@
+//! Multi-head attention, alone and as a whole block.
+
+mod block;
+
+pub use block::{Block, Projection, attention_block};
+
+use burn::backend::Dispatch;
+use burn::nn::Dropout;
+use burn::tensor::{Tensor, activation::softmax};
+
+use super::applies;
+use super::dropout::next_mask;
+use super::precision::kernel_precision;
+use super::product::product;
+use crate::extension::FusedOps;
+use crate::kernels::attention::Heads;
+
+/// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask` for every head, heads side by side again.
+///
+/// The scores are nowhere held in memory; for the backward pass the probabilities are.
+///
+/// # Shapes
+/// - `query`, `key`, `value`, output: `[batch, seq, heads * d]`
+/// - `mask_bias`: `[batch, 1, 1, seq]`, constant
+///
+/// # Panics
+/// The heads do not divide the width.
+pub fn attention(
+    [query, key, value]: [Tensor<3>; 3],
+    mask_bias: Tensor<4>,
+    heads: usize,
+    layer: &Dropout,
+) -> Tensor<3> {
+    attend([query, key, value], mask_bias, heads, layer, false).0
+}
+
+/// [`attention`] and its scores `S`, before the softmax and with the mask, which distillation compares.
+///
+/// # Shapes
+/// - first output: `[batch, seq, heads * d]`
+/// - second output: `[batch, heads, seq, seq]`
+///
+/// # Panics
+/// The heads do not divide the width.
+pub fn attention_with_scores(
+    [query, key, value]: [Tensor<3>; 3],
+    mask_bias: Tensor<4>,
+    heads: usize,
+    layer: &Dropout,
+) -> (Tensor<3>, Tensor<4>) {
+    let (context, scores) = attend([query, key, value], mask_bias, heads, layer, true);
+    (context, scores.expect("asked for"))
+}
+
+/// The context, and the scores where they are asked for.
+fn attend(
+    [query, key, value]: [Tensor<3>; 3],
+    mask_bias: Tensor<4>,
+    heads: usize,
+    layer: &Dropout,
+    keep_scores: bool,
+) -> (Tensor<3>, Option<Tensor<4>>) {
+    if !applies(&query) {
+        let (context, scores) = composed([query, key, value], mask_bias, heads, layer);
+        return (context, keep_scores.then_some(scores));
+    }
+    let dropout = next_mask(layer, &query.device());
+    let heads = Heads { count: heads, precision: kernel_precision() };
+    let (context, scores) = <Dispatch as FusedOps>::fused_attention(
+        query.into_dispatch(),
+        key.into_dispatch(),
+        value.into_dispatch(),
+        mask_bias.into_dispatch(),
+        heads,
+        dropout,
+        keep_scores,
+    );
+    (Tensor::from_dispatch(context), scores.map(Tensor::from_dispatch))
+}
+
+fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, seq, width] = x.dims();
+    x.reshape([batch, seq, heads, width / heads]).swap_dims(1, 2)
+}
+
+/// [`attention_with_scores`] in burn's primitives.
+fn composed(
+    [query, key, value]: [Tensor<3>; 3],
+    mask_bias: Tensor<4>,
+    heads: usize,
+    layer: &Dropout,
+) -> (Tensor<3>, Tensor<4>) {
+    let [batch, seq, width] = value.dims();
+    // Scaling the queries touches seq * head values, scaling the scores seq * seq.
+    let query = split(query, heads) * (1.0 / ((width / heads) as f64).sqrt());
+    let scores = product(query, split(key, heads).transpose()) + mask_bias;
+    let probs = layer.forward(softmax(scores.clone(), 3));
+    let context = product(probs, split(value, heads)).swap_dims(1, 2).reshape([batch, seq, width]);
+    (context, scores)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The header of a safetensors file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// Longest safetensors header that is read; the format's own limit.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Tensor names from the header of a safetensors file; the values are not read.
+///
+/// # Errors
+/// The file cannot be read, or has no such header.
+pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
+    let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "safetensors", message };
+    let io = |e| Error::io("read", path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let available = file.metadata().map_err(io)?.len();
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(|_| bad(format!("only {available} bytes long")))?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER || length + 8 > available {
+        return Err(bad(format!("its header claims {length} bytes, the file has {available}")));
+    }
+    let mut header = vec![0; length as usize];
+    file.read_exact(&mut header).map_err(io)?;
+    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
+    Ok(header.into_iter().map(|(name, _)| name).filter(|name| name != "__metadata__").collect())
+}

@@ -1,0 +1,104 @@
+//! What makes a model directory one that Hugging Face's libraries read.
+
+use encoder_spec::{BertConfig, ModelType, NameFormat, Parts, Stored, TaskHeadKind};
+use serde_json::{Map, Value, json};
+
+use crate::Tensors;
+
+/// What Hugging Face calls the head of a model that marks spans, and the first head of any other model.
+const SPAN_HEAD: &str = "qa_outputs.";
+const FIRST_HEAD: &str = "classifier.";
+
+/// Configuration and tensors as they stand in the directory.
+pub(crate) fn image(mut config: BertConfig, parts: Parts, mut tensors: Tensors) -> (BertConfig, Tensors) {
+    if config.model_type == ModelType::EfficientBert {
+        return (config, tensors);
+    }
+    describe(&mut config, parts);
+    if let [head] = &config.task_heads[..]
+        && head.kind == TaskHeadKind::Span
+    {
+        tensors = renamed(tensors, FIRST_HEAD, SPAN_HEAD);
+    }
+    // Hugging Face tells a bare encoder from one with heads by the family's prefix and refuses a mixture.
+    if let Some(prefix) = NameFormat::HuggingFace(config.model_type).prefix()
+        && (parts.mlm || !config.task_heads.is_empty())
+    {
+        tensors = prefixed(tensors, prefix);
+    }
+    (config, tensors)
+}
+
+/// The keys by which Hugging Face chooses a class and names its labels; meaningless to this project.
+fn describe(config: &mut BertConfig, parts: Parts) {
+    for key in ["architectures", "id2label", "label2id", "problem_type"] {
+        config.extra.remove(key);
+    }
+    if parts.mlm {
+        // The word table is the head's, whatever the file was that it came from.
+        config.extra.remove("tie_word_embeddings");
+    }
+    let is_mobilebert = config.model_type == ModelType::MobileBert;
+    if is_mobilebert && !config.is_mobilebert_of_transformers() {
+        return;
+    }
+    // MobileBERT's classifier does without a pooler where the configuration says so, BERT's does not.
+    let pooled = parts.pooler || is_mobilebert;
+    // MobileBERT's head has output weights beside a narrow word table.
+    let known_words = !is_mobilebert || parts.mlm_extra || config.embed_width() == config.hidden_size;
+    if is_mobilebert {
+        config.extra.insert("classifier_activation".into(), json!(parts.pooler));
+    }
+    let class = match &config.task_heads[..] {
+        [head] if pooled && head.kind != TaskHeadKind::Span => {
+            let regression = ["LABEL_0".to_owned()];
+            let (labels, problem) = match head.kind {
+                TaskHeadKind::Regression => (&regression[..], Some("regression")),
+                TaskHeadKind::MultiLabel => (&head.labels[..], Some("multi_label_classification")),
+                _ => (&head.labels[..], None),
+            };
+            let by_id: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
+            let by_label: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
+            let problem = problem.map(|problem| ("problem_type".to_owned(), json!(problem)));
+            config.extra.extend([("id2label".into(), by_id.into()), ("label2id".into(), by_label.into())]);
+            config.extra.extend(problem);
+            "ForSequenceClassification"
+        }
+        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "ForQuestionAnswering",
+        [] if parts.mlm && known_words => "ForMaskedLM",
+        _ => "Model",
+    };
+    let family = if is_mobilebert { "MobileBert" } else { "Bert" };
+    config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
+}
+
+/// Tensors of a file as the model of `config` takes them, and the names of those left out: the head of Hugging Face's question
+/// answering models (`qa_outputs`) under the name of a first head, and without what `transformers` writes and computes nothing with
+/// ([`BertConfig::leaves_unused`]).
+pub fn usable<T: Stored>(tensors: Tensors<T>, config: &BertConfig) -> (Tensors<T>, Vec<String>) {
+    let mut tensors = renamed(tensors, SPAN_HEAD, FIRST_HEAD);
+    let mut unused = Vec::new();
+    tensors.0.retain(|name, tensor| {
+        // Further output weights of the masked-LM head are unused only where there are none of them.
+        let is_used = !config.leaves_unused(name) || name.starts_with("cls.") && !tensor.values().is_empty();
+        unused.extend((!is_used).then(|| name.clone()));
+        is_used
+    });
+    (tensors, unused)
+}
+
+/// Names that are taken stay as they are, and are left over when the tensors are placed.
+fn renamed<T>(tensors: Tensors<T>, from: &str, to: &str) -> Tensors<T> {
+    let taken = tensors.0.keys().any(|name| name.starts_with(to));
+    let rename = |name: String| match name.strip_prefix(from) {
+        Some(rest) if !taken => format!("{to}{rest}"),
+        _ => name,
+    };
+    Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
+}
+
+fn prefixed(tensors: Tensors, prefix: &str) -> Tensors {
+    let is_head = |name: &str| ["cls.", "classifier", SPAN_HEAD].iter().any(|head| name.starts_with(head));
+    let rename = |name: String| if is_head(&name) { name } else { format!("{prefix}{name}") };
+    Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
+}

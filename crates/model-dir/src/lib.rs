@@ -1,0 +1,25 @@
+//! Model directories: what users carry away, and what every command reads.
+//!
+//! | file | content |
+//! |---|---|
+//! | `config.json` | sizes, and per layer the expression, stacks and ratio |
+//! | `model.safetensors` | weights under Hugging Face's names, or those of `docs/model-directory.md` |
+//! | `tokenizer.json` and its kin | the tokenizer, see [`TOKENIZER_FILES`] |
+//! | `README.md` | model card |
+
+mod config;
+mod error;
+mod files;
+mod header;
+mod hugging_face;
+mod mapped;
+mod place;
+mod tensors;
+
+pub use config::{read_config, write_config};
+pub use error::{Error, Result};
+pub use files::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};
+pub use header::tensor_names;
+pub use hugging_face::usable;
+pub use place::{Shapes, resolve, resolve_unread};
+pub use tensors::{Tensors, to_f32};

@@ -1,0 +1,203 @@
+//! Which batches the teacher is shown more than once in a run.
+
+use kd::cache::Expected;
+use kd::objective::{Objective, Source};
+use train::engine::Precision;
+
+use crate::recipe::{Phase, Recipe};
+
+/// The data of an order: text, training examples less the held-out ones, all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data {
+    Text,
+    Search,
+    Train,
+}
+
+/// Everything that two trainings must share to show the teacher the same batches and to ask it the same.
+#[derive(Debug, PartialEq)]
+struct BatchOrder<'a> {
+    data: Data,
+    batch_size: usize,
+    length_window: Option<usize>,
+    accumulate: u32,
+    max_len: usize,
+    precision: Option<Precision>,
+    objective: &'a Objective,
+}
+
+#[derive(Debug)]
+struct Training<'a> {
+    phase: &'static str,
+    source: Source,
+    order: BatchOrder<'a>,
+    settings: &'a Phase,
+    /// Trainings of this phase that go through the order.
+    times: u64,
+}
+
+/// The first batches of an order, which several trainings see.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    pub data: Data,
+    /// A training that goes through the order.
+    pub settings: &'a Phase,
+    pub objective: &'a Objective,
+    /// How many batches are seen so often.
+    pub batches: u64,
+}
+
+/// The distillations of a run as they follow each other.
+#[derive(Debug)]
+pub(super) struct BatchOrders<'a>(Vec<Training<'a>>);
+
+impl<'a> BatchOrders<'a> {
+    pub(super) fn of(recipe: &'a Recipe, baseline_general: &'a Phase) -> Self {
+        let (search, last) = (&recipe.search, &recipe.final_);
+        let mut all = Vec::new();
+        let mut add = |phase: &'static str, data, settings: &'a Phase, objective, times| {
+            if settings.steps == 0 || times == 0 {
+                return;
+            }
+            let source = if data == Data::Text { Source::Text } else { Source::Tasks };
+            let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
+            let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
+            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
+            all.push(Training { phase, source, order, settings, times });
+        };
+        let usual = &recipe.distill;
+        add("supernet/warm-up", Data::Text, &recipe.warm_up, usual, 1);
+        for (phase, stage) in [("stage-1", &search.stage1), ("stage-2", &search.stage2)] {
+            add(phase, Data::Text, &stage.proxy.general, usual, stage.trials);
+            add(phase, Data::Search, &stage.proxy.task, usual, stage.trials);
+        }
+        add("supernet/general", Data::Text, &search.stage3.general, usual, 1);
+        add("supernet/task", Data::Search, &search.stage3.task, usual, 1);
+        let objective = recipe.final_objective();
+        add("final/general", Data::Text, &last.general, objective, 1);
+        add("final/task", Data::Train, &last.task, objective, 1);
+        let baseline = u64::from(last.baseline);
+        add("baseline/general", Data::Text, baseline_general, objective, baseline);
+        add("baseline/task", Data::Train, &last.task, objective, baseline);
+        Self(all)
+    }
+
+    /// What is known about the batches of a phase's distillation on `source`; `None` where no other training sees them.
+    pub(super) fn expected(&self, phase: &str, source: Source) -> Option<Expected> {
+        let here = self.0.iter().position(|l| l.phase == phase && l.source == source)?;
+        let first = self.first(here);
+        let later = self.0[here + 1..].iter().filter(|l| l.order == self.0[here].order).map(|l| l.times).sum::<u64>();
+        let again = self.0[here].times - 1 + later;
+        (again > 0 || first < here).then_some(Expected { again, order: 1 + first as u64 })
+    }
+
+    /// What at least `times` trainings see, of every order: all begin with its first batch, and the shorter ones end sooner.
+    pub(super) fn shared(&self, times: u64) -> Vec<Shared<'a>> {
+        let of_order = |(at, training): (usize, &Training<'a>)| {
+            if self.first(at) != at {
+                return None;
+            }
+            let mut trainings: Vec<(u64, u64)> =
+                self.0.iter().filter(|l| l.order == training.order).map(|l| (l.settings.steps, l.times)).collect();
+            trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
+            let mut reached = 0;
+            let batches = trainings.into_iter().find_map(|(steps, n)| {
+                reached += n;
+                (reached >= times).then_some(steps)
+            })?;
+            Some(Shared {
+                data: training.order.data,
+                settings: training.settings,
+                objective: training.order.objective,
+                batches,
+            })
+        };
+        self.0.iter().enumerate().filter_map(of_order).collect()
+    }
+
+    /// The orders that nobody goes through after a phase.
+    pub(super) fn over_after(&self, phase: &str) -> Vec<u64> {
+        let of_phase = (0..self.0.len()).filter(|&i| self.0[i].phase == phase);
+        let last = |&i: &usize| self.0[i + 1..].iter().all(|l| l.phase == phase || l.order != self.0[i].order);
+        of_phase.filter(last).map(|i| 1 + self.first(i) as u64).collect()
+    }
+
+    /// Where the order of a training comes first.
+    fn first(&self, training: usize) -> usize {
+        self.0.iter().position(|l| l.order == self.0[training].order).unwrap_or(training)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{Override, load};
+
+    fn recipe(overrides: &[&str]) -> Recipe {
+        let overrides: Vec<Override> = overrides.iter().map(|o| o.parse().unwrap()).collect();
+        load("smoke", &overrides).unwrap()
+    }
+
+    fn again(recipe: &Recipe, phase: &str, source: Source) -> Option<u64> {
+        BatchOrders::of(recipe, &recipe.baseline_general()).expected(phase, source).map(|e| e.again)
+    }
+
+    #[test]
+    fn candidates_share_their_batches_over_both_stages_and_with_the_supernet() {
+        let recipe = recipe(&[]);
+        let of = |phase, source| again(&recipe, phase, source);
+        // 4 trials, 3 trials and the supernet's training on the tasks.
+        assert_eq!(of("stage-1", Source::Tasks), Some(3 + 3 + 1));
+        assert_eq!(of("stage-2", Source::Tasks), Some(2 + 1));
+        assert_eq!(of("supernet/task", Source::Tasks), Some(0), "looked up, not kept");
+        // Text of batch size 8 and of 16.
+        assert_eq!(of("stage-1", Source::Text), Some(3 + 1));
+        assert_eq!(of("stage-2", Source::Text), None, "no steps");
+        assert_eq!(of("supernet/warm-up", Source::Text), Some(2), "winner and baseline");
+        assert_eq!(of("final/task", Source::Tasks), Some(1), "the baseline");
+        assert_eq!(of("baseline/task", Source::Tasks), Some(0));
+    }
+
+    #[test]
+    fn what_no_other_training_sees_is_left_to_the_teacher() {
+        let alone = recipe(&["final.baseline=false", "warm_up.batch_size=12", "final.general.max_len=16"]);
+        for phase in ["supernet/warm-up", "final/general"] {
+            assert_eq!(again(&alone, phase, Source::Text), None, "{phase}");
+        }
+        assert_eq!(again(&alone, "final/task", Source::Tasks), None);
+        let other = recipe(&["search.stage3.task.accumulate=2", "search.stage2.proxy.task.precision=bf16"]);
+        assert_eq!(again(&other, "supernet/task", Source::Tasks), None, "parts are other batches");
+        assert_eq!(again(&other, "stage-1", Source::Tasks), Some(3), "other numbers");
+        let learnt = recipe(&["final.distill.preset=minilm"]);
+        assert_eq!(again(&learnt, "supernet/warm-up", Source::Text), None, "other layers are asked for");
+    }
+
+    #[test]
+    fn the_batches_that_several_trainings_see_are_those_before_the_end_of_the_shortest_of_them() {
+        let of = |recipe: &Recipe, times: u64| -> Vec<(Data, u64)> {
+            let baseline = recipe.baseline_general();
+            let shared = BatchOrders::of(recipe, &baseline).shared(times);
+            shared.into_iter().map(|s| (s.data, s.batches)).collect()
+        };
+        let pocket = load("pocket", &[]).unwrap();
+        // Text: warm-up 300 steps, supernet 150, winner 200, baseline 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
+        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Search, 60), (Data::Train, 1800)]);
+        assert_eq!(of(&pocket, 4), [(Data::Text, 150), (Data::Search, 60)]);
+        assert_eq!(of(&pocket, 5), [(Data::Search, 60)]);
+        assert_eq!(of(&pocket, 22), []);
+    }
+
+    #[test]
+    fn an_order_is_over_after_the_last_phase_that_goes_through_it() {
+        let recipe = recipe(&[]);
+        let baseline = recipe.baseline_general();
+        let orders = BatchOrders::of(&recipe, &baseline);
+        let order = |phase, source| orders.expected(phase, source).unwrap().order;
+        assert!(orders.over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
+        assert_eq!(orders.over_after("supernet/general"), [order("stage-1", Source::Text)]);
+        assert_eq!(orders.over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
+        assert!(orders.over_after("final/task").is_empty());
+        assert_eq!(orders.over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
+        assert_eq!(orders.over_after("baseline/task"), [order("final/task", Source::Tasks)]);
+    }
+}

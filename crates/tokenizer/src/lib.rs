@@ -1,0 +1,40 @@
+//! Text to BERT input ids.
+//!
+//! [`TextEncoder`] wraps the `tokenizers` crate: a model folder's `tokenizer.json`, else its `vocab.txt` (BERT WordPiece). It places
+//! `[CLS]` and `[SEP]` and truncates by itself, so a tokenizer file cannot change the shape of the input.
+//!
+//! | module | concern |
+//! |---|---|
+//! | `load` | the tokenizer of a folder |
+//! | `stated` | what `tokenizer_config.json` and its kin say about a vocabulary |
+//! | `agree` | `tokenizer.json` where they say something else |
+//! | `encode` | texts and pairs |
+//! | `plain`, `pieces` | texts without the library |
+//! | `cached` | much text: most words were seen before |
+//! | `padding` | sequences as one rectangle |
+//! | `words` | the words of a text and the tokens that make each up |
+//! | `write` | the files of a new folder, which agree |
+//!
+//! A plain BERT tokenizer is read without the library and encodes plain words by itself (`plain`); the library is built when
+//! a text needs it.
+//!
+//! Nothing here prints, reads the environment or the clock. The crate builds for `wasm32-unknown-unknown` with the feature `wasm`.
+
+mod agree;
+mod cached;
+mod encode;
+mod error;
+mod load;
+mod padding;
+mod pieces;
+mod plain;
+mod stated;
+mod words;
+mod write;
+
+pub use cached::{WordCache, WordEncoder};
+pub use encode::{Encoded, WithOffsets};
+pub use error::{Error, Result};
+pub use load::{MAX_TOKENIZER_BYTES, MAX_VOCAB, TextEncoder};
+pub use padding::{PaddedIds, Padding};
+pub use words::{Sentence, Word, WordPieces};

@@ -1,0 +1,34 @@
+//! The step loop: evaluation, checkpoints, resume, early stop, divergence.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `config` | settings of one training |
+//! | `devices` | one device, or several that share the steps |
+//! | `job` | what is trained: loss and evaluation |
+//! | `loss_scale` | the factor of the loss where gradients are in `f16` |
+//! | `part` | the parts in which a step is taken |
+//! | `precision` | number format of matrix products |
+//! | `state` | what a checkpoint holds |
+//! | `step` | one step: losses, gradients, update |
+//! | `terms` | the loss of a step, term by term |
+//! | `run` | the loop |
+
+mod config;
+mod devices;
+mod job;
+mod loss_scale;
+mod part;
+mod precision;
+mod run;
+mod state;
+mod step;
+mod terms;
+
+pub use config::{NotFinite, TrainConfig, default};
+pub use devices::Devices;
+pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
+pub use part::{Cut, Part};
+pub use precision::Precision;
+pub use run::{Trained, train};
+pub use state::{Reached, keep_result, reached};
+pub use terms::LossTerms;

@@ -1,0 +1,129 @@
+//! Losses against gold labels, as functions of tensors.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use glue_squad::batch::Labels;
+
+use crate::{Error, Result};
+
+/// Added to span scores that may not be chosen.
+const BLOCKED_POSITION: f64 = -10_000.0;
+
+pub use fused_ops::mse;
+
+/// Loss against gold labels.
+///
+/// # Shapes
+/// - `logits`: `[batch, classes]`, or `[batch, 1]` for scores
+///
+/// # Errors
+/// A batch without labels.
+pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result<Tensor<1>> {
+    match labels {
+        Labels::Classes(classes) => {
+            let data = TensorData::new(classes.clone(), [classes.len()]);
+            Ok(cross_entropy(logits, Tensor::<1, Int>::from_data(data, device)))
+        }
+        Labels::Scores(scores) => {
+            let data = TensorData::new(scores.clone(), [scores.len(), 1]);
+            Ok(mse(logits, Tensor::from_data(data, device)))
+        }
+        Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
+    }
+}
+
+/// Hard cross-entropy: mean over the batch of `-log_softmax(logits)[label]`.
+///
+/// # Shapes
+/// - `logits`: `[batch, classes]`
+/// - `labels`: `[batch]`
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
+}
+
+/// Start and end scores of a span head, apart.
+///
+/// # Shapes
+/// - `logits`: `[batch, seq, 2]`
+/// - output: `[batch, seq]` each
+pub fn span_sides(logits: Tensor<3>) -> [Tensor<2>; 2] {
+    [0, 1].map(|side| logits.clone().narrow(2, side, 1).squeeze_dim(2))
+}
+
+/// Span training on gold answers: `(CE(start) + CE(end)) / 2`, each the mean over the batch of `-log_softmax(scores)[position]`
+/// (BERT's `run_squad`). Padding gets -10000 first.
+///
+/// # Shapes
+/// - `start`, `end`: pairs of scores `[batch, seq]` and gold positions `[batch]`
+/// - `mask`: `[batch, seq]`, 1 on tokens
+pub fn span_cross_entropy(
+    start: (Tensor<2>, Tensor<1, Int>),
+    end: (Tensor<2>, Tensor<1, Int>),
+    mask: Tensor<2>,
+) -> Tensor<1> {
+    let bias = blocked_positions(mask);
+    let term = |(scores, gold)| cross_entropy(scores + bias.clone(), gold);
+    (term(start) + term(end)) / 2.0
+}
+
+/// 0 where `allowed` is 1 and -10000 where it is 0.
+pub fn blocked_positions(allowed: Tensor<2>) -> Tensor<2> {
+    (allowed - 1.0) * -BLOCKED_POSITION
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    const MASK: [[f32; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]];
+    const START: [[f32; 4]; 2] = [[0.5, -1.0, 2.0, 50.0], [0.0, 1.0, -0.5, 0.25]];
+    const END: [[f32; 4]; 2] = [[1.5, 0.0, -2.0, 70.0], [0.3, -1.0, 0.5, 2.0]];
+
+    fn floats(values: [[f32; 4]; 2], device: &Device) -> Tensor<2> {
+        Tensor::from_floats(values, device)
+    }
+
+    fn value(loss: Tensor<1>) -> f64 {
+        f64::from(loss.into_scalar::<f32>())
+    }
+
+    /// `-log(exp(row[gold]) / sum of exp over the row)`.
+    fn by_hand(row: &[f32], gold: usize) -> f64 {
+        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
+        sum.ln() - f64::from(row[gold])
+    }
+
+    #[test]
+    fn the_span_loss_is_the_mean_of_both_cross_entropies_over_real_tokens() {
+        let device = Device::flex();
+        let gold = |values: [i32; 2]| Tensor::<1, Int>::from_ints(values, &device);
+        let [start, end, mask] = [START, END, MASK].map(|v| floats(v, &device));
+        let found = value(span_cross_entropy((start, gold([2, 1])), (end, gold([0, 3])), mask));
+        let starts = by_hand(&START[0][..3], 2) + by_hand(&START[1], 1);
+        let ends = by_hand(&END[0][..3], 0) + by_hand(&END[1], 3);
+        assert!((found - (starts + ends) / 4.0).abs() < 1e-6, "{found}");
+    }
+
+    #[test]
+    fn the_span_loss_sends_no_gradient_to_padding_and_finite_ones_elsewhere() {
+        let device = Device::flex().autodiff();
+        let gold = |values: [i32; 2]| Tensor::<1, Int>::from_ints(values, &device);
+        let [start, end, mask] = [START, END, MASK].map(|v| floats(v, &device));
+        let (start, end) = (start.require_grad(), end.require_grad());
+        let loss = span_cross_entropy((start.clone(), gold([2, 1])), (end, gold([0, 3])), mask);
+        let gradients = loss.backward();
+        let found = start.grad(&gradients).expect("a gradient").try_into_vec_as::<f32>().unwrap();
+        assert!(found.iter().all(|g| g.is_finite()) && found[3] == 0.0, "{found:?}");
+        assert!(found[2] < 0.0 && found[5] < 0.0 && found[4] > 0.0, "towards the gold positions: {found:?}");
+    }
+
+    #[test]
+    fn start_and_end_scores_are_the_two_columns_of_the_last_dimension() {
+        let logits = Tensor::<3>::from_floats([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], &Device::flex());
+        let [start, end] = span_sides(logits).map(|t| (t.dims(), t.try_into_vec_as::<f32>().unwrap()));
+        assert_eq!(start, ([1, 3], vec![1.0, 3.0, 5.0]));
+        assert_eq!(end, ([1, 3], vec![2.0, 4.0, 6.0]));
+    }
+}

@@ -1,0 +1,175 @@
+//! Masked language modelling: words of a text are hidden, and a model learns to find them.
+
+use std::ops::Range;
+
+use bert_core::{EncodeOptions, Encoder, TaskModel};
+use burn::tensor::{Device, Int, Tensor};
+use corpus::{MaskSettings, Masked, Masker, Vocabulary};
+use glue_squad::batch::EncodedBatch;
+use tokenizer::TextEncoder;
+
+use crate::data::to_device;
+use crate::engine::{Evaluation, Watch};
+use crate::evaluate::passes;
+use crate::text::TextSource;
+use crate::{Error, Result};
+
+/// The epoch whose words are hidden in held-out text; no training comes so far.
+const HELD_OUT: u64 = u64::MAX;
+/// What scores of hidden words are called, as `TASK/METRIC` of tasks.
+const ACCURACY: &str = "words/accuracy";
+
+/// Hides words of text batches, other ones in every epoch. What is hidden follows from seed, epoch and the number of the sequence, so
+/// that a training goes on anywhere with the words it would have hidden.
+#[derive(Debug)]
+pub struct WordMask {
+    masker: Masker,
+    seed: u64,
+}
+
+impl WordMask {
+    /// Hides words of texts that `encoder` made.
+    ///
+    /// # Errors
+    /// Settings out of range, a tokeniser without `[MASK]`, or whole words of one that does not mark them.
+    pub fn new(settings: &MaskSettings, encoder: &TextEncoder, seed: u64) -> Result<Self> {
+        let failed = |e: corpus::Error| Error::Other(Box::new(e));
+        let vocabulary = Vocabulary::of(encoder).map_err(failed)?;
+        Ok(Self { masker: Masker::new(settings.clone(), vocabulary).map_err(failed)?, seed })
+    }
+
+    /// `batch` as epoch `epoch` has it.
+    pub fn hide(&self, mut batch: EncodedBatch, epoch: u64) -> MaskedBatch {
+        let seq = batch.seq;
+        let hidden = |row: usize, ids: &mut [i32]| {
+            let real = batch.mask[row * seq..][..seq].iter().take_while(|&&m| m != 0).count();
+            // Ids come from a table of natural numbers and go back into one.
+            let mut sequence: Vec<u32> = ids[..real].iter().map(|&id| id as u32).collect();
+            let hidden = self.masker.mask_dynamic(&mut sequence, self.seed, epoch, batch.indices[row] as u64);
+            ids.iter_mut().zip(sequence).for_each(|(to, id)| *to = id as i32);
+            hidden
+        };
+        let mut ids = std::mem::take(&mut batch.ids);
+        let words = ids.chunks_mut(seq.max(1)).enumerate().map(|(row, ids)| hidden(row, ids)).collect();
+        batch.ids = ids;
+        MaskedBatch { batch, words }
+    }
+}
+
+/// A batch some of whose words are hidden.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MaskedBatch {
+    /// What the models see.
+    pub batch: EncodedBatch,
+    /// What stood there, row by row.
+    words: Vec<Vec<Masked>>,
+}
+
+impl MaskedBatch {
+    /// A batch of which nothing is hidden.
+    pub fn none(batch: EncodedBatch) -> Self {
+        let words = vec![Vec::new(); batch.batch];
+        Self { batch, words }
+    }
+
+    /// Some of the rows, at the width of all.
+    ///
+    /// # Panics
+    /// When there are not that many.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        Self { batch: self.batch.rows(rows.clone()), words: self.words[rows].to_vec() }
+    }
+
+    /// Number of hidden words.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(Vec::len).sum()
+    }
+
+    /// Where they are (`row * seq + column`), and what stood there.
+    pub fn places(&self) -> (Vec<i32>, Vec<i32>) {
+        let row = |(row, words): (usize, &Vec<Masked>)| {
+            let at = move |word: &Masked| (row * self.batch.seq + usize::from(word.position)) as i32;
+            words.iter().map(move |word| (at(word), word.id as i32)).collect::<Vec<_>>()
+        };
+        self.words.iter().enumerate().flat_map(row).unzip()
+    }
+
+    /// [`MaskedBatch::places`] on a device, `[count]` each.
+    pub fn to_device(&self, device: &Device) -> (Tensor<1, Int>, Tensor<1, Int>) {
+        let (places, words) = self.places();
+        (Tensor::from_data(places.as_slice(), device), Tensor::from_data(words.as_slice(), device))
+    }
+}
+
+/// Text that nobody learns from, always with the same words hidden.
+#[derive(Debug)]
+pub struct HeldOutWords {
+    batches: Vec<MaskedBatch>,
+}
+
+impl HeldOutWords {
+    /// One epoch of `text`.
+    ///
+    /// # Errors
+    /// Text that cannot be read, or in which there is no word to hide.
+    pub fn new(text: &dyn TextSource, mask: &WordMask) -> Result<Self> {
+        let hidden = |step| Ok(mask.hide(text.batch(step)?, HELD_OUT));
+        let batches = (0..text.batches_per_epoch()).map(hidden).collect::<Result<Vec<_>>>()?;
+        if batches.iter().all(|batch| batch.count() == 0) {
+            return Err(Error::Mismatch("the held-out text has no word that could be hidden".into()));
+        }
+        Ok(Self { batches })
+    }
+
+    /// Number of hidden words.
+    pub fn count(&self) -> usize {
+        self.batches.iter().map(MaskedBatch::count).sum()
+    }
+
+    /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` hears how many sequences are done.
+    ///
+    /// # Errors
+    /// A model without a masked-language-model head, or whose scores are not finite; or `watch` ended it.
+    pub fn evaluate(&self, model: &TaskModel, device: &Device, watch: &mut Watch<'_>) -> Result<Evaluation> {
+        let (mut right, mut seen) = (0, 0);
+        let with_words = || self.batches.iter().filter(|hidden| hidden.count() > 0);
+        let total = with_words().map(|hidden| hidden.batch.batch).sum();
+        let mut done = 0;
+        for hidden in with_words() {
+            for pass in passes(hidden.batch.batch, hidden.batch.seq, device) {
+                let hidden = hidden.rows(pass);
+                right += self::right(&hidden, model, device, &mut seen)?;
+                done += hidden.batch.batch;
+                if watch(done, total).is_break() {
+                    return Err(Error::Stopped);
+                }
+            }
+        }
+        let score = right as f64 / seen.max(1) as f64;
+        Ok(Evaluation { score, metrics: [(ACCURACY.to_owned(), score)].into(), ..Evaluation::default() })
+    }
+}
+
+/// The number of hidden words that `model` scores highest; `seen` counts all.
+fn right(hidden: &MaskedBatch, model: &TaskModel, device: &Device, seen: &mut usize) -> Result<usize> {
+    let (places, words) = hidden.places();
+    if words.is_empty() {
+        return Ok(0);
+    }
+    let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
+    let missing = || Error::Mismatch("the model has no masked-language-model head".into());
+    let places = Tensor::from_data(places.as_slice(), device);
+    let scores = model.words(output.last_hidden, places).ok_or_else(missing)?;
+    let vocab = scores.dims()[1];
+    let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+    let mut right = 0;
+    for (row, word) in scores.chunks(vocab).zip(words) {
+        *seen += 1;
+        if row.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NotFiniteAnswer { task: "words", example: *seen });
+        }
+        let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        right += usize::from(best == usize::try_from(word).ok());
+    }
+    Ok(right)
+}

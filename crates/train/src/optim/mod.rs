@@ -1,0 +1,27 @@
+//! Optimisers, parameter groups, global-norm clipping, learning-rate schedules.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `config` | which optimiser, with which numbers |
+//! | `optimizer` | its state, and the update of a module |
+//! | `rule` | the update of one parameter, in host memory or on a device |
+//! | `groups` | parameters with a learning rate or decay of their own |
+//! | `schedule` | the learning rate over the steps |
+//! | `gradients` | the gradients of a module, their norm |
+//! | `flat_param` | where the floats of a parameter lie |
+//! | `written` | settings that are a name or a table |
+
+mod config;
+mod flat_param;
+mod gradients;
+mod groups;
+mod optimizer;
+mod rule;
+mod schedule;
+mod written;
+
+pub use config::{OptimizerConfig, OptimizerKind};
+pub use gradients::Gradients;
+pub use groups::{Gate, Group, check_groups};
+pub use optimizer::{Optimizer, Pace};
+pub use schedule::Schedule;
