@@ -159,7 +159,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
 
