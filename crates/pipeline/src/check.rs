@@ -74,17 +74,10 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 /// The teacher's configuration, before it gets its heads.
 ///
 /// # Errors
-/// A model directory that cannot be read, or is that of a student; or no teacher.
+/// A model directory that cannot be read, or no teacher.
 fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => {
-            let (config, _) = ModelDir::outline(dir, device)?;
-            if config.model_type == ModelType::EfficientBert {
-                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
-                return Err(Error::Mismatch(message));
-            }
-            Ok(config)
-        }
+        (Some(dir), _) => Ok(ModelDir::outline(dir, device)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
