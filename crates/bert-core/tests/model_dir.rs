@@ -85,7 +85,7 @@ fn a_masked_language_model_head_has_its_documented_names_and_is_counted_by_itsel
             assert_eq!(read.extra["architectures"], json!(["BertForMaskedLM"]));
         }
         // Without it the counts are those of before.
-        let count = |parts| built(&config, parts).count(&config, 16);
+        let count = |parts| built(&config, parts).count(16);
         let (with, without) = (count(parts), count(Parts::default()));
         let own: usize = own.map_or(0, |[rows, columns]| rows * columns);
         let head = (width * 24 + 3 * width + 20 + own) as u64;
@@ -109,7 +109,7 @@ fn saved(config: &BertConfig, parts: Parts) -> (BertConfig, Tensors) {
     let folder = tempfile::tempdir().unwrap();
     ModelDir::save(folder.path(), config, &built(config, parts), Package::default()).unwrap();
     let tensors = Tensors::read_safetensors(&folder.path().join(WEIGHTS_FILE)).unwrap();
-    (ModelDir::config(folder.path()).unwrap(), tensors)
+    (model_dir::read_config(&folder.path().join(CONFIG_FILE)).unwrap(), tensors)
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub fn before_training(
     phase::check_fit(phases, &frame, teacher)?;
     parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
-    phase::check_budget(parts, recipe, &frame, device)
+    phase::check_budget(parts, recipe, &frame)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.

@@ -177,7 +177,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
     let majority = majority(run)?;
     save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
+    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,
