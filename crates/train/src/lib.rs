@@ -10,8 +10,8 @@
 //! | [`examples`] | the encoded examples of a split |
 //! | [`heads`] | the head that a task needs, and the one that answers it |
 //! | [`data`] | task batches by step number |
-//! | [`text`] | batches of unlabelled text by step number, wherever the text is |
-//! | [`mlm`] | masked language modelling: text with hidden words |
+//! | [`text`] | batches of unlabeled text by step number, wherever the text is |
+//! | [`mlm`] | masked language modeling: text with hidden words |
 //! | [`span`] | SQuAD: head, windows as batches, fine-tuning, official scores |
 //! | [`evaluate`] | dev scores and predictions |
 //! | [`majority`] | what one answer to every example scores, and which scores that makes doubtful |

@@ -102,18 +102,6 @@ pub fn max_backward(a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [
     dispatch!(max_backward_body, (a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]));
 }
 
-/// `x[r, :] += bias` for every row.
-///
-/// # Shapes
-/// - `x`: `[rows, width]`, `bias`: `[width]`
-///
-/// # Panics
-/// `x` is not a whole number of rows.
-pub fn add_bias(x: &mut [f32], bias: &[f32]) {
-    assert_rows(x, bias.len());
-    dispatch!(add_bias_body, (x: &mut [f32], bias: &[f32]));
-}
-
 /// `sums += sum_r x[r, :]`: the gradient of a bias.
 ///
 /// # Shapes
@@ -171,13 +159,6 @@ fn max_in_place_body<A: Arith>(a: &mut [f32], b: &[f32]) {
 fn max_backward_body<A: Arith>(a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]) {
     map::<A, First, 2>(&First, dy, [a, b], da);
     map::<A, Second, 2>(&Second, dy, [a, b], db);
-}
-
-#[inline(always)]
-fn add_bias_body<A: Arith>(x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_exact_mut(bias.len().max(1)) {
-        map_in_place::<A, Add, 1>(&Add, row, [bias]);
-    }
 }
 
 #[inline(always)]

@@ -2,9 +2,8 @@
 
 use super::binary::assert_rows;
 use super::dispatch::Arith;
-use super::lanes::{LANES, Map, map, map_in_place, max, sum};
+use super::lanes::{LANES, Map, map, max, sum};
 use super::math::{at_least, exp_negative};
-use super::softmax::{Scale, log_sum, row};
 
 /// Attention scores at or below this are mask, not attention (TinyBERT, EfficientBERT).
 const BLOCKED: f32 = -100.0;
@@ -45,31 +44,6 @@ pub fn unblocked_squared_error_gradient(a: &[f32], b: &[f32], scale: f32, da: &m
     dispatch!(unblocked_gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut [f32]));
 }
 
-/// `-sum_r log_softmax(logits_r)[labels_r]`
-///
-/// # Shapes
-/// - `logits`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
-///
-/// # Panics
-/// Shapes do not fit, or a label is out of range.
-pub fn cross_entropy_sum(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
-    check_labels(logits, classes, labels);
-    dispatch!(hard, (logits: &[f32], classes: usize, labels: &[u32]) -> f64)
-}
-
-/// Gradient of `scale` [`cross_entropy_sum`]: `d = scale (softmax(logits) - onehot(label))`.
-///
-/// # Shapes
-/// - `logits`, `d`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
-///
-/// # Panics
-/// Shapes do not fit, or a label is out of range.
-pub fn cross_entropy_gradient(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
-    check_labels(logits, classes, labels);
-    assert_eq!(logits.len(), d.len());
-    dispatch!(hard_gradient, (logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]));
-}
-
 /// `-sum_r sum_i softmax(teacher_r / T)_i log_softmax(student_r / T)_i`, without a factor `T^2`.
 ///
 /// # Shapes
@@ -105,12 +79,6 @@ pub fn soft_cross_entropy_gradient(
         soft_gradient,
         (student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut [f32])
     );
-}
-
-fn check_labels(logits: &[f32], classes: usize, labels: &[u32]) {
-    assert_eq!(logits.len(), labels.len() * classes);
-    let wrong = labels.iter().find(|&&label| label as usize >= classes);
-    assert!(wrong.is_none(), "label {wrong:?} of {classes} classes");
 }
 
 #[inline(always)]
@@ -171,27 +139,6 @@ fn gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
 #[inline(always)]
 fn unblocked_gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
     map::<A, Difference<true>, 1>(&Difference { scale }, a, [b], da);
-}
-
-#[inline(always)]
-fn hard<A: Arith>(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
-    let mut total = 0.0;
-    for (x, &label) in logits.chunks_exact(classes.max(1)).zip(labels) {
-        let (max, log_sum) = log_sum::<A>(x);
-        total += f64::from(log_sum - (at_least(f32::MIN, x[label as usize]) - max));
-    }
-    total
-}
-
-#[inline(always)]
-fn hard_gradient<A: Arith>(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
-    let classes = classes.max(1);
-    for ((x, &label), d) in logits.chunks_exact(classes).zip(labels).zip(d.chunks_exact_mut(classes)) {
-        d.copy_from_slice(x);
-        row::<A>(d);
-        d[label as usize] -= 1.0;
-        map_in_place::<A, Scale, 0>(&Scale { factor: scale }, d, []);
-    }
 }
 
 /// `log_softmax(x / T)`, value by value.

@@ -1,6 +1,6 @@
 //! Normalisation of rows with a learned scale and shift.
 
-use super::binary::{add, add_in_place, assert_rows};
+use super::binary::{add, assert_rows};
 use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place, sum};
 
@@ -68,30 +68,6 @@ pub fn add_layer_norm(
     }
 }
 
-/// `residual = LayerNorm(x + residual)`
-///
-/// # Shapes
-/// - `x`, `residual`: `[rows, width]`; the others as for [`layer_norm`]
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn add_layer_norm_in_place(
-    x: &[f32],
-    residual: &mut [f32],
-    gamma: &[f32],
-    beta: &[f32],
-    eps: f32,
-    stats: Stats<'_>,
-) {
-    assert_eq!(x.len(), residual.len());
-    check(x, gamma, beta, &stats);
-    by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
-        let y = &mut residual[rows.clone()];
-        add_in_place(y, &x[rows]);
-        layer_norm_in_place(y, gamma, beta, eps, stats);
-    });
-}
-
 /// Gradients of [`layer_norm`] from those of its output. With `h = (x - mean) inv_std`, `g = dy gamma`:
 /// `dx = inv_std (g - mean(g) - h mean(g h))`, `d_gamma += sum_r dy h`, `d_beta += sum_r dy`.
 ///
@@ -143,23 +119,6 @@ pub fn no_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     check(x, gamma, beta, &None);
     dispatch!(no_norm_body, (x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]));
-}
-
-/// Gradients of [`no_norm`]: `dx = dy gamma`, `d_gamma += sum_r dy x`, `d_beta += sum_r dy`.
-///
-/// # Shapes
-/// - as for [`layer_norm_backward`]
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn no_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32]) {
-    assert_rows(x, gamma.len());
-    assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
-    assert_eq!((gamma.len(), gamma.len()), (d_gamma.len(), d_beta.len()));
-    dispatch!(
-        no_norm_backward_body,
-        (x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32])
-    );
 }
 
 fn check(x: &[f32], gamma: &[f32], beta: &[f32], stats: &Stats<'_>) {
@@ -338,22 +297,5 @@ fn no_norm_body<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32])
     let width = gamma.len().max(1);
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
         map::<A, Normalise, 2>(&UNIT, x, [gamma, beta], y);
-    }
-}
-
-#[inline(always)]
-fn no_norm_backward_body<A: Arith>(
-    x: &[f32],
-    gamma: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    d_gamma: &mut [f32],
-    d_beta: &mut [f32],
-) {
-    let width = gamma.len().max(1);
-    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-        map::<A, Product, 1>(&Product, dy, [gamma], dx);
-        map_in_place::<A, AddScaled<'_>, 2>(&AddScaled(&UNIT), d_gamma, [dy, x]);
-        map_in_place::<A, AddOne, 1>(&AddOne, d_beta, [dy]);
     }
 }
