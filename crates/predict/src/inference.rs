@@ -127,6 +127,7 @@ impl Inference {
     ///
     /// # Errors
     /// The model does not take the texts.
+    #[cfg_attr(not(feature = "burn"), expect(unused_variables, reason = "what is compiled computes no padding"))]
     pub fn answer(&mut self, texts: &[Features], padding: Padding, heads: &[usize]) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Compiled { model, session } => {
