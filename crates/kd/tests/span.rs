@@ -162,7 +162,7 @@ fn distillation<'a>(plan: &'a Plan, teacher: &'a Model, data: &'a SpanTrainSet) 
 }
 
 #[test]
-fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
+fn answers_are_learned_softened_as_scores_or_from_the_gold_ones_alone() {
     let device = Device::flex();
     for version in BOTH {
         let (data, teacher, student) = (train_set(version), model(version, 3, &device), model(version, 4, &device));

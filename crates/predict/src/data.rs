@@ -64,7 +64,7 @@ impl BatchSettings {
 pub struct EvalSet {
     /// The task.
     pub task: TaskKind,
-    /// Gold labels in the order of the file; empty for an unlabelled test set.
+    /// Gold labels in the order of the file; empty for an unlabeled test set.
     pub labels: Vec<Label>,
     features: Arc<Vec<Features>>,
     plan: EvalPlan,
@@ -72,7 +72,7 @@ pub struct EvalSet {
 }
 
 impl EvalSet {
-    /// Plans the evaluation of `features`, which must all have labels; those of an unlabelled test set can be predicted and not
+    /// Plans the evaluation of `features`, which must all have labels; those of an unlabeled test set can be predicted and not
     /// scored.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Masked language modelling: words of a text are hidden, and a model learns to find them.
+//! Masked language modeling: words of a text are hidden, and a model learns to find them.
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ impl WordMask {
     /// Hides words of texts that `encoder` made.
     ///
     /// # Errors
-    /// Settings out of range, a tokeniser without `[MASK]`, or whole words of one that does not mark them.
+    /// Settings out of range, a tokenizer without `[MASK]`, or whole words of one that does not mark them.
     pub fn new(settings: &MaskSettings, encoder: &TextEncoder, seed: u64) -> Result<Self> {
         let failed = |e: corpus::Error| Error::Other(Box::new(e));
         let vocabulary = Vocabulary::of(encoder).map_err(failed)?;

@@ -154,7 +154,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = match unbound.asks_answers() {
+    let heads = match unbound.asks_logits() {
         true => teachers.heads(&chosen, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
 use predict::heads::task_head;
@@ -50,7 +50,10 @@ pub struct TunedTeacher {
 pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
     let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => load(dir)?,
+        (Some(dir), _) => {
+            let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
+            (loaded.config, Some(loaded.model))
+        }
         (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
@@ -145,16 +148,6 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
             }
             all
         }
-    }
-}
-
-fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel>)> {
-    let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
-    match loaded.config.model_type {
-        ModelType::EfficientBert => {
-            Err(Error::Mismatch(format!("{}: a searched student cannot be the teacher; give a BERT", dir.display())))
-        }
-        _ => Ok((loaded.config, Some(loaded.model))),
     }
 }
 
