@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use cpu_runtime::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan};
 use glue_squad::features::{Features, lengths};
-use glue_squad::task::{Label, Split, TaskKind};
+use glue_squad::task::{Label, Split, Task};
 use rand::seq::SliceRandom;
 use tokenizer::Padding;
 
@@ -37,7 +37,7 @@ pub fn to_ragged(batch: &EncodedBatch, ragged: &mut Ragged) {
 #[derive(Debug)]
 pub struct TrainSet {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     features: Arc<Vec<Features>>,
     plan: BatchPlan,
     padding: Padding,
@@ -47,7 +47,7 @@ pub struct TrainSet {
 #[derive(Debug, Clone)]
 pub struct EvalSet {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     /// Gold labels in the order of the file; empty for an unlabelled test set.
     pub labels: Vec<Label>,
     features: Arc<Vec<Features>>,
@@ -87,14 +87,16 @@ impl TrainSet {
     /// Batches of `features` of `task`.
     ///
     /// # Errors
-    /// No features, or a batch size of 0.
+    /// No features, one with a label of another task, a task that [cannot be trained](Task::check_trainable) so, or a batch size of 0.
     pub fn new(
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
-        let features = features.into();
+        let (task, features) = (task.into(), features.into());
+        task.check_trainable()?;
+        task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
         let plan = settings.plan(lengths(&features))?;
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { task, features, plan, padding })
@@ -118,8 +120,8 @@ impl TrainSet {
         }
         let pick = |range: &[usize]| range.iter().map(|&i| self.features[i].clone()).collect::<Vec<_>>();
         let (train, eval) = order.split_at(order.len() - held);
-        let eval = EvalSet::new(self.task, pick(eval), self.padding.pad_id, settings)?;
-        let train = Self::new(self.task, pick(train), self.padding.pad_id, settings)?;
+        let eval = EvalSet::new(&self.task, pick(eval), self.padding.pad_id, settings)?;
+        let train = Self::new(&self.task, pick(train), self.padding.pad_id, settings)?;
         Ok((train, eval))
     }
 
@@ -157,15 +159,17 @@ impl EvalSet {
     /// scored.
     ///
     /// # Errors
-    /// No features, or one without a label among those with one, or outside a test set.
+    /// No features, one without a label among those with one, or outside a test set, or as [`TrainSet::new`].
     pub fn of_split(
         split: Split,
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
-        let features = features.into();
+        let (task, features) = (task.into(), features.into());
+        task.check_trainable()?;
+        task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
         let labels =
             match split == Split::Test && features.iter().all(|f| f.label.is_none()) {
                 true => Vec::new(),
@@ -183,7 +187,7 @@ impl EvalSet {
     /// # Errors
     /// No features, or one without a label.
     pub fn new(
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
@@ -251,12 +255,12 @@ impl TaskMix {
     }
 
     /// The tasks in their order.
-    pub fn tasks(&self) -> Vec<TaskKind> {
-        self.sets.iter().map(|s| s.task).collect()
+    pub fn tasks(&self) -> Vec<Task> {
+        self.sets.iter().map(|s| s.task.clone()).collect()
     }
 
     /// The gold labels of the training set that serves `task`; none where there is no such set.
-    pub fn labels(&self, task: TaskKind) -> Vec<Label> {
+    pub fn labels(&self, task: &Task) -> Vec<Label> {
         let serves = |set: &&TrainSet| set.task.trained_as() == task.trained_as();
         self.sets.iter().find(serves).map(TrainSet::labels).unwrap_or_default()
     }

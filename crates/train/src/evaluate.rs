@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
-use glue_squad::task::{Predictions, Scores, TaskKind};
+use glue_squad::task::{Predictions, Scores, Task};
 
 use crate::data::{EvalSet, to_device, to_ragged};
 use crate::engine::{Evaluation, Watch};
@@ -106,7 +106,10 @@ fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f
     let outputs = values.len() / size;
     // Scores of NaN would look like any other: the largest of a row of NaN is its first.
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
+        return Err(Error::NotFiniteAnswer {
+            task: set.task.name().to_owned(),
+            example: rows.len() + at / outputs + 1,
+        });
     }
     rows.extend(values.chunks(outputs).map(<[f32]>::to_vec));
     Ok(())
@@ -130,7 +133,7 @@ pub fn score(model: &TaskModel, head: usize, set: &EvalSet, device: &Device) -> 
 
 impl Evaluation {
     /// The scores of `predictions` on one task: the score is [`Scores::primary`], each metric is named `TASK/METRIC`.
-    pub fn of_task(task: TaskKind, scores: &Scores, predictions: &Predictions) -> Self {
+    pub fn of_task(task: &Task, scores: &Scores, predictions: &Predictions) -> Self {
         let metrics = scores.values.iter().map(|v| (format!("{}/{}", task.name(), v.name), v.value)).collect();
         let one_answer = only_answer(task, predictions).map(|answer| (task.name().to_owned(), answer));
         Self { score: scores.primary, metrics, one_answer: one_answer.into_iter().collect() }
@@ -156,7 +159,7 @@ pub fn evaluate(
         let predictions = predict_while(model, &head, set, device, &mut |done| watch(before + done, total))?;
         before += set.len();
         let scores = set.task.score(&predictions, &set.labels)?;
-        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(set.task, &scores, &predictions);
+        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(&set.task, &scores, &predictions);
         all.score += score;
         all.metrics.extend(metrics);
         all.one_answer.extend(one_answer);

@@ -91,7 +91,7 @@ mod tests {
 
     fn official(task: TaskKind) -> Predictions {
         let rows = task.official_rows(Split::Test).unwrap();
-        match task.labels().len() {
+        match task.task().labels().len() {
             0 => Predictions::Scores((0..rows).map(|row| row as f64 % 6.0).collect()),
             classes => Predictions::Classes((0..rows).map(|row| row % classes).collect()),
         }

@@ -60,7 +60,7 @@ fn score(task: TaskKind, data: &Path, gold: &[Label], predictions: &Path) -> Res
             data.display()
         )));
     }
-    let scores = task.score(&answers, gold)?;
+    let scores = task.task().score(&answers, gold)?;
     Ok(FileScores {
         task,
         data: data.to_owned(),
@@ -85,7 +85,7 @@ pub fn score_folder(glue: &Path, predictions: &Path) -> Result<FolderScores> {
             unscored.push((task, format!("no {name}")));
             continue;
         }
-        let split = if task == TaskKind::Ax { Split::Test } else { Split::Dev };
+        let split = if task.official_rows(Split::Dev).is_some() { Split::Dev } else { Split::Test };
         let data = task.read_split(glue, split)?;
         let gold: Vec<Label> = data.examples.iter().filter_map(|example| example.label).collect();
         if gold.is_empty() {

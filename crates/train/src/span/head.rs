@@ -3,11 +3,12 @@
 use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 
+use crate::heads::task_head;
 use crate::{Error, Result};
 
 /// The head that a SQuAD task needs, as the configuration of a model carries it.
 pub fn span_head(version: SquadVersion) -> TaskHeadConfig {
-    TaskHeadConfig { task: version.name().into(), kind: TaskHeadKind::Span, labels: Vec::new() }
+    task_head(version.task())
 }
 
 /// Position of the head for `version` among the heads of a model.
