@@ -18,8 +18,7 @@ use run_store::log::JsonlWriter;
 use run_store::rundir::{RECIPE, RunFolder};
 use serde::Serialize;
 use train::data::BatchSettings;
-use train::engine::{Evaluation, Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
-use train::majority::MajorityBaseline;
+use train::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -30,7 +29,7 @@ use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::tasks::Chosen;
 use crate::tensorboard::Boards;
-use crate::training_end::Ending;
+use crate::training_end::{Done, Ending};
 use crate::training_keys::TrainingKeys;
 use crate::watch::Watch;
 use crate::{environment, free, interrupt};
@@ -314,18 +313,6 @@ impl<'a> Training<'a> {
         self.context.progress.summary(&ending.table());
         print_json(&ending)
     }
-}
-
-/// How far a training came.
-pub struct Done {
-    /// Steps of the training.
-    pub steps: u64,
-    /// Steps after which its model was reached.
-    pub step: u64,
-    /// Evaluation of the model, if there was one.
-    pub evaluation: Option<Evaluation>,
-    /// What one answer to every example scores there.
-    pub majority: Vec<MajorityBaseline>,
 }
 
 /// The model of a training, and how far it came.

@@ -29,7 +29,8 @@ use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_data::{TextData, WordArgs};
-use crate::training::{Done, Training, TrainingArgs, shown, taken_apart};
+use crate::training::{Training, TrainingArgs, shown, taken_apart};
+use crate::training_end::Done;
 
 /// What `--init` says where the student starts from random weights.
 const RANDOM: &str = "random";

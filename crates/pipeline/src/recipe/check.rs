@@ -3,6 +3,7 @@
 use kd::cache::{ByteSize, Place, Room};
 
 use super::Recipe;
+use crate::phase::{Data, phases, trainings};
 
 /// A setting of the training `key` that cannot be.
 fn of_key(key: &str, error: train::Error) -> String {
@@ -116,17 +117,19 @@ impl Recipe {
     }
 
     fn check_phases(&self) -> Result<(), String> {
-        for (key, phase) in self.phases() {
+        let phases = phases(self);
+        for (of, training) in trainings(&phases) {
+            let (key, phase) = (training.key, &training.settings);
             if phase.batch_size == 0 {
                 return Err(format!("`{key}.batch_size` must be at least 1"));
             }
             if phase.length_window == Some(0) {
                 return Err(format!("`{key}.length_window` must be at least 1"));
             }
-            if phase.eval_every > 0 && !matches!(key, "teacher.fine_tune" | "final.task") {
+            if phase.eval_every > 0 && training.data != Data::Train {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
-            if key.contains(".proxy.") {
+            if !of.has_checkpoints() {
                 let usual = train::engine::default::keep_last();
                 for (name, set) in
                     [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
