@@ -54,8 +54,8 @@ impl Inference {
             return Ok(Evaluated { predictions, scores: None, majority: None, warnings: Vec::new() });
         }
         let scores = set.task.score(&predictions, &set.labels)?;
-        let majority = MajorityBaseline::of_task(set.task, train, &set.labels)?;
-        let warnings = doubts(&Evaluation::of_task(set.task, &scores, &predictions), majority.as_slice());
+        let majority = MajorityBaseline::of_task(&set.task, train, &set.labels)?;
+        let warnings = doubts(&Evaluation::of_task(&set.task, &scores, &predictions), majority.as_slice());
         Ok(Evaluated { predictions, scores: Some(scores), majority, warnings })
     }
 

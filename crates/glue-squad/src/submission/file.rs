@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, excerpt};
 use crate::lines::Lines;
-use crate::task::{Label, Predictions, TaskKind};
+use crate::task::{Label, Predictions, Task, TaskKind};
 
 const HEADER: &str = "index\tprediction";
 
@@ -20,7 +20,7 @@ pub fn file_name(task: TaskKind) -> String {
 /// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
 pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
     let path = dir.join(file_name(task));
-    run_store::output::write(&path, render(task, predictions)?.as_bytes())?;
+    run_store::output::write(&path, render(task.task(), predictions)?.as_bytes())?;
     Ok(path)
 }
 
@@ -28,19 +28,18 @@ pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<Pa
 ///
 /// # Errors
 /// As [`write()`], except for writing.
-pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
+pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
     let mut text = format!("{HEADER}\n");
     match predictions {
         Predictions::Classes(classes) => {
-            task.task().check_classes(classes)?;
-            let names = task.task().labels();
+            task.check_classes(classes)?;
+            let names = task.labels();
             for (index, class) in classes.iter().enumerate() {
                 text.push_str(&format!("{index}\t{}\n", names[*class]));
             }
         }
         Predictions::Scores(scores) => {
             let range = task
-                .task()
                 .range()
                 .ok_or_else(|| Error::Invalid(format!("{task}: scores cannot be written, the task has classes")))?;
             for (index, score) in scores.iter().enumerate() {
@@ -61,9 +60,9 @@ pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
 ///
 /// # Errors
 /// Names file and line: another header, an index out of order, an unknown label, a truncated row, no rows.
-pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
+pub fn read(task: &Task, path: &Path) -> Result<Predictions> {
     let mut lines = Lines::open(path)?;
-    let (names, mut labels) = (task.task().labels(), Vec::new());
+    let (names, mut labels) = (task.labels(), Vec::new());
     while let Some((line, text)) = lines.next_line()? {
         let wrong = |field, given: &str, allowed: String| Error::WrongField {
             path: path.to_owned(),
@@ -114,7 +113,7 @@ pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
 /// # Errors
 /// As [`read()`], or a score below 0 or above 5, with its line.
 pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
-    let predictions = read(task, path)?;
+    let predictions = read(task.task(), path)?;
     if let (Predictions::Scores(scores), Some(range)) = (&predictions, task.task().range())
         && let Some(row) = scores.iter().position(|score| !range.contains(score))
     {
@@ -151,7 +150,7 @@ mod tests {
                 _ => Predictions::Classes((0..task.task().labels().len()).rev().collect()),
             };
             let path = write(task, dir.path(), &predictions).unwrap();
-            assert_eq!(read(task, &path).unwrap(), predictions, "{task}");
+            assert_eq!(read(task.task(), &path).unwrap(), predictions, "{task}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), TaskKind::ALL.len(), "no partial file stays");
     }
@@ -159,24 +158,24 @@ mod tests {
     #[test]
     fn the_format_is_the_official_one() {
         assert_eq!(
-            render(TaskKind::Rte, &Predictions::Classes(vec![1, 0])).unwrap(),
+            render(TaskKind::Rte.task(), &Predictions::Classes(vec![1, 0])).unwrap(),
             "index\tprediction\n0\tnot_entailment\n1\tentailment\n"
         );
         assert_eq!(
-            render(TaskKind::Stsb, &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
+            render(TaskKind::Stsb.task(), &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
             "index\tprediction\n0\t0.000\n1\t5.000\n2\t1.000\n"
         );
         assert_eq!(
-            render(TaskKind::Ax, &Predictions::Classes(vec![2, 1])).unwrap(),
+            render(TaskKind::Ax.task(), &Predictions::Classes(vec![2, 1])).unwrap(),
             "index\tprediction\n0\tcontradiction\n1\tneutral\n"
         );
         assert_eq!(
             TaskKind::ALL.map(file_name).join(" "),
             "CoLA.tsv SST-2.tsv MRPC.tsv STS-B.tsv QQP.tsv MNLI-m.tsv MNLI-mm.tsv QNLI.tsv RTE.tsv WNLI.tsv AX.tsv"
         );
-        assert!(render(TaskKind::Stsb, &Predictions::Scores(vec![f64::NAN])).is_err());
-        assert!(render(TaskKind::Sst2, &Predictions::Classes(vec![2])).is_err());
-        assert!(render(TaskKind::Sst2, &Predictions::Scores(vec![2.0])).is_err());
+        assert!(render(TaskKind::Stsb.task(), &Predictions::Scores(vec![f64::NAN])).is_err());
+        assert!(render(TaskKind::Sst2.task(), &Predictions::Classes(vec![2])).is_err());
+        assert!(render(TaskKind::Sst2.task(), &Predictions::Scores(vec![2.0])).is_err());
     }
 
     #[test]
@@ -185,7 +184,7 @@ mod tests {
         let check = |text: &str, wanted: &str| {
             let path = dir.path().join("SST-2.tsv");
             std::fs::write(&path, text).unwrap();
-            let message = read(TaskKind::Sst2, &path).unwrap_err().to_string();
+            let message = read(TaskKind::Sst2.task(), &path).unwrap_err().to_string();
             assert!(message.contains("SST-2.tsv") && message.contains(wanted), "{message}");
         };
         check("", "empty");

@@ -86,6 +86,14 @@ impl Task {
         self.reader()?.find_all(dir, split)
     }
 
+    /// Streams one file of a split.
+    ///
+    /// # Errors
+    /// As [`TaskKind::open`]; a task that is none of GLUE's.
+    pub fn open(&self, path: &Path, split: Split) -> Result<ExampleReader> {
+        self.reader()?.open(path, split)
+    }
+
     /// Reads a whole split below `dir`.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
 use crate::predictor::load;
-use crate::tasks::Task;
+use crate::tasks::default_length;
 
 pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
     let threshold = args.span.threshold(version)?;
@@ -27,7 +27,7 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     check_segments("--model", &predictor.config, Some(version))?;
     let head = span_head_index(&predictor.config, version);
     let head = head.context(format!("--model {}", args.model.display())).or_usage()?;
-    let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
+    let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));
     let max_len = capped_length(wanted, predictor.config.max_position_embeddings, context);
     let settings = args.span.settings(version, max_len, args.batch_size as usize)?;
     let set = predictor.windows(Dataset::read(&path)?, version, &settings)?;
