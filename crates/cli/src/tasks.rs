@@ -65,7 +65,7 @@ impl Chosen {
     }
 
     /// The tasks.
-    fn tasks(&self) -> &[Task] {
+    pub fn tasks(&self) -> &[Task] {
         match self {
             Self::Labelled(tasks) => tasks,
             Self::Squad(version) => std::slice::from_ref(version.task()),

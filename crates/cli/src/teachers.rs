@@ -15,7 +15,6 @@ use pipeline::inputs::Files;
 use tokenizer::TextEncoder;
 use train::engine::Devices;
 use train::heads::{AnsweringHead, answering_head};
-use train::span::span_head_index;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -189,16 +188,8 @@ impl Teachers {
             }
             Ok(head)
         };
-        match chosen {
-            Chosen::Labelled(tasks) => {
-                let head = |(i, task)| said(answering_head(&of(i).config, task), i);
-                tasks.iter().enumerate().map(head).collect()
-            }
-            Chosen::Squad(version) => {
-                let index = span_head_index(&of(0).config, *version);
-                Ok(vec![said(index.map(|index| AnsweringHead::in_order(index, 2)), 0)?])
-            }
-        }
+        let head = |(i, task)| said(answering_head(&of(i).config, task), i);
+        chosen.tasks().iter().enumerate().map(head).collect()
     }
 
     /// Them as one teacher of a training by `plan` on `devices`, with `cache` before each, and the heads by which this one is asked for each

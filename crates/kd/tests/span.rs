@@ -14,9 +14,7 @@ use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 use train::engine::{Job, Part};
 use train::optim::Gradients;
-use train::span::{
-    SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_head, span_logits, span_logits_frozen,
-};
+use train::span::{SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_logits, span_logits_frozen};
 
 type Model = TaskModel;
 
@@ -52,7 +50,7 @@ fn config(version: SquadVersion) -> BertConfig {
         max_position_embeddings: 20,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![span_head(version)],
+        task_heads: vec![train::heads::task_head(version.task())],
         ..BertConfig::bert(19, 8, 2, 2, 16)
     }
 }

@@ -75,6 +75,7 @@ pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead>
 
 #[cfg(test)]
 mod tests {
+    use glue_squad::squad::SquadVersion;
     use glue_squad::task::TaskKind;
 
     use super::*;
@@ -107,6 +108,26 @@ mod tests {
             let found = answering_head(&config, task.task()).unwrap();
             assert_eq!((found.index, found.order.outputs()), (1, &[2, 1, 0][..]));
         }
+    }
+
+    #[test]
+    fn a_span_head_is_that_of_its_version_of_squad() {
+        let [v1, v2] = SquadVersion::ALL.map(SquadVersion::task);
+        let spelled = TaskHeadConfig { task: "SQuAD2.0".into(), ..task_head(v2) };
+        let with = |task_heads| BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) };
+        let both = with(vec![task_head(v1), spelled]);
+        for (index, task) in [v1, v2].into_iter().enumerate() {
+            let found = answering_head(&both, task).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (index, &[0, 1][..]));
+        }
+        // One that learned on v1.1 has no null score; one that learned on v2.0 points at the `[CLS]` where it doubts.
+        let found = answering_head(&with(vec![task_head(v1)]), v2).unwrap_err().to_string();
+        assert!(found.contains("no head for task squad-v2; its heads: squad-v1"), "{found}");
+        let found = answering_head(&with(Vec::new()), v1).unwrap_err().to_string();
+        assert!(found.contains("its heads: none"), "{found}");
+        let other = TaskHeadConfig { kind: TaskHeadKind::Regression, ..task_head(v1) };
+        let found = answering_head(&with(vec![other]), v1).unwrap_err().to_string();
+        assert!(found.contains("another kind: Regression"), "{found}");
     }
 
     #[test]

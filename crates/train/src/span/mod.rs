@@ -2,7 +2,6 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `head` | the head that such a model carries |
 //! | `data` | windows as batches of a training and of an evaluation |
 //! | `evaluate` | scores of all windows, answers, official metrics |
 //! | `fine_tune` | what the engine trains: [`SpanFineTune`] |
@@ -12,9 +11,7 @@
 mod data;
 mod evaluate;
 mod fine_tune;
-mod head;
 
 pub use data::{SpanEvalSet, SpanTrainSet};
 pub use evaluate::{SpanEval, SpanScores, span_logits, span_logits_frozen};
 pub use fine_tune::{SpanFineTune, gold_loss};
-pub use head::{span_head, span_head_index};

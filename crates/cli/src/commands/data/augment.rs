@@ -202,8 +202,10 @@ impl Sources {
             (data, task.find_all(data, Split::Train).context("--data")?)
         };
         let mut others: Vec<(PathBuf, PathBuf)> = Vec::new();
-        let tasks = if task == TaskKind::Mnli { &[TaskKind::Mnli, TaskKind::MnliMm][..] } else { &[task] };
-        for (task, split) in tasks.iter().flat_map(|task| [(task, Split::Dev), (task, Split::Test)]) {
+        // MNLI's folder holds two sets.
+        let here = |of: &TaskKind| of.task().trained_as() == task.task() && of.folder() == task.folder();
+        let tasks = TaskKind::ALL.into_iter().filter(here);
+        for (task, split) in tasks.flat_map(|task| [(task, Split::Dev), (task, Split::Test)]) {
             // A data set may be without; whoever needs the file will say so.
             let Ok((folder, files)) = task.find_in(dir, split) else { continue };
             for file in files {

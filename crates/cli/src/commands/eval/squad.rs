@@ -6,7 +6,8 @@ use cpu_runtime::Packing;
 use glue_squad::squad::{Dataset, SquadVersion};
 use predict::SpanEvaluated;
 use serde_json::json;
-use train::span::{SpanEvalSet, SpanScores, span_head_index};
+use train::heads::answering_head;
+use train::span::{SpanEvalSet, SpanScores};
 
 use super::args::EvalArgs;
 use crate::commands::score::squad_rows;
@@ -25,8 +26,8 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     check_segments("--model", &predictor.config, Some(version))?;
-    let head = span_head_index(&predictor.config, version);
-    let head = head.context(format!("--model {}", args.model.display())).or_usage()?;
+    let head = answering_head(&predictor.config, version.task());
+    let head = head.context(format!("--model {}", args.model.display())).or_usage()?.index;
     let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));
     let max_len = capped_length(wanted, predictor.config.max_position_embeddings, context);
     let settings = args.span.settings(version, max_len, args.batch_size as usize)?;
