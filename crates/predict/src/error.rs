@@ -77,7 +77,7 @@ pub enum Error {
     #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
     NotFiniteAnswer {
         /// The task.
-        task: &'static str,
+        task: String,
         /// First such example in batch order, counted from 1.
         example: usize,
     },
