@@ -17,7 +17,7 @@ use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
-use crate::phase;
+use crate::phase::{self, Input, Model, PhaseSpec, SearchParts, trainings};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -95,11 +95,16 @@ fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
 ///
 /// # Errors
 /// [`Error::Mismatch`] naming the key.
-pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices) -> Result<()> {
+pub fn before_training(
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
+    parts: &mut dyn SearchParts,
+    teacher: &BertConfig,
+    devices: &Devices,
+) -> Result<()> {
     let device = devices.main();
-    for (key, phase) in recipe.phases() {
-        let checked = phase.train_config(recipe.seed).precision.check(devices);
-        checked.map_err(|e| Error::Mismatch(format!("`{key}`: {e}")))?;
+    for (_, training) in trainings(phases) {
+        let checked = training.settings.train_config(recipe.seed).precision.check(devices);
+        checked.map_err(|e| Error::Mismatch(format!("`{}`: {e}", training.key)))?;
     }
     if recipe.max_len > teacher.max_position_embeddings {
         return Err(Error::Mismatch(format!(
@@ -108,7 +113,7 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
         )));
     }
     if teacher.type_vocab_size < 2
-        && let Some(pairs) = pairs(recipe)?
+        && let Some(pairs) = pairs(recipe, phases)?
     {
         return Err(Error::Mismatch(format!(
             "the teacher's type_vocab_size is {}; the pairs of texts of {pairs} need 2",
@@ -123,18 +128,18 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
     let frame = phase::frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     TaskModel::supernet(&largest, Parts::POOLER, device)?;
-    phase::check_fit(recipe, &frame, teacher)?;
-    parameter_groups(recipe, &trained, &frame, device)?;
+    phase::check_fit(phases, &frame, teacher)?;
+    parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
-    phase::check_budget(recipe, &frame)
+    phase::check_budget(parts, recipe, &frame)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.
-fn pairs(recipe: &Recipe) -> Result<Option<String>> {
+fn pairs(recipe: &Recipe, phases: &[PhaseSpec<'_>]) -> Result<Option<String>> {
     if let Some(task) = recipe.tasks.iter().find(|task| task.is_pair()) {
         return Ok(Some(task.to_string()));
     }
-    let reads_text = !recipe.text_phases().is_empty();
+    let reads_text = phases.iter().any(|phase| phase.reads(Input::Corpus));
     let generated = recipe.data.glue.is_none();
     let has_pairs = reads_text && (generated || Corpus::find(&recipe.data.corpus)?.has_pairs());
     Ok(has_pairs.then(|| "`data.corpus`".to_owned()))
@@ -152,9 +157,13 @@ fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
 }
 
 /// A pattern has to fit in every model that its training may get; which of them a search ends with is not known yet.
-fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, device: &Device) -> Result<()> {
-    let phases = recipe.phases();
-    if phases.iter().all(|(_, phase)| phase.groups.is_empty()) {
+fn parameter_groups(
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
+    teacher: &BertConfig,
+    frame: &BertConfig,
+    device: &Device,
+) -> Result<()> {
+    if trainings(phases).all(|(_, training)| training.settings.train.groups.is_empty()) {
         return Ok(());
     }
     let plain =
@@ -173,17 +182,16 @@ fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, d
     ];
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
     let baseline = ("the uniform baseline", plain(&uniform)?);
-    for (key, phase) in phases {
+    let teacher = ("the teacher", teacher);
+    for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
-            let checked = check_groups(&phase.groups, paths);
-            checked.map_err(|e| Error::Mismatch(format!("`{key}`: {who}: {e}")))
+            let checked = check_groups(&training.settings.train.groups, paths);
+            checked.map_err(|e| Error::Mismatch(format!("`{}`: {who}: {e}", training.key)))
         };
-        match key {
-            "teacher.fine_tune" => fits(&("the teacher", teacher.clone()))?,
-            _ => students.iter().try_for_each(fits)?,
-        }
-        if key.starts_with("final.") && recipe.final_.baseline {
-            fits(&baseline)?;
+        match phase.id.model() {
+            Model::Teacher => fits(&teacher)?,
+            Model::Baseline => fits(&baseline)?,
+            Model::Largest | Model::Candidate | Model::Student => students.iter().try_for_each(fits)?,
         }
     }
     Ok(())

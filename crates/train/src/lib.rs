@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`engine`] | the step loop: accumulation, evaluation, checkpoints, resume, early stop, divergence |
 //! | [`optim`] | AdamW and LAMB, parameter groups, global-norm clipping, learning-rate schedules |
+//! | [`keys`] | what a recipe, a method file and options may say of a training |
 //! | [`losses`] | losses against gold labels as functions of tensors |
 //! | [`fine_tune`] | a model on gold labels |
 //! | [`examples`] | the encoded examples of a split |
@@ -25,6 +26,7 @@ pub mod evaluate;
 pub mod examples;
 pub mod fine_tune;
 pub mod heads;
+pub mod keys;
 pub mod losses;
 pub mod majority;
 pub mod mlm;

@@ -84,7 +84,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
         context.progress.message("the heads of --model are left behind");
     }
-    let fresh = TaskModel::new(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
+    let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
     let model = continue_from(fresh.initialised(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = Data::read(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;

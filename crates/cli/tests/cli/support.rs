@@ -206,7 +206,7 @@ pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
 pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
     let device = burn::tensor::Device::flex();
     let model =
-        TaskModel::new(config, Parts { pooler: true, ..Parts::default() }, &device).expect("a valid configuration");
+        TaskModel::new(config, Parts::POOLER, &device).expect("a valid configuration");
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");

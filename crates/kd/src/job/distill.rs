@@ -16,10 +16,10 @@ use crate::losses;
 use crate::objective::Plan;
 
 /// Makes the model that a step trains from the whole one; shares its weights.
-pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
+pub type Prepare<'a> = Box<dyn Fn(&TaskModel, u64) -> TaskModel + Sync + 'a>;
 
 /// Trains the whole model in every step.
-pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
+pub fn as_is<'a>() -> Prepare<'a> {
     Box::new(|model, _| model.clone())
 }
 
@@ -35,7 +35,7 @@ pub struct GeneralDistillation<'a> {
     /// What hides words, in every step; wanted where the plan has a term between them.
     pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
@@ -139,7 +139,7 @@ pub struct TaskDistillation<'a> {
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 impl Job<TaskModel> for TaskDistillation<'_> {

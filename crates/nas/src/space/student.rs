@@ -2,12 +2,11 @@
 
 use mlp_space::cost::feed_forward;
 use mlp_space::encode::{self, Numbering};
-use mlp_space::{Heights, LinearId, Space, StudentShape, Widths};
+use mlp_space::{Architecture, Heights, LinearId, Space, StudentShape, Widths};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Cost;
 use crate::error::{Error, Result};
-use crate::space::Genome;
 
 /// How architectures are shown to a learner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,7 +71,7 @@ impl Student {
 
     /// Cost of the whole student.
     #[must_use]
-    pub fn cost(&self, genome: &Genome) -> Cost {
+    pub fn cost(&self, genome: &Architecture) -> Cost {
         genome.ids().iter().fold(self.fixed, |sum, &id| sum + self.layer_cost(id))
     }
 
@@ -82,7 +81,7 @@ impl Student {
     }
 
     /// Whether every layer of `genome` may stand in this student.
-    pub(super) fn check(&self, genome: &Genome) -> Result<()> {
+    pub(super) fn check(&self, genome: &Architecture) -> Result<()> {
         let detail = if genome.layers().len() == self.layers {
             let rules = genome.validate(Heights::default());
             match rules.and_then(|()| genome.check_widths(self.widths)) {
@@ -96,7 +95,7 @@ impl Student {
     }
 
     /// The encoding of expressions (stages 1 and 2).
-    pub(super) fn encode(&self, genome: &Genome, numbering: Numbering) -> Vec<f64> {
+    pub(super) fn encode(&self, genome: &Architecture, numbering: Numbering) -> Vec<f64> {
         match self.encoding {
             Encoding::Rich => encode::rich(genome, self.widths),
             Encoding::Reference => encode::reference(genome, numbering),
@@ -104,7 +103,7 @@ impl Student {
     }
 
     /// The encoding of stack counts and ratios (stage 3).
-    pub(super) fn encode_ids(&self, genome: &Genome) -> Vec<f64> {
+    pub(super) fn encode_ids(&self, genome: &Architecture) -> Vec<f64> {
         match self.encoding {
             Encoding::Rich => encode::id_features(genome, self.widths),
             Encoding::Reference => encode::ids(genome),

@@ -11,35 +11,12 @@ mod slice;
 pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 
-use nas::driver::{Candidate, EvalError, Fitness};
+use nas::driver::{EvalError, Within};
+use nas::study::Fitness;
 use train::engine::Evaluation;
 
-/// How far the scoring of a candidate is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Within {
-    /// What is done.
-    pub what: &'static str,
-    /// Of what there are so many.
-    pub unit: &'static str,
-    /// How many are done.
-    pub done: u64,
-    /// How many there are.
-    pub total: u64,
-}
-
-impl Within {
-    fn scoring(done: usize, total: usize) -> Self {
-        Self { what: "scoring", unit: "examples", done: done as u64, total: total as u64 }
-    }
-}
-
-/// Turns a candidate into a fitness, and says how far it is.
-pub trait Score {
-    /// Scores one candidate, which alone decides the result.
-    ///
-    /// # Errors
-    /// See [`EvalError`].
-    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError>;
+fn scoring(done: usize, total: usize) -> Within {
+    Within { what: "scoring", unit: "examples", done: done as u64, total: total as u64 }
 }
 
 /// A diverged loss is the candidate's fault; anything else stops the run.

@@ -5,13 +5,16 @@ use std::path::Path;
 
 use bert_core::weights::{NameFormat, Tensors};
 use bert_core::{Activation, BertConfig, LayerSource, ModelType, NormKind, Parts, TaskModel, inherit, student_config};
+use burn::tensor::Device;
 use mlp_space::{Architecture, LinearId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ImportArgs, Imported, read_weights};
-use crate::context::Context;
-use crate::error::{CliError, ResultExt};
+use super::{ImportError, Imported, Source, read_weights};
+use crate::note::Note;
+
+/// Why no model can be built.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Keys that say nothing about the network.
 const SILENT_KEYS: [&str; 2] = ["sep_token_id", "note"];
@@ -56,43 +59,38 @@ struct ReferenceConfig {
     extra: BTreeMap<String, Value>,
 }
 
-pub(super) fn import(args: &ImportArgs, context: &Context) -> Result<Imported, CliError> {
-    for (option, given) in [("--task", args.task.is_some()), ("--encoder-only", args.encoder_only)] {
-        if given {
-            return Err(CliError::usage(format!("{option} has no effect with --format reference")));
-        }
-    }
-    let file = read_config(&args.config)?;
+pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
+    let file = read_config(source.config)?;
     for key in file.extra.keys().chain(file.config.extra.keys()).filter(|key| !SILENT_KEYS.contains(&key.as_str())) {
-        context.progress.warn(&format!("{}: `{key}` is not used", args.config.display()));
+        notes.push(Note::warning(format!("{}: `{key}` is not used", source.config.display())));
     }
-    let at_config = || format!("{}: no model can be built", args.config.display());
-    let config = bert_config(&file).context(at_config())?;
-    let tensors = read_weights(&args.weights)?;
+    let unbuildable = |cause: Cause| {
+        let what = format!("{}: no model can be built", source.config.display());
+        ImportError::Unbuildable { what, source: cause }
+    };
+    let config = bert_config(&file).map_err(unbuildable)?;
+    let tensors = read_weights(source.weights)?;
     let params = tensors.under("param.");
     let tensors = if params.0.is_empty() { tensors } else { params };
     if config.model_type == ModelType::EfficientBert {
-        return searched(args, context, config, tensors).hint("the weights must belong to --config");
+        return searched(source, device, config, tensors).map_err(ImportError::Misfit);
     }
     let parts = Parts { mlm: tensors.0.contains_key("lm_head.dense.weight"), ..Parts::default() };
-    let model = TaskModel::new(&config, parts, &context.device).context(at_config())?;
-    let model =
-        model.apply(tensors, NameFormat::Reference, &args.weights).hint("the weights must belong to --config")?;
+    let model = TaskModel::new(&config, parts, device).map_err(|error| unbuildable(error.into()))?;
+    let model = model.apply(tensors, NameFormat::Reference, source.weights).map_err(ImportError::Misfit)?;
     Ok(Imported { config, model })
 }
 
-fn read_config(path: &Path) -> Result<ReferenceFile, CliError> {
-    let hint = "a reference configuration is {\"config\": {...}, \"ffn_expressions\": [...]}";
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))
-        .hint(hint)?;
-    serde_json::from_str(&text).map_err(|e| CliError::failed(format!("{}: {e}", path.display()))).hint(hint)
+fn read_config(path: &Path) -> Result<ReferenceFile, ImportError> {
+    let unread = |message: String| ImportError::ReferenceConfig { message };
+    let text = std::fs::read_to_string(path).map_err(|e| unread(format!("cannot read {}: {e}", path.display())))?;
+    serde_json::from_str(&text).map_err(|e| unread(format!("{}: {e}", path.display())))
 }
 
 /// LayerNorm epsilon 1e-5 and the tanh GELU, as the released code has them.
-fn bert_config(file: &ReferenceFile) -> Result<BertConfig, CliError> {
+fn bert_config(file: &ReferenceFile) -> Result<BertConfig, Cause> {
     let c = &file.config;
-    let bad = |text: String| Err(CliError::failed(text));
+    let bad = |text: String| Err(Cause::from(text));
     let mut config = BertConfig {
         hidden_act: Activation::GeluTanh,
         hidden_dropout_prob: c.hidden_dropout_prob,
@@ -134,7 +132,7 @@ fn bert_config(file: &ReferenceFile) -> Result<BertConfig, CliError> {
                 return bad("a searched student needs `embed_size`".into());
             }
             let text = serde_json::to_string(&file.ffn_expressions)?;
-            let architecture: Architecture = text.parse().context("ffn_expressions")?;
+            let architecture: Architecture = text.parse().map_err(|e| format!("ffn_expressions: {e}"))?;
             if architecture.layers().len() != c.num_layers {
                 let found = architecture.layers().len();
                 return bad(format!("`ffn_expressions` lists {found} layers, `num_layers` is {}", c.num_layers));
@@ -148,22 +146,21 @@ fn bert_config(file: &ReferenceFile) -> Result<BertConfig, CliError> {
 }
 
 /// A student cut out of the file's feed-forwards, which have the largest size of the search space.
-fn searched(args: &ImportArgs, context: &Context, config: BertConfig, tensors: Tensors) -> Result<Imported, CliError> {
-    let device = &context.device;
+fn searched(source: &Source<'_>, device: &Device, config: BertConfig, tensors: Tensors) -> bert_core::Result<Imported> {
     let own = TaskModel::new(&config, Parts::default(), device)?;
     let stacks = |n: usize| tensors.0.contains_key(&format!("encoder.0.all_ffn.{n}.dense1.weight"));
     let full_width = tensors.0.get("encoder.0.all_ffn.0.dense1.weight").and_then(|t| t.shape.first().copied());
     // Files of one student alone, already at its sizes, exist as well.
     let is_largest = stacks(3) && full_width == Some(config.intermediate_size);
     if !is_largest {
-        return Ok(Imported { model: own.apply(tensors, NameFormat::Reference, &args.weights)?, config });
+        return Ok(Imported { model: own.apply(tensors, NameFormat::Reference, source.weights)?, config });
     }
     let largest = TaskModel::supernet(&config, Parts::NONE, device)?;
-    let largest = largest.apply(tensors, NameFormat::Reference, &args.weights)?;
+    let largest = largest.apply(tensors, NameFormat::Reference, source.weights)?;
     let format = NameFormat::HuggingFace(ModelType::EfficientBert);
     let shapes = own.shapes();
     let names = format.names(shapes.keys().map(String::as_str));
     let target = shapes.into_iter().map(|(path, shape)| (names[&path].clone(), shape)).collect();
     let cut = inherit(&target, &largest.collect(format), LayerSource::Same, |_| false)?;
-    Ok(Imported { model: own.apply(cut, format, &args.weights)?, config })
+    Ok(Imported { model: own.apply(cut, format, source.weights)?, config })
 }

@@ -7,84 +7,76 @@ use glue_squad::task::TaskKind;
 use serde_json::Value;
 use train::span::span_head;
 
-use super::ImportArgs;
-use crate::error::CliError;
+use super::{ImportError, Remedy, Source};
 
 /// Endings of class names in `architectures`: of models with one head on the pooled vector, and of models that mark spans.
 const POOLED: &str = "ForSequenceClassification";
 const SPAN: &str = "ForQuestionAnswering";
-
-const LEAVE_BEHIND: &str = "--encoder-only imports the encoder alone";
 
 /// The head that the file holds, under the task the person names.
 ///
 /// # Errors
 /// A head whose task is not known, or one that would be computed otherwise here than in `transformers`.
 pub(super) fn task_head(
-    args: &ImportArgs,
+    source: &Source<'_>,
     config: &BertConfig,
     tensors: &Tensors,
-) -> Result<Option<TaskHeadConfig>, CliError> {
+) -> Result<Option<TaskHeadConfig>, ImportError> {
     if tensors.0.contains_key("qa_outputs.weight") {
-        let version = args.task.as_ref().and_then(|task| task.parse::<SquadVersion>().ok());
-        let version = version.ok_or_else(|| {
-            CliError::usage("the file holds a span head (`qa_outputs.weight`) whose task is not known")
-                .with_hint("name it with --task squad-v1 or squad-v2, or leave it behind with --encoder-only")
-        })?;
-        check_class(args, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
+        let version = source.task.and_then(|task| task.parse::<SquadVersion>().ok());
+        let version = version.ok_or(ImportError::TaskUnknown { span: true })?;
+        check_class(source, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
         return Ok(Some(span_head(version)));
     }
     let Some(weight) = tensors.0.get("classifier.weight") else {
-        return match &args.task {
-            Some(task) => Err(CliError::usage(format!("--task {task}: the file holds no `classifier.weight`"))),
+        return match source.task {
+            Some(task) => Err(of_task(task, "the file holds no `classifier.weight`", Remedy::Mend)),
             None => Ok(None),
         };
     };
-    let Some(task) = args.task.clone() else {
-        return Err(CliError::usage("the file holds a task head (`classifier.weight`) whose task is not known")
-            .with_hint("name it with --task, or leave it behind with --encoder-only"));
-    };
+    let Some(task) = source.task else { return Err(ImportError::TaskUnknown { span: false }) };
     if task.parse::<SquadVersion>().is_ok() {
-        let message = format!("--task {task}: wants a head that marks spans; the file holds `classifier.weight`");
-        return Err(CliError::usage(message).with_hint(LEAVE_BEHIND));
+        let message = "wants a head that marks spans; the file holds `classifier.weight`";
+        return Err(of_task(task, message, Remedy::EncoderOnly));
     }
-    check_class(args, config, POOLED, &format!("--task {task}, which is answered from the pooled vector"))?;
+    check_class(source, config, POOLED, &format!("task {task}, which is answered from the pooled vector"))?;
     let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
     // MobileBERT has models whose pooled vector is the first token as it is.
     let bare = config.model_type == ModelType::MobileBert
         && config.extra.get("classifier_activation") == Some(&Value::Bool(false));
     if !pooled && !bare {
         let message = format!(
-            "{}: holds `classifier.weight` and no pooler; --task {task} is answered from the pooled vector, a head without one \
-             belongs to another class of models, such as token classifiers",
-            args.weights.display()
+            "holds `classifier.weight` and no pooler; task {task} is answered from the pooled vector, a head without one belongs to \
+             another class of models, such as token classifiers"
         );
-        return Err(CliError::usage(message).with_hint(LEAVE_BEHIND));
+        return Err(ImportError::Head { path: source.weights.into(), message, remedy: Remedy::EncoderOnly });
     }
     let outputs = weight.shape.first().copied().unwrap_or(0);
-    let kind = kind(args, config, outputs)?;
-    let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(args, config, outputs)? };
+    let kind = kind(source, config, outputs)?;
+    let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(source, config, outputs)? };
     if let Ok(known) = task.parse::<TaskKind>() {
         let wanted = train::heads::task_head(known);
         if wanted.kind != kind {
-            let message = format!(
-                "--task {task}: is a {}; the head is a {} with {outputs} outputs",
-                said(wanted.kind),
-                said(kind)
-            );
-            return Err(CliError::usage(message).with_hint("--task names the task that the head was trained on"));
+            let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
+            return Err(of_task(task, message, Remedy::TrainedTask));
         }
     }
     if kind == TaskHeadKind::Classification
         && let Ok(known) = task.parse::<TaskKind>()
     {
-        known.class_order(&labels).map_err(|e| {
-            let message = format!("{}: `id2label`: {e}", args.config.display());
-            CliError::usage(message)
-                .with_hint("--task names the task that the head was trained on; id2label names its classes")
-        })?;
+        known
+            .class_order(&labels)
+            .map_err(|e| of_config(source, format!("`id2label`: {e}"), Remedy::TrainedTaskOrClasses))?;
     }
-    Ok(Some(TaskHeadConfig { task, kind, labels }))
+    Ok(Some(TaskHeadConfig { task: task.to_owned(), kind, labels }))
+}
+
+fn of_task(task: &str, message: impl Into<String>, remedy: Remedy) -> ImportError {
+    ImportError::Task { task: task.to_owned(), message: message.into(), remedy }
+}
+
+fn of_config(source: &Source<'_>, message: String, remedy: Remedy) -> ImportError {
+    ImportError::Head { path: source.config.into(), message, remedy }
 }
 
 fn said(kind: TaskHeadKind) -> &'static str {
@@ -100,7 +92,7 @@ fn said(kind: TaskHeadKind) -> &'static str {
 ///
 /// # Errors
 /// It names other classes only.
-fn check_class(args: &ImportArgs, config: &BertConfig, wanted: &str, what: &str) -> Result<(), CliError> {
+fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, what: &str) -> Result<(), ImportError> {
     let named = config.extra.get("architectures").and_then(Value::as_array);
     // `BertModel` and its like say nothing of a head.
     let named: Vec<&str> =
@@ -108,20 +100,13 @@ fn check_class(args: &ImportArgs, config: &BertConfig, wanted: &str, what: &str)
     if named.is_empty() || named.iter().any(|class| class.ends_with(wanted)) {
         return Ok(());
     }
-    let message = format!(
-        "{}: `architectures` is {}, whose head is another one than {what}",
-        args.config.display(),
-        named.join(", ")
-    );
-    Err(CliError::usage(message).with_hint(format!("a class that ends in {wanted} is needed; {LEAVE_BEHIND}")))
+    let message = format!("`architectures` is {}, whose head is another one than {what}", named.join(", "));
+    Err(of_config(source, message, Remedy::ClassOf(wanted)))
 }
 
 /// What the head predicts: as `transformers` reads `problem_type`, or tells it from the number of outputs where there is none.
-fn kind(args: &ImportArgs, config: &BertConfig, outputs: usize) -> Result<TaskHeadKind, CliError> {
-    let refuse = |message: String| {
-        let message = format!("{}: `problem_type`: {message}", args.config.display());
-        Err(CliError::usage(message).with_hint(LEAVE_BEHIND))
-    };
+fn kind(source: &Source<'_>, config: &BertConfig, outputs: usize) -> Result<TaskHeadKind, ImportError> {
+    let refuse = |message: String| Err(of_config(source, format!("`problem_type`: {message}"), Remedy::EncoderOnly));
     match config.extra.get("problem_type") {
         None | Some(Value::Null) if outputs == 1 => Ok(TaskHeadKind::Regression),
         None | Some(Value::Null) => Ok(TaskHeadKind::Classification),
@@ -140,8 +125,8 @@ fn kind(args: &ImportArgs, config: &BertConfig, outputs: usize) -> Result<TaskHe
 }
 
 /// Names of the outputs: `id2label`, or `LABEL_0`, `LABEL_1`, ... where it is missing, as `transformers` calls them.
-fn labels(args: &ImportArgs, config: &BertConfig, outputs: usize) -> Result<Vec<String>, CliError> {
-    let refuse = |message: String| Err(CliError::usage(format!("{}: `id2label`: {message}", args.config.display())));
+fn labels(source: &Source<'_>, config: &BertConfig, outputs: usize) -> Result<Vec<String>, ImportError> {
+    let refuse = |message: String| Err(of_config(source, format!("`id2label`: {message}"), Remedy::Mend));
     let named = match config.extra.get("id2label") {
         None | Some(Value::Null) => {
             return match config.extra.get("num_labels").and_then(Value::as_u64) {
