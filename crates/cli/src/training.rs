@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel};
-use burn::module::Module;
 use clap::Args;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
@@ -244,7 +243,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`train`]; after Ctrl-C a checkpoint is there.
-    pub fn run<M: Module>(&self, phase: &str, model: M, job: &dyn Job<M>) -> Result<Trained<M>, CliError> {
+    pub fn run(&self, phase: &str, model: TaskModel, job: &dyn Job<TaskModel>) -> Result<Trained<TaskModel>, CliError> {
         let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
         store.clean_stale_temps()?;
         let far = reached(&store)?;

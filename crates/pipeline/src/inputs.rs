@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
+use predict::examples::Examples;
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use train::examples::Examples;
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;

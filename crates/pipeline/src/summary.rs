@@ -5,6 +5,7 @@ use std::path::Path;
 
 use glue_squad::task::{Head, TaskKind};
 use nas::study::{StudyStore, Trial};
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
@@ -13,7 +14,6 @@ use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use crate::about::{About, listed};
 use crate::events::RunEvent;

@@ -7,12 +7,12 @@ use clap::Args;
 use glue_squad::task::{Split, TaskKind};
 use kd::transfer::continue_from;
 use pipeline::inputs::{Files, task_files};
+use predict::majority::{MajorityBaseline, card_lines};
 use serde::Serialize;
 use tokenizer::TextEncoder;
 use train::data::{EvalSet, TaskMix, TrainSet};
 use train::engine::Trained;
 use train::fine_tune::FineTune;
-use train::majority::{MajorityBaseline, card_lines};
 use train::span::SpanFineTune;
 
 use crate::context::Context;
@@ -165,7 +165,7 @@ impl Data {
     /// Answers that cannot be scored against.
     pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
         Ok(match self {
-            Self::Tasks(data) => MajorityBaseline::of_sets(&data.mix, &data.eval)?,
+            Self::Tasks(data) => MajorityBaseline::of_sets(|task| data.mix.labels(task), &data.eval)?,
             Self::Spans(data) => MajorityBaseline::of_questions(&data.eval.set)?.into_iter().collect(),
         })
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bert_core::weights::{HostTensor, Tensors};
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 /// What a run of the binary left behind.
 #[derive(Debug)]

@@ -4,12 +4,13 @@ use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
+use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
 use train::text::TextSource;
-use train::{Error, Result, evaluate};
+use train::{Error, Result};
 
 use super::Teacher;
 use crate::losses;
@@ -196,6 +197,6 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         if self.eval.is_empty() || !taught {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device, watch).map(Some)
+        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
     }
 }

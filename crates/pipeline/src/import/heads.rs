@@ -4,8 +4,8 @@ use bert_core::weights::Tensors;
 use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::TaskKind;
+use predict::span::span_head;
 use serde_json::Value;
-use train::span::span_head;
 
 use super::{ImportError, Remedy, Source};
 
@@ -55,7 +55,7 @@ pub(super) fn task_head(
     let kind = kind(source, config, outputs)?;
     let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(source, config, outputs)? };
     if let Ok(known) = task.parse::<TaskKind>() {
-        let wanted = train::heads::task_head(known);
+        let wanted = predict::heads::task_head(known);
         if wanted.kind != kind {
             let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
             return Err(of_task(task, message, Remedy::TrainedTask));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::module::Module;
+use bert_core::TaskModel;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
@@ -163,7 +163,12 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// As [`train`].
-    pub fn train<M: Module>(&mut self, spec: &PhaseSpec<'_>, model: M, job: &dyn Job<M>) -> Result<Trained<M>> {
+    pub fn train(
+        &mut self,
+        spec: &PhaseSpec<'_>,
+        model: TaskModel,
+        job: &dyn Job<TaskModel>,
+    ) -> Result<Trained<TaskModel>> {
         let (phase, settings) = (spec.name.as_str(), &spec.training()?.settings);
         for message in self.inputs.take_notes() {
             self.note(RunEvent::Note { message });

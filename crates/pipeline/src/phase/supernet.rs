@@ -8,7 +8,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
-use train::heads::task_head;
+use predict::heads::task_head;
 
 use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
 use crate::recipe::Recipe;

@@ -1,6 +1,6 @@
 //! The head of a SQuAD task in a model's configuration.
 
-use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 
 use crate::{Error, Result};
