@@ -109,9 +109,5 @@ const RUSTUP: &str = "rustup component add";
 /// A missing program is a failure with its cure, never a check that was silently left out.
 fn needs(subcommand: &str, program: &str, installer: &str) -> Result<(), String> {
     let found = cargo().args([subcommand, "--version"]).output().is_ok_and(|o| o.status.success());
-    if found {
-        Ok(())
-    } else {
-        Err(format!("{program} is not installed; `{installer} {program}` adds it"))
-    }
+    if found { Ok(()) } else { Err(format!("{program} is not installed; `{installer} {program}` adds it")) }
 }
