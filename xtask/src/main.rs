@@ -7,6 +7,7 @@
 mod architecture;
 mod command;
 mod devices;
+mod examples;
 mod peers;
 mod tidy;
 mod transformers;
@@ -53,6 +54,8 @@ enum Task {
     /// Run the tests that compare with `transformers`, in the Python that EFFICIENTBERT_PYTHON names, or in one that is made in the
     /// user's cache folder.
     Transformers,
+    /// Build and test `examples/`, in which each trait is implemented outside the workspace.
+    Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
     #[command(disable_help_flag = true)]
     Bench(PassedOn),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
         Task::Devices { only } => devices::run(&only),
+        Task::Examples => examples::run(),
         Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };

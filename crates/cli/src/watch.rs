@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pipeline::PhaseId;
 use pipeline::events::{NOTED_WARNING, RunEvent};
 use train::engine::Evaluation;
 
@@ -38,7 +39,8 @@ impl<'a> Watch<'a> {
             RunEvent::PhaseStarted { phase, total, done } => {
                 (self.best, self.skipped) = (None, 0);
                 // A stage of a search counts its candidates.
-                let unit = if phase.starts_with("stage-") { "candidates" } else { "steps" };
+                let unit =
+                    if PhaseId::of_name(phase).and_then(PhaseId::stage).is_some() { "candidates" } else { "steps" };
                 progress.start_at(phase, (*total, *done), unit);
             }
             RunEvent::Resumed { phase, step, best } => {

@@ -3,27 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use mlp_space::Cost;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::space::{Genome, SearchSpace};
-
-/// Size of one architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Cost {
-    /// Trainable parameters.
-    pub params: u64,
-    /// Multiply-adds of one forward pass, each counted once.
-    pub macs: u64,
-}
-
-impl std::ops::Add for Cost {
-    type Output = Self;
-    /// The sum, saturating: a size beyond 64 bits is beyond any budget.
-    fn add(self, other: Self) -> Self {
-        Self { params: self.params.saturating_add(other.params), macs: self.macs.saturating_add(other.macs) }
-    }
-}
 
 /// Hard limits of a search. A limit that is absent does not apply; a candidate exactly at a limit
 /// is within it.
@@ -45,7 +28,8 @@ pub struct Budget {
 }
 
 /// Why a drawn candidate was not evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rejection {
     /// Fewer parameters than the budget's minimum.
     TooFewParams,
@@ -146,16 +130,6 @@ impl Budget {
         }
         excess
     }
-
-    /// Checks that the space holds an architecture within the size limits.
-    ///
-    /// # Errors
-    /// [`Error::Budget`] for limits that contradict each other, [`Error::Unreachable`] with the
-    /// nearest reachable size if no architecture meets them.
-    pub fn ensure_reachable(&self, space: &dyn SearchSpace) -> Result<()> {
-        self.validate()?;
-        space.reach(self).require(self)
-    }
 }
 
 impl fmt::Display for Budget {
@@ -210,12 +184,18 @@ impl Reach {
 }
 
 /// Measures how long an architecture takes.
-pub trait Latency {
+pub trait Latency<G> {
     /// Time of one forward pass of `genome`, milliseconds.
     ///
     /// # Errors
     /// A sentence that says why it could not be measured; the run stops with it.
-    fn measure(&mut self, genome: &Genome) -> std::result::Result<f64, String>;
+    fn measure(&mut self, genome: &G) -> std::result::Result<f64, String>;
+}
+
+impl<G, L: Latency<G> + ?Sized> Latency<G> for Box<L> {
+    fn measure(&mut self, genome: &G) -> std::result::Result<f64, String> {
+        (**self).measure(genome)
+    }
 }
 
 /// Remembers measurements, so that an architecture drawn twice is timed once and keeps its number.
@@ -244,9 +224,9 @@ impl<L> CachedLatency<L> {
     }
 }
 
-impl<L: Latency> Latency for CachedLatency<L> {
-    fn measure(&mut self, genome: &Genome) -> std::result::Result<f64, String> {
-        let key = crate::space::print(genome);
+impl<G: fmt::Display, L: Latency<G>> Latency<G> for CachedLatency<L> {
+    fn measure(&mut self, genome: &G) -> std::result::Result<f64, String> {
+        let key = genome.to_string();
         if let Some(&known) = self.known.get(&key) {
             return Ok(known);
         }

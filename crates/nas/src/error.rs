@@ -1,7 +1,5 @@
 //! What can go wrong in a search, said with the place and the remedy.
 
-use std::path::PathBuf;
-
 use crate::budget::{Budget, Cost};
 
 /// Result of this crate.
@@ -140,47 +138,41 @@ pub enum Error {
         finished: u64,
     },
 
-    /// The database could not be read or written.
-    #[error("study {}: {source}", path.display())]
+    /// A study could not be read or written.
+    #[error("{store}: {source}")]
     Store {
-        /// The database file.
-        path: PathBuf,
-        /// What SQLite reported.
-        source: rusqlite::Error,
+        /// The store: what it is and where.
+        store: String,
+        /// What went wrong, in its own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// The file is damaged or is no SQLite database.
-    #[error(
-        "study {}: the database is damaged ({detail}); restore it from a copy or start a new study \
-         in another folder", path.display()
-    )]
+    /// What holds the study is damaged.
+    #[error("{store} is damaged ({detail}); restore it from a copy or start a new study in another place")]
     Corrupt {
-        /// The database file.
-        path: PathBuf,
+        /// The store.
+        store: String,
         /// What the check found.
         detail: String,
     },
 
-    /// A SQLite database that some other program made.
-    #[error(
-        "{} is a SQLite database, but not a study (application id {application_id:#x}); name \
-         another file", path.display()
-    )]
+    /// Something is there, but no study.
+    #[error("{store}: {detail}, but not a study; name another place")]
     NotAStudy {
-        /// The database file.
-        path: PathBuf,
-        /// The application id found in its header.
-        application_id: i64,
+        /// The store.
+        store: String,
+        /// What is there.
+        detail: String,
     },
 
     /// The study was written by a newer version.
     #[error(
-        "study {}: its schema has version {found}, this program knows versions up to {known}; use \
-         the program that wrote it or a newer one", path.display()
+        "{store}: its schema has version {found}, this program knows versions up to {known}; use the program that \
+         wrote it or a newer one"
     )]
     NewerSchema {
-        /// The database file.
-        path: PathBuf,
+        /// The store.
+        store: String,
         /// Version found.
         found: i64,
         /// Newest version known.
@@ -188,20 +180,20 @@ pub enum Error {
     },
 
     /// The study does not exist.
-    #[error("study {}: there is no such file; start a new study instead of resuming", .0.display())]
-    Missing(PathBuf),
+    #[error("{0}: there is no such study; start a new one instead of resuming")]
+    Missing(String),
 
     /// The study exists although a new one was asked for.
-    #[error("study {}: it exists already; resume it, or name another folder", .0.display())]
-    Exists(PathBuf),
+    #[error("{0}: it exists already; resume it, or name another place")]
+    Exists(String),
 
     /// The store holds another study, or the same one with other settings.
     #[error(
         "{store} belongs to another run: its {key} is `{found}`, this run has `{expected}`; resume \
-         with the settings it was started with, or name another folder"
+         with the settings it was started with, or name another place"
     )]
     Foreign {
-        /// The store (a path).
+        /// The store.
         store: String,
         /// What differs.
         key: &'static str,
@@ -214,7 +206,7 @@ pub enum Error {
     /// The rows of a study contradict each other.
     #[error("{store}: {detail}")]
     Inconsistent {
-        /// The store (a path).
+        /// The store.
         store: String,
         /// What is wrong, with stage and trial.
         detail: String,

@@ -5,13 +5,14 @@ mod support;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mlp_space::Architecture;
 use mlp_space::released::preset;
 use nas::Error;
 use nas::budget::{Budget, CachedLatency, Cost, Latency, Reach, Rejection};
-use nas::driver::{Candidate, EvalError, Event, Fitness, StageConfig};
-use nas::space::{Genome, SearchSpace};
+use nas::driver::{Candidate, EvalError, Event, StageConfig};
+use nas::space::{EncodedSpace, SearchSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
-use nas::study::{MemoryStudy, RejectedDraw, SqliteStudy, StudyStore, Trial, TrialId, TrialState};
+use nas::study::{Fitness, MemoryStudy, RejectedDraw, SqliteStudy, StudyStore, Trial, TrialId, TrialState};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use support::{NEVER, Stage, config, hidden_objective, identity, operators, score, widths};
@@ -20,7 +21,7 @@ fn memory() -> MemoryStudy {
     MemoryStudy::new(identity(3))
 }
 
-fn learned() -> LearnedPartition {
+fn learned() -> LearnedPartition<Architecture> {
     LearnedPartition::new(PartitionConfig::learned()).unwrap()
 }
 
@@ -51,8 +52,9 @@ fn an_unreachable_budget_stops_the_stage_before_any_evaluation() {
     let mut stage = Stage::new(config(5, 5));
     stage.budget = Budget { max_macs: Some(1_000_000), ..Budget::default() };
     let mut store = memory();
-    let mut evaluate =
-        |_: &Candidate| -> Result<Fitness, EvalError> { panic!("a candidate was evaluated outside the budget") };
+    let mut evaluate = |_: &Candidate<Architecture>| -> Result<Fitness, EvalError> {
+        panic!("a candidate was evaluated outside the budget")
+    };
     let error = stage.run(&widths(), &mut RandomSearch, &mut store, &mut evaluate).unwrap_err();
     assert!(matches!(&error, Error::Unreachable { nearest, .. } if nearest.macs > 1_000_000), "{error}");
     assert!(store.trials(1).unwrap().is_empty() && stage.events.is_empty());
@@ -69,8 +71,8 @@ fn a_latency_limit_without_a_meter_is_an_error_not_ignored() {
 /// One millisecond per stack.
 struct PerStack<'a>(&'a Cell<u32>);
 
-impl Latency for PerStack<'_> {
-    fn measure(&mut self, genome: &Genome) -> Result<f64, String> {
+impl Latency<Architecture> for PerStack<'_> {
+    fn measure(&mut self, genome: &Architecture) -> Result<f64, String> {
         self.0.set(self.0.get() + 1);
         Ok(genome.ids().iter().map(|id| f64::from(id.stacks())).sum())
     }
@@ -108,8 +110,8 @@ fn an_architecture_is_timed_once() {
 #[test]
 fn a_latency_that_is_no_number_stops_the_run() {
     struct Broken;
-    impl Latency for Broken {
-        fn measure(&mut self, _: &Genome) -> Result<f64, String> {
+    impl Latency<Architecture> for Broken {
+        fn measure(&mut self, _: &Architecture) -> Result<f64, String> {
             Ok(f64::NAN)
         }
     }
@@ -121,7 +123,7 @@ fn a_latency_that_is_no_number_stops_the_run() {
 }
 
 /// A space of few architectures, some of which it draws outside its own reach.
-struct Few(Vec<Genome>);
+struct Few(Vec<Architecture>);
 
 impl Few {
     fn new() -> Self {
@@ -131,26 +133,25 @@ impl Few {
 }
 
 impl SearchSpace for Few {
-    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome {
+    type Genome = Architecture;
+
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Architecture {
         self.0[rng.random_range(0..self.0.len() as u32) as usize].clone()
     }
-    fn mutate(&self, _: &Genome, rng: &mut ChaCha8Rng) -> Genome {
+    fn mutate(&self, _: &Architecture, rng: &mut ChaCha8Rng) -> Architecture {
         self.sample(rng)
     }
-    fn encode(&self, genome: &Genome) -> Vec<f64> {
-        vec![self.cost(genome).params as f64]
-    }
-    fn fingerprint(&self, genome: &Genome) -> String {
+    fn fingerprint(&self, genome: &Architecture) -> String {
         genome.to_string()
     }
-    fn cost(&self, genome: &Genome) -> Cost {
+    fn cost(&self, genome: &Architecture) -> Cost {
         support::student().cost(genome)
     }
     fn reach(&self, _: &Budget) -> Reach {
         let cost = self.cost(&self.0[0]);
         Reach { smallest: cost, largest: self.cost(&self.0[3]), nearest: cost }
     }
-    fn check(&self, _: &Genome) -> nas::Result<()> {
+    fn check(&self, _: &Architecture) -> nas::Result<()> {
         Ok(())
     }
 }
@@ -159,7 +160,7 @@ impl SearchSpace for Few {
 fn duplicates_and_oversized_draws_are_never_evaluated_and_end_an_exhausted_stage() {
     let mut store = memory();
     let mut seen = Vec::new();
-    let mut evaluate = |candidate: &Candidate| {
+    let mut evaluate = |candidate: &Candidate<Architecture>| {
         seen.push(candidate.genome.clone());
         Ok(Fitness { score: 0.5, ..Fitness::default() })
     };
@@ -190,7 +191,9 @@ fn duplicates_and_oversized_draws_are_never_evaluated_and_end_an_exhausted_stage
     let drawn = store.rejected(1).unwrap().len();
     assert!(drawn >= 200 && outcome.rejected.values().sum::<u64>() == drawn as u64, "{drawn}");
     let again = Stage::new(StageConfig { max_draws: 200, ..config(10, 2) })
-        .run(&Few::new(), &mut RandomSearch, &mut store, &mut |_: &Candidate| unreachable!("nothing is new"))
+        .run(&Few::new(), &mut RandomSearch, &mut store, &mut |_: &Candidate<Architecture>| {
+            unreachable!("nothing is new")
+        })
         .unwrap();
     assert!(again.exhausted && again.completed == 3);
     assert_eq!(store.rejected(1).unwrap().len(), drawn);
@@ -199,7 +202,7 @@ fn duplicates_and_oversized_draws_are_never_evaluated_and_end_an_exhausted_stage
 #[test]
 fn a_fitness_that_is_not_finite_fails_with_its_reason_and_never_wins() {
     let mut store = memory();
-    let mut evaluate = |candidate: &Candidate| match candidate.number % 3 {
+    let mut evaluate = |candidate: &Candidate<Architecture>| match candidate.number % 3 {
         0 => Ok(Fitness { score: f64::NAN, ..Fitness::default() }),
         1 => Ok(Fitness { score: f64::INFINITY, ..Fitness::default() }),
         _ => Ok(Fitness { score: 0.1, ..Fitness::default() }),
@@ -215,7 +218,7 @@ fn a_fitness_that_is_not_finite_fails_with_its_reason_and_never_wins() {
 
 #[test]
 fn a_stage_of_failures_has_no_winner_and_says_why() {
-    let mut evaluate = |_: &Candidate| Err(EvalError::Candidate("the loss is NaN at step 3".into()));
+    let mut evaluate = |_: &Candidate<Architecture>| Err(EvalError::Candidate("the loss is NaN at step 3".into()));
     let error = Stage::new(config(4, 4)).run(&widths(), &mut RandomSearch, &mut memory(), &mut evaluate).unwrap_err();
     assert!(matches!(&error, Error::NoWinner { failed: 4, .. }));
     assert!(error.to_string().contains("the loss is NaN at step 3"), "{error}");
@@ -250,9 +253,9 @@ enum Death {
     Flag,
 }
 
-fn resumed_equals_uninterrupted(
-    space: &dyn SearchSpace,
-    strategy: &dyn Fn() -> Box<dyn Strategy>,
+fn resumed_equals_uninterrupted<S: EncodedSpace<Genome = Architecture>>(
+    space: &S,
+    strategy: &dyn Fn() -> Box<dyn Strategy<S>>,
     config: &StageConfig,
 ) {
     let objective = hidden_objective(5);
@@ -265,7 +268,7 @@ fn resumed_equals_uninterrupted(
         let mut store = SqliteStudy::open_or_create(&path, &identity(3)).unwrap();
         let stop = AtomicBool::new(false);
         let mut inner = score(&objective);
-        let mut evaluate = |candidate: &Candidate| {
+        let mut evaluate = |candidate: &Candidate<Architecture>| {
             if candidate.number == at {
                 match death {
                     Death::Broken => return Err(EvalError::Run("no space left".to_owned())),
@@ -302,7 +305,7 @@ fn a_run_killed_four_times_has_the_rows_of_an_uninterrupted_one() {
     resumed_equals_uninterrupted(&widths(), &|| Box::new(learned()), &config(40, 12));
     resumed_equals_uninterrupted(&operators(), &|| Box::new(learned()), &config(32, 12));
     resumed_equals_uninterrupted(&widths(), &|| Box::new(RandomSearch), &config(30, 0));
-    let evolution = || -> Box<dyn Strategy> {
+    let evolution = || -> Box<dyn Strategy<_>> {
         Box::new(Evolution::new(EvolutionConfig { population: 10, tournament: 3 }).unwrap())
     };
     resumed_equals_uninterrupted(&widths(), &evolution, &config(40, 12));
@@ -315,7 +318,7 @@ fn a_finished_stage_is_not_run_again_and_can_be_extended() {
     let run = |store: &mut MemoryStudy, trials| {
         let mut evaluations = 0;
         let mut inner = score(&objective);
-        let mut evaluate = |candidate: &Candidate| {
+        let mut evaluate = |candidate: &Candidate<Architecture>| {
             evaluations += 1;
             inner(candidate)
         };
@@ -345,7 +348,7 @@ fn a_stop_flag_set_before_the_start_evaluates_nothing() {
     let stop = AtomicBool::new(true);
     let mut stage = Stage::new(config(5, 5));
     stage.stop = &stop;
-    let mut evaluate = |_: &Candidate| -> Result<Fitness, EvalError> { panic!("evaluated") };
+    let mut evaluate = |_: &Candidate<Architecture>| -> Result<Fitness, EvalError> { panic!("evaluated") };
     let error = stage.run(&widths(), &mut RandomSearch, &mut memory(), &mut evaluate).unwrap_err();
     assert!(matches!(error, Error::Interrupted { stage: 1, finished: 0 }));
     assert!(!NEVER.load(Ordering::SeqCst));

@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
 use nas::Error;
 use nas::budget::{Cost, Rejection};
-use nas::driver::Fitness;
-use nas::study::{NewTrial, RejectedDraw, SqliteStudy, StudyIdentity, StudyStore, TrialState};
+use nas::study::{Fitness, NewTrial, RejectedDraw, SqliteStudy, StudyIdentity, StudyStore, TrialState};
 use rusqlite::ffi::{
     sqlite3_file, sqlite3_filename, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find,
     sqlite3_vfs_register,
@@ -177,7 +176,7 @@ fn check(folder: &Path, at: &str) -> u64 {
     let returned = std::fs::read_to_string(folder.join("returned")).unwrap_or_default().lines().count() as u64;
     let study = match SqliteStudy::open_read_only(&path) {
         // Killed before the tables were there.
-        Err(Error::Missing(_) | Error::NotAStudy { application_id: 0, .. }) => {
+        Err(Error::Missing(_) | Error::NotAStudy { .. }) => {
             assert_eq!(returned, 0, "{at}");
             return 0;
         }

@@ -5,14 +5,14 @@ mod support;
 use std::collections::BTreeSet;
 
 use mlp_space::released::preset;
-use mlp_space::{Expression, Unary};
+use mlp_space::{Architecture, Expression, Unary};
 use nas::Error;
 use nas::budget::Budget;
-use nas::space::{CoarseSpace, Encoding, OperatorSpace, SearchSpace, WidthSpace, print};
+use nas::space::{CoarseSpace, EncodedSpace, Encoding, OperatorSpace, SearchSpace, WidthSpace};
 use proptest::prelude::*;
 use support::{WINDOW, coarse, operators, student, widths};
 
-fn check_draws(space: &dyn SearchSpace, budget: &Budget) {
+fn check_draws(space: &dyn EncodedSpace<Genome = Architecture>, budget: &Budget) {
     let mut rng = run_store::rng::keyed(5, "nas.test.draws", &[]);
     let mut distinct = BTreeSet::new();
     let width = space.encode(&space.sample(&mut rng)).len();
@@ -23,7 +23,7 @@ fn check_draws(space: &dyn SearchSpace, budget: &Budget) {
             assert_eq!(space.check(genome).map_err(|e| e.to_string()), Ok(()));
             assert_eq!(budget.check(space.cost(genome)), None, "{genome}");
             assert_eq!(space.encode(genome).len(), width);
-            assert_eq!(space.parse(&print(genome)).unwrap(), *genome);
+            assert_eq!(space.parse(&genome.to_string()).unwrap(), *genome);
         }
         distinct.insert(space.fingerprint(&sample));
     }

@@ -2,10 +2,11 @@
 
 mod support;
 
+use mlp_space::Architecture;
 use mlp_space::released::preset;
 use nas::budget::{Budget, Cost, Reach};
 use nas::rank::Rank;
-use nas::space::{Genome, SearchSpace};
+use nas::space::{EncodedSpace, SearchSpace};
 use nas::strategy::{
     DrawKey, Evolution, EvolutionConfig, LearnedPartition, Observation, PartitionConfig, RandomSearch, Strategy,
 };
@@ -15,9 +16,9 @@ use support::{coarse, config, search, student, widths};
 const SEEDS: u64 = 10;
 
 /// Best fitness, and mean fitness of the last quarter, averaged over seeds.
-fn measure(
-    space: &dyn SearchSpace,
-    strategy: &dyn Fn() -> Box<dyn Strategy>,
+fn measure<S: EncodedSpace<Genome = Architecture>>(
+    space: &S,
+    strategy: &dyn Fn() -> Box<dyn Strategy<S>>,
     trials: u64,
     initial: u64,
 ) -> (f64, f64, Vec<f64>) {
@@ -33,19 +34,19 @@ fn measure(
     (mean(&bests), mean(&lates), bests)
 }
 
-fn random() -> Box<dyn Strategy> {
+fn random<S: EncodedSpace<Genome = Architecture>>() -> Box<dyn Strategy<S>> {
     Box::new(RandomSearch)
 }
 
-fn learned() -> Box<dyn Strategy> {
+fn learned<S: EncodedSpace<Genome = Architecture>>() -> Box<dyn Strategy<S>> {
     Box::new(LearnedPartition::new(PartitionConfig::learned()).unwrap())
 }
 
-fn compatible() -> Box<dyn Strategy> {
+fn compatible<S: EncodedSpace<Genome = Architecture>>() -> Box<dyn Strategy<S>> {
     Box::new(LearnedPartition::new(PartitionConfig::compatible()).unwrap())
 }
 
-fn evolution() -> Box<dyn Strategy> {
+fn evolution<S: EncodedSpace<Genome = Architecture>>() -> Box<dyn Strategy<S>> {
     Box::new(Evolution::new(EvolutionConfig { population: 30, tournament: 8 }).unwrap())
 }
 
@@ -85,26 +86,25 @@ fn the_compatible_partition_and_evolution_learn_too() {
 struct Unchanging;
 
 impl SearchSpace for Unchanging {
-    fn sample(&self, _: &mut ChaCha8Rng) -> Genome {
+    type Genome = Architecture;
+
+    fn sample(&self, _: &mut ChaCha8Rng) -> Architecture {
         preset("warm-up").unwrap()
     }
-    fn mutate(&self, parent: &Genome, _: &mut ChaCha8Rng) -> Genome {
+    fn mutate(&self, parent: &Architecture, _: &mut ChaCha8Rng) -> Architecture {
         parent.clone()
     }
-    fn encode(&self, genome: &Genome) -> Vec<f64> {
-        vec![self.cost(genome).params as f64]
-    }
-    fn fingerprint(&self, genome: &Genome) -> String {
+    fn fingerprint(&self, genome: &Architecture) -> String {
         genome.to_string()
     }
-    fn cost(&self, genome: &Genome) -> Cost {
+    fn cost(&self, genome: &Architecture) -> Cost {
         student().cost(genome)
     }
     fn reach(&self, _: &Budget) -> Reach {
         let cost = self.cost(&preset("warm-up").unwrap());
         Reach { smallest: cost, largest: cost, nearest: cost }
     }
-    fn check(&self, _: &Genome) -> nas::Result<()> {
+    fn check(&self, _: &Architecture) -> nas::Result<()> {
         Ok(())
     }
 }
@@ -114,7 +114,7 @@ fn of_equally_good_parents_evolution_prefers_the_smaller() {
     // Every parent takes part in so large a tournament, whichever is drawn first.
     let config = EvolutionConfig { population: 3, tournament: 64 };
     let mut genomes = ["efficientbert", "stage1-winner", "warm-up"].map(|name| preset(name).unwrap());
-    let cost = |genome: &Genome| Unchanging.cost(genome);
+    let cost = |genome: &Architecture| Unchanging.cost(genome);
     let smallest = genomes.iter().min_by_key(|genome| cost(genome)).unwrap().clone();
     assert_eq!(genomes.iter().filter(|genome| cost(genome) == cost(&smallest)).count(), 1);
     for turn in 0..3 {
@@ -122,8 +122,9 @@ fn of_equally_good_parents_evolution_prefers_the_smaller() {
         for (number, genome) in (0..).zip(&genomes) {
             let cost = Unchanging.cost(genome);
             let rank = Some(Rank { fitness: 0.5, cost, latency_ms: None, number });
-            let (fingerprint, features) = (Unchanging.fingerprint(genome), Unchanging.encode(genome));
-            evolution.tell(Observation { number, genome: genome.clone(), fingerprint, features, rank }).unwrap();
+            let fingerprint = Unchanging.fingerprint(genome);
+            let observation = Observation { number, genome: genome.clone(), fingerprint, rank };
+            evolution.tell(&Unchanging, observation).unwrap();
         }
         for attempt in 0..8 {
             let key = DrawKey { seed: 1, stage: 1, number: 3, attempt };

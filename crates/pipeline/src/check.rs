@@ -5,19 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
-use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
 use mlp_space::Architecture;
+use predict::heads::task_head;
 use train::engine::Devices;
-use train::heads::task_head;
 use train::optim::check_groups;
 
 use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
-use crate::phase;
+use crate::phase::{self, Input, Model, PhaseSpec, SearchParts, trainings};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -74,17 +73,10 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 /// The teacher's configuration, before it gets its heads.
 ///
 /// # Errors
-/// A model directory that cannot be read, or is that of a student; or no teacher.
+/// A model directory that cannot be read, or no teacher.
 fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => {
-            let (config, _) = ModelDir::outline(dir, device)?;
-            if config.model_type == ModelType::EfficientBert {
-                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
-                return Err(Error::Mismatch(message));
-            }
-            Ok(config)
-        }
+        (Some(dir), _) => Ok(ModelDir::outline(dir, device)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
@@ -95,11 +87,16 @@ fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
 ///
 /// # Errors
 /// [`Error::Mismatch`] naming the key.
-pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices) -> Result<()> {
+pub fn before_training(
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
+    parts: &mut dyn SearchParts,
+    teacher: &BertConfig,
+    devices: &Devices,
+) -> Result<()> {
     let device = devices.main();
-    for (key, phase) in recipe.phases() {
-        let checked = phase.train_config(recipe.seed).precision.check(devices);
-        checked.map_err(|e| Error::Mismatch(format!("`{key}`: {e}")))?;
+    for (_, training) in trainings(phases) {
+        let checked = training.settings.train_config(recipe.seed).precision.check(devices);
+        checked.map_err(|e| Error::Mismatch(format!("`{}`: {e}", training.key)))?;
     }
     if recipe.max_len > teacher.max_position_embeddings {
         return Err(Error::Mismatch(format!(
@@ -108,7 +105,7 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
         )));
     }
     if teacher.type_vocab_size < 2
-        && let Some(pairs) = pairs(recipe)?
+        && let Some(pairs) = pairs(recipe, phases)?
     {
         return Err(Error::Mismatch(format!(
             "the teacher's type_vocab_size is {}; the pairs of texts of {pairs} need 2",
@@ -123,18 +120,18 @@ pub fn before_training(recipe: &Recipe, teacher: &BertConfig, devices: &Devices)
     let frame = phase::frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     TaskModel::supernet(&largest, Parts::POOLER, device)?;
-    phase::check_fit(recipe, &frame, teacher)?;
-    parameter_groups(recipe, &trained, &frame, device)?;
+    phase::check_fit(phases, &frame, teacher)?;
+    parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
-    phase::check_budget(recipe, &frame, device)
+    phase::check_budget(parts, recipe, &frame)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.
-fn pairs(recipe: &Recipe) -> Result<Option<String>> {
+fn pairs(recipe: &Recipe, phases: &[PhaseSpec<'_>]) -> Result<Option<String>> {
     if let Some(task) = recipe.tasks.iter().find(|task| task.is_pair()) {
         return Ok(Some(task.to_string()));
     }
-    let reads_text = !recipe.text_phases().is_empty();
+    let reads_text = phases.iter().any(|phase| phase.reads(Input::Corpus));
     let generated = recipe.data.glue.is_none();
     let has_pairs = reads_text && (generated || Corpus::find(&recipe.data.corpus)?.has_pairs());
     Ok(has_pairs.then(|| "`data.corpus`".to_owned()))
@@ -152,43 +149,39 @@ fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
 }
 
 /// A pattern has to fit in every model that its training may get; which of them a search ends with is not known yet.
-fn parameter_groups(recipe: &Recipe, teacher: &BertConfig, frame: &BertConfig, device: &Device) -> Result<()> {
-    let phases = recipe.phases();
-    if phases.iter().all(|(_, phase)| phase.groups.is_empty()) {
+fn parameter_groups(
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
+    teacher: &BertConfig,
+    frame: &BertConfig,
+    device: &Device,
+) -> Result<()> {
+    if trainings(phases).all(|(_, training)| training.settings.train.groups.is_empty()) {
         return Ok(());
     }
-    let plain =
-        |config: &BertConfig| -> Result<Vec<String>> { Ok(paths(&TaskModel::new(config, Parts::POOLER, device)?)) };
-    let searched = |architecture: &Architecture| -> Result<Vec<String>> {
-        Ok(paths(&TaskModel::supernet(&student_config(frame, architecture)?, Parts::POOLER, device)?))
+    let paths = |config: &BertConfig| -> Result<Vec<String>> {
+        Ok(parameter_shapes(&TaskModel::new(config, Parts::POOLER, device)?).into_keys().collect())
     };
+    let searched = |architecture: &Architecture| paths(&student_config(frame, architecture)?);
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
     let task_heads = recipe.tasks[..heads].iter().map(|&task| task_head(task)).collect();
-    let teacher = plain(&BertConfig { task_heads, ..teacher.clone() })?;
+    let teacher = ("the teacher", paths(&BertConfig { task_heads, ..teacher.clone() })?);
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;
-    let students = [
-        ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?),
-        ("the smallest student", searched(&smallest)?),
-    ];
+    let largest = ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?);
+    let smallest = ("the smallest student", searched(&smallest)?);
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
-    let baseline = ("the uniform baseline", plain(&uniform)?);
-    for (key, phase) in phases {
+    let baseline = ("the uniform baseline", paths(&uniform)?);
+    for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
-            let checked = check_groups(&phase.groups, paths);
-            checked.map_err(|e| Error::Mismatch(format!("`{key}`: {who}: {e}")))
+            let checked = check_groups(&training.settings.train.groups, paths);
+            checked.map_err(|e| Error::Mismatch(format!("`{}`: {who}: {e}", training.key)))
         };
-        match key {
-            "teacher.fine_tune" => fits(&("the teacher", teacher.clone()))?,
-            _ => students.iter().try_for_each(fits)?,
-        }
-        if key.starts_with("final.") && recipe.final_.baseline {
-            fits(&baseline)?;
+        match phase.id.model() {
+            Model::Teacher => fits(&teacher)?,
+            Model::Baseline => fits(&baseline)?,
+            Model::Largest => fits(&largest)?,
+            Model::Candidate | Model::Student => [&largest, &smallest].into_iter().try_for_each(fits)?,
         }
     }
     Ok(())
-}
-
-fn paths<M: Module>(model: &M) -> Vec<String> {
-    parameter_shapes(model).into_keys().collect()
 }

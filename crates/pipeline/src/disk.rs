@@ -4,15 +4,14 @@ use std::path::Path;
 
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
-use burn::module::Module;
 use burn::tensor::Device;
+use predict::heads::task_head;
 use train::engine::TrainConfig;
-use train::heads::task_head;
 
 use crate::Result;
 use crate::events::NOTED_WARNING;
-use crate::phase::frame;
-use crate::recipe::{Phase, Recipe};
+use crate::phase::{Data, Model, PhaseSpec, frame, trainings};
+use crate::recipe::Recipe;
 
 /// Bytes of a number in a checkpoint or a model directory.
 const NUMBER: u64 = 4;
@@ -51,7 +50,7 @@ pub fn bytes_below(folder: &Path) -> u64 {
 }
 
 /// Bytes of a model's weights.
-pub fn weights<M: Module>(model: &M) -> u64 {
+pub fn weights(model: &TaskModel) -> u64 {
     NUMBER * parameter_shapes(model).values().map(|shape| shape.iter().product::<usize>() as u64).sum::<u64>()
 }
 
@@ -72,7 +71,7 @@ pub fn checkpoints(weights: u64, settings: &TrainConfig, evaluated: bool) -> u64
 /// # Errors
 /// Models that cannot be built.
 pub(crate) fn needs(
-    recipe: &Recipe,
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     teacher: &BertConfig,
     (cache, data): (u64, u64),
     device: &Device,
@@ -88,21 +87,18 @@ pub(crate) fn needs(
     let student =
         recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most).saturating_add(fit)));
 
-    let (search, last) = (&recipe.search.stage3, &recipe.final_);
-    let mut trainings: Vec<(u64, Phase, bool)> = match recipe.teacher.per_task {
-        false => vec![(tuned, recipe.teacher.fine_tune.clone(), true)],
-        true => tasks.iter().map(|&task| (tuned, recipe.teacher.fine_tune_on(task), true)).collect(),
-    };
-    let teachers = trainings.len() as u64 * tuned;
-    let supernet = [&recipe.warm_up, &search.general, &search.task].map(|phase| (largest, phase.clone(), false));
-    trainings.extend(supernet);
-    trainings.extend([(student, last.general.clone(), false), (student, last.task.clone(), true)]);
-    if last.baseline {
-        trainings.extend([(student, recipe.baseline_general(), false), (student, last.task.clone(), true)]);
-    }
+    let teachers = tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
     let (mut most, mut kept) = (0, teachers);
-    for (weights, phase, evaluated) in trainings.into_iter().filter(|(_, phase, _)| phase.steps > 0) {
-        most = most.max(kept + checkpoints(weights, &phase.train_config(recipe.seed), evaluated));
+    let saved =
+        trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.train.steps > 0);
+    for (phase, training) in saved {
+        let weights = match phase.id.model() {
+            Model::Teacher => tuned,
+            Model::Largest => largest,
+            Model::Candidate | Model::Student | Model::Baseline => student,
+        };
+        let (settings, evaluated) = (training.settings.train_config(recipe.seed), training.data == Data::Train);
+        most = most.max(kept + checkpoints(weights, &settings, evaluated));
         // Of a finished one the result is kept until the run is finished.
         kept += weights;
     }
@@ -122,6 +118,7 @@ pub fn story(needs: Needs, free: Option<u64>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phase::phases;
     use crate::recipe::load;
 
     #[test]
@@ -167,7 +164,7 @@ mod tests {
             let overrides: Vec<_> = overrides.iter().map(|o| o.parse().unwrap()).collect();
             let recipe = load("smoke", &overrides).unwrap();
             let teacher = crate::phase::scratch_config(recipe.teacher.scratch.unwrap(), 200, recipe.max_len);
-            needs(&recipe, &teacher, (0, 0), &Device::flex()).unwrap()
+            needs((&recipe, &phases(&recipe)), &teacher, (0, 0), &Device::flex()).unwrap()
         };
         let usual = of(&[]);
         assert!(usual.left < usual.most);

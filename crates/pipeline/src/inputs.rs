@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, TaskKind};
+use predict::examples::Examples;
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use train::examples::Examples;
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
+use crate::phase::{Data, phases, trainings};
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Problem, Result};
 
@@ -63,10 +64,12 @@ impl Inputs {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
                 let inputs = Self::new(encoder, glue.clone(), corpus);
                 // Shards of another tokeniser or length must show before an hour of training.
-                for (key, phase) in recipe.text_phases() {
-                    let max_len = Self::settings(recipe, phase).max_len;
+                let phases = phases(recipe);
+                let on_text = trainings(&phases).map(|(_, training)| training).filter(|t| t.data == Data::Text);
+                for training in on_text.filter(|training| training.settings.train.steps > 0) {
+                    let max_len = Self::settings(recipe, &training.settings).max_len;
                     let checked = inputs.corpus.check(&inputs.encoder, max_len);
-                    add(&mut problems, checked.err().map(|e| of_key(key, e)));
+                    add(&mut problems, checked.err().map(|e| of_key(training.key, e)));
                 }
                 if problems.is_empty() { Ok(inputs) } else { Err(Error::Inputs(problems)) }
             }
@@ -92,10 +95,13 @@ impl Inputs {
         let stopped = || if stop.load(Ordering::SeqCst) { Err(Error::Interrupted) } else { Ok(()) };
         let mut problems = Vec::new();
         // The largest batch first: what fills it fills the others, and one message is enough.
-        let mut on_text = recipe.text_phases();
-        on_text.sort_by_key(|(_, phase)| std::cmp::Reverse(phase.batch_size));
-        for (_, phase) in &on_text {
-            match self.text_until(recipe, phase, Some(stop)) {
+        let phases = phases(recipe);
+        let with_steps = trainings(&phases).filter(|(_, training)| training.settings.train.steps > 0);
+        let (mut on_text, on_tasks): (Vec<_>, Vec<_>) =
+            with_steps.partition(|(_, training)| training.data == Data::Text);
+        on_text.sort_by_key(|(_, training)| std::cmp::Reverse(training.settings.batch_size));
+        for (_, training) in on_text {
+            match self.text_until(recipe, &training.settings, Some(stop)) {
                 Ok(_) => {}
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(e) => {
@@ -104,15 +110,12 @@ impl Inputs {
                 }
             }
         }
-        let on_tasks = |(key, phase): &(&str, &Phase)| phase.steps > 0 && on_text.iter().all(|(text, _)| text != key);
-        for (key, phase) in recipe.phases().into_iter().filter(on_tasks) {
-            let max_len = Self::settings(recipe, phase).max_len;
-            // Only the teacher and the students at the end are scored on the dev sets.
-            let scored = matches!(key, "teacher.fine_tune" | "final.task");
-            for &task in &recipe.tasks {
+        for (phase, training) in on_tasks {
+            let max_len = Self::settings(recipe, &training.settings).max_len;
+            for &task in phase.tasks {
                 stopped()?;
                 add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
-                if scored {
+                if training.data == Data::Train {
                     stopped()?;
                     add(&mut problems, self.examples(recipe, task, Split::Dev, max_len).err());
                 }

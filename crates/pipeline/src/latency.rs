@@ -5,8 +5,8 @@ use std::time::Instant;
 use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, student_config};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Session};
+use mlp_space::Architecture;
 use nas::budget::Latency;
-use nas::space::Genome;
 
 use crate::recipe::{InferencePrecision, LatencySettings};
 use crate::{Error, Result};
@@ -83,8 +83,8 @@ pub struct CandidateLatency {
     pub device: Device,
 }
 
-impl Latency for CandidateLatency {
-    fn measure(&mut self, genome: &Genome) -> std::result::Result<f64, String> {
+impl Latency<Architecture> for CandidateLatency {
+    fn measure(&mut self, genome: &Architecture) -> std::result::Result<f64, String> {
         let config = student_config(&self.frame, genome).map_err(|e| e.to_string())?;
         let model = TaskModel::new(&config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
         let model = model.initialised(&config, 0);

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use glue_squad::task::TaskKind;
-use nas::study::{SqliteStudy, StudyStore};
+use nas::study::StudyStore;
 use run_store::checkpoint::CheckpointStore;
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use train::engine::reached;
 
+use crate::phase::{Input, PhaseSpec, phases};
 use crate::recipe::{Moved, Recipe};
 use crate::{Error, Result};
 
@@ -53,16 +54,7 @@ impl Record {
     }
 }
 
-/// What can be replaced as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    /// The model, and its tokenizer, which encodes everything.
-    Teacher,
-    Task(TaskKind),
-    Corpus,
-}
-
-impl Kind {
+impl Input {
     /// That of an entry of the record.
     fn of(name: &str, tasks: &[TaskKind]) -> Option<Self> {
         let what = name.split(' ').next().unwrap_or(name);
@@ -102,7 +94,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Teacher => f.write_str("the teacher"),
@@ -122,56 +114,13 @@ enum Far {
     Over,
 }
 
-/// The phases of a run in their order, and whether each reads an input.
-fn phases(recipe: &Recipe, kind: Kind) -> Vec<(String, bool)> {
-    let (search, last) = (&recipe.search, &recipe.final_);
-    let on_tasks = matches!(kind, Kind::Teacher | Kind::Task(_));
-    let on_text = |steps: u64| steps > 0 && matches!(kind, Kind::Teacher | Kind::Corpus);
-    let mut all: Vec<(String, bool)> = match recipe.teacher.per_task {
-        false => vec![("teacher".into(), on_tasks)],
-        true => {
-            let reads = |task: TaskKind| matches!(kind, Kind::Teacher) || kind == Kind::Task(task);
-            recipe.tasks.iter().map(|&task| (format!("teacher/{}", task.name()), reads(task))).collect()
-        }
-    };
-    let baseline = recipe.baseline_general().steps;
-    let rest = [
-        ("supernet/warm-up", on_text(recipe.warm_up.steps)),
-        ("stage-1", on_tasks || on_text(search.stage1.proxy.general.steps)),
-        ("stage-2", on_tasks || on_text(search.stage2.proxy.general.steps)),
-        ("supernet/general", on_text(search.stage3.general.steps)),
-        ("supernet/task", on_tasks),
-        ("stage-3", matches!(kind, Kind::Task(_))),
-        ("final/general", on_text(last.general.steps)),
-        ("final/task", on_tasks),
-        ("baseline/general", last.baseline && on_text(baseline)),
-        ("baseline/task", last.baseline && on_tasks),
-    ];
-    all.extend(rest.map(|(phase, reads)| (phase.to_string(), reads)));
-    all
-}
-
-fn far(paths: &RunPaths, config_hash: &str, phase: &str) -> Result<Far> {
-    if let Some(stage) = phase.strip_prefix("stage-").and_then(|number| number.parse().ok()) {
-        if !paths.study().exists() {
-            return Ok(Far::Untouched);
-        }
-        let trials = SqliteStudy::open_read_only(&paths.study())?.trials(stage)?;
-        return Ok(if trials.is_empty() { Far::Untouched } else { Far::Over });
-    }
-    let reached = reached(&CheckpointStore::new(paths.root().join(phase), config_hash))?;
-    Ok(match (reached.finished, reached.step) {
-        (true, _) => Far::Over,
-        (false, 0) => Far::Untouched,
-        (false, _) => Far::Begun,
-    })
-}
-
 /// A run that goes on, and what it is told and reads now.
 pub(crate) struct Resumed<'a> {
     pub recipe: &'a Recipe,
     pub paths: &'a RunPaths,
     pub config_hash: &'a str,
+    /// Its trials, if there are any.
+    pub study: Option<&'a dyn StudyStore>,
     /// Whether the run is finished, so that it has used everything.
     pub finished: bool,
     /// Where this command line says that inputs are, as far as that is news: see [`Moved::news`].
@@ -179,6 +128,19 @@ pub(crate) struct Resumed<'a> {
 }
 
 impl Resumed<'_> {
+    fn far(&self, phase: &PhaseSpec<'_>) -> Result<Far> {
+        if let Some(stage) = phase.id.stage() {
+            let trials = self.study.map(|study| study.trials(stage)).transpose()?.unwrap_or_default();
+            return Ok(if trials.is_empty() { Far::Untouched } else { Far::Over });
+        }
+        let reached = reached(&CheckpointStore::new(self.paths.root().join(&phase.name), self.config_hash))?;
+        Ok(match (reached.finished, reached.step) {
+            (true, _) => Far::Over,
+            (false, 0) => Far::Untouched,
+            (false, _) => Far::Begun,
+        })
+    }
+
     /// Compares what the run reads `now` with what it was started with, and brings the record up to date. Checkpoints and trials of
     /// different data are never mixed: an input may be another one where no finished phase has used it; what an unfinished phase
     /// has done with the old one is dropped, where the command line names the new one. Gives what to tell people.
@@ -189,9 +151,9 @@ impl Resumed<'_> {
         // What is there now first: that is what a person has just named.
         let names = now.digests.keys().chain(before.digests.keys());
         let changed = names.filter(|name| before.digests.get(*name) != now.digests.get(*name));
-        let mut kinds: BTreeMap<Option<Kind>, &String> = BTreeMap::new();
+        let mut kinds: BTreeMap<Option<Input>, &String> = BTreeMap::new();
         for name in changed {
-            kinds.entry(Kind::of(name, &self.recipe.tasks)).or_insert(name);
+            kinds.entry(Input::of(name, &self.recipe.tasks)).or_insert(name);
         }
         let mut dropped: BTreeSet<String> = BTreeSet::new();
         for (kind, name) in &kinds {
@@ -216,7 +178,7 @@ impl Resumed<'_> {
     }
 
     /// The phases that have to begin anew with another input.
-    fn dropped_for(&self, kind: Option<Kind>, name: &str) -> Result<Vec<String>> {
+    fn dropped_for(&self, kind: Option<Input>, name: &str) -> Result<Vec<String>> {
         let refuse = |used: &str, what: &str| {
             Err(Error::Mismatch(format!(
                 "{name} is not what this run was started with, and {used}; put it back, or {what}"
@@ -228,11 +190,11 @@ impl Resumed<'_> {
         }
         let Some(kind) = kind else { return refuse("it is none of the recipe's inputs", anew) };
         let mut begun = Vec::new();
-        for (phase, _) in phases(self.recipe, kind).into_iter().filter(|(_, reads)| *reads) {
-            match far(self.paths, self.config_hash, &phase)? {
+        for phase in phases(self.recipe).into_iter().filter(|phase| phase.reads(kind)) {
+            match self.far(&phase)? {
                 Far::Untouched => {}
-                Far::Over => return refuse(&format!("{phase} has used it"), anew),
-                Far::Begun => begun.push(phase),
+                Far::Over => return refuse(&format!("{} has used it", phase.name), anew),
+                Far::Begun => begun.push(phase.name),
             }
         }
         match begun.first() {
@@ -274,8 +236,14 @@ mod tests {
         }
 
         fn settle(&self, now: &Record, asked: &Moved) -> Result<Vec<String>> {
-            let resumed =
-                Resumed { recipe: &self.recipe, paths: &self.paths, config_hash: "hash", finished: false, asked };
+            let resumed = Resumed {
+                recipe: &self.recipe,
+                paths: &self.paths,
+                config_hash: "hash",
+                study: None,
+                finished: false,
+                asked,
+            };
             resumed.settle(&record("a", "b", "c"), now)
         }
     }
@@ -342,7 +310,7 @@ mod tests {
     fn a_finished_run_has_used_everything() {
         let run = Run::new();
         let (recipe, paths, asked) = (&run.recipe, &run.paths, &Moved::default());
-        let resumed = Resumed { recipe, paths, config_hash: "hash", finished: true, asked };
+        let resumed = Resumed { recipe, paths, config_hash: "hash", study: None, finished: true, asked };
         let message = refused(resumed.settle(&record("a", "b", "c"), &record("a", "b", "x")));
         assert!(message.contains("corpus text.txt") && message.contains("the run is finished"), "{message}");
     }

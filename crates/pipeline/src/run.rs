@@ -5,16 +5,16 @@ use std::path::Path;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
+use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
-use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
 use crate::latency::{median_ms, on_cpu};
-use crate::phase::{self, CacheRoom, Context, FinalModel, Teachers, Winner};
+use crate::phase::{self, CacheRoom, Context, FinalModel, PhaseSpec, SearchParts, Teachers, Winner, phases};
 use crate::recipe::{Change, Moved, Recipe};
 use crate::record::{Record, Resumed};
 use crate::summary::{self, Models};
@@ -50,14 +50,19 @@ pub struct Outcome {
     pub architecture: Vec<String>,
 }
 
-/// Runs a recipe from the beginning or from wherever the folder's run stopped.
+/// Runs a recipe from the beginning or from wherever the folder's run stopped, with a search made of `parts`.
 ///
 /// A killed run that is resumed gives the same trials, scores and weights as one that was not
 /// killed (CPU, same number of threads, no latency limit).
 ///
 /// # Errors
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
-pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Result<Outcome> {
+pub fn run(
+    recipe: &Recipe,
+    options: RunOptions<'_>,
+    parts: &mut dyn SearchParts,
+    host: &mut dyn Host,
+) -> Result<Outcome> {
     let text = recipe.to_toml()?;
     let resume = options.resume.is_some();
     if !resume {
@@ -86,7 +91,8 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     let cut = (latency != recipe.latency)
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
-    check::before_training(recipe, &teacher, &options.devices)?;
+    let phases = &phases(recipe)[..];
+    check::before_training((recipe, phases), parts, &teacher, &options.devices)?;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
@@ -101,11 +107,12 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     if resume {
         sweep(paths.root())?;
     }
-    let resumed = Resumed { recipe, paths, config_hash: &hash, finished, asked: &asked };
+    let study = parts.read_study(paths)?;
+    let resumed = Resumed { recipe, paths, config_hash: &hash, study: study.as_deref(), finished, asked: &asked };
     let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
         let (room, disk) = match finished {
             true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
-            false => rooms(recipe, (&inputs, &teacher), paths, options.devices.main(), host)?,
+            false => rooms((recipe, phases), (&inputs, &teacher), paths, options.devices.main(), host)?,
         };
         Ok((inputs, replaced, room, disk))
     });
@@ -118,7 +125,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
             return Err(e);
         }
     };
-    let mut run = Context::new(recipe, &inputs, paths, &hash, options.devices, room.bytes, host)?;
+    let mut run = Context::new((recipe, phases), &inputs, paths, &hash, options.devices, room.bytes, (parts, host))?;
     let notes = folder
         .previous()
         .story()
@@ -133,7 +140,7 @@ pub fn run(recipe: &Recipe, options: RunOptions<'_>, host: &mut dyn Host) -> Res
     }
     if let Some(outcome) = finished_before(paths)? {
         run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
-        summary::write_report(paths)?;
+        summary::write_report(paths, run.parts.read_study(paths)?.as_deref())?;
         if read_run_json(&paths.run_json())?[CHECKPOINTS] == REMOVED {
             // A process that was killed right at its end may have left some.
             run.clear_checkpoints();
@@ -170,7 +177,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
     let majority = majority(run)?;
     save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
+    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,
@@ -179,7 +186,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     let comparison = compare(run, &teachers, student, baseline, &majority)?;
     run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
-    summary::write_report(run.paths)?;
+    summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
     run.clear_checkpoints();
     let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
@@ -190,7 +197,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
     let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
-    Ok(MajorityBaseline::of_sets(&train, &dev)?)
+    Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
 /// Opens what the run reads and compares it with what it was started with, which gives what is to be said about that; the sizes of its
@@ -200,13 +207,13 @@ fn open_inputs(
     resumed: &Resumed<'_>,
     (recorded, moved): (Option<Record>, Moved),
 ) -> Result<(Inputs, Vec<String>)> {
-    let Resumed { recipe, paths, .. } = *resumed;
+    let Resumed { recipe, paths, study, .. } = *resumed;
     let inputs = match given {
         Some(inputs) => inputs,
         None => Inputs::open(recipe, &paths.root().join("data"))?,
     };
     // Before what an unfinished phase did with another input is dropped.
-    if !paths.study().exists() {
+    if study.is_none() {
         let search = &recipe.search;
         for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
             inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
@@ -225,7 +232,7 @@ fn open_inputs(
 
 /// What the cache may keep, and what is to be said of the disk.
 fn rooms(
-    recipe: &Recipe,
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     (inputs, teacher): (&Inputs, &BertConfig),
     paths: &RunPaths,
     device: &Device,
@@ -233,14 +240,14 @@ fn rooms(
 ) -> Result<(CacheRoom, Vec<String>)> {
     // Of other devices than the processor nobody knows how much memory is free.
     let free = on_cpu(device).then(|| host.free_memory()).flatten();
-    let room = phase::cache_room(recipe, inputs, teacher, free)?;
-    let disk = disk_story(recipe, teacher, &room, paths, device, host)?;
+    let room = phase::cache_room((recipe, phases), inputs, teacher, free)?;
+    let disk = disk_story((recipe, phases), teacher, &room, paths, device, host)?;
     Ok((room, disk))
 }
 
 /// What the run will take of the disk, and whether that is there.
 fn disk_story(
-    recipe: &Recipe,
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     teacher: &BertConfig,
     room: &CacheRoom,
     paths: &RunPaths,
@@ -248,7 +255,7 @@ fn disk_story(
     host: &dyn Host,
 ) -> Result<Vec<String>> {
     let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
-    let needs = disk::needs(recipe, teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
+    let needs = disk::needs((recipe, phases), teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
     let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
     Ok(disk::story(needs, free))

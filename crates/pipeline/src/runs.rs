@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::disk::bytes_below;
 use crate::events::RunEvent;
-use crate::phase::LogLine;
+use crate::phase::{LogLine, PhaseId};
 use crate::{Error, Result};
 
 /// Folders are looked into so far below the first.
@@ -259,8 +259,9 @@ impl Story {
         })
     }
 
-    /// The best evaluations of the phases that `is_one` says.
-    fn scores(&self, is_one: impl Fn(&str) -> bool) -> Scores {
+    /// The best evaluations of the phases `only`, or of all.
+    fn scores(&self, only: Option<PhaseId>) -> Scores {
+        let is_one = |phase: &str| only.is_none() || PhaseId::of_name(phase) == only;
         let mut of: Vec<&Scores> = self.best.iter().filter(|(phase, _)| is_one(phase)).map(|(_, s)| s).collect();
         match of.len() {
             0 => Scores::default(),
@@ -291,9 +292,8 @@ fn search(name: String, folder: &Path) -> RunSummary {
             |s: &Value| Some((format!("{}/{}", s["task"].as_str()?, s["metric"].as_str()?), s["value"].as_f64()?));
         Some(Scores::of_metrics(row["scores"].as_array()?.iter().filter_map(metric).collect()))
     };
-    let is_teacher = |phase: &str| phase == "teacher" || phase.starts_with("teacher/");
-    let teacher = measured("teacher").unwrap_or_else(|| story.scores(is_teacher));
-    let student = measured("student").unwrap_or_else(|| story.scores(|phase| phase == "final/task"));
+    let teacher = measured("teacher").unwrap_or_else(|| story.scores(Some(PhaseId::Teacher)));
+    let student = measured("student").unwrap_or_else(|| story.scores(Some(PhaseId::StudentOnTasks)));
     let bytes = bytes_below(folder);
     let tasks = strings(recipe.get("tasks"));
     RunSummary { teacher, student, ..summary(name, folder, Kind::Search, tasks, is_finished, bytes, story) }
@@ -315,7 +315,7 @@ fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
     story.total = story.total.or(steps.and_then(|steps| u64::try_from(steps).ok()));
     // Steps are reported now and then, and saved where a training is stopped.
     story.done = story.done.max(newest_checkpoint(&folder.join(CHECKPOINTS)));
-    let scores = story.scores(|_| true);
+    let scores = story.scores(None);
     let is_finished = model.join(WEIGHTS_FILE).is_file();
     let bytes = bytes_below(folder) + bytes_below(model);
     let summary = summary(name, model, kind, tasks, is_finished, bytes, story);
@@ -327,7 +327,7 @@ fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
 fn finished_training(name: String, folder: &Path) -> RunSummary {
     let mut story = Story::read(&folder.join(LOG));
     let kind = if story.phase.as_deref() == Some("teacher") { Kind::Teacher } else { Kind::Distill };
-    let scores = story.scores(|_| true);
+    let scores = story.scores(None);
     let mut tasks: Vec<String> =
         scores.metrics.keys().filter_map(|name| Some(name.split_once('/')?.0.into())).collect();
     tasks.dedup();

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::ModelDir;
 use glue_squad::task::{Head, TaskKind};
-use nas::study::{SqliteStudy, StudyStore, Trial};
+use nas::study::{StudyStore, Trial};
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
@@ -14,11 +14,10 @@ use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use crate::about::{About, listed};
 use crate::events::RunEvent;
-use crate::phase::{FinalModel, LogLine, Winner};
+use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
 use crate::recipe::{Change, Recipe};
 use crate::record::Record;
 use crate::run::read_run_json;
@@ -90,7 +89,7 @@ fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
 }
 
 fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: Option<f64>, note: &str) -> ModelRow {
-    let count = model.model.count(&model.config, recipe.latency.seq);
+    let count = model.model.count(recipe.latency.seq);
     ModelRow {
         name: name.into(),
         role,
@@ -133,7 +132,7 @@ pub fn run_json(
 
 /// Text of the student's `README.md`.
 pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> String {
-    let count = student.model.count(&student.config, recipe.latency.seq);
+    let count = student.model.count(recipe.latency.seq);
     let mut text = format!(
         "# {} student\n\nFound and distilled by recipe `{}` (seed {}).\n\n\
          - parameters: {}\n- multiply-adds (MACs, counted once) for {} tokens: {}\n- dev scores: {}\n{}\n\
@@ -154,21 +153,22 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
     text
 }
 
-/// Builds `report.html` from what the run folder holds, finished or not.
+/// Builds `report.html` from what the run folder holds, finished or not, and from its `study`, if there is one yet: see
+/// [`stored_study`](crate::phase::stored_study).
 ///
 /// # Errors
 /// A file of the folder that cannot be read, or the report cannot be written.
-pub fn write_report(paths: &RunPaths) -> Result<()> {
-    let html = report::render_html(&run_report(paths)?);
+pub fn write_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<()> {
+    let html = report::render_html(&run_report(paths, study)?);
     run_store::output::write(paths.report(), html.as_bytes())?;
     Ok(())
 }
 
-/// The report's data, read from the run folder.
+/// The report's data, read from the run folder and its study.
 ///
 /// # Errors
 /// A file of the folder that cannot be read.
-pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
+pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<RunReport> {
     let run = read_run_json(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
@@ -203,7 +203,7 @@ pub fn run_report(paths: &RunPaths) -> Result<RunReport> {
         seed: run["seed"].as_u64().unwrap_or_default(),
         device: environment.device,
         score_name: "mean of the tasks' primary metrics on held-out training examples".into(),
-        stages: stages(paths, &records)?,
+        stages: study.map(|study| stages(study, &records)).transpose()?.unwrap_or_default(),
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
         student: student_report(paths, &run)?,
@@ -254,13 +254,9 @@ fn pass(latency: &Value) -> Option<String> {
     Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs}"))
 }
 
-fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
-    if !paths.study().exists() {
-        return Ok(Vec::new());
-    }
-    let store = SqliteStudy::open_read_only(&paths.study())?;
+fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport>> {
     let mut stages = Vec::new();
-    for stage in 1..=3 {
+    for (stage, phase) in PhaseId::stages() {
         let mut trials = store.trials(stage)?;
         if trials.is_empty() {
             continue;
@@ -275,14 +271,12 @@ fn stages(paths: &RunPaths, records: &[LogLine]) -> Result<Vec<StageReport>> {
             state: t.state.name().into(),
             genome: t.genome.clone(),
         };
-        let name = ["expressions, stacks and ratios", "expressions", "stacks and ratios on the supernet"];
-        let phase = format!("stage-{stage}");
         stages.push(StageReport {
-            name: format!("Stage {stage}: {}", name[stage as usize - 1]),
+            name: phase.title().into(),
             trials: trials.iter().map(point).collect(),
             best: store.best(stage)?.map(|t| t.number),
             rejected: store.rejection_counts(stage)?.into_iter().map(|(r, n)| (r.name().to_string(), n)).collect(),
-            seconds: seconds(records, &phase),
+            seconds: seconds(records, phase.name()),
         });
     }
     Ok(stages)
@@ -312,11 +306,7 @@ fn curves(records: &[LogLine]) -> Vec<Curve> {
             series.entry(phase.clone()).or_default().insert(*step, *loss);
         }
     }
-    let title = |phase: &str| match phase {
-        p if p == "teacher" || p.starts_with("teacher/") => "Teacher: loss on labels".to_string(),
-        p if p.ends_with("general") || p.ends_with("warm-up") => "Distillation on text".to_string(),
-        _ => "Distillation on tasks".to_string(),
-    };
+    let title = |phase: &str| PhaseId::of_name(phase).map_or_else(|| phase.to_owned(), |id| id.title().to_owned());
     order
         .into_iter()
         .map(|phase| Curve {
@@ -333,10 +323,10 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
     if !Path::new(&dir.join(bert_core::WEIGHTS_FILE)).exists() {
         return Ok(None);
     }
-    let (config, model) = ModelDir::outline(&dir, &burn::tensor::Device::flex())?;
+    let (config, outline) = model_dir::outline(&dir)?;
     let seq = run["latency"]["seq"].as_u64().unwrap_or(128) as usize;
-    let count = model.count(&config, seq);
-    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::PartCount)| LayerReport {
+    let count = outline.count(seq);
+    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::Cost)| LayerReport {
         expression: spec.expression.clone(),
         stacks: spec.stacks as u64,
         ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },

@@ -26,6 +26,6 @@ pub fn run(args: &ReportArgs, _context: &Context) -> Result<(), CliError> {
     if !paths.run_json().is_file() {
         return Err(no_search(&args.run));
     }
-    pipeline::summary::write_report(&paths)?;
+    pipeline::summary::write_report(&paths, pipeline::phase::stored_study(&paths)?.as_deref())?;
     output::print(&format!("{}\n", paths.report().display()))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use pipeline::events::{Host, RunEvent};
 use pipeline::recipe::{Change, Difference, Moved, Override, Recipe, differences, load_beside};
-use pipeline::{Outcome, RunOptions};
+use pipeline::{FromRecipe, Outcome, RunOptions};
 use run_store::lock::Holder;
 use serde_json::json;
 
@@ -96,7 +96,7 @@ pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
     };
     context.progress.message(&format!("recipe {} -> {}", recipe.name, folder.display()));
     let mut host = Terminal { watch, log_every: args.log_every };
-    let outcome = pipeline::run(&recipe, options, &mut host)
+    let outcome = pipeline::run(&recipe, options, &mut FromRecipe, &mut host)
         .map_err(|e| explain(e, &folder, &limits(args, &recipe), args.resume))?;
     context.progress.finish();
     for warning in warnings(&outcome) {

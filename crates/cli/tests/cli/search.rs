@@ -19,7 +19,7 @@ fn what_would_fail_hours_later_is_refused_before_anything_is_trained_and_leaves_
         (pattern("teacher.fine_tune", "encoder.fit_dense.*"), &["`teacher.fine_tune`", "the teacher"]),
         (
             pattern("final.general", "encoder.layers.0.feed_forward.blocks.1.*"),
-            &["`final.general`", "the uniform baseline"],
+            &["`final.general`", "the smallest student"],
         ),
         ("tasks=[\"cola\"]".into(), &["the generated data have sst-2, sts-b, rte, not cola", "data.glue"]),
         ("data.hold_out=0.0001".into(), &["holding out", "data.hold_out"]),
@@ -54,6 +54,7 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     let first = first.json();
     the_cache_has_room_for_what_candidates_ask_again(&dir.path().join("run"));
     nothing_is_left_of_trainings(&dir.path().join("run"));
+    the_phases_are_those_of_the_list(&dir.path().join("run"));
     let file = |name: &str| std::fs::read(dir.path().join("run").join(name)).unwrap();
     let run_json: Value = serde_json::from_slice(&file("run.json")).unwrap();
     assert_eq!(run_json["latency"]["seq"], 32);
@@ -148,6 +149,16 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     run(dir.path(), &["search", "--resume", "--out", "run", "--recipe", "none.toml"]).fails_with(2, &["none.toml"]);
     run(dir.path(), &["search", "--resume", "--out", "run", "--set", "tasks=[\"mrpc\"]"])
         .fails_with(2, &["`tasks` is"]);
+}
+
+/// One after the other, in the order in which a recipe's phases are listed.
+fn the_phases_are_those_of_the_list(run: &Path) {
+    let recipe = pipeline::recipe::load(&run.join("recipe.toml").to_string_lossy(), &[]).unwrap();
+    let listed: Vec<String> = pipeline::phases(&recipe).into_iter().map(|phase| phase.name).collect();
+    let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let started = events.filter(|event| event["event"] == "phase_started").map(|event| event["phase"].to_string());
+    assert_eq!(started.map(|name| name.trim_matches('"').to_owned()).collect::<Vec<_>>(), listed);
 }
 
 /// Once a run is finished, its models are there and no checkpoints.

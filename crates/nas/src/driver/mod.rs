@@ -12,30 +12,21 @@ use std::sync::atomic::AtomicBool;
 pub use run::run_stage;
 
 use crate::budget::{Budget, Cost, Latency, Rejection};
-use crate::space::{Genome, SearchSpace};
+use crate::space::SearchSpace;
 use crate::strategy::Strategy;
-use crate::study::{StudyStore, Trial};
+use crate::study::{Fitness, StudyStore, Trial};
 
 /// One architecture on its way to a fitness.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+pub struct Candidate<G> {
     /// The architecture.
-    pub genome: Genome,
+    pub genome: G,
     /// Stage of the search.
     pub stage: u32,
     /// Number of the trial within the stage.
     pub number: u64,
     /// Seed from which everything random in the evaluation derives.
     pub seed: u64,
-}
-
-/// What an evaluation found.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Fitness {
-    /// What the search maximises, for example development accuracy.
-    pub score: f64,
-    /// Further numbers worth keeping, by name. All must be finite, or the trial fails.
-    pub metrics: BTreeMap<String, f64>,
 }
 
 /// Why an evaluation gave no fitness.
@@ -54,21 +45,43 @@ pub enum EvalError {
     Interrupted,
 }
 
+/// How far the evaluation of a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Within {
+    /// What is being done.
+    pub what: &'static str,
+    /// Of what there are so many: steps, examples.
+    pub unit: &'static str,
+    /// How many are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
 /// Turns a candidate into a fitness.
-pub trait Evaluate {
-    /// Evaluates one candidate. Should depend on nothing but the candidate, so that a search
-    /// replays.
+pub trait Evaluate<G> {
+    /// Evaluates one candidate, and tells `watch` how far it is. Should depend on nothing but the
+    /// candidate, so that a search replays.
     ///
     /// # Errors
     /// See [`EvalError`].
-    fn evaluate(&mut self, candidate: &Candidate) -> std::result::Result<Fitness, EvalError>;
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<G>,
+        watch: &mut dyn FnMut(Within),
+    ) -> std::result::Result<Fitness, EvalError>;
 }
 
-impl<F> Evaluate for F
+/// A function is an evaluator that does not tell how far it is.
+impl<G, F> Evaluate<G> for F
 where
-    F: FnMut(&Candidate) -> std::result::Result<Fitness, EvalError>,
+    F: FnMut(&Candidate<G>) -> std::result::Result<Fitness, EvalError>,
 {
-    fn evaluate(&mut self, candidate: &Candidate) -> std::result::Result<Fitness, EvalError> {
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<G>,
+        _: &mut dyn FnMut(Within),
+    ) -> std::result::Result<Fitness, EvalError> {
         self(candidate)
     }
 }
@@ -89,20 +102,20 @@ pub struct StageConfig {
 }
 
 /// What a stage works with.
-pub struct StageParts<'a> {
+pub struct StageParts<'a, S: SearchSpace + ?Sized> {
     /// What can be drawn.
-    pub space: &'a dyn SearchSpace,
+    pub space: &'a S,
     /// What decides the next draw.
-    pub strategy: &'a mut dyn Strategy,
+    pub strategy: &'a mut dyn Strategy<S>,
     /// Where trials are kept; its identity holds the seed.
     pub store: &'a mut dyn StudyStore,
     /// Hard limits, checked before a candidate is evaluated.
     pub budget: &'a Budget,
     /// Measures latency. Required if the budget limits it; if present, every candidate within the
     /// size limits is measured and the number stored.
-    pub latency: Option<&'a mut dyn Latency>,
+    pub latency: Option<&'a mut dyn Latency<S::Genome>>,
     /// Turns candidates into fitness.
-    pub evaluate: &'a mut dyn Evaluate,
+    pub evaluate: &'a mut dyn Evaluate<S::Genome>,
     /// Unix time in milliseconds, for the store's records only.
     pub clock: &'a mut dyn FnMut() -> i64,
     /// Set by another thread to stop after the current trial.
@@ -134,14 +147,25 @@ pub enum Event {
     },
     /// A trial begins.
     TrialStarted {
-        /// The candidate.
-        candidate: Candidate,
+        /// Stage.
+        stage: u32,
+        /// Number of the trial.
+        number: u64,
+        /// Its architecture, as the study stores it.
+        genome: String,
         /// Its size.
         cost: Cost,
         /// Its latency, milliseconds, if measured.
         latency_ms: Option<f64>,
         /// Whether a killed process had begun it before.
         again: bool,
+    },
+    /// A trial is so far.
+    Within {
+        /// Number of the trial.
+        number: u64,
+        /// How far it is.
+        within: Within,
     },
     /// A trial ended, complete or failed.
     TrialFinished {
@@ -161,11 +185,11 @@ pub enum Event {
 
 /// What a finished stage hands on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StageOutcome {
+pub struct StageOutcome<G> {
     /// The winner: [the best](crate::rank::Rank) of the stage.
     pub best: Trial,
     /// The winner's architecture.
-    pub genome: Genome,
+    pub genome: G,
     /// Complete trials.
     pub completed: u64,
     /// Failed trials.

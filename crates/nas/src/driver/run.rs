@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use rand::RngCore;
 
 use crate::budget::{Cost, Rejection};
-use crate::driver::{Candidate, EvalError, Event, StageConfig, StageOutcome, StageParts};
+use crate::driver::{Candidate, EvalError, Event, StageConfig, StageOutcome, StageParts, Within};
 use crate::error::{Error, Result};
 use crate::rank::Rank;
-use crate::space::{self, Genome};
+use crate::space::SearchSpace;
 use crate::strategy::{DrawKey, Observation};
 use crate::study::{NewTrial, RejectedDraw, Trial, TrialId, TrialState};
 
@@ -25,11 +25,14 @@ use crate::study::{NewTrial, RejectedDraw, Trial, TrialId, TrialState};
 /// [`Error::NoWinner`] if every trial failed;
 /// [`Error::Evaluation`] and [`Error::Latency`] when the run itself is broken; errors of the store
 /// and the strategy.
-pub fn run_stage(config: &StageConfig, parts: StageParts<'_>) -> Result<StageOutcome> {
+pub fn run_stage<S: SearchSpace + ?Sized>(
+    config: &StageConfig,
+    parts: StageParts<'_, S>,
+) -> Result<StageOutcome<S::Genome>> {
     if config.trials == 0 || config.max_draws == 0 {
         return Err(Error::Stage { stage: config.stage, detail: "trials and max_draws must be at least 1".to_owned() });
     }
-    parts.budget.ensure_reachable(parts.space)?;
+    parts.space.ensure_reachable(parts.budget)?;
     if let (Some(max_ms), None) = (parts.budget.max_latency_ms, &parts.latency) {
         return Err(Error::NoLatencyMeter { max_ms });
     }
@@ -44,21 +47,21 @@ pub fn run_stage(config: &StageConfig, parts: StageParts<'_>) -> Result<StageOut
 }
 
 /// A stage under way.
-struct Run<'a, 'c> {
+struct Run<'a, 'c, S: SearchSpace + ?Sized> {
     config: &'c StageConfig,
-    parts: StageParts<'a>,
+    parts: StageParts<'a, S>,
     seed: u64,
     fingerprints: BTreeSet<String>,
     completed: u64,
     failed: u64,
     replayed: u64,
     best: Option<Rank>,
-    left_over: Option<(Trial, Genome)>,
+    left_over: Option<(Trial, S::Genome)>,
 }
 
-impl<'a, 'c> Run<'a, 'c> {
+impl<'a, 'c, S: SearchSpace + ?Sized> Run<'a, 'c, S> {
     /// Reads the stage's rows and tells the strategy about the finished ones.
-    fn replay(config: &'c StageConfig, parts: StageParts<'a>) -> Result<Self> {
+    fn replay(config: &'c StageConfig, parts: StageParts<'a, S>) -> Result<Self> {
         let stored = parts.store.trials(config.stage)?;
         let seed = parts.store.identity().seed;
         let mut run = Self {
@@ -136,7 +139,7 @@ impl<'a, 'c> Run<'a, 'c> {
             // Drawing for an exhausted space can take a while.
             self.honour_stop()?;
             let genome = self.draw(number, attempt)?;
-            let text = space::print(&genome);
+            let text = genome.to_string();
             let cost = self.parts.space.cost(&genome);
             let fingerprint = self.parts.space.fingerprint(&genome);
             let mut latency_ms = None;
@@ -184,7 +187,7 @@ impl<'a, 'c> Run<'a, 'c> {
         Ok(false)
     }
 
-    fn draw(&mut self, number: u64, attempt: u64) -> Result<Genome> {
+    fn draw(&mut self, number: u64, attempt: u64) -> Result<S::Genome> {
         let key = DrawKey { seed: self.seed, stage: self.config.stage, number, attempt };
         if number < self.config.initial_random {
             return Ok(self.parts.space.sample(&mut key.rng("nas.initial")));
@@ -192,7 +195,7 @@ impl<'a, 'c> Run<'a, 'c> {
         self.parts.strategy.ask(self.parts.space, &key)
     }
 
-    fn measure(&mut self, number: u64, genome: &Genome, text: &str) -> Result<Option<f64>> {
+    fn measure(&mut self, number: u64, genome: &S::Genome, text: &str) -> Result<Option<f64>> {
         let Some(meter) = self.parts.latency.as_deref_mut() else { return Ok(None) };
         let measured = meter.measure(genome).and_then(|ms| {
             if ms.is_finite() && ms >= 0.0 { Ok(ms) } else { Err(format!("the measurement gave {ms} ms")) }
@@ -214,20 +217,23 @@ impl<'a, 'c> Run<'a, 'c> {
     fn evaluate(
         &mut self,
         id: TrialId,
-        candidate: Candidate,
+        candidate: Candidate<S::Genome>,
         cost: Cost,
         latency_ms: Option<f64>,
         again: bool,
     ) -> Result<()> {
-        (self.parts.on_event)(&Event::TrialStarted { candidate: candidate.clone(), cost, latency_ms, again });
-        let result = self.parts.evaluate.evaluate(&candidate);
+        let (stage, number, genome) = (candidate.stage, candidate.number, candidate.genome.to_string());
+        (self.parts.on_event)(&Event::TrialStarted { stage, number, genome, cost, latency_ms, again });
+        let on_event = &mut self.parts.on_event;
+        let mut watch = |within: Within| on_event(&Event::Within { number, within });
+        let result = self.parts.evaluate.evaluate(&candidate, &mut watch);
         let now = (self.parts.clock)();
         let trial = match result {
             Ok(fitness) => self.parts.store.finish(id, &fitness, now)?,
             Err(EvalError::Candidate(reason)) => self.parts.store.fail(id, &reason, now)?,
             Err(EvalError::Interrupted) => return Err(self.interrupted()),
             Err(EvalError::Run(detail)) => {
-                return Err(Error::Evaluation { stage: candidate.stage, number: candidate.number, detail });
+                return Err(Error::Evaluation { stage, number, detail });
             }
         };
         let best = self.learn(&trial, candidate.genome)?;
@@ -236,15 +242,9 @@ impl<'a, 'c> Run<'a, 'c> {
     }
 
     /// Counts a finished trial and tells the strategy; whether it is the best so far.
-    fn learn(&mut self, trial: &Trial, genome: Genome) -> Result<bool> {
-        let features = self.parts.space.encode(&genome);
-        self.parts.strategy.tell(Observation {
-            number: trial.number,
-            genome,
-            fingerprint: trial.fingerprint.clone(),
-            features,
-            rank: trial.rank(),
-        })?;
+    fn learn(&mut self, trial: &Trial, genome: S::Genome) -> Result<bool> {
+        let (number, fingerprint, rank) = (trial.number, trial.fingerprint.clone(), trial.rank());
+        self.parts.strategy.tell(self.parts.space, Observation { number, genome, fingerprint, rank })?;
         let Some(rank) = trial.rank() else {
             self.failed += 1;
             return Ok(false);
@@ -257,7 +257,7 @@ impl<'a, 'c> Run<'a, 'c> {
         Ok(best)
     }
 
-    fn outcome(mut self, exhausted: bool) -> Result<StageOutcome> {
+    fn outcome(mut self, exhausted: bool) -> Result<StageOutcome<S::Genome>> {
         let stage = self.config.stage;
         let finished = self.finished();
         (self.parts.on_event)(&Event::StageFinished { stage, finished });

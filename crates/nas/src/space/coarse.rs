@@ -1,14 +1,14 @@
 //! Stage 1: expression, stack count and ratio of every layer together.
 
 use mlp_space::encode::Numbering;
-use mlp_space::{Expression, LinearId, Mutation, Unary};
+use mlp_space::{Architecture, Expression, LinearId, Mutation, Unary};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::Result;
 use crate::space::size::SizeSampler;
-use crate::space::{Genome, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
 
 /// All architectures of a student within size limits.
 ///
@@ -52,7 +52,9 @@ fn plain(id: LinearId) -> Expression {
 }
 
 impl SearchSpace for CoarseSpace {
-    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome {
+    type Genome = Architecture;
+
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Architecture {
         let ids = self.sizes.sample(rng);
         let layers: Vec<Expression> = ids.into_iter().map(|id| self.mutation.mutate(&plain(id), rng)).collect();
         rebuilt(layers)
@@ -61,7 +63,7 @@ impl SearchSpace for CoarseSpace {
     /// Half of the time changes stack counts and ratios of one to three layers, otherwise the
     /// expression of one layer. An expression that does not run at its new ratio (an operator cut
     /// the width it needs) is replaced by a mutated plain one.
-    fn mutate(&self, genome: &Genome, rng: &mut ChaCha8Rng) -> Genome {
+    fn mutate(&self, genome: &Architecture, rng: &mut ChaCha8Rng) -> Architecture {
         let mut layers = genome.layers().to_vec();
         let varied = if rng.random() { self.sizes.vary(genome.ids(), rng) } else { None };
         if let Some(ids) = varied {
@@ -79,15 +81,11 @@ impl SearchSpace for CoarseSpace {
         rebuilt(layers)
     }
 
-    fn encode(&self, genome: &Genome) -> Vec<f64> {
-        self.student.encode(genome, Numbering::Stage1)
-    }
-
-    fn fingerprint(&self, genome: &Genome) -> String {
+    fn fingerprint(&self, genome: &Architecture) -> String {
         fingerprint(genome)
     }
 
-    fn cost(&self, genome: &Genome) -> Cost {
+    fn cost(&self, genome: &Architecture) -> Cost {
         self.student.cost(genome)
     }
 
@@ -95,7 +93,13 @@ impl SearchSpace for CoarseSpace {
         self.sizes.reach(budget)
     }
 
-    fn check(&self, genome: &Genome) -> Result<()> {
+    fn check(&self, genome: &Architecture) -> Result<()> {
         self.student.check(genome)
+    }
+}
+
+impl EncodedSpace for CoarseSpace {
+    fn encode(&self, genome: &Architecture) -> Vec<f64> {
+        self.student.encode(genome, Numbering::Stage1)
     }
 }

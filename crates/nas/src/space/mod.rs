@@ -1,4 +1,4 @@
-//! What a stage may draw: three search spaces behind one trait.
+//! What a search may draw: the trait of all search spaces, and the three of EfficientBERT.
 //!
 //! EfficientBERT searches coarse to fine. [`CoarseSpace`] (stage 1) varies expression, stack count
 //! and ratio of every layer together; [`OperatorSpace`] (stage 2) keeps the stack counts and ratios
@@ -11,11 +11,13 @@ mod size;
 mod student;
 mod widths;
 
-use mlp_space::Expression;
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use mlp_space::{Architecture, Expression};
 use rand_chacha::ChaCha8Rng;
 
 pub use coarse::CoarseSpace;
-pub use mlp_space::Architecture as Genome;
 pub use operators::OperatorSpace;
 pub use size::SizeSampler;
 pub use student::{Encoding, Student};
@@ -24,25 +26,25 @@ pub use widths::WidthSpace;
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
 
-/// A set of architectures that can be drawn, varied and described as numbers.
+/// A set of architectures that can be drawn and varied.
 ///
 /// Everything is a pure function of its arguments (the generator included), so that a search
 /// replays.
 pub trait SearchSpace: Sync {
+    /// One architecture. A study stores its `Display`, which `FromStr` reads back.
+    type Genome: Clone + Debug + Display + FromStr<Err: Display>;
+
     /// A random architecture.
-    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome;
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Self::Genome;
 
     /// A random architecture close to `genome`.
-    fn mutate(&self, genome: &Genome, rng: &mut ChaCha8Rng) -> Genome;
-
-    /// The architecture as numbers for a learner; equally long for all of the space.
-    fn encode(&self, genome: &Genome) -> Vec<f64>;
+    fn mutate(&self, genome: &Self::Genome, rng: &mut ChaCha8Rng) -> Self::Genome;
 
     /// Equal for architectures that compute the same function of the same weights.
-    fn fingerprint(&self, genome: &Genome) -> String;
+    fn fingerprint(&self, genome: &Self::Genome) -> String;
 
-    /// Size of the whole student.
-    fn cost(&self, genome: &Genome) -> Cost;
+    /// Size of the whole model.
+    fn cost(&self, genome: &Self::Genome) -> Cost;
 
     /// What sizes the space reaches, and the reachable one nearest to the budget.
     fn reach(&self, budget: &Budget) -> Reach;
@@ -51,34 +53,43 @@ pub trait SearchSpace: Sync {
     ///
     /// # Errors
     /// [`Error::Genome`] with the reason.
-    fn check(&self, genome: &Genome) -> Result<()>;
+    fn check(&self, genome: &Self::Genome) -> Result<()>;
 
-    /// Reads an architecture of the space from the text that [`print()`] writes.
+    /// Reads an architecture of the space from its text.
     ///
     /// # Errors
     /// [`Error::Genome`] if it is not one.
-    fn parse(&self, text: &str) -> Result<Genome> {
-        let genome: Genome = text
-            .parse()
-            .map_err(|e: mlp_space::Error| Error::Genome { text: text.to_owned(), detail: e.to_string() })?;
+    fn parse(&self, text: &str) -> Result<Self::Genome> {
+        let wrong = |e: <Self::Genome as FromStr>::Err| Error::Genome { text: text.to_owned(), detail: e.to_string() };
+        let genome = text.parse().map_err(wrong)?;
         self.check(&genome)?;
         Ok(genome)
     }
+
+    /// Checks that the space holds an architecture within the size limits.
+    ///
+    /// # Errors
+    /// [`Error::Budget`] for limits that contradict each other, [`Error::Unreachable`] with the
+    /// nearest reachable size if no architecture meets them.
+    fn ensure_reachable(&self, budget: &Budget) -> Result<()> {
+        budget.validate()?;
+        self.reach(budget).require(budget)
+    }
 }
 
-/// The text under which a study stores an architecture.
-#[must_use]
-pub fn print(genome: &Genome) -> String {
-    genome.to_string()
+/// A space that shows its architectures to a learner as numbers.
+pub trait EncodedSpace: SearchSpace {
+    /// The architecture as numbers; equally many for all of the space.
+    fn encode(&self, genome: &Self::Genome) -> Vec<f64>;
 }
 
-fn fingerprint(genome: &Genome) -> String {
+fn fingerprint(genome: &Architecture) -> String {
     mlp_space::Fingerprint::of_architecture(genome).to_string()
 }
 
 /// An architecture of layers that a space made from valid ones.
-fn rebuilt(layers: Vec<Expression>) -> Genome {
+fn rebuilt(layers: Vec<Expression>) -> Architecture {
     // Mutation and a change of id keep what an architecture checks: both weights used once, under
     // one id; and the number of layers comes from a student with at least one.
-    Genome::new(layers).expect("layers made from valid layers are valid")
+    Architecture::new(layers).expect("layers made from valid layers are valid")
 }

@@ -1,13 +1,13 @@
 //! Stage 2: stack counts and ratios stay, the expressions are searched.
 
 use mlp_space::encode::Numbering;
-use mlp_space::{Expression, Mutation, Unary};
+use mlp_space::{Architecture, Expression, Mutation, Unary};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
-use crate::space::{Genome, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
 
 /// Architectures with the stack counts and ratios of a given one, so all of one size.
 ///
@@ -16,7 +16,7 @@ use crate::space::{Genome, SearchSpace, Student, fingerprint, rebuilt};
 #[derive(Debug, Clone)]
 pub struct OperatorSpace {
     student: Student,
-    winner: Genome,
+    winner: Architecture,
     mutation: Mutation,
 }
 
@@ -26,17 +26,19 @@ impl OperatorSpace {
     /// # Errors
     /// [`Error::Genome`] if the winner cannot stand in the student,
     /// [`Error::Unreachable`] if its size is outside the budget.
-    pub fn new(student: Student, winner: Genome, budget: &Budget) -> Result<Self> {
+    pub fn new(student: Student, winner: Architecture, budget: &Budget) -> Result<Self> {
         student.check(&winner)?;
         let mutation = Mutation::stage2(student.expressions());
         let space = Self { student, winner, mutation };
-        budget.ensure_reachable(&space)?;
+        space.ensure_reachable(budget)?;
         Ok(space)
     }
 }
 
 impl SearchSpace for OperatorSpace {
-    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome {
+    type Genome = Architecture;
+
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Architecture {
         let layers = self.winner.layers().iter().zip(self.winner.ids()).map(|(winner, &id)| {
             if rng.random() {
                 self.mutation.mutate(winner, rng)
@@ -48,22 +50,18 @@ impl SearchSpace for OperatorSpace {
     }
 
     /// Changes the expression of one layer.
-    fn mutate(&self, genome: &Genome, rng: &mut ChaCha8Rng) -> Genome {
+    fn mutate(&self, genome: &Architecture, rng: &mut ChaCha8Rng) -> Architecture {
         let mut layers = genome.layers().to_vec();
         let at = rng.random_range(0..layers.len() as u32) as usize;
         layers[at] = self.mutation.mutate(&layers[at], rng);
         rebuilt(layers)
     }
 
-    fn encode(&self, genome: &Genome) -> Vec<f64> {
-        self.student.encode(genome, Numbering::Stage2)
-    }
-
-    fn fingerprint(&self, genome: &Genome) -> String {
+    fn fingerprint(&self, genome: &Architecture) -> String {
         fingerprint(genome)
     }
 
-    fn cost(&self, genome: &Genome) -> Cost {
+    fn cost(&self, genome: &Architecture) -> Cost {
         self.student.cost(genome)
     }
 
@@ -72,7 +70,7 @@ impl SearchSpace for OperatorSpace {
         Reach { smallest: only, largest: only, nearest: only }
     }
 
-    fn check(&self, genome: &Genome) -> Result<()> {
+    fn check(&self, genome: &Architecture) -> Result<()> {
         self.student.check(genome)?;
         if genome.ids() == self.winner.ids() {
             return Ok(());
@@ -81,5 +79,11 @@ impl SearchSpace for OperatorSpace {
             text: genome.to_string(),
             detail: "its stack counts and ratios are not those this stage keeps".to_owned(),
         })
+    }
+}
+
+impl EncodedSpace for OperatorSpace {
+    fn encode(&self, genome: &Architecture) -> Vec<f64> {
+        self.student.encode(genome, Numbering::Stage2)
     }
 }

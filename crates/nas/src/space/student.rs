@@ -2,12 +2,11 @@
 
 use mlp_space::cost::feed_forward;
 use mlp_space::encode::{self, Numbering};
-use mlp_space::{Heights, LinearId, Space, StudentShape, Widths};
+use mlp_space::{Architecture, Heights, LinearId, Space, StudentShape, Widths};
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Cost;
 use crate::error::{Error, Result};
-use crate::space::Genome;
 
 /// How architectures are shown to a learner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,7 +50,7 @@ impl Student {
         let mut student = Self { widths, layers, fixed: Cost::default(), seq, encoding: Encoding::Rich };
         let searched = ids.iter().fold(Cost::default(), |sum, &id| sum + student.layer_cost(id));
         student.fixed = Cost {
-            params: whole.parameters.saturating_sub(searched.params),
+            params: whole.params.saturating_sub(searched.params),
             macs: whole.macs.saturating_sub(searched.macs),
         };
         Ok(student)
@@ -67,12 +66,12 @@ impl Student {
     #[must_use]
     pub fn layer_cost(&self, id: LinearId) -> Cost {
         let cost = feed_forward(id, self.widths.hidden, self.widths.base);
-        Cost { params: cost.parameters, macs: cost.macs.saturating_mul(self.seq as u64) }
+        Cost { params: cost.params, macs: cost.macs.saturating_mul(self.seq as u64) }
     }
 
     /// Cost of the whole student.
     #[must_use]
-    pub fn cost(&self, genome: &Genome) -> Cost {
+    pub fn cost(&self, genome: &Architecture) -> Cost {
         genome.ids().iter().fold(self.fixed, |sum, &id| sum + self.layer_cost(id))
     }
 
@@ -82,7 +81,7 @@ impl Student {
     }
 
     /// Whether every layer of `genome` may stand in this student.
-    pub(super) fn check(&self, genome: &Genome) -> Result<()> {
+    pub(super) fn check(&self, genome: &Architecture) -> Result<()> {
         let detail = if genome.layers().len() == self.layers {
             let rules = genome.validate(Heights::default());
             match rules.and_then(|()| genome.check_widths(self.widths)) {
@@ -96,7 +95,7 @@ impl Student {
     }
 
     /// The encoding of expressions (stages 1 and 2).
-    pub(super) fn encode(&self, genome: &Genome, numbering: Numbering) -> Vec<f64> {
+    pub(super) fn encode(&self, genome: &Architecture, numbering: Numbering) -> Vec<f64> {
         match self.encoding {
             Encoding::Rich => encode::rich(genome, self.widths),
             Encoding::Reference => encode::reference(genome, numbering),
@@ -104,7 +103,7 @@ impl Student {
     }
 
     /// The encoding of stack counts and ratios (stage 3).
-    pub(super) fn encode_ids(&self, genome: &Genome) -> Vec<f64> {
+    pub(super) fn encode_ids(&self, genome: &Architecture) -> Vec<f64> {
         match self.encoding {
             Encoding::Rich => encode::id_features(genome, self.widths),
             Encoding::Reference => encode::ids(genome),
@@ -124,7 +123,7 @@ mod tests {
         for name in ["efficientbert", "stage1-winner", "warm-up"] {
             let genome = preset(name).unwrap();
             let whole = shape.cost(genome.ids(), 128);
-            assert_eq!(student.cost(&genome), Cost { params: whole.parameters, macs: whole.macs });
+            assert_eq!(student.cost(&genome), Cost { params: whole.params, macs: whole.macs });
         }
         // The published size of EfficientBERT, with the distillation projection.
         assert_eq!(student.cost(&preset("efficientbert").unwrap()).params, 15_737_724);

@@ -1,19 +1,19 @@
 //! Stage 3: the expressions stay, stack counts and ratios are searched.
 
-use mlp_space::{Expression, LinearId};
+use mlp_space::{Architecture, Expression, LinearId};
 use rand_chacha::ChaCha8Rng;
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
 use crate::space::size::SizeSampler;
-use crate::space::{Genome, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
 
 /// Architectures with the expressions of a given one, at all stack counts and ratios at which those
 /// run, within size limits; every one is drawn equally often.
 #[derive(Debug, Clone)]
 pub struct WidthSpace {
     student: Student,
-    winner: Genome,
+    winner: Architecture,
     sizes: SizeSampler,
 }
 
@@ -23,7 +23,7 @@ impl WidthSpace {
     /// # Errors
     /// [`Error::Genome`] if the winner cannot stand in the student, [`Error::Unreachable`] if
     /// nothing meets the limits, [`Error::Budget`] if they contradict each other.
-    pub fn new(student: Student, winner: Genome, budget: &Budget) -> Result<Self> {
+    pub fn new(student: Student, winner: Architecture, budget: &Budget) -> Result<Self> {
         student.check(&winner)?;
         let expressions = student.expressions();
         let runs = |layer: &Expression| -> Vec<(LinearId, Cost)> {
@@ -43,20 +43,22 @@ impl WidthSpace {
         self.sizes.count()
     }
 
-    fn with_ids(&self, ids: &[LinearId]) -> Genome {
+    fn with_ids(&self, ids: &[LinearId]) -> Architecture {
         let layers = self.winner.layers().iter().zip(ids).map(|(layer, &id)| layer.with_id(id));
         rebuilt(layers.collect())
     }
 }
 
 impl SearchSpace for WidthSpace {
-    fn sample(&self, rng: &mut ChaCha8Rng) -> Genome {
+    type Genome = Architecture;
+
+    fn sample(&self, rng: &mut ChaCha8Rng) -> Architecture {
         self.with_ids(&self.sizes.sample(rng))
     }
 
     /// Changes stack count and ratio of one to three layers; an architecture that has no such
     /// neighbour within the limits gives a new sample.
-    fn mutate(&self, genome: &Genome, rng: &mut ChaCha8Rng) -> Genome {
+    fn mutate(&self, genome: &Architecture, rng: &mut ChaCha8Rng) -> Architecture {
         // Some layers have no other choice in a tight window; other layers may have.
         const TRIES: usize = 20;
         for _ in 0..TRIES {
@@ -67,15 +69,11 @@ impl SearchSpace for WidthSpace {
         self.sample(rng)
     }
 
-    fn encode(&self, genome: &Genome) -> Vec<f64> {
-        self.student.encode_ids(genome)
-    }
-
-    fn fingerprint(&self, genome: &Genome) -> String {
+    fn fingerprint(&self, genome: &Architecture) -> String {
         fingerprint(genome)
     }
 
-    fn cost(&self, genome: &Genome) -> Cost {
+    fn cost(&self, genome: &Architecture) -> Cost {
         self.student.cost(genome)
     }
 
@@ -83,7 +81,7 @@ impl SearchSpace for WidthSpace {
         self.sizes.reach(budget)
     }
 
-    fn check(&self, genome: &Genome) -> Result<()> {
+    fn check(&self, genome: &Architecture) -> Result<()> {
         self.student.check(genome)?;
         if *genome == self.with_ids(genome.ids()) {
             return Ok(());
@@ -92,5 +90,11 @@ impl SearchSpace for WidthSpace {
             text: genome.to_string(),
             detail: "its expressions are not those this stage keeps".to_owned(),
         })
+    }
+}
+
+impl EncodedSpace for WidthSpace {
+    fn encode(&self, genome: &Architecture) -> Vec<f64> {
+        self.student.encode_ids(genome)
     }
 }

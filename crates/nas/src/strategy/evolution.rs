@@ -5,7 +5,7 @@ use rand::Rng;
 
 use crate::error::{Error, Result};
 use crate::rank::Rank;
-use crate::space::{Genome, SearchSpace};
+use crate::space::SearchSpace;
 use crate::strategy::{DrawKey, Observation, Strategy};
 
 /// Settings of [`Evolution`].
@@ -26,12 +26,12 @@ impl Default for EvolutionConfig {
 
 /// Regularised evolution. Failed trials age with the others and are never parents.
 #[derive(Debug, Clone)]
-pub struct Evolution {
+pub struct Evolution<G> {
     config: EvolutionConfig,
-    history: Vec<(Genome, Option<Rank>)>,
+    history: Vec<(G, Option<Rank>)>,
 }
 
-impl Evolution {
+impl<G> Evolution<G> {
     /// Evolution without history.
     ///
     /// # Errors
@@ -47,15 +47,11 @@ impl Evolution {
     }
 }
 
-impl Strategy for Evolution {
-    fn name(&self) -> &'static str {
-        "evolution"
-    }
-
-    fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome> {
+impl<S: SearchSpace + ?Sized> Strategy<S> for Evolution<S::Genome> {
+    fn ask(&mut self, space: &S, key: &DrawKey) -> Result<S::Genome> {
         let mut rng = key.rng("nas.evolution");
         let born = self.history.len().saturating_sub(self.config.population as usize);
-        let alive: Vec<(&Genome, Rank)> =
+        let alive: Vec<(&S::Genome, Rank)> =
             self.history[born..].iter().filter_map(|(genome, rank)| Some((genome, (*rank)?))).collect();
         if alive.is_empty() {
             return Ok(space.sample(&mut rng));
@@ -70,7 +66,7 @@ impl Strategy for Evolution {
         Ok(space.mutate(parent.0, &mut rng))
     }
 
-    fn tell(&mut self, observation: Observation) -> Result<()> {
+    fn tell(&mut self, _: &S, observation: Observation<S::Genome>) -> Result<()> {
         self.history.push((observation.genome, observation.rank));
         Ok(())
     }

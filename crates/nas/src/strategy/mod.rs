@@ -16,7 +16,7 @@ pub use random::RandomSearch;
 
 use crate::error::Result;
 use crate::rank::Rank;
-use crate::space::{Genome, SearchSpace};
+use crate::space::SearchSpace;
 
 /// Names one draw; everything random in it derives from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,34 +42,32 @@ impl DrawKey {
 
 /// A finished trial, as a strategy sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
+pub struct Observation<G> {
     /// Number of the trial within its stage.
     pub number: u64,
     /// The architecture.
-    pub genome: Genome,
+    pub genome: G,
     /// Its fingerprint.
     pub fingerprint: String,
-    /// Its encoding by the stage's space.
-    pub features: Vec<f64>,
     /// Its fitness and what settles ties; `None` if the trial failed.
     pub rank: Option<Rank>,
 }
 
-/// Decides which architecture to evaluate next.
-pub trait Strategy {
-    /// A short name for logs and reports.
-    fn name(&self) -> &'static str;
-
+/// Decides which architecture of a space `S` to evaluate next.
+///
+/// One that asks nothing more of a space than drawing and varying is a strategy for every `S`; the
+/// [`LearnedPartition`] wants an [`EncodedSpace`](crate::space::EncodedSpace).
+pub trait Strategy<S: SearchSpace + ?Sized> {
     /// The next architecture. It may repeat an earlier one; the caller rejects that and asks again
     /// with the next attempt.
     ///
     /// # Errors
     /// [`Error::Strategy`](crate::Error::Strategy) if its model cannot be fitted.
-    fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome>;
+    fn ask(&mut self, space: &S, key: &DrawKey) -> Result<S::Genome>;
 
     /// Learns the result of a trial. Called once per trial, by ascending number.
     ///
     /// # Errors
     /// [`Error::Strategy`](crate::Error::Strategy) if the observation does not fit the earlier ones.
-    fn tell(&mut self, observation: Observation) -> Result<()>;
+    fn tell(&mut self, space: &S, observation: Observation<S::Genome>) -> Result<()>;
 }

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::budget::Rejection;
-use crate::driver::Fitness;
 use crate::error::{Error, Result};
 use crate::study::StudyStore;
-use crate::study::record::{NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState, settle};
+use crate::study::record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState};
 
 /// A study kept in memory.
 #[derive(Debug, Clone)]
@@ -35,11 +34,7 @@ impl MemoryStudy {
 
     fn end(&mut self, id: TrialId, settled: Settled, finished_at: i64) -> Result<Trial> {
         let trial = self.running(id)?;
-        trial.state = settled.state;
-        trial.fitness = settled.fitness;
-        trial.metrics = settled.metrics;
-        trial.reason = settled.reason;
-        trial.finished_at = Some(finished_at);
+        trial.end(settled, finished_at);
         Ok(trial.clone())
     }
 }
@@ -58,22 +53,7 @@ impl StudyStore for MemoryStudy {
         }
         let id = TrialId(self.trials.len() as i64 + 1);
         self.rejected.extend_from_slice(rejected);
-        self.trials.push(Trial {
-            id,
-            stage: trial.stage,
-            number: trial.number,
-            genome: trial.genome.clone(),
-            fingerprint: trial.fingerprint.clone(),
-            cost: trial.cost,
-            latency_ms: trial.latency_ms,
-            state: TrialState::Running,
-            fitness: None,
-            metrics: BTreeMap::new(),
-            seed: trial.seed,
-            started_at: trial.started_at,
-            finished_at: None,
-            reason: None,
-        });
+        self.trials.push(Trial::begun(id, trial));
         Ok(id)
     }
 
@@ -83,7 +63,7 @@ impl StudyStore for MemoryStudy {
     }
 
     fn finish(&mut self, id: TrialId, fitness: &Fitness, finished_at: i64) -> Result<Trial> {
-        self.end(id, settle(fitness), finished_at)
+        self.end(id, fitness.settle(), finished_at)
     }
 
     fn fail(&mut self, id: TrialId, reason: &str, finished_at: i64) -> Result<Trial> {
@@ -116,5 +96,16 @@ impl StudyStore for MemoryStudy {
 
     fn is_exhausted(&self, stage: u32) -> Result<bool> {
         Ok(self.exhausted.contains(&stage))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::conformance;
+
+    #[test]
+    fn the_memory_study_conforms() {
+        conformance::check(|identity| MemoryStudy::new(identity.clone()));
     }
 }

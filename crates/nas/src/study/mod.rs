@@ -1,21 +1,24 @@
 //! The study store: every trial of a search, kept so that a killed run goes on where it stopped
 //! and a finished one can be read years later.
 //!
-//! [`StudyStore`] is what the [driver](crate::driver) needs; [`SqliteStudy`] keeps a study in one
-//! SQLite file, [`MemoryStudy`] in memory. Both pass the same conformance suite.
+//! [`StudyStore`] is what the [driver](crate::driver) needs; `SqliteStudy` (feature `sqlite`) keeps a
+//! study in one SQLite file, [`MemoryStudy`] in memory. Both pass the [`conformance`] suite, and so
+//! should every other store.
 
+pub mod conformance;
 mod memory;
 mod record;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::collections::BTreeMap;
 
 pub use memory::MemoryStudy;
-pub use record::{NewTrial, RejectedDraw, StudyIdentity, Trial, TrialId, TrialState};
+pub use record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState};
+#[cfg(feature = "sqlite")]
 pub use sqlite::{SCHEMA_VERSION, SqliteStudy};
 
 use crate::budget::Rejection;
-use crate::driver::Fitness;
 use crate::error::Result;
 
 /// Where the trials of one study are kept.

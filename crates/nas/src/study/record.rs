@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{Cost, Rejection};
-use crate::driver::Fitness;
 use crate::error::{Error, Result};
 use crate::rank::Rank;
 
@@ -22,8 +21,11 @@ pub struct StudyIdentity {
 }
 
 impl StudyIdentity {
-    /// Checks that a store with identity `self` may be continued by a run with identity `expected`.
-    pub(crate) fn require(&self, expected: &Self, store: &str) -> Result<()> {
+    /// Checks that `store`, whose identity is `self`, may be continued by a run with identity `expected`.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] with what differs.
+    pub fn require(&self, expected: &Self, store: &str) -> Result<()> {
         let differs = |key, found: &str, expected: &str| Error::Foreign {
             store: store.to_owned(),
             key,
@@ -44,7 +46,7 @@ impl StudyIdentity {
 }
 
 /// Handle of one row of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrialId(pub i64);
 
 /// Where a trial stands.
@@ -78,7 +80,7 @@ impl TrialState {
 }
 
 /// What is known of a trial when it starts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewTrial {
     /// Stage of the search.
     pub stage: u32,
@@ -99,7 +101,7 @@ pub struct NewTrial {
 }
 
 /// A draw that was not evaluated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RejectedDraw {
     /// Stage of the search.
     pub stage: u32,
@@ -172,34 +174,85 @@ impl Trial {
     }
 }
 
-/// The final state that a reported fitness leads to.
-pub(crate) struct Settled {
-    pub state: TrialState,
-    pub fitness: Option<f64>,
+/// What an evaluation found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fitness {
+    /// What the search maximises, for example development accuracy.
+    pub score: f64,
+    /// Further numbers worth keeping, by name. All must be finite, or the trial fails.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// How a trial ends, as a store writes it down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Complete or failed.
+    pub state: TrialState,
+    /// The score of a complete trial.
+    pub fitness: Option<f64>,
+    /// The finite metrics.
+    pub metrics: BTreeMap<String, f64>,
+    /// Why it failed.
     pub reason: Option<String>,
 }
 
 impl Settled {
-    pub(crate) fn failed(reason: &str) -> Self {
+    /// A trial that failed for `reason`.
+    #[must_use]
+    pub fn failed(reason: &str) -> Self {
         Self { state: TrialState::Failed, fitness: None, metrics: BTreeMap::new(), reason: Some(reason.to_owned()) }
     }
 }
 
-/// Decides whether a reported fitness counts: a number that is not finite fails the trial.
-pub(crate) fn settle(fitness: &Fitness) -> Settled {
-    let mut reason =
-        (!fitness.score.is_finite()).then(|| format!("the fitness is {}, not a finite number", fitness.score));
-    let mut metrics = BTreeMap::new();
-    for (name, &value) in &fitness.metrics {
-        if value.is_finite() {
-            metrics.insert(name.clone(), value);
-        } else {
-            reason.get_or_insert_with(|| format!("the metric `{name}` is {value}, not a finite number"));
+impl Fitness {
+    /// How a trial of this fitness ends: a number that is not finite fails it.
+    #[must_use]
+    pub fn settle(&self) -> Settled {
+        let mut reason =
+            (!self.score.is_finite()).then(|| format!("the fitness is {}, not a finite number", self.score));
+        let mut metrics = BTreeMap::new();
+        for (name, &value) in &self.metrics {
+            if value.is_finite() {
+                metrics.insert(name.clone(), value);
+            } else {
+                reason.get_or_insert_with(|| format!("the metric `{name}` is {value}, not a finite number"));
+            }
+        }
+        match reason {
+            Some(reason) => Settled { metrics, ..Settled::failed(&reason) },
+            None => Settled { state: TrialState::Complete, fitness: Some(self.score), metrics, reason: None },
         }
     }
-    match reason {
-        Some(reason) => Settled { state: TrialState::Failed, fitness: None, metrics, reason: Some(reason) },
-        None => Settled { state: TrialState::Complete, fitness: Some(fitness.score), metrics, reason: None },
+}
+
+impl Trial {
+    /// The first row of a trial: running, as `new` describes it.
+    #[must_use]
+    pub fn begun(id: TrialId, new: &NewTrial) -> Self {
+        Self {
+            id,
+            stage: new.stage,
+            number: new.number,
+            genome: new.genome.clone(),
+            fingerprint: new.fingerprint.clone(),
+            cost: new.cost,
+            latency_ms: new.latency_ms,
+            state: TrialState::Running,
+            fitness: None,
+            metrics: BTreeMap::new(),
+            seed: new.seed,
+            started_at: new.started_at,
+            finished_at: None,
+            reason: None,
+        }
+    }
+
+    /// Its last row.
+    pub fn end(&mut self, settled: Settled, finished_at: i64) {
+        self.state = settled.state;
+        self.fitness = settled.fitness;
+        self.metrics = settled.metrics;
+        self.reason = settled.reason;
+        self.finished_at = Some(finished_at);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::sync::atomic::AtomicBool;
 
-use mlp_space::StudentShape;
 use mlp_space::released::preset;
+use mlp_space::{Architecture, StudentShape};
 use nas::budget::{Budget, Latency};
-use nas::driver::{Candidate, EvalError, Evaluate, Event, Fitness, StageConfig, StageOutcome, StageParts, run_stage};
-use nas::space::{CoarseSpace, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
+use nas::driver::{Candidate, EvalError, Evaluate, Event, StageConfig, StageOutcome, StageParts, run_stage};
+use nas::space::{CoarseSpace, OperatorSpace, SearchSpace, Student, WidthSpace};
 use nas::strategy::Strategy;
-use nas::study::{MemoryStudy, StudyIdentity, StudyStore};
+use nas::study::{Fitness, MemoryStudy, StudyIdentity, StudyStore};
 use rand::Rng;
 
 pub const WINDOW: Budget =
@@ -37,7 +37,7 @@ pub fn identity(seed: u64) -> StudyIdentity {
 
 /// A hidden objective of the genome alone: per layer, a hidden weight for the stacks, one for the
 /// ratio, and a hidden liking for each activation that the text mentions; 0 to 1 roughly.
-pub fn hidden_objective(seed: u64) -> impl Fn(&Genome) -> f64 {
+pub fn hidden_objective(seed: u64) -> impl Fn(&Architecture) -> f64 {
     let mut rng = run_store::rng::keyed(seed, "nas.test.objective", &[]);
     let weights: Vec<[f64; 10]> = (0..12).map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
     move |genome| {
@@ -56,7 +56,9 @@ pub fn hidden_objective(seed: u64) -> impl Fn(&Genome) -> f64 {
 }
 
 /// An evaluator that scores with `objective` and notes the candidate's seed as a metric.
-pub fn score(objective: impl Fn(&Genome) -> f64) -> impl FnMut(&Candidate) -> Result<Fitness, EvalError> {
+pub fn score(
+    objective: impl Fn(&Architecture) -> f64,
+) -> impl FnMut(&Candidate<Architecture>) -> Result<Fitness, EvalError> {
     move |candidate| {
         let metrics = [("seed_low".to_owned(), (candidate.seed % 1000) as f64)].into();
         Ok(Fitness { score: objective(&candidate.genome), metrics })
@@ -71,7 +73,7 @@ pub fn config(trials: u64, initial_random: u64) -> StageConfig {
 pub struct Stage<'a> {
     pub config: StageConfig,
     pub budget: Budget,
-    pub latency: Option<&'a mut dyn Latency>,
+    pub latency: Option<&'a mut dyn Latency<Architecture>>,
     pub stop: &'a AtomicBool,
     pub events: Vec<Event>,
 }
@@ -83,13 +85,13 @@ impl Stage<'_> {
         Self { config, budget: WINDOW, latency: None, stop: &NEVER, events: Vec::new() }
     }
 
-    pub fn run(
+    pub fn run<S: SearchSpace<Genome = Architecture> + ?Sized>(
         &mut self,
-        space: &dyn SearchSpace,
-        strategy: &mut dyn Strategy,
+        space: &S,
+        strategy: &mut dyn Strategy<S>,
         store: &mut dyn StudyStore,
-        evaluate: &mut dyn Evaluate,
-    ) -> nas::Result<StageOutcome> {
+        evaluate: &mut dyn Evaluate<Architecture>,
+    ) -> nas::Result<StageOutcome<Architecture>> {
         let mut now = 0;
         let mut clock = || {
             now += 1;
@@ -97,7 +99,7 @@ impl Stage<'_> {
         };
         let events = &mut self.events;
         let mut on_event = |event: &Event| events.push(event.clone());
-        let latency: Option<&mut dyn Latency> = match &mut self.latency {
+        let latency: Option<&mut dyn Latency<Architecture>> = match &mut self.latency {
             Some(meter) => Some(&mut **meter),
             None => None,
         };
@@ -117,7 +119,12 @@ impl Stage<'_> {
 }
 
 /// Fitness of all trials of a search on a hidden objective.
-pub fn search(space: &dyn SearchSpace, strategy: &mut dyn Strategy, seed: u64, config: StageConfig) -> Vec<f64> {
+pub fn search<S: SearchSpace<Genome = Architecture>>(
+    space: &S,
+    strategy: &mut dyn Strategy<S>,
+    seed: u64,
+    config: StageConfig,
+) -> Vec<f64> {
     let mut store = MemoryStudy::new(identity(seed));
     let stage = config.stage;
     Stage::new(config).run(space, strategy, &mut store, &mut score(hidden_objective(seed))).unwrap();

@@ -8,13 +8,15 @@ use bert_core::weights::{Tensors, apply_internal, parameter_shapes};
 use bert_core::{BertConfig, LayerSource, Parts, TaskModel, inherit, student_config};
 use kd::job::{GeneralDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
-use nas::driver::{Candidate, EvalError, Fitness};
+use mlp_space::Architecture;
+use nas::driver::{Candidate, EvalError, Evaluate, Within};
+use nas::study::Fitness;
+use predict::evaluate::evaluate;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use train::evaluate::evaluate;
 use train::text::TextSource;
 
-use super::{Score, Within, eval_error, fitness};
+use super::{eval_error, fitness, scoring};
 use crate::recipe::Proxy;
 
 /// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
@@ -63,12 +65,12 @@ impl Monitor for CandidateMonitor<'_> {
 }
 
 impl ProxyTraining<'_> {
-    fn run(&self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
+    fn run(&self, candidate: &Candidate<Architecture>, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
         let model = TaskModel::new(&config, Parts::POOLER, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
-        if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
+        if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.train.steps > 0) {
             let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
             let mut monitor = CandidateMonitor { what: "training on text", watch: &mut *watch, stop: self.stop };
             model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut monitor)?;
@@ -87,7 +89,7 @@ impl ProxyTraining<'_> {
         let mut monitor = CandidateMonitor { what: "training on tasks", watch: &mut *watch, stop: self.stop };
         let model = self.train(model, &job, config, &mut monitor)?;
         let mut watch = |done, total| {
-            watch(Within::scoring(done, total));
+            watch(scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         Ok(evaluate(&model, self.held_out, self.devices.main(), &mut watch)?)
@@ -104,8 +106,12 @@ impl ProxyTraining<'_> {
     }
 }
 
-impl Score for ProxyTraining<'_> {
-    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
+impl Evaluate<Architecture> for ProxyTraining<'_> {
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<Architecture>,
+        watch: &mut dyn FnMut(Within),
+    ) -> Result<Fitness, EvalError> {
         self.run(candidate, watch).map(fitness).map_err(eval_error)
     }
 }

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use nas::driver::{Candidate, EvalError, Fitness};
+use mlp_space::Architecture;
+use nas::driver::{Candidate, EvalError, Evaluate, Within};
+use nas::study::Fitness;
+use predict::evaluate::evaluate;
 use train::data::EvalSet;
-use train::evaluate::evaluate;
 
-use super::{Score, Within, eval_error, fitness};
+use super::{eval_error, fitness, scoring};
 
 /// Scores the candidate's slice of the supernet on held-out examples; no training
 /// (Dong et al. 2021, stage 3).
@@ -24,11 +26,15 @@ pub struct SupernetSlice<'a> {
     pub stop: &'static AtomicBool,
 }
 
-impl Score for SupernetSlice<'_> {
-    fn score(&mut self, candidate: &Candidate, watch: &mut dyn FnMut(Within)) -> Result<Fitness, EvalError> {
+impl Evaluate<Architecture> for SupernetSlice<'_> {
+    fn evaluate(
+        &mut self,
+        candidate: &Candidate<Architecture>,
+        watch: &mut dyn FnMut(Within),
+    ) -> Result<Fitness, EvalError> {
         let model = self.supernet.clone().activate(&candidate.genome);
         let mut watch = |done, total| {
-            watch(Within::scoring(done, total));
+            watch(scoring(done, total));
             if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         evaluate(&model, self.held_out, &self.device, &mut watch).map(fitness).map_err(eval_error)

@@ -4,15 +4,8 @@ use kd::cache::Expected;
 use kd::objective::{Objective, Source};
 use train::engine::Precision;
 
-use crate::recipe::{Phase, Recipe};
-
-/// The data of an order: text, training examples less the held-out ones, all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Data {
-    Text,
-    Search,
-    Train,
-}
+use super::{Data, PhaseId, PhaseSpec, TrainingSpec, trainings};
+use crate::recipe::Recipe;
 
 /// Everything that two trainings must share to show the teacher the same batches and to ask it the same.
 #[derive(Debug, PartialEq)]
@@ -27,11 +20,10 @@ struct BatchOrder<'a> {
 }
 
 #[derive(Debug)]
-struct Training<'a> {
-    phase: &'static str,
-    source: Source,
+struct Distillation<'a> {
+    phase: PhaseId,
+    training: &'a TrainingSpec<'a>,
     order: BatchOrder<'a>,
-    settings: &'a Phase,
     /// Trainings of this phase that go through the order.
     times: u64,
 }
@@ -39,52 +31,33 @@ struct Training<'a> {
 /// The first batches of an order, which several trainings see.
 #[derive(Debug)]
 pub(super) struct Shared<'a> {
-    pub data: Data,
     /// A training that goes through the order.
-    pub settings: &'a Phase,
-    pub objective: &'a Objective,
+    pub training: &'a TrainingSpec<'a>,
     /// How many batches are seen so often.
     pub batches: u64,
 }
 
-/// The distillations of a run as they follow each other.
+/// The distillations of a run as they follow each other, with the order of their batches.
 #[derive(Debug)]
-pub(super) struct BatchOrders<'a>(Vec<Training<'a>>);
+pub(super) struct BatchOrders<'a>(Vec<Distillation<'a>>);
 
 impl<'a> BatchOrders<'a> {
-    pub(super) fn of(recipe: &'a Recipe, baseline_general: &'a Phase) -> Self {
-        let (search, last) = (&recipe.search, &recipe.final_);
-        let mut all = Vec::new();
-        let mut add = |phase: &'static str, data, settings: &'a Phase, objective, times| {
-            if settings.steps == 0 || times == 0 {
-                return;
-            }
-            let source = if data == Data::Text { Source::Text } else { Source::Tasks };
-            let Phase { batch_size, length_window, accumulate, precision, .. } = *settings;
+    pub(super) fn of(recipe: &Recipe, phases: &'a [PhaseSpec<'a>]) -> Self {
+        let distillation = |(phase, training): (&PhaseSpec<'a>, &'a TrainingSpec<'a>)| {
+            let (settings, times) = (&training.settings, phase.trials.unwrap_or(1));
+            let objective = training.objective.filter(|_| settings.train.steps > 0 && times > 0)?;
+            let (data, length_window, precision) = (training.data, settings.length_window, settings.precision);
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
+            let (batch_size, accumulate) = (settings.batch_size, settings.train.accumulate);
             let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
-            all.push(Training { phase, source, order, settings, times });
+            Some(Distillation { phase: phase.id, training, order, times })
         };
-        let usual = &recipe.distill;
-        add("supernet/warm-up", Data::Text, &recipe.warm_up, usual, 1);
-        for (phase, stage) in [("stage-1", &search.stage1), ("stage-2", &search.stage2)] {
-            add(phase, Data::Text, &stage.proxy.general, usual, stage.trials);
-            add(phase, Data::Search, &stage.proxy.task, usual, stage.trials);
-        }
-        add("supernet/general", Data::Text, &search.stage3.general, usual, 1);
-        add("supernet/task", Data::Search, &search.stage3.task, usual, 1);
-        let objective = recipe.final_objective();
-        add("final/general", Data::Text, &last.general, objective, 1);
-        add("final/task", Data::Train, &last.task, objective, 1);
-        let baseline = u64::from(last.baseline);
-        add("baseline/general", Data::Text, baseline_general, objective, baseline);
-        add("baseline/task", Data::Train, &last.task, objective, baseline);
-        Self(all)
+        Self(trainings(phases).filter_map(distillation).collect())
     }
 
     /// What is known about the batches of a phase's distillation on `source`; `None` where no other training sees them.
-    pub(super) fn expected(&self, phase: &str, source: Source) -> Option<Expected> {
-        let here = self.0.iter().position(|l| l.phase == phase && l.source == source)?;
+    pub(super) fn expected(&self, phase: PhaseId, source: Source) -> Option<Expected> {
+        let here = self.0.iter().position(|l| l.phase == phase && l.training.data.source() == source)?;
         let first = self.first(here);
         let later = self.0[here + 1..].iter().filter(|l| l.order == self.0[here].order).map(|l| l.times).sum::<u64>();
         let again = self.0[here].times - 1 + later;
@@ -93,44 +66,44 @@ impl<'a> BatchOrders<'a> {
 
     /// What at least `times` trainings see, of every order: all begin with its first batch, and the shorter ones end sooner.
     pub(super) fn shared(&self, times: u64) -> Vec<Shared<'a>> {
-        let of_order = |(at, training): (usize, &Training<'a>)| {
+        let of_order = |(at, one): (usize, &Distillation<'a>)| {
             if self.first(at) != at {
                 return None;
             }
-            let mut trainings: Vec<(u64, u64)> =
-                self.0.iter().filter(|l| l.order == training.order).map(|l| (l.settings.steps, l.times)).collect();
+            let mut trainings: Vec<(u64, u64)> = self
+                .0
+                .iter()
+                .filter(|l| l.order == one.order)
+                .map(|l| (l.training.settings.train.steps, l.times))
+                .collect();
             trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
             let mut reached = 0;
             let batches = trainings.into_iter().find_map(|(steps, n)| {
                 reached += n;
                 (reached >= times).then_some(steps)
             })?;
-            Some(Shared {
-                data: training.order.data,
-                settings: training.settings,
-                objective: training.order.objective,
-                batches,
-            })
+            Some(Shared { training: one.training, batches })
         };
         self.0.iter().enumerate().filter_map(of_order).collect()
     }
 
     /// The orders that nobody goes through after a phase.
-    pub(super) fn over_after(&self, phase: &str) -> Vec<u64> {
+    pub(super) fn over_after(&self, phase: PhaseId) -> Vec<u64> {
         let of_phase = (0..self.0.len()).filter(|&i| self.0[i].phase == phase);
         let last = |&i: &usize| self.0[i + 1..].iter().all(|l| l.phase == phase || l.order != self.0[i].order);
         of_phase.filter(last).map(|i| 1 + self.first(i) as u64).collect()
     }
 
-    /// Where the order of a training comes first.
-    fn first(&self, training: usize) -> usize {
-        self.0.iter().position(|l| l.order == self.0[training].order).unwrap_or(training)
+    /// Where the order of a distillation comes first.
+    fn first(&self, at: usize) -> usize {
+        self.0.iter().position(|l| l.order == self.0[at].order).unwrap_or(at)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phase::phases;
     use crate::recipe::{Override, load};
 
     fn recipe(overrides: &[&str]) -> Recipe {
@@ -139,7 +112,11 @@ mod tests {
     }
 
     fn again(recipe: &Recipe, phase: &str, source: Source) -> Option<u64> {
-        BatchOrders::of(recipe, &recipe.baseline_general()).expected(phase, source).map(|e| e.again)
+        BatchOrders::of(recipe, &phases(recipe)).expected(id(phase), source).map(|e| e.again)
+    }
+
+    fn id(phase: &str) -> PhaseId {
+        PhaseId::of_name(phase).expect(phase)
     }
 
     #[test]
@@ -175,9 +152,9 @@ mod tests {
     #[test]
     fn the_batches_that_several_trainings_see_are_those_before_the_end_of_the_shortest_of_them() {
         let of = |recipe: &Recipe, times: u64| -> Vec<(Data, u64)> {
-            let baseline = recipe.baseline_general();
-            let shared = BatchOrders::of(recipe, &baseline).shared(times);
-            shared.into_iter().map(|s| (s.data, s.batches)).collect()
+            let phases = phases(recipe);
+            let shared = BatchOrders::of(recipe, &phases).shared(times);
+            shared.into_iter().map(|s| (s.training.data, s.batches)).collect()
         };
         let pocket = load("pocket", &[]).unwrap();
         // Text: warm-up 300 steps, supernet 150, winner 200, baseline 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
@@ -190,14 +167,15 @@ mod tests {
     #[test]
     fn an_order_is_over_after_the_last_phase_that_goes_through_it() {
         let recipe = recipe(&[]);
-        let baseline = recipe.baseline_general();
-        let orders = BatchOrders::of(&recipe, &baseline);
-        let order = |phase, source| orders.expected(phase, source).unwrap().order;
-        assert!(orders.over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
-        assert_eq!(orders.over_after("supernet/general"), [order("stage-1", Source::Text)]);
-        assert_eq!(orders.over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
-        assert!(orders.over_after("final/task").is_empty());
-        assert_eq!(orders.over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
-        assert_eq!(orders.over_after("baseline/task"), [order("final/task", Source::Tasks)]);
+        let phases = phases(&recipe);
+        let orders = BatchOrders::of(&recipe, &phases);
+        let order = |phase, source| orders.expected(id(phase), source).unwrap().order;
+        let over_after = |phase| orders.over_after(id(phase));
+        assert!(over_after("stage-1").is_empty(), "stage 2 and the supernet follow");
+        assert_eq!(over_after("supernet/general"), [order("stage-1", Source::Text)]);
+        assert_eq!(over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
+        assert!(over_after("final/task").is_empty());
+        assert_eq!(over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
+        assert_eq!(over_after("baseline/task"), [order("final/task", Source::Tasks)]);
     }
 }

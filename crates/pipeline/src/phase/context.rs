@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::module::Module;
+use bert_core::TaskModel;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use train::engine::{Devices, Job, TrainConfig, Trained, keep_result, reached, train};
 
 use super::batch_order::BatchOrders;
-use super::{Teachers, TunedTeacher};
+use super::{PhaseId, PhaseSpec, SearchParts, Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
 use crate::recipe::{Phase, Recipe};
@@ -23,17 +23,6 @@ use crate::{Error, Result};
 
 /// Folder of the teacher's answers in a run folder, where the recipe wants them on the disk; gone once the run is finished.
 const CACHE: &str = "teacher-cache";
-
-/// Where the trainings of a run have their checkpoints.
-fn checkpoint_folders(recipe: &Recipe) -> Vec<String> {
-    let teachers: Vec<String> = match recipe.teacher.per_task {
-        false => vec!["teacher".into()],
-        true => recipe.tasks.iter().map(|task| format!("teacher/{}", task.name())).collect(),
-    };
-    let supernet = ["warm-up", "general", "task"].map(|part| format!("supernet/{part}"));
-    let last = ["final", "baseline"].into_iter().flat_map(|who| ["general", "task"].map(|on| format!("{who}/{on}")));
-    teachers.into_iter().chain(supernet).chain(last).collect()
-}
 
 /// One line of `log.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +38,8 @@ pub struct LogLine {
 pub struct Context<'a> {
     /// The effective recipe.
     pub recipe: &'a Recipe,
+    /// Its phases.
+    pub phases: &'a [PhaseSpec<'a>],
     /// What it reads.
     pub inputs: &'a Inputs,
     /// Where it writes.
@@ -61,6 +52,8 @@ pub struct Context<'a> {
     pub device: Device,
     /// The program around.
     pub host: &'a mut dyn Host,
+    /// What its search is made of.
+    pub parts: &'a mut dyn SearchParts,
     /// The teacher's answers, if they are kept.
     cache: Option<Arc<TeacherCache>>,
     log: JsonlWriter,
@@ -74,13 +67,13 @@ impl<'a> Context<'a> {
     /// # Errors
     /// The log or the folder of the cache cannot be opened.
     pub fn new(
-        recipe: &'a Recipe,
+        (recipe, phases): (&'a Recipe, &'a [PhaseSpec<'a>]),
         inputs: &'a Inputs,
         paths: &'a RunPaths,
         config_hash: &'a str,
         devices: Devices,
         room: ByteSize,
-        host: &'a mut dyn Host,
+        (parts, host): (&'a mut dyn SearchParts, &'a mut dyn Host),
     ) -> Result<Self> {
         let log = JsonlWriter::open(paths.log())?;
         let settings = recipe.teacher.cache;
@@ -94,12 +87,14 @@ impl<'a> Context<'a> {
         let cache = cache.map(Arc::new);
         Ok(Self {
             recipe,
+            phases,
             inputs,
             paths,
             config_hash,
             device: devices.main().clone(),
             devices,
             host,
+            parts,
             cache,
             log,
             pace: Pace::default(),
@@ -144,7 +139,7 @@ impl<'a> Context<'a> {
     /// What `work` gives, or a log that cannot be written.
     pub fn phase<T>(
         &mut self,
-        name: &str,
+        spec: &PhaseSpec<'_>,
         (total, done): (u64, u64),
         over: bool,
         work: impl FnOnce(&mut Self) -> Result<T>,
@@ -154,12 +149,12 @@ impl<'a> Context<'a> {
             return work(self);
         }
         let start = self.host.now_ms();
-        self.emit(RunEvent::PhaseStarted { phase: name.into(), total, done })?;
+        self.emit(RunEvent::PhaseStarted { phase: spec.name.clone(), total, done })?;
         let before = self.cache_report();
         let result = work(self)?;
-        self.tell_cache(name, before);
+        self.tell_cache(spec, before);
         let seconds = (self.host.now_ms() - start) as f64 / 1e3;
-        self.emit(RunEvent::PhaseFinished { phase: name.into(), seconds })?;
+        self.emit(RunEvent::PhaseFinished { phase: spec.name.clone(), seconds })?;
         Ok(result)
     }
 
@@ -168,24 +163,24 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// As [`train`].
-    pub fn train<M: Module>(
+    pub fn train(
         &mut self,
-        phase: &str,
-        model: M,
-        job: &dyn Job<M>,
-        settings: &Phase,
-    ) -> Result<Trained<M>> {
+        spec: &PhaseSpec<'_>,
+        model: TaskModel,
+        job: &dyn Job<TaskModel>,
+    ) -> Result<Trained<TaskModel>> {
+        let (phase, settings) = (spec.name.as_str(), &spec.training()?.settings);
         for message in self.inputs.take_notes() {
             self.note(RunEvent::Note { message });
         }
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
         store.clean_stale_temps()?;
         let far = reached(&store).map_err(|source| Error::Training { phase: phase.into(), source })?;
-        let done = if far.finished { settings.steps } else { far.step };
+        let done = if far.finished { settings.train.steps } else { far.step };
         let config = self.train_config(settings, self.seed_of(phase));
         let stop = self.host.stop();
         let devices = self.devices.clone();
-        let trained = self.phase(phase, (settings.steps, done), far.finished, |run| {
+        let trained = self.phase(spec, (settings.train.steps, done), far.finished, |run| {
             let resumed = done > 0 && !far.finished;
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
             train(model, &devices, job, &config, Some(&store), &mut monitor)
@@ -217,13 +212,12 @@ impl<'a> Context<'a> {
     /// Teachers of tasks that are not alike.
     pub(super) fn teacher_for<'t>(
         &self,
-        phase: &str,
+        phase: PhaseId,
         source: Source,
         teachers: &'t Teachers,
         plan: &Plan,
     ) -> Result<Box<dyn Teacher + 't>> {
-        let baseline = self.recipe.baseline_general();
-        let expected = BatchOrders::of(self.recipe, &baseline).expected(phase, source);
+        let expected = BatchOrders::of(self.recipe, self.phases).expected(phase, source);
         let asked = |of: &'t TunedTeacher| -> Box<dyn Teacher + 't> {
             let teacher = ReplicatedTeacher::new(&of.model, &self.devices);
             match (&self.cache, expected) {
@@ -254,18 +248,17 @@ impl<'a> Context<'a> {
     }
 
     /// Tells what the cache was good for in a phase, and drops what nobody will ask for any more.
-    fn tell_cache(&mut self, phase: &str, before: CacheReport) {
+    fn tell_cache(&mut self, spec: &PhaseSpec<'_>, before: CacheReport) {
         let Some(cache) = self.cache.clone() else { return };
         for message in cache.take_notes() {
             self.note(RunEvent::Note { message });
         }
         let CacheReport { hits, misses, refused, broken, entries, bytes } = cache.report().since(before);
         if hits + misses > 0 {
-            let phase = phase.to_string();
+            let phase = spec.name.clone();
             self.note(RunEvent::TeacherCache { phase, hits, misses, refused, broken, entries, bytes });
         }
-        let baseline = self.recipe.baseline_general();
-        for order in BatchOrders::of(self.recipe, &baseline).over_after(phase) {
+        for order in BatchOrders::of(self.recipe, self.phases).over_after(spec.id) {
             cache.release(order);
         }
     }
@@ -285,16 +278,27 @@ impl<'a> Context<'a> {
 
     /// Removes the checkpoints of all phases: a finished run has its models, and nothing is trained again.
     pub(crate) fn clear_checkpoints(&mut self) {
-        for folder in checkpoint_folders(self.recipe) {
-            if let Err(e) = CheckpointStore::new(self.folder(&folder), self.config_hash).clear() {
-                let message = format!("cannot remove the checkpoints in {folder}: {e}; they are not needed any more");
+        for phase in self.phases.iter().filter(|phase| phase.has_checkpoints()) {
+            let folder = self.folder(&phase.name);
+            if let Err(e) = CheckpointStore::new(&folder, self.config_hash).clear() {
+                let name = &phase.name;
+                let message = format!("cannot remove the checkpoints in {name}: {e}; they are not needed any more");
                 self.note(RunEvent::Note { message });
             }
-        }
-        for folder in ["supernet", "final", "baseline"] {
             // One that is empty; what else somebody put there stays.
-            let _ = std::fs::remove_dir(self.folder(folder));
+            if let Some(parent) = folder.parent().filter(|parent| *parent != self.paths.root()) {
+                let _ = std::fs::remove_dir(parent);
+            }
         }
+    }
+
+    /// The phase `id` of this run.
+    ///
+    /// # Errors
+    /// The recipe does without it.
+    pub(super) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
+        let missing = || Error::Mismatch(format!("a run of this recipe has no phase `{}`", id.name()));
+        self.phases.iter().find(|phase| phase.id == id).ok_or_else(missing)
     }
 
     /// Folder of a phase; its name is the phase's, which may have parts (`final/task`).

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
-use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, count_parts, inherit, init, student_config};
+use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, init, student_config};
+use encoder_spec::Encoder;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
 use train::engine::Evaluation;
 
 use super::supernet::plan;
-use super::{Context, Teachers, Winner};
-use crate::recipe::{Inherit, Phase};
+use super::{Context, PhaseId, Teachers, Winner};
+use crate::recipe::Inherit;
 use crate::{Error, Result};
 
 /// A distilled model with its dev scores.
@@ -49,8 +50,8 @@ pub fn student(
             apply_internal(model, weights, Path::new("supernet weights"))?
         }
     };
-    let general = &run.recipe.final_.general;
-    let (model, evaluation) = distil(run, "final", &config, model, teachers, general)?;
+    let phases = [PhaseId::StudentOnText, PhaseId::StudentOnTasks];
+    let (model, evaluation) = distil(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }
 
@@ -65,8 +66,8 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, 
     let device = run.device.clone();
     let model = TaskModel::new(&config, Parts::POOLER, &device)?;
     let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
-    let general = run.recipe.baseline_general();
-    let (model, evaluation) = distil(run, "baseline", &config, model, teachers, &general)?;
+    let phases = [PhaseId::BaselineOnText, PhaseId::BaselineOnTasks];
+    let (model, evaluation) = distil(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }
 
@@ -74,8 +75,7 @@ fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result
     let of_width = |width: usize| BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() };
     let count = |width: usize| -> Result<u64> {
         let config = of_width(width);
-        let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
-        Ok(count_parts(&model, &config, run.recipe.latency.seq).params_without_fit())
+        Ok(Encoder::describe(&config, Parts::POOLER)?.count(run.recipe.latency.seq).params_without_fit())
     };
     // Parameters are linear in the width.
     let (one, two) = (count(1)?, count(2)?);
@@ -91,20 +91,19 @@ fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result
 
 fn distil(
     run: &mut Context<'_>,
-    name: &str,
+    [on_text, on_tasks]: [PhaseId; 2],
     config: &BertConfig,
     model: TaskModel,
     teachers: &Teachers,
-    general: &Phase,
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
-    let objective = recipe.final_objective();
     let mut model = model;
-    if general.steps > 0 {
-        let text = run.inputs.text(recipe, general)?;
-        let plan = plan(objective, config, &teachers.config, Source::Text, general.steps)?;
-        let phase = format!("{name}/general");
-        let teacher = run.teacher_for(&phase, Source::Text, teachers, &plan)?;
+    let phase = run.spec(on_text)?;
+    let training = phase.training()?;
+    if training.settings.train.steps > 0 {
+        let text = run.inputs.text(recipe, &training.settings)?;
+        let plan = plan(training, config, &teachers.config)?;
+        let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
         let job = GeneralDistillation {
             teacher: teacher.as_ref(),
             plan: &plan,
@@ -112,15 +111,15 @@ fn distil(
             words: None,
             prepare: as_is(),
         };
-        model = run.train(&phase, model, &job, general)?.model;
+        model = run.train(phase, model, &job)?.model;
     }
-    let phase = &recipe.final_.task;
-    let data = run.inputs.train(recipe, phase)?;
-    let dev = run.inputs.dev(recipe, phase)?;
-    let heads: Vec<usize> = (0..recipe.tasks.len()).collect();
-    let plan = plan(objective, config, &teachers.config, Source::Tasks, phase.steps)?;
-    let name = format!("{name}/task");
-    let teacher = run.teacher_for(&name, Source::Tasks, teachers, &plan)?;
+    let phase = run.spec(on_tasks)?;
+    let training = phase.training()?;
+    let data = run.inputs.train(recipe, &training.settings)?;
+    let dev = run.inputs.dev(recipe, &training.settings)?;
+    let heads: Vec<usize> = (0..phase.tasks.len()).collect();
+    let plan = plan(training, config, &teachers.config)?;
+    let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;
     let job = TaskDistillation {
         teacher: teacher.as_ref(),
         teacher_heads: heads.clone(),
@@ -130,6 +129,6 @@ fn distil(
         eval: &dev,
         prepare: as_is(),
     };
-    let trained = run.train(&name, model, &job, phase)?;
+    let trained = run.train(phase, model, &job)?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }

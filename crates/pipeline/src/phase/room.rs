@@ -2,10 +2,10 @@
 
 use bert_core::BertConfig;
 use kd::cache::{ByteSize, Format, Place, Room, TeacherLayers};
-use kd::objective::Source;
 
-use super::batch_order::{BatchOrders, Data, Shared};
+use super::batch_order::{BatchOrders, Shared};
 use super::supernet::{frame, plan};
+use super::{Data, PhaseSpec};
 use crate::Result;
 use crate::disk::size;
 use crate::inputs::Inputs;
@@ -39,7 +39,12 @@ pub struct CacheRoom {
 ///
 /// # Errors
 /// Files that cannot be read.
-pub fn cache_room(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, free: Option<u64>) -> Result<CacheRoom> {
+pub fn cache_room(
+    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
+    inputs: &Inputs,
+    teacher: &BertConfig,
+    free: Option<u64>,
+) -> Result<CacheRoom> {
     let settings = recipe.teacher.cache;
     if let Room::Bytes(bytes) = settings.max_bytes {
         return Ok(CacheRoom { bytes, story: None });
@@ -49,9 +54,8 @@ pub fn cache_room(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, free: 
         Place::Memory => (IN_MEMORY, free.map_or(MOST, |free| free / PART_OF_MEMORY)),
         Place::Disk => (ON_DISK, MOST),
     };
-    let baseline = recipe.baseline_general();
     let mut asked = 0;
-    for shared in BatchOrders::of(recipe, &baseline).shared(times) {
+    for shared in BatchOrders::of(recipe, phases).shared(times) {
         asked += bytes(recipe, inputs, teacher, &shared)?;
     }
     let (bytes, story) = choose(settings.place, asked, most, free);
@@ -85,15 +89,15 @@ fn choose(place: Place, asked: u64, most: u64, free: Option<u64>) -> (u64, Strin
 
 /// Bytes of the teacher's answers for the batches of `shared`, a little more rather than less.
 fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared<'_>) -> Result<u64> {
-    let Shared { data, settings, objective, batches } = *shared;
-    let source = if data == Data::Text { Source::Text } else { Source::Tasks };
-    let plan = plan(objective, &frame(recipe, teacher), teacher, source, settings.steps)?;
+    let Shared { training, batches } = *shared;
+    let settings = &training.settings;
+    let plan = plan(training, &frame(recipe, teacher), teacher)?;
     let layers = TeacherLayers::of(&plan);
     let looked_at = batches.min(SAMPLE);
     let step = |i: u64| i * batches / looked_at;
     let mut values = 0;
     let mut add = |rows: usize, width: usize| values += values_of(&layers, teacher, rows as u64, width as u64);
-    match data {
+    match training.data {
         Data::Text => {
             let text = inputs.text(recipe, settings)?;
             for i in 0..looked_at {
@@ -102,7 +106,7 @@ fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared
             }
         }
         Data::Search | Data::Train => {
-            let tasks = match data {
+            let tasks = match training.data {
                 Data::Search => inputs.search(recipe, settings)?.0,
                 _ => inputs.train(recipe, settings)?,
             };

@@ -1,23 +1,19 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
-use std::sync::Arc;
-
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
+use encoder_spec::Encoder;
 use kd::objective::Source;
-use mlp_space::Widths;
+use mlp_space::{Architecture, Widths};
 use nas::budget::{CachedLatency, Cost, Latency};
-use nas::driver::{Candidate, Event, StageConfig, StageOutcome, StageParts, run_stage};
-use nas::space::{CoarseSpace, Encoding, Genome, OperatorSpace, SearchSpace, Student, WidthSpace};
-use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
-use nas::study::{SqliteStudy, StudyIdentity, StudyStore, TrialState};
-use train::data::{EvalSet, TaskMix};
-use train::text::TextSource;
+use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
+use nas::space::{Encoding, Student};
+use nas::study::{StudyIdentity, StudyStore, TrialState};
 
 use super::supernet::plan;
-use super::{Context, Teachers, stage_three_supernet};
+use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::Result;
-use crate::evaluate::{ProxyTraining, Score, SupernetSlice, Within};
+use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::RunEvent;
 use crate::latency::CandidateLatency;
 use crate::recipe::{Recipe, StageSettings, StrategyKind};
@@ -29,7 +25,7 @@ const MAX_DRAWS: u64 = 10_000;
 #[derive(Debug)]
 pub struct Winner {
     /// Expressions, stacks and ratios per layer.
-    pub genome: Genome,
+    pub genome: Architecture,
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// The supernet of stage 3, which the student may inherit from.
@@ -37,18 +33,14 @@ pub struct Winner {
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &burn::tensor::Device) -> Result<Student> {
-    // Count a real model of one architecture and take its feed-forwards off: what is left is what
+pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+    // Count the student of one architecture and take its feed-forwards off: what is left is what
     // every candidate has in common, pooler and heads included, distillation projection not.
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
-    let count = count_parts(&model, &config, seq);
-    let feed_forwards = count
-        .layers
-        .iter()
-        .fold(Cost::default(), |sum, l| Cost { params: sum.params + l.params, macs: sum.macs + l.macs });
+    let count = Encoder::describe(&config, Parts::POOLER)?.count(seq);
+    let feed_forwards = count.layers.iter().fold(Cost::default(), |sum, layer| sum + *layer);
     Ok(Student {
         widths: Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) },
         layers: frame.num_hidden_layers,
@@ -65,24 +57,14 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
 ///
 /// # Errors
 /// [`nas::Error`] with the nearest reachable size.
-pub(crate) fn check_budget(recipe: &Recipe, frame: &BertConfig, device: &burn::tensor::Device) -> Result<()> {
-    let student = sized_student(frame, recipe, device)?;
-    CoarseSpace::new(student, &recipe.budget)?;
-    Ok(())
+pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
+    let student = sized_student(frame, recipe)?;
+    Ok(parts.space(recipe, 1, student, None)?.ensure_reachable(&recipe.budget)?)
 }
 
 /// What a strategy sees of a candidate: the released code's features where it is imitated.
 fn encoding(kind: StrategyKind) -> Encoding {
     if kind == StrategyKind::Compatible { Encoding::Reference } else { Encoding::Rich }
-}
-
-fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
-    Ok(match kind {
-        StrategyKind::Random => Box::new(RandomSearch),
-        StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
-        StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
-        StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
-    })
 }
 
 /// Runs the three stages on the study of the run folder.
@@ -93,108 +75,113 @@ fn strategy(kind: StrategyKind) -> Result<Box<dyn Strategy>> {
 pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, warm: Tensors) -> Result<Winner> {
     let recipe = run.recipe;
     let settings = &recipe.search;
-    let student = sized_student(frame, recipe, &run.device)?;
-    let identity =
-        StudyIdentity { name: recipe.name.clone(), config_hash: run.config_hash.to_string(), seed: recipe.seed };
-    let mut store = SqliteStudy::open_or_create(&run.paths.study(), &identity)?;
-    let mut latency = CachedLatency::new(CandidateLatency {
-        frame: frame.clone(),
-        settings: recipe.latency,
-        device: run.device.clone(),
-    });
+    let student = sized_student(frame, recipe)?;
+    let mut study = Study::open(run, frame)?;
 
-    let coarse = CoarseSpace::new(student, &recipe.budget)?;
-    let proxy = |run: &mut Context<'_>,
-                 stage: u32,
-                 space: &dyn SearchSpace,
-                 s: &StageSettings,
-                 store: &mut SqliteStudy,
-                 latency: &mut dyn Latency| {
-        let (data, held_out) = run.inputs.search(recipe, &s.proxy.task)?;
-        let text = text_for(run, s)?;
-        let plan_of = |source, steps| plan(&recipe.distill, frame, &teachers.config, source, steps);
-        let general = text.as_ref().map(|_| plan_of(Source::Text, s.proxy.general.steps)).transpose()?;
-        let task = plan_of(Source::Tasks, s.proxy.task.steps)?;
-        let phase = format!("stage-{stage}");
-        let of_text = general.as_ref().map(|plan| run.teacher_for(&phase, Source::Text, teachers, plan)).transpose()?;
-        let of_tasks = run.teacher_for(&phase, Source::Tasks, teachers, &task)?;
-        let by_text = of_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
-        let mut score = ProxyTraining {
-            frame,
-            teacher: of_tasks.as_ref(),
-            warm: &warm,
-            text: by_text.map(|((teacher, text), plan)| (teacher, text, plan)),
-            plan: &task,
-            data: &data,
-            held_out: &held_out,
-            proxy: &s.proxy,
-            devices: run.devices.clone(),
-            stop: run.host.stop(),
-        };
-        stage_run(run, stage, space, (s.trials, s.initial_random), store, latency, &mut score)
-    };
-    let first = proxy(run, 1, &coarse, &settings.stage1, &mut store, &mut latency)?;
-    let operators = OperatorSpace::new(student, first.genome, &recipe.budget)?;
-    let second = proxy(run, 2, &operators, &settings.stage2, &mut store, &mut latency)?;
+    let coarse = run.parts.space(recipe, 1, student, None)?;
+    let first = short_trainings(run, (1, &settings.stage1), &*coarse, &mut study, (frame, teachers, &warm))?;
+    let operators = run.parts.space(recipe, 2, student, Some(&first))?;
+    let second = short_trainings(run, (2, &settings.stage2), &*operators, &mut study, (frame, teachers, &warm))?;
 
-    let widths = WidthSpace::new(student, second.genome.clone(), &recipe.budget)?;
-    let supernet = stage_three_supernet(run, frame, teachers, warm.clone(), &second.genome, &widths)?;
-    let (_, held_out): (TaskMix, Vec<(usize, EvalSet)>) = run.inputs.search(recipe, &settings.stage3.task)?;
+    let widths = run.parts.space(recipe, 3, student, Some(&second))?;
+    let supernet = stage_three_supernet(run, frame, teachers, warm, &second, &*widths)?;
+    let (_, held_out) = run.inputs.search(recipe, &settings.stage3.task)?;
     let (device, stop) = (run.device.clone(), run.host.stop());
-    let mut score = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
-    let trials = (settings.stage3.trials, settings.stage3.initial_random);
-    let third = stage_run(run, 3, &widths, trials, &mut store, &mut latency, &mut score)?;
+    let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
+    let mut evaluate = run.parts.supernet_slice(slice);
+    let third = stage(run, (3, settings.stage3.initial_random), &*widths, &mut study, evaluate.as_mut())?;
+    drop(evaluate);
     Ok(Winner { genome: third.genome, score: third.best.fitness, supernet })
 }
 
-fn text_for(run: &Context<'_>, s: &StageSettings) -> Result<Option<Arc<dyn TextSource>>> {
-    if s.proxy.general.steps == 0 {
-        return Ok(None);
-    }
-    run.inputs.text(run.recipe, &s.proxy.general).map(Some)
+/// What the stages share.
+struct Study {
+    store: Box<dyn StudyStore>,
+    latency: CachedLatency<Box<dyn Latency<Architecture>>>,
 }
 
-fn stage_run(
+impl Study {
+    fn open(run: &mut Context<'_>, frame: &BertConfig) -> Result<Self> {
+        let recipe = run.recipe;
+        let config_hash = format!("{}{}", run.config_hash, run.parts.name());
+        let identity = StudyIdentity { name: recipe.name.clone(), config_hash, seed: recipe.seed };
+        let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device: run.device.clone() };
+        Ok(Self {
+            store: run.parts.open_study(run.paths, &identity)?,
+            latency: CachedLatency::new(run.parts.latency(usual)),
+        })
+    }
+}
+
+/// A stage that trains every candidate for a short while; its winner.
+fn short_trainings(
     run: &mut Context<'_>,
-    stage: u32,
-    space: &dyn SearchSpace,
-    (trials, initial_random): (u64, u64),
-    store: &mut SqliteStudy,
-    latency: &mut dyn Latency,
-    score: &mut dyn Score,
-) -> Result<StageOutcome> {
-    let phase = format!("stage-{stage}");
+    (number, settings): (u32, &StageSettings),
+    space: &Space,
+    study: &mut Study,
+    (frame, teachers, warm): (&BertConfig, &Teachers, &Tensors),
+) -> Result<Architecture> {
     let recipe = run.recipe;
+    let phase = run.spec(PhaseId::Stage(number))?;
+    let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
+    let text = match settings.proxy.general.train.steps {
+        0 => None,
+        _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
+    };
+    let plan_of = |data: Data| plan(phase.training_on(data)?, frame, &teachers.config);
+    let general = text.as_ref().map(|_| plan_of(Data::Text)).transpose()?;
+    let task = plan_of(Data::Search)?;
+    let on_text = general.as_ref().map(|plan| run.teacher_for(phase.id, Source::Text, teachers, plan)).transpose()?;
+    let on_tasks = run.teacher_for(phase.id, Source::Tasks, teachers, &task)?;
+    let text = on_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
+    let training = ProxyTraining {
+        frame,
+        teacher: on_tasks.as_ref(),
+        warm,
+        text: text.map(|((teacher, text), plan)| (teacher, text, plan)),
+        plan: &task,
+        data: &data,
+        held_out: &held_out,
+        proxy: &settings.proxy,
+        devices: run.devices.clone(),
+        stop: run.host.stop(),
+    };
+    let mut evaluate = run.parts.short_training(number, training);
+    Ok(stage(run, (number, settings.initial_random), space, study, evaluate.as_mut())?.genome)
+}
+
+fn stage(
+    run: &mut Context<'_>,
+    (stage, initial_random): (u32, u64),
+    space: &Space,
+    study: &mut Study,
+    evaluate: &mut dyn Evaluate<Architecture>,
+) -> Result<StageOutcome<Architecture>> {
+    let phase = run.spec(PhaseId::Stage(stage))?;
+    let (recipe, trials) = (run.recipe, phase.trials.unwrap_or_default());
     let stop = run.host.stop();
-    let mut strategy = strategy(recipe.search.strategy)?;
+    let mut strategy = run.parts.strategy(recipe, stage)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
-    let done = store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
-    run.phase(&phase, (trials, done), done >= trials, |run| {
+    let done = study.store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
+    run.phase(phase, (trials, done), done >= trials, |run| {
         // The clock and the events both need the host.
         let shared = std::cell::RefCell::new(run);
         let mut on_event = |event: &Event| {
-            if let Some(event) = run_event(&phase, trials, event) {
+            if let Some(event) = run_event(&phase.name, trials, event) {
                 shared.borrow_mut().note(event);
             }
         };
-        let mut evaluate = |candidate: &Candidate| {
-            score.score(candidate, &mut |Within { what, unit, done, total }| {
-                let what = format!("trial {}: {what}", candidate.number);
-                let (phase, unit) = (phase.clone(), unit.to_owned());
-                shared.borrow_mut().note(RunEvent::Within { phase, what, unit, done, total });
-            })
-        };
         let mut clock = || shared.borrow().host.now_ms();
-        let measured = recipe.budget.max_latency_ms.is_some();
+        let latency: &mut dyn Latency<Architecture> = &mut study.latency;
         let outcome = run_stage(
             &config,
             StageParts {
                 space,
                 strategy: strategy.as_mut(),
-                store,
+                store: study.store.as_mut(),
                 budget: &recipe.budget,
-                latency: measured.then_some(latency),
-                evaluate: &mut evaluate,
+                latency: recipe.budget.max_latency_ms.map(|_| latency),
+                evaluate,
                 clock: &mut clock,
                 stop,
                 on_event: &mut on_event,
@@ -202,8 +189,10 @@ fn stage_run(
         )?;
         if outcome.exhausted {
             let finished = outcome.completed + outcome.failed;
-            let message =
-                format!("{phase}: only {finished} of {trials} trials; nothing new can be drawn within the budget");
+            let message = format!(
+                "{}: only {finished} of {trials} trials; nothing new can be drawn within the budget",
+                phase.name
+            );
             shared.borrow_mut().note(RunEvent::Note { message });
         }
         Ok(outcome)
@@ -214,6 +203,10 @@ fn run_event(phase: &str, total: u64, event: &Event) -> Option<RunEvent> {
     let phase = phase.to_string();
     match event {
         Event::Rejected { reason, .. } => Some(RunEvent::Rejected { phase, reason: reason.name().into() }),
+        Event::Within { number, within: Within { what, unit, done, total } } => {
+            let (what, unit) = (format!("trial {number}: {what}"), (*unit).to_owned());
+            Some(RunEvent::Within { phase, what, unit, done: *done, total: *total })
+        }
         Event::TrialFinished { trial, best } => Some(RunEvent::Trial {
             phase,
             number: trial.number,

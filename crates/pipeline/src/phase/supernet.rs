@@ -5,13 +5,13 @@ use std::path::Path;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, init, student_config, student_frame, supernet_architecture};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::{Objective, Plan, Shape, Source};
-use mlp_space::StudentShape;
-use nas::space::{Genome, SearchSpace};
-use train::heads::task_head;
+use kd::objective::{Plan, Shape, Source};
+use mlp_space::{Architecture, StudentShape};
+use nas::space::SearchSpace;
+use predict::heads::task_head;
 
-use super::{Context, Teachers};
-use crate::recipe::{Distillation, Recipe};
+use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
+use crate::recipe::Recipe;
 use crate::{Error, Result};
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
@@ -36,30 +36,28 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
     }
 }
 
-/// `objective` for a training of a student of configuration `student`, checked against both models.
+/// What a student of configuration `student` learns in `training`, checked against both models.
 ///
 /// # Errors
-/// Layers, widths or heads that do not fit, or a step without any term.
-pub(super) fn plan(
-    objective: &Objective,
-    student: &BertConfig,
-    teacher: &BertConfig,
-    source: Source,
-    steps: u64,
-) -> Result<Plan> {
-    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, steps)?)
+/// Layers, widths or heads that do not fit, or a step without any term; a training on labels.
+pub(super) fn plan(training: &TrainingSpec<'_>, student: &BertConfig, teacher: &BertConfig) -> Result<Plan> {
+    let labels = || Error::Mismatch(format!("`{}` is a training on labels", training.key));
+    let objective = training.objective.ok_or_else(labels)?;
+    let source = training.data.source();
+    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, training.settings.train.steps)?)
 }
 
 /// Whether the teacher can teach a student of this frame in every distillation of the recipe.
 ///
 /// # Errors
 /// As [`plan`], naming the training; or nothing that would train the heads.
-pub(crate) fn check_fit(recipe: &Recipe, frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
-    for Distillation { key, source, objective, steps } in recipe.distillations() {
-        let fail = |message: String| Err(Error::Mismatch(format!("`{key}`: {message}")));
-        match plan(objective, frame, teacher, source, steps) {
+pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
+    let distils = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.train.steps > 0;
+    for (_, training) in trainings(phases).filter(|(_, training)| distils(training)) {
+        let fail = |message: String| Err(Error::Mismatch(format!("`{}`: {message}", training.key)));
+        match plan(training, frame, teacher) {
             Err(e) => return fail(e.to_string()),
-            Ok(plan) if source == Source::Tasks && !plan.has_prediction() => {
+            Ok(plan) if training.data.source() == Source::Tasks && !plan.has_prediction() => {
                 return fail("the objective has no prediction term, so nothing would train the student's heads".into());
             }
             Ok(_) => {}
@@ -69,7 +67,7 @@ pub(crate) fn check_fit(recipe: &Recipe, frame: &BertConfig, teacher: &BertConfi
 }
 
 /// The largest student with `genome` active in it.
-pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Genome) -> Result<(BertConfig, TaskModel)> {
+pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architecture) -> Result<(BertConfig, TaskModel)> {
     let config = student_config(frame, genome)?;
     let model = TaskModel::supernet(&config, Parts::POOLER, &run.device)?;
     Ok((config, model))
@@ -84,16 +82,17 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
     let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
-    let phase = &run.recipe.warm_up;
-    if phase.steps == 0 {
+    let phase = run.spec(PhaseId::WarmUp)?;
+    let training = phase.training()?;
+    if training.settings.train.steps == 0 {
         return Ok(collect_internal(&model));
     }
-    let plan = plan(&run.recipe.distill, &config, &teachers.config, Source::Text, phase.steps)?;
-    let text = run.inputs.text(run.recipe, phase)?;
-    let teacher = run.teacher_for("supernet/warm-up", Source::Text, teachers, &plan)?;
+    let plan = plan(training, &config, &teachers.config)?;
+    let text = run.inputs.text(run.recipe, &training.settings)?;
+    let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
     let job = GeneralDistillation { teacher, plan: &plan, text, words: None, prepare: as_is() };
-    let trained = run.train("supernet/warm-up", model, &job, phase)?;
+    let trained = run.train(phase, model, &job)?;
     Ok(collect_internal(&trained.model))
 }
 
@@ -107,13 +106,11 @@ pub fn stage_three_supernet(
     frame: &BertConfig,
     teachers: &Teachers,
     warm: Tensors,
-    genome: &Genome,
-    space: &dyn SearchSpace,
+    genome: &Architecture,
+    space: &dyn SearchSpace<Genome = Architecture>,
 ) -> Result<TaskModel> {
     let (config, model) = largest(run, frame, genome)?;
     let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
-    let objective = &run.recipe.distill;
-    let settings = &run.recipe.search.stage3;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
         move |model: &TaskModel, step: u64| {
@@ -121,10 +118,12 @@ pub fn stage_three_supernet(
             model.clone().activate(&genome)
         }
     };
-    if settings.general.steps > 0 {
-        let text = run.inputs.text(run.recipe, &settings.general)?;
-        let plan = plan(objective, &config, &teachers.config, Source::Text, settings.general.steps)?;
-        let teacher = run.teacher_for("supernet/general", Source::Text, teachers, &plan)?;
+    let phase = run.spec(PhaseId::SupernetOnText)?;
+    let training = phase.training()?;
+    if training.settings.train.steps > 0 {
+        let text = run.inputs.text(run.recipe, &training.settings)?;
+        let plan = plan(training, &config, &teachers.config)?;
+        let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
         let job = GeneralDistillation {
             teacher: teacher.as_ref(),
             plan: &plan,
@@ -132,13 +131,15 @@ pub fn stage_three_supernet(
             words: None,
             prepare: Box::new(sample("supernet sample, text")),
         };
-        model = run.train("supernet/general", model, &job, &settings.general)?.model;
+        model = run.train(phase, model, &job)?.model;
     }
-    if settings.task.steps > 0 {
-        let (data, _) = run.inputs.search(run.recipe, &settings.task)?;
-        let heads: Vec<usize> = (0..run.recipe.tasks.len()).collect();
-        let plan = plan(objective, &config, &teachers.config, Source::Tasks, settings.task.steps)?;
-        let teacher = run.teacher_for("supernet/task", Source::Tasks, teachers, &plan)?;
+    let phase = run.spec(PhaseId::SupernetOnTasks)?;
+    let training = phase.training()?;
+    if training.settings.train.steps > 0 {
+        let (data, _) = run.inputs.search(run.recipe, &training.settings)?;
+        let heads: Vec<usize> = (0..phase.tasks.len()).collect();
+        let plan = plan(training, &config, &teachers.config)?;
+        let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;
         let job = TaskDistillation {
             teacher: teacher.as_ref(),
             teacher_heads: heads.clone(),
@@ -148,7 +149,7 @@ pub fn stage_three_supernet(
             eval: &[],
             prepare: Box::new(sample("supernet sample, tasks")),
         };
-        model = run.train("supernet/task", model, &job, &settings.task)?.model;
+        model = run.train(phase, model, &job)?.model;
     }
     Ok(model)
 }

@@ -3,18 +3,17 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init};
-use glue_squad::task::TaskKind;
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
+use predict::heads::task_head;
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
-use train::heads::task_head;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
-use super::Context;
+use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
-use crate::recipe::{Phase, ScratchTeacher};
+use crate::recipe::ScratchTeacher;
 use crate::{Error, Result};
 
 /// Teachers of a run, without autodiff. All of them stay in memory: one batch after the other is of another task.
@@ -51,7 +50,10 @@ pub struct TunedTeacher {
 pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
     let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => load(dir)?,
+        (Some(dir), _) => {
+            let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
+            (loaded.config, Some(loaded.model))
+        }
         (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
@@ -64,25 +66,18 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     }
     let config = config.with_dropout(recipe.teacher.dropout);
 
-    let trainings: Vec<(String, &[TaskKind], Phase)> = match recipe.teacher.per_task {
-        false => vec![("teacher".into(), &recipe.tasks[..], recipe.teacher.fine_tune.clone())],
-        true => {
-            let phase = |task: TaskKind| format!("teacher/{}", task.name());
-            let each = recipe.tasks.chunks(1);
-            each.map(|task| (phase(task[0]), task, recipe.teacher.fine_tune_on(task[0]))).collect()
-        }
-    };
     let mut general = None;
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
-    for (phase, tasks, settings) in trainings {
+    for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
+        let (phase, tasks) = (&spec.name, spec.tasks);
         let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
-        let start = start(run, &phase, &config, untrained.as_ref())?;
+        let start = start(run, phase, &config, untrained.as_ref())?;
         // Text is taught by what was pre-trained on it.
         if general.is_none() && untrained.is_some() {
-            general = Some(taught(run, &phase, &config, start.clone()));
+            general = Some(taught(run, phase, &config, start.clone()));
         }
-        let (model, evaluation) = fine_tune(run, (&phase, tasks, &settings), &config, start)?;
-        tuned.push(taught(run, &phase, &config, model));
+        let (model, evaluation) = fine_tune(run, spec, &config, start)?;
+        tuned.push(taught(run, phase, &config, model));
         evaluations.push((tasks.len(), evaluation));
     }
     let general = general.unwrap_or_else(|| tuned[0].clone());
@@ -100,21 +95,22 @@ fn start(run: &Context<'_>, phase: &str, config: &BertConfig, untrained: Option<
     })
 }
 
-/// Fine-tunes on `tasks` and writes the model directory.
+/// Fine-tunes on the phase's tasks and writes the model directory.
 fn fine_tune(
     run: &mut Context<'_>,
-    (phase, tasks, settings): (&str, &[TaskKind], &Phase),
+    spec: &PhaseSpec<'_>,
     config: &BertConfig,
     start: TaskModel,
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
+    let (phase, tasks, settings) = (&spec.name, spec.tasks, &spec.training()?.settings);
     let data = run.inputs.train_on(recipe, tasks, settings)?;
     let dev = run.inputs.dev_on(recipe, tasks, settings)?;
     let heads = (0..tasks.len()).collect();
     let job = FineTune { data: &data, heads, eval: &dev };
-    let trained = run.train(phase, start, &job, settings)?;
+    let trained = run.train(spec, start, &job)?;
     let evaluation = trained.evaluation.unwrap_or_default();
-    let majority = MajorityBaseline::of_sets(&data, &dev)?;
+    let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {
         run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;
@@ -152,16 +148,6 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
             }
             all
         }
-    }
-}
-
-fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel>)> {
-    let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
-    match loaded.config.model_type {
-        ModelType::EfficientBert => {
-            Err(Error::Mismatch(format!("{}: a searched student cannot be the teacher; give a BERT", dir.display())))
-        }
-        _ => Ok((loaded.config, Some(loaded.model))),
     }
 }
 

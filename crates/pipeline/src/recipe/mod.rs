@@ -22,7 +22,6 @@ pub use agree::{Difference, differences, load_beside};
 pub use changes::{Change, changes};
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;
-pub(crate) use phases::Distillation;
 pub use settings::{
     DataSettings, FinalSettings, InferencePrecision, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher,
     SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,

@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::rank::Rank;
-use crate::space::{Genome, SearchSpace};
+use crate::space::EncodedSpace;
 use crate::strategy::{DrawKey, Observation, Strategy};
 use tree::{Leaf, Samples, Tree};
 
@@ -27,16 +27,16 @@ const NAME: &str = "learned partition";
 
 /// The strategy. Without enough observations to split it samples at random.
 #[derive(Debug)]
-pub struct LearnedPartition {
+pub struct LearnedPartition<G> {
     config: PartitionConfig,
-    genomes: Vec<Genome>,
+    genomes: Vec<G>,
     ranks: Vec<Option<Rank>>,
     fingerprints: BTreeSet<String>,
     samples: Samples,
     tree: Option<Tree>,
 }
 
-impl LearnedPartition {
+impl<G: Clone> LearnedPartition<G> {
     /// A strategy without observations.
     ///
     /// # Errors
@@ -77,9 +77,12 @@ impl LearnedPartition {
     }
 
     /// An unseen architecture of the leaf, or else the unseen draw that came closest.
-    fn draw(&self, space: &dyn SearchSpace, tree: &Tree, leaf: &Leaf, rng: &mut ChaCha8Rng) -> Result<Genome> {
+    fn draw<S>(&self, space: &S, tree: &Tree, leaf: &Leaf, rng: &mut ChaCha8Rng) -> Result<G>
+    where
+        S: EncodedSpace<Genome = G> + ?Sized,
+    {
         let parents = self.parents(leaf);
-        let mut closest: Option<(f64, Genome)> = None;
+        let mut closest: Option<(f64, G)> = None;
         for _ in 0..self.config.max_draws {
             let local = !parents.is_empty() && rng.random_bool(self.config.local_share);
             let genome = if local {
@@ -123,12 +126,8 @@ impl LearnedPartition {
     }
 }
 
-impl Strategy for LearnedPartition {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn ask(&mut self, space: &dyn SearchSpace, key: &DrawKey) -> Result<Genome> {
+impl<S: EncodedSpace + ?Sized> Strategy<S> for LearnedPartition<S::Genome> {
+    fn ask(&mut self, space: &S, key: &DrawKey) -> Result<S::Genome> {
         self.refresh(key)?;
         let mut rng = key.rng("nas.partition.draw");
         match &self.tree {
@@ -140,8 +139,8 @@ impl Strategy for LearnedPartition {
         }
     }
 
-    fn tell(&mut self, observation: Observation) -> Result<()> {
-        if !self.samples.push(observation.features, observation.rank.map(|rank| rank.fitness)) {
+    fn tell(&mut self, space: &S, observation: Observation<S::Genome>) -> Result<()> {
+        if !self.samples.push(space.encode(&observation.genome), observation.rank.map(|rank| rank.fitness)) {
             return Err(fault(format!(
                 "trial {} is encoded by another number of features than the trials before",
                 observation.number
@@ -179,14 +178,9 @@ mod tests {
         ]) {
             let cost = Cost { params: (params * 1e6) as u64, macs: 1 };
             let rank = fitness.map(|fitness| Rank { fitness, cost, latency_ms: None, number });
-            let observation = Observation {
-                number,
-                genome: genome.clone(),
-                fingerprint: number.to_string(),
-                features: vec![params],
-                rank,
-            };
-            strategy.tell(observation).unwrap();
+            strategy.samples.push(vec![params], fitness);
+            strategy.genomes.push(genome.clone());
+            strategy.ranks.push(rank);
         }
         let key = DrawKey { seed: 1, stage: 1, number: 6, attempt: 0 };
         strategy.refresh(&key).unwrap();

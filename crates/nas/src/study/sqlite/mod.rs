@@ -14,12 +14,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 pub use schema::SCHEMA_VERSION;
 
 use self::rows::{COLUMNS, RowError, read_rejected, read_rejection, read_trial};
-use self::schema::{BUSY_TIMEOUT, check_header, check_pages, configure, create_tables, read_identity, wrap};
+use self::schema::{
+    BUSY_TIMEOUT, check_header, check_pages, configure, create_tables, read_identity, store_name, wrap,
+};
 use crate::budget::Rejection;
-use crate::driver::Fitness;
 use crate::error::{Error, Result};
 use crate::study::StudyStore;
-use crate::study::record::{NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, settle};
+use crate::study::record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId};
 
 /// A study kept in a SQLite database.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl SqliteStudy {
     /// [`Error::Exists`] if there is a file; storage errors.
     pub fn create(path: &Path, identity: &StudyIdentity) -> Result<Self> {
         if path.exists() {
-            return Err(Error::Exists(path.to_owned()));
+            return Err(Error::Exists(store_name(path)));
         }
         Self::open_or_create(path, identity)
     }
@@ -49,7 +50,7 @@ impl SqliteStudy {
     /// [`Error::NewerSchema`] for other files; storage errors.
     pub fn resume(path: &Path, identity: &StudyIdentity) -> Result<Self> {
         if !path.exists() {
-            return Err(Error::Missing(path.to_owned()));
+            return Err(Error::Missing(store_name(path)));
         }
         Self::open_or_create(path, identity)
     }
@@ -67,7 +68,7 @@ impl SqliteStudy {
             create_tables(&connection, identity).map_err(|e| wrap(path, e))?;
         }
         let found = read_identity(path, &connection)?;
-        found.require(identity, &format!("study {}", path.display()))?;
+        found.require(identity, &store_name(path))?;
         Ok(Self { path: path.to_owned(), connection, identity: found })
     }
 
@@ -78,7 +79,7 @@ impl SqliteStudy {
     /// As [`SqliteStudy::resume`], without [`Error::Foreign`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         if !path.exists() {
-            return Err(Error::Missing(path.to_owned()));
+            return Err(Error::Missing(store_name(path)));
         }
         // Not read-only, which could neither undo what was half written nor remove the log again. SQLite opens a file that is
         // write-protected for reading.
@@ -87,7 +88,7 @@ impl SqliteStudy {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| wrap(path, e))?;
         connection.pragma_update(None, "query_only", true).map_err(|e| wrap(path, e))?;
         if check_header(path, &connection)? == 0 {
-            return Err(Error::NotAStudy { path: path.to_owned(), application_id: 0 });
+            return Err(Error::NotAStudy { store: store_name(path), detail: "it is an empty database".into() });
         }
         check_pages(path, &connection)?;
         let identity = read_identity(path, &connection)?;
@@ -105,7 +106,7 @@ impl SqliteStudy {
     }
 
     fn inconsistent(&self, detail: String) -> Error {
-        Error::Inconsistent { store: format!("study {}", self.path.display()), detail }
+        Error::Inconsistent { store: store_name(&self.path), detail }
     }
 
     fn end(&mut self, id: TrialId, settled: &Settled, finished_at: i64) -> Result<Trial> {
@@ -202,7 +203,7 @@ impl StudyStore for SqliteStudy {
     }
 
     fn finish(&mut self, id: TrialId, fitness: &Fitness, finished_at: i64) -> Result<Trial> {
-        self.end(id, &settle(fitness), finished_at)
+        self.end(id, &fitness.settle(), finished_at)
     }
 
     fn fail(&mut self, id: TrialId, reason: &str, finished_at: i64) -> Result<Trial> {

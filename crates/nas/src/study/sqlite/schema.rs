@@ -45,13 +45,18 @@ CREATE UNIQUE INDEX trial_number ON trial (stage, number) WHERE state <> 'reject
 CREATE INDEX trial_state ON trial (stage, state);
 ";
 
+/// The store in messages.
+pub(super) fn store_name(path: &Path) -> String {
+    format!("study {}", path.display())
+}
+
 /// Adds the path; tells damage apart from other failures.
 pub(super) fn wrap(path: &Path, source: rusqlite::Error) -> Error {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            Error::Corrupt { path: path.to_owned(), detail: source.to_string() }
+            Error::Corrupt { store: store_name(path), detail: source.to_string() }
         }
-        _ => Error::Store { path: path.to_owned(), source },
+        _ => Error::Store { store: store_name(path), source: source.into() },
     }
 }
 
@@ -72,10 +77,11 @@ pub(super) fn check_header(path: &Path, connection: &Connection) -> Result<i64> 
         return Ok(0);
     }
     if application_id != APPLICATION_ID {
-        return Err(Error::NotAStudy { path: path.to_owned(), application_id });
+        let detail = format!("it is a SQLite database (application id {application_id:#x})");
+        return Err(Error::NotAStudy { store: store_name(path), detail });
     }
     if version > SCHEMA_VERSION {
-        return Err(Error::NewerSchema { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
+        return Err(Error::NewerSchema { store: store_name(path), found: version, known: SCHEMA_VERSION });
     }
     Ok(version)
 }
@@ -87,7 +93,7 @@ pub(super) fn check_pages(path: &Path, connection: &Connection) -> Result<()> {
     if verdict == "ok" {
         return Ok(());
     }
-    Err(Error::Corrupt { path: path.to_owned(), detail: verdict.replace('\n', "; ") })
+    Err(Error::Corrupt { store: store_name(path), detail: verdict.replace('\n', "; ") })
 }
 
 /// One transaction: a process killed in here leaves an empty database, which is started again.
@@ -104,7 +110,7 @@ pub(super) fn create_tables(connection: &Connection, identity: &StudyIdentity) -
 }
 
 pub(super) fn read_identity(path: &Path, connection: &Connection) -> Result<StudyIdentity> {
-    let inconsistent = |detail: String| Error::Inconsistent { store: format!("study {}", path.display()), detail };
+    let inconsistent = |detail: String| Error::Inconsistent { store: store_name(path), detail };
     let value = |key: &str| -> Result<String> {
         connection
             .query_row("SELECT value FROM study WHERE key = ?1", [key], |row| row.get(0))

@@ -1,0 +1,327 @@
+//! What phases a run has: one list, which the order of the work, the checks of a recipe, events, records and reports read.
+
+use std::borrow::Cow;
+
+use glue_squad::task::TaskKind;
+use kd::objective::{Objective, Source};
+
+use crate::recipe::{Phase, Recipe};
+use crate::{Error, Result};
+
+/// Which phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PhaseId {
+    /// Fine-tuning of a teacher on labels.
+    Teacher,
+    /// Distillation of the largest student on text: all candidates inherit its weights.
+    WarmUp,
+    /// A stage of the search, from 1 to 3.
+    Stage(u32),
+    /// Distillation of stage 3's supernet on text.
+    SupernetOnText,
+    /// The same on the tasks.
+    SupernetOnTasks,
+    /// Distillation of the winner on text.
+    StudentOnText,
+    /// The same on the tasks.
+    StudentOnTasks,
+    /// Distillation of the uniform baseline on text.
+    BaselineOnText,
+    /// The same on the tasks.
+    BaselineOnTasks,
+}
+
+const ON_TEXT: &str = "Distillation on text";
+const ON_TASKS: &str = "Distillation on tasks";
+
+/// Every phase in the order of a run, with its name and its title.
+const ALL: [(PhaseId, &str, &str); 11] = [
+    (PhaseId::Teacher, "teacher", "Teacher: loss on labels"),
+    (PhaseId::WarmUp, "supernet/warm-up", ON_TEXT),
+    (PhaseId::Stage(1), "stage-1", "Stage 1: expressions, stacks and ratios"),
+    (PhaseId::Stage(2), "stage-2", "Stage 2: expressions"),
+    (PhaseId::SupernetOnText, "supernet/general", ON_TEXT),
+    (PhaseId::SupernetOnTasks, "supernet/task", ON_TASKS),
+    (PhaseId::Stage(3), "stage-3", "Stage 3: stacks and ratios on the supernet"),
+    (PhaseId::StudentOnText, "final/general", ON_TEXT),
+    (PhaseId::StudentOnTasks, "final/task", ON_TASKS),
+    (PhaseId::BaselineOnText, "baseline/general", ON_TEXT),
+    (PhaseId::BaselineOnTasks, "baseline/task", ON_TASKS),
+];
+
+impl PhaseId {
+    /// The phase of a name in an event or a folder, that of one task's teacher included.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let is = |known: &str| name == known || known == "teacher" && name.starts_with("teacher/");
+        ALL.into_iter().find(|(_, known, _)| is(known)).map(|(id, ..)| id)
+    }
+
+    /// Its name in events and messages, and of a training the folder of its checkpoints; where each task has a teacher,
+    /// [`PhaseSpec::name`] has the task after a slash.
+    pub fn name(self) -> &'static str {
+        ALL.into_iter().find(|(id, ..)| *id == self).map_or("", |(_, name, _)| name)
+    }
+
+    /// What it is called in a report; the curves of one title are drawn together.
+    pub fn title(self) -> &'static str {
+        ALL.into_iter().find(|(id, ..)| *id == self).map_or("", |(.., title)| title)
+    }
+
+    /// The number of a stage of the search.
+    pub fn stage(self) -> Option<u32> {
+        if let Self::Stage(number) = self { Some(number) } else { None }
+    }
+
+    /// The stages of the search, in order.
+    pub fn stages() -> impl Iterator<Item = (u32, Self)> {
+        ALL.into_iter().filter_map(|(id, ..)| Some((id.stage()?, id)))
+    }
+
+    /// What is trained in it.
+    pub fn model(self) -> Model {
+        match self {
+            Self::Teacher => Model::Teacher,
+            Self::WarmUp | Self::SupernetOnText | Self::SupernetOnTasks => Model::Largest,
+            Self::Stage(_) => Model::Candidate,
+            Self::StudentOnText | Self::StudentOnTasks => Model::Student,
+            Self::BaselineOnText | Self::BaselineOnTasks => Model::Baseline,
+        }
+    }
+}
+
+/// What a phase trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// A teacher.
+    Teacher,
+    /// The largest student, of which candidates are slices.
+    Largest,
+    /// One candidate after the other; none of them stays.
+    Candidate,
+    /// The winner.
+    Student,
+    /// The uniform baseline.
+    Baseline,
+}
+
+/// What a training is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Text.
+    Text,
+    /// The tasks' training examples, less those that are held out to score candidates.
+    Search,
+    /// All training examples of the tasks; scored on their dev sets, by which the best weights are chosen.
+    Train,
+}
+
+impl Data {
+    /// Whether it is text or tasks.
+    pub fn source(self) -> Source {
+        if self == Self::Text { Source::Text } else { Source::Tasks }
+    }
+}
+
+/// One training of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSpec<'a> {
+    /// Key of its settings in the recipe.
+    pub key: &'static str,
+    /// These settings, as the training has them; without steps it is left out.
+    pub settings: Cow<'a, Phase>,
+    /// What it is shown.
+    pub data: Data,
+    /// What is learnt from the teacher; `None` where it is the labels.
+    pub objective: Option<&'a Objective>,
+}
+
+/// A phase of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseSpec<'a> {
+    /// Which one.
+    pub id: PhaseId,
+    /// Its name in events and messages; of a training also the folder of its checkpoints.
+    pub name: String,
+    /// Tasks whose examples it reads, unless it is on text alone.
+    pub tasks: &'a [TaskKind],
+    /// Its training; of a stage those of each candidate, one after the other, or none.
+    pub trainings: Vec<TrainingSpec<'a>>,
+    /// Candidates of a stage.
+    pub trials: Option<u64>,
+}
+
+/// What a run can be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Input {
+    /// The model, and its tokenizer, which encodes everything.
+    Teacher,
+    Task(TaskKind),
+    Corpus,
+}
+
+impl<'a> PhaseSpec<'a> {
+    /// Its training; the first one of a stage's candidates.
+    ///
+    /// # Errors
+    /// Nothing is trained in it.
+    pub(super) fn training(&self) -> Result<&TrainingSpec<'a>> {
+        let none = || Error::Mismatch(format!("nothing is trained in the phase `{}`", self.name));
+        self.trainings.first().ok_or_else(none)
+    }
+
+    /// The training on `data`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn training_on(&self, data: Data) -> Result<&TrainingSpec<'a>> {
+        let none = || Error::Mismatch(format!("the phase `{}` has no training on {data:?}", self.name));
+        self.trainings.iter().find(|training| training.data == data).ok_or_else(none)
+    }
+
+    /// Whether its result depends on `input`.
+    pub(crate) fn reads(&self, input: Input) -> bool {
+        let training = |training: &TrainingSpec<'_>| match (input, training.data.source()) {
+            (Input::Teacher, _) => true,
+            (Input::Task(task), Source::Tasks) => self.tasks.contains(&task),
+            (Input::Corpus, Source::Text) => true,
+            _ => false,
+        };
+        let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(&task));
+        scores || self.trainings.iter().filter(|training| training.settings.train.steps > 0).any(training)
+    }
+
+    /// Whether it leaves checkpoints in a folder of its name.
+    pub(crate) fn has_checkpoints(&self) -> bool {
+        self.trials.is_none()
+    }
+}
+
+/// The phases of a run of `recipe`, in their order; those without steps are among them.
+pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
+    let (teacher, search, last) = (&recipe.teacher, &recipe.search, &recipe.final_);
+    let phase = |id: PhaseId, trainings| PhaseSpec {
+        id,
+        name: id.name().into(),
+        tasks: &recipe.tasks,
+        trainings,
+        trials: None,
+    };
+    let tuning =
+        |settings| vec![TrainingSpec { key: "teacher.fine_tune", settings, data: Data::Train, objective: None }];
+    let mut all = match teacher.per_task {
+        false => vec![phase(PhaseId::Teacher, tuning(Cow::Borrowed(&teacher.fine_tune)))],
+        true => {
+            let of = |task: &TaskKind| format!("{}/{}", PhaseId::Teacher.name(), task.name());
+            let each = recipe.tasks.chunks(1).map(|tasks| PhaseSpec {
+                name: of(&tasks[0]),
+                tasks,
+                ..phase(PhaseId::Teacher, tuning(Cow::Owned(teacher.fine_tune_on(tasks[0]))))
+            });
+            each.collect()
+        }
+    };
+    let distil = |key, data, objective, settings| TrainingSpec { key, settings, data, objective: Some(objective) };
+    let usual = |key, data, settings| distil(key, data, &recipe.distill, Cow::Borrowed(settings));
+    let stage = |id, trials, trainings| PhaseSpec { trials: Some(trials), ..phase(id, trainings) };
+    let (one, two, three) = (&search.stage1, &search.stage2, &search.stage3);
+    let objective = recipe.final_objective();
+    let at_last = |key, data, settings| vec![distil(key, data, objective, Cow::Borrowed(settings))];
+    all.extend([
+        phase(PhaseId::WarmUp, vec![usual("warm_up", Data::Text, &recipe.warm_up)]),
+        stage(
+            PhaseId::Stage(1),
+            one.trials,
+            vec![
+                usual("search.stage1.proxy.general", Data::Text, &one.proxy.general),
+                usual("search.stage1.proxy.task", Data::Search, &one.proxy.task),
+            ],
+        ),
+        stage(
+            PhaseId::Stage(2),
+            two.trials,
+            vec![
+                usual("search.stage2.proxy.general", Data::Text, &two.proxy.general),
+                usual("search.stage2.proxy.task", Data::Search, &two.proxy.task),
+            ],
+        ),
+        phase(PhaseId::SupernetOnText, vec![usual("search.stage3.general", Data::Text, &three.general)]),
+        phase(PhaseId::SupernetOnTasks, vec![usual("search.stage3.task", Data::Search, &three.task)]),
+        stage(PhaseId::Stage(3), three.trials, Vec::new()),
+        phase(PhaseId::StudentOnText, at_last("final.general", Data::Text, &last.general)),
+        phase(PhaseId::StudentOnTasks, at_last("final.task", Data::Train, &last.task)),
+    ]);
+    if last.baseline {
+        let on_text = Cow::Owned(recipe.baseline_general());
+        all.extend([
+            phase(PhaseId::BaselineOnText, vec![distil("final.general", Data::Text, objective, on_text)]),
+            phase(PhaseId::BaselineOnTasks, at_last("final.task", Data::Train, &last.task)),
+        ]);
+    }
+    all
+}
+
+/// The trainings of `phases` in their order, each with its phase.
+pub(crate) fn trainings<'p, 'a>(
+    phases: &'p [PhaseSpec<'a>],
+) -> impl Iterator<Item = (&'p PhaseSpec<'a>, &'p TrainingSpec<'a>)> {
+    phases.iter().flat_map(|phase| phase.trainings.iter().map(move |training| (phase, training)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::load;
+
+    fn recipe(overrides: &[&str]) -> Recipe {
+        load("smoke", &overrides.iter().map(|o| o.parse().unwrap()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn every_phase_is_found_by_the_name_it_has_in_a_run() {
+        for recipe in [recipe(&[]), recipe(&["teacher.per_task=true"])] {
+            for phase in phases(&recipe) {
+                assert_eq!(PhaseId::of_name(&phase.name), Some(phase.id), "{}", phase.name);
+            }
+        }
+        for name in ["stage-4", "teachers", "final", "distill", ""] {
+            assert_eq!(PhaseId::of_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_phases_of_a_recipe_follow_each_other_as_in_the_table() {
+        let recipe = recipe(&[]);
+        let listed: Vec<PhaseId> = phases(&recipe).iter().map(|phase| phase.id).collect();
+        assert_eq!(listed, ALL.map(|(id, ..)| id));
+        assert_eq!(PhaseId::stages().map(|(number, _)| number).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_key_of_a_training_is_where_the_recipe_has_its_settings() {
+        let recipe = recipe(&["final.baseline=false"]);
+        let table: toml::Table = recipe.to_toml().unwrap().parse().unwrap();
+        let all = phases(&recipe);
+        for (phase, training) in trainings(&all) {
+            let root = toml::Value::Table(table.clone());
+            let found = training.key.split('.').try_fold(&root, |value, part| value.get(part)).expect(training.key);
+            let settings: Phase = found.clone().try_into().unwrap();
+            assert_eq!(settings, *training.settings, "{}: {}", phase.name, training.key);
+        }
+    }
+
+    #[test]
+    fn what_a_phase_reads_follows_from_its_trainings() {
+        let recipe = recipe(&["teacher.per_task=true", "search.stage2.proxy.general.steps=0"]);
+        let all = phases(&recipe);
+        let (first, second) = (recipe.tasks[0], recipe.tasks[1]);
+        let readers = |input| -> Vec<&str> {
+            all.iter().filter(|phase| phase.reads(input)).map(|phase| phase.name.as_str()).collect()
+        };
+        let on_text = ["supernet/warm-up", "stage-1", "supernet/general", "final/general", "baseline/general"];
+        assert_eq!(readers(Input::Corpus), on_text);
+        let of_first = readers(Input::Task(first));
+        assert!(of_first.contains(&all[0].name.as_str()) && !of_first.contains(&all[1].name.as_str()), "{of_first:?}");
+        assert!(readers(Input::Task(second)).contains(&"stage-3"));
+        assert!(!readers(Input::Teacher).contains(&"stage-3"), "the supernet alone is scored");
+    }
+}
