@@ -79,13 +79,13 @@ fn elementwise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("kernels/elementwise");
     group.throughput(Throughput::Elements(x.len() as u64));
     for f in [Activation::GeluErf, Activation::GeluTanh, Activation::Tanh, Activation::Elu] {
-        group.bench_function(format!("{f:?}"), |bencher| bencher.iter(|| f.forward(black_box(&x), &mut y)));
+        group.bench_function(format!("{f:?}"), |bencher| bencher.iter(|| _ = f.forward(black_box(&x), &mut y)));
     }
     group.bench_function("GeluTanh backward", |bencher| {
-        bencher.iter(|| Activation::GeluTanh.backward(black_box(&x), &x, &mut y));
+        bencher.iter(|| _ = Activation::GeluTanh.backward(black_box(&x), &x, &mut y));
     });
     group.bench_function("layer_norm", |bencher| {
-        bencher.iter(|| norm::layer_norm(black_box(&x), &gamma, &beta, 1e-5, &mut y, None));
+        bencher.iter(|| _ = norm::layer_norm(black_box(&x), &gamma, &beta, 1e-5, &mut y, None));
     });
     group.bench_function("softmax", |bencher| {
         bencher.iter(|| softmax::masked_softmax_rows(black_box(&x), width, 1.0, None, &mut y));

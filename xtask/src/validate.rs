@@ -9,10 +9,11 @@ use crate::{architecture, tidy};
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("format", format),
     ("architecture", architecture),
     ("tidiness", tidiness),
+    ("dependencies", dependencies),
     ("lints", lints),
     ("documentation", documentation),
 ];
@@ -53,7 +54,7 @@ pub fn run(only: &[String], keep_going: bool) -> Result<ExitCode, String> {
 }
 
 fn format() -> Result<(), String> {
-    needs("fmt", "rustfmt")?;
+    needs("fmt", "rustfmt", RUSTUP)?;
     must(&["fmt", "--all", "--check"], &[], "some files are not formatted; run `cargo fmt --all`")
 }
 
@@ -68,8 +69,19 @@ fn tidiness() -> Result<(), String> {
     nothing(tidy::check(&Workspace::load()?)?)
 }
 
+/// Licenses and sources of the dependencies, by `deny.toml`. Advisories are left out: their database is on the network, and a new entry is
+/// no fault of a change.
+fn dependencies() -> Result<(), String> {
+    needs("deny", "cargo-deny", "cargo install --locked")?;
+    must(
+        &["deny", "--log-level", "error", "check", "--hide-inclusion-graph", "licenses", "bans", "sources"],
+        &[],
+        "a dependency is not what `deny.toml` allows; see above",
+    )
+}
+
 fn lints() -> Result<(), String> {
-    needs("clippy", "clippy")?;
+    needs("clippy", "clippy", RUSTUP)?;
     must(
         &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         &[],
@@ -91,12 +103,11 @@ fn must(args: &[&str], environment: &[(&str, &str)], otherwise: &str) -> Result<
     if status.success() { Ok(()) } else { Err(otherwise.into()) }
 }
 
-/// A missing part of the toolchain is a failure with its cure, never a check that was silently left out.
-fn needs(subcommand: &str, component: &str) -> Result<(), String> {
+/// What installs a part of the toolchain.
+const RUSTUP: &str = "rustup component add";
+
+/// A missing program is a failure with its cure, never a check that was silently left out.
+fn needs(subcommand: &str, program: &str, installer: &str) -> Result<(), String> {
     let found = cargo().args([subcommand, "--version"]).output().is_ok_and(|o| o.status.success());
-    if found {
-        Ok(())
-    } else {
-        Err(format!("{component} is not installed in this toolchain; `rustup component add {component}` adds it"))
-    }
+    if found { Ok(()) } else { Err(format!("{program} is not installed; `{installer} {program}` adds it")) }
 }

@@ -1,10 +1,9 @@
 //! The command line.
 
-use clap::{Arg, Args, CommandFactory, Parser};
+use clap::{Arg, CommandFactory, Parser};
 
 use crate::commands::Command;
-use crate::device::DeviceNames;
-use crate::progress::ProgressMode;
+use crate::global::Global;
 
 /// Search, distil and prove compact BERT models.
 ///
@@ -25,23 +24,6 @@ pub struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of every command.
-#[derive(Args, Debug)]
-pub struct Global {
-    /// How progress is shown on standard error.
-    #[arg(long, global = true, value_enum, default_value_t = ProgressMode::Auto, help_heading = "Global options")]
-    pub progress: ProgressMode,
-    /// Number of CPU threads [default: all that the machine gives us].
-    #[arg(long, global = true, value_name = "N", help_heading = "Global options")]
-    pub threads: Option<std::num::NonZeroUsize>,
-    /// Where tensors live: cpu, cuda (an NVIDIA card; feature `cuda`) or wgpu (a graphics card through Vulkan, Metal or
-    /// DirectX; feature `wgpu`).
-    ///
-    /// A number names one of several cards: cuda:1. Trainings share their steps among several devices: cuda:0,cuda:1.
-    #[arg(long, global = true, value_name = "DEVICE[,..]", default_value = "cpu", help_heading = "Global options")]
-    pub device: DeviceNames,
 }
 
 /// The command line; the global options are described at length by the program's own help alone.
@@ -71,6 +53,7 @@ mod tests {
     use clap::FromArgMatches;
 
     use super::*;
+    use crate::progress::ProgressMode;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -3,9 +3,9 @@
 use burn::tensor::Device;
 use train::engine::Devices;
 
-use crate::args::Global;
 use crate::device::{DeviceKind, DeviceNames};
 use crate::error::CliError;
+use crate::global::Global;
 use crate::progress::Progress;
 
 /// Most threads accepted: beyond any machine, and before the pool runs out of memory.

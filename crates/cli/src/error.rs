@@ -68,6 +68,15 @@ impl CliError {
         self
     }
 
+    /// As [`CliError::with_hint`], where there is one.
+    #[must_use]
+    pub fn with_hints(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.with_hint(hint),
+            None => self,
+        }
+    }
+
     /// Puts `message` in front; what was the message becomes its cause.
     #[must_use]
     pub fn with_context(mut self, message: impl Into<String>) -> Self {

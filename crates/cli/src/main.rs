@@ -5,15 +5,13 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `args` | the command line |
+//! | `args`, `global` | the command line, and the options of every command |
 //! | `allocator` | memory that a training step uses again |
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
-//! | `inference` | models that only answer |
 //! | `inputs` | paths that commands read |
-//! | `training_keys` | the settings of a training, as options and as keys of a file |
 //! | `method_file` | a whole training's settings by name or from a file |
-//! | `models` | model directories as commands take and make them |
+//! | `models`, `predictor` | model directories as commands take and make them; models that answer |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `given` | the options that a training was started with |
@@ -33,7 +31,7 @@ mod environment;
 mod error;
 mod free;
 mod given;
-mod inference;
+mod global;
 mod inputs;
 mod interrupt;
 mod method_file;
@@ -41,6 +39,7 @@ mod models;
 mod objective_spec;
 mod output;
 mod panics;
+mod predictor;
 mod progress;
 mod squad;
 mod tasks;
@@ -49,7 +48,6 @@ mod tensorboard;
 mod text_data;
 mod training;
 mod training_end;
-mod training_keys;
 mod units;
 mod usage;
 mod watch;

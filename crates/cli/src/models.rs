@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use kd::transfer::{continue_from, with_embedding_of};
 use pipeline::inputs::Files;
 use pipeline::similar::closest;
+use predict::Error;
 use serde::Serialize;
 use tokenizer::TextEncoder;
 
@@ -79,40 +80,41 @@ pub fn tokenizer(option: &str, dir: &Path, config: &BertConfig) -> Result<TextEn
 /// # Errors
 /// No usable tokenizer.
 pub fn tokenizer_alone(dir: &Path) -> Result<TextEncoder, CliError> {
-    TextEncoder::from_dir(dir)
-        .hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory")
+    predict::tokenizer(dir).map_err(|error| explained("", error))
 }
 
-/// Whether the model's table holds every id that the tokenizer gives.
+/// Whether the table of the model that `what` names holds every id that the tokenizer gives.
 ///
 /// # Errors
 /// The table is too small; the message names the field.
 pub fn check_tables(what: &str, config: &BertConfig, encoder: &TextEncoder) -> Result<(), CliError> {
-    let (pieces, rows) = (encoder.vocab_size(), config.vocab_size);
-    if pieces > rows {
-        return Err(CliError::failed(format!(
-            "{what}: the tokenizer has {pieces} word pieces, the model's `vocab_size` is {rows}; they do not belong together"
-        )));
-    }
-    Ok(())
+    predict::check_vocabulary(config, encoder).map_err(|error| explained(what, error))
 }
 
-/// Whether the model `what` has a second segment, which `pairs` (a task, a file) needs for the second text of a pair; `None` where
-/// only single texts are read.
+/// `error` of the model that `what` names, and what to do about it.
+pub fn explained(what: &str, error: Error) -> CliError {
+    let said = |error: &Error| CliError::failed(format!("{what}: {error}"));
+    match &error {
+        Error::Vocabulary { .. } => said(&error),
+        Error::Segments { .. } => said(&error).with_hint("this model takes single texts"),
+        Error::NoHead => CliError::usage(format!("{what}: {error}"))
+            .with_hint("`efficientbert teacher` and `efficientbert distill --task` make models with heads"),
+        Error::SpanAmongOthers { known, .. } => {
+            CliError::usage(format!("{what}: {error}")).with_hint(format!("--task names the one to answer: {known}"))
+        }
+        Error::Tokenizer(_) => CliError::from(error)
+            .with_hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory"),
+        Error::Model(_) => CliError::from(error).with_hint(IMPORT_HINT),
+        _ => error.into(),
+    }
+}
+
+/// Whether the model that `what` names has a second segment, where texts come in pairs, see [`predict::check_segments`].
 ///
 /// # Errors
-/// The table has one row.
+/// It has none.
 pub fn check_segments(what: &str, config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<(), CliError> {
-    match pairs {
-        Some(pairs) if config.type_vocab_size < 2 => {
-            let message = format!(
-                "{what}: `type_vocab_size` is {}; the pairs of texts of {pairs} need 2",
-                config.type_vocab_size
-            );
-            Err(CliError::failed(message).with_hint("this model takes single texts"))
-        }
-        _ => Ok(()),
-    }
+    predict::check_segments(config, pairs).map_err(|error| explained(what, error))
 }
 
 /// Warns of what the files of a tokenizer contradict each other in.

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use glue_squad::squad::{Dataset, DecodeConfig, Decoded, SquadVersion, WindowConfig};
 use pipeline::inputs::Files;
+use predict::span::{SpanEval, SpanEvalSet};
 use serde::Serialize;
 use tokenizer::TextEncoder;
-use train::span::{SpanEval, SpanEvalSet, SpanTrainSet};
+use train::span::SpanTrainSet;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inference::Inference;
 use crate::output::check_targets;
 use crate::tasks::Chosen;
 use crate::training::TrainingArgs;
@@ -75,6 +75,24 @@ impl SpanArgs {
             n_best: self.n_best.map_or(bert.n_best, |n| n as usize),
             max_answer_length: self.max_answer_length.map_or(bert.max_answer_length, |n| n as usize),
         }
+    }
+
+    /// All of it for a model that answers questions of `version` in windows of `max_len` tokens at most.
+    ///
+    /// # Errors
+    /// As [`SpanArgs::windows`] and [`SpanArgs::threshold`].
+    pub fn settings(
+        &self,
+        version: SquadVersion,
+        max_len: usize,
+        batch_size: usize,
+    ) -> Result<predict::span::SpanSettings, CliError> {
+        Ok(predict::span::SpanSettings {
+            threshold: self.threshold(version)?,
+            windows: self.windows(max_len)?,
+            decoding: self.decoding(),
+            batch_size,
+        })
     }
 
     /// The null threshold of `version`.
@@ -252,22 +270,4 @@ impl SpanFiles {
         }
         Ok(())
     }
-}
-
-/// The answers of span head `head` to all questions of `set`, with progress under the name `phase`.
-///
-/// # Errors
-/// The model does not take the windows, or has diverged.
-pub fn answers(
-    (model, head): (&mut Inference, usize),
-    set: &SpanEvalSet,
-    decoding: &DecodeConfig,
-    phase: &str,
-    context: &Context,
-) -> Result<Decoded, CliError> {
-    context.progress.start(phase, set.len() as u64, "windows");
-    let mut watch = |done: usize| context.progress.step(done as u64, &[]);
-    let logits = model.spans(head, set, &mut watch)?;
-    context.progress.finish();
-    Ok(set.decode(&logits, decoding)?)
 }

@@ -7,11 +7,11 @@ use std::str::FromStr;
 use bert_core::TaskHeadConfig;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Split, TaskKind};
+use predict::examples::Examples;
+use predict::heads::task_head;
+use predict::span::span_head;
 use serde::{Serialize, Serializer};
 use tokenizer::TextEncoder;
-use train::examples::Examples;
-use train::heads::task_head;
-use train::span::span_head;
 
 use crate::context::Context;
 use crate::error::CliError;

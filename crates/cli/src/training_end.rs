@@ -5,14 +5,25 @@ use std::time::Duration;
 
 use pipeline::events::RunEvent;
 use pipeline::phase::LogLine;
+use predict::majority::{MajorityBaseline, doubts};
 use serde::Serialize;
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, doubts};
 
 use crate::environment;
 use crate::progress::duration;
-use crate::training::Done;
 use crate::units::grouped;
+
+/// How far a training came.
+pub struct Done {
+    /// Steps of the training.
+    pub steps: u64,
+    /// Steps after which its model was reached.
+    pub step: u64,
+    /// Evaluation of the model, if there was one.
+    pub evaluation: Option<Evaluation>,
+    /// What one answer to every example scores there.
+    pub majority: Vec<MajorityBaseline>,
+}
 
 /// The result of `teacher` and `distill`. What was not measured is `null`.
 #[derive(Serialize)]

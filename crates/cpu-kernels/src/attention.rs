@@ -63,11 +63,13 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
     let (scores, sums) = (sized(scores, queries * keys), sized(sums, queries));
     let context = sized(context, queries * width);
     let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
-    matmul_serial(head.query, head.key.t(), MatMut::row_major(scores, queries, keys), precision, &epilogue);
+    let scores = MatMut::row_major(scores, queries, keys);
+    let scores = matmul_serial(head.query, head.key.t(), scores, precision, &epilogue).values();
     // Contexts are divided by the sums of their probabilities: they have fewer values.
     unscaled_softmax_rows(scores, keys, sums);
     let scores = MatRef::row_major(scores, queries, keys);
-    matmul_serial(scores, head.value, MatMut::row_major(context, queries, width), precision, &Epilogue::default());
+    let context = MatMut::row_major(context, queries, width);
+    let context = matmul_serial(scores, head.value, context, precision, &Epilogue::default()).values();
     if width > 0 {
         let (context, sums, out) = (&*context, &*sums, Rows { start: out, stride: out_stride });
         dispatch!(divided, (context: &[f32], width: usize, sums: &[f32], out: Rows));

@@ -8,12 +8,15 @@
 //! * [`attention`]: one head over one sequence
 //! * [`store`]: values that a backward pass will need, kept short and past the cache
 //! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
+//! * [`OutSlice`]: memory that an operation writes
 
 #[macro_use]
 pub mod elementwise;
 pub mod attention;
 pub mod isa;
 pub mod matmul;
+mod out_slice;
 pub mod store;
 
 pub use isa::Isa;
+pub use out_slice::OutSlice;

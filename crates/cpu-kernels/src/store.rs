@@ -3,9 +3,11 @@
 //! They are written once, by parts that belong to tasks, and read much later, so they go past the cache. Operands of products in
 //! `bf16` lose nothing by being kept in that format.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::OutSlice;
 use crate::elementwise::{bf16, stream};
 
 /// Bytes below which values may as well stay in the cache.
@@ -26,13 +28,14 @@ pub struct Store {
     values: Values,
     /// Length of a part.
     part: usize,
+    /// Number of values that have been written.
     written: AtomicUsize,
 }
 
 #[derive(Debug)]
 enum Values {
-    Floats(Vec<f32>),
-    Shorts(Vec<u16>),
+    F32(Box<[MaybeUninit<f32>]>),
+    Bf16(Box<[MaybeUninit<u16>]>),
 }
 
 impl Store {
@@ -43,49 +46,28 @@ impl Store {
     pub fn new(len: usize, part: usize, kept: Kept) -> Self {
         assert!(part > 0, "parts of no values");
         let values = match kept {
-            Kept::F32 => Values::Floats(Vec::with_capacity(len)),
-            Kept::Bf16 => Values::Shorts(Vec::with_capacity(len)),
+            Kept::F32 => Values::F32(Box::new_uninit_slice(len)),
+            Kept::Bf16 => Values::Bf16(Box::new_uninit_slice(len)),
         };
-        let mut store = Self { values, part, written: AtomicUsize::new(0) };
-        // SAFETY: the capacity is `len`, any bit pattern is a value, and nothing is read before all has been written: see `complete`.
-        #[allow(
-            clippy::uninit_vec,
-            reason = "read only when complete; clearing it first would cost as much as writing it"
-        )]
-        unsafe {
-            match &mut store.values {
-                Values::Floats(values) => values.set_len(len),
-                Values::Shorts(values) => values.set_len(len),
-            }
-        }
-        store
+        Self { values, part, written: AtomicUsize::new(0) }
     }
 
-    /// Number of values.
-    pub fn len(&self) -> usize {
-        match &self.values {
-            Values::Floats(values) => values.len(),
-            Values::Shorts(values) => values.len(),
-        }
-    }
-
-    /// Whether there is room for nothing.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The parts in order.
+    /// The parts in order, each to be filled once.
+    ///
+    /// # Panics
+    /// Values have been written before.
     pub fn parts(&mut self) -> Vec<StorePart<'_>> {
         let Self { values, part, written } = self;
+        assert_eq!(*written.get_mut(), 0, "parts are filled once");
         let written = &*written;
         match values {
-            Values::Floats(values) => {
+            Values::F32(values) => {
                 let stream = size_of_val(&values[..]) > SMALL;
-                values.chunks_mut(*part).map(|to| StorePart { to: Place::Floats(to), stream, written }).collect()
+                values.chunks_mut(*part).map(|to| StorePart { to: Free::F32(to.into()), stream, written }).collect()
             }
-            Values::Shorts(values) => {
+            Values::Bf16(values) => {
                 let stream = size_of_val(&values[..]) > SMALL;
-                values.chunks_mut(*part).map(|to| StorePart { to: Place::Shorts(to), stream, written }).collect()
+                values.chunks_mut(*part).map(|to| StorePart { to: Free::Bf16(to.into()), stream, written }).collect()
             }
         }
     }
@@ -95,10 +77,9 @@ impl Store {
     /// # Panics
     /// Not all have been written, they are not there, or `out` has another length.
     pub fn read(&self, range: Range<usize>, out: &mut [f32]) {
-        self.complete();
         match &self.values {
-            Values::Floats(values) => out.copy_from_slice(&values[range]),
-            Values::Shorts(values) => bf16::to_f32(&values[range], out),
+            Values::F32(values) => out.copy_from_slice(&self.complete(values)[range]),
+            Values::Bf16(values) => bf16::to_f32(&self.complete(values)[range], out),
         }
     }
 
@@ -107,30 +88,34 @@ impl Store {
     /// # Panics
     /// Not all have been written, or they are rounded.
     pub fn floats(&self) -> &[f32] {
-        self.complete();
         match &self.values {
-            Values::Floats(values) => values,
-            Values::Shorts(_) => panic!("these values are rounded"),
+            Values::F32(values) => self.complete(values),
+            Values::Bf16(_) => panic!("these values are rounded"),
         }
     }
 
-    fn complete(&self) {
-        assert_eq!(self.written.load(Ordering::Acquire), self.len(), "values that have been written");
+    /// The memory as values.
+    fn complete<'a, T>(&self, values: &'a [MaybeUninit<T>]) -> &'a [T] {
+        assert_eq!(self.written.load(Ordering::Acquire), values.len(), "values that have been written");
+        // SAFETY: `parts` has handed out disjoint parts, once. Each counts the values that it has written from its start on, after
+        // writing them, so all of them together have written as many values as there are. Acquire makes them visible here.
+        unsafe { values.assume_init_ref() }
     }
 }
 
 /// A part of a [`Store`], filled from its start.
 #[derive(Debug)]
 pub struct StorePart<'a> {
-    to: Place<'a>,
+    /// What has not been written yet.
+    to: Free<'a>,
     stream: bool,
     written: &'a AtomicUsize,
 }
 
 #[derive(Debug)]
-enum Place<'a> {
-    Floats(&'a mut [f32]),
-    Shorts(&'a mut [u16]),
+enum Free<'a> {
+    F32(OutSlice<'a>),
+    Bf16(OutSlice<'a, u16>),
 }
 
 impl StorePart<'_> {
@@ -140,15 +125,21 @@ impl StorePart<'_> {
     /// The part has no room for them.
     pub fn put(&mut self, x: &[f32]) {
         match &mut self.to {
-            Place::Floats(place) => {
-                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
-                *place = rest;
-                if self.stream { stream::copy(x, to) } else { to.copy_from_slice(x) }
+            Free::F32(free) => {
+                let to = free.take_first(x.len());
+                if self.stream {
+                    stream::copy(x, to)
+                } else {
+                    to.copy_from(x)
+                };
             }
-            Place::Shorts(place) => {
-                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
-                *place = rest;
-                if self.stream { stream::from_f32(x, to) } else { bf16::from_f32(x, to) }
+            Free::Bf16(free) => {
+                let to = free.take_first(x.len());
+                if self.stream {
+                    stream::from_f32(x, to)
+                } else {
+                    bf16::from_f32(x, to)
+                };
             }
         }
         self.written.fetch_add(x.len(), Ordering::Release);
@@ -183,6 +174,14 @@ mod tests {
                 assert!(found == expected, "{n} {part} {kept:?}");
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "parts are filled once")]
+    fn values_are_not_counted_twice() {
+        let mut store = Store::new(10, 5, Kept::Bf16);
+        store.parts()[0].put(&[1.0; 5]);
+        store.parts()[0].put(&[1.0; 5]);
     }
 
     #[test]

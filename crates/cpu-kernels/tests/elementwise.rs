@@ -4,7 +4,6 @@ mod elementwise_support;
 
 use std::f64::consts::PI;
 
-use cpu_kernels::Isa;
 use cpu_kernels::elementwise::Activation;
 use elementwise_support::{SIZES, on_every_isa, values};
 
@@ -148,17 +147,12 @@ fn every_length_gives_the_same_in_and_out_of_place() {
                 activation.forward(&x, &mut y);
                 activation.forward_in_place(&mut over_x);
                 assert_eq!(y, over_x, "{activation:?} {n} {isa}");
-                let (mut dx, mut over_dy) = (vec![f32::NAN; n], dy.clone());
+                let mut dx = vec![f32::NAN; n];
                 activation.backward(&x, &dy, &mut dx);
-                activation.backward_in_place(&x, &mut over_dy);
-                assert_eq!(dx, over_dy, "{activation:?} {n} {isa}");
                 for i in 0..n {
                     let (value, slope) = reference(activation, f64::from(x[i]));
                     assert!((f64::from(y[i]) - value).abs() < 1e-6, "{activation:?} {n} {isa}");
                     assert!((f64::from(dx[i]) - slope * f64::from(dy[i])).abs() < 1e-6, "{activation:?} {n} {isa}");
-                    if isa == Isa::Portable {
-                        assert_eq!(y[i], activation.scalar(x[i]), "{activation:?} {n}");
-                    }
                 }
             }
         }

@@ -14,10 +14,10 @@ use kd::losses;
 use kd::objective::{
     Feature, LayerMatch, MatchLoss, Objective, Plan, Prediction, PredictionLoss, Preset, Shape, Source,
 };
+use predict::heads::task_head;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Job, LossTerms, Part};
 use train::fine_tune::FineTune;
-use train::heads::task_head;
 use train::optim::Gradients;
 
 type Model = TaskModel;

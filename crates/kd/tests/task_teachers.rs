@@ -17,10 +17,10 @@ use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{TaskDistillation, TaskTeacher, TaskTeachers, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
-use train::heads::task_head;
 
 type Model = TaskModel;
 

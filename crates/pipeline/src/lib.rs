@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`recipe`] | everything that decides the result, in one TOML file |
 //! | [`events`] | what a watcher is told, and what `log.jsonl` holds |
+//! | [`import`] | foreign weights as a model directory |
 //! | [`inputs`] | tokenizer, task sets, packed text |
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
+//! | [`note`] | what a person should know of something that went well |
 //! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
@@ -24,8 +26,10 @@ pub mod disk;
 mod error;
 pub mod evaluate;
 pub mod events;
+pub mod import;
 pub mod inputs;
 pub mod latency;
+pub mod note;
 pub mod phase;
 pub mod recipe;
 mod record;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use corpus::{PackConfig, PackedCorpus};
 use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
+use predict::data::WIDTH_MULTIPLE;
 use tokenizer::{Padding, TextEncoder};
 
-use crate::data::{BatchSettings, WIDTH_MULTIPLE};
+use crate::data::BatchSettings;
 use crate::{Error, Result};
 
 /// Unlabelled text in batches: what general distillation learns from.

@@ -7,6 +7,7 @@ use bert_core::{BertConfig, ModelDir, TaskModel};
 use clap::Args;
 use cpu_kernels::Isa;
 use glue_squad::batch::{EncodedBatch, Labels};
+use predict::{Inference, Target};
 use rand::Rng;
 use serde_json::json;
 
@@ -16,8 +17,8 @@ use crate::commands::bench_step::Distillation;
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
-use crate::inference::{self, Inference, Precision, PrecisionArgs};
 use crate::output::{print, print_json, table};
+use crate::predictor::{Precision, PrecisionArgs, load_model, target};
 use crate::units::{gmac, grouped, spread};
 use crate::{environment, interrupt, models};
 
@@ -56,8 +57,8 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if let Some(teacher) = &args.teacher {
         return step(args, teacher, context);
     }
-    inference::check(precision, context)?;
-    let Subject { name, config, outline, mut model } = open(&args.model, precision, context)?;
+    let target = target(precision, context)?;
+    let Subject { name, config, outline, mut model } = open(&args.model, (precision, &target), context)?;
     let seq = sequence(args.seq, &[&config])?;
     let batch_size = args.batch as usize;
     let batch = model.place(&random_batch(&config, batch_size, seq));
@@ -75,7 +76,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
 
-    let count = outline.count(&config, seq);
+    let count = outline.count(seq);
     let (median, min, max) = spread(times);
     let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {
@@ -181,10 +182,10 @@ struct Subject {
 }
 
 /// A model directory by path, or a preset with random weights.
-fn open(text: &str, precision: Precision, context: &Context) -> Result<Subject, CliError> {
+fn open(text: &str, (precision, target): (Precision, &Target), context: &Context) -> Result<Subject, CliError> {
     if is_directory(text) {
         let dir = Path::new(text);
-        let (config, model) = inference::load("--model", dir, precision, context)?;
+        let (config, model) = load_model("--model", dir, precision, context)?;
         let (_, outline) = ModelDir::outline(dir, &context.device)?;
         let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
         let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
@@ -192,7 +193,7 @@ fn open(text: &str, precision: Precision, context: &Context) -> Result<Subject, 
     }
     let Arch { name, config, model: outline } = preset_arch(text, &context.device)?;
     let model = outline.clone().initialised(&config, SEED);
-    let model = Inference::new(model, &config, precision, context)?;
+    let model = Inference::of_model(model, &config, target, precision.format())?;
     Ok(Subject { name, config, outline, model })
 }
 

@@ -11,9 +11,9 @@ use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use predict::heads::AnsweringHead;
+use predict::majority::card_lines;
 use serde::Serialize;
-use train::heads::AnsweringHead;
-use train::majority::card_lines;
 
 use super::lecture::{Lecture, TrainingData};
 use super::teacher::Data;
@@ -29,7 +29,8 @@ use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{Chosen, Task};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_data::{TextData, WordArgs};
-use crate::training::{Done, Training, TrainingArgs, shown, taken_apart};
+use crate::training::{Training, TrainingArgs, shown, taken_apart};
+use crate::training_end::Done;
 
 /// What `--init` says where the student starts from random weights.
 const RANDOM: &str = "random";
@@ -158,7 +159,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
 

@@ -8,7 +8,6 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
-mod eval_squad;
 mod import;
 mod lecture;
 mod man;

@@ -2,23 +2,27 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `phase` | one phase: how far it is, what it measures, lines and objects about it |
+//! | `phase` | one phase: how far it is, what it measures, and that as a line or an object |
+//! | `look` | what is shown of a phase: bar, dashboard, lines, objects |
 //! | `dashboard` | several lines about a training, drawn in place |
 //! | `format` | numbers, times and curves as text |
 
 mod dashboard;
 mod format;
+mod look;
 mod phase;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::note::Note;
 use serde_json::json;
 
 pub use format::duration;
+use look::{Look, line};
 pub use phase::TrainingNumbers;
 use phase::{Phase, Value};
 
@@ -48,32 +52,22 @@ pub struct Progress {
     phase: Mutex<Option<Phase>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Bar,
-    Dashboard,
-    Plain,
-    Json,
-    Silent,
-}
-
-impl Look {
-    fn of(mode: ProgressMode, terminal: bool) -> Self {
-        match mode {
-            ProgressMode::Bar => Self::Bar,
-            ProgressMode::Json => Self::Json,
-            ProgressMode::None => Self::Silent,
-            ProgressMode::Dashboard if terminal => Self::Dashboard,
-            ProgressMode::Auto if terminal => Self::Bar,
-            ProgressMode::Dashboard | ProgressMode::Auto => Self::Plain,
-        }
+/// How `mode` looks, on a `terminal` or elsewhere.
+fn look_of(mode: ProgressMode, terminal: bool) -> Look {
+    match mode {
+        ProgressMode::Bar => Look::Bar,
+        ProgressMode::Json => Look::Json,
+        ProgressMode::None => Look::Silent,
+        ProgressMode::Dashboard if terminal => Look::Dashboard,
+        ProgressMode::Auto if terminal => Look::Bar,
+        ProgressMode::Dashboard | ProgressMode::Auto => Look::Plain,
     }
 }
 
 impl Progress {
     /// Decides the look; `auto` and `dashboard` ask whether standard error is a terminal.
     pub fn new(mode: ProgressMode) -> Self {
-        let look = Look::of(mode, std::io::stderr().is_terminal());
+        let look = look_of(mode, std::io::stderr().is_terminal());
         let this = Self { look, phase: Mutex::new(None) };
         if mode == ProgressMode::Dashboard && look == Look::Plain {
             this.message("standard error is no terminal: lines in place of the dashboard");
@@ -102,7 +96,7 @@ impl Progress {
         let mut slot = self.lock();
         *slot = Some(Phase::new(phase, (total, done), unit, bar));
         if let Some(phase) = slot.as_mut() {
-            phase.show(self.look, "start");
+            self.look.show(phase, "start");
         }
     }
 
@@ -125,7 +119,7 @@ impl Progress {
         phase.within = None;
         set(phase);
         if phase.due(self.interval()) || matches!(self.look, Look::Bar | Look::Dashboard) {
-            phase.show(self.look, "progress");
+            self.look.show(phase, "progress");
         }
     }
 
@@ -140,7 +134,7 @@ impl Progress {
             Look::Plain | Look::Silent => false,
         };
         if at_once || phase.due(self.interval()) {
-            phase.show(self.look, "within");
+            self.look.show(phase, "within");
         }
     }
 
@@ -151,7 +145,7 @@ impl Progress {
     /// Ends the phase, if one is running.
     pub fn finish(&self) {
         if let Some(mut phase) = self.lock().take() {
-            phase.show(self.look, "finish");
+            self.look.show(&mut phase, "finish");
         }
     }
 
@@ -164,7 +158,7 @@ impl Progress {
             && let Some(phase) = self.lock().as_mut()
         {
             phase.evaluated(text);
-            phase.show(self.look, "progress");
+            self.look.show(phase, "progress");
             return;
         }
         self.message(text);
@@ -203,6 +197,16 @@ impl Progress {
         }
     }
 
+    /// Messages and warnings of a library.
+    pub fn tell(&self, notes: &[Note]) {
+        for note in notes {
+            match note {
+                Note::Message(text) => self.message(text),
+                Note::Warning(text) => self.warn(text),
+            }
+        }
+    }
+
     fn above_bar(&self, text: &str) {
         match self.lock().as_ref().and_then(|phase| phase.bar.as_ref()) {
             Some(bar) => bar.suspend(|| line(text)),
@@ -228,11 +232,6 @@ fn object(event: &str, text: &str) -> String {
     json!({ "event": event, "text": text }).to_string()
 }
 
-fn line(text: &str) {
-    // With standard error gone there is nobody to tell; the work goes on.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +253,7 @@ mod tests {
     #[test]
     fn a_dashboard_is_for_terminals_and_everything_else_is_as_asked() {
         use ProgressMode::{Auto, Bar, Dashboard, Json, None};
-        let looks = |terminal| [Auto, Bar, Dashboard, Json, None].map(|mode| Look::of(mode, terminal));
+        let looks = |terminal| [Auto, Bar, Dashboard, Json, None].map(|mode| look_of(mode, terminal));
         assert_eq!(looks(true), [Look::Bar, Look::Bar, Look::Dashboard, Look::Json, Look::Silent]);
         assert_eq!(looks(false), [Look::Plain, Look::Bar, Look::Plain, Look::Json, Look::Silent]);
     }

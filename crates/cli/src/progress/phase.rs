@@ -1,4 +1,4 @@
-//! One phase: how far it is, what it measures, lines and objects about it.
+//! One phase: how far it is, what it measures, and that as a line or an object.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,6 @@ use indicatif::ProgressBar;
 use serde_json::{Map, json};
 
 use super::format::{count, decimal, duration};
-use super::{Look, dashboard, line};
 
 /// Values of a loss curve kept; older ones are merged in pairs.
 const HISTORY: usize = 512;
@@ -72,7 +71,8 @@ impl Within {
         format!("{what}: {done}/{total} {unit}")
     }
 
-    fn json(&self, phase: &str) -> serde_json::Value {
+    /// As an object.
+    pub fn json(&self, phase: &str) -> serde_json::Value {
         let Self { what, unit, done, total, started } = self;
         let seconds = started.elapsed().as_secs_f64();
         let left = (*done > 0).then(|| seconds / *done as f64 * total.saturating_sub(*done) as f64);
@@ -179,30 +179,13 @@ impl Phase {
         self.printed.is_none_or(|at| at.elapsed() >= interval)
     }
 
-    pub fn show(&mut self, look: Look, event: &str) {
-        match look {
-            Look::Bar => self.draw(event, &self.numbers()),
-            Look::Dashboard => self.draw(event, &dashboard::below(self)),
-            Look::Plain => line(&self.plain(event)),
-            Look::Json => line(&match &self.within {
-                Some(within) if event == "within" => within.json(&self.name).to_string(),
-                _ => self.json(event).to_string(),
-            }),
-            Look::Silent => {}
-        }
+    /// The moment of the last line is now.
+    pub fn printed(&mut self) {
         self.printed = Some(Instant::now());
     }
 
-    fn draw(&self, event: &str, message: &str) {
-        let Some(bar) = &self.bar else { return };
-        bar.set_message(message.to_owned());
-        bar.set_position(self.done);
-        if event == "finish" {
-            bar.abandon();
-        }
-    }
-
-    fn plain(&self, event: &str) -> String {
+    /// As a line about `event`.
+    pub fn plain(&self, event: &str) -> String {
         let Self { name, total, done, unit, .. } = self;
         let all = counted(*total, unit);
         let seconds = self.started.elapsed().as_secs_f64();
@@ -217,7 +200,8 @@ impl Phase {
         }
     }
 
-    fn json(&self, event: &str) -> serde_json::Value {
+    /// As an object about `event`.
+    pub fn json(&self, event: &str) -> serde_json::Value {
         // JSON has no NaN; a loss that is not finite becomes null.
         let values: Map<String, serde_json::Value> =
             self.values.iter().map(|v| (v.name.clone(), json!(v.value))).collect();
@@ -234,7 +218,7 @@ impl Phase {
     }
 
     /// Time left and values, on one line.
-    fn numbers(&self) -> String {
+    pub fn numbers(&self) -> String {
         let left = self.left().map(|left| format!("{} left", duration(left)));
         let within = self.within.as_ref().map(Within::text);
         left.into_iter().chain(within).chain(self.values_in_line()).collect::<Vec<_>>().join("  ")

@@ -1,8 +1,9 @@
 //! Activation functions.
 
-use super::dispatch::{Arith, Plain};
+use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place};
 use super::math::{at_least, at_most, exp_negative, expm1_negative, normal_tail, sigmoid_parts, tanh};
+use crate::out_slice::{OutSlice, Uninit};
 
 /// Activation functions of the search space and of BERT.
 ///
@@ -73,29 +74,16 @@ impl Activation {
     pub const ALL: [Self; 8] =
         [Self::GeluErf, Self::GeluTanh, Self::Relu, Self::Sigmoid, Self::Tanh, Self::LeakyRelu, Self::Elu, Self::Swish];
 
-    /// The function at one value, by portable arithmetic: the last bit may differ from [`Self::forward`].
-    pub fn scalar(self, x: f32) -> f32 {
-        let mut v = [x];
-        self.lanes::<Plain, 1>(&mut v);
-        v[0]
-    }
-
-    /// The function of `N` values, for the epilogues of other kernels: becomes part of the caller's code.
-    #[inline(always)]
-    pub(crate) fn lanes<A: Arith, const N: usize>(self, v: &mut [f32; N]) {
-        with_function!(self, F => for x in v.iter_mut() {
-            *x = F::value::<A>(*x);
-        });
-    }
-
     /// `y = f(x)`
     ///
     /// # Panics
     /// The lengths differ.
-    pub fn forward(self, x: &[f32], y: &mut [f32]) {
+    pub fn forward<'a>(self, x: &[f32], y: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+        let (y, function) = (y.into(), self);
         assert_eq!(x.len(), y.len());
-        let function = self;
-        dispatch!(forward, (function: Activation, x: &[f32], y: &mut [f32]));
+        let write = |y: &mut Uninit| dispatch!(forward, (function: Activation, x: &[f32], y: &mut Uninit));
+        // SAFETY: `map` writes a value for each of `x`.
+        unsafe { y.write_with(write) }
     }
 
     /// `x = f(x)`
@@ -110,26 +98,18 @@ impl Activation {
     ///
     /// # Panics
     /// The lengths differ.
-    pub fn backward(self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
-        assert_eq!(x.len(), dy.len());
-        assert_eq!(x.len(), dx.len());
-        let function = self;
-        dispatch!(backward, (function: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]));
-    }
-
-    /// `dy = dy f'(x)`: [`Self::backward`] over the gradient.
-    ///
-    /// # Panics
-    /// The lengths differ.
-    pub fn backward_in_place(self, x: &[f32], dy: &mut [f32]) {
-        assert_eq!(x.len(), dy.len());
-        let function = self;
-        dispatch!(backward_in_place, (function: Activation, x: &[f32], dy: &mut [f32]));
+    pub fn backward<'a>(self, x: &[f32], dy: &[f32], dx: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+        let (dx, function) = (dx.into(), self);
+        assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
+        let write =
+            |dx: &mut Uninit| dispatch!(backward, (function: Activation, x: &[f32], dy: &[f32], dx: &mut Uninit));
+        // SAFETY: `map` writes a value for each of `dy`.
+        unsafe { dx.write_with(write) }
     }
 }
 
 #[inline(always)]
-fn forward<A: Arith>(activation: Activation, x: &[f32], y: &mut [f32]) {
+fn forward<A: Arith>(activation: Activation, x: &[f32], y: &mut Uninit) {
     with_function!(activation, F => map::<A, Value<F>, 0>(&Value(F {}), x, [], y));
 }
 
@@ -139,13 +119,8 @@ fn forward_in_place<A: Arith>(activation: Activation, x: &mut [f32]) {
 }
 
 #[inline(always)]
-fn backward<A: Arith>(activation: Activation, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+fn backward<A: Arith>(activation: Activation, x: &[f32], dy: &[f32], dx: &mut Uninit) {
     with_function!(activation, F => map::<A, Chain<F>, 1>(&Chain(F {}), dy, [x], dx));
-}
-
-#[inline(always)]
-fn backward_in_place<A: Arith>(activation: Activation, x: &[f32], dy: &mut [f32]) {
-    with_function!(activation, F => map_in_place::<A, Chain<F>, 1>(&Chain(F {}), dy, [x]));
 }
 
 /// A function and its derivative.

@@ -1,14 +1,20 @@
 //! `bf16`: the upper half of an `f32`.
 
+use std::mem::MaybeUninit;
+
 use super::dispatch::Arith;
+use crate::OutSlice;
 
 /// Rounds to the nearest `bf16`, ties to even; NaN stays NaN.
 ///
 /// # Panics
 /// The lengths differ.
-pub fn from_f32(x: &[f32], y: &mut [u16]) {
+pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16] {
+    let y = y.into();
     assert_eq!(x.len(), y.len());
-    dispatch!(round, (x: &[f32], y: &mut [u16]));
+    let write = |y: &mut [MaybeUninit<u16>]| dispatch!(round, (x: &[f32], y: &mut [MaybeUninit<u16>]));
+    // SAFETY: the body writes a value for each of `x`, which are as many.
+    unsafe { y.write_with(write) }
 }
 
 /// Exact.
@@ -32,9 +38,9 @@ pub fn to_bf16(x: f32) -> u16 {
 }
 
 #[inline(always)]
-fn round<A: Arith>(x: &[f32], y: &mut [u16]) {
+fn round<A: Arith>(x: &[f32], y: &mut [MaybeUninit<u16>]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = to_bf16(x);
+        y.write(to_bf16(x));
     }
 }
 

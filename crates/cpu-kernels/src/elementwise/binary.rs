@@ -1,9 +1,10 @@
 //! Sums, products and maxima of two operands, elementwise.
 //!
-//! Every function panics where lengths differ.
+//! Every function panics where lengths differ. Those with an `out` give it back as values.
 
 use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place};
+use crate::out_slice::{OutSlice, Uninit};
 
 struct Add;
 
@@ -53,21 +54,30 @@ impl Map<2> for Second {
 }
 
 /// `out = a + b`
-pub fn add(a: &[f32], b: &[f32], out: &mut [f32]) {
-    assert_same(a, b, out);
-    dispatch!(add_body, (a: &[f32], b: &[f32], out: &mut [f32]));
+pub fn add<'a>(a: &[f32], b: &[f32], out: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+    let out = out.into();
+    assert_eq!((a.len(), a.len()), (b.len(), out.len()));
+    let write = |out: &mut Uninit| dispatch!(add_body, (a: &[f32], b: &[f32], out: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `a`.
+    unsafe { out.write_with(write) }
 }
 
 /// `out = a b`
-pub fn mul(a: &[f32], b: &[f32], out: &mut [f32]) {
-    assert_same(a, b, out);
-    dispatch!(mul_body, (a: &[f32], b: &[f32], out: &mut [f32]));
+pub fn mul<'a>(a: &[f32], b: &[f32], out: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+    let out = out.into();
+    assert_eq!((a.len(), a.len()), (b.len(), out.len()));
+    let write = |out: &mut Uninit| dispatch!(mul_body, (a: &[f32], b: &[f32], out: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `a`.
+    unsafe { out.write_with(write) }
 }
 
 /// `out = b` where `a < b`, otherwise `a`: of two equal values the first, as burn's `max_pair` does.
-pub fn max(a: &[f32], b: &[f32], out: &mut [f32]) {
-    assert_same(a, b, out);
-    dispatch!(max_body, (a: &[f32], b: &[f32], out: &mut [f32]));
+pub fn max<'a>(a: &[f32], b: &[f32], out: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+    let out = out.into();
+    assert_eq!((a.len(), a.len()), (b.len(), out.len()));
+    let write = |out: &mut Uninit| dispatch!(max_body, (a: &[f32], b: &[f32], out: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `a`.
+    unsafe { out.write_with(write) }
 }
 
 /// `a = a + b`
@@ -89,29 +99,31 @@ pub fn max_in_place(a: &mut [f32], b: &[f32]) {
 }
 
 /// `da = dy b`, `db = dy a`
-pub fn mul_backward(a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]) {
-    mul(dy, b, da);
-    mul(dy, a, db);
+pub fn mul_backward<'a>(
+    a: &[f32],
+    b: &[f32],
+    dy: &[f32],
+    da: impl Into<OutSlice<'a>>,
+    db: impl Into<OutSlice<'a>>,
+) -> [&'a mut [f32]; 2] {
+    [mul(dy, b, da), mul(dy, a, db)]
 }
 
 /// The gradient of [`max`] goes to the operand that was taken: all of it to the first where both are equal, as burn's
 /// autodiff has it (PyTorch would halve it).
-pub fn max_backward(a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]) {
-    assert_same(a, b, da);
-    assert_same(a, dy, db);
-    dispatch!(max_backward_body, (a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]));
-}
-
-/// `x[r, :] += bias` for every row.
-///
-/// # Shapes
-/// - `x`: `[rows, width]`, `bias`: `[width]`
-///
-/// # Panics
-/// `x` is not a whole number of rows.
-pub fn add_bias(x: &mut [f32], bias: &[f32]) {
-    assert_rows(x, bias.len());
-    dispatch!(add_bias_body, (x: &mut [f32], bias: &[f32]));
+pub fn max_backward<'a>(
+    a: &[f32],
+    b: &[f32],
+    dy: &[f32],
+    da: impl Into<OutSlice<'a>>,
+    db: impl Into<OutSlice<'a>>,
+) -> [&'a mut [f32]; 2] {
+    let (da, db) = (da.into(), db.into());
+    assert_eq!([a.len(); 4], [b.len(), dy.len(), da.len(), db.len()]);
+    let first = |da: &mut Uninit| dispatch!(first_body, (a: &[f32], b: &[f32], dy: &[f32], da: &mut Uninit));
+    let second = |db: &mut Uninit| dispatch!(second_body, (a: &[f32], b: &[f32], dy: &[f32], db: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `dy`.
+    unsafe { [da.write_with(first), db.write_with(second)] }
 }
 
 /// `sums += sum_r x[r, :]`: the gradient of a bias.
@@ -132,23 +144,18 @@ pub(super) fn assert_rows(x: &[f32], width: usize) {
     assert!(whole, "{} values are no rows of {width}", x.len());
 }
 
-fn assert_same(a: &[f32], b: &[f32], out: &[f32]) {
-    assert_eq!(a.len(), b.len());
-    assert_eq!(a.len(), out.len());
-}
-
 #[inline(always)]
-fn add_body<A: Arith>(a: &[f32], b: &[f32], out: &mut [f32]) {
+fn add_body<A: Arith>(a: &[f32], b: &[f32], out: &mut Uninit) {
     map::<A, Add, 1>(&Add, a, [b], out);
 }
 
 #[inline(always)]
-fn mul_body<A: Arith>(a: &[f32], b: &[f32], out: &mut [f32]) {
+fn mul_body<A: Arith>(a: &[f32], b: &[f32], out: &mut Uninit) {
     map::<A, Mul, 1>(&Mul, a, [b], out);
 }
 
 #[inline(always)]
-fn max_body<A: Arith>(a: &[f32], b: &[f32], out: &mut [f32]) {
+fn max_body<A: Arith>(a: &[f32], b: &[f32], out: &mut Uninit) {
     map::<A, Max, 1>(&Max, a, [b], out);
 }
 
@@ -168,16 +175,13 @@ fn max_in_place_body<A: Arith>(a: &mut [f32], b: &[f32]) {
 }
 
 #[inline(always)]
-fn max_backward_body<A: Arith>(a: &[f32], b: &[f32], dy: &[f32], da: &mut [f32], db: &mut [f32]) {
+fn first_body<A: Arith>(a: &[f32], b: &[f32], dy: &[f32], da: &mut Uninit) {
     map::<A, First, 2>(&First, dy, [a, b], da);
-    map::<A, Second, 2>(&Second, dy, [a, b], db);
 }
 
 #[inline(always)]
-fn add_bias_body<A: Arith>(x: &mut [f32], bias: &[f32]) {
-    for row in x.chunks_exact_mut(bias.len().max(1)) {
-        map_in_place::<A, Add, 1>(&Add, row, [bias]);
-    }
+fn second_body<A: Arith>(a: &[f32], b: &[f32], dy: &[f32], db: &mut Uninit) {
+    map::<A, Second, 2>(&Second, dy, [a, b], db);
 }
 
 #[inline(always)]

@@ -2,6 +2,7 @@
 
 use super::dispatch::Arith;
 use super::lanes::{Block, LANES};
+use crate::OutSlice;
 
 /// `y_i = x_i / keep` where element `offset + i` of the stream `key` is kept, otherwise 0.
 ///
@@ -10,10 +11,10 @@ use super::lanes::{Block, LANES};
 ///
 /// # Panics
 /// The lengths differ, or `keep` is not in `0..=1`.
-pub fn dropout(x: &[f32], y: &mut [f32], keep: f64, key: u64, offset: u64) {
-    assert_eq!(x.len(), y.len());
-    y.copy_from_slice(x);
+pub fn dropout<'a>(x: &[f32], y: impl Into<OutSlice<'a>>, keep: f64, key: u64, offset: u64) -> &'a mut [f32] {
+    let y = y.into().copy_from(x);
     dropout_in_place(y, keep, key, offset);
+    y
 }
 
 /// [`dropout`] over its input.

@@ -3,6 +3,8 @@
 //! What does not fill a block is a block too: the last [`LANES`] values once more, so that rows of odd widths cost
 //! little. Sums are taken in an order that depends on the length only.
 
+use std::mem::MaybeUninit;
+
 use super::dispatch::Arith;
 
 /// Values in a block: a vector of AVX-512, two of AVX2.
@@ -20,16 +22,49 @@ pub(crate) trait Map<const N: usize> {
     fn at<A: Arith>(&self, x: f32, rest: [f32; N]) -> f32;
 }
 
-/// `out[i] = f(x[i], rest[..][i])`
+/// Where a value can be written.
+pub(crate) trait Slot: Sized {
+    /// Writes it.
+    fn put(&mut self, value: f32);
+
+    /// Writes all of `out`, which has as many values.
+    fn put_all(out: &mut [Self], values: &[f32]);
+}
+
+impl Slot for f32 {
+    #[inline(always)]
+    fn put(&mut self, value: f32) {
+        *self = value;
+    }
+
+    #[inline(always)]
+    fn put_all(out: &mut [Self], values: &[f32]) {
+        out.copy_from_slice(values);
+    }
+}
+
+impl Slot for MaybeUninit<f32> {
+    #[inline(always)]
+    fn put(&mut self, value: f32) {
+        self.write(value);
+    }
+
+    #[inline(always)]
+    fn put_all(out: &mut [Self], values: &[f32]) {
+        out.write_copy_of_slice(values);
+    }
+}
+
+/// `out[i] = f(x[i], rest[..][i])`: writes every value of `out`, which has the length of `x`.
 #[inline(always)]
-pub(crate) fn map<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &[f32], rest: [&[f32]; N], out: &mut [f32]) {
+pub(crate) fn map<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &[f32], rest: [&[f32]; N], out: &mut [impl Slot]) {
     let n = x.len();
-    let out = &mut out[..n];
+    assert_eq!(n, out.len());
     let rest = rest.map(|r| &r[..n]);
     if n < LANES {
         let mut result = [0.0; LANES];
         block::<A, F, N>(f, &padded(x), rest.map(padded).each_ref(), &mut result);
-        out.copy_from_slice(&result[..n]);
+        Slot::put_all(out, &result[..n]);
         return;
     }
     let count = n / LANES;
@@ -207,13 +242,13 @@ fn larger(x: f32, m: f32) -> f32 {
 }
 
 #[inline(always)]
-fn block<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &Block, rest: [&Block; N], out: &mut Block) {
+fn block<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &Block, rest: [&Block; N], out: &mut [impl Slot; LANES]) {
     for i in 0..LANES {
         let mut others = [0.0; N];
         for k in 0..N {
             others[k] = rest[k][i];
         }
-        out[i] = f.at::<A>(x[i], others);
+        out[i].put(f.at::<A>(x[i], others));
     }
 }
 
@@ -258,7 +293,7 @@ fn last(x: &[f32]) -> &Block {
 }
 
 #[inline(always)]
-fn last_mut(x: &mut [f32]) -> &mut Block {
+fn last_mut<T>(x: &mut [T]) -> &mut [T; LANES] {
     x.last_chunk_mut().expect("at least one block")
 }
 

@@ -2,9 +2,9 @@
 
 use super::binary::assert_rows;
 use super::dispatch::Arith;
-use super::lanes::{LANES, Map, map, map_in_place, max, sum};
+use super::lanes::{LANES, Map, map, max, sum};
 use super::math::{at_least, exp_negative};
-use super::softmax::{Scale, log_sum, row};
+use crate::out_slice::{OutSlice, Uninit};
 
 /// Attention scores at or below this are mask, not attention (TinyBERT, EfficientBERT).
 const BLOCKED: f32 = -100.0;
@@ -22,9 +22,12 @@ pub fn squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
 ///
 /// # Panics
 /// The lengths differ.
-pub fn squared_error_gradient(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+pub fn squared_error_gradient<'a>(a: &[f32], b: &[f32], scale: f32, da: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
+    let da = da.into();
     assert_eq!((a.len(), a.len()), (b.len(), da.len()));
-    dispatch!(gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut [f32]));
+    let write = |da: &mut Uninit| dispatch!(gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `a`.
+    unsafe { da.write_with(write) }
 }
 
 /// [`squared_error_sum`] of attention scores: entries at or below -100 count as 0, on each side for itself.
@@ -40,34 +43,17 @@ pub fn unblocked_squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
 ///
 /// # Panics
 /// The lengths differ.
-pub fn unblocked_squared_error_gradient(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+pub fn unblocked_squared_error_gradient<'a>(
+    a: &[f32],
+    b: &[f32],
+    scale: f32,
+    da: impl Into<OutSlice<'a>>,
+) -> &'a mut [f32] {
+    let da = da.into();
     assert_eq!((a.len(), a.len()), (b.len(), da.len()));
-    dispatch!(unblocked_gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut [f32]));
-}
-
-/// `-sum_r log_softmax(logits_r)[labels_r]`
-///
-/// # Shapes
-/// - `logits`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
-///
-/// # Panics
-/// Shapes do not fit, or a label is out of range.
-pub fn cross_entropy_sum(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
-    check_labels(logits, classes, labels);
-    dispatch!(hard, (logits: &[f32], classes: usize, labels: &[u32]) -> f64)
-}
-
-/// Gradient of `scale` [`cross_entropy_sum`]: `d = scale (softmax(logits) - onehot(label))`.
-///
-/// # Shapes
-/// - `logits`, `d`: `[rows, classes]`; `labels`: `[rows]`, below `classes`
-///
-/// # Panics
-/// Shapes do not fit, or a label is out of range.
-pub fn cross_entropy_gradient(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
-    check_labels(logits, classes, labels);
-    assert_eq!(logits.len(), d.len());
-    dispatch!(hard_gradient, (logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]));
+    let write = |da: &mut Uninit| dispatch!(unblocked_gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut Uninit));
+    // SAFETY: `map` writes a value for each of `a`.
+    unsafe { da.write_with(write) }
 }
 
 /// `-sum_r sum_i softmax(teacher_r / T)_i log_softmax(student_r / T)_i`, without a factor `T^2`.
@@ -91,26 +77,25 @@ pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, 
 ///
 /// # Panics
 /// Shapes do not fit.
-pub fn soft_cross_entropy_gradient(
+pub fn soft_cross_entropy_gradient<'a>(
     student: &[f32],
     teacher: &[f32],
     classes: usize,
     temperature: f32,
     scale: f32,
-    d: &mut [f32],
-) {
+    d: impl Into<OutSlice<'a>>,
+) -> &'a mut [f32] {
+    let d = d.into();
     assert_rows(student, classes);
     assert_eq!((student.len(), student.len()), (teacher.len(), d.len()));
-    dispatch!(
-        soft_gradient,
-        (student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut [f32])
-    );
-}
-
-fn check_labels(logits: &[f32], classes: usize, labels: &[u32]) {
-    assert_eq!(logits.len(), labels.len() * classes);
-    let wrong = labels.iter().find(|&&label| label as usize >= classes);
-    assert!(wrong.is_none(), "label {wrong:?} of {classes} classes");
+    let write = |d: &mut Uninit| {
+        dispatch!(
+            soft_gradient,
+            (student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut Uninit)
+        );
+    };
+    // SAFETY: `d` is whole rows, and `map` writes each of them.
+    unsafe { d.write_with(write) }
 }
 
 #[inline(always)]
@@ -164,34 +149,13 @@ impl<const UNBLOCK: bool> Map<1> for Difference<UNBLOCK> {
 }
 
 #[inline(always)]
-fn gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+fn gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut Uninit) {
     map::<A, Difference<false>, 1>(&Difference { scale }, a, [b], da);
 }
 
 #[inline(always)]
-fn unblocked_gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut [f32]) {
+fn unblocked_gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut Uninit) {
     map::<A, Difference<true>, 1>(&Difference { scale }, a, [b], da);
-}
-
-#[inline(always)]
-fn hard<A: Arith>(logits: &[f32], classes: usize, labels: &[u32]) -> f64 {
-    let mut total = 0.0;
-    for (x, &label) in logits.chunks_exact(classes.max(1)).zip(labels) {
-        let (max, log_sum) = log_sum::<A>(x);
-        total += f64::from(log_sum - (at_least(f32::MIN, x[label as usize]) - max));
-    }
-    total
-}
-
-#[inline(always)]
-fn hard_gradient<A: Arith>(logits: &[f32], classes: usize, labels: &[u32], scale: f32, d: &mut [f32]) {
-    let classes = classes.max(1);
-    for ((x, &label), d) in logits.chunks_exact(classes).zip(labels).zip(d.chunks_exact_mut(classes)) {
-        d.copy_from_slice(x);
-        row::<A>(d);
-        d[label as usize] -= 1.0;
-        map_in_place::<A, Scale, 0>(&Scale { factor: scale }, d, []);
-    }
 }
 
 /// `log_softmax(x / T)`, value by value.
@@ -271,7 +235,7 @@ fn soft_gradient<A: Arith>(
     classes: usize,
     temperature: f32,
     scale: f32,
-    d: &mut [f32],
+    d: &mut Uninit,
 ) {
     let n = classes.max(1);
     let scale = scale / temperature;

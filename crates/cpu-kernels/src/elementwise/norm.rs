@@ -1,8 +1,9 @@
 //! Normalisation of rows with a learned scale and shift.
 
-use super::binary::{add, add_in_place, assert_rows};
+use super::binary::{add, assert_rows};
 use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place, sum};
+use crate::out_slice::{OutSlice, Uninit};
 
 /// Mean and `1 / sqrt(variance + eps)` of each row: what [`layer_norm_backward`] needs again.
 pub type Stats<'a> = Option<(&'a mut [f32], &'a mut [f32])>;
@@ -15,10 +16,22 @@ pub type Stats<'a> = Option<(&'a mut [f32], &'a mut [f32])>;
 ///
 /// # Panics
 /// Shapes do not fit.
-pub fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>) {
+pub fn layer_norm<'a>(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    eps: f32,
+    y: impl Into<OutSlice<'a>>,
+    stats: Stats<'_>,
+) -> &'a mut [f32] {
+    let y = y.into();
     assert_eq!(x.len(), y.len());
     check(x, gamma, beta, &stats);
-    dispatch!(forward, (x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>));
+    let write = |y: &mut Uninit| {
+        dispatch!(forward, (x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut Uninit, stats: Stats<'_>));
+    };
+    // SAFETY: `y` is whole rows, and `map` writes each of them.
+    unsafe { y.write_with(write) }
 }
 
 /// [`layer_norm`] over its input.
@@ -30,7 +43,7 @@ pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32,
     dispatch!(in_place, (x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>));
 }
 
-/// `y = LayerNorm(x + residual)`, and the sum into `sum` where it is wanted ([`layer_norm_backward`] takes it).
+/// `sum = x + residual`, which [`layer_norm_backward`] takes, and `y = LayerNorm(sum)`; both are given back.
 ///
 /// # Shapes
 /// - `x`, `residual`, `sum`, `y`: `[rows, width]`; the others as for [`layer_norm`]
@@ -38,61 +51,36 @@ pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32,
 /// # Panics
 /// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
-pub fn add_layer_norm(
+pub fn add_layer_norm<'a>(
     x: &[f32],
     residual: &[f32],
     gamma: &[f32],
     beta: &[f32],
     eps: f32,
-    sum: Option<&mut [f32]>,
-    y: &mut [f32],
+    sum: impl Into<OutSlice<'a>>,
+    y: impl Into<OutSlice<'a>>,
     stats: Stats<'_>,
-) {
-    assert_eq!(x.len(), residual.len());
-    assert_eq!(x.len(), y.len());
+) -> [&'a mut [f32]; 2] {
+    // Few enough rows that their sums are in the first cache for the second pass.
+    const BLOCK: usize = 4096;
+    let (mut sum, mut y, mut stats) = (sum.into(), y.into(), stats);
+    assert_eq!([x.len(); 3], [residual.len(), sum.len(), y.len()]);
     check(x, gamma, beta, &stats);
-    match sum {
-        Some(sum) => {
-            assert_eq!(x.len(), sum.len());
-            by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
-                let sum = &mut sum[rows.clone()];
-                add(&x[rows.clone()], &residual[rows.clone()], sum);
-                layer_norm(sum, gamma, beta, eps, &mut y[rows], stats);
-            });
-        }
-        None => by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
-            let y = &mut y[rows.clone()];
-            add(&x[rows.clone()], &residual[rows], y);
-            layer_norm_in_place(y, gamma, beta, eps, stats);
-        }),
+    let width = gamma.len();
+    let rows = (BLOCK / width.max(1)).max(1);
+    let size = rows * width.max(1);
+    let outputs = sum.reborrow().chunks(size).zip(y.reborrow().chunks(size));
+    let blocks = x.chunks(size).zip(residual.chunks(size)).zip(outputs);
+    for (block, ((x, residual), (sum, y))) in blocks.enumerate() {
+        let (first, last) = (block * rows, block * rows + x.len() / width);
+        let part = stats.as_mut().map(|(mean, inv_std)| (&mut mean[first..last], &mut inv_std[first..last]));
+        layer_norm(add(x, residual, sum), gamma, beta, eps, y, part);
     }
+    // SAFETY: all have the length of `x`, and both operations write their block whole.
+    unsafe { [sum.assume_init(), y.assume_init()] }
 }
 
-/// `residual = LayerNorm(x + residual)`
-///
-/// # Shapes
-/// - `x`, `residual`: `[rows, width]`; the others as for [`layer_norm`]
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn add_layer_norm_in_place(
-    x: &[f32],
-    residual: &mut [f32],
-    gamma: &[f32],
-    beta: &[f32],
-    eps: f32,
-    stats: Stats<'_>,
-) {
-    assert_eq!(x.len(), residual.len());
-    check(x, gamma, beta, &stats);
-    by_blocks(gamma.len(), x.len(), stats, |rows, stats| {
-        let y = &mut residual[rows.clone()];
-        add_in_place(y, &x[rows]);
-        layer_norm_in_place(y, gamma, beta, eps, stats);
-    });
-}
-
-/// Gradients of [`layer_norm`] from those of its output. With `h = (x - mean) inv_std`, `g = dy gamma`:
+/// Gradients of [`layer_norm`] from those of its output; `dx` is given back. With `h = (x - mean) inv_std`, `g = dy gamma`:
 /// `dx = inv_std (g - mean(g) - h mean(g h))`, `d_gamma += sum_r dy h`, `d_beta += sum_r dy`.
 ///
 /// # Shapes
@@ -102,34 +90,38 @@ pub fn add_layer_norm_in_place(
 /// # Panics
 /// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
-pub fn layer_norm_backward(
+pub fn layer_norm_backward<'a>(
     x: &[f32],
     mean: &[f32],
     inv_std: &[f32],
     gamma: &[f32],
     dy: &[f32],
-    dx: &mut [f32],
+    dx: impl Into<OutSlice<'a>>,
     d_gamma: &mut [f32],
     d_beta: &mut [f32],
-) {
-    let width = gamma.len();
+) -> &'a mut [f32] {
+    let (dx, width) = (dx.into(), gamma.len());
     assert_rows(x, width);
     assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
     assert_eq!((width, width), (d_gamma.len(), d_beta.len()));
     assert_eq!((mean.len() * width, inv_std.len() * width), (x.len(), x.len()));
-    dispatch!(
-        backward,
-        (
-            x: &[f32],
-            mean: &[f32],
-            inv_std: &[f32],
-            gamma: &[f32],
-            dy: &[f32],
-            dx: &mut [f32],
-            d_gamma: &mut [f32],
-            d_beta: &mut [f32],
-        )
-    );
+    let write = |dx: &mut Uninit| {
+        dispatch!(
+            backward,
+            (
+                x: &[f32],
+                mean: &[f32],
+                inv_std: &[f32],
+                gamma: &[f32],
+                dy: &[f32],
+                dx: &mut Uninit,
+                d_gamma: &mut [f32],
+                d_beta: &mut [f32],
+            )
+        );
+    };
+    // SAFETY: `dx` is whole rows, and `map` writes each of them.
+    unsafe { dx.write_with(write) }
 }
 
 /// NoNorm (MobileBERT, Sun et al. 2020): `y = x gamma + beta` for every row.
@@ -145,42 +137,12 @@ pub fn no_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     dispatch!(no_norm_body, (x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]));
 }
 
-/// Gradients of [`no_norm`]: `dx = dy gamma`, `d_gamma += sum_r dy x`, `d_beta += sum_r dy`.
-///
-/// # Shapes
-/// - as for [`layer_norm_backward`]
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn no_norm_backward(x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32]) {
-    assert_rows(x, gamma.len());
-    assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
-    assert_eq!((gamma.len(), gamma.len()), (d_gamma.len(), d_beta.len()));
-    dispatch!(
-        no_norm_backward_body,
-        (x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], d_gamma: &mut [f32], d_beta: &mut [f32])
-    );
-}
-
 fn check(x: &[f32], gamma: &[f32], beta: &[f32], stats: &Stats<'_>) {
     let width = gamma.len();
     assert_rows(x, width);
     assert_eq!(width, beta.len());
     if let Some((mean, inv_std)) = stats {
         assert_eq!((mean.len() * width, inv_std.len() * width), (x.len(), x.len()));
-    }
-}
-
-/// Calls `f` with ranges of whole rows, few enough that what the first pass writes is in the first cache for the second.
-fn by_blocks(width: usize, len: usize, stats: Stats<'_>, mut f: impl FnMut(std::ops::Range<usize>, Stats<'_>)) {
-    const BLOCK: usize = 4096;
-    let rows = (BLOCK / width.max(1)).max(1);
-    let mut stats = stats;
-    for start in (0..len).step_by(rows * width.max(1)) {
-        let end = (start + rows * width).min(len);
-        let (first, last) = (start / width, end / width);
-        let part = stats.as_mut().map(|(mean, inv_std)| (&mut mean[first..last], &mut inv_std[first..last]));
-        f(start..end, part);
     }
 }
 
@@ -234,7 +196,7 @@ fn keep(stats: &mut Stats<'_>, row: usize, found: &Normalise) {
 }
 
 #[inline(always)]
-fn forward<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut [f32], stats: Stats<'_>) {
+fn forward<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut Uninit, stats: Stats<'_>) {
     let mut stats = stats;
     let width = gamma.len().max(1);
     for (r, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
@@ -314,7 +276,7 @@ fn backward<A: Arith>(
     inv_std: &[f32],
     gamma: &[f32],
     dy: &[f32],
-    dx: &mut [f32],
+    dx: &mut Uninit,
     d_gamma: &mut [f32],
     d_beta: &mut [f32],
 ) {
@@ -338,22 +300,5 @@ fn no_norm_body<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32])
     let width = gamma.len().max(1);
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
         map::<A, Normalise, 2>(&UNIT, x, [gamma, beta], y);
-    }
-}
-
-#[inline(always)]
-fn no_norm_backward_body<A: Arith>(
-    x: &[f32],
-    gamma: &[f32],
-    dy: &[f32],
-    dx: &mut [f32],
-    d_gamma: &mut [f32],
-    d_beta: &mut [f32],
-) {
-    let width = gamma.len().max(1);
-    for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-        map::<A, Product, 1>(&Product, dy, [gamma], dx);
-        map_in_place::<A, AddScaled<'_>, 2>(&AddScaled(&UNIT), d_gamma, [dy, x]);
-        map_in_place::<A, AddOne, 1>(&AddOne, d_beta, [dy]);
     }
 }

@@ -112,11 +112,6 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
     dispatch!(squares, (x: &[f32]) -> f64)
 }
 
-/// `x = factor x`
-pub fn scale_in_place(x: &mut [f32], factor: f32) {
-    dispatch!(scale, (x: &mut [f32], factor: f32));
-}
-
 /// `y = y + alpha x`
 ///
 /// # Panics
@@ -167,18 +162,6 @@ fn squares<A: Arith>(x: &[f32]) -> f64 {
 }
 
 struct Times(f32);
-
-impl Map<0> for Times {
-    #[inline(always)]
-    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
-        self.0 * x
-    }
-}
-
-#[inline(always)]
-fn scale<A: Arith>(x: &mut [f32], factor: f32) {
-    map_in_place::<A, Times, 0>(&Times(factor), x, []);
-}
 
 impl Map<1> for Times {
     #[inline(always)]

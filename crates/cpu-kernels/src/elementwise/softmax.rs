@@ -7,13 +7,7 @@ use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place, map_in_place_sum, max, sum};
 use super::math::{at_least, exp_negative};
 
-/// `x = softmax(x)` of one row: `exp(x_i - max) / sum_j exp(x_j - max)`.
-pub fn softmax_row(scores: &mut [f32]) {
-    let width = scores.len();
-    softmax_rows(scores, width);
-}
-
-/// [`softmax_row`] of every row.
+/// `x = softmax(x)` of every row: `exp(x_i - max) / sum_j exp(x_j - max)`.
 ///
 /// # Shapes
 /// - `scores`: `[rows, width]`
@@ -25,15 +19,7 @@ pub fn softmax_rows(scores: &mut [f32], width: usize) {
     dispatch!(rows, (scores: &mut [f32], width: usize));
 }
 
-/// `probs = softmax(scale scores + bias)` of one row. The bias is a mask such as BERT's 0 and -10000.
-///
-/// # Panics
-/// The lengths differ.
-pub fn masked_softmax(scores: &[f32], scale: f32, bias: Option<&[f32]>, probs: &mut [f32]) {
-    masked_softmax_rows(scores, scores.len(), scale, bias, probs);
-}
-
-/// [`masked_softmax`] of every row, with the same bias for all.
+/// `probs = softmax(scale scores + bias)` of every row, with the same bias for all: a mask such as BERT's 0 and -10000.
 ///
 /// # Shapes
 /// - `scores`, `probs`: `[rows, width]`; `bias`: `[width]`
@@ -62,28 +48,7 @@ pub fn unscaled_softmax_rows(scores: &mut [f32], width: usize, sums: &mut [f32])
     dispatch!(unscaled_rows, (scores: &mut [f32], width: usize, sums: &mut [f32]));
 }
 
-/// `y_i = x_i - max - ln sum_j exp(x_j - max)` of every row.
-///
-/// # Shapes
-/// - `x`, `y`: `[rows, width]`
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn log_softmax(x: &[f32], width: usize, y: &mut [f32]) {
-    assert_rows(x, width);
-    assert_eq!(x.len(), y.len());
-    dispatch!(log, (x: &[f32], width: usize, y: &mut [f32]));
-}
-
-/// Gradient of a softmax of one row from that of its output: `ds_i = p_i (dp_i - sum_j p_j dp_j)`.
-///
-/// # Panics
-/// The lengths differ.
-pub fn softmax_backward(p: &[f32], dp: &[f32], ds: &mut [f32]) {
-    softmax_backward_rows(p, dp, p.len(), ds);
-}
-
-/// [`softmax_backward`] of every row.
+/// Gradient of [`softmax_rows`] from that of its output: `ds_i = p_i (dp_i - sum_j p_j dp_j)` in every row.
 ///
 /// # Shapes
 /// - `p`, `dp`, `ds`: `[rows, width]`
@@ -96,22 +61,9 @@ pub fn softmax_backward_rows(p: &[f32], dp: &[f32], width: usize, ds: &mut [f32]
     dispatch!(backward, (p: &[f32], dp: &[f32], width: usize, ds: &mut [f32]));
 }
 
-/// Gradient of [`log_softmax`] from that of its output: `dx_i = dy_i - exp(y_i) sum_j dy_j`, row by row.
-///
-/// # Shapes
-/// - `y`, `dy`, `dx`: `[rows, width]`
-///
-/// # Panics
-/// Shapes do not fit.
-pub fn log_softmax_backward(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
-    assert_rows(y, width);
-    assert_eq!((y.len(), y.len()), (dy.len(), dx.len()));
-    dispatch!(log_backward, (y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]));
-}
-
 /// `exp(x - max)`
-pub(super) struct ExpFrom {
-    pub(super) max: f32,
+struct ExpFrom {
+    max: f32,
 }
 
 impl Map<0> for ExpFrom {
@@ -122,23 +74,14 @@ impl Map<0> for ExpFrom {
 }
 
 /// `factor x`
-pub(super) struct Scale {
-    pub(super) factor: f32,
+struct Scale {
+    factor: f32,
 }
 
 impl Map<0> for Scale {
     #[inline(always)]
     fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
         self.factor * x
-    }
-}
-
-struct Itself;
-
-impl Map<0> for Itself {
-    #[inline(always)]
-    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
-        x
     }
 }
 
@@ -150,18 +93,6 @@ impl Map<1> for ScaleAdd {
     #[inline(always)]
     fn at<A: Arith>(&self, x: f32, [bias]: [f32; 1]) -> f32 {
         A::fma(self.factor, x, bias)
-    }
-}
-
-struct Minus {
-    max: f32,
-    log_sum: f32,
-}
-
-impl Map<0> for Minus {
-    #[inline(always)]
-    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
-        (at_least(f32::MIN, x) - self.max) - self.log_sum
     }
 }
 
@@ -185,19 +116,8 @@ impl Map<1> for Centred {
     }
 }
 
-struct LogCentred {
-    sum: f32,
-}
-
-impl Map<1> for LogCentred {
-    #[inline(always)]
-    fn at<A: Arith>(&self, y: f32, [dy]: [f32; 1]) -> f32 {
-        A::fma(-exp_negative::<A>(y), self.sum, dy)
-    }
-}
-
 #[inline(always)]
-pub(super) fn row<A: Arith>(scores: &mut [f32]) {
+fn row<A: Arith>(scores: &mut [f32]) {
     let sum = unscaled::<A>(scores);
     map_in_place::<A, Scale, 0>(&Scale { factor: 1.0 / sum }, scores, []);
 }
@@ -234,35 +154,11 @@ fn masked<A: Arith>(scores: &[f32], width: usize, scale: f32, bias: Option<&[f32
     }
 }
 
-/// The maximum of a row and `ln sum_i exp(x_i - max)`.
-#[inline(always)]
-pub(super) fn log_sum<A: Arith>(x: &[f32]) -> (f32, f32) {
-    let exp = ExpFrom { max: max(x) };
-    (exp.max, sum::<A, ExpFrom, 0>(&exp, x, []).ln())
-}
-
-#[inline(always)]
-fn log<A: Arith>(x: &[f32], width: usize, y: &mut [f32]) {
-    for (x, y) in x.chunks_exact(width.max(1)).zip(y.chunks_exact_mut(width.max(1))) {
-        let (max, log_sum) = log_sum::<A>(x);
-        map::<A, Minus, 0>(&Minus { max, log_sum }, x, [], y);
-    }
-}
-
 #[inline(always)]
 fn backward<A: Arith>(p: &[f32], dp: &[f32], width: usize, ds: &mut [f32]) {
     let width = width.max(1);
     for ((p, dp), ds) in p.chunks_exact(width).zip(dp.chunks_exact(width)).zip(ds.chunks_exact_mut(width)) {
         let mean = sum::<A, Product, 1>(&Product, p, [dp]);
         map::<A, Centred, 1>(&Centred { mean }, p, [dp], ds);
-    }
-}
-
-#[inline(always)]
-fn log_backward<A: Arith>(y: &[f32], dy: &[f32], width: usize, dx: &mut [f32]) {
-    let width = width.max(1);
-    for ((y, dy), dx) in y.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width)) {
-        let sum = sum::<A, Itself, 0>(&Itself, dy, []);
-        map::<A, LogCentred, 1>(&LogCentred { sum }, y, [dy], dx);
     }
 }

@@ -4,7 +4,7 @@
 //! large buffers at 17 GB/s that way and at 43 GB/s past the cache, and what is in the cache stays there.
 
 use super::bf16;
-use crate::Isa;
+use crate::{Isa, OutSlice};
 
 /// Values that are rounded at a time.
 const ROUNDED: usize = 1024;
@@ -13,46 +13,49 @@ const ROUNDED: usize = 1024;
 ///
 /// # Panics
 /// The lengths differ.
-pub fn copy(x: &[f32], y: &mut [f32]) {
+pub fn copy<'a, T: Copy>(x: &[T], y: impl Into<OutSlice<'a, T>>) -> &'a mut [T] {
+    const { assert!(64 % size_of::<T>() == 0, "a cache line is whole values") };
+    let mut y = y.into();
     assert_eq!(x.len(), y.len());
-    let (head, tail) = parts(x, y);
-    y[..head].copy_from_slice(&x[..head]);
-    lines_of(&x[head..tail], &mut y[head..tail]);
-    y[tail..].copy_from_slice(&x[tail..]);
+    // Where the whole cache lines of `y` begin and end.
+    let head = y.as_mut_ptr().align_offset(64).min(x.len());
+    let lines = (x.len() - head) * size_of::<T>() / 64;
+    let (begin, rest) = y.reborrow().split_at(head);
+    let (middle, end) = rest.split_at(lines * 64 / size_of::<T>());
+    let (x_begin, x_rest) = x.split_at(head);
+    let (x_middle, x_end) = x_rest.split_at(middle.len());
+    begin.copy_from(x_begin);
+    copy_lines(x_middle, middle);
+    end.copy_from(x_end);
+    // SAFETY: all three parts have been written.
+    unsafe { y.assume_init() }
 }
 
 /// `y = x` rounded to `bf16`, past the cache.
 ///
 /// # Panics
 /// The lengths differ.
-pub fn from_f32(x: &[f32], y: &mut [u16]) {
+pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16] {
+    let mut y = y.into();
     assert_eq!(x.len(), y.len());
     let mut rounded = [0u16; ROUNDED];
-    for (x, y) in x.chunks(ROUNDED).zip(y.chunks_mut(ROUNDED)) {
-        let rounded = &mut rounded[..x.len()];
-        bf16::from_f32(x, rounded);
-        let (head, tail) = parts(rounded, y);
-        y[..head].copy_from_slice(&rounded[..head]);
-        lines_of(&rounded[head..tail], &mut y[head..tail]);
-        y[tail..].copy_from_slice(&rounded[tail..]);
+    for (x, y) in x.chunks(ROUNDED).zip(y.reborrow().chunks(ROUNDED)) {
+        let rounded = bf16::from_f32(x, &mut rounded[..x.len()]);
+        copy(rounded, y);
     }
+    // SAFETY: `y` is as long as `x`, and every part of both has been written.
+    unsafe { y.assume_init() }
 }
 
-/// Where the whole cache lines of `y` begin and end.
-fn parts<T>(x: &[T], y: &mut [T]) -> (usize, usize) {
-    let head = y.as_ptr().align_offset(64).min(x.len());
-    let lines = (x.len() - head) * size_of::<T>() / 64;
-    (head, head + lines * 64 / size_of::<T>())
-}
-
-/// Copies whole lines; `y` starts on one.
-fn lines_of<T: Copy>(x: &[T], y: &mut [T]) {
+/// Copies whole lines; `y` starts on one and is as long as `x`.
+fn copy_lines<T: Copy>(x: &[T], mut y: OutSlice<'_, T>) {
     #[cfg(target_arch = "x86_64")]
     if Isa::current() >= Isa::Avx512 {
-        // SAFETY: the instruction set is there; `parts` has cut at lines.
-        return unsafe { past_the_cache(x.as_ptr().cast(), y.as_mut_ptr().cast(), size_of_val(x) / 64) };
+        let (lines, from, to) = (size_of_val(x) / 64, x.as_ptr().cast(), y.as_mut_ptr().cast());
+        // SAFETY: the machine has the instruction set. `x` and `y` are that many lines, `y` from a multiple of 64 bytes on.
+        return unsafe { past_the_cache(from, to, lines) };
     }
-    y.copy_from_slice(x);
+    y.copy_from(x);
 }
 
 /// # Safety

@@ -11,6 +11,7 @@
 //! | [`by_blocks`] | the rest | a block of the product; both operands are packed before |
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -21,8 +22,9 @@ use super::format::{Format, GROUP};
 use super::multiply::{blocks, multiply};
 use super::pack::Side;
 use super::packed::{Input, Weights};
-use super::{MatMut, MatRef, Precision};
-use crate::Isa;
+use super::{MatMut, MatRef, Precision, Written};
+use crate::elementwise::binary::add_in_place;
+use crate::{Isa, OutSlice};
 
 /// Rows and columns of the product that one task of [`by_blocks`] computes.
 const TASK: (usize, usize) = (64, 256);
@@ -64,17 +66,29 @@ fn with_operands(body: impl FnOnce(&mut Input, &mut Weights)) {
 /// `a [m, k]`, `b [k, n]`, `out [m, n]`, bias `[n]`.
 ///
 /// # Panics
-/// The shapes do not fit, or `precision` is [`Precision::Int8`].
-pub fn matmul(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: Precision, epilogue: &Epilogue<'_>) {
-    product(a, b, out, precision, epilogue, true);
+/// The shapes do not fit, `precision` is [`Precision::Int8`], or the product is to be added to memory without values.
+pub fn matmul<'a>(
+    a: MatRef<'_>,
+    b: MatRef<'_>,
+    out: MatMut<'a>,
+    precision: Precision,
+    epilogue: &Epilogue<'_>,
+) -> Written<'a> {
+    product(a, b, out, precision, epilogue, true)
 }
 
 /// [`matmul`] on the calling thread alone.
 ///
 /// # Panics
 /// As [`matmul`].
-pub fn matmul_serial(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: Precision, epilogue: &Epilogue<'_>) {
-    product(a, b, out, precision, epilogue, false);
+pub fn matmul_serial<'a>(
+    a: MatRef<'_>,
+    b: MatRef<'_>,
+    out: MatMut<'a>,
+    precision: Precision,
+    epilogue: &Epilogue<'_>,
+) -> Written<'a> {
+    product(a, b, out, precision, epilogue, false)
 }
 
 /// `out = epilogue(input w)` on the calling thread, of operands packed by [`Input::repack`] and [`Weights::repack`].
@@ -83,17 +97,18 @@ pub fn matmul_serial(a: MatRef<'_>, b: MatRef<'_>, out: MatMut<'_>, precision: P
 /// `input [m, k]`, `w [k, n]`, `out [m, n]`, bias `[n]`.
 ///
 /// # Panics
-/// The shapes do not fit, or the operands were packed in different formats.
-pub fn multiply_all(input: &Input, weights: &Weights, mut out: MatMut<'_>, epilogue: &Epilogue<'_>) {
+/// The shapes do not fit, the operands were packed in different formats, or the product is to be added to memory without values.
+pub fn multiply_all<'a>(input: &Input, weights: &Weights, mut out: MatMut<'a>, epilogue: &Epilogue<'_>) -> Written<'a> {
     let (m, n) = (input.rows(), weights.outputs());
     assert_eq!((out.rows(), out.cols()), (m, n), "shape of a product");
-    if m == 0 || n == 0 {
-        return;
+    let Output { out: start, stride } = out.output(epilogue.accumulate);
+    if m > 0 && n > 0 {
+        // SAFETY: there is memory for all rows, which began as zeros, so that whatever was packed is read from initialized memory;
+        // the elements of `out`, which `MatMut` has checked, are borrowed for writing and hold values where they are read.
+        unsafe { multiply(input, weights, 0..m, 0..n, start, stride, epilogue) };
     }
-    let stride = out.row_stride();
-    // SAFETY: there is memory for all rows, which began as zeros, so that whatever was packed is read from initialised memory; the
-    // elements of `out`, checked by `MatMut`, are borrowed for writing.
-    unsafe { multiply(input, weights, 0..m, 0..n, out.data().as_mut_ptr(), stride, epilogue) };
+    // SAFETY: the product has written all rows and columns.
+    unsafe { Written::new(out) }
 }
 
 /// A product whose shapes fit.
@@ -107,33 +122,33 @@ struct Product<'a> {
     parallel: bool,
 }
 
-fn product(
+fn product<'a>(
     a: MatRef<'_>,
     b: MatRef<'_>,
-    mut out: MatMut<'_>,
+    mut out: MatMut<'a>,
     precision: Precision,
     epilogue: &Epilogue<'_>,
     parallel: bool,
-) {
+) -> Written<'a> {
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     let found = (out.rows(), out.cols());
     assert!(b.rows() == k && found == (m, n), "[{m}, {k}] x [{}, {n}] into {found:?}", b.rows());
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "a bias for {n} columns");
     assert!(precision != Precision::Int8, "products of views are not computed in bytes");
-    if m == 0 || n == 0 {
-        return;
-    }
-    let stride = out.row_stride();
-    let output = Output { out: out.data().as_mut_ptr(), stride };
+    let output = out.output(epilogue.accumulate);
     let product = Product { a, b, output, precision, epilogue: *epilogue, parallel: parallel && m * n * k > SMALL };
     // The division depends on the sizes alone, and so do the bits of the result.
-    if k >= LONG_SUM && m * n <= SMALL_PRODUCT {
+    if m == 0 || n == 0 {
+        // No elements.
+    } else if k >= LONG_SUM && m * n <= SMALL_PRODUCT {
         by_inner(product);
     } else if m >= MANY_ROWS {
         by_rows(product);
     } else {
         by_blocks(product);
     }
+    // SAFETY: each of the three writes all rows and columns.
+    unsafe { Written::new(out) }
 }
 
 /// Runs tasks one by one, or each as one piece of work of the pool.
@@ -192,32 +207,30 @@ fn by_inner(product: Product<'_>) {
     let rows = m.div_ceil(TASK.0);
     run(rows, parallel, |task| {
         for row in task * TASK.0..m.min((task + 1) * TASK.0) {
-            // SAFETY: the sums are complete; every row of `out` belongs to one task and has `n` values.
-            unsafe {
-                let out = std::slice::from_raw_parts_mut(output.below(row).out, n);
-                let part = |part: usize| std::slice::from_raw_parts(sum_of(part).below(row).out, n);
-                gather(out, parts, part, &epilogue);
+            // SAFETY: every row of `out` belongs to one task and has room for `n` values.
+            let out = unsafe { std::slice::from_raw_parts_mut(output.below(row).out.cast::<MaybeUninit<f32>>(), n) };
+            // SAFETY: the sums are complete, and each part has this row of `n` values.
+            let part = |part: usize| unsafe { std::slice::from_raw_parts(sum_of(part).below(row).out, n) };
+            let out = OutSlice::from(out);
+            let out = if epilogue.accumulate {
+                // SAFETY: `MatMut::output` has made sure that there are values.
+                let out = unsafe { out.assume_init() };
+                add_in_place(out, part(0));
+                out
+            } else {
+                out.copy_from(part(0))
+            };
+            // In the order of the parts.
+            (1..parts).for_each(|index| add_in_place(out, part(index)));
+            if let Some(bias) = epilogue.bias {
+                add_in_place(out, bias);
+            }
+            if let Some(activation) = epilogue.activation {
+                activation.forward_in_place(out);
             }
         }
     });
     SUMS.with_borrow_mut(|stack| stack.push(sums));
-}
-
-/// One row of the product from the rows of its parts, in their order.
-fn gather<'a>(out: &mut [f32], parts: usize, part: impl Fn(usize) -> &'a [f32], epilogue: &Epilogue<'_>) {
-    use crate::elementwise::binary::add_in_place;
-    if epilogue.accumulate {
-        add_in_place(out, part(0));
-    } else {
-        out.copy_from_slice(part(0));
-    }
-    (1..parts).for_each(|index| add_in_place(out, part(index)));
-    if let Some(bias) = epilogue.bias {
-        add_in_place(out, bias);
-    }
-    if let Some(activation) = epilogue.activation {
-        activation.forward_in_place(out);
-    }
 }
 
 fn by_blocks(product: Product<'_>) {

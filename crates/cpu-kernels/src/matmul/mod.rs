@@ -21,7 +21,7 @@ pub use format::{COL_GROUP, ROW_GROUP};
 pub use multiply::multiply;
 pub use packed::{Input, OneUse, Part, Weights};
 pub use tall::{Tall, TallPart, transposed_product};
-pub use view::{MatMut, MatRef};
+pub use view::{MatMut, MatRef, Written};
 
 /// Number format of the operands. Sums are always kept in `f32` (`i32` for [`Precision::Int8`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

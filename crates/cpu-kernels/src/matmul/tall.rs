@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::buffer::Buffer;
 use super::driver::run;
-use super::epilogue::{Epilogue, Output};
+use super::epilogue::Epilogue;
 use super::format::{Format, GROUP};
 use super::multiply::blocks;
 use super::pack::Side;
 use super::packed::{Input, Packing, Weights};
-use super::{MatMut, MatRef, Precision};
+use super::{MatMut, MatRef, Precision, Written};
 use crate::Isa;
 
 /// Rows that are multiplied together: those of both operands should stay in the second-level cache.
@@ -159,7 +159,7 @@ impl TallPart<'_> {
 ///
 /// # Panics
 /// The shapes or the parts do not fit, or rows have not been packed.
-pub fn transposed_product(x: &Tall, y: &Tall, mut out: MatMut<'_>) {
+pub fn transposed_product<'a>(x: &Tall, y: &Tall, mut out: MatMut<'a>) -> Written<'a> {
     let (m, n) = (x.width, y.width);
     assert_eq!((out.rows(), out.cols()), (m, n), "shape of a product");
     assert_eq!((x.side, y.side), (Side::Left, Side::Right), "sides of a product");
@@ -168,24 +168,19 @@ pub fn transposed_product(x: &Tall, y: &Tall, mut out: MatMut<'_>) {
     for tall in [x, y] {
         assert_eq!(tall.packed.load(Ordering::Acquire), tall.rows, "rows that have been packed");
     }
-    if m == 0 || n == 0 {
-        return;
-    }
-    if x.rows == 0 {
-        (0..m).for_each(|i| {
-            let stride = out.row_stride();
-            out.data()[i * stride..][..n].fill(0.0);
-        });
-        return;
-    }
-    let stride = out.row_stride();
-    let output = Output { out: out.data().as_mut_ptr(), stride };
+    let output = out.output(false);
     // The bits of a row do not depend on what else its task computes.
     let threads = if x.rows * m * n > super::driver::SMALL { rayon::current_num_threads() } else { 1 };
-    let most = (SUMS / (n * size_of::<f32>()) / GROUP).max(1) * GROUP;
+    let most = (SUMS / (n.max(1) * size_of::<f32>()) / GROUP).max(1) * GROUP;
     let rows = m.div_ceil(threads).next_multiple_of(GROUP).min(most);
     run(m.div_ceil(rows), threads > 1, |task| {
         let range = task * rows..m.min((task + 1) * rows);
+        if x.rows == 0 {
+            for row in range.clone() {
+                // SAFETY: the rows of a task are its own and have room for `n` values; zeros are values.
+                unsafe { output.below(row).out.write_bytes(0, n) };
+            }
+        }
         for (index, pair) in x.blocks.iter().zip(&y.blocks).enumerate() {
             let (Operand::Left(x), Operand::Right(y)) = pair else { unreachable!("sides have been compared") };
             let epilogue = Epilogue { accumulate: index > 0, ..Epilogue::default() };
@@ -194,6 +189,8 @@ pub fn transposed_product(x: &Tall, y: &Tall, mut out: MatMut<'_>) {
             unsafe { blocks(x, y, range.clone(), 0..n, steps, output, &epilogue) };
         }
     });
+    // SAFETY: the tasks have written all rows, each with all its columns; without columns there are no elements.
+    unsafe { Written::new(out) }
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use super::epilogue::Output;
+use crate::OutSlice;
+
 /// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
@@ -80,10 +83,10 @@ impl<'a> MatRef<'a> {
     }
 }
 
-/// A matrix to write, its columns next to each other: element `(i, j)` is `data[i * row_stride + j]`.
+/// A matrix to write, its columns next to each other: element `(i, j)` is value `i * row_stride + j` of a slice.
 #[derive(Debug)]
 pub struct MatMut<'a> {
-    data: &'a mut [f32],
+    data: OutSlice<'a>,
     rows: usize,
     cols: usize,
     row_stride: usize,
@@ -92,7 +95,8 @@ pub struct MatMut<'a> {
 impl<'a> MatMut<'a> {
     /// # Panics
     /// `data` is too short for the last element, or rows overlap.
-    pub fn new(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub fn new(data: impl Into<OutSlice<'a>>, rows: usize, cols: usize, row_stride: usize) -> Self {
+        let data = data.into();
         if rows > 0 && cols > 0 {
             let last = (rows - 1) * row_stride + cols - 1;
             assert!(last < data.len(), "a {rows} x {cols} view ends at {last}, the data has {} values", data.len());
@@ -102,7 +106,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// Rows of `cols` values, one after the other.
-    pub fn row_major(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+    pub fn row_major(data: impl Into<OutSlice<'a>>, rows: usize, cols: usize) -> Self {
         Self::new(data, rows, cols, cols)
     }
 
@@ -116,13 +120,36 @@ impl<'a> MatMut<'a> {
         self.cols
     }
 
-    /// Distance of rows in `data`.
-    pub fn row_stride(&self) -> usize {
-        self.row_stride
+    /// Where the elements are, for a product that is added to what they hold or replaces it.
+    ///
+    /// # Panics
+    /// The product is to be added, and the memory holds no values.
+    pub(super) fn output(&mut self, accumulate: bool) -> Output {
+        assert!(!accumulate || self.data.is_initialized(), "a product is added to memory without values");
+        Output { out: self.data.as_mut_ptr(), stride: self.row_stride }
+    }
+}
+
+/// A matrix of which a product has written every element.
+#[derive(Debug)]
+pub struct Written<'a>(MatMut<'a>);
+
+impl<'a> Written<'a> {
+    /// # Safety
+    /// Every element has been written.
+    pub(super) unsafe fn new(matrix: MatMut<'a>) -> Self {
+        Self(matrix)
     }
 
-    /// The values from the first on.
-    pub fn data(&mut self) -> &mut [f32] {
-        self.data
+    /// The values of the slice that the matrix was made of.
+    ///
+    /// # Panics
+    /// Some of them are no elements of the matrix, and the slice began without values.
+    pub fn values(self) -> &'a mut [f32] {
+        let Self(MatMut { data, rows, cols, .. }) = self;
+        assert!(data.len() == rows * cols || data.is_initialized(), "nothing was written between the rows");
+        // SAFETY: every element has been written, as `new` was promised. Elements have different places, so where there are as many
+        // as values each value is one of them; elsewhere the slice held values from the beginning.
+        unsafe { data.assume_init() }
     }
 }

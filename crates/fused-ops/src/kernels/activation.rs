@@ -13,7 +13,9 @@ pub(crate) fn forward(x: FlexTensor, function: Activation) -> FlexTensor {
     let x = dense(x);
     host::tensor(x.shape(), |out| {
         let block = host::block_rows(1);
-        out.par_chunks_mut(block).zip(values(&x).par_chunks(block)).for_each(|(out, x)| function.forward(x, out));
+        out.chunks(block).zip(values(&x).par_chunks(block)).for_each(|(out, x)| {
+            out.write(|out| function.forward(x, out));
+        });
     })
 }
 
@@ -22,7 +24,9 @@ fn input_gradient(x: FlexTensor, grad: FlexTensor, function: Activation) -> Flex
     host::tensor(x.shape(), |out| {
         let block = host::block_rows(1);
         let inputs = values(&x).par_chunks(block).zip(values(&grad).par_chunks(block));
-        out.par_chunks_mut(block).zip(inputs).for_each(|(out, (x, grad))| function.backward(x, grad, out));
+        out.chunks(block).zip(inputs).for_each(|(out, (x, grad))| {
+            out.write(|out| function.backward(x, grad, out));
+        });
     })
 }
 

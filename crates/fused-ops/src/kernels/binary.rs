@@ -6,7 +6,7 @@ use cpu_kernels::elementwise::binary as kernels;
 use rayon::prelude::*;
 
 use super::BackwardPass;
-use super::host::{self, dense, values};
+use super::host::{self, Fresh, dense, values};
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,12 @@ pub(crate) fn forward(a: FlexTensor, b: FlexTensor, how: Combine) -> (FlexTensor
     let output = host::tensor(a.shape(), |out| {
         let block = host::block_rows(1);
         let inputs = values(&a).par_chunks(block).zip(values(&b).par_chunks(block));
-        out.par_chunks_mut(block).zip(inputs).for_each(|(out, (a, b))| match how {
-            Combine::Add => kernels::add(a, b, out),
-            Combine::Mul => kernels::mul(a, b, out),
-            Combine::Max => kernels::max(a, b, out),
+        out.chunks(block).zip(inputs).for_each(|(out, (a, b))| {
+            out.write(|out| match how {
+                Combine::Add => kernels::add(a, b, out),
+                Combine::Mul => kernels::mul(a, b, out),
+                Combine::Max => kernels::max(a, b, out),
+            });
         });
     });
     (output, Saved { operands: (how != Combine::Add).then_some([a, b]), how })
@@ -47,20 +49,18 @@ impl Saved {
         let Some([a, b]) = &self.operands else { return [grad.clone(), grad] };
         let grad = dense(grad);
         let n = grad.shape().num_elements();
-        let mut db = Vec::new();
-        let da = host::tensor(grad.shape(), |da| {
-            db = host::vector(n, |db| {
-                let block = host::block_rows(1);
-                let inputs = values(a).par_chunks(block).zip(values(b).par_chunks(block));
-                let inputs = inputs.zip(values(&grad).par_chunks(block));
-                let outputs = da.par_chunks_mut(block).zip(db.par_chunks_mut(block));
-                outputs.zip(inputs).for_each(|((da, db), ((a, b), grad))| match self.how {
+        let both = host::vectors([n, n], |[da, db]| {
+            let block = host::block_rows(1);
+            let inputs = values(a).par_chunks(block).zip(values(b).par_chunks(block));
+            let inputs = inputs.zip(values(&grad).par_chunks(block));
+            da.chunks(block).zip(db.chunks(block)).zip(inputs).for_each(|((da, db), ((a, b), grad))| {
+                Fresh::write_all([da, db], |[da, db]| match self.how {
                     Combine::Max => kernels::max_backward(a, b, grad, da, db),
                     Combine::Add | Combine::Mul => kernels::mul_backward(a, b, grad, da, db),
                 });
             });
         });
-        [da, host::wrap(db, grad.shape())]
+        both.map(|data| host::wrap(data, grad.shape()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
+use cpu_kernels::OutSlice;
 use cpu_kernels::elementwise::dropout as kernels;
 use rayon::prelude::*;
 
@@ -22,16 +23,16 @@ pub(crate) fn apply(x: FlexTensor, mask: Mask) -> FlexTensor {
     let x = dense(x);
     host::tensor(x.shape(), |out| {
         let block = host::block_rows(1);
-        out.par_chunks_mut(block).zip(values(&x).par_chunks(block)).enumerate().for_each(|(i, (out, x))| {
-            mask.apply(x, out, i * block);
+        out.chunks(block).zip(values(&x).par_chunks(block)).enumerate().for_each(|(i, (out, x))| {
+            out.write(|out| mask.apply(x, out, i * block));
         });
     })
 }
 
 impl Mask {
     /// Writes the masked `x` to `out`; the first value has index `offset` in the whole tensor.
-    pub(crate) fn apply(self, x: &[f32], out: &mut [f32], offset: usize) {
-        kernels::dropout(x, out, self.keep, self.key, offset as u64);
+    pub(crate) fn apply<'a>(self, x: &[f32], out: impl Into<OutSlice<'a>>, offset: usize) -> &'a mut [f32] {
+        kernels::dropout(x, out, self.keep, self.key, offset as u64)
     }
 
     /// [`Mask::apply`] over its input.

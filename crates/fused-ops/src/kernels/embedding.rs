@@ -48,7 +48,7 @@ pub(crate) fn forward(table: FlexTensor, ids: FlexTensor) -> (FlexTensor, Taken)
     let rows = row_numbers(&ids, count);
     let [batch, seq] = dims(&ids);
     let output = host::tensor(Shape::new([batch, seq, width]), |out| {
-        kernels::gather_rows(values(&table), width, &rows, out);
+        out.write(|out| kernels::gather_rows(values(&table), width, &rows, out));
     });
     (output, Taken { shape, rows })
 }
@@ -58,8 +58,10 @@ pub(crate) fn trigram_forward(x: FlexTensor) -> FlexTensor {
     let x = dense(x);
     let [batch, seq, width] = dims(&x);
     host::tensor(Shape::new([batch, seq, 3 * width]), |out| {
-        let texts = out.par_chunks_mut((seq * 3 * width).max(1)).zip(values(&x).par_chunks((seq * width).max(1)));
-        texts.for_each(|(out, x)| kernels::trigram(x, seq, width, out));
+        let texts = out.chunks((seq * 3 * width).max(1)).zip(values(&x).par_chunks((seq * width).max(1)));
+        texts.for_each(|(out, x)| {
+            out.write(|out| kernels::trigram(x, seq, width, out));
+        });
     })
 }
 
@@ -68,8 +70,10 @@ fn trigram_gradient(grad: FlexTensor) -> FlexTensor {
     let [batch, seq, triple] = dims(&grad);
     let width = triple / 3;
     host::tensor(Shape::new([batch, seq, width]), |out| {
-        let texts = out.par_chunks_mut((seq * width).max(1)).zip(values(&grad).par_chunks((seq * triple).max(1)));
-        texts.for_each(|(out, grad)| kernels::trigram_backward(grad, seq, width, out));
+        let texts = out.chunks((seq * width).max(1)).zip(values(&grad).par_chunks((seq * triple).max(1)));
+        texts.for_each(|(out, grad)| {
+            out.write(|out| kernels::trigram_backward(grad, seq, width, out));
+        });
     })
 }
 
@@ -97,8 +101,8 @@ pub(crate) fn sum_forward(
     let output = host::tensor(words.shape(), |out| {
         let chunk = (seq * width).max(1);
         let texts = values(&words).par_chunks(chunk).zip(rows.par_chunks(seq.max(1)));
-        out.par_chunks_mut(chunk).zip(texts).for_each(|(out, (words, types))| {
-            binary::add(words, &values(&positions)[..seq * width], out);
+        out.chunks(chunk).zip(texts).for_each(|(out, (words, types))| {
+            let out = out.write(|out| binary::add(words, &values(&positions)[..seq * width], out));
             for (&row, out) in types.iter().zip(out.chunks_exact_mut(width.max(1))) {
                 binary::add_in_place(out, &values(&segments)[row as usize * width..][..width]);
             }

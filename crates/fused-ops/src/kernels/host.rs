@@ -1,8 +1,12 @@
 //! Tensors of the CPU backend as slices.
 
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use burn::backend::TensorMetadata;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
+use cpu_kernels::OutSlice;
 use cpu_kernels::matmul::MatRef;
 use rayon::prelude::*;
 
@@ -37,62 +41,116 @@ pub(crate) fn rows(tensor: &FlexTensor) -> (usize, usize) {
     (shape.num_elements().checked_div(width).unwrap_or(0), width)
 }
 
-/// A new tensor whose values `fill` writes.
+/// Fresh memory of a tensor, or a part of it, that is to be written once.
 ///
-/// `fill` must write every value and read none before it has written it: the memory is fresh, and clearing it first would
-/// cost as much as many a kernel.
-pub(crate) fn tensor(shape: Shape, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+/// Parts count what they have written, so that memory becomes a tensor only where all of it holds values.
+pub(crate) struct Fresh<'a> {
+    memory: &'a mut [MaybeUninit<f32>],
+    written: &'a AtomicUsize,
+}
+
+impl<'a> Fresh<'a> {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Parts of `size` values, but for the last.
+    pub fn chunks(self, size: usize) -> impl IndexedParallelIterator<Item = Self> {
+        self.memory.par_chunks_mut(size).map(move |memory| Self { memory, written: self.written })
+    }
+
+    /// [`Fresh::chunks`] for `count` tasks; where there is no memory, empty parts.
+    pub fn pieces(self, count: usize, size: usize) -> Vec<Self> {
+        let mut all = self.memory.chunks_mut(size.max(1));
+        let piece = |_| Self { memory: all.next().unwrap_or_default(), written: self.written };
+        (0..count).map(piece).collect()
+    }
+
+    /// Takes the first `n` values out; the others stay.
+    pub fn take_first(&mut self, n: usize) -> Self {
+        let (memory, rest) = std::mem::take(&mut self.memory).split_at_mut(n);
+        self.memory = rest;
+        Self { memory, written: self.written }
+    }
+
+    /// Runs a kernel that writes all values and gives them back.
+    ///
+    /// # Panics
+    /// It gives back something else.
+    pub fn write(self, kernel: impl FnOnce(OutSlice<'a>) -> &'a mut [f32]) -> &'a mut [f32] {
+        let [values] = Self::write_all([self], |[out]| [kernel(out)]);
+        values
+    }
+
+    /// [`Fresh::write`] for a kernel with several outputs.
+    pub fn write_all<const N: usize>(
+        all: [Self; N],
+        kernel: impl FnOnce([OutSlice<'a>; N]) -> [&'a mut [f32]; N],
+    ) -> [&'a mut [f32]; N] {
+        let expected = all.each_ref().map(|fresh| (fresh.memory.as_ptr().cast::<f32>(), fresh.len()));
+        let counters = all.each_ref().map(|fresh| fresh.written);
+        let values = kernel(all.map(|fresh| OutSlice::from(fresh.memory)));
+        let found = values.each_ref().map(|values| (values.as_ptr(), values.len()));
+        assert_eq!(found, expected, "a kernel gives back what it has written");
+        for (written, (_, n)) in counters.into_iter().zip(expected) {
+            written.fetch_add(n, Ordering::Release);
+        }
+        values
+    }
+}
+
+/// A new tensor whose values `fill` writes; clearing them first would cost as much as many a kernel.
+///
+/// # Panics
+/// `fill` does not write all of them, here and below.
+pub(crate) fn tensor(shape: Shape, fill: impl FnOnce(Fresh<'_>)) -> FlexTensor {
     let n = shape.num_elements();
     wrap(vector(n, fill), shape)
 }
 
 /// A new vector whose values `fill` writes; see [`tensor`].
-pub(crate) fn vector(n: usize, fill: impl FnOnce(&mut [f32])) -> Vec<f32> {
-    let [data] = vectors([n], |[slots]| fill(slots));
+pub(crate) fn vector(n: usize, fill: impl FnOnce(Fresh<'_>)) -> Vec<f32> {
+    let [data] = vectors([n], |[fresh]| fill(fresh));
     data
 }
 
 /// New vectors of these lengths, whose values `fill` writes; see [`tensor`].
-pub(crate) fn vectors<const N: usize>(lengths: [usize; N], fill: impl FnOnce([&mut [f32]; N])) -> [Vec<f32>; N] {
+pub(crate) fn vectors<const N: usize>(lengths: [usize; N], fill: impl FnOnce([Fresh<'_>; N])) -> [Vec<f32>; N] {
     let mut all = lengths.map(Vec::<f32>::with_capacity);
-    // In this crate's own tests a value that no kernel wrote is NaN instead of whatever was there.
-    #[cfg(test)]
-    for (data, n) in all.iter_mut().zip(lengths) {
-        data.resize(n, f32::NAN);
-        data.clear();
-    }
-    let mut lengths_left = lengths.into_iter();
-    let slots = all.each_mut().map(|data| {
-        let n = lengths_left.next().unwrap_or_default();
-        // SAFETY: the capacity is at least `n`, the pointer is aligned and nobody else holds it. Every kernel handed in writes
-        // all `n` values and reads none before that (its contract, checked by this crate's tests, where they start as NaN);
-        // any bit pattern is an f32, and f32 has no destructor.
-        unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr(), n) }
-    });
-    fill(slots);
-    for (data, n) in all.iter_mut().zip(lengths) {
-        // SAFETY: `fill` has initialised the first `n` values, which are within the capacity.
+    let counters = [const { AtomicUsize::new(0) }; N];
+    let mut parts = all.iter_mut().zip(&counters).zip(lengths);
+    fill([(); N].map(|()| {
+        let ((data, written), n) = parts.next().expect("as many of each");
+        Fresh { memory: &mut data.spare_capacity_mut()[..n], written }
+    }));
+    for ((data, written), n) in all.iter_mut().zip(counters).zip(lengths) {
+        assert_eq!(written.into_inner(), n, "values that have been written");
+        // SAFETY: the capacity is at least `n`, and the first `n` values have been written: a `Fresh` and what is cut from it are
+        // disjoint parts of them, each of which is consumed by its one `write`, which counts only what came back as values.
         unsafe { data.set_len(n) };
     }
     all
 }
 
-/// Cuts every buffer into `count` pieces, of `size(its length)` values but for the last; an empty one into empty ones.
+/// Cuts every buffer into `count` pieces of `size` values but for the last; an empty one into empty ones.
 pub(crate) fn pieces<const N: usize>(
     buffers: [&mut [f32]; N],
     count: usize,
-    size: impl Fn(usize) -> usize,
-) -> Vec<[&mut [f32]; N]> {
-    let mut all = buffers.map(|buffer| {
-        let size = size(buffer.len()).max(1);
-        buffer.chunks_mut(size)
-    });
-    (0..count).map(|_| all.each_mut().map(|pieces| pieces.next().unwrap_or_default())).collect()
+    size: usize,
+) -> impl IndexedParallelIterator<Item = [&mut [f32]; N]> {
+    let mut all = buffers.map(|buffer| buffer.chunks_mut(size.max(1)));
+    let pieces: Vec<_> = (0..count).map(|_| all.each_mut().map(|pieces| pieces.next().unwrap_or_default())).collect();
+    pieces.into_par_iter()
 }
 
 /// `n` zeros, written by all threads: clearing a table of embeddings takes as long as many a kernel.
 pub(crate) fn zeros(n: usize) -> Vec<f32> {
-    vector(n, |data| data.par_chunks_mut(BLOCK).for_each(|part| part.fill(0.0)))
+    vector(n, |data| {
+        data.chunks(BLOCK).for_each(|part| {
+            part.write(|out| out.fill(0.0));
+        });
+    })
 }
 
 /// A tensor that owns `data`, without a copy.
@@ -133,9 +191,32 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_no_kernel_wrote_is_seen_by_tests() {
-        let data = vector(3, |out| out[1] = 5.0);
-        assert!(data[0].is_nan() && data[2].is_nan());
-        assert_eq!(data[1], 5.0);
+    fn parts_are_written_in_any_order() {
+        let [data, none] = vectors([5, 0], |[mut fresh, none]| {
+            assert_eq!(none.pieces(2, 3).into_iter().map(|piece| piece.len()).sum::<usize>(), 0);
+            let first = fresh.take_first(1);
+            for (i, piece) in fresh.pieces(2, 3).into_iter().enumerate() {
+                piece.write(|out| out.fill(i as f32));
+            }
+            first.write(|out| out.copy_from(&[7.0]));
+        });
+        assert_eq!((data, none), (vec![7.0, 0.0, 0.0, 0.0, 1.0], vec![]));
+        assert_eq!(zeros(3 * BLOCK + 1), vec![0.0; 3 * BLOCK + 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "values that have been written")]
+    fn a_value_that_no_kernel_wrote_is_noticed() {
+        vector(3, |mut fresh| {
+            fresh.take_first(2).write(|out| out.fill(1.0));
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "a kernel gives back what it has written")]
+    fn other_values_do_not_count() {
+        vector(3, |fresh| {
+            fresh.write(|_| vec![1.0; 3].leak());
+        });
     }
 }

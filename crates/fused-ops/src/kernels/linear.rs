@@ -5,7 +5,9 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::elementwise::binary as kernels;
-use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, Tall, matmul, multiply_all, transposed_product};
+use cpu_kernels::matmul::{
+    Epilogue, MatMut, MatRef, Precision, Tall, Written, matmul, multiply_all, transposed_product,
+};
 use rayon::prelude::*;
 
 use super::BackwardPass;
@@ -36,13 +38,13 @@ pub(crate) fn forward(
     let (n, _) = rows(&x);
     host::tensor(with_width(x.shape(), settings.outputs), |out| {
         let bias = bias.as_ref().map(|b| &values(b)[..settings.outputs]);
-        matmul(
-            MatRef::row_major(values(&x), n, settings.inputs),
-            leading(&weight, settings.inputs, settings.outputs),
-            MatMut::row_major(out, n, settings.outputs),
-            settings.precision,
-            &Epilogue { bias, activation, ..Epilogue::default() },
-        );
+        let (x, weight) =
+            (MatRef::row_major(values(&x), n, settings.inputs), leading(&weight, settings.inputs, settings.outputs));
+        let epilogue = Epilogue { bias, activation, ..Epilogue::default() };
+        out.write(|out| {
+            let out = MatMut::row_major(out, n, settings.outputs);
+            matmul(x, weight, out, settings.precision, &epilogue).values()
+        });
     })
 }
 
@@ -54,15 +56,20 @@ fn with_width(mut shape: Shape, width: usize) -> Shape {
 
 impl LinearSettings {
     /// The gradient of weights of which this is the part in use: `product` writes the part, everything else is 0.
-    pub(crate) fn weight_gradient(self, weight: &FlexTensor, product: impl FnOnce(MatMut<'_>)) -> FlexTensor {
+    pub(crate) fn weight_gradient(
+        self,
+        weight: &FlexTensor,
+        product: impl for<'a> FnOnce(MatMut<'a>) -> Written<'a>,
+    ) -> FlexTensor {
         let shape = weight.shape();
         let [height, width] = shape.dims();
-        let write = |out: &mut [f32]| product(MatMut::new(out, self.inputs, self.outputs, width));
         if (height, width) == (self.inputs, self.outputs) {
-            return host::tensor(shape, write);
+            return host::tensor(shape, |out| {
+                out.write(|out| product(MatMut::row_major(out, height, width)).values());
+            });
         }
         let mut data = vec![0.0; height * width];
-        write(&mut data);
+        product(MatMut::new(&mut data, self.inputs, self.outputs, width));
         host::wrap(data, shape)
     }
 }
@@ -90,14 +97,16 @@ impl Saved {
                 let operands =
                     values(&x).par_chunks(together * inputs).zip(values(grad).par_chunks(together * outputs));
                 let parts = left.parts().into_par_iter().zip(right.parts()).zip(shares.par_chunks_mut(outputs));
-                let tasks = dx.par_chunks_mut(together * inputs).zip(operands).zip(parts);
+                let tasks = dx.chunks(together * inputs).zip(operands).zip(parts);
                 tasks.with_max_len(1).for_each(|((dx, (x, grad)), ((left, right), share))| {
                     let n = left.rows();
                     let grad_rows = MatRef::row_major(grad, n, outputs);
                     with_scratch(|scratch| {
                         let (input, _) = scratch.parts(std::iter::empty());
                         input.repack(grad_rows, precision, false);
-                        multiply_all(input, weight, MatMut::row_major(dx, n, inputs), &Epilogue::default());
+                        dx.write(|dx| {
+                            multiply_all(input, weight, MatMut::row_major(dx, n, inputs), &Epilogue::default()).values()
+                        });
                     });
                     right.pack(grad_rows);
                     left.pack(MatRef::row_major(x, n, inputs));
@@ -117,8 +126,11 @@ impl Saved {
         let (n, _) = rows(grad);
         let weight = matrix(self.weight.clone());
         host::tensor(self.x.shape(), |out| {
-            let (grad, out) = (MatRef::row_major(values(grad), n, outputs), MatMut::row_major(out, n, inputs));
-            matmul(grad, leading(&weight, inputs, outputs).t(), out, precision, &Epilogue::default());
+            let (grad, weight) = (MatRef::row_major(values(grad), n, outputs), leading(&weight, inputs, outputs).t());
+            out.write(|out| {
+                let out = MatMut::row_major(out, n, inputs);
+                matmul(grad, weight, out, precision, &Epilogue::default()).values()
+            });
         })
     }
 
@@ -129,7 +141,7 @@ impl Saved {
         let x = host::dense(self.x.clone());
         self.settings.weight_gradient(&self.weight, |out| {
             let (x, grad) = (MatRef::row_major(values(&x), n, inputs), MatRef::row_major(values(grad), n, outputs));
-            matmul(x.t(), grad, out, precision, &Epilogue::default());
+            matmul(x.t(), grad, out, precision, &Epilogue::default())
         })
     }
 

@@ -60,12 +60,14 @@ fn gradient(a: &FlexTensor, b: &FlexTensor, loss: Loss, factor: f32) -> FlexTens
     let block = block(loss, classes);
     host::tensor(a.shape(), |out| {
         let inputs = values(a).par_chunks(block).zip(values(b).par_chunks(block));
-        out.par_chunks_mut(block).zip(inputs).for_each(|(out, (a, b))| match loss {
-            Loss::Squares => kernels::squared_error_gradient(a, b, 2.0 * mean, out),
-            Loss::UnblockedSquares => kernels::unblocked_squared_error_gradient(a, b, 2.0 * mean, out),
-            Loss::SoftCrossEntropy { temperature } => {
-                kernels::soft_cross_entropy_gradient(a, b, classes, temperature, mean, out);
-            }
+        out.chunks(block).zip(inputs).for_each(|(out, (a, b))| {
+            out.write(|out| match loss {
+                Loss::Squares => kernels::squared_error_gradient(a, b, 2.0 * mean, out),
+                Loss::UnblockedSquares => kernels::unblocked_squared_error_gradient(a, b, 2.0 * mean, out),
+                Loss::SoftCrossEntropy { temperature } => {
+                    kernels::soft_cross_entropy_gradient(a, b, classes, temperature, mean, out)
+                }
+            });
         });
     })
 }

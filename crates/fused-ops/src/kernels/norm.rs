@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::BackwardPass;
 use super::dropout::{self, Mask};
-use super::host::{self, dense, rows, values};
+use super::host::{self, Fresh, dense, rows, values};
 
 /// What the backward pass needs: the normalised rows' inputs, and their statistics.
 #[derive(Clone, Debug)]
@@ -26,11 +26,11 @@ pub(crate) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: 
     let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
     let y = host::tensor(x.shape(), |y| {
         let block = host::block_rows(width);
-        y.par_chunks_mut(block * width)
+        y.chunks(block * width)
             .zip(values(&x).par_chunks(block * width))
             .zip(mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block)))
             .for_each(|((y, x), (mean, inv_std))| {
-                kernels::layer_norm(x, values(&weight), values(&bias), eps, y, Some((mean, inv_std)));
+                y.write(|y| kernels::layer_norm(x, values(&weight), values(&bias), eps, y, Some((mean, inv_std))));
             });
     });
     let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
@@ -49,30 +49,29 @@ pub(crate) fn residual_forward(
     let (x, residual, weight, bias) = (dense(x), dense(residual), dense(weight), dense(bias));
     let (n, width) = rows(&x);
     let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
-    let mut y = Vec::new();
-    let sum = host::tensor(x.shape(), |sum| {
-        y = host::vector(n * width, |y| {
-            let block = host::block_rows(width);
-            let outputs = y.par_chunks_mut(block * width).zip(sum.par_chunks_mut(block * width));
-            let inputs = values(&x).par_chunks(block * width).zip(values(&residual).par_chunks(block * width));
-            let statistics = mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block));
-            outputs.zip(inputs).zip(statistics).enumerate().for_each(
-                |(i, (((y, sum), (x, residual)), (mean, inv_std)))| {
-                    let (weight, bias, statistics) = (values(&weight), values(&bias), Some((mean, inv_std)));
-                    match mask {
-                        Some(mask) => {
-                            mask.apply(x, sum, i * block * width);
-                            binary::add_in_place(sum, residual);
-                            kernels::layer_norm(sum, weight, bias, eps, y, statistics);
-                        }
-                        None => kernels::add_layer_norm(x, residual, weight, bias, eps, Some(sum), y, statistics),
+    let [sum, y] = host::vectors([n * width; 2], |[sum, y]| {
+        let block = host::block_rows(width);
+        let outputs = sum.chunks(block * width).zip(y.chunks(block * width));
+        let inputs = values(&x).par_chunks(block * width).zip(values(&residual).par_chunks(block * width));
+        let statistics = mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block));
+        outputs.zip(inputs).zip(statistics).enumerate().for_each(
+            |(i, (((sum, y), (x, residual)), (mean, inv_std)))| {
+                let (weight, bias, statistics) = (values(&weight), values(&bias), Some((mean, inv_std)));
+                Fresh::write_all([sum, y], |[sum, y]| match mask {
+                    Some(mask) => {
+                        let sum = mask.apply(x, sum, i * block * width);
+                        binary::add_in_place(sum, residual);
+                        let y = kernels::layer_norm(sum, weight, bias, eps, y, statistics);
+                        [sum, y]
                     }
-                },
-            );
-        });
+                    None => kernels::add_layer_norm(x, residual, weight, bias, eps, sum, y, statistics),
+                });
+            },
+        );
     });
-    let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
-    (host::wrap(y, x.shape()), Saved { sum, weight, mean, inv_std })
+    let line = |data| host::wrap(data, Shape::new([n]));
+    let saved = Saved { sum: host::wrap(sum, x.shape()), weight, mean: line(mean), inv_std: line(inv_std) };
+    (host::wrap(y, x.shape()), saved)
 }
 
 impl Saved {
@@ -87,10 +86,12 @@ impl Saved {
         let input = host::tensor(grad.shape(), |out| {
             let inputs = values(&self.sum).par_chunks(block * width).zip(values(&grad).par_chunks(block * width));
             let statistics = values(&self.mean).par_chunks(block).zip(values(&self.inv_std).par_chunks(block));
-            let outputs = out.par_chunks_mut(block * width).zip(shares.par_chunks_mut(2 * width));
+            let outputs = out.chunks(block * width).zip(shares.par_chunks_mut(2 * width));
             outputs.zip(inputs).zip(statistics).for_each(|(((out, share), (x, grad)), (mean, inv_std))| {
                 let (weight, bias) = share.split_at_mut(width);
-                kernels::layer_norm_backward(x, mean, inv_std, values(&self.weight), grad, out, weight, bias);
+                out.write(|out| {
+                    kernels::layer_norm_backward(x, mean, inv_std, values(&self.weight), grad, out, weight, bias)
+                });
             });
         });
         let mut sums = vec![0.0; 2 * width];

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use bert_core::WordModel;
 use cpu_runtime::Precision;
 use glue_squad::augment::{Slot, replaceable, replaced};
 use glue_squad::task::{Example, Split, TaskKind, TrainWriter};
@@ -16,6 +15,7 @@ use tokenizer::{Sentence, TextEncoder, WordPieces};
 use super::masked::{MaskedWords, Place};
 use super::nearest::NearestWords;
 use super::settings::{AugmentProgress, AugmentSettings, Augmented, Pairs, WordSource};
+use super::word_model::WordModel;
 use crate::{Error, Result};
 
 /// Rows whose words are looked up together: memory is that of so many rows and their copies.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cpu_runtime::Floats;
+use encoder_spec::Floats;
 use tokenizer::WordPieces;
 
 use super::same_word;

@@ -37,7 +37,8 @@ impl WordScores {
                 let scores = &mut scores[..n * self.ids.len()];
                 input.repack(MatRef::row_major(queries, n, self.width), Precision::F32, false);
                 let epilogue = Epilogue { bias: self.bias.as_deref(), ..Epilogue::default() };
-                multiply_all(input, &self.rows, MatMut::row_major(scores, n, self.ids.len()), &epilogue);
+                let scores = MatMut::row_major(scores, n, self.ids.len());
+                let scores = multiply_all(input, &self.rows, scores, &epilogue).values();
                 let row = |i: usize| &scores[i * self.ids.len()..][..self.ids.len()];
                 let highest = |i| self.highest(row(i), count, |id| skip(block * TOGETHER + i, id));
                 (0..n).map(highest).collect::<Vec<_>>()

@@ -4,22 +4,23 @@ use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
+use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
 use train::text::TextSource;
-use train::{Error, Result, evaluate};
+use train::{Error, Result};
 
 use super::Teacher;
 use crate::losses;
 use crate::objective::Plan;
 
 /// Makes the model that a step trains from the whole one; shares its weights.
-pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
+pub type Prepare<'a> = Box<dyn Fn(&TaskModel, u64) -> TaskModel + Sync + 'a>;
 
 /// Trains the whole model in every step.
-pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
+pub fn as_is<'a>() -> Prepare<'a> {
     Box::new(|model, _| model.clone())
 }
 
@@ -35,7 +36,7 @@ pub struct GeneralDistillation<'a> {
     /// What hides words, in every step; wanted where the plan has a term between them.
     pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
@@ -139,7 +140,7 @@ pub struct TaskDistillation<'a> {
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 impl Job<TaskModel> for TaskDistillation<'_> {
@@ -196,6 +197,6 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         if self.eval.is_empty() || !taught {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device, watch).map(Some)
+        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
 use burn::tensor::{Int, Tensor};
 use glue_squad::task::ClassOrder;
-use train::heads::AnsweringHead;
+use predict::heads::AnsweringHead;
 
 use super::Teacher;
 

@@ -2,11 +2,12 @@
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
+use predict::span::SpanEval;
 use train::Result;
 use train::data::to_device;
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use train::losses::span_sides;
-use train::span::{SpanEval, SpanTrainSet, gold_loss};
+use train::span::{SpanTrainSet, gold_loss};
 
 use super::Teacher;
 use crate::losses::{ClsPosition, span_sum};
@@ -79,6 +80,6 @@ impl Job<TaskModel> for SpanDistillation<'_> {
     ) -> Result<Option<Evaluation>> {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         let eval = self.eval.filter(|_| taught);
-        eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()
+        Ok(eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()?)
     }
 }

@@ -193,7 +193,7 @@ fn evaluate<M: Module>(
         if monitor.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let evaluation = match job.evaluate(&state.model.valid(), step, device, &mut watch) {
-        Err(Error::Stopped) => return Err(Error::Interrupted { step }),
+        Err(Error::Predict(predict::Error::Stopped)) => return Err(Error::Interrupted { step }),
         result => result?,
     };
     let Some(evaluation) = evaluation else { return Ok(false) };

@@ -22,6 +22,6 @@ mod written;
 
 pub use config::{OptimizerConfig, OptimizerKind};
 pub use gradients::Gradients;
-pub use groups::{Gate, Group, check_groups};
+pub use groups::{Gate, Group, check_groups, is_norm};
 pub use optimizer::{Optimizer, Pace};
 pub use schedule::Schedule;

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::forward::{Dropped, HeadScratch, first, with_head_scratch};
 use super::heads::{Heads, Projected, Rows, Sizes};
 use crate::kernels::dropout::Mask;
-use crate::kernels::host::{self, dense, values};
+use crate::kernels::host::{self, Fresh, dense, values};
 use crate::kernels::{BackwardPass, PendingGradient};
 
 /// What the backward pass needs.
@@ -33,31 +33,30 @@ impl Saved {
         let s = Sizes::of(&self.inputs[0], self.heads);
         let [query, key, value] = &self.inputs;
         let n = s.batch * s.seq * s.width;
-        let (mut dk, mut dv) = (Vec::new(), Vec::new());
-        let dq = host::tensor(query.shape(), |dq| {
-            dk = host::vector(n, |dk| {
-                dv = host::vector(n, |dv| {
-                    let outputs = dq.par_chunks_mut(s.tokens()).zip(dk.par_chunks_mut(s.tokens()));
-                    let outputs = outputs.zip(dv.par_chunks_mut(s.tokens()));
-                    outputs.enumerate().for_each(|(index, ((dq, dk), dv))| {
-                        let tokens = |x| Rows { data: part(x, index, s.tokens()), stride: s.width };
-                        let element = Element {
-                            s,
-                            query: tokens(query),
-                            key: tokens(key),
-                            value: tokens(value),
-                            grad: tokens(&grad),
-                            index,
-                            probs: Probs::Values(values(&self.probs)),
-                            handed_out: handed_out.as_ref().map(|x| part(x, index, s.squares())),
-                            dropout: self.dropout,
-                        };
-                        with_head_scratch(|squares| element.backward(&mut Projected::Separate([dq, dk, dv]), squares));
-                    });
+        let gradients = host::vectors([n; 3], |[dq, dk, dv]| {
+            let outputs = dq.chunks(s.tokens()).zip(dk.chunks(s.tokens())).zip(dv.chunks(s.tokens()));
+            outputs.enumerate().for_each(|(index, ((dq, dk), dv))| {
+                let tokens = |x| Rows { data: part(x, index, s.tokens()), stride: s.width };
+                let element = Element {
+                    s,
+                    query: tokens(query),
+                    key: tokens(key),
+                    value: tokens(value),
+                    grad: tokens(&grad),
+                    index,
+                    probs: Probs::Values(values(&self.probs)),
+                    handed_out: handed_out.as_ref().map(|x| part(x, index, s.squares())),
+                    dropout: self.dropout,
+                };
+                Fresh::write_all([dq, dk, dv], |memory| {
+                    let mut out = Projected::Separate(memory);
+                    with_head_scratch(|scratch| element.backward(&mut out, scratch));
+                    // SAFETY: the backward pass writes all heads.
+                    unsafe { out.separate() }
                 });
             });
         });
-        [dq, host::wrap(dk, key.shape()), host::wrap(dv, value.shape())]
+        gradients.map(|data| host::wrap(data, query.shape()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
+use cpu_kernels::OutSlice;
 use cpu_kernels::elementwise::softmax::{masked_softmax_rows, softmax_rows};
 use cpu_kernels::elementwise::stream;
 use cpu_kernels::store::StorePart;
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 
 use super::heads::{Heads, Rows, Sizes};
 use crate::kernels::dropout::Mask;
-use crate::kernels::host::{self, dense, values};
+use crate::kernels::host::{self, Fresh, dense, values};
 
 /// What an attention writes to memory beside the context.
 #[derive(Clone, Copy, Debug)]
@@ -41,45 +42,30 @@ pub(crate) fn forward(
     let [query, key, value] = inputs;
     let mask = dense(mask);
     let s = Sizes::of(query, heads);
-    let shape = Shape::new([s.batch, s.heads, s.seq, s.seq]);
-    let kept = |wanted: bool| if wanted { s.batch * s.heads * s.square() } else { 0 };
-    let (mut scores, mut probs) = (Vec::new(), Vec::new());
-    let context = host::tensor(value.shape(), |out| {
-        scores = host::vector(kept(outputs.scores), |scores| {
-            probs = host::vector(kept(outputs.probs), |probs| {
-                let inputs = values(query).par_chunks(s.tokens()).zip(values(key).par_chunks(s.tokens()));
-                let inputs = inputs.zip(values(value).par_chunks(s.tokens()));
-                let inputs = inputs.zip(values(&mask).par_chunks(s.seq.max(1)));
-                let places = out.par_chunks_mut(s.tokens());
-                let places = places.zip(elements(scores, outputs.scores, s)).zip(elements(probs, outputs.probs, s));
-                places.zip(inputs).enumerate().for_each(
-                    |(index, (((out, scores), probs), (((query, key), value), mask)))| {
-                        let rows = |data| Rows { data, stride: s.width };
-                        let (query, key, value) = (rows(query), rows(key), rows(value));
-                        let element = Element { s, index, query, key, value, mask, dropout };
-                        with_head_scratch(|squares| {
-                            element.forward(out, &mut Sink::Values(scores), &mut Sink::Values(probs), squares);
-                        });
-                    },
-                );
+    let n = s.batch * s.heads * s.square();
+    let lengths = [value.shape().num_elements(), if outputs.scores { n } else { 0 }, if outputs.probs { n } else { 0 }];
+    let [context, scores, probs] = host::vectors(lengths, |[context, scores, probs]| {
+        let inputs = values(query).par_chunks(s.tokens()).zip(values(key).par_chunks(s.tokens()));
+        let inputs = inputs.zip(values(value).par_chunks(s.tokens()));
+        let inputs = inputs.zip(values(&mask).par_chunks(s.seq.max(1)));
+        let kept = scores.pieces(s.batch, s.squares()).into_par_iter().zip(probs.pieces(s.batch, s.squares()));
+        let tasks = context.chunks(s.tokens()).zip(kept).zip(inputs);
+        tasks.enumerate().for_each(|(index, ((context, (scores, probs)), (((query, key), value), mask)))| {
+            let rows = |data| Rows { data, stride: s.width };
+            let (query, key, value) = (rows(query), rows(key), rows(value));
+            let element = Element { s, index, query, key, value, mask, dropout };
+            with_head_scratch(|scratch| {
+                let (mut scores, mut probs) = (Sink::Fresh(scores), Sink::Fresh(probs));
+                context.write(|context| element.forward(context, &mut scores, &mut probs, scratch));
             });
         });
     });
-    let wrap = |data: Vec<f32>, wanted: bool| wanted.then(|| host::wrap(data, shape.clone()));
-    Attended { context, scores: wrap(scores, outputs.scores), probs: wrap(probs, outputs.probs) }
-}
-
-/// The part of each batch element in a buffer of scores or probabilities; empty parts where nothing is kept.
-fn elements<'a>(
-    buffer: &'a mut [f32],
-    kept: bool,
-    s: Sizes,
-) -> impl IndexedParallelIterator<Item = &'a mut [f32]> + 'a {
-    let mut parts: Vec<&'a mut [f32]> = buffer.chunks_mut(s.squares()).collect();
-    if !kept {
-        parts.resize_with(s.batch, Default::default);
+    let square = |data: Vec<f32>| host::wrap(data, Shape::new([s.batch, s.heads, s.seq, s.seq]));
+    Attended {
+        context: host::wrap(context, value.shape()),
+        scores: outputs.scores.then(|| square(scores)),
+        probs: outputs.probs.then(|| square(probs)),
     }
-    parts.into_par_iter()
 }
 
 /// One batch element.
@@ -95,27 +81,31 @@ pub(super) struct Element<'a> {
 
 /// Where values go that a head hands out.
 pub(super) enum Sink<'a> {
-    /// Here, from the start; nowhere if there is no room.
-    Values(&'a mut [f32]),
+    /// To fresh memory, from the start; nowhere if there is none.
+    Fresh(Fresh<'a>),
     /// To what is kept for the backward pass.
     Kept(StorePart<'a>),
+    /// Nowhere.
+    Nowhere,
 }
 
 impl Sink<'_> {
     fn put(&mut self, x: &[f32]) {
         match self {
-            Self::Values([]) => {}
-            Self::Values(place) => {
-                let (to, rest) = std::mem::take(place).split_at_mut(x.len());
-                *place = rest;
-                stream::copy(x, to);
+            Self::Fresh(fresh) if fresh.len() > 0 => {
+                fresh.take_first(x.len()).write(|out| stream::copy(x, out));
             }
             Self::Kept(part) => part.put(x),
+            Self::Fresh(_) | Self::Nowhere => {}
         }
     }
 
     fn wants(&self) -> bool {
-        !matches!(self, Self::Values(place) if place.is_empty())
+        match self {
+            Self::Fresh(fresh) => fresh.len() > 0,
+            Self::Kept(_) => true,
+            Self::Nowhere => false,
+        }
     }
 }
 
@@ -140,8 +130,15 @@ pub(super) fn first(buffer: &mut Vec<f32>, n: usize) -> &mut [f32] {
 
 impl Element<'_> {
     /// Head by head, in buffers that stay in the core's cache; what is wanted is copied from there.
-    pub fn forward(&self, out: &mut [f32], scores: &mut Sink<'_>, probs: &mut Sink<'_>, squares: &mut HeadScratch) {
+    pub fn forward<'o>(
+        &self,
+        mut out: OutSlice<'o>,
+        scores: &mut Sink<'_>,
+        probs: &mut Sink<'_>,
+        squares: &mut HeadScratch,
+    ) -> &'o mut [f32] {
         let s = self.s;
+        assert_eq!(out.len(), s.seq * s.width, "the context of one batch element");
         let [own_scores, own_probs, dropped, _] = squares;
         let (own_scores, own_probs) = (first(own_scores, s.square()), first(own_probs, s.square()));
         let mut dropped = Dropped::new(self.dropout, s, self.index, dropped);
@@ -157,8 +154,10 @@ impl Element<'_> {
             }
             probs.put(own_probs);
             let probs = dropped.of(own_probs, head);
-            s.product(s.scores(probs), s.view(self.value, head), s.view_mut(out, head), None, None);
+            s.product(s.scores(probs), s.view(self.value, head), s.view_mut(out.reborrow(), head), None, None);
         }
+        // SAFETY: every head has written its columns, and there are no others (`Sizes::new`).
+        unsafe { out.assume_init() }
     }
 }
 
@@ -179,10 +178,7 @@ impl<'b> Dropped<'b> {
     /// `values` of head `head` masked; themselves where there is no mask.
     pub fn of<'a>(&'a mut self, values: &'a [f32], head: usize) -> &'a [f32] {
         match self.mask {
-            Some(mask) => {
-                mask.apply(values, self.buffer, self.offset + head * values.len());
-                self.buffer
-            }
+            Some(mask) => mask.apply(values, &mut *self.buffer, self.offset + head * values.len()),
             None => values,
         }
     }

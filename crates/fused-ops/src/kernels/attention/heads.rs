@@ -1,6 +1,7 @@
 //! Where the heads are.
 
 use burn::backend::flex::FlexTensor;
+use cpu_kernels::OutSlice;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul_serial};
 
 use crate::kernels::host::dims;
@@ -23,22 +24,35 @@ pub(crate) struct Rows<'a> {
 
 /// Where the gradients of queries, keys and values of one batch element go.
 pub(crate) enum Projected<'a> {
-    /// A place for each.
-    Separate([&'a mut [f32]; 3]),
+    /// Memory for each.
+    Separate([OutSlice<'a>; 3]),
     /// Rows with a query, a key and a value.
     SideBySide(&'a mut [f32]),
 }
 
-impl Projected<'_> {
+impl<'a> Projected<'a> {
     /// Head `head` of queries (0), keys (1) or values (2).
     pub fn view_mut(&mut self, which: usize, s: &Sizes, head: usize) -> MatMut<'_> {
         match self {
-            Self::Separate(places) => s.view_mut(places[which], head),
+            Self::Separate(memory) => s.view_mut(memory[which].reborrow(), head),
             Self::SideBySide(rows) => {
                 let first = which * s.width + head * s.head;
                 MatMut::new(rows.get_mut(first..).unwrap_or_default(), s.seq, s.head, 3 * s.width)
             }
         }
+    }
+
+    /// The gradients, each by itself.
+    ///
+    /// # Safety
+    /// All heads have been written.
+    ///
+    /// # Panics
+    /// They are side by side.
+    pub unsafe fn separate(self) -> [&'a mut [f32]; 3] {
+        let Self::Separate(memory) = self else { panic!("gradients side by side") };
+        // SAFETY: rows are nothing but the columns of the heads, which have been written by the caller's promise.
+        memory.map(|memory| unsafe { memory.assume_init() })
     }
 }
 
@@ -98,8 +112,9 @@ impl Sizes {
     }
 
     /// [`Sizes::view`] to write, of rows that lie next to each other.
-    pub fn view_mut<'a>(&self, element: &'a mut [f32], head: usize) -> MatMut<'a> {
-        MatMut::new(element.get_mut(head * self.head..).unwrap_or_default(), self.seq, self.head, self.width)
+    pub fn view_mut<'a>(&self, element: OutSlice<'a>, head: usize) -> MatMut<'a> {
+        let before = (head * self.head).min(element.len());
+        MatMut::new(element.split_at(before).1, self.seq, self.head, self.width)
     }
 
     /// The scores of one head.

@@ -2,6 +2,7 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
+use cpu_kernels::OutSlice;
 use cpu_kernels::elementwise::{binary, norm};
 use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
@@ -36,10 +37,10 @@ impl Saved {
         let dx = with_packed(packed, true, precision, |packed| {
             host::vector(n * width, |dx| {
                 let behind = d1.parts().into_par_iter().zip(d2.parts());
-                let parts = dx.par_chunks_mut(together * width).zip(shares.par_chunks_mut(share)).zip(behind);
+                let parts = dx.chunks(together * width).zip(shares.par_chunks_mut(share)).zip(behind);
                 parts.with_max_len(1).enumerate().for_each(|(index, ((dx, share), (d1, d2)))| {
                     let task = Task { saved: self, packed, grad: values(&grad), width, first: index * together };
-                    with_scratch(|scratch| task.run(dx, [d1, d2], share, scratch));
+                    with_scratch(|scratch| dx.write(|dx| task.run(dx, [d1, d2], share, scratch)));
                 });
             })
         });
@@ -56,7 +57,7 @@ impl Saved {
             let [inputs, outputs] = maps[which];
             let settings = LinearSettings { inputs, outputs, precision };
             settings.weight_gradient(&self.inputs.weights[which], |out| {
-                transposed_product(&self.stores.operands[which], grad, out);
+                transposed_product(&self.stores.operands[which], grad, out)
             })
         };
         let [b1, b2] = &self.inputs.biases;
@@ -97,14 +98,20 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, dx: &mut [f32], [d1, d2]: [TallPart<'_>; 2], share: &mut [f32], scratch: &mut Scratch) {
+    fn run<'o>(
+        &self,
+        dx: OutSlice<'o>,
+        [d1, d2]: [TallPart<'_>; 2],
+        share: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> &'o mut [f32] {
         let (saved, width, steps) = (self.saved, self.width, self.saved.settings.program.steps());
         let n = dx.len() / width;
         let [d_gamma, d_beta, db1, db2] = cut(share, width, saved.settings.layout.inner);
         let (mean, inv_std) = (&values(&saved.mean)[self.first..][..n], &values(&saved.inv_std)[self.first..][..n]);
         let place = self.first * width..(self.first + n) * width;
         let sum = &saved.stores.sum.floats()[place.clone()];
-        norm::layer_norm_backward(
+        let dx = norm::layer_norm_backward(
             sum,
             mean,
             inv_std,
@@ -125,7 +132,7 @@ impl Task<'_> {
         let (mut d1, mut d2) = (Some(d1), Some(d2));
         let last = grads.last_mut().expect("at least one step");
         match saved.settings.dropout {
-            Some(mask) => mask.apply(dx, last, self.first * width),
+            Some(mask) => drop(mask.apply(dx, &mut **last, self.first * width)),
             None => last.copy_from_slice(dx),
         }
         for (i, &step) in steps.iter().enumerate().rev() {
@@ -141,7 +148,7 @@ impl Task<'_> {
                     self.linear(1, grad, if a == 0 { &mut *dx } else { &mut *before[a] }, a == 0, input);
                 }
                 Step::Unary(function, a) => {
-                    function.backward(self.value(a, n, read[0]), grad, before[a]);
+                    function.backward(self.value(a, n, read[0]), grad, &mut *before[a]);
                     self.arrived(a, before, dx);
                 }
                 Step::Binary(Combine::Add, a, b) => {
@@ -170,6 +177,7 @@ impl Task<'_> {
                 Step::Pad(..) => unreachable!("programs with padding have no layout"),
             }
         }
+        dx
     }
 
     /// The kept value of these tokens, in `place` where it has to be widened.
@@ -203,9 +211,11 @@ impl Task<'_> {
         let n = dx.len() / self.width;
         let [place_a, place_b] = read else { unreachable!("places for two values") };
         let (x, y) = (self.value(a, n, place_a), self.value(b, n, place_b));
-        let apply = |da: &mut [f32], db: &mut [f32]| match how {
-            Combine::Max => binary::max_backward(x, y, grad, da, db),
-            Combine::Add | Combine::Mul => binary::mul_backward(x, y, grad, da, db),
+        let apply = |da: &mut [f32], db: &mut [f32]| {
+            _ = match how {
+                Combine::Max => binary::max_backward(x, y, grad, da, db),
+                Combine::Add | Combine::Mul => binary::mul_backward(x, y, grad, da, db),
+            }
         };
         if let Ok([da, db]) = grads.get_disjoint_mut([a, b]) {
             apply(da, db);

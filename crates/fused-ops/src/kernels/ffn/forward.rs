@@ -5,7 +5,8 @@ use std::sync::Arc;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
-use cpu_kernels::elementwise::{binary, norm};
+use cpu_kernels::OutSlice;
+use cpu_kernels::elementwise::{Activation, binary, norm};
 use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Precision, Tall, TallPart, Weights, multiply_all};
 use cpu_kernels::store::{Kept, Store, StorePart};
 use rayon::prelude::*;
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 use super::FfnSettings;
 use super::program::Step;
 use crate::kernels::binary::Combine;
-use crate::kernels::host::{self, dense, rows, values};
+use crate::kernels::host::{self, Fresh, dense, rows, values};
 use crate::kernels::packed::{tokens, with_packed};
 use crate::kernels::scratch::{Scratch, with_scratch};
 
@@ -102,15 +103,17 @@ pub(crate) fn forward(inputs: Inputs, settings: FfnSettings, keep: bool) -> (Fle
         None => (0..n.div_ceil(together)).map(|_| None).collect(),
     };
     let statistics = if keep { n } else { 0 };
+    let (mut mean, mut inv_std) = (vec![0.0; statistics], vec![0.0; statistics]);
     let ([w1, w2], [map1, map2]) = (&inputs.weights, settings.layout.maps());
     let packed = [(w1, map1), (w2, map2)];
-    let [y, mean, inv_std] = with_packed(packed, false, settings.precision, |packed| {
-        host::vectors([n * width, statistics, statistics], |buffers| {
-            let tasks = host::pieces(buffers, n.div_ceil(together), |length| length / n * together);
-            tasks.into_par_iter().zip(parts).with_max_len(1).enumerate().for_each(|(index, (buffers, stores))| {
+    let y = with_packed(packed, false, settings.precision, |packed| {
+        host::vector(n * width, |y| {
+            let statistics = host::pieces([&mut mean, &mut inv_std], n.div_ceil(together), together);
+            let tasks = y.chunks(together * width).zip(statistics).zip(parts).with_max_len(1);
+            tasks.enumerate().for_each(|(index, ((y, statistics), stores))| {
                 let first = index * together;
                 let task = Task { inputs: &inputs, packed, settings: &settings, width, first };
-                with_scratch(|scratch| task.run(buffers, stores, scratch));
+                with_scratch(|scratch| task.run(y, statistics, stores, scratch));
             });
         })
     });
@@ -137,7 +140,13 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, [y, mean, inv_std]: [&mut [f32]; 3], stores: Option<StoresPart<'_>>, scratch: &mut Scratch) {
+    fn run(
+        &self,
+        y: Fresh<'_>,
+        [mean, inv_std]: [&mut [f32]; 2],
+        stores: Option<StoresPart<'_>>,
+        scratch: &mut Scratch,
+    ) {
         let (n, width, steps) = (y.len() / self.width, self.width, self.settings.program.steps());
         let x = &values(&self.inputs.x)[self.first * width..][..n * width];
         let lengths = self.settings.layout.widths[1..].iter().map(|w| n * w);
@@ -145,13 +154,11 @@ impl Task<'_> {
         let last = parts.len() - 1;
         let keep = stores.is_some();
         let (mut operands, mut kept) = match stores {
-            Some(stores) => (stores.operands, Some((stores.values, stores.sum, y))),
-            None => {
-                // The last value goes where the residual is added to it.
-                parts[last] = y;
-                ([None, None], None)
-            }
+            Some(stores) => (stores.operands, Some((stores.values, stores.sum))),
+            None => ([None, None], None),
         };
+        // Where nothing is kept, the last value goes where the residual is added to it.
+        let (mut y, mut sum) = (Some(y), None);
 
         let mut skip = false;
         for (i, &step) in steps.iter().enumerate() {
@@ -166,46 +173,65 @@ impl Task<'_> {
                 _ => None,
             };
             skip = function.is_some();
-            let (before, after) = parts.split_at_mut(i + usize::from(skip));
-            let out = &mut *after[0];
+            let target = i + usize::from(skip);
+            let (before, after) = parts.split_at_mut(target);
             let value = |v: usize| -> &[f32] { if v == 0 { x } else { &*before[v - 1] } };
             match step {
-                Step::First(a) => {
-                    self.keep(operands[0].take(), value(a));
-                    self.linear(0, value(a), out, function, input);
-                }
-                Step::Second(a) => {
-                    self.keep(operands[1].take(), value(a));
-                    self.linear(1, value(a), out, function, input);
-                }
-                Step::Unary(function, a) => function.forward(value(a), out),
-                Step::Binary(Combine::Add, a, b) => binary::add(value(a), value(b), out),
-                Step::Binary(Combine::Mul, a, b) => binary::mul(value(a), value(b), out),
-                Step::Binary(Combine::Max, a, b) => binary::max(value(a), value(b), out),
-                Step::Cut(a, narrow) => {
-                    let wide = self.settings.layout.widths[a];
-                    let rows = value(a).chunks_exact(wide).zip(out.chunks_exact_mut(narrow));
-                    rows.for_each(|(from, to)| to.copy_from_slice(&from[..narrow]));
-                }
-                Step::Pad(..) => unreachable!("programs with padding have no layout"),
+                Step::First(a) => self.keep(operands[0].take(), value(a)),
+                Step::Second(a) => self.keep(operands[1].take(), value(a)),
+                _ => {}
             }
-            if let Some(part) = kept.as_mut().and_then(|(values, ..)| values[i + 1].as_mut()) {
+            let out = match y.take_if(|_| !keep && target == last) {
+                Some(y) => sum.insert(y.write(|y| self.step(step, value, function, y, input))),
+                None => self.step(step, value, function, OutSlice::from(&mut *after[0]), input),
+            };
+            if let Some(part) = kept.as_mut().and_then(|(values, _)| values[i + 1].as_mut()) {
                 part.put(out);
             }
         }
 
-        let sum = &mut *parts[last];
+        let sum = sum.unwrap_or(&mut *parts[last]);
         if let Some(mask) = self.settings.dropout {
             mask.apply_in_place(sum, self.first * width);
         }
         binary::add_in_place(sum, x);
         let (gamma, beta, eps) = (values(&self.inputs.gamma), values(&self.inputs.beta), self.settings.eps);
-        match kept {
-            None => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
-            Some((_, mut part, y)) => {
-                norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std)));
+        match (kept, y) {
+            (Some((_, mut part)), Some(y)) => {
+                y.write(|y| norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std))));
                 part.put(sum);
             }
+            _ => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
+        }
+    }
+
+    /// Writes the value of a step, to which `function` is applied last.
+    fn step<'v, 'o>(
+        &self,
+        step: Step,
+        value: impl Fn(usize) -> &'v [f32],
+        function: Option<Activation>,
+        mut out: OutSlice<'o>,
+        input: &mut Input,
+    ) -> &'o mut [f32] {
+        match step {
+            Step::First(a) => self.linear(0, value(a), out, function, input),
+            Step::Second(a) => self.linear(1, value(a), out, function, input),
+            Step::Unary(function, a) => function.forward(value(a), out),
+            Step::Binary(Combine::Add, a, b) => binary::add(value(a), value(b), out),
+            Step::Binary(Combine::Mul, a, b) => binary::mul(value(a), value(b), out),
+            Step::Binary(Combine::Max, a, b) => binary::max(value(a), value(b), out),
+            Step::Cut(a, narrow) => {
+                let wide = self.settings.layout.widths[a];
+                let rows = value(a).chunks_exact(wide);
+                assert_eq!(rows.len() * narrow, out.len(), "rows of a cut");
+                for (from, to) in rows.zip(out.reborrow().chunks(narrow)) {
+                    to.copy_from(&from[..narrow]);
+                }
+                // SAFETY: `out` is as many rows as the value has, and each has been written.
+                unsafe { out.assume_init() }
+            }
+            Step::Pad(..) => unreachable!("programs with padding have no layout"),
         }
     }
 
@@ -217,19 +243,19 @@ impl Task<'_> {
         }
     }
 
-    fn linear(
+    fn linear<'o>(
         &self,
         which: usize,
         x: &[f32],
-        out: &mut [f32],
-        activation: Option<cpu_kernels::elementwise::Activation>,
+        out: OutSlice<'o>,
+        activation: Option<Activation>,
         input: &mut Input,
-    ) {
+    ) -> &'o mut [f32] {
         let [inputs, outputs] = self.settings.layout.maps()[which];
         let n = x.len() / inputs;
         input.repack(MatRef::row_major(x, n, inputs), self.settings.precision, false);
         let bias = Some(&values(&self.inputs.biases[which])[..outputs]);
         let epilogue = Epilogue { bias, activation, ..Epilogue::default() };
-        multiply_all(input, &self.packed[which], MatMut::row_major(out, n, outputs), &epilogue);
+        multiply_all(input, &self.packed[which], MatMut::row_major(out, n, outputs), &epilogue).values()
     }
 }

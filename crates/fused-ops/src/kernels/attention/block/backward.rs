@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
+use cpu_kernels::OutSlice;
 use cpu_kernels::elementwise::{binary, norm};
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Tall, TallPart, Weights, multiply_all, transposed_product};
 use rayon::prelude::*;
@@ -44,11 +45,11 @@ impl Saved {
                 let mut parts = behind.each_mut().map(|tall| tall.parts().into_iter());
                 let next = |_| parts.each_mut().map(|part| part.next().expect("a part for every task"));
                 let behind: Vec<[TallPart<'_>; 4]> = (0..s.batch.div_ceil(together)).map(next).collect();
-                let tasks = dx.par_chunks_mut(part * width).zip(shares.par_chunks_mut(share)).zip(behind);
+                let tasks = dx.chunks(part * width).zip(shares.par_chunks_mut(share)).zip(behind);
                 tasks.with_max_len(1).enumerate().for_each(|(index, ((dx, share), behind))| {
                     let (saved, grad, handed_out) = (self, values(&grad), handed_out.as_ref().map(values));
                     let task = Task { saved, packed, grad, handed_out, s, width, first: index * together };
-                    with_scratch(|scratch| task.run(dx, behind, share, scratch));
+                    with_scratch(|scratch| dx.write(|dx| task.run(dx, behind, share, scratch)));
                 });
             })
         });
@@ -60,7 +61,7 @@ impl Saved {
         let [q, k, v, o] = &behind;
         let weight = |x: &Tall, grad: &Tall, [rows, cols]: [usize; 2]| {
             host::tensor(Shape::new([rows, cols]), |out| {
-                transposed_product(x, grad, MatMut::row_major(out, rows, cols));
+                out.write(|out| transposed_product(x, grad, MatMut::row_major(out, rows, cols)).values());
             })
         };
         let Stores { x, context, .. } = &*self.stores;
@@ -83,7 +84,13 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, dx: &mut [f32], behind: [TallPart<'_>; 4], share: &mut [f32], scratch: &mut Scratch) {
+    fn run<'o>(
+        &self,
+        dx: OutSlice<'o>,
+        behind: [TallPart<'_>; 4],
+        share: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> &'o mut [f32] {
         let (s, width, inner, saved) = (self.s, self.width, self.s.width, self.saved);
         let n = dx.len() / width;
         let tokens = self.first * s.seq..self.first * s.seq + n;
@@ -97,7 +104,7 @@ impl Task<'_> {
         let (bo, biases) = biases.split_at_mut(width);
         let (mean, inv_std) = (&values(&saved.mean)[tokens.clone()], &values(&saved.inv_std)[tokens.clone()]);
         let before = &stores.sum.floats()[place(width)];
-        norm::layer_norm_backward(
+        let dx = norm::layer_norm_backward(
             before,
             mean,
             inv_std,
@@ -110,14 +117,13 @@ impl Task<'_> {
         let dz = match saved.settings.dropout[1] {
             Some(mask) => {
                 let dz = first(sum, n * width);
-                mask.apply(dx, dz, tokens.start * width);
-                &*dz
+                &*mask.apply(dx, dz, tokens.start * width)
             }
             None => &*dx,
         };
         let d_context = first(context, n * inner);
         input.repack(MatRef::row_major(dz, n, width), s.precision, false);
-        multiply_all(input, &self.packed[3], MatMut::row_major(d_context, n, inner), &Epilogue::default());
+        multiply_all(input, &self.packed[3], MatMut::row_major(&mut *d_context, n, inner), &Epilogue::default());
         dz_part.pack(MatRef::row_major(dz, n, width));
         binary::add_column_sums(dz, bo);
 
@@ -149,9 +155,10 @@ impl Task<'_> {
         for (which, (weights, part)) in self.packed.iter().zip([dq_part, dk_part, dv_part]).enumerate() {
             let grad = MatRef::new(&after[which * inner..], n, inner, 3 * inner, 1);
             input.repack(grad, s.precision, false);
-            multiply_all(input, weights, MatMut::row_major(dx, n, width), &epilogue);
+            multiply_all(input, weights, MatMut::row_major(&mut *dx, n, width), &epilogue);
             part.pack(grad);
         }
+        dx
     }
 }
 

@@ -15,7 +15,7 @@ use super::super::heads::{Rows, Sizes};
 use super::scratch::{Scratch, texts, with_scratch};
 use super::{BlockSettings, whole};
 use crate::kernels::PendingGradient;
-use crate::kernels::host::{self, dense, dims, values};
+use crate::kernels::host::{self, Fresh, dense, dims, values};
 use crate::kernels::packed::with_packed;
 
 /// The operands. Weights and biases are of queries, keys, values and output.
@@ -102,9 +102,6 @@ impl Inputs {
     }
 }
 
-/// Which buffer is which.
-const PARTS: usize = 4;
-
 /// The block's output and, where wanted, its scores and what the backward pass needs.
 pub(crate) fn forward(
     inputs: Inputs,
@@ -124,10 +121,9 @@ pub(crate) fn forward(
     };
     let (s, width) = inputs.sizes(settings);
     let tokens = s.batch * s.seq;
-    let kept = |wanted: bool, n: usize| if wanted { n } else { 0 };
-    let squares = s.batch * s.squares();
-    let lengths: [usize; PARTS] =
-        [tokens * width, kept(keep_scores, squares), kept(keep_state, tokens), kept(keep_state, tokens)];
+    let squares = if keep_scores { s.batch * s.squares() } else { 0 };
+    let statistics = if keep_state { tokens } else { 0 };
+    let (mut mean, mut inv_std) = (vec![0.0; statistics], vec![0.0; statistics]);
     let together = texts(s.seq, s.precision);
     let tasks = s.batch.div_ceil(together);
     let mut stores = keep_state.then(|| Stores::new(s, width, together));
@@ -135,17 +131,17 @@ pub(crate) fn forward(
         Some(stores) => stores.parts(),
         None => (0..tasks).map(|_| None).collect(),
     };
-    let buffers = with_packed(inputs.weights.each_ref().map(whole), false, s.precision, |packed| {
-        host::vectors(lengths, |buffers| {
-            let parts = host::pieces(buffers, tasks, |n| n / s.batch * together);
-            let parts = parts.into_par_iter().zip(stores_parts).with_max_len(1).enumerate();
-            parts.for_each(|(index, (parts, stores))| {
+    let [y, scores] = with_packed(inputs.weights.each_ref().map(whole), false, s.precision, |packed| {
+        host::vectors([tokens * width, squares], |[y, scores]| {
+            let statistics = host::pieces([&mut mean, &mut inv_std], tasks, together * s.seq);
+            let outputs = y.chunks(together * s.seq * width).zip(scores.pieces(tasks, together * s.squares()));
+            let parts = outputs.zip(statistics).zip(stores_parts).with_max_len(1).enumerate();
+            parts.for_each(|(index, (((y, scores), statistics), stores))| {
                 let task = Task { inputs: &inputs, packed, settings, s, width, first: index * together };
-                with_scratch(|scratch| task.run(parts, stores, scratch));
+                with_scratch(|scratch| task.run(y, scores, statistics, stores, scratch));
             });
         })
     });
-    let [y, scores, mean, inv_std] = buffers;
     let square = Shape::new([s.batch, s.heads, s.seq, s.seq]);
     let scores = keep_scores.then(|| host::wrap(scores, square));
     let state = stores.map(|stores| Saved {
@@ -174,8 +170,14 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn run(&self, parts: [&mut [f32]; PARTS], mut stores: Option<StoresPart<'_>>, scratch: &mut Scratch) {
-        let [y, scores, mean, inv_std] = parts;
+    fn run(
+        &self,
+        y: Fresh<'_>,
+        scores: Fresh<'_>,
+        [mean, inv_std]: [&mut [f32]; 2],
+        mut stores: Option<StoresPart<'_>>,
+        scratch: &mut Scratch,
+    ) {
         let (s, width, inner) = (self.s, self.width, self.s.width);
         let n = y.len() / width;
         let Scratch { input, projected, context, sum } = scratch;
@@ -189,8 +191,8 @@ impl Task<'_> {
         }
 
         let masks = &values(&self.inputs.mask)[self.first * s.seq..];
-        let mut scores = Sink::Values(scores);
-        let mut probs = Sink::Values(&mut []);
+        let mut scores = Sink::Fresh(scores);
+        let mut probs = Sink::Nowhere;
         let kept =
             stores.take().map(|StoresPart { x: x_part, context, projected: mut projected_part, probs: part, sum }| {
                 x_part.pack(MatRef::row_major(x, n, width));
@@ -211,17 +213,24 @@ impl Task<'_> {
                     mask: &masks[index * s.seq..][..s.seq],
                     dropout: self.settings.dropout[0],
                 };
-                element.forward(out, &mut scores, &mut probs, squares);
+                element.forward(out.into(), &mut scores, &mut probs, squares);
             }
         });
 
         input.repack(MatRef::row_major(context, n, inner), s.precision, false);
         let epilogue = Epilogue { bias: Some(values(&self.inputs.biases[3])), ..Epilogue::default() };
         let (sum, kept) = match kept {
-            Some(parts) => (first(sum, n * width), Some((parts, y))),
-            None => (y, None),
+            Some(parts) => {
+                let out = MatMut::row_major(first(sum, n * width), n, width);
+                (multiply_all(input, &self.packed[3], out, &epilogue).values(), Some((parts, y)))
+            }
+            None => {
+                let sum = y.write(|y| {
+                    multiply_all(input, &self.packed[3], MatMut::row_major(y, n, width), &epilogue).values()
+                });
+                (sum, None)
+            }
         };
-        multiply_all(input, &self.packed[3], MatMut::row_major(sum, n, width), &epilogue);
         if let Some(mask) = self.settings.dropout[1] {
             mask.apply_in_place(sum, self.first * s.seq * width);
         }
@@ -231,7 +240,7 @@ impl Task<'_> {
             None => norm::layer_norm_in_place(sum, gamma, beta, eps, None),
             Some(((context_part, mut sum_part), y)) => {
                 context_part.pack(MatRef::row_major(context, n, inner));
-                norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std)));
+                y.write(|y| norm::layer_norm(sum, gamma, beta, eps, y, Some((mean, inv_std))));
                 sum_part.put(sum);
             }
         }

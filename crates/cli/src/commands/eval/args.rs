@@ -1,0 +1,70 @@
+//! Options of `eval`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::predictor::PrecisionArgs;
+use crate::squad::{SpanArgs, SpanFiles};
+use crate::tasks::Task;
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Metrics: accuracy; Matthews for CoLA and AX; accuracy and F1 for MRPC and QQP; Pearson and Spearman for STS-B. \
+The test splits of GLUE have no labels: they are predicted for submission, not scored.\n\
+squad-v1, squad-v2: names and percentages are those of the official scripts; the score is the mean of exact match and F1, as a \
+fraction. For squad-v2 best_exact and best_f1 are what the best --null-threshold would reach on these questions, and \
+best_exact_thresh and best_f1_thresh say which. Windows should be those that the model was trained with: --max-len, --doc-stride and \
+--max-query-length.")]
+pub struct EvalArgs {
+    /// Model directory with a head for the task.
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2.
+    #[arg(long, value_name = "TASK")]
+    pub(super) task: Task,
+    /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with dev-v1.1.json or dev-v2.0.json, or any file
+    /// of that layout.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(super) data: PathBuf,
+    /// Part of the data.
+    #[arg(long, value_enum, default_value_t = Part::Dev)]
+    pub(super) split: Part,
+    /// Write the official prediction file; one that stands there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub(super) predictions: Option<PathBuf>,
+    /// Examples or windows per pass; does not change the result.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) batch_size: u32,
+    /// Longest sequence in tokens; longer ones are cut, texts of SQuAD into windows. At most what the model has positions
+    /// for [default: 128; SQuAD: 384].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    pub(super) max_len: Option<u32>,
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
+    #[command(flatten)]
+    pub(super) span: SpanArgs,
+    #[command(flatten)]
+    pub(super) files: SpanFiles,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(super) enum Part {
+    Train,
+    Dev,
+    Test,
+}
+
+impl Part {
+    /// As it stands in file names.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        }
+    }
+}

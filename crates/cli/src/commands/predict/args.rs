@@ -1,0 +1,52 @@
+//! Options of `predict`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::predictor::PrecisionArgs;
+use crate::squad::{SpanArgs, SpanFiles};
+
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without TEXT, lines are read from standard input, a tab between the two texts of a pair, and every line is answered as soon as \
+it is there. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
+task's name in front of each, heads separated by tabs.\n\
+A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
+answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
+pub struct PredictArgs {
+    /// Model directory with at least one head.
+    #[arg(long, value_name = "DIR")]
+    pub(super) model: PathBuf,
+    /// Answer with the head of this task only [default: all heads].
+    #[arg(long, value_name = "TASK")]
+    pub(super) task: Option<String>,
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
+    /// SQuAD: answer the questions of this file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "predictions",
+        conflicts_with = "text",
+        help_heading = "SQuAD options"
+    )]
+    pub(super) data: Option<PathBuf>,
+    /// SQuAD: where the answers to --data go; a file that stands there is replaced.
+    #[arg(long, value_name = "FILE", requires = "data", help_heading = "SQuAD options")]
+    pub(super) predictions: Option<PathBuf>,
+    /// Longest window in tokens; at most what the model has positions for [default: 384].
+    #[arg(long, value_name = "N", help_heading = "SQuAD options", value_parser = clap::value_parser!(u32).range(4..=65_536))]
+    pub(super) max_len: Option<u32>,
+    #[command(flatten)]
+    pub(super) span: SpanArgs,
+    #[command(flatten)]
+    pub(super) files: SpanFiles,
+    /// Print one JSON object per line; with --data one in all.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The text, or the first of a pair.
+    pub(super) text: Option<String>,
+    /// The second text of a pair.
+    pub(super) text_b: Option<String>,
+}

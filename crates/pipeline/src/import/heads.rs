@@ -1,0 +1,158 @@
+//! The head of a Hugging Face checkpoint: what its configuration says of it, and what the file holds.
+
+use bert_core::weights::Tensors;
+use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
+use glue_squad::squad::SquadVersion;
+use glue_squad::task::TaskKind;
+use predict::span::span_head;
+use serde_json::Value;
+
+use super::{ImportError, Remedy, Source};
+
+/// Endings of class names in `architectures`: of models with one head on the pooled vector, and of models that mark spans.
+const POOLED: &str = "ForSequenceClassification";
+const SPAN: &str = "ForQuestionAnswering";
+
+/// The head that the file holds, under the task the person names.
+///
+/// # Errors
+/// A head whose task is not known, or one that would be computed otherwise here than in `transformers`.
+pub(super) fn task_head(
+    source: &Source<'_>,
+    config: &BertConfig,
+    tensors: &Tensors,
+) -> Result<Option<TaskHeadConfig>, ImportError> {
+    if tensors.0.contains_key("qa_outputs.weight") {
+        let version = source.task.and_then(|task| task.parse::<SquadVersion>().ok());
+        let version = version.ok_or(ImportError::TaskUnknown { span: true })?;
+        check_class(source, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
+        return Ok(Some(span_head(version)));
+    }
+    let Some(weight) = tensors.0.get("classifier.weight") else {
+        return match source.task {
+            Some(task) => Err(of_task(task, "the file holds no `classifier.weight`", Remedy::Mend)),
+            None => Ok(None),
+        };
+    };
+    let Some(task) = source.task else { return Err(ImportError::TaskUnknown { span: false }) };
+    if task.parse::<SquadVersion>().is_ok() {
+        let message = "wants a head that marks spans; the file holds `classifier.weight`";
+        return Err(of_task(task, message, Remedy::EncoderOnly));
+    }
+    check_class(source, config, POOLED, &format!("task {task}, which is answered from the pooled vector"))?;
+    let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
+    // MobileBERT has models whose pooled vector is the first token as it is.
+    let bare = config.model_type == ModelType::MobileBert
+        && config.extra.get("classifier_activation") == Some(&Value::Bool(false));
+    if !pooled && !bare {
+        let message = format!(
+            "holds `classifier.weight` and no pooler; task {task} is answered from the pooled vector, a head without one belongs to \
+             another class of models, such as token classifiers"
+        );
+        return Err(ImportError::Head { path: source.weights.into(), message, remedy: Remedy::EncoderOnly });
+    }
+    let outputs = weight.shape.first().copied().unwrap_or(0);
+    let kind = kind(source, config, outputs)?;
+    let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(source, config, outputs)? };
+    if let Ok(known) = task.parse::<TaskKind>() {
+        let wanted = predict::heads::task_head(known);
+        if wanted.kind != kind {
+            let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
+            return Err(of_task(task, message, Remedy::TrainedTask));
+        }
+    }
+    if kind == TaskHeadKind::Classification
+        && let Ok(known) = task.parse::<TaskKind>()
+    {
+        known
+            .class_order(&labels)
+            .map_err(|e| of_config(source, format!("`id2label`: {e}"), Remedy::TrainedTaskOrClasses))?;
+    }
+    Ok(Some(TaskHeadConfig { task: task.to_owned(), kind, labels }))
+}
+
+fn of_task(task: &str, message: impl Into<String>, remedy: Remedy) -> ImportError {
+    ImportError::Task { task: task.to_owned(), message: message.into(), remedy }
+}
+
+fn of_config(source: &Source<'_>, message: String, remedy: Remedy) -> ImportError {
+    ImportError::Head { path: source.config.into(), message, remedy }
+}
+
+fn said(kind: TaskHeadKind) -> &'static str {
+    match kind {
+        TaskHeadKind::Classification => "classification",
+        TaskHeadKind::MultiLabel => "multi-label classification",
+        TaskHeadKind::Regression => "regression",
+        TaskHeadKind::Span => "span task",
+    }
+}
+
+/// Whether `architectures` names a class whose head is one of `wanted`'s; where it names none, the tensors decide.
+///
+/// # Errors
+/// It names other classes only.
+fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, what: &str) -> Result<(), ImportError> {
+    let named = config.extra.get("architectures").and_then(Value::as_array);
+    // `BertModel` and its like say nothing of a head.
+    let named: Vec<&str> =
+        named.into_iter().flatten().filter_map(Value::as_str).filter(|class| class.contains("For")).collect();
+    if named.is_empty() || named.iter().any(|class| class.ends_with(wanted)) {
+        return Ok(());
+    }
+    let message = format!("`architectures` is {}, whose head is another one than {what}", named.join(", "));
+    Err(of_config(source, message, Remedy::ClassOf(wanted)))
+}
+
+/// What the head predicts: as `transformers` reads `problem_type`, or tells it from the number of outputs where there is none.
+fn kind(source: &Source<'_>, config: &BertConfig, outputs: usize) -> Result<TaskHeadKind, ImportError> {
+    let refuse = |message: String| Err(of_config(source, format!("`problem_type`: {message}"), Remedy::EncoderOnly));
+    match config.extra.get("problem_type") {
+        None | Some(Value::Null) if outputs == 1 => Ok(TaskHeadKind::Regression),
+        None | Some(Value::Null) => Ok(TaskHeadKind::Classification),
+        Some(Value::String(problem)) => match (problem.as_str(), outputs) {
+            ("regression", 1) => Ok(TaskHeadKind::Regression),
+            ("regression", _) => refuse(format!("a regression of {outputs} numbers is not supported, only of one")),
+            ("single_label_classification", 1) => refuse("a classification with one class answers nothing".into()),
+            ("single_label_classification", _) => Ok(TaskHeadKind::Classification),
+            ("multi_label_classification", _) => Ok(TaskHeadKind::MultiLabel),
+            (other, _) => refuse(format!(
+                "`{other}` is not known; known: regression, single_label_classification, multi_label_classification"
+            )),
+        },
+        Some(other) => refuse(format!("must be a text, is {other}")),
+    }
+}
+
+/// Names of the outputs: `id2label`, or `LABEL_0`, `LABEL_1`, ... where it is missing, as `transformers` calls them.
+fn labels(source: &Source<'_>, config: &BertConfig, outputs: usize) -> Result<Vec<String>, ImportError> {
+    let refuse = |message: String| Err(of_config(source, format!("`id2label`: {message}"), Remedy::Mend));
+    let named = match config.extra.get("id2label") {
+        None | Some(Value::Null) => {
+            return match config.extra.get("num_labels").and_then(Value::as_u64) {
+                Some(count) if count != outputs as u64 => refuse(format!(
+                    "is missing, and `num_labels` is {count}; `classifier.weight` has {outputs} outputs"
+                )),
+                _ => Ok((0..outputs).map(|i| format!("LABEL_{i}")).collect()),
+            };
+        }
+        Some(Value::Object(named)) => named,
+        Some(other) => return refuse(format!("must be an object of names by number, is {other}")),
+    };
+    if named.len() != outputs {
+        return refuse(format!("has {} names, `classifier.weight` has {outputs} outputs", named.len()));
+    }
+    let mut labels: Vec<String> = Vec::with_capacity(outputs);
+    for i in 0..outputs {
+        let name = match named.get(&i.to_string()) {
+            Some(Value::String(name)) => name.clone(),
+            Some(other) => other.to_string(),
+            None => return refuse(format!("has no name for output {i}")),
+        };
+        if let Some(before) = labels.iter().position(|label| *label == name) {
+            return refuse(format!("outputs {before} and {i} are both called `{name}`"));
+        }
+        labels.push(name);
+    }
+    Ok(labels)
+}

@@ -1,0 +1,112 @@
+//! Foreign weights as a model directory: BERT and MobileBERT of Hugging Face, and checkpoints of EfficientBERT's released code.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `hf` | Hugging Face's checkpoints |
+//! | `heads` | the head that such a file holds, under the task that it is said to be of |
+//! | `left_behind` | what does not become part of a model directory |
+//! | `reference` | checkpoints of the released code |
+//! | `error` | what is not imported, and the ways out |
+
+mod error;
+mod heads;
+mod hf;
+mod left_behind;
+mod reference;
+
+use std::path::Path;
+
+use bert_core::{BertConfig, TaskModel};
+use burn::tensor::Device;
+use tokenizer::TextEncoder;
+
+pub use error::{ImportError, Remedy};
+
+use crate::note::Note;
+
+/// Whose names the tensors carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Hugging Face's: BERT, MobileBERT, and model directories of this project.
+    HuggingFace,
+    /// Those of EfficientBERT's released code.
+    Reference,
+}
+
+/// What is to be imported.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// A safetensors file, or a PyTorch file, of which only data is read and no code is run.
+    pub weights: &'a Path,
+    /// The model's configuration.
+    pub config: &'a Path,
+    /// Whose names the tensors carry.
+    pub format: Format,
+    /// Task of the head that the file holds ([`Format::HuggingFace`]).
+    pub task: Option<&'a str>,
+    /// Whether all that is outside the encoder is left behind ([`Format::HuggingFace`]).
+    pub encoder_only: bool,
+}
+
+/// What was made of it.
+#[derive(Debug)]
+pub struct Imported {
+    /// The configuration.
+    pub config: BertConfig,
+    /// The model.
+    pub model: TaskModel,
+}
+
+/// Reads weights and configuration of `source`; what a person should know of it is added to `notes`, as far as it came.
+///
+/// # Errors
+/// Files that cannot be read or do not belong together, or a head that is not known or would be computed otherwise here.
+pub fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
+    match source.format {
+        Format::HuggingFace => hf::import(source, device, notes),
+        Format::Reference => reference::import(source, device, notes),
+    }
+}
+
+/// The files of the tokenizer that stands beside the weights, for a model of `positions`; as they are where no tokenizer can be
+/// made of them.
+///
+/// # Errors
+/// A file exists and cannot be read.
+pub fn tokenizer_files(
+    weights: &Path,
+    positions: usize,
+    notes: &mut Vec<Note>,
+) -> Result<Vec<(String, Vec<u8>)>, ImportError> {
+    let beside = weights.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let has = |name: &str| beside.join(name).is_file();
+    let as_they_are = || model_dir::tokenizer_files(beside).map_err(ImportError::Tokenizer);
+    if !has("tokenizer.json") && !has("vocab.txt") {
+        notes.push(Note::warning(
+            "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
+             directory before text is read with it",
+        ));
+        return as_they_are();
+    }
+    if !has("tokenizer.json") {
+        notes.push(Note::message(
+            "no tokenizer.json stands beside the weights; vocab.txt is used, and one is made of it",
+        ));
+    }
+    let read = TextEncoder::from_dir(beside).and_then(|encoder| Ok((encoder.files(positions)?, encoder)));
+    match read {
+        Ok((files, encoder)) => {
+            notes.extend(encoder.notes().map(Note::warning));
+            Ok(files)
+        }
+        Err(error) => {
+            notes.push(Note::warning(format!("{error}; the files of the tokenizer are copied as they are")));
+            as_they_are()
+        }
+    }
+}
+
+/// Reads the weight file, whichever of the two formats it has.
+fn read_weights(path: &Path) -> Result<bert_core::weights::Tensors, ImportError> {
+    bert_core::weights::read(path).map_err(ImportError::Weights)
+}

@@ -1,0 +1,150 @@
+//! A model's answers to all examples of a set.
+
+#[cfg(feature = "burn")]
+use std::ops::Range;
+
+#[cfg(feature = "burn")]
+use bert_core::{EncodeOptions, TaskModel};
+#[cfg(feature = "burn")]
+use burn::tensor::Device;
+use cpu_runtime::{Outputs, Ragged, Session};
+use glue_squad::task::Predictions;
+
+#[cfg(feature = "burn")]
+use crate::Evaluation;
+#[cfg(feature = "burn")]
+use crate::data::to_device;
+use crate::data::{EvalSet, to_ragged};
+use crate::heads::AnsweringHead;
+use crate::{Error, Result, Watch};
+
+/// Tokens of a forward pass on a processor, at most, but for one sequence: an evaluation can be stopped between two passes, and more in
+/// one would not be faster.
+#[cfg(feature = "burn")]
+const PASS_TOKENS: usize = 1024;
+
+/// The rows of each forward pass over a batch of `rows` sequences of `width` tokens.
+#[cfg(feature = "burn")]
+pub fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item = Range<usize>> + use<> {
+    let most = match *device == Device::flex() {
+        true => (PASS_TOKENS / width.max(1)).max(1),
+        false => rows.max(1),
+    };
+    (0..rows).step_by(most).map(move |from| from..rows.min(from + most))
+}
+
+/// Predictions of `head` for every example of `set`, in the order of the file; `watch` hears after every pass how many are done.
+///
+/// # Errors
+/// Data that cannot be batched, a model that has diverged, or `watch` ended it.
+#[cfg(feature = "burn")]
+pub fn predictions(
+    model: &TaskModel,
+    head: &AnsweringHead,
+    set: &EvalSet,
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<Predictions> {
+    let mut rows = Vec::with_capacity(set.len());
+    for batch in set.batches() {
+        let batch = batch?;
+        for pass in passes(batch.batch, batch.seq, device) {
+            let size = pass.len();
+            let tokens = to_device(&batch.rows(pass), device);
+            let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
+            let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+            collect_rows(&values, size, set, &mut rows)?;
+            if watch(rows.len(), set.len()).is_break() {
+                return Err(Error::Stopped);
+            }
+        }
+    }
+    finish(set, head, rows)
+}
+
+/// [`predictions`] of a model compiled for this processor; padding is not computed.
+///
+/// # Errors
+/// Data that cannot be batched or that the model does not take, a model that has diverged, or `watch` ended it.
+pub fn predictions_compiled(
+    model: &cpu_runtime::Model,
+    session: &mut Session,
+    head: &AnsweringHead,
+    set: &EvalSet,
+    watch: &mut Watch<'_>,
+) -> Result<Predictions> {
+    let mut rows = Vec::with_capacity(set.len());
+    let mut ragged = Ragged::new();
+    for batch in set.batches() {
+        to_ragged(&batch?, &mut ragged);
+        let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
+        let size = ragged.as_batch().sequences();
+        collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
+        if watch(rows.len(), set.len()).is_break() {
+            return Err(Error::Stopped);
+        }
+    }
+    finish(set, head, rows)
+}
+
+/// Appends the values of a batch of `size` examples, row by row.
+fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f32>>) -> Result<()> {
+    let outputs = values.len() / size;
+    // Scores of NaN would look like any other: the largest of a row of NaN is its first.
+    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
+    }
+    rows.extend(values.chunks(outputs).map(<[f32]>::to_vec));
+    Ok(())
+}
+
+fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Predictions> {
+    let mut rows = set.restore(rows)?;
+    rows.iter_mut().for_each(|row| head.order.sort(row));
+    let count = rows.len();
+    Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)
+}
+
+/// Scores every (head, set) of a model whose heads were made for the data; the score is the mean of the tasks' primary metrics and
+/// each metric is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
+///
+/// # Errors
+/// As [`predictions`], or data that cannot be scored.
+#[cfg(feature = "burn")]
+pub fn evaluate(
+    model: &TaskModel,
+    sets: &[(usize, EvalSet)],
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<Evaluation> {
+    let total = sets.iter().map(|(_, set)| set.len()).sum();
+    let mut before = 0;
+    let mut all = Evaluation::default();
+    for (head, set) in sets {
+        let head = AnsweringHead::in_order(*head, set.task.head().outputs());
+        let predictions = predictions(model, &head, set, device, &mut |done, _| watch(before + done, total))?;
+        before += set.len();
+        let scores = set.task.score(&predictions, &set.labels)?;
+        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(set.task, &scores, &predictions);
+        all.score += score;
+        all.metrics.extend(metrics);
+        all.one_answer.extend(one_answer);
+    }
+    all.score /= sets.len().max(1) as f64;
+    Ok(all)
+}
+
+#[cfg(all(test, feature = "burn"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_have_every_row_once_and_few_tokens() {
+        let of = |rows, width| passes(rows, width, &Device::flex()).collect::<Vec<_>>();
+        assert_eq!((of(32, 16).len(), of(32, 16)[0].clone()), (1, 0..32));
+        assert_eq!(of(32, 128), [0..8, 8..16, 16..24, 24..32]);
+        assert_eq!(of(5, 384), [0..2, 2..4, 4..5]);
+        assert_eq!(of(2, 5000), [0..1, 1..2]);
+        assert!(of(0, 8).is_empty());
+    }
+}

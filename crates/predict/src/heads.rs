@@ -1,0 +1,126 @@
+//! The heads of tasks: which one a model needs, and which of its heads answers.
+
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use glue_squad::task::{ClassOrder, Head, TaskKind};
+
+use crate::{Error, Result};
+
+/// The head that a task needs, as the configuration of a model carries it.
+pub fn task_head(task: TaskKind) -> TaskHeadConfig {
+    let (kind, labels) = match task.head() {
+        Head::Classification { .. } => {
+            (TaskHeadKind::Classification, task.labels().iter().map(ToString::to_string).collect())
+        }
+        Head::Regression => (TaskHeadKind::Regression, Vec::new()),
+    };
+    TaskHeadConfig { task: task.name().into(), kind, labels }
+}
+
+/// The head of a model that answers a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnsweringHead {
+    /// Its position among the model's heads.
+    pub index: usize,
+    /// Which of its outputs is which class of the data.
+    pub order: ClassOrder,
+    /// What a person should know of that, such as names that say nothing.
+    pub note: Option<String>,
+}
+
+impl AnsweringHead {
+    /// Head `index` of a model that was made for the data: `outputs` outputs in their order.
+    pub fn in_order(index: usize, outputs: usize) -> Self {
+        Self { index, order: ClassOrder::identity(outputs), note: None }
+    }
+}
+
+/// The head of a model that answers `task`; MNLI's head answers MNLI-mm and AX too. Its classes are told by their names, see
+/// [`TaskKind::class_order`].
+///
+/// # Errors
+/// [`Error::Mismatch`] listing the heads that exist, or saying why the head cannot answer the task.
+pub fn answering_head(config: &BertConfig, task: TaskKind) -> Result<AnsweringHead> {
+    let heads = &config.task_heads;
+    let head_of = |task: TaskKind| heads.iter().position(|h| h.task.parse::<TaskKind>().is_ok_and(|t| t == task));
+    let index = head_of(task).or_else(|| head_of(task.trained_as())).ok_or_else(|| {
+        let known: Vec<&str> = heads.iter().map(|h| h.task.as_str()).collect();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
+    })?;
+    let (head, wanted) = (&heads[index], task_head(task));
+    if head.kind != wanted.kind || head.labels.len() != wanted.labels.len() {
+        return Err(Error::Mismatch(format!(
+            "the model's head for task {} is of another kind: {:?} with {} classes instead of {:?} with {}",
+            task.name(),
+            head.kind,
+            head.labels.len(),
+            wanted.kind,
+            wanted.labels.len()
+        )));
+    }
+    if head.kind != TaskHeadKind::Classification {
+        return Ok(AnsweringHead::in_order(index, head.outputs()));
+    }
+    let order = task.class_order(&head.labels)?;
+    let note = order.is_assumed().then(|| {
+        let (names, words) = (head.labels.join(", "), task.class_words().join(", "));
+        format!(
+            "the head for {} calls its classes {names}, which says nothing; they are taken to be {words}",
+            head.task
+        )
+    });
+    Ok(AnsweringHead { index, order, note })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_head(task: &str, kind: TaskHeadKind, labels: &[&str]) -> BertConfig {
+        let labels = labels.iter().map(ToString::to_string).collect();
+        let task_heads = vec![task_head(TaskKind::Cola), TaskHeadConfig { task: task.into(), kind, labels }];
+        BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) }
+    }
+
+    #[test]
+    fn a_head_is_found_in_every_spelling_of_its_task_and_its_classes_by_name() {
+        for (labels, order, assumed) in [
+            (["0", "1"], [0, 1], false),
+            (["LABEL_0", "LABEL_1"], [0, 1], true),
+            (["negative", "positive"], [0, 1], false),
+            (["POSITIVE", "NEGATIVE"], [1, 0], false),
+        ] {
+            let config = with_head("SST2", TaskHeadKind::Classification, &labels);
+            let found = answering_head(&config, TaskKind::Sst2).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (1, &order[..]));
+            assert_eq!(found.note.is_some(), assumed, "{:?}", found.note);
+        }
+    }
+
+    #[test]
+    fn the_head_of_mnli_answers_the_mismatched_and_the_diagnostic_set() {
+        let config = with_head("mnli", TaskHeadKind::Classification, &["contradiction", "Neutral", "ENTAILMENT"]);
+        for task in [TaskKind::Mnli, TaskKind::MnliMm, TaskKind::Ax] {
+            let found = answering_head(&config, task).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (1, &[2, 1, 0][..]));
+        }
+    }
+
+    #[test]
+    fn a_head_that_cannot_answer_the_task_is_refused() {
+        let classes = TaskHeadKind::Classification;
+        let message = |task: &str, kind, labels: &[&str], wanted: TaskKind| {
+            answering_head(&with_head(task, kind, labels), wanted).unwrap_err().to_string()
+        };
+        let found = message("mnli", classes, &["positive", "negative", "neutral"], TaskKind::Mnli);
+        assert!(found.contains("positive, negative, neutral; mnli has entailment, neutral"), "{found}");
+        let found = message("mnli", classes, &["a", "b"], TaskKind::Mnli);
+        assert!(found.contains("with 2 classes instead of"), "{found}");
+        let found = message("mnli", TaskHeadKind::MultiLabel, &["a", "b", "c"], TaskKind::Mnli);
+        assert!(found.contains("another kind: MultiLabel"), "{found}");
+        let found = message("sts-b", classes, &["a", "b"], TaskKind::Stsb);
+        assert!(found.contains("another kind"), "{found}");
+        let found = message("rte", classes, &["a", "b"], TaskKind::Sst2);
+        assert!(found.contains("no head for task sst-2; its heads: cola, rte"), "{found}");
+    }
+}

@@ -1,0 +1,231 @@
+//! Models that only answer: compiled for this processor, or as modules on another device.
+
+use std::path::Path;
+
+use bert_core::{BertConfig, ModelDir};
+#[cfg(feature = "burn")]
+use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
+#[cfg(feature = "burn")]
+use burn::tensor::Device;
+use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
+use glue_squad::batch::EncodedBatch;
+use glue_squad::features::Features;
+use glue_squad::squad::SpanLogits;
+use glue_squad::task::Predictions;
+use tokenizer::Padding;
+
+#[cfg(feature = "burn")]
+use crate::data::to_device;
+use crate::data::{EvalSet, to_ragged};
+#[cfg(feature = "burn")]
+use crate::evaluate::predictions;
+use crate::evaluate::predictions_compiled;
+use crate::heads::AnsweringHead;
+#[cfg(feature = "burn")]
+use crate::span::span_logits;
+use crate::span::{SpanEvalSet, span_logits_compiled};
+use crate::{Result, Watch};
+
+/// Where a model answers.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// On this machine's processor.
+    Processor {
+        /// Threads.
+        threads: usize,
+    },
+    /// On a device of burn's, in f32.
+    #[cfg(feature = "burn")]
+    Device(Device),
+}
+
+/// A model that answers.
+pub enum Inference {
+    /// Compiled for this machine's processor.
+    Compiled {
+        /// The model.
+        model: Box<cpu_runtime::Model>,
+        /// Threads and buffers.
+        session: Box<Session>,
+    },
+    /// As burn modules on a device.
+    #[cfg(feature = "burn")]
+    Modules {
+        /// The model.
+        model: Box<TaskModel>,
+        /// Where.
+        device: Device,
+    },
+}
+
+impl Inference {
+    /// Loads a model directory; [`Packing::AtUse`] for a model that answers once.
+    ///
+    /// # Errors
+    /// As [`ModelDir::load`], or the target does not compute in this format.
+    pub fn load(dir: &Path, target: &Target, precision: Precision, packing: Packing) -> Result<(BertConfig, Self)> {
+        match target {
+            Target::Processor { threads } => {
+                let (config, model) = ModelDir::freeze_as(dir, precision, packing)?;
+                Ok((config, Self::compiled(model, *threads)))
+            }
+            #[cfg(feature = "burn")]
+            Target::Device(device) => {
+                check_format(precision)?;
+                let ModelDir { config, model, .. } = ModelDir::load(dir, device)?;
+                Ok((config, Self::Modules { model: Box::new(model), device: device.clone() }))
+            }
+        }
+    }
+
+    /// `model` of `config` for answering on `target`, where it has to be already.
+    ///
+    /// # Errors
+    /// The model is not the configuration's, or the target does not compute in this format.
+    #[cfg(feature = "burn")]
+    pub fn of_model(model: TaskModel, config: &BertConfig, target: &Target, precision: Precision) -> Result<Self> {
+        match target {
+            Target::Processor { threads } => Ok(Self::compiled(freeze(&model, config, precision)?, *threads)),
+            Target::Device(device) => {
+                check_format(precision)?;
+                Ok(Self::Modules { model: Box::new(model), device: device.clone() })
+            }
+        }
+    }
+
+    /// A compiled model on so many threads.
+    pub fn compiled(model: cpu_runtime::Model, threads: usize) -> Self {
+        Self::Compiled { model: Box::new(model), session: Box::new(Session::new(threads)) }
+    }
+
+    /// Predictions of `head` on `set`; `watch` hears how many examples are done.
+    ///
+    /// # Errors
+    /// As [`predictions_compiled`].
+    pub fn predict(&mut self, head: &AnsweringHead, set: &EvalSet, watch: &mut Watch<'_>) -> Result<Predictions> {
+        Ok(match self {
+            Self::Compiled { model, session } => predictions_compiled(model, session, head, set, watch)?,
+            #[cfg(feature = "burn")]
+            Self::Modules { model, device } => predictions(model, head, set, device, watch)?,
+        })
+    }
+
+    /// Scores of span head `head` for every window of `set`; `watch` hears how many windows are done.
+    ///
+    /// # Errors
+    /// As [`span_logits_compiled`].
+    pub fn spans(&mut self, head: usize, set: &SpanEvalSet, watch: &mut Watch<'_>) -> Result<Vec<SpanLogits>> {
+        Ok(match self {
+            Self::Compiled { model, session } => span_logits_compiled(model, session, head, set, watch)?,
+            #[cfg(feature = "burn")]
+            Self::Modules { model, device } => span_logits(model, head, set, device, watch)?,
+        })
+    }
+
+    /// Values of these heads, which look at the pooled vector, for every text: one `[texts, outputs]` per head. What is
+    /// compiled answers to each text as if it were alone; modules compute the padding, and trigrams see it.
+    ///
+    /// # Errors
+    /// The model does not take the texts.
+    pub fn answer(&mut self, texts: &[Features], padding: Padding, heads: &[usize]) -> Result<Vec<Vec<f32>>> {
+        match self {
+            Self::Compiled { model, session } => {
+                let mut ragged = Ragged::new();
+                texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
+                let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads })?;
+                Ok(output.heads().map(<[f32]>::to_vec).collect())
+            }
+            #[cfg(feature = "burn")]
+            Self::Modules { model, device } => {
+                let rows: Vec<usize> = (0..texts.len()).collect();
+                let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
+                let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
+                let values = |&head: &usize| {
+                    let logits = model.heads[head].forward_pooled(pooled.clone());
+                    logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
+                };
+                Ok(heads.iter().map(values).collect())
+            }
+        }
+    }
+
+    /// Last hidden states of whole rows, masked positions included.
+    ///
+    /// # Shapes
+    /// `ids`, `segments`, `mask`: `[batch, seq]`; output `[batch, seq, hidden]`
+    ///
+    /// # Errors
+    /// The model does not take the batch.
+    pub fn last_hidden(&mut self, batch: &EncodedBatch) -> Result<Vec<f32>> {
+        match self {
+            Self::Compiled { model, session } => {
+                let natural = |values: &[i32]| values.iter().map(|&v| v as u32).collect::<Vec<_>>();
+                let (ids, segments) = (natural(&batch.ids), natural(&batch.type_ids));
+                let offsets: Vec<usize> = (0..=batch.batch).map(|s| s * batch.seq).collect();
+                let rows = cpu_runtime::Batch {
+                    ids: &ids,
+                    segments: &segments,
+                    offsets: &offsets,
+                    mask: &batch.mask,
+                    ..cpu_runtime::Batch::default()
+                };
+                Ok(session.run(model, &rows, Outputs::default())?.hidden.to_vec())
+            }
+            #[cfg(feature = "burn")]
+            Self::Modules { model, device } => {
+                let hidden = model.encode(&to_device(batch, device), EncodeOptions::LAST).last_hidden;
+                Ok(hidden.try_into_vec_as::<f32>().expect("float tensors convert to f32"))
+            }
+        }
+    }
+
+    /// Computes the last hidden states and waits for them, but leaves them where they are.
+    ///
+    /// # Errors
+    /// The model does not take the batch.
+    pub fn pass(&mut self, batch: &PlacedBatch) -> Result<()> {
+        match (self, batch) {
+            (Self::Compiled { model, session }, PlacedBatch::Compiled(ragged)) => {
+                session.run(model, &ragged.as_batch(), Outputs::default())?;
+            }
+            #[cfg(feature = "burn")]
+            (Self::Modules { model, .. }, PlacedBatch::Modules(tokens)) => {
+                let last = model.encode(tokens, EncodeOptions::LAST).last_hidden;
+                // Reading one value waits for a device that computes in the background.
+                let _ = last.narrow(2, 0, 1).narrow(1, 0, 1).narrow(0, 0, 1).into_data();
+            }
+            #[cfg(feature = "burn")]
+            _ => unreachable!("a batch is made by the model that takes it"),
+        }
+        Ok(())
+    }
+
+    /// `batch` where this model computes.
+    pub fn place(&self, batch: &EncodedBatch) -> PlacedBatch {
+        match self {
+            Self::Compiled { .. } => {
+                let mut ragged = Ragged::new();
+                to_ragged(batch, &mut ragged);
+                PlacedBatch::Compiled(ragged)
+            }
+            #[cfg(feature = "burn")]
+            Self::Modules { device, .. } => PlacedBatch::Modules(Box::new(to_device(batch, device))),
+        }
+    }
+}
+
+/// A batch where a model computes.
+pub enum PlacedBatch {
+    /// For [`Inference::Compiled`].
+    Compiled(Ragged),
+    /// For [`Inference::Modules`].
+    #[cfg(feature = "burn")]
+    Modules(Box<bert_core::TokenBatch>),
+}
+
+/// # Errors
+/// burn modules do not compute in this format.
+#[cfg(feature = "burn")]
+fn check_format(precision: Precision) -> Result<()> {
+    if precision == Precision::F32 { Ok(()) } else { Err(crate::Error::Precision(precision)) }
+}

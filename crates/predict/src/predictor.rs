@@ -1,0 +1,129 @@
+//! A model directory that answers.
+
+use std::path::Path;
+
+use cpu_runtime::{Packing, Precision};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use glue_squad::features::Features;
+use glue_squad::squad::SquadVersion;
+use glue_squad::task::TaskKind;
+use tokenizer::TextEncoder;
+
+use crate::{Error, Inference, Result, Target};
+
+/// A model with its tokenizer.
+pub struct Predictor {
+    /// The model's configuration.
+    pub config: BertConfig,
+    /// The model.
+    pub model: Inference,
+    /// Its tokenizer.
+    pub tokenizer: TextEncoder,
+}
+
+/// A text or a pair as token ids, cut to what the model has positions for.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Token ids and segments.
+    pub features: Features,
+    /// Tokens before the cut.
+    pub tokens: usize,
+}
+
+impl Text {
+    /// Whether the end of it was cut off.
+    pub fn is_cut(&self) -> bool {
+        self.features.ids.len() < self.tokens
+    }
+}
+
+impl Predictor {
+    /// Loads a model directory; [`Packing::AtUse`] for a model that answers once.
+    ///
+    /// # Errors
+    /// As [`Inference::load`], no usable tokenizer, or one whose ids the model's tables do not hold.
+    pub fn load(dir: &Path, target: &Target, precision: Precision, packing: Packing) -> Result<Self> {
+        // Side by side: one waits for files and memory while the other parses.
+        let (model, tokenizer) = rayon::join(|| Inference::load(dir, target, precision, packing), || tokenizer(dir));
+        let ((config, model), tokenizer) = (model?, tokenizer?);
+        check_vocabulary(&config, &tokenizer)?;
+        Ok(Self { config, model, tokenizer })
+    }
+
+    /// Positions of the heads that answer `task`, or of all heads.
+    ///
+    /// # Errors
+    /// There is no such head, or one among several marks spans.
+    pub fn heads(&self, task: Option<&str>) -> Result<Vec<usize>> {
+        let heads = &self.config.task_heads;
+        let known = || heads.iter().map(|h| h.task.as_str()).collect::<Vec<_>>().join(", ");
+        if heads.is_empty() {
+            return Err(Error::NoHead);
+        }
+        let chosen: Vec<usize> = match task {
+            None => (0..heads.len()).collect(),
+            Some(name) => {
+                let found = heads.iter().position(|head| is_of(head, name));
+                vec![found.ok_or_else(|| Error::UnknownHead { known: known() })?]
+            }
+        };
+        match chosen.iter().find(|&&i| chosen.len() > 1 && heads[i].kind == TaskHeadKind::Span) {
+            Some(&i) => Err(Error::SpanAmongOthers { head: heads[i].task.clone(), known: known() }),
+            None => Ok(chosen),
+        }
+    }
+
+    /// A text or a pair as the model reads it.
+    ///
+    /// # Errors
+    /// A pair that has no room beside its special tokens.
+    pub fn encode(&self, a: &str, b: Option<&str>) -> Result<Text> {
+        let longest = self.config.max_position_embeddings;
+        let mut encoded = self.tokenizer.encode_pair(a, b, usize::MAX)?;
+        let tokens = encoded.ids.len();
+        if tokens > longest {
+            encoded = self.tokenizer.encode_pair(a, b, longest)?;
+        }
+        Ok(Text { features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None }, tokens })
+    }
+}
+
+/// Whether `head` is that of the task `name`, in any spelling.
+fn is_of(head: &TaskHeadConfig, name: &str) -> bool {
+    let glue = |name: &str| name.parse::<TaskKind>().ok();
+    let squad = |name: &str| name.parse::<SquadVersion>().ok();
+    head.task == name
+        || glue(name).is_some() && glue(name) == glue(&head.task)
+        || squad(name).is_some() && squad(name) == squad(&head.task)
+}
+
+/// The tokenizer in the model directory `dir`, not compared with the model.
+///
+/// # Errors
+/// [`Error::Tokenizer`]: no usable one.
+pub fn tokenizer(dir: &Path) -> Result<TextEncoder> {
+    Ok(TextEncoder::from_dir(dir)?)
+}
+
+/// Whether the model's table holds every id that the tokenizer gives.
+///
+/// # Errors
+/// The table is too small.
+pub fn check_vocabulary(config: &BertConfig, tokenizer: &TextEncoder) -> Result<()> {
+    let (pieces, rows) = (tokenizer.vocab_size(), config.vocab_size);
+    if pieces > rows { Err(Error::Vocabulary { pieces, rows }) } else { Ok(()) }
+}
+
+/// Whether the model has a second segment, which `pairs` (a task, a file) needs for the second text of a pair; `None` where only
+/// single texts are read.
+///
+/// # Errors
+/// The table has one row.
+pub fn check_segments(config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<()> {
+    match pairs {
+        Some(pairs) if config.type_vocab_size < 2 => {
+            Err(Error::Segments { rows: config.type_vocab_size, pairs: pairs.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
