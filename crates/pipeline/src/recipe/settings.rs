@@ -163,7 +163,7 @@ pub struct Phase {
 impl TryFrom<TrainingKeys> for Phase {
     type Error = String;
 
-    fn try_from(keys: TrainingKeys) -> Result<Self, String> {
+    fn try_from(mut keys: TrainingKeys) -> Result<Self, String> {
         let missing = |key: &str| format!("missing field `{key}`");
         if keys.epochs.is_some() {
             return Err("unknown field `epochs`: a training of a recipe is as long as its `steps`".into());
@@ -178,7 +178,7 @@ impl TryFrom<TrainingKeys> for Phase {
             batch_size: batch_size as usize,
             length_window: keys.length_window.map(|n| n as usize),
             max_len: keys.max_len.unwrap_or(0) as usize,
-            precision: keys.precision,
+            precision: keys.precision.take(),
             train: keys.resolve(TrainConfig::new(steps, learning_rate)),
         })
     }
