@@ -9,9 +9,10 @@ use crate::{architecture, tidy};
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 7] = [
     ("format", format),
     ("architecture", architecture),
+    ("inference", inference),
     ("tidiness", tidiness),
     ("dependencies", dependencies),
     ("lints", lints),
@@ -63,6 +64,11 @@ fn architecture() -> Result<(), String> {
     let document = std::fs::read_to_string(workspace.root.join(architecture::DOCUMENT))
         .map_err(|e| format!("{}: cannot be read: {e}", architecture::DOCUMENT))?;
     nothing(architecture::check(&document, &workspace.packages))
+}
+
+/// The crates that answer with models do not bring in what trains them.
+fn inference() -> Result<(), String> {
+    nothing(crate::inference::check()?)
 }
 
 fn tidiness() -> Result<(), String> {
