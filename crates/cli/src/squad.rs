@@ -143,7 +143,7 @@ impl SpanTrainingArgs {
     pub fn check(&self, chosen: &Chosen) -> Result<(), CliError> {
         match chosen {
             Chosen::Squad(version) => self.span.threshold(*version).map(drop),
-            Chosen::Glue(_) => {
+            Chosen::Labelled(_) => {
                 refuse_for_glue(self.span.first_given().or(self.dev_data.as_ref().map(|_| "--dev-data")))
             }
         }

@@ -97,7 +97,7 @@ mod tests {
         let device = Device::flex();
         let config = BertConfig {
             fit_size: fit,
-            task_heads: vec![task_head(glue_squad::task::TaskKind::Rte)],
+            task_heads: vec![task_head(glue_squad::task::TaskKind::Rte.task())],
             max_position_embeddings: 4,
             ..BertConfig::bert(9, 4, layers, 2, 6)
         };

@@ -69,15 +69,16 @@ pub enum Error {
     /// Model, as burn modules.
     #[cfg(feature = "burn")]
     #[error(transparent)]
-    Model(#[from] bert_core::Error),
-    /// Model directory.
+    Directory(#[from] model_dir::Error),
+    /// Burn modules.
+    #[cfg(feature = "burn")]
     #[error(transparent)]
-    Files(#[from] model_dir::Error),
+    Modules(#[from] bert_core::Error),
     /// A model answered with NaN or infinity, which no metric would show.
     #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
     NotFiniteAnswer {
         /// The task.
-        task: &'static str,
+        task: String,
         /// First such example in batch order, counted from 1.
         example: usize,
     },

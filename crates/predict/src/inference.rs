@@ -3,7 +3,7 @@
 use std::path::Path;
 
 #[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, Encoder, ModelDir, TaskModel, freeze};
+use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
@@ -72,7 +72,7 @@ impl Inference {
             #[cfg(feature = "burn")]
             Target::Device(device) => {
                 check_format(precision)?;
-                let ModelDir { config, model, .. } = ModelDir::load(dir, device)?;
+                let bert_core::ModelDir { config, model, .. } = bert_core::ModelDir::load(dir, device)?;
                 Ok((config, Self::Modules { model: Box::new(model), device: device.clone() }))
             }
         }
@@ -127,6 +127,7 @@ impl Inference {
     ///
     /// # Errors
     /// The model does not take the texts.
+    #[cfg_attr(not(feature = "burn"), expect(unused_variables, reason = "what is compiled computes no padding"))]
     pub fn answer(&mut self, texts: &[Features], padding: Padding, heads: &[usize]) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Compiled { model, session } => {

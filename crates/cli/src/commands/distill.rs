@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
@@ -26,7 +27,7 @@ use crate::models::{
 };
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
-use crate::tasks::{Chosen, Task};
+use crate::tasks::{self, Chosen};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_data::{TextData, WordArgs};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -67,7 +68,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
-    #[arg(long = "task", value_name = "TASK", requires = "data")]
+    #[arg(long = "task", value_name = "TASK", value_parser = tasks::parse, requires = "data")]
     tasks: Vec<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
     /// file.
@@ -154,7 +155,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = match unbound.asks_answers() {
+    let heads = match unbound.asks_logits() {
         true => teachers.heads(&chosen, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };

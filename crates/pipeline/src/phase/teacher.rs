@@ -70,7 +70,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
     for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
         let (phase, tasks) = (&spec.name, spec.tasks);
-        let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
+        let config = BertConfig { task_heads: tasks.iter().map(task_head).collect(), ..config.clone() };
         let start = start(run, phase, &config, untrained.as_ref())?;
         // Text is taught by what was pre-trained on it.
         if general.is_none() && untrained.is_some() {
