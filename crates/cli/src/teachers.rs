@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use bert_core::{BertConfig, ModelDir};
 use burn::tensor::Device;
+use glue_squad::task::Task;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
+use predict::heads::{AnsweringHead, answering_head};
 use tokenizer::TextEncoder;
 use train::engine::Devices;
-use train::heads::{AnsweringHead, answering_head};
-use train::span::span_head_index;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{load, load_with_tokenizer, model_files, tokenizer};
-use crate::tasks::{Chosen, Task};
+use crate::tasks::Chosen;
 
 /// A `--teacher`: `DIR`, or `TASK=DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl From<OsString> for TeacherOption {
 
 impl fmt::Display for TeacherOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.task {
+        match &self.task {
             Some(task) => write!(f, "{task}={}", self.dir.display()),
             None => write!(f, "{}", self.dir.display()),
         }
@@ -67,29 +67,29 @@ fn assigned(options: &[TeacherOption], tasks: &[Task]) -> Result<Vec<usize>, Cli
     let refuse = |message: String| CliError::usage(message).with_hint(HINT);
     for (i, option) in options.iter().enumerate() {
         if let Some(before) = options[..i].iter().find(|before| before.task == option.task) {
-            return Err(refuse(match option.task {
+            return Err(refuse(match &option.task {
                 Some(task) => format!("--teacher {before}, --teacher {option}: two teachers of {task}"),
                 None => format!("--teacher {before}, --teacher {option}: which one teaches which task?"),
             }));
         }
-        match option.task {
+        match &option.task {
             Some(task) if tasks.is_empty() => {
                 return Err(refuse(format!(
                     "--teacher {option}: text is to be learnt, not {task}; text has one teacher"
                 )));
             }
-            Some(task) if !tasks.contains(&task) => {
+            Some(task) if !tasks.contains(task) => {
                 return Err(refuse(format!("--teacher {option}: {task} is not a --task of this training")));
             }
             _ => {}
         }
     }
-    let of = |task: Option<Task>| options.iter().position(|option| option.task == task);
+    let of = |task: Option<&Task>| options.iter().position(|option| option.task.as_ref() == task);
     if let Some(idle) = of(None).filter(|_| !tasks.is_empty() && options.len() > tasks.len()) {
         let message = format!("--teacher {}: every task has another teacher, so it would teach nothing", options[idle]);
         return Err(refuse(message));
     }
-    let of_task = |&task: &Task| match of(Some(task)).or(of(None)) {
+    let of_task = |task: &Task| match of(Some(task)).or(of(None)) {
         Some(option) => Ok(option),
         None => Err(refuse(format!("--teacher: {task} has no teacher"))),
     };
@@ -178,7 +178,7 @@ impl Teachers {
     pub fn heads(&self, chosen: &Chosen, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
         let of = |task: usize| &self.models[self.of[task]];
         let named = |task: usize| format!("--teacher {}", of(task).path.display());
-        let said = |found: train::Result<AnsweringHead>, task: usize| {
+        let said = |found: predict::Result<AnsweringHead>, task: usize| {
             let head = found
                 .context(named(task))
                 .or_usage()
@@ -188,16 +188,8 @@ impl Teachers {
             }
             Ok(head)
         };
-        match chosen {
-            Chosen::Glue(tasks) => {
-                let head = |(i, &task)| said(answering_head(&of(i).config, task), i);
-                tasks.iter().enumerate().map(head).collect()
-            }
-            Chosen::Squad(version) => {
-                let index = span_head_index(&of(0).config, *version);
-                Ok(vec![said(index.map(|index| AnsweringHead::in_order(index, 2)), 0)?])
-            }
-        }
+        let head = |(i, task)| said(answering_head(&of(i).config, task), i);
+        chosen.tasks().iter().enumerate().map(head).collect()
     }
 
     /// Them as one teacher of a training by `plan` on `devices`, with `cache` before each, and the heads by which this one is asked for each
@@ -311,9 +303,9 @@ mod tests {
 
     #[test]
     fn a_task_stands_before_the_first_equals_sign_and_everything_else_is_a_path() {
-        let mrpc = "mrpc".parse().unwrap();
+        let mrpc: Task = "mrpc".parse().unwrap();
         for (text, task, dir) in [
-            ("mrpc=a=b", Some(mrpc), "a=b"),
+            ("mrpc=a=b", Some(mrpc.clone()), "a=b"),
             ("MRPC=x/y", Some(mrpc), "x/y"),
             ("mrpc", None, "mrpc"),
             ("runs/lr=3", None, "runs/lr=3"),

@@ -89,7 +89,7 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
 mod tests {
     use bert_core::{BertConfig, Parts, init};
     use burn::tensor::Device;
-    use train::heads::task_head;
+    use predict::heads::task_head;
 
     use super::*;
 
@@ -97,7 +97,7 @@ mod tests {
         let device = Device::flex();
         let config = BertConfig {
             fit_size: fit,
-            task_heads: vec![task_head(glue_squad::task::TaskKind::Rte)],
+            task_heads: vec![task_head(glue_squad::task::TaskKind::Rte.task())],
             max_position_embeddings: 4,
             ..BertConfig::bert(9, 4, layers, 2, 6)
         };

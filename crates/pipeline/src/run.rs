@@ -5,11 +5,11 @@ use std::path::Path;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
+use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
-use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
@@ -85,7 +85,7 @@ pub fn run(
     if resume && !finished {
         refuse_emptied(&before)?;
     }
-    let (teacher, given) = check::given(recipe, options.folder, options.devices.main())?;
+    let (teacher, given) = check::given(recipe, options.folder)?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
@@ -197,7 +197,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
     let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
-    Ok(MajorityBaseline::of_sets(&train, &dev)?)
+    Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
 /// Opens what the run reads and compares it with what it was started with, which gives what is to be said about that; the sizes of its
@@ -271,7 +271,7 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     let Some(comparison) = summary::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
         return Ok(None);
     };
-    let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
+    let (config, _) = model_dir::outline(&paths.student())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
     Ok(Some(Outcome { comparison, architecture }))
 }

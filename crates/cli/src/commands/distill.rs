@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use predict::heads::AnsweringHead;
+use predict::majority::card_lines;
 use serde::Serialize;
-use train::heads::AnsweringHead;
-use train::majority::card_lines;
 
 use super::lecture::{Lecture, TrainingData};
 use super::teacher::Data;
@@ -26,7 +27,7 @@ use crate::models::{
 };
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
-use crate::tasks::{Chosen, Task};
+use crate::tasks::{self, Chosen};
 use crate::teachers::{TeacherOption, Teachers};
 use crate::text_data::{TextData, WordArgs};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -67,7 +68,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
-    #[arg(long = "task", value_name = "TASK", requires = "data")]
+    #[arg(long = "task", value_name = "TASK", value_parser = tasks::parse, requires = "data")]
     tasks: Vec<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
     /// file.
@@ -134,7 +135,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let teachers = Teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
-    let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
+    let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
     let pairs = chosen.pairs().map(|task| task.to_string()).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
     check_segments("--teacher", teachers.config(), pairs.as_ref())?;
@@ -154,7 +155,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = match unbound.asks_answers() {
+    let heads = match unbound.asks_logits() {
         true => teachers.heads(&chosen, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
@@ -318,7 +319,6 @@ fn student_config(
     chosen: &Chosen,
     init: Option<&ModelDir>,
     teacher: &BertConfig,
-    context: &Context,
 ) -> Result<BertConfig, CliError> {
     let width = teacher.state_width();
     let defaults = StudentShape {
@@ -330,7 +330,7 @@ fn student_config(
         ..StudentShape::efficientbert()
     };
     let mut config = match (&args.arch, init) {
-        (Some(arch), _) => resolve_with(arch, &args.shape, &defaults, &context.device)?.config,
+        (Some(arch), _) => resolve_with(arch, &args.shape, &defaults)?.config,
         (None, Some(dir)) => {
             if let Some(option) = args.shape.first_given().or(args.shape.is_transfer().then_some("--into")) {
                 return Err(CliError::usage(format!("{option} has no effect without --arch"))

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
-use glue_squad::task::{Split, TaskKind};
+use glue_squad::task::{Split, Task};
 use kd::transfer::continue_from;
 use pipeline::inputs::{Files, task_files};
+use predict::majority::{MajorityBaseline, card_lines};
 use serde::Serialize;
 use tokenizer::TextEncoder;
 use train::data::{EvalSet, TaskMix, TrainSet};
 use train::engine::Trained;
 use train::fine_tune::FineTune;
-use train::majority::{MajorityBaseline, card_lines};
 use train::span::SpanFineTune;
 
 use crate::context::Context;
@@ -20,7 +20,7 @@ use crate::error::CliError;
 use crate::inputs::must_all_exist;
 use crate::models::{capped_length, check_segments, load_with_tokenizer, model_files, warn_of};
 use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
-use crate::tasks::{Chosen, Task, read_examples};
+use crate::tasks::{self, Chosen, read_examples};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 #[derive(Args, Debug)]
@@ -36,7 +36,7 @@ pub struct TeacherArgs {
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
-    #[arg(long = "task", value_name = "TASK", required = true)]
+    #[arg(long = "task", value_name = "TASK", value_parser = tasks::parse, required = true)]
     tasks: Vec<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
     /// file.
@@ -144,7 +144,7 @@ impl Data {
         context: &Context,
     ) -> Result<Self, CliError> {
         Ok(match chosen {
-            Chosen::Glue(tasks) => Self::Tasks(TaskData::read(tasks, data, encoder, training, max_len, context)?),
+            Chosen::Labelled(tasks) => Self::Tasks(TaskData::read(tasks, data, encoder, training, max_len, context)?),
             Chosen::Squad(version) => {
                 let read = SpanData::read(*version, data, (squad, training), encoder, max_len, context)?;
                 Self::Spans(Box::new(read))
@@ -165,7 +165,7 @@ impl Data {
     /// Answers that cannot be scored against.
     pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
         Ok(match self {
-            Self::Tasks(data) => MajorityBaseline::of_sets(&data.mix, &data.eval)?,
+            Self::Tasks(data) => MajorityBaseline::of_sets(|task| data.mix.labels(task), &data.eval)?,
             Self::Spans(data) => MajorityBaseline::of_questions(&data.eval.set)?.into_iter().collect(),
         })
     }
@@ -192,7 +192,7 @@ impl TaskData {
     /// # Errors
     /// Files that are missing or damaged.
     fn read(
-        tasks: &[TaskKind],
+        tasks: &[Task],
         data: &Path,
         encoder: &TextEncoder,
         args: &TrainingArgs,
@@ -201,7 +201,7 @@ impl TaskData {
     ) -> Result<Self, CliError> {
         let (settings, pad) = (args.batches(max_len), encoder.pad_id());
         let (mut train, mut eval, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-        for (head, &task) in tasks.iter().enumerate() {
+        for (head, task) in tasks.iter().enumerate() {
             let mut read =
                 |split| read_examples(task, (data, split), encoder, max_len, context).map_err(|e| wrong.push(e));
             let (dev, examples) = (read(Split::Dev), read(Split::Train));

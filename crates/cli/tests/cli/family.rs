@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir};
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};
 
@@ -103,7 +103,7 @@ fn published_folder() -> tempfile::TempDir {
     let dir = folder();
     pocket(dir.path());
     let config = BertConfig {
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 12, 12, 24)
     };

@@ -2,8 +2,8 @@
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::json;
-use train::heads::task_head;
 
 use crate::support::{
     filled, folder, import_tiny, pocket, run, run_with_input, save_bert, snapshot, tiny_config, tiny_tensors,
@@ -38,7 +38,7 @@ fn commands_take_single_texts_and_refuse_pairs_before_the_work() {
     let dir = folder();
     pocket(dir.path());
     let config = BertConfig {
-        task_heads: [TaskKind::Sst2, TaskKind::Rte].map(task_head).to_vec(),
+        task_heads: [TaskKind::Sst2, TaskKind::Rte].map(|task| task_head(task.task())).to_vec(),
         max_position_embeddings: 24,
         type_vocab_size: 1,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)

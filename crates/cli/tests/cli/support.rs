@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bert_core::weights::{HostTensor, Tensors};
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 /// What a run of the binary left behind.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ pub fn pocket_tokenizer(dir: &Path) -> (String, Vec<u8>) {
 /// [`pocket`] and a head for each of `tasks`.
 pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
     let config = BertConfig {
-        task_heads: tasks.iter().map(|&t| task_head(t)).collect(),
+        task_heads: tasks.iter().map(|t| task_head(t.task())).collect(),
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };

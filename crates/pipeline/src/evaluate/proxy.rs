@@ -11,9 +11,9 @@ use kd::objective::Plan;
 use mlp_space::Architecture;
 use nas::driver::{Candidate, EvalError, Evaluate, Within};
 use nas::study::Fitness;
+use predict::evaluate::evaluate;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use train::evaluate::evaluate;
 use train::text::TextSource;
 
 use super::{eval_error, fitness, scoring};

@@ -8,7 +8,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
-use train::heads::task_head;
+use predict::heads::task_head;
 
 use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
 use crate::recipe::Recipe;
@@ -31,7 +31,7 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
         pad_token_id: teacher.pad_token_id,
-        task_heads: recipe.tasks.iter().map(|&t| task_head(t)).collect(),
+        task_heads: recipe.tasks.iter().map(task_head).collect(),
         ..student_frame(&shape, s.layers)
     }
 }

@@ -6,10 +6,10 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
+use predict::heads::task_head;
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
-use train::heads::task_head;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -70,7 +70,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
     for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
         let (phase, tasks) = (&spec.name, spec.tasks);
-        let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
+        let config = BertConfig { task_heads: tasks.iter().map(task_head).collect(), ..config.clone() };
         let start = start(run, phase, &config, untrained.as_ref())?;
         // Text is taught by what was pre-trained on it.
         if general.is_none() && untrained.is_some() {
@@ -110,7 +110,7 @@ fn fine_tune(
     let job = FineTune { data: &data, heads, eval: &dev };
     let trained = run.train(spec, start, &job)?;
     let evaluation = trained.evaluation.unwrap_or_default();
-    let majority = MajorityBaseline::of_sets(&data, &dev)?;
+    let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {
         run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;

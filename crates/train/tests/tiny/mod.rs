@@ -7,11 +7,11 @@ use bert_core::{BertConfig, Parts, TaskModel, init};
 use burn::tensor::Device;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
+use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
 use train::fine_tune::FineTune;
-use train::heads::task_head;
 
 pub type Model = TaskModel;
 
@@ -38,7 +38,7 @@ pub fn model_with(dropout: f64, device: &Device) -> Model {
     config.max_position_embeddings = 8;
     config.hidden_dropout_prob = dropout;
     config.attention_probs_dropout_prob = dropout / 2.0;
-    config.task_heads = vec![task_head(TaskKind::Sst2)];
+    config.task_heads = vec![task_head(TaskKind::Sst2.task())];
     let model = TaskModel::new(&config, Parts::POOLER, device).unwrap();
     init::normal(model, 3, 0.1)
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use cpu_runtime::Packing;
 use glue_squad::squad::{Dataset, SquadVersion};
 use predict::SpanEvaluated;
+use predict::heads::answering_head;
+use predict::span::{SpanEvalSet, SpanScores};
 use serde_json::json;
-use train::span::{SpanEvalSet, SpanScores, span_head_index};
 
 use super::args::EvalArgs;
 use crate::commands::score::squad_rows;
@@ -14,8 +15,8 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
-use crate::predictor::load;
-use crate::tasks::Task;
+use crate::predictor::{load, shown};
+use crate::tasks::default_length;
 
 pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
     let threshold = args.span.threshold(version)?;
@@ -25,9 +26,9 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     check_segments("--model", &predictor.config, Some(version))?;
-    let head = span_head_index(&predictor.config, version);
-    let head = head.context(format!("--model {}", args.model.display())).or_usage()?;
-    let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
+    let head = answering_head(&predictor.config, version.task());
+    let head = head.context(format!("--model {}", args.model.display())).or_usage()?.index;
+    let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));
     let max_len = capped_length(wanted, predictor.config.max_position_embeddings, context);
     let settings = args.span.settings(version, max_len, args.batch_size as usize)?;
     let set = predictor.windows(Dataset::read(&path)?, version, &settings)?;
@@ -36,7 +37,7 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
             .with_hint("--predictions FILE writes what the model answers"));
     }
     context.progress.start("eval", set.len() as u64, "windows");
-    let mut watch = |done: usize| context.progress.step(done as u64, &[]);
+    let mut watch = shown(&context.progress);
     let evaluated = predictor.model.evaluate_spans(head, &set, &settings, &mut watch)?;
     context.progress.finish();
     args.files.write(args.predictions.as_deref(), &evaluated.decoded, threshold)?;
