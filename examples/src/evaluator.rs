@@ -19,8 +19,8 @@ use pipeline::evaluate::ProxyTraining;
 use pipeline::phase::Space;
 use pipeline::recipe::Recipe;
 use pipeline::{Result, SearchParts};
+use predict::evaluate::evaluate;
 use run_store::rundir::RunPaths;
-use train::evaluate::evaluate;
 
 use crate::store::Journal;
 use crate::strategy::HillClimb;
@@ -59,7 +59,7 @@ impl Evaluate<Architecture> for Untrained<'_> {
         };
         match evaluate(&model, self.0.held_out, self.0.devices.main(), &mut progress) {
             Ok(found) => Ok(Fitness { score: found.score, metrics: found.metrics }),
-            Err(train::Error::Stopped) => Err(EvalError::Interrupted),
+            Err(predict::Error::Stopped) => Err(EvalError::Interrupted),
             Err(diverged) if diverged.is_divergence() => Err(EvalError::Candidate(diverged.to_string())),
             Err(other) => Err(fault(other)),
         }

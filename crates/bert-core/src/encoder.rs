@@ -4,8 +4,9 @@ use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use crate::feed_forward::feed_forwards;
-use crate::{BertConfig, Embeddings, EncoderLayer, Keep, Result, TokenBatch};
+use encoder_spec::Shape;
+
+use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Keep, TokenBatch};
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
 const MASKED_SCORE: f64 = -10_000.0;
@@ -63,29 +64,18 @@ pub struct BertEncoder {
 }
 
 impl BertEncoder {
-    /// Builds the encoder of `config`, of any family.
+    /// Builds the encoder of `config`, of any family, as `spec` describes it.
     ///
-    /// Weights are lazy: counting a model of any size costs no memory.
-    ///
-    /// # Errors
-    /// The configuration is not valid, or its feed-forwards are not those of its family.
-    pub fn new(config: &BertConfig, device: &Device) -> Result<Self> {
-        Self::build(config, false, device)
-    }
-
-    /// Builds the encoder of a searched student with the largest feed-forwards of the search space.
-    pub(crate) fn supernet(config: &BertConfig, device: &Device) -> Result<Self> {
-        Self::build(config, true, device)
-    }
-
-    fn build(config: &BertConfig, supernet: bool, device: &Device) -> Result<Self> {
-        config.validate()?;
-        let feed_forwards = feed_forwards(config, supernet, device)?;
-        Ok(Self {
+    /// Weights are lazy: a model of any size costs no memory until they are loaded or initialised.
+    pub(crate) fn new(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Self {
+        let layer = |l: &encoder_spec::Layer<Shape>| {
+            EncoderLayer::new(config, FeedForward::new(&l.feed_forward, config, device), device)
+        };
+        Self {
             embeddings: Embeddings::new(config, device),
-            layers: feed_forwards.into_iter().map(|f| EncoderLayer::new(config, f, device)).collect(),
+            layers: spec.layers.iter().map(layer).collect(),
             fit_dense: config.fit_size.map(|fit| LinearConfig::new(config.hidden_size, fit).init(device)),
-        })
+        }
     }
 
     fn project(&self, hidden: Tensor<3>) -> Tensor<3> {

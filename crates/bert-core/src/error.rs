@@ -22,14 +22,6 @@ pub enum Error {
         /// Shape in the source; `None` where the source lacks it.
         found: Option<Vec<usize>>,
     },
-    /// Weights and configuration that are to be saved together do not belong together.
-    #[error("model and configuration disagree: the configuration asks for {expected}, the model has {found}")]
-    Disagree {
-        /// Tensor name and shape, or "nothing of that name".
-        expected: String,
-        /// Tensor name and shape, or "nothing of that name".
-        found: String,
-    },
     /// The model cannot be compiled for inference.
     #[error(transparent)]
     Frozen(#[from] cpu_runtime::Error),

@@ -3,12 +3,12 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use encoder_spec::{Block, Shape};
 use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
-use mlp_space::{Expression, LinearId, Widths};
+use mlp_space::{Expression, Widths};
 
-use crate::program::program;
-use crate::{BertConfig, ModelType, Norm, Result};
-use encoder_spec::{Error, align, architecture};
+use crate::program::fused;
+use crate::{BertConfig, Norm};
 
 /// Feed-forward part of a layer: blocks in a row, each `y = Norm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the
 /// same program `f`.
@@ -55,55 +55,31 @@ struct Active {
     inner: usize,
 }
 
-impl Active {
-    fn searched(expression: &Expression, widths: Widths) -> Self {
-        let id = expression.id().expect("expressions of the search space have one linear id");
-        let inner = widths.inner(id);
-        Self { program: program(expression, widths, inner), blocks: usize::from(id.stacks()), inner }
-    }
-}
-
 impl FeedForward {
-    /// Builds the plain feed-forward of `config`: `num_feedforward_networks` blocks.
-    pub fn plain(config: &BertConfig, device: &Device) -> Self {
-        let (blocks, inner) = (config.num_feedforward_networks, config.intermediate_size);
-        let active = Active { program: Program::plain(config.hidden_act.into()), blocks, inner };
-        let eps = |i| if i + 1 == blocks { config.outer_norm_eps() } else { config.layer_norm_eps };
-        let blocks = (0..blocks).map(|i| FeedForwardBlock::new(config, inner, eps(i), device)).collect();
-        Self { blocks, active, widths: widths(config) }
-    }
-
-    /// Builds the feed-forward of `expression` at its own size.
+    /// Builds the feed-forward of a layer of `config` from its description; all of its blocks are in use.
     ///
     /// # Panics
-    /// The expression has no single linear id; those of a checked [`architecture`] have.
-    pub fn searched(config: &BertConfig, expression: &Expression, device: &Device) -> Self {
-        let active = Active::searched(expression, widths(config));
-        let size = (active.blocks, active.inner);
-        Self::with_size(config, active, size, device)
-    }
-
-    /// Builds the largest feed-forward of the search space, `expression` active in it.
-    ///
-    /// # Panics
-    /// As [`FeedForward::searched`].
-    pub fn supernet(config: &BertConfig, expression: &Expression, device: &Device) -> Self {
-        let size = (usize::from(LinearId::LARGEST.stacks()), config.intermediate_size);
-        Self::with_size(config, Active::searched(expression, widths(config)), size, device)
-    }
-
-    fn with_size(config: &BertConfig, active: Active, (blocks, inner): (usize, usize), device: &Device) -> Self {
-        let block = |_| FeedForwardBlock::new(config, inner, config.layer_norm_eps, device);
-        Self { blocks: (0..blocks).map(block).collect(), active, widths: widths(config) }
+    /// The program does not run at the widths of the configuration: descriptions of valid ones do.
+    pub fn new(spec: &encoder_spec::FeedForward<Shape>, config: &BertConfig, device: &Device) -> Self {
+        let align = spec.program.align();
+        let widths = Widths { hidden: config.inner_width(), base: config.intermediate_size, align };
+        let program = fused(&spec.program, widths.hidden, spec.inner);
+        let active = Active { program, blocks: spec.blocks.len(), inner: spec.inner };
+        let block = |spec| FeedForwardBlock::new(spec, config.hidden_dropout_prob, device);
+        Self { blocks: spec.blocks.iter().map(block).collect(), active, widths }
     }
 
     /// The same weights with another expression active; cheap, since tensors are shared.
     ///
     /// # Panics
-    /// As [`FeedForward::searched`].
+    /// The expression has no single linear id, or does not run at these widths; those of a checked
+    /// [`architecture`](encoder_spec::architecture) do.
     #[must_use]
     pub fn activate(self, expression: &Expression) -> Self {
-        Self { active: Active::searched(expression, self.widths), ..self }
+        let id = expression.id().expect("expressions of the search space have one linear id");
+        let inner = self.widths.inner(id);
+        let program = fused(&encoder_spec::Program::searched(expression, self.widths.align), self.widths.hidden, inner);
+        Self { active: Active { program, blocks: usize::from(id.stacks()), inner }, ..self }
     }
 
     /// Applies the blocks in use.
@@ -116,13 +92,13 @@ impl FeedForward {
 }
 
 impl FeedForwardBlock {
-    fn new(config: &BertConfig, inner: usize, norm_eps: f64, device: &Device) -> Self {
-        let width = config.inner_width();
+    fn new(spec: &Block<Shape>, dropout: f64, device: &Device) -> Self {
+        let linear = |spec: &encoder_spec::Linear<Shape>| LinearConfig::new(spec.inputs(), spec.outputs()).init(device);
         Self {
-            dense1: LinearConfig::new(width, inner).init(device),
-            dense2: LinearConfig::new(inner, width).init(device),
-            norm: Norm::new(config.normalization_type, width, norm_eps, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            dense1: linear(&spec.dense1),
+            dense2: linear(&spec.dense2),
+            norm: Norm::of(&spec.norm, device),
+            dropout: DropoutConfig::new(dropout).init(),
         }
     }
 
@@ -138,32 +114,4 @@ impl FeedForwardBlock {
         };
         self.norm.forward_residual(y, x, &self.dropout)
     }
-}
-
-fn widths(config: &BertConfig) -> Widths {
-    Widths { hidden: config.inner_width(), base: config.intermediate_size, align: align(config) }
-}
-
-/// The feed-forward of every layer of `config`: plain, or for a searched student those of its expressions, at their own sizes or
-/// (`supernet`) in the largest ones of the space.
-///
-/// # Errors
-/// A plain family lists searched feed-forwards; a searched one lists none, has a bottleneck, or as [`architecture`].
-pub(crate) fn feed_forwards(config: &BertConfig, supernet: bool, device: &Device) -> Result<Vec<FeedForward>> {
-    let refuse = |field, message: &str| Err(Error::Config { field, message: message.into() }.into());
-    if config.model_type != ModelType::EfficientBert && !supernet {
-        if !config.layers.is_empty() {
-            return refuse("layers", "searched feed-forwards need `model_type` \"efficientbert\"");
-        }
-        return Ok((0..config.num_hidden_layers).map(|_| FeedForward::plain(config, device)).collect());
-    }
-    if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
-        return Err(Error::searched_bottleneck().into());
-    }
-    if config.layers.is_empty() {
-        let message = "the configuration lists no searched feed-forwards".into();
-        return Err(Error::Layer { layer: 1, message }.into());
-    }
-    let build = if supernet { FeedForward::supernet } else { FeedForward::searched };
-    Ok(architecture(config)?.layers().iter().map(|expression| build(config, expression, device)).collect())
 }

@@ -6,7 +6,8 @@ use rand::Rng;
 
 use crate::weights::path::ModulePath;
 
-/// BERT's initialisation: weights `N(0, std)`, biases 0, norm scales 1.
+/// BERT's initialisation: weights `N(0, std)`, parameters called `bias` 0. All others of one axis, the scales and shifts of norms, stay
+/// as their module has made them: 1 and 0.
 ///
 /// Every tensor has its own stream keyed by `(seed, name)`, so the values do not depend on the
 /// order of construction nor on which other tensors exist.
@@ -32,11 +33,10 @@ impl ModuleMapper for NormalInit {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.lazy_shape();
         let n = shape.num_elements();
-        let values = if D == 1 {
-            let scale = self.path.in_norm() && self.path.leaf() == "weight";
-            vec![if scale { 1.0f32 } else { 0.0 }; n]
-        } else {
-            normal_values(n, self.seed, &self.path.join(), self.std)
+        let values = match D {
+            1 if self.path.leaf() == "bias" => vec![0.0; n],
+            1 => return param,
+            _ => normal_values(n, self.seed, &self.path.join(), self.std),
         };
         let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
         let id = param.id;

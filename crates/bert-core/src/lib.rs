@@ -7,7 +7,6 @@
 
 mod attention;
 mod batch;
-mod count;
 mod directory;
 mod embeddings;
 mod encoder;
@@ -22,26 +21,23 @@ mod norm;
 mod program;
 mod task_model;
 pub mod weights;
-mod word_model;
 
 pub use attention::{Attention, AttentionOutput, Keep};
 pub use batch::TokenBatch;
-pub use count::{Count, CountPart, PartCount, count_parts, encoder_macs};
 pub use directory::ModelDir;
 pub use embeddings::Embeddings;
 pub use encoder::{BertEncoder, EncodeOptions, Encoder, EncoderOutput};
 pub use encoder_spec::{
-    Activation, AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, PRESETS, Parts,
-    TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
+    Activation, AttentionInput, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerSpec, ModelType, NormKind,
+    PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
     supernet_architecture, transferred_config,
 };
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, FeedForwardBlock};
-pub use freeze::{freeze, network};
+pub use freeze::freeze;
 pub use heads::{MlmHead, TaskHead};
 pub use inherit::{LayerSource, inherit};
 pub use layer::{Bottleneck, EncoderLayer};
 pub use model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
 pub use norm::Norm;
 pub use task_model::TaskModel;
-pub use word_model::{MlmWeights, WordModel};

@@ -3,6 +3,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::nn::Dropout;
 use burn::tensor::{Device, Tensor};
+use encoder_spec::{Normalization, Shape};
 use fused_ops::Affine;
 
 use crate::NormKind;
@@ -31,6 +32,15 @@ impl Norm {
             kind,
             eps,
         }
+    }
+
+    /// Scale 1, shift 0, as described.
+    pub fn of(spec: &encoder_spec::Norm<Shape>, device: &Device) -> Self {
+        let (kind, eps) = match spec.kind {
+            Normalization::LayerNorm { eps } => (NormKind::LayerNorm, eps),
+            Normalization::NoNorm => (NormKind::NoNorm, 0.0),
+        };
+        Self::new(kind, spec.weight[0], eps, device)
     }
 
     /// # Shapes

@@ -1,60 +1,39 @@
-//! An expression as the steps of a feed-forward.
+//! The program of a feed-forward as the steps of `fused-ops`.
 
-use cpu_runtime::activation;
-use fused_ops::{Combine, Program, Step};
-use mlp_space::{Align, Binary, Expression, Node, WeightSlot, Widths};
+use encoder_spec::Step;
+use fused_ops::{Combine, Program, Step as Fused};
+use mlp_space::{Align, Binary};
 
-/// The steps of `expression` at these widths, `inner` channels between its linear maps. Operands of different width are cut or padded
-/// first, as `widths.align` says.
-pub(crate) fn program(expression: &Expression, widths: Widths, inner: usize) -> Program {
-    let mut compiler = Compiler { program: Program::default(), widths, inner };
-    compiler.value(expression.root());
-    compiler.program
-}
-
-struct Compiler {
-    program: Program,
-    widths: Widths,
-    inner: usize,
-}
-
-impl Compiler {
-    /// Number and width of a node's value.
-    fn value(&mut self, node: &Node) -> (usize, usize) {
-        match node {
-            Node::Input => (0, self.widths.hidden),
-            Node::Unary(op, a) => {
-                let (a, width) = self.value(a);
-                (self.program.push(Step::Unary(activation(*op), a)), width)
-            }
-            Node::Linear { weights: WeightSlot::First, input, .. } => {
-                let (a, _) = self.value(input);
-                (self.program.push(Step::First(a)), self.inner)
-            }
-            Node::Linear { weights: WeightSlot::Second, input, .. } => {
-                let (a, _) = self.value(input);
-                (self.program.push(Step::Second(a)), self.widths.hidden)
-            }
-            Node::Binary(op, a, b) => {
-                let (a, b) = (self.value(a), self.value(b));
+/// `program` in a block of `width` with `inner` channels between its linear maps. Operands of different width are cut or padded first,
+/// as the program's alignment says.
+///
+/// # Panics
+/// The program does not run at these widths ([`encoder_spec::Program::widths`]).
+pub(crate) fn fused(program: &encoder_spec::Program, width: usize, inner: usize) -> Program {
+    let widths = program.widths(width, inner).expect("a program that runs at the widths of its encoder");
+    let mut fused = Program::default();
+    // Where each value stands among those of the result.
+    let mut at = vec![0];
+    for (step, &width) in program.steps().iter().zip(&widths[1..]) {
+        let next = match *step {
+            Step::First(a) => Fused::First(at[a]),
+            Step::Second(a) => Fused::Second(at[a]),
+            Step::Activation(function, a) => Fused::Unary(function.into(), at[a]),
+            Step::Binary(op, a, b) => {
                 let (how, padding) = match op {
                     Binary::Add => (Combine::Add, 0.0),
                     Binary::Mul => (Combine::Mul, 1.0),
                     Binary::Max => (Combine::Max, Align::MAX_PADDING),
                 };
-                let width = self.widths.align.width(a.1, b.1);
-                let [a, b] = [a, b].map(|value| self.fit(value, width, padding));
-                (self.program.push(Step::Binary(how, a, b)), width)
+                let [a, b] = [a, b].map(|value| match widths[value].cmp(&width) {
+                    std::cmp::Ordering::Equal => at[value],
+                    std::cmp::Ordering::Greater => fused.push(Fused::Cut(at[value], width)),
+                    std::cmp::Ordering::Less => fused.push(Fused::Pad(at[value], width, padding)),
+                });
+                Fused::Binary(how, a, b)
             }
-        }
+        };
+        at.push(fused.push(next));
     }
-
-    /// Cuts or pads a value to `width`.
-    fn fit(&mut self, (value, found): (usize, usize), width: usize, padding: f64) -> usize {
-        match found.cmp(&width) {
-            std::cmp::Ordering::Equal => value,
-            std::cmp::Ordering::Greater => self.program.push(Step::Cut(value, width)),
-            std::cmp::Ordering::Less => self.program.push(Step::Pad(value, width, padding)),
-        }
-    }
+    fused
 }

@@ -6,15 +6,14 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor};
+use encoder_spec::{Shape, architecture};
 use fused_ops::dense;
 use mlp_space::Architecture;
 
-use crate::weights::{
-    NameFormat, Stored, Tensors, apply, collect, collect_internal, parameter_shapes, resolve, resolve_unread,
-};
+use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
 use crate::{
     BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
-    TokenBatch, count_parts, init,
+    TokenBatch, init,
 };
 
 /// Encoder, optional pooler and any number of heads: what a model directory holds.
@@ -38,7 +37,7 @@ impl TaskModel {
     /// The configuration is not valid, its `layers` are not, or a plain family lists any; `parts.mlm_extra` where the word table is
     /// as wide as the hidden states.
     pub fn new(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
-        Self::around(BertEncoder::new(config, device)?, config, parts, device)
+        Self::described(&encoder_spec::Encoder::describe(config, parts)?, config, device)
     }
 
     /// Builds the model of a searched student with the largest feed-forwards of the search space in place of its own, which are the
@@ -47,13 +46,15 @@ impl TaskModel {
     /// # Errors
     /// As [`TaskModel::new`], or the configuration is not a searched student's.
     pub fn supernet(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
-        Self::around(BertEncoder::supernet(config, device)?, config, parts, device)
+        let spec = encoder_spec::Encoder::supernet(config, parts)?;
+        Ok(Self::described(&spec, config, device)?.activate(&architecture(config)?))
     }
 
-    fn around(encoder: BertEncoder, config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
+    fn described(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Result<Self> {
         let hidden = config.hidden_size;
+        let parts = spec.parts();
         Ok(Self {
-            encoder,
+            encoder: BertEncoder::new(spec, config, device),
             pooler: parts.pooler.then(|| LinearConfig::new(hidden, hidden).init(device)),
             heads: config.task_heads.iter().map(|t| TaskHead::new(config, t, device)).collect(),
             mlm: match (parts.mlm, parts.mlm_extra) {
@@ -91,27 +92,6 @@ impl TaskModel {
         apply(self, tensors, format, source)
     }
 
-    /// Tensors under the module's paths, checked strictly; the weights of `self` are not looked at.
-    ///
-    /// # Errors
-    /// As [`crate::weights::resolve`].
-    pub fn resolve<T: Stored>(&self, tensors: Tensors<T>, format: NameFormat, source: &Path) -> Result<Tensors<T>> {
-        resolve(self, tensors, format, source)
-    }
-
-    /// As [`TaskModel::resolve`] without reading values.
-    ///
-    /// # Errors
-    /// As [`crate::weights::resolve_unread`].
-    pub fn resolve_unread<T: Stored>(
-        &self,
-        tensors: Tensors<T>,
-        format: NameFormat,
-        source: &Path,
-    ) -> Result<Tensors<T>> {
-        resolve_unread(self, tensors, format, source)
-    }
-
     /// All parameters under their module paths.
     pub fn collect_internal(&self) -> Tensors {
         collect_internal(self)
@@ -128,8 +108,8 @@ impl TaskModel {
     }
 
     /// Parameters and MACs at `seq` tokens; allocates no weights.
-    pub fn count(&self, config: &BertConfig, seq: usize) -> Count {
-        count_parts(self, config, seq)
+    pub fn count(&self, seq: usize) -> Count {
+        Count::of(&self.shapes(), seq)
     }
 
     /// The optional parts this model has.

@@ -37,7 +37,7 @@ fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
     let families = ["tinybert-4", "mobilebert", "mobilebert-tiny-reference", "efficientbert"];
     for (name, words) in families.into_iter().flat_map(|name| [(name, false), (name, true)]) {
         let config = small(name);
-        let parts = Parts { pooler: true, ..Parts::default() };
+        let parts = Parts::POOLER;
         let parts = if words { parts.with_words(&config) } else { parts };
         assert_eq!((parts.mlm, parts.mlm_extra), (words, words && name.starts_with("mobilebert")), "{name}");
         let model = built(&config, parts);
@@ -85,7 +85,7 @@ fn a_masked_language_model_head_has_its_documented_names_and_is_counted_by_itsel
             assert_eq!(read.extra["architectures"], json!(["BertForMaskedLM"]));
         }
         // Without it the counts are those of before.
-        let count = |parts| built(&config, parts).count(&config, 16);
+        let count = |parts| built(&config, parts).count(16);
         let (with, without) = (count(parts), count(Parts::default()));
         let own: usize = own.map_or(0, |[rows, columns]| rows * columns);
         let head = (width * 24 + 3 * width + 20 + own) as u64;
@@ -109,13 +109,13 @@ fn saved(config: &BertConfig, parts: Parts) -> (BertConfig, Tensors) {
     let folder = tempfile::tempdir().unwrap();
     ModelDir::save(folder.path(), config, &built(config, parts), Package::default()).unwrap();
     let tensors = Tensors::read_safetensors(&folder.path().join(WEIGHTS_FILE)).unwrap();
-    (ModelDir::config(folder.path()).unwrap(), tensors)
+    (model_dir::read_config(&folder.path().join(CONFIG_FILE)).unwrap(), tensors)
 }
 
 #[test]
 fn a_classifier_is_described_the_way_hugging_face_reads_it() {
     let config = small("tinybert-4");
-    let (read, tensors) = saved(&config, Parts { pooler: true, ..Parts::default() });
+    let (read, tensors) = saved(&config, Parts::POOLER);
     assert_eq!(read.extra["architectures"], json!(["BertForSequenceClassification"]));
     assert_eq!(read.extra["id2label"], json!({ "0": "negative", "1": "positive" }));
     assert!(tensors.0.contains_key("classifier.weight"));
@@ -131,7 +131,7 @@ fn a_classifier_is_described_the_way_hugging_face_reads_it() {
 #[test]
 fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back() {
     let span = TaskHeadConfig { task: "squad-v1".into(), kind: TaskHeadKind::Span, labels: Vec::new() };
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     for name in ["tinybert-4", "mobilebert", "efficientbert"] {
         let config = BertConfig { task_heads: vec![span.clone()], fit_size: None, ..small(name) };
         let (read, tensors) = saved(&config, parts);
@@ -165,7 +165,7 @@ fn a_mobilebert_is_described_in_full_and_its_variants_as_what_they_are() {
         let task_heads = if heads { config.task_heads.clone() } else { Vec::new() };
         saved(&BertConfig { task_heads, ..config }, parts).0.extra
     };
-    let pooler = Parts { pooler: true, ..Parts::default() };
+    let pooler = Parts::POOLER;
     for (heads, parts, class, activation) in [
         (true, pooler, "MobileBertForSequenceClassification", true),
         (true, Parts::default(), "MobileBertForSequenceClassification", false),
@@ -188,7 +188,7 @@ fn a_mobilebert_is_described_in_full_and_its_variants_as_what_they_are() {
 #[test]
 fn what_transformers_writes_and_does_not_use_is_left_out_by_every_way_to_read() {
     let config = BertConfig { fit_size: None, task_heads: Vec::new(), ..small("mobilebert-tiny") };
-    let model = built(&config, Parts { pooler: true, ..Parts::default() });
+    let model = built(&config, Parts::POOLER);
     let folder = tempfile::tempdir().unwrap();
     ModelDir::save(folder.path(), &config, &model, Package::default()).unwrap();
     let (path, weights) = (folder.path().join(CONFIG_FILE), folder.path().join(WEIGHTS_FILE));
@@ -234,7 +234,7 @@ fn what_transformers_writes_and_does_not_use_is_left_out_by_every_way_to_read() 
 fn two_first_heads_in_one_file_are_not_taken_for_one() {
     let config = BertConfig { fit_size: None, ..small("tinybert-4") };
     let folder = tempfile::tempdir().unwrap();
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     ModelDir::save(folder.path(), &config, &built(&config, parts), Package::default()).unwrap();
     let weights = folder.path().join(WEIGHTS_FILE);
     let mut tensors = Tensors::read_safetensors(&weights).unwrap();

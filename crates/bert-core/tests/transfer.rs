@@ -2,11 +2,12 @@
 
 use bert_core::weights::{apply_internal, collect_internal};
 use bert_core::{
-    BertConfig, FeedForward, Parts, TaskModel, architecture, count_parts, init, preset, transferred_config,
+    BertConfig, FeedForward, Parts, TaskModel, architecture, init, preset, student_config, transferred_config,
 };
 use burn::tensor::{Device, Tensor, TensorData};
+use encoder_spec::Encoder;
 use mlp_space::cost::feed_forward;
-use mlp_space::{Architecture, Expression, released};
+use mlp_space::{Architecture, released};
 
 fn found() -> Architecture {
     released::preset("efficientbert").unwrap()
@@ -21,18 +22,16 @@ fn the_preset_is_the_released_architecture_transferred_to_tinybert_6() {
 
 #[test]
 fn its_parameters_are_tinybert_6_s_with_the_searched_feed_forwards_in_place_of_its_own() {
-    let device = Device::flex();
     let config = preset("efficientbert-tinybert-6").unwrap();
-    let model = TaskModel::new(&config, Parts::NONE, &device).unwrap();
-    let count = count_parts(&model, &config, 128);
+    let count = Encoder::describe(&config, Parts::NONE).unwrap().count(128);
     // BERT-base's embedding, and six times its attention.
     let embedding = (30_522 + 512 + 2 + 2) * 768;
     let attention = 6 * (4 * (768 * 768 + 768) + 2 * 768);
     let costs: Vec<_> = found().ids().iter().map(|&id| feed_forward(id, 768, 3072)).collect();
-    let expected = embedding + attention + costs.iter().map(|c| c.parameters).sum::<u64>();
+    let expected = embedding + attention + costs.iter().map(|c| c.params).sum::<u64>();
     assert_eq!((count.params(), count.params()), (expected, 69_526_016));
     let layers: Vec<_> = count.layers.iter().map(|l| (l.params, l.macs)).collect();
-    assert_eq!(layers, costs.iter().map(|c| (c.parameters, 128 * c.macs)).collect::<Vec<_>>());
+    assert_eq!(layers, costs.iter().map(|c| (c.params, 128 * c.macs)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -54,14 +53,15 @@ const INNER: usize = 6;
 /// `(W1 x + b1)_c`.
 fn by_hand(expression: &str, wide: impl Fn(Option<f64>, f64) -> f64) {
     let device = Device::flex();
-    let config = BertConfig {
+    let frame = BertConfig {
         pad_operands: true,
         layer_norm_eps: 1e-5,
         hidden_dropout_prob: 0.0,
         ..BertConfig::bert(9, HIDDEN, 1, 2, 2 * INNER)
     };
-    let expression: Expression = expression.parse().unwrap();
-    let module = FeedForward::searched(&config, &expression, &device);
+    let config = student_config(&frame, &expression.parse().unwrap()).unwrap();
+    let spec = Encoder::describe(&config, Parts::NONE).unwrap();
+    let module = FeedForward::new(&spec.layers[0].feed_forward, &config, &device);
     let mut weights = collect_internal(&init::normal(module.clone(), 3, 0.7));
     for tensor in weights.0.values_mut().filter(|t| t.shape.len() == 1) {
         tensor.data.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.9).sin() * 0.3);

@@ -10,7 +10,6 @@
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inputs` | paths that commands read |
-//! | `training_keys` | the settings of a training, as options and as keys of a file |
 //! | `method_file` | a whole training's settings by name or from a file |
 //! | `models`, `predictor` | model directories as commands take and make them; models that answer |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
@@ -49,7 +48,6 @@ mod tensorboard;
 mod text_data;
 mod training;
 mod training_end;
-mod training_keys;
 mod units;
 mod usage;
 mod watch;

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use kd::objective::Objective;
 use pipeline::similar::{closest, with_suggestion};
 use serde::Deserialize;
-
-use crate::training_keys::TrainingKeys;
+use train::keys::TrainingKeys;
 
 /// Methods that the program carries, by name.
 const PUBLISHED: [(&str, &str); 5] = [

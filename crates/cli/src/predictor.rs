@@ -1,5 +1,6 @@
 //! Models that answer, as commands take them.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bert_core::BertConfig;
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
 use crate::models::{check_folder, explained, warn_of};
+use crate::progress::Progress;
 
 /// Number formats of a model that answers.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,4 +101,12 @@ pub fn load(
     let predictor = loaded.map_err(|error| explained(option, error))?;
     warn_of(&predictor.tokenizer, context);
     Ok(predictor)
+}
+
+/// Shows how far an evaluation is.
+pub fn shown(progress: &Progress) -> impl FnMut(usize, usize) -> ControlFlow<()> + '_ {
+    |done, _| {
+        progress.step(done as u64, &[]);
+        ControlFlow::Continue(())
+    }
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use glue_squad::squad::{Dataset, DecodeConfig, Decoded, SquadVersion, WindowConfig};
 use pipeline::inputs::Files;
+use predict::span::{SpanEval, SpanEvalSet};
 use serde::Serialize;
 use tokenizer::TextEncoder;
-use train::span::{SpanEval, SpanEvalSet, SpanTrainSet};
+use train::span::SpanTrainSet;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -85,8 +86,8 @@ impl SpanArgs {
         version: SquadVersion,
         max_len: usize,
         batch_size: usize,
-    ) -> Result<predict::SpanSettings, CliError> {
-        Ok(predict::SpanSettings {
+    ) -> Result<predict::span::SpanSettings, CliError> {
+        Ok(predict::span::SpanSettings {
             threshold: self.threshold(version)?,
             windows: self.windows(max_len)?,
             decoding: self.decoding(),

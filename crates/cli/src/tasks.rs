@@ -5,9 +5,9 @@ use std::path::Path;
 use bert_core::TaskHeadConfig;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Head, Split, Task};
+use predict::examples::Examples;
+use predict::heads::task_head;
 use tokenizer::TextEncoder;
-use train::examples::Examples;
-use train::heads::task_head;
 
 use crate::context::Context;
 use crate::error::CliError;

@@ -12,9 +12,9 @@ use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprin
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
+use predict::heads::{AnsweringHead, answering_head};
 use tokenizer::TextEncoder;
 use train::engine::Devices;
-use train::heads::{AnsweringHead, answering_head};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -178,7 +178,7 @@ impl Teachers {
     pub fn heads(&self, chosen: &Chosen, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
         let of = |task: usize| &self.models[self.of[task]];
         let named = |task: usize| format!("--teacher {}", of(task).path.display());
-        let said = |found: train::Result<AnsweringHead>, task: usize| {
+        let said = |found: predict::Result<AnsweringHead>, task: usize| {
             let head = found
                 .context(named(task))
                 .or_usage()

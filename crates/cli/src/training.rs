@@ -6,7 +6,6 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel};
-use burn::module::Module;
 use clap::Args;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
@@ -19,6 +18,7 @@ use run_store::rundir::{RECIPE, RunFolder};
 use serde::Serialize;
 use train::data::BatchSettings;
 use train::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
+use train::keys::TrainingKeys;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -30,12 +30,17 @@ use crate::output::print_json;
 use crate::tasks::Chosen;
 use crate::tensorboard::Boards;
 use crate::training_end::{Done, Ending};
-use crate::training_keys::TrainingKeys;
 use crate::watch::Watch;
 use crate::{environment, free, interrupt};
 
 /// Says that the trained model is being written; from then on `--out` is ours.
 const FINISHED: &str = "finished";
+/// Examples per step, where nothing says how many.
+const BATCH_SIZE: u32 = 32;
+/// The learning rate, where nothing says which.
+const LEARNING_RATE: f64 = 5e-5;
+/// Steps between checkpoints, where nothing says how many.
+const CHECKPOINT_EVERY: u64 = 200;
 /// Where the checkpoints stand in the folder of a training.
 const CHECKPOINTS: &str = "checkpoints";
 /// The training's log, in the model directory.
@@ -109,7 +114,7 @@ impl TrainingArgs {
         self.file.as_ref().map_or_else(|| self.keys.clone(), |method| self.keys.or(&method.settings.train))
     }
 
-    /// Optimiser steps over data of `per_epoch` batches.
+    /// Optimizer steps over data of `per_epoch` batches.
     pub fn steps(&self, per_epoch: u64) -> u64 {
         let keys = self.keys();
         keys.steps.unwrap_or_else(|| keys.epochs.unwrap_or(1).saturating_mul(per_epoch))
@@ -118,7 +123,8 @@ impl TrainingArgs {
     /// Sequences that the steps need at most; `None` for all there are.
     pub fn sequences(&self) -> Option<usize> {
         let keys = self.keys();
-        keys.steps.and_then(|s| usize::try_from(s.saturating_mul(u64::from(keys.batch_size()))).ok())
+        keys.steps
+            .and_then(|s| usize::try_from(s.saturating_mul(u64::from(keys.batch_size.unwrap_or(BATCH_SIZE)))).ok())
     }
 
     /// Longest sequence of a training on `chosen`, in tokens.
@@ -139,12 +145,14 @@ impl TrainingArgs {
     /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
         let keys = self.keys();
-        let usual = BatchSettings::new(keys.batch_size() as usize, max_len, self.seed);
+        let usual = BatchSettings::new(keys.batch_size.unwrap_or(BATCH_SIZE) as usize, max_len, self.seed);
         BatchSettings { length_window: keys.length_window.map_or(usual.length_window, |n| n as usize), ..usual }
     }
 
     fn config(&self, steps: u64) -> TrainConfig {
-        self.keys().config(steps, self.seed)
+        let usual = TrainConfig::new(steps, LEARNING_RATE);
+        let usual = TrainConfig { seed: self.seed, checkpoint_every: CHECKPOINT_EVERY, ..usual };
+        self.keys().resolve(usual)
     }
 }
 
@@ -235,7 +243,7 @@ impl<'a> Training<'a> {
     ///
     /// # Errors
     /// As [`train`]; after Ctrl-C a checkpoint is there.
-    pub fn run<M: Module>(&self, phase: &str, model: M, job: &dyn Job<M>) -> Result<Trained<M>, CliError> {
+    pub fn run(&self, phase: &str, model: TaskModel, job: &dyn Job<TaskModel>) -> Result<Trained<TaskModel>, CliError> {
         let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
         store.clean_stale_temps()?;
         let far = reached(&store)?;

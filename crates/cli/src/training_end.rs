@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pipeline::events::RunEvent;
 use pipeline::phase::LogLine;
+use predict::majority::{MajorityBaseline, doubts};
 use serde::Serialize;
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, doubts};
 
 use crate::environment;
 use crate::progress::duration;

@@ -4,13 +4,8 @@
 
 use std::time::Instant;
 
-use cpu_runtime::{
-    Activation, Attention, Batch, Embeddings, FeedForward, Layer, Layout, Linear, Model, Network, Norm, NormKind,
-    Outputs, PlainBlock, Precision, Projection, SearchedBlock, SearchedStack, Session, Table,
-};
-use mlp_space::{Align, Architecture, released};
-
-const VOCAB: usize = 30_522;
+use cpu_runtime::{Batch, Model, Outputs, Precision, Session};
+use encoder_spec::{Encoder, MappedTensor, Parts, preset};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -18,20 +13,14 @@ fn main() {
     let number = |i: usize, default: &str| text(i, default).parse::<usize>().expect("a number");
     let (model, batch, precision) = (text(0, "efficientbert"), number(1, "1"), text(2, "f32"));
     let (threads, runs, seq) = (number(3, "2"), number(4, "200"), number(5, "128"));
-    let kind = match precision.as_str() {
-        "f32" => Precision::F32,
-        "bf16" => Precision::Bf16,
-        "int8" => Precision::Int8,
-        other => panic!("no precision {other}"),
-    };
-    let network = match model.as_str() {
-        "bert-base" => bert(768, 12, 12, 3072),
-        name => efficientbert(&released::preset(name).expect("a released architecture"), 540),
-    };
+    let kind = Precision::ALL.into_iter().find(|p| p.name() == precision).expect("f32, bf16 or int8");
+    let config = preset(&model).expect("a preset");
+    let outline = Encoder::describe(&config, Parts::published(config.model_type)).expect("presets are valid");
+    let encoder = outline.map(|path, shape| weight(path, shape));
     let start = Instant::now();
-    let compiled = Model::compile(network, kind).expect("a network that fits");
+    let compiled = Model::compile(encoder, kind).expect("an encoder that fits");
     let compile = start.elapsed().as_secs_f64() * 1e3;
-    let ids: Vec<u32> = (0..batch * seq).map(|i| (i * 7919 % VOCAB) as u32).collect();
+    let ids: Vec<u32> = (0..batch * seq).map(|i| (i * 7919 % config.vocab_size) as u32).collect();
     let offsets: Vec<usize> = (0..=batch).map(|s| s * seq).collect();
     let batch_of = Batch { ids: &ids, offsets: &offsets, ..Batch::default() };
     let mut session = Session::new(threads);
@@ -70,83 +59,13 @@ fn values(n: usize, scale: f32) -> Vec<f32> {
         .collect()
 }
 
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    let weight = values(inputs * outputs, 1.7 / (inputs as f32).sqrt());
-    Linear { inputs, outputs, layout: Layout::OutIn, weight: weight.into(), bias: values(outputs, 0.1) }
-}
-
-fn norm(width: usize) -> Norm {
-    Norm { kind: NormKind::LayerNorm { eps: 1e-5 }, weight: vec![1.0; width], bias: vec![0.0; width] }
-}
-
-fn table(rows: usize, width: usize) -> Table {
-    Table { rows, width, data: values(rows * width, 0.5).into() }
-}
-
-fn attention(hidden: usize, heads: usize) -> Attention {
-    Attention {
-        heads,
-        query: linear(hidden, hidden),
-        key: Some(linear(hidden, hidden)),
-        value: linear(hidden, hidden),
-        output: linear(hidden, hidden),
-        norm: norm(hidden),
-    }
-}
-
-fn bert(hidden: usize, layers: usize, heads: usize, inner: usize) -> Network {
-    let block = || PlainBlock {
-        dense1: linear(hidden, inner),
-        activation: Activation::GeluErf,
-        dense2: linear(inner, hidden),
-        norm: norm(hidden),
+/// A weight with values that keep hidden states at their size.
+fn weight(path: &str, shape: &[usize]) -> MappedTensor {
+    let count = shape.iter().product();
+    let data = match shape {
+        [_] if path.ends_with("norm.weight") => vec![1.0; count],
+        [_, inputs] if !path.ends_with("embeddings.weight") => values(count, 1.7 / (*inputs as f32).sqrt()),
+        _ => values(count, if shape.len() == 2 { 0.5 } else { 0.1 }),
     };
-    let layer = |_| Layer {
-        attention: attention(hidden, heads),
-        feed_forward: FeedForward::Plain(vec![block()]),
-        bottleneck: None,
-    };
-    Network {
-        embeddings: Embeddings {
-            words: table(VOCAB, hidden),
-            projection: None,
-            positions: table(512, hidden),
-            segments: table(2, hidden),
-            norm: norm(hidden),
-        },
-        layers: (0..layers).map(layer).collect(),
-        pooler: Some(linear(hidden, hidden)),
-        heads: vec![],
-    }
-}
-
-fn efficientbert(architecture: &Architecture, hidden: usize) -> Network {
-    let layer = |expression: &mlp_space::Expression| {
-        let id = expression.id().expect("a linear map");
-        let inner = id.inner_size(hidden);
-        let block =
-            |_| SearchedBlock { dense1: linear(hidden, inner), dense2: linear(inner, hidden), norm: norm(hidden) };
-        Layer {
-            attention: attention(hidden, 12),
-            feed_forward: FeedForward::Searched(SearchedStack {
-                expression: expression.clone(),
-                align: Align::Cut,
-                inner,
-                blocks: (0..id.stacks()).map(block).collect(),
-            }),
-            bottleneck: None,
-        }
-    };
-    Network {
-        embeddings: Embeddings {
-            words: table(VOCAB, 128),
-            projection: Some(Projection { linear: linear(384, hidden), trigram: true }),
-            positions: table(512, hidden),
-            segments: table(2, hidden),
-            norm: norm(hidden),
-        },
-        layers: architecture.layers().iter().map(layer).collect(),
-        pooler: None,
-        heads: vec![],
-    }
+    MappedTensor { shape: shape.to_vec(), data: data.into() }
 }

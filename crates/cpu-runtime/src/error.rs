@@ -1,35 +1,26 @@
 //! What can go wrong.
 
-/// Errors of compiling a network and of running a model.
+/// Errors of compiling an encoder and of running a model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// Two parts of a network do not fit.
-    #[error("{what}: expected {expected}, found {found}")]
-    Shape {
-        /// The part, e.g. `layer 3, query`.
+    /// Two parts of the encoder do not fit.
+    #[error(transparent)]
+    Encoder(#[from] encoder_spec::Error),
+    /// A weight does not hold as many values as its shape says.
+    #[error("{what}: expected {expected} values, found {found}")]
+    Count {
+        /// The weight's path.
         what: String,
-        /// What its neighbours ask for.
-        expected: String,
-        /// What it is.
-        found: String,
+        /// The product of its shape.
+        expected: usize,
+        /// What it holds.
+        found: usize,
     },
-    /// A number of the network is not usable.
-    #[error("{what}: {reason}")]
-    Value {
-        /// The part.
+    /// A weight is not finite.
+    #[error("{what}: holds a value that is not finite")]
+    NotFinite {
+        /// The weight's path, or what it belongs to.
         what: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The expression of a searched feed-forward does not run at the network's widths.
-    #[error("layer {layer}: `{expression}`: {source}")]
-    Expression {
-        /// The layer, counted from 1.
-        layer: usize,
-        /// The expression.
-        expression: String,
-        /// What is wrong with it.
-        source: Box<mlp_space::Invalid>,
     },
     /// A batch is not made as [`crate::Batch`] says.
     #[error("batch: {0}")]

@@ -1,6 +1,6 @@
 //! Inference of BERT-family encoders on processors.
 //!
-//! A trained network ([`Network`]: sizes and weights, no tensors) is compiled once for a number format ([`Model`]): products
+//! An encoder with its weights ([`Encoder<MappedTensor>`](encoder_spec::Encoder)) is compiled once for a number format ([`Model`]): products
 //! of the same input are fused, activations move into the products, every other operation becomes part of a pass over
 //! rows, and weights are packed for the machine's instructions. A [`Session`] runs models: it owns the threads and all
 //! buffers, so a run allocates nothing after the first of its size. Batches are ragged ([`Batch`]): sequences stand one
@@ -8,9 +8,8 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `spec`, `check` | what a network is made of, and whether its parts fit |
 //! | `program` | the steps that a compiled model consists of |
-//! | `compile/` | from a network to steps and packed weights |
+//! | `compile/` | from an encoder to steps and packed weights |
 //! | `table` | embedding tables in the model's number format |
 //! | `batch` | token sequences, and the way from padded batches |
 //! | `plan` | which worker computes what, and the buffers |
@@ -20,26 +19,18 @@
 
 mod batch;
 mod buffer;
-mod check;
 mod compile;
 mod error;
 mod plan;
 mod program;
 mod rows;
 mod run;
-mod spec;
 mod table;
 mod team;
 
 pub use batch::{Batch, Ragged};
-pub use compile::{Model, Packing, activation};
-pub use cpu_kernels::elementwise::Activation;
-pub use cpu_kernels::matmul::Precision;
-pub use encoder_spec::Floats;
+pub use compile::{Model, Packing};
+pub use encoder_spec::Precision;
 pub use error::Error;
 pub use run::{Output, Outputs, Session};
-pub use spec::{
-    Attention, AttentionInput, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear, Network,
-    Norm, NormKind, PlainBlock, Projection, SearchedBlock, SearchedStack, Table,
-};
 pub use team::{Team, Worker};

@@ -3,7 +3,7 @@
 use cpu_kernels::elementwise::{Activation, binary, norm};
 use mlp_space::{Align, Binary};
 
-use crate::spec::{Norm, NormKind};
+use crate::compile::Norm;
 
 /// Rows in memory: where the first is, and how far the next.
 #[derive(Clone, Copy, Debug)]
@@ -44,12 +44,12 @@ impl Rows {
 /// `out = Norm(x + residual)`; with a residual `x` may be overwritten.
 pub(crate) fn normalise(which: &Norm, x: &mut [f32], residual: Option<&[f32]>, out: &mut [f32]) {
     let (weight, bias) = (&which.weight, &which.bias);
-    match (which.kind, residual) {
-        (NormKind::LayerNorm { eps }, None) => _ = norm::layer_norm(x, weight, bias, eps, out, None),
-        (NormKind::LayerNorm { eps }, Some(r)) => {
+    match (which.eps, residual) {
+        (Some(eps), None) => _ = norm::layer_norm(x, weight, bias, eps, out, None),
+        (Some(eps), Some(r)) => {
             norm::layer_norm_in_place(binary::add(x, r, out), weight, bias, eps, None);
         }
-        (NormKind::NoNorm, residual) => {
+        (None, residual) => {
             if let Some(r) = residual {
                 binary::add_in_place(x, r);
             }

@@ -1,9 +1,6 @@
 //! Embedding tables in the model's number format.
 
-use cpu_kernels::matmul::Precision;
-use encoder_spec::Floats;
-
-use crate::spec::Table;
+use encoder_spec::{Floats, MappedTensor, Precision};
 
 /// Rows to look up.
 #[derive(Debug)]
@@ -29,8 +26,8 @@ enum Values {
 
 impl Words {
     /// The table in that format. In `f32`, or where it lies in shared memory, nothing is copied.
-    pub fn new(table: Table, precision: Precision) -> Self {
-        let (rows, width) = (table.rows, table.width);
+    pub fn new(table: MappedTensor, precision: Precision) -> Self {
+        let (rows, width) = (table.shape[0], table.shape[1]);
         let values = match precision {
             Precision::F32 => Values::F32(table.data),
             format if table.data.are_shared() => Values::Shared(table.data, format),
@@ -116,9 +113,9 @@ fn to_bf16(value: f32) -> u16 {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> MappedTensor {
         let data: Vec<f32> = (0..21).map(|i| ((i * 37 % 101) as f32 - 50.0) * 0.013).collect();
-        Table { rows: 4, width: 7, data: [data, vec![0.0; 7]].concat().into() }
+        MappedTensor { shape: vec![4, 7], data: [data, vec![0.0; 7]].concat().into() }
     }
 
     fn largest_error(precision: Precision) -> f32 {
@@ -144,7 +141,8 @@ mod tests {
     fn a_shared_table_stays_where_it_is_and_gives_the_same_rows() {
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let data = Floats::shared(std::sync::Arc::new(table().data.to_vec()));
-            let (shared, own) = (Words::new(Table { data, ..table() }, precision), Words::new(table(), precision));
+            let (shared, own) =
+                (Words::new(MappedTensor { data, ..table() }, precision), Words::new(table(), precision));
             let (mut a, mut b) = ([f32::NAN; 7], [f32::NAN; 7]);
             for id in 0..4 {
                 shared.get(id, &mut a);

@@ -5,7 +5,8 @@ mod reference;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cpu_runtime::{Activation, Model, Outputs, Precision, Session};
+use cpu_runtime::{Model, Outputs, Precision, Session};
+use encoder_spec::Activation;
 use reference::{Forward, Sizes, ragged, sequences};
 
 struct Counting;
@@ -34,7 +35,7 @@ fn repeated_runs_allocate_nothing() {
     let layers = vec![Forward::Plain { activation: Activation::GeluErf, blocks: 1, inner: 100 }; 2];
     let sizes = Sizes { embed: Some((16, true)), ..Sizes::plain(60, 4, layers) };
     for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-        let model = Model::compile(sizes.network(1), precision).unwrap();
+        let model = Model::compile(sizes.encoder(1), precision).unwrap();
         let mut large = sequences(&sizes, &[128; 9], 1);
         large[3].mask[4] = 0;
         let batches = [ragged(&large), ragged(&sequences(&sizes, &[128], 2)), ragged(&sequences(&sizes, &[60, 7], 3))];

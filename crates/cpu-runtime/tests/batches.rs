@@ -2,9 +2,10 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Batch, Error, FeedForward, Model, Outputs, Precision, Ragged, Session};
+use cpu_runtime::{Batch, Error, Model, Outputs, Precision, Ragged, Session};
+use encoder_spec::{Activation, Program};
 use mlp_space::Align;
-use reference::{Forward, Narrow, Sizes, ragged, sequences};
+use reference::{Encoder, Forward, Narrow, Sizes, ragged, sequences};
 
 fn sizes() -> Sizes {
     let searched = |expression: &str| Forward::Searched {
@@ -34,7 +35,7 @@ fn run(model: &Model, batch: &Batch<'_>, threads: usize) -> Vec<Vec<f32>> {
 fn a_batch_gives_bit_for_bit_what_its_sequences_give_alone() {
     let sizes = sizes();
     for precision in PRECISIONS {
-        let model = Model::compile(sizes.network(2), precision).unwrap();
+        let model = Model::compile(sizes.encoder(2), precision).unwrap();
         let mut all = sequences(&sizes, &[1, 128, 17, 32, 33, 90, 5, 128, 128, 101], 4);
         all[5].mask[20] = 0;
         let together = run(&model, &ragged(&all).as_batch(), 2);
@@ -57,7 +58,7 @@ fn the_number_of_threads_changes_no_bit() {
     let layers = vec![Forward::Plain { activation: Activation::GeluErf, blocks: 2, inner: 70 }; 2];
     let sizes = Sizes { layers, ..sizes };
     for precision in PRECISIONS {
-        let model = Model::compile(sizes.network(2), precision).unwrap();
+        let model = Model::compile(sizes.encoder(2), precision).unwrap();
         for lengths in [&[128][..], &[40, 100, 3], &[64; 9]] {
             let ragged = ragged(&sequences(&sizes, lengths, 8));
             let alone = run(&model, &ragged.as_batch(), 1);
@@ -72,7 +73,7 @@ fn the_number_of_threads_changes_no_bit() {
 fn a_session_serves_models_and_batches_of_changing_size() {
     let (small, large) =
         (sizes(), Sizes::plain(64, 4, vec![Forward::Plain { activation: Activation::Relu, blocks: 1, inner: 200 }]));
-    let models = [&small, &large].map(|s| Model::compile(s.network(3), Precision::F32).unwrap());
+    let models = [&small, &large].map(|s| Model::compile(s.encoder(3), Precision::F32).unwrap());
     let mut session = Session::new(2);
     for lengths in [&[20][..], &[128, 128, 128], &[2, 3], &[100]] {
         for (sizes, model) in [&small, &large].into_iter().zip(&models) {
@@ -86,7 +87,7 @@ fn a_session_serves_models_and_batches_of_changing_size() {
 #[test]
 fn only_what_was_asked_for_is_computed() {
     let sizes = sizes();
-    let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
+    let model = Model::compile(sizes.encoder(2), Precision::F32).unwrap();
     let ragged = ragged(&sequences(&sizes, &[4, 6], 4));
     let mut session = Session::new(1);
     let mut lengths = |want| {
@@ -111,7 +112,7 @@ fn only_what_was_asked_for_is_computed() {
 #[test]
 fn batches_that_do_not_fit_are_errors_with_a_place() {
     let sizes = sizes();
-    let model = Model::compile(sizes.network(2), Precision::F32).unwrap();
+    let model = Model::compile(sizes.encoder(2), Precision::F32).unwrap();
     let mut session = Session::new(1);
     let mut error = |batch: Batch<'_>, heads: &[usize]| {
         session.run(&model, &batch, Outputs { pooled: false, heads }).unwrap_err().to_string()
@@ -135,40 +136,49 @@ fn batches_that_do_not_fit_are_errors_with_a_place() {
 }
 
 #[test]
-fn networks_whose_parts_do_not_fit_are_errors_with_names() {
+fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
     let sizes = sizes();
-    let message = |change: &dyn Fn(&mut cpu_runtime::Network)| {
-        let mut network = sizes.network(1);
-        change(&mut network);
-        let error = Model::compile(network, Precision::F32).unwrap_err();
+    let message = |change: &dyn Fn(&mut Encoder)| {
+        let mut encoder = sizes.encoder(1);
+        change(&mut encoder);
+        let error = Model::compile(encoder, Precision::F32).unwrap_err();
         assert!(!matches!(error, Error::Batch(_)));
         error.to_string()
     };
     assert_eq!(
-        message(&|n| n.layers[1].attention.heads = 7),
+        message(&|e| e.layers[1].attention.heads = 7),
         "layer 2, attention heads: expected a divisor of 90, found 7"
     );
     assert_eq!(
-        message(&|n| n.embeddings.norm.weight.truncate(3)),
-        "embedding norm, weight: expected 90 values, found 3"
+        message(&|e| e.embedding.norm.weight.shape = vec![3]),
+        "embedding norm, weight: expected shape [90], found [3]"
     );
-    assert!(
-        message(&|n| n.heads[1].dense.bias[0] = f32::NAN).contains("head 1, bias: holds a value that is not finite")
+    let bias = message(&|e| e.heads[1].dense.bias.data.to_mut()[0] = f32::NAN);
+    assert_eq!(bias, "heads.1.dense.bias: holds a value that is not finite");
+    let table = message(&|e| e.embedding.words.data.to_mut()[7] = f32::INFINITY);
+    assert!(table.contains("word_embeddings.weight: holds"), "{table}");
+    assert_eq!(
+        message(&|e| e.layers[0].attention.query.weight.shape[1] = 80),
+        "layer 1, query: expected 90 inputs, found 80"
     );
-    assert!(message(&|n| n.embeddings.words.data.to_mut()[7] = f32::INFINITY).contains("word table: holds"));
-    assert!(
-        message(&|n| n.layers[0].attention.query.inputs = 80).contains("layer 1, query: expected 90 inputs, found 80")
+    assert_eq!(
+        message(&|e| e.layers[0].attention.value.weight.shape = vec![8100]),
+        "layer 1, value: expected a matrix, found shape [8100]"
     );
-    let expression = message(&|n| {
-        if let FeedForward::Searched(stack) = &mut n.layers[0].feed_forward {
-            stack.expression = "linear1_2(x,wb1)".parse().unwrap();
-        }
+    let program = message(&|e| {
+        let expression = "linear1_2(x,wb1)".parse().unwrap();
+        e.layers[0].feed_forward.program = Program::searched(&expression, Align::Cut);
     });
-    assert_eq!(expression, "layer 1: `linear1_2(x,wb1)`: the result has 45 channels; the residual needs 90");
-    let narrow = message(&|n| {
-        if let FeedForward::Searched(stack) = &mut n.layers[0].feed_forward {
-            stack.inner = 46;
-        }
-    });
+    assert_eq!(program, "layer 1, feed-forward: the result has 45 channels; the residual needs 90");
+    let narrow = message(&|e| e.layers[0].feed_forward.inner = 46);
     assert_eq!(narrow, "layer 1, feed-forward 1, dense1: expected at least 46 inner channels, found 45");
+}
+
+#[test]
+fn values_of_another_number_than_the_shape_says_are_refused() {
+    let sizes = sizes();
+    let mut encoder = sizes.encoder(1);
+    encoder.layers[0].attention.output.weight.data.to_mut().pop();
+    let message = Model::compile(encoder, Precision::F32).unwrap_err().to_string();
+    assert!(message.contains("attention.output.weight") && message.contains("8100"), "{message}");
 }

@@ -3,7 +3,8 @@
 mod reference;
 
 use cpu_kernels::Isa;
-use cpu_runtime::{Activation, Model, Outputs, Precision, Session};
+use cpu_runtime::{Model, Outputs, Precision, Session};
+use encoder_spec::Activation;
 use mlp_space::Align;
 use reference::{Forward, Sizes, difference, forward, ragged, relative, sequences};
 
@@ -20,10 +21,10 @@ fn every_instruction_set_agrees_with_the_definition() {
     let sizes = Sizes { embed: Some((24, true)), ..Sizes::plain(135, 3, vec![searched, plain]) };
     let mut batch = sequences(&sizes, &[1, 33, 70], 6);
     batch[1].mask[7] = 0;
-    let network = sizes.network(11);
+    let encoder = sizes.encoder(11);
     let (mut hidden, mut logits) = (vec![], vec![]);
     for s in &batch {
-        let (h, _, heads) = forward(&network, s);
+        let (h, _, heads) = forward(&sizes, &encoder, s);
         hidden.extend(h.concat());
         logits.extend(heads[0].concat());
     }
@@ -31,7 +32,7 @@ fn every_instruction_set_agrees_with_the_definition() {
     for isa in Isa::ALL.into_iter().filter(|&isa| isa <= Isa::best()) {
         assert_eq!(Isa::limit(isa), isa);
         for (precision, bound) in [(Precision::F32, 2e-6), (Precision::Bf16, 0.02), (Precision::Int8, 0.05)] {
-            let model = Model::compile(network.clone(), precision).unwrap();
+            let model = Model::compile(encoder.clone(), precision).unwrap();
             let mut session = Session::new(2);
             let out = session.run(&model, &ragged.as_batch(), Outputs { pooled: true, heads: &[0] }).unwrap();
             let error = relative(out.hidden, &hidden);

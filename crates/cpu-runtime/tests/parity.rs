@@ -2,7 +2,8 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Model, NormKind, Outputs, Packing, Precision, Session};
+use cpu_runtime::{Model, Outputs, Packing, Precision, Session};
+use encoder_spec::{Activation, Normalization};
 use mlp_space::Align;
 use reference::{EPS, Forward, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
 
@@ -24,8 +25,8 @@ struct Outcome {
 }
 
 fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) -> Outcome {
-    let model = Model::compile(sizes.network(7), precision).unwrap();
-    let at_use = Model::compile_as(sizes.network(7), precision, Packing::AtUse).unwrap();
+    let model = Model::compile(sizes.encoder(7), precision).unwrap();
+    let at_use = Model::compile_as(sizes.encoder(7), precision, Packing::AtUse).unwrap();
     let (mut session, mut other) = (Session::new(threads), Session::new(threads));
     let ragged = ragged(batch);
     let mut one = |head| {
@@ -44,10 +45,10 @@ fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) 
 
 /// Hidden states, pooled vectors, and the values of both heads of the whole batch.
 fn expected(sizes: &Sizes, batch: &[Sequence]) -> [Vec<f64>; 4] {
-    let network = sizes.network(7);
+    let encoder = sizes.encoder(7);
     let mut all = [vec![], vec![], vec![], vec![]];
     for s in batch {
-        let (hidden, pooled, heads) = forward(&network, s);
+        let (hidden, pooled, heads) = forward(sizes, &encoder, s);
         all[0].extend(hidden.concat());
         all[1].extend(pooled);
         all[2].extend(heads[0].concat());
@@ -79,7 +80,7 @@ fn check_within(tolerance: f64, sizes: &Sizes, batch: &[Sequence]) {
 fn plain_encoders_agree_with_the_definition() {
     check(&Sizes::plain(90, 2, vec![plain(180), plain(33)]), &[1, 33, 7]);
     check(&Sizes { pooler: false, ..Sizes::plain(16, 4, vec![plain(64)]) }, &[5]);
-    check(&Sizes { norm: NormKind::NoNorm, ..Sizes::plain(45, 1, vec![plain(45)]) }, &[2, 64]);
+    check(&Sizes { norm: Normalization::NoNorm, ..Sizes::plain(45, 1, vec![plain(45)]) }, &[2, 64]);
 }
 
 #[test]
@@ -135,7 +136,8 @@ fn operators_cut_and_pad_operands_of_different_width() {
 #[test]
 fn bottlenecks_agree_with_all_three_sources_of_attention() {
     for narrow in [Narrow::Wide, Narrow::Shared, Narrow::Inner] {
-        for (tied, bottleneck_norm, norm) in [(false, true, EPS), (true, false, EPS), (false, false, NormKind::NoNorm)]
+        for (tied, bottleneck_norm, norm) in
+            [(false, true, EPS), (true, false, EPS), (false, false, Normalization::NoNorm)]
         {
             let blocks = Forward::Plain { activation: Activation::Relu, blocks: 2, inner: 40 };
             let sizes =
@@ -204,7 +206,7 @@ fn int8_stays_within_five_percent() {
 #[test]
 fn narrow_formats_take_less_memory() {
     let sizes = efficientbert_like();
-    let bytes = |p| Model::compile(sizes.network(1), p).unwrap().bytes();
+    let bytes = |p| Model::compile(sizes.encoder(1), p).unwrap().bytes();
     let [f32, bf16, int8] = [Precision::F32, Precision::Bf16, Precision::Int8].map(bytes);
     assert!(int8 < bf16 && bf16 < f32, "{int8} {bf16} {f32}");
 }

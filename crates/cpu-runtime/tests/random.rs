@@ -2,7 +2,8 @@
 
 mod reference;
 
-use cpu_runtime::{Activation, Model, NormKind, Outputs, Precision, Session};
+use cpu_runtime::{Model, Outputs, Precision, Session};
+use encoder_spec::{Activation, Normalization};
 use mlp_space::Align;
 use proptest::prelude::*;
 use reference::{EPS, Forward, Narrow, Sizes, difference, forward, ragged, sequences};
@@ -56,7 +57,7 @@ fn sizes() -> impl Strategy<Value = Sizes> {
     (shape, more).prop_flat_map(|((heads, head, extra, narrow, tied, layer_norm, bottleneck_norm), (embed, pooler))| {
         let width = heads * head;
         let hidden = if narrow == Narrow::None { width } else { width + extra };
-        let norm = if layer_norm { EPS } else { NormKind::NoNorm };
+        let norm = if layer_norm { EPS } else { Normalization::NoNorm };
         prop::collection::vec(feed_forward(width), 0..3).prop_map(move |layers| Sizes {
             embed,
             norm,
@@ -80,15 +81,15 @@ proptest! {
         threads in 1..4usize,
         seed in any::<u64>(),
     ) {
-        let network = sizes.network(seed);
+        let encoder = sizes.encoder(seed);
         let batch = sequences(&sizes, &lengths, seed);
-        let model = Model::compile(network.clone(), Precision::F32).unwrap();
+        let model = Model::compile(encoder.clone(), Precision::F32).unwrap();
         let mut session = Session::new(threads);
         let ragged = ragged(&batch);
         let out = session.run(&model, &ragged.as_batch(), Outputs { pooled: true, heads: &[0] }).unwrap();
         let (mut hidden, mut logits) = (vec![], vec![]);
         for s in &batch {
-            let (h, _, heads) = forward(&network, s);
+            let (h, _, heads) = forward(&sizes, &encoder, s);
             hidden.extend(h.concat());
             logits.extend(heads[0].concat());
         }

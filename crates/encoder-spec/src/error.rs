@@ -1,10 +1,12 @@
 //! What can be wrong with a description.
 
+use crate::program::WidthMismatch;
+
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Errors of configurations and descriptions.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The text of a configuration is not JSON, or a field is missing or of another type.
     #[error("{0}")]
@@ -28,6 +30,30 @@ pub enum Error {
     /// The layers do not make an architecture.
     #[error(transparent)]
     Space(#[from] mlp_space::Error),
+    /// Two parts of an encoder do not fit.
+    #[error("{what}: expected {expected}, found {found}")]
+    Part {
+        /// The part, e.g. `layer 3, query`.
+        what: String,
+        /// What its neighbors ask for.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The program of a feed-forward does not run at the encoder's widths.
+    #[error("{what}: {mismatch}")]
+    Program {
+        /// The feed-forward.
+        what: String,
+        /// What is wrong with it.
+        mismatch: WidthMismatch,
+    },
+    /// A weight is not there.
+    #[error("no weight `{path}`")]
+    Missing {
+        /// Its module path.
+        path: String,
+    },
     /// No preset of that name exists.
     #[error("unknown preset `{name}`; known: {}", known.join(", "))]
     UnknownPreset {
@@ -36,12 +62,4 @@ pub enum Error {
         /// All preset names.
         known: Vec<&'static str>,
     },
-}
-
-impl Error {
-    /// A bottleneck or stacked feed-forwards in the configuration of a searched student.
-    pub fn searched_bottleneck() -> Self {
-        let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
-        Self::Config { field: "intra_bottleneck_size", message }
-    }
 }

@@ -1,25 +1,57 @@
-//! What an encoder of the BERT family is, without tensors.
+//! What an encoder of the BERT family is, described once and without tensors.
+//!
+//! An [`Encoder<W>`] lists the parts of an encoder; `W` stands for a weight: a [`Shape`] for checks and counts, a name for reading and
+//! writing, values ([`MappedTensor`]) for running it. All that runs, trains, counts, stores or exports an encoder is made from it, or
+//! held to it by a test.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `encoder` | the parts |
+//! | `walk` | all weights with their paths |
+//! | `program` | what a block of a feed-forward computes |
+//! | `check` | whether the parts fit |
+//! | `count` | parameters and multiply-adds |
+//! | `config/` | `config.json` |
+//! | `describe` | from a configuration to an encoder |
+//! | `families/` | what each family's files mean and are called |
+//! | `names` | from paths to names of tensors |
+//! | `presets` | published configurations |
+//! | `floats`, `tensor` | values, owned or in mapped memory |
 
 mod activation;
+mod check;
 mod config;
+mod count;
+mod describe;
+mod encoder;
 mod error;
 mod families;
 mod floats;
 mod names;
 mod parts;
+mod precision;
 mod presets;
+mod program;
 mod tensor;
+mod walk;
 
 pub use activation::Activation;
-pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, ModelType, NormKind, TaskHeadConfig, TaskHeadKind,
+pub use config::{AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, TaskHeadConfig, TaskHeadKind};
+pub use count::{Count, CountPart};
+pub use encoder::{
+    Attention, AttentionSource, Block, Bottleneck, Embedding, Encoder, FeedForward, Head, Layer, Linear, MlmHead, Norm,
+    Normalization, Projection, Shape, Shaped,
 };
 pub use error::{Error, Result};
+pub use families::ModelType;
 pub use families::efficientbert::{
-    align, architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
+    architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
 };
 pub use floats::Floats;
+pub use mlp_space::Cost;
 pub use names::NameFormat;
 pub use parts::Parts;
+pub use precision::Precision;
 pub use presets::{PRESETS, preset};
+pub use program::{Program, Step, WidthMismatch};
 pub use tensor::{HostTensor, MappedTensor, Stored, Tensor};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ModelType;
+use crate::families::reference;
 
 /// Naming scheme of a weight file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl NameFormat {
             let layer = path.split_once(".feed_forward.blocks.").map_or("", |(layer, _)| layer);
             match self {
                 Self::HuggingFace(family) => hugging_face(family, &parts, blocks.get(layer).map_or(1, BTreeSet::len)),
-                Self::Reference => reference(&parts, is_bert),
+                Self::Reference => reference::name(&parts, is_bert),
             }
         };
         paths.iter().map(|path| ((*path).to_owned(), name(path))).collect()
@@ -55,8 +56,7 @@ impl NameFormat {
     /// What may stand before the names of an encoder that has heads.
     pub fn prefix(self) -> Option<&'static str> {
         match self {
-            Self::HuggingFace(ModelType::MobileBert) => Some("mobilebert."),
-            Self::HuggingFace(_) => Some("bert."),
+            Self::HuggingFace(family) => Some(family.prefix()),
             Self::Reference => None,
         }
     }
@@ -97,54 +97,9 @@ fn hugging_face_layer(family: ModelType, parts: &[&str], blocks: usize) -> Strin
         ["bottleneck", "attention_norm", p] => format!("bottleneck.attention.LayerNorm.{p}"),
         ["bottleneck", "output", p] => format!("output.bottleneck.dense.{p}"),
         ["bottleneck", "output_norm", p] => format!("output.bottleneck.LayerNorm.{p}"),
-        ["feed_forward", "blocks", j, rest @ ..] if family == ModelType::EfficientBert => {
-            format!("feed_forward.{j}.{}", rest.join(".").replace("norm", "LayerNorm"))
-        }
         ["feed_forward", "blocks", j, part, p] => {
-            let last = j.parse::<usize>().is_ok_and(|j| j + 1 == blocks);
-            let prefix = if last { String::new() } else { format!("ffn.{j}.") };
-            let name = match *part {
-                "dense1" => "intermediate.dense",
-                "dense2" => "output.dense",
-                _ => "output.LayerNorm",
-            };
-            format!("{prefix}{name}.{p}")
+            family.family().block_name(j.parse().unwrap_or_default(), blocks, part, p)
         }
-        _ => parts.join("."),
-    }
-}
-
-fn reference(parts: &[&str], is_bert: bool) -> String {
-    match parts {
-        ["encoder", "embeddings", part, p] => {
-            let name = match *part {
-                "word_embeddings" => "token_embeddings",
-                "token_type_embeddings" => "segment_embeddings",
-                "projection" => "dense",
-                "norm" => "layernorm",
-                other => other,
-            };
-            format!("embeddings.{name}.{p}")
-        }
-        ["encoder", "layers", i, rest @ ..] => {
-            let name = match rest {
-                ["attention", "output", p] => format!("attention.dense.{p}"),
-                ["attention", "norm", p] => format!("attention.layernorm.{p}"),
-                ["bottleneck", "input", p] => format!("dense1.{p}"),
-                ["bottleneck", "output", p] => format!("dense2.{p}"),
-                ["bottleneck", "output_norm", p] => format!("layernorm.{p}"),
-                ["feed_forward", "blocks", j, part, p] => {
-                    let part = part.replace("norm", "layernorm");
-                    if is_bert { format!("ffn.{part}.{p}") } else { format!("all_ffn.{j}.{part}.{p}") }
-                }
-                other => other.join("."),
-            };
-            format!("encoder.{i}.{name}")
-        }
-        ["encoder", rest @ ..] => rest.join("."),
-        ["mlm", "bias"] => "lm_head.lm_bias".into(),
-        ["mlm", "norm", p] => format!("lm_head.layernorm.{p}"),
-        ["mlm", rest @ ..] => format!("lm_head.{}", rest.join(".")),
         _ => parts.join("."),
     }
 }

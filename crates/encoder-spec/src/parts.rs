@@ -30,6 +30,17 @@ impl Parts {
         parts
     }
 
+    /// The parts that an encoder with weights at these paths has ([`Encoder::weights`](crate::Encoder::weights)).
+    pub fn of_paths<'a>(paths: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut parts = Self::default();
+        for path in paths {
+            parts.pooler |= path == "pooler.weight";
+            parts.mlm |= path == "mlm.dense.weight";
+            parts.mlm_extra |= path == "mlm.extra";
+        }
+        parts
+    }
+
     /// These parts and a masked-language-model head as the family of `config` has it: MobileBERT's with output weights of its own, the
     /// others' tied to the word table.
     #[must_use]
@@ -38,8 +49,8 @@ impl Parts {
         Self { mlm: true, mlm_extra: narrow && config.model_type == ModelType::MobileBert, ..self }
     }
 
-    /// What the published checkpoints of a family have: BERT's a pooler, the others nothing.
+    /// What the published checkpoints of a family have.
     pub fn published(family: ModelType) -> Self {
-        Self { pooler: family == ModelType::Bert, ..Self::default() }
+        family.family().published_parts()
     }
 }

@@ -1,6 +1,8 @@
 //! Published architectures by name.
 
-use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, NormKind, Result};
+use mlp_space::{StudentShape, released};
+
+use crate::{Activation, BertConfig, Error, ModelType, NormKind, Result, student_config, student_frame};
 
 /// Names accepted by [`preset`].
 pub const PRESETS: [&str; 15] = [
@@ -21,18 +23,7 @@ pub const PRESETS: [&str; 15] = [
     "efficientbert-tinybert-6",
 ];
 
-/// The six feed-forwards that EfficientBERT's authors released, first layer first.
-pub(crate) const RELEASED: [(&str, usize, usize); 6] = [
-    ("tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))", 4, 2),
-    ("elu(linear2_1(gelu(linear2_1(x,wb1)),wb2))", 2, 1),
-    ("sigmoid(linear1_2(relu(linear1_2(x,wb1)),wb2))", 1, 2),
-    ("linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)", 2, 2),
-    ("linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)", 1, 2),
-    ("leaky_relu(linear2_3(gelu(linear2_3(x,wb1)),wb2))", 2, 3),
-];
-
 const VOCAB: usize = 30_522;
-const TEACHER_WIDTH: usize = 768;
 
 /// Configuration of a published architecture.
 ///
@@ -71,16 +62,16 @@ pub fn preset(name: &str) -> Result<BertConfig> {
             intra_bottleneck_size: Some(1024),
             ..BertConfig::bert(VOCAB, 512, 24, 4, 4096)
         },
-        "efficientbert" | "efficientbert+" => efficientbert(540, 1),
-        "efficientbert-tiny" => efficientbert(360, 1),
-        "efficientbert++" => efficientbert(360, 2),
+        "efficientbert" | "efficientbert+" => efficientbert(540, "efficientbert")?,
+        "efficientbert-tiny" => efficientbert(360, "efficientbert")?,
+        "efficientbert++" => efficientbert(360, "efficientbert++")?,
         "efficientbert-tinybert-6" => BertConfig {
             pad_operands: true,
             embedding_size: None,
             trigram_input: false,
             fit_size: None,
             intermediate_size: 3072,
-            ..efficientbert(768, 1)
+            ..efficientbert(768, "efficientbert")?
         },
         _ => return Err(Error::UnknownPreset { name: name.into(), known: PRESETS.to_vec() }),
     })
@@ -100,22 +91,9 @@ fn mobilebert(feed_forwards: usize) -> BertConfig {
     }
 }
 
-/// `repeat`: how often each released layer is used in a row (2 in EfficientBERT++).
-fn efficientbert(hidden: usize, repeat: usize) -> BertConfig {
-    let layers: Vec<LayerSpec> = RELEASED
-        .iter()
-        .flat_map(|&(expression, stacks, ratio)| {
-            std::iter::repeat_n(LayerSpec { expression: expression.into(), stacks, ratio }, repeat)
-        })
-        .collect();
-    BertConfig {
-        model_type: ModelType::EfficientBert,
-        hidden_act: Activation::GeluTanh,
-        layer_norm_eps: 1e-5,
-        embedding_size: Some(128),
-        trigram_input: true,
-        fit_size: Some(TEACHER_WIDTH),
-        layers,
-        ..BertConfig::bert(VOCAB, hidden, 6 * repeat, 12, hidden)
-    }
+/// `architecture`: a name that [`mlp_space::released::preset`] knows.
+fn efficientbert(hidden: usize, architecture: &str) -> Result<BertConfig> {
+    let shape = StudentShape { hidden, base: hidden, ..StudentShape::efficientbert() };
+    let architecture = released::preset(architecture)?;
+    student_config(&student_frame(&shape, architecture.layers().len()), &architecture)
 }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use crate::Floats;
+use crate::encoder::Shaped;
 use crate::floats::all_finite;
 
 /// Values of `f32` in row-major order and their shape; `D` holds the values.
@@ -41,12 +42,17 @@ impl HostTensor {
     }
 }
 
+impl<D> Shaped for Tensor<D> {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+}
+
 /// A tensor as a file holds it.
-pub trait Stored {
-    /// Shape; empty for a scalar.
-    fn shape(&self) -> &[usize];
+pub trait Stored: Shaped {
     /// Values in row-major order.
     fn values(&self) -> &[f32];
+
     /// Whether no value is infinite or NaN.
     fn are_finite(&self) -> bool {
         all_finite(self.values())
@@ -54,20 +60,12 @@ pub trait Stored {
 }
 
 impl Stored for HostTensor {
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
     fn values(&self) -> &[f32] {
         &self.data
     }
 }
 
 impl Stored for MappedTensor {
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
     fn values(&self) -> &[f32] {
         self.data.deref()
     }

@@ -50,3 +50,9 @@ pub enum Error {
     #[error(transparent)]
     Durable(#[from] run_store::Error),
 }
+
+impl From<predict::Error> for Error {
+    fn from(error: predict::Error) -> Self {
+        Self::Train(error.into())
+    }
+}

@@ -89,7 +89,7 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
 mod tests {
     use bert_core::{BertConfig, Parts, init};
     use burn::tensor::Device;
-    use train::heads::task_head;
+    use predict::heads::task_head;
 
     use super::*;
 

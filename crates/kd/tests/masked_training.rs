@@ -150,7 +150,12 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
         seen.push((done, total));
         if seen.len() == 2 { Break(()) } else { Continue(()) }
     });
-    assert!(matches!(stopped, Err(train::Error::Stopped)) && seen.len() == 2 && seen[0].0 < seen[1].0, "{seen:?}");
+    assert!(
+        matches!(stopped, Err(train::Error::Predict(predict::Error::Stopped)))
+            && seen.len() == 2
+            && seen[0].0 < seen[1].0,
+        "{seen:?}"
+    );
     let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None }]);
     assert!(HeldOutWords::new(&empty, &mask).unwrap_err().to_string().contains("no word"));
 }

@@ -10,11 +10,12 @@ use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use kd::job::SpanDistillation;
 use kd::objective::{Objective, Plan, Shape, Source};
+use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_logits, span_logits_compiled};
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 use train::engine::{Job, Part};
 use train::optim::Gradients;
-use train::span::{SpanEval, SpanEvalSet, SpanFineTune, SpanScores, SpanTrainSet, span_logits, span_logits_frozen};
+use train::span::{SpanFineTune, SpanTrainSet};
 
 type Model = TaskModel;
 
@@ -50,7 +51,7 @@ fn config(version: SquadVersion) -> BertConfig {
         max_position_embeddings: 20,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![train::heads::task_head(version.task())],
+        task_heads: vec![predict::heads::task_head(version.task())],
         ..BertConfig::bert(19, 8, 2, 2, 16)
     }
 }
@@ -99,10 +100,16 @@ fn compiled_models_score_every_token_as_modules_do() {
     for version in BOTH {
         let (set, model) = (eval_set(version), model(version, 3, &device));
         let mut done = Vec::new();
-        let modules = span_logits(&model, 0, &set, &device, &mut |n| done.push(n)).unwrap();
+        let modules = span_logits(&model, 0, &set, &device, &mut |n, _| {
+            done.push(n);
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!((done.len(), done.last()), (set.len().div_ceil(4), Some(&set.len())));
         let compiled = freeze(&model, &config(version), Precision::F32).unwrap();
-        let compiled = span_logits_frozen(&compiled, &mut Session::new(2), 0, &set, &mut |_| {}).unwrap();
+        let compiled =
+            span_logits_compiled(&compiled, &mut Session::new(2), 0, &set, &mut |_, _| ControlFlow::Continue(()))
+                .unwrap();
         for (a, b) in modules.iter().zip(&compiled) {
             assert_eq!(a.start.len(), b.start.len());
             let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
@@ -155,7 +162,7 @@ fn distillation<'a>(plan: &'a Plan, teacher: &'a Model, data: &'a SpanTrainSet) 
 }
 
 #[test]
-fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
+fn answers_are_learned_softened_as_scores_or_from_the_gold_ones_alone() {
     let device = Device::flex();
     for version in BOTH {
         let (data, teacher, student) = (train_set(version), model(version, 3, &device), model(version, 4, &device));
@@ -207,7 +214,9 @@ fn a_file_without_answers_can_be_predicted_and_not_scored() {
     let device = Device::flex();
     let texts = Dataset::from_texts([("is a b?", "the river is deep"), ("a?", "\u{200b}")]);
     let set = SpanEvalSet::new(texts, &encoder(), SquadVersion::V2, WINDOWS, 4).unwrap();
-    let logits = span_logits(&model(SquadVersion::V2, 3, &device), 0, &set, &device, &mut |_| {}).unwrap();
+    let logits =
+        span_logits(&model(SquadVersion::V2, 3, &device), 0, &set, &device, &mut |_, _| ControlFlow::Continue(()))
+            .unwrap();
     let decoded = set.decode(&logits, &DecodeConfig::default()).unwrap();
     assert_eq!(decoded.predictions(0.0).len(), 2);
     assert_eq!(decoded.answers.get("1").unwrap().prediction(0.0), "", "a text without a token has no answer");

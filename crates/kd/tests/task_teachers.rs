@@ -17,10 +17,10 @@ use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{TaskDistillation, TaskTeacher, TaskTeachers, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
-use train::heads::task_head;
 
 type Model = TaskModel;
 
@@ -136,9 +136,9 @@ fn every_question_is_answered_as_its_teacher_alone_answers_it() {
     for (task, (alone, head)) in [(first, 0), (second, 1)].into_iter().enumerate() {
         let (expected, logits) = alone.model.forward(&batch, head, options);
         assert_eq!(states(&together.task_states(&batch, task, options)), states(&expected), "task {task}");
-        let (output, answers) = together.answers(&batch, task, options);
+        let (output, found) = together.logits(&batch, task, options);
         assert_eq!(states(&output), states(&expected), "task {task}");
-        assert_eq!(bits(&[answers]), bits(&[logits]), "task {task}");
+        assert_eq!(bits(&[found]), bits(&[logits]), "task {task}");
     }
     let asked: Vec<u64> = all.iter().map(Counted::passes).collect();
     assert_eq!(asked, [1, 2, 2]);

@@ -17,10 +17,10 @@ use glue_squad::task::{Label, TaskKind};
 use kd::cache::{ByteSize, CachedTeacher, Expected, Format, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{TaskDistillation, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
+use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
 use train::engine::{Monitor, Precision, TrainConfig, TrainEvent, train};
-use train::heads::task_head;
 
 type Model = TaskModel;
 
@@ -358,7 +358,7 @@ fn another_teacher_is_never_answered_for() {
     let ask = |identity: &str, rows: std::ops::Range<usize>, options: EncodeOptions| {
         let cached = CachedTeacher::new(&teacher, Arc::clone(&cache), identity, TeacherLayers::of(&plan), OFTEN);
         let before = cache.report();
-        let (output, _) = cached.answers(&to_device(&batch.rows(rows), &device), 0, options);
+        let (output, _) = cached.logits(&to_device(&batch.rows(rows), &device), 0, options);
         (cache.report().since(before).hits == 1, output)
     };
     let all = EncodeOptions::STATES_AND_SCORES;

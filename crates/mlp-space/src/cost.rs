@@ -7,12 +7,20 @@ use crate::error::Error;
 use crate::expr::LinearId;
 
 /// Parameters, and multiply-adds for one input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Cost {
-    /// Number of trainable values.
-    pub parameters: u64,
-    /// Multiply-adds.
+    /// Trainable parameters.
+    pub params: u64,
+    /// Multiply-adds of one forward pass, each counted once.
     pub macs: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Self;
+    /// The sum, saturating: a size beyond 64 bits is beyond any budget.
+    fn add(self, other: Self) -> Self {
+        Self { params: self.params.saturating_add(other.params), macs: self.macs.saturating_add(other.macs) }
+    }
 }
 
 /// Cost of one layer's stacked feed-forwards; `macs` are per token.
@@ -21,7 +29,7 @@ pub struct Cost {
 /// last term is each feed-forward's LayerNorm) and `2 n H e` multiply-adds. The operators of the expression cost nothing.
 pub fn feed_forward(id: LinearId, hidden: usize, base: usize) -> Cost {
     let (n, h, e) = (u128::from(id.stacks()), hidden as u128, id.inner_size(base) as u128);
-    Cost { parameters: saturate(n * (2 * h * e + e + 3 * h)), macs: saturate(n * 2 * h * e) }
+    Cost { params: saturate(n * (2 * h * e + e + 3 * h)), macs: saturate(n * 2 * h * e) }
 }
 
 fn saturate(value: u128) -> u64 {
@@ -111,7 +119,7 @@ impl StudentShape {
         let embedding = v * e + 3 * e * h + h + p * h + s * h + 2 * h;
         let attention = 4 * (h * h + h) + 2 * h;
         let fit = self.fit.map_or(0, |t| (h + 1) * t as u128);
-        saturate(embedding + ids.len() as u128 * attention + self.feed_forwards(ids, |c| c.parameters) + fit)
+        saturate(embedding + ids.len() as u128 * attention + self.feed_forwards(ids, |c| c.params) + fit)
     }
 
     /// Multiply-adds of embedding projection and encoder for one sequence of `seq` tokens: `s (3 E H + 4 L H H + F)` for the
@@ -125,7 +133,7 @@ impl StudentShape {
 
     /// [`StudentShape::parameters`] and [`StudentShape::macs`] together.
     pub fn cost(&self, ids: &[LinearId], seq: usize) -> Cost {
-        Cost { parameters: self.parameters(ids), macs: self.macs(ids, seq) }
+        Cost { params: self.parameters(ids), macs: self.macs(ids, seq) }
     }
 
     /// Parameters of a sentence classifier on top: pooler `H H + H` and `classes` outputs `H C + C`.
@@ -151,7 +159,7 @@ mod tests {
             1.1740, 0.7848, 0.5902,
         ];
         for (id, millions) in LinearId::all().zip(listed) {
-            let parameters = feed_forward(id, 540, 540).parameters as f64 / 1e6;
+            let parameters = feed_forward(id, 540, 540).params as f64 / 1e6;
             assert!((parameters - millions).abs() < 6e-5, "linear{id}: {parameters}M, listed {millions}M");
         }
     }

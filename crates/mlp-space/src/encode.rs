@@ -66,7 +66,7 @@ pub fn id_features(architecture: &Architecture, widths: Widths) -> Vec<f64> {
     let mut out = Vec::new();
     let mut total = 0.0;
     for id in architecture.ids() {
-        let millions = cost::feed_forward(*id, widths.hidden, widths.base).parameters as f64 / 1e6;
+        let millions = cost::feed_forward(*id, widths.hidden, widths.base).params as f64 / 1e6;
         total += millions;
         out.extend([id.index() as f64, f64::from(id.stacks()), 1.0 / f64::from(id.ratio()), millions]);
     }
@@ -110,7 +110,7 @@ pub fn rich(architecture: &Architecture, widths: Widths) -> Vec<f64> {
         let mut counts = [[0.0; OPS + 1]; 3];
         count(expression.root(), Region::After, &mut counts);
         out.extend(counts.as_flattened());
-        let parameters = cost::feed_forward(*id, widths.hidden, widths.base).parameters as f64;
+        let parameters = cost::feed_forward(*id, widths.hidden, widths.base).params as f64;
         out.extend([
             expression.height() as f64,
             expression.tokens().len() as f64,

@@ -5,9 +5,9 @@ use mlp_space::{Architecture, Cost, StudentShape};
 
 fn check(name: &str, shape: &StudentShape, with_fit: u64, without_fit: u64, macs: u64) {
     let arch: Architecture = preset(name).unwrap();
-    assert_eq!(shape.cost(arch.ids(), 128), Cost { parameters: with_fit, macs }, "{name}");
+    assert_eq!(shape.cost(arch.ids(), 128), Cost { params: with_fit, macs }, "{name}");
     let deployed = StudentShape { fit: None, ..shape.clone() };
-    assert_eq!(deployed.cost(arch.ids(), 128), Cost { parameters: without_fit, macs }, "{name} without projection");
+    assert_eq!(deployed.cost(arch.ids(), 128), Cost { params: without_fit, macs }, "{name} without projection");
 }
 
 #[test]

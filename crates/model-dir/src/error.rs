@@ -82,6 +82,17 @@ pub enum Error {
         /// External name.
         name: String,
     },
+    /// Weights and configuration that are to be saved together do not belong together.
+    #[error("model and configuration disagree: the configuration asks for {expected}, the model has {found}")]
+    Disagree {
+        /// Tensor path and shape, or "nothing of that name".
+        expected: String,
+        /// Tensor path and shape, or "nothing of that name".
+        found: String,
+    },
+    /// The configuration describes no encoder.
+    #[error(transparent)]
+    Spec(#[from] encoder_spec::Error),
     /// A durable write failed.
     #[error(transparent)]
     Durable(#[from] run_store::Error),

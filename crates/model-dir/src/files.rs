@@ -1,8 +1,9 @@
 //! The files of a model directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use encoder_spec::{BertConfig, Parts};
+use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
 use crate::hugging_face;
 use crate::{Error, Result, Tensors};
@@ -43,19 +44,39 @@ pub fn tokenizer_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-/// Writes a model directory that reads back and, for plain BERT, that Hugging Face's `from_pretrained` reads. `tensors` have the
-/// family's names ([`encoder_spec::NameFormat::HuggingFace`]), without its prefix.
+/// Writes a model directory that reads back and, for plain BERT, that Hugging Face's `from_pretrained` reads. `tensors` stand under
+/// their paths ([`encoder_spec::Encoder::weights`]).
 ///
 /// A directory that does not exist appears as a whole or not at all. In one that exists every file is replaced
 /// atomically, the weights last; other files stay.
 ///
 /// # Errors
-/// A file cannot be written.
-pub fn write(dir: &Path, config: &BertConfig, parts: Parts, tensors: Tensors, package: Package<'_>) -> Result<()> {
-    let (config, tensors) = hugging_face::image(config.clone(), parts, tensors);
-    let text = config.to_json().map_err(|e| Error::config_file(&dir.join(CONFIG_FILE), e))?;
+/// [`Error::Disagree`] when the tensors are not those of `config`, or a file cannot be written.
+pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Package<'_>) -> Result<()> {
+    let mut config = config.clone();
+    let is_fit = |path: &str| path.starts_with("encoder.fit_dense.");
+    if !package.keep_fit || !tensors.0.keys().any(|path| is_fit(path)) {
+        config.fit_size = None;
+        tensors.0.retain(|path, _| !is_fit(path));
+    }
+    let parts = Parts::of_paths(tensors.0.keys());
+    agree(&Encoder::describe(&config, parts)?.weights(), &tensors)?;
+    let (config, tensors) = hugging_face::image(config, parts, tensors);
+    let text = config.to_json()?;
     let weights = tensors.to_safetensors()?;
     let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
     files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
     Ok(run_store::folder::write(dir, &files)?)
+}
+
+fn agree(asked: &BTreeMap<String, Shape>, held: &Tensors) -> Result<()> {
+    let text = |name: &str, shape: Option<&Shape>| match shape {
+        Some(shape) => format!("`{name}` of shape {shape:?}"),
+        None => "nothing of that name".into(),
+    };
+    let of = |name: &str| held.0.get(name).map(|tensor| &tensor.shape);
+    match asked.keys().chain(held.0.keys()).find(|name| asked.get(*name) != of(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::Disagree { expected: text(name, asked.get(name)), found: text(name, of(name)) }),
+    }
 }

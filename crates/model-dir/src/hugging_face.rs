@@ -9,28 +9,28 @@ use crate::Tensors;
 const SPAN_HEAD: &str = "qa_outputs.";
 const FIRST_HEAD: &str = "classifier.";
 
-/// Configuration and tensors as they stand in the directory.
-pub(crate) fn image(mut config: BertConfig, parts: Parts, mut tensors: Tensors) -> (BertConfig, Tensors) {
-    if config.model_type == ModelType::EfficientBert {
-        return (config, tensors);
-    }
-    describe(&mut config, parts);
+/// Configuration and tensors as they stand in the directory, from tensors by path.
+pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> (BertConfig, Tensors) {
+    let family = config.model_type;
+    let mut names = NameFormat::HuggingFace(family).names(tensors.0.keys().map(String::as_str));
+    let named = |(path, tensor)| (names.remove(&path).unwrap_or(path), tensor);
+    let mut tensors = Tensors(tensors.0.into_iter().map(named).collect());
+    let Some(class) = family.class() else { return (config, tensors) };
+    describe(&mut config, class, parts);
     if let [head] = &config.task_heads[..]
         && head.kind == TaskHeadKind::Span
     {
         tensors = renamed(tensors, FIRST_HEAD, SPAN_HEAD);
     }
     // Hugging Face tells a bare encoder from one with heads by the family's prefix and refuses a mixture.
-    if let Some(prefix) = NameFormat::HuggingFace(config.model_type).prefix()
-        && (parts.mlm || !config.task_heads.is_empty())
-    {
-        tensors = prefixed(tensors, prefix);
+    if parts.mlm || !config.task_heads.is_empty() {
+        tensors = prefixed(tensors, family.prefix());
     }
     (config, tensors)
 }
 
 /// The keys by which Hugging Face chooses a class and names its labels; meaningless to this project.
-fn describe(config: &mut BertConfig, parts: Parts) {
+fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
     for key in ["architectures", "id2label", "label2id", "problem_type"] {
         config.extra.remove(key);
     }
@@ -68,7 +68,6 @@ fn describe(config: &mut BertConfig, parts: Parts) {
         [] if parts.mlm && known_words => "ForMaskedLM",
         _ => "Model",
     };
-    let family = if is_mobilebert { "MobileBert" } else { "Bert" };
     config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
 }
 

@@ -14,6 +14,7 @@ mod header;
 mod hugging_face;
 mod mapped;
 mod place;
+mod read;
 mod tensors;
 
 pub use config::{read_config, write_config};
@@ -22,4 +23,5 @@ pub use files::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_f
 pub use header::tensor_names;
 pub use hugging_face::usable;
 pub use place::{Shapes, resolve, resolve_unread};
+pub use read::{ModelDir, outline};
 pub use tensors::{Tensors, to_f32};

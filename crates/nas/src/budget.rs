@@ -3,26 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use mlp_space::Cost;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-
-/// Size of one architecture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub struct Cost {
-    /// Trainable parameters.
-    pub params: u64,
-    /// Multiply-adds of one forward pass, each counted once.
-    pub macs: u64,
-}
-
-impl std::ops::Add for Cost {
-    type Output = Self;
-    /// The sum, saturating: a size beyond 64 bits is beyond any budget.
-    fn add(self, other: Self) -> Self {
-        Self { params: self.params.saturating_add(other.params), macs: self.macs.saturating_add(other.macs) }
-    }
-}
 
 /// Hard limits of a search. A limit that is absent does not apply; a candidate exactly at a limit
 /// is within it.

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
-use burn::module::Module;
 use burn::tensor::Device;
 use glue_squad::task::Task;
 use mlp_space::Architecture;
+use predict::heads::task_head;
 use train::engine::Devices;
-use train::heads::task_head;
 use train::optim::check_groups;
 
 use crate::corpus::Corpus;
@@ -74,17 +73,10 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 /// The teacher's configuration, before it gets its heads.
 ///
 /// # Errors
-/// A model directory that cannot be read, or is that of a student; or no teacher.
+/// A model directory that cannot be read, or no teacher.
 fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => {
-            let (config, _) = ModelDir::outline(dir, device)?;
-            if config.model_type == ModelType::EfficientBert {
-                let message = format!("{}: a searched student cannot be the teacher; give a BERT", dir.display());
-                return Err(Error::Mismatch(message));
-            }
-            Ok(config)
-        }
+        (Some(dir), _) => Ok(ModelDir::outline(dir, device)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
@@ -131,7 +123,7 @@ pub fn before_training(
     phase::check_fit(phases, &frame, teacher)?;
     parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
-    phase::check_budget(parts, recipe, &frame, device)
+    phase::check_budget(parts, recipe, &frame)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.
@@ -163,40 +155,33 @@ fn parameter_groups(
     frame: &BertConfig,
     device: &Device,
 ) -> Result<()> {
-    if trainings(phases).all(|(_, training)| training.settings.groups.is_empty()) {
+    if trainings(phases).all(|(_, training)| training.settings.train.groups.is_empty()) {
         return Ok(());
     }
-    let plain =
-        |config: &BertConfig| -> Result<Vec<String>> { Ok(paths(&TaskModel::new(config, Parts::POOLER, device)?)) };
-    let searched = |architecture: &Architecture| -> Result<Vec<String>> {
-        Ok(paths(&TaskModel::supernet(&student_config(frame, architecture)?, Parts::POOLER, device)?))
+    let paths = |config: &BertConfig| -> Result<Vec<String>> {
+        Ok(parameter_shapes(&TaskModel::new(config, Parts::POOLER, device)?).into_keys().collect())
     };
+    let searched = |architecture: &Architecture| paths(&student_config(frame, architecture)?);
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
     let task_heads = recipe.tasks[..heads].iter().map(task_head).collect();
-    let teacher = plain(&BertConfig { task_heads, ..teacher.clone() })?;
+    let teacher = ("the teacher", paths(&BertConfig { task_heads, ..teacher.clone() })?);
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;
-    let students = [
-        ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?),
-        ("the smallest student", searched(&smallest)?),
-    ];
+    let largest = ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?);
+    let smallest = ("the smallest student", searched(&smallest)?);
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
-    let baseline = ("the uniform baseline", plain(&uniform)?);
-    let teacher = ("the teacher", teacher);
+    let baseline = ("the uniform baseline", paths(&uniform)?);
     for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
-            let checked = check_groups(&training.settings.groups, paths);
+            let checked = check_groups(&training.settings.train.groups, paths);
             checked.map_err(|e| Error::Mismatch(format!("`{}`: {who}: {e}", training.key)))
         };
         match phase.id.model() {
             Model::Teacher => fits(&teacher)?,
             Model::Baseline => fits(&baseline)?,
-            Model::Largest | Model::Candidate | Model::Student => students.iter().try_for_each(fits)?,
+            Model::Largest => fits(&largest)?,
+            Model::Candidate | Model::Student => [&largest, &smallest].into_iter().try_for_each(fits)?,
         }
     }
     Ok(())
-}
-
-fn paths<M: Module>(model: &M) -> Vec<String> {
-    parameter_shapes(model).into_keys().collect()
 }

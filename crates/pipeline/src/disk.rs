@@ -4,10 +4,9 @@ use std::path::Path;
 
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
-use burn::module::Module;
 use burn::tensor::Device;
+use predict::heads::task_head;
 use train::engine::TrainConfig;
-use train::heads::task_head;
 
 use crate::Result;
 use crate::events::NOTED_WARNING;
@@ -51,7 +50,7 @@ pub fn bytes_below(folder: &Path) -> u64 {
 }
 
 /// Bytes of a model's weights.
-pub fn weights<M: Module>(model: &M) -> u64 {
+pub fn weights(model: &TaskModel) -> u64 {
     NUMBER * parameter_shapes(model).values().map(|shape| shape.iter().product::<usize>() as u64).sum::<u64>()
 }
 
@@ -90,7 +89,8 @@ pub(crate) fn needs(
 
     let teachers = tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
     let (mut most, mut kept) = (0, teachers);
-    let saved = trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.steps > 0);
+    let saved =
+        trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.train.steps > 0);
     for (phase, training) in saved {
         let weights = match phase.id.model() {
             Model::Teacher => tuned,

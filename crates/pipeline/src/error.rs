@@ -147,8 +147,17 @@ pub enum Error {
 impl Error {
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Train(train::Error::Interrupted { .. } | train::Error::Stopped))
-            || matches!(self, Self::Training { source: train::Error::Interrupted { .. }, .. })
+        matches!(
+            self,
+            Self::Interrupted
+                | Self::Train(train::Error::Interrupted { .. } | train::Error::Predict(predict::Error::Stopped))
+        ) || matches!(self, Self::Training { source: train::Error::Interrupted { .. }, .. })
             || matches!(self, Self::Search(nas::Error::Interrupted { .. }))
+    }
+}
+
+impl From<predict::Error> for Error {
+    fn from(error: predict::Error) -> Self {
+        Self::Train(error.into())
     }
 }

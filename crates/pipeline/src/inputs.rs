@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use glue_squad::features::Features;
 use glue_squad::task::{Split, Task};
+use predict::examples::Examples;
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use train::examples::Examples;
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
@@ -66,7 +66,7 @@ impl Inputs {
                 // Shards of another tokeniser or length must show before an hour of training.
                 let phases = phases(recipe);
                 let on_text = trainings(&phases).map(|(_, training)| training).filter(|t| t.data == Data::Text);
-                for training in on_text.filter(|training| training.settings.steps > 0) {
+                for training in on_text.filter(|training| training.settings.train.steps > 0) {
                     let max_len = Self::settings(recipe, &training.settings).max_len;
                     let checked = inputs.corpus.check(&inputs.encoder, max_len);
                     add(&mut problems, checked.err().map(|e| of_key(training.key, e)));
@@ -96,7 +96,7 @@ impl Inputs {
         let mut problems = Vec::new();
         // The largest batch first: what fills it fills the others, and one message is enough.
         let phases = phases(recipe);
-        let with_steps = trainings(&phases).filter(|(_, training)| training.settings.steps > 0);
+        let with_steps = trainings(&phases).filter(|(_, training)| training.settings.train.steps > 0);
         let (mut on_text, on_tasks): (Vec<_>, Vec<_>) =
             with_steps.partition(|(_, training)| training.data == Data::Text);
         on_text.sort_by_key(|(_, training)| std::cmp::Reverse(training.settings.batch_size));

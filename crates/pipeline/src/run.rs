@@ -5,11 +5,11 @@ use std::path::Path;
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
 use kd::cache::{ByteSize, Place};
+use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
-use train::majority::MajorityBaseline;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
@@ -177,7 +177,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
     let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
     let majority = majority(run)?;
     save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(&student.config, recipe.latency.seq).params_without_fit();
+    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
     let baseline = match recipe.final_.baseline {
         true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
         false => None,
@@ -197,7 +197,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
     let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
-    Ok(MajorityBaseline::of_sets(&train, &dev)?)
+    Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
 /// Opens what the run reads and compares it with what it was started with, which gives what is to be said about that; the sizes of its

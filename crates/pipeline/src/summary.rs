@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::ModelDir;
 use glue_squad::task::{Head, Task};
 use nas::study::{StudyStore, Trial};
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
     ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
     TrialPoint,
@@ -14,7 +14,6 @@ use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use crate::about::{About, listed};
 use crate::events::RunEvent;
@@ -90,7 +89,7 @@ fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
 }
 
 fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: Option<f64>, note: &str) -> ModelRow {
-    let count = model.model.count(&model.config, recipe.latency.seq);
+    let count = model.model.count(recipe.latency.seq);
     ModelRow {
         name: name.into(),
         role,
@@ -133,7 +132,7 @@ pub fn run_json(
 
 /// Text of the student's `README.md`.
 pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> String {
-    let count = student.model.count(&student.config, recipe.latency.seq);
+    let count = student.model.count(recipe.latency.seq);
     let mut text = format!(
         "# {} student\n\nFound and distilled by recipe `{}` (seed {}).\n\n\
          - parameters: {}\n- multiply-adds (MACs, counted once) for {} tokens: {}\n- dev scores: {}\n{}\n\
@@ -324,10 +323,10 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
     if !Path::new(&dir.join(bert_core::WEIGHTS_FILE)).exists() {
         return Ok(None);
     }
-    let (config, model) = ModelDir::outline(&dir, &burn::tensor::Device::flex())?;
+    let (config, outline) = model_dir::outline(&dir)?;
     let seq = run["latency"]["seq"].as_u64().unwrap_or(128) as usize;
-    let count = model.count(&config, seq);
-    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::PartCount)| LayerReport {
+    let count = outline.count(seq);
+    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::Cost)| LayerReport {
         expression: spec.expression.clone(),
         stacks: spec.stacks as u64,
         ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },

@@ -69,13 +69,31 @@ pub enum Error {
     /// Model directory.
     #[error(transparent)]
     Model(#[from] bert_core::Error),
-    /// Batches and scores of data sets.
-    #[error(transparent)]
-    Sets(#[from] train::Error),
+    /// A model answered with NaN or infinity, which no metric would show.
+    #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
+    NotFiniteAnswer {
+        /// The task.
+        task: String,
+        /// First such example in batch order, counted from 1.
+        example: usize,
+    },
+    /// Model and data do not fit each other.
+    #[error("{0}")]
+    Mismatch(String),
+    /// An evaluation was ended by whoever watched it.
+    #[error("the evaluation was stopped")]
+    Stopped,
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),
     /// The compiled model does not take a batch.
     #[error(transparent)]
     Runtime(#[from] cpu_runtime::Error),
+}
+
+impl Error {
+    /// Whether the weights have diverged; everything else has a cause outside of the model.
+    pub fn is_divergence(&self) -> bool {
+        matches!(self, Self::NotFiniteAnswer { .. } | Self::NotFinite { .. })
+    }
 }

@@ -13,18 +13,18 @@ use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use tokenizer::Padding;
-#[cfg(feature = "burn")]
-use train::data::to_device;
-use train::data::{EvalSet, to_ragged};
-use train::evaluate::predict_frozen;
-#[cfg(feature = "burn")]
-use train::evaluate::predict_watched;
-use train::heads::AnsweringHead;
-#[cfg(feature = "burn")]
-use train::span::span_logits;
-use train::span::{SpanEvalSet, span_logits_frozen};
 
-use crate::Result;
+#[cfg(feature = "burn")]
+use crate::data::to_device;
+use crate::data::{EvalSet, to_ragged};
+#[cfg(feature = "burn")]
+use crate::evaluate::predictions;
+use crate::evaluate::predictions_compiled;
+use crate::heads::AnsweringHead;
+#[cfg(feature = "burn")]
+use crate::span::span_logits;
+use crate::span::{SpanEvalSet, span_logits_compiled};
+use crate::{Result, Watch};
 
 /// Where a model answers.
 #[derive(Clone, Debug)]
@@ -98,30 +98,25 @@ impl Inference {
         Self::Compiled { model: Box::new(model), session: Box::new(Session::new(threads)) }
     }
 
-    /// Predictions of `head` on `set`; `watch` is told how many examples are done.
+    /// Predictions of `head` on `set`; `watch` hears how many examples are done.
     ///
     /// # Errors
-    /// As [`predict_watched`].
-    pub fn predict(
-        &mut self,
-        head: &AnsweringHead,
-        set: &EvalSet,
-        watch: &mut dyn FnMut(usize),
-    ) -> Result<Predictions> {
+    /// As [`predictions_compiled`].
+    pub fn predict(&mut self, head: &AnsweringHead, set: &EvalSet, watch: &mut Watch<'_>) -> Result<Predictions> {
         Ok(match self {
-            Self::Compiled { model, session } => predict_frozen(model, session, head, set, watch)?,
+            Self::Compiled { model, session } => predictions_compiled(model, session, head, set, watch)?,
             #[cfg(feature = "burn")]
-            Self::Modules { model, device } => predict_watched(model, head, set, device, watch)?,
+            Self::Modules { model, device } => predictions(model, head, set, device, watch)?,
         })
     }
 
-    /// Scores of span head `head` for every window of `set`; `watch` is told how many windows are done.
+    /// Scores of span head `head` for every window of `set`; `watch` hears how many windows are done.
     ///
     /// # Errors
-    /// As [`span_logits`].
-    pub fn spans(&mut self, head: usize, set: &SpanEvalSet, watch: &mut dyn FnMut(usize)) -> Result<Vec<SpanLogits>> {
+    /// As [`span_logits_compiled`].
+    pub fn spans(&mut self, head: usize, set: &SpanEvalSet, watch: &mut Watch<'_>) -> Result<Vec<SpanLogits>> {
         Ok(match self {
-            Self::Compiled { model, session } => span_logits_frozen(model, session, head, set, watch)?,
+            Self::Compiled { model, session } => span_logits_compiled(model, session, head, set, watch)?,
             #[cfg(feature = "burn")]
             Self::Modules { model, device } => span_logits(model, head, set, device, watch)?,
         })

@@ -1,6 +1,6 @@
 //! Labels and numbers: what heads on the pooled vector answer.
 
-use bert_core::{TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{TaskHeadConfig, TaskHeadKind};
 use glue_squad::features::Features;
 use glue_squad::squad::OrderedMap;
 use glue_squad::task::Task;

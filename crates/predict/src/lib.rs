@@ -5,31 +5,39 @@
 //! questions and contexts -> windows -> Inference -> start and end scores -> SpanAnswer
 //! ```
 //!
-//! | file | concern |
+//! | module | concern |
 //! |---|---|
 //! | `predictor` | [`Predictor`]: a model directory that answers: model, tokenizer, heads |
-//! | `inference` | [`Inference`]: the model itself, compiled for this processor or as burn modules on another device |
+//! | `inference` | [`Inference`]: the model itself, compiled for this processor or as burn modules on a device |
 //! | `labels` | [`HeadAnswer`]: classes, labels and numbers with their probabilities |
-//! | `spans` | [`SpanAnswer`]: the piece of a text that answers a question |
-//! | `evaluation` | scores over a data set, and what makes them doubtful |
+//! | [`span`] | SQuAD: heads, windows, the piece of a text that answers a question, official scores |
+//! | [`heads`] | the head that a task needs, and the one that answers it |
+//! | [`examples`], [`data`] | the encoded examples of a split, and these in batches |
+//! | [`evaluate`] | answers to all examples of a set |
+//! | `evaluation` | [`Evaluation`]: scores over a data set |
+//! | [`majority`] | what one answer to every example scores, and which scores that makes doubtful |
 //! | `token_ids` | token ids from tensors, checked; hidden states and attention scores of them |
 //!
 //! Answers are values; nothing here prints. Without the feature `burn` models run on the processor alone.
 
+pub mod data;
 mod error;
+pub mod evaluate;
 mod evaluation;
+pub mod examples;
+pub mod heads;
 mod inference;
 mod labels;
+pub mod majority;
 mod predictor;
-mod spans;
+pub mod span;
 mod token_ids;
 
 pub use error::{Error, Result};
-pub use evaluation::{Evaluated, SpanEvaluated};
+pub use evaluation::{Evaluated, Evaluation, SpanEvaluated, Watch};
 pub use inference::{Inference, PlacedBatch, Target};
 pub use labels::{HeadAnswer, learned_on_pairs};
 pub use predictor::{Predictor, Text, check_segments, check_vocabulary, tokenizer};
-pub use spans::{SpanAnswer, SpanSettings};
 #[cfg(feature = "burn")]
 pub use token_ids::states_and_scores;
 pub use token_ids::token_ids;

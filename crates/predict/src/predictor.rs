@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use cpu_runtime::{Packing, Precision};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::features::Features;
 use glue_squad::task::Task;
 use tokenizer::TextEncoder;

@@ -1,8 +1,8 @@
 //! Token ids from tensors, and what a model makes of them.
 
-use bert_core::BertConfig;
-use bert_core::weights::{HostTensor, Tensors};
+use encoder_spec::{BertConfig, HostTensor};
 use glue_squad::batch::{EncodedBatch, Labels};
+use model_dir::Tensors;
 
 use crate::{Error, Result};
 
@@ -71,7 +71,7 @@ pub fn states_and_scores(
     batch: &EncodedBatch,
     device: &burn::tensor::Device,
 ) -> Tensors {
-    let output = model.encode(&train::data::to_device(batch, device), bert_core::EncodeOptions::STATES_AND_SCORES);
+    let output = model.encode(&crate::data::to_device(batch, device), bert_core::EncodeOptions::STATES_AND_SCORES);
     let hidden = output.hidden_states.into_iter().enumerate().map(|(i, t)| (format!("hidden.{i}"), host(t)));
     let scores = output.attention_scores.into_iter().enumerate().map(|(i, t)| (format!("attn_scores.{i}"), host(t)));
     let last = [("last_hidden".to_owned(), host(output.last_hidden))];

@@ -17,14 +17,6 @@ pub enum Error {
         /// "loss", a loss term's name, or "gradient norm".
         what: String,
     },
-    /// A model answered with NaN or infinity, which no metric would show.
-    #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
-    NotFiniteAnswer {
-        /// The task.
-        task: String,
-        /// First such example in batch order, counted from 1.
-        example: usize,
-    },
     /// A setting is outside what a training can run with.
     #[error("training setting `{field}`: {message}")]
     Setting {
@@ -42,9 +34,6 @@ pub enum Error {
         /// Steps done.
         step: u64,
     },
-    /// An evaluation was ended by whoever watched it.
-    #[error("the evaluation was stopped")]
-    Stopped,
     /// A checkpoint does not hold what this training needs.
     #[error("checkpoint of step {step}: {message}")]
     Checkpoint {
@@ -53,6 +42,9 @@ pub enum Error {
         /// What is missing or wrong.
         message: String,
     },
+    /// Evaluations.
+    #[error(transparent)]
+    Predict(#[from] predict::Error),
     /// Model.
     #[error(transparent)]
     Core(#[from] bert_core::Error),
@@ -79,6 +71,10 @@ pub enum Error {
 impl Error {
     /// Whether numbers grew out of bounds; everything else has a cause outside of the training.
     pub fn is_divergence(&self) -> bool {
-        matches!(self, Self::NotFinite { .. } | Self::NotFiniteAnswer { .. })
+        match self {
+            Self::NotFinite { .. } => true,
+            Self::Predict(error) => error.is_divergence(),
+            _ => false,
+        }
     }
 }

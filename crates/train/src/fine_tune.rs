@@ -2,11 +2,12 @@
 
 use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::Device;
+use predict::evaluate;
 
+use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use crate::losses::label_loss;
-use crate::{Result, evaluate};
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
 pub struct FineTune<'a> {
@@ -42,6 +43,6 @@ impl Job<TaskModel> for FineTune<'_> {
         if self.eval.is_empty() {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device, watch).map(Some)
+        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
     }
 }

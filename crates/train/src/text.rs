@@ -7,12 +7,13 @@ use std::sync::Arc;
 use corpus::{PackConfig, PackedCorpus};
 use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
+use predict::data::WIDTH_MULTIPLE;
 use tokenizer::{Padding, TextEncoder};
 
-use crate::data::{BatchSettings, WIDTH_MULTIPLE};
+use crate::data::BatchSettings;
 use crate::{Error, Result};
 
-/// Unlabelled text in batches: what general distillation learns from.
+/// Unlabeled text in batches: what general distillation learns from.
 ///
 /// A batch is a function of the step's number, so a training goes on anywhere with no state of the data to keep.
 pub trait TextSource: Debug + Send + Sync {

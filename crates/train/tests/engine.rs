@@ -3,9 +3,12 @@
 #[allow(dead_code)]
 mod tiny;
 
+use std::ops::ControlFlow;
+
 use bert_core::weights::collect_internal;
 use burn::tensor::Device;
 use glue_squad::task::TaskKind;
+use predict::evaluate::evaluate;
 use run_store::checkpoint::CheckpointStore;
 use tiny::{Fault, Model, SETTINGS, Trace, Watch, examples, model};
 use train::Error;
@@ -132,7 +135,8 @@ fn an_answer_of_nan_is_an_error_and_not_a_score() {
     let head = &mut broken.heads[0].dense;
     head.bias = head.bias.take().map(|b| b.map(|t| t * f32::NAN));
     let set = EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS).unwrap();
-    let message = train::evaluate::score(&broken, 0, &set, &device).unwrap_err().to_string();
+    let evaluated = evaluate(&broken, &[(0, set)], &device, &mut |_, _| ControlFlow::Continue(()));
+    let message = evaluated.unwrap_err().to_string();
     assert!(message.contains("sst-2") && message.contains("not finite"), "{message}");
 }
 

@@ -1,18 +1,20 @@
 //! A task of one's own, from its description and examples in memory to a score.
 
+use std::ops::ControlFlow;
+
 use bert_core::{BertConfig, Parts, TaskModel, init};
 use burn::tensor::Device;
 use glue_squad::features;
 use glue_squad::metrics::Metric;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Answer, Example, Label, Split, Task, TaskSpec};
+use predict::evaluate::predictions;
+use predict::heads::{answering_head, task_head};
+use predict::majority::{ChosenBy, MajorityBaseline, doubts};
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::engine::{Silent, TrainConfig, train};
-use train::evaluate::{predict, predict_watched};
 use train::fine_tune::FineTune;
-use train::heads::{answering_head, task_head};
-use train::majority::{ChosenBy, MajorityBaseline, doubts};
 
 const WORDS: [[&str; 3]; 3] =
     [["senate", "treaty", "border"], ["goal", "match", "striker"], ["cell", "quark", "orbit"]];
@@ -56,7 +58,7 @@ fn a_task_from_a_description_and_examples_in_memory_is_trained_scored_and_judged
     let pad = encoder.pad_id();
     let data = TaskMix::new(vec![TrainSet::new(&task, encode(72), pad, SETTINGS).unwrap()], 1).unwrap();
     let eval = [(0, EvalSet::new(&task, encode(36), pad, SETTINGS).unwrap())];
-    let baselines = MajorityBaseline::of_sets(&data, &eval).unwrap();
+    let baselines = MajorityBaseline::of_sets(|task| data.labels(task), &eval).unwrap();
     assert_eq!((baselines[0].answer.as_str(), baselines[0].chosen_by), ("world", ChosenBy::Train));
     assert_eq!((baselines[0].score, baselines[0].metrics["topic/accuracy"]), (0.0, 0.5), "Matthews decides");
 
@@ -69,7 +71,6 @@ fn a_task_from_a_description_and_examples_in_memory_is_trained_scored_and_judged
     };
     assert_eq!(config.task_heads[0].labels, ["world", "sports", "science"]);
     let model = init::normal(TaskModel::new(&config, Parts::POOLER, &device).unwrap(), 5, 0.1);
-    let untrained = predict(&model, 0, &eval[0].1, &device).unwrap();
     let job = FineTune { data: &data, heads: vec![0], eval: &eval };
     let steps = TrainConfig { eval_every: 30, ..TrainConfig::new(90, 2e-2) };
     let trained = train(model, device.clone(), &job, &steps, None, &mut Silent).unwrap();
@@ -80,8 +81,8 @@ fn a_task_from_a_description_and_examples_in_memory_is_trained_scored_and_judged
 
     // Its head is found by name, whatever the order of its classes.
     let head = answering_head(&config, &task).unwrap();
-    let answers = predict_watched(&trained.model, &head, &eval[0].1, &device, &mut |_| {}).unwrap();
-    assert_ne!(answers, untrained);
+    let mut watch = |_, _| ControlFlow::Continue(());
+    let answers = predictions(&trained.model, &head, &eval[0].1, &device, &mut watch).unwrap();
     assert_eq!(task.score(&answers, &eval[0].1.labels).unwrap().primary, evaluation.score);
     let mut other = config.clone();
     other.task_heads[0].labels.rotate_left(1);

@@ -15,7 +15,7 @@ mod pytorch;
 
 pub use encoder_spec::{HostTensor, MappedTensor, NameFormat, Stored};
 pub use model_dir::Tensors;
-pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes, resolve, resolve_unread};
+pub use module::{apply, apply_internal, collect, collect_internal, parameter_shapes};
 pub use pytorch::read_pytorch;
 
 use std::path::Path;

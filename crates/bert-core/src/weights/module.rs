@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::path::ModulePath;
 use model_dir::Error;
 
-use super::{HostTensor, NameFormat, Stored, Tensors};
+use super::{HostTensor, NameFormat, Tensors};
 use crate::Result;
 
 /// Shapes as files hold them, by module path; reads no values and allocates no weights.
@@ -41,32 +41,6 @@ pub fn collect_internal<M: Module>(module: &M) -> Tensors {
 pub fn apply<M: Module>(module: M, tensors: Tensors, format: NameFormat, source: &Path) -> Result<M> {
     let values = model_dir::resolve(&parameter_shapes(&module), tensors, format, source)?.0;
     Ok(module.map(&mut Load { path: ModulePath::default(), values }))
-}
-
-/// `tensors` (external names) under the module paths of `module`, whose weights are not looked at: see [`model_dir::resolve`].
-///
-/// # Errors
-/// As there.
-pub fn resolve<M: Module, T: Stored>(
-    module: &M,
-    tensors: Tensors<T>,
-    format: NameFormat,
-    source: &Path,
-) -> Result<Tensors<T>> {
-    Ok(model_dir::resolve(&parameter_shapes(module), tensors, format, source)?)
-}
-
-/// As [`resolve`], except that no values are read but those of tied copies: see [`model_dir::resolve_unread`].
-///
-/// # Errors
-/// As there.
-pub fn resolve_unread<M: Module, T: Stored>(
-    module: &M,
-    tensors: Tensors<T>,
-    format: NameFormat,
-    source: &Path,
-) -> Result<Tensors<T>> {
-    Ok(model_dir::resolve_unread(&parameter_shapes(module), tensors, format, source)?)
 }
 
 /// Loads tensors under their module paths (what [`collect_internal`] gives), strictly.

@@ -27,11 +27,6 @@ impl ModulePath {
         self.parts.last().map_or("", |(n, _)| n)
     }
 
-    /// Whether the parameter belongs to a normalisation.
-    pub fn in_norm(&self) -> bool {
-        self.container().ends_with(":Norm")
-    }
-
     /// Whether the parameter is the weight of a linear layer, which files hold transposed.
     pub fn is_linear_weight(&self) -> bool {
         self.container().ends_with(":Linear") && self.leaf() == "weight"

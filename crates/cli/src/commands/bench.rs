@@ -76,7 +76,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
 
-    let count = outline.count(&config, seq);
+    let count = outline.count(seq);
     let (median, min, max) = spread(times);
     let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
     if args.json {

@@ -12,9 +12,9 @@ use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::Files;
+use predict::heads::AnsweringHead;
+use predict::majority::card_lines;
 use serde::Serialize;
-use train::heads::AnsweringHead;
-use train::majority::card_lines;
 
 use super::lecture::{Lecture, TrainingData};
 use super::teacher::Data;
@@ -155,12 +155,12 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = match unbound.asks_answers() {
+    let heads = match unbound.asks_logits() {
         true => teachers.heads(&chosen, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
 

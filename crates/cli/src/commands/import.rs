@@ -97,7 +97,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     }
     let card = card(args, &config, &model);
     ModelDir::save(&args.out, &config, &model, Package { card: &card, files: &files, keep_fit: true })?;
-    let count = model.count(&config, config.max_position_embeddings.min(128));
+    let count = model.count(config.max_position_embeddings.min(128));
     print_json(&json!({
         "out": args.out,
         "model_type": config.model_type,
@@ -150,7 +150,7 @@ fn explained(args: &ImportArgs, error: ImportError) -> CliError {
 
 fn card(args: &ImportArgs, config: &BertConfig, model: &TaskModel) -> String {
     let name = |path: &Path| path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let count = model.count(config, config.max_position_embeddings.min(128));
+    let count = model.count(config.max_position_embeddings.min(128));
     let format = match args.format {
         Format::Hf => "Hugging Face's tensor names",
         Format::Reference => "the tensor names of EfficientBERT's released code",

@@ -4,8 +4,8 @@ use bert_core::TaskModel;
 use kd::job::{GeneralDistillation, SpanDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use pipeline::inputs::Files;
+use predict::majority::MajorityBaseline;
 use train::engine::Trained;
-use train::majority::MajorityBaseline;
 
 use super::teacher::Data;
 use crate::error::CliError;

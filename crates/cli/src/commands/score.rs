@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use glue_squad::squad::{self, OrderedMap, SquadVersion};
 use glue_squad::task::{FileScores, FolderScores, Task, score_file, score_folder};
+use predict::majority::{MajorityBaseline, doubts};
 use train::engine::Evaluation;
-use train::majority::{MajorityBaseline, doubts};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};

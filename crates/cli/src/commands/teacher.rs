@@ -7,12 +7,12 @@ use clap::Args;
 use glue_squad::task::{Split, Task};
 use kd::transfer::continue_from;
 use pipeline::inputs::{Files, task_files};
+use predict::majority::{MajorityBaseline, card_lines};
 use serde::Serialize;
 use tokenizer::TextEncoder;
 use train::data::{EvalSet, TaskMix, TrainSet};
 use train::engine::Trained;
 use train::fine_tune::FineTune;
-use train::majority::{MajorityBaseline, card_lines};
 use train::span::SpanFineTune;
 
 use crate::context::Context;
@@ -84,7 +84,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
         context.progress.message("the heads of --model are left behind");
     }
-    let fresh = TaskModel::new(&config, Parts { pooler: true, ..Parts::default() }, &context.device)?;
+    let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
     let model = continue_from(fresh.initialised(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = Data::read(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
@@ -165,7 +165,7 @@ impl Data {
     /// Answers that cannot be scored against.
     pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
         Ok(match self {
-            Self::Tasks(data) => MajorityBaseline::of_sets(&data.mix, &data.eval)?,
+            Self::Tasks(data) => MajorityBaseline::of_sets(|task| data.mix.labels(task), &data.eval)?,
             Self::Spans(data) => MajorityBaseline::of_questions(&data.eval.set)?.into_iter().collect(),
         })
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir};
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 use crate::support::{Outcome, folder, mobile, pocket, run, save_bert};
 

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use bert_core::{BertConfig, student_config};
 use glue_squad::task::TaskKind;
+use mlp_space::Architecture;
 
-use crate::support::{Outcome, command, pocket_folder, run, snapshot, wait_for};
+use crate::support::{Outcome, command, pocket_folder, run, save_bert, snapshot, wait_for};
 
 /// Settings that make a run short.
 const FEW: [&str; 4] =
@@ -184,6 +186,23 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
         "other.txt",
         "this run was finished before",
     ]);
+}
+
+#[test]
+fn a_searched_student_may_be_the_teacher_of_the_next_search() {
+    let dir = real_data();
+    let plain = BertConfig {
+        max_position_embeddings: 24,
+        ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 16)
+    };
+    let layers = ["linear2_2(gelu(linear2_2(x,wb1)),wb2)", "linear1_1(relu(linear1_1(max(x,tanh(x)),wb1)),wb2)"];
+    let found = Architecture::new(layers.map(|layer| layer.parse().unwrap()).to_vec()).unwrap();
+    save_bert(dir.path(), "searched", &student_config(&plain, &found).unwrap());
+    let outcome = search(dir.path(), ("searched", "pocket", "pocket/corpus.txt"));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let config = std::fs::read_to_string(dir.path().join("run/teacher/model/config.json")).unwrap();
+    assert!(layers.iter().all(|layer| config.contains(layer)), "{config}");
+    assert!(dir.path().join("run/student/model.safetensors").is_file());
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::process::Stdio;
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
 use kd::objective::Preset;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 use crate::support::{Outcome, command, folder, plain_bert, pocket, pocket_folder, run, save_bert, snapshot, wait_for};
 

@@ -19,7 +19,7 @@ fn what_would_fail_hours_later_is_refused_before_anything_is_trained_and_leaves_
         (pattern("teacher.fine_tune", "encoder.fit_dense.*"), &["`teacher.fine_tune`", "the teacher"]),
         (
             pattern("final.general", "encoder.layers.0.feed_forward.blocks.1.*"),
-            &["`final.general`", "the uniform baseline"],
+            &["`final.general`", "the smallest student"],
         ),
         ("tasks=[\"cola\"]".into(), &["the generated data have sst-2, sts-b, rte, not cola", "data.glue"]),
         ("data.hold_out=0.0001".into(), &["holding out", "data.hold_out"]),

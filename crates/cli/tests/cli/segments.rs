@@ -2,8 +2,8 @@
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::json;
-use train::heads::task_head;
 
 use crate::support::{
     filled, folder, import_tiny, pocket, run, run_with_input, save_bert, snapshot, tiny_config, tiny_tensors,

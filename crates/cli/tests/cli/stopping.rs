@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use bert_core::BertConfig;
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::Value;
-use train::heads::task_head;
 
 use crate::support::{command, folder, pocket, pocket_folder, run, save_bert, snapshot};
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bert_core::weights::{HostTensor, Tensors};
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::TaskKind;
+use predict::heads::task_head;
 use serde_json::{Value, json};
-use train::heads::task_head;
 
 /// What a run of the binary left behind.
 #[derive(Debug)]
@@ -205,8 +205,7 @@ pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
 /// Writes the model of `config` with random weights and the tokenizer of [`pocket`].
 pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
     let device = burn::tensor::Device::flex();
-    let model =
-        TaskModel::new(config, Parts { pooler: true, ..Parts::default() }, &device).expect("a valid configuration");
+    let model = TaskModel::new(config, Parts::POOLER, &device).expect("a valid configuration");
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
     ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");

@@ -17,7 +17,7 @@ fn bert() -> BertConfig {
 }
 
 fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
-    let parts = Parts { pooler: true, ..Parts::default() };
+    let parts = Parts::POOLER;
     let parts = if words { parts.with_words(config) } else { parts };
     let model = TaskModel::new(config, parts, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir)];
@@ -98,7 +98,7 @@ fn without_the_option_nothing_of_it_is_in_the_student() {
     let dir = words_folder();
     assert_eq!(distill(dir.path(), "words", "plain", &SEARCHED).code, Some(0));
     assert_eq!(terms(dir.path(), "plain"), ["attention", "hidden"]);
-    assert_eq!(parts(dir.path(), "plain"), Parts { pooler: true, ..Parts::default() });
+    assert_eq!(parts(dir.path(), "plain"), Parts::POOLER);
     // A teacher that has a head gives the student what one without it gives.
     let bare = ModelDir::load(&dir.path().join("words"), &burn::tensor::Device::flex()).unwrap();
     let model = bert_core::TaskModel { mlm: None, ..bare.model };

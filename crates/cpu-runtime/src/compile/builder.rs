@@ -3,11 +3,16 @@
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{MatRef, Part, Precision, Weights};
 
-use super::{Packed, PackedWeights, Packing, Slot};
+use encoder_spec::{MappedTensor, Normalization};
+
+use super::{Norm, Packed, PackedWeights, Packing, Slot};
 use crate::Error;
-use crate::check::finite;
 use crate::program::{Domain, Place, Product, RowOp, Step, Sync, View, Work};
-use crate::spec::{Layout, Linear, Norm};
+
+/// A linear map with its weights.
+pub(crate) type Linear = encoder_spec::Linear<MappedTensor>;
+/// A norm with its weights.
+pub(super) type SpecNorm = encoder_spec::Norm<MappedTensor>;
 
 /// A linear map whose weights and bias are multiplied by a number.
 #[derive(Clone, Debug)]
@@ -25,12 +30,8 @@ impl From<Linear> for Scaled {
 impl Scaled {
     /// The weights from the first `inputs` to at most the first `outputs` channels.
     fn part(&self, inputs: usize, outputs: usize) -> Part<'_> {
-        let Linear { weight, inputs: rows, outputs: columns, layout, .. } = &self.linear;
-        let used = outputs.min(*columns);
-        let values = match layout {
-            Layout::InOut => MatRef::new(weight, inputs, used, *columns, 1),
-            Layout::OutIn => MatRef::new(weight, inputs, used, 1, *rows),
-        };
+        let (rows, columns) = (self.linear.inputs(), self.linear.outputs());
+        let values = MatRef::new(&self.linear.weight.data, inputs, outputs.min(columns), 1, rows);
         Part { values, scale: self.scale }
     }
 }
@@ -50,8 +51,11 @@ impl Unpacked {
     /// A weight is not finite.
     pub fn pack(self, packing: Packing) -> Result<Packed, Error> {
         // Just before they are packed, which then finds them in the processor's cache.
-        finite("weights of a product", self.maps.iter().all(|m| m.linear.weight.are_finite()))?;
-        let mut bias: Vec<f32> = self.maps.iter().flat_map(|m| m.linear.bias.iter().map(|b| b * m.scale)).collect();
+        if !self.maps.iter().all(|m| m.linear.weight.data.are_finite()) {
+            return Err(Error::NotFinite { what: "weights of a product".into() });
+        }
+        let biases = self.maps.iter().flat_map(|m| m.linear.bias.data.iter().map(|b| b * m.scale));
+        let mut bias: Vec<f32> = biases.collect();
         bias.truncate(self.outputs);
         let weights = match packing {
             Packing::Ahead => PackedWeights::Ready(Weights::pack_parts(&self.parts(), self.precision)),
@@ -75,7 +79,7 @@ impl Unpacked {
 
     /// Size in memory.
     pub fn bytes(&self) -> usize {
-        self.maps.iter().map(|m| m.linear.weight.len() * 4).sum()
+        self.maps.iter().map(|m| m.linear.weight.data.len() * 4).sum()
     }
 }
 
@@ -193,7 +197,7 @@ impl Builder {
     }
 
     pub fn linear_in(&mut self, linear: Linear, precision: Precision) -> usize {
-        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let (inputs, outputs) = (linear.inputs(), linear.outputs());
         self.unpacked(Unpacked { maps: vec![linear.into()], inputs, outputs, precision })
     }
 
@@ -205,9 +209,9 @@ impl Builder {
 
     /// One map that gives the outputs of all, side by side. They must take the same input.
     pub fn fuse(&mut self, maps: Vec<Scaled>) -> usize {
-        let (inputs, precision) = (maps[0].linear.inputs, self.precision);
-        debug_assert!(maps.iter().all(|m| m.linear.inputs == inputs));
-        let outputs = maps.iter().map(|m| m.linear.outputs).sum();
+        let (inputs, precision) = (maps[0].linear.inputs(), self.precision);
+        debug_assert!(maps.iter().all(|m| m.linear.inputs() == inputs));
+        let outputs = maps.iter().map(|m| m.linear.outputs()).sum();
         self.unpacked(Unpacked { maps, inputs, outputs, precision })
     }
 
@@ -216,11 +220,19 @@ impl Builder {
         self.linears.len() - 1
     }
 
+    fn norm(&mut self, norm: SpecNorm) -> usize {
+        let eps = match norm.kind {
+            Normalization::LayerNorm { eps } => Some(eps as f32),
+            Normalization::NoNorm => None,
+        };
+        self.norms.push(Norm { eps, weight: norm.weight.data.to_vec(), bias: norm.bias.data.to_vec() });
+        self.norms.len() - 1
+    }
+
     /// `Norm(x)` in a new place.
-    pub fn norm_from(&mut self, x: View, norm: Norm, width: usize) -> Place {
+    pub fn norm_from(&mut self, x: View, norm: SpecNorm, width: usize) -> Place {
         let out = self.place(width);
-        self.norms.push(norm);
-        let norm = self.norms.len() - 1;
+        let norm = self.norm(norm);
         self.row(Domain::Tokens, RowOp::Norm { x, residual: None, norm, out: out.whole() });
         out
     }
@@ -230,13 +242,12 @@ impl Builder {
         &mut self,
         x: Place,
         residual: Option<View>,
-        norm: Norm,
+        norm: SpecNorm,
         width: usize,
         target: Option<Place>,
     ) -> Place {
         let out = target.unwrap_or_else(|| self.place(width));
-        self.norms.push(norm);
-        let norm = self.norms.len() - 1;
+        let norm = self.norm(norm);
         self.row(Domain::Tokens, RowOp::Norm { x: x.whole(), residual, norm, out: out.whole() });
         self.release(x);
         out

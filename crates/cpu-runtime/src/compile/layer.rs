@@ -1,17 +1,16 @@
 //! Layers.
 
-use cpu_kernels::elementwise::Activation;
+use encoder_spec::{Attention, AttentionSource, Bottleneck, FeedForward, Layer, MappedTensor};
 
-use super::builder::{Builder, Scaled};
-use super::expression::Graph;
+use super::block::Graph;
+use super::builder::{Builder, Linear, Scaled, SpecNorm};
 use crate::program::{AttentionStep, Domain, Place, View, Work};
-use crate::spec::{Attention, AttentionInput, Bottleneck, FeedForward, Layer, Linear, Norm, PlainBlock};
 
 const TOKENS: Domain = Domain::Tokens;
 
 impl Builder {
     /// One layer of `hidden` states at `x`, which is released; the result goes to `target` or a new place.
-    pub fn layer(&mut self, layer: Layer, x: Place, hidden: usize, target: Option<Place>) -> Place {
+    pub fn layer(&mut self, layer: Layer<MappedTensor>, x: Place, hidden: usize, target: Option<Place>) -> Place {
         let Layer { attention, feed_forward, bottleneck } = layer;
         match bottleneck {
             None => self.plain_layer(attention, feed_forward, x, hidden, target),
@@ -21,13 +20,13 @@ impl Builder {
 
     fn plain_layer(
         &mut self,
-        attention: Attention,
-        feed_forward: FeedForward,
+        attention: Attention<MappedTensor>,
+        feed_forward: FeedForward<MappedTensor>,
         x: Place,
         hidden: usize,
         target: Option<Place>,
     ) -> Place {
-        let no_feed_forward = feed_forward.blocks() == 0;
+        let no_feed_forward = feed_forward.blocks.is_empty();
         let Attention { heads, query, key, value, output, norm } = attention;
         let (maps, scale) = projections(heads, query, key);
         let (q, k, v) = columns(0, &maps);
@@ -43,26 +42,26 @@ impl Builder {
     /// MobileBERT's: everything that starts from the wide input is one product.
     fn bottleneck_layer(
         &mut self,
-        attention: Attention,
-        feed_forward: FeedForward,
-        bottleneck: Bottleneck,
+        attention: Attention<MappedTensor>,
+        feed_forward: FeedForward<MappedTensor>,
+        bottleneck: Bottleneck<MappedTensor>,
         x: Place,
         hidden: usize,
         target: Option<Place>,
     ) -> Place {
         let Bottleneck { input, input_norm, attention: source, output, output_norm } = bottleneck;
         let Attention { heads, query, key, value, output: dense, norm } = attention;
-        let width = input.outputs;
+        let width = input.outputs();
         let (maps, scale) = projections(heads, query, key);
         let (narrow, residual, context) = match source {
-            AttentionInput::Wide => {
+            AttentionSource::Wide => {
                 let (q, k, v) = columns(width, &maps);
                 let all = self.fused(x.whole(), hidden, [vec![input.into()], with(maps, value)].concat());
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let context = self.attend(heads, width, scale, all.from(q), all.from(k), all.from(v));
                 (all, residual, context)
             }
-            AttentionInput::Bottleneck => {
+            AttentionSource::Bottleneck => {
                 let all = self.fused(x.whole(), hidden, vec![input.into()]);
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let (q, k, v) = columns(0, &maps);
@@ -71,8 +70,8 @@ impl Builder {
                 self.release(qkv);
                 (all, residual, context)
             }
-            AttentionInput::SharedKeyQuery { dense: shared, norm: shared_norm } => {
-                let shared_width = shared.outputs;
+            AttentionSource::SharedKeyQuery { dense: shared, norm: shared_norm } => {
+                let shared_width = shared.outputs();
                 let v = width + shared_width;
                 let all = self.fused(x.whole(), hidden, vec![input.into(), shared.into(), value.into()]);
                 let residual = self.normed_view(all, 0, input_norm, width);
@@ -107,7 +106,7 @@ impl Builder {
     /// The products of one input, side by side in a new place.
     fn fused(&mut self, x: View, width: usize, maps: Vec<Scaled>) -> Place {
         let slot = self.pack(TOKENS, x, width);
-        let out = self.place(maps.iter().map(|m| m.linear.outputs).sum());
+        let out = self.place(maps.iter().map(|m| m.linear.outputs()).sum());
         let linear = self.fuse(maps);
         self.product(TOKENS, slot, linear, None, out);
         self.release_slot(slot);
@@ -115,7 +114,7 @@ impl Builder {
     }
 
     /// The columns from `column` on, normed into a new place where there is a norm.
-    fn normed_view(&mut self, place: Place, column: usize, norm: Option<Norm>, width: usize) -> View {
+    fn normed_view(&mut self, place: Place, column: usize, norm: Option<SpecNorm>, width: usize) -> View {
         match norm {
             None => place.from(column),
             Some(norm) => self.norm_from(place.from(column), norm, width).whole(),
@@ -129,8 +128,15 @@ impl Builder {
     }
 
     /// `Norm(residual + x W + b)`; `x` is released.
-    fn residual_norm(&mut self, x: Place, dense: Linear, residual: View, norm: Norm, target: Option<Place>) -> Place {
-        let (inputs, outputs) = (dense.inputs, dense.outputs);
+    fn residual_norm(
+        &mut self,
+        x: Place,
+        dense: Linear,
+        residual: View,
+        norm: SpecNorm,
+        target: Option<Place>,
+    ) -> Place {
+        let (inputs, outputs) = (dense.inputs(), dense.outputs());
         let slot = self.pack(TOKENS, x.whole(), inputs);
         self.release(x);
         let y = self.place(outputs);
@@ -140,45 +146,24 @@ impl Builder {
         self.normed(y, Some(residual), norm, outputs, target)
     }
 
-    fn feed_forward(&mut self, feed_forward: FeedForward, x: Place, width: usize, target: Option<Place>) -> Place {
-        let count = feed_forward.blocks();
+    fn feed_forward(
+        &mut self,
+        feed_forward: FeedForward<MappedTensor>,
+        x: Place,
+        width: usize,
+        target: Option<Place>,
+    ) -> Place {
+        let FeedForward { program, inner, blocks } = feed_forward;
+        let (graph, count) = (Graph::new(&program, width, inner), blocks.len());
         let target = |i: usize| if i + 1 == count { target } else { None };
-        match feed_forward {
-            FeedForward::Plain(blocks) => {
-                blocks.into_iter().enumerate().fold(x, |x, (i, block)| self.plain_block(block, x, width, target(i)))
-            }
-            FeedForward::Searched(stack) => {
-                let graph = Graph::new(&stack.expression, stack.align, width, stack.inner);
-                let blocks = stack.blocks.into_iter().enumerate();
-                blocks.fold(x, |x, (i, block)| self.searched_block(&graph, block, x, target(i)))
-            }
-        }
-    }
-
-    fn plain_block(&mut self, block: PlainBlock, x: Place, width: usize, target: Option<Place>) -> Place {
-        let slot = self.pack(TOKENS, x.whole(), width);
-        let inner = self.place(block.dense1.outputs);
-        let linear = self.linear(block.dense1);
-        self.product(TOKENS, slot, linear, Some(block.activation), inner);
-        self.release_slot(slot);
-        let y = self.residual_norm(inner, block.dense2, x.whole(), block.norm, target);
-        self.release(x);
-        y
-    }
-}
-
-impl FeedForward {
-    fn blocks(&self) -> usize {
-        match self {
-            Self::Plain(blocks) => blocks.len(),
-            Self::Searched(stack) => stack.blocks.len(),
-        }
+        let blocks = blocks.into_iter().enumerate();
+        blocks.fold(x, |x, (i, block)| self.block(&graph, block, x, target(i)))
     }
 }
 
 /// Queries, with the scores' scale in their weights, and keys; or what serves as both, and the scale.
 fn projections(heads: usize, query: Linear, key: Option<Linear>) -> (Vec<Scaled>, f32) {
-    let scale = 1.0 / ((query.outputs / heads) as f32).sqrt();
+    let scale = 1.0 / ((query.outputs() / heads) as f32).sqrt();
     match key {
         None => (vec![query.into()], scale),
         Some(key) => (vec![Scaled { linear: query, scale }, key.into()], 1.0),
@@ -187,25 +172,11 @@ fn projections(heads: usize, query: Linear, key: Option<Linear>) -> (Vec<Scaled>
 
 /// Where queries, keys and values start when the projections stand from `start` on and the values after them.
 fn columns(start: usize, maps: &[Scaled]) -> (usize, usize, usize) {
-    let width = maps[0].linear.outputs;
+    let width = maps[0].linear.outputs();
     (start, start + (maps.len() - 1) * width, start + maps.len() * width)
 }
 
 fn with(mut maps: Vec<Scaled>, value: Linear) -> Vec<Scaled> {
     maps.push(value.into());
     maps
-}
-
-/// The activation that an expression's operator stands for.
-pub fn activation(op: mlp_space::Unary) -> Activation {
-    use mlp_space::Unary;
-    match op {
-        Unary::Gelu => Activation::GeluTanh,
-        Unary::Sigmoid => Activation::Sigmoid,
-        Unary::Tanh => Activation::Tanh,
-        Unary::Relu => Activation::Relu,
-        Unary::LeakyRelu => Activation::LeakyRelu,
-        Unary::Elu => Activation::Elu,
-        Unary::Swish => Activation::Swish,
-    }
 }

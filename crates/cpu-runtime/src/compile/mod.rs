@@ -1,23 +1,20 @@
 //! From a network to steps and packed weights.
 
+mod block;
 mod builder;
-mod expression;
 mod layer;
 
-use cpu_kernels::matmul::{Precision, Weights};
-use encoder_spec::Floats;
+use cpu_kernels::elementwise::Activation;
+use cpu_kernels::matmul::{Precision as Format, Weights};
+use encoder_spec::{Embedding, Encoder, Floats, Head, MappedTensor, Precision, Projection, TaskHeadKind};
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::check::finite;
 use crate::program::{Domain, Place, RowOp, Step};
-use crate::spec::{Embeddings, Head, HeadKind, Linear, Network, Norm};
 use crate::table::Words;
-use builder::{Builder, Unpacked};
+use builder::{Builder, Linear, SpecNorm, Unpacked};
 
-pub use layer::activation;
-
-/// A network compiled for one number format and for the instructions that were current: immutable, shared by any
+/// An encoder compiled for one number format and for the instructions that were current: immutable, shared by any
 /// number of sessions.
 #[derive(Debug)]
 pub struct Model {
@@ -83,49 +80,66 @@ impl PackedWeights {
     }
 }
 
+/// A normalization over the last axis.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    /// Of a layer normalization; `None` scales and shifts only.
+    pub eps: Option<f32>,
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
 /// A left operand: width and format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub width: usize,
-    pub precision: Precision,
+    pub precision: Format,
 }
 
 #[derive(Debug)]
 pub(crate) struct CompiledHead {
-    pub kind: HeadKind,
+    pub kind: TaskHeadKind,
     pub outputs: usize,
     pub steps: Vec<Step>,
 }
 
 impl Model {
-    /// Compiles `network`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
-    /// `precision` too. Packs weights with all threads of the current rayon pool, each from where it lies: nothing else is copied,
-    /// and in `f32` the tables stay where they are.
+    /// Compiles `encoder`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
+    /// `precision` too. The distillation projection and the masked-language-model head are left out. Packs weights with all threads of
+    /// the current rayon pool, each from where it lies: nothing else is copied, and in `f32` the tables stay where they are.
     ///
     /// # Errors
-    /// The parts of the network do not fit, see [`Network::check`].
-    pub fn compile(network: Network, precision: Precision) -> Result<Self, Error> {
-        Self::compile_as(network, precision, Packing::Ahead)
+    /// The parts of the encoder do not fit ([`Encoder::check`]), or a weight is not finite.
+    pub fn compile(encoder: Encoder<MappedTensor>, precision: Precision) -> Result<Self, Error> {
+        Self::compile_as(encoder, precision, Packing::Ahead)
     }
 
     /// As [`Model::compile`], with a choice of when weights are packed.
     ///
     /// # Errors
     /// As there.
-    pub fn compile_as(network: Network, precision: Precision, packing: Packing) -> Result<Self, Error> {
-        network.check()?;
-        let hidden = network.hidden();
-        let Network { embeddings, layers, pooler, heads } = network;
-        let Embeddings { words, projection, positions, segments, norm } = embeddings;
-        let embed = words.width;
-        for (what, values) in
-            [("word table", &words.data), ("position table", &positions.data), ("segment table", &segments.data)]
-        {
-            finite(what, values.are_finite())?;
-        }
+    pub fn compile_as(encoder: Encoder<MappedTensor>, precision: Precision, packing: Packing) -> Result<Self, Error> {
+        encoder.check()?;
+        encoder.try_map(|path, weight| {
+            let count = weight.shape.iter().product();
+            if weight.data.len() != count {
+                return Err(Error::Count { what: path.to_owned(), expected: count, found: weight.data.len() });
+            }
+            // Shared matrices are read once, right before they are packed.
+            let is_table = path.ends_with("embeddings.weight");
+            let is_read = is_table || weight.shape.len() == 1 || !weight.data.are_shared();
+            match !is_read || weight.data.are_finite() {
+                true => Ok(()),
+                false => Err(Error::NotFinite { what: path.to_owned() }),
+            }
+        })?;
+        let hidden = encoder.hidden();
+        let Encoder { embedding, layers, pooler, heads, .. } = encoder;
+        let Embedding { words, projection, positions, segments, norm } = embedding;
+        let embed = words.shape[1];
         let words = Words::new(words, precision);
 
-        let mut b = Builder::new(precision);
+        let mut b = Builder::new(precision.into());
         let last = layers.len();
         let target = |done: usize| (done == last).then_some(Place::Hidden);
         let mut x = embed_words(&mut b, embed, hidden, projection, norm, target(0));
@@ -178,8 +192,8 @@ impl Model {
         self.positions.len() / self.hidden
     }
 
-    /// What each head looks at and how many values it gives.
-    pub fn heads(&self) -> impl ExactSizeIterator<Item = (HeadKind, usize)> + '_ {
+    /// What each head predicts and how many values it gives.
+    pub fn heads(&self) -> impl ExactSizeIterator<Item = (TaskHeadKind, usize)> + '_ {
         self.heads.iter().map(|h| (h.kind, h.outputs))
     }
 
@@ -195,8 +209,8 @@ fn embed_words(
     b: &mut Builder,
     embed: usize,
     hidden: usize,
-    projection: Option<crate::spec::Projection>,
-    norm: Norm,
+    projection: Option<Projection<MappedTensor>>,
+    norm: SpecNorm,
     target: Option<Place>,
 ) -> Place {
     let x = match projection {
@@ -206,7 +220,7 @@ fn embed_words(
             x
         }
         Some(projection) => {
-            let width = projection.linear.inputs;
+            let width = projection.linear.inputs();
             let gathered = b.place(width);
             let out = gathered.whole();
             b.row(Domain::Tokens, if projection.trigram { RowOp::Trigram { out } } else { RowOp::Words { out } });
@@ -235,20 +249,19 @@ fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
     let slot = b.pack(domain, first.whole(), hidden);
     b.release(first);
     let linear = b.linear(pooler);
-    b.product(domain, slot, linear, Some(cpu_kernels::elementwise::Activation::Tanh), Place::Pooled);
+    b.product(domain, slot, linear, Some(Activation::Tanh), Place::Pooled);
     b.release_slot(slot);
 }
 
-fn head(b: &mut Builder, head: Head) -> CompiledHead {
-    let Head { kind, dense } = head;
-    let (inputs, outputs) = (dense.inputs, dense.outputs);
+fn head(b: &mut Builder, Head { kind, dense }: Head<MappedTensor>) -> CompiledHead {
+    let (inputs, outputs) = (dense.inputs(), dense.outputs());
     let (domain, x) = match kind {
-        HeadKind::Pooled => (Domain::Sequences, Place::Pooled),
-        HeadKind::Tokens => (Domain::Tokens, Place::Hidden),
+        TaskHeadKind::Span => (Domain::Tokens, Place::Hidden),
+        _ => (Domain::Sequences, Place::Pooled),
     };
     // A head is small and its rounding would go straight into the answer.
-    let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Precision::F32 });
-    let linear = b.linear_in(dense, Precision::F32);
+    let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Format::F32 });
+    let linear = b.linear_in(dense, Format::F32);
     b.product(domain, slot, linear, None, Place::Logits);
     b.release_slot(slot);
     CompiledHead { kind, outputs, steps: b.take_steps() }

@@ -287,7 +287,7 @@ impl<'a> Chunk<'a> {
             value: operand(step.v, 0..length),
             scale: step.scale,
             key_bias,
-            precision: self.run.model.precision,
+            precision: self.run.model.precision.into(),
         };
         let out = self.view(step.out.whole(), Domain::Tokens);
         // SAFETY: as above.

@@ -4,13 +4,13 @@ mod chunk;
 
 use cpu_kernels::attention::Scratch;
 use cpu_kernels::matmul::OneUse;
+use encoder_spec::TaskHeadKind;
 
 use self::chunk::Chunk;
 use crate::batch::Batch;
 use crate::buffer::{Buffer, Shared};
 use crate::compile::CompiledHead;
 use crate::plan::{Division, Lane, Pointer};
-use crate::spec::HeadKind;
 use crate::team::{Team, Worker};
 use crate::{Error, Model};
 
@@ -107,7 +107,7 @@ impl Session {
         if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
             return Err(Error::Head { head, heads: count });
         }
-        let pooled = want.pooled || want.heads.iter().any(|&h| model.heads[h].kind == HeadKind::Pooled);
+        let pooled = want.pooled || want.heads.iter().any(|&h| model.heads[h].kind != TaskHeadKind::Span);
         let pooled_len = if pooled { batch.sequences() * model.hidden } else { 0 };
         let hidden_len = batch.tokens() * model.hidden;
         self.prepare(model, batch, want);
@@ -160,7 +160,7 @@ impl Session {
         self.starts.push(end);
         for &head in want.heads {
             let CompiledHead { kind, outputs, .. } = model.heads[head];
-            end += outputs * if kind == HeadKind::Tokens { batch.tokens() } else { batch.sequences() };
+            end += outputs * if kind == TaskHeadKind::Span { batch.tokens() } else { batch.sequences() };
             self.starts.push(end);
         }
         self.division.plan(batch, self.team.threads(), model.bytes);

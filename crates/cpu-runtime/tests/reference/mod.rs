@@ -1,12 +1,22 @@
 //! Networks with drawn weights, and what they compute, in plain `f64` loops.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use cpu_runtime::{
-    Activation, Attention, AttentionInput, Bottleneck, Embeddings, FeedForward, Head, HeadKind, Layer, Layout, Linear,
-    Network, Norm, NormKind, PlainBlock, Projection, Ragged, SearchedBlock, SearchedStack, Table,
+use cpu_runtime::Ragged;
+use encoder_spec::{
+    Activation, AttentionSource, Block, Embedding, MappedTensor, ModelType, Normalization, Program, Projection,
+    TaskHeadKind,
 };
 use mlp_space::Align;
 use mlp_space::eval::{LinearWeights, evaluate};
+
+pub type Encoder = encoder_spec::Encoder<MappedTensor>;
+type Attention = encoder_spec::Attention<MappedTensor>;
+type Bottleneck = encoder_spec::Bottleneck<MappedTensor>;
+type FeedForward = encoder_spec::FeedForward<MappedTensor>;
+type Head = encoder_spec::Head<MappedTensor>;
+type Layer = encoder_spec::Layer<MappedTensor>;
+type Linear = encoder_spec::Linear<MappedTensor>;
+type Norm = encoder_spec::Norm<MappedTensor>;
 
 /// Values and choices from a seed (SplitMix64).
 pub struct Draw(pub u64);
@@ -33,19 +43,23 @@ impl Draw {
         (0..n).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).map(|v| v * scale * 3f32.sqrt()).collect()
     }
 
+    fn tensor(&mut self, shape: &[usize], scale: f32) -> MappedTensor {
+        MappedTensor { shape: shape.to_vec(), data: self.values(shape.iter().product(), scale).into() }
+    }
+
     pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
-        let layout = if self.coin() { Layout::OutIn } else { Layout::InOut };
-        let weight = self.values(inputs * outputs, 1.0 / (inputs as f32).sqrt());
-        Linear { inputs, outputs, layout, weight: weight.into(), bias: self.values(outputs, 0.1) }
+        let weight = self.tensor(&[outputs, inputs], 1.0 / (inputs as f32).sqrt());
+        Linear { weight, bias: self.tensor(&[outputs], 0.1) }
     }
 
-    pub fn norm(&mut self, kind: NormKind, width: usize) -> Norm {
-        let weight = self.values(width, 0.1).into_iter().map(|v| v + 1.0).collect();
-        Norm { kind, weight, bias: self.values(width, 0.1) }
+    pub fn norm(&mut self, kind: Normalization, width: usize) -> Norm {
+        let mut weight = self.tensor(&[width], 0.1);
+        weight.data.to_mut().iter_mut().for_each(|v| *v += 1.0);
+        Norm { kind, weight, bias: self.tensor(&[width], 0.1) }
     }
 
-    pub fn table(&mut self, rows: usize, width: usize) -> Table {
-        Table { rows, width, data: self.values(rows * width, 0.5).into() }
+    pub fn table(&mut self, rows: usize, width: usize) -> MappedTensor {
+        self.tensor(&[rows, width], 0.5)
     }
 }
 
@@ -85,7 +99,7 @@ pub struct Sizes {
     pub embed: Option<(usize, bool)>,
     pub hidden: usize,
     pub heads: usize,
-    pub norm: NormKind,
+    pub norm: Normalization,
     pub tied: bool,
     pub narrow: Narrow,
     /// Inside a bottleneck.
@@ -95,7 +109,7 @@ pub struct Sizes {
     pub pooler: bool,
 }
 
-pub const EPS: NormKind = NormKind::LayerNorm { eps: 1e-5 };
+pub const EPS: Normalization = Normalization::LayerNorm { eps: 1e-5 };
 
 impl Sizes {
     pub fn plain(hidden: usize, heads: usize, layers: Vec<Forward>) -> Self {
@@ -115,10 +129,10 @@ impl Sizes {
         }
     }
 
-    pub fn network(&self, seed: u64) -> Network {
+    pub fn encoder(&self, seed: u64) -> Encoder {
         let draw = &mut Draw(seed);
         let (hidden, norm) = (self.hidden, self.norm);
-        let embeddings = Embeddings {
+        let embedding = Embedding {
             words: draw.table(self.vocab, self.embed.map_or(hidden, |(width, _)| width)),
             projection: self.embed.map(|(width, trigram)| Projection {
                 linear: draw.linear(if trigram { 3 * width } else { width }, hidden),
@@ -131,8 +145,8 @@ impl Sizes {
         let layers = self.layers.iter().map(|forward| self.layer(forward, draw)).collect();
         let head = |kind, outputs, draw: &mut Draw| Head { kind, dense: draw.linear(hidden, outputs) };
         let pooler = self.pooler.then(|| draw.linear(hidden, hidden));
-        let heads = vec![head(HeadKind::Pooled, 3, draw), head(HeadKind::Tokens, 2, draw)];
-        Network { embeddings, layers, pooler, heads }
+        let heads = vec![head(TaskHeadKind::Classification, 3, draw), head(TaskHeadKind::Span, 2, draw)];
+        Encoder { family: ModelType::Bert, embedding, layers, fit: None, pooler, heads, mlm: None }
     }
 
     fn layer(&self, forward: &Forward, draw: &mut Draw) -> Layer {
@@ -157,38 +171,27 @@ impl Sizes {
             input_norm: inner_norm(draw),
             attention: match self.narrow {
                 Narrow::Shared => {
-                    AttentionInput::SharedKeyQuery { dense: draw.linear(hidden, width), norm: inner_norm(draw) }
+                    AttentionSource::SharedKeyQuery { dense: draw.linear(hidden, width), norm: inner_norm(draw) }
                 }
-                Narrow::Inner => AttentionInput::Bottleneck,
-                _ => AttentionInput::Wide,
+                Narrow::Inner => AttentionSource::Bottleneck,
+                _ => AttentionSource::Wide,
             },
             output: draw.linear(width, hidden),
             output_norm: draw.norm(norm, hidden),
         });
-        let feed_forward = match forward {
-            Forward::Plain { activation, blocks, inner } => {
-                let block = |_| PlainBlock {
-                    dense1: draw.linear(width, *inner),
-                    activation: *activation,
-                    dense2: draw.linear(*inner, width),
-                    norm: draw.norm(norm, width),
-                };
-                FeedForward::Plain((0..*blocks).map(block).collect())
-            }
+        let (program, blocks, inner, size) = match forward {
+            Forward::Plain { activation, blocks, inner } => (Program::plain(*activation), *blocks, *inner, *inner),
             Forward::Searched { expression, align, blocks, inner, extra } => {
-                let block = |_| SearchedBlock {
-                    dense1: draw.linear(width, inner + extra),
-                    dense2: draw.linear(inner + extra, width),
-                    norm: draw.norm(norm, width),
-                };
-                FeedForward::Searched(SearchedStack {
-                    expression: expression.parse().unwrap(),
-                    align: *align,
-                    inner: *inner,
-                    blocks: (0..*blocks).map(block).collect(),
-                })
+                let program = Program::searched(&expression.parse().unwrap(), *align);
+                (program, *blocks, *inner, inner + extra)
             }
         };
+        let block = |_| Block {
+            dense1: draw.linear(width, size),
+            dense2: draw.linear(size, width),
+            norm: draw.norm(norm, width),
+        };
+        let feed_forward = FeedForward { program, inner, blocks: (0..blocks).map(block).collect() };
         Layer { attention, feed_forward, bottleneck }
     }
 }
@@ -231,11 +234,11 @@ pub fn ragged(sequences: &[Sequence]) -> Ragged {
 type Rows = Vec<Vec<f64>>;
 
 /// Last hidden states, pooled vector, values of each head.
-pub fn forward(network: &Network, s: &Sequence) -> (Rows, Vec<f64>, Vec<Rows>) {
-    let e = &network.embeddings;
+pub fn forward(sizes: &Sizes, encoder: &Encoder, s: &Sequence) -> (Rows, Vec<f64>, Vec<Rows>) {
+    let e = &encoder.embedding;
     let word = |id: Option<u32>| match id {
         Some(id) => row(&e.words, id as usize),
-        None => vec![0.0; e.words.width],
+        None => vec![0.0; e.words.shape[1]],
     };
     let mut h: Rows = Vec::new();
     for i in 0..s.ids.len() {
@@ -251,36 +254,36 @@ pub fn forward(network: &Network, s: &Sequence) -> (Rows, Vec<f64>, Vec<Rows>) {
         let sum = add(&add(&words, &row(&e.segments, s.segments[i] as usize)), &row(&e.positions, i));
         h.push(norm(&e.norm, &sum));
     }
-    for layer in &network.layers {
-        h = run_layer(layer, &h, &s.mask);
+    for (forward, layer) in sizes.layers.iter().zip(&encoder.layers) {
+        h = run_layer(forward, layer, &h, &s.mask);
     }
-    let pooled = match &network.pooler {
+    let pooled = match &encoder.pooler {
         Some(pooler) => apply(pooler, &h[0]).into_iter().map(f64::tanh).collect(),
         None => h[0].clone(),
     };
     let head = |head: &Head| match head.kind {
-        HeadKind::Pooled => vec![apply(&head.dense, &pooled)],
-        HeadKind::Tokens => each(&h, |x| apply(&head.dense, x)),
+        TaskHeadKind::Span => each(&h, |x| apply(&head.dense, x)),
+        _ => vec![apply(&head.dense, &pooled)],
     };
-    let heads = network.heads.iter().map(head).collect();
+    let heads = encoder.heads.iter().map(head).collect();
     (h, pooled, heads)
 }
 
-fn run_layer(layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
+fn run_layer(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
     let a = &layer.attention;
     let Some(b) = &layer.bottleneck else {
-        return feed_forward(&layer.feed_forward, &attention(a, h, h, h, mask));
+        return feed_forward(forward, &layer.feed_forward, &attention(a, h, h, h, mask));
     };
     let maybe = |n: &Option<Norm>, x: Vec<f64>| n.as_ref().map_or(x.clone(), |n| norm(n, &x));
     let narrow = each(h, |x| maybe(&b.input_norm, apply(&b.input, x)));
     let y = match &b.attention {
-        AttentionInput::Wide => attention(a, h, h, &narrow, mask),
-        AttentionInput::Bottleneck => attention(a, &narrow, &narrow, &narrow, mask),
-        AttentionInput::SharedKeyQuery { dense, norm: n } => {
+        AttentionSource::Wide => attention(a, h, h, &narrow, mask),
+        AttentionSource::Bottleneck => attention(a, &narrow, &narrow, &narrow, mask),
+        AttentionSource::SharedKeyQuery { dense, norm: n } => {
             attention(a, &each(h, |x| maybe(n, apply(dense, x))), h, &narrow, mask)
         }
     };
-    let y = feed_forward(&layer.feed_forward, &y);
+    let y = feed_forward(forward, &layer.feed_forward, &y);
     h.iter().zip(&y).map(|(x, y)| norm(&b.output_norm, &add(x, &apply(&b.output, y)))).collect()
 }
 
@@ -308,60 +311,53 @@ fn attention(a: &Attention, query: &Rows, value: &Rows, residual: &Rows, mask: &
     out
 }
 
-fn feed_forward(f: &FeedForward, x: &Rows) -> Rows {
-    match f {
-        FeedForward::Plain(blocks) => blocks.iter().fold(x.clone(), |x, b| {
-            each(&x, |x| {
-                let inner: Vec<f64> = apply(&b.dense1, x).into_iter().map(|v| activation(b.activation, v)).collect();
-                norm(&b.norm, &add(x, &apply(&b.dense2, &inner)))
-            })
+fn feed_forward(forward: &Forward, f: &FeedForward, x: &Rows) -> Rows {
+    f.blocks.iter().fold(x.clone(), |x, b| match forward {
+        Forward::Plain { activation: function, .. } => each(&x, |x| {
+            let inner: Vec<f64> = apply(&b.dense1, x).into_iter().map(|v| activation(*function, v)).collect();
+            norm(&b.norm, &add(x, &apply(&b.dense2, &inner)))
         }),
-        FeedForward::Searched(stack) => stack.blocks.iter().fold(x.clone(), |x, b| {
-            let first = weights(&b.dense1).slice(b.dense1.inputs, stack.inner);
-            let second = weights(&b.dense2).slice(stack.inner, b.dense2.outputs);
-            each(&x, |x| {
-                let y = evaluate(&stack.expression, x, &first, &second, stack.align).unwrap();
-                norm(&b.norm, &add(x, &y))
-            })
-        }),
-    }
-}
-
-fn weights(l: &Linear) -> LinearWeights {
-    let at = |i: usize| (0..l.outputs).map(move |o| entry(l, i, o));
-    let bias = l.bias.iter().map(|&b| f64::from(b)).collect();
-    LinearWeights::new(l.inputs, (0..l.inputs).flat_map(at).collect(), bias).unwrap()
-}
-
-fn entry(l: &Linear, input: usize, output: usize) -> f64 {
-    f64::from(match l.layout {
-        Layout::OutIn => l.weight[output * l.inputs + input],
-        Layout::InOut => l.weight[input * l.outputs + output],
+        Forward::Searched { expression, align, inner, .. } => {
+            let first = weights(&b.dense1).slice(b.dense1.inputs(), *inner);
+            let second = weights(&b.dense2).slice(*inner, b.dense2.outputs());
+            let expression = expression.parse().unwrap();
+            each(&x, |x| norm(&b.norm, &add(x, &evaluate(&expression, x, &first, &second, *align).unwrap())))
+        }
     })
 }
 
+fn weights(l: &Linear) -> LinearWeights {
+    let at = |i: usize| (0..l.outputs()).map(move |o| entry(l, i, o));
+    let bias = l.bias.data.iter().map(|&b| f64::from(b)).collect();
+    LinearWeights::new(l.inputs(), (0..l.inputs()).flat_map(at).collect(), bias).unwrap()
+}
+
+fn entry(l: &Linear, input: usize, output: usize) -> f64 {
+    f64::from(l.weight.data[output * l.inputs() + input])
+}
+
 fn apply(l: &Linear, x: &[f64]) -> Vec<f64> {
-    assert_eq!(x.len(), l.inputs);
+    assert_eq!(x.len(), l.inputs());
     let sum = |o: usize| x.iter().enumerate().map(|(i, v)| v * entry(l, i, o)).sum::<f64>();
-    (0..l.outputs).map(|o| sum(o) + f64::from(l.bias[o])).collect()
+    (0..l.outputs()).map(|o| sum(o) + f64::from(l.bias.data[o])).collect()
 }
 
 fn norm(n: &Norm, x: &[f64]) -> Vec<f64> {
     let count = x.len() as f64;
     let (mean, inverse) = match n.kind {
-        NormKind::NoNorm => (0.0, 1.0),
-        NormKind::LayerNorm { eps } => {
+        Normalization::NoNorm => (0.0, 1.0),
+        Normalization::LayerNorm { eps } => {
             let mean = x.iter().sum::<f64>() / count;
             let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
-            (mean, 1.0 / (variance + f64::from(eps)).sqrt())
+            (mean, 1.0 / (variance + f64::from(eps as f32)).sqrt())
         }
     };
-    let one = |(i, v): (usize, &f64)| (v - mean) * inverse * f64::from(n.weight[i]) + f64::from(n.bias[i]);
+    let one = |(i, v): (usize, &f64)| (v - mean) * inverse * f64::from(n.weight.data[i]) + f64::from(n.bias.data[i]);
     x.iter().enumerate().map(one).collect()
 }
 
-fn row(t: &Table, i: usize) -> Vec<f64> {
-    t.data[i * t.width..(i + 1) * t.width].iter().map(|&v| f64::from(v)).collect()
+fn row(t: &MappedTensor, i: usize) -> Vec<f64> {
+    t.data.chunks_exact(t.shape[1]).nth(i).unwrap().iter().map(|&v| f64::from(v)).collect()
 }
 
 fn add(a: &[f64], b: &[f64]) -> Vec<f64> {

@@ -6,10 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::{BertConfig, config};
-use crate::Result;
-
-/// Families by their name in `model_type`.
-const FAMILIES: [&str; 3] = ["bert", "mobilebert", "efficientbert"];
+use crate::{ModelType, Result};
 
 /// A key that other programs compute by, and the only values of it that ask for what this crate computes.
 struct Limited {
@@ -194,28 +191,26 @@ fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// Takes out what stands for an absent key, and refuses families that this crate has no encoder for.
+/// The family that the keys name; takes out keys whose value stands for their absence.
 ///
 /// # Errors
 /// `model_type` names another family.
-pub(crate) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
+pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
     for key in ["model_type", "pad_token_id"] {
         if keys.get(key).is_some_and(Value::is_null) {
             keys.remove(key);
         }
     }
-    match keys.get("model_type") {
-        Some(Value::String(family)) if !FAMILIES.contains(&family.as_str()) => {
-            let known = FAMILIES.join(", ");
-            Err(config("model_type", format!("models of type \"{family}\" are not supported; supported are {known}")))
-        }
-        _ => Ok(()),
-    }
+    let Some(Value::String(name)) = keys.get("model_type") else { return Ok(ModelType::default()) };
+    ModelType::ALL.into_iter().find(|family| family.name() == name).ok_or_else(|| {
+        let known = ModelType::ALL.map(ModelType::name).join(", ");
+        config("model_type", format!("models of type \"{name}\" are not supported; supported are {known}"))
+    })
 }
 
 /// # Errors
 /// A key that no field holds asks for another computation than this crate's.
-pub(crate) fn check(config_read: &BertConfig) -> Result<()> {
+pub(super) fn check(config_read: &BertConfig) -> Result<()> {
     for Limited { key, is_supported, supported } in LIMITED {
         match config_read.extra.get(key) {
             None | Some(Value::Null) => {}

@@ -7,21 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::families::mobilebert;
-use crate::{Activation, Error, Result};
-
-/// Which family a configuration belongs to; decides the tensor names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelType {
-    /// BERT and everything of its shape (MiniLM, TinyBERT); names as in Hugging Face's `BertModel`.
-    #[default]
-    Bert,
-    /// MobileBERT; names as in Hugging Face's `MobileBertModel`.
-    MobileBert,
-    /// A student whose feed-forwards were searched; names documented in `docs/model-directory.md`.
-    EfficientBert,
-}
+use crate::{Activation, Error, ModelType, Result};
 
 /// Normalisation after every residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,6 +311,13 @@ impl BertConfig {
         })
     }
 
+    /// Whether other programs write a tensor of this name for this configuration and compute nothing with it; the name may carry
+    /// the family's prefix.
+    pub fn leaves_unused(&self, name: &str) -> bool {
+        let family = self.model_type.family();
+        family.leaves_unused(self, name.strip_prefix(family.prefix()).unwrap_or(name))
+    }
+
     /// Checks that an encoder can be built.
     ///
     /// # Errors
@@ -407,8 +400,7 @@ impl BertConfig {
     pub fn from_json(text: &str) -> Result<Self> {
         let mut value: Value = serde_json::from_str(text).map_err(|e| Error::Json(e.to_string()))?;
         if let Some(keys) = value.as_object_mut() {
-            keys::settle(keys)?;
-            mobilebert::settle(keys)?;
+            keys::family(keys)?.family().read_keys(keys)?;
         }
         let config: Self = serde_json::from_value(value).map_err(|e| Error::Json(explain(text, &e)))?;
         config.validate()?;
@@ -420,7 +412,8 @@ impl BertConfig {
     /// # Errors
     /// A key cannot be written as JSON, which no configuration that was read has.
     pub fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string_pretty(&mobilebert::in_full(self)).map_err(|e| Error::Json(e.to_string()))?;
+        let text = serde_json::to_string_pretty(&self.model_type.family().written_keys(self))
+            .map_err(|e| Error::Json(e.to_string()))?;
         Ok(text + "\n")
     }
 }

@@ -1,8 +1,66 @@
-//! Configurations of students with searched feed-forwards, and the architectures in them.
+//! EfficientBERT (Dong et al. 2021): students with searched feed-forwards, and the architectures in their configurations.
 
 use mlp_space::{Align, Architecture, Expression, LinearId, StudentShape, Unary, Widths};
 
-use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, Result};
+use super::Family;
+use crate::describe::feed_forward;
+use crate::encoder::{FeedForward, Shape};
+use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, Program, Result};
+
+/// The family.
+pub(super) struct EfficientBert;
+
+impl Family for EfficientBert {
+    fn name(&self) -> &'static str {
+        "efficientbert"
+    }
+
+    fn class(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn prefix(&self) -> &'static str {
+        "bert."
+    }
+
+    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+        searched(config, |id| (usize::from(id.stacks()), id.inner_size(config.intermediate_size)))
+    }
+
+    fn block_name(&self, block: usize, _: usize, part: &str, leaf: &str) -> String {
+        format!("feed_forward.{block}.{}.{leaf}", part.replace("norm", "LayerNorm"))
+    }
+}
+
+/// The largest feed-forwards of the search space with the expressions of `config` active in them.
+///
+/// # Errors
+/// As [`architecture`]; the configuration lists no feed-forwards, or has a bottleneck.
+pub(crate) fn largest_feed_forwards(config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+    searched(config, |_| (usize::from(LinearId::LARGEST.stacks()), config.intermediate_size))
+}
+
+/// `size` gives the number of blocks and the inner width of a layer's weights.
+fn searched(config: &BertConfig, size: impl Fn(LinearId) -> (usize, usize)) -> Result<Vec<FeedForward<Shape>>> {
+    if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
+        return Err(bottleneck());
+    }
+    if config.layers.is_empty() {
+        let message = "the configuration lists no searched feed-forwards".into();
+        return Err(Error::Layer { layer: 1, message });
+    }
+    let architecture = architecture(config)?;
+    let layer = |(expression, id): (&Expression, &LinearId)| {
+        let (program, inner) = (Program::searched(expression, align(config)), id.inner_size(config.intermediate_size));
+        feed_forward(config, program, inner, size(*id), config.layer_norm_eps)
+    };
+    Ok(architecture.layers().iter().zip(architecture.ids()).map(layer).collect())
+}
+
+fn bottleneck() -> Error {
+    let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
+    Error::Config { field: "intra_bottleneck_size", message }
+}
 
 /// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
 /// configuration's widths, and agree with the stacks and ratio written beside them.
@@ -33,7 +91,7 @@ pub fn architecture(config: &BertConfig) -> Result<Architecture> {
 }
 
 /// What the operators of a student's feed-forwards do with operands of different width.
-pub fn align(config: &BertConfig) -> Align {
+fn align(config: &BertConfig) -> Align {
     if config.pad_operands { Align::Pad } else { Align::Cut }
 }
 
@@ -92,7 +150,7 @@ pub fn student_config(base: &BertConfig, architecture: &Architecture) -> Result<
 /// As [`layer_specs`]; `shape` has a bottleneck; or [`architecture`] of the result.
 pub fn transferred_config(shape: &BertConfig, found: &Architecture) -> Result<BertConfig> {
     if shape.intra_bottleneck_size.is_some() || shape.num_feedforward_networks != 1 {
-        return Err(Error::searched_bottleneck());
+        return Err(bottleneck());
     }
     let (task_heads, extra) = Default::default();
     let base = BertConfig {

@@ -1,6 +1,6 @@
-//! MobileBERT's `config.json` as `transformers` writes and reads it.
+//! MobileBERT (Sun et al. 2020), with its `config.json` as `transformers` writes and reads it.
 //!
-//! Its defaults are others than this crate's, and some of its keys say together what a single field says here:
+//! The file's defaults are others than this crate's, and some of its keys say together what a single field says here:
 //!
 //! | `transformers` | here |
 //! |---|---|
@@ -12,7 +12,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Family;
+use super::bert::{plain_block_name, plain_feed_forwards};
 use crate::config::config;
+use crate::encoder::{FeedForward, Shape};
 use crate::{AttentionInput, BertConfig, ModelType, NormKind, Result};
 
 /// Keys that `transformers` writes for every MobileBERT. Where none of them stands, the file is one that this program wrote before
@@ -24,13 +27,63 @@ const PYTORCH_EPS: f64 = 1e-5;
 /// `intra_bottleneck_size` where the key is absent and there is a bottleneck.
 const BOTTLENECK: usize = 128;
 
-/// Turns the keys of a MobileBERT written by `transformers` into this crate's fields; other files stay as they are.
+/// The family.
+pub(super) struct MobileBert;
+
+impl Family for MobileBert {
+    fn name(&self) -> &'static str {
+        "mobilebert"
+    }
+
+    fn class(&self) -> Option<&'static str> {
+        Some("MobileBert")
+    }
+
+    fn prefix(&self) -> &'static str {
+        "mobilebert."
+    }
+
+    fn read_keys(&self, keys: &mut Map<String, Value>) -> Result<()> {
+        settle(keys)
+    }
+
+    fn written_keys(&self, config: &BertConfig) -> BertConfig {
+        in_full(config)
+    }
+
+    fn leaves_unused(&self, config: &BertConfig, name: &str) -> bool {
+        if name.starts_with("embeddings.embedding_transformation.") {
+            return config.embedding_size.is_none();
+        }
+        if name.starts_with("pooler.dense.") {
+            return !config.uses_pooler();
+        }
+        let of_layer = name.strip_prefix("encoder.layer.").and_then(|rest| rest.split_once('.'));
+        match of_layer {
+            Some((_, part)) if part.starts_with("bottleneck.attention.") => {
+                config.key_query_shared_bottleneck
+                    && config.bottleneck().is_some_and(|b| b.attention_input == AttentionInput::Bottleneck)
+            }
+            // Of no rows, where the word table has all columns.
+            _ => name == "cls.predictions.dense.weight" && config.embed_width() == config.hidden_size,
+        }
+    }
+
+    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+        plain_feed_forwards(config)
+    }
+
+    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
+        plain_block_name(block, blocks, part, leaf)
+    }
+}
+
+/// Turns the keys that `transformers` wrote into this crate's fields; other files stay as they are.
 ///
 /// # Errors
 /// A key has a value of another type, or `true_hidden_size` is not the width inside a layer.
-pub(crate) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
-    let is_mobilebert = keys.get("model_type").is_some_and(|family| family == "mobilebert");
-    if !is_mobilebert || !MARKS.iter().any(|key| keys.contains_key(*key)) {
+fn settle(keys: &mut Map<String, Value>) -> Result<()> {
+    if !MARKS.iter().any(|key| keys.contains_key(*key)) {
         return Ok(());
     }
     // A model that this program trained, and wrote before it named a class: it left such keys where they were.
@@ -71,12 +124,9 @@ pub(crate) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// The configuration with every key for which `transformers` has another default than this crate; other families as they are.
-pub(crate) fn in_full(config: &BertConfig) -> BertConfig {
+/// The configuration with every key for which `transformers` has another default than this crate.
+fn in_full(config: &BertConfig) -> BertConfig {
     let mut full = config.clone();
-    if config.model_type != ModelType::MobileBert {
-        return full;
-    }
     if config.normalization_type == NormKind::LayerNorm {
         full.default_norm_eps = Some(config.outer_norm_eps());
         full.extra.insert("normalization_type".into(), json!("layer_norm"));
@@ -117,30 +167,6 @@ impl BertConfig {
     fn uses_pooler(&self) -> bool {
         // A directory with heads of its own was trained by this program, through the pooler that it holds.
         !self.task_heads.is_empty() || self.extra.get("classifier_activation") != Some(&Value::Bool(false))
-    }
-
-    /// Whether `transformers` writes a tensor of this name for this configuration and computes nothing with it; the name may carry
-    /// the family's prefix.
-    pub fn leaves_unused(&self, name: &str) -> bool {
-        if self.model_type != ModelType::MobileBert {
-            return false;
-        }
-        let name = name.strip_prefix("mobilebert.").unwrap_or(name);
-        if name.starts_with("embeddings.embedding_transformation.") {
-            return self.embedding_size.is_none();
-        }
-        if name.starts_with("pooler.dense.") {
-            return !self.uses_pooler();
-        }
-        let of_layer = name.strip_prefix("encoder.layer.").and_then(|rest| rest.split_once('.'));
-        match of_layer {
-            Some((_, part)) if part.starts_with("bottleneck.attention.") => {
-                self.key_query_shared_bottleneck
-                    && self.bottleneck().is_some_and(|b| b.attention_input == AttentionInput::Bottleneck)
-            }
-            // Of no rows, where the word table has all columns.
-            _ => name == "cls.predictions.dense.weight" && self.embed_width() == self.hidden_size,
-        }
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
-use bert_core::MlmWeights;
 use cpu_kernels::elementwise::norm::layer_norm_in_place;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
-use cpu_runtime::{Floats, Outputs, Ragged, Session};
+use cpu_runtime::{Outputs, Ragged, Session};
+use encoder_spec::{Floats, MappedTensor, MlmHead, Normalization};
 use tokenizer::{Sentence, WordPieces};
 
 use super::same_word;
 use super::scores::WordScores;
+use super::word_model::output_row;
 use crate::{Error, Result};
 
 /// Tokens of one run of the encoder.
@@ -21,7 +22,7 @@ const FRAME: usize = 3;
 pub(super) struct MaskedWords {
     encoder: cpu_runtime::Model,
     session: Session,
-    head: MlmWeights,
+    head: MlmHead<MappedTensor>,
     scores: WordScores,
     mask: u32,
     /// Whether the sentence as it was follows as second segment.
@@ -37,29 +38,29 @@ pub(super) struct Place<'a> {
 
 impl MaskedWords {
     /// # Errors
-    /// The tokeniser has no `[MASK]`, or the model has too few positions.
+    /// The tokenizer has no `[MASK]`, or the model has too few positions.
     ///
     /// # Shapes
     /// `table [vocab, embed]`
     pub fn new(
         encoder: cpu_runtime::Model,
-        head: MlmWeights,
+        head: MlmHead<MappedTensor>,
         table: &Floats,
         pieces: &WordPieces,
         threads: usize,
         sees_original: bool,
     ) -> Result<Self> {
         let Some(mask) = pieces.mask_id() else {
-            return Err(Error::Mismatch("the tokeniser has no `[MASK]`; take --source embeddings".into()));
+            return Err(Error::Mismatch("the tokenizer has no `[MASK]`; take --source embeddings".into()));
         };
         if encoder.max_length() <= FRAME + 1 {
             let message = format!("the model has {} positions; {} are the least here", encoder.max_length(), FRAME + 2);
             return Err(Error::Mismatch(message));
         }
-        let width = head.dense_bias.len();
+        let width = head.dense.outputs();
         let ids: Vec<u32> = pieces.ids().collect();
-        let rows: Vec<f32> = ids.iter().flat_map(|id| head.output_row(table, *id)).collect();
-        let bias = ids.iter().map(|id| head.bias[*id as usize]).collect();
+        let rows: Vec<f32> = ids.iter().flat_map(|id| output_row(&head, table, *id)).collect();
+        let bias = ids.iter().map(|id| head.bias.data[*id as usize]).collect();
         let scores = WordScores::new(ids, &rows, Some(bias), width);
         Ok(Self { encoder, session: Session::new(threads), head, scores, mask, sees_original })
     }
@@ -130,21 +131,28 @@ impl MaskedWords {
 
     /// `Norm(act(W h + b))` of every row.
     fn features(&self, states: &[f32]) -> Vec<f32> {
-        let (hidden, width) = (self.encoder.hidden(), self.head.dense_bias.len());
+        let (hidden, width) = (self.encoder.hidden(), self.head.dense.outputs());
         let rows = states.len() / hidden;
         let mut out = vec![0.0; rows * width];
         if rows == 0 {
             return out;
         }
-        let weight = MatRef::row_major(&self.head.dense, width, hidden).t();
+        let weight = MatRef::row_major(&self.head.dense.weight.data, width, hidden).t();
         let epilogue = Epilogue {
-            bias: Some(&self.head.dense_bias),
-            activation: Some(self.head.activation),
+            bias: Some(&self.head.dense.bias.data),
+            activation: Some(self.head.activation.into()),
             ..Epilogue::default()
         };
         let (states, target) = (MatRef::row_major(states, rows, hidden), MatMut::row_major(&mut out, rows, width));
         matmul(states, weight, target, Precision::F32, &epilogue);
-        layer_norm_in_place(&mut out, &self.head.norm_weight, &self.head.norm_bias, self.head.norm_eps, None);
+        let norm = &self.head.norm;
+        let (scale, shift) = (&norm.weight.data, &norm.bias.data);
+        match norm.kind {
+            Normalization::LayerNorm { eps } => layer_norm_in_place(&mut out, scale, shift, eps as f32, None),
+            Normalization::NoNorm => out.chunks_exact_mut(width).for_each(|row| {
+                row.iter_mut().zip(scale.iter().zip(shift.iter())).for_each(|(v, (a, b))| *v = *v * a + b);
+            }),
+        }
         out
     }
 }

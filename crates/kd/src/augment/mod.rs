@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `settings` | what can be chosen, and what a run has done |
 //! | `scores` | the best of all words, as a product and a selection |
+//! | `word_model` | what a model directory knows about words |
 //! | `nearest`, `masked` | the two sources of candidates |
 //! | `augmenter` | from a training set to a larger one |
 
@@ -20,6 +21,7 @@ mod masked;
 mod nearest;
 mod scores;
 mod settings;
+mod word_model;
 
 pub use augmenter::Augmenter;
 pub use settings::{AugmentProgress, AugmentSettings, Augmented, Pairs, WordSource};

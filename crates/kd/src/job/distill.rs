@@ -4,38 +4,39 @@ use bert_core::{Encoder, TaskModel};
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
+use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
 use train::text::TextSource;
-use train::{Error, Result, evaluate};
+use train::{Error, Result};
 
 use super::Teacher;
 use crate::losses;
 use crate::objective::Plan;
 
 /// Makes the model that a step trains from the whole one; shares its weights.
-pub type Prepare<'a, M> = Box<dyn Fn(&M, u64) -> M + Sync + 'a>;
+pub type Prepare<'a> = Box<dyn Fn(&TaskModel, u64) -> TaskModel + Sync + 'a>;
 
 /// Trains the whole model in every step.
-pub fn as_is<'a, M: Clone>() -> Prepare<'a, M> {
+pub fn as_is<'a>() -> Prepare<'a> {
     Box::new(|model, _| model.clone())
 }
 
-/// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
+/// Distillation on unlabeled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
 /// distillation of TinyBERT) and the term between masked words (MobileBERT).
 pub struct GeneralDistillation<'a> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Packed text.
     pub text: &'a dyn TextSource,
     /// What hides words, in every step; wanted where the plan has a term between them.
     pub words: Option<MlmTask<'a>>,
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 /// How a training on text hides words, and on what it is evaluated.
@@ -72,7 +73,7 @@ impl Job<TaskModel> for GeneralDistillation<'_> {
         let (states, scores) = match &words {
             Some((term, (places, _))) if term.asks_teacher() => {
                 let (states, scores) =
-                    self.teacher.words(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
+                    self.teacher.word_logits(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
                 (Some(states), Some(scores))
             }
             _ => ((now.layer_count() > 0).then(|| self.teacher.states(&tokens, options)), None),
@@ -124,7 +125,7 @@ fn headless(who: &str) -> Error {
 
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
 ///
-/// Scores without gold ones are learnt from the teacher's.
+/// Scores without gold ones are learned from the teacher's.
 pub struct TaskDistillation<'a> {
     /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
@@ -132,14 +133,14 @@ pub struct TaskDistillation<'a> {
     pub teacher_heads: Vec<usize>,
     /// Student head of each task of `data`.
     pub student_heads: Vec<usize>,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Training data.
     pub data: &'a TaskMix,
     /// Evaluation sets with the student's heads; empty for none.
     pub eval: &'a [(usize, EvalSet)],
     /// Which part of the student a step trains.
-    pub prepare: Prepare<'a, TaskModel>,
+    pub prepare: Prepare<'a>,
 }
 
 impl Job<TaskModel> for TaskDistillation<'_> {
@@ -155,10 +156,10 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let head = self.teacher_heads[task];
         let gold = regression && matches!(batch.labels, Labels::Scores(_));
         let by_labels = gold && now.prediction.is_some_and(|p| p.regression_on_labels());
-        let (states, answers) = now.taught(
+        let (states, taught) = now.taught(
             !by_labels,
             || self.teacher.task_states(&tokens, head, options),
-            || self.teacher.answers(&tokens, head, options),
+            || self.teacher.logits(&tokens, head, options),
         );
         let student = (self.prepare)(model, part.step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
@@ -169,12 +170,12 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
         let hard = || label_loss(logits.clone(), &batch.labels, device);
         // Where labels are not enough, the teacher was asked.
-        let answers = || answers.clone().expect("the teacher was asked");
+        let taught = || taught.clone().expect("the teacher was asked");
         let term = match regression {
             true if by_labels => prediction.weighted(hard()?),
-            true if gold => prediction.mixed(|| losses::mse(logits.clone(), answers()), hard)?,
-            true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, answers())),
-            _ => prediction.mixed(|| prediction.soft(logits.clone(), answers()), hard)?,
+            true if gold => prediction.mixed(|| losses::mse(logits.clone(), taught()), hard)?,
+            true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, taught())),
+            _ => prediction.mixed(|| prediction.soft(logits.clone(), taught()), hard)?,
         };
         terms.0.push(("prediction", term));
         Ok(cut.weigh(terms))
@@ -196,6 +197,6 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         if self.eval.is_empty() || !taught {
             return Ok(None);
         }
-        evaluate::evaluate(model, self.eval, device, watch).map(Some)
+        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
     }
 }

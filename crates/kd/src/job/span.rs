@@ -2,11 +2,12 @@
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
+use predict::span::SpanEval;
 use train::Result;
 use train::data::to_device;
 use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use train::losses::span_sides;
-use train::span::{SpanEval, SpanTrainSet, gold_loss};
+use train::span::{SpanTrainSet, gold_loss};
 
 use super::Teacher;
 use crate::losses::{ClsPosition, span_sum};
@@ -21,7 +22,7 @@ pub struct SpanDistillation<'a> {
     pub teacher_head: usize,
     /// The student's span head.
     pub student_head: usize,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Training windows.
     pub data: &'a SpanTrainSet,
@@ -38,10 +39,10 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         let tokens = to_device(&batch.tokens, device);
         let now = self.plan.at(part.step);
         let options = now.options();
-        let (states, answers) = now.taught(
+        let (states, taught) = now.taught(
             true,
             || self.teacher.task_states(&tokens, self.teacher_head, options),
-            || self.teacher.spans(&tokens, self.teacher_head, options),
+            || self.teacher.span_logits(&tokens, self.teacher_head, options),
         );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
         let mut terms = match &states {
@@ -52,7 +53,7 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         let sides = span_sides(logits);
         let soft = || {
             let [start, end] = sides.clone();
-            let [start_taught, end_taught] = span_sides(answers.expect("the teacher was asked"));
+            let [start_taught, end_taught] = span_sides(taught.expect("the teacher was asked"));
             let cls = match self.data.version().has_unanswerable() {
                 true => ClsPosition::Kept,
                 false => ClsPosition::Blocked,
@@ -79,6 +80,6 @@ impl Job<TaskModel> for SpanDistillation<'_> {
     ) -> Result<Option<Evaluation>> {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         let eval = self.eval.filter(|_| taught);
-        eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()
+        Ok(eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()?)
     }
 }

@@ -50,7 +50,7 @@ impl Student {
         let mut student = Self { widths, layers, fixed: Cost::default(), seq, encoding: Encoding::Rich };
         let searched = ids.iter().fold(Cost::default(), |sum, &id| sum + student.layer_cost(id));
         student.fixed = Cost {
-            params: whole.parameters.saturating_sub(searched.params),
+            params: whole.params.saturating_sub(searched.params),
             macs: whole.macs.saturating_sub(searched.macs),
         };
         Ok(student)
@@ -66,7 +66,7 @@ impl Student {
     #[must_use]
     pub fn layer_cost(&self, id: LinearId) -> Cost {
         let cost = feed_forward(id, self.widths.hidden, self.widths.base);
-        Cost { params: cost.parameters, macs: cost.macs.saturating_mul(self.seq as u64) }
+        Cost { params: cost.params, macs: cost.macs.saturating_mul(self.seq as u64) }
     }
 
     /// Cost of the whole student.
@@ -123,7 +123,7 @@ mod tests {
         for name in ["efficientbert", "stage1-winner", "warm-up"] {
             let genome = preset(name).unwrap();
             let whole = shape.cost(genome.ids(), 128);
-            assert_eq!(student.cost(&genome), Cost { params: whole.parameters, macs: whole.macs });
+            assert_eq!(student.cost(&genome), Cost { params: whole.params, macs: whole.macs });
         }
         // The published size of EfficientBERT, with the distillation projection.
         assert_eq!(student.cost(&preset("efficientbert").unwrap()).params, 15_737_724);

@@ -22,7 +22,9 @@ fn scoring(done: usize, total: usize) -> Within {
 /// A diverged loss is the candidate's fault; anything else stops the run.
 fn eval_error(error: impl Into<kd::Error>) -> EvalError {
     match error.into() {
-        kd::Error::Train(train::Error::Interrupted { .. } | train::Error::Stopped) => EvalError::Interrupted,
+        kd::Error::Train(train::Error::Interrupted { .. } | train::Error::Predict(predict::Error::Stopped)) => {
+            EvalError::Interrupted
+        }
         kd::Error::Train(diverged) if diverged.is_divergence() => EvalError::Candidate(diverged.to_string()),
         other => EvalError::Run(other.to_string()),
     }
@@ -41,7 +43,7 @@ mod tests {
         let diverged = train::Error::NotFinite { step: 7, what: "loss term `hidden`".into() };
         let EvalError::Candidate(reason) = eval_error(diverged) else { panic!("the candidate is at fault") };
         assert!(reason.contains("step 7") && reason.contains("`hidden`"), "{reason}");
-        for stopped in [train::Error::Interrupted { step: 1 }, train::Error::Stopped] {
+        for stopped in [train::Error::Interrupted { step: 1 }, predict::Error::Stopped.into()] {
             assert!(matches!(eval_error(stopped), EvalError::Interrupted));
         }
         assert!(matches!(eval_error(train::Error::Mismatch("heads".into())), EvalError::Run(_)));

@@ -11,9 +11,9 @@ use kd::objective::Plan;
 use mlp_space::Architecture;
 use nas::driver::{Candidate, EvalError, Evaluate, Within};
 use nas::study::Fitness;
+use predict::evaluate::evaluate;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
-use train::evaluate::evaluate;
 use train::text::TextSource;
 
 use super::{eval_error, fitness, scoring};
@@ -70,7 +70,7 @@ impl ProxyTraining<'_> {
         let model = TaskModel::new(&config, Parts::POOLER, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
         let mut model = apply_internal(model, weights, Path::new("warm-up weights"))?;
-        if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.steps > 0) {
+        if let Some((teacher, text, plan)) = self.text.filter(|_| self.proxy.general.train.steps > 0) {
             let job = GeneralDistillation { teacher, plan, text, words: None, prepare: as_is() };
             let mut monitor = CandidateMonitor { what: "training on text", watch: &mut *watch, stop: self.stop };
             model = self.train(model, &job, self.proxy.general.train_config(candidate.seed), &mut monitor)?;

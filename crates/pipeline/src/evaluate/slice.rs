@@ -8,8 +8,8 @@ use burn::tensor::Device;
 use mlp_space::Architecture;
 use nas::driver::{Candidate, EvalError, Evaluate, Within};
 use nas::study::Fitness;
+use predict::evaluate::evaluate;
 use train::data::EvalSet;
-use train::evaluate::evaluate;
 
 use super::{eval_error, fitness, scoring};
 

@@ -24,7 +24,7 @@ pub(super) fn task_head(
         let task = known(source.task).filter(|task| task.head() == Head::Spans);
         let task = task.ok_or(ImportError::TaskUnknown { span: true })?;
         check_class(source, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
-        return Ok(Some(train::heads::task_head(&task)));
+        return Ok(Some(predict::heads::task_head(&task)));
     }
     let Some(weight) = tensors.0.get("classifier.weight") else {
         return match source.task {
@@ -54,7 +54,7 @@ pub(super) fn task_head(
     let kind = kind(source, config, outputs)?;
     let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(source, config, outputs)? };
     if let Some(known) = &known {
-        let wanted = train::heads::task_head(known);
+        let wanted = predict::heads::task_head(known);
         if wanted.kind != kind {
             let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
             return Err(of_task(task, message, Remedy::TrainedTask));

@@ -45,10 +45,10 @@ impl<'a> BatchOrders<'a> {
     pub(super) fn of(recipe: &Recipe, phases: &'a [PhaseSpec<'a>]) -> Self {
         let distillation = |(phase, training): (&PhaseSpec<'a>, &'a TrainingSpec<'a>)| {
             let (settings, times) = (&training.settings, phase.trials.unwrap_or(1));
-            let objective = training.objective.filter(|_| settings.steps > 0 && times > 0)?;
+            let objective = training.objective.filter(|_| settings.train.steps > 0 && times > 0)?;
             let (data, length_window, precision) = (training.data, settings.length_window, settings.precision);
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
-            let (batch_size, accumulate) = (settings.batch_size, settings.accumulate);
+            let (batch_size, accumulate) = (settings.batch_size, settings.train.accumulate);
             let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
             Some(Distillation { phase: phase.id, training, order, times })
         };
@@ -70,8 +70,12 @@ impl<'a> BatchOrders<'a> {
             if self.first(at) != at {
                 return None;
             }
-            let mut trainings: Vec<(u64, u64)> =
-                self.0.iter().filter(|l| l.order == one.order).map(|l| (l.training.settings.steps, l.times)).collect();
+            let mut trainings: Vec<(u64, u64)> = self
+                .0
+                .iter()
+                .filter(|l| l.order == one.order)
+                .map(|l| (l.training.settings.train.steps, l.times))
+                .collect();
             trainings.sort_unstable_by_key(|&(steps, _)| std::cmp::Reverse(steps));
             let mut reached = 0;
             let batches = trainings.into_iter().find_map(|(steps, n)| {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::module::Module;
+use bert_core::TaskModel;
 use burn::tensor::Device;
 use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
 use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
@@ -163,7 +163,12 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// As [`train`].
-    pub fn train<M: Module>(&mut self, spec: &PhaseSpec<'_>, model: M, job: &dyn Job<M>) -> Result<Trained<M>> {
+    pub fn train(
+        &mut self,
+        spec: &PhaseSpec<'_>,
+        model: TaskModel,
+        job: &dyn Job<TaskModel>,
+    ) -> Result<Trained<TaskModel>> {
         let (phase, settings) = (spec.name.as_str(), &spec.training()?.settings);
         for message in self.inputs.take_notes() {
             self.note(RunEvent::Note { message });
@@ -171,11 +176,11 @@ impl<'a> Context<'a> {
         let store = CheckpointStore::new(self.folder(phase), self.config_hash);
         store.clean_stale_temps()?;
         let far = reached(&store).map_err(|source| Error::Training { phase: phase.into(), source })?;
-        let done = if far.finished { settings.steps } else { far.step };
+        let done = if far.finished { settings.train.steps } else { far.step };
         let config = self.train_config(settings, self.seed_of(phase));
         let stop = self.host.stop();
         let devices = self.devices.clone();
-        let trained = self.phase(spec, (settings.steps, done), far.finished, |run| {
+        let trained = self.phase(spec, (settings.train.steps, done), far.finished, |run| {
             let resumed = done > 0 && !far.finished;
             let mut monitor = PhaseMonitor { phase, resumed, emit: &mut |event| run.note(event), stop };
             train(model, &devices, job, &config, Some(&store), &mut monitor)

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
-use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, count_parts, inherit, init, student_config};
+use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, init, student_config};
+use encoder_spec::Encoder;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
 use train::engine::Evaluation;
@@ -74,8 +75,7 @@ fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result
     let of_width = |width: usize| BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() };
     let count = |width: usize| -> Result<u64> {
         let config = of_width(width);
-        let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
-        Ok(count_parts(&model, &config, run.recipe.latency.seq).params_without_fit())
+        Ok(Encoder::describe(&config, Parts::POOLER)?.count(run.recipe.latency.seq).params_without_fit())
     };
     // Parameters are linear in the width.
     let (one, two) = (count(1)?, count(2)?);
@@ -100,7 +100,7 @@ fn distil(
     let mut model = model;
     let phase = run.spec(on_text)?;
     let training = phase.training()?;
-    if training.settings.steps > 0 {
+    if training.settings.train.steps > 0 {
         let text = run.inputs.text(recipe, &training.settings)?;
         let plan = plan(training, config, &teachers.config)?;
         let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;

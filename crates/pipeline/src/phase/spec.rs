@@ -187,7 +187,7 @@ impl<'a> PhaseSpec<'a> {
             _ => false,
         };
         let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(task));
-        scores || self.trainings.iter().filter(|training| training.settings.steps > 0).any(training)
+        scores || self.trainings.iter().filter(|training| training.settings.train.steps > 0).any(training)
     }
 
     /// Whether it leaves checkpoints in a folder of its name.

@@ -1,7 +1,8 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, Parts, TaskModel, count_parts, student_config, supernet_architecture};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
+use encoder_spec::Encoder;
 use kd::objective::Source;
 use mlp_space::{Architecture, Widths};
 use nas::budget::{CachedLatency, Cost, Latency};
@@ -32,18 +33,14 @@ pub struct Winner {
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &burn::tensor::Device) -> Result<Student> {
-    // Count a real model of one architecture and take its feed-forwards off: what is left is what
+pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+    // Count the student of one architecture and take its feed-forwards off: what is left is what
     // every candidate has in common, pooler and heads included, distillation projection not.
     let seq = recipe.latency.seq;
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let config = student_config(frame, &genome)?;
-    let model = TaskModel::new(&config, Parts::POOLER, run_device)?;
-    let count = count_parts(&model, &config, seq);
-    let feed_forwards = count
-        .layers
-        .iter()
-        .fold(Cost::default(), |sum, l| Cost { params: sum.params + l.params, macs: sum.macs + l.macs });
+    let count = Encoder::describe(&config, Parts::POOLER)?.count(seq);
+    let feed_forwards = count.layers.iter().fold(Cost::default(), |sum, layer| sum + *layer);
     Ok(Student {
         widths: Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) },
         layers: frame.num_hidden_layers,
@@ -60,13 +57,8 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe, run_device: &bu
 ///
 /// # Errors
 /// [`nas::Error`] with the nearest reachable size.
-pub(crate) fn check_budget(
-    parts: &mut dyn SearchParts,
-    recipe: &Recipe,
-    frame: &BertConfig,
-    device: &burn::tensor::Device,
-) -> Result<()> {
-    let student = sized_student(frame, recipe, device)?;
+pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
+    let student = sized_student(frame, recipe)?;
     Ok(parts.space(recipe, 1, student, None)?.ensure_reachable(&recipe.budget)?)
 }
 
@@ -83,7 +75,7 @@ fn encoding(kind: StrategyKind) -> Encoding {
 pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, warm: Tensors) -> Result<Winner> {
     let recipe = run.recipe;
     let settings = &recipe.search;
-    let student = sized_student(frame, recipe, &run.device)?;
+    let student = sized_student(frame, recipe)?;
     let mut study = Study::open(run, frame)?;
 
     let coarse = run.parts.space(recipe, 1, student, None)?;
@@ -132,7 +124,7 @@ fn short_trainings(
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
     let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
-    let text = match settings.proxy.general.steps {
+    let text = match settings.proxy.general.train.steps {
         0 => None,
         _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
     };

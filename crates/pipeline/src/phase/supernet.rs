@@ -8,7 +8,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
-use train::heads::task_head;
+use predict::heads::task_head;
 
 use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
 use crate::recipe::Recipe;
@@ -44,7 +44,7 @@ pub(super) fn plan(training: &TrainingSpec<'_>, student: &BertConfig, teacher: &
     let labels = || Error::Mismatch(format!("`{}` is a training on labels", training.key));
     let objective = training.objective.ok_or_else(labels)?;
     let source = training.data.source();
-    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, training.settings.steps)?)
+    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, training.settings.train.steps)?)
 }
 
 /// Whether the teacher can teach a student of this frame in every distillation of the recipe.
@@ -52,7 +52,7 @@ pub(super) fn plan(training: &TrainingSpec<'_>, student: &BertConfig, teacher: &
 /// # Errors
 /// As [`plan`], naming the training; or nothing that would train the heads.
 pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
-    let distils = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.steps > 0;
+    let distils = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.train.steps > 0;
     for (_, training) in trainings(phases).filter(|(_, training)| distils(training)) {
         let fail = |message: String| Err(Error::Mismatch(format!("`{}`: {message}", training.key)));
         match plan(training, frame, teacher) {
@@ -84,7 +84,7 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
     let phase = run.spec(PhaseId::WarmUp)?;
     let training = phase.training()?;
-    if training.settings.steps == 0 {
+    if training.settings.train.steps == 0 {
         return Ok(collect_internal(&model));
     }
     let plan = plan(training, &config, &teachers.config)?;
@@ -120,7 +120,7 @@ pub fn stage_three_supernet(
     };
     let phase = run.spec(PhaseId::SupernetOnText)?;
     let training = phase.training()?;
-    if training.settings.steps > 0 {
+    if training.settings.train.steps > 0 {
         let text = run.inputs.text(run.recipe, &training.settings)?;
         let plan = plan(training, &config, &teachers.config)?;
         let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
@@ -135,7 +135,7 @@ pub fn stage_three_supernet(
     }
     let phase = run.spec(PhaseId::SupernetOnTasks)?;
     let training = phase.training()?;
-    if training.settings.steps > 0 {
+    if training.settings.train.steps > 0 {
         let (data, _) = run.inputs.search(run.recipe, &training.settings)?;
         let heads: Vec<usize> = (0..phase.tasks.len()).collect();
         let plan = plan(training, &config, &teachers.config)?;

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, ModelDir, ModelType, Package, Parts, TaskModel, init};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
+use predict::heads::task_head;
+use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
-use train::heads::task_head;
-use train::majority::{MajorityBaseline, card_lines, doubts};
 
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -50,7 +50,10 @@ pub struct TunedTeacher {
 pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
     let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => load(dir)?,
+        (Some(dir), _) => {
+            let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
+            (loaded.config, Some(loaded.model))
+        }
         (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
@@ -107,7 +110,7 @@ fn fine_tune(
     let job = FineTune { data: &data, heads, eval: &dev };
     let trained = run.train(spec, start, &job)?;
     let evaluation = trained.evaluation.unwrap_or_default();
-    let majority = MajorityBaseline::of_sets(&data, &dev)?;
+    let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {
         run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;
@@ -145,16 +148,6 @@ fn together(evaluations: Vec<(usize, Evaluation)>) -> Evaluation {
             }
             all
         }
-    }
-}
-
-fn load(dir: &Path) -> Result<(BertConfig, Option<TaskModel>)> {
-    let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
-    match loaded.config.model_type {
-        ModelType::EfficientBert => {
-            Err(Error::Mismatch(format!("{}: a searched student cannot be the teacher; give a BERT", dir.display())))
-        }
-        _ => Ok((loaded.config, Some(loaded.model))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks of a recipe: what types cannot say.
 
 use kd::cache::{ByteSize, Place, Room};
+use train::engine::TrainConfig;
 
 use super::Recipe;
 use crate::phase::{Data, phases, trainings};
@@ -127,14 +128,15 @@ impl Recipe {
             if phase.length_window == Some(0) {
                 return Err(format!("`{key}.length_window` must be at least 1"));
             }
-            if phase.eval_every > 0 && training.data != Data::Train {
+            if phase.train.eval_every > 0 && training.data != Data::Train {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
             if !of.has_checkpoints() {
-                let usual = train::engine::default::keep_last();
-                for (name, set) in
-                    [("checkpoint_every", phase.checkpoint_every > 0), ("keep_last", phase.keep_last != usual)]
-                {
+                let usual = TrainConfig::new(1, 1.0).keep_last;
+                for (name, set) in [
+                    ("checkpoint_every", phase.train.checkpoint_every > 0),
+                    ("keep_last", phase.train.keep_last != usual),
+                ] {
                     if set {
                         return Err(format!("`{key}.{name}` has no effect: candidates keep no checkpoints"));
                     }
@@ -155,11 +157,11 @@ impl Recipe {
             ("search.stage2.trials", stages[1].trials),
             ("search.stage3.trials", search.stage3.trials),
             // Candidates are told apart by the scores of heads, which only these train.
-            ("search.stage1.proxy.task.steps", stages[0].proxy.task.steps),
-            ("search.stage2.proxy.task.steps", stages[1].proxy.task.steps),
-            ("search.stage3.task.steps", search.stage3.task.steps),
-            ("teacher.fine_tune.steps", self.teacher.fine_tune.steps),
-            ("final.task.steps", self.final_.task.steps),
+            ("search.stage1.proxy.task.steps", stages[0].proxy.task.train.steps),
+            ("search.stage2.proxy.task.steps", stages[1].proxy.task.train.steps),
+            ("search.stage3.task.steps", search.stage3.task.train.steps),
+            ("teacher.fine_tune.steps", self.teacher.fine_tune.train.steps),
+            ("final.task.steps", self.final_.task.train.steps),
         ];
         let zero = zero.iter().find(|(_, number)| *number == 0);
         zero.map_or(Ok(()), |(key, _)| Err(format!("`{key}` must be at least 1")))

@@ -125,8 +125,9 @@ fn explained(Override { key, value }: &Override, message: &str) -> String {
 
 /// What serde says of types, in words.
 fn in_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 7] = [
+    const WORDS: [(&str, &str); 8] = [
         ("expected u64", "a whole number is wanted"),
+        ("expected u32", "a whole number is wanted"),
         ("expected usize", "a whole number is wanted"),
         ("expected i64", "a whole number is wanted"),
         ("expected f64", "a number is wanted"),

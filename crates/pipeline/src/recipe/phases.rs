@@ -13,7 +13,7 @@ impl Recipe {
 
     /// The baseline's training on text: the winner's with the warm-up's steps added, which the winner had through its weights.
     pub(crate) fn baseline_general(&self) -> Phase {
-        Phase { steps: self.final_.general.steps + self.warm_up.steps, ..self.final_.general.clone() }
+        self.final_.general.with_steps(self.final_.general.train.steps + self.warm_up.train.steps)
     }
 
     /// The settings of every training, to be changed.

@@ -10,8 +10,8 @@ use kd::cache::CacheSettings;
 use kd::objective::Objective;
 use nas::budget::Budget;
 use serde::{Deserialize, Serialize};
-use train::engine::{NotFinite, Precision, TrainConfig, default};
-use train::optim::{Group, OptimizerConfig, Schedule};
+use train::engine::{Precision, TrainConfig};
+use train::keys::TrainingKeys;
 
 /// Everything that decides a run's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,8 +111,8 @@ pub struct TeacherSettings {
 impl TeacherSettings {
     /// The fine-tuning of the teacher of `task` alone.
     pub fn fine_tune_on(&self, task: &Task) -> Phase {
-        let steps = self.task_steps.get(task).copied().unwrap_or(self.fine_tune.steps);
-        Phase { steps, ..self.fine_tune.clone() }
+        let steps = self.task_steps.get(task).copied().unwrap_or(self.fine_tune.train.steps);
+        self.fine_tune.with_steps(steps)
     }
 }
 
@@ -144,91 +144,70 @@ pub struct StudentSettings {
     pub heads: usize,
 }
 
-/// One training. Keys that are not explained here are those of [`TrainConfig`].
+/// One training: its [`TrainingKeys`], of which `steps`, `batch_size` and `learning_rate` must be there, with every default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "TrainingKeys", into = "TrainingKeys")]
 pub struct Phase {
-    /// Optimiser steps.
-    pub steps: u64,
     /// Examples per step.
     pub batch_size: usize,
     /// Batches whose examples are sorted by length together; absent means the recipe's, and is filled in when the recipe is loaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length_window: Option<usize>,
-    /// Peak learning rate.
-    pub learning_rate: f64,
     /// Longest sequence in this phase, if shorter than the recipe's; 0 for the recipe's.
-    #[serde(default)]
     pub max_len: usize,
-    /// Parts in which the batch of a step is processed, one after another.
-    #[serde(default = "default::accumulate")]
-    pub accumulate: u32,
-    /// Part of the steps over which the learning rate rises.
-    #[serde(default = "default::warmup_ratio")]
-    pub warmup_ratio: f64,
-    /// Steps over which the learning rate rises, in place of `warmup_ratio`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warmup_steps: Option<u64>,
-    /// Largest global gradient norm.
-    #[serde(default = "default::clip_norm")]
-    pub clip_norm: f64,
-    /// Steps between evaluations; 0 for one at the end.
-    #[serde(default)]
-    pub eval_every: u64,
-    /// Evaluations in a row without improvement after which the training ends; 0 for never.
-    #[serde(default)]
-    pub patience: u64,
-    /// How much better than the last improvement a score has to be to count as one.
-    #[serde(default)]
-    pub min_delta: f64,
-    /// Steps between checkpoints; 0 for one at the end.
-    #[serde(default)]
-    pub checkpoint_every: u64,
-    /// Checkpoints that stay, the newest.
-    #[serde(default = "default::keep_last")]
-    pub keep_last: usize,
-    /// What to do in a step whose loss or gradient is not finite.
-    #[serde(default)]
-    pub on_not_finite: NotFinite,
-    /// Most steps that are skipped in a row.
-    #[serde(default = "default::max_skips")]
-    pub max_skips: u32,
     /// Number format of matrix products; absent means the recipe's, and is filled in when the recipe is loaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<Precision>,
-    /// The learning rate after the warm-up.
-    #[serde(default)]
-    pub schedule: Schedule,
-    /// The optimiser.
-    #[serde(default)]
-    pub optimizer: OptimizerConfig,
-    /// Parameters that are trained in another way.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<Group>,
+    /// Everything else, with a seed and a number format that [`Phase::train_config`] replaces.
+    pub train: TrainConfig,
+}
+
+impl TryFrom<TrainingKeys> for Phase {
+    type Error = String;
+
+    fn try_from(keys: TrainingKeys) -> Result<Self, String> {
+        let missing = |key: &str| format!("missing field `{key}`");
+        if keys.epochs.is_some() {
+            return Err("unknown field `epochs`: a training of a recipe is as long as its `steps`".into());
+        }
+        if keys.log_every.is_some() {
+            return Err("unknown field `log_every`: the recipe has it, for all of its trainings".into());
+        }
+        let steps = keys.steps.ok_or_else(|| missing("steps"))?;
+        let batch_size = keys.batch_size.ok_or_else(|| missing("batch_size"))?;
+        let learning_rate = keys.learning_rate.ok_or_else(|| missing("learning_rate"))?;
+        Ok(Self {
+            batch_size: batch_size as usize,
+            length_window: keys.length_window.map(|n| n as usize),
+            max_len: keys.max_len.unwrap_or(0) as usize,
+            precision: keys.precision,
+            train: keys.resolve(TrainConfig::new(steps, learning_rate)),
+        })
+    }
+}
+
+impl From<Phase> for TrainingKeys {
+    fn from(phase: Phase) -> Self {
+        let whole = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            batch_size: Some(whole(phase.batch_size)),
+            length_window: phase.length_window.map(whole),
+            max_len: Some(whole(phase.max_len)),
+            precision: phase.precision,
+            log_every: None,
+            ..Self::from(&phase.train)
+        }
+    }
 }
 
 impl Phase {
     /// Settings for the engine.
     pub fn train_config(&self, seed: u64) -> TrainConfig {
-        TrainConfig {
-            seed,
-            schedule: self.schedule.clone(),
-            warmup_ratio: self.warmup_ratio,
-            warmup_steps: self.warmup_steps,
-            optimizer: self.optimizer,
-            groups: self.groups.clone(),
-            clip_norm: self.clip_norm,
-            accumulate: self.accumulate,
-            eval_every: self.eval_every,
-            patience: self.patience,
-            min_delta: self.min_delta,
-            checkpoint_every: self.checkpoint_every,
-            keep_last: self.keep_last,
-            on_not_finite: self.on_not_finite,
-            max_skips: self.max_skips,
-            precision: self.precision.unwrap_or_default(),
-            ..TrainConfig::new(self.steps, self.learning_rate)
-        }
+        TrainConfig { seed, precision: self.precision.unwrap_or_default(), ..self.train.clone() }
+    }
+
+    /// The same of another length.
+    #[must_use]
+    pub fn with_steps(&self, steps: u64) -> Self {
+        Self { train: TrainConfig { steps, ..self.train.clone() }, ..self.clone() }
     }
 }
 

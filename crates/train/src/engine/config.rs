@@ -13,17 +13,17 @@ pub enum NotFinite {
     /// Stop the training with an error that names the step.
     #[default]
     Stop,
-    /// Leave weights and optimiser as they are and go on with the next step, unless too many fail in a row.
+    /// Leave weights and optimizer as they are and go on with the next step, unless too many fail in a row.
     Skip,
 }
 
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 ///
-/// As it is serialised it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
+/// As it is serialized it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
 /// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
-    /// Number of optimiser steps.
+    /// Number of optimizer steps.
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -34,7 +34,7 @@ pub struct TrainConfig {
     /// Steps over which the learning rate rises, in place of `warmup_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// Parameters that are trained in another way; the first group that fits a parameter counts.
     pub groups: Vec<Group>,
@@ -69,30 +69,6 @@ pub struct TrainConfig {
     pub precision: Precision,
 }
 
-/// Values that a training has unless another is given, for those who read settings of their own into a [`TrainConfig`].
-pub mod default {
-    /// EfficientBERT's and BERT's.
-    pub fn warmup_ratio() -> f64 {
-        0.1
-    }
-    /// EfficientBERT's and BERT's.
-    pub fn clip_norm() -> f64 {
-        1.0
-    }
-    /// All of a step at once.
-    pub fn accumulate() -> u32 {
-        1
-    }
-    /// One to go on from, and one in case it is damaged.
-    pub fn keep_last() -> usize {
-        2
-    }
-    /// More in a row are no accident.
-    pub fn max_skips() -> u32 {
-        5
-    }
-}
-
 /// More parts than any batch has examples.
 const MAX_PARTS: u32 = 1 << 16;
 
@@ -103,20 +79,20 @@ impl TrainConfig {
             steps,
             learning_rate,
             schedule: Schedule::default(),
-            warmup_ratio: default::warmup_ratio(),
+            warmup_ratio: 0.1,
             warmup_steps: None,
             optimizer: OptimizerConfig::default(),
             groups: Vec::new(),
-            clip_norm: default::clip_norm(),
-            accumulate: default::accumulate(),
+            clip_norm: 1.0,
+            accumulate: 1,
             seed: 42,
             eval_every: 0,
             patience: 0,
             min_delta: 0.0,
             checkpoint_every: 0,
-            keep_last: default::keep_last(),
+            keep_last: 2,
             on_not_finite: NotFinite::Stop,
-            max_skips: default::max_skips(),
+            max_skips: 5,
             log_every: 10,
             keep_best: true,
             precision: Precision::F32,

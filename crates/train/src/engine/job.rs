@@ -1,42 +1,12 @@
 //! What the engine trains, and who watches.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::ControlFlow;
-
 use burn::module::Module;
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
+pub use predict::{Evaluation, Watch};
+use serde::Serialize;
 
 use super::{LossTerms, Part};
 use crate::Result;
-
-/// Scores of one evaluation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// What decides which weights are best; higher is better.
-    pub score: f64,
-    /// Everything measured, by name.
-    pub metrics: BTreeMap<String, f64>,
-    /// Tasks whose examples, several, all got the same answer, with that answer in words.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub one_answer: BTreeMap<String, String>,
-}
-
-impl fmt::Display for Evaluation {
-    /// `NAME VALUE` pairs, values times 100 as the field's tables have them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (name, value)) in self.metrics.iter().enumerate() {
-            let gap = if i == 0 { "" } else { ", " };
-            write!(f, "{gap}{name} {:.2}", value * 100.0)?;
-        }
-        Ok(())
-    }
-}
-
-/// Is told between the batches of an evaluation how many of how many examples are done; a break ends the evaluation with
-/// [`Error::Stopped`](crate::Error::Stopped).
-pub type Watch<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
 /// A training: the loss of a step, and optionally an evaluation.
 ///

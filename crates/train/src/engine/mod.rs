@@ -24,7 +24,7 @@ mod state;
 mod step;
 mod terms;
 
-pub use config::{NotFinite, TrainConfig, default};
+pub use config::{NotFinite, TrainConfig};
 pub use devices::Devices;
 pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use part::{Cut, Part};

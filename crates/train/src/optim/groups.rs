@@ -17,6 +17,10 @@ pub struct Group {
     /// Weight decay in place of the training's; biases and norms have none here either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
+    /// Whether the parameters count as biases and norms ([`is_norm`]). Of the groups that fit a parameter the first one that says this
+    /// counts, whatever else comes before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<bool>,
     /// Whether the parameters stay as they are; their gradients are not counted in the norm that is clipped.
     #[serde(default)]
     pub frozen: bool,
@@ -56,7 +60,7 @@ fn tenth() -> f64 {
 impl Group {
     /// The group of `pattern` in which nothing is different yet.
     pub fn new(pattern: &str) -> Self {
-        Self { pattern: pattern.into(), factor: 1.0, weight_decay: None, frozen: false, gate: None }
+        Self { pattern: pattern.into(), factor: 1.0, weight_decay: None, norm: None, frozen: false, gate: None }
     }
 
     /// Whether the parameter at `path` belongs to it.
@@ -115,7 +119,8 @@ impl Group {
         if self.weight_decay.is_some_and(|decay| !number(decay)) {
             return fail("`weight_decay` must not be negative");
         }
-        if self.frozen && (self.factor != 1.0 || self.weight_decay.is_some() || self.gate.is_some()) {
+        let others = self.factor != 1.0 || self.weight_decay.is_some() || self.norm.is_some() || self.gate.is_some();
+        if self.frozen && others {
             return fail("`frozen` leaves nothing for the other keys to do; give one or the others");
         }
         if self.gate.is_some_and(|gate| gate.from >= gate.to) {
@@ -125,10 +130,18 @@ impl Group {
     }
 }
 
+/// Whether the parameter at `path`, a tensor of `axes` axes, is a bias, or a scale or shift of a norm: such parameters do not decay, and
+/// have no trust ratio. A group can say so ([`Group::norm`]); where none does, it is every parameter of one axis, in whatever module
+/// and under whatever name.
+pub fn is_norm(groups: &[Group], path: &str, axes: usize) -> bool {
+    let said = groups.iter().filter(|group| group.norm.is_some()).find(|group| group.fits(path));
+    said.and_then(|group| group.norm).unwrap_or(axes == 1)
+}
+
 /// Whether every pattern has a parameter among `paths`, the parameters of a model.
 ///
 /// # Errors
-/// [`Error::Setting`] naming the first pattern that has none: it is misspelt, or an earlier one has them all.
+/// [`Error::Setting`] naming the first pattern that has none: it is misspelled, or an earlier one has them all.
 pub fn check_groups(groups: &[Group], paths: &[String]) -> Result<()> {
     let Some(pattern) = first_without_match(groups, paths) else { return Ok(()) };
     let example = paths.get(paths.len() / 2).map_or("", String::as_str);
@@ -145,6 +158,8 @@ fn first_without_match<'a>(groups: &'a [Group], paths: &[String]) -> Option<&'a 
         if let Some(i) = groups.iter().position(|g| g.fits(path)) {
             used[i] = true;
         }
+        // What is said of norms holds behind other groups too.
+        groups.iter().zip(&mut used).for_each(|(group, used)| *used |= group.norm.is_some() && group.fits(path));
     }
     used.iter().position(|used| !used).map(|i| groups[i].pattern.as_str())
 }
@@ -229,6 +244,21 @@ mod tests {
         assert_eq!(first_without_match(&groups(&["*.bias", "*"]), &paths), None);
         assert_eq!(first_without_match(&groups(&["*", "*.bias"]), &paths), Some("*.bias"));
         assert_eq!(first_without_match(&groups(&["decoder.*"]), &paths), Some("decoder.*"));
+    }
+
+    #[test]
+    fn parameters_of_one_axis_are_biases_and_norms_unless_a_group_says_otherwise() {
+        assert!(is_norm(&[], "any.gamma", 1) && !is_norm(&[], "any.norm.weight", 2));
+        let said = |pattern: &str, norm| Group { norm: Some(norm), ..Group::new(pattern) };
+        let groups = [Group::new("*"), said("query", false), said("*.scale", true), said("a.*", false)];
+        for (path, axes, expected) in
+            [("query", 1, false), ("a.scale", 2, true), ("a.b", 1, false), ("b.bias", 1, true)]
+        {
+            assert_eq!(is_norm(&groups, path, axes), expected, "{path}");
+        }
+        let paths = ["query", "a.scale", "a.b"].map(String::from);
+        assert_eq!(first_without_match(&groups, &paths), None, "the first group has everything else");
+        assert_eq!(first_without_match(&groups, &paths[..1]), Some("*.scale"));
     }
 
     #[test]

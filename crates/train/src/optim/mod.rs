@@ -1,8 +1,8 @@
-//! Optimisers, parameter groups, global-norm clipping, learning-rate schedules.
+//! Optimizers, parameter groups, global-norm clipping, learning-rate schedules.
 //!
 //! | file | concern |
 //! |---|---|
-//! | `config` | which optimiser, with which numbers |
+//! | `config` | which optimizer, with which numbers |
 //! | `optimizer` | its state, and the update of a module |
 //! | `rule` | the update of one parameter, in host memory or on a device |
 //! | `groups` | parameters with a learning rate or decay of their own |
@@ -22,6 +22,6 @@ mod written;
 
 pub use config::{OptimizerConfig, OptimizerKind};
 pub use gradients::Gradients;
-pub use groups::{Gate, Group, check_groups};
+pub use groups::{Gate, Group, check_groups, is_norm};
 pub use optimizer::{Optimizer, Pace};
 pub use schedule::Schedule;

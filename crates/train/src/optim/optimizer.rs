@@ -1,4 +1,4 @@
-//! The optimiser's state, and the update of a module.
+//! The optimizer's state, and the update of a module.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::flat_param::FlatParam;
 use super::rule::{Moments, Rule};
-use super::{Gradients, Group, OptimizerConfig};
+use super::{Gradients, Group, OptimizerConfig, is_norm};
 
 /// Updates the parameters of a module. With the gradient `g`, and `m̂ = m / (1 - β1^t)`, `v̂ = v / (1 - β2^t)` in step `t`:
 ///
@@ -20,8 +20,8 @@ use super::{Gradients, Group, OptimizerConfig};
 /// ```
 ///
 /// AdamW is that of Loshchilov & Hutter 2019, LAMB algorithm 2 of You et al. 2020 with `φ(x) = x`. The trust ratio `|w| / |u|`
-/// is one number for each tensor; it is 1 where one of the norms is 0, and for biases and norms, as in the authors' code. λ is 0
-/// for biases and norms.
+/// is one number for each tensor; it is 1 where one of the norms is 0, and for biases and norms ([`is_norm`]), as in the authors'
+/// code. λ is 0 for biases and norms.
 ///
 /// A parameter without a gradient in a step keeps its weight and its moments (a supernet trains only the part that a step
 /// samples), as in PyTorch; each parameter counts its own steps for the bias correction.
@@ -66,7 +66,7 @@ impl Pace<'_> {
 }
 
 impl Optimizer {
-    /// An optimiser without history.
+    /// An optimizer without history.
     pub fn new(config: OptimizerConfig) -> Self {
         Self { config, moments: BTreeMap::new() }
     }
@@ -123,16 +123,16 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join();
         let Some(gradient) = self.gradients.0.remove(&name) else { return param };
-        let plain = self.path.leaf() == "bias" || self.path.in_norm();
+        let is_norm = is_norm(self.pace.groups, &name, D);
         let group = self.pace.group(&name);
         let config = self.optimizer.config;
         let decay = group.and_then(|g| g.weight_decay).unwrap_or(config.weight_decay);
         let rule = Rule {
             config,
             learning_rate: self.pace.learning_rate * group.map_or(1.0, |g| g.factor_at(&name, self.pace.step)),
-            weight_decay: if plain { 0.0 } else { decay },
+            weight_decay: if is_norm { 0.0 } else { decay },
             scale: self.pace.scale,
-            adapts: !plain,
+            adapts: !is_norm,
         };
         let (id, tensor, mapper) = param.consume();
         let requires_grad = tensor.is_require_grad();

@@ -3,8 +3,9 @@
 use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::squad::{SpanBatch, SpanTargets};
+use predict::span::SpanEval;
 
-use super::{SpanEval, SpanTrainSet};
+use super::SpanTrainSet;
 use crate::data::to_device;
 use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
 use crate::losses::{span_cross_entropy, span_sides};
@@ -42,7 +43,7 @@ impl Job<TaskModel> for SpanFineTune<'_> {
         device: &Device,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Evaluation>> {
-        self.eval.map(|eval| eval.evaluate(model, self.head, device, watch)).transpose()
+        Ok(self.eval.map(|eval| eval.evaluate(model, self.head, device, watch)).transpose()?)
     }
 }
 

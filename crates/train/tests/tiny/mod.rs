@@ -7,11 +7,11 @@ use bert_core::{BertConfig, Parts, TaskModel, init};
 use burn::tensor::Device;
 use glue_squad::features::Features;
 use glue_squad::task::{Label, TaskKind};
+use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
 use train::fine_tune::FineTune;
-use train::heads::task_head;
 
 pub type Model = TaskModel;
 

@@ -59,7 +59,7 @@ pub fn run(args: &SampleArgs) -> Result<(), CliError> {
         let arch = Architecture::new(layers)?;
         let cost = shipped.cost(&ids, args.seq);
         if args.json {
-            drawn.push(json!({ "expressions": arch, "params": cost.parameters, "macs": cost.macs }));
+            drawn.push(json!({ "expressions": arch, "params": cost.params, "macs": cost.macs }));
         } else {
             lines += &format!("{arch}\n");
         }
@@ -79,10 +79,10 @@ fn draw_ids(args: &SampleArgs, shape: &StudentShape, rng: &mut impl Rng) -> Resu
     for _ in 0..DRAWS {
         let ids: Vec<LinearId> = (0..args.layers).filter_map(|_| all.choose(rng).copied()).collect();
         let cost = shape.cost(&ids, args.seq);
-        if (low..=high).contains(&cost.parameters) && args.max_macs.is_none_or(|most| cost.macs <= most) {
+        if (low..=high).contains(&cost.params) && args.max_macs.is_none_or(|most| cost.macs <= most) {
             return Ok(ids);
         }
-        seen = (seen.0.min(cost.parameters), seen.1.max(cost.parameters));
+        seen = (seen.0.min(cost.params), seen.1.max(cost.params));
     }
     Err(CliError::failed(format!("none of {DRAWS} random architectures keeps the limits")).with_hint(format!(
         "students of this shape have about {} to {} parameters; change the limits or the sizes",

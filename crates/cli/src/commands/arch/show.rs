@@ -1,6 +1,6 @@
 //! `arch show`.
 
-use bert_core::{BertConfig, Count, CountPart, LayerSpec, PartCount};
+use bert_core::{BertConfig, Cost, Count, CountPart, LayerSpec};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub struct ShowArgs {
 pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
     let arch = resolve(&args.arch, &args.shape, &context.device)?;
     let seq = sequence(args.seq, &[&arch.config])?;
-    let count = arch.model.count(&arch.config, seq);
+    let count = arch.model.count(seq);
     if args.json { print_json(&as_json(&arch, &count)) } else { print(&as_text(&arch, &count)) }
 }
 
@@ -49,7 +49,7 @@ pub fn sequence(asked: Option<usize>, models: &[&BertConfig]) -> Result<usize, C
 }
 
 fn as_json(arch: &Arch, count: &Count) -> Value {
-    let layer = |(i, c): (usize, &PartCount)| {
+    let layer = |(i, c): (usize, &Cost)| {
         let mut entry = json!({ "layer": i + 1, "params": c.params, "macs": c.macs });
         if let Some(LayerSpec { expression, stacks, ratio }) = arch.config.layers.get(i) {
             entry["expression"] = json!(expression);
@@ -77,9 +77,9 @@ fn as_text(arch: &Arch, count: &Count) -> String {
         "{}: {} layers of width {}, {} heads, {} word pieces\n\n",
         arch.name, c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.vocab_size
     );
-    let row = |name: &str, part: PartCount| vec![name.to_owned(), grouped(part.params), grouped(part.macs)];
+    let row = |name: &str, part: Cost| vec![name.to_owned(), grouped(part.params), grouped(part.macs)];
     let mut rows: Vec<_> = count.parts.iter().map(|(part, c)| row(part_name(*part), *c)).collect();
-    rows.push(row("total", PartCount { params: count.params(), macs: count.macs() }));
+    rows.push(row("total", Cost { params: count.params(), macs: count.macs() }));
     text += &table(&["part", "parameters", "MACs"], &rows, false);
     text += &format!("\n{:.3} GMAC for one sequence of {} tokens\n", gmac(count.macs()), count.seq);
     if count.params_without_fit() != count.params() {

@@ -6,16 +6,16 @@ use cpu_runtime::Packing;
 use glue_squad::submission;
 use glue_squad::task::Split;
 use predict::Evaluated;
+use predict::data::{BatchSettings, EvalSet};
+use predict::heads::answering_head;
 use serde_json::{Map, Value, json};
-use train::data::{BatchSettings, EvalSet};
-use train::heads::answering_head;
 
 use super::args::{EvalArgs, Part};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{check_targets, print, print_json, table};
-use crate::predictor::load;
+use crate::predictor::{self, load};
 use crate::squad::refuse_for_glue;
 use crate::tasks::{default_length, read_examples};
 
@@ -34,18 +34,18 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let training = task.trained_as().find_all(&args.data, Split::Train).unwrap_or_default();
     let read = [model_paths(&args.model), files, training].concat();
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
-    let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
+    let mut model = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let shown = format!("--model {}", args.model.display());
-    let head = answering_head(&predictor.config, task).context(shown.clone()).or_usage()?;
+    let head = answering_head(&model.config, task).context(shown.clone()).or_usage()?;
     if let Some(note) = &head.note {
         context.progress.warn(&format!("{shown}: {note}"));
     }
-    check_segments(&shown, &predictor.config, task.is_pair().then_some(task))?;
+    check_segments(&shown, &model.config, task.is_pair().then_some(task))?;
     let wanted = args.max_len.unwrap_or_else(|| default_length(task));
-    let max_len = capped_length(wanted, predictor.config.max_position_embeddings, context);
+    let max_len = capped_length(wanted, model.config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
-    let examples = read_examples(task, (&args.data, split), &predictor.tokenizer, max_len, context)?;
-    let set = EvalSet::of_split(split, task, examples.features, predictor.tokenizer.pad_id(), settings)?;
+    let examples = read_examples(task, (&args.data, split), &model.tokenizer, max_len, context)?;
+    let set = EvalSet::of_split(split, task, examples.features, model.tokenizer.pad_id(), settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
         return Err(CliError::usage(format!("{}: has no labels to score against", path.display()))
             .with_hint("--predictions FILE writes what the model answers; --split dev has labels"));
@@ -53,8 +53,8 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
 
     context.progress.start("eval", set.len() as u64, "examples");
     let train = task.trained_as().split_labels(&args.data, Split::Train).unwrap_or_default();
-    let mut watch = |done: usize| context.progress.step(done as u64, &[]);
-    let evaluated = predictor.model.evaluate(&head, &set, &train, &mut watch)?;
+    let mut watch = predictor::shown(&context.progress);
+    let evaluated = model.model.evaluate(&head, &set, &train, &mut watch)?;
     context.progress.finish();
     if let Some(file) = &args.predictions {
         run_store::output::write(file, submission::render(task, &evaluated.predictions)?.as_bytes())?;

@@ -5,9 +5,9 @@ use std::path::Path;
 use cpu_runtime::Packing;
 use glue_squad::squad::{Dataset, SquadVersion};
 use predict::SpanEvaluated;
+use predict::heads::answering_head;
+use predict::span::{SpanEvalSet, SpanScores};
 use serde_json::json;
-use train::heads::answering_head;
-use train::span::{SpanEvalSet, SpanScores};
 
 use super::args::EvalArgs;
 use crate::commands::score::squad_rows;
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
-use crate::predictor::load;
+use crate::predictor::{load, shown};
 use crate::tasks::default_length;
 
 pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
@@ -37,7 +37,7 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
             .with_hint("--predictions FILE writes what the model answers"));
     }
     context.progress.start("eval", set.len() as u64, "windows");
-    let mut watch = |done: usize| context.progress.step(done as u64, &[]);
+    let mut watch = shown(&context.progress);
     let evaluated = predictor.model.evaluate_spans(head, &set, &settings, &mut watch)?;
     context.progress.finish();
     args.files.write(args.predictions.as_deref(), &evaluated.decoded, threshold)?;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use glue_squad::squad::{Dataset, SquadVersion};
-use predict::{Predictor, SpanSettings};
+use predict::Predictor;
+use predict::span::SpanSettings;
 use serde_json::json;
 
 use super::args::PredictArgs;
@@ -12,6 +13,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
+use crate::predictor::shown;
 use crate::tasks::default_length;
 
 /// What stands for no answer in a line of text.
@@ -50,7 +52,7 @@ impl<'a> Spans<'a> {
     pub fn answer_file(&mut self, data: &Path, predictions: &Path, args: &PredictArgs) -> Result<(), CliError> {
         let set = self.predictor.windows(Dataset::read(data)?, self.version, &self.settings)?;
         self.context.progress.start("predict", set.len() as u64, "windows");
-        let mut watch = |done: usize| self.context.progress.step(done as u64, &[]);
+        let mut watch = shown(&self.context.progress);
         let logits = self.predictor.model.spans(self.head, &set, &mut watch)?;
         self.context.progress.finish();
         let decoded = set.decode(&logits, &self.settings.decoding)?;

@@ -1,88 +1,63 @@
-//! Searched feed-forwards.
+//! Feed-forwards.
 
 use std::collections::HashMap;
 
 use cpu_kernels::elementwise::Activation;
-use mlp_space::{Align, Binary, Expression, Node, Unary, WeightSlot};
+use encoder_spec::{Block, MappedTensor, Program, Step};
+use mlp_space::Binary;
 
-use super::builder::Builder;
-use super::layer::activation;
+use super::builder::{Builder, SpecNorm};
 use crate::program::{Domain, Place, RowOp};
-use crate::spec::SearchedBlock;
 
 const TOKENS: Domain = Domain::Tokens;
 
-/// An expression with every distinct subexpression once, operands before their users.
+/// A program with every distinct value once, operands before their users.
 pub(super) struct Graph {
     values: Vec<Value>,
 }
 
 #[derive(Clone, Copy)]
 struct Value {
-    op: Op,
+    /// What it is computed by, operands as numbers of values here; `None`: the input.
+    step: Option<Step>,
     width: usize,
     /// How often it is an operand; the last value, the result, once more.
     uses: usize,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Op {
-    Input,
-    Unary(Unary, usize),
-    Binary(Binary, usize, usize),
-    Linear(WeightSlot, usize),
-}
-
 impl Graph {
-    /// The expression must run at these widths ([`crate::Network::check`]).
-    pub fn new(expression: &Expression, align: Align, width: usize, inner: usize) -> Self {
-        let mut graph = Self { values: Vec::new() };
+    /// The program must run at these widths ([`encoder_spec::Encoder::check`]).
+    pub fn new(program: &Program, width: usize, inner: usize) -> Self {
+        let widths = program.widths(width, inner).expect("a checked encoder");
+        let mut values = vec![Value { step: None, width, uses: 0 }];
+        // The value here for each of the program's.
+        let mut numbers = vec![0];
         let mut known = HashMap::new();
-        let root = graph.add(expression.root(), &mut known, (align, width, inner));
-        graph.values[root].uses += 1;
-        graph
-    }
-
-    fn add<'a>(
-        &mut self,
-        node: &'a Node,
-        known: &mut HashMap<&'a Node, usize>,
-        widths: (Align, usize, usize),
-    ) -> usize {
-        if let Some(&index) = known.get(node) {
-            return index;
+        for (&step, &width) in program.steps().iter().zip(&widths[1..]) {
+            let step = step.with_operands(|value| numbers[value]);
+            numbers.push(*known.entry(step).or_insert_with(|| {
+                step.operands().for_each(|operand| values[operand].uses += 1);
+                values.push(Value { step: Some(step), width, uses: 0 });
+                values.len() - 1
+            }));
         }
-        let (align, outer, inner) = widths;
-        let mut operand = |graph: &mut Self, node: &'a Node| {
-            let index = graph.add(node, known, widths);
-            graph.values[index].uses += 1;
-            (index, graph.values[index].width)
-        };
-        let (op, width) = match node {
-            Node::Input => (Op::Input, outer),
-            Node::Unary(op, a) => {
-                let (a, width) = operand(self, a);
-                (Op::Unary(*op, a), width)
-            }
-            Node::Binary(op, a, b) => {
-                let ((a, wa), (b, wb)) = (operand(self, a), operand(self, b));
-                (Op::Binary(*op, a, b), align.width(wa, wb))
-            }
-            Node::Linear { weights, input, .. } => {
-                let (input, _) = operand(self, input);
-                (Op::Linear(*weights, input), if *weights == WeightSlot::First { inner } else { outer })
-            }
-        };
-        self.values.push(Value { op, width, uses: 0 });
-        known.insert(node, self.values.len() - 1);
-        self.values.len() - 1
+        values[numbers[program.steps().len()]].uses += 1;
+        Self { values }
     }
 
     /// Whether value `index` is a product that only an activation reads, which then is part of the product.
     fn fuses(&self, index: usize) -> bool {
         let value = self.values[index];
-        let reads = |v: &Value| matches!(v.op, Op::Unary(_, a) if a == index);
-        matches!(value.op, Op::Linear(..)) && value.uses == 1 && self.values.iter().any(reads)
+        let reads = |v: &Value| matches!(v.step, Some(Step::Activation(_, a)) if a == index);
+        value.step.is_some_and(|step| step.linear().is_some()) && value.uses == 1 && self.values.iter().any(reads)
+    }
+
+    /// Widths between which the linear map `number` maps, where the program uses it.
+    fn linear(&self, number: usize) -> Option<(usize, usize)> {
+        self.values.iter().find_map(|value| {
+            let (found, input) = value.step?.linear()?;
+            (found == number).then(|| (self.values[input].width, value.width))
+        })
     }
 }
 
@@ -90,7 +65,7 @@ impl Graph {
 struct Lowering<'a> {
     builder: &'a mut Builder,
     graph: &'a Graph,
-    /// Packed weights of `W1` and `W2`, where the expression uses them.
+    /// Packed weights of `W1` and `W2`, where the program uses them.
     linears: [Option<usize>; 2],
     /// Uses that are still to come.
     left: Vec<usize>,
@@ -101,23 +76,11 @@ struct Lowering<'a> {
 
 impl Builder {
     /// `Norm(x + f(x))`; `x` is released.
-    pub fn searched_block(&mut self, graph: &Graph, block: SearchedBlock, x: Place, target: Option<Place>) -> Place {
-        let SearchedBlock { dense1, dense2, norm } = block;
-        let uses = |slot| graph.values.iter().any(|v| matches!(v.op, Op::Linear(s, _) if s == slot));
-        let inner = |slot| {
-            let width = |v: &Value| match v.op {
-                Op::Linear(s, a) if s == slot => Some((graph.values[a].width, v.width)),
-                _ => None,
-            };
-            graph.values.iter().find_map(width).expect("the slot is used")
-        };
-        let mut pack = |slot, dense| {
-            uses(slot).then(|| {
-                let (inputs, outputs) = inner(slot);
-                self.narrow(dense, inputs, outputs)
-            })
-        };
-        let linears = [pack(WeightSlot::First, dense1), pack(WeightSlot::Second, dense2)];
+    pub fn block(&mut self, graph: &Graph, block: Block<MappedTensor>, x: Place, target: Option<Place>) -> Place {
+        let Block { dense1, dense2, norm } = block;
+        let mut pack =
+            |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
+        let linears = [pack(0, dense1), pack(1, dense2)];
         let count = graph.values.len();
         let root = count - 1;
         let width = graph.values[root].width;
@@ -137,14 +100,7 @@ impl Builder {
         out
     }
 
-    fn normed_value(
-        &mut self,
-        y: Place,
-        x: Place,
-        norm: crate::spec::Norm,
-        width: usize,
-        target: Option<Place>,
-    ) -> Place {
+    fn normed_value(&mut self, y: Place, x: Place, norm: SpecNorm, width: usize, target: Option<Place>) -> Place {
         if y == x {
             // The expression is `x` itself; `normed` must not release it, as it is the residual too.
             let twice = self.place(width);
@@ -158,19 +114,20 @@ impl Builder {
 
 impl Lowering<'_> {
     fn value(&mut self, index: usize) {
-        let Value { op, width, .. } = self.graph.values[index];
-        let place = match op {
-            Op::Input => self.x,
+        let Value { step, width, .. } = self.graph.values[index];
+        let place = match step {
+            None => self.x,
             // Waits for the activation.
-            Op::Linear(..) if self.graph.fuses(index) => return,
-            Op::Linear(slot, input) => self.product(slot, input, None, width),
-            Op::Unary(op, a) => match self.graph.values[a].op {
-                Op::Linear(slot, input) if self.graph.fuses(a) => {
-                    self.product(slot, input, Some(activation(op)), width)
+            Some(Step::First(_) | Step::Second(_)) if self.graph.fuses(index) => return,
+            Some(Step::First(input)) => self.product(0, input, None, width),
+            Some(Step::Second(input)) => self.product(1, input, None, width),
+            Some(Step::Activation(function, a)) => match self.graph.values[a].step.and_then(Step::linear) {
+                Some((number, input)) if self.graph.fuses(a) => {
+                    self.product(number, input, Some(function.into()), width)
                 }
-                _ => self.unary(activation(op), a, width),
+                _ => self.unary(function.into(), a, width),
             },
-            Op::Binary(op, a, b) => self.binary(op, a, b, width),
+            Some(Step::Binary(op, a, b)) => self.binary(op, a, b, width),
         };
         self.places[index] = Some(place);
     }
@@ -199,7 +156,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn product(&mut self, slot: WeightSlot, input: usize, activation: Option<Activation>, width: usize) -> Place {
+    fn product(&mut self, number: usize, input: usize, activation: Option<Activation>, width: usize) -> Place {
         let from = self.place(input);
         let packed = match self.slots[input] {
             Some(packed) => packed,
@@ -208,10 +165,19 @@ impl Lowering<'_> {
                 *self.slots[input].insert(packed)
             }
         };
+        // The product reads what was packed, so its result may lie where its operand was.
+        self.left[input] -= 1;
+        let is_last = self.left[input] == 0;
+        if is_last && from != self.x {
+            self.builder.release(from);
+        }
         let out = self.builder.place(width);
-        let linear = self.linears[slot as usize].expect("weights of a used slot are packed");
+        let linear = self.linears[number].expect("weights of a map in use are packed");
         self.builder.product(TOKENS, packed, linear, activation, out);
-        self.used(input, None);
+        if is_last {
+            self.slots[input] = None;
+            self.builder.release_slot(packed);
+        }
         out
     }
 
@@ -250,10 +216,12 @@ impl Lowering<'_> {
 
 #[cfg(test)]
 mod tests {
+    use mlp_space::Align;
+
     use super::*;
 
     fn graph(text: &str) -> Graph {
-        Graph::new(&text.parse().unwrap(), Align::Cut, 8, 4)
+        Graph::new(&Program::searched(&text.parse().unwrap(), Align::Cut), 8, 4)
     }
 
     #[test]

@@ -8,9 +8,9 @@ use glue_squad::squad::{self, Gold, NO_ANSWER_THRESHOLD, OrderedMap};
 use glue_squad::task::{Label, Majority, Predictions, Task, labels_differ};
 use serde::Serialize;
 
+use crate::Evaluation;
 use crate::Result;
-use crate::data::{EvalSet, TaskMix};
-use crate::engine::Evaluation;
+use crate::data::EvalSet;
 use crate::span::SpanEvalSet;
 
 /// Scores closer than this are equal: they are means of a few fractions.
@@ -79,13 +79,12 @@ impl MajorityBaseline {
         }))
     }
 
-    /// The baseline of every set, chosen by the training labels of its task in `mix`.
+    /// The baseline of every set, chosen by the training labels that `labels` gives of its task.
     ///
     /// # Errors
     /// Labels of another task.
-    pub fn of_sets(mix: &TaskMix, sets: &[(usize, EvalSet)]) -> Result<Vec<Self>> {
-        let each =
-            |(_, set): &(usize, EvalSet)| Self::of_task(&set.task, &mix.labels(&set.task), &set.labels).transpose();
+    pub fn of_sets(labels: impl Fn(&Task) -> Vec<Label>, sets: &[(usize, EvalSet)]) -> Result<Vec<Self>> {
+        let each = |(_, set): &(usize, EvalSet)| Self::of_task(&set.task, &labels(&set.task), &set.labels).transpose();
         sets.iter().filter_map(each).collect()
     }
 

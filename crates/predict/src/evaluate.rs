@@ -1,24 +1,31 @@
-//! Dev scores and predictions.
+//! A model's answers to all examples of a set.
 
-use std::ops::{ControlFlow, Range};
+#[cfg(feature = "burn")]
+use std::ops::Range;
 
+#[cfg(feature = "burn")]
 use bert_core::{EncodeOptions, TaskModel};
+#[cfg(feature = "burn")]
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
-use glue_squad::task::{Predictions, Scores, Task};
+use glue_squad::task::Predictions;
 
-use crate::data::{EvalSet, to_device, to_ragged};
-use crate::engine::{Evaluation, Watch};
+#[cfg(feature = "burn")]
+use crate::Evaluation;
+#[cfg(feature = "burn")]
+use crate::data::to_device;
+use crate::data::{EvalSet, to_ragged};
 use crate::heads::AnsweringHead;
-use crate::majority::only_answer;
-use crate::{Error, Result};
+use crate::{Error, Result, Watch};
 
 /// Tokens of a forward pass on a processor, at most, but for one sequence: an evaluation can be stopped between two passes, and more in
 /// one would not be faster.
+#[cfg(feature = "burn")]
 const PASS_TOKENS: usize = 1024;
 
 /// The rows of each forward pass over a batch of `rows` sequences of `width` tokens.
-pub(crate) fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item = Range<usize>> + use<> {
+#[cfg(feature = "burn")]
+pub fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item = Range<usize>> + use<> {
     let most = match *device == Device::flex() {
         true => (PASS_TOKENS / width.max(1)).max(1),
         false => rows.max(1),
@@ -26,40 +33,17 @@ pub(crate) fn passes(rows: usize, width: usize, device: &Device) -> impl Iterato
     (0..rows).step_by(most).map(move |from| from..rows.min(from + most))
 }
 
-/// Predictions of head `head`, which was made for the data, for every example of `set`, in the order of the file.
+/// Predictions of `head` for every example of `set`, in the order of the file; `watch` hears after every pass how many are done.
 ///
 /// # Errors
-/// Data that cannot be batched.
-pub fn predict(model: &TaskModel, head: usize, set: &EvalSet, device: &Device) -> Result<Predictions> {
-    let head = AnsweringHead::in_order(head, set.task.head().outputs());
-    predict_watched(model, &head, set, device, &mut |_| {})
-}
-
-/// As [`predict`] with any head; `watch` is told after every pass how many examples are done.
-///
-/// # Errors
-/// As [`predict`].
-pub fn predict_watched(
+/// Data that cannot be batched, a model that has diverged, or `watch` ended it.
+#[cfg(feature = "burn")]
+pub fn predictions(
     model: &TaskModel,
     head: &AnsweringHead,
     set: &EvalSet,
     device: &Device,
-    watch: &mut dyn FnMut(usize),
-) -> Result<Predictions> {
-    let mut watch = |done: usize| {
-        watch(done);
-        ControlFlow::Continue(())
-    };
-    predict_while(model, head, set, device, &mut watch)
-}
-
-/// [`predict`] for as long as `watch`, which is told after every pass how many examples are done, does not end it.
-fn predict_while(
-    model: &TaskModel,
-    head: &AnsweringHead,
-    set: &EvalSet,
-    device: &Device,
-    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    watch: &mut Watch<'_>,
 ) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
@@ -70,7 +54,7 @@ fn predict_while(
             let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
             let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
             collect_rows(&values, size, set, &mut rows)?;
-            if watch(rows.len()).is_break() {
+            if watch(rows.len(), set.len()).is_break() {
                 return Err(Error::Stopped);
             }
         }
@@ -78,16 +62,16 @@ fn predict_while(
     finish(set, head, rows)
 }
 
-/// [`predict_watched`] with a model compiled for this processor; padding is not computed.
+/// [`predictions`] of a model compiled for this processor; padding is not computed.
 ///
 /// # Errors
-/// Data that cannot be batched, or that the model does not take.
-pub fn predict_frozen(
+/// Data that cannot be batched or that the model does not take, a model that has diverged, or `watch` ended it.
+pub fn predictions_compiled(
     model: &cpu_runtime::Model,
     session: &mut Session,
     head: &AnsweringHead,
     set: &EvalSet,
-    watch: &mut dyn FnMut(usize),
+    watch: &mut Watch<'_>,
 ) -> Result<Predictions> {
     let mut rows = Vec::with_capacity(set.len());
     let mut ragged = Ragged::new();
@@ -96,7 +80,9 @@ pub fn predict_frozen(
         let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
         let size = ragged.as_batch().sequences();
         collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
-        watch(rows.len());
+        if watch(rows.len(), set.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     finish(set, head, rows)
 }
@@ -122,29 +108,12 @@ fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Pr
     Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)
 }
 
-/// The task's metrics of head `head` on `set`.
+/// Scores every (head, set) of a model whose heads were made for the data; the score is the mean of the tasks' primary metrics and
+/// each metric is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
 ///
 /// # Errors
-/// Data that cannot be batched or scored.
-pub fn score(model: &TaskModel, head: usize, set: &EvalSet, device: &Device) -> Result<Scores> {
-    let predictions = predict(model, head, set, device)?;
-    Ok(set.task.score(&predictions, &set.labels)?)
-}
-
-impl Evaluation {
-    /// The scores of `predictions` on one task: the score is [`Scores::primary`], each metric is named `TASK/METRIC`.
-    pub fn of_task(task: &Task, scores: &Scores, predictions: &Predictions) -> Self {
-        let metrics = scores.values.iter().map(|v| (format!("{}/{}", task.name(), v.name), v.value)).collect();
-        let one_answer = only_answer(task, predictions).map(|answer| (task.name().to_owned(), answer));
-        Self { score: scores.primary, metrics, one_answer: one_answer.into_iter().collect() }
-    }
-}
-
-/// Scores every (head, set); the score is the mean of the tasks' primary metrics and each metric
-/// is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
-///
-/// # Errors
-/// As [`score`], or `watch` ended it.
+/// As [`predictions`], or data that cannot be scored.
+#[cfg(feature = "burn")]
 pub fn evaluate(
     model: &TaskModel,
     sets: &[(usize, EvalSet)],
@@ -156,7 +125,7 @@ pub fn evaluate(
     let mut all = Evaluation::default();
     for (head, set) in sets {
         let head = AnsweringHead::in_order(*head, set.task.head().outputs());
-        let predictions = predict_while(model, &head, set, device, &mut |done| watch(before + done, total))?;
+        let predictions = predictions(model, &head, set, device, &mut |done, _| watch(before + done, total))?;
         before += set.len();
         let scores = set.task.score(&predictions, &set.labels)?;
         let Evaluation { score, metrics, one_answer } = Evaluation::of_task(&set.task, &scores, &predictions);
@@ -168,7 +137,7 @@ pub fn evaluate(
     Ok(all)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "burn"))]
 mod tests {
     use super::*;
 

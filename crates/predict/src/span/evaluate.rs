@@ -1,48 +1,36 @@
 //! From a model and a SQuAD file to answers and official scores.
 
-use std::ops::ControlFlow;
-
+#[cfg(feature = "burn")]
 use bert_core::{EncodeOptions, TaskModel};
+#[cfg(feature = "burn")]
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::squad::{
-    self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, SquadVersion,
-    search_threshold,
+    self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, search_threshold,
 };
 
 use super::SpanEvalSet;
-use crate::data::{to_device, to_ragged};
-use crate::engine::{Evaluation, Watch};
+#[cfg(feature = "burn")]
+use crate::Evaluation;
+#[cfg(feature = "burn")]
+use crate::data::to_device;
+use crate::data::to_ragged;
+#[cfg(feature = "burn")]
 use crate::evaluate::passes;
-use crate::majority::only_span;
-use crate::{Error, Result};
+use crate::{Error, Result, Watch};
 
-/// Scores of the span head `head` for every window of `set`, in the order of the file; `watch` is told after every batch how many
+/// Scores of the span head `head` for every window of `set`, in the order of the file; `watch` hears after every pass how many
 /// windows are done.
 ///
 /// # Errors
-/// Data that cannot be batched.
+/// Data that cannot be batched, or `watch` ended it.
+#[cfg(feature = "burn")]
 pub fn span_logits(
     model: &TaskModel,
     head: usize,
     set: &SpanEvalSet,
     device: &Device,
-    watch: &mut dyn FnMut(usize),
-) -> Result<Vec<SpanLogits>> {
-    let mut watch = |done: usize| {
-        watch(done);
-        ControlFlow::Continue(())
-    };
-    span_logits_while(model, head, set, device, &mut watch)
-}
-
-/// [`span_logits`] for as long as `watch` does not end it.
-fn span_logits_while(
-    model: &TaskModel,
-    head: usize,
-    set: &SpanEvalSet,
-    device: &Device,
-    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    watch: &mut Watch<'_>,
 ) -> Result<Vec<SpanLogits>> {
     let mut all = Vec::with_capacity(set.len());
     for batch in set.batches() {
@@ -52,7 +40,7 @@ fn span_logits_while(
             let (_, logits) = model.forward_tokens(&to_device(&part.tokens, device), head, EncodeOptions::LAST);
             let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
             all.extend(part.split_logits(&values)?);
-            if watch(all.len()).is_break() {
+            if watch(all.len(), set.len()).is_break() {
                 return Err(Error::Stopped);
             }
         }
@@ -60,16 +48,16 @@ fn span_logits_while(
     set.restore(all)
 }
 
-/// [`span_logits`] with a model compiled for this processor; padding is not computed.
+/// [`span_logits`] of a model compiled for this processor; padding is not computed.
 ///
 /// # Errors
-/// Data that cannot be batched, or that the model does not take.
-pub fn span_logits_frozen(
+/// Data that cannot be batched or that the model does not take, or `watch` ended it.
+pub fn span_logits_compiled(
     model: &cpu_runtime::Model,
     session: &mut Session,
     head: usize,
     set: &SpanEvalSet,
-    watch: &mut dyn FnMut(usize),
+    watch: &mut Watch<'_>,
 ) -> Result<Vec<SpanLogits>> {
     let mut all = Vec::with_capacity(set.len());
     let mut ragged = Ragged::new();
@@ -78,7 +66,9 @@ pub fn span_logits_frozen(
         to_ragged(&batch.tokens, &mut ragged);
         let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head] })?;
         all.extend(batch.split_ragged_logits(output.heads().next().unwrap_or_default())?);
-        watch(all.len());
+        if watch(all.len(), set.len()).is_break() {
+            return Err(Error::Stopped);
+        }
     }
     set.restore(all)
 }
@@ -144,6 +134,7 @@ impl SpanEval {
     ///
     /// # Errors
     /// Data that cannot be batched or scored, a model that has diverged, or `watch` ended it.
+    #[cfg(feature = "burn")]
     pub fn evaluate(
         &self,
         model: &TaskModel,
@@ -151,22 +142,9 @@ impl SpanEval {
         device: &Device,
         watch: &mut Watch<'_>,
     ) -> Result<Evaluation> {
-        let total = self.set.len();
-        let logits = span_logits_while(model, head, &self.set, device, &mut |done| watch(done, total))?;
+        let logits = span_logits(model, head, &self.set, device, watch)?;
         let decoded = self.set.decode(&logits, &self.decode)?;
         let scores = SpanScores::of(&self.set, &decoded, self.threshold)?;
         Ok(Evaluation::of_questions(self.set.version(), &scores, &decoded, self.threshold))
-    }
-}
-
-impl Evaluation {
-    /// The scores of the predictions that `threshold` makes of `decoded`: the score is [`SpanScores::primary`], the metrics are
-    /// fractions named `TASK/METRIC`.
-    pub fn of_questions(version: SquadVersion, scores: &SpanScores, decoded: &Decoded, threshold: f64) -> Self {
-        let (task, values) = (version.name(), scores.values());
-        let shares = values.iter().filter(|(name, v)| matches!(v, Score::Number(_)) && !name.ends_with("_thresh"));
-        let metrics = shares.map(|(name, value)| (format!("{task}/{name}"), value.as_f64() / 100.0)).collect();
-        let only = only_span(&decoded.predictions(threshold)).map(|answer| (task.to_owned(), answer));
-        Self { score: scores.primary(), metrics, one_answer: only.into_iter().collect() }
     }
 }

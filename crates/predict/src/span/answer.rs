@@ -1,9 +1,11 @@
 //! Answers that are pieces of a text.
 
+use std::ops::ControlFlow;
+
 use glue_squad::squad::{Dataset, DecodeConfig, NBest, QuestionAnswer, SquadVersion, WindowConfig};
 use serde::Serialize;
-use train::span::SpanEvalSet;
 
+use super::SpanEvalSet;
 use crate::{Predictor, Result};
 
 /// How questions become windows and scores become answers.
@@ -78,7 +80,7 @@ impl Predictor {
         settings: &SpanSettings,
     ) -> Result<Vec<SpanAnswer>> {
         let set = self.windows(Dataset::from_texts(pairs.iter().copied()), version, settings)?;
-        let logits = self.model.spans(head, &set, &mut |_| {})?;
+        let logits = self.model.spans(head, &set, &mut |_, _| ControlFlow::Continue(()))?;
         let decoded = set.decode(&logits, &settings.decoding)?;
         let answers = pairs.iter().zip(decoded.answers.iter());
         Ok(answers.map(|((_, text), (_, answer))| SpanAnswer::of(version, answer, text, settings.threshold)).collect())

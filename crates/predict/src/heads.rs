@@ -1,6 +1,6 @@
 //! The heads of tasks: which one a model needs, and which of its heads answers.
 
-use bert_core::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::task::{ClassOrder, Head, Task};
 
 use crate::{Error, Result};

@@ -1,0 +1,182 @@
+//! Whether the parts of an encoder fit.
+
+use crate::encoder::{
+    Attention, AttentionSource, Bottleneck, Embedding, Encoder, FeedForward, Layer, Linear, Norm, Normalization, Shaped,
+};
+use crate::{Error, Result};
+
+/// Largest size of anything, so that products of sizes cannot overflow.
+const MAX_SIZE: usize = 1 << 28;
+
+impl<W: Shaped> Encoder<W> {
+    /// Checks every shape against its neighbors.
+    ///
+    /// # Errors
+    /// [`Error::Part`] naming the part.
+    pub fn check(&self) -> Result<()> {
+        let hidden = self.hidden();
+        embedding(&self.embedding, hidden)?;
+        for (i, each) in self.layers.iter().enumerate() {
+            layer(each, hidden, &|part| format!("layer {}, {part}", i + 1))?;
+        }
+        if let Some(fit) = &self.fit {
+            linear("distillation projection", fit, hidden, None)?;
+        }
+        if let Some(pooler) = &self.pooler {
+            linear("pooler", pooler, hidden, Some(hidden))?;
+        }
+        for (i, head) in self.heads.iter().enumerate() {
+            linear(&format!("head {i}"), &head.dense, hidden, None)?;
+        }
+        let Some(mlm) = &self.mlm else { return Ok(()) };
+        let (vocab, embed) = (self.embedding.words.shape()[0], self.embedding.words.shape()[1]);
+        linear("masked-LM head", &mlm.dense, hidden, None)?;
+        let width = mlm.dense.outputs();
+        norm("masked-LM norm", &mlm.norm, width)?;
+        shape("masked-LM bias", mlm.bias.shape(), &[vocab])?;
+        match &mlm.extra {
+            Some(extra) => shape("masked-LM output weights", extra.shape(), &[width.saturating_sub(embed), vocab]),
+            None => fits("masked-LM head", embed, width, "outputs"),
+        }
+    }
+}
+
+fn part(what: &str, expected: impl ToString, found: impl ToString) -> Error {
+    Error::Part { what: what.into(), expected: expected.to_string(), found: found.to_string() }
+}
+
+fn fits(what: &str, expected: usize, found: usize, unit: &str) -> Result<()> {
+    if found == expected { Ok(()) } else { Err(part(what, format!("{expected} {unit}"), found)) }
+}
+
+fn shape(what: &str, found: &[usize], expected: &[usize]) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(part(what, format!("shape {expected:?}"), format!("{found:?}")))
+}
+
+/// A matrix of usable sizes.
+fn matrix(what: &str, found: &[usize]) -> Result<()> {
+    match found {
+        [rows, columns] if [rows, columns].into_iter().all(|n| (1..=MAX_SIZE).contains(n)) => Ok(()),
+        _ => Err(part(what, "a matrix", format!("shape {found:?}"))),
+    }
+}
+
+fn linear<W: Shaped>(what: &str, map: &Linear<W>, inputs: usize, outputs: Option<usize>) -> Result<()> {
+    matrix(what, map.weight.shape())?;
+    fits(what, inputs, map.inputs(), "inputs")?;
+    if let Some(outputs) = outputs {
+        fits(what, outputs, map.outputs(), "outputs")?;
+    }
+    shape(&format!("{what}, bias"), map.bias.shape(), &[map.outputs()])
+}
+
+fn norm<W: Shaped>(what: &str, norm: &Norm<W>, width: usize) -> Result<()> {
+    if let Normalization::LayerNorm { eps } = norm.kind
+        && !(eps >= 0.0 && eps.is_finite())
+    {
+        return Err(part(what, "an epsilon that is not negative", eps));
+    }
+    shape(&format!("{what}, weight"), norm.weight.shape(), &[width])?;
+    shape(&format!("{what}, bias"), norm.bias.shape(), &[width])
+}
+
+fn table<W: Shaped>(what: &str, table: &W, width: Option<usize>) -> Result<()> {
+    matrix(what, table.shape())?;
+    match width {
+        Some(width) if table.shape()[1] != width => Err(part(what, format!("rows of {width}"), table.shape()[1])),
+        _ => Ok(()),
+    }
+}
+
+fn embedding<W: Shaped>(e: &Embedding<W>, hidden: usize) -> Result<()> {
+    match &e.projection {
+        Some(projection) => {
+            table("word table", &e.words, None)?;
+            let embed = e.words.shape()[1];
+            let inputs = if projection.trigram { 3 * embed } else { embed };
+            linear("embedding projection", &projection.linear, inputs, Some(hidden))?;
+        }
+        None => table("word table", &e.words, Some(hidden))?,
+    }
+    table("position table", &e.positions, Some(hidden))?;
+    table("segment table", &e.segments, Some(hidden))?;
+    norm("embedding norm", &e.norm, hidden)
+}
+
+fn layer<W: Shaped>(layer: &Layer<W>, hidden: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
+    let width = match &layer.bottleneck {
+        None => {
+            attention(&layer.attention, hidden, hidden, at)?;
+            hidden
+        }
+        Some(b) => bottleneck(b, &layer.attention, hidden, at)?,
+    };
+    fits(&at("query"), width, layer.attention.width(), "outputs")?;
+    feed_forward(&layer.feed_forward, width, at)
+}
+
+fn bottleneck<W: Shaped>(
+    b: &Bottleneck<W>,
+    a: &Attention<W>,
+    hidden: usize,
+    at: &dyn Fn(&str) -> String,
+) -> Result<usize> {
+    let narrow = b.input.outputs();
+    linear(&at("bottleneck input"), &b.input, hidden, None)?;
+    if let Some(n) = &b.input_norm {
+        norm(&at("bottleneck input norm"), n, narrow)?;
+    }
+    let (queries, keys_values) = match &b.attention {
+        AttentionSource::Wide => (hidden, hidden),
+        AttentionSource::Bottleneck => (narrow, narrow),
+        AttentionSource::SharedKeyQuery { dense, norm: n } => {
+            linear(&at("bottleneck attention"), dense, hidden, None)?;
+            if let Some(n) = n {
+                norm(&at("bottleneck attention norm"), n, dense.outputs())?;
+            }
+            (dense.outputs(), hidden)
+        }
+    };
+    attention(a, queries, keys_values, at)?;
+    linear(&at("bottleneck output"), &b.output, narrow, Some(hidden))?;
+    norm(&at("bottleneck output norm"), &b.output_norm, hidden)?;
+    Ok(narrow)
+}
+
+fn attention<W: Shaped>(a: &Attention<W>, queries: usize, values: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
+    let width = a.width();
+    if a.heads == 0 || !width.is_multiple_of(a.heads) {
+        return Err(part(&at("attention heads"), format!("a divisor of {width}"), a.heads));
+    }
+    linear(&at("query"), &a.query, queries, None)?;
+    if let Some(key) = &a.key {
+        linear(&at("key"), key, queries, Some(width))?;
+    }
+    linear(&at("value"), &a.value, values, Some(width))?;
+    linear(&at("attention output"), &a.output, width, Some(width))?;
+    norm(&at("attention norm"), &a.norm, width)
+}
+
+fn feed_forward<W: Shaped>(f: &FeedForward<W>, width: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
+    if !(1..=MAX_SIZE).contains(&f.inner) {
+        return Err(part(&at("feed-forward"), "an inner width", f.inner));
+    }
+    if let Err(mismatch) = f.program.widths(width, f.inner) {
+        return Err(Error::Program { what: at("feed-forward"), mismatch });
+    }
+    for (i, block) in f.blocks.iter().enumerate() {
+        let at = |part: &str| at(&format!("feed-forward {}, {part}", i + 1));
+        linear(&at("dense1"), &block.dense1, width, None)?;
+        linear(&at("dense2"), &block.dense2, block.dense2.inputs(), Some(width))?;
+        for (name, found) in [("dense1", block.dense1.outputs()), ("dense2", block.dense2.inputs())] {
+            if found < f.inner {
+                return Err(part(&at(name), format!("at least {} inner channels", f.inner), found));
+            }
+        }
+        norm(&at("norm"), &block.norm, width)?;
+    }
+    Ok(())
+}

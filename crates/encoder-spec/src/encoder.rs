@@ -1,0 +1,240 @@
+//! What an encoder is made of; `W` stands for a weight.
+
+use crate::{Activation, ModelType, Program, TaskHeadKind};
+
+/// Shape of a weight as files hold it; linear maps are `[outputs, inputs]`.
+pub type Shape = Vec<usize>;
+
+/// Whatever has a shape.
+pub trait Shaped {
+    /// The shape; empty for a scalar.
+    fn shape(&self) -> &[usize];
+}
+
+impl Shaped for Shape {
+    fn shape(&self) -> &[usize] {
+        self
+    }
+}
+
+/// A linear map `y = W x + b`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear<W> {
+    /// `W`, `[outputs, inputs]`.
+    pub weight: W,
+    /// `b`, `[outputs]`.
+    pub bias: W,
+}
+
+impl Linear<Shape> {
+    /// The map from `inputs` to `outputs` values.
+    pub fn of(inputs: usize, outputs: usize) -> Self {
+        Self { weight: vec![outputs, inputs], bias: vec![outputs] }
+    }
+}
+
+impl<W: Shaped> Linear<W> {
+    /// Width of `x`; 0 where the weight is no matrix, which [`Encoder::check`] refuses.
+    pub fn inputs(&self) -> usize {
+        self.weight.shape().get(1).copied().unwrap_or_default()
+    }
+
+    /// Width of `y`.
+    pub fn outputs(&self) -> usize {
+        self.weight.shape().first().copied().unwrap_or_default()
+    }
+}
+
+/// Which normalization.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalization {
+    /// `(x - mean) / sqrt(variance + eps) * weight + bias`.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// `x * weight + bias` (MobileBERT, Sun et al. 2020).
+    NoNorm,
+}
+
+/// A normalization over the last axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Norm<W> {
+    /// Which.
+    pub kind: Normalization,
+    /// `[width]`.
+    pub weight: W,
+    /// `[width]`.
+    pub bias: W,
+}
+
+impl Norm<Shape> {
+    /// The norm of `width` values.
+    pub fn of(kind: Normalization, width: usize) -> Self {
+        Self { kind, weight: vec![width], bias: vec![width] }
+    }
+}
+
+/// From the word table's width to the hidden width.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection<W> {
+    /// The map; takes the table's width, or three times it.
+    pub linear: Linear<W>,
+    /// Whether it sees `[next; current; previous]` word, zeros outside the sequence (Sun et al. 2020).
+    pub trigram: bool,
+}
+
+/// `Norm(project(word) + position + segment)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding<W> {
+    /// Word table, `[vocabulary, embed]`.
+    pub words: W,
+    /// Present where `embed` is not the hidden width.
+    pub projection: Option<Projection<W>>,
+    /// Position table, `[positions, hidden]`; its rows limit the length of sequences.
+    pub positions: W,
+    /// Segment table, `[segments, hidden]`.
+    pub segments: W,
+    /// Of the sum.
+    pub norm: Norm<W>,
+}
+
+/// `Norm(residual + W_o softmax(q k^T / sqrt(d)) v)` with `heads` heads of width `d`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention<W> {
+    /// Number of heads; divides the width.
+    pub heads: usize,
+    /// Query projection.
+    pub query: Linear<W>,
+    /// Key projection; `None`: keys are the queries.
+    pub key: Option<Linear<W>>,
+    /// Value projection.
+    pub value: Linear<W>,
+    /// Output projection.
+    pub output: Linear<W>,
+    /// After the residual.
+    pub norm: Norm<W>,
+}
+
+/// What queries, keys and values of a bottleneck layer are computed from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttentionSource<W> {
+    /// All three from the layer's wide input.
+    Wide,
+    /// Queries and keys from a second bottleneck, values from the wide input (MobileBERT).
+    SharedKeyQuery {
+        /// Wide to narrow.
+        dense: Linear<W>,
+        /// After it, if any.
+        norm: Option<Norm<W>>,
+    },
+    /// All three from the bottleneck (MobileBERT-TINY).
+    Bottleneck,
+}
+
+/// MobileBERT's narrow inside: attention and feed-forwards on `Norm(W_in h)`, then `Norm(h + W_out x)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bottleneck<W> {
+    /// Wide to narrow; also attention's residual.
+    pub input: Linear<W>,
+    /// After `input`, if any.
+    pub input_norm: Option<Norm<W>>,
+    /// Source of queries, keys and values.
+    pub attention: AttentionSource<W>,
+    /// Narrow to wide.
+    pub output: Linear<W>,
+    /// Of the layer's output.
+    pub output_norm: Norm<W>,
+}
+
+/// Weights of one block of a feed-forward. They may be larger than the program uses, as a supernet's are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block<W> {
+    /// `W1, b1`: width to at least the inner width, of which the first outputs are used.
+    pub dense1: Linear<W>,
+    /// `W2, b2`: at least the inner width, of which the first inputs are used, to the width.
+    pub dense2: Linear<W>,
+    /// After the residual.
+    pub norm: Norm<W>,
+}
+
+/// The feed-forward part of a layer: blocks in a row, each `Norm(x + f(x; W1, b1, W2, b2))` with its own weights and the same `f`.
+///
+/// BERT has one block, MobileBERT up to four, a searched student one to four with an expression of its own (Dong et al. 2021).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedForward<W> {
+    /// `f`.
+    pub program: Program,
+    /// Channels between the two linear maps.
+    pub inner: usize,
+    /// In order of application.
+    pub blocks: Vec<Block<W>>,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer<W> {
+    /// Self-attention.
+    pub attention: Attention<W>,
+    /// Feed-forward part.
+    pub feed_forward: FeedForward<W>,
+    /// MobileBERT's bottleneck around both, if any.
+    pub bottleneck: Option<Bottleneck<W>>,
+}
+
+/// A task head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Head<W> {
+    /// What it predicts; a span's scores are of every token, all others of the pooled vector.
+    pub kind: TaskHeadKind,
+    /// Hidden width to outputs.
+    pub dense: Linear<W>,
+}
+
+/// Masked-language-model head `Norm(act(W h + b)) [E X]^T + bias` over the word table `E`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MlmHead<W> {
+    /// `W`, `b`: hidden width to the word table's width, or to itself where there are further columns.
+    pub dense: Linear<W>,
+    /// After it.
+    pub activation: Activation,
+    /// After the activation.
+    pub norm: Norm<W>,
+    /// One value per word piece.
+    pub bias: W,
+    /// `X^T`, `[hidden - embed, vocabulary]`: output weights beside the word table (MobileBERT).
+    pub extra: Option<W>,
+}
+
+/// An encoder with everything on top of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoder<W> {
+    /// Decides the names of tensors in files.
+    pub family: ModelType,
+    /// Embedding.
+    pub embedding: Embedding<W>,
+    /// In order of application.
+    pub layers: Vec<Layer<W>>,
+    /// Projection of hidden states to a teacher's width, which distillation compares; no part of the computation.
+    pub fit: Option<Linear<W>>,
+    /// `tanh(W h_first + b)`; without it the pooled vector is the first token's.
+    pub pooler: Option<Linear<W>>,
+    /// Task heads.
+    pub heads: Vec<Head<W>>,
+    /// Masked-language-model head.
+    pub mlm: Option<MlmHead<W>>,
+}
+
+impl<W: Shaped> Attention<W> {
+    /// Width of queries, keys and values.
+    pub fn width(&self) -> usize {
+        self.query.outputs()
+    }
+}
+
+impl<W: Shaped> Encoder<W> {
+    /// Width between layers.
+    pub fn hidden(&self) -> usize {
+        self.embedding.positions.shape().get(1).copied().unwrap_or_default()
+    }
+}

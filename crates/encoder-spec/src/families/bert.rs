@@ -1,0 +1,59 @@
+//! BERT (Devlin et al. 2019) and everything of its shape.
+
+use super::Family;
+use crate::describe::feed_forward;
+use crate::encoder::{FeedForward, Shape};
+use crate::{BertConfig, Error, Parts, Program, Result};
+
+pub(super) struct Bert;
+
+impl Family for Bert {
+    fn name(&self) -> &'static str {
+        "bert"
+    }
+
+    fn class(&self) -> Option<&'static str> {
+        Some("Bert")
+    }
+
+    fn prefix(&self) -> &'static str {
+        "bert."
+    }
+
+    fn published_parts(&self) -> Parts {
+        Parts::POOLER
+    }
+
+    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+        plain_feed_forwards(config)
+    }
+
+    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
+        plain_block_name(block, blocks, part, leaf)
+    }
+}
+
+/// `config.num_feedforward_networks` blocks in every layer.
+///
+/// # Errors
+/// The configuration lists searched ones.
+pub(super) fn plain_feed_forwards(config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+    if !config.layers.is_empty() {
+        let message = "searched feed-forwards need `model_type` \"efficientbert\"".into();
+        return Err(Error::Config { field: "layers", message });
+    }
+    let (program, inner) = (Program::plain(config.hidden_act), config.intermediate_size);
+    let each = feed_forward(config, program, inner, (config.num_feedforward_networks, inner), config.outer_norm_eps());
+    Ok(vec![each; config.num_hidden_layers])
+}
+
+/// The last block has BERT's names, those before it MobileBERT's.
+pub(super) fn plain_block_name(block: usize, blocks: usize, part: &str, leaf: &str) -> String {
+    let prefix = if block + 1 == blocks { String::new() } else { format!("ffn.{block}.") };
+    let name = match part {
+        "dense1" => "intermediate.dense",
+        "dense2" => "output.dense",
+        _ => "output.LayerNorm",
+    };
+    format!("{prefix}{name}.{leaf}")
+}

@@ -1,0 +1,103 @@
+//! Reading a model directory.
+
+use std::path::{Path, PathBuf};
+
+use encoder_spec::{BertConfig, Encoder, HostTensor, MappedTensor, NameFormat, Parts, Shape, Stored};
+
+use crate::{
+    CONFIG_FILE, Error, Result, Tensors, WEIGHTS_FILE, read_config, resolve, resolve_unread, tensor_names, usable,
+};
+
+/// Configuration and weights of a model directory.
+#[derive(Clone, Debug)]
+pub struct ModelDir<T = MappedTensor> {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The configuration.
+    pub config: BertConfig,
+    /// The encoder that configuration and tensor names describe.
+    pub outline: Encoder<Shape>,
+    /// Its weights by path ([`Encoder::weights`]), each of its shape.
+    pub tensors: Tensors<T>,
+}
+
+impl ModelDir<HostTensor> {
+    /// Reads configuration and weights, strictly. The presence of optional parts is told from the tensor names.
+    ///
+    /// # Errors
+    /// A file is missing or cut off, the configuration is not valid, or a tensor is missing, left over, of another shape
+    /// or not finite; the message names file and field or tensor.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let found = Found::new(dir, Tensors::read_safetensors)?;
+        let tensors = resolve(&found.outline.weights(), found.tensors, found.format, &dir.join(WEIGHTS_FILE))?;
+        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors })
+    }
+}
+
+impl ModelDir {
+    /// As [`ModelDir::read`], except that values stay in the file ([`Tensors::map_safetensors`]) and are not looked at: whoever uses
+    /// them asks whether they are finite.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn map(dir: &Path) -> Result<Self> {
+        let found = Found::new(dir, Tensors::map_safetensors)?;
+        let tensors = resolve_unread(&found.outline.weights(), found.tensors, found.format, &dir.join(WEIGHTS_FILE))?;
+        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors })
+    }
+
+    /// Reads all values.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] names the first tensor that holds a value that is not.
+    pub fn check_finite(&self) -> Result<()> {
+        let Some(path) = self.tensors.0.iter().find(|(_, t)| !t.are_finite()).map(|(path, _)| path) else {
+            return Ok(());
+        };
+        let names = NameFormat::HuggingFace(self.config.model_type).names(self.tensors.0.keys().map(String::as_str));
+        Err(Error::NotFinite { path: self.path.join(WEIGHTS_FILE), name: names[path].clone() })
+    }
+
+    /// The encoder with its weights.
+    ///
+    /// # Errors
+    /// A tensor was taken out before.
+    pub fn into_encoder(self) -> Result<Encoder<MappedTensor>> {
+        Ok(self.outline.filled(self.tensors.0)?)
+    }
+}
+
+/// The encoder that a directory describes, from its configuration and the names of its tensors; no weights are read.
+///
+/// # Errors
+/// As [`ModelDir::read`], except for what is wrong with the tensors themselves.
+pub fn outline(dir: &Path) -> Result<(BertConfig, Encoder<Shape>)> {
+    let config = read_config(&dir.join(CONFIG_FILE))?;
+    let names = tensor_names(&dir.join(WEIGHTS_FILE))?;
+    let parts = Parts::of_names(names.iter().filter(|name| !config.leaves_unused(name)));
+    let outline = describe(dir, &config, parts)?;
+    Ok((config, outline))
+}
+
+/// What is wrong with a layer is wrong in the configuration file.
+fn describe(dir: &Path, config: &BertConfig, parts: Parts) -> Result<Encoder<Shape>> {
+    Encoder::describe(config, parts).map_err(|e| Error::config_file(&dir.join(CONFIG_FILE), e))
+}
+
+/// What stands in a directory, tensors by name.
+struct Found<T> {
+    config: BertConfig,
+    outline: Encoder<Shape>,
+    tensors: Tensors<T>,
+    format: NameFormat,
+}
+
+impl<T: Stored> Found<T> {
+    fn new(dir: &Path, read: impl Fn(&Path) -> Result<Tensors<T>>) -> Result<Self> {
+        let config = read_config(&dir.join(CONFIG_FILE))?;
+        let (tensors, _) = usable(read(&dir.join(WEIGHTS_FILE))?, &config);
+        let outline = describe(dir, &config, Parts::of_names(tensors.0.keys()))?;
+        let format = NameFormat::HuggingFace(config.model_type);
+        Ok(Self { config, outline, tensors, format })
+    }
+}
