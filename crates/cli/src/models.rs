@@ -104,7 +104,7 @@ pub fn explained(what: &str, error: Error) -> CliError {
         }
         Error::Tokenizer(_) => CliError::from(error)
             .with_hint("copy the tokenizer.json (or vocab.txt) that belongs to the model into its directory"),
-        Error::Model(_) => CliError::from(error).with_hint(IMPORT_HINT),
+        Error::Directory(_) | Error::Modules(_) | Error::Runtime(_) => CliError::from(error).with_hint(IMPORT_HINT),
         _ => error.into(),
     }
 }

@@ -76,8 +76,8 @@ impl EvalSet {
     /// scored.
     ///
     /// # Errors
-    /// No features, one with a label of another task, one without a label among those with one or outside a test set, or a task that
-    /// [cannot be scored](Task::check_trainable) so.
+    /// No features, one without a label among those with one, or outside a test set, a label that is none of the task's, or a task that is
+    /// not of this kind.
     pub fn of_split(
         split: Split,
         task: impl Into<Task>,

@@ -68,7 +68,11 @@ pub enum Error {
     },
     /// Model directory.
     #[error(transparent)]
-    Model(#[from] bert_core::Error),
+    Directory(#[from] model_dir::Error),
+    /// Burn modules.
+    #[cfg(feature = "burn")]
+    #[error(transparent)]
+    Modules(#[from] bert_core::Error),
     /// A model answered with NaN or infinity, which no metric would show.
     #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
     NotFiniteAnswer {

@@ -9,7 +9,7 @@ use glue_squad::metrics::Metric;
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Answer, Example, Label, Split, Task, TaskSpec};
 use predict::evaluate::predictions;
-use predict::heads::{answering_head, task_head};
+use predict::heads::{AnsweringHead, answering_head, task_head};
 use predict::majority::{ChosenBy, MajorityBaseline, doubts};
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
@@ -71,6 +71,10 @@ fn a_task_from_a_description_and_examples_in_memory_is_trained_scored_and_judged
     };
     assert_eq!(config.task_heads[0].labels, ["world", "sports", "science"]);
     let model = init::normal(TaskModel::new(&config, Parts::POOLER, &device).unwrap(), 5, 0.1);
+    let on_dev = |model: &TaskModel, head: &AnsweringHead| {
+        predictions(model, head, &eval[0].1, &device, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    };
+    let untrained = on_dev(&model, &AnsweringHead::in_order(0, 3));
     let job = FineTune { data: &data, heads: vec![0], eval: &eval };
     let steps = TrainConfig { eval_every: 30, ..TrainConfig::new(90, 2e-2) };
     let trained = train(model, device.clone(), &job, &steps, None, &mut Silent).unwrap();
@@ -81,8 +85,8 @@ fn a_task_from_a_description_and_examples_in_memory_is_trained_scored_and_judged
 
     // Its head is found by name, whatever the order of its classes.
     let head = answering_head(&config, &task).unwrap();
-    let mut watch = |_, _| ControlFlow::Continue(());
-    let answers = predictions(&trained.model, &head, &eval[0].1, &device, &mut watch).unwrap();
+    let answers = on_dev(&trained.model, &head);
+    assert_ne!(answers, untrained);
     assert_eq!(task.score(&answers, &eval[0].1.labels).unwrap().primary, evaluation.score);
     let mut other = config.clone();
     other.task_heads[0].labels.rotate_left(1);
