@@ -2,6 +2,8 @@
 //!
 //! Each command prints on standard error what it runs, so that it can be run by hand as well.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
+
 mod architecture;
 mod command;
 mod devices;

@@ -20,6 +20,13 @@
 //! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "the program: terminal, environment and clock are its business"
+)]
+
 mod allocator;
 mod arch_spec;
 mod args;

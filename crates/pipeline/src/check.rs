@@ -27,10 +27,10 @@ const SMALLEST: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
 ///
 /// # Errors
 /// [`Error::Inputs`] with everything that is wrong with the inputs; no teacher at all.
-pub fn given(recipe: &Recipe, folder: &Path, device: &Device) -> Result<(BertConfig, Option<Inputs>)> {
+pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Inputs>)> {
     let inputs = recipe.data.glue.is_some().then(|| Inputs::open(recipe, folder)).transpose();
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
-    match (there.then(|| teacher_config(recipe, device)), inputs) {
+    match (there.then(|| teacher_config(recipe)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
             let pieces = inputs.as_ref().map_or(0, |inputs| inputs.encoder.vocab_size());
             if pieces > teacher.vocab_size {
@@ -74,9 +74,9 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 ///
 /// # Errors
 /// A model directory that cannot be read, or no teacher.
-fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
+fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => Ok(ModelDir::outline(dir, device)?.0),
+        (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }

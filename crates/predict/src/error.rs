@@ -66,7 +66,8 @@ pub enum Error {
         /// Column of the batch.
         column: usize,
     },
-    /// Model directory.
+    /// Model, as burn modules.
+    #[cfg(feature = "burn")]
     #[error(transparent)]
     Directory(#[from] model_dir::Error),
     /// Burn modules.

@@ -6,7 +6,7 @@ use std::path::Path;
 use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
-use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
+use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
 use encoder_spec::BertConfig;
 use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
@@ -62,11 +62,11 @@ impl Inference {
     /// Loads a model directory; [`Packing::AtUse`] for a model that answers once.
     ///
     /// # Errors
-    /// As [`model_dir::ModelDir::read`], or the target does not compute in this format.
+    /// As [`Model::open`], or the target does not compute in this format.
     pub fn load(dir: &Path, target: &Target, precision: Precision, packing: Packing) -> Result<(BertConfig, Self)> {
         match target {
             Target::Processor { threads } => {
-                let (config, model) = compile(dir, precision, packing)?;
+                let (config, model) = Model::open(dir, precision, packing)?;
                 Ok((config, Self::compiled(model, *threads)))
             }
             #[cfg(feature = "burn")]
@@ -229,20 +229,4 @@ pub enum PlacedBatch {
 #[cfg(feature = "burn")]
 fn check_format(precision: Precision) -> Result<()> {
     if precision == Precision::F32 { Ok(()) } else { Err(crate::Error::Precision(precision)) }
-}
-
-/// Reads configuration and weights of a directory and compiles them for this machine's processor. Weights are read where the file holds
-/// them; in `f32` the model keeps its tables there, so the file must stay as it is while the model lives, see
-/// [`model_dir::Tensors::map_safetensors`]. Packed at use, all weights stay in the file.
-fn compile(dir: &Path, precision: Precision, packing: Packing) -> Result<(BertConfig, cpu_runtime::Model)> {
-    let mapped = model_dir::ModelDir::map(dir)?;
-    let config = mapped.config.clone();
-    match cpu_runtime::Model::compile_as(mapped.into_encoder()?, precision, packing) {
-        Ok(model) => Ok((config, model)),
-        // A value that is not finite, most likely: what reads everything says in which tensor of the file.
-        Err(error) => {
-            model_dir::ModelDir::map(dir)?.check_finite()?;
-            Err(error.into())
-        }
-    }
 }

@@ -137,7 +137,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
-    let config = student_config(args, &chosen, init.as_ref(), teachers.config(), context)?;
+    let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
     let pairs = chosen.pairs().map(|task| task.to_string()).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
     check_segments("--teacher", teachers.config(), pairs.as_ref())?;
@@ -349,7 +349,6 @@ fn student_config(
     chosen: &Chosen,
     init: Option<&ModelDir>,
     teacher: &BertConfig,
-    context: &Context,
 ) -> Result<BertConfig, CliError> {
     let width = teacher.state_width();
     let defaults = StudentShape {
@@ -361,7 +360,7 @@ fn student_config(
         ..StudentShape::efficientbert()
     };
     let mut config = match (&args.arch, init) {
-        (Some(arch), _) => resolve_with(arch, &args.shape, &defaults, &context.device)?.config,
+        (Some(arch), _) => resolve_with(arch, &args.shape, &defaults)?.config,
         (None, Some(dir)) => {
             if let Some(option) = args.shape.first_given().or(args.shape.is_transfer().then_some("--into")) {
                 return Err(CliError::usage(format!("{option} has no effect without --arch"))

@@ -40,7 +40,7 @@ fn distill(dir: &Path, teacher: &str, out: &str, more: &[&str]) -> Outcome {
 }
 
 fn parts(dir: &Path, name: &str) -> Parts {
-    ModelDir::outline(&dir.join(name), &burn::tensor::Device::flex()).unwrap().1.parts()
+    model_dir::outline(&dir.join(name)).unwrap().1.parts()
 }
 
 /// Names of the loss terms of the last step in the log of the model directory `name`.

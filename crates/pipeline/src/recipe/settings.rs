@@ -163,7 +163,7 @@ pub struct Phase {
 impl TryFrom<TrainingKeys> for Phase {
     type Error = String;
 
-    fn try_from(keys: TrainingKeys) -> Result<Self, String> {
+    fn try_from(mut keys: TrainingKeys) -> Result<Self, String> {
         let missing = |key: &str| format!("missing field `{key}`");
         if keys.epochs.is_some() {
             return Err("unknown field `epochs`: a training of a recipe is as long as its `steps`".into());
@@ -178,7 +178,7 @@ impl TryFrom<TrainingKeys> for Phase {
             batch_size: batch_size as usize,
             length_window: keys.length_window.map(|n| n as usize),
             max_len: keys.max_len.unwrap_or(0) as usize,
-            precision: keys.precision,
+            precision: keys.precision.take(),
             train: keys.resolve(TrainConfig::new(steps, learning_rate)),
         })
     }
@@ -322,30 +322,7 @@ pub struct LatencySettings {
     /// Measured passes, after three unmeasured ones.
     pub runs: usize,
     /// Number format of weights and products; other than `f32` on the CPU only.
-    pub precision: InferencePrecision,
-}
-
-/// Number format of a model that is timed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InferencePrecision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// 16-bit floats.
-    Bf16,
-    /// 8-bit integers.
-    Int8,
-}
-
-impl From<InferencePrecision> for cpu_runtime::Precision {
-    fn from(precision: InferencePrecision) -> Self {
-        match precision {
-            InferencePrecision::F32 => Self::F32,
-            InferencePrecision::Bf16 => Self::Bf16,
-            InferencePrecision::Int8 => Self::Int8,
-        }
-    }
+    pub precision: encoder_spec::Precision,
 }
 
 impl LatencySettings {
@@ -357,6 +334,6 @@ impl LatencySettings {
 
 impl Default for LatencySettings {
     fn default() -> Self {
-        Self { batch: 1, seq: 128, runs: 15, precision: InferencePrecision::F32 }
+        Self { batch: 1, seq: 128, runs: 15, precision: encoder_spec::Precision::F32 }
     }
 }

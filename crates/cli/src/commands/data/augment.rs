@@ -120,7 +120,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     models::check_folder("--teacher", &args.teacher)?;
     let encoder = models::tokenizer_alone(&args.teacher)?;
     models::warn_of(&encoder, context);
-    let precision = args.precision.precision.format();
+    let precision = args.precision.precision;
     let augmenter = Augmenter::load(&args.teacher, encoder, settings.clone(), precision, context.threads);
     let mut augmenter = augmenter.hint(models::IMPORT_HINT)?;
     if args.source == Source::Auto && !augmenter.uses_mlm() {
