@@ -83,8 +83,11 @@ fn dependencies() -> Result<(), String> {
 }
 
 /// Crates that are asked for without their default features, and what they then do without.
-const LIGHT: [(&str, &[&str]); 1] =
-    [("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"])];
+const LIGHT: [(&str, &[&str]); 2] = [
+    ("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"]),
+    // The whole of the inference path, which it stands on.
+    ("predict", &["burn", "bert-core", "train"]),
+];
 
 fn light_features() -> Result<(), String> {
     without(&LIGHT, &["--no-default-features"], "without its default features")

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use kd::objective::Objective;
-use pipeline::similar::{closest, with_suggestion};
 use serde::Deserialize;
 use train::keys::TrainingKeys;
+
+use crate::similar::{closest, with_suggestion};
 
 /// Methods that the program carries, by name.
 const PUBLISHED: [(&str, &str); 5] = [
@@ -17,10 +18,10 @@ const PUBLISHED: [(&str, &str); 5] = [
     ("mobilebert-answers", include_str!("../../pipeline/recipes/methods/mobilebert-answers.toml")),
 ];
 
-/// A method by name or from a file; options of the command line go before it.
+/// A method by name or from a file.
 #[derive(Clone, Debug)]
 pub struct Method {
-    /// What it was called on the command line.
+    /// What it was asked for by.
     pub name: String,
     /// What it says.
     pub settings: Settings,
