@@ -41,7 +41,7 @@ fn config(task: TaskKind) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![task_head(task)],
+        task_heads: vec![task_head(task.task())],
         ..BertConfig::bert(12, 8, 2, 2, 16)
     }
 }

@@ -10,7 +10,7 @@ use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use kd::job::SpanDistillation;
 use kd::objective::{Objective, Plan, Shape, Source};
-use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_head, span_logits, span_logits_compiled};
+use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_logits, span_logits_compiled};
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 use train::engine::{Job, Part};
@@ -51,7 +51,7 @@ fn config(version: SquadVersion) -> BertConfig {
         max_position_embeddings: 20,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![span_head(version)],
+        task_heads: vec![predict::heads::task_head(version.task())],
         ..BertConfig::bert(19, 8, 2, 2, 16)
     }
 }

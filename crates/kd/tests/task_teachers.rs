@@ -47,7 +47,7 @@ fn config(tasks: &[TaskKind]) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: tasks.iter().map(|&task| task_head(task)).collect(),
+        task_heads: tasks.iter().map(|task| task_head(task.task())).collect(),
         ..BertConfig::bert(12, 8, 2, 2, 16)
     }
 }

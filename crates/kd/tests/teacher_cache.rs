@@ -44,7 +44,7 @@ fn config(layers: usize) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         ..BertConfig::bert(12, 8, layers, 2, 16)
     }
 }

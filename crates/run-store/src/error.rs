@@ -125,7 +125,7 @@ pub enum Error {
         /// serde's answer.
         cause: serde_json::Error,
     },
-    /// A name inside a checkpoint or run folder is not a plain relative path.
+    /// A name inside a checkpoint is not a plain relative path.
     #[error(
         "`{name}` cannot name a file inside {}: {reason}; use a relative path such as `model.safetensors` or `optim/adam.bin`",
         folder.display()

@@ -1,9 +1,5 @@
 //! Names inside a folder of ours: relative, `/`-separated, unable to leave the folder.
 
-use std::path::{Path, PathBuf};
-
-use crate::error::{Error, Result};
-
 /// What keeps `name` from being a plain relative path on every platform, if anything.
 pub(crate) fn fault(name: &str) -> Option<&'static str> {
     if name.is_empty() {
@@ -19,14 +15,6 @@ pub(crate) fn fault(name: &str) -> Option<&'static str> {
         return Some("it has an empty, `.` or `..` part");
     }
     None
-}
-
-/// `folder` joined with `name`, which must stay inside.
-pub(crate) fn join(folder: &Path, name: &str) -> Result<PathBuf> {
-    match fault(name) {
-        None => Ok(folder.join(name)),
-        Some(reason) => Err(Error::BadName { folder: folder.to_owned(), name: name.to_owned(), reason }),
-    }
 }
 
 #[cfg(test)]

@@ -103,51 +103,10 @@ fn a_damaged_recipe_is_noticed_on_resuming() {
 }
 
 #[test]
-fn stored_paths_are_relative_and_follow_a_moved_folder() {
-    let before = RunPaths::new("runs/a");
-    let stored = before.relative(&before.stage(2).join("best/model.safetensors")).unwrap();
-    assert_eq!(stored, "stage-2/best/model.safetensors");
-    let moved = RunPaths::new("archive/b").resolve(&stored).unwrap();
-    assert_eq!(moved, Path::new("archive/b/stage-2/best/model.safetensors"));
-}
-
-#[test]
-fn paths_outside_the_folder_are_neither_stored_nor_followed() {
-    let paths = RunPaths::new("runs/a");
-    assert_eq!(paths.relative(Path::new("runs/b/x")), None);
-    assert_eq!(paths.relative(Path::new("runs/a/../b")), None);
-    assert_eq!(paths.relative(Path::new("runs/a")), None);
-    for name in ["../b", "/etc/passwd", ""] {
-        assert!(matches!(paths.resolve(name), Err(Error::BadName { .. })), "{name:?}");
-    }
-}
-
-#[test]
 fn the_layout_is_the_documented_one() {
     let paths = RunPaths::new("r");
-    let found = [
-        paths.recipe(),
-        paths.run_json(),
-        paths.log(),
-        paths.study(),
-        paths.lock(),
-        paths.teacher(),
-        paths.supernet(),
-        paths.stage(1),
-        paths.student(),
-        paths.report(),
-    ];
-    let expected = [
-        "recipe.toml",
-        "run.json",
-        "log.jsonl",
-        "study.sqlite",
-        "lock.json",
-        "teacher",
-        "supernet",
-        "stage-1",
-        "student",
-        "report.html",
-    ];
+    let found =
+        [paths.recipe(), paths.run_json(), paths.log(), paths.study(), paths.lock(), paths.student(), paths.report()];
+    let expected = ["recipe.toml", "run.json", "log.jsonl", "study.sqlite", "lock.json", "student", "report.html"];
     assert_eq!(found, expected.map(|name| Path::new("r").join(name)));
 }

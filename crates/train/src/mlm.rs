@@ -166,7 +166,7 @@ fn right(hidden: &MaskedBatch, model: &TaskModel, device: &Device, seen: &mut us
     for (row, word) in scores.chunks(vocab).zip(words) {
         *seen += 1;
         if row.iter().any(|v| !v.is_finite()) {
-            return Err(predict::Error::NotFiniteAnswer { task: "words", example: *seen }.into());
+            return Err(predict::Error::NotFiniteAnswer { task: "words".to_owned(), example: *seen }.into());
         }
         let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
         right += usize::from(best == usize::try_from(word).ok());

@@ -1,9 +1,8 @@
 //! Where things lie in a run folder.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use crate::error::Result;
-use crate::{lock, relative};
+use crate::lock;
 
 /// Name of the effective recipe; a folder that holds it holds a run.
 pub const RECIPE: &str = "recipe.toml";
@@ -58,24 +57,6 @@ impl RunPaths {
         self.root.join(lock::LOCK)
     }
 
-    /// `teacher/`: checkpoints of the teacher's fine-tuning.
-    #[must_use]
-    pub fn teacher(&self) -> PathBuf {
-        self.root.join("teacher")
-    }
-
-    /// `supernet/`: checkpoints of the weight-sharing network.
-    #[must_use]
-    pub fn supernet(&self) -> PathBuf {
-        self.root.join("supernet")
-    }
-
-    /// `stage-N/`: the work of search stage `stage` (1, 2 or 3).
-    #[must_use]
-    pub fn stage(&self, stage: u32) -> PathBuf {
-        self.root.join(format!("stage-{stage}"))
-    }
-
     /// `student/`: the result, a model directory.
     #[must_use]
     pub fn student(&self) -> PathBuf {
@@ -86,27 +67,5 @@ impl RunPaths {
     #[must_use]
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
-    }
-
-    /// The path of `name`, a relative, `/`-separated path as stored inside the run.
-    ///
-    /// # Errors
-    /// [`Error::BadName`](crate::Error::BadName) for a name that is absolute or could leave the
-    /// folder.
-    pub fn resolve(&self, name: &str) -> Result<PathBuf> {
-        relative::join(&self.root, name)
-    }
-
-    /// `path` as it is stored inside the run: relative to the folder, `/`-separated. `None` when it
-    /// does not lie inside, or is not Unicode. Paths are compared as written, not looked up.
-    #[must_use]
-    pub fn relative(&self, path: &Path) -> Option<String> {
-        let inside = path.strip_prefix(&self.root).ok()?;
-        let parts = inside.components().map(|part| match part {
-            Component::Normal(part) => part.to_str(),
-            _ => None,
-        });
-        let name = parts.collect::<Option<Vec<_>>>()?.join("/");
-        relative::fault(&name).is_none().then_some(name)
     }
 }
