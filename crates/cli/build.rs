@@ -1,5 +1,7 @@
 //! Hands what `--version` says to the program: the version, the commit of the sources where it is known, and what is compiled in.
 
+#![allow(clippy::disallowed_methods, reason = "cargo tells a build script by the environment")]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -64,12 +64,12 @@ impl<T: Teacher> Teacher for Ensemble<T> {
         self.mean(states_alone).0
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.mean(|member| member.answers(batch, head, options))
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        self.mean(|member| member.logits(batch, head, options))
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        self.mean(|member| member.spans(batch, head, options))
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.mean(|member| member.span_logits(batch, head, options))
     }
 }
 

@@ -153,7 +153,7 @@ mod tests {
 
     fn package(name: &str, imports: &[&str]) -> Package {
         let imports = imports.iter().map(|i| Import { name: (*i).into(), kind: "dependency" }).collect();
-        Package { name: name.into(), folder: format!("crates/{name}"), library: true, imports }
+        Package { name: name.into(), folder: format!("crates/{name}"), imports }
     }
 
     fn workspace() -> Vec<Package> {

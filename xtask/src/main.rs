@@ -2,6 +2,8 @@
 //!
 //! Each command prints on standard error what it runs, so that it can be run by hand as well.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
+
 mod architecture;
 mod command;
 mod devices;
@@ -33,7 +35,7 @@ enum Task {
     /// Run every test of the workspace; the arguments go to `cargo test`.
     #[command(disable_help_flag = true)]
     Test(PassedOn),
-    /// Check the code without running it, cheapest first: format, architecture, tidiness, lints, documentation.
+    /// Check the code without running it, cheapest first: format, architecture, dependencies of the inference path, tidiness, lints, documentation.
     Validate {
         /// Only these checks; all of them when none is named.
         #[arg(value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(validate::names()))]

@@ -9,11 +9,13 @@ use crate::{architecture, tidy};
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 6] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format),
     ("architecture", architecture),
+    ("inference", inference),
     ("tidiness", tidiness),
     ("dependencies", dependencies),
+    ("light features", light_features),
     ("lints", lints),
     ("documentation", documentation),
 ];
@@ -80,6 +82,53 @@ fn dependencies() -> Result<(), String> {
     )
 }
 
+/// Crates that are asked for without their default features, and what they then do without.
+const LIGHT: [(&str, &[&str]); 2] = [
+    ("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"]),
+    // The whole of the inference path, which it stands on.
+    ("predict", &["burn", "bert-core", "train"]),
+];
+
+fn light_features() -> Result<(), String> {
+    without(&LIGHT, &["--no-default-features"], "without its default features")
+}
+
+/// Crates that read, check and run models, and what they do without: the code that trains them.
+const INFERENCE: [(&str, &[&str]); 5] = [
+    ("encoder-spec", TRAINING),
+    ("tokenizer", TRAINING),
+    ("model-dir", TRAINING),
+    ("cpu-runtime", TRAINING),
+    ("predict", TRAINING),
+];
+const TRAINING: &[&str] =
+    &["burn", "burn-backend", "burn-core", "burn-store", "burn-tensor", "fused-ops", "bert-core", "train"];
+
+fn inference() -> Result<(), String> {
+    without(&INFERENCE, &[], "on the inference path")
+}
+
+/// Whether each package does without the names beside it, dependencies of tests and build scripts left out.
+fn without(packages: &[(&str, &[&str])], options: &[&str], how: &str) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (package, names) in packages {
+        let args = ["tree", "-e", "normal", "--prefix", "none", "-p", package];
+        let output = cargo().args(args).args(options).output().map_err(|e| format!("cargo tree: {e}"))?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let tree = String::from_utf8_lossy(&output.stdout);
+        wrong.extend(among(&tree, names).map(|name| format!("{package} {how} needs {name}")));
+    }
+    nothing(wrong)
+}
+
+/// Those of `names` that a list of packages, one a line, has.
+fn among<'a>(tree: &'a str, names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    let has = |name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
+    names.iter().copied().filter(move |name| has(name))
+}
+
 fn lints() -> Result<(), String> {
     needs("clippy", "clippy", RUSTUP)?;
     must(
@@ -110,4 +159,15 @@ const RUSTUP: &str = "rustup component add";
 fn needs(subcommand: &str, program: &str, installer: &str) -> Result<(), String> {
     let found = cargo().args([subcommand, "--version"]).output().is_ok_and(|o| o.status.success());
     if found { Ok(()) } else { Err(format!("{program} is not installed; `{installer} {program}` adds it")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_found_by_their_whole_name() {
+        let tree = "glue-squad v0.1.0 (/x)\nserde v1.0.0\nzip-tools v1.0.0\nserde v1.0.0 (*)\n";
+        assert_eq!(among(tree, &["zip", "serde", "tokenizers"]).collect::<Vec<_>>(), ["serde"]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// The workspace around the current folder.
 pub struct Workspace {
@@ -23,8 +23,6 @@ pub struct Package {
     pub name: String,
     /// Its folder, relative to the root.
     pub folder: String,
-    /// True for a package that programs can import and that has no program of its own.
-    pub library: bool,
     /// The workspace packages that it depends on.
     pub imports: Vec<Import>,
 }
@@ -78,7 +76,6 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
     let mut packages: Vec<Package> = members
         .iter()
         .map(|p| {
-            let has = |kind: &TargetKind| p.targets.iter().any(|t| t.kind.contains(kind));
             let folder = p.manifest_path.parent().map_or(Path::new(""), |f| f.as_std_path());
             let folder = folder.strip_prefix(&metadata.workspace_root).unwrap_or(folder);
             let mut imports: Vec<Import> = p
@@ -89,15 +86,7 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
                 .collect();
             imports.sort();
             imports.dedup();
-            Package {
-                name: p.name.to_string(),
-                folder: folder.display().to_string(),
-                library: has(&TargetKind::Lib)
-                    && !has(&TargetKind::Bin)
-                    && !has(&TargetKind::Bench)
-                    && p.name.as_str() != FOR_TESTS,
-                imports,
-            }
+            Package { name: p.name.to_string(), folder: folder.display().to_string(), imports }
         })
         .collect();
     packages.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,11 +1,13 @@
 //! Multi-head self-attention that can hand out its pre-softmax scores.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
+use encoder_spec::Shape;
 use fused_ops::dense;
 
-use crate::{AttentionInput, BertConfig, Norm};
+use crate::spec::linear;
+use crate::{BertConfig, Norm};
 
 /// Multi-head attention with output projection, residual and norm:
 ///
@@ -51,24 +53,17 @@ pub struct AttentionOutput {
 }
 
 impl Attention {
-    /// Builds the attention of one layer.
-    pub fn new(config: &BertConfig, device: &Device) -> Self {
-        let width = config.inner_width();
-        let (query_input, value_input) = match config.bottleneck().map(|b| b.attention_input) {
-            None | Some(AttentionInput::Bottleneck) => (width, width),
-            Some(AttentionInput::Wide) => (config.hidden_size, config.hidden_size),
-            Some(AttentionInput::SharedKeyQuery) => (width, config.hidden_size),
-        };
-        let linear = |input| LinearConfig::new(input, width).init(device);
+    /// Builds the attention of a layer of `config` from its description.
+    pub fn new(spec: &encoder_spec::Attention<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            query: linear(query_input),
-            key: (!config.tie_key_query).then(|| linear(query_input)),
-            value: linear(value_input),
-            output: linear(width),
-            norm: Norm::new(config.normalization_type, width, config.layer_norm_eps, device),
+            query: linear(&spec.query, device),
+            key: spec.key.as_ref().map(|key| linear(key, device)),
+            value: linear(&spec.value, device),
+            output: linear(&spec.output, device),
+            norm: Norm::new(&spec.norm, device),
             score_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
             output_dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            heads: config.num_attention_heads,
+            heads: spec.heads,
         }
     }
 
@@ -133,6 +128,7 @@ impl Attention {
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Distribution, activation::softmax};
+    use encoder_spec::{Encoder, Parts};
 
     use super::*;
 
@@ -154,7 +150,8 @@ mod tests {
             attention_probs_dropout_prob: 0.0,
             ..BertConfig::bert(9, 12, 1, 3, 6)
         };
-        let attention = Attention::new(&config, &device);
+        let spec = Encoder::describe(&config, Parts::NONE).unwrap();
+        let attention = Attention::new(&spec.layers[0].attention, &config, &device);
         let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
         let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);
         let all = Keep { scores: true, values: true };

@@ -1,10 +1,12 @@
 //! Word, position and segment embeddings; plain or factorised with a trigram view.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Device, Tensor};
+use encoder_spec::Shape;
 use fused_ops::{dense, dropout, embedding, embedding_sum, trigram};
 
+use crate::spec::{linear, table};
 use crate::{BertConfig, Norm, TokenBatch};
 
 /// BERT's embedding, with MobileBERT's factorised trigram form as an option.
@@ -32,21 +34,16 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// Builds the embedding that `config` describes; weights are lazy until loaded or initialised.
-    pub fn new(config: &BertConfig, device: &Device) -> Self {
-        let (embed, hidden) = (config.embed_width(), config.hidden_size);
-        let projection = config.embedding_size.map(|_| {
-            let input = if config.trigram_input { 3 * embed } else { embed };
-            LinearConfig::new(input, hidden).init(device)
-        });
+    /// Builds the embedding of `config` from its description; weights are lazy until loaded or initialised.
+    pub fn new(spec: &encoder_spec::Embedding<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            word_embeddings: EmbeddingConfig::new(config.vocab_size, embed).init(device),
-            projection,
-            position_embeddings: EmbeddingConfig::new(config.max_position_embeddings, hidden).init(device),
-            token_type_embeddings: EmbeddingConfig::new(config.type_vocab_size, hidden).init(device),
-            norm: Norm::new(config.normalization_type, hidden, config.outer_norm_eps(), device),
+            word_embeddings: table(&spec.words, device),
+            projection: spec.projection.as_ref().map(|projection| linear(&projection.linear, device)),
+            position_embeddings: table(&spec.positions, device),
+            token_type_embeddings: table(&spec.segments, device),
+            norm: Norm::new(&spec.norm, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            trigram: config.trigram_input,
+            trigram: spec.projection.as_ref().is_some_and(|projection| projection.trigram),
         }
     }
 

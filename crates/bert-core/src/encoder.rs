@@ -1,12 +1,13 @@
 //! The encoder: embedding and layers, and the trait at which teachers and students meet.
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
 use encoder_spec::Shape;
 
-use crate::{BertConfig, Embeddings, EncoderLayer, FeedForward, Keep, TokenBatch};
+use crate::spec::linear;
+use crate::{BertConfig, Embeddings, EncoderLayer, Keep, TokenBatch};
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
 const MASKED_SCORE: f64 = -10_000.0;
@@ -68,13 +69,10 @@ impl BertEncoder {
     ///
     /// Weights are lazy: a model of any size costs no memory until they are loaded or initialised.
     pub(crate) fn new(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Self {
-        let layer = |l: &encoder_spec::Layer<Shape>| {
-            EncoderLayer::new(config, FeedForward::new(&l.feed_forward, config, device), device)
-        };
         Self {
-            embeddings: Embeddings::new(config, device),
-            layers: spec.layers.iter().map(layer).collect(),
-            fit_dense: config.fit_size.map(|fit| LinearConfig::new(config.hidden_size, fit).init(device)),
+            embeddings: Embeddings::new(&spec.embedding, config, device),
+            layers: spec.layers.iter().map(|spec| EncoderLayer::new(spec, config, device)).collect(),
+            fit_dense: spec.fit.as_ref().map(|spec| linear(spec, device)),
         }
     }
 

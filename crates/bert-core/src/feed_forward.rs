@@ -1,13 +1,14 @@
 //! The feed-forward part of a layer: BERT's, MobileBERT's stacks of it, and the searched ones.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use encoder_spec::{Block, Shape};
 use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
 use mlp_space::{Expression, Widths};
 
 use crate::program::fused;
+use crate::spec::linear;
 use crate::{BertConfig, Norm};
 
 /// Feed-forward part of a layer: blocks in a row, each `y = Norm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the
@@ -93,11 +94,10 @@ impl FeedForward {
 
 impl FeedForwardBlock {
     fn new(spec: &Block<Shape>, dropout: f64, device: &Device) -> Self {
-        let linear = |spec: &encoder_spec::Linear<Shape>| LinearConfig::new(spec.inputs(), spec.outputs()).init(device);
         Self {
-            dense1: linear(&spec.dense1),
-            dense2: linear(&spec.dense2),
-            norm: Norm::of(&spec.norm, device),
+            dense1: linear(&spec.dense1, device),
+            dense2: linear(&spec.dense2, device),
+            norm: Norm::new(&spec.norm, device),
             dropout: DropoutConfig::new(dropout).init(),
         }
     }

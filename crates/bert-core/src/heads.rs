@@ -1,11 +1,13 @@
 //! Heads on top of the encoder: tasks, and masked words.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
+use encoder_spec::Shape;
 use fused_ops::{dense, dropout};
 
-use crate::{Activation, BertConfig, Norm, Result, TaskHeadConfig, TaskHeadKind};
+use crate::spec::linear;
+use crate::{Activation, BertConfig, Norm, TaskHeadKind};
 
 /// Scores of one task.
 ///
@@ -21,12 +23,12 @@ pub struct TaskHead {
 }
 
 impl TaskHead {
-    /// Builds a head for `task`.
-    pub fn new(config: &BertConfig, task: &TaskHeadConfig, device: &Device) -> Self {
+    /// Builds a head of `config` from its description.
+    pub fn new(spec: &encoder_spec::Head<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            dense: LinearConfig::new(config.hidden_size, task.outputs()).init(device),
+            dense: linear(&spec.dense, device),
             dropout: DropoutConfig::new(config.head_dropout()).init(),
-            kind: task.kind,
+            kind: spec.kind,
         }
     }
 
@@ -58,8 +60,9 @@ impl TaskHead {
 /// `logits = Norm(act(W h + b)) Eᵀ + bias`.
 ///
 /// Where the word table `E` is narrower than the hidden states there are two forms. EfficientBERT's code maps down to its width, and
-/// [`MlmHead::new`] makes that one. MobileBERT (Sun et al. 2020) keeps the hidden width and puts further columns, which are not
-/// tied, beside `E`: `logits = y[:E] Eᵀ + y[E:] X + bias` with `y = Norm(act(W h + b))`; [`MlmHead::extended`] makes it.
+/// [`Parts::mlm`](encoder_spec::Parts::mlm) alone means that one. MobileBERT (Sun et al. 2020) keeps the hidden width and puts further columns, which are not
+/// tied, beside `E`: `logits = y[:E] Eᵀ + y[E:] X + bias` with `y = Norm(act(W h + b))`; [`Parts::mlm_extra`](encoder_spec::Parts::mlm_extra)
+/// means it.
 #[derive(Module, Debug)]
 pub struct MlmHead {
     /// Hidden width to the word table's width, or to itself where there are further columns.
@@ -75,39 +78,17 @@ pub struct MlmHead {
 }
 
 impl MlmHead {
-    /// Builds the head of `config` that maps to the word table's width.
-    pub fn new(config: &BertConfig, device: &Device) -> Self {
-        Self::of_width(config, config.embed_width(), device)
-    }
-
-    /// Builds MobileBERT's head, which has output weights of its own beside the word table.
-    ///
-    /// # Errors
-    /// The word table is as wide as the hidden states, so that nothing is left for further columns.
-    pub fn extended(config: &BertConfig, device: &Device) -> Result<Self> {
-        let (hidden, embed) = (config.hidden_size, config.embed_width());
-        if embed >= hidden {
-            return Err(encoder_spec::Error::Config {
-                field: "embedding_size",
-                message: format!(
-                    "a masked-language-model head with output weights of its own (`cls.predictions.dense.weight`) needs a word \
-                     table narrower than the hidden width {hidden}, is {embed}"
-                ),
-            }
-            .into());
-        }
-        let std = config.initializer_range;
-        let extra = Initializer::Normal { mean: 0.0, std }.init([hidden - embed, config.vocab_size], device);
-        Ok(Self { extra: Some(extra), ..Self::of_width(config, hidden, device) })
-    }
-
-    fn of_width(config: &BertConfig, width: usize, device: &Device) -> Self {
+    /// Builds the head of `config` from its description.
+    pub fn new(spec: &encoder_spec::MlmHead<Shape>, config: &BertConfig, device: &Device) -> Self {
+        let columns = |shape: &Shape| {
+            Initializer::Normal { mean: 0.0, std: config.initializer_range }.init([shape[0], shape[1]], device)
+        };
         Self {
-            dense: LinearConfig::new(config.hidden_size, width).init(device),
-            norm: Norm::new(crate::NormKind::LayerNorm, width, config.layer_norm_eps, device),
-            bias: Initializer::Zeros.init([config.vocab_size], device),
-            extra: None,
-            activation: config.hidden_act,
+            dense: linear(&spec.dense, device),
+            norm: Norm::new(&spec.norm, device),
+            bias: Initializer::Zeros.init([spec.bias[0]], device),
+            extra: spec.extra.as_ref().map(columns),
+            activation: spec.activation,
         }
     }
 
@@ -127,6 +108,8 @@ impl MlmHead {
 
 #[cfg(test)]
 mod tests {
+    use encoder_spec::{Encoder, Parts};
+
     use super::*;
     use crate::init;
 
@@ -135,7 +118,9 @@ mod tests {
         let device = Device::flex();
         let config =
             BertConfig { embedding_size: Some(2), hidden_act: Activation::Relu, ..BertConfig::bert(5, 6, 1, 2, 8) };
-        let head = init::normal(MlmHead::extended(&config, &device).unwrap(), 3, 0.7);
+        let parts = Parts { mlm: true, mlm_extra: true, ..Parts::NONE };
+        let spec = Encoder::describe(&config, parts).unwrap().mlm.unwrap();
+        let head = init::normal(MlmHead::new(&spec, &config, &device), 3, 0.7);
         let rows = [[0.5f32, -1.0, 0.25, 2.0, -0.75, 1.5], [1.0, 0.0, -0.5, 0.3, 0.8, -1.2]];
         let table = [[0.1f32, -0.4], [0.7, 0.2], [-0.3, 0.9], [0.0, 1.1], [0.6, -0.8]];
         let hidden = Tensor::<2>::from_floats(rows, &device).unsqueeze_dim(0);

@@ -1,10 +1,12 @@
 //! One encoder layer: attention, feed-forward, and MobileBERT's bottleneck around both.
 
 use burn::module::Module;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
+use encoder_spec::{AttentionSource, Shape};
 use fused_ops::dense;
 
+use crate::spec::linear;
 use crate::{Attention, AttentionInput, AttentionOutput, BertConfig, FeedForward, Keep, Norm};
 
 /// MobileBERT's narrow inside (Sun et al. 2020): `b = Norm(W_in h)`, attention and feed-forwards
@@ -29,21 +31,23 @@ pub struct Bottleneck {
 }
 
 impl Bottleneck {
-    fn new(config: &BertConfig, device: &Device) -> Option<Self> {
-        let b = config.bottleneck()?;
-        let norm = |w| Norm::new(config.normalization_type, w, config.layer_norm_eps, device);
-        let narrow = || LinearConfig::new(config.hidden_size, b.size).init(device);
-        let shared = b.attention_input == AttentionInput::SharedKeyQuery;
-        Some(Self {
-            input: narrow(),
-            input_norm: b.norm.then(|| norm(b.size)),
-            attention: shared.then(narrow),
-            attention_norm: (shared && b.norm).then(|| norm(b.size)),
-            output: LinearConfig::new(b.size, config.hidden_size).init(device),
-            output_norm: norm(config.hidden_size),
+    fn new(spec: &encoder_spec::Bottleneck<Shape>, config: &BertConfig, device: &Device) -> Self {
+        let norm = |spec: &Option<encoder_spec::Norm<Shape>>| spec.as_ref().map(|spec| Norm::new(spec, device));
+        let (attention_input, shared) = match &spec.attention {
+            AttentionSource::Wide => (AttentionInput::Wide, None),
+            AttentionSource::Bottleneck => (AttentionInput::Bottleneck, None),
+            AttentionSource::SharedKeyQuery { dense, norm } => (AttentionInput::SharedKeyQuery, Some((dense, norm))),
+        };
+        Self {
+            input: linear(&spec.input, device),
+            input_norm: norm(&spec.input_norm),
+            attention: shared.map(|(dense, _)| linear(dense, device)),
+            attention_norm: shared.and_then(|(_, spec)| norm(spec)),
+            output: linear(&spec.output, device),
+            output_norm: Norm::new(&spec.output_norm, device),
             dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
-            attention_input: b.attention_input,
-        })
+            attention_input,
+        }
     }
 
     fn narrow(&self, h: Tensor<3>) -> Tensor<3> {
@@ -70,9 +74,13 @@ pub struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    /// Builds a layer around a feed-forward of width `config.inner_width()`.
-    pub fn new(config: &BertConfig, feed_forward: FeedForward, device: &Device) -> Self {
-        Self { attention: Attention::new(config, device), feed_forward, bottleneck: Bottleneck::new(config, device) }
+    /// Builds a layer of `config` from its description.
+    pub fn new(spec: &encoder_spec::Layer<Shape>, config: &BertConfig, device: &Device) -> Self {
+        Self {
+            attention: Attention::new(&spec.attention, config, device),
+            feed_forward: FeedForward::new(&spec.feed_forward, config, device),
+            bottleneck: spec.bottleneck.as_ref().map(|spec| Bottleneck::new(spec, config, device)),
+        }
     }
 
     /// # Shapes

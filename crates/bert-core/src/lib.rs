@@ -19,6 +19,7 @@ pub mod init;
 mod layer;
 mod norm;
 mod program;
+mod spec;
 mod task_model;
 pub mod weights;
 

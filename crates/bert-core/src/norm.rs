@@ -6,8 +6,6 @@ use burn::tensor::{Device, Tensor};
 use encoder_spec::{Normalization, Shape};
 use fused_ops::Affine;
 
-use crate::NormKind;
-
 /// Normalisation with a learned scale and shift over the last axis.
 ///
 /// - LayerNorm: `y = (x - mean) / sqrt(var + eps) * weight + bias`
@@ -19,36 +17,25 @@ pub struct Norm {
     /// Shift, `[width]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    kind: NormKind,
-    eps: f64,
+    kind: Normalization,
 }
 
 impl Norm {
-    /// Scale 1, shift 0.
-    pub fn new(kind: NormKind, width: usize, eps: f64, device: &Device) -> Self {
-        Self {
-            weight: Initializer::Ones.init([width], device),
-            bias: Initializer::Zeros.init([width], device),
-            kind,
-            eps,
-        }
-    }
-
     /// Scale 1, shift 0, as described.
-    pub fn of(spec: &encoder_spec::Norm<Shape>, device: &Device) -> Self {
-        let (kind, eps) = match spec.kind {
-            Normalization::LayerNorm { eps } => (NormKind::LayerNorm, eps),
-            Normalization::NoNorm => (NormKind::NoNorm, 0.0),
-        };
-        Self::new(kind, spec.weight[0], eps, device)
+    pub fn new(spec: &encoder_spec::Norm<Shape>, device: &Device) -> Self {
+        Self {
+            weight: Initializer::Ones.init([spec.weight[0]], device),
+            bias: Initializer::Zeros.init([spec.bias[0]], device),
+            kind: spec.kind,
+        }
     }
 
     /// # Shapes
     /// - input and output: `[..., width]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.kind {
-            NormKind::LayerNorm => fused_ops::layer_norm(x, self.affine()),
-            NormKind::NoNorm => x * self.weight.val().unsqueeze() + self.bias.val().unsqueeze(),
+            Normalization::LayerNorm { eps } => fused_ops::layer_norm(x, self.affine(eps)),
+            Normalization::NoNorm => x * self.weight.val().unsqueeze() + self.bias.val().unsqueeze(),
         }
     }
 
@@ -58,17 +45,20 @@ impl Norm {
     /// - `x`, `residual`, output: `[..., width]`
     pub fn forward_residual<const D: usize>(&self, x: Tensor<D>, residual: Tensor<D>, dropout: &Dropout) -> Tensor<D> {
         match self.kind {
-            NormKind::LayerNorm => fused_ops::residual_layer_norm(x, residual, dropout, self.affine()),
-            NormKind::NoNorm => self.forward(residual + fused_ops::dropout(x, dropout)),
+            Normalization::LayerNorm { eps } => fused_ops::residual_layer_norm(x, residual, dropout, self.affine(eps)),
+            Normalization::NoNorm => self.forward(residual + fused_ops::dropout(x, dropout)),
         }
     }
 
     /// Scale, shift and epsilon, where this is layer normalisation.
     pub fn layer_norm(&self) -> Option<Affine> {
-        (self.kind == NormKind::LayerNorm).then(|| self.affine())
+        match self.kind {
+            Normalization::LayerNorm { eps } => Some(self.affine(eps)),
+            Normalization::NoNorm => None,
+        }
     }
 
-    fn affine(&self) -> Affine {
-        Affine { weight: self.weight.val(), bias: self.bias.val(), eps: self.eps }
+    fn affine(&self, eps: f64) -> Affine {
+        Affine { weight: self.weight.val(), bias: self.bias.val(), eps }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
 use encoder_spec::{Shape, architecture};
 use fused_ops::dense;
 use mlp_space::Architecture;
 
+use crate::spec::linear;
 use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
 use crate::{
     BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
@@ -37,7 +38,7 @@ impl TaskModel {
     /// The configuration is not valid, its `layers` are not, or a plain family lists any; `parts.mlm_extra` where the word table is
     /// as wide as the hidden states.
     pub fn new(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
-        Self::described(&encoder_spec::Encoder::describe(config, parts)?, config, device)
+        Ok(Self::described(&encoder_spec::Encoder::describe(config, parts)?, config, device))
     }
 
     /// Builds the model of a searched student with the largest feed-forwards of the search space in place of its own, which are the
@@ -47,22 +48,16 @@ impl TaskModel {
     /// As [`TaskModel::new`], or the configuration is not a searched student's.
     pub fn supernet(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
         let spec = encoder_spec::Encoder::supernet(config, parts)?;
-        Ok(Self::described(&spec, config, device)?.activate(&architecture(config)?))
+        Ok(Self::described(&spec, config, device).activate(&architecture(config)?))
     }
 
-    fn described(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Result<Self> {
-        let hidden = config.hidden_size;
-        let parts = spec.parts();
-        Ok(Self {
+    fn described(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Self {
+        Self {
             encoder: BertEncoder::new(spec, config, device),
-            pooler: parts.pooler.then(|| LinearConfig::new(hidden, hidden).init(device)),
-            heads: config.task_heads.iter().map(|t| TaskHead::new(config, t, device)).collect(),
-            mlm: match (parts.mlm, parts.mlm_extra) {
-                (false, _) => None,
-                (true, false) => Some(MlmHead::new(config, device)),
-                (true, true) => Some(MlmHead::extended(config, device)?),
-            },
-        })
+            pooler: spec.pooler.as_ref().map(|spec| linear(spec, device)),
+            heads: spec.heads.iter().map(|spec| TaskHead::new(spec, config, device)).collect(),
+            mlm: spec.mlm.as_ref().map(|spec| MlmHead::new(spec, config, device)),
+        }
     }
 
     /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).

@@ -8,7 +8,7 @@ use bert_core::{
     TaskModel, TokenBatch, WEIGHTS_FILE, freeze, preset,
 };
 use burn::tensor::Device;
-use cpu_runtime::{Outputs, Precision, Ragged, Session};
+use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
 use serde_json::Value;
 
 /// Absolute tolerance in f32 against the reference.
@@ -229,7 +229,7 @@ fn a_directory_freezes_to_the_same_model_as_its_modules() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("model");
         ModelDir::save(&dir, &config, &model, Package { card: "", files: &[], keep_fit: true }).unwrap();
-        let (read, from_files) = ModelDir::freeze(&dir, Precision::F32).unwrap();
+        let (read, from_files) = cpu_runtime::Model::open(&dir, Precision::F32, Packing::Ahead).unwrap();
         assert_eq!(read.task_heads, config.task_heads);
         let ragged = ragged(&padded());
         let hidden = |model: &cpu_runtime::Model| {
@@ -261,7 +261,7 @@ fn a_directory_that_does_not_load_does_not_freeze_either() {
         change(&mut tensors);
         tensors.write_safetensors(&weights).unwrap();
         let loaded = ModelDir::load(&dir, &Device::flex()).unwrap_err().to_string();
-        let frozen = ModelDir::freeze(&dir, Precision::Bf16).unwrap_err().to_string();
+        let frozen = cpu_runtime::Model::open(&dir, Precision::Bf16, Packing::Ahead).unwrap_err().to_string();
         assert_eq!(frozen, loaded, "{what}");
     }
 }

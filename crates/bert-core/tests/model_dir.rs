@@ -5,6 +5,7 @@ use bert_core::{
     BertConfig, CONFIG_FILE, ModelDir, Package, Parts, TaskHeadConfig, TaskHeadKind, TaskModel, WEIGHTS_FILE, preset,
 };
 use burn::tensor::Device;
+use cpu_runtime::{Model, Packing, Precision};
 use serde_json::json;
 
 fn small(name: &str) -> BertConfig {
@@ -55,8 +56,8 @@ fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
             expected.0.retain(|n, _| keep_fit || !n.starts_with("fit_dense."));
             assert_eq!(read.model.collect(format), expected, "{name}");
             assert_eq!(model_dir::tokenizer_files(&dir).unwrap(), files, "{name}");
-            let (_, outline) = ModelDir::outline(&dir, &Device::flex()).unwrap();
-            assert_eq!(outline.shapes(), read.model.shapes(), "{name}");
+            let (_, outline) = model_dir::outline(&dir).unwrap();
+            assert_eq!(outline.weights(), read.model.shapes(), "{name}");
             let left: Vec<_> = std::fs::read_dir(dir.parent().unwrap()).unwrap().collect();
             assert_eq!(left.len(), 1, "{name}: a temporary folder is left");
         }
@@ -148,7 +149,7 @@ fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back
         let format = NameFormat::HuggingFace(config.model_type);
         let loaded = ModelDir::load(folder.path(), &Device::flex()).unwrap();
         assert_eq!(loaded.model.collect(format), model.collect(format), "{name}");
-        assert!(ModelDir::freeze(folder.path(), cpu_runtime::Precision::F32).is_ok(), "{name}");
+        assert!(Model::open(folder.path(), Precision::F32, Packing::Ahead).is_ok(), "{name}");
     }
     // Beside another head it is one of several, which Hugging Face has no class for.
     let config = small("tinybert-4");
@@ -212,8 +213,8 @@ fn what_transformers_writes_and_does_not_use_is_left_out_by_every_way_to_read() 
     let mut expected = model.collect(format);
     expected.0.retain(|name, _| !name.starts_with("pooler."));
     assert_eq!(read.model.collect(format), expected);
-    assert_eq!(ModelDir::outline(folder.path(), &Device::flex()).unwrap().1.shapes(), read.model.shapes());
-    assert!(ModelDir::freeze(folder.path(), cpu_runtime::Precision::F32).is_ok());
+    assert_eq!(model_dir::outline(folder.path()).unwrap().1.weights(), read.model.shapes());
+    assert!(Model::open(folder.path(), Precision::F32, Packing::Ahead).is_ok());
     // With heads, which were trained through the pooler that stands there.
     file["task_heads"] = json!([{ "task": "sst-2", "kind": "regression" }]);
     std::fs::write(&path, file.to_string()).unwrap();
@@ -277,7 +278,7 @@ fn a_cut_off_header_is_an_error_not_a_panic() {
     for length in [0, 3, 8, 100] {
         std::fs::write(&path, &bytes[..length]).unwrap();
         for error in [
-            ModelDir::outline(folder.path(), &Device::flex()).unwrap_err().to_string(),
+            model_dir::outline(folder.path()).unwrap_err().to_string(),
             ModelDir::load(folder.path(), &Device::flex()).unwrap_err().to_string(),
         ] {
             assert!(error.contains(WEIGHTS_FILE) && error.contains("safetensors"), "{error}");
@@ -310,6 +311,6 @@ proptest::proptest! {
             proptest::prop_assert!(text.contains(WEIGHTS_FILE) || text.contains(CONFIG_FILE), "{}", text);
         }
         // Only its absence of panics matters here.
-        let _ = ModelDir::outline(folder.path(), &Device::flex());
+        let _ = model_dir::outline(folder.path());
     }
 }

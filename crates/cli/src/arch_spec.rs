@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use bert_core::{
-    BertConfig, CONFIG_FILE, ModelDir, PRESETS, Parts, TaskModel, WEIGHTS_FILE, architecture, preset, student_config,
-    student_frame, transferred_config,
+    BertConfig, CONFIG_FILE, PRESETS, Parts, WEIGHTS_FILE, architecture, preset, student_config, student_frame,
+    transferred_config,
 };
-use burn::tensor::Device;
 use clap::Args;
+use encoder_spec::{Encoder, Shape};
 use mlp_space::{Architecture, StudentShape, released};
 use pipeline::similar::closest;
 
@@ -107,29 +107,29 @@ pub struct Arch {
     pub name: String,
     /// The configuration.
     pub config: BertConfig,
-    /// The module tree, weights lazy.
-    pub model: TaskModel,
+    /// What it consists of.
+    pub outline: Encoder<Shape>,
 }
 
 /// Resolves ARCH.
 ///
 /// # Errors
 /// It is none of the accepted forms, or the file or the expressions it names are not valid.
-pub fn resolve(text: &str, shape: &ShapeArgs, device: &Device) -> Result<Arch, CliError> {
-    resolve_with(text, shape, &StudentShape::efficientbert(), device)
+pub fn resolve(text: &str, shape: &ShapeArgs) -> Result<Arch, CliError> {
+    resolve_with(text, shape, &StudentShape::efficientbert())
 }
 
 /// [`resolve`] with other sizes where ARCH is a list of expressions and `shape` leaves them open.
 ///
 /// # Errors
 /// As [`resolve`].
-pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device) -> Result<Arch, CliError> {
-    let Some(into) = &shape.into else { return sized(text, shape, defaults, device) };
-    let found = sized(text, &ShapeArgs::default(), defaults, device)?;
+pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch, CliError> {
+    let Some(into) = &shape.into else { return sized(text, shape, defaults) };
+    let found = sized(text, &ShapeArgs::default(), defaults)?;
     if found.config.layers.is_empty() {
         return Err(CliError::usage(format!("--into {into}: `{text}` has no searched feed-forwards to transfer")));
     }
-    let shape = sized(into, &ShapeArgs::default(), defaults, device).context("--into")?;
+    let shape = sized(into, &ShapeArgs::default(), defaults).context("--into")?;
     if !shape.config.layers.is_empty() {
         return Err(CliError::usage(format!(
             "--into {into}: has searched feed-forwards of its own; name a plain BERT"
@@ -137,12 +137,12 @@ pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape, devi
     }
     let config = transferred_config(&shape.config, &architecture(&found.config)?);
     let config = config.context(format!("--into {into}")).or_usage()?;
-    built(format!("{} in {}", found.name, shape.name), config, device)
+    built(format!("{} in {}", found.name, shape.name), config)
 }
 
-fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device) -> Result<Arch, CliError> {
+fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch, CliError> {
     let path = Path::new(text);
-    let expressions = |name: &str, arch: &Architecture| expressions(name, arch, &shape.shape_or(defaults)?, device);
+    let expressions = |name: &str, arch: &Architecture| expressions(name, arch, &shape.shape_or(defaults)?);
     if EXPRESSION_PRESETS.contains(&text) {
         return expressions(text, &released::preset(text)?);
     }
@@ -152,17 +152,17 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device
         None => arch,
     };
     if PRESETS.contains(&text) {
-        return whole(preset_arch(text, device));
+        return whole(preset_arch(text));
     }
     if path.is_dir() {
-        return whole(directory(path, device));
+        return whole(directory(path));
     }
     if path.is_file() {
         let content = std::fs::read_to_string(path)
             .map_err(|e| CliError::failed(format!("cannot read {}: {e}", path.display())))?;
         if content.trim_start().starts_with('{') {
             let config = model_dir::read_config(path)?;
-            return whole(built(file_stem(path), config, device).context(path.display().to_string()));
+            return whole(built(file_stem(path), config).context(path.display().to_string()));
         }
         let arch = content.parse::<Architecture>().map_err(CliError::from);
         let arch = arch.and_then(|a| expressions(&file_stem(path), &a));
@@ -174,12 +174,12 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape, device: &Device
     Err(unknown(text, &[&PRESETS[..], &EXPRESSION_PRESETS[..]].concat()))
 }
 
-/// The configuration of a preset, its model without weights.
+/// A preset.
 ///
 /// # Errors
 /// No preset has this name.
-pub fn preset_arch(name: &str, device: &Device) -> Result<Arch, CliError> {
-    built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?, device)
+pub fn preset_arch(name: &str) -> Result<Arch, CliError> {
+    built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?)
 }
 
 /// Whether `text` is meant as a model directory rather than as a preset.
@@ -187,20 +187,20 @@ pub fn is_directory(text: &str) -> bool {
     !PRESETS.contains(&text) && Path::new(text).is_dir()
 }
 
-fn directory(path: &Path, device: &Device) -> Result<Arch, CliError> {
+fn directory(path: &Path) -> Result<Arch, CliError> {
     refuse_run_folder("ARCH", path)?;
     let name = file_stem(path);
     if path.join(WEIGHTS_FILE).exists() {
-        let (config, model) = ModelDir::outline(path, device)?;
-        return Ok(Arch { name, config, model });
+        let (config, outline) = model_dir::outline(path)?;
+        return Ok(Arch { name, config, outline });
     }
     let config = model_dir::read_config(&path.join(CONFIG_FILE)).hint("a model directory holds a config.json")?;
-    built(name, config, device)
+    built(name, config)
 }
 
-fn expressions(name: &str, arch: &Architecture, shape: &StudentShape, device: &Device) -> Result<Arch, CliError> {
+fn expressions(name: &str, arch: &Architecture, shape: &StudentShape) -> Result<Arch, CliError> {
     let config = student(shape, arch)?;
-    built(name.to_owned(), config, device)
+    built(name.to_owned(), config)
 }
 
 /// The configuration of a student with EfficientBERT's conventions (LayerNorm epsilon 1e-5, tanh GELU, trigram input).
@@ -211,9 +211,9 @@ pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, 
     Ok(student_config(&student_frame(shape, arch.layers().len()), arch)?)
 }
 
-fn built(name: String, config: BertConfig, device: &Device) -> Result<Arch, CliError> {
-    let model = TaskModel::new(&config, Parts::published(config.model_type), device)?;
-    Ok(Arch { name, config, model })
+fn built(name: String, config: BertConfig) -> Result<Arch, CliError> {
+    let outline = Encoder::describe(&config, Parts::published(config.model_type))?;
+    Ok(Arch { name, config, outline })
 }
 
 fn file_stem(path: &Path) -> String {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cpu_kernels::Isa;
 use pipeline::summary::Environment;
 use report::Machine;
+use sysinfo::{CpuRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -27,11 +28,7 @@ pub fn limit_instructions() -> Result<(), CliError> {
 
 /// Name of this machine, for the run folder's lock.
 pub fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .map(|name| name.trim().to_string())
-        .or_else(|| std::env::var("COMPUTERNAME").or_else(|_| std::env::var("HOSTNAME")).ok())
-        .unwrap_or_else(|| "unknown host".into())
+    System::host_name().unwrap_or_else(|| "unknown host".into())
 }
 
 /// Unix time, milliseconds.
@@ -54,26 +51,27 @@ pub fn describe(context: &Context, started_ms: i64) -> Environment {
     }
 }
 
-/// The processor's name where the operating system tells it in a file.
+/// The processor's name where the operating system tells it.
 fn cpu_name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':').map(|(_, v)| v.trim()));
+    let mut system = System::new();
+    system.refresh_cpu_list(CpuRefreshKind::nothing());
+    let name = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|name| !name.is_empty());
     name.unwrap_or("unknown processor").to_string()
 }
 
 /// Most memory that this process has had so far, in MiB, where the operating system tells it in a file.
 pub fn peak_mib() -> Option<f64> {
-    memory_mib("VmHWM:")
-}
-
-/// Memory that this process has now, in MiB, where the operating system tells it in a file.
-pub fn resident_mib() -> Option<f64> {
-    memory_mib("VmRSS:")
-}
-
-fn memory_mib(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let value = status.lines().find_map(|l| l.strip_prefix(field))?;
+    let value = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     let kib: f64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// Memory that this process has now, in MiB, where the operating system tells it.
+pub fn resident_mib() -> Option<f64> {
+    let own = sysinfo::get_current_pid().ok()?;
+    let mut system = System::new();
+    let what = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, what);
+    Some(system.process(own)?.memory() as f64 / f64::from(1 << 20))
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sysinfo::{MemoryRefreshKind, System};
+
 /// Where control groups are mounted, by the controller of a line of `/proc/self/cgroup`: the second version has none.
 const GROUPS: [(&str, &str, [&str; 2]); 2] = [
     ("", "/sys/fs/cgroup", ["memory.max", "memory.current"]),
@@ -9,19 +11,15 @@ const GROUPS: [(&str, &str, [&str; 2]); 2] = [
 ];
 
 /// Bytes that this process could still take before the machine, or the control group that it runs in, has none left; `None` where
-/// the operating system does not tell it in a file.
+/// the operating system does not tell it.
 pub fn memory() -> Option<u64> {
+    let mut system = System::new();
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    let machine = Some(system.available_memory()).filter(|bytes| *bytes > 0)?;
     let read = |path: &Path| std::fs::read_to_string(path).ok();
-    let machine = available(&read(Path::new("/proc/meminfo"))?)?;
+    // Not `System::cgroup_limits`: there all file pages count as used, and whoever has read large data has no memory left.
     let groups = read(Path::new("/proc/self/cgroup")).map(|text| in_groups(&text, &read));
     Some(groups.flatten().map_or(machine, |group| group.min(machine)))
-}
-
-/// `MemAvailable` of `/proc/meminfo`.
-fn available(meminfo: &str) -> Option<u64> {
-    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
 }
 
 /// The least that the limits of the groups of `/proc/self/cgroup`, and of those above them, leave.
@@ -75,13 +73,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    #[test]
-    fn the_machine_says_what_is_available() {
-        let text = "MemTotal:       24684000 kB\nMemFree:         9000 kB\nMemAvailable:      2048 kB\n";
-        assert_eq!(available(text), Some(2 << 20));
-        assert_eq!(available("MemTotal: 1 kB\n"), None);
-    }
 
     #[test]
     fn a_group_has_what_its_limit_and_those_above_it_leave() {

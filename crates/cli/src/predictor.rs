@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use bert_core::BertConfig;
-use clap::{Args, ValueEnum};
-use cpu_runtime::Packing;
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use cpu_runtime::{Packing, Precision};
 use predict::{Inference, Predictor, Target};
 
 use crate::context::Context;
@@ -14,43 +15,27 @@ use crate::error::CliError;
 use crate::models::{check_folder, explained, warn_of};
 use crate::progress::Progress;
 
-/// Number formats of a model that answers.
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// Weights, products and word embeddings in 16-bit floats.
-    Bf16,
-    /// Weights and word embeddings in 8-bit integers with a scale per row, activations too while they are multiplied.
-    Int8,
-}
-
-impl Precision {
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        }
-    }
-
-    /// The format of compiled models.
-    pub fn format(self) -> cpu_runtime::Precision {
-        match self {
-            Self::F32 => cpu_runtime::Precision::F32,
-            Self::Bf16 => cpu_runtime::Precision::Bf16,
-            Self::Int8 => cpu_runtime::Precision::Int8,
-        }
-    }
+/// Reads a number format by its name.
+pub fn formats() -> impl TypedValueParser<Value = Precision> {
+    let described = Precision::ALL.map(|precision| {
+        PossibleValue::new(precision.name()).help(match precision {
+            Precision::F32 => "32-bit floats",
+            Precision::Bf16 => "Weights, products and word embeddings in 16-bit floats",
+            Precision::Int8 => {
+                "Weights and word embeddings in 8-bit integers with a scale per row, activations too while they are multiplied"
+            }
+        })
+    });
+    PossibleValuesParser::new(described).map(|name| {
+        Precision::ALL.into_iter().find(|precision| precision.name() == name).expect("one of the possible values")
+    })
 }
 
 /// The option of commands that answer.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrecisionArgs {
     /// Number format of weights and products; other than f32 on the cpu only.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Precision::F32)]
+    #[arg(long, value_parser = formats(), value_name = "FORMAT", default_value_t = Precision::F32)]
     pub precision: Precision,
 }
 
@@ -81,7 +66,7 @@ pub fn load_model(
 ) -> Result<(BertConfig, Inference), CliError> {
     let target = target(precision, context)?;
     check_folder(option, dir)?;
-    Inference::load(dir, &target, precision.format(), Packing::Ahead).map_err(|error| explained(option, error))
+    Inference::load(dir, &target, precision, Packing::Ahead).map_err(|error| explained(option, error))
 }
 
 /// Loads the model directory that `option` names; [`Packing::AtUse`] for a model that answers once.
@@ -97,7 +82,7 @@ pub fn load(
 ) -> Result<Predictor, CliError> {
     let target = target(precision, context)?;
     check_folder(option, dir)?;
-    let loaded = Predictor::load(dir, &target, precision.format(), packing);
+    let loaded = Predictor::load(dir, &target, precision, packing);
     let predictor = loaded.map_err(|error| explained(option, error))?;
     warn_of(&predictor.tokenizer, context);
     Ok(predictor)

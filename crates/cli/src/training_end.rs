@@ -128,7 +128,7 @@ mod tests {
         let metrics = [("sst-2/accuracy".to_string(), 0.5)].into();
         let evaluation = Evaluation { score: 0.5, metrics, ..Evaluation::default() };
         let labels = [0, 1, 0, 0].map(Label::Class);
-        let majority = MajorityBaseline::of_task(TaskKind::Sst2, &[], &labels).unwrap();
+        let majority = MajorityBaseline::of_task(TaskKind::Sst2.task(), &[], &labels).unwrap();
         let done = Done { steps: 9, step: 4, evaluation: Some(evaluation), majority: majority.into_iter().collect() };
         let ending = Ending::new(Path::new("out"), &done, &log);
         assert_eq!((ending.seconds, ending.tokens_per_second), (Some(5.0), Some(200.0)));

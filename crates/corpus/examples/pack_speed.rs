@@ -3,6 +3,8 @@
 //! `cargo run --example pack_speed -- MODEL_DIR OUT_DIR THREADS INPUT...` packs the inputs (files or folders) into an empty folder with
 //! the settings of BERT, reads the shards with one thread, and prints one JSON object. Peak memory is of the whole process, as Linux has it.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 //!
 //! `latency MODEL BATCH PRECISION [THREADS [RUNS [SEQ]]]`, e.g. `latency efficientbert 1 bf16 2`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
+
 use std::time::Instant;
 
 use cpu_runtime::{Batch, Model, Outputs, Precision, Session};

@@ -1,11 +1,14 @@
 //! What can go wrong.
 
 /// Errors of compiling an encoder and of running a model.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Two parts of the encoder do not fit.
     #[error(transparent)]
     Encoder(#[from] encoder_spec::Error),
+    /// The model directory cannot be read.
+    #[error(transparent)]
+    Files(#[from] model_dir::Error),
     /// A weight does not hold as many values as its shape says.
     #[error("{what}: expected {expected} values, found {found}")]
     Count {

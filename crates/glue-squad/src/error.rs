@@ -144,9 +144,11 @@ pub enum Error {
         reason: String,
     },
     /// A text that cannot be encoded, or sequences that are no batch.
+    #[cfg(feature = "batches")]
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
     /// A Parquet file that cannot be read.
+    #[cfg(feature = "parquet")]
     #[error(transparent)]
     Parquet(#[from] parquet_rows::Error),
     /// A JSON file that is damaged or of another structure.

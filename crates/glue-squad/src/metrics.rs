@@ -13,8 +13,61 @@
 //! NaN would make no order: the best checkpoint and the best candidate are chosen by these numbers.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
+
+/// A metric by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// [`accuracy`].
+    Accuracy,
+    /// [`f1`] of the second of two classes; of spans that of the words of answers ([`crate::squad`]).
+    F1,
+    /// [`matthews`].
+    Matthews,
+    /// [`pearson`].
+    Pearson,
+    /// [`spearman`].
+    Spearman,
+    /// The share of questions whose answer is a gold answer ([`crate::squad`]).
+    Exact,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Accuracy, Self::F1, Self::Matthews, Self::Pearson, Self::Spearman, Self::Exact];
+
+    /// `accuracy`, `f1`, `matthews`, `pearson`, `spearman`, `exact`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::Matthews => "matthews",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Metric {
+    type Err = Error;
+
+    fn from_str(given: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == given).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            Error::Invalid(format!("unknown metric `{}`: use one of {known}", excerpt(given)))
+        })
+    }
+}
 
 fn same_length(predictions: usize, labels: usize) -> Result<()> {
     if predictions == labels {

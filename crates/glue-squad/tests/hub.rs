@@ -36,12 +36,13 @@ fn jsonl_gives_the_texts_and_labels_of_the_tsv() {
 #[test]
 fn class_numbers_stand_for_the_official_words() {
     let classes = |task: TaskKind, line: &str| {
-        let numbers = (0..task.labels().len()).map(|class| line.replace("LABEL", &class.to_string()));
-        let words = task.class_words().iter().map(|word| line.replace("LABEL", &format!("\"{word}\"")));
+        let numbers = (0..task.task().labels().len()).map(|class| line.replace("LABEL", &class.to_string()));
+        let words = task.task().class_words();
+        let words = words.iter().map(|word| line.replace("LABEL", &format!("\"{word}\"")));
         let read = |line: String| parse(task, Split::Dev, &line).unwrap()[0].label;
         let (numbers, words): (Vec<_>, Vec<_>) = (numbers.map(read).collect(), words.map(read).collect());
         assert_eq!(numbers, words, "{task}");
-        assert_eq!(numbers, (0..task.labels().len()).map(|class| Some(Label::Class(class))).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..task.task().labels().len()).map(|class| Some(Label::Class(class))).collect::<Vec<_>>());
     };
     classes(TaskKind::Sst2, r#"{"sentence":"a","label":LABEL,"idx":0}"#);
     classes(TaskKind::Mrpc, r#"{"sentence1":"a","sentence2":"b","label":LABEL}"#);
@@ -129,8 +130,8 @@ fn tsv_files_saved_from_the_hub_are_read_as_its_other_copies() {
                 }
             }
         }
-        for class in 0..task.labels().len() {
-            for label in [class.to_string(), format!("{class}.0"), task.class_words()[class].to_owned()] {
+        for class in 0..task.task().labels().len() {
+            for label in [class.to_string(), format!("{class}.0"), task.task().class_words()[class].to_owned()] {
                 for file in saved_rows(columns, &label) {
                     assert_eq!(parse(task, Split::Dev, &file).unwrap()[0].label, Some(Label::Class(class)), "{task}");
                 }

@@ -75,7 +75,7 @@ fn good_files_of_every_layout_are_read() {
         assert!(
             examples
                 .iter()
-                .all(|e| e.label.is_some() == (split != Split::Test) && e.text_b.is_some() == task.is_pair()),
+                .all(|e| e.label.is_some() == (split != Split::Test) && e.text_b.is_some() == task.task().is_pair()),
             "{task}"
         );
     }

@@ -58,7 +58,7 @@ fn every_file_of_the_list_has_as_many_rows_as_the_list_says() {
         }
         for (at, example) in examples.iter().enumerate() {
             assert_eq!(example.id, at, "{name}");
-            assert_eq!(example.text_b.is_some(), task.is_pair(), "{name} row {at}");
+            assert_eq!(example.text_b.is_some(), task.task().is_pair(), "{name} row {at}");
             assert_eq!(example.label.is_some(), labelled, "{name} row {at}");
             assert!(!example.text_a.is_empty(), "{name} row {at}");
         }
@@ -239,9 +239,9 @@ fn a_parquet_copy_has_the_labels_and_texts_of_the_tsv() {
 #[test]
 fn the_majority_class_of_mrpc_scores_what_scikit_learn_says() {
     let Some(data) = common::shared("data/glue") else { return };
-    let labels = |split| TaskKind::Mrpc.split_labels(&data, split).unwrap();
+    let labels = |split| TaskKind::Mrpc.task().split_labels(&data, split).unwrap();
     let (train, dev) = (labels(Split::Train), labels(Split::Dev));
-    let majority = Majority::of(TaskKind::Mrpc, &train).unwrap().unwrap();
+    let majority = Majority::of(TaskKind::Mrpc.task(), &train).unwrap().unwrap();
     assert_eq!((train.len(), dev.len(), majority.answer), (3668, 408, Label::Class(1)));
     let scores = majority.scores(&dev).unwrap();
     // `DummyClassifier(strategy="most_frequent")`, `accuracy_score`, `f1_score`.

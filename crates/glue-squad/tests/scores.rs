@@ -27,7 +27,7 @@ fn a_prediction_file_is_scored_against_every_layout_of_the_data() {
     let jsonl = put(dir.path(), "validation.jsonl", &(line(1) + &line(0) + &line(1)));
     let answers = put(dir.path(), "QQP.tsv", "index\tprediction\n0\t1\n1\t1\n2\t1\n");
     for data in [tsv, jsonl] {
-        let scored = score_file(TaskKind::Qqp, &data, &answers).unwrap();
+        let scored = score_file(TaskKind::Qqp.task(), &data, &answers).unwrap();
         let json = serde_json::to_string(&scored).unwrap();
         assert_eq!(json, r#"{"accuracy":0.6666666666666666,"f1":0.8,"examples":3}"#);
     }
@@ -37,7 +37,8 @@ fn a_prediction_file_is_scored_against_every_layout_of_the_data() {
 fn what_does_not_fit_together_is_refused_with_both_files() {
     let dir = tempfile::tempdir().unwrap();
     let data = put(dir.path(), "dev.tsv", "sentence\tlabel\na\t1\nb\t0\n");
-    let message = |task, data: &Path, answers: &Path| score_file(task, data, answers).unwrap_err().to_string();
+    let message =
+        |task: TaskKind, data: &Path, answers: &Path| score_file(task.task(), data, answers).unwrap_err().to_string();
     let short = put(dir.path(), "short.tsv", "index\tprediction\n0\t1\n");
     let text = message(TaskKind::Sst2, &data, &short);
     assert!(text.contains("short.tsv: 1 predictions for the 2 rows of") && text.contains("dev.tsv"), "{text}");
@@ -52,10 +53,10 @@ fn constant_predictions_and_diverged_scores_have_a_defined_score() {
     let dir = tempfile::tempdir().unwrap();
     let cola = put(dir.path(), "cola.tsv", "a\t1\t\tx\na\t0\t\ty\na\t1\t\tz\n");
     let answers = put(dir.path(), "CoLA.tsv", "index\tprediction\n0\t1\n1\t1\n2\t1\n");
-    assert_eq!(score_file(TaskKind::Cola, &cola, &answers).unwrap().scores.get("matthews"), Some(0.0));
+    assert_eq!(score_file(TaskKind::Cola.task(), &cola, &answers).unwrap().scores.get("matthews"), Some(0.0));
     let stsb = put(dir.path(), "stsb.tsv", "sentence1\tsentence2\tscore\na\tb\t1\nc\td\t2\n");
     let answers = put(dir.path(), "STS-B.tsv", "index\tprediction\n0\t2.500\n1\t2.500\n");
-    let scored = score_file(TaskKind::Stsb, &stsb, &answers).unwrap();
+    let scored = score_file(TaskKind::Stsb.task(), &stsb, &answers).unwrap();
     assert_eq!(serde_json::to_string(&scored).unwrap(), r#"{"pearson":0.0,"spearman":0.0,"examples":2}"#);
 }
 
@@ -68,7 +69,7 @@ fn a_folder_is_scored_task_by_task_and_incomplete_averages_have_no_number() {
     put(dir.path(), "out/AX.tsv", "index\tprediction\n0\tneutral\n");
     let (glue, out) = (dir.path().join("glue"), dir.path().join("out"));
     let scored = score_folder(&glue, &out).unwrap();
-    assert_eq!(scored.tasks.iter().map(|t| (t.task, t.scores.primary)).collect::<Vec<_>>(), [(TaskKind::Sst2, 0.5)]);
+    assert_eq!(scored.tasks.iter().map(|t| (t.task.name(), t.scores.primary)).collect::<Vec<_>>(), [("sst-2", 0.5)]);
     assert_eq!(scored.unscored.len(), 10);
     let json = serde_json::to_value(&scored).unwrap();
     assert_eq!(json["tasks"]["sst-2"]["accuracy"], 0.5);
@@ -92,7 +93,7 @@ fn real_development_sets_score_perfect_and_majority_answers_as_known() {
     for task in TaskKind::ALL {
         let Ok(data) = task.read_split(&glue, Split::Dev) else { continue };
         let labels: Vec<Label> = data.examples.iter().filter_map(|e| e.label).collect();
-        let perfect = match task.labels().is_empty() {
+        let perfect = match task.task().labels().is_empty() {
             true => {
                 Predictions::Scores(labels.iter().map(|l| if let Label::Score(s) = l { *s } else { 0.0 }).collect())
             }
@@ -101,7 +102,7 @@ fn real_development_sets_score_perfect_and_majority_answers_as_known() {
             }
         };
         let path = submission::write(task, dir.path(), &perfect).unwrap();
-        let scored = score_file(task, &data.path, &path).unwrap();
+        let scored = score_file(task.task(), &data.path, &path).unwrap();
         // The official files have three decimals, some gold scores of STS-B more.
         let tolerance = if task == TaskKind::Stsb { 1e-7 } else { 0.0 };
         assert!((scored.scores.primary - 1.0).abs() <= tolerance, "{task}: {:?}", scored.scores);
@@ -109,6 +110,6 @@ fn real_development_sets_score_perfect_and_majority_answers_as_known() {
     }
     // The development set of RTE has 146 of 277 entailments.
     let rte = submission::write(TaskKind::Rte, dir.path(), &Predictions::Classes(vec![0; 277])).unwrap();
-    let scored = score_file(TaskKind::Rte, &glue.join("RTE/dev.tsv"), &rte).unwrap();
+    let scored = score_file(TaskKind::Rte.task(), &glue.join("RTE/dev.tsv"), &rte).unwrap();
     assert!((scored.scores.primary - 146.0 / 277.0).abs() < 1e-12);
 }

@@ -80,7 +80,7 @@ fn ranked(pieces: &WordPieces, but: &str, score: impl Fn(u32) -> f64) -> Vec<u32
 }
 
 #[test]
-fn neighbours_are_those_of_a_comparison_with_every_word() {
+fn neighbors_are_those_of_a_comparison_with_every_word() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("m");
     let (config, model) = model(&dir, false);

@@ -41,7 +41,7 @@ fn config(task: TaskKind) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![task_head(task)],
+        task_heads: vec![task_head(task.task())],
         ..BertConfig::bert(12, 8, 2, 2, 16)
     }
 }
@@ -105,13 +105,13 @@ fn the_default_is_efficientberts_loss_to_the_bit() {
     let found = loss(&preset(Preset::EfficientBert, TaskKind::Sst2), TaskKind::Sst2, &teacher, &student, 2);
     let (_, batch) = data(TaskKind::Sst2).batch(2).unwrap();
     let tokens = to_device(&batch, &Device::flex());
-    let (t, answers) = teacher.forward(&tokens, 0, EncodeOptions::STATES_AND_SCORES);
+    let (t, taught) = teacher.forward(&tokens, 0, EncodeOptions::STATES_AND_SCORES);
     let (s, logits) = student.forward(&tokens, 0, EncodeOptions::STATES_AND_SCORES);
     let scores = |i: usize| losses::attention_scores(s.attention_scores[i].clone(), t.attention_scores[i].clone());
     let states = |i: usize| losses::mse(s.hidden_states[i].clone(), t.hidden_states[i].clone());
     let attention = scores(0) + scores(1);
     let hidden = states(0) + states(1) + states(2);
-    let prediction = losses::soft_cross_entropy(logits, answers, 1.0);
+    let prediction = losses::soft_cross_entropy(logits, taught, 1.0);
     let expected = [("attention", attention), ("hidden", hidden), ("prediction", prediction)];
     let bits = |terms: &[(&'static str, Tensor<1>)]| terms.iter().map(|(n, t)| (*n, value(t))).collect::<Vec<_>>();
     assert_eq!(bits(&found.0), bits(&expected));
@@ -130,11 +130,11 @@ fn labels_and_answers_are_mixed_as_the_shares_say() {
         let (soft, half, hard) = (at(0.0), at(0.5), at(1.0));
         assert!((hard - 2.0 * labels_loss(task, &student, 1)).abs() < 1e-5);
         assert!((half - (soft + hard) / 2.0).abs() < 1e-5 && (soft - hard).abs() > 1e-3, "{soft} {half} {hard}");
-        let answers_only = value(&loss(&plan("[distill.prediction]", task), task, &teacher, &teacher, 1).total());
+        let logits_only = value(&loss(&plan("[distill.prediction]", task), task, &teacher, &teacher, 1).total());
         match task {
             // Gold scores are all that counts, unless a mix is asked for.
-            TaskKind::Stsb => assert_eq!(answers_only, labels_loss(task, &teacher, 1)),
-            _ => assert!(answers_only > 0.0),
+            TaskKind::Stsb => assert_eq!(logits_only, labels_loss(task, &teacher, 1)),
+            _ => assert!(logits_only > 0.0),
         }
     }
 }

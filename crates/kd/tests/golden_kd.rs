@@ -54,7 +54,9 @@ fn every_distillation_loss_has_the_reference_value() {
     check("stsb_mse", losses::mse(s, l));
     let mask = t2("pad_mask") * -1.0 + 1.0;
     let pair = |side: &str| (t2(&format!("squad.student_{side}")), t2(&format!("squad.teacher_{side}")));
-    let spans = losses::span_soft_cross_entropy(pair("start"), pair("end"), mask, losses::ClsPosition::Blocked);
+    let spans = losses::span_sum(pair("start"), pair("end"), mask, losses::ClsPosition::Blocked, |s, t| {
+        losses::soft_cross_entropy(s, t, 1.0)
+    });
     check("squad_soft_cross_entropy", spans);
     // MobileBERT's terms, each as an entry of an objective.
     let side = |who: &str| EncoderOutput {

@@ -180,7 +180,7 @@ fn only_labels_alone_leave_the_teacher_unasked() {
     for name in Preset::ALL {
         let plan = preset(name, Source::Tasks);
         let silent = matches!(name, Preset::Labels | Preset::TinyBertIntermediate);
-        assert_eq!(plan.asks_answers(), !silent, "{name}");
+        assert_eq!(plan.asks_logits(), !silent, "{name}");
     }
     let gold: Prediction =
         Prediction { hard_label: Schedule::gate(1.0, Point::Step(2), Point::Step(4)), ..Default::default() };
@@ -321,7 +321,7 @@ fn masked_words_are_added_to_a_preset_and_follow_its_layers_in_two_stages() {
 }
 
 #[test]
-fn masked_words_that_cannot_be_learnt_are_refused() {
+fn masked_words_that_cannot_be_learned_are_refused() {
     let refused = |section: &str, shapes: (Shape, Shape), source| {
         Objective::from_toml(section).unwrap().plan(shapes.0, shapes.1, source, 1000).unwrap_err().to_string()
     };

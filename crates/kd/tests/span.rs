@@ -10,7 +10,7 @@ use cpu_runtime::{Precision, Session};
 use glue_squad::squad::{Dataset, DecodeConfig, SpanLogits, SquadVersion, WindowConfig, WindowSet};
 use kd::job::SpanDistillation;
 use kd::objective::{Objective, Plan, Shape, Source};
-use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_head, span_logits, span_logits_compiled};
+use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_logits, span_logits_compiled};
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 use train::engine::{Job, Part};
@@ -51,7 +51,7 @@ fn config(version: SquadVersion) -> BertConfig {
         max_position_embeddings: 20,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![span_head(version)],
+        task_heads: vec![predict::heads::task_head(version.task())],
         ..BertConfig::bert(19, 8, 2, 2, 16)
     }
 }
@@ -162,7 +162,7 @@ fn distillation<'a>(plan: &'a Plan, teacher: &'a Model, data: &'a SpanTrainSet) 
 }
 
 #[test]
-fn answers_are_learnt_softened_as_scores_or_from_the_gold_ones_alone() {
+fn answers_are_learned_softened_as_scores_or_from_the_gold_ones_alone() {
     let device = Device::flex();
     for version in BOTH {
         let (data, teacher, student) = (train_set(version), model(version, 3, &device), model(version, 4, &device));

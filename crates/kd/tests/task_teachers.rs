@@ -47,7 +47,7 @@ fn config(tasks: &[TaskKind]) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: tasks.iter().map(|&task| task_head(task)).collect(),
+        task_heads: tasks.iter().map(|task| task_head(task.task())).collect(),
         ..BertConfig::bert(12, 8, 2, 2, 16)
     }
 }
@@ -136,9 +136,9 @@ fn every_question_is_answered_as_its_teacher_alone_answers_it() {
     for (task, (alone, head)) in [(first, 0), (second, 1)].into_iter().enumerate() {
         let (expected, logits) = alone.model.forward(&batch, head, options);
         assert_eq!(states(&together.task_states(&batch, task, options)), states(&expected), "task {task}");
-        let (output, answers) = together.answers(&batch, task, options);
+        let (output, found) = together.logits(&batch, task, options);
         assert_eq!(states(&output), states(&expected), "task {task}");
-        assert_eq!(bits(&[answers]), bits(&[logits]), "task {task}");
+        assert_eq!(bits(&[found]), bits(&[logits]), "task {task}");
     }
     let asked: Vec<u64> = all.iter().map(Counted::passes).collect();
     assert_eq!(asked, [1, 2, 2]);

@@ -44,7 +44,7 @@ fn config(layers: usize) -> BertConfig {
         max_position_embeddings: 8,
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         ..BertConfig::bert(12, 8, layers, 2, 16)
     }
 }
@@ -358,7 +358,7 @@ fn another_teacher_is_never_answered_for() {
     let ask = |identity: &str, rows: std::ops::Range<usize>, options: EncodeOptions| {
         let cached = CachedTeacher::new(&teacher, Arc::clone(&cache), identity, TeacherLayers::of(&plan), OFTEN);
         let before = cache.report();
-        let (output, _) = cached.answers(&to_device(&batch.rows(rows), &device), 0, options);
+        let (output, _) = cached.logits(&to_device(&batch.rows(rows), &device), 0, options);
         (cache.report().since(before).hits == 1, output)
     };
     let all = EncodeOptions::STATES_AND_SCORES;

@@ -1,4 +1,4 @@
-//! Parameters and multiply-adds of a student, counted exactly.
+//! Parameters and multiply-adds of a feed-forward, counted exactly, and the sizes of a student around it.
 //!
 //! MACs are multiply-adds of matrix products, each counted once; element-wise work, softmax and normalisation are not
 //! counted. All sums saturate instead of overflowing.
@@ -107,44 +107,6 @@ impl StudentShape {
         }
         Ok(())
     }
-
-    /// Parameters of embedding, encoder and, where there is one, the distillation projection; no pooler, no classifier.
-    ///
-    /// With `V, E, H, P, S` = vocab, embed, hidden, positions, segments and `L` layers:
-    /// `V E + (3 E H + H) + P H + S H + 2 H` for the embedding with its LayerNorm, `4 (H H + H) + 2 H` for each layer's
-    /// attention with its LayerNorm, [`feed_forward`] for each layer, and `H T + T` for a projection to teacher width `T`.
-    pub fn parameters(&self, ids: &[LinearId]) -> u64 {
-        let [v, e, h, p, s] =
-            [self.vocab, self.embed, self.hidden, self.max_positions, self.segments].map(|n| n as u128);
-        let embedding = v * e + 3 * e * h + h + p * h + s * h + 2 * h;
-        let attention = 4 * (h * h + h) + 2 * h;
-        let fit = self.fit.map_or(0, |t| (h + 1) * t as u128);
-        saturate(embedding + ids.len() as u128 * attention + self.feed_forwards(ids, |c| c.params) + fit)
-    }
-
-    /// Multiply-adds of embedding projection and encoder for one sequence of `seq` tokens: `s (3 E H + 4 L H H + F)` for the
-    /// matrix products per token, where `F` sums [`feed_forward`] over the layers, and `2 L s s H` for scores and mixing.
-    /// The distillation projection is not counted: a deployed student does not run it.
-    pub fn macs(&self, ids: &[LinearId], seq: usize) -> u64 {
-        let [e, h, s, layers] = [self.embed, self.hidden, seq, ids.len()].map(|n| n as u128);
-        let per_token = 3 * e * h + 4 * layers * h * h + self.feed_forwards(ids, |c| c.macs);
-        saturate(s.saturating_mul(per_token).saturating_add((2 * layers * h).saturating_mul(s).saturating_mul(s)))
-    }
-
-    /// [`StudentShape::parameters`] and [`StudentShape::macs`] together.
-    pub fn cost(&self, ids: &[LinearId], seq: usize) -> Cost {
-        Cost { params: self.parameters(ids), macs: self.macs(ids, seq) }
-    }
-
-    /// Parameters of a sentence classifier on top: pooler `H H + H` and `classes` outputs `H C + C`.
-    pub fn classifier_parameters(&self, classes: usize) -> u64 {
-        let (h, c) = (self.hidden as u128, classes as u128);
-        saturate(h * h + h + (h + 1).saturating_mul(c))
-    }
-
-    fn feed_forwards(&self, ids: &[LinearId], part: impl Fn(Cost) -> u64) -> u128 {
-        ids.iter().map(|id| u128::from(part(feed_forward(*id, self.hidden, self.base)))).sum()
-    }
 }
 
 #[cfg(test)]
@@ -176,24 +138,5 @@ mod tests {
         assert!(check(StudentShape { heads: 0, ..good.clone() }).contains("`heads` = 0"));
         assert!(check(StudentShape { fit: Some(0), ..good.clone() }).contains("`fit` = 0"));
         assert!(check(StudentShape { vocab: usize::MAX, ..good }).contains("`vocab`"));
-    }
-
-    #[test]
-    fn the_largest_accepted_sizes_do_not_overflow() {
-        let n = MAX_SIZE;
-        let shape = StudentShape {
-            vocab: n,
-            embed: n,
-            hidden: n,
-            base: n,
-            heads: 1,
-            max_positions: n,
-            segments: n,
-            fit: Some(n),
-        };
-        assert_eq!(shape.check(), Ok(()));
-        let ids = [LinearId::LARGEST; 256];
-        assert!(shape.parameters(&ids) > 1 << 50);
-        assert_eq!(shape.macs(&ids, usize::MAX), u64::MAX);
     }
 }

@@ -14,11 +14,11 @@
 //! | [`sample`], [`mutate`] | random expressions, and random neighbours of one |
 //! | [`canon`], [`fingerprint`] | telling equal functions apart from different ones |
 //! | [`arch`], [`released`] | one expression per layer; the published ones by name |
-//! | [`cost`] | parameters and multiply-adds of a student |
+//! | [`cost`] | parameters and multiply-adds of a feed-forward |
 //! | [`encode`] | an architecture as numbers for a learner |
 //!
 //! ```
-//! use mlp_space::{Architecture, Expression, Fingerprint, StudentShape, Widths, released};
+//! use mlp_space::{Architecture, Expression, Fingerprint, Widths, released};
 //!
 //! let layer: Expression = "linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)".parse()?;
 //! layer.validate()?;
@@ -27,7 +27,7 @@
 //! assert_eq!(Fingerprint::of(&layer), Fingerprint::of(&same));
 //!
 //! let student: Architecture = released::preset("efficientbert")?;
-//! assert_eq!(StudentShape::efficientbert().parameters(student.ids()), 15_737_724);
+//! assert_eq!(student.layers()[3], layer);
 //! # Ok::<(), mlp_space::Error>(())
 //! ```
 //!

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use report::Budget;
 use run_store::rundir::RunPaths;
 
@@ -46,7 +46,7 @@ impl About {
         let section = |name: &str| recipe.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
         let (data, teacher, budget) = (section("data"), section("teacher"), section("budget"));
         let names = recipe.get("tasks").and_then(toml::Value::as_array).into_iter().flatten();
-        let title = |name: &str| name.parse::<TaskKind>().map_or_else(|_| name.to_owned(), |t| t.title().to_owned());
+        let title = |name: &str| name.parse::<Task>().map_or_else(|_| name.to_owned(), |t| t.title().to_owned());
         // Where a path leads is the machine's own business; what it is called says enough.
         let named = |table: &toml::Table, key: &str| {
             let path = Path::new(table.get(key)?.as_str()?);
@@ -100,7 +100,7 @@ mod tests {
             About::parse(text),
             About { tasks, teacher: "tiny, one for each task".into(), data: "glue".into(), budget }
         );
-        let pocket = About::parse(include_str!("../../../recipes/pocket.toml"));
+        let pocket = About::parse(include_str!("../recipes/pocket.toml"));
         assert_eq!(pocket.teacher, "4 layers of 128 channels, from scratch");
         assert_eq!(
             (listed(&pocket.tasks).as_str(), pocket.data.as_str()),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
 use burn::tensor::Device;
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use mlp_space::Architecture;
 use predict::heads::task_head;
 use train::engine::Devices;
@@ -27,10 +27,10 @@ const SMALLEST: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
 ///
 /// # Errors
 /// [`Error::Inputs`] with everything that is wrong with the inputs; no teacher at all.
-pub fn given(recipe: &Recipe, folder: &Path, device: &Device) -> Result<(BertConfig, Option<Inputs>)> {
+pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Inputs>)> {
     let inputs = recipe.data.glue.is_some().then(|| Inputs::open(recipe, folder)).transpose();
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
-    match (there.then(|| teacher_config(recipe, device)), inputs) {
+    match (there.then(|| teacher_config(recipe)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
             let pieces = inputs.as_ref().map_or(0, |inputs| inputs.encoder.vocab_size());
             if pieces > teacher.vocab_size {
@@ -74,9 +74,9 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 ///
 /// # Errors
 /// A model directory that cannot be read, or no teacher.
-fn teacher_config(recipe: &Recipe, device: &Device) -> Result<BertConfig> {
+fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
-        (Some(dir), _) => Ok(ModelDir::outline(dir, device)?.0),
+        (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
@@ -131,18 +131,18 @@ fn pairs(recipe: &Recipe, phases: &[PhaseSpec<'_>]) -> Result<Option<String>> {
     if let Some(task) = recipe.tasks.iter().find(|task| task.is_pair()) {
         return Ok(Some(task.to_string()));
     }
-    let reads_text = phases.iter().any(|phase| phase.reads(Input::Corpus));
+    let reads_text = phases.iter().any(|phase| phase.reads(&Input::Corpus));
     let generated = recipe.data.glue.is_none();
     let has_pairs = reads_text && (generated || Corpus::find(&recipe.data.corpus)?.has_pairs());
     Ok(has_pairs.then(|| "`data.corpus`".to_owned()))
 }
 
 /// The generated data have some of the tasks only.
-fn generated_tasks(tasks: &[TaskKind]) -> Result<()> {
+fn generated_tasks(tasks: &[Task]) -> Result<()> {
     let files = synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED);
-    let has = |task: &TaskKind| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
+    let has = |task: &&Task| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
     let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
-    let known: Vec<&str> = TaskKind::ALL.into_iter().filter(has).map(TaskKind::name).collect();
+    let known: Vec<&str> = Task::built_in().iter().filter(has).map(Task::name).collect();
     let message =
         format!("`tasks`: the generated data have {}, not {missing}; name data with `data.glue`", known.join(", "));
     Err(Error::Mismatch(message))
@@ -163,7 +163,7 @@ fn parameter_groups(
     };
     let searched = |architecture: &Architecture| paths(&student_config(frame, architecture)?);
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
-    let task_heads = recipe.tasks[..heads].iter().map(|&task| task_head(task)).collect();
+    let task_heads = recipe.tasks[..heads].iter().map(task_head).collect();
     let teacher = ("the teacher", paths(&BertConfig { task_heads, ..teacher.clone() })?);
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;

@@ -78,7 +78,7 @@ pub(crate) fn needs(
 ) -> Result<Needs> {
     let tasks = &recipe.tasks;
     let heads = if recipe.teacher.per_task { &tasks[..1] } else { &tasks[..] };
-    let tuned = BertConfig { task_heads: heads.iter().map(|&task| task_head(task)).collect(), ..teacher.clone() };
+    let tuned = BertConfig { task_heads: heads.iter().map(task_head).collect(), ..teacher.clone() };
     let tuned = weights(&TaskModel::new(&tuned, Parts::POOLER, device)?);
     let frame = frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;

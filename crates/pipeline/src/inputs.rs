@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bert_core::{CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE};
 use glue_squad::features::Features;
-use glue_squad::task::{Split, TaskKind};
+use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
@@ -31,7 +32,7 @@ pub struct Inputs {
 #[derive(Debug, Default)]
 struct Kept {
     /// By task, split and longest sequence.
-    examples: BTreeMap<(TaskKind, Split, usize), Arc<Vec<Features>>>,
+    examples: BTreeMap<(Task, Split, usize), Arc<Vec<Features>>>,
     /// Text packed in memory, by longest sequence.
     packed: BTreeMap<usize, Arc<Vec<Features>>>,
     /// Batches of it, by longest sequence, batch size and window.
@@ -56,7 +57,7 @@ impl Inputs {
         let corpora = &recipe.data.corpus;
         let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(corpora));
         if there(glue) {
-            let splits = recipe.tasks.iter().flat_map(|&task| [Split::Train, Split::Dev].map(|split| (task, split)));
+            let splits = recipe.tasks.iter().flat_map(|task| [Split::Train, Split::Dev].map(|split| (task, split)));
             let found = splits.filter_map(|(task, split)| task.find_all(glue, split).err());
             add(&mut problems, found.map(Error::from));
         }
@@ -112,7 +113,7 @@ impl Inputs {
         }
         for (phase, training) in on_tasks {
             let max_len = Self::settings(recipe, &training.settings).max_len;
-            for &task in phase.tasks {
+            for task in phase.tasks {
                 stopped()?;
                 add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
                 if training.data == Data::Train {
@@ -156,19 +157,20 @@ impl Inputs {
     }
 
     /// The examples of a split; encoded once.
-    fn examples(&self, recipe: &Recipe, task: TaskKind, split: Split, max_len: usize) -> Result<Arc<Vec<Features>>> {
+    fn examples(&self, recipe: &Recipe, task: &Task, split: Split, max_len: usize) -> Result<Arc<Vec<Features>>> {
         let mut kept = self.kept();
-        if let Some(features) = kept.examples.get(&(task, split, max_len)) {
+        let key = (task.clone(), split, max_len);
+        if let Some(features) = kept.examples.get(&key) {
             return Ok(Arc::clone(features));
         }
         let limit = (split == Split::Train && recipe.data.train_examples > 0).then_some(recipe.data.train_examples);
         let read = Examples::read(task, (&self.glue, split), &self.encoder, max_len, limit)?;
         kept.notes.extend(read.note);
-        kept.examples.insert((task, split, max_len), Arc::clone(&read.features));
+        kept.examples.insert(key, Arc::clone(&read.features));
         Ok(read.features)
     }
 
-    fn train_set(&self, recipe: &Recipe, task: TaskKind, phase: &Phase) -> Result<TrainSet> {
+    fn train_set(&self, recipe: &Recipe, task: &Task, phase: &Phase) -> Result<TrainSet> {
         let settings = Self::settings(recipe, phase);
         let features = self.examples(recipe, task, Split::Train, settings.max_len)?;
         Ok(TrainSet::new(task, features, self.encoder.pad_id(), settings)?)
@@ -186,8 +188,8 @@ impl Inputs {
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn train_on(&self, recipe: &Recipe, tasks: &[TaskKind], phase: &Phase) -> Result<TaskMix> {
-        let sets = tasks.iter().map(|&t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
+    pub fn train_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<TaskMix> {
+        let sets = tasks.iter().map(|t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
         Ok(TaskMix::new(sets, recipe.seed)?)
     }
 
@@ -198,7 +200,7 @@ impl Inputs {
     pub fn search(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
         let settings = Self::settings(recipe, phase);
         let (mut train, mut eval) = (Vec::new(), Vec::new());
-        for (head, &task) in recipe.tasks.iter().enumerate() {
+        for (head, task) in recipe.tasks.iter().enumerate() {
             let set = self.train_set(recipe, task, phase)?;
             let wanted = recipe.search.score_examples as f64 / set.len() as f64;
             let fraction = match recipe.search.score_examples {
@@ -224,9 +226,9 @@ impl Inputs {
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn dev_on(&self, recipe: &Recipe, tasks: &[TaskKind], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
+    pub fn dev_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
         let settings = Self::settings(recipe, phase);
-        let read = |(head, &task): (usize, &TaskKind)| {
+        let read = |(head, task): (usize, &Task)| {
             let features = self.examples(recipe, task, Split::Dev, settings.max_len)?;
             Ok((head, EvalSet::new(task, features, self.encoder.pad_id(), settings)?))
         };
@@ -303,7 +305,7 @@ pub type Files = Vec<(String, PathBuf)>;
 ///
 /// # Errors
 /// Files that are missing.
-pub fn task_files(tasks: &[TaskKind], glue: &Path) -> Result<Files> {
+pub fn task_files(tasks: &[Task], glue: &Path) -> Result<Files> {
     let mut files = Files::new();
     for task in tasks {
         for split in [Split::Train, Split::Dev] {
@@ -348,4 +350,10 @@ fn write_pocket(dir: &Path) -> Result<()> {
         run_store::atomic::write_file(&path, &file.bytes)?;
     }
     Ok(())
+}
+
+/// What of a model directory decides a result, each file under the name `what`.
+pub fn model_files(what: &str, dir: &Path) -> Files {
+    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
+    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
 }

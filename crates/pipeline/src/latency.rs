@@ -8,7 +8,7 @@ use cpu_runtime::{Outputs, Session};
 use mlp_space::Architecture;
 use nas::budget::Latency;
 
-use crate::recipe::{InferencePrecision, LatencySettings};
+use crate::recipe::LatencySettings;
 use crate::{Error, Result};
 
 /// Passes before the measured ones.
@@ -25,7 +25,7 @@ pub fn median_ms(model: &TaskModel, config: &BertConfig, settings: LatencySettin
     // Ids spread over the vocabulary, so that the table look-ups miss the cache as text does.
     let ids = (0..n).map(|i| i.wrapping_mul(7919) % config.vocab_size);
     if on_cpu(device) {
-        let frozen = freeze(model, config, settings.precision.into())?;
+        let frozen = freeze(model, config, settings.precision)?;
         let ids: Vec<u32> = ids.map(|id| id as u32).collect();
         let offsets: Vec<usize> = (0..=settings.batch).map(|s| s * settings.seq).collect();
         let batch = cpu_runtime::Batch { ids: &ids, offsets: &offsets, ..cpu_runtime::Batch::default() };
@@ -52,7 +52,7 @@ pub(crate) fn on_cpu(device: &Device) -> bool {
 /// # Errors
 /// The device does not compute in the precision of `settings`.
 pub(crate) fn check_precision(settings: LatencySettings, device: &Device) -> Result<()> {
-    if settings.precision == InferencePrecision::F32 || on_cpu(device) {
+    if settings.precision == encoder_spec::Precision::F32 || on_cpu(device) {
         return Ok(());
     }
     Err(Error::Mismatch("`latency.precision`: other formats than \"f32\" are computed on the CPU only".into()))

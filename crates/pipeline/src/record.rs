@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use nas::study::StudyStore;
 use run_store::checkpoint::CheckpointStore;
 use run_store::rundir::RunPaths;
@@ -56,16 +56,16 @@ impl Record {
 
 impl Input {
     /// That of an entry of the record.
-    fn of(name: &str, tasks: &[TaskKind]) -> Option<Self> {
+    fn of(name: &str, tasks: &[Task]) -> Option<Self> {
         let what = name.split(' ').next().unwrap_or(name);
         match what {
             "teacher" | "tokenizer" => Some(Self::Teacher),
             "corpus" => Some(Self::Corpus),
-            folder => tasks.iter().find(|task| task.folder() == folder).map(|&task| Self::Task(task)),
+            folder => tasks.iter().find(|task| task.folder() == folder).cloned().map(Self::Task),
         }
     }
 
-    fn option(self) -> &'static str {
+    fn option(&self) -> &'static str {
         match self {
             Self::Teacher => "--teacher",
             Self::Task(_) => "--data",
@@ -74,7 +74,7 @@ impl Input {
     }
 
     /// Where it is now, of which `recipe` tells.
-    fn place(self, recipe: &Recipe) -> Option<String> {
+    fn place(&self, recipe: &Recipe) -> Option<String> {
         let shown = |path: &std::path::PathBuf| path.display().to_string();
         match self {
             Self::Teacher => recipe.teacher.model.as_ref().map(shown),
@@ -85,7 +85,7 @@ impl Input {
     }
 
     /// Whether `asked` says where it is.
-    fn is_named(self, asked: &Moved) -> bool {
+    fn is_named(&self, asked: &Moved) -> bool {
         match self {
             Self::Teacher => asked.teacher.is_some(),
             Self::Task(_) => asked.glue.is_some(),
@@ -157,7 +157,7 @@ impl Resumed<'_> {
         }
         let mut dropped: BTreeSet<String> = BTreeSet::new();
         for (kind, name) in &kinds {
-            dropped.extend(self.dropped_for(*kind, name)?);
+            dropped.extend(self.dropped_for(kind.clone(), name)?);
         }
         for phase in &dropped {
             CheckpointStore::new(self.paths.root().join(phase), self.config_hash).clear()?;
@@ -190,7 +190,7 @@ impl Resumed<'_> {
         }
         let Some(kind) = kind else { return refuse("it is none of the recipe's inputs", anew) };
         let mut begun = Vec::new();
-        for phase in phases(self.recipe).into_iter().filter(|phase| phase.reads(kind)) {
+        for phase in phases(self.recipe).into_iter().filter(|phase| phase.reads(&kind)) {
             match self.far(&phase)? {
                 Far::Untouched => {}
                 Far::Over => return refuse(&format!("{} has used it", phase.name), anew),

@@ -85,7 +85,7 @@ pub fn run(
     if resume && !finished {
         refuse_emptied(&before)?;
     }
-    let (teacher, given) = check::given(recipe, options.folder, options.devices.main())?;
+    let (teacher, given) = check::given(recipe, options.folder)?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
@@ -271,7 +271,7 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     let Some(comparison) = summary::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
         return Ok(None);
     };
-    let (config, _) = ModelDir::outline(&paths.student(), &Device::flex())?;
+    let (config, _) = model_dir::outline(&paths.student())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
     Ok(Some(Outcome { comparison, architecture }))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use glue_squad::task::{Head, TaskKind};
+use glue_squad::task::{Head, Task};
 use nas::study::{StudyStore, Trial};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
@@ -78,7 +78,7 @@ pub fn comparison(recipe: &Recipe, models: &Models, majority: &[MajorityBaseline
 fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
     let answers: Vec<String> = majority.iter().map(|m| format!("{} {}", m.task, m.answer)).collect();
     let metrics = majority.iter().flat_map(|m| m.metrics.clone()).collect();
-    let means = majority.iter().any(|m| m.task.parse().is_ok_and(|task: TaskKind| task.head() == Head::Regression));
+    let means = majority.iter().any(|m| m.task.parse().is_ok_and(|task: Task| task.head() == Head::Regression));
     (!majority.is_empty()).then(|| ModelRow {
         name: if means { "majority class or mean" } else { "majority class" }.into(),
         role: Role::Majority,

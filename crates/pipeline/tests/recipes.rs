@@ -169,7 +169,7 @@ fn one_teacher_for_all_tasks_is_the_default_and_each_task_s_own_has_its_steps() 
     let settings = ["teacher.per_task=true", "teacher.task_steps={ sts-b = 9 }"];
     let overrides: Vec<Override> = settings.iter().map(|s| s.parse().unwrap()).collect();
     let recipe = load("smoke", &overrides).unwrap();
-    let steps = |task: TaskKind| recipe.teacher.fine_tune_on(task).train.steps;
+    let steps = |task: TaskKind| recipe.teacher.fine_tune_on(task.task()).train.steps;
     assert_eq!((steps(TaskKind::Sst2), steps(TaskKind::Stsb)), (recipe.teacher.fine_tune.train.steps, 9));
     let written: Recipe = toml::from_str(&recipe.to_toml().unwrap()).unwrap();
     assert_eq!(written, recipe, "what a run folder holds is the same recipe");

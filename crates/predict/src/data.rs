@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cpu_runtime::Ragged;
 use glue_squad::batch::{BatchPlan, EncodedBatch, EvalPlan};
 use glue_squad::features::{Features, lengths};
-use glue_squad::task::{Label, Split, TaskKind};
+use glue_squad::task::{Label, Split, Task};
 use tokenizer::Padding;
 
 use crate::{Error, Result};
@@ -63,8 +63,8 @@ impl BatchSettings {
 #[derive(Debug, Clone)]
 pub struct EvalSet {
     /// The task.
-    pub task: TaskKind,
-    /// Gold labels in the order of the file; empty for an unlabelled test set.
+    pub task: Task,
+    /// Gold labels in the order of the file; empty for an unlabeled test set.
     pub labels: Vec<Label>,
     features: Arc<Vec<Features>>,
     plan: EvalPlan,
@@ -72,19 +72,22 @@ pub struct EvalSet {
 }
 
 impl EvalSet {
-    /// Plans the evaluation of `features`, which must all have labels; those of an unlabelled test set can be predicted and not
+    /// Plans the evaluation of `features`, which must all have labels; those of an unlabeled test set can be predicted and not
     /// scored.
     ///
     /// # Errors
-    /// No features, or one without a label among those with one, or outside a test set.
+    /// No features, one without a label among those with one, or outside a test set, a label that is none of the task's, or a task that is
+    /// not of this kind.
     pub fn of_split(
         split: Split,
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
-        let features = features.into();
+        let (task, features) = (task.into(), features.into());
+        task.check_trainable()?;
+        task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
         let labels =
             match split == Split::Test && features.iter().all(|f| f.label.is_none()) {
                 true => Vec::new(),
@@ -102,7 +105,7 @@ impl EvalSet {
     /// # Errors
     /// No features, or one without a label.
     pub fn new(
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,

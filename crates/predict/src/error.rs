@@ -66,14 +66,19 @@ pub enum Error {
         /// Column of the batch.
         column: usize,
     },
-    /// Model directory.
+    /// Model, as burn modules.
+    #[cfg(feature = "burn")]
     #[error(transparent)]
-    Model(#[from] bert_core::Error),
+    Directory(#[from] model_dir::Error),
+    /// Burn modules.
+    #[cfg(feature = "burn")]
+    #[error(transparent)]
+    Modules(#[from] bert_core::Error),
     /// A model answered with NaN or infinity, which no metric would show.
     #[error("{task}: the model's answer to example {example} is not finite; its weights have diverged")]
     NotFiniteAnswer {
         /// The task.
-        task: &'static str,
+        task: String,
         /// First such example in batch order, counted from 1.
         example: usize,
     },

@@ -92,7 +92,10 @@ fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f
     let outputs = values.len() / size;
     // Scores of NaN would look like any other: the largest of a row of NaN is its first.
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Error::NotFiniteAnswer { task: set.task.name(), example: rows.len() + at / outputs + 1 });
+        return Err(Error::NotFiniteAnswer {
+            task: set.task.name().to_owned(),
+            example: rows.len() + at / outputs + 1,
+        });
     }
     rows.extend(values.chunks(outputs).map(<[f32]>::to_vec));
     Ok(())
@@ -125,7 +128,7 @@ pub fn evaluate(
         let predictions = predictions(model, &head, set, device, &mut |done, _| watch(before + done, total))?;
         before += set.len();
         let scores = set.task.score(&predictions, &set.labels)?;
-        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(set.task, &scores, &predictions);
+        let Evaluation { score, metrics, one_answer } = Evaluation::of_task(&set.task, &scores, &predictions);
         all.score += score;
         all.metrics.extend(metrics);
         all.one_answer.extend(one_answer);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use glue_squad::squad::{Decoded, Score, SquadVersion};
-use glue_squad::task::{Label, Predictions, Scores, TaskKind};
+use glue_squad::task::{Label, Predictions, Scores, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::data::EvalSet;
@@ -43,7 +43,7 @@ pub type Watch<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
 impl Evaluation {
     /// The scores of `predictions` on one task: the score is [`Scores::primary`], each metric is named `TASK/METRIC`.
-    pub fn of_task(task: TaskKind, scores: &Scores, predictions: &Predictions) -> Self {
+    pub fn of_task(task: &Task, scores: &Scores, predictions: &Predictions) -> Self {
         let metrics = scores.values.iter().map(|v| (format!("{}/{}", task.name(), v.name), v.value)).collect();
         let one_answer = only_answer(task, predictions).map(|answer| (task.name().to_owned(), answer));
         Self { score: scores.primary, metrics, one_answer: one_answer.into_iter().collect() }
@@ -104,8 +104,8 @@ impl Inference {
             return Ok(Evaluated { predictions, scores: None, majority: None, warnings: Vec::new() });
         }
         let scores = set.task.score(&predictions, &set.labels)?;
-        let majority = MajorityBaseline::of_task(set.task, train, &set.labels)?;
-        let warnings = doubts(&Evaluation::of_task(set.task, &scores, &predictions), majority.as_slice());
+        let majority = MajorityBaseline::of_task(&set.task, train, &set.labels)?;
+        let warnings = doubts(&Evaluation::of_task(&set.task, &scores, &predictions), majority.as_slice());
         Ok(Evaluated { predictions, scores: Some(scores), majority, warnings })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use glue_squad::features::{self, Features};
-use glue_squad::task::{Split, TaskKind};
+use glue_squad::task::{Split, Task};
 use tokenizer::TextEncoder;
 
 use crate::Result;
@@ -13,7 +13,7 @@ use crate::Result;
 #[derive(Debug, Clone)]
 pub struct Examples {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     /// Its examples in the order of the file.
     pub features: Arc<Vec<Features>>,
     /// What the reader passed over, in words for people.
@@ -24,14 +24,15 @@ impl Examples {
     /// Reads and encodes a split; `limit` keeps the first examples only.
     ///
     /// # Errors
-    /// As [`TaskKind::read`] and the encoder.
+    /// As [`Task::read_split`] and the encoder.
     pub fn read(
-        task: TaskKind,
+        task: impl Into<Task>,
         (dir, split): (&Path, Split),
         encoder: &TextEncoder,
         max_len: usize,
         limit: Option<usize>,
     ) -> Result<Self> {
+        let task = task.into();
         let mut data = task.read_split(dir, split)?;
         data.examples.truncate(limit.unwrap_or(usize::MAX));
         let features = Arc::new(features::encode(encoder, &data.examples, max_len)?);

@@ -1,18 +1,19 @@
 //! The heads of tasks: which one a model needs, and which of its heads answers.
 
 use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
-use glue_squad::task::{ClassOrder, Head, TaskKind};
+use glue_squad::task::{ClassOrder, Head, Task};
 
 use crate::{Error, Result};
 
 /// The head that a task needs, as the configuration of a model carries it.
-pub fn task_head(task: TaskKind) -> TaskHeadConfig {
-    let (kind, labels) = match task.head() {
-        Head::Classification { .. } => {
-            (TaskHeadKind::Classification, task.labels().iter().map(ToString::to_string).collect())
-        }
-        Head::Regression => (TaskHeadKind::Regression, Vec::new()),
+pub fn task_head(task: &Task) -> TaskHeadConfig {
+    let kind = match task.head() {
+        Head::Classification { .. } => TaskHeadKind::Classification,
+        Head::MultiLabel { .. } => TaskHeadKind::MultiLabel,
+        Head::Regression => TaskHeadKind::Regression,
+        Head::Spans => TaskHeadKind::Span,
     };
+    let labels = task.labels().into_iter().map(str::to_owned).collect();
     TaskHeadConfig { task: task.name().into(), kind, labels }
 }
 
@@ -34,14 +35,14 @@ impl AnsweringHead {
     }
 }
 
-/// The head of a model that answers `task`; MNLI's head answers MNLI-mm and AX too. Its classes are told by their names, see
-/// [`TaskKind::class_order`].
+/// The head of a model that answers `task`, its own or that of [`Task::trained_as`]: MNLI's head answers MNLI-mm and AX too. Its classes are told by their names, see
+/// [`Task::class_order`].
 ///
 /// # Errors
 /// [`Error::Mismatch`] listing the heads that exist, or saying why the head cannot answer the task.
-pub fn answering_head(config: &BertConfig, task: TaskKind) -> Result<AnsweringHead> {
+pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead> {
     let heads = &config.task_heads;
-    let head_of = |task: TaskKind| heads.iter().position(|h| h.task.parse::<TaskKind>().is_ok_and(|t| t == task));
+    let head_of = |task: &Task| heads.iter().position(|h| task.is_called(&h.task));
     let index = head_of(task).or_else(|| head_of(task.trained_as())).ok_or_else(|| {
         let known: Vec<&str> = heads.iter().map(|h| h.task.as_str()).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
@@ -74,11 +75,14 @@ pub fn answering_head(config: &BertConfig, task: TaskKind) -> Result<AnsweringHe
 
 #[cfg(test)]
 mod tests {
+    use glue_squad::squad::SquadVersion;
+    use glue_squad::task::TaskKind;
+
     use super::*;
 
     fn with_head(task: &str, kind: TaskHeadKind, labels: &[&str]) -> BertConfig {
         let labels = labels.iter().map(ToString::to_string).collect();
-        let task_heads = vec![task_head(TaskKind::Cola), TaskHeadConfig { task: task.into(), kind, labels }];
+        let task_heads = vec![task_head(TaskKind::Cola.task()), TaskHeadConfig { task: task.into(), kind, labels }];
         BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) }
     }
 
@@ -91,7 +95,7 @@ mod tests {
             (["POSITIVE", "NEGATIVE"], [1, 0], false),
         ] {
             let config = with_head("SST2", TaskHeadKind::Classification, &labels);
-            let found = answering_head(&config, TaskKind::Sst2).unwrap();
+            let found = answering_head(&config, TaskKind::Sst2.task()).unwrap();
             assert_eq!((found.index, found.order.outputs()), (1, &order[..]));
             assert_eq!(found.note.is_some(), assumed, "{:?}", found.note);
         }
@@ -101,16 +105,36 @@ mod tests {
     fn the_head_of_mnli_answers_the_mismatched_and_the_diagnostic_set() {
         let config = with_head("mnli", TaskHeadKind::Classification, &["contradiction", "Neutral", "ENTAILMENT"]);
         for task in [TaskKind::Mnli, TaskKind::MnliMm, TaskKind::Ax] {
-            let found = answering_head(&config, task).unwrap();
+            let found = answering_head(&config, task.task()).unwrap();
             assert_eq!((found.index, found.order.outputs()), (1, &[2, 1, 0][..]));
         }
+    }
+
+    #[test]
+    fn a_span_head_is_that_of_its_version_of_squad() {
+        let [v1, v2] = SquadVersion::ALL.map(SquadVersion::task);
+        let spelled = TaskHeadConfig { task: "SQuAD2.0".into(), ..task_head(v2) };
+        let with = |task_heads| BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) };
+        let both = with(vec![task_head(v1), spelled]);
+        for (index, task) in [v1, v2].into_iter().enumerate() {
+            let found = answering_head(&both, task).unwrap();
+            assert_eq!((found.index, found.order.outputs()), (index, &[0, 1][..]));
+        }
+        // One that learned on v1.1 has no null score; one that learned on v2.0 points at the `[CLS]` where it doubts.
+        let found = answering_head(&with(vec![task_head(v1)]), v2).unwrap_err().to_string();
+        assert!(found.contains("no head for task squad-v2; its heads: squad-v1"), "{found}");
+        let found = answering_head(&with(Vec::new()), v1).unwrap_err().to_string();
+        assert!(found.contains("its heads: none"), "{found}");
+        let other = TaskHeadConfig { kind: TaskHeadKind::Regression, ..task_head(v1) };
+        let found = answering_head(&with(vec![other]), v1).unwrap_err().to_string();
+        assert!(found.contains("another kind: Regression"), "{found}");
     }
 
     #[test]
     fn a_head_that_cannot_answer_the_task_is_refused() {
         let classes = TaskHeadKind::Classification;
         let message = |task: &str, kind, labels: &[&str], wanted: TaskKind| {
-            answering_head(&with_head(task, kind, labels), wanted).unwrap_err().to_string()
+            answering_head(&with_head(task, kind, labels), wanted.task()).unwrap_err().to_string()
         };
         let found = message("mnli", classes, &["positive", "negative", "neutral"], TaskKind::Mnli);
         assert!(found.contains("positive, negative, neutral; mnli has entailment, neutral"), "{found}");

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bert_core::{BertConfig, ModelDir};
 #[cfg(feature = "burn")]
 use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
-use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
+use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
+use encoder_spec::BertConfig;
 use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
 use glue_squad::squad::SpanLogits;
@@ -62,17 +62,17 @@ impl Inference {
     /// Loads a model directory; [`Packing::AtUse`] for a model that answers once.
     ///
     /// # Errors
-    /// As [`ModelDir::load`], or the target does not compute in this format.
+    /// As [`Model::open`], or the target does not compute in this format.
     pub fn load(dir: &Path, target: &Target, precision: Precision, packing: Packing) -> Result<(BertConfig, Self)> {
         match target {
             Target::Processor { threads } => {
-                let (config, model) = ModelDir::freeze_as(dir, precision, packing)?;
+                let (config, model) = Model::open(dir, precision, packing)?;
                 Ok((config, Self::compiled(model, *threads)))
             }
             #[cfg(feature = "burn")]
             Target::Device(device) => {
                 check_format(precision)?;
-                let ModelDir { config, model, .. } = ModelDir::load(dir, device)?;
+                let bert_core::ModelDir { config, model, .. } = bert_core::ModelDir::load(dir, device)?;
                 Ok((config, Self::Modules { model: Box::new(model), device: device.clone() }))
             }
         }
@@ -127,6 +127,7 @@ impl Inference {
     ///
     /// # Errors
     /// The model does not take the texts.
+    #[cfg_attr(not(feature = "burn"), expect(unused_variables, reason = "what is compiled computes no padding"))]
     pub fn answer(&mut self, texts: &[Features], padding: Padding, heads: &[usize]) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Compiled { model, session } => {

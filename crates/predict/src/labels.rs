@@ -3,7 +3,7 @@
 use encoder_spec::{TaskHeadConfig, TaskHeadKind};
 use glue_squad::features::Features;
 use glue_squad::squad::OrderedMap;
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use serde::Serialize;
 use tokenizer::Padding;
 
@@ -101,7 +101,7 @@ impl Predictor {
 
 /// Whether `head` learned on pairs of texts; `None` where its task is not known.
 pub fn learned_on_pairs(head: &TaskHeadConfig) -> Option<bool> {
-    head.task.parse::<TaskKind>().ok().map(TaskKind::is_pair)
+    head.task.parse().ok().map(|task: Task| task.is_pair())
 }
 
 /// Probabilities from the scores of one text.

@@ -10,7 +10,7 @@
 //! | `predictor` | [`Predictor`]: a model directory that answers: model, tokenizer, heads |
 //! | `inference` | [`Inference`]: the model itself, compiled for this processor or as burn modules on a device |
 //! | `labels` | [`HeadAnswer`]: classes, labels and numbers with their probabilities |
-//! | [`span`] | SQuAD: heads, windows, the piece of a text that answers a question, official scores |
+//! | [`span`] | SQuAD: windows, the piece of a text that answers a question, official scores |
 //! | [`heads`] | the head that a task needs, and the one that answers it |
 //! | [`examples`], [`data`] | the encoded examples of a split, and these in batches |
 //! | [`evaluate`] | answers to all examples of a set |

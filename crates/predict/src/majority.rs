@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use glue_squad::squad::{self, Gold, NO_ANSWER_THRESHOLD, OrderedMap};
-use glue_squad::task::{Label, Majority, Predictions, TaskKind, labels_differ};
+use glue_squad::task::{Label, Majority, Predictions, Task, labels_differ};
 use serde::Serialize;
 
 use crate::Evaluation;
@@ -42,10 +42,13 @@ pub struct MajorityBaseline {
     pub chosen_by: ChosenBy,
     /// Examples that it was scored on.
     pub examples: usize,
-    /// The mean of `metrics`, as a model's score of the task is.
+    /// The task's headline or the mean of `metrics`, as a model's score of the task is.
     pub score: f64,
     /// Fractions by `TASK/METRIC`.
     pub metrics: BTreeMap<String, f64>,
+    /// Which of `metrics` is the score; `None`: their mean.
+    #[serde(skip)]
+    pub headline: Option<String>,
     /// Whether the examples have different labels; without that no score can be better.
     #[serde(skip)]
     pub labels_differ: bool,
@@ -57,7 +60,7 @@ impl MajorityBaseline {
     ///
     /// # Errors
     /// Labels of another task.
-    pub fn of_task(task: TaskKind, train: &[Label], scored: &[Label]) -> Result<Option<Self>> {
+    pub fn of_task(task: &Task, train: &[Label], scored: &[Label]) -> Result<Option<Self>> {
         if scored.is_empty() {
             return Ok(None);
         }
@@ -71,6 +74,7 @@ impl MajorityBaseline {
             examples: scored.len(),
             score: scores.primary,
             metrics: scores.values.into_iter().map(|v| (format!("{}/{}", task.name(), v.name), v.value)).collect(),
+            headline: task.spec().headline.map(|metric| format!("{}/{metric}", task.name())),
             labels_differ: labels_differ(scored),
         }))
     }
@@ -79,8 +83,8 @@ impl MajorityBaseline {
     ///
     /// # Errors
     /// Labels of another task.
-    pub fn of_sets(labels: impl Fn(TaskKind) -> Vec<Label>, sets: &[(usize, EvalSet)]) -> Result<Vec<Self>> {
-        let each = |(_, set): &(usize, EvalSet)| Self::of_task(set.task, &labels(set.task), &set.labels).transpose();
+    pub fn of_sets(labels: impl Fn(&Task) -> Vec<Label>, sets: &[(usize, EvalSet)]) -> Result<Vec<Self>> {
+        let each = |(_, set): &(usize, EvalSet)| Self::of_task(&set.task, &labels(&set.task), &set.labels).transpose();
         sets.iter().filter_map(each).collect()
     }
 
@@ -101,12 +105,16 @@ impl MajorityBaseline {
             examples: gold.questions.len(),
             score: scores.primary() / 100.0,
             metrics: ["exact", "f1"].map(metric).into(),
+            headline: None,
             labels_differ: answerable(gold),
         }))
     }
 
     /// The model's score of this task, as this one's is made; `None` where the task was not evaluated.
     fn score_of(&self, evaluation: &Evaluation) -> Option<f64> {
+        if let Some(headline) = &self.headline {
+            return evaluation.metrics.get(headline).copied();
+        }
         let values: Option<Vec<f64>> = self.metrics.keys().map(|name| evaluation.metrics.get(name).copied()).collect();
         values.filter(|v| !v.is_empty()).map(|v| v.iter().sum::<f64>() / v.len() as f64)
     }
@@ -175,7 +183,7 @@ pub fn card_lines(evaluation: &Evaluation, baselines: &[MajorityBaseline]) -> St
 }
 
 /// The only answer of a classifier or regression in words, if it has just one.
-pub(crate) fn only_answer(task: TaskKind, predictions: &Predictions) -> Option<String> {
+pub(crate) fn only_answer(task: &Task, predictions: &Predictions) -> Option<String> {
     predictions.only_answer().map(|answer| task.answer_name(answer))
 }
 
@@ -194,6 +202,8 @@ pub(crate) fn only_span(predictions: &OrderedMap<String>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use glue_squad::task::TaskKind;
+
     use super::*;
 
     fn classes(labels: &[usize]) -> Vec<Label> {
@@ -202,13 +212,13 @@ mod tests {
 
     fn evaluated(task: TaskKind, answers: &[usize], gold: &[Label]) -> Evaluation {
         let predictions = Predictions::Classes(answers.to_vec());
-        Evaluation::of_task(task, &task.score(&predictions, gold).unwrap(), &predictions)
+        Evaluation::of_task(task.task(), &task.task().score(&predictions, gold).unwrap(), &predictions)
     }
 
     #[test]
     fn a_model_that_answers_one_class_is_told_apart_from_one_that_is_as_good_as_the_majority_by_other_answers() {
         let gold = classes(&[1, 1, 0, 1]);
-        let baseline = MajorityBaseline::of_task(TaskKind::Mrpc, &classes(&[0, 1, 1]), &gold).unwrap().unwrap();
+        let baseline = MajorityBaseline::of_task(TaskKind::Mrpc.task(), &classes(&[0, 1, 1]), &gold).unwrap().unwrap();
         // Accuracy 3/4 and F1 6/7.
         assert!((baseline.score - (0.75 + 6.0 / 7.0) / 2.0).abs() < 1e-12);
         assert_eq!((baseline.answer.as_str(), baseline.chosen_by), ("equivalent (1)", ChosenBy::Train));
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn one_answer_is_doubtful_even_above_the_majority_of_the_training_labels() {
         let gold = classes(&[0, 0, 1]);
-        let baseline = MajorityBaseline::of_task(TaskKind::Rte, &classes(&[1]), &gold).unwrap().unwrap();
+        let baseline = MajorityBaseline::of_task(TaskKind::Rte.task(), &classes(&[1]), &gold).unwrap().unwrap();
         let said = doubts(&evaluated(TaskKind::Rte, &[0, 0, 0], &gold), &[baseline]);
         assert_eq!(said, ["rte: all 3 answers are entailment, though the labels differ"]);
     }
@@ -238,7 +248,8 @@ mod tests {
     fn examples_of_one_label_say_nothing_and_a_perfect_score_on_them_is_no_failure() {
         let said = |gold: &[usize]| {
             let gold = classes(gold);
-            let baseline = MajorityBaseline::of_task(TaskKind::Sst2, &classes(&[0, 1, 1]), &gold).unwrap().unwrap();
+            let baseline =
+                MajorityBaseline::of_task(TaskKind::Sst2.task(), &classes(&[0, 1, 1]), &gold).unwrap().unwrap();
             let answers = vec![1; gold.len()];
             doubts(&evaluated(TaskKind::Sst2, &answers, &gold), &[baseline])
         };
@@ -251,20 +262,20 @@ mod tests {
 
     #[test]
     fn without_training_labels_the_scored_ones_choose_and_without_any_there_is_no_baseline() {
-        let baseline = MajorityBaseline::of_task(TaskKind::Ax, &[], &classes(&[2, 2, 0])).unwrap().unwrap();
+        let baseline = MajorityBaseline::of_task(TaskKind::Ax.task(), &[], &classes(&[2, 2, 0])).unwrap().unwrap();
         assert_eq!((baseline.chosen_by, baseline.answer.as_str()), (ChosenBy::Scored, "contradiction"));
         assert_eq!(baseline.metrics, [("ax/matthews".to_owned(), 0.0)].into());
-        assert_eq!(MajorityBaseline::of_task(TaskKind::Ax, &classes(&[1]), &[]).unwrap(), None);
+        assert_eq!(MajorityBaseline::of_task(TaskKind::Ax.task(), &classes(&[1]), &[]).unwrap(), None);
     }
 
     #[test]
     fn correlations_have_to_be_above_0() {
         let gold = [0.0, 1.0, 4.0].map(Label::Score);
-        let baseline = MajorityBaseline::of_task(TaskKind::Stsb, &[Label::Score(2.5)], &gold).unwrap().unwrap();
+        let baseline = MajorityBaseline::of_task(TaskKind::Stsb.task(), &[Label::Score(2.5)], &gold).unwrap().unwrap();
         let said = |answers: &[f64]| {
             let predictions = Predictions::Scores(answers.to_vec());
-            let scores = TaskKind::Stsb.score(&predictions, &gold).unwrap();
-            doubts(&Evaluation::of_task(TaskKind::Stsb, &scores, &predictions), std::slice::from_ref(&baseline))
+            let scores = TaskKind::Stsb.task().score(&predictions, &gold).unwrap();
+            doubts(&Evaluation::of_task(TaskKind::Stsb.task(), &scores, &predictions), std::slice::from_ref(&baseline))
         };
         let constant = said(&[2.4, 2.4, 2.4]);
         assert!(constant[0].starts_with("sts-b: all 3 answers are 2.40; the score, 0.00"), "{constant:?}");
@@ -289,7 +300,7 @@ mod tests {
     #[test]
     fn a_card_says_what_the_majority_scores_and_what_is_doubtful() {
         let gold = classes(&[1, 0]);
-        let baseline = MajorityBaseline::of_task(TaskKind::Sst2, &classes(&[1]), &gold).unwrap().unwrap();
+        let baseline = MajorityBaseline::of_task(TaskKind::Sst2.task(), &classes(&[1]), &gold).unwrap().unwrap();
         let card = card_lines(&evaluated(TaskKind::Sst2, &[1, 1], &gold), std::slice::from_ref(&baseline));
         assert!(card.contains("positive (1): sst-2/accuracy 50.00."), "{card}");
         assert!(card.contains("**Warning:** sst-2: all 2 answers are positive (1)"), "{card}");

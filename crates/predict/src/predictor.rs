@@ -5,8 +5,7 @@ use std::path::Path;
 use cpu_runtime::{Packing, Precision};
 use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::features::Features;
-use glue_squad::squad::SquadVersion;
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use tokenizer::TextEncoder;
 
 use crate::{Error, Inference, Result, Target};
@@ -90,11 +89,7 @@ impl Predictor {
 
 /// Whether `head` is that of the task `name`, in any spelling.
 fn is_of(head: &TaskHeadConfig, name: &str) -> bool {
-    let glue = |name: &str| name.parse::<TaskKind>().ok();
-    let squad = |name: &str| name.parse::<SquadVersion>().ok();
-    head.task == name
-        || glue(name).is_some() && glue(name) == glue(&head.task)
-        || squad(name).is_some() && squad(name) == squad(&head.task)
+    head.task == name || name.parse().is_ok_and(|task: Task| task.is_called(&head.task))
 }
 
 /// The tokenizer in the model directory `dir`, not compared with the model.

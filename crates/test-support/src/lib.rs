@@ -4,6 +4,8 @@
 //! returns. A test that needs real data calls [`shared`], which calls it. So every test that did not run says so on standard error, also where the test
 //! harness captures what tests print; and where `EFFICIENTBERT_SHARED` names the folder, as in CI, a missing file fails the test.
 
+#![allow(clippy::disallowed_methods, reason = "where real data is depends on the machine")]
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use glue_squad::task::{Label, TaskKind};
+use glue_squad::task::{Label, Task};
 use predict::data::WIDTH_MULTIPLE;
 pub use predict::data::{BatchSettings, EvalSet, to_device};
 use rand::seq::SliceRandom;
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct TrainSet {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     features: Arc<Vec<Features>>,
     plan: BatchPlan,
     padding: Padding,
@@ -26,14 +26,16 @@ impl TrainSet {
     /// Batches of `features` of `task`.
     ///
     /// # Errors
-    /// No features, or a batch size of 0.
+    /// No features, one with a label of another task, a task that [cannot be trained](Task::check_trainable) so, or a batch size of 0.
     pub fn new(
-        task: TaskKind,
+        task: impl Into<Task>,
         features: impl Into<Arc<Vec<Features>>>,
         pad_id: u32,
         settings: BatchSettings,
     ) -> Result<Self> {
-        let features = features.into();
+        let (task, features) = (task.into(), features.into());
+        task.check_trainable()?;
+        task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
         let plan = settings.plan(lengths(&features))?;
         let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
         Ok(Self { task, features, plan, padding })
@@ -57,8 +59,8 @@ impl TrainSet {
         }
         let pick = |range: &[usize]| range.iter().map(|&i| self.features[i].clone()).collect::<Vec<_>>();
         let (train, eval) = order.split_at(order.len() - held);
-        let eval = EvalSet::new(self.task, pick(eval), self.padding.pad_id, settings)?;
-        let train = Self::new(self.task, pick(train), self.padding.pad_id, settings)?;
+        let eval = EvalSet::new(&self.task, pick(eval), self.padding.pad_id, settings)?;
+        let train = Self::new(&self.task, pick(train), self.padding.pad_id, settings)?;
         Ok((train, eval))
     }
 
@@ -124,12 +126,12 @@ impl TaskMix {
     }
 
     /// The tasks in their order.
-    pub fn tasks(&self) -> Vec<TaskKind> {
-        self.sets.iter().map(|s| s.task).collect()
+    pub fn tasks(&self) -> Vec<Task> {
+        self.sets.iter().map(|s| s.task.clone()).collect()
     }
 
     /// The gold labels of the training set that serves `task`; none where there is no such set.
-    pub fn labels(&self, task: TaskKind) -> Vec<Label> {
+    pub fn labels(&self, task: &Task) -> Vec<Label> {
         let serves = |set: &&TrainSet| set.task.trained_as() == task.trained_as();
         self.sets.iter().find(serves).map(TrainSet::labels).unwrap_or_default()
     }

@@ -51,9 +51,6 @@ pub enum Error {
     /// Files of models.
     #[error(transparent)]
     Files(#[from] model_dir::Error),
-    /// A model that is compiled for this processor.
-    #[error(transparent)]
-    Runtime(#[from] cpu_runtime::Error),
     /// Task data.
     #[error(transparent)]
     Data(#[from] glue_squad::Error),

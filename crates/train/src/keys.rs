@@ -69,7 +69,7 @@ pub struct TrainingKeys {
     #[cfg_attr(feature = "clap", arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..)))]
     pub keep_last: Option<u32>,
     /// What to do in a step whose loss or gradient is not finite: stop, or skip it [default: stop].
-    #[cfg_attr(feature = "clap", arg(long, value_name = "ACTION", value_parser = name_or_table::<NotFinite>))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "ACTION", value_parser = from_text::<NotFinite>))]
     pub on_not_finite: Option<NotFinite>,
     /// Most steps that are skipped in a row [default: 5].
     #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
@@ -80,14 +80,14 @@ pub struct TrainingKeys {
     pub precision: Option<Precision>,
     /// The learning rate after the warm-up: linear, cosine or constant; or a table as in recipes, such as
     /// '{ kind = "polynomial", power = 2.0 }' [default: linear].
-    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = name_or_table::<Schedule>))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = from_text::<Schedule>))]
     pub schedule: Option<Schedule>,
     /// adamw or lamb; or a table as in recipes, such as '{ kind = "lamb", weight_decay = 0.0 }' [default: adamw].
-    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = name_or_table::<OptimizerConfig>))]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = from_text::<OptimizerConfig>))]
     pub optimizer: Option<OptimizerConfig>,
     /// Parameters that are trained in another way, as a table, such as '{ pattern = "encoder.embeddings.*", frozen = true }';
     /// may be repeated, the first that fits a parameter counts, before those of --method.
-    #[cfg_attr(feature = "clap", arg(long = "group", value_name = "TABLE", value_parser = name_or_table::<Group>))]
+    #[cfg_attr(feature = "clap", arg(long = "group", value_name = "TABLE", value_parser = from_text::<Group>))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
     /// Steps between two reports of losses and speed, on the terminal and in log.jsonl [default: 10].
@@ -220,7 +220,7 @@ fn at_least_one() -> RangedU64ValueParser {
 
 /// A setting that a recipe writes as a name or a table, from text: a table begins with `{`.
 #[cfg(feature = "clap")]
-fn name_or_table<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+fn from_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     #[derive(Deserialize)]
     struct Holder<T> {
         value: T,
@@ -255,16 +255,16 @@ mod tests {
 
     #[test]
     fn a_name_and_a_table_are_read_and_mistakes_are_named() {
-        assert_eq!(name_or_table::<Schedule>("constant").unwrap(), Schedule::Constant {});
-        let steps = name_or_table::<Schedule>(r#"{ kind = "steps", at = [5], factors = [0.5] }"#).unwrap();
+        assert_eq!(from_text::<Schedule>("constant").unwrap(), Schedule::Constant {});
+        let steps = from_text::<Schedule>(r#"{ kind = "steps", at = [5], factors = [0.5] }"#).unwrap();
         assert_eq!(steps, Schedule::Steps { at: vec![5], factors: vec![0.5] });
-        let group = name_or_table::<Group>(r#"{ pattern = "a.*", frozen = true }"#).unwrap();
+        let group = from_text::<Group>(r#"{ pattern = "a.*", frozen = true }"#).unwrap();
         assert_eq!(group, Group { frozen: true, ..Group::new("a.*") });
         for (text, word) in [("sgd", "adamw"), (r#"{ kind = "lamb", beta9 = 1 }"#, "beta9"), ("{ kind", "}")] {
-            let message = name_or_table::<OptimizerConfig>(text).unwrap_err();
+            let message = from_text::<OptimizerConfig>(text).unwrap_err();
             assert!(message.contains(word), "{message}");
         }
-        assert!(name_or_table::<NotFinite>("hope").unwrap_err().contains("skip"));
+        assert!(from_text::<NotFinite>("hope").unwrap_err().contains("skip"));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! | [`losses`] | losses against gold labels as functions of tensors |
 //! | [`fine_tune`] | a model on gold labels |
 //! | [`data`] | task batches by step number |
-//! | [`text`] | batches of unlabelled text by step number, wherever the text is |
-//! | [`mlm`] | masked language modelling: text with hidden words |
+//! | [`text`] | batches of unlabeled text by step number, wherever the text is |
+//! | [`mlm`] | masked language modeling: text with hidden words |
 //! | [`span`] | SQuAD: windows by step, fine-tuning |
 //!
 //! Nothing here prints, reads the environment or the clock. Everything random is keyed by

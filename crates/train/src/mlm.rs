@@ -1,4 +1,4 @@
-//! Masked language modelling: words of a text are hidden, and a model learns to find them.
+//! Masked language modeling: words of a text are hidden, and a model learns to find them.
 
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ impl WordMask {
     /// Hides words of texts that `encoder` made.
     ///
     /// # Errors
-    /// Settings out of range, a tokeniser without `[MASK]`, or whole words of one that does not mark them.
+    /// Settings out of range, a tokenizer without `[MASK]`, or whole words of one that does not mark them.
     pub fn new(settings: &MaskSettings, encoder: &TextEncoder, seed: u64) -> Result<Self> {
         let failed = |e: corpus::Error| Error::Other(Box::new(e));
         let vocabulary = Vocabulary::of(encoder).map_err(failed)?;
@@ -166,7 +166,7 @@ fn right(hidden: &MaskedBatch, model: &TaskModel, device: &Device, seen: &mut us
     for (row, word) in scores.chunks(vocab).zip(words) {
         *seen += 1;
         if row.iter().any(|v| !v.is_finite()) {
-            return Err(predict::Error::NotFiniteAnswer { task: "words", example: *seen }.into());
+            return Err(predict::Error::NotFiniteAnswer { task: "words".to_owned(), example: *seen }.into());
         }
         let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
         right += usize::from(best == usize::try_from(word).ok());

@@ -13,7 +13,7 @@ use tokenizer::{Padding, TextEncoder};
 use crate::data::BatchSettings;
 use crate::{Error, Result};
 
-/// Unlabelled text in batches: what general distillation learns from.
+/// Unlabeled text in batches: what general distillation learns from.
 ///
 /// A batch is a function of the step's number, so a training goes on anywhere with no state of the data to keep.
 pub trait TextSource: Debug + Send + Sync {

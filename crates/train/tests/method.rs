@@ -145,7 +145,7 @@ fn early_stop_keeps_the_best_and_ends_no_training_that_gets_better() {
     let settings = TrainConfig { eval_every: 20, patience: 3, ..config(400) };
     let found = trained(&settings);
     assert!(found.steps < 400 && found.steps == found.step + 60, "{} {}", found.steps, found.step);
-    assert!(found.evaluation.unwrap().score > 0.9, "not before it has learnt");
+    assert!(found.evaluation.unwrap().score > 0.9, "not before it has learned");
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn three_steps_equal_the_reference(config: OptimizerConfig) {
     }
 }
 
-/// The model and optimiser after `steps` steps from these.
+/// The model and optimizer after `steps` steps from these.
 fn stepped(model: Model, mut optimizer: Optimizer, steps: std::ops::Range<u64>) -> (Model, Optimizer) {
     let device = Device::flex();
     let mut model = model.train();
@@ -123,7 +123,7 @@ fn stepped(model: Model, mut optimizer: Optimizer, steps: std::ops::Range<u64>) 
 }
 
 #[test]
-fn an_optimiser_goes_on_to_the_bit_from_its_state_in_a_file() {
+fn an_optimizer_goes_on_to_the_bit_from_its_state_in_a_file() {
     for kind in OptimizerKind::ALL {
         let config = OptimizerConfig::of(kind);
         let start = tiny::model(&Device::flex());

@@ -143,7 +143,7 @@ fn with_skipped_steps_too() {
 }
 
 #[test]
-fn another_optimiser_than_the_checkpoint_s_is_refused_by_name() {
+fn another_optimizer_than_the_checkpoint_s_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let mut stop = Watch { stop_after: Some(3), ..Watch::default() };

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bert_core::{BertConfig, ModelDir, TaskModel};
+use bert_core::{BertConfig, TaskModel};
 use clap::Args;
 use cpu_kernels::Isa;
+use encoder_spec::{Encoder, Precision, Shape};
 use glue_squad::batch::{EncodedBatch, Labels};
 use predict::{Inference, Target};
 use rand::Rng;
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
-use crate::predictor::{Precision, PrecisionArgs, load_model, target};
+use crate::predictor::{PrecisionArgs, load_model, target};
 use crate::units::{gmac, grouped, spread};
 use crate::{environment, interrupt, models};
 
@@ -123,15 +124,15 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
             let dir = models::load("--teacher", Path::new(text), &context.device)?;
             return Ok((text.to_owned(), dir.config, dir.model));
         }
-        let Arch { name, config, model } = preset_arch(text, &context.device)?;
-        let model = model.initialised(&config, SEED);
+        let Arch { name, config, outline } = preset_arch(text)?;
+        let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialised(&config, SEED);
         Ok((name, config, model))
     };
     let student = if is_directory(&args.model) {
         models::check_folder("--model", Path::new(&args.model))?;
-        ModelDir::outline(Path::new(&args.model), &context.device)?.0
+        model_dir::outline(Path::new(&args.model))?.0
     } else {
-        preset_arch(&args.model, &context.device)?.config
+        preset_arch(&args.model)?.config
     };
     let (teacher_name, teacher_config, teacher) = weighted(teacher)?;
     let seq = sequence(args.seq, &[&student, &teacher_config])?;
@@ -177,7 +178,7 @@ struct Subject {
     name: String,
     config: BertConfig,
     /// For counting.
-    outline: TaskModel,
+    outline: Encoder<Shape>,
     model: Inference,
 }
 
@@ -186,14 +187,14 @@ fn open(text: &str, (precision, target): (Precision, &Target), context: &Context
     if is_directory(text) {
         let dir = Path::new(text);
         let (config, model) = load_model("--model", dir, precision, context)?;
-        let (_, outline) = ModelDir::outline(dir, &context.device)?;
+        let (_, outline) = model_dir::outline(dir)?;
         let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
         let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
         return Ok(Subject { name, config, outline, model });
     }
-    let Arch { name, config, model: outline } = preset_arch(text, &context.device)?;
-    let model = outline.clone().initialised(&config, SEED);
-    let model = Inference::of_model(model, &config, target, precision.format())?;
+    let Arch { name, config, outline } = preset_arch(text)?;
+    let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialised(&config, SEED);
+    let model = Inference::of_model(model, &config, target, precision)?;
     Ok(Subject { name, config, outline, model })
 }
 

@@ -6,6 +6,7 @@ use bert_core::BertConfig;
 use bert_core::ModelDir;
 use bert_core::weights::{HostTensor, Tensors};
 use clap::Args;
+use encoder_spec::Precision;
 use glue_squad::batch::EncodedBatch;
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models;
 use crate::output::{check_targets, print_json};
-use crate::predictor::{Precision, load_model};
+use crate::predictor::{formats, load_model};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -40,7 +41,7 @@ pub struct EncodeArgs {
     #[arg(long)]
     last_only: bool,
     /// Number format of weights and products, with --last-only; other than f32 on the cpu only [default: f32].
-    #[arg(long, value_enum, value_name = "FORMAT", requires = "last_only")]
+    #[arg(long, value_parser = formats(), value_name = "FORMAT", requires = "last_only")]
     precision: Option<Precision>,
 }
 

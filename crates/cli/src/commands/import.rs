@@ -12,7 +12,7 @@ use crate::error::CliError;
 use crate::inputs::must_exist;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
-use crate::tasks::Task;
+use crate::tasks;
 use crate::units::{gmac, grouped};
 
 #[derive(Args, Debug)]
@@ -89,8 +89,8 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     context.progress.tell(&notes);
     let Imported { config, model } = imported.map_err(|error| explained(args, error))?;
     let files = files.transpose()?.unwrap_or_default();
-    if let Some(task) = args.task.as_ref().filter(|task| task.parse::<Task>().is_err()) {
-        let near = Task::closest(task).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    if let Some(task) = args.task.as_ref().filter(|task| tasks::parse(task).is_err()) {
+        let near = tasks::closest(task).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         context
             .progress
             .warn(&format!("--task {task}: no task that this program knows; `predict` answers for it{near}"));

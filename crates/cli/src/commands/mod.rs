@@ -9,7 +9,6 @@ mod distill;
 mod encode;
 mod eval;
 mod import;
-mod lecture;
 mod man;
 mod objective;
 mod predict;
@@ -97,8 +96,8 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Predict(args) => predict::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
         Command::Distill(args) => distill::run(&args, context),
-        Command::Objective(command) => objective::run(&command, context),
-        Command::Arch(command) => arch::run(&command, context),
+        Command::Objective(command) => objective::run(&command),
+        Command::Arch(command) => arch::run(&command),
         Command::Import(args) => import::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),

@@ -6,7 +6,6 @@ use mlp_space::StudentShape;
 use serde_json::json;
 
 use crate::arch_spec::{ShapeArgs, is_directory, resolve, resolve_with};
-use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::output::{print, print_json, table};
@@ -76,10 +75,10 @@ enum On {
 ///
 /// # Errors
 /// An objective that cannot be read or does not fit the models.
-pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
+pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
         Command::List(args) => list(args),
-        Command::Show(args) => show(args, context),
+        Command::Show(args) => show(args),
     }
 }
 
@@ -92,17 +91,17 @@ fn list(args: &ListArgs) -> Result<(), CliError> {
     print(&table(&["objective", "what the student learns"], &rows, true))
 }
 
-fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
+fn show(args: &ShowArgs) -> Result<(), CliError> {
     let mut objective = with_words(read_objective(&args.objective)?, args.mlm);
     if !args.map.is_empty() {
         objective.map.clone_from(&args.map);
     }
-    let teacher = resolve(&args.teacher, &ShapeArgs::default(), &context.device).context("--teacher")?;
+    let teacher = resolve(&args.teacher, &ShapeArgs::default()).context("--teacher")?;
     // Of an architecture alone nobody knows; a model directory has the head or not.
-    let has_words = !is_directory(&args.teacher) || teacher.model.parts().mlm;
+    let has_words = !is_directory(&args.teacher) || teacher.outline.parts().mlm;
     let teacher = teacher.config;
     let defaults = StudentShape { vocab: teacher.vocab_size, ..StudentShape::efficientbert() };
-    let student = resolve_with(&args.student, &args.shape, &defaults, &context.device);
+    let student = resolve_with(&args.student, &args.shape, &defaults);
     let mut student = student.context("--student")?.config;
     project(&mut student, &args.shape, &teacher);
     let ours = Shape::with_words(&student, objective.mlm.is_some());

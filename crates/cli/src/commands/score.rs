@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use glue_squad::squad::{self, OrderedMap, SquadVersion};
-use glue_squad::task::{FileScores, FolderScores, score_file, score_folder};
+use glue_squad::task::{FileScores, FolderScores, Task, score_file, score_folder};
 use predict::majority::{MajorityBaseline, doubts};
 use train::engine::Evaluation;
 
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_exist;
 use crate::output::{print, print_json, table};
-use crate::tasks::Task;
+use crate::tasks;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -41,7 +41,7 @@ pub struct ScoreArgs {
 }
 
 /// What can be scored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Scored {
     Glue,
     Task(Task),
@@ -51,7 +51,7 @@ fn parse_task(given: &str) -> Result<Scored, String> {
     if given.eq_ignore_ascii_case("glue") {
         return Ok(Scored::Glue);
     }
-    match given.parse() {
+    match tasks::parse(given) {
         Ok(task) => Ok(Scored::Task(task)),
         Err(e) => Err(format!("{e}, glue")),
     }
@@ -62,7 +62,7 @@ fn parse_task(given: &str) -> Result<Scored, String> {
 /// # Errors
 /// A file that is missing, damaged or does not belong to the other.
 pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
-    if args.na_probs.is_some() && args.task != Scored::Task(Task::Squad(SquadVersion::V2)) {
+    if args.na_probs.is_some() && args.task != Scored::Task(SquadVersion::V2.into()) {
         return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
     }
     for (option, path) in [("--data", &args.data), ("--predictions", &args.predictions)] {
@@ -76,26 +76,28 @@ pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
             return Err(CliError::usage(format!("{option} {}: {wanted}", path.display())));
         }
     }
-    match args.task {
-        Scored::Task(Task::Glue(task)) => {
-            let scored = score_file(task, &args.data, &args.predictions)?;
-            warn(&scored, context)?;
-            show_task(args, &scored)
-        }
+    match &args.task {
         Scored::Glue => {
             let scored = score_folder(&args.data, &args.predictions)?;
             scored.tasks.iter().try_for_each(|task| warn(task, context))?;
             show_folder(args, &scored)
         }
-        Scored::Task(Task::Squad(version)) => score_squad(args, version, context),
+        Scored::Task(task) => match task.squad() {
+            Some(version) => score_squad(args, version, context),
+            None => {
+                let scored = score_file(task, &args.data, &args.predictions)?;
+                warn(&scored, context)?;
+                show_task(args, &scored)
+            }
+        },
     }
 }
 
 /// Says where a score means nothing: one answer everywhere, or no better than that of the most frequent label.
 fn warn(scored: &FileScores, context: &Context) -> Result<(), CliError> {
     let (answers, gold) = &scored.answers;
-    let majority = MajorityBaseline::of_task(scored.task, &[], gold)?;
-    let evaluation = Evaluation::of_task(scored.task, &scored.scores, answers);
+    let majority = MajorityBaseline::of_task(&scored.task, &[], gold)?;
+    let evaluation = Evaluation::of_task(&scored.task, &scored.scores, answers);
     for doubt in doubts(&evaluation, majority.as_slice()) {
         context.progress.warn(&doubt);
     }
@@ -127,7 +129,7 @@ fn show_folder(args: &ScoreArgs, scored: &FolderScores) -> Result<(), CliError> 
         }
     }
     for (task, reason) in &scored.unscored {
-        rows.push(vec![task.title().to_owned(), "n/a".into(), "0".into(), reason.clone()]);
+        rows.push(vec![task.task().title().to_owned(), "n/a".into(), "0".into(), reason.clone()]);
     }
     let mut text = table(&["task", "score", "examples", "metric"], &rows, true);
     for average in &scored.averages {

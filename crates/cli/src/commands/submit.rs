@@ -40,12 +40,12 @@ pub fn run(args: &SubmitArgs, context: &Context) -> Result<(), CliError> {
     check_targets([("--out", Some(args.out.as_path()))], &official)?;
     let archive = zip_folder(&args.predictions, &args.out)?;
     if !archive.missing.is_empty() {
-        let names: Vec<&str> = archive.missing.iter().map(|task| task.title()).collect();
+        let names: Vec<&str> = archive.missing.iter().map(|task| task.task().title()).collect();
         context.progress.warn(&format!("the GLUE site wants every task; without predictions: {}", names.join(", ")));
     }
     let found = |task: TaskKind| archive.tasks.iter().find(|(of, _)| *of == task).map_or(0, |(_, rows)| *rows);
     for (task, official) in &archive.wrong_rows {
-        let (title, found) = (task.title(), found(*task));
+        let (title, found) = (task.task().title(), found(*task));
         context.progress.warn(&format!("{title}: {found} predictions; the official test set has {official} examples"));
     }
     if args.json {
@@ -57,7 +57,7 @@ pub fn run(args: &SubmitArgs, context: &Context) -> Result<(), CliError> {
         }));
     }
     let rows: Vec<Vec<String>> =
-        archive.tasks.iter().map(|(task, rows)| vec![task.title().to_owned(), rows.to_string()]).collect();
+        archive.tasks.iter().map(|(task, rows)| vec![task.task().title().to_owned(), rows.to_string()]).collect();
     let text = table(&["task", "predictions"], &rows, false);
     print(&format!("{text}\n{}\n", archive.path.display()))
 }

@@ -24,7 +24,7 @@ fn config(dir: &Path, name: &str) -> Value {
 
 /// A published method with other numbers: what is published is data.
 fn shortened(dir: &Path, name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{name}.toml"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pipeline/recipes/methods/{name}.toml"));
     let mut text = std::fs::read_to_string(path).unwrap();
     for (from, to) in [("240_000", "6"), ("500_000", "6"), ("10_000", "3"), ("2048", "8")] {
         text = text.replace(from, to);
@@ -103,7 +103,7 @@ fn published_folder() -> tempfile::TempDir {
     let dir = folder();
     pocket(dir.path());
     let config = BertConfig {
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 12, 12, 24)
     };

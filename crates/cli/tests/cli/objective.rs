@@ -71,7 +71,7 @@ fn labels_need_no_head_of_the_teacher_and_no_pass_of_it() {
     let before = weights(dir.path(), "student");
     std::fs::remove_dir_all(dir.path().join("bert")).unwrap();
     let config = BertConfig {
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         max_position_embeddings: 24,
         initializer_range: 0.5,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)

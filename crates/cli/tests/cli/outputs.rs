@@ -86,7 +86,7 @@ mod not_plain_files {
     fn folder() -> tempfile::TempDir {
         let dir = pocket_folder(&[TaskKind::Sst2]);
         let path = dir.path();
-        let span = predict::span::span_head(SquadVersion::V2);
+        let span = predict::heads::task_head(SquadVersion::V2.task());
         let config = BertConfig {
             task_heads: vec![span],
             max_position_embeddings: 24,

@@ -19,7 +19,7 @@ fn long_evaluation(times: usize) -> tempfile::TempDir {
     pocket(dir.path());
     let config = BertConfig {
         max_position_embeddings: 24,
-        task_heads: vec![task_head(TaskKind::Sst2)],
+        task_heads: vec![task_head(TaskKind::Sst2.task())],
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 128, 4, 4, 512)
     };
     save_bert(dir.path(), "wide", &config);

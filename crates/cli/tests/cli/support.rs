@@ -195,7 +195,7 @@ pub fn pocket_tokenizer(dir: &Path) -> (String, Vec<u8>) {
 /// [`pocket`] and a head for each of `tasks`.
 pub fn plain_bert(dir: &Path, name: &str, tasks: &[TaskKind]) {
     let config = BertConfig {
-        task_heads: tasks.iter().map(|&t| task_head(t)).collect(),
+        task_heads: tasks.iter().map(|t| task_head(t.task())).collect(),
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 32)
     };

@@ -124,7 +124,7 @@ fn teachers_that_do_not_go_together_are_refused_before_any_training() {
     let dir = teachers();
     let dir = dir.path();
     let base = BertConfig {
-        task_heads: vec![predict::heads::task_head(TaskKind::Rte)],
+        task_heads: vec![predict::heads::task_head(TaskKind::Rte.task())],
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 16, 4, 2, 32)
     };

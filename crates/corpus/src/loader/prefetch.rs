@@ -1,7 +1,7 @@
 //! Values made ahead on threads and handed out in one order.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// How many values are made ahead, and by how many threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prefetch {
-    /// Threads; 0 makes each value when it is asked for.
+    /// Threads; 0 makes each value when it is asked for. There are never more than values ahead.
     pub threads: usize,
     /// The most values that wait to be taken, those in the making included.
     pub ahead: usize,
@@ -33,25 +33,24 @@ impl Prefetch {
         F: Fn(u64) -> T + Send + Sync + 'static,
     {
         let make: Arc<dyn Fn(u64) -> T + Send + Sync> = Arc::new(make);
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                next_made: first,
-                next_taken: first,
-                ready: BTreeMap::new(),
-                stop: false,
-                lost: false,
-            }),
-            changed: Condvar::new(),
-        });
-        let mut prefetched =
-            Prefetched { shared: Arc::clone(&shared), make: Arc::clone(&make), end, threads: Vec::new() };
-        for number in 0..self.threads {
-            let (shared, make, ahead) = (Arc::clone(&shared), Arc::clone(&make), self.ahead.max(1) as u64);
+        let ahead = self.ahead.max(1);
+        let threads = self.threads.min(ahead);
+        let mut prefetched = Prefetched { lanes: Vec::new(), make: Arc::clone(&make), next: first, first, end };
+        for number in 0..threads {
+            // Each thread makes every value whose turn it is, and holds one while it waits for room.
+            let room = ahead / threads - usize::from(number >= ahead % threads);
+            let (sender, values) = sync_channel(room);
+            let make = Arc::clone(&make);
+            let work = move || {
+                let mut own = (first + number as u64..end.unwrap_or(u64::MAX)).step_by(threads);
+                // Nobody listens any more once the owner is gone.
+                while own.next().is_some_and(|number| sender.send(make(number)).is_ok()) {}
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("prefetch-{number}"))
-                .spawn(move || shared.work(&*make, end, ahead))
-                .map_err(|e| Error::Settings(format!("cannot start thread {} of {}: {e}", number + 1, self.threads)))?;
-            prefetched.threads.push(thread);
+                .spawn(work)
+                .map_err(|e| Error::Settings(format!("cannot start thread {} of {threads}: {e}", number + 1)))?;
+            prefetched.lanes.push(Lane { values, thread });
         }
         Ok(prefetched)
     }
@@ -59,66 +58,32 @@ impl Prefetch {
 
 /// The values of [`Prefetch::start`]. Dropping it ends its threads, each after the value that it is making.
 pub struct Prefetched<T> {
-    shared: Arc<Shared<T>>,
+    /// Values come from one after the other, in turns.
+    lanes: Vec<Lane<T>>,
     make: Arc<dyn Fn(u64) -> T + Send + Sync>,
+    next: u64,
+    first: u64,
     end: Option<u64>,
-    threads: Vec<JoinHandle<()>>,
+}
+
+/// A thread and what it has made.
+struct Lane<T> {
+    values: Receiver<T>,
+    thread: JoinHandle<()>,
 }
 
 impl<T> std::fmt::Debug for Prefetched<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prefetched").field("threads", &self.threads.len()).finish_non_exhaustive()
+        f.debug_struct("Prefetched").field("threads", &self.lanes.len()).finish_non_exhaustive()
     }
 }
 
-struct Shared<T> {
-    state: Mutex<State<T>>,
-    changed: Condvar,
-}
-
-struct State<T> {
-    next_made: u64,
-    next_taken: u64,
-    ready: BTreeMap<u64, T>,
-    stop: bool,
-    /// A thread panicked: its value will never come.
-    lost: bool,
-}
-
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn work(&self, make: &(dyn Fn(u64) -> T + Send + Sync), end: Option<u64>, ahead: u64) {
-        let _alarm = Alarm(self);
-        loop {
-            let mut state = self.lock();
-            while !state.stop && state.next_made >= state.next_taken.saturating_add(ahead) {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            let number = state.next_made;
-            if state.stop || end.is_some_and(|end| number >= end) {
-                return;
-            }
-            state.next_made += 1;
-            drop(state);
-            let value = make(number);
-            self.lock().ready.insert(number, value);
-            self.changed.notify_all();
-        }
-    }
-}
-
-struct Alarm<'a, T>(&'a Shared<T>);
-
-impl<T> Drop for Alarm<'_, T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut state = self.0.lock();
-            (state.lost, state.stop) = (true, true);
-            self.0.changed.notify_all();
-        }
+impl<T> Prefetched<T> {
+    /// Ends the threads; the panic of one that had one, if any.
+    fn stop(&mut self) -> std::thread::Result<()> {
+        let (values, threads): (Vec<_>, Vec<_>) = self.lanes.drain(..).map(|lane| (lane.values, lane.thread)).unzip();
+        drop(values);
+        threads.into_iter().map(JoinHandle::join).fold(Ok(()), Result::and)
     }
 }
 
@@ -130,45 +95,33 @@ impl<T> Iterator for Prefetched<T> {
     /// # Panics
     /// When making a value panicked, with the same content.
     fn next(&mut self) -> Option<T> {
-        let mut state = self.shared.lock();
-        let number = state.next_taken;
+        let number = self.next;
         if self.end.is_some_and(|end| number >= end) {
             return None;
         }
-        if self.threads.is_empty() {
-            state.next_taken += 1;
-            drop(state);
-            return Some((self.make)(number));
-        }
-        loop {
-            if let Some(value) = state.ready.remove(&number) {
-                state.next_taken += 1;
-                drop(state);
-                self.shared.changed.notify_all();
-                return Some(value);
-            }
-            if state.lost {
-                drop(state);
-                for thread in self.threads.drain(..) {
-                    if let Err(panic) = thread.join() {
+        let value = match self.lanes.len() as u64 {
+            0 => (self.make)(number),
+            count => match self.lanes[((number - self.first) % count) as usize].values.recv() {
+                Ok(value) => value,
+                // A thread ends before its last value only by a panic.
+                Err(_) => {
+                    self.end = Some(number);
+                    if let Err(panic) = self.stop() {
                         std::panic::resume_unwind(panic);
                     }
+                    return None;
                 }
-                return None;
-            }
-            state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+            },
+        };
+        self.next += 1;
+        Some(value)
     }
 }
 
 impl<T> Drop for Prefetched<T> {
     fn drop(&mut self) {
-        self.shared.lock().stop = true;
-        self.shared.changed.notify_all();
-        for thread in self.threads.drain(..) {
-            // A panic in a value that nobody asked for any more.
-            let _ = thread.join();
-        }
+        // A panic in a value that nobody asked for any more.
+        let _ = self.stop();
     }
 }
 

@@ -105,11 +105,11 @@ impl Map<1> for Product {
     }
 }
 
-struct Centred {
+struct Centered {
     mean: f32,
 }
 
-impl Map<1> for Centred {
+impl Map<1> for Centered {
     #[inline(always)]
     fn at<A: Arith>(&self, p: f32, [dp]: [f32; 1]) -> f32 {
         p * (dp - self.mean)
@@ -159,6 +159,6 @@ fn backward<A: Arith>(p: &[f32], dp: &[f32], width: usize, ds: &mut [f32]) {
     let width = width.max(1);
     for ((p, dp), ds) in p.chunks_exact(width).zip(dp.chunks_exact(width)).zip(ds.chunks_exact_mut(width)) {
         let mean = sum::<A, Product, 1>(&Product, p, [dp]);
-        map::<A, Centred, 1>(&Centred { mean }, p, [dp], ds);
+        map::<A, Centered, 1>(&Centered { mean }, p, [dp], ds);
     }
 }

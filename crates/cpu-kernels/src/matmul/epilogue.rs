@@ -179,6 +179,9 @@ unsafe fn avx2(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output
 }
 
 /// The specification.
+///
+/// # Safety
+/// See [`finish`].
 unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
     let wide = cols.len();
     let mut bias = [0.0; GROUP];
@@ -200,7 +203,8 @@ unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outpu
             *value = *value * scale + before + bias;
         }
         if epilogue.activation.is_none() {
-            copy(values, out, wide);
+            // SAFETY: as above.
+            unsafe { copy(values, out, wide) };
         }
     }
     let Some(activation) = epilogue.activation else { return };
@@ -210,13 +214,16 @@ unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outpu
         let values: &[f32; GROUP] =
             block.0[lane * GROUP..][..GROUP].try_into().expect("a row of the block has 32 values");
         // SAFETY: elements of the output, this thread's own.
-        copy(values, unsafe { output.out.add(row * output.stride + cols.start) }, wide);
+        unsafe { copy(values, output.out.add(row * output.stride + cols.start), wide) };
     }
 }
 
 /// Copies the first `wide` values; whole rows without a loop over a length that only this call knows.
-fn copy(values: &[f32; GROUP], out: *mut f32, wide: usize) {
-    // SAFETY: only called with an output that has room for `wide` values.
+///
+/// # Safety
+/// `out` has room for `wide` values, of which a row of the block has as many.
+unsafe fn copy(values: &[f32; GROUP], out: *mut f32, wide: usize) {
+    // SAFETY: the caller's promise.
     unsafe {
         if wide == GROUP {
             out.copy_from_nonoverlapping(values.as_ptr(), GROUP);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::buffer::Buffer;
 use super::driver::run;
 use super::epilogue::Epilogue;
-use super::format::{Format, GROUP};
+use super::format::{Format, GROUP, TILE};
 use super::multiply::blocks;
 use super::pack::Side;
 use super::packed::{Input, Packing, Weights};
@@ -81,7 +81,13 @@ impl Tall {
             let used = (rows - first).min(together);
             // All parts but the last of all take their whole place.
             let k = (used.div_ceil(part) - 1) * slot + (used - (used.div_ceil(part) - 1) * part);
-            let packed = Buffer::uninitialised(format.group_bytes(k, side) * width.div_ceil(GROUP));
+            let group = format.group_bytes(k, side);
+            let packed = Buffer::uninitialised(group * width.div_ceil(GROUP));
+            if (1..=TILE).contains(&(width % GROUP)) {
+                // Half of the last group has no lanes, and in formats of tiles nobody packs it.
+                // SAFETY: the last of the buffer's groups, which nobody else knows yet.
+                unsafe { packed.start().add(width / GROUP * group).write_bytes(0, group) };
+            }
             match side {
                 Side::Left => {
                     Operand::Left(Input { packed, quantised: Buffer::new(0), rows: width, k, precision, isa })

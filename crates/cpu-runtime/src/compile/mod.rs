@@ -4,9 +4,12 @@ mod block;
 mod builder;
 mod layer;
 
+use std::path::Path;
+
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{Precision as Format, Weights};
-use encoder_spec::{Embedding, Encoder, Floats, Head, MappedTensor, Precision, Projection, TaskHeadKind};
+use encoder_spec::{BertConfig, Embedding, Encoder, Floats, Head, MappedTensor, Precision, Projection, TaskHeadKind};
+use model_dir::ModelDir;
 use rayon::prelude::*;
 
 use crate::Error;
@@ -104,6 +107,25 @@ pub(crate) struct CompiledHead {
 }
 
 impl Model {
+    /// Reads a model directory as strictly as [`ModelDir::read`], and compiles its encoder as [`Model::compile_as`] does; weights are
+    /// read where the file holds them. In `f32` the model keeps its tables there, and packed at use all of its weights, so the file must
+    /// stay as it is while the model lives: see [`Tensors::map_safetensors`](model_dir::Tensors::map_safetensors).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(dir: &Path, precision: Precision, packing: Packing) -> Result<(BertConfig, Self), Error> {
+        let mapped = ModelDir::map(dir)?;
+        let config = mapped.config.clone();
+        match Self::compile_as(mapped.into_encoder()?, precision, packing) {
+            Ok(model) => Ok((config, model)),
+            // A value that is not finite, most likely: what reads everything says in which tensor of the file.
+            Err(error) => {
+                ModelDir::map(dir)?.check_finite()?;
+                Err(error)
+            }
+        }
+    }
+
     /// Compiles `encoder`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
     /// `precision` too. The distillation projection and the masked-language-model head are left out. Packs weights with all threads of
     /// the current rayon pool, each from where it lies: nothing else is copied, and in `f32` the tables stay where they are.

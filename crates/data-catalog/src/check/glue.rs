@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glue_squad::task::{Head, Label, Split, TaskKind};
+use glue_squad::task::{Label, Split, TaskKind};
 
 use super::{Content, Finding};
 use crate::manifest::DataFile;
@@ -29,10 +29,8 @@ pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Content {
 }
 
 fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Result<(), glue_squad::Error> {
-    let mut classes = match task.head() {
-        Head::Classification { classes } => vec![0_u64; classes],
-        Head::Regression => Vec::new(),
-    };
+    let labels = task.task().labels();
+    let mut classes = vec![0_u64; labels.len()];
     let (mut rows, mut empty, mut unlabelled) = (0_u64, Vec::new(), 0_u64);
     let mut reader = task.open(path, split)?;
     for example in reader.by_ref() {
@@ -59,7 +57,7 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
         if let Some(class) = classes.iter().position(|count| *count == 0)
             && rows > 0
         {
-            content.findings.push(Finding::problem(format!("no row has the label `{}`", task.labels()[class])));
+            content.findings.push(Finding::problem(format!("no row has the label `{}`", labels[class])));
         }
         content.classes = classes;
     } else if split != Split::Test {

@@ -14,24 +14,30 @@
 //! text is always a piece of the context as it was written. Scores follow `evaluate-v1.1.py` and `evaluate-v2.0.py`.
 
 mod dataset;
+#[cfg(feature = "batches")]
 mod decode;
 mod evaluate;
 mod gold;
 mod json;
 mod locate;
 mod normalize;
+#[cfg(feature = "batches")]
 mod threshold;
 mod version;
+#[cfg(feature = "batches")]
 mod windows;
 
 pub use dataset::{Answer, Dataset, Paragraph, Question};
+#[cfg(feature = "batches")]
 pub use decode::{DecodeConfig, Decoded, NBest, QuestionAnswer, decode};
 pub use evaluate::{Evaluation, NO_ANSWER_THRESHOLD, Score, evaluate, score_files};
 pub use gold::Gold;
 pub use json::{MAX_JSON_BYTES, OrderedMap};
 pub use normalize::{exact_match, normalize_answer};
+#[cfg(feature = "batches")]
 pub use threshold::{BestThresholds, search_threshold};
 pub use version::SquadVersion;
+#[cfg(feature = "batches")]
 pub use windows::{
     AnswerlessWindows, ContextSpan, SpanBatch, SpanLogits, SpanTargets, TrainingIssue, Trouble, Window, WindowConfig,
     WindowSet, max_context_window, sliding_windows,

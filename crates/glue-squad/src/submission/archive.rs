@@ -54,7 +54,7 @@ pub fn zip(path: &Path, predictions: &[(TaskKind, Predictions)]) -> Result<Archi
             return Err(Error::Invalid(format!("{task}: predictions are given twice")));
         }
         writer.start_file(file_name(task), options).map_err(failed)?;
-        writer.write_all(render(task, predictions)?.as_bytes()).map_err(|e| Error::io(path, e))?;
+        writer.write_all(render(task.task(), predictions)?.as_bytes()).map_err(|e| Error::io(path, e))?;
         tasks.push((task, predictions.len()));
         wrong_rows.extend(task.official_rows(Split::Test).filter(|rows| *rows != predictions.len()).map(|n| (task, n)));
     }
@@ -91,7 +91,7 @@ mod tests {
 
     fn official(task: TaskKind) -> Predictions {
         let rows = task.official_rows(Split::Test).unwrap();
-        match task.labels().len() {
+        match task.task().labels().len() {
             0 => Predictions::Scores((0..rows).map(|row| row as f64 % 6.0).collect()),
             classes => Predictions::Classes((0..rows).map(|row| row % classes).collect()),
         }
@@ -114,7 +114,7 @@ mod tests {
         for (task, predictions) in &all {
             let mut text = String::new();
             opened.by_name(&file_name(*task)).unwrap().read_to_string(&mut text).unwrap();
-            assert_eq!(text, render(*task, predictions).unwrap(), "{task}");
+            assert_eq!(text, render(task.task(), predictions).unwrap(), "{task}");
         }
     }
 

@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, excerpt};
 use crate::lines::Lines;
-use crate::task::{Label, MAX_SIMILARITY, Predictions, TaskKind};
+use crate::task::{Label, Predictions, Task, TaskKind};
 
 const HEADER: &str = "index\tprediction";
 
 /// The file name that the GLUE site expects: `CoLA.tsv`, ..., `MNLI-m.tsv`, `MNLI-mm.tsv`, `AX.tsv`.
 pub fn file_name(task: TaskKind) -> String {
-    format!("{}.tsv", task.title())
+    format!("{}.tsv", task.task().title())
 }
 
 /// Writes [`file_name`] into `dir` (which must exist) and gives its path. Classes are written by the names of
-/// [`TaskKind::labels`]; STS-B scores are cut to 0..5 and written with three decimals. The file appears complete or not at all.
+/// [`crate::task::Task::labels`]; STS-B scores are cut to 0..5 and written with three decimals. The file appears complete or not at all.
 ///
 /// # Errors
 /// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
 pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
     let path = dir.join(file_name(task));
-    run_store::output::write(&path, render(task, predictions)?.as_bytes())?;
+    run_store::output::write(&path, render(task.task(), predictions)?.as_bytes())?;
     Ok(path)
 }
 
@@ -28,19 +28,20 @@ pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<Pa
 ///
 /// # Errors
 /// As [`write()`], except for writing.
-pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
+pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
     let mut text = format!("{HEADER}\n");
     match predictions {
         Predictions::Classes(classes) => {
             task.check_classes(classes)?;
+            let names = task.labels();
             for (index, class) in classes.iter().enumerate() {
-                text.push_str(&format!("{index}\t{}\n", task.labels()[*class]));
+                text.push_str(&format!("{index}\t{}\n", names[*class]));
             }
         }
         Predictions::Scores(scores) => {
-            if !task.labels().is_empty() {
-                return Err(Error::Invalid(format!("{task}: scores cannot be written, the task has classes")));
-            }
+            let range = task
+                .range()
+                .ok_or_else(|| Error::Invalid(format!("{task}: scores cannot be written, the task has classes")))?;
             for (index, score) in scores.iter().enumerate() {
                 if !score.is_finite() {
                     return Err(Error::Invalid(format!(
@@ -48,7 +49,7 @@ pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
                     )));
                 }
                 // `+ 0.0` turns -0 into 0.
-                text.push_str(&format!("{index}\t{:.3}\n", score.clamp(0.0, MAX_SIMILARITY) + 0.0));
+                text.push_str(&format!("{index}\t{:.3}\n", score.clamp(*range.start(), *range.end()) + 0.0));
             }
         }
     }
@@ -59,9 +60,9 @@ pub fn render(task: TaskKind, predictions: &Predictions) -> Result<String> {
 ///
 /// # Errors
 /// Names file and line: another header, an index out of order, an unknown label, a truncated row, no rows.
-pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
+pub fn read(task: &Task, path: &Path) -> Result<Predictions> {
     let mut lines = Lines::open(path)?;
-    let mut labels = Vec::new();
+    let (names, mut labels) = (task.labels(), Vec::new());
     while let Some((line, text)) = lines.next_line()? {
         let wrong = |field, given: &str, allowed: String| Error::WrongField {
             path: path.to_owned(),
@@ -88,9 +89,8 @@ pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
         if index.parse() != Ok(labels.len()) {
             return Err(wrong("index", index, labels.len().to_string()));
         }
-        labels.push(parse_prediction(task, prediction).ok_or_else(|| {
-            let allowed =
-                if task.labels().is_empty() { "a finite number".to_owned() } else { task.labels().join(", ") };
+        labels.push(parse_prediction(&names, prediction).ok_or_else(|| {
+            let allowed = if names.is_empty() { "a finite number".to_owned() } else { names.join(", ") };
             wrong("prediction", prediction, allowed)
         })?);
     }
@@ -113,9 +113,9 @@ pub fn read(task: TaskKind, path: &Path) -> Result<Predictions> {
 /// # Errors
 /// As [`read()`], or a score below 0 or above 5, with its line.
 pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
-    let predictions = read(task, path)?;
-    if let Predictions::Scores(scores) = &predictions
-        && let Some(row) = scores.iter().position(|score| !(0.0..=MAX_SIMILARITY).contains(score))
+    let predictions = read(task.task(), path)?;
+    if let (Predictions::Scores(scores), Some(range)) = (&predictions, task.task().range())
+        && let Some(row) = scores.iter().position(|score| !range.contains(score))
     {
         return Err(Error::WrongField {
             path: path.to_owned(),
@@ -123,15 +123,15 @@ pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
             line: row as u64 + 2,
             field: "prediction",
             given: scores[row].to_string(),
-            allowed: format!("a number from 0 to {MAX_SIMILARITY} in a submission"),
+            allowed: format!("a number from {} to {} in a submission", range.start(), range.end()),
         });
     }
     Ok(predictions)
 }
 
 /// A label by the name in the files, or a score.
-fn parse_prediction(task: TaskKind, given: &str) -> Option<Label> {
-    match task.labels() {
+fn parse_prediction(names: &[&str], given: &str) -> Option<Label> {
+    match names {
         [] => given.trim().parse().ok().filter(|score: &f64| score.is_finite()).map(Label::Score),
         names => names.iter().position(|name| *name == given).map(Label::Class),
     }
@@ -147,10 +147,10 @@ mod tests {
         for task in TaskKind::ALL {
             let predictions = match task {
                 TaskKind::Stsb => Predictions::Scores(vec![0.0, 4.25, 5.0]),
-                _ => Predictions::Classes((0..task.labels().len()).rev().collect()),
+                _ => Predictions::Classes((0..task.task().labels().len()).rev().collect()),
             };
             let path = write(task, dir.path(), &predictions).unwrap();
-            assert_eq!(read(task, &path).unwrap(), predictions, "{task}");
+            assert_eq!(read(task.task(), &path).unwrap(), predictions, "{task}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), TaskKind::ALL.len(), "no partial file stays");
     }
@@ -158,24 +158,24 @@ mod tests {
     #[test]
     fn the_format_is_the_official_one() {
         assert_eq!(
-            render(TaskKind::Rte, &Predictions::Classes(vec![1, 0])).unwrap(),
+            render(TaskKind::Rte.task(), &Predictions::Classes(vec![1, 0])).unwrap(),
             "index\tprediction\n0\tnot_entailment\n1\tentailment\n"
         );
         assert_eq!(
-            render(TaskKind::Stsb, &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
+            render(TaskKind::Stsb.task(), &Predictions::Scores(vec![-0.1, 7.0, 1.0005])).unwrap(),
             "index\tprediction\n0\t0.000\n1\t5.000\n2\t1.000\n"
         );
         assert_eq!(
-            render(TaskKind::Ax, &Predictions::Classes(vec![2, 1])).unwrap(),
+            render(TaskKind::Ax.task(), &Predictions::Classes(vec![2, 1])).unwrap(),
             "index\tprediction\n0\tcontradiction\n1\tneutral\n"
         );
         assert_eq!(
             TaskKind::ALL.map(file_name).join(" "),
             "CoLA.tsv SST-2.tsv MRPC.tsv STS-B.tsv QQP.tsv MNLI-m.tsv MNLI-mm.tsv QNLI.tsv RTE.tsv WNLI.tsv AX.tsv"
         );
-        assert!(render(TaskKind::Stsb, &Predictions::Scores(vec![f64::NAN])).is_err());
-        assert!(render(TaskKind::Sst2, &Predictions::Classes(vec![2])).is_err());
-        assert!(render(TaskKind::Sst2, &Predictions::Scores(vec![2.0])).is_err());
+        assert!(render(TaskKind::Stsb.task(), &Predictions::Scores(vec![f64::NAN])).is_err());
+        assert!(render(TaskKind::Sst2.task(), &Predictions::Classes(vec![2])).is_err());
+        assert!(render(TaskKind::Sst2.task(), &Predictions::Scores(vec![2.0])).is_err());
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
         let check = |text: &str, wanted: &str| {
             let path = dir.path().join("SST-2.tsv");
             std::fs::write(&path, text).unwrap();
-            let message = read(TaskKind::Sst2, &path).unwrap_err().to_string();
+            let message = read(TaskKind::Sst2.task(), &path).unwrap_err().to_string();
             assert!(message.contains("SST-2.tsv") && message.contains(wanted), "{message}");
         };
         check("", "empty");

@@ -12,7 +12,7 @@ use super::{Scores, TaskKind};
 pub struct Column {
     /// The task.
     pub task: TaskKind,
-    /// One of its [`TaskKind::metric_names`].
+    /// One of its [`super::Task::metric_names`].
     pub metric: &'static str,
 }
 
@@ -100,9 +100,9 @@ impl Average {
 impl fmt::Display for Column {
     /// `RTE`; `QQP f1` where the task has several metrics.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.task.metric_names().len() {
-            1 => f.write_str(self.task.title()),
-            _ => write!(f, "{} {}", self.task.title(), self.metric),
+        match self.task.task().metric_names().len() {
+            1 => f.write_str(self.task.task().title()),
+            _ => write!(f, "{} {}", self.task.task().title(), self.metric),
         }
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     fn every_column_is_a_metric_of_its_task_and_no_column_comes_twice() {
         for columns in [&NINE_COLUMNS[..], &EIGHT_COLUMNS, &SEVEN_COLUMNS] {
             for (at, column) in columns.iter().enumerate() {
-                assert!(column.task.metric_names().contains(&column.metric), "{column}");
+                assert!(column.task.task().metric_names().contains(&column.metric), "{column}");
                 assert!(!columns[..at].contains(column), "{column}");
             }
         }

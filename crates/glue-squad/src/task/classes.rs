@@ -1,6 +1,6 @@
 //! Which output of a classifier is which class of a task, told by the names of its outputs.
 
-use super::TaskKind;
+use super::Task;
 use crate::error::{Error, Result};
 
 /// Which output of a head scores each class of a task.
@@ -58,26 +58,6 @@ enum Said {
     Nothing,
 }
 
-/// Words for the classes of a task, spelled by [`spelling`]; the words of the data and of the Hugging Face hub are added to them.
-const WORDS: [(TaskKind, usize, &[&str]); 16] = [
-    (TaskKind::Sst2, 0, &["neg", "bad"]),
-    (TaskKind::Sst2, 1, &["pos", "good"]),
-    (TaskKind::Cola, 0, &["notacceptable", "ungrammatical", "notgrammatical", "incorrect"]),
-    (TaskKind::Cola, 1, &["grammatical", "correct"]),
-    (TaskKind::Mrpc, 0, &["notparaphrase", "notaparaphrase", "noparaphrase", "different", "notduplicate"]),
-    (TaskKind::Mrpc, 1, &["paraphrase", "isparaphrase", "same", "duplicate"]),
-    (TaskKind::Qqp, 0, &["notparaphrase", "notaparaphrase", "noparaphrase", "different", "notequivalent"]),
-    (TaskKind::Qqp, 1, &["paraphrase", "isparaphrase", "isduplicate", "same", "equivalent"]),
-    (TaskKind::Rte, 0, &["entails", "entailed"]),
-    (TaskKind::Rte, 1, &["noentailment", "notentailed"]),
-    (TaskKind::Qnli, 0, &["entails", "entailed"]),
-    (TaskKind::Qnli, 1, &["noentailment", "notentailed"]),
-    (TaskKind::Wnli, 0, &["noentailment", "notentailed"]),
-    (TaskKind::Wnli, 1, &["entails", "entailed"]),
-    (TaskKind::Mnli, 0, &["entail", "entails", "entailed"]),
-    (TaskKind::Mnli, 2, &["contradict", "contradicts", "contradictory"]),
-];
-
 /// A name without what spellings differ in: case, white space, punctuation, and `non` for `not`.
 fn spelling(name: &str) -> String {
     let letters: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
@@ -93,25 +73,22 @@ fn number(spelled: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-impl TaskKind {
+impl Task {
     /// The class that `spelled` names.
-    fn class_of(self, spelled: &str) -> Option<usize> {
-        let task = self.trained_as();
-        let word = task.class_words().iter().position(|word| spelling(word) == spelled);
-        word.or_else(|| {
-            let more = WORDS.iter().find(|(of, _, words)| *of == task && words.contains(&spelled));
-            more.map(|(_, class, _)| *class)
-        })
+    fn class_of(&self, spelled: &str) -> Option<usize> {
+        let classes = self.trained_as().classes();
+        let word = classes.iter().position(|class| spelling(&class.word) == spelled);
+        word.or_else(|| classes.iter().position(|class| class.spellings.iter().any(|name| name == spelled)))
     }
 
-    fn said(self, name: &str) -> Said {
+    fn said(&self, name: &str) -> Said {
         let spelled = spelling(name);
         if let Some(class) = self.class_of(&spelled) {
             return Said::Class(class);
         }
         match number(&spelled) {
             Some(number) => Said::Number(number),
-            None if Self::ALL.into_iter().any(|task| task.class_of(&spelled).is_some()) => Said::Foreign,
+            None if Self::built_in().iter().any(|task| task.class_of(&spelled).is_some()) => Said::Foreign,
             None => Said::Nothing,
         }
     }
@@ -125,10 +102,10 @@ impl TaskKind {
     /// # Errors
     /// There are more or fewer names than classes, or they contradict: they name the classes of another task, one class twice, some
     /// classes and not the others, or numbers in another order.
-    pub fn class_order(self, names: &[impl AsRef<str>]) -> Result<ClassOrder> {
+    pub fn class_order(&self, names: &[impl AsRef<str>]) -> Result<ClassOrder> {
         let classes = self.class_words();
         // As the data, and heads that were trained on them, name them.
-        if names.iter().map(AsRef::as_ref).eq(self.labels().iter().copied()) {
+        if names.iter().map(AsRef::as_ref).eq(self.labels()) {
             return Ok(ClassOrder::identity(classes.len()));
         }
         let list = || names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
@@ -172,9 +149,10 @@ impl TaskKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::TaskKind;
 
     fn order(task: TaskKind, names: &[&str]) -> Vec<usize> {
-        let found = task.class_order(names).unwrap();
+        let found = task.task().class_order(names).unwrap();
         assert!(!found.is_assumed(), "{names:?}");
         found.outputs().to_vec()
     }
@@ -211,16 +189,16 @@ mod tests {
     #[test]
     fn names_that_say_nothing_leave_the_order_of_the_data() {
         for names in [["LABEL_0", "LABEL_1"], ["class 0", "class 1"], ["foo", "bar"]] {
-            let found = TaskKind::Sst2.class_order(&names).unwrap();
+            let found = TaskKind::Sst2.task().class_order(&names).unwrap();
             assert!(found.is_assumed() && found.is_identity(), "{names:?}");
         }
     }
 
     #[test]
     fn the_data_name_their_own_classes() {
-        for task in TaskKind::ALL.into_iter().filter(|task| !task.labels().is_empty()) {
+        for task in Task::built_in().iter().filter(|task| !task.labels().is_empty()) {
             for names in [task.labels(), task.class_words()] {
-                let found = task.class_order(names).unwrap();
+                let found = task.class_order(&names).unwrap();
                 assert!(found.is_identity() && !found.is_assumed(), "{task}: {names:?}");
             }
         }
@@ -236,14 +214,14 @@ mod tests {
             (TaskKind::Mnli, &["entailment", "a", "b"], "cannot be told"),
             (TaskKind::Mnli, &["entailment", "not_entailment"], "as many"),
         ] {
-            let message = task.class_order(names).unwrap_err().to_string();
+            let message = task.task().class_order(names).unwrap_err().to_string();
             assert!(message.contains(part) && message.contains(names[0]), "{message}");
         }
     }
 
     #[test]
     fn scores_are_sorted_into_the_order_of_the_classes() {
-        let order = TaskKind::Mnli.class_order(&["contradiction", "entailment", "neutral"]).unwrap();
+        let order = TaskKind::Mnli.task().class_order(&["contradiction", "entailment", "neutral"]).unwrap();
         let mut scores = [0.1, 0.2, 0.7];
         order.sort(&mut scores);
         assert_eq!(scores, [0.2, 0.7, 0.1]);

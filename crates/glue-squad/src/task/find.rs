@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::kind::plain_name;
+use super::described::plain_name;
 use super::read::{MSR_DEV_IDS, MSR_TRAIN};
 use super::{Split, TaskKind};
 use crate::error::{Error, Result, folder_listing};
@@ -12,16 +12,7 @@ impl TaskKind {
     /// The file of a split in GLUE's own layout: `dev.tsv`; `dev_matched.tsv` and `dev_mismatched.tsv` for MNLI's, `diagnostic.tsv`
     /// for AX.
     pub fn file_name(self, split: Split) -> &'static str {
-        match (self, split) {
-            (Self::Ax, _) => "diagnostic.tsv",
-            (_, Split::Train) => "train.tsv",
-            (Self::Mnli, Split::Dev) => "dev_matched.tsv",
-            (Self::Mnli, Split::Test) => "test_matched.tsv",
-            (Self::MnliMm, Split::Dev) => "dev_mismatched.tsv",
-            (Self::MnliMm, Split::Test) => "test_mismatched.tsv",
-            (_, Split::Dev) => "dev.tsv",
-            (_, Split::Test) => "test.tsv",
-        }
+        self.entry().files[split as usize]
     }
 
     /// The first file of [`TaskKind::find_all`], which in most layouts is the only one.
@@ -48,9 +39,9 @@ impl TaskKind {
     /// # Errors
     /// As [`TaskKind::find_all`].
     pub fn find_in(self, dir: &Path, split: Split) -> Result<(PathBuf, Vec<PathBuf>)> {
-        if self == Self::Ax && split != Split::Test || self == Self::MnliMm && split == Split::Train {
+        if let (Some(answers), None) = (self.entry().trained_as, self.official_rows(split)) {
             return Err(Error::Invalid(format!(
-                "{self}: there is no {split} split; it is answered by a model of mnli"
+                "{self}: there is no {split} split; it is answered by a model of {answers}"
             )));
         }
         let folders = self.folders(dir)?;
@@ -100,10 +91,7 @@ impl TaskKind {
     /// [`Self::folders`], or none.
     fn folders_in(self, dir: &Path) -> Result<Vec<PathBuf>> {
         let inner = dir.join(self.folder());
-        let is_ours = |name: &str| {
-            let name = plain_name(name);
-            name == plain_name(self.folder()) || name == plain_name(self.name()) || self.aliases().contains(&&*name)
-        };
+        let is_ours = |name: &str| plain_name(name) == plain_name(self.folder()) || self.task().is_called(name);
         let mut found = Vec::new();
         if inner.is_dir() {
             found.push(inner.clone());
@@ -120,39 +108,25 @@ impl TaskKind {
 
     /// GLUE's own file.
     fn glue_files(self, folder: &Path, split: Split) -> Option<Vec<PathBuf>> {
-        let more: &[&str] = if self == Self::Ax { &["AX.tsv", "test.tsv", "diagnostic-full.tsv"] } else { &[] };
+        let more = self.entry().more_files;
         let wanted = std::iter::once(self.file_name(split)).chain(more.iter().copied());
         wanted.map(|name| folder.join(name)).find(|path| path.is_file()).map(|path| vec![path])
     }
 
     /// The files that GLUE's own are made of.
     fn source_files(self, folder: &Path, split: Split) -> Option<Vec<PathBuf>> {
-        let wanted: &[&str] = match (self, split) {
-            (Self::Mrpc, Split::Train | Split::Dev) => &[MSR_TRAIN],
-            (Self::Mrpc, Split::Test) => &["msr_paraphrase_test.txt"],
-            (Self::Stsb, Split::Train) => &["sts-train.tsv", "sts-train.csv"],
-            (Self::Stsb, Split::Dev) => &["sts-dev.tsv", "sts-dev.csv"],
-            (Self::Stsb, Split::Test) => &["sts-test.tsv", "sts-test.csv"],
-            _ => &[],
-        };
+        let wanted = self.entry().sources[split as usize];
         let path = wanted.iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
         let ids = folder.join(MSR_DEV_IDS);
-        let with_ids = self == Self::Mrpc && split != Split::Test && ids.is_file();
+        let with_ids = path.ends_with(MSR_TRAIN) && ids.is_file();
         Some(if with_ids { vec![path, ids] } else { vec![path] })
     }
 
     /// What a split is called on the hub. A folder of its own for the matched or mismatched set of MNLI uses the plain names.
     fn hub_stems(self, folder: &Path, split: Split) -> &'static [&'static str] {
         let name = folder.file_name().and_then(|name| name.to_str()).map(plain_name).unwrap_or_default();
-        match (self, split) {
-            (_, Split::Train) => &["train"],
-            (Self::Mnli, Split::Dev) if name == "mnli" => &["validation_matched", "dev_matched"],
-            (Self::Mnli, Split::Test) if name == "mnli" => &["test_matched"],
-            (Self::MnliMm, Split::Dev) if name == "mnli" => &["validation_mismatched", "dev_mismatched"],
-            (Self::MnliMm, Split::Test) if name == "mnli" => &["test_mismatched"],
-            (_, Split::Dev) => &["validation", "dev"],
-            (_, Split::Test) => &["test"],
-        }
+        let stems = if name == "mnli" { &self.entry().hub_in_mnli } else { &self.entry().hub };
+        stems[split as usize]
     }
 
     fn hub_files(self, folder: &Path, split: Split) -> Result<Option<Vec<PathBuf>>> {

@@ -1,9 +1,6 @@
 //! Labels as the layouts write them.
 
-use super::{Head, Label, TaskKind};
-
-/// The largest STS-B score.
-pub(crate) const MAX_SIMILARITY: f64 = 5.0;
+use super::{Head, Label, Task};
 
 /// What stands in a label's place in a data file.
 pub(super) enum Given {
@@ -15,7 +12,7 @@ pub(super) enum Given {
 
 impl Given {
     /// A text: a class by its name, word or number, or a score.
-    pub fn text(task: TaskKind, text: &str) -> Self {
+    pub fn text(task: &Task, text: &str) -> Self {
         if let Some(label) = from_word(task, text) {
             return Self::Label(label);
         }
@@ -31,7 +28,7 @@ impl Given {
     }
 
     /// The number of a class, or a score.
-    pub fn number(task: TaskKind, number: Option<f64>) -> Self {
+    pub fn number(task: &Task, number: Option<f64>) -> Self {
         match number.map(|number| (number, from_number(task, number))) {
             Some((_, Some(label))) => Self::Label(label),
             Some((-1.0, None)) => Self::Nothing,
@@ -42,15 +39,15 @@ impl Given {
 }
 
 /// The labels of a task as its files write them, for messages.
-pub(super) fn allowed(task: TaskKind) -> String {
-    match task.head() {
-        Head::Classification { .. } => task.labels().join(", "),
-        Head::Regression => "a number from 0 to 5".to_owned(),
+pub(super) fn allowed(task: &Task) -> String {
+    match task.range() {
+        Some(range) => format!("a number from {} to {}", range.start(), range.end()),
+        None => task.labels().join(", "),
     }
 }
 
 /// What [`Given`] takes for a label, and where it takes none.
-pub(super) fn allowed_here(task: TaskKind) -> String {
+pub(super) fn allowed_here(task: &Task) -> String {
     let labels = match task.labels().len() {
         0 => allowed(task),
         classes => format!("0 to {}, or one of {}", classes - 1, task.class_words().join(", ")),
@@ -59,30 +56,31 @@ pub(super) fn allowed_here(task: TaskKind) -> String {
 }
 
 /// A label as TSV files have it; `None` if it is none.
-fn from_text(task: TaskKind, given: &str) -> Option<Label> {
-    match task.head() {
-        Head::Classification { .. } => task.labels().iter().position(|name| *name == given).map(Label::Class),
-        Head::Regression => from_score(given.trim().parse().ok()?),
+fn from_text(task: &Task, given: &str) -> Option<Label> {
+    match task.range() {
+        Some(_) => from_score(task, given.trim().parse().ok()?),
+        None => task.classes().iter().position(|class| class.name == given).map(Label::Class),
     }
 }
 
 /// A class word of the hub, or a label as TSV files have it.
-fn from_word(task: TaskKind, given: &str) -> Option<Label> {
-    let word = task.class_words().iter().position(|name| *name == given).map(Label::Class);
+fn from_word(task: &Task, given: &str) -> Option<Label> {
+    let word = task.classes().iter().position(|class| class.word == given).map(Label::Class);
     word.or_else(|| from_text(task, given))
 }
 
 /// A class number, or a score that happens to be whole.
-fn from_number(task: TaskKind, given: f64) -> Option<Label> {
+fn from_number(task: &Task, given: f64) -> Option<Label> {
     match task.head() {
         Head::Classification { classes } => {
             let class = (0..classes).find(|class| *class as f64 == given)?;
             Some(Label::Class(class))
         }
-        Head::Regression => from_score(given),
+        Head::Regression => from_score(task, given),
+        Head::MultiLabel { .. } | Head::Spans => None,
     }
 }
 
-fn from_score(score: f64) -> Option<Label> {
-    (0.0..=MAX_SIMILARITY).contains(&score).then_some(Label::Score(score))
+fn from_score(task: &Task, score: f64) -> Option<Label> {
+    task.range().filter(|range| range.contains(&score)).map(|_| Label::Score(score))
 }

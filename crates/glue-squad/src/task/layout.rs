@@ -1,4 +1,4 @@
-//! Which columns the files of a task have, in GLUE's own layout and on the Hugging Face hub.
+//! Which columns the TSV files of a task have.
 
 use super::{Split, TaskKind};
 
@@ -15,57 +15,43 @@ pub(super) struct Layout {
     pub has_broken_rows: bool,
 }
 
+/// Files without a header, where a data set has such.
+pub(super) struct Headerless {
+    pub columns: &'static [&'static str],
+    /// Whether a file of a split is one, by its first line.
+    pub is_one: fn(Split, &str) -> bool,
+    /// Whether that is GLUE's own layout of the training set.
+    pub usual: bool,
+}
+
 /// CoLA's labelled files have no header: source, label, the linguist's mark, sentence.
-const COLA: &[&str] = &["source", "label", "star", "sentence"];
+pub(super) const HEADERLESS_COLA: Headerless = Headerless {
+    columns: &["source", "label", "star", "sentence"],
+    is_one: |split, first| split != Split::Test && !first.split('\t').any(|name| name == "sentence"),
+    usual: true,
+};
+
 /// STS-B as its authors released it has no header either, and licence notes in more columns behind these.
-const STSB: &[&str] = &["genre", "filename", "year", "old_index", "score", "sentence1", "sentence2"];
+pub(super) const HEADERLESS_STSB: Headerless = Headerless {
+    columns: &["genre", "filename", "year", "old_index", "score", "sentence1", "sentence2"],
+    is_one: |_, first| {
+        let fields: Vec<&str> = first.split('\t').collect();
+        !fields.contains(&"sentence1") && fields.len() >= 7 && fields[4].parse::<f64>().is_ok()
+    },
+    usual: false,
+};
 
 impl TaskKind {
     /// The layout of a file whose first line is `first`.
     pub(super) fn layout(self, split: Split, first: &str) -> Layout {
-        // Behind GLUE's own names stand those of the Hugging Face hub, whose data are saved as TSV files too.
-        let sentences: (&[&str], Option<&[&str]>) = (&["sentence1"], Some(&["sentence2"]));
-        let (text_a, text_b): (&[&str], Option<&[&str]>) = match self {
-            Self::Sst2 | Self::Cola => (&["sentence"], None),
-            Self::Mrpc => (&["#1 String", "sentence1"], Some(&["#2 String", "sentence2"])),
-            Self::Stsb | Self::Rte | Self::Wnli => sentences,
-            Self::Mnli | Self::MnliMm => (&["sentence1", "premise"], Some(&["sentence2", "hypothesis"])),
-            Self::Qqp => (&["question1"], Some(&["question2"])),
-            Self::Qnli => (&["question"], Some(&["sentence"])),
-            // The labelled file that GLUE's authors published later calls them so.
-            Self::Ax => (&["sentence1", "Premise", "premise"], Some(&["sentence2", "Hypothesis", "hypothesis"])),
-        };
-        let label: &[&str] = match self {
-            Self::Mrpc => &["Quality", "label"],
-            Self::Stsb => &["score", "label"],
-            Self::Mnli | Self::MnliMm => &["gold_label", "label"],
-            Self::Qqp => &["is_duplicate", "label"],
-            Self::Ax => &["label", "Label"],
-            Self::Sst2 | Self::Cola | Self::Rte | Self::Wnli | Self::Qnli => &["label"],
-        };
-        let fields = || first.split('\t');
-        let fixed = match (self, split) {
-            (Self::Cola, Split::Train | Split::Dev) if !fields().any(|name| name == "sentence") => Some(COLA),
-            (Self::Stsb, _) if !fields().any(|name| name == "sentence1") && has_score_fifth(first) => Some(STSB),
-            _ => None,
-        };
-        let has_broken_rows = self == Self::Qqp && split != Split::Test;
-        Layout { fixed, text_a, text_b, label, index: &["index", "id", "idx"], has_broken_rows }
-    }
-
-    /// The columns of the Hugging Face copies: the texts. The label is `label`, the row's number `idx`.
-    pub(super) fn hub_texts(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Sst2 | Self::Cola => ("sentence", None),
-            Self::Mrpc | Self::Stsb | Self::Rte | Self::Wnli => ("sentence1", Some("sentence2")),
-            Self::Mnli | Self::MnliMm | Self::Ax => ("premise", Some("hypothesis")),
-            Self::Qqp => ("question1", Some("question2")),
-            Self::Qnli => ("question", Some("sentence")),
+        let entry = self.entry();
+        Layout {
+            fixed: entry.headerless.as_ref().filter(|file| (file.is_one)(split, first)).map(|file| file.columns),
+            text_a: entry.text_a,
+            text_b: entry.text_b,
+            label: entry.label,
+            index: &["index", "id", "idx"],
+            has_broken_rows: entry.has_broken_rows && split != Split::Test,
         }
     }
-}
-
-fn has_score_fifth(line: &str) -> bool {
-    let fields: Vec<&str> = line.split('\t').collect();
-    fields.len() >= STSB.len() && fields[4].parse::<f64>().is_ok()
 }

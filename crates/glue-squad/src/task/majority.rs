@@ -1,10 +1,9 @@
 //! What one answer to every example scores: the majority class, or the mean of the labels.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use super::{Head, Label, Predictions, Scores, Split, TaskKind};
-use crate::error::{Error, Result};
+use super::{Label, Predictions, Scores, Task};
+use crate::error::Result;
 
 /// Regression outputs that differ by less than this, relative to their magnitude (at least 1), are one answer: a model that
 /// ignores its input still rounds differently in batches of different widths.
@@ -14,10 +13,10 @@ const SAME_SCORE: f64 = 1e-5;
 /// their mean. A model that scores no more has learnt nothing that this answer does not know.
 ///
 /// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Majority {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     /// The answer.
     pub answer: Label,
 }
@@ -27,31 +26,25 @@ impl Majority {
     ///
     /// # Errors
     /// A label that is not of the task's kind, or a class that it does not have.
-    pub fn of(task: TaskKind, labels: &[Label]) -> Result<Option<Self>> {
+    pub fn of(task: &Task, labels: &[Label]) -> Result<Option<Self>> {
+        task.check_labels(labels)?;
         let mut counts = BTreeMap::<usize, usize>::new();
         let mut mean = 0.0;
         for label in labels {
-            match (label, task.head()) {
-                (Label::Class(class), Head::Classification { classes }) if *class < classes => {
-                    *counts.entry(*class).or_default() += 1;
-                }
-                (Label::Score(score), Head::Regression) => mean += score / labels.len() as f64,
-                _ => {
-                    return Err(Error::Invalid(format!("{task}: {label:?} is no label of this task")));
-                }
+            match label {
+                Label::Class(class) => *counts.entry(*class).or_default() += 1,
+                Label::Score(score) => mean += score / labels.len() as f64,
             }
         }
         if labels.is_empty() {
             return Ok(None);
         }
-        let answer = match task.head() {
-            Head::Regression => Label::Score(mean),
-            Head::Classification { .. } => {
-                let most = counts.values().max().copied().unwrap_or_default();
-                Label::Class(counts.iter().find(|(_, count)| **count == most).map_or(0, |(class, _)| *class))
-            }
+        let most = counts.values().max();
+        let answer = match counts.iter().find(|(_, count)| Some(*count) == most) {
+            Some((class, _)) => Label::Class(*class),
+            None => Label::Score(mean),
         };
-        Ok(Some(Self { task, answer }))
+        Ok(Some(Self { task: task.clone(), answer }))
     }
 
     /// The answer to each of `rows` examples.
@@ -65,7 +58,7 @@ impl Majority {
     /// The task's metrics of this answer on examples with the labels `gold`. Correlations with a constant are undefined, and so 0.
     ///
     /// # Errors
-    /// As [`TaskKind::score`].
+    /// As [`Task::score`].
     pub fn scores(&self, gold: &[Label]) -> Result<Scores> {
         self.task.score(&self.predictions(gold.len()), gold)
     }
@@ -89,24 +82,15 @@ impl Predictions {
     }
 }
 
-impl TaskKind {
-    /// The labels of a split in the order of its files; examples without one are left out.
-    ///
-    /// # Errors
-    /// As [`TaskKind::read`].
-    pub fn split_labels(self, dir: &Path, split: Split) -> Result<Vec<Label>> {
-        let paths = self.find_all(dir, split)?;
-        self.stream(&paths, split).filter_map(|example| example.map(|e| e.label).transpose()).collect()
-    }
-
+impl Task {
     /// An answer in words: `positive (1)`, `entailment`, `2.70`.
-    pub fn answer_name(self, answer: Label) -> String {
+    pub fn answer_name(&self, answer: Label) -> String {
         match answer {
             Label::Score(score) => format!("{score:.2}"),
-            Label::Class(class) => match (self.class_words().get(class), self.labels().get(class)) {
-                (Some(word), Some(label)) if word != label => format!("{word} ({label})"),
-                (Some(word), _) => (*word).to_owned(),
-                (None, _) => class.to_string(),
+            Label::Class(class) => match self.classes().get(class) {
+                Some(class) if class.word != class.name => format!("{} ({})", class.word, class.name),
+                Some(class) => class.name.clone(),
+                None => class.to_string(),
             },
         }
     }
@@ -120,6 +104,7 @@ pub fn labels_differ(labels: &[Label]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::TaskKind;
 
     fn classes(counts: &[usize]) -> Vec<Label> {
         counts.iter().enumerate().flat_map(|(class, n)| vec![Label::Class(class); *n]).collect()
@@ -145,7 +130,7 @@ mod tests {
             (TaskKind::Mnli, &[6709, 6646, 6645], &[3479, 3123, 3213], &[("accuracy", 0.354_457_463_066_734_6)]),
         ];
         for (task, train, dev, metrics) in rows {
-            let majority = Majority::of(task, &classes(train)).unwrap().unwrap();
+            let majority = Majority::of(task.task(), &classes(train)).unwrap().unwrap();
             let scores = majority.scores(&classes(dev)).unwrap();
             assert_eq!(scores.values.len(), metrics.len(), "{task}");
             for (name, value) in metrics {
@@ -158,7 +143,7 @@ mod tests {
     fn of_equally_frequent_classes_the_lowest_is_the_answer() {
         let majority = |labels: &[usize]| {
             let labels: Vec<Label> = labels.iter().map(|class| Label::Class(*class)).collect();
-            Majority::of(TaskKind::Mnli, &labels).unwrap().map(|m| m.answer)
+            Majority::of(TaskKind::Mnli.task(), &labels).unwrap().map(|m| m.answer)
         };
         assert_eq!(majority(&[2, 1, 2, 1, 0]), Some(Label::Class(1)));
         assert_eq!(majority(&[2]), Some(Label::Class(2)));
@@ -168,7 +153,7 @@ mod tests {
     #[test]
     fn the_mean_of_scores_correlates_with_nothing() {
         let train = [1.0, 2.0, 5.0].map(Label::Score);
-        let majority = Majority::of(TaskKind::Stsb, &train).unwrap().unwrap();
+        let majority = Majority::of(TaskKind::Stsb.task(), &train).unwrap().unwrap();
         let Label::Score(mean) = majority.answer else { panic!("a score") };
         assert!((mean - 8.0 / 3.0).abs() < 1e-12);
         let scores = majority.scores(&[0.0, 4.0].map(Label::Score)).unwrap();
@@ -180,7 +165,7 @@ mod tests {
         for (task, label) in
             [(TaskKind::Stsb, Label::Class(1)), (TaskKind::Rte, Label::Score(1.0)), (TaskKind::Rte, Label::Class(2))]
         {
-            let message = Majority::of(task, &[label]).unwrap_err().to_string();
+            let message = Majority::of(task.task(), &[label]).unwrap_err().to_string();
             assert!(message.contains("no label of this task"), "{message}");
         }
     }
@@ -197,8 +182,8 @@ mod tests {
 
     #[test]
     fn an_answer_has_its_word_and_what_stands_in_the_files() {
-        assert_eq!(TaskKind::Mrpc.answer_name(Label::Class(1)), "equivalent (1)");
-        assert_eq!(TaskKind::Rte.answer_name(Label::Class(0)), "entailment");
-        assert_eq!(TaskKind::Stsb.answer_name(Label::Score(2.698)), "2.70");
+        assert_eq!(TaskKind::Mrpc.task().answer_name(Label::Class(1)), "equivalent (1)");
+        assert_eq!(TaskKind::Rte.task().answer_name(Label::Class(0)), "entailment");
+        assert_eq!(TaskKind::Stsb.task().answer_name(Label::Score(2.698)), "2.70");
     }
 }

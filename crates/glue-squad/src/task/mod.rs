@@ -1,6 +1,6 @@
-//! The GLUE tasks: names, labels, files, readers and scores.
+//! Tasks as data, and those of GLUE: names, labels, files, readers and scores.
 //!
-//! The nine tasks, MNLI's mismatched sets and the diagnostic set AX are read in three layouts, told apart by folder, name and
+//! A [`Task`] is what training, scoring and reports take; GLUE's and SQuAD's are built in. Of GLUE's, the nine tasks, MNLI's mismatched sets and the diagnostic set AX are read in three layouts, told apart by folder, name and
 //! content: GLUE's own TSV files (MRPC also from the files that Microsoft distributes, STS-B also from its original release), and
 //! the Hugging Face copies in Parquet or JSONL. The same text and label come out of each.
 //!
@@ -9,11 +9,12 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `kind` | which tasks there are |
+//! | `spec`, `described` | what a task is; a checked description, and those that are built in |
+//! | `kind`, `table` | which tasks GLUE has, and one table for each |
 //! | `classes` | which output of a foreign classifier is which class |
 //! | `find` | which file of a folder holds a split, in which layout |
 //! | `layout`, `tsv` | GLUE's TSV files |
-//! | `hub` | the Hugging Face copies |
+//! | `hub`, `parquet` | the Hugging Face copies |
 //! | `label` | labels as every layout writes them |
 //! | `read` | one reader over all of them |
 //! | `write` | training files in GLUE's own layout |
@@ -22,24 +23,30 @@
 
 mod average;
 mod classes;
+mod described;
 mod find;
 mod hub;
 mod kind;
 mod label;
 mod layout;
 mod majority;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod read;
 mod score;
 mod score_file;
+mod spec;
+mod table;
 mod tsv;
 mod write;
 
 pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use classes::ClassOrder;
-pub use kind::{Example, Head, Label, Split, TaskKind};
-pub(crate) use label::MAX_SIMILARITY;
+pub use described::Task;
+pub use kind::{Example, Label, Split, TaskKind};
 pub use majority::{Majority, labels_differ};
 pub use read::{ExampleReader, SplitData};
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};
+pub use spec::{Answer, ClassName, Head, TaskSpec};
 pub use write::TrainWriter;

@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::hub::{JsonRows, ParquetRows};
+use super::hub::JsonRows;
+#[cfg(feature = "parquet")]
+use super::parquet::ParquetRows;
 use super::tsv::{Selection, TsvRows, read_dev_ids};
-use super::{Example, Label, Split, TaskKind};
+use super::{Example, Label, Split, Task, TaskKind};
 use crate::error::{Error, Result, folder_listing};
 use crate::lines::Lines;
-use parquet_rows::{Input, MAGIC, Rows};
+#[cfg(feature = "parquet")]
+use parquet_rows::{Input, Rows};
 
 /// A split in memory and the files that it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +48,7 @@ pub struct ExampleReader<R = BufReader<File>> {
 enum Source<R> {
     Tsv(Box<TsvRows<R>>),
     Json(Box<JsonRows<R>>),
+    #[cfg(feature = "parquet")]
     Parquet(Box<ParquetRows>),
 }
 
@@ -62,6 +66,52 @@ pub(super) struct Row {
 /// Microsoft's file, of which GLUE makes MRPC's training and development sets, and the list that divides it.
 pub(super) const MSR_TRAIN: &str = "msr_paraphrase_train.txt";
 pub(super) const MSR_DEV_IDS: &str = "dev_ids.tsv";
+
+impl Task {
+    /// Whose files this task's are.
+    fn reader(&self) -> Result<TaskKind> {
+        self.glue().ok_or_else(|| match self.squad() {
+            Some(_) => Error::Invalid(format!("{self}: is read by `squad::Dataset`")),
+            None => Error::Invalid(format!(
+                "{self}: its examples are not read from files, which a task of one's own cannot name yet"
+            )),
+        })
+    }
+
+    /// The files of a split below `dir`.
+    ///
+    /// # Errors
+    /// As [`TaskKind::find_all`]; a task that is none of GLUE's.
+    pub fn find_all(&self, dir: &Path, split: Split) -> Result<Vec<PathBuf>> {
+        self.reader()?.find_all(dir, split)
+    }
+
+    /// Streams one file of a split.
+    ///
+    /// # Errors
+    /// As [`TaskKind::open`]; a task that is none of GLUE's.
+    pub fn open(&self, path: &Path, split: Split) -> Result<ExampleReader> {
+        self.reader()?.open(path, split)
+    }
+
+    /// Reads a whole split below `dir`.
+    ///
+    /// # Errors
+    /// As [`TaskKind::read_split`]; a task that is none of GLUE's.
+    pub fn read_split(&self, dir: &Path, split: Split) -> Result<SplitData> {
+        self.reader()?.read_split(dir, split)
+    }
+
+    /// The labels of a split in the order of its files; examples without one are left out.
+    ///
+    /// # Errors
+    /// As [`Task::read_split`].
+    pub fn split_labels(&self, dir: &Path, split: Split) -> Result<Vec<Label>> {
+        let kind = self.reader()?;
+        let paths = kind.find_all(dir, split)?;
+        kind.stream(&paths, split).filter_map(|example| example.map(|e| e.label).transpose()).collect()
+    }
+}
 
 impl TaskKind {
     /// Reads a split from the GLUE folder or the task's own folder; the files are those of [`TaskKind::find_all`].
@@ -100,12 +150,10 @@ impl TaskKind {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut input = BufReader::with_capacity(64 * 1024, file);
         let start = input.fill_buf().map_err(|e| Error::io(path, e))?;
-        let is_parquet = start.starts_with(MAGIC) || path.extension().is_some_and(|e| e == "parquet");
-        if is_parquet {
-            let rows = ParquetRows::new(Rows::open(path)?, self, split)?;
-            return Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split));
+        if start.starts_with(b"PAR1") || path.extension().is_some_and(|e| e == "parquet") {
+            return self.open_parquet(path, split);
         }
-        if self == Self::Mrpc && split != Split::Test && is_named(path, MSR_TRAIN) {
+        if self.entry().sources[split as usize].contains(&MSR_TRAIN) && is_named(path, MSR_TRAIN) {
             let ids = path.with_file_name(MSR_DEV_IDS);
             if !ids.is_file() {
                 let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -161,10 +209,26 @@ impl TaskKind {
         ExampleReader::over(self.text_source(Lines::new(input, name), split, is_json), split)
     }
 
+    #[cfg(feature = "parquet")]
+    fn open_parquet(self, path: &Path, split: Split) -> Result<ExampleReader> {
+        let rows = ParquetRows::new(Rows::open(path)?, self, split)?;
+        Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split))
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn open_parquet(self, path: &Path, _: Split) -> Result<ExampleReader> {
+        Err(Error::Invalid(format!(
+            "{}: a Parquet file, which this build of {} does not read: turn on its feature `parquet`",
+            path.display(),
+            env!("CARGO_PKG_NAME")
+        )))
+    }
+
     /// Streams the bytes of a Parquet file of this task and split; `name` stands for the file in errors.
     ///
     /// # Errors
     /// Not a Parquet file, or one without the columns of the task.
+    #[cfg(feature = "parquet")]
     pub fn parse_parquet(
         self,
         input: Box<dyn Input>,
@@ -221,6 +285,7 @@ impl<R: BufRead> ExampleReader<R> {
         let row = match &mut self.source {
             Source::Tsv(rows) => rows.next_row(),
             Source::Json(rows) => rows.next_row(),
+            #[cfg(feature = "parquet")]
             Source::Parquet(rows) => rows.next_row(),
         };
         let Some(row) = row? else { return Ok(None) };
@@ -245,6 +310,7 @@ impl<R: BufRead> ExampleReader<R> {
             Source::Json(rows) => {
                 Error::WrongField { path: rows.path().to_owned(), line: place, field, given, allowed }
             }
+            #[cfg(feature = "parquet")]
             Source::Parquet(rows) => {
                 Error::WrongCell { path: rows.path().to_owned(), row: place, field, given, allowed }
             }

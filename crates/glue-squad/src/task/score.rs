@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Label, TaskKind};
+use super::{Head, Label, Task};
 use crate::error::{Error, Result};
-use crate::metrics;
+use crate::metrics::{self, Metric};
 
 /// What a model answered, one value per example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,17 +28,19 @@ pub struct NamedScore {
 /// The scores of one task on one split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// The task's metrics in the order of GLUE's tables.
+    /// The task's metrics in their order.
     pub values: Vec<NamedScore>,
-    /// The mean of `values`: the number by which the best checkpoint is chosen (EfficientBERT's rule).
+    /// The number by which the best checkpoint is chosen: the task's headline, or the mean of `values` (EfficientBERT's rule).
     pub primary: f64,
 }
 
 impl Scores {
-    fn new(named: &[(&str, f64)]) -> Self {
+    fn new(scored: &[(Metric, f64)], headline: Option<Metric>) -> Self {
         let values: Vec<NamedScore> =
-            named.iter().map(|(name, value)| NamedScore { name: (*name).to_owned(), value: *value }).collect();
-        let primary = values.iter().map(|score| score.value).sum::<f64>() / values.len() as f64;
+            scored.iter().map(|(metric, value)| NamedScore { name: metric.name().to_owned(), value: *value }).collect();
+        let chosen = scored.iter().find(|(metric, _)| Some(*metric) == headline).map(|(_, value)| *value);
+        let mean = || values.iter().map(|score| score.value).sum::<f64>() / values.len() as f64;
+        let primary = chosen.unwrap_or_else(mean);
         Self { values, primary }
     }
 
@@ -62,6 +64,9 @@ impl Predictions {
         Ok(match head {
             Head::Regression => Self::Scores(logits.iter().map(|v| f64::from(*v)).collect()),
             Head::Classification { .. } => Self::Classes(logits.chunks(width).map(argmax).collect()),
+            Head::MultiLabel { .. } | Head::Spans => {
+                return Err(Error::Invalid("logits of several labels or of spans are no classes or scores".to_owned()));
+            }
         })
     }
 
@@ -89,35 +94,17 @@ fn argmax(row: &[f32]) -> usize {
     best
 }
 
-impl TaskKind {
-    /// The names of the task's metrics; their mean is [`Scores::primary`]: accuracy; Matthews for CoLA and AX; Pearson and
-    /// Spearman for STS-B; accuracy and F1 for MRPC and QQP.
-    pub fn metric_names(self) -> &'static [&'static str] {
-        match self {
-            Self::Sst2 | Self::Rte | Self::Mnli | Self::MnliMm | Self::Qnli | Self::Wnli => &["accuracy"],
-            Self::Cola | Self::Ax => &["matthews"],
-            Self::Mrpc | Self::Qqp => &["accuracy", "f1"],
-            Self::Stsb => &["pearson", "spearman"],
-        }
-    }
-
-    /// A name for [`Scores::primary`]: `accuracy`, `matthews`, `mean of accuracy and f1`, `mean of pearson and spearman`.
-    pub fn best_metric(self) -> &'static str {
-        match self {
-            Self::Mrpc | Self::Qqp => "mean of accuracy and f1",
-            Self::Stsb => "mean of pearson and spearman",
-            other => other.metric_names()[0],
-        }
-    }
-
+impl Task {
     /// Scores predictions against gold labels in the same order. Undefined correlations are 0.0 (see [`crate::metrics`]).
     ///
     /// # Errors
-    /// No labels, a different number of predictions, or a kind or class that is not the task's.
-    pub fn score(self, predictions: &Predictions, labels: &[Label]) -> Result<Scores> {
+    /// No labels, a different number of predictions, a kind or class that is not the task's, or a task that
+    /// [cannot be scored](Task::check_trainable) so.
+    pub fn score(&self, predictions: &Predictions, labels: &[Label]) -> Result<Scores> {
+        self.check_trainable()?;
         if labels.is_empty() {
             return Err(Error::Invalid(format!(
-                "{self}: no labels to score against; the test sets of GLUE have none, use dev"
+                "{self}: no labels to score against; a test set often has none, use dev"
             )));
         }
         if predictions.len() != labels.len() {
@@ -127,32 +114,46 @@ impl TaskKind {
                 labels.len()
             )));
         }
-        let mut named = Vec::new();
+        self.check_labels(labels)?;
+        let mut scored = Vec::new();
         match predictions {
             Predictions::Classes(classes) => {
-                let gold = self.gold_classes(labels)?;
+                let class = |label: &Label| if let Label::Class(class) = label { Some(*class) } else { None };
+                let gold = labels.iter().map(class).collect::<Option<Vec<_>>>();
+                let gold = gold.ok_or_else(|| {
+                    Error::Invalid(format!("{self}: classes were predicted, but the task or a label is a score"))
+                })?;
                 self.check_classes(classes)?;
-                for name in self.metric_names() {
-                    let value = match *name {
-                        "accuracy" => metrics::accuracy(classes, &gold)?,
-                        "f1" => metrics::f1(classes, &gold)?,
-                        _ => metrics::matthews(classes, &gold)?,
+                for metric in &self.spec().metrics {
+                    let value = match metric {
+                        Metric::F1 => metrics::f1(classes, &gold)?,
+                        Metric::Matthews => metrics::matthews(classes, &gold)?,
+                        _ => metrics::accuracy(classes, &gold)?,
                     };
-                    named.push((*name, value));
+                    scored.push((*metric, value));
                 }
             }
             Predictions::Scores(scores) => {
-                let gold = self.gold_scores(labels)?;
-                named.push(("pearson", metrics::pearson(scores, &gold)?));
-                named.push(("spearman", metrics::spearman(scores, &gold)?));
+                let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
+                let gold = labels.iter().map(score).collect::<Option<Vec<_>>>();
+                let gold = gold.ok_or_else(|| {
+                    Error::Invalid(format!("{self}: scores were predicted, but the task or a label is a class"))
+                })?;
+                for metric in &self.spec().metrics {
+                    let value = match metric {
+                        Metric::Spearman => metrics::spearman(scores, &gold)?,
+                        _ => metrics::pearson(scores, &gold)?,
+                    };
+                    scored.push((*metric, value));
+                }
             }
         }
-        Ok(Scores::new(&named))
+        Ok(Scores::new(&scored, self.spec().headline))
     }
 
     /// Refuses a class that the task does not have.
-    pub(crate) fn check_classes(self, classes: &[usize]) -> Result<()> {
-        let known = self.labels().len();
+    pub(crate) fn check_classes(&self, classes: &[usize]) -> Result<()> {
+        let known = self.classes().len();
         match classes.iter().position(|class| *class >= known) {
             Some(at) => Err(Error::Invalid(format!(
                 "{self}: class {} at position {at}; the task has {known} classes",
@@ -161,56 +162,38 @@ impl TaskKind {
             None => Ok(()),
         }
     }
-
-    fn gold_classes(self, labels: &[Label]) -> Result<Vec<usize>> {
-        let class = |label: &Label| match label {
-            Label::Class(class) if self.head() != Head::Regression => Some(*class),
-            _ => None,
-        };
-        let gold = labels.iter().map(class).collect::<Option<Vec<_>>>();
-        let gold = gold.ok_or_else(|| {
-            Error::Invalid(format!("{self}: classes were predicted, but the task or a label is a score"))
-        })?;
-        self.check_classes(&gold)?;
-        Ok(gold)
-    }
-
-    fn gold_scores(self, labels: &[Label]) -> Result<Vec<f64>> {
-        let score = |label: &Label| match label {
-            Label::Score(score) if self.head() == Head::Regression => Some(*score),
-            _ => None,
-        };
-        let gold = labels.iter().map(score).collect::<Option<Vec<_>>>();
-        gold.ok_or_else(|| Error::Invalid(format!("{self}: scores were predicted, but the task or a label is a class")))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::TaskKind;
 
     #[test]
     fn the_checkpoint_metric_is_the_mean_of_the_tasks_metrics() {
         let gold = [1, 0, 1, 1].map(Label::Class);
-        let scores = TaskKind::Mrpc.score(&Predictions::Classes(vec![1, 1, 1, 0]), &gold).unwrap();
+        let scores = TaskKind::Mrpc.task().score(&Predictions::Classes(vec![1, 1, 1, 0]), &gold).unwrap();
         assert_eq!(scores.get("accuracy"), Some(0.5));
         assert!((scores.get("f1").unwrap() - 2.0 / 3.0).abs() < 1e-12);
         assert!((scores.primary - (0.5 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
         let gold = [0.0, 1.0, 3.0].map(Label::Score);
-        let scores = TaskKind::Stsb.score(&Predictions::Scores(vec![0.0, 2.0, 6.0]), &gold).unwrap();
+        let scores = TaskKind::Stsb.task().score(&Predictions::Scores(vec![0.0, 2.0, 6.0]), &gold).unwrap();
         assert!((scores.primary - 1.0).abs() < 1e-12);
-        assert_eq!(scores.values.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), TaskKind::Stsb.metric_names());
+        assert_eq!(
+            scores.values.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+            TaskKind::Stsb.task().metric_names()
+        );
     }
 
     #[test]
     fn every_task_scores_a_perfect_answer_with_one_for_each_of_its_metrics() {
-        for task in TaskKind::ALL {
+        for task in Task::built_in().iter().filter(|task| task.squad().is_none()) {
             let (predictions, labels) = match task.head() {
                 Head::Regression => {
                     (Predictions::Scores(vec![0.5, 2.0, 4.0]), [0.5, 2.0, 4.0].map(Label::Score).to_vec())
                 }
-                Head::Classification { classes } => {
-                    let all: Vec<usize> = (0..classes).chain([1]).collect();
+                head => {
+                    let all: Vec<usize> = (0..head.outputs()).chain([1]).collect();
                     (Predictions::Classes(all.clone()), all.into_iter().map(Label::Class).collect())
                 }
             };
@@ -227,17 +210,18 @@ mod tests {
     #[test]
     fn predictions_that_do_not_fit_the_task_are_errors() {
         let classes = |v: &[usize]| Predictions::Classes(v.to_vec());
-        assert!(TaskKind::Sst2.score(&classes(&[]), &[]).is_err());
-        assert!(TaskKind::Sst2.score(&classes(&[1]), &[Label::Class(1), Label::Class(0)]).is_err());
+        assert!(TaskKind::Sst2.task().score(&classes(&[]), &[]).is_err());
+        assert!(TaskKind::Sst2.task().score(&classes(&[1]), &[Label::Class(1), Label::Class(0)]).is_err());
         assert!(
             TaskKind::Sst2
+                .task()
                 .score(&classes(&[2]), &[Label::Class(1)])
                 .unwrap_err()
                 .to_string()
                 .contains("class 2 at position 0")
         );
-        assert!(TaskKind::Stsb.score(&classes(&[1]), &[Label::Score(1.0)]).is_err());
-        assert!(TaskKind::Sst2.score(&Predictions::Scores(vec![1.0]), &[Label::Class(1)]).is_err());
+        assert!(TaskKind::Stsb.task().score(&classes(&[1]), &[Label::Score(1.0)]).is_err());
+        assert!(TaskKind::Sst2.task().score(&Predictions::Scores(vec![1.0]), &[Label::Class(1)]).is_err());
     }
 
     #[test]

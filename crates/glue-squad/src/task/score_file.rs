@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, Predictions, SEVEN_COLUMNS, Scores, Split, TaskKind};
+use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, Predictions, SEVEN_COLUMNS, Scores, Split, Task, TaskKind};
 use crate::error::{Error, Result};
 use crate::submission;
 
@@ -13,7 +13,7 @@ use crate::submission;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileScores {
     /// The task.
-    pub task: TaskKind,
+    pub task: Task,
     /// The file with the gold labels.
     pub data: PathBuf,
     /// The file with the answers.
@@ -41,7 +41,7 @@ pub struct FolderScores {
 ///
 /// # Errors
 /// Either file is damaged, the data have no labels, or the predictions are more or fewer.
-pub fn score_file(task: TaskKind, data: &Path, predictions: &Path) -> Result<FileScores> {
+pub fn score_file(task: &Task, data: &Path, predictions: &Path) -> Result<FileScores> {
     let mut gold = Vec::new();
     for example in task.open(data, Split::Dev)? {
         gold.extend(example?.label);
@@ -49,7 +49,7 @@ pub fn score_file(task: TaskKind, data: &Path, predictions: &Path) -> Result<Fil
     score(task, data, &gold, predictions)
 }
 
-fn score(task: TaskKind, data: &Path, gold: &[Label], predictions: &Path) -> Result<FileScores> {
+fn score(task: &Task, data: &Path, gold: &[Label], predictions: &Path) -> Result<FileScores> {
     let answers = submission::read(task, predictions)?;
     if answers.len() != gold.len() {
         return Err(Error::Invalid(format!(
@@ -62,7 +62,7 @@ fn score(task: TaskKind, data: &Path, gold: &[Label], predictions: &Path) -> Res
     }
     let scores = task.score(&answers, gold)?;
     Ok(FileScores {
-        task,
+        task: task.clone(),
         data: data.to_owned(),
         predictions: predictions.to_owned(),
         examples: gold.len(),
@@ -85,14 +85,14 @@ pub fn score_folder(glue: &Path, predictions: &Path) -> Result<FolderScores> {
             unscored.push((task, format!("no {name}")));
             continue;
         }
-        let split = if task == TaskKind::Ax { Split::Test } else { Split::Dev };
+        let split = if task.official_rows(Split::Dev).is_some() { Split::Dev } else { Split::Test };
         let data = task.read_split(glue, split)?;
         let gold: Vec<Label> = data.examples.iter().filter_map(|example| example.label).collect();
         if gold.is_empty() {
             unscored.push((task, format!("{} has no labels", data.path.display())));
             continue;
         }
-        tasks.push(score(task, &data.path, &gold, &answers)?);
+        tasks.push(score(task.task(), &data.path, &gold, &answers)?);
     }
     if tasks.is_empty() {
         return Err(Error::FileMissing {
@@ -101,7 +101,9 @@ pub fn score_folder(glue: &Path, predictions: &Path) -> Result<FolderScores> {
             found: crate::error::folder_listing(predictions),
         });
     }
-    let of = |task| tasks.iter().find(|scored| scored.task == task).map(|scored| &scored.scores);
+    let of = |task: TaskKind| {
+        tasks.iter().find(|scored: &&FileScores| scored.task == *task.task()).map(|scored| &scored.scores)
+    };
     let averages =
         [&NINE_COLUMNS[..], &EIGHT_COLUMNS, &SEVEN_COLUMNS].map(|columns| Average::over(columns, of)).to_vec();
     Ok(FolderScores { tasks, unscored, averages })

@@ -129,13 +129,14 @@ impl<R: BufRead> TsvRows<R> {
                 true => unquoted(fields[column]),
                 false => Cow::Borrowed(fields[column]),
             };
-            let label = match columns.label.map(|(column, name)| (Given::text(self.task, &field(column)), name)) {
+            let label = match columns.label.map(|(column, name)| (Given::text(self.task.task(), &field(column)), name))
+            {
                 Some((Given::Label(label), _)) => Some(label),
                 Some((Given::Nothing, _)) if self.split == Split::Test => None,
                 Some((given, field)) => {
                     let (given, allowed) = match given {
-                        Given::Wrong(given) => (given, allowed(self.task)),
-                        _ => ("nothing or -1".to_owned(), allowed_here(self.task)),
+                        Given::Wrong(given) => (given, allowed(self.task.task())),
+                        _ => ("nothing or -1".to_owned(), allowed_here(self.task.task())),
                     };
                     return Err(Error::WrongField { path, line, field, given: excerpt(&given), allowed });
                 }
@@ -155,7 +156,8 @@ impl<R: BufRead> TsvRows<R> {
     }
 
     fn no_rows(&self) -> Error {
-        let hint = if self.task == TaskKind::Cola && self.split != Split::Test {
+        let headerless = self.task.entry().headerless.as_ref();
+        let hint = if headerless.is_some_and(|file| file.usual && (file.is_one)(self.split, "")) {
             "one row per line is expected"
         } else {
             "a header and one row per line are expected"

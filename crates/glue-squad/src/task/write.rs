@@ -6,7 +6,7 @@ use super::{Example, Label, TaskKind};
 
 /// A column of a training file.
 #[derive(Clone, Copy)]
-enum Column {
+pub(super) enum Column {
     /// The row's number.
     Index(&'static str),
     TextA(&'static str),
@@ -33,8 +33,8 @@ impl<W: Write> TrainWriter<W> {
     /// # Errors
     /// As `out`.
     pub fn new(mut out: W, task: TaskKind) -> io::Result<Self> {
-        if task != TaskKind::Cola {
-            let names: Vec<&str> = columns(task).iter().map(|column| column.name()).collect();
+        if !task.entry().headerless.as_ref().is_some_and(|file| file.usual) {
+            let names: Vec<&str> = task.entry().train_columns.iter().map(|column| column.name()).collect();
             writeln!(out, "{}", names.join("\t"))?;
         }
         Ok(Self { out, task, rows: 0 })
@@ -49,7 +49,7 @@ impl<W: Write> TrainWriter<W> {
     /// The example has no label, or a class that the task does not have.
     pub fn write(&mut self, example: &Example) -> io::Result<()> {
         let label = example.label.expect("a training example has a label");
-        for (at, column) in columns(self.task).iter().enumerate() {
+        for (at, column) in self.task.entry().train_columns.iter().enumerate() {
             if at > 0 {
                 self.out.write_all(b"\t")?;
             }
@@ -57,7 +57,7 @@ impl<W: Write> TrainWriter<W> {
                 (Index(_), _) => write!(self.out, "{}", self.rows)?,
                 (TextA(_), _) => self.text(&example.text_a)?,
                 (TextB(_), _) => self.text(example.text_b.as_deref().unwrap_or_default())?,
-                (Gold(_), Label::Class(class)) => self.out.write_all(self.task.labels()[class].as_bytes())?,
+                (Gold(_), Label::Class(class)) => self.out.write_all(self.task.entry().classes[class].0.as_bytes())?,
                 (Gold(_), Label::Score(score)) => write!(self.out, "{score}")?,
                 (Other(_), _) => {}
             }
@@ -90,46 +90,6 @@ impl Column {
     }
 }
 
-/// The columns of the official training file; MNLI's for the sets that it answers.
-fn columns(task: TaskKind) -> &'static [Column] {
-    match task {
-        TaskKind::Cola => &[Other("source"), Gold("label"), Other("star"), TextA("sentence")],
-        TaskKind::Sst2 => &[TextA("sentence"), Gold("label")],
-        TaskKind::Mrpc => &[Gold("Quality"), Other("#1 ID"), Other("#2 ID"), TextA("#1 String"), TextB("#2 String")],
-        TaskKind::Stsb => &[
-            Index("index"),
-            Other("genre"),
-            Other("filename"),
-            Other("year"),
-            Other("old_index"),
-            Other("source1"),
-            Other("source2"),
-            TextA("sentence1"),
-            TextB("sentence2"),
-            Gold("score"),
-        ],
-        TaskKind::Qqp => {
-            &[Index("id"), Other("qid1"), Other("qid2"), TextA("question1"), TextB("question2"), Gold("is_duplicate")]
-        }
-        TaskKind::Mnli | TaskKind::MnliMm | TaskKind::Ax => &[
-            Index("index"),
-            Other("promptID"),
-            Other("pairID"),
-            Other("genre"),
-            Other("sentence1_binary_parse"),
-            Other("sentence2_binary_parse"),
-            Other("sentence1_parse"),
-            Other("sentence2_parse"),
-            TextA("sentence1"),
-            TextB("sentence2"),
-            Other("label1"),
-            Gold("gold_label"),
-        ],
-        TaskKind::Qnli => &[Index("index"), TextA("question"), TextB("sentence"), Gold("label")],
-        TaskKind::Rte | TaskKind::Wnli => &[Index("index"), TextA("sentence1"), TextB("sentence2"), Gold("label")],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,17 +100,17 @@ mod tests {
         fn what_is_written_is_read_again(
             texts in proptest::collection::vec(("[a-z\"' é]{0,12}", "[a-z\\\\# ]{0,9}", 0_u32..=500), 1..12),
         ) {
-            for task in TaskKind::ALL.into_iter().filter(|task| task.trained_as() == *task) {
+            for task in TaskKind::ALL.into_iter().filter(|task| task.entry().trained_as.is_none()) {
                 let examples: Vec<Example> = texts
                     .iter()
                     .enumerate()
                     .map(|(id, (a, b, number))| Example {
                         id,
                         text_a: a.clone(),
-                        text_b: task.is_pair().then(|| b.clone()),
-                        label: Some(match task.head() {
+                        text_b: task.task().is_pair().then(|| b.clone()),
+                        label: Some(match task.task().head() {
                             Head::Regression => Label::Score(f64::from(*number) / 100.0),
-                            Head::Classification { classes } => Label::Class(*number as usize % classes),
+                            head => Label::Class(*number as usize % head.outputs()),
                         }),
                     })
                     .collect();

@@ -54,7 +54,7 @@ impl Augmenter {
     /// compiled for `threads` threads in `precision`.
     ///
     /// # Errors
-    /// Settings out of range; a directory that cannot be read as a model; no head where the settings ask for it; a tokeniser that is
+    /// Settings out of range; a directory that cannot be read as a model; no head where the settings ask for it; a tokenizer that is
     /// no WordPiece, or has more tokens than the model.
     pub fn load(
         dir: &Path,
@@ -71,7 +71,7 @@ impl Augmenter {
         if pieces.encoder().vocab_size() > config.vocab_size {
             let (found, rows) = (pieces.encoder().vocab_size(), config.vocab_size);
             let message =
-                format!("{}: the tokeniser has {found} word pieces, the model's `vocab_size` is {rows}", dir.display());
+                format!("{}: the tokenizer has {found} word pieces, the model's `vocab_size` is {rows}", dir.display());
             return Err(Error::Mismatch(message));
         }
         if mlm.is_some() && settings.sees_original && config.type_vocab_size < 2 {
@@ -109,7 +109,7 @@ impl Augmenter {
     /// The candidates of the words of `text` that may be replaced, each with the word's bytes.
     ///
     /// # Errors
-    /// A text that cannot be tokenised, or a model that has diverged.
+    /// A text that cannot be tokenized, or a model that has diverged.
     pub fn candidates(&mut self, text: &str) -> Result<Vec<Slot>> {
         let sentence = replaceable(&self.pieces, text)?;
         Ok(self.slots(&[(text, &sentence)])?.swap_remove(0))

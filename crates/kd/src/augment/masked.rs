@@ -38,7 +38,7 @@ pub(super) struct Place<'a> {
 
 impl MaskedWords {
     /// # Errors
-    /// The tokeniser has no `[MASK]`, or the model has too few positions.
+    /// The tokenizer has no `[MASK]`, or the model has too few positions.
     ///
     /// # Shapes
     /// `table [vocab, embed]`
@@ -51,7 +51,7 @@ impl MaskedWords {
         sees_original: bool,
     ) -> Result<Self> {
         let Some(mask) = pieces.mask_id() else {
-            return Err(Error::Mismatch("the tokeniser has no `[MASK]`; take --source embeddings".into()));
+            return Err(Error::Mismatch("the tokenizer has no `[MASK]`; take --source embeddings".into()));
         };
         if encoder.max_length() <= FRAME + 1 {
             let message = format!("the model has {} positions; {} are the least here", encoder.max_length(), FRAME + 2);

@@ -8,7 +8,7 @@ use tokenizer::WordPieces;
 use super::same_word;
 use super::scores::WordScores;
 
-/// Words whose neighbours are remembered, so that memory stays bounded.
+/// Words whose neighbors are remembered, so that memory stays bounded.
 const REMEMBERED: usize = 1 << 16;
 
 /// The nearest words by the cosine of word embeddings. TinyBERT has GloVe's; a model's own need no second download, and every
@@ -31,13 +31,13 @@ impl NearestWords {
         for id in &ids {
             let from = rows.len();
             rows.extend_from_slice(&table[*id as usize * width..][..width]);
-            normalise(&mut rows[from..]);
+            normalize(&mut rows[from..]);
         }
         let scores = WordScores::new(ids, &rows, None, width);
         Self { table, width, scores, count, known: HashMap::new() }
     }
 
-    /// The neighbours of words given by their pieces and their texts; of a word of several pieces, those of the mean of its pieces'
+    /// The neighbors of words given by their pieces and their texts; of a word of several pieces, those of the mean of its pieces'
     /// embeddings. Unknown words have none.
     pub fn candidates(&mut self, words: &[(&[u32], &str)], pieces: &WordPieces) -> Vec<Vec<u32>> {
         if self.known.len() > REMEMBERED {
@@ -60,7 +60,7 @@ impl NearestWords {
                 queries[from..].iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
             }
             // The length of a query does not change the order, but keeps the mean's sum in range.
-            normalise(&mut queries[from..]);
+            normalize(&mut queries[from..]);
             asked.push((ids, text));
         }
         let found = self.scores.best(&queries, self.count, |query, id| same_word(pieces, id, asked[query].1));
@@ -72,7 +72,7 @@ impl NearestWords {
 }
 
 /// Scales a vector to length 1; one of zeros stays.
-fn normalise(vector: &mut [f32]) {
+fn normalize(vector: &mut [f32]) {
     let length = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     if length > 0.0 {
         vector.iter_mut().for_each(|v| *v = (f64::from(*v) / length) as f32);

@@ -8,7 +8,7 @@ use bert_core::{BertConfig, TokenBatch};
 use super::{Format, TeacherLayers};
 
 /// Says how entries are laid out and which code computed them.
-const VERSION: &str = concat!("teacher cache 1, ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("teacher cache 2, ", env!("CARGO_PKG_VERSION"));
 
 /// Hash of a teacher: its configuration and every weight, by module path.
 pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {

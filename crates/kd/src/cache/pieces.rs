@@ -68,41 +68,6 @@ pub(super) struct Pieces {
     answer: Option<Answer>,
 }
 
-/// One tensor in host memory.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct HostPiece {
-    pub shape: Vec<usize>,
-    pub values: Values,
-}
-
-/// Its values.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
-}
-
-impl Values {
-    fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::F16(values) => values.len(),
-        }
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        let each = if matches!(self, Self::F32(_)) { 4 } else { 2 };
-        self.len() as u64 * each
-    }
-
-    fn widened(self) -> Vec<f32> {
-        match self {
-            Self::F32(values) => values,
-            Self::F16(values) => values.into_iter().map(f16::to_f32).collect(),
-        }
-    }
-}
-
 impl Pieces {
     /// What `layers` name of `output`; `None` where the teacher has fewer layers.
     pub(super) fn of(output: &EncoderOutput, layers: &TeacherLayers, answer: Option<Answer>) -> Option<Self> {
@@ -151,7 +116,7 @@ impl Pieces {
     }
 
     /// In host memory; `None` where a tensor is not of `f32`.
-    pub(super) fn to_host(&self, format: Format) -> Option<Vec<HostPiece>> {
+    pub(super) fn to_host(&self, format: Format) -> Option<Vec<TensorData>> {
         let mut pieces = Vec::new();
         for tensor in &self.states {
             pieces.push(host(tensor, format)?);
@@ -169,22 +134,21 @@ impl Pieces {
 
     /// Back on a device; `None` where it is not what `layers` and `asked` would have for a batch of `rows` examples.
     pub(super) fn from_host(
-        pieces: Vec<HostPiece>,
+        pieces: Vec<TensorData>,
         layers: &TeacherLayers,
         asked: Asked,
         rows: usize,
         device: &Device,
     ) -> Option<Self> {
         fn take<const D: usize>(
-            from: &mut std::vec::IntoIter<HostPiece>,
+            from: &mut std::vec::IntoIter<TensorData>,
             count: usize,
             rows: usize,
             device: &Device,
         ) -> Option<Vec<Tensor<D>>> {
-            let piece = |p: HostPiece| {
-                let shape: [usize; D] = p.shape.try_into().ok()?;
-                let fits = shape[0] == rows && shape.iter().product::<usize>() == p.values.len();
-                fits.then(|| Tensor::from_data(TensorData::new(p.values.widened(), shape), device))
+            let piece = |p: TensorData| {
+                let fits = p.rank() == D && p.shape().to_vec().first() == Some(&rows);
+                fits.then(|| Tensor::from_data(p.convert::<f32>(), device))
             };
             (0..count).map(|_| from.next().and_then(piece)).collect()
         }
@@ -206,23 +170,22 @@ fn nothing<const D: usize>() -> Tensor<D> {
     Tensor::from_data(TensorData::new(Vec::<f32>::new(), [0; D]), &Device::flex())
 }
 
-fn host<const D: usize>(tensor: &Tensor<D>, format: Format) -> Option<HostPiece> {
+fn host<const D: usize>(tensor: &Tensor<D>, format: Format) -> Option<TensorData> {
     if tensor.dtype() != DType::F32 {
         return None;
     }
-    let shape = tensor.dims().to_vec();
     let values = tensor.clone().try_into_vec_as::<f32>().ok()?;
-    Some(HostPiece { shape, values: in_format(values, format) })
+    Some(in_format(values, tensor.dims().to_vec(), format))
 }
 
-fn in_format(values: Vec<f32>, format: Format) -> Values {
+fn in_format(values: Vec<f32>, shape: Vec<usize>, format: Format) -> TensorData {
     if format == Format::F32 {
-        return Values::F32(values);
+        return TensorData::new(values, shape);
     }
     let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
     // An infinity where there was a number would be another teacher.
     let overflown = halves.iter().zip(&values).any(|(half, value)| half.is_infinite() && value.is_finite());
-    if overflown { Values::F32(values) } else { Values::F16(halves) }
+    if overflown { TensorData::new(values, shape) } else { TensorData::new(halves, shape) }
 }
 
 #[cfg(test)]
@@ -231,23 +194,21 @@ mod tests {
 
     #[test]
     fn numbers_beyond_half_precision_keep_their_tensor_exact() {
-        let fits = in_format(vec![1.0, -10_000.3, 65504.0], Format::F16);
-        assert_eq!(fits.bytes(), 6);
-        assert_eq!(fits.widened(), [1.0, -10_000.0, 65504.0]);
-        let values = vec![0.1, 70_000.0];
-        assert_eq!(in_format(values.clone(), Format::F16), Values::F32(values));
-        let Values::F16(odd) = in_format(vec![f32::INFINITY, f32::NAN], Format::F16) else { panic!() };
+        let f16s = |values: &[f32]| in_format(values.to_vec(), vec![values.len()], Format::F16);
+        let fits = f16s(&[1.0, -10_000.3, 65504.0]);
+        assert_eq!((fits.dtype(), fits.as_bytes().len()), (DType::F16, 6));
+        assert_eq!(fits.convert::<f32>().try_to_vec::<f32>().unwrap(), [1.0, -10_000.0, 65504.0]);
+        let exact = f16s(&[0.1, 70_000.0]);
+        assert_eq!(exact.try_to_vec::<f32>().unwrap(), [0.1, 70_000.0]);
+        let odd = f16s(&[f32::INFINITY, f32::NAN]).try_to_vec::<f16>().unwrap();
         assert!(odd[0].is_infinite() && odd[1].is_nan(), "what is not finite stays so");
     }
 
     #[test]
     fn pieces_of_another_number_rank_or_batch_are_refused() {
-        let piece = |shape: &[usize]| HostPiece {
-            shape: shape.to_vec(),
-            values: Values::F32(vec![0.5; shape.iter().product()]),
-        };
+        let piece = |shape: &[usize]| TensorData::new(vec![0.5f32; shape.iter().product()], shape.to_vec());
         let layers = TeacherLayers { states: vec![2], scores: vec![0], values: vec![] };
-        let found = |pieces: Vec<HostPiece>| Pieces::from_host(pieces, &layers, Asked::Answers(0), 2, &Device::flex());
+        let found = |pieces: Vec<TensorData>| Pieces::from_host(pieces, &layers, Asked::Answers(0), 2, &Device::flex());
         let right = || vec![piece(&[2, 3, 4]), piece(&[2, 1, 3, 3]), piece(&[2, 5])];
         let (output, answer) = found(right()).unwrap().output(&layers);
         assert_eq!(output.hidden_states.iter().map(|t| t.dims()[0]).collect::<Vec<_>>(), [0, 0, 2]);

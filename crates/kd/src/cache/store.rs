@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, TensorData};
 
 use super::key::Asked;
-use super::pieces::{HostPiece, Pieces};
+use super::pieces::Pieces;
 use super::{ByteSize, Format, TeacherLayers, entry};
 use crate::{Error, Result};
 
@@ -93,7 +93,7 @@ struct Known {
 #[derive(Debug)]
 enum Held {
     Device(Box<Pieces>),
-    Host(Vec<HostPiece>),
+    Host(Vec<TensorData>),
     File,
 }
 
@@ -108,7 +108,7 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn pieces(&self, host: Vec<HostPiece>) -> Option<Pieces> {
+    fn pieces(&self, host: Vec<TensorData>) -> Option<Pieces> {
         Pieces::from_host(host, self.layers, self.asked, self.rows, self.device)
     }
 }
@@ -238,7 +238,7 @@ impl TeacherCache {
     }
 
     /// Keeps an answer if there is, or can be made, room for it; `host` where it was rounded or has to be written.
-    pub(super) fn keep(&self, question: &Question<'_>, pieces: &Pieces, host: Option<Vec<HostPiece>>) {
+    pub(super) fn keep(&self, question: &Question<'_>, pieces: &Pieces, host: Option<Vec<TensorData>>) {
         if question.expected.again == 0 {
             return;
         }
@@ -246,7 +246,7 @@ impl TeacherCache {
         match (&self.folder, host) {
             (None, host) => {
                 let (bytes, held) = match host {
-                    Some(host) => (host.iter().map(|p| p.values.bytes()).sum(), Held::Host(host)),
+                    Some(host) => (host.iter().map(|p| p.as_bytes().len() as u64).sum(), Held::Host(host)),
                     None => (pieces.bytes(), Held::Device(Box::new(pieces.clone()))),
                 };
                 let mut inner = self.inner();
@@ -257,7 +257,11 @@ impl TeacherCache {
             }
             (Some(_), None) => self.inner().report.refused += 1,
             (Some(folder), Some(host)) => {
-                let bytes = entry::length(&host);
+                let Ok(tensors) = entry::tensors(&host) else {
+                    self.inner().report.refused += 1;
+                    return;
+                };
+                let bytes = (entry::HEAD + tensors.len()) as u64;
                 {
                     let mut inner = self.inner();
                     inner.tried += 1;
@@ -270,7 +274,7 @@ impl TeacherCache {
                         return;
                     }
                 }
-                let file = entry::encode(key, &host);
+                let file = entry::encode(key, &tensors);
                 let written = run_store::atomic::write_file(Self::path(folder, key), &file);
                 let mut inner = self.inner();
                 match written {

@@ -89,36 +89,36 @@ impl Teacher for CachedTeacher<'_> {
         self.ask(batch, options, Asked::TaskStates(head), || (self.teacher.task_states(batch, head, options), None)).0
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         let compute = || {
-            let (output, logits) = self.teacher.answers(batch, head, options);
+            let (output, logits) = self.teacher.logits(batch, head, options);
             (output, Some(Answer::Logits(logits)))
         };
         match self.ask(batch, options, Asked::Answers(head), compute) {
             (output, Some(Answer::Logits(logits))) => (output, logits),
             // What is kept for this question has scores of examples.
-            (_, _) => self.teacher.answers(batch, head, options),
+            (_, _) => self.teacher.logits(batch, head, options),
         }
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         let compute = || {
-            let (output, scores) = self.teacher.spans(batch, head, options);
+            let (output, scores) = self.teacher.span_logits(batch, head, options);
             (output, Some(Answer::Spans(scores)))
         };
         match self.ask(batch, options, Asked::Spans(head), compute) {
             (output, Some(Answer::Spans(scores))) => (output, scores),
-            (_, _) => self.teacher.spans(batch, head, options),
+            (_, _) => self.teacher.span_logits(batch, head, options),
         }
     }
 
     /// Not kept: other words are hidden in every epoch, and scores of a vocabulary take more room than they are worth.
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,
         options: EncodeOptions,
     ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.teacher.words(batch, positions, options)
+        self.teacher.word_logits(batch, positions, options)
     }
 }

@@ -24,12 +24,12 @@ pub fn as_is<'a>() -> Prepare<'a> {
     Box::new(|model, _| model.clone())
 }
 
-/// Distillation on unlabelled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
+/// Distillation on unlabeled text: the terms between layers (warm-up and pre-training stages of EfficientBERT, general
 /// distillation of TinyBERT) and the term between masked words (MobileBERT).
 pub struct GeneralDistillation<'a> {
     /// The teacher, without autodiff.
     pub teacher: &'a dyn Teacher,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Packed text.
     pub text: &'a dyn TextSource,
@@ -73,7 +73,7 @@ impl Job<TaskModel> for GeneralDistillation<'_> {
         let (states, scores) = match &words {
             Some((term, (places, _))) if term.asks_teacher() => {
                 let (states, scores) =
-                    self.teacher.words(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
+                    self.teacher.word_logits(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
                 (Some(states), Some(scores))
             }
             _ => ((now.layer_count() > 0).then(|| self.teacher.states(&tokens, options)), None),
@@ -125,7 +125,7 @@ fn headless(who: &str) -> Error {
 
 /// Distillation on task data: the terms between layers and the prediction term, as the objective has them.
 ///
-/// Scores without gold ones are learnt from the teacher's.
+/// Scores without gold ones are learned from the teacher's.
 pub struct TaskDistillation<'a> {
     /// The fine-tuned teacher, or one for each task ([`TaskTeachers`](super::TaskTeachers)), without autodiff.
     pub teacher: &'a dyn Teacher,
@@ -133,7 +133,7 @@ pub struct TaskDistillation<'a> {
     pub teacher_heads: Vec<usize>,
     /// Student head of each task of `data`.
     pub student_heads: Vec<usize>,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Training data.
     pub data: &'a TaskMix,
@@ -156,10 +156,10 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let head = self.teacher_heads[task];
         let gold = regression && matches!(batch.labels, Labels::Scores(_));
         let by_labels = gold && now.prediction.is_some_and(|p| p.regression_on_labels());
-        let (states, answers) = now.taught(
+        let (states, taught) = now.taught(
             !by_labels,
             || self.teacher.task_states(&tokens, head, options),
-            || self.teacher.answers(&tokens, head, options),
+            || self.teacher.logits(&tokens, head, options),
         );
         let student = (self.prepare)(model, part.step);
         let (output, logits) = student.forward(&tokens, self.student_heads[task], options);
@@ -170,12 +170,12 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
         let hard = || label_loss(logits.clone(), &batch.labels, device);
         // Where labels are not enough, the teacher was asked.
-        let answers = || answers.clone().expect("the teacher was asked");
+        let taught = || taught.clone().expect("the teacher was asked");
         let term = match regression {
             true if by_labels => prediction.weighted(hard()?),
-            true if gold => prediction.mixed(|| losses::mse(logits.clone(), answers()), hard)?,
-            true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, answers())),
-            _ => prediction.mixed(|| prediction.soft(logits.clone(), answers()), hard)?,
+            true if gold => prediction.mixed(|| losses::mse(logits.clone(), taught()), hard)?,
+            true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, taught())),
+            _ => prediction.mixed(|| prediction.soft(logits.clone(), taught()), hard)?,
         };
         terms.0.push(("prediction", term));
         Ok(cut.weigh(terms))

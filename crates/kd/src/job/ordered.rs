@@ -9,7 +9,7 @@ use predict::heads::AnsweringHead;
 
 use super::Teacher;
 
-/// A teacher that gives the scores of each class in the place that the data give it: `answers[class] = scores[order[class]]`.
+/// A teacher that gives the scores of each class in the place that the data give it: `logits[class] = scores[order[class]]`.
 ///
 /// A cache belongs behind it, before the model, whose answers it keeps as they are.
 pub struct OrderedTeacher<'a> {
@@ -48,23 +48,23 @@ impl Teacher for OrderedTeacher<'_> {
         self.teacher.task_states(batch, head, options)
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        let (output, scores) = self.teacher.answers(batch, head, options);
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        let (output, scores) = self.teacher.logits(batch, head, options);
         let Some(order) = self.orders.get(&head) else { return (output, scores) };
         let columns = order.outputs().iter().map(|&output| scores.clone().narrow(1, output, 1)).collect();
         (output, Tensor::cat(columns, 1))
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        self.teacher.spans(batch, head, options)
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.teacher.span_logits(batch, head, options)
     }
 
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,
         options: EncodeOptions,
     ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.teacher.words(batch, positions, options)
+        self.teacher.word_logits(batch, positions, options)
     }
 }

@@ -42,20 +42,20 @@ impl Teacher for ReplicatedTeacher {
         self.near(batch).states(batch, options)
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-        self.near(batch).answers(batch, head, options)
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+        self.near(batch).logits(batch, head, options)
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-        self.near(batch).spans(batch, head, options)
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+        self.near(batch).span_logits(batch, head, options)
     }
 
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,
         options: EncodeOptions,
     ) -> Option<(EncoderOutput, Tensor<2>)> {
-        Teacher::words(self.near(batch), batch, positions, options)
+        Teacher::word_logits(self.near(batch), batch, positions, options)
     }
 }

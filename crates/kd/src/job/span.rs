@@ -22,7 +22,7 @@ pub struct SpanDistillation<'a> {
     pub teacher_head: usize,
     /// The student's span head.
     pub student_head: usize,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// Training windows.
     pub data: &'a SpanTrainSet,
@@ -39,10 +39,10 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         let tokens = to_device(&batch.tokens, device);
         let now = self.plan.at(part.step);
         let options = now.options();
-        let (states, answers) = now.taught(
+        let (states, taught) = now.taught(
             true,
             || self.teacher.task_states(&tokens, self.teacher_head, options),
-            || self.teacher.spans(&tokens, self.teacher_head, options),
+            || self.teacher.span_logits(&tokens, self.teacher_head, options),
         );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
         let mut terms = match &states {
@@ -53,7 +53,7 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         let sides = span_sides(logits);
         let soft = || {
             let [start, end] = sides.clone();
-            let [start_taught, end_taught] = span_sides(answers.expect("the teacher was asked"));
+            let [start_taught, end_taught] = span_sides(taught.expect("the teacher was asked"));
             let cls = match self.data.version().has_unanswerable() {
                 true => ClsPosition::Kept,
                 false => ClsPosition::Blocked,

@@ -62,23 +62,23 @@ impl Teacher for TaskTeachers<'_> {
         of.teacher.task_states(batch, of.head, options)
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         let of = &self.tasks[head];
-        of.teacher.answers(batch, of.head, options)
+        of.teacher.logits(batch, of.head, options)
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         let of = &self.tasks[head];
-        of.teacher.spans(batch, of.head, options)
+        of.teacher.span_logits(batch, of.head, options)
     }
 
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,
         options: EncodeOptions,
     ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.general.words(batch, positions, options)
+        self.general.word_logits(batch, positions, options)
     }
 }
 

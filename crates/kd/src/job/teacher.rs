@@ -12,7 +12,7 @@ pub trait Teacher: Sync {
     /// Encodes a batch of text and keeps what `options` ask for.
     fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
 
-    /// Encodes a batch of the task that head `head` is for, as [`Teacher::answers`] and [`Teacher::spans`] do, without its scores.
+    /// Encodes a batch of the task that head `head` is for, as [`Teacher::logits`] and [`Teacher::span_logits`] do, without its scores.
     ///
     /// One model encodes every task alike; where each task has a model of its own, it is that one's to say.
     fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
@@ -24,13 +24,13 @@ pub trait Teacher: Sync {
     ///
     /// # Shapes
     /// - second output: `[batch, outputs]`
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>);
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>);
 
     /// Encodes a batch and scores every token with the span head `head`.
     ///
     /// # Shapes
     /// - second output: `[batch, seq, 2]`
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
 
     /// Encodes a batch and scores every word piece at some positions; `None`, and nothing computed, without a masked-language-model
     /// head.
@@ -38,7 +38,7 @@ pub trait Teacher: Sync {
     /// # Shapes
     /// - `positions`: `[n]`, each `row * seq + column`
     /// - second output: `[n, vocab]`
-    fn words(
+    fn word_logits(
         &self,
         _batch: &TokenBatch,
         _positions: Tensor<1, Int>,
@@ -60,21 +60,21 @@ macro_rules! behind_a_pointer {
                 (**self).task_states(batch, head, options)
             }
 
-            fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
-                (**self).answers(batch, head, options)
+            fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+                (**self).logits(batch, head, options)
             }
 
-            fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
-                (**self).spans(batch, head, options)
+            fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+                (**self).span_logits(batch, head, options)
             }
 
-            fn words(
+            fn word_logits(
                 &self,
                 batch: &TokenBatch,
                 positions: Tensor<1, Int>,
                 options: EncodeOptions,
             ) -> Option<(EncoderOutput, Tensor<2>)> {
-                (**self).words(batch, positions, options)
+                (**self).word_logits(batch, positions, options)
             }
         }
     )*};
@@ -87,15 +87,15 @@ impl Teacher for TaskModel {
         self.encode(batch, options)
     }
 
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         self.forward(batch, head, options)
     }
 
-    fn spans(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         self.forward_tokens(batch, head, options)
     }
 
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,

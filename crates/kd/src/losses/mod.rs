@@ -24,27 +24,15 @@ pub enum ClsPosition {
     Kept,
 }
 
-/// Span distillation (EfficientBERT): soft cross-entropy of start and of end scores, added
-/// elementwise and averaged over batch x positions. Padding, and position 0 where `cls` says so, get -10000 on both
-/// sides first. Tokens of the question stay: the decoder leaves them out.
+/// `compare` of start scores plus `compare` of end scores. Scores of padding, and of position 0 where `cls` says so, are -10000 on
+/// both sides: they take no part in a softmax and do not differ.
+///
+/// With [`soft_cross_entropy`] at temperature 1 it is EfficientBERT's span distillation. Tokens of the question stay: the decoder leaves
+/// them out.
 ///
 /// # Shapes
 /// - `start`, `end` pairs of (student, teacher): `[batch, seq]`
 /// - `mask`: `[batch, seq]`, 1 on tokens
-pub fn span_soft_cross_entropy(
-    start: (Tensor<2>, Tensor<2>),
-    end: (Tensor<2>, Tensor<2>),
-    mask: Tensor<2>,
-    cls: ClsPosition,
-) -> Tensor<1> {
-    span_sum(start, end, mask, cls, |s, t| soft_cross_entropy(s, t, 1.0))
-}
-
-/// `compare` of start scores plus `compare` of end scores. Scores of padding, and of position 0 where `cls` says so, are -10000 on
-/// both sides: they take no part in a softmax and do not differ.
-///
-/// # Shapes
-/// As [`span_soft_cross_entropy`].
 pub fn span_sum(
     start: (Tensor<2>, Tensor<2>),
     end: (Tensor<2>, Tensor<2>),
@@ -71,13 +59,13 @@ pub fn span_sum(
 /// # Shapes
 /// - `student`, `teacher`: `[batch, seq, hidden]`
 pub fn feature_map(student: Tensor<3>, teacher: Tensor<3>) -> Tensor<1> {
-    mse(normalised(student), normalised(teacher))
+    mse(normalized(student), normalized(teacher))
 }
 
-fn normalised(x: Tensor<3>) -> Tensor<3> {
-    let centred = x.clone() - x.mean_dim(2);
-    let variance = (centred.clone() * centred.clone()).mean_dim(2);
-    centred / (variance + FEATURE_NORM_EPS).sqrt()
+fn normalized(x: Tensor<3>) -> Tensor<3> {
+    let centered = x.clone() - x.mean_dim(2);
+    let variance = (centered.clone() * centered.clone()).mean_dim(2);
+    centered / (variance + FEATURE_NORM_EPS).sqrt()
 }
 
 /// MobileBERT's mean term: mean squared difference of per-token means.
@@ -94,8 +82,8 @@ pub fn feature_mean(student: Tensor<3>, teacher: Tensor<3>) -> Tensor<1> {
 /// - `student`, `teacher`: `[batch, seq, hidden]`
 pub fn feature_variance(student: Tensor<3>, teacher: Tensor<3>) -> Tensor<1> {
     let variance = |x: Tensor<3>| {
-        let centred = x.clone() - x.mean_dim(2);
-        (centred.clone() * centred).mean_dim(2)
+        let centered = x.clone() - x.mean_dim(2);
+        (centered.clone() * centered).mean_dim(2)
     };
     (variance(student) - variance(teacher)).abs().mean()
 }
@@ -130,7 +118,7 @@ mod tests {
         let pair = |s: [[f32; 4]; 2], t: [[f32; 4]; 2]| (floats(s, &device), floats(t, &device));
         let loss = |cls| {
             let mask = floats(MASK, &device);
-            value(span_soft_cross_entropy(pair(START, END), pair(END, START), mask, cls))
+            value(span_sum(pair(START, END), pair(END, START), mask, cls, |s, t| soft_cross_entropy(s, t, 1.0)))
         };
         // Over the positions that may be chosen: -softmax(teacher) . log_softmax(student).
         let soft = |student: &[f32], teacher: &[f32]| {

@@ -6,7 +6,7 @@
 //! | `preset` | published objectives by name |
 //! | `layer_match` | one comparison of two layers, checked against both models |
 //! | `feature` | what can be compared, and how |
-//! | `prediction` | the term between answers |
+//! | `prediction` | the term between logits |
 //! | `mlm` | the term between masked words |
 //! | `schedule` | weights and temperatures that change with the step |
 //! | `plan` | an objective bound to two models and a number of steps |

@@ -109,7 +109,7 @@ impl Plan {
     }
 
     /// Whether the teacher's heads are asked in any step.
-    pub fn asks_answers(&self) -> bool {
+    pub fn asks_logits(&self) -> bool {
         self.prediction.is_some_and(|p| p.asks_teacher())
     }
 
@@ -123,7 +123,7 @@ impl Plan {
         &self.layers
     }
 
-    /// The term between answers.
+    /// The term between logits.
     pub fn prediction(&self) -> Option<&Prediction> {
         self.prediction.as_ref()
     }
@@ -189,17 +189,17 @@ impl StepPlan<'_> {
         self.layers.len()
     }
 
-    /// What the teacher has to say: its layers and its answers, its layers alone, or nothing, which costs no pass. It is not asked for
-    /// answers unless the batch has a use for them (`by_teacher`).
+    /// What the teacher has to say: its layers and its logits, its layers alone, or nothing, which costs no pass. It is not asked for
+    /// logits unless the batch has a use for them (`by_teacher`).
     pub(crate) fn taught<S, A>(
         &self,
         by_teacher: bool,
         states: impl FnOnce() -> S,
-        answers: impl FnOnce() -> (S, A),
+        logits: impl FnOnce() -> (S, A),
     ) -> (Option<S>, Option<A>) {
         if by_teacher && self.prediction.is_some_and(|p| p.asks_teacher()) {
-            let (states, answers) = answers();
-            (Some(states), Some(answers))
+            let (states, logits) = logits();
+            (Some(states), Some(logits))
         } else if self.layers.is_empty() {
             (None, None)
         } else {

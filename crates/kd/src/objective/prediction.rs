@@ -1,4 +1,4 @@
-//! The term between answers: the teacher's, the labels, or both.
+//! The term between logits: the teacher's, the labels, or both.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use train::Result;
 use super::Schedule;
 use crate::losses;
 
-/// How the student's answers are compared with the teacher's.
+/// How the student's logits are compared with the teacher's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PredictionLoss {
@@ -35,7 +35,7 @@ pub enum RegressionTarget {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prediction {
-    /// How answers are compared.
+    /// How logits are compared.
     pub loss: PredictionLoss,
     /// Whether the soft term is multiplied by `T²`, so that its gradients do not shrink as the temperature rises.
     pub t_squared: bool,
@@ -50,7 +50,7 @@ pub struct Prediction {
 }
 
 impl Default for Prediction {
-    /// The teacher's answers alone at temperature 1 (EfficientBERT, TinyBERT).
+    /// The teacher's logits alone at temperature 1 (EfficientBERT, TinyBERT).
     fn default() -> Self {
         Self {
             loss: PredictionLoss::default(),
@@ -88,7 +88,7 @@ impl Prediction {
         Ok(())
     }
 
-    /// Whether the teacher's answers have a share in any step.
+    /// Whether the teacher's logits have a share in any step.
     pub fn asks_teacher(&self) -> bool {
         match self.hard_label {
             // Outside its gate the share of labels is 0.
@@ -128,7 +128,7 @@ pub struct PredictionTerm {
 }
 
 impl PredictionTerm {
-    /// Whether a task of classes or spans needs the teacher's answers; else the labels are all it learns from.
+    /// Whether a task of classes or spans needs the teacher's logits; else the labels are all it learns from.
     pub fn asks_teacher(&self) -> bool {
         self.hard_label < 1.0
     }

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// What a training learns on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Unlabelled text: the terms between layers.
+    /// Unlabeled text: the terms between layers.
     Text,
     /// Tasks: the terms between layers and the prediction term.
     Tasks,
@@ -142,20 +142,20 @@ impl Preset {
         let pairs = || self.pairs(student, teacher, map);
         // Text has no answers that could come after the layers; masked words could.
         let layers_until = |part: f64| if source == Source::Text && words.is_none() { 100.0 } else { part };
-        let answers_from = |begin: f64| {
+        let logits_from = |begin: f64| {
             (source == Source::Tasks).then(|| Prediction { weight: gate(1.0, begin, 100.0), ..Prediction::default() })
         };
         let from_teacher = Some(Prediction::default());
         let (matches, prediction) = match self {
             Self::EfficientBert => (all_layers(&pairs()?, 1.0.into()), from_teacher),
             Self::TinyBert if source == Source::Text => (all_layers(&pairs()?, 1.0.into()), from_teacher),
-            Self::TinyBert => (all_layers(&pairs()?, gate(1.0, 0.0, INTERMEDIATE)), answers_from(INTERMEDIATE)),
+            Self::TinyBert => (all_layers(&pairs()?, gate(1.0, 0.0, INTERMEDIATE)), logits_from(INTERMEDIATE)),
             Self::TinyBertIntermediate => (all_layers(&pairs()?, 1.0.into()), None),
             Self::TinyBertPrediction => (Vec::new(), from_teacher),
             Self::MobileBert => (mobile(&pairs()?, |_, weight| weight.into()), from_teacher),
             Self::MobileBertJoint => {
                 let end = layers_until(TRANSFER);
-                (mobile(&pairs()?, |_, weight| gate(weight, 0.0, end)), answers_from(end))
+                (mobile(&pairs()?, |_, weight| gate(weight, 0.0, end)), logits_from(end))
             }
             Self::MobileBertProgressive => {
                 let end = layers_until(TRANSFER);
@@ -163,7 +163,7 @@ impl Preset {
                 // Short to read, and the turns of 240,000 steps are exact.
                 let part = |layer: usize| (end * layer as f64 / layers * 1e6).round() / 1e6;
                 let phase = |layer: usize, weight| gate(weight, part(layer - 1), part(layer));
-                (mobile(&pairs()?, phase), answers_from(end))
+                (mobile(&pairs()?, phase), logits_from(end))
             }
             Self::MiniLm => {
                 let entry = |feature| LayerMatch {
@@ -176,14 +176,14 @@ impl Preset {
                 (vec![entry(Feature::AttentionProbs), entry(Feature::ValueRelation)], from_teacher)
             }
             Self::Logits => {
-                let answers = Prediction {
+                let prediction = Prediction {
                     loss: PredictionLoss::Kl,
                     regression: RegressionTarget::Mix,
                     temperature: 2.0.into(),
                     hard_label: 0.5.into(),
                     ..Prediction::default()
                 };
-                (Vec::new(), Some(answers))
+                (Vec::new(), Some(prediction))
             }
             Self::Labels => (Vec::new(), Some(Prediction { hard_label: 1.0.into(), ..Prediction::default() })),
         };

@@ -19,7 +19,7 @@ pub struct Objective {
     /// Terms between layers, where there is no preset.
     #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbered")]
     pub matches: Vec<LayerMatch>,
-    /// The term between answers, used on tasks; with a preset it replaces the preset's.
+    /// The term between logits, used on tasks; with a preset it replaces the preset's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
     /// The term between masked words, for training on text; with a preset it is added to the preset's.

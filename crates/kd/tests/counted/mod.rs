@@ -37,20 +37,20 @@ impl Teacher for Counted {
         self.states.fetch_add(1, Relaxed);
         self.model.encode(batch, options)
     }
-    fn answers(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         self.answers.fetch_add(1, Relaxed);
         self.model.forward(batch, head, options)
     }
-    fn spans(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
         unreachable!("no task of spans")
     }
-    fn words(
+    fn word_logits(
         &self,
         batch: &TokenBatch,
         positions: Tensor<1, Int>,
         options: EncodeOptions,
     ) -> Option<(EncoderOutput, Tensor<2>)> {
         self.words.fetch_add(1, Relaxed);
-        Teacher::words(&self.model, batch, positions, options)
+        Teacher::word_logits(&self.model, batch, positions, options)
     }
 }

@@ -1,5 +1,6 @@
 //! The student whose feed-forwards are searched: everything that stays the same.
 
+use encoder_spec::{BertConfig, Encoder, Parts, student_config, student_frame, supernet_architecture};
 use mlp_space::cost::feed_forward;
 use mlp_space::encode::{self, Numbering};
 use mlp_space::{Architecture, Heights, LinearId, Space, StudentShape, Widths};
@@ -40,20 +41,30 @@ impl Student {
     /// # Errors
     /// [`Error::Space`] if the shape is impossible or there are no layers or tokens.
     pub fn efficientbert(shape: &StudentShape, layers: usize, seq: usize) -> Result<Self> {
-        shape.check().map_err(|e| Error::Space(e.to_string()))?;
+        shape.check().map_err(space)?;
+        Self::new(&student_frame(shape, layers), Parts::NONE, seq)
+    }
+
+    /// The student that `frame` describes but for its feed-forwards, with these parts; all of its weights count, also those of a
+    /// distillation projection and of heads. MACs are counted for one sequence of `seq` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Space`] if the configuration is not a student's, or there are no layers or tokens.
+    pub fn new(frame: &BertConfig, parts: Parts, seq: usize) -> Result<Self> {
+        let layers = frame.num_hidden_layers;
         if layers == 0 || seq == 0 {
             return Err(Error::Space(format!("{layers} layers, {seq} tokens: both must be at least 1")));
         }
-        let ids = vec![LinearId::LARGEST; layers];
-        let whole = shape.cost(&ids, seq);
-        let widths = Widths { hidden: shape.hidden, base: shape.base, align: Default::default() };
-        let mut student = Self { widths, layers, fixed: Cost::default(), seq, encoding: Encoding::Rich };
-        let searched = ids.iter().fold(Cost::default(), |sum, &id| sum + student.layer_cost(id));
-        student.fixed = Cost {
-            params: whole.params.saturating_sub(searched.params),
-            macs: whole.macs.saturating_sub(searched.macs),
+        // One architecture is counted and its feed-forwards are taken off: the rest is what all have in common.
+        let config = student_config(frame, &supernet_architecture(layers).map_err(space)?).map_err(space)?;
+        let count = Encoder::describe(&config, parts).map_err(space)?.count(seq);
+        let searched = count.layers.iter().fold(Cost::default(), |sum, layer| sum + *layer);
+        let fixed = Cost {
+            params: count.params().saturating_sub(searched.params),
+            macs: count.macs().saturating_sub(searched.macs),
         };
-        Ok(student)
+        let widths = Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) };
+        Ok(Self { widths, layers, fixed, seq, encoding: Encoding::Rich })
     }
 
     /// The same student shown to learners in another way.
@@ -111,19 +122,24 @@ impl Student {
     }
 }
 
+fn space(reason: impl ToString) -> Error {
+    Error::Space(reason.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use mlp_space::released::preset;
 
     #[test]
-    fn the_cost_of_a_student_is_the_fixed_part_plus_its_layers() {
+    fn the_cost_of_a_student_is_that_of_its_description() {
         let shape = StudentShape::efficientbert();
         let student = Student::efficientbert(&shape, 6, 128).unwrap();
         for name in ["efficientbert", "stage1-winner", "warm-up"] {
             let genome = preset(name).unwrap();
-            let whole = shape.cost(genome.ids(), 128);
-            assert_eq!(student.cost(&genome), Cost { params: whole.params, macs: whole.macs });
+            let config = student_config(&student_frame(&shape, 6), &genome).unwrap();
+            let whole = Encoder::describe(&config, Parts::NONE).unwrap().count(128);
+            assert_eq!(student.cost(&genome), Cost { params: whole.params(), macs: whole.macs() });
         }
         // The published size of EfficientBERT, with the distillation projection.
         assert_eq!(student.cost(&preset("efficientbert").unwrap()).params, 15_737_724);

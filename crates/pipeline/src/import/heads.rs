@@ -2,9 +2,7 @@
 
 use bert_core::weights::Tensors;
 use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
-use glue_squad::squad::SquadVersion;
-use glue_squad::task::TaskKind;
-use predict::span::span_head;
+use glue_squad::task::{Head, Task};
 use serde_json::Value;
 
 use super::{ImportError, Remedy, Source};
@@ -23,10 +21,10 @@ pub(super) fn task_head(
     tensors: &Tensors,
 ) -> Result<Option<TaskHeadConfig>, ImportError> {
     if tensors.0.contains_key("qa_outputs.weight") {
-        let version = source.task.and_then(|task| task.parse::<SquadVersion>().ok());
-        let version = version.ok_or(ImportError::TaskUnknown { span: true })?;
+        let task = known(source.task).filter(|task| task.head() == Head::Spans);
+        let task = task.ok_or(ImportError::TaskUnknown { span: true })?;
         check_class(source, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
-        return Ok(Some(span_head(version)));
+        return Ok(Some(predict::heads::task_head(&task)));
     }
     let Some(weight) = tensors.0.get("classifier.weight") else {
         return match source.task {
@@ -35,7 +33,8 @@ pub(super) fn task_head(
         };
     };
     let Some(task) = source.task else { return Err(ImportError::TaskUnknown { span: false }) };
-    if task.parse::<SquadVersion>().is_ok() {
+    let known = known(source.task);
+    if known.as_ref().is_some_and(|task| task.head() == Head::Spans) {
         let message = "wants a head that marks spans; the file holds `classifier.weight`";
         return Err(of_task(task, message, Remedy::EncoderOnly));
     }
@@ -54,7 +53,7 @@ pub(super) fn task_head(
     let outputs = weight.shape.first().copied().unwrap_or(0);
     let kind = kind(source, config, outputs)?;
     let labels = if kind == TaskHeadKind::Regression { Vec::new() } else { labels(source, config, outputs)? };
-    if let Ok(known) = task.parse::<TaskKind>() {
+    if let Some(known) = &known {
         let wanted = predict::heads::task_head(known);
         if wanted.kind != kind {
             let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
@@ -62,13 +61,18 @@ pub(super) fn task_head(
         }
     }
     if kind == TaskHeadKind::Classification
-        && let Ok(known) = task.parse::<TaskKind>()
+        && let Some(known) = &known
     {
         known
             .class_order(&labels)
             .map_err(|e| of_config(source, format!("`id2label`: {e}"), Remedy::TrainedTaskOrClasses))?;
     }
     Ok(Some(TaskHeadConfig { task: task.to_owned(), kind, labels }))
+}
+
+/// The task of this name, where it is built in.
+fn known(name: Option<&str>) -> Option<Task> {
+    name?.parse().ok()
 }
 
 fn of_task(task: &str, message: impl Into<String>, remedy: Remedy) -> ImportError {

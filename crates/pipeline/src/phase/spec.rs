@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use glue_squad::task::TaskKind;
+use glue_squad::task::Task;
 use kd::objective::{Objective, Source};
 
 use crate::recipe::{Phase, Recipe};
@@ -143,7 +143,7 @@ pub struct PhaseSpec<'a> {
     /// Its name in events and messages; of a training also the folder of its checkpoints.
     pub name: String,
     /// Tasks whose examples it reads, unless it is on text alone.
-    pub tasks: &'a [TaskKind],
+    pub tasks: &'a [Task],
     /// Its training; of a stage those of each candidate, one after the other, or none.
     pub trainings: Vec<TrainingSpec<'a>>,
     /// Candidates of a stage.
@@ -151,11 +151,11 @@ pub struct PhaseSpec<'a> {
 }
 
 /// What a run can be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Input {
     /// The model, and its tokenizer, which encodes everything.
     Teacher,
-    Task(TaskKind),
+    Task(Task),
     Corpus,
 }
 
@@ -179,14 +179,14 @@ impl<'a> PhaseSpec<'a> {
     }
 
     /// Whether its result depends on `input`.
-    pub(crate) fn reads(&self, input: Input) -> bool {
+    pub(crate) fn reads(&self, input: &Input) -> bool {
         let training = |training: &TrainingSpec<'_>| match (input, training.data.source()) {
             (Input::Teacher, _) => true,
-            (Input::Task(task), Source::Tasks) => self.tasks.contains(&task),
+            (Input::Task(task), Source::Tasks) => self.tasks.contains(task),
             (Input::Corpus, Source::Text) => true,
             _ => false,
         };
-        let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(&task));
+        let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(task));
         scores || self.trainings.iter().filter(|training| training.settings.train.steps > 0).any(training)
     }
 
@@ -211,11 +211,11 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
     let mut all = match teacher.per_task {
         false => vec![phase(PhaseId::Teacher, tuning(Cow::Borrowed(&teacher.fine_tune)))],
         true => {
-            let of = |task: &TaskKind| format!("{}/{}", PhaseId::Teacher.name(), task.name());
+            let of = |task: &Task| format!("{}/{}", PhaseId::Teacher.name(), task.name());
             let each = recipe.tasks.chunks(1).map(|tasks| PhaseSpec {
                 name: of(&tasks[0]),
                 tasks,
-                ..phase(PhaseId::Teacher, tuning(Cow::Owned(teacher.fine_tune_on(tasks[0]))))
+                ..phase(PhaseId::Teacher, tuning(Cow::Owned(teacher.fine_tune_on(&tasks[0]))))
             });
             each.collect()
         }
@@ -313,9 +313,9 @@ mod tests {
     fn what_a_phase_reads_follows_from_its_trainings() {
         let recipe = recipe(&["teacher.per_task=true", "search.stage2.proxy.general.steps=0"]);
         let all = phases(&recipe);
-        let (first, second) = (recipe.tasks[0], recipe.tasks[1]);
-        let readers = |input| -> Vec<&str> {
-            all.iter().filter(|phase| phase.reads(input)).map(|phase| phase.name.as_str()).collect()
+        let (first, second) = (recipe.tasks[0].clone(), recipe.tasks[1].clone());
+        let readers = |input: Input| -> Vec<&str> {
+            all.iter().filter(|phase| phase.reads(&input)).map(|phase| phase.name.as_str()).collect()
         };
         let on_text = ["supernet/warm-up", "stage-1", "supernet/general", "final/general", "baseline/general"];
         assert_eq!(readers(Input::Corpus), on_text);

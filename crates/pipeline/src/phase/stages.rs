@@ -1,11 +1,10 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
-use encoder_spec::Encoder;
+use bert_core::{BertConfig, Parts, TaskModel};
 use kd::objective::Source;
-use mlp_space::{Architecture, Widths};
-use nas::budget::{CachedLatency, Cost, Latency};
+use mlp_space::Architecture;
+use nas::budget::{CachedLatency, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
 use nas::space::{Encoding, Student};
 use nas::study::{StudyIdentity, StudyStore, TrialState};
@@ -34,23 +33,10 @@ pub struct Winner {
 
 /// The search's view of the student: what the budget counts.
 pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
-    // Count the student of one architecture and take its feed-forwards off: what is left is what
-    // every candidate has in common, pooler and heads included, distillation projection not.
-    let seq = recipe.latency.seq;
-    let genome = supernet_architecture(frame.num_hidden_layers)?;
-    let config = student_config(frame, &genome)?;
-    let count = Encoder::describe(&config, Parts::POOLER)?.count(seq);
-    let feed_forwards = count.layers.iter().fold(Cost::default(), |sum, layer| sum + *layer);
-    Ok(Student {
-        widths: Widths { base: frame.intermediate_size, ..Widths::square(frame.hidden_size) },
-        layers: frame.num_hidden_layers,
-        fixed: Cost {
-            params: count.params_without_fit() - feed_forwards.params,
-            macs: count.macs() - feed_forwards.macs,
-        },
-        seq,
-        encoding: encoding(recipe.search.strategy),
-    })
+    // Pooler and heads count, the distillation projection does not.
+    let frame = BertConfig { fit_size: None, ..frame.clone() };
+    let student = Student::new(&frame, Parts::POOLER, recipe.latency.seq)?;
+    Ok(student.with_encoding(encoding(recipe.search.strategy)))
 }
 
 /// Refuses a budget that no candidate meets, with the nearest reachable size.

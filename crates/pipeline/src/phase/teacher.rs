@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
 use predict::heads::task_head;
@@ -70,7 +70,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
     for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
         let (phase, tasks) = (&spec.name, spec.tasks);
-        let config = BertConfig { task_heads: tasks.iter().map(|&t| task_head(t)).collect(), ..config.clone() };
+        let config = BertConfig { task_heads: tasks.iter().map(task_head).collect(), ..config.clone() };
         let start = start(run, phase, &config, untrained.as_ref())?;
         // Text is taught by what was pre-trained on it.
         if general.is_none() && untrained.is_some() {
@@ -87,7 +87,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
 /// The model that the fine-tuning `phase` begins with. Its heads are new; everything that a loaded model has comes from it.
 fn start(run: &Context<'_>, phase: &str, config: &BertConfig, untrained: Option<&TaskModel>) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let fresh = init::normal(model, run.seed_of(&format!("{phase} init")), config.initializer_range);
+    let fresh = model.initialised(config, run.seed_of(&format!("{phase} init")));
     let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
     Ok(match untrained {
         Some(loaded) => continue_from(fresh, loaded, dir)?,

@@ -69,6 +69,7 @@ impl Recipe {
         if self.tasks.is_empty() {
             return Err("`tasks` must name at least one task".into());
         }
+        self.tasks.iter().try_for_each(|task| task.check_trainable().map_err(|e| format!("`tasks`: {e}")))?;
         let twice = self.tasks.iter().enumerate().find(|(i, task)| self.tasks[..*i].contains(task));
         twice.map_or(Ok(()), |(_, task)| Err(format!("`tasks` names {} twice", task.name())))
     }
@@ -103,9 +104,9 @@ impl Recipe {
                     .into(),
             );
         }
-        for (&task, &steps) in &teacher.task_steps {
+        for (task, &steps) in &teacher.task_steps {
             let key = format!("teacher.task_steps.{}", task.name());
-            if !self.tasks.contains(&task) {
+            if !self.tasks.contains(task) {
                 let tasks: Vec<&str> = self.tasks.iter().map(|t| t.name()).collect();
                 return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
             }

@@ -2,7 +2,6 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `head` | the head that such a model carries |
 //! | `set` | windows as batches |
 //! | `evaluate` | scores of all windows, official metrics |
 //! | `answer` | the answer to one question |
@@ -11,12 +10,10 @@
 
 mod answer;
 mod evaluate;
-mod head;
 mod set;
 
 pub use answer::{SpanAnswer, SpanSettings};
 #[cfg(feature = "burn")]
 pub use evaluate::span_logits;
 pub use evaluate::{SpanEval, SpanScores, span_logits_compiled};
-pub use head::{span_head, span_head_index};
 pub use set::{SpanEvalSet, padding};

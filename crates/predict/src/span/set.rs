@@ -34,8 +34,8 @@ impl SpanEvalSet {
     ) -> Result<Self> {
         let windows = WindowSet::for_prediction(&dataset, encoder, config, version)?;
         let plan = (!windows.is_empty()).then(|| EvalPlan::new(&windows.lengths(), batch_size)).transpose()?;
-        let labelled = dataset.questions.iter().any(|q| !q.answers.is_empty() || q.is_impossible);
-        let gold = labelled.then(|| Gold::from(&dataset));
+        let labeled = dataset.questions.iter().any(|q| !q.answers.is_empty() || q.is_impossible);
+        let gold = labeled.then(|| Gold::from(&dataset));
         Ok(Self { dataset, windows, gold, plan, padding: padding(encoder, config) })
     }
 

@@ -13,17 +13,17 @@ pub enum NotFinite {
     /// Stop the training with an error that names the step.
     #[default]
     Stop,
-    /// Leave weights and optimiser as they are and go on with the next step, unless too many fail in a row.
+    /// Leave weights and optimizer as they are and go on with the next step, unless too many fail in a row.
     Skip,
 }
 
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 ///
-/// As it is serialised it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
+/// As it is serialized it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
 /// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
-    /// Number of optimiser steps.
+    /// Number of optimizer steps.
     pub steps: u64,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -34,7 +34,7 @@ pub struct TrainConfig {
     /// Steps over which the learning rate rises, in place of `warmup_ratio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup_steps: Option<u64>,
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// Parameters that are trained in another way; the first group that fits a parameter counts.
     pub groups: Vec<Group>,

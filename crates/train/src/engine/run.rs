@@ -39,7 +39,7 @@ pub struct Trained<M> {
 /// # Errors
 /// A loss or gradient that is not finite (naming the step), where the settings do not skip it or too many were skipped: the last
 /// checkpoint stays, and where better weights were found since then, one with them is written. A group of
-/// parameters that has none, an optimiser other than the checkpoint's, an
+/// parameters that has none, an optimizer other than the checkpoint's, an
 /// interruption, between steps or in an evaluation (after a checkpoint), unreadable data, or a file that cannot be written.
 pub fn train<M: Module>(
     model: M,

@@ -165,7 +165,7 @@ impl<M: Module> State<M> {
         let wanted = config.optimizer.kind;
         if saved.optimizer != wanted {
             return Err(bad(format!(
-                "its moments are those of `{}`, the training is set to `{wanted}`; go on with the same optimiser, or start anew",
+                "its moments are those of `{}`, the training is set to `{wanted}`; go on with the same optimizer, or start anew",
                 saved.optimizer
             )));
         }
@@ -176,7 +176,7 @@ impl<M: Module> State<M> {
         self.model = apply_internal(self.model.clone(), read(weights)?, &checkpoint.file(weights)?)?;
         if !result_only {
             self.optimizer = Optimizer::from_state(config.optimizer, &read(OPTIMIZER)?)
-                .ok_or_else(|| bad("the optimiser's moments are incomplete".into()))?;
+                .ok_or_else(|| bad("the optimizer's moments are incomplete".into()))?;
         }
         self.best = match saved.best {
             Some((step, evaluation)) => Some(Best { step, evaluation, weights: read(BEST)? }),

@@ -133,7 +133,7 @@ fn measure_part<M: Module>(
     Ok(Sum::Finite(values, gradients))
 }
 
-/// By value: the optimiser updates in place the weights that nobody else holds.
+/// By value: the optimizer updates in place the weights that nobody else holds.
 pub(super) fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) -> (State<M>, StepReport) {
     let State { model, mut optimizer, step, best, last, mut progress, .. } = state;
     let Finite { terms, gradients, norm, mut loss_scale } = measured;

@@ -1,4 +1,4 @@
-//! Which optimiser, with which numbers.
+//! Which optimizer, with which numbers.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl fmt::Display for OptimizerKind {
     }
 }
 
-/// An optimiser with its numbers. Written as a name (`"lamb"`) or a table
+/// An optimizer with its numbers. Written as a name (`"lamb"`) or a table
 /// (`{ kind = "lamb", beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weight_decay = 0.01 }`), of which `kind` is required.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OptimizerConfig {

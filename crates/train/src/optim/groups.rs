@@ -141,7 +141,7 @@ pub fn is_norm(groups: &[Group], path: &str, axes: usize) -> bool {
 /// Whether every pattern has a parameter among `paths`, the parameters of a model.
 ///
 /// # Errors
-/// [`Error::Setting`] naming the first pattern that has none: it is misspelt, or an earlier one has them all.
+/// [`Error::Setting`] naming the first pattern that has none: it is misspelled, or an earlier one has them all.
 pub fn check_groups(groups: &[Group], paths: &[String]) -> Result<()> {
     let Some(pattern) = first_without_match(groups, paths) else { return Ok(()) };
     let example = paths.get(paths.len() / 2).map_or("", String::as_str);

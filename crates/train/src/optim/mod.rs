@@ -1,8 +1,8 @@
-//! Optimisers, parameter groups, global-norm clipping, learning-rate schedules.
+//! Optimizers, parameter groups, global-norm clipping, learning-rate schedules.
 //!
 //! | file | concern |
 //! |---|---|
-//! | `config` | which optimiser, with which numbers |
+//! | `config` | which optimizer, with which numbers |
 //! | `optimizer` | its state, and the update of a module |
 //! | `rule` | the update of one parameter, in host memory or on a device |
 //! | `groups` | parameters with a learning rate or decay of their own |

@@ -1,4 +1,4 @@
-//! The optimiser's state, and the update of a module.
+//! The optimizer's state, and the update of a module.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ impl Pace<'_> {
 }
 
 impl Optimizer {
-    /// An optimiser without history.
+    /// An optimizer without history.
     pub fn new(config: OptimizerConfig) -> Self {
         Self { config, moments: BTreeMap::new() }
     }

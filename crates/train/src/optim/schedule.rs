@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::written::name_or_table;
 use crate::{Error, Result};
@@ -11,21 +11,25 @@ use crate::{Error, Result};
 /// (`{ kind = "polynomial", power = 2.0, end = 0.1 }`).
 ///
 /// With `rest` for the part of the decay that is still to come, from 1 after the warm-up to 0 at its end:
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self", tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
     /// `end + (1 - end) rest`: BERT, EfficientBERT, MobileBERT's distillation.
     Linear {
         /// Factor at the end.
+        #[serde(default)]
         end: f64,
         /// Steps from the start of the training to the end of the decay; 0 for the training's own.
+        #[serde(default)]
         over: u64,
     },
     /// `end + (1 - end) (1 + cos(π (1 - rest))) / 2` (Loshchilov & Hutter 2017).
     Cosine {
         /// Factor at the end.
+        #[serde(default)]
         end: f64,
         /// As for `Linear`.
+        #[serde(default)]
         over: u64,
     },
     /// `end + (1 - end) rest^power`: CompoundGrow's, with `over` beyond a stage's steps.
@@ -33,8 +37,10 @@ pub enum Schedule {
         /// The power.
         power: f64,
         /// Factor at the end.
+        #[serde(default)]
         end: f64,
         /// As for `Linear`.
+        #[serde(default)]
         over: u64,
     },
     /// 1: TinyBERT.
@@ -54,49 +60,18 @@ pub enum Schedule {
     },
 }
 
-/// As written, with defaults.
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum Written {
-    Linear {
-        #[serde(default)]
-        end: f64,
-        #[serde(default)]
-        over: u64,
-    },
-    Cosine {
-        #[serde(default)]
-        end: f64,
-        #[serde(default)]
-        over: u64,
-    },
-    Polynomial {
-        power: f64,
-        #[serde(default)]
-        end: f64,
-        #[serde(default)]
-        over: u64,
-    },
-    Constant {},
-    Steps {
-        at: Vec<u64>,
-        factors: Vec<f64>,
-    },
-    Phases {
-        length: u64,
-    },
+impl Serialize for Schedule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
 impl<'de> Deserialize<'de> for Schedule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match name_or_table(deserializer)? {
-            Written::Linear { end, over } => Self::Linear { end, over },
-            Written::Cosine { end, over } => Self::Cosine { end, over },
-            Written::Polynomial { power, end, over } => Self::Polynomial { power, end, over },
-            Written::Constant {} => Self::Constant {},
-            Written::Steps { at, factors } => Self::Steps { at, factors },
-            Written::Phases { length } => Self::Phases { length },
-        })
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Table(#[serde(with = "Schedule")] Schedule);
+        name_or_table(deserializer).map(|Table(schedule)| schedule)
     }
 }
 

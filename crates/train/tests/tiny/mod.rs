@@ -38,7 +38,7 @@ pub fn model_with(dropout: f64, device: &Device) -> Model {
     config.max_position_embeddings = 8;
     config.hidden_dropout_prob = dropout;
     config.attention_probs_dropout_prob = dropout / 2.0;
-    config.task_heads = vec![task_head(TaskKind::Sst2)];
+    config.task_heads = vec![task_head(TaskKind::Sst2.task())];
     let model = TaskModel::new(&config, Parts::POOLER, device).unwrap();
     init::normal(model, 3, 0.1)
 }

@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::json;
 
 use crate::arch_spec::{ShapeArgs, resolve};
-use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::{print, print_json};
 
@@ -20,9 +19,9 @@ pub struct CheckArgs {
     shape: ShapeArgs,
 }
 
-pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &CheckArgs) -> Result<(), CliError> {
     // Resolving parses the expressions and checks rules and widths; there is no second opinion to ask for.
-    match resolve(&args.arch, &args.shape, &context.device) {
+    match resolve(&args.arch, &args.shape) {
         Ok(arch) => {
             let (layers, searched) = (arch.config.num_hidden_layers, arch.config.layers.len());
             if args.json {

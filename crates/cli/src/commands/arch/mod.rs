@@ -8,7 +8,6 @@ pub use show::sequence;
 
 use clap::Subcommand;
 
-use crate::context::Context;
 use crate::error::CliError;
 
 const ARCH_HELP: &str = "\
@@ -35,10 +34,10 @@ pub enum Command {
 ///
 /// # Errors
 /// The architecture cannot be resolved, is not valid, or none fits the limits.
-pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
+pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
-        Command::Show(args) => show::run(args, context),
-        Command::Check(args) => check::run(args, context),
+        Command::Show(args) => show::run(args),
+        Command::Check(args) => check::run(args),
         Command::Sample(args) => sample::run(args),
     }
 }

@@ -2,12 +2,13 @@
 
 use clap::Args;
 use mlp_space::{Architecture, LinearId, Space, StudentShape, Widths};
+use nas::space::Student;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
 use crate::arch_spec::ShapeArgs;
-use crate::error::CliError;
+use crate::error::{CliError, ResultExt};
 use crate::output::{print, print_json};
 use crate::units::{grouped, parse_count};
 
@@ -50,14 +51,15 @@ pub fn run(args: &SampleArgs) -> Result<(), CliError> {
     let space = Space::runnable(widths);
     // What a person ships and budgets for has no projection.
     let shipped = StudentShape { fit: None, ..shape.clone() };
+    let student = Student::efficientbert(&shipped, usize::from(args.layers), args.seq).or_usage()?;
     let mut lines = String::new();
     let mut drawn = Vec::new();
     for k in 0..args.n {
         let rng = &mut run_store::rng::keyed(args.seed, "arch sample", &[k]);
-        let ids = draw_ids(args, &shipped, rng)?;
+        let ids = draw_ids(args, &student, rng)?;
         let layers = ids.iter().map(|id| space.sample(Some(*id), rng)).collect::<Result<_, _>>()?;
         let arch = Architecture::new(layers)?;
-        let cost = shipped.cost(&ids, args.seq);
+        let cost = student.cost(&arch);
         if args.json {
             drawn.push(json!({ "expressions": arch, "params": cost.params, "macs": cost.macs }));
         } else {
@@ -72,13 +74,13 @@ pub fn run(args: &SampleArgs) -> Result<(), CliError> {
 }
 
 /// Stack counts and ratios within the limits, by rejection.
-fn draw_ids(args: &SampleArgs, shape: &StudentShape, rng: &mut impl Rng) -> Result<Vec<LinearId>, CliError> {
-    let all: Vec<LinearId> = LinearId::all().filter(|id| id.inner_size(shape.base) > 0).collect();
+fn draw_ids(args: &SampleArgs, student: &Student, rng: &mut impl Rng) -> Result<Vec<LinearId>, CliError> {
+    let all: Vec<LinearId> = LinearId::all().filter(|id| id.inner_size(student.widths.base) > 0).collect();
     let (low, high) = (args.min_params.unwrap_or(0), args.max_params.unwrap_or(u64::MAX));
     let mut seen = (u64::MAX, 0);
     for _ in 0..DRAWS {
         let ids: Vec<LinearId> = (0..args.layers).filter_map(|_| all.choose(rng).copied()).collect();
-        let cost = shape.cost(&ids, args.seq);
+        let cost = ids.iter().fold(student.fixed, |sum, id| sum + student.layer_cost(*id));
         if (low..=high).contains(&cost.params) && args.max_macs.is_none_or(|most| cost.macs <= most) {
             return Ok(ids);
         }

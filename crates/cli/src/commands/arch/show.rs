@@ -5,7 +5,6 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::arch_spec::{Arch, ShapeArgs, resolve};
-use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
 use crate::units::{gmac, grouped};
@@ -28,10 +27,10 @@ pub struct ShowArgs {
     shape: ShapeArgs,
 }
 
-pub fn run(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
-    let arch = resolve(&args.arch, &args.shape, &context.device)?;
+pub fn run(args: &ShowArgs) -> Result<(), CliError> {
+    let arch = resolve(&args.arch, &args.shape)?;
     let seq = sequence(args.seq, &[&arch.config])?;
-    let count = arch.model.count(seq);
+    let count = arch.outline.count(seq);
     if args.json { print_json(&as_json(&arch, &count)) } else { print(&as_text(&arch, &count)) }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use bert_core::WEIGHTS_FILE;
 use clap::{Args, ValueEnum};
-use glue_squad::task::{Split, TaskKind};
+use glue_squad::task::{Split, Task, TaskKind};
 use kd::augment::{AugmentProgress, AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use crate::error::{CliError, ResultExt};
 use crate::inputs::must_exist;
 use crate::output::{print, print_json};
 use crate::predictor::PrecisionArgs;
-use crate::tasks::Task;
+use crate::tasks;
 use crate::training::shown;
 use crate::units::grouped;
 use crate::{interrupt, models};
@@ -38,7 +38,7 @@ without repetitions, as train.tsv in GLUE's layout, copies of the development an
 The result is the same whatever the number of threads.")]
 pub struct AugmentArgs {
     /// A GLUE task with a training set.
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = tasks::parse)]
     task: Task,
     /// Folder of GLUE tasks, the task's own folder, or a training file.
     #[arg(long, value_name = "DIR|FILE")]
@@ -120,7 +120,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     models::check_folder("--teacher", &args.teacher)?;
     let encoder = models::tokenizer_alone(&args.teacher)?;
     models::warn_of(&encoder, context);
-    let precision = args.precision.precision.format();
+    let precision = args.precision.precision;
     let augmenter = Augmenter::load(&args.teacher, encoder, settings.clone(), precision, context.threads);
     let mut augmenter = augmenter.hint(models::IMPORT_HINT)?;
     if args.source == Source::Auto && !augmenter.uses_mlm() {
@@ -155,17 +155,15 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
 }
 
 fn task(args: &AugmentArgs) -> Result<TaskKind, CliError> {
-    match args.task {
-        Task::Glue(task) if task.trained_as() == task => Ok(task),
-        Task::Glue(task) => {
-            let message = format!("--task {task}: has no training set; it is answered by a model of mnli");
-            Err(CliError::usage(message).with_hint("use --task mnli"))
-        }
-        Task::Squad(version) => {
-            let message = format!("--task {version}: answers are spans of the text, which replaced words would change");
-            Err(CliError::usage(message).with_hint("TinyBERT, too, trains on SQuAD's own questions only"))
-        }
+    let (task, answers) = (&args.task, args.task.trained_as());
+    if answers != task {
+        let message = format!("--task {task}: has no training set; it is answered by a model of {answers}");
+        return Err(CliError::usage(message).with_hint(format!("use --task {answers}")));
     }
+    task.glue().ok_or_else(|| {
+        let message = format!("--task {task}: answers are spans of the text, which replaced words would change");
+        CliError::usage(message).with_hint("TinyBERT, too, trains on SQuAD's own questions only")
+    })
 }
 
 fn settings(args: &AugmentArgs) -> AugmentSettings {
@@ -204,8 +202,10 @@ impl Sources {
             (data, task.find_all(data, Split::Train).context("--data")?)
         };
         let mut others: Vec<(PathBuf, PathBuf)> = Vec::new();
-        let tasks = if task == TaskKind::Mnli { &[TaskKind::Mnli, TaskKind::MnliMm][..] } else { &[task] };
-        for (task, split) in tasks.iter().flat_map(|task| [(task, Split::Dev), (task, Split::Test)]) {
+        // MNLI's folder holds two sets.
+        let here = |of: &TaskKind| of.task().trained_as() == task.task() && of.folder() == task.folder();
+        let tasks = TaskKind::ALL.into_iter().filter(here);
+        for (task, split) in tasks.flat_map(|task| [(task, Split::Dev), (task, Split::Test)]) {
             // A data set may be without; whoever needs the file will say so.
             let Ok((folder, files)) = task.find_in(dir, split) else { continue };
             for file in files {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use glue_squad::task::Task;
 
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
-use crate::tasks::Task;
+use crate::tasks;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -21,7 +22,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2.
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = tasks::parse)]
     pub(super) task: Task,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with dev-v1.1.json or dev-v2.0.json, or any file
     /// of that layout.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cpu_runtime::Packing;
 use glue_squad::submission;
-use glue_squad::task::{Split, TaskKind};
+use glue_squad::task::Split;
 use predict::Evaluated;
 use predict::data::{BatchSettings, EvalSet};
 use predict::heads::answering_head;
@@ -17,9 +17,10 @@ use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{check_targets, print, print_json, table};
 use crate::predictor::{self, load};
 use crate::squad::refuse_for_glue;
-use crate::tasks::read_examples;
+use crate::tasks::{default_length, read_examples};
 
-pub fn run(args: &EvalArgs, task: TaskKind, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
+    let task = &args.task;
     let split = match args.split {
         Part::Train => Split::Train,
         Part::Dev => Split::Dev,
@@ -27,10 +28,11 @@ pub fn run(args: &EvalArgs, task: TaskKind, context: &Context) -> Result<(), Cli
     };
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
-    let path = task.find(&args.data, split)?;
+    let files = task.find_all(&args.data, split)?;
+    let path = files[0].clone();
     // The training files beside it: their labels say what the majority class is.
     let training = task.trained_as().find_all(&args.data, Split::Train).unwrap_or_default();
-    let read = [model_paths(&args.model), task.find_all(&args.data, split)?, training].concat();
+    let read = [model_paths(&args.model), files, training].concat();
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let mut model = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let shown = format!("--model {}", args.model.display());
@@ -39,7 +41,7 @@ pub fn run(args: &EvalArgs, task: TaskKind, context: &Context) -> Result<(), Cli
         context.progress.warn(&format!("{shown}: {note}"));
     }
     check_segments(&shown, &model.config, task.is_pair().then_some(task))?;
-    let wanted = args.max_len.unwrap_or_else(|| args.task.default_length());
+    let wanted = args.max_len.unwrap_or_else(|| default_length(task));
     let max_len = capped_length(wanted, model.config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
     let examples = read_examples(task, (&args.data, split), &model.tokenizer, max_len, context)?;

@@ -5,7 +5,8 @@ use std::path::Path;
 use cpu_runtime::Packing;
 use glue_squad::squad::{Dataset, SquadVersion};
 use predict::SpanEvaluated;
-use predict::span::{SpanEvalSet, SpanScores, span_head_index};
+use predict::heads::answering_head;
+use predict::span::{SpanEvalSet, SpanScores};
 use serde_json::json;
 
 use super::args::EvalArgs;
@@ -15,7 +16,7 @@ use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
 use crate::predictor::{load, shown};
-use crate::tasks::Task;
+use crate::tasks::default_length;
 
 pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
     let threshold = args.span.threshold(version)?;
@@ -25,9 +26,9 @@ pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     check_segments("--model", &predictor.config, Some(version))?;
-    let head = span_head_index(&predictor.config, version);
-    let head = head.context(format!("--model {}", args.model.display())).or_usage()?;
-    let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
+    let head = answering_head(&predictor.config, version.task());
+    let head = head.context(format!("--model {}", args.model.display())).or_usage()?.index;
+    let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));
     let max_len = capped_length(wanted, predictor.config.max_position_embeddings, context);
     let settings = args.span.settings(version, max_len, args.batch_size as usize)?;
     let set = predictor.windows(Dataset::read(&path)?, version, &settings)?;

@@ -14,7 +14,7 @@ use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
 use crate::output::{print, print_json, table};
 use crate::predictor::shown;
-use crate::tasks::Task;
+use crate::tasks::default_length;
 
 /// What stands for no answer in a line of text.
 const NO_ANSWER: &str = "(no answer)";
@@ -39,7 +39,7 @@ impl<'a> Spans<'a> {
         args.span.threshold(version)?;
         let read = [model_paths(&args.model), args.data.iter().cloned().collect()].concat();
         args.files.check(version, args.predictions.as_deref(), &read)?;
-        let wanted = args.max_len.unwrap_or_else(|| Task::Squad(version).default_length());
+        let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));
         let max_len = capped_length(wanted, config.max_position_embeddings, context);
         let settings = args.span.settings(version, max_len, BATCH)?;
         Ok(Self { predictor, head, version, settings, context })

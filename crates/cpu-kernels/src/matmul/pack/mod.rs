@@ -23,6 +23,9 @@ pub(crate) struct Source {
     pub k_stride: usize,
 }
 
+/// Inner indices of a tile.
+const STEP: usize = 32;
+
 /// Which operand a tile belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -96,7 +99,7 @@ pub(crate) struct Panels {
     pub k: usize,
     /// Inner indices that a group has room for.
     pub height: usize,
-    /// Whether values are rounded to `bf16`. Such operands are multiplied in pairs along `k`: behind an odd inner size follow zeros.
+    /// Whether values are rounded to `bf16`. The other operand of such products has whole tiles: zeros follow up to their end.
     pub rounded: bool,
 }
 
@@ -111,7 +114,7 @@ impl Panels {
 /// # Safety
 /// `source` has these lanes and inner indices, `to` room for the groups, from a multiple of 32 bytes on; `isa` is available.
 pub(crate) unsafe fn pack_panels(source: Source, panels: Panels, to: *mut f32, isa: Isa) {
-    // SAFETY: the caller's promises; where `k` is odd and values come in pairs, the height is even.
+    // SAFETY: the caller's promises; the height of rounded panels is whole steps.
     unsafe {
         match isa {
             #[cfg(target_arch = "x86_64")]
@@ -120,10 +123,9 @@ pub(crate) unsafe fn pack_panels(source: Source, panels: Panels, to: *mut f32, i
             }
             _ => portable::panels(source, panels, to),
         }
-        if panels.rounded && !panels.k.is_multiple_of(2) {
-            for group in 0..panels.lanes.div_ceil(GROUP) {
-                to.add((group * panels.height + panels.k) * GROUP).write_bytes(0, GROUP);
-            }
+        let rows = if panels.rounded { panels.k.next_multiple_of(STEP) - panels.k } else { 0 };
+        for group in 0..panels.lanes.div_ceil(GROUP) {
+            to.add((group * panels.height + panels.k) * GROUP).write_bytes(0, rows * GROUP);
         }
     }
 }
