@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bert_core::{BertConfig, ModelDir};
+use bert_core::{BertConfig, ModelDir, TaskModel};
 use glue_squad::task::Task;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
@@ -149,6 +149,32 @@ fn assigned(sources: &[TeacherSource], tasks: &[Task]) -> Result<Vec<usize>, Tea
     }
 }
 
+/// How a teacher's answers are kept.
+pub(crate) struct KeptAnswers {
+    pub cache: Arc<TeacherCache>,
+    /// Hash of the teacher.
+    pub identity: String,
+    /// What is asked of it.
+    pub layers: TeacherLayers,
+    /// Who else will ask.
+    pub expected: Expected,
+}
+
+/// A model as a teacher on `devices`, with its kept answers before it.
+pub(crate) fn teacher_on<'t>(
+    devices: &Devices,
+    model: &'t TaskModel,
+    kept: Option<KeptAnswers>,
+) -> Box<dyn Teacher + 't> {
+    let teacher = ReplicatedTeacher::new(model, devices);
+    match kept {
+        Some(KeptAnswers { cache, identity, layers, expected }) => {
+            Box::new(CachedTeacher::new(teacher, cache, identity, layers, expected))
+        }
+        None => Box::new(teacher),
+    }
+}
+
 /// Loaded teachers of equal shape.
 pub struct Teachers {
     /// Each folder once.
@@ -239,15 +265,17 @@ impl Teachers {
         plan: &Plan,
         devices: &Devices,
     ) -> Result<(Box<dyn Teacher + '_>, Vec<usize>)> {
-        let layers = TeacherLayers::of(plan);
         // Whoever comes next will ask once more.
         let expected = Expected { again: 1, order: 0 };
-        let one = |i: usize| -> Box<dyn Teacher + '_> {
+        let one = |i: usize| {
             let dir = &self.models[i];
-            let teacher: Box<dyn Teacher> = Box::new(ReplicatedTeacher::new(&dir.model, devices));
-            let Some(cache) = cache else { return teacher };
-            let identity = fingerprint(&dir.config, &dir.model.collect_internal());
-            Box::new(CachedTeacher::new(teacher, Arc::clone(cache), identity, layers.clone(), expected))
+            let kept = cache.map(|cache| KeptAnswers {
+                cache: Arc::clone(cache),
+                identity: fingerprint(&dir.config, &dir.model.collect_internal()),
+                layers: TeacherLayers::of(plan),
+                expected,
+            });
+            teacher_on(devices, &dir.model, kept)
         };
         if self.models.len() == 1 {
             let places = heads.iter().map(|head| head.index).collect();
