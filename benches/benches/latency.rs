@@ -35,7 +35,7 @@ fn latency(criterion: &mut Criterion) {
         let build = || {
             let parts = Parts::published(config.model_type);
             let model = TaskModel::new(&config, parts, &device).expect("published architectures can be built");
-            model.initialised(&config, SEED)
+            model.initialized(&config, SEED)
         };
         let compiled = FORMATS.map(|_| OnceCell::new());
         for batch in BATCHES {

@@ -1,6 +1,6 @@
 //! Text to packed shards, and shards to batches, on the text of the pocket data.
 //!
-//! Groups are `shards/tokenise` (the fast tokeniser beside the library), `shards/pack/THREADS` (files to shards on the disk),
+//! Groups are `shards/tokenize` (the fast tokenizer beside the library), `shards/pack/THREADS` (files to shards on the disk),
 //! `shards/load/32x128` (batches with one thread, without and with dynamic masking), whose throughput is in tokens, and
 //! `shards/examples/TASK` (a training split of the pocket data, or of `data/glue` in `EFFICIENTBERT_SHARED`: read and encoded), whose
 //! throughput is in examples.
@@ -37,7 +37,7 @@ struct Setup {
 }
 
 fn setup() -> Setup {
-    let encoder = TextEncoder::from_dir(&pocket()).expect("the pocket tokeniser");
+    let encoder = TextEncoder::from_dir(&pocket()).expect("the pocket tokenizer");
     let text = std::fs::read_to_string(pocket().join("corpus.txt")).expect("the pocket corpus");
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("corpus.txt");
@@ -53,15 +53,15 @@ fn pack(setup: &Setup, out: &Path, threads: usize) -> Manifest {
     build(&setup.inputs, &setup.encoder, &settings, out, threads, &|_| ControlFlow::Continue(())).expect("packed text")
 }
 
-fn tokenise(criterion: &mut Criterion) {
+fn tokenize(criterion: &mut Criterion) {
     let setup = setup();
-    let words = WordEncoder::new(&setup.encoder).expect("a tokeniser");
+    let words = WordEncoder::new(&setup.encoder).expect("a tokenizer");
     let sentences: Vec<&str> = setup.text.lines().flat_map(split_sentences).collect();
     let (mut cache, mut ids) = (WordCache::default(), Vec::new());
     for sentence in &sentences {
         words.encode(sentence, &mut cache, &mut ids).expect("known characters");
     }
-    let mut group = criterion.benchmark_group("shards/tokenise");
+    let mut group = criterion.benchmark_group("shards/tokenize");
     group.throughput(Throughput::Elements(ids.len() as u64));
     group.bench_function("fast", |bencher| {
         bencher.iter(|| {
@@ -121,7 +121,7 @@ fn examples(criterion: &mut Criterion) {
         Some(shared) => (shared.join("data/glue"), shared.join("models/minilm-l6-h384-uncased")),
         None => (pocket(), pocket()),
     };
-    let encoder = TextEncoder::from_dir(&model).expect("a tokeniser");
+    let encoder = TextEncoder::from_dir(&model).expect("a tokenizer");
     for task in [TaskKind::Sst2, TaskKind::Mnli] {
         // The pocket data have no MNLI.
         if task.find(&glue, Split::Train).is_err() {
@@ -139,5 +139,5 @@ fn examples(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, tokenise, packing, loading, examples);
+criterion_group!(benches, tokenize, packing, loading, examples);
 criterion_main!(benches);

@@ -30,7 +30,7 @@ fn kd_step(criterion: &mut Criterion) {
     };
     let build = |config: &BertConfig| {
         let model = TaskModel::new(config, Parts::default(), &device).expect("published architectures can be built");
-        model.initialised(config, SEED)
+        model.initialized(config, SEED)
     };
     let (teacher, student) = (build(&teacher_config), build(&config));
     let plan = Plan::between(&config, &teacher_config).expect("models of equal depth");

@@ -12,7 +12,7 @@ use train::text::TextSource;
 
 /// Trains the mean of a model's last hidden states to be that of `teacher`.
 pub struct SentenceVectors<'a> {
-    /// Whose vectors are learnt.
+    /// Whose vectors are learned.
     pub teacher: &'a TaskModel,
     /// What is read.
     pub text: &'a dyn TextSource,

@@ -7,7 +7,7 @@
 //! | [`store`] | `nas::study::StudyStore` | a journal of JSON lines |
 //! | [`evaluator`] | `nas::driver::Evaluate`, `pipeline::SearchParts` | candidates scored untrained, in a whole run |
 //! | [`teacher`] | `kd::job::Teacher` | the mean of several models |
-//! | [`job`] | `train::engine::Job` | sentence vectors learnt from another model |
+//! | [`job`] | `train::engine::Job` | sentence vectors learned from another model |
 //! | [`text_source`] | `train::text::TextSource` | text that is made when it is asked for |
 //!
 //! Each file ends with tests that use it.
@@ -30,7 +30,7 @@ mod tiny {
         let config = BertConfig { max_position_embeddings: 16, ..BertConfig::bert(64, 16, layers, 2, 32) };
         let config = config.with_dropout(0.0);
         let model = TaskModel::new(&config, Parts::default(), &Device::flex()).expect("the sizes fit");
-        let model = model.initialised(&config, seed);
+        let model = model.initialized(&config, seed);
         (config, model)
     }
 }

@@ -32,7 +32,7 @@ pub fn subcommand(name: &str, args: Vec<OsString>) -> Vec<OsString> {
 
 /// Arguments of cargo that build the binary for `args`.
 ///
-/// The development profile is used on purpose: the workspace optimises dependencies in it. And all of the workspace is selected,
+/// The development profile is used on purpose: the workspace optimizes dependencies in it. And all of the workspace is selected,
 /// because fewer packages would turn on fewer features of the dependencies: searching, testing and checking share one build.
 fn build(args: &[OsString]) -> Vec<OsString> {
     let fixed = ["build", "--workspace", "--bin", BINARY];
@@ -90,7 +90,7 @@ pub fn test(args: Vec<OsString>) -> Vec<OsString> {
 
 /// Arguments of cargo for the benchmarks.
 ///
-/// The development profile is what every other task runs, with dependencies optimised, so it is what is worth measuring; and a
+/// The development profile is what every other task runs, with dependencies optimized, so it is what is worth measuring; and a
 /// profile of its own would compile all tensors a second time. The whole workspace is selected for the same reason: fewer
 /// packages would turn on fewer features of the dependencies.
 pub fn bench(args: Vec<OsString>) -> Vec<OsString> {

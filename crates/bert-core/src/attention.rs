@@ -13,7 +13,7 @@ use crate::{BertConfig, Norm};
 ///
 /// `S = Q Kᵀ / sqrt(d) + mask`, `y = Norm(residual + W_o softmax(S) V)`.
 ///
-/// The scores `S` are what EfficientBERT and TinyBERT distil; burn's own module does not return
+/// The scores `S` are what EfficientBERT and TinyBERT distill; burn's own module does not return
 /// them, hence this one.
 #[derive(Module, Debug)]
 pub struct Attention {

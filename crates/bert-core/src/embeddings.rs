@@ -1,4 +1,4 @@
-//! Word, position and segment embeddings; plain or factorised with a trigram view.
+//! Word, position and segment embeddings; plain or factorized with a trigram view.
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
@@ -9,10 +9,10 @@ use fused_ops::{dense, dropout, embedding, embedding_sum, trigram};
 use crate::spec::{linear, table};
 use crate::{BertConfig, Norm, TokenBatch};
 
-/// BERT's embedding, with MobileBERT's factorised trigram form as an option.
+/// BERT's embedding, with MobileBERT's factorized trigram form as an option.
 ///
 /// - plain: `e = word[id]`
-/// - factorised: `e = W word[id] + b`
+/// - factorized: `e = W word[id] + b`
 /// - trigram (Sun et al. 2020): `e = W [word[next]; word[id]; word[previous]] + b`, zeros outside
 ///   the sequence; a width-3 convolution.
 ///
@@ -27,14 +27,14 @@ pub struct Embeddings {
     pub position_embeddings: Embedding,
     /// Segment table, `[segments, hidden]`.
     pub token_type_embeddings: Embedding,
-    /// Normalisation of the sum.
+    /// Normalization of the sum.
     pub norm: Norm,
     dropout: Dropout,
     trigram: bool,
 }
 
 impl Embeddings {
-    /// Builds the embedding of `config` from its description; weights are lazy until loaded or initialised.
+    /// Builds the embedding of `config` from its description; weights are lazy until loaded or initialized.
     pub fn new(spec: &encoder_spec::Embedding<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
             word_embeddings: table(&spec.words, device),

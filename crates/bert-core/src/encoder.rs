@@ -67,7 +67,7 @@ pub struct BertEncoder {
 impl BertEncoder {
     /// Builds the encoder of `config`, of any family, as `spec` describes it.
     ///
-    /// Weights are lazy: a model of any size costs no memory until they are loaded or initialised.
+    /// Weights are lazy: a model of any size costs no memory until they are loaded or initialized.
     pub(crate) fn new(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
             embeddings: Embeddings::new(&spec.embedding, config, device),

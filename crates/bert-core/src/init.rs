@@ -6,7 +6,7 @@ use rand::Rng;
 
 use crate::weights::path::ModulePath;
 
-/// BERT's initialisation: weights `N(0, std)`, parameters called `bias` 0. All others of one axis, the scales and shifts of norms, stay
+/// BERT's initialization: weights `N(0, std)`, parameters called `bias` 0. All others of one axis, the scales and shifts of norms, stay
 /// as their module has made them: 1 and 0.
 ///
 /// Every tensor has its own stream keyed by `(seed, name)`, so the values do not depend on the

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use encoder_spec::{Normalization, Shape};
 use fused_ops::Affine;
 
-/// Normalisation with a learned scale and shift over the last axis.
+/// Normalization with a learned scale and shift over the last axis.
 ///
 /// - LayerNorm: `y = (x - mean) / sqrt(var + eps) * weight + bias`
 /// - NoNorm (MobileBERT, Sun et al. 2020): `y = x * weight + bias`
@@ -50,7 +50,7 @@ impl Norm {
         }
     }
 
-    /// Scale, shift and epsilon, where this is layer normalisation.
+    /// Scale, shift and epsilon, where this is layer normalization.
     pub fn layer_norm(&self) -> Option<Affine> {
         match self.kind {
             Normalization::LayerNorm { eps } => Some(self.affine(eps)),

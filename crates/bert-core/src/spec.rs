@@ -1,4 +1,4 @@
-//! Layers of burn from their descriptions; weights are lazy until loaded or initialised.
+//! Layers of burn from their descriptions; weights are lazy until loaded or initialized.
 
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::Device;

@@ -32,7 +32,7 @@ pub struct TaskModel {
 
 impl TaskModel {
     /// Builds the model of `config`, of any family, with the heads that `config.task_heads` lists; weights are lazy until loaded or
-    /// initialised.
+    /// initialized.
     ///
     /// # Errors
     /// The configuration is not valid, its `layers` are not, or a plain family lists any; `parts.mlm_extra` where the word table is
@@ -62,7 +62,7 @@ impl TaskModel {
 
     /// Fresh weights drawn from `N(0, config.initializer_range)`, a function of the seed alone ([`init::normal`]).
     #[must_use]
-    pub fn initialised(self, config: &BertConfig, seed: u64) -> Self {
+    pub fn initialized(self, config: &BertConfig, seed: u64) -> Self {
         init::normal(self, seed, config.initializer_range)
     }
 

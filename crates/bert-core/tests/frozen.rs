@@ -134,7 +134,7 @@ const FAMILIES: [&str; 8] = [
 ];
 
 fn built(config: &BertConfig, pooler: bool) -> TaskModel {
-    TaskModel::new(config, Parts { pooler, ..Parts::default() }, &Device::flex()).unwrap().initialised(config, 7)
+    TaskModel::new(config, Parts { pooler, ..Parts::default() }, &Device::flex()).unwrap().initialized(config, 7)
 }
 
 /// Padded rows of ids with lengths 21, 34, 1 and 13, padded to 36 with id 0.

@@ -36,7 +36,7 @@ fn reference_config(name: &str) -> BertConfig {
     config.fit_size = c.get("fit_size").and_then(Value::as_u64).map(|v| v as usize);
     if c.get("inner_hidden_size").is_some() {
         let tiny = c["is_tiny"].as_bool().unwrap();
-        let optimised = c["use_opt"].as_bool().unwrap();
+        let optimized = c["use_opt"].as_bool().unwrap();
         config.embedding_size = Some(size("embed_size"));
         config.trigram_input = true;
         config.intra_bottleneck_size = Some(size("inner_hidden_size"));
@@ -44,7 +44,7 @@ fn reference_config(name: &str) -> BertConfig {
         config.num_feedforward_networks = if tiny { 2 } else { 4 };
         config.use_bottleneck_attention = tiny;
         config.tie_key_query = tiny;
-        if optimised {
+        if optimized {
             config.normalization_type = NormKind::NoNorm;
             config.hidden_act = Activation::Relu;
         }

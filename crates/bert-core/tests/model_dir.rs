@@ -30,7 +30,7 @@ fn small(name: &str) -> BertConfig {
 }
 
 fn built(config: &BertConfig, parts: Parts) -> TaskModel {
-    TaskModel::new(config, parts, &Device::flex()).unwrap().initialised(config, 7)
+    TaskModel::new(config, parts, &Device::flex()).unwrap().initialized(config, 7)
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn every_family_reads_back_what_was_saved_with_and_without_the_projection() {
 
 #[test]
 fn a_masked_language_model_head_has_its_documented_names_and_is_counted_by_itself() {
-    // Tokens 20, hidden 24, word table 8 wide where it is factorised.
+    // Tokens 20, hidden 24, word table 8 wide where it is factorized.
     for (name, prefix, own, width) in [
         ("tinybert-4", "bert.", None, 24),
         ("mobilebert", "mobilebert.", Some([16, 20]), 24),

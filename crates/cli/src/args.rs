@@ -5,7 +5,7 @@ use clap::{Arg, CommandFactory, Parser};
 use crate::commands::Command;
 use crate::global::Global;
 
-/// Search, distil and prove compact BERT models.
+/// Search, distill and prove compact BERT models.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 the work failed, 2 wrong usage,
 /// 130 interrupted.

@@ -1,4 +1,4 @@
-//! `efficientbert`: search, distil and prove compact BERT models.
+//! `efficientbert`: search, distill and prove compact BERT models.
 //!
 //! This binary owns the terminal, the exit codes and the choice of device; the library crates compute.
 //! Results go to standard output, everything else to standard error.

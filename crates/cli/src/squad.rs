@@ -137,7 +137,7 @@ impl SpanTrainingArgs {
     pub fn check(&self, chosen: &Chosen) -> Result<(), CliError> {
         match chosen {
             Chosen::Squad(version) => self.span.threshold(*version).map(drop),
-            Chosen::Labelled(_) => {
+            Chosen::Labeled(_) => {
                 refuse_for_glue(self.span.first_given().or(self.dev_data.as_ref().map(|_| "--dev-data")))
             }
         }

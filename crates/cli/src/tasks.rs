@@ -42,7 +42,7 @@ pub fn default_length(task: &Task) -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chosen {
     /// Any number of tasks whose examples have a label each; none where a training is on text.
-    Labelled(Vec<Task>),
+    Labeled(Vec<Task>),
     /// SQuAD.
     Squad(SquadVersion),
 }
@@ -60,14 +60,14 @@ impl Chosen {
                 let message = format!("--task {version}: cannot be trained together with other tasks");
                 Err(CliError::usage(message).with_hint("make one model for SQuAD and one for the others"))
             }
-            (_, None) => Ok(Self::Labelled(tasks.to_vec())),
+            (_, None) => Ok(Self::Labeled(tasks.to_vec())),
         }
     }
 
     /// The tasks.
     pub fn tasks(&self) -> &[Task] {
         match self {
-            Self::Labelled(tasks) => tasks,
+            Self::Labeled(tasks) => tasks,
             Self::Squad(version) => std::slice::from_ref(version.task()),
         }
     }
@@ -125,7 +125,7 @@ mod tests {
     fn squad_is_trained_alone() {
         let [rte, v1, v2] = ["rte", "squad-v1", "squad-v2"].map(|name| parse(name).unwrap());
         assert_eq!(Chosen::new(std::slice::from_ref(&v1)).unwrap(), Chosen::Squad(SquadVersion::V1));
-        assert_eq!(Chosen::new(&[]).unwrap(), Chosen::Labelled(Vec::new()));
+        assert_eq!(Chosen::new(&[]).unwrap(), Chosen::Labeled(Vec::new()));
         for (tasks, part) in
             [(vec![rte.clone(), v1.clone()], "squad-v1"), (vec![v1, v2], "squad-v1"), (vec![rte.clone(), rte], "twice")]
         {

@@ -64,7 +64,7 @@ pub struct TrainingArgs {
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
     keys: TrainingKeys,
-    /// Settings of this training, and for `distill` what is learnt: mobilebert-auxiliary, mobilebert-joint,
+    /// Settings of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
     /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,

@@ -23,7 +23,7 @@ pub struct WordArgs {
     pub eval_corpus: Vec<PathBuf>,
 }
 
-/// What hides words, and the corpus that the student is asked about; both checked before anything is tokenised.
+/// What hides words, and the corpus that the student is asked about; both checked before anything is tokenized.
 pub struct Words {
     /// What hides words.
     pub mask: WordMask,
@@ -35,7 +35,7 @@ impl WordArgs {
     /// What a training on `corpus` needs whose objective has `mlm`.
     ///
     /// # Errors
-    /// `--eval-corpus` without words to learn, text that is not there or hides its own words, or a tokeniser without `[MASK]`.
+    /// `--eval-corpus` without words to learn, text that is not there or hides its own words, or a tokenizer without `[MASK]`.
     pub fn words(
         &self,
         mlm: Option<&Mlm>,

@@ -1,10 +1,10 @@
 //! Corpora of any size as packed token shards, and what feeds a trainer from them.
 //!
 //! - [`Input`], [`inputs_of`]: plain text, WikiText, JSON Lines, Parquet, wikiextractor's output and MediaWiki dumps, packed or not.
-//! - [`build`]: streams them through sentence splitting, tokenising, packing and perhaps static masking into shards, on all threads, in
+//! - [`build`]: streams them through sentence splitting, tokenizing, packing and perhaps static masking into shards, on all threads, in
 //!   bounded memory. The result is the same whatever the number of threads, and a rerun makes only what is missing.
 //! - [`Shards`]: the result, mapped into memory and read by number, so that a place in training is a number.
-//! - [`Masker`]: masked-language modelling as BERT does it, static or dynamic.
+//! - [`Masker`]: masked-language modeling as BERT does it, static or dynamic.
 //! - [`WindowPlan`], [`Loader`], [`Prefetch`]: batches of similar lengths, made ahead on worker threads, in one order.
 //! - [`PackedCorpus`]: text files packed into sequences in memory, for some hundred megabytes.
 //!

@@ -1,4 +1,4 @@
-//! Masked-language modelling: which tokens are hidden and what stands in their place.
+//! Masked-language modeling: which tokens are hidden and what stands in their place.
 
 use rand::RngCore;
 use run_store::rng::{below, keyed, shuffle, unit};
@@ -73,16 +73,16 @@ impl Masker {
     /// Checks that the vocabulary can do what the settings ask for.
     ///
     /// # Errors
-    /// Settings out of range, no `[MASK]`, or whole words asked of a tokeniser that does not mark them.
+    /// Settings out of range, no `[MASK]`, or whole words asked of a tokenizer that does not mark them.
     pub fn new(settings: MaskSettings, vocabulary: Vocabulary) -> Result<Self> {
         settings.check()?;
         let Some(mask) = vocabulary.info().mask else {
-            let reason = "masking needs the token `[MASK]`, which this tokeniser does not have";
+            let reason = "masking needs the token `[MASK]`, which this tokenizer does not have";
             return Err(Error::Settings(reason.to_owned()));
         };
         if settings.whole_words && !vocabulary.marks_words() {
             let reason =
-                "masking whole words needs a tokeniser that marks how words go on, as WordPiece does with `##`";
+                "masking whole words needs a tokenizer that marks how words go on, as WordPiece does with `##`";
             return Err(Error::Settings(reason.to_owned()));
         }
         Ok(Self { settings, vocabulary, mask })

@@ -76,7 +76,7 @@ impl PackConfig {
 /// The sequences of text files. Documents are taken from the files in turn, so a limit cuts a mixture and not the first file.
 ///
 /// Memory is bounded by one block of about 4 MB of text; within a block, sequences are shuffled. The result depends on the files' bytes
-/// and order, the tokeniser and the configuration, not on the number of threads. The iterator ends after an error.
+/// and order, the tokenizer and the configuration, not on the number of threads. The iterator ends after an error.
 pub struct PackedCorpus<'a> {
     encoder: &'a TextEncoder,
     words: WordEncoder<'a>,
@@ -148,7 +148,7 @@ impl<'a> PackedCorpus<'a> {
         if texts.is_empty() {
             return Ok(false);
         }
-        let documents = texts.par_iter().map(|d| self.tokenise(d)).collect::<Result<Vec<TokenDocument>>>()?;
+        let documents = texts.par_iter().map(|d| self.tokenize(d)).collect::<Result<Vec<TokenDocument>>>()?;
         let documents: Vec<TokenDocument> = documents.into_iter().filter(|d| !d.is_empty()).collect();
         let PackConfig { seed, epoch, max_len, short_seq_prob, random_next, .. } = self.config;
         let rules = PairRules { max_len, short: short_seq_prob, random_next };
@@ -169,7 +169,7 @@ impl<'a> PackedCorpus<'a> {
         Ok(true)
     }
 
-    fn tokenise(&self, sentences: &Vec<String>) -> Result<TokenDocument> {
+    fn tokenize(&self, sentences: &Vec<String>) -> Result<TokenDocument> {
         let lock = || self.caches.lock().unwrap_or_else(PoisonError::into_inner);
         let mut cache = lock().pop().unwrap_or_default();
         let (mut document, mut ids) = (TokenDocument::default(), Vec::new());

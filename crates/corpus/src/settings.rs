@@ -39,7 +39,7 @@ impl Packing {
     pub const RANDOM_NEXT: f64 = 0.5;
 }
 
-/// How a corpus is packed. Two packings of the same inputs by the same tokeniser with equal settings are equal, byte by byte.
+/// How a corpus is packed. Two packings of the same inputs by the same tokenizer with equal settings are equal, byte by byte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackSettings {
@@ -55,7 +55,7 @@ pub struct PackSettings {
     pub seed: u64,
     /// Bytes of text per shard, about; a rerun makes missing shards again, each as a whole. Default 32 MiB, some 14 MiB of shard.
     pub shard_text_bytes: u64,
-    /// Neighbouring inputs smaller than this are packed together until they have as many bytes. Default 8 MiB.
+    /// Neighboring inputs smaller than this are packed together until they have as many bytes. Default 8 MiB.
     pub group_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What packing and masking need to know of a tokeniser besides its ids.
+//! What packing and masking need to know of a tokenizer besides its ids.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,11 +6,11 @@ use tokenizer::TextEncoder;
 
 use crate::error::{Error, Result};
 
-/// The tokeniser of a packed corpus, as its manifest carries it.
+/// The tokenizer of a packed corpus, as its manifest carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenizerInfo {
-    /// SHA-256 of the tokeniser written as `tokenizer.json`.
+    /// SHA-256 of the tokenizer written as `tokenizer.json`.
     pub sha256: String,
     /// The rows an embedding table needs; every id is below.
     pub vocab_size: usize,
@@ -24,23 +24,23 @@ pub struct TokenizerInfo {
     pub mask: Option<u32>,
 }
 
-/// A tokeniser's special ids, and which of its tokens continue a word.
+/// A tokenizer's special ids, and which of its tokens continue a word.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     info: TokenizerInfo,
-    /// Per id; empty where the tokeniser marks no continuation.
+    /// Per id; empty where the tokenizer marks no continuation.
     continues: Vec<bool>,
 }
 
 impl Vocabulary {
-    /// Reads them from a tokeniser.
+    /// Reads them from a tokenizer.
     ///
     /// # Errors
-    /// The tokeniser cannot be written out.
+    /// The tokenizer cannot be written out.
     pub fn of(encoder: &TextEncoder) -> Result<Self> {
         let json = encoder.to_json()?;
         let file: Value = serde_json::from_slice(&json)
-            .map_err(|e| Error::Settings(format!("the tokeniser does not write JSON: {e}")))?;
+            .map_err(|e| Error::Settings(format!("the tokenizer does not write JSON: {e}")))?;
         let model = &file["model"];
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let mut continues = Vec::new();
@@ -70,7 +70,7 @@ impl Vocabulary {
         &self.info
     }
 
-    /// Whether the tokeniser marks the tokens that continue a word.
+    /// Whether the tokenizer marks the tokens that continue a word.
     pub fn marks_words(&self) -> bool {
         !self.continues.is_empty()
     }
@@ -80,7 +80,7 @@ impl Vocabulary {
         self.continues.get(id as usize).copied().unwrap_or(false)
     }
 
-    /// Whether masked-language modelling leaves the token alone: `[CLS]`, `[SEP]`, `[PAD]`.
+    /// Whether masked-language modeling leaves the token alone: `[CLS]`, `[SEP]`, `[PAD]`.
     pub fn is_frame(&self, id: u32) -> bool {
         id == self.info.cls || id == self.info.sep || id == self.info.pad
     }

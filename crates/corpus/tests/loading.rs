@@ -120,5 +120,5 @@ fn what_does_not_fit_together_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n").unwrap();
     let other = Vocabulary::of(&tokenizer::TextEncoder::from_dir(dir.path()).unwrap()).unwrap();
-    assert!(refused(packed.shards(), count, Some(&other), &masking()).contains("another tokeniser"));
+    assert!(refused(packed.shards(), count, Some(&other), &masking()).contains("another tokenizer"));
 }

@@ -1,4 +1,4 @@
-//! Masked-language modelling: shares, words, and streams that depend on nothing but their key.
+//! Masked-language modeling: shares, words, and streams that depend on nothing but their key.
 
 mod common;
 

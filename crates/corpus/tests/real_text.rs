@@ -1,4 +1,4 @@
-//! Real text: the fast tokeniser agrees with the library, and a real corpus is packed.
+//! Real text: the fast tokenizer agrees with the library, and a real corpus is packed.
 
 mod common;
 
@@ -9,7 +9,7 @@ use corpus::{Input, PackSettings, Packing, Shards, build};
 use tokenizer::{TextEncoder, WordCache, WordEncoder};
 
 #[test]
-fn common_words_are_tokenised_as_by_the_library() {
+fn common_words_are_tokenized_as_by_the_library() {
     let Some(model) = shared("models/minilm-l6-h384-uncased") else { return };
     let encoder = TextEncoder::from_dir(&model).unwrap();
     let words = WordEncoder::new(&encoder).unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Instruction sets, from the specification to the fastest. Each includes those before it.
 ///
-/// On other processors than x86-64 everything runs in [`Isa::Portable`], which the compiler vectorises for the target's
+/// On other processors than x86-64 everything runs in [`Isa::Portable`], which the compiler vectorizes for the target's
 /// baseline (NEON on aarch64).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -7,7 +7,7 @@
 //! * [`matmul`]: products with packed operands, in `f32`, `bf16` and `int8`
 //! * [`attention`]: one head over one sequence
 //! * [`store`]: values that a backward pass will need, kept short and past the cache
-//! * [`elementwise`]: activations, normalisations, softmax, losses, the optimizer's update
+//! * [`elementwise`]: activations, normalizations, softmax, losses, the optimizer's update
 //! * [`OutSlice`]: memory that an operation writes
 
 #[macro_use]

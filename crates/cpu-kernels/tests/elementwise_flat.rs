@@ -119,11 +119,11 @@ fn sums_of_squares_and_axpy_are_those_of_f64() {
     on_every_isa(|isa| assert_eq!(optimizer::sum_of_squares(&x), first, "{isa}"));
 }
 
-/// The nearest of the two neighbours, in `f64`; even where both are as near.
+/// The nearest of the two neighbors, in `f64`; even where both are as near.
 fn nearest_bf16(x: f32) -> u16 {
     let below = (x.to_bits() >> 16) as u16;
     let value = |bits: u16| {
-        // The neighbour of the largest number stands where the next exponent would begin.
+        // The neighbor of the largest number stands where the next exponent would begin.
         if bits & 0x7fff == 0x7f80 {
             2.0_f64.powi(128)
         } else {
@@ -196,7 +196,7 @@ fn dropout_keeps_and_scales_the_wanted_share() {
 }
 
 #[test]
-fn dropout_streams_and_neighbours_are_uncorrelated() {
+fn dropout_streams_and_neighbors_are_uncorrelated() {
     let (n, keep) = (1 << 16, 0.5);
     let correlation = |a: &[f32], b: &[f32]| {
         let product: f64 = a.iter().zip(b).map(|(a, b)| f64::from((a - 0.5) * (b - 0.5))).sum();
@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn trigrams_hold_both_neighbours_and_their_gradient_is_the_transpose(
+    fn trigrams_hold_both_neighbors_and_their_gradient_is_the_transpose(
         batch in 0_usize..4, seq in 0_usize..6, width in 0_usize..20, seed: u64
     ) {
         let (words, d_out) = (values(batch * seq * width, 1.0, seed), values(3 * batch * seq * width, 1.0, seed ^ 1));

@@ -1,4 +1,4 @@
-//! Normalisations, softmax and losses against `f64`.
+//! Normalizations, softmax and losses against `f64`.
 
 mod elementwise_support;
 

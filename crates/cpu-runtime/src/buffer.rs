@@ -33,7 +33,7 @@ impl Buffer {
     /// The first `len` values.
     pub fn values(&self, len: usize) -> &[f32] {
         assert!(len <= self.lines.len() * LINE, "{len} values of {}", self.lines.len() * LINE);
-        // SAFETY: a line is `LINE` floats without padding, the buffer holds at least `len` of them, all initialised.
+        // SAFETY: a line is `LINE` floats without padding, the buffer holds at least `len` of them, all initialized.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), len) }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn stride(width: usize) -> usize {
     (lines + usize::from(lines.is_multiple_of(32))) * LINE
 }
 
-/// How a batch is divided: lanes of neighbouring workers, each with neighbouring sequences, and each divided into parts
+/// How a batch is divided: lanes of neighboring workers, each with neighboring sequences, and each divided into parts
 /// that have a range of the tokens.
 #[derive(Default)]
 pub(crate) struct Division {

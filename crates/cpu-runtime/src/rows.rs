@@ -42,7 +42,7 @@ impl Rows {
 }
 
 /// `out = Norm(x + residual)`; with a residual `x` may be overwritten.
-pub(crate) fn normalise(which: &Norm, x: &mut [f32], residual: Option<&[f32]>, out: &mut [f32]) {
+pub(crate) fn normalize(which: &Norm, x: &mut [f32], residual: Option<&[f32]>, out: &mut [f32]) {
     let (weight, bias) = (&which.weight, &which.bias);
     match (which.eps, residual) {
         (Some(eps), None) => _ = norm::layer_norm(x, weight, bias, eps, out, None),

@@ -286,7 +286,7 @@ impl Worker<'_> {
         share(n, granularity, self.index, self.count)
     }
 
-    /// Divides the workers into `parts` of neighbours, as even as possible, each with a barrier of its own.
+    /// Divides the workers into `parts` of neighbors, as even as possible, each with a barrier of its own.
     /// Gives the number of this worker's part and its view of it.
     ///
     /// All workers must ask for the same number, and leave together what they entered.

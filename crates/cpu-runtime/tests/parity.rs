@@ -92,7 +92,7 @@ fn every_activation_agrees_inside_a_plain_feed_forward() {
 }
 
 #[test]
-fn factorised_and_trigram_embeddings_see_what_stands_behind_the_end() {
+fn factorized_and_trigram_embeddings_see_what_stands_behind_the_end() {
     for trigram in [false, true] {
         let sizes = Sizes { embed: Some((13, trigram)), ..Sizes::plain(36, 3, vec![plain(20)]) };
         check(&sizes, &[1, 1, 2, 40]);

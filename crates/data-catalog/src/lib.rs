@@ -1,6 +1,6 @@
 //! Which data sets there are, how they get here, and whether what is here is what it should be.
 //!
-//! - [`manifest`]: the list of data sets and models: addresses, licences, sizes, checksums, files and official row counts.
+//! - [`manifest`]: the list of data sets and models: addresses, licenses, sizes, checksums, files and official row counts.
 //! - [`layout`]: where files stand below a data folder, and what is remembered of earlier fetches.
 //! - [`net`]: HTTP with proxies, time limits and redirects; everything about the machine is handed in.
 //! - [`download`]: one file from its addresses: resumed where it stopped, retried, checked for length and SHA-256.

@@ -19,8 +19,8 @@ pub struct SetState {
     pub group: String,
     /// What it is.
     pub title: String,
-    /// The licence of the data.
-    pub licence: String,
+    /// The license of the data.
+    pub license: String,
     /// The page of its makers.
     pub home: String,
     /// What a user should know, or why it cannot be fetched.
@@ -114,7 +114,7 @@ fn set_state(set: &DataSet, folder: &DataFolder) -> Result<SetState> {
         id: set.id.clone(),
         group: set.group.clone(),
         title: set.title.clone(),
-        licence: set.licence.clone(),
+        license: set.license.clone(),
         home: set.home.clone(),
         note: set.unavailable.clone().or_else(|| set.note.clone()),
         folder: set.folder.clone(),

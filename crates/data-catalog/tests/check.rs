@@ -11,7 +11,7 @@ use data_catalog::manifest::{Catalog, DataSet};
 
 fn set(files: &str, task: &str) -> DataSet {
     let text = format!(
-        "version = 1\n[[set]]\nid = \"x\"\ngroup = \"glue\"\ntitle = \"x\"\nfolder = \"x\"\n{task}\nlicence = \"x\"\n\
+        "version = 1\n[[set]]\nid = \"x\"\ngroup = \"glue\"\ntitle = \"x\"\nfolder = \"x\"\n{task}\nlicense = \"x\"\n\
          home = \"x\"\n{files}"
     );
     Catalog::parse(&text, Path::new("test.toml")).unwrap_or_else(|e| panic!("{e}")).sets.remove(0)

@@ -211,11 +211,11 @@ fn when_every_address_fails_each_reason_is_told() {
 #[test]
 fn a_file_that_changed_on_the_server_is_not_glued_to_its_old_beginning() {
     let (old, new) = (content(100_000), content(100_001)[1..].to_vec());
-    for honours_if_range in [true, false] {
+    for honors_if_range in [true, false] {
         let (first, second) = (old.clone(), new.clone());
         let server = Server::start(move |number, request| match number {
             0 => Reply::whole(&first).header("ETag", ETAG).dropped_after(70_000),
-            _ if honours_if_range => Reply::whole(&second).header("ETag", "\"two\""),
+            _ if honors_if_range => Reply::whole(&second).header("ETag", "\"two\""),
             _ => Reply::ranged(request, &second).header("ETag", "\"two\""),
         });
         let dir = tempfile::tempdir().unwrap();

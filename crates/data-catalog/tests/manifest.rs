@@ -17,7 +17,7 @@ group = "glue"
 title = "One"
 folder = "glue/One"
 task = "cola"
-licence = "none"
+license = "none"
 home = "https://example.org"
 [[set.source]]
 name = "one.zip"
@@ -73,14 +73,14 @@ fn every_official_glue_archive_and_squad_file_has_a_checksum() {
 }
 
 #[test]
-fn the_page_for_newcomers_has_the_command_the_size_the_licence_and_the_rows_of_every_set() {
+fn the_page_for_newcomers_has_the_command_the_size_the_license_and_the_rows_of_every_set() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/data.md");
     let page = std::fs::read_to_string(page).unwrap();
     for set in Catalog::builtin().unwrap().sets.iter().filter(|set| set.unavailable.is_none()) {
         let command = format!("| `data fetch {}` |", set.id);
         let row = page.lines().find(|line| line.starts_with(&command)).unwrap_or_else(|| panic!("{command}"));
         let size = set.download_bytes().map_or_else(|| "not known".to_owned(), data_catalog::readable_bytes);
-        for part in [size.as_str(), set.licence.as_str()] {
+        for part in [size.as_str(), set.license.as_str()] {
             assert!(row.contains(part), "`{part}` is not in: {row}");
         }
         for file in set.files.iter().filter(|_| set.group == "glue") {

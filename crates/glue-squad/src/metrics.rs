@@ -144,7 +144,7 @@ pub fn pearson(predictions: &[f64], labels: &[f64]) -> Result<f64> {
     if !finite || constant(predictions) || constant(labels) {
         return Ok(0.0);
     }
-    let (x, y) = (centred(predictions), centred(labels));
+    let (x, y) = (centered(predictions), centered(labels));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>();
     let denominator = dot(&x, &x).sqrt() * dot(&y, &y).sqrt();
     let value = dot(&x, &y) / denominator;
@@ -152,7 +152,7 @@ pub fn pearson(predictions: &[f64], labels: &[f64]) -> Result<f64> {
 }
 
 /// Values minus their mean, divided by the largest magnitude: correlations do not change with scale, and squares cannot overflow.
-fn centred(values: &[f64]) -> Vec<f64> {
+fn centered(values: &[f64]) -> Vec<f64> {
     let n = values.len() as f64;
     let mean = values.iter().map(|v| v / n).sum::<f64>();
     let shifted: Vec<f64> = values.iter().map(|v| v - mean).collect();

@@ -1,4 +1,4 @@
-//! The Hugging Face copies, and how a folder's layout is recognised.
+//! The Hugging Face copies, and how a folder's layout is recognized.
 
 use std::fs;
 use std::path::Path;
@@ -175,7 +175,7 @@ fn put(dir: &Path, name: &str, text: &str) {
 }
 
 #[test]
-fn folders_of_the_hub_are_recognised_with_their_own_names() {
+fn folders_of_the_hub_are_recognized_with_their_own_names() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let pair = |text: &str| format!("{{\"premise\":\"{text}\",\"hypothesis\":\"b\",\"label\":0}}\n");

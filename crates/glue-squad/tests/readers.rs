@@ -103,7 +103,7 @@ fn rows_of_qqp_that_are_torn_apart_are_passed_over_and_named_as_everywhere() {
 }
 
 #[test]
-fn cola_with_a_header_is_recognised_and_sts_b_as_released_may_have_notes_behind() {
+fn cola_with_a_header_is_recognized_and_sts_b_as_released_may_have_notes_behind() {
     let cola = parse(TaskKind::Cola, Split::Dev, b"sentence\tlabel\nA cat sat.\t1\n").unwrap();
     assert_eq!((cola.len(), cola[0].text_a.as_str(), cola[0].label), (1, "A cat sat.", Some(Label::Class(1))));
     let stsb = parse(TaskKind::Stsb, Split::Train, &samples()[15].2).unwrap();
@@ -112,7 +112,7 @@ fn cola_with_a_header_is_recognised_and_sts_b_as_released_may_have_notes_behind(
 }
 
 #[test]
-fn a_labelled_test_file_keeps_its_labels() {
+fn a_labeled_test_file_keeps_its_labels() {
     let examples = parse(TaskKind::Sst2, Split::Test, b"index\tsentence\tlabel\n0\tgood\t1\n").unwrap();
     assert_eq!(examples[0].label, Some(Label::Class(1)));
 }

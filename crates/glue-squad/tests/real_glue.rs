@@ -44,7 +44,7 @@ fn every_file_of_the_list_has_as_many_rows_as_the_list_says() {
     let Some(data) = common::shared("data") else { return };
     let mut read = Vec::new();
     for (name, rows) in index(&data) {
-        let Some((task, split, labelled)) = role(&name) else { continue };
+        let Some((task, split, labeled)) = role(&name) else { continue };
         // Microsoft's file holds both sets of MRPC, which the next test takes apart.
         if name.ends_with("msr_paraphrase_train.txt") {
             continue;
@@ -59,7 +59,7 @@ fn every_file_of_the_list_has_as_many_rows_as_the_list_says() {
         for (at, example) in examples.iter().enumerate() {
             assert_eq!(example.id, at, "{name}");
             assert_eq!(example.text_b.is_some(), task.task().is_pair(), "{name} row {at}");
-            assert_eq!(example.label.is_some(), labelled, "{name} row {at}");
+            assert_eq!(example.label.is_some(), labeled, "{name} row {at}");
             assert!(!example.text_a.is_empty(), "{name} row {at}");
         }
         read.push(name);

@@ -77,8 +77,8 @@ fn a_folder_is_scored_task_by_task_and_incomplete_averages_have_no_number() {
     assert_eq!(json["unscored"]["rte"], "no RTE.tsv");
     assert_eq!(json["averages"][0]["value"], serde_json::Value::Null);
     assert!(scored.averages[2].to_string().starts_with("7-column average n/a of MNLI-m"));
-    let labelled = "Premise\tHypothesis\tLabel\na\tb\tneutral\nc\td\tentailment\n";
-    put(dir.path(), "glue/AX/diagnostic.tsv", labelled);
+    let labeled = "Premise\tHypothesis\tLabel\na\tb\tneutral\nc\td\tentailment\n";
+    put(dir.path(), "glue/AX/diagnostic.tsv", labeled);
     put(dir.path(), "out/AX.tsv", "index\tprediction\n0\tneutral\n1\tentailment\n");
     let scored = score_folder(&glue, &out).unwrap();
     assert_eq!(scored.tasks[1].scores.get("matthews"), Some(1.0), "AX is scored where its labels are");

@@ -53,7 +53,7 @@ fn check_equal(found: &Evaluation, expected: &Value, what: &str) {
 }
 
 #[test]
-fn awkward_answers_are_normalised_and_compared_as_in_the_official_scripts() {
+fn awkward_answers_are_normalized_and_compared_as_in_the_official_scripts() {
     let golden = golden();
     for (text, wanted) in &golden.normalized {
         assert_eq!(normalize_answer(text), *wanted, "{text:?}");
@@ -178,8 +178,8 @@ fn what_the_official_scripts_fail_on_is_an_error_that_says_what_to_do() {
     check(V1, "[]", SquadVersion::V1, &["predictions.json:1:", "one entry per question id"]);
     check(r#"{"data": []}"#, "{}", SquadVersion::V1, &["data.json", "holds no question"]);
     check(r#"{"data": []}"#, "{}", SquadVersion::V2, &["data.json", "holds no question"]);
-    let unlabelled = r#"{"data": [{"paragraphs": [{"context": "", "qas": [{"id": "a", "question": ""}]}]}]}"#;
-    check(unlabelled, "{}", SquadVersion::V1, &["data.json", "data[0].paragraphs[0].qas[0]", "`answers`"]);
+    let unlabeled = r#"{"data": [{"paragraphs": [{"context": "", "qas": [{"id": "a", "question": ""}]}]}]}"#;
+    check(unlabeled, "{}", SquadVersion::V1, &["data.json", "data[0].paragraphs[0].qas[0]", "`answers`"]);
     let files = Files::new(V1, "{}");
     files.put("odds.json", "{}");
     assert!(files.score(SquadVersion::V1).unwrap_err().contains("no-answer probabilities"));

@@ -56,7 +56,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn encoder() -> TextEncoder {
-    TextEncoder::from_dir(common::tiny_model().path()).expect("a tokeniser")
+    TextEncoder::from_dir(common::tiny_model().path()).expect("a tokenizer")
 }
 
 #[test]
@@ -309,14 +309,14 @@ fn unanswerable_questions_belong_to_v2_and_keep_their_windows() {
     assert!(!set.is_empty() && set.windows().iter().all(|w| w.target == Some((0, 0))));
     let message = WindowSet::for_training(&data, &encoder(), config, SquadVersion::V1).unwrap_err().to_string();
     assert!(message.contains("x.json: question `no`") && message.contains("squad-v2"), "{message}");
-    let unlabelled = one("the lake", r#"{"id": "test", "question": "a"}"#);
-    let message = WindowSet::for_training(&unlabelled, &encoder(), config, SquadVersion::V2).unwrap_err().to_string();
+    let unlabeled = one("the lake", r#"{"id": "test", "question": "a"}"#);
+    let message = WindowSet::for_training(&unlabeled, &encoder(), config, SquadVersion::V2).unwrap_err().to_string();
     assert!(message.contains("question `test`") && message.contains("no answer to train on"), "{message}");
-    assert_eq!(WindowSet::for_prediction(&unlabelled, &encoder(), config, SquadVersion::V2).unwrap().len(), 1);
+    assert_eq!(WindowSet::for_prediction(&unlabeled, &encoder(), config, SquadVersion::V2).unwrap().len(), 1);
 }
 
 #[test]
-fn a_text_comes_back_with_the_accents_that_the_tokeniser_strips() {
+fn a_text_comes_back_with_the_accents_that_the_tokenizer_strips() {
     // An accent inside a letter, one after its letter, and an invisible character between two words.
     let data = Dataset::from_texts([("the", "a B\u{301} \u{200d} Ç d\u{327}\u{301}, e")]);
     let set = WindowSet::for_prediction(&data, &encoder(), WindowConfig::bert(), SquadVersion::V1).unwrap();

@@ -52,7 +52,7 @@ fn bert() -> BertConfig {
 }
 
 fn model_of(dir: &Path, config: BertConfig, parts: Parts) -> (BertConfig, TaskModel) {
-    let model = TaskModel::new(&config, parts, &Device::flex()).unwrap().initialised(&config, 5);
+    let model = TaskModel::new(&config, parts, &Device::flex()).unwrap().initialized(&config, 5);
     let vocab = TOKENS.iter().map(|token| format!("{token}\n")).collect::<String>();
     let files = [("vocab.txt".to_owned(), vocab.into_bytes())];
     ModelDir::save(dir, &config, &model, Package { card: "", files: &files, keep_fit: false }).unwrap();

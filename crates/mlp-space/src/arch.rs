@@ -14,7 +14,7 @@ pub const MAX_LAYERS: usize = 256;
 /// One feed-forward expression per layer, each of which uses both weights once under one id.
 ///
 /// The text form separates layers by `; `. A JSON array of strings, one expression per line, and the commas between
-/// expressions that EfficientBERT's scripts print are read as well. It serialises as an array of strings.
+/// expressions that EfficientBERT's scripts print are read as well. It serializes as an array of strings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Architecture {
     layers: Vec<Expression>,

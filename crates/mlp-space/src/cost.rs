@@ -1,6 +1,6 @@
 //! Parameters and multiply-adds of a feed-forward, counted exactly, and the sizes of a student around it.
 //!
-//! MACs are multiply-adds of matrix products, each counted once; element-wise work, softmax and normalisation are not
+//! MACs are multiply-adds of matrix products, each counted once; element-wise work, softmax and normalization are not
 //! counted. All sums saturate instead of overflowing.
 
 use crate::error::Error;
@@ -42,7 +42,7 @@ fn saturate(value: u128) -> u64 {
 pub struct StudentShape {
     /// Entries of the vocabulary.
     pub vocab: usize,
-    /// Width of the token embedding; three neighbours are concatenated and projected to `hidden`.
+    /// Width of the token embedding; three neighbors are concatenated and projected to `hidden`.
     pub embed: usize,
     /// Hidden width.
     pub hidden: usize,

@@ -1,13 +1,13 @@
-//! Recognising expressions that are the same function.
+//! Recognizing expressions that are the same function.
 //!
 //! A [`Fingerprint`] is a 128-bit hash of what an expression computes. The expression is brought to its
 //! [canonical form](crate::canon), evaluated in `f64` on fixed random inputs with fixed random weights, and every single
-//! output is quantised and hashed together with the linear ids. Three pairs of widths are probed: two where the base width
+//! output is quantized and hashed together with the linear ids. Three pairs of widths are probed: two where the base width
 //! is the hidden width, as in every published EfficientBERT, and one where inner widths exceed the hidden width, so that
 //! expressions which cut operands differently differ. An expression that runs at none of them is hashed by its canonical
 //! text.
 //!
-//! Outputs `y` are quantised to `round(asinh(y / 1e-3) / 1e-7)`: steps of 1e-10 near zero and of 1e-7 relative beyond 1e-3.
+//! Outputs `y` are quantized to `round(asinh(y / 1e-3) / 1e-7)`: steps of 1e-10 near zero and of 1e-7 relative beyond 1e-3.
 //!
 //! # Errors of the method
 //!
@@ -15,7 +15,7 @@
 //!   differ only where no probe looks (an operand of `max` that wins only at rare inputs). Inputs and weights therefore mix
 //!   magnitudes from 1e-4 to 10.
 //! - *False split*, two fingerprints for one function: rounding errors (about 1e-15) must carry some output across a
-//!   quantisation boundary. Laws that the canonical form covers (order and nesting of `add`, `mul`, `max`) cannot split;
+//!   quantization boundary. Laws that the canonical form covers (order and nesting of `add`, `mul`, `max`) cannot split;
 //!   others, such as `mul(a,add(b,c))` against `add(mul(a,b),mul(a,c))`, split with a probability of about 1600 x 1e-8 a pair.
 //!   The same bound holds for the last-digit differences between the mathematical libraries of two platforms.
 //! - Reparametrisations are different functions here: `linear1_1(relu(..))` and a version that reaches the same functions
@@ -55,7 +55,7 @@ const PROBE_SEED: u64 = 0x0045_6666_4245_5254;
 const PROBE_WIDTHS: [(usize, usize); 3] = [(12, 12), (7, 7), (6, 14)];
 const PROBE_ROWS: usize = 64;
 
-/// Below this magnitude quantisation steps are absolute, above it relative.
+/// Below this magnitude quantization steps are absolute, above it relative.
 const LINEAR_BELOW: f64 = 1e-3;
 const STEP: f64 = 1e-7;
 
@@ -88,7 +88,7 @@ impl Fingerprint {
                 Some(outputs) => {
                     runs = true;
                     hash.update([1]);
-                    outputs.into_iter().for_each(|y| hash.update(quantise(y).to_le_bytes()));
+                    outputs.into_iter().for_each(|y| hash.update(quantize(y).to_le_bytes()));
                 }
             }
         }
@@ -117,8 +117,8 @@ impl Fingerprint {
     }
 }
 
-/// Number of the quantisation step `y` falls on; the ends of the range stand for infinities and NaN.
-fn quantise(y: f64) -> i64 {
+/// Number of the quantization step `y` falls on; the ends of the range stand for infinities and NaN.
+fn quantize(y: f64) -> i64 {
     if y.is_nan() {
         return i64::MIN;
     }
@@ -181,7 +181,7 @@ impl Default for ReferenceProbe {
     }
 }
 
-/// The reference's duplicate test: the layers are applied one after the other (no residual, no normalisation) to a fixed
+/// The reference's duplicate test: the layers are applied one after the other (no residual, no normalization) to a fixed
 /// random input with fixed random weights, one set per layer and linear id, and the key is the sum of all outputs rounded
 /// to two decimals. Returned in hundredths.
 ///
@@ -309,11 +309,11 @@ mod tests {
     }
 
     #[test]
-    fn quantisation_is_defined_for_every_value() {
-        assert_eq!(quantise(0.0), quantise(-0.0));
-        assert_ne!(quantise(f64::NAN), quantise(f64::NEG_INFINITY));
-        assert_ne!(quantise(1e300), quantise(-1e300));
-        assert_eq!(quantise(1.0), quantise(1.0 + 1e-13));
-        assert_ne!(quantise(1.0), quantise(1.0 + 1e-6));
+    fn quantization_is_defined_for_every_value() {
+        assert_eq!(quantize(0.0), quantize(-0.0));
+        assert_ne!(quantize(f64::NAN), quantize(f64::NEG_INFINITY));
+        assert_ne!(quantize(1e300), quantize(-1e300));
+        assert_eq!(quantize(1.0), quantize(1.0 + 1e-13));
+        assert_ne!(quantize(1.0), quantize(1.0 + 1e-6));
     }
 }

@@ -11,7 +11,7 @@
 //! | [`valid`] | which expressions belong to the search space |
 //! | [`widths`] | which expressions run at a given hidden and base width |
 //! | [`eval`] | the meaning of an expression, in plain `f64` |
-//! | [`sample`], [`mutate`] | random expressions, and random neighbours of one |
+//! | [`sample`], [`mutate`] | random expressions, and random neighbors of one |
 //! | [`canon`], [`fingerprint`] | telling equal functions apart from different ones |
 //! | [`arch`], [`released`] | one expression per layer; the published ones by name |
 //! | [`cost`] | parameters and multiply-adds of a feed-forward |

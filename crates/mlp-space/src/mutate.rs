@@ -1,4 +1,4 @@
-//! Random neighbours of an expression.
+//! Random neighbors of an expression.
 
 use rand::Rng;
 
@@ -8,7 +8,7 @@ use crate::sample::Space;
 /// Largest height of the random tree that replaces a subtree.
 const NEW_TREE_HEIGHT: usize = 3;
 
-/// How neighbours are made: EfficientBERT's mutation.
+/// How neighbors are made: EfficientBERT's mutation.
 ///
 /// One try edits the prefix form three times: a uniformly drawn subtree is replaced by a full random tree of height 0 to 3,
 /// one token other than the root is replaced by another of the same arity, and a random operator is inserted above a
@@ -36,13 +36,13 @@ impl Mutation {
         Self { space, keep_id: true, tries: 400 }
     }
 
-    /// A random neighbour of `seed`, or `seed` itself when no try is valid, as in the reference. A neighbour may equal the
+    /// A random neighbor of `seed`, or `seed` itself when no try is valid, as in the reference. A neighbor may equal the
     /// seed by chance.
     pub fn mutate(&self, seed: &Expression, rng: &mut impl Rng) -> Expression {
         self.try_mutate(seed, rng).unwrap_or_else(|| seed.clone())
     }
 
-    /// A random neighbour of `seed`, or `None` when none of the tries is valid.
+    /// A random neighbor of `seed`, or `None` when none of the tries is valid.
     pub fn try_mutate(&self, seed: &Expression, rng: &mut impl Rng) -> Option<Expression> {
         let vocabulary = Vocabulary::new(if self.keep_id { seed.id() } else { None });
         let tokens = seed.tokens();

@@ -64,7 +64,7 @@ impl Inputs {
         match (encoder, corpus) {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
                 let inputs = Self::new(encoder, glue.clone(), corpus);
-                // Shards of another tokeniser or length must show before an hour of training.
+                // Shards of another tokenizer or length must show before an hour of training.
                 let phases = phases(recipe);
                 let on_text = trainings(&phases).map(|(_, training)| training).filter(|t| t.data == Data::Text);
                 for training in on_text.filter(|training| training.settings.train.steps > 0) {

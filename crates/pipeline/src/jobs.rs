@@ -38,7 +38,7 @@ pub struct DistillRun<'a> {
     pub teacher: &'a dyn Teacher,
     /// The teacher's head for each task.
     pub heads: Vec<usize>,
-    /// What is learnt in which step.
+    /// What is learned in which step.
     pub plan: &'a Plan,
     /// What the student is taught on.
     pub data: &'a TrainingData,

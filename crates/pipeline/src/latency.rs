@@ -87,7 +87,7 @@ impl Latency<Architecture> for CandidateLatency {
     fn measure(&mut self, genome: &Architecture) -> std::result::Result<f64, String> {
         let config = student_config(&self.frame, genome).map_err(|e| e.to_string())?;
         let model = TaskModel::new(&config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
-        let model = model.initialised(&config, 0);
+        let model = model.initialized(&config, 0);
         median_ms(&model, &config, self.settings, &self.device).map_err(|e| e.to_string())
     }
 }

@@ -13,7 +13,7 @@
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
-//! | [`method`] | a training's settings and what is learnt in it, by name or from a file |
+//! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`runs`] | what runs there are below a folder, and how far they are |

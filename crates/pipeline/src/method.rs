@@ -1,4 +1,4 @@
-//! Method files: what a training is like and what is learnt in it, by name or from a file.
+//! Method files: what a training is like and what is learned in it, by name or from a file.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -125,7 +125,7 @@ mod tests {
             ("[train]\nsteps = 0", ["mine.toml", "`train.steps`"]),
             ("[train]\nwarmup_ratio = 0.1\nwarmup_steps = 4", ["mine.toml", "either"]),
             ("[distill]\n", ["mine.toml", "`distill`"]),
-            ("[distil]\n", ["mine.toml", "distil"]),
+            ("[distill]\n", ["mine.toml", "distill"]),
         ] {
             std::fs::write(&path, content).unwrap();
             let message = path.to_str().unwrap().parse::<Method>().unwrap_err();

@@ -52,11 +52,11 @@ pub enum TeacherError {
     /// Two teachers of one task, or of everything.
     #[error("{0}, {1}: {which}", which = which(.1))]
     Two(TeacherSource, TeacherSource),
-    /// Text is learnt, which has one teacher.
-    #[error("{0}: text is to be learnt, not {task}; text has one teacher", task = task(.0))]
+    /// Text is learned, which has one teacher.
+    #[error("{0}: text is to be learned, not {task}; text has one teacher", task = task(.0))]
     OfText(TeacherSource),
-    /// Its task is not learnt.
-    #[error("{0}: {task} is not learnt in this training", task = task(.0))]
+    /// Its task is not learned.
+    #[error("{0}: {task} is not learned in this training", task = task(.0))]
     NotLearnt(TeacherSource),
     /// Every task has another teacher.
     #[error("{0}: every task has another teacher, so it would teach nothing")]
@@ -376,7 +376,7 @@ mod tests {
             (&["mrpc=a", "mrpc=b", "rte=c"], &two, "two teachers of mrpc"),
             (&["a", "b"], &two, "which one teaches which task"),
             (&["mrpc=a", "rte=b", "c"], &two, "c: every task has another teacher"),
-            (&["mrpc=a", "sst-2=b"], &two, "sst-2 is not learnt"),
+            (&["mrpc=a", "sst-2=b"], &two, "sst-2 is not learned"),
             (&["mrpc=a"], &[], "text has one teacher"),
             (&["a", "b"], &[], "which one"),
         ] {

@@ -1,4 +1,4 @@
-//! Draws points, lines and marks into one SVG picture with two axes. Colours come from classes, so light and dark need no second picture.
+//! Draws points, lines and marks into one SVG picture with two axes. Colors come from classes, so light and dark need no second picture.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Behaviour of the page: complete, self-contained, and honest about what is missing.
+//! Behavior of the page: complete, self-contained, and honest about what is missing.
 
 mod sample;
 

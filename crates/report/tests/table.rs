@@ -1,4 +1,4 @@
-//! Behaviour of the comparison table in a terminal and as JSON.
+//! Behavior of the comparison table in a terminal and as JSON.
 
 mod sample;
 

@@ -12,7 +12,7 @@
 //! | power loss before the call returns | old or new content, whole | old content, new content, or (rarely) none |
 //! | power loss after the call returned | new content | new content in all likelihood: folders cannot be fsynced |
 //!
-//! "Whole" assumes a file system and a disk that honour fsync. Costs: two fsyncs per call, and room
+//! "Whole" assumes a file system and a disk that honor fsync. Costs: two fsyncs per call, and room
 //! for both contents until the rename. An existing target keeps its mode on Unix, and its owner as far as this process may give
 //! files away. Of a file with several names (hard links) only the one written to gets the new content; under the others the old
 //! one stays, as a backup made of links wants it. A target that is a symbolic link is itself replaced, not what it points to,

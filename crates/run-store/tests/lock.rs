@@ -85,7 +85,7 @@ fn however_often_it_changes_hands_one_holds_it_at_a_time() {
 }
 
 #[test]
-fn content_without_a_lock_is_recognised_as_stale() {
+fn content_without_a_lock_is_recognized_as_stale() {
     let dir = tempfile::tempdir().unwrap();
     let dead = Holder { pid: 4711, ..holder("node-1") };
     fs::write(dir.path().join(LOCK), serde_json::to_string(&dead).unwrap()).unwrap();

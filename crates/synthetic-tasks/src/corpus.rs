@@ -10,7 +10,7 @@ use crate::{entailment, polarity, similarity};
 
 /// Draws documents until they hold `sentences` sentences.
 ///
-/// No line is in `held_out`, and no two neighbouring lines joined by a tab are, so a task's
+/// No line is in `held_out`, and no two neighboring lines joined by a tab are, so a task's
 /// development part stays unseen.
 pub(crate) fn text(seed: u64, sentences: usize, held_out: &BTreeSet<String>) -> String {
     let mut documents = Vec::new();

@@ -6,7 +6,7 @@
 
 use crate::draw::{Draw, Split, fill_split};
 use crate::lexicon::{
-    ACTS, CLASSES, COLOURS, COMPARATIVES, CONTAINERS, DEEDS, NAMES, PREDICATES, SPATIAL, STATES, THINGS,
+    ACTS, CLASSES, COLORS, COMPARATIVES, CONTAINERS, DEEDS, NAMES, PREDICATES, SPATIAL, STATES, THINGS,
 };
 
 /// A premise, a hypothesis, and whether the first implies the second.
@@ -71,7 +71,7 @@ fn order(draw: &mut Draw, want: bool) -> (String, String) {
     } else {
         let (a, b) = two(draw, THINGS);
         let (x, y) = if draw.chance(15) {
-            let [c, d] = draw.pick_distinct(COLOURS);
+            let [c, d] = draw.pick_distinct(COLORS);
             (format!("the {c} {a}"), format!("the {d} {b}"))
         } else {
             (format!("the {a}"), format!("the {b}"))
@@ -132,10 +132,10 @@ fn quantifier(draw: &mut Draw, want: bool) -> (String, String) {
     let (class, members) = draw.pick(CLASSES);
     let member = draw.pick(&members);
     let (broad, narrow) = if draw.chance(70) {
-        let colour = if draw.chance(30) { format!("{} ", draw.pick(COLOURS)) } else { String::new() };
-        (format!("{colour}{class}"), format!("{colour}{member}"))
+        let color = if draw.chance(30) { format!("{} ", draw.pick(COLORS)) } else { String::new() };
+        (format!("{color}{class}"), format!("{color}{member}"))
     } else {
-        (member.to_owned(), format!("{} {member}", draw.pick(COLOURS)))
+        (member.to_owned(), format!("{} {member}", draw.pick(COLORS)))
     };
     let predicate = draw.pick(PREDICATES);
     let say = |restrictor: &str| format!("{quantifier} {restrictor} are {predicate}");

@@ -47,7 +47,7 @@ pub(crate) const THINGS: [&[&str]; 2] =
     [&["lamp", "book", "clock", "picture", "mirror", "candle"], &["chair", "plant", "table", "shelf", "sofa", "desk"]];
 
 /// Colours.
-pub(crate) const COLOURS: &[&str] = &["red", "blue", "green", "yellow"];
+pub(crate) const COLORS: &[&str] = &["red", "blue", "green", "yellow"];
 
 /// Things that can be in one of two complementary states, in two groups like [`NAMES`].
 pub(crate) const CONTAINERS: [&[&str]; 2] = [&["box", "bag", "basket", "bucket"], &["cup", "jar", "bottle", "bowl"]];
@@ -142,7 +142,7 @@ const FUNCTION_WORDS: &[&str] = &[
 #[must_use]
 pub fn words() -> Vec<&'static str> {
     let mut words: BTreeSet<&'static str> = BTreeSet::new();
-    for table in [ASPECTS, PRAISE, BLAME, OCCASIONS, INTENSIFIERS, DEEDS, COLOURS, PREDICATES, FUNCTION_WORDS]
+    for table in [ASPECTS, PRAISE, BLAME, OCCASIONS, INTENSIFIERS, DEEDS, COLORS, PREDICATES, FUNCTION_WORDS]
         .into_iter()
         .chain([NAMES, THINGS, CONTAINERS].into_iter().flatten())
     {

@@ -1,6 +1,6 @@
 //! A bag of words does not solve the tasks.
 //!
-//! The probe is a logistic regression trained to convergence, with the regularisation that suits it
+//! The probe is a logistic regression trained to convergence, with the regularization that suits it
 //! best on the development part itself, so it is if anything flattered.
 
 #![allow(clippy::print_stdout, reason = "what was found is of interest also where the test passes")]
@@ -87,7 +87,7 @@ impl Rows {
     }
 }
 
-/// Best development accuracy over a range of regularisation strengths.
+/// Best development accuracy over a range of regularization strengths.
 fn probe(name: &str, train: &[Example], dev: &[Example]) -> f64 {
     let names: BTreeSet<&String> = train.iter().flat_map(|(names, _)| names).collect();
     let features: BTreeMap<String, usize> = names.into_iter().cloned().enumerate().map(|(i, n)| (n, i)).collect();

@@ -52,13 +52,13 @@ fn no_development_example_occurs_in_training() {
 fn a_sentence_or_pair_never_has_two_labels() {
     for seed in SEEDS {
         let Tasks { polarity, entailment, .. } = tasks(seed);
-        let labelled: BTreeSet<_> = polarity.train.iter().map(|e| (e.sentence.as_str(), e.positive)).collect();
-        let unlabelled: BTreeSet<_> = polarity.train.iter().map(|e| e.sentence.as_str()).collect();
-        assert_eq!(labelled.len(), unlabelled.len(), "seed {seed}: polarity contradicts itself");
+        let labeled: BTreeSet<_> = polarity.train.iter().map(|e| (e.sentence.as_str(), e.positive)).collect();
+        let unlabeled: BTreeSet<_> = polarity.train.iter().map(|e| e.sentence.as_str()).collect();
+        assert_eq!(labeled.len(), unlabeled.len(), "seed {seed}: polarity contradicts itself");
         let pair = |e: &synthetic_tasks::EntailmentExample| (e.premise.clone(), e.hypothesis.clone());
-        let labelled: BTreeSet<_> = entailment.train.iter().map(|e| (pair(e), e.entailed)).collect();
-        let unlabelled: BTreeSet<_> = entailment.train.iter().map(pair).collect();
-        assert_eq!(labelled.len(), unlabelled.len(), "seed {seed}: entailment contradicts itself");
+        let labeled: BTreeSet<_> = entailment.train.iter().map(|e| (pair(e), e.entailed)).collect();
+        let unlabeled: BTreeSet<_> = entailment.train.iter().map(pair).collect();
+        assert_eq!(labeled.len(), unlabeled.len(), "seed {seed}: entailment contradicts itself");
     }
 }
 
@@ -131,14 +131,14 @@ fn the_corpus_holds_no_development_example() {
         let corpus = String::from_utf8(corpus.bytes).unwrap();
         let lines: Vec<&str> = corpus.lines().map(|line| line.trim_end_matches(" .")).collect();
         let sentences: BTreeSet<&str> = lines.iter().copied().collect();
-        let neighbours: BTreeSet<(&str, &str)> = lines.windows(2).map(|two| (two[0], two[1])).collect();
+        let neighbors: BTreeSet<(&str, &str)> = lines.windows(2).map(|two| (two[0], two[1])).collect();
         let Tasks { polarity, entailment, similarity } = tasks(seed);
         for example in &polarity.dev {
             assert!(!sentences.contains(example.sentence.as_str()), "seed {seed}: {}", example.sentence);
         }
         let pairs = entailment.dev.iter().map(|e| (e.premise.as_str(), e.hypothesis.as_str()));
         for (a, b) in pairs.chain(similarity.dev.iter().map(|e| (e.first.as_str(), e.second.as_str()))) {
-            assert!(!neighbours.contains(&(a, b)) && !neighbours.contains(&(b, a)), "seed {seed}: {a} / {b}");
+            assert!(!neighbors.contains(&(a, b)) && !neighbors.contains(&(b, a)), "seed {seed}: {a} / {b}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One tokeniser out of `tokenizer.json` and what the files beside it say.
+//! One tokenizer out of `tokenizer.json` and what the files beside it say.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use tokenizers::AddedToken;
 use crate::plain::PlainBert;
 use crate::stated::{CONFIG, FOLLOWED, Stated};
 
-/// How BERT's normaliser treats letters.
+/// How BERT's normalizer treats letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Casing {
     pub lower: bool,
@@ -44,7 +44,7 @@ impl Casing {
 /// What a `tokenizer.json` says that other files may say too.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
-    /// Of a BERT normaliser.
+    /// Of a BERT normalizer.
     pub casing: Option<Casing>,
     pub unknown: Option<String>,
     /// By the ids that the file gives them.

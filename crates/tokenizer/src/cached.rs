@@ -1,4 +1,4 @@
-//! Tokenising much text: most words were seen before.
+//! Tokenizing much text: most words were seen before.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const MAX_OTHER_BYTES: usize = 64;
 const MAX_WORD_BYTES: usize = 16;
 const MAX_WORD_TOKENS: usize = 4;
 
-/// Encodes text as [`TextEncoder::encode_plain`] does, several times faster where the tokeniser is BERT's.
+/// Encodes text as [`TextEncoder::encode_plain`] does, several times faster where the tokenizer is BERT's.
 #[derive(Debug)]
 pub struct WordEncoder<'a> {
     encoder: &'a TextEncoder,
@@ -56,10 +56,10 @@ impl Default for WordCache {
 }
 
 impl<'a> WordEncoder<'a> {
-    /// Looks at what kind of tokeniser it is.
+    /// Looks at what kind of tokenizer it is.
     ///
     /// # Errors
-    /// The tokeniser cannot be written out.
+    /// The tokenizer cannot be written out.
     pub fn new(encoder: &'a TextEncoder) -> Result<Self> {
         Ok(Self { encoder, plain: encoder.plain()? })
     }
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// The same tokeniser, read without the library.
+    /// The same tokenizer, read without the library.
     fn reread(encoder: &TextEncoder) -> TextEncoder {
         TextEncoder::from_json(&encoder.to_json().unwrap(), std::path::Path::new("t.json")).unwrap()
     }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokeniser_of_another_kind_is_asked_about_everything() {
+    fn a_tokenizer_of_another_kind_is_asked_about_everything() {
         let json = String::from_utf8(encoder("{}").to_json().unwrap()).unwrap();
         for (from, to) in [
             ("{\"type\":\"BertPreTokenizer\"}", "{\"type\":\"Whitespace\"}"),

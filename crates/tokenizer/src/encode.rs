@@ -24,7 +24,7 @@ pub struct WithOffsets {
     /// Token ids without special tokens.
     pub ids: Vec<u32>,
     /// The bytes of the text that a token stands for: first and one past the last, both on character boundaries. Characters that
-    /// the tokeniser dropped (white space, control characters, stripped accents) can lie between two tokens.
+    /// the tokenizer dropped (white space, control characters, stripped accents) can lie between two tokens.
     pub offsets: Vec<(usize, usize)>,
 }
 
@@ -37,7 +37,7 @@ impl TextEncoder {
         let library = self.library()?;
         let encoded = contain::call(|| library.encode(text, false));
         let encoding = self.checked(encoded, text)?;
-        // A tokeniser of bytes can cut a character; whole characters are what a reader of the text can use.
+        // A tokenizer of bytes can cut a character; whole characters are what a reader of the text can use.
         let whole = |(mut start, mut end): (usize, usize)| {
             end = end.min(text.len());
             start = start.min(end);
@@ -56,7 +56,7 @@ impl TextEncoder {
     /// The ids of a text without special tokens, not truncated.
     ///
     /// # Errors
-    /// The tokeniser fails on the text: a word outside a vocabulary without `[UNK]`.
+    /// The tokenizer fails on the text: a word outside a vocabulary without `[UNK]`.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         let Some(plain) = &self.plain else { return self.encode_by_library(text) };
         let mut ids = Vec::new();
@@ -77,7 +77,7 @@ impl TextEncoder {
         Ok(self.checked(encoded, text)?.get_ids().to_vec())
     }
 
-    /// What the tokeniser does without the library, where it is a plain BERT's.
+    /// What the tokenizer does without the library, where it is a plain BERT's.
     pub(crate) fn plain(&self) -> Result<Option<Arc<PlainBert>>> {
         match &self.plain {
             Some(plain) => Ok(Some(Arc::clone(plain))),
@@ -95,7 +95,7 @@ impl TextEncoder {
         match encoded {
             Ok(Ok(encoding)) => Ok(encoding),
             Ok(Err(reason)) => Err(fail(&excerpt(&reason.to_string()))),
-            Err(_) => Err(fail("the tokeniser library failed on it")),
+            Err(_) => Err(fail("the tokenizer library failed on it")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Loading and saving a tokeniser.
+//! Loading and saving a tokenizer.
 
 use std::fs::File;
 use std::io::Read;
@@ -24,11 +24,11 @@ pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 /// One more than the largest token id that is accepted. An id sizes the embedding table, so a wild id is refused here.
 pub const MAX_VOCAB: usize = 1 << 22;
 
-/// A tokeniser with BERT's special tokens.
+/// A tokenizer with BERT's special tokens.
 #[derive(Clone)]
 pub struct TextEncoder {
     library: Arc<Library>,
-    /// What most of a text is encoded with, where the tokeniser is a plain BERT's.
+    /// What most of a text is encoded with, where the tokenizer is a plain BERT's.
     pub(crate) plain: Option<Arc<PlainBert>>,
     pub(crate) source: PathBuf,
     pub(crate) cls: u32,
@@ -40,7 +40,7 @@ pub struct TextEncoder {
     pub(crate) origin: Arc<Origin>,
 }
 
-/// What a tokeniser was made of.
+/// What a tokenizer was made of.
 #[derive(Default)]
 pub(crate) struct Origin {
     /// What the files beside it say.
@@ -50,7 +50,7 @@ pub(crate) struct Origin {
     notes: Vec<String>,
 }
 
-/// The library's tokeniser. Building it takes longer than loading a small model, and most texts can do without.
+/// The library's tokenizer. Building it takes longer than loading a small model, and most texts can do without.
 struct Library {
     built: OnceLock<std::result::Result<Tokenizer, String>>,
     /// What it is built from, if it has not been from the start.
@@ -74,7 +74,7 @@ impl TextEncoder {
     ///
     /// # Errors
     /// Neither file is there, a file is too large or damaged, `[CLS]`, `[SEP]` or `[PAD]`, or what the configuration names in their
-    /// place, is missing, or a `vocab.txt` belongs to another kind of tokeniser.
+    /// place, is missing, or a `vocab.txt` belongs to another kind of tokenizer.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::FolderMissing { path: dir.to_owned() });
@@ -105,7 +105,7 @@ impl TextEncoder {
     /// Loads from the bytes of a `tokenizer.json`; `source` stands for the file in errors.
     ///
     /// # Errors
-    /// The bytes are not a tokeniser, or a special token is missing.
+    /// The bytes are not a tokenizer, or a special token is missing.
     pub fn from_json(bytes: &[u8], source: &Path) -> Result<Self> {
         Self::read(PlainBert::read(bytes), bytes, source, Origin { json: Some(bytes.to_vec()), ..Origin::default() })
     }
@@ -203,13 +203,13 @@ impl TextEncoder {
         self.origin.notes.iter().map(move |note| format!("{folder}: {note}"))
     }
 
-    /// The library's tokeniser, built at the first call.
+    /// The library's tokenizer, built at the first call.
     pub(crate) fn library(&self) -> Result<&Tokenizer> {
         let built = self.library.built.get_or_init(|| parse(&self.library.json).and_then(tokenizer_alone));
         built.as_ref().map_err(|reason| broken(&self.source, reason))
     }
 
-    /// An error of this tokeniser.
+    /// An error of this tokenizer.
     pub(crate) fn fault(&self, reason: &str) -> Error {
         broken(&self.source, reason)
     }
@@ -250,7 +250,7 @@ impl TextEncoder {
         self.mask
     }
 
-    /// The tokeniser as the bytes of a `tokenizer.json`.
+    /// The tokenizer as the bytes of a `tokenizer.json`.
     ///
     /// # Errors
     /// The library cannot write it.
@@ -261,7 +261,7 @@ impl TextEncoder {
             Ok(Err(reason)) => {
                 Err(broken(&self.source, &format!("cannot be written again: {}", excerpt(&reason.to_string()))))
             }
-            Err(_) => Err(broken(&self.source, "cannot be written again: the tokeniser library failed on it")),
+            Err(_) => Err(broken(&self.source, "cannot be written again: the tokenizer library failed on it")),
         }
     }
 }
@@ -305,8 +305,8 @@ fn parse(json: &[u8]) -> std::result::Result<Tokenizer, String> {
     // A crafted file can make the tokenizers crate panic; that is an error of the file, not of this program.
     match contain::call(|| Tokenizer::from_bytes(json)) {
         Ok(Ok(tokenizer)) => Ok(tokenizer),
-        Ok(Err(reason)) => Err(format!("not a tokeniser file: {}", excerpt(&reason.to_string()))),
-        Err(_) => Err("not a usable tokeniser file: the tokeniser library failed on it".into()),
+        Ok(Err(reason)) => Err(format!("not a tokenizer file: {}", excerpt(&reason.to_string()))),
+        Err(_) => Err("not a usable tokenizer file: the tokenizer library failed on it".into()),
     }
 }
 
@@ -326,7 +326,7 @@ pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_TOKENIZER_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
     if bytes.len() as u64 > MAX_TOKENIZER_BYTES {
-        return Err(broken(path, &format!("larger than {MAX_TOKENIZER_BYTES} bytes; a tokeniser is not that large")));
+        return Err(broken(path, &format!("larger than {MAX_TOKENIZER_BYTES} bytes; a tokenizer is not that large")));
     }
     Ok(bytes)
 }

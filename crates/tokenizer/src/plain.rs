@@ -1,7 +1,7 @@
-//! BERT's WordPiece on what it makes easy, with the same result as the tokeniser library.
+//! BERT's WordPiece on what it makes easy, with the same result as the tokenizer library.
 //!
-//! BERT's normaliser and splitter look at one character at a time and never across white space, so a text is the sequence of its words
-//! and punctuation marks, each tokenised by itself. The library is asked for what is not plain: words with letters outside ASCII,
+//! BERT's normalizer and splitter look at one character at a time and never across white space, so a text is the sequence of its words
+//! and punctuation marks, each tokenized by itself. The library is asked for what is not plain: words with letters outside ASCII,
 //! control characters, and whatever might be a special token.
 
 use run_store::contain;
@@ -16,7 +16,7 @@ const MARKS: std::ops::RangeInclusive<u32> = 0x2010..=0x2027;
 /// Words with their prefix up to this length need no memory from the heap.
 const SHORT: usize = 128;
 
-/// A `tokenizer.json` of a plain BERT tokeniser as the library writes it: nothing is left out, unknown or repeated. Every other
+/// A `tokenizer.json` of a plain BERT tokenizer as the library writes it: nothing is left out, unknown or repeated. Every other
 /// file is the library's to read, or to refuse.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +93,7 @@ enum Class {
     Word,
     /// A punctuation mark of one byte.
     Mark,
-    /// White space for every tokeniser of this kind.
+    /// White space for every tokenizer of this kind.
     Space,
     /// Perhaps the first byte of one of [`MARKS`].
     MaybeMark,
@@ -101,7 +101,7 @@ enum Class {
     Other,
 }
 
-/// A plain BERT tokeniser.
+/// A plain BERT tokenizer.
 #[derive(Debug)]
 pub(crate) struct PlainBert {
     class: [Class; 256],
@@ -119,7 +119,7 @@ pub(crate) struct PlainBert {
 }
 
 impl PlainBert {
-    /// The tokeniser of a `tokenizer.json`, where it is one of this kind.
+    /// The tokenizer of a `tokenizer.json`, where it is one of this kind.
     pub fn read(json: &[u8]) -> Option<Self> {
         // The library's own types panic on some files; it will say what is wrong with them.
         let file = contain::call(|| serde_json::from_slice(json)).ok()?.ok()?;

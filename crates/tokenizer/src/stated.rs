@@ -71,7 +71,7 @@ impl Part {
         }
         let bytes = read_bounded(path)?;
         let object = serde_json::from_slice(&bytes)
-            .map_err(|e| broken(path, &format!("not a tokeniser configuration, which is one JSON object: {e}")))?;
+            .map_err(|e| broken(path, &format!("not a tokenizer configuration, which is one JSON object: {e}")))?;
         Ok(Some(Self { object, bytes }))
     }
 }
@@ -215,7 +215,7 @@ impl Stated {
         (!is_known(&BERT_CLASSES) && !is_known(&OTHER_CLASSES)).then_some(class)
     }
 
-    /// The casing of a tokeniser that has `own` where nothing is said.
+    /// The casing of a tokenizer that has `own` where nothing is said.
     pub fn casing(&self, own: Casing) -> Casing {
         Casing {
             lower: self.lower.unwrap_or(own.lower),

@@ -1,4 +1,4 @@
-//! The words of a text, as a WordPiece tokeniser sees them.
+//! The words of a text, as a WordPiece tokenizer sees them.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use tokenizers::ModelWrapper;
 use crate::error::Result;
 use crate::load::TextEncoder;
 
-/// A WordPiece tokeniser and its whole words.
+/// A WordPiece tokenizer and its whole words.
 #[derive(Debug, Clone)]
 pub struct WordPieces {
     encoder: TextEncoder,
@@ -41,11 +41,11 @@ impl WordPieces {
     /// Sorts the vocabulary of `encoder`.
     ///
     /// # Errors
-    /// The tokeniser is no WordPiece, so that its tokens do not tell where words begin.
+    /// The tokenizer is no WordPiece, so that its tokens do not tell where words begin.
     pub fn new(encoder: TextEncoder) -> Result<Self> {
         let library = encoder.library()?;
         let ModelWrapper::WordPiece(model) = library.get_model() else {
-            let reason = "words are replaced by WordPiece tokenisers only, which mark how a word goes on (`##`)";
+            let reason = "words are replaced by WordPiece tokenizers only, which mark how a word goes on (`##`)";
             return Err(encoder.fault(reason));
         };
         let prefix = &model.continuing_subword_prefix;
@@ -67,7 +67,7 @@ impl WordPieces {
         Ok(Self { words, continues, mask, cased, encoder })
     }
 
-    /// The tokeniser.
+    /// The tokenizer.
     pub fn encoder(&self) -> &TextEncoder {
         &self.encoder
     }
@@ -110,9 +110,9 @@ impl WordPieces {
         }
         words.retain(|word| {
             let (before, after) = (&text[..word.bytes.start], &text[word.bytes.end..]);
-            // A word that no space or mark divides from its neighbour, as in Chinese, would run into it if it became another one.
-            let neighbours = [before.chars().next_back(), after.chars().next()];
-            let stands_alone = neighbours.into_iter().flatten().all(divides);
+            // A word that no space or mark divides from its neighbor, as in Chinese, would run into it if it became another one.
+            let neighbors = [before.chars().next_back(), after.chars().next()];
+            let stands_alone = neighbors.into_iter().flatten().all(divides);
             let word = &text[word.bytes.clone()];
             stands_alone && is_word(word)
         });
@@ -120,7 +120,7 @@ impl WordPieces {
     }
 }
 
-/// Whether a tokeniser of BERT's kind surely begins a new word at this character: white space, and the marks of European texts.
+/// Whether a tokenizer of BERT's kind surely begins a new word at this character: white space, and the marks of European texts.
 fn divides(c: char) -> bool {
     c.is_whitespace() || c.is_ascii_punctuation() || matches!(c, '\u{2010}'..='\u{2027}' | '«' | '»' | '¡' | '¿')
 }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    /// An uncased WordPiece tokeniser of these tokens.
+    /// An uncased WordPiece tokenizer of these tokens.
     fn pieces(tokens: &[&str]) -> WordPieces {
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
         let dir = tempfile::tempdir().unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokeniser_of_another_kind_is_refused_with_its_file() {
+    fn a_tokenizer_of_another_kind_is_refused_with_its_file() {
         let json = br###"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
             "pre_tokenizer":null,"post_processor":null,"decoder":null,"model":{"type":"WordLevel",
             "vocab":{"[PAD]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3},"unk_token":"[UNK]"}}"###;

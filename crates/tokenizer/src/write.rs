@@ -1,4 +1,4 @@
-//! The files of a tokeniser as a new model directory gets them: all that readers look for, and no two that contradict each other.
+//! The files of a tokenizer as a new model directory gets them: all that readers look for, and no two that contradict each other.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ const LONGEST: f64 = 1e9;
 impl TextEncoder {
     /// The files of a model directory whose model has `positions` positions, by name: `tokenizer.json`, `tokenizer_config.json`,
     /// `special_tokens_map.json`, `added_tokens.json` where there are such tokens, and `vocab.txt` of a WordPiece
-    /// tokeniser. What was there keeps its bytes as far as it agrees with the tokeniser; what was not is made. The configuration
+    /// tokenizer. What was there keeps its bytes as far as it agrees with the tokenizer; what was not is made. The configuration
     /// states casing and special tokens, a class that `transformers` has, and a `model_max_length` of at most `positions`.
     ///
     /// # Errors
-    /// The library cannot write the tokeniser.
+    /// The library cannot write the tokenizer.
     pub fn files(&self, positions: usize) -> Result<Vec<(String, Vec<u8>)>> {
         let library = self.library()?;
         let stated = &self.origin.stated;
@@ -103,7 +103,7 @@ impl TextEncoder {
         library.get_added_tokens_decoder().into_iter().filter(|(_, token)| !is_named(token)).collect()
     }
 
-    /// Names the special tokens that the tokeniser has, where `object` does not name the same.
+    /// Names the special tokens that the tokenizer has, where `object` does not name the same.
     fn name_tokens(&self, object: &mut Object) {
         let ids = [self.unk_id(), Some(self.sep_id()), Some(self.pad_id()), Some(self.cls_id()), self.mask_id()];
         for ((key, _), _) in NAMED.iter().zip(ids).filter(|(_, id)| id.is_some()) {
@@ -116,7 +116,7 @@ impl TextEncoder {
     }
 }
 
-/// The casing of a tokeniser that splits text as BERT does.
+/// The casing of a tokenizer that splits text as BERT does.
 fn bert_casing(library: &Tokenizer) -> Option<Casing> {
     let (ModelWrapper::WordPiece(model), Some(NormalizerWrapper::BertNormalizer(normalizer))) =
         (library.get_model(), library.get_normalizer())

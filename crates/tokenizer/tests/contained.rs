@@ -1,4 +1,4 @@
-//! Panics of the tokeniser library on damaged files are contained: a program's hook can tell them from its own.
+//! Panics of the tokenizer library on damaged files are contained: a program's hook can tell them from its own.
 //!
 //! One test: the hook is one for the process.
 

@@ -1,4 +1,4 @@
-//! Folders whose files speak of one tokeniser each in its own way. All expected ids are those of `AutoTokenizer` of transformers 5.24.0
+//! Folders whose files speak of one tokenizer each in its own way. All expected ids are those of `AutoTokenizer` of transformers 5.24.0
 //! (tokenizers 0.23.3) on folders with these files and a `config.json` of a BERT with 40 rows.
 
 use std::collections::BTreeMap;
@@ -399,7 +399,7 @@ fn a_folder_that_is_written_has_all_that_other_readers_look_for() {
     let config = value(&read(dir.path(), 512), "tokenizer_config.json");
     assert_eq!((&config["model_max_length"], &config["name"]), (&json!(512), &json!("kept")));
 
-    // Tokens behind the vocabulary are listed for readers of vocab.txt; a tokeniser of another kind is read as it is.
+    // Tokens behind the vocabulary are listed for readers of vocab.txt; a tokenizer of another kind is read as it is.
     let dir = folder(&[("tokenizer.json", with_added(&[added("<y>", 32, true)]))]);
     assert_eq!(value(&read(dir.path(), 24), "added_tokens.json"), json!({ "<y>": 32 }));
     let other = tokenizer_json(|file| file["pre_tokenizer"] = json!({ "type": "WhitespaceSplit" }));

@@ -1,4 +1,4 @@
-//! The tokeniser wrapper.
+//! The tokenizer wrapper.
 
 mod common;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokenizer::TextEncoder;
 
 #[test]
-fn a_vocabulary_alone_gives_a_bert_tokeniser() {
+fn a_vocabulary_alone_gives_a_bert_tokenizer() {
     let dir = common::tiny_model();
     let encoder = TextEncoder::from_dir(dir.path()).unwrap();
     assert_eq!(
@@ -26,7 +26,7 @@ fn a_vocabulary_alone_gives_a_bert_tokeniser() {
 }
 
 #[test]
-fn casing_follows_the_tokeniser_configuration() {
+fn casing_follows_the_tokenizer_configuration() {
     let dir = common::tiny_model();
     std::fs::write(dir.path().join("tokenizer_config.json"), r#"{"do_lower_case": false, "model_max_length": 512}"#)
         .unwrap();
@@ -36,7 +36,7 @@ fn casing_follows_the_tokeniser_configuration() {
 }
 
 #[test]
-fn a_saved_tokeniser_is_the_same_tokeniser() {
+fn a_saved_tokenizer_is_the_same_tokenizer() {
     let dir = common::tiny_model();
     let encoder = TextEncoder::from_dir(dir.path()).unwrap();
     let out = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ fn a_saved_tokeniser_is_the_same_tokeniser() {
 }
 
 #[test]
-fn folders_without_a_usable_tokeniser_are_refused() {
+fn folders_without_a_usable_tokenizer_are_refused() {
     let message = |path: &Path| TextEncoder::from_dir(path).unwrap_err().to_string();
     let dir = tempfile::tempdir().unwrap();
     assert!(message(&dir.path().join("none")).contains("no such folder"));
@@ -61,7 +61,7 @@ fn folders_without_a_usable_tokeniser_are_refused() {
     std::fs::write(dir.path().join("vocab.txt"), "[PAD]\nthe\nthe\n").unwrap();
     assert!(message(dir.path()).contains("line 3 repeats the token `the` of line 2"));
     std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
-    assert!(message(dir.path()).contains("tokenizer.json: not a tokeniser file"));
+    assert!(message(dir.path()).contains("tokenizer.json: not a tokenizer file"));
 }
 
 #[test]
@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_tokeniser_files_never_panic(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
+    fn mutated_tokenizer_files_never_panic(changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
         let dir = common::tiny_model();
         let mut json = TextEncoder::from_dir(dir.path()).unwrap().to_json().unwrap();
         for (place, byte) in changes {
@@ -111,7 +111,7 @@ fn same_as_library(encoder: &TextEncoder, text: &str) {
 }
 
 #[test]
-fn files_that_are_nearly_a_plain_tokeniser_are_what_the_library_makes_of_them() {
+fn files_that_are_nearly_a_plain_tokenizer_are_what_the_library_makes_of_them() {
     let dir = common::tiny_model();
     let json = String::from_utf8(TextEncoder::from_dir(dir.path()).unwrap().to_json().unwrap()).unwrap();
     let cut = |from: &str, to: &str| {

@@ -125,7 +125,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
             return Ok((text.to_owned(), dir.config, dir.model));
         }
         let Arch { name, config, outline } = preset_arch(text)?;
-        let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialised(&config, SEED);
+        let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialized(&config, SEED);
         Ok((name, config, model))
     };
     let student = if is_directory(&args.model) {
@@ -193,7 +193,7 @@ fn open(text: &str, (precision, target): (Precision, &Target), context: &Context
         return Ok(Subject { name, config, outline, model });
     }
     let Arch { name, config, outline } = preset_arch(text)?;
-    let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialised(&config, SEED);
+    let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialized(&config, SEED);
     let model = Inference::of_model(model, &config, target, precision)?;
     Ok(Subject { name, config, outline, model })
 }

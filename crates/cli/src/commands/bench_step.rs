@@ -45,7 +45,7 @@ impl Distillation<'_> {
             ..self.student.clone()
         };
         let plan = Plan::between(&config, teacher_config)?;
-        let student = TaskModel::new(&config, Parts::default(), self.device)?.initialised(&config, self.seed);
+        let student = TaskModel::new(&config, Parts::default(), self.device)?.initialized(&config, self.seed);
         let steps = u64::from(warm_up + runs);
         let settings =
             TrainConfig { log_every: 1, precision: self.precision, ..TrainConfig::new(steps, LEARNING_RATE) };

@@ -21,7 +21,7 @@ use predict::majority::card_lines;
 use serde::Serialize;
 use tokenizer::TextEncoder;
 
-use super::teacher::labelled_data;
+use super::teacher::labeled_data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -86,7 +86,7 @@ pub struct DistillArgs {
     /// of --init.
     #[arg(long)]
     teacher_embedding: bool,
-    /// What is learnt: a name that `objective list` shows, or a TOML file with a section `[distill]` [default: that of --method, or
+    /// What is learned: a name that `objective list` shows, or a TOML file with a section `[distill]` [default: that of --method, or
     /// efficientbert].
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
@@ -132,7 +132,7 @@ struct Settings {
 
 pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let chosen = args.check()?;
-    let objective = args.learnt()?;
+    let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
@@ -173,7 +173,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         None => capped_length(args.training.max_len(&chosen), positions, context),
     };
     let taught = match &args.data {
-        Some(data) => labelled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
+        Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
     let steps = args.training.steps(taught.batches_per_epoch());
@@ -252,13 +252,13 @@ impl DistillArgs {
         self.teacher_embedding || self.training.file.as_ref().is_some_and(|m| m.settings.teacher_embedding)
     }
 
-    /// The method file, if it says what is learnt and --objective does not.
+    /// The method file, if it says what is learned and --objective does not.
     fn method(&self) -> Option<(&str, &Objective)> {
         let method = self.training.file.as_ref().filter(|_| self.objective.is_none())?;
         Some((&method.name, method.settings.distill.as_ref()?))
     }
 
-    fn learnt(&self) -> Result<Objective, CliError> {
+    fn learned(&self) -> Result<Objective, CliError> {
         let objective = match (self.method(), &self.objective) {
             (Some((_, objective)), _) => objective.clone(),
             (None, Some(text)) => read_objective(text)?,
@@ -326,7 +326,7 @@ fn student(
     context: &Context,
 ) -> Result<TaskModel, CliError> {
     let fresh = TaskModel::new(config, parts, &context.device)?;
-    let mut student = fresh.initialised(config, args.training.seed);
+    let mut student = fresh.initialized(config, args.training.seed);
     if let Some(dir) = init {
         if !dir.config.task_heads.is_empty() || dir.model.parts().mlm && !parts.mlm {
             context.progress.message("the heads of --init are left behind");

@@ -28,7 +28,7 @@ use crate::given::Given;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Search a compact student, distil it and prove it: the main job.
+    /// Search a compact student, distill it and prove it: the main job.
     Search(search::SearchArgs),
     /// Write the report of a run folder again.
     Report(report::ReportArgs),

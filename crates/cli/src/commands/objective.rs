@@ -46,7 +46,7 @@ pub struct ShowArgs {
     /// The teacher.
     #[arg(long, value_name = "ARCH", default_value = "bert-base")]
     teacher: String,
-    /// What is learnt on.
+    /// What is learned on.
     #[arg(long, value_enum, default_value_t = On::Tasks)]
     on: On,
     /// The teacher layer of each student layer, for a preset [default: evenly spread].
@@ -62,10 +62,10 @@ pub struct ShowArgs {
     shape: ShapeArgs,
 }
 
-/// What is learnt on.
+/// What is learned on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum On {
-    /// Unlabelled text: layers.
+    /// Unlabeled text: layers.
     Text,
     /// Tasks: layers and answers.
     Tasks,

@@ -70,7 +70,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         && (method.settings.distill.is_some() || method.settings.teacher_embedding)
     {
         let message =
-            format!("--method {}: says what a student learns from a teacher; here labels are learnt", method.name);
+            format!("--method {}: says what a student learns from a teacher; here labels are learned", method.name);
         return Err(CliError::usage(message).with_hint("leave `distill` and `teacher_embedding` out of the file"));
     }
     let chosen = Chosen::new(&args.tasks)?;
@@ -83,9 +83,9 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         context.progress.message("the heads of --model are left behind");
     }
     let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
-    let model = continue_from(fresh.initialised(&config, args.training.seed), &loaded.model, &loaded.path)?;
+    let model = continue_from(fresh.initialized(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
-    let data = labelled_data(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
+    let data = labeled_data(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
     let settings = Settings {
         name: "teacher",
@@ -114,7 +114,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
 ///
 /// # Errors
 /// As [`TaskData::read`] or [`SpanData::read`].
-pub(super) fn labelled_data(
+pub(super) fn labeled_data(
     chosen: &Chosen,
     data: &Path,
     (squad, training): (&SpanTrainingArgs, &TrainingArgs),
@@ -124,7 +124,7 @@ pub(super) fn labelled_data(
 ) -> Result<TrainingData, CliError> {
     let (batches, mut notes) = (training.batches(max_len), Vec::new());
     let read = match chosen {
-        Chosen::Labelled(tasks) => TaskData::read(tasks, data, encoder, batches, &mut notes).map(TrainingData::Tasks),
+        Chosen::Labeled(tasks) => TaskData::read(tasks, data, encoder, batches, &mut notes).map(TrainingData::Tasks),
         Chosen::Squad(version) => {
             let files = squad.data_files(*version, data)?;
             let settings = squad.span_settings(*version, max_len, batches.batch_size)?;

@@ -140,7 +140,7 @@ impl Phase {
         self.remember(n.loss);
     }
 
-    /// Adds a value to the curve; where it is full, neighbours become their mean, and so does what follows.
+    /// Adds a value to the curve; where it is full, neighbors become their mean, and so does what follows.
     fn remember(&mut self, loss: f64) {
         let (size, filled) = &mut self.merged;
         match self.losses.last_mut().filter(|_| *filled > 0) {

@@ -78,7 +78,7 @@ fn a_head_proposes_words_and_the_training_file_can_be_named() {
         TaskModel::new(&config, Parts { mlm: true, ..Parts::default() }, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir.path())];
     let package = Package { card: "", files: &files, keep_fit: false };
-    ModelDir::save(&dir.path().join("bert"), &config, &model.initialised(&config, 3), package).unwrap();
+    ModelDir::save(&dir.path().join("bert"), &config, &model.initialized(&config, 3), package).unwrap();
     let args =
         ["--task", "sst-2", "--data", "pocket/SST-2/train.tsv", "--limit", "20", "--out", "a", "--precision", "bf16"];
     let args: Vec<&str> = ["data", "augment", "--teacher", "bert", "--json"].iter().chain(&args).copied().collect();

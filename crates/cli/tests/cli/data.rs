@@ -52,7 +52,7 @@ group = "glue"
 title = "Reviews"
 folder = "glue/SST-2"
 task = "sst-2"
-licence = "ours"
+license = "ours"
 home = "https://data.invalid"
 [[set.source]]
 name = "reviews.tsv"

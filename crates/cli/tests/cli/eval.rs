@@ -35,7 +35,7 @@ fn metrics_and_the_official_prediction_file_come_out() {
 }
 
 #[test]
-fn an_unlabelled_test_split_is_predicted_and_not_scored() {
+fn an_unlabeled_test_split_is_predicted_and_not_scored() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
     std::fs::write(dir.path().join("pocket/SST-2/test.tsv"), "index\tsentence\n0\tthe soup was good\n").unwrap();
     let base = ["eval", "--model", "bert", "--data", "pocket", "--task", "sst-2", "--split", "test", "--json"];
@@ -45,9 +45,9 @@ fn an_unlabelled_test_split_is_predicted_and_not_scored() {
     let file = std::fs::read_to_string(dir.path().join("p.tsv")).unwrap();
     assert!(file == "index\tprediction\n0\t0\n" || file == "index\tprediction\n0\t1\n", "{file}");
     // As the hub's copies have it, in every layout.
-    let unlabelled =
+    let unlabeled =
         ["sentence\tlabel\tidx\nthe soup was good\t-1\t0\n", "{\"sentence\": \"a\", \"label\": -1, \"idx\": 0}\n"];
-    for text in unlabelled {
+    for text in unlabeled {
         std::fs::write(dir.path().join("pocket/SST-2/test.tsv"), text).unwrap();
         run(dir.path(), &base).fails_with(2, &["test.tsv: has no labels to score against", "--predictions"]);
         assert_eq!(run(dir.path(), &[&base[..], &["--predictions", "q.tsv"]].concat()).json()["examples"], json!(1));

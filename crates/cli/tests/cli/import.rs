@@ -14,7 +14,7 @@ fn a_checkpoint_becomes_a_model_directory_with_its_tokenizer() {
     std::fs::write(dir.path().join("tokenizer.json"), "{\"version\": \"1.0\"}").unwrap();
     std::fs::write(dir.path().join("vocab.txt"), "[PAD]\n").unwrap();
     let done = import_tiny(dir.path(), &[]);
-    done.says(&["tokenizer.json: not a tokeniser file", "copied as they are"]);
+    done.says(&["tokenizer.json: not a tokenizer file", "copied as they are"]);
     assert_eq!(done.json()["tokenizer"], json!(["tokenizer.json", "vocab.txt"]));
     let model = dir.path().join("model");
     let names: Vec<_> = snapshot(&model).into_keys().map(|p| p.to_string_lossy().into_owned()).collect();

@@ -151,7 +151,7 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
     let teacher = || std::fs::read(dir.path().join("run/teacher/model/model.safetensors")).unwrap();
     let before = teacher();
 
-    // Other data are refused: the teacher learnt from them.
+    // Other data are refused: the teacher learned from them.
     let replace = |data: &str| run(dir.path(), &["search", "--resume", "--out", "run", "--data", data]);
     std::fs::create_dir(dir.path().join("changed")).unwrap();
     for task in ["SST-2", "STS-B"] {

@@ -73,7 +73,7 @@ fn options_of_the_other_packing_are_refused_before_anything_is_packed() {
 }
 
 #[test]
-fn shards_of_another_length_or_tokeniser_and_unfinished_ones_are_refused() {
+fn shards_of_another_length_or_tokenizer_and_unfinished_ones_are_refused() {
     let dir = pocket_folder(&[]);
     pack(dir.path(), &["--max-len", "20"]);
     let refused = |more: &[&str], parts: &[&str]| distill(dir.path(), "out", more).fails_with(1, parts);
@@ -97,7 +97,7 @@ fn shards_of_another_length_or_tokeniser_and_unfinished_ones_are_refused() {
     let args = ["data", "pack", "pocket/corpus.txt", "--tokenizer", "other", "--out", "packed", "--max-len", "20"];
     assert_eq!(run(dir.path(), &args).code, Some(0));
     let larger = format!("with {} tokens", size + 1);
-    refused(&[], &["packed with another tokeniser than the teacher's", &larger, "--tokenizer TEACHER"]);
+    refused(&[], &["packed with another tokenizer than the teacher's", &larger, "--tokenizer TEACHER"]);
     assert!(!dir.path().join("out").exists() && !dir.path().join("out.training").exists());
 }
 

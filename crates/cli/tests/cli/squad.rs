@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 
 use crate::support::{Outcome, command, pocket_folder, run, run_with_input, snapshot, wait_for};
 
-const COLOURS: [&str; 4] = ["red", "blue", "green", "yellow"];
+const COLORS: [&str; 4] = ["red", "blue", "green", "yellow"];
 const THINGS: [&str; 6] = ["lamp", "book", "clock", "picture", "mirror", "candle"];
 /// Windows of 24 tokens with room for 14 to 17 of the text; longer texts get several.
 const WINDOWS: [&str; 6] = ["--max-len", "24", "--max-query-length", "6", "--doc-stride", "8"];
 
-/// Texts with one colour each, which is the answer; without one where the question has none.
+/// Texts with one color each, which is the answer; without one where the question has none.
 fn file(questions: usize, version: &str) -> Value {
     let mut paragraphs = Vec::new();
     for number in 0..questions {
-        let (colour, thing) = (COLOURS[number % 4], THINGS[number % 6]);
+        let (color, thing) = (COLORS[number % 4], THINGS[number % 6]);
         let before = ["", "nobody thought that the soup was good and the hotel was dull . "][number / 4 % 2];
         let impossible = version == "v2.0" && number % 3 == 0;
-        let word = if impossible { "heavy" } else { colour };
+        let word = if impossible { "heavy" } else { color };
         let context = format!("{before}anna said the {thing} is {word} and the chair is behind the table .");
         let start = context.find(word).expect("it was put there");
         let answers = if impossible { json!([]) } else { json!([{ "text": word, "answer_start": start }]) };
@@ -94,7 +94,7 @@ fn teacher_student_and_their_answers_score_the_same_in_every_command() {
             if task == "squad-v2" {
                 best_threshold_is_reached(dir.path(), model, &eval);
             }
-            // Any answer but the colour scores nothing: without learning this is out of reach.
+            // Any answer but the color scores nothing: without learning this is out of reach.
             assert!(eval["metrics"]["f1"].as_f64().unwrap() > 80.0, "{model} has learned the task: {eval}");
         }
     }

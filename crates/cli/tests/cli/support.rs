@@ -210,7 +210,7 @@ pub fn save_bert(dir: &Path, name: &str, config: &BertConfig) {
     let model = TaskModel::new(config, Parts::POOLER, &device).expect("a valid configuration");
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
-    ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).expect("a writable folder");
+    ModelDir::save(&dir.join(name), config, &model.initialized(config, 3), package).expect("a writable folder");
 }
 
 /// A preset of MobileBERT's kind in small, `inside` wide in its layers, with the vocabulary of the pocket data.

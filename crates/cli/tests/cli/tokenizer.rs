@@ -80,7 +80,7 @@ fn import_makes_a_whole_tokenizer_of_a_vocabulary_and_says_what_it_found() {
     let damaged = checkpoint(&[vocab(), ("added_tokens.json", "{".into())]);
     let done = import_tiny(damaged.path(), &[]);
     done.says(&[
-        "added_tokens.json: not a tokeniser configuration",
+        "added_tokens.json: not a tokenizer configuration",
         "the files of the tokenizer are copied as they are",
     ]);
     assert_eq!(done.json()["tokenizer"], json!(["added_tokens.json", "vocab.txt"]));

@@ -22,7 +22,7 @@ fn save(dir: &Path, name: &str, config: &BertConfig, words: bool) {
     let model = TaskModel::new(config, parts, &burn::tensor::Device::flex()).unwrap();
     let files = [pocket_tokenizer(dir)];
     let package = Package { card: "# test", files: &files, keep_fit: true };
-    ModelDir::save(&dir.join(name), config, &model.initialised(config, 3), package).unwrap();
+    ModelDir::save(&dir.join(name), config, &model.initialized(config, 3), package).unwrap();
 }
 
 /// Pocket data, the teacher `words` with a masked-language-model head and `bert` without.

@@ -48,7 +48,7 @@ pub(super) fn refuse_others(out: &Path, settings: &PackSettings, tokenizer: &Tok
     let difference = if manifest.tokenizer == *tokenizer {
         settings.difference(&manifest.settings)
     } else {
-        Some(format!("the tokeniser was {}, now it is {}", short(&manifest.tokenizer.sha256), short(&tokenizer.sha256)))
+        Some(format!("the tokenizer was {}, now it is {}", short(&manifest.tokenizer.sha256), short(&tokenizer.sha256)))
     };
     match difference {
         Some(difference) => Err(Error::OtherSettings { path: out.join(MANIFEST), difference }),

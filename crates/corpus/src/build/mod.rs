@@ -40,15 +40,15 @@ pub struct Progress {
 
 /// Packs `inputs` into the folder `out` and writes its manifest last.
 ///
-/// The result depends on the bytes of the inputs, their order, the tokeniser and the settings, never on the number of threads. Memory is
+/// The result depends on the bytes of the inputs, their order, the tokenizer and the settings, never on the number of threads. Memory is
 /// bounded: some 20 MB per thread, whatever the size of the inputs. A run that ends early leaves whole shards, each of which proves
-/// itself by its checksum; the next run reads the text again, but tokenises only what is missing. Shards of inputs that are no longer
+/// itself by its checksum; the next run reads the text again, but tokenizes only what is missing. Shards of inputs that are no longer
 /// listed are removed once the new manifest is in place.
 ///
 /// `progress` is called from the threads that work; [`ControlFlow::Break`] ends the run with [`Error::Stopped`].
 ///
 /// # Errors
-/// Settings out of range, inputs that cannot be read or hold no text, a folder that was packed with another tokeniser or other
+/// Settings out of range, inputs that cannot be read or hold no text, a folder that was packed with another tokenizer or other
 /// settings or is being packed by another process, a full disk.
 pub fn build(
     inputs: &[Input],

@@ -20,7 +20,7 @@ use crate::vocabulary::TokenizerInfo;
 /// Changes whenever the same inputs and settings give other shards.
 const PACKING_VERSION: u32 = 1;
 
-/// Neighbouring inputs that are read as one text.
+/// Neighboring inputs that are read as one text.
 #[derive(Debug)]
 pub(super) struct Part {
     pub inputs: Vec<Input>,
@@ -77,7 +77,7 @@ fn size_and_hash(path: &Path, stop: &AtomicBool) -> Result<(u64, String)> {
     }
 }
 
-/// Groups inputs: a large one is a part, small neighbours share one.
+/// Groups inputs: a large one is a part, small neighbors share one.
 pub(super) fn parts(
     inputs: &[Input],
     infos: &[InputInfo],
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn small_neighbours_share_a_part_and_large_inputs_have_their_own() {
+    fn small_neighbors_share_a_part_and_large_inputs_have_their_own() {
         check(&[3, 3, 3, 3, 3, 20, 4, 20], &[4, 1, 1, 1, 1]);
         check(&[9, 9, 9], &[2, 1]);
     }

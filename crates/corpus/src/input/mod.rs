@@ -47,7 +47,7 @@ pub const DEFAULT_FIELD: &str = "text";
 pub enum Format {
     /// One paragraph per line, a blank line between documents.
     Plain,
-    /// The tokenised text of WikiText-2 and WikiText-103.
+    /// The tokenized text of WikiText-2 and WikiText-103.
     WikiText,
     /// One JSON object per line.
     JsonLines {

@@ -55,11 +55,11 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader of these shards. A plan for fewer sequences than there are takes the first ones; dynamic masking needs the tokeniser's
+    /// A loader of these shards. A plan for fewer sequences than there are takes the first ones; dynamic masking needs the tokenizer's
     /// vocabulary.
     ///
     /// # Errors
-    /// A plan for more sequences than there are, another tokeniser than the shards', dynamic masking of shards that are masked already.
+    /// A plan for more sequences than there are, another tokenizer than the shards', dynamic masking of shards that are masked already.
     pub fn new(
         shards: Shards,
         plan: WindowPlan,
@@ -75,7 +75,7 @@ impl Loader {
             && *vocabulary.info() != manifest.tokenizer
         {
             return refuse(
-                "the shards were made with another tokeniser; pack the corpus again with this one".to_owned(),
+                "the shards were made with another tokenizer; pack the corpus again with this one".to_owned(),
             );
         }
         let masker = match (&settings.masking, vocabulary) {
@@ -85,7 +85,7 @@ impl Loader {
                     "the shards are masked already; leave dynamic masking out, or pack without masking".to_owned(),
                 );
             }
-            (Some(_), None) => return refuse("dynamic masking needs the vocabulary of the tokeniser".to_owned()),
+            (Some(_), None) => return refuse("dynamic masking needs the vocabulary of the tokenizer".to_owned()),
             (Some(masking), Some(vocabulary)) => Some(Masker::new(masking.clone(), vocabulary.clone())?),
         };
         let padding =

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Rounds of the permutation; four are enough to look random, two more cost nothing.
 const ROUNDS: usize = 6;
-/// Windows that are kept: threads that work ahead are in two neighbouring ones at most.
+/// Windows that are kept: threads that work ahead are in two neighboring ones at most.
 const KEPT: usize = 3;
 
 /// Length-bucketed batches: every epoch holds every sequence exactly once.
@@ -144,7 +144,7 @@ impl Permutation {
     }
 }
 
-/// The finaliser of splitmix64.
+/// The finalizer of splitmix64.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_do_not_stay_neighbours() {
+    fn neighbors_do_not_stay_neighbors() {
         let permutation = Permutation::new(10_000, 5, 0);
         let near = (1..10_000).filter(|p| permutation.at(*p).abs_diff(permutation.at(p - 1)) < 100).count();
         // Of random pairs 2 in 100 are that near.

@@ -33,7 +33,7 @@ struct Sink<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// For a tokeniser and settings that were checked.
+    /// For a tokenizer and settings that were checked.
     pub fn new(encoder: &'a TextEncoder, vocabulary: &'a Vocabulary, settings: &'a PackSettings) -> Result<Self> {
         let masker = settings.masking.clone().map(|masking| Masker::new(masking, vocabulary.clone())).transpose()?;
         Ok(Self { words: WordEncoder::new(encoder)?, vocabulary, settings, masker })
@@ -42,7 +42,7 @@ impl<'a> Packer<'a> {
     /// Packs a block, as often as there are to be copies; `source` names its part among the streams of random numbers.
     pub fn pack(&self, block: &TextBlock, source: u64, cache: &mut WordCache) -> Result<ShardBuffer> {
         let mut buffer = ShardBuffer::new(self.vocabulary.info().vocab_size);
-        let documents = self.tokenise(block, cache, &mut buffer)?;
+        let documents = self.tokenize(block, cache, &mut buffer)?;
         let seed = self.settings.seed;
         for copy in 0..u64::from(self.settings.copies) {
             let counters = [source, block.number, copy];
@@ -78,7 +78,7 @@ impl<'a> Packer<'a> {
         Ok(buffer)
     }
 
-    fn tokenise(
+    fn tokenize(
         &self,
         block: &TextBlock,
         cache: &mut WordCache,

@@ -22,7 +22,7 @@ const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 pub struct Manifest {
     /// The version of manifest and shards.
     pub format: u32,
-    /// The tokeniser.
+    /// The tokenizer.
     pub tokenizer: TokenizerInfo,
     /// How the text was packed.
     pub settings: PackSettings,

@@ -13,7 +13,7 @@ const ABBREVIATIONS: &[&str] = &[
 /// A sentence ends at `.`, `!`, `?` or `…` with any closing quotes and brackets, when white space follows and then something that can
 /// begin a sentence: an upper-case letter, a letter without case, a digit, an opening quote or bracket. A full stop does not end
 /// one after a common abbreviation, a single letter (an initial), or a word with stops inside (`U.S.`, `e.g.`). The Chinese and
-/// Japanese marks `。！？` always end one. Tokenised text (`word .`) works too. A rule, not a model: it errs on the side of long sentences.
+/// Japanese marks `。！？` always end one. Tokenized text (`word .`) works too. A rule, not a model: it errs on the side of long sentences.
 pub fn split_sentences(paragraph: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn tokenised_and_unspaced_scripts_work() {
+    fn tokenized_and_unspaced_scripts_work() {
         check("It fell . The end .", &["It fell .", "The end ."]);
         check("東京。大阪！", &["東京。", "大阪！"]);
         check("  ", &[]);

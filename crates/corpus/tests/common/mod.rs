@@ -1,4 +1,4 @@
-//! Helpers of the behaviour tests.
+//! Helpers of the behavior tests.
 #![allow(dead_code, unused_imports)]
 
 use std::fmt::Write;
@@ -20,7 +20,7 @@ pub fn encoder() -> TextEncoder {
         writeln!(words, "{digit}\n##{digit}").expect("a string");
     }
     std::fs::write(dir.path().join("vocab.txt"), words).expect("a vocabulary");
-    TextEncoder::from_dir(dir.path()).expect("a tokeniser")
+    TextEncoder::from_dir(dir.path()).expect("a tokenizer")
 }
 
 /// Documents of several sentences, all of them different.

@@ -44,7 +44,7 @@ pub fn dropout_in_place(x: &mut [f32], keep: f64, key: u64, offset: u64) {
     }
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014).
+/// The finalizer of SplitMix64 (Steele, Lea & Flood 2014).
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -39,7 +39,7 @@ pub fn scatter_add_rows(grad: &[f32], width: usize, ids: &[u32], table_grad: &mu
 }
 
 /// `out[t] = [words[t + 1]; words[t]; words[t - 1]]` in every sequence, zeros outside it: the input of MobileBERT's
-/// factorised embedding (Sun et al. 2020).
+/// factorized embedding (Sun et al. 2020).
 ///
 /// # Shapes
 /// - `words`: `[batch, seq, width]`; `out`: `[batch, seq, 3 width]`

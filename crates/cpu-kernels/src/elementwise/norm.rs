@@ -1,4 +1,4 @@
-//! Normalisation of rows with a learned scale and shift.
+//! Normalization of rows with a learned scale and shift.
 
 use super::binary::{add, assert_rows};
 use super::dispatch::Arith;
@@ -84,7 +84,7 @@ pub fn add_layer_norm<'a>(
 /// `dx = inv_std (g - mean(g) - h mean(g h))`, `d_gamma += sum_r dy h`, `d_beta += sum_r dy`.
 ///
 /// # Shapes
-/// - `x` (what was normalised), `dy`, `dx`: `[rows, width]`; `mean`, `inv_std`: `[rows]`
+/// - `x` (what was normalized), `dy`, `dx`: `[rows, width]`; `mean`, `inv_std`: `[rows]`
 /// - `gamma`, `d_gamma`, `d_beta`: `[width]`; the last two are added to
 ///
 /// # Panics
@@ -166,12 +166,12 @@ impl Map<0> for Square {
     }
 }
 
-struct Normalise {
+struct Normalize {
     mean: f32,
     inv_std: f32,
 }
 
-impl Map<2> for Normalise {
+impl Map<2> for Normalize {
     #[inline(always)]
     fn at<A: Arith>(&self, x: f32, [gamma, beta]: [f32; 2]) -> f32 {
         A::fma((x - self.mean) * self.inv_std, gamma, beta)
@@ -180,15 +180,15 @@ impl Map<2> for Normalise {
 
 /// Mean and inverse standard deviation. The second pass sees deviations from the mean, so a large mean costs nothing.
 #[inline(always)]
-fn moments<A: Arith>(row: &[f32], eps: f32) -> Normalise {
+fn moments<A: Arith>(row: &[f32], eps: f32) -> Normalize {
     let n = row.len() as f32;
     let mean = sum::<A, Itself, 0>(&Itself, row, []) / n;
     let variance = sum::<A, Square, 0>(&Square { mean }, row, []) / n;
-    Normalise { mean, inv_std: 1.0 / (variance + eps).sqrt() }
+    Normalize { mean, inv_std: 1.0 / (variance + eps).sqrt() }
 }
 
 #[inline(always)]
-fn keep(stats: &mut Stats<'_>, row: usize, found: &Normalise) {
+fn keep(stats: &mut Stats<'_>, row: usize, found: &Normalize) {
     if let Some((mean, inv_std)) = stats {
         mean[row] = found.mean;
         inv_std[row] = found.inv_std;
@@ -201,7 +201,7 @@ fn forward<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut U
     let width = gamma.len().max(1);
     for (r, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
         let found = moments::<A>(x, eps);
-        map::<A, Normalise, 2>(&found, x, [gamma, beta], y);
+        map::<A, Normalize, 2>(&found, x, [gamma, beta], y);
         keep(&mut stats, r, &found);
     }
 }
@@ -211,7 +211,7 @@ fn in_place<A: Arith>(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stat
     let mut stats = stats;
     for (r, x) in x.chunks_exact_mut(gamma.len().max(1)).enumerate() {
         let found = moments::<A>(x, eps);
-        map_in_place::<A, Normalise, 2>(&found, x, [gamma, beta]);
+        map_in_place::<A, Normalize, 2>(&found, x, [gamma, beta]);
         keep(&mut stats, r, &found);
     }
 }
@@ -226,7 +226,7 @@ impl Map<1> for Product {
 }
 
 /// `dy gamma h`
-struct Weighted<'a>(&'a Normalise);
+struct Weighted<'a>(&'a Normalize);
 
 impl Map<2> for Weighted<'_> {
     #[inline(always)]
@@ -236,7 +236,7 @@ impl Map<2> for Weighted<'_> {
 }
 
 struct Gradient<'a> {
-    row: &'a Normalise,
+    row: &'a Normalize,
     mean: f32,
     slope: f32,
 }
@@ -250,7 +250,7 @@ impl Map<2> for Gradient<'_> {
 }
 
 /// `sum + dy h`
-struct AddScaled<'a>(&'a Normalise);
+struct AddScaled<'a>(&'a Normalize);
 
 impl Map<2> for AddScaled<'_> {
     #[inline(always)]
@@ -283,7 +283,7 @@ fn backward<A: Arith>(
     let width = gamma.len().max(1);
     let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
     for (r, ((x, dy), dx)) in rows.enumerate() {
-        let row = Normalise { mean: mean[r], inv_std: inv_std[r] };
+        let row = Normalize { mean: mean[r], inv_std: inv_std[r] };
         let mean = sum::<A, Product, 1>(&Product, dy, [gamma]) / width as f32;
         let slope = sum::<A, Weighted<'_>, 2>(&Weighted(&row), dy, [gamma, x]) / width as f32;
         map::<A, Gradient<'_>, 2>(&Gradient { row: &row, mean, slope }, dy, [gamma, x], dx);
@@ -292,13 +292,13 @@ fn backward<A: Arith>(
     }
 }
 
-/// NoNorm is a LayerNorm that takes every row for normalised.
-const UNIT: Normalise = Normalise { mean: 0.0, inv_std: 1.0 };
+/// NoNorm is a LayerNorm that takes every row for normalized.
+const UNIT: Normalize = Normalize { mean: 0.0, inv_std: 1.0 };
 
 #[inline(always)]
 fn no_norm_body<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     let width = gamma.len().max(1);
     for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-        map::<A, Normalise, 2>(&UNIT, x, [gamma, beta], y);
+        map::<A, Normalize, 2>(&UNIT, x, [gamma, beta], y);
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::epilogue::{Epilogue, Output, finish};
 use super::format::{Format, GROUP};
 use super::kernel::{self, Block, Job};
-use super::pack::{Quantised, Side};
+use super::pack::{Quantized, Side};
 use super::packed::{Input, Weights};
 use crate::elementwise::Arith;
 
@@ -113,7 +113,7 @@ pub(super) unsafe fn blocks(
                                     continue;
                                 }
                                 if format == Format::Quads {
-                                    dequantise(input, weights, row.clone(), col.clone(), block);
+                                    dequantize(input, weights, row.clone(), col.clone(), block);
                                 }
                                 finish(block, row, col.clone(), output, epilogue, isa);
                             }
@@ -130,20 +130,20 @@ pub(super) unsafe fn blocks(
 ///
 /// # Safety
 /// The rows are packed in bytes.
-unsafe fn dequantise(input: &Input, weights: &Weights, rows: Range<usize>, cols: Range<usize>, block: &mut Block) {
+unsafe fn dequantize(input: &Input, weights: &Weights, rows: Range<usize>, cols: Range<usize>, block: &mut Block) {
     let (mut scales, mut sums) = ([0.0f32; GROUP], [0i32; GROUP]);
-    for (i, q) in weights.quantised[cols].iter().enumerate() {
+    for (i, q) in weights.quantized[cols].iter().enumerate() {
         (scales[i], sums[i]) = (q.scale, q.offset);
     }
     // SAFETY: the caller's promise.
-    let rows: &[Quantised] = unsafe { input.quantised(rows) };
+    let rows: &[Quantized] = unsafe { input.quantized(rows) };
     let (scales, sums) = (&scales, &sums);
-    dispatch!(values, (rows: &[Quantised], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block));
+    dispatch!(values, (rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block));
 }
 
-/// [`dequantise`] with the scales and sums of all columns.
+/// [`dequantize`] with the scales and sums of all columns.
 #[inline(always)]
-fn values<A: Arith>(rows: &[Quantised], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block) {
+fn values<A: Arith>(rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block) {
     for (q, values) in rows.iter().zip(block.0.as_chunks_mut::<GROUP>().0) {
         for ((value, sum), scale) in values.iter_mut().zip(sums).zip(scales) {
             let bytes = value.to_bits() as i32;

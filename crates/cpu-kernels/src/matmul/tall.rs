@@ -90,10 +90,10 @@ impl Tall {
             }
             match side {
                 Side::Left => {
-                    Operand::Left(Input { packed, quantised: Buffer::new(0), rows: width, k, precision, isa })
+                    Operand::Left(Input { packed, quantized: Buffer::new(0), rows: width, k, precision, isa })
                 }
                 Side::Right => {
-                    Operand::Right(Weights { packed, quantised: Vec::new(), inputs: k, outputs: width, precision, isa })
+                    Operand::Right(Weights { packed, quantized: Vec::new(), inputs: k, outputs: width, precision, isa })
                 }
             }
         });

@@ -9,7 +9,7 @@ use super::{Run, Workers};
 use crate::compile::PackedWeights;
 use crate::plan::{Lane, QUERY_BLOCK, block, stride};
 use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, Sync, View, Work};
-use crate::rows::{Rows, combine, normalise, pad, unary};
+use crate::rows::{Rows, combine, normalize, pad, unary};
 use crate::team::{Worker, share};
 
 fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
@@ -137,7 +137,7 @@ impl<'a> Chunk<'a> {
                     let (width, x, out) = (norm.weight.len(), view(x), view(out));
                     let residual = residual.as_ref().map(view);
                     for i in rows {
-                        normalise(norm, x.write(i, width), residual.map(|r| r.read(i, width)), out.write(i, width));
+                        normalize(norm, x.write(i, width), residual.map(|r| r.read(i, width)), out.write(i, width));
                     }
                 }
                 RowOp::Unary { activation, x, out, width } => {

@@ -31,7 +31,7 @@ pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Content {
 fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Result<(), glue_squad::Error> {
     let labels = task.task().labels();
     let mut classes = vec![0_u64; labels.len()];
-    let (mut rows, mut empty, mut unlabelled) = (0_u64, Vec::new(), 0_u64);
+    let (mut rows, mut empty, mut unlabeled) = (0_u64, Vec::new(), 0_u64);
     let mut reader = task.open(path, split)?;
     for example in reader.by_ref() {
         let example = example?;
@@ -44,7 +44,7 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
         match example.label {
             Some(Label::Class(class)) => classes[class] += 1,
             Some(_) => {}
-            None => unlabelled += 1,
+            None => unlabeled += 1,
         }
         content.texts.add(&place, &example.text_a, example.text_b.as_deref());
     }
@@ -53,7 +53,7 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
         let count = reader.skipped().len();
         content.findings.push(Finding::note(format!("{count} torn lines are passed over, the first: line {first}")));
     }
-    if unlabelled == 0 {
+    if unlabeled == 0 {
         if let Some(class) = classes.iter().position(|count| *count == 0)
             && rows > 0
         {
@@ -61,7 +61,7 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
         }
         content.classes = classes;
     } else if split != Split::Test {
-        content.findings.push(Finding::problem(format!("{unlabelled} rows have no label")));
+        content.findings.push(Finding::problem(format!("{unlabeled} rows have no label")));
     }
     if let Some(first) = empty.first() {
         content.findings.push(Finding::note(format!("{} rows have an empty text, the first: {first}", empty.len())));

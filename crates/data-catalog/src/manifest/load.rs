@@ -38,7 +38,9 @@ struct RawSet {
     folder: String,
     task: Option<String>,
     format: Option<RawFormat>,
-    licence: String,
+    // `licence` in manifests of earlier versions.
+    #[serde(alias = "licence")]
+    license: String,
     home: String,
     note: Option<String>,
     unavailable: Option<String>,
@@ -187,7 +189,7 @@ impl RawSet {
             title: self.title,
             folder: self.folder,
             format,
-            licence: self.licence,
+            license: self.license,
             home: self.home,
             note: self.note,
             unavailable: self.unavailable,

@@ -32,8 +32,8 @@ pub struct DataSet {
     pub folder: String,
     /// How its files are read.
     pub format: Format,
-    /// The licence of the data.
-    pub licence: String,
+    /// The license of the data.
+    pub license: String,
     /// The page of its makers.
     pub home: String,
     /// What a user should know.

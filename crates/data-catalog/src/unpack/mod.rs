@@ -66,9 +66,9 @@ pub fn unpack(archive: &Path, kind: ArchiveKind, wanted: &[Wanted], limit: u64) 
 /// [`Error::Build`] with file and line, or the file's size or checksum is not the expected one ([`Error::WrongFile`]).
 pub fn build(recipe: Recipe, folder: &Path, to: &Path, expected: Option<u64>, sha256: Option<&str>) -> Result<Placed> {
     let made = match recipe {
-        Recipe::MrpcTrain => mrpc::labelled(folder, false)?,
-        Recipe::MrpcDev => mrpc::labelled(folder, true)?,
-        Recipe::MrpcTest => mrpc::unlabelled(folder)?,
+        Recipe::MrpcTrain => mrpc::labeled(folder, false)?,
+        Recipe::MrpcDev => mrpc::labeled(folder, true)?,
+        Recipe::MrpcTest => mrpc::unlabeled(folder)?,
     };
     layout::make_parent(to)?;
     let limits = Limits { bytes: expected, sha256, most: made.len() as u64 };

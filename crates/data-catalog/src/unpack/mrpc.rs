@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 
 const COLUMNS: usize = 5;
 
-/// The labelled rows that `dev_ids.tsv` names, or those that it does not.
-pub(super) fn labelled(folder: &Path, dev: bool) -> Result<Vec<u8>> {
+/// The labeled rows that `dev_ids.tsv` names, or those that it does not.
+pub(super) fn labeled(folder: &Path, dev: bool) -> Result<Vec<u8>> {
     let original = Text::read(folder, "msr_paraphrase_train.txt")?;
     let ids = Text::read(folder, "dev_ids.tsv")?;
     let mut pairs = HashSet::new();
@@ -31,7 +31,7 @@ pub(super) fn labelled(folder: &Path, dev: bool) -> Result<Vec<u8>> {
 }
 
 /// The test rows, numbered and without their labels.
-pub(super) fn unlabelled(folder: &Path) -> Result<Vec<u8>> {
+pub(super) fn unlabeled(folder: &Path) -> Result<Vec<u8>> {
     let original = Text::read(folder, "msr_paraphrase_test.txt")?;
     let mut out = "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n".to_owned();
     for (index, (line, text)) in original.lines().skip(1).enumerate() {

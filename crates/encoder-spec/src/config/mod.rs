@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::{Activation, Error, ModelType, Result};
 
-/// Normalisation after every residual.
+/// Normalization after every residual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
-    /// Normalise to zero mean and unit variance, then scale and shift.
+    /// Normalize to zero mean and unit variance, then scale and shift.
     #[default]
     LayerNorm,
     /// Scale and shift only (MobileBERT).

@@ -10,7 +10,7 @@ use super::BackwardPass;
 use super::dropout::{self, Mask};
 use super::host::{self, Fresh, dense, rows, values};
 
-/// What the backward pass needs: the normalised rows' inputs, and their statistics.
+/// What the backward pass needs: the normalized rows' inputs, and their statistics.
 #[derive(Clone, Debug)]
 pub(crate) struct Saved {
     sum: FlexTensor,
@@ -75,7 +75,7 @@ pub(crate) fn residual_forward(
 }
 
 impl Saved {
-    /// Gradients of what was normalised, of weight and of bias.
+    /// Gradients of what was normalized, of weight and of bias.
     fn all(&self, grad: FlexTensor) -> [FlexTensor; 3] {
         let grad = dense(grad);
         let (n, width) = rows(&grad);

@@ -50,7 +50,7 @@ pub(crate) fn next_mask(layer: &Dropout, device: &Device) -> Option<Mask> {
     Some(Mask { key, keep: 1.0 - layer.prob })
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014): neighbouring inputs give unrelated outputs.
+/// The finalizer of SplitMix64 (Steele, Lea & Flood 2014): neighboring inputs give unrelated outputs.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

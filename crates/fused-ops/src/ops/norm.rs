@@ -1,4 +1,4 @@
-//! Layer normalisation, alone and with the residual before it.
+//! Layer normalization, alone and with the residual before it.
 
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
@@ -8,7 +8,7 @@ use super::applies;
 use super::dropout::next_mask;
 use crate::extension::FusedOps;
 
-/// What normalises rows: scale, shift and epsilon.
+/// What normalizes rows: scale, shift and epsilon.
 #[derive(Clone, Debug)]
 pub struct Affine {
     /// Scale, `[width]`.

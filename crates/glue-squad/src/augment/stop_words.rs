@@ -1,7 +1,7 @@
 //! Words that say little by themselves.
 
 /// English function words: the list of NLTK that TinyBERT's script has, as far as they are words of letters. Of contractions, which
-/// tokenisers of BERT's kind take apart at the apostrophe, both sides are here.
+/// tokenizers of BERT's kind take apart at the apostrophe, both sides are here.
 const STOP_WORDS: &str = "\
     a about above after again against ain all am an and any are aren as at be because been before being below \
     between both but by can couldn d did didn do does doesn doing don down during each few for from further had \

@@ -112,7 +112,7 @@ fn collect_labels(rows: &[(usize, &Features)]) -> Result<Labels> {
         (n, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
         (0, n) if n == rows.len() => Ok(Labels::Scores(scores)),
         _ => Err(Error::Invalid(
-            "a batch mixes classes, scores and unlabelled examples; batch one kind at a time".to_owned(),
+            "a batch mixes classes, scores and unlabeled examples; batch one kind at a time".to_owned(),
         )),
     }
 }

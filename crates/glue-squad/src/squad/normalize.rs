@@ -1,4 +1,4 @@
-//! The official normalisation of answers, and the two scores of a pair of them.
+//! The official normalization of answers, and the two scores of a pair of them.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ pub fn normalize_answer(text: &str) -> String {
     words.join(" ")
 }
 
-/// Whether two answers are equal once both are normalised.
+/// Whether two answers are equal once both are normalized.
 pub fn exact_match(gold: &str, predicted: &str) -> bool {
     normalize_answer(gold) == normalize_answer(predicted)
 }

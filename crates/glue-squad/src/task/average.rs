@@ -57,7 +57,7 @@ pub const SEVEN_COLUMNS: [Column; 7] = [
     column(TaskKind::Rte, "accuracy"),
 ];
 
-/// The mean of some columns. It is shown and serialised with its columns, so that no number stands alone.
+/// The mean of some columns. It is shown and serialized with its columns, so that no number stands alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Average {
     columns: Vec<Column>,

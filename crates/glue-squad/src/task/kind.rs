@@ -30,7 +30,7 @@ pub enum TaskKind {
     MnliMm,
     /// Question Natural Language Inference, made of SQuAD: a question and a sentence that holds its answer or not.
     Qnli,
-    /// Recognising Textual Entailment: a pair, entailment or not.
+    /// Recognizing Textual Entailment: a pair, entailment or not.
     Rte,
     /// Winograd Natural Language Inference: a pair, 1 = entailment.
     Wnli,
@@ -69,7 +69,7 @@ pub struct Example {
     pub text_a: String,
     /// The second of the pair.
     pub text_b: Option<String>,
-    /// The answer; `None` in an unlabelled test set.
+    /// The answer; `None` in an unlabeled test set.
     pub label: Option<Label>,
 }
 

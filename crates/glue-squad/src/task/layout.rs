@@ -24,14 +24,14 @@ pub(super) struct Headerless {
     pub usual: bool,
 }
 
-/// CoLA's labelled files have no header: source, label, the linguist's mark, sentence.
+/// CoLA's labeled files have no header: source, label, the linguist's mark, sentence.
 pub(super) const HEADERLESS_COLA: Headerless = Headerless {
     columns: &["source", "label", "star", "sentence"],
     is_one: |split, first| split != Split::Test && !first.split('\t').any(|name| name == "sentence"),
     usual: true,
 };
 
-/// STS-B as its authors released it has no header either, and licence notes in more columns behind these.
+/// STS-B as its authors released it has no header either, and license notes in more columns behind these.
 pub(super) const HEADERLESS_STSB: Headerless = Headerless {
     columns: &["genre", "filename", "year", "old_index", "score", "sentence1", "sentence2"],
     is_one: |_, first| {

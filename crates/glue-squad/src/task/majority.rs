@@ -10,7 +10,7 @@ use crate::error::Result;
 const SAME_SCORE: f64 = 1e-5;
 
 /// The answer that needs no text: the most frequent class of some labels, the lowest of equally frequent ones; for a regression
-/// their mean. A model that scores no more has learnt nothing that this answer does not know.
+/// their mean. A model that scores no more has learned nothing that this answer does not know.
 ///
 /// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
 #[derive(Debug, Clone, PartialEq)]

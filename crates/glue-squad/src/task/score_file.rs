@@ -9,7 +9,7 @@ use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, Predictions, SEVEN_COLU
 use crate::error::{Error, Result};
 use crate::submission;
 
-/// The scores of a prediction file. Serialised as a map: the task's metrics in their order, then `examples`.
+/// The scores of a prediction file. Serialized as a map: the task's metrics in their order, then `examples`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileScores {
     /// The task.
@@ -72,7 +72,7 @@ fn score(task: &Task, data: &Path, gold: &[Label], predictions: &Path) -> Result
 }
 
 /// Scores every official prediction file of a folder ([`submission::file_name`]) against the development sets of a GLUE folder,
-/// AX against its labelled set where that is there.
+/// AX against its labeled set where that is there.
 ///
 /// # Errors
 /// No prediction file at all, or as [`score_file`].

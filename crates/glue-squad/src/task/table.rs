@@ -280,7 +280,7 @@ pub(super) static TABLE: [Entry; 11] = [
         files: ["diagnostic.tsv"; 3],
         more_files: &["AX.tsv", "test.tsv", "diagnostic-full.tsv"],
         hub_in_mnli: HUB,
-        // The labelled file that GLUE's authors published later calls them so.
+        // The labeled file that GLUE's authors published later calls them so.
         text_a: &["sentence1", "Premise", "premise"],
         text_b: Some(&["sentence2", "Hypothesis", "hypothesis"]),
         label: &["label", "Label"],

@@ -42,7 +42,7 @@ pub fn mobile() -> BertConfig {
 /// A model with the masked-language-model head of its family.
 pub fn model(config: &BertConfig, seed: u64) -> Model {
     let parts = Parts::default().with_words(config);
-    TaskModel::new(config, parts, &Device::flex()).unwrap().initialised(config, seed)
+    TaskModel::new(config, parts, &Device::flex()).unwrap().initialized(config, seed)
 }
 
 /// Sequences of 3 to 14 tokens.

@@ -102,7 +102,7 @@ impl fmt::Display for Node {
 /// A feed-forward expression `f(x; W1, b1, W2, b2)`, for example `linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)`.
 ///
 /// The text form is the one EfficientBERT's released code prints, without spaces. Any well-typed tree is an expression;
-/// [`Expression::validate`] says whether it belongs to the search space. It serialises as its text form.
+/// [`Expression::validate`] says whether it belongs to the search space. It serializes as its text form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expression {
     root: Node,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_serialise_as_text() {
+    fn expressions_serialize_as_text() {
         let e = Expression::plain(LinearId::LARGEST, Unary::Gelu);
         let json = serde_json::to_string(&e).unwrap();
         assert_eq!(json, "\"linear4_1(gelu(linear4_1(x,wb1)),wb2)\"");

@@ -40,7 +40,7 @@ pub fn run_stage<S: SearchSpace + ?Sized>(
     run.finish_left_over()?;
     let mut exhausted = run.parts.store.is_exhausted(config.stage)?;
     while !exhausted && run.finished() < config.trials {
-        run.honour_stop()?;
+        run.honor_stop()?;
         exhausted = !run.next_trial()?;
     }
     run.outcome(exhausted)
@@ -114,7 +114,7 @@ impl<'a, 'c, S: SearchSpace + ?Sized> Run<'a, 'c, S> {
         self.completed + self.failed
     }
 
-    fn honour_stop(&self) -> Result<()> {
+    fn honor_stop(&self) -> Result<()> {
         if self.parts.stop.load(Ordering::SeqCst) { Err(self.interrupted()) } else { Ok(()) }
     }
 
@@ -125,7 +125,7 @@ impl<'a, 'c, S: SearchSpace + ?Sized> Run<'a, 'c, S> {
     /// Evaluates again the trial that a killed process left running.
     fn finish_left_over(&mut self) -> Result<()> {
         let Some((trial, genome)) = self.left_over.take() else { return Ok(()) };
-        self.honour_stop()?;
+        self.honor_stop()?;
         self.parts.store.restart(trial.id, (self.parts.clock)())?;
         let candidate = Candidate { genome, stage: trial.stage, number: trial.number, seed: trial.seed };
         self.evaluate(trial.id, candidate, trial.cost, trial.latency_ms, true)
@@ -137,7 +137,7 @@ impl<'a, 'c, S: SearchSpace + ?Sized> Run<'a, 'c, S> {
         let mut rejected = Vec::new();
         for attempt in 0..self.config.max_draws {
             // Drawing for an exhausted space can take a while.
-            self.honour_stop()?;
+            self.honor_stop()?;
             let genome = self.draw(number, attempt)?;
             let text = genome.to_string();
             let cost = self.parts.space.cost(&genome);

@@ -57,7 +57,7 @@ impl SearchSpace for WidthSpace {
     }
 
     /// Changes stack count and ratio of one to three layers; an architecture that has no such
-    /// neighbour within the limits gives a new sample.
+    /// neighbor within the limits gives a new sample.
     fn mutate(&self, genome: &Architecture, rng: &mut ChaCha8Rng) -> Architecture {
         // Some layers have no other choice in a tight window; other layers may have.
         const TRIES: usize = 20;

@@ -1,4 +1,4 @@
-//! Regularised evolution (Real et al. 2019, "Regularized Evolution for Image Classifier Architecture
+//! Regularized evolution (Real et al. 2019, "Regularized Evolution for Image Classifier Architecture
 //! Search"): mutate the winner of a tournament among the youngest.
 
 use rand::Rng;
@@ -24,7 +24,7 @@ impl Default for EvolutionConfig {
     }
 }
 
-/// Regularised evolution. Failed trials age with the others and are never parents.
+/// Regularized evolution. Failed trials age with the others and are never parents.
 #[derive(Debug, Clone)]
 pub struct Evolution<G> {
     config: EvolutionConfig,

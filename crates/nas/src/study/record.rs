@@ -177,7 +177,7 @@ impl Trial {
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fitness {
-    /// What the search maximises, for example development accuracy.
+    /// What the search maximizes, for example development accuracy.
     pub score: f64,
     /// Further numbers worth keeping, by name. All must be finite, or the trial fails.
     pub metrics: BTreeMap<String, f64>,

@@ -1,4 +1,4 @@
-//! What the behaviour tests share: small students, synthetic objectives, a stage in one call.
+//! What the behavior tests share: small students, synthetic objectives, a stage in one call.
 #![allow(dead_code, reason = "each test binary uses another part")]
 
 use std::sync::atomic::AtomicBool;

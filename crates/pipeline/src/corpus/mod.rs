@@ -24,7 +24,7 @@ const LOOK_EVERY: usize = 1024;
 /// Text as `--corpus` and `data.corpus` name it: found, not yet read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Corpus {
-    /// Text files, tokenised and packed when a training begins and held in memory.
+    /// Text files, tokenized and packed when a training begins and held in memory.
     Text(Vec<PathBuf>),
     /// A folder that `data pack` made; its shards are mapped into memory and read as they are needed.
     Packed {
@@ -111,10 +111,10 @@ impl Corpus {
         }
     }
 
-    /// Whether a training with this tokeniser and sequences of `max_len` tokens can use it.
+    /// Whether a training with this tokenizer and sequences of `max_len` tokens can use it.
     ///
     /// # Errors
-    /// Shards of another tokeniser or of another length, both of which are named.
+    /// Shards of another tokenizer or of another length, both of which are named.
     pub fn check(&self, encoder: &TextEncoder, max_len: usize) -> Result<()> {
         let Self::Packed { dir, manifest } = self else { return Ok(()) };
         let (theirs, packed) = (&manifest.tokenizer, manifest.settings.max_len);
@@ -122,7 +122,7 @@ impl Corpus {
         let ours = vocabulary.info();
         if theirs != ours {
             return Err(Error::Mismatch(format!(
-                "{} was packed with another tokeniser than the teacher's: {} with {} tokens, the teacher's is {} with {}; pack the \
+                "{} was packed with another tokenizer than the teacher's: {} with {} tokens, the teacher's is {} with {}; pack the \
                  text again with --tokenizer TEACHER",
                 dir.display(),
                 short(&theirs.sha256),

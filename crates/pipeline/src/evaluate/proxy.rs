@@ -29,9 +29,9 @@ pub struct ProxyTraining<'a> {
     pub teacher: &'a dyn Teacher,
     /// Weights of the warm-up supernet.
     pub warm: &'a Tensors,
-    /// The teacher on text, packed text and what is learnt on it.
+    /// The teacher on text, packed text and what is learned on it.
     pub text: Option<(&'a dyn Teacher, &'a dyn TextSource, &'a Plan)>,
-    /// What is learnt on the tasks.
+    /// What is learned on the tasks.
     pub plan: &'a Plan,
     /// Training examples less the held-out part.
     pub data: &'a TaskMix,

@@ -145,8 +145,8 @@ mod tests {
         let other = recipe(&["search.stage3.task.accumulate=2", "search.stage2.proxy.task.precision=bf16"]);
         assert_eq!(again(&other, "supernet/task", Source::Tasks), None, "parts are other batches");
         assert_eq!(again(&other, "stage-1", Source::Tasks), Some(3), "other numbers");
-        let learnt = recipe(&["final.distill.preset=minilm"]);
-        assert_eq!(again(&learnt, "supernet/warm-up", Source::Text), None, "other layers are asked for");
+        let learned = recipe(&["final.distill.preset=minilm"]);
+        assert_eq!(again(&learned, "supernet/warm-up", Source::Text), None, "other layers are asked for");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct FinalModel {
     pub evaluation: Evaluation,
 }
 
-/// Distils the winner: on text, then on the tasks with the best dev score kept.
+/// Distills the winner: on text, then on the tasks with the best dev score kept.
 ///
 /// # Errors
 /// Training that fails, files that cannot be read or written.
@@ -40,7 +40,7 @@ pub fn student(
     let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
     let shapes = parameter_shapes(&model);
     let model = match run.recipe.final_.inherit {
-        Inherit::Nothing => model.initialised(&config, run.seed_of("final init")),
+        Inherit::Nothing => model.initialized(&config, run.seed_of("final init")),
         source => {
             let from = match source {
                 Inherit::Supernet => collect_internal(&winner.supernet),
@@ -51,11 +51,11 @@ pub fn student(
         }
     };
     let phases = [PhaseId::StudentOnText, PhaseId::StudentOnTasks];
-    let (model, evaluation) = distil(run, phases, &config, model, teachers)?;
+    let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }
 
-/// Distils the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
+/// Distills the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
 /// parameters as the student within 1%, from random weights, with the student's distillation
 /// steps plus the warm-up's.
 ///
@@ -65,9 +65,9 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, 
     let config = baseline_config(run, frame, params)?;
     let device = run.device.clone();
     let model = TaskModel::new(&config, Parts::POOLER, &device)?;
-    let model = model.initialised(&config, run.seed_of("baseline init"));
+    let model = model.initialized(&config, run.seed_of("baseline init"));
     let phases = [PhaseId::BaselineOnText, PhaseId::BaselineOnTasks];
-    let (model, evaluation) = distil(run, phases, &config, model, teachers)?;
+    let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }
 
@@ -89,7 +89,7 @@ fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result
     Ok(of_width(width))
 }
 
-fn distil(
+fn distill(
     run: &mut Context<'_>,
     [on_text, on_tasks]: [PhaseId; 2],
     config: &BertConfig,

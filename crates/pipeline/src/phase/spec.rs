@@ -131,7 +131,7 @@ pub struct TrainingSpec<'a> {
     pub settings: Cow<'a, Phase>,
     /// What it is shown.
     pub data: Data,
-    /// What is learnt from the teacher; `None` where it is the labels.
+    /// What is learned from the teacher; `None` where it is the labels.
     pub objective: Option<&'a Objective>,
 }
 
@@ -220,12 +220,12 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
             each.collect()
         }
     };
-    let distil = |key, data, objective, settings| TrainingSpec { key, settings, data, objective: Some(objective) };
-    let usual = |key, data, settings| distil(key, data, &recipe.distill, Cow::Borrowed(settings));
+    let distill = |key, data, objective, settings| TrainingSpec { key, settings, data, objective: Some(objective) };
+    let usual = |key, data, settings| distill(key, data, &recipe.distill, Cow::Borrowed(settings));
     let stage = |id, trials, trainings| PhaseSpec { trials: Some(trials), ..phase(id, trainings) };
     let (one, two, three) = (&search.stage1, &search.stage2, &search.stage3);
     let objective = recipe.final_objective();
-    let at_last = |key, data, settings| vec![distil(key, data, objective, Cow::Borrowed(settings))];
+    let at_last = |key, data, settings| vec![distill(key, data, objective, Cow::Borrowed(settings))];
     all.extend([
         phase(PhaseId::WarmUp, vec![usual("warm_up", Data::Text, &recipe.warm_up)]),
         stage(
@@ -253,7 +253,7 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
     if last.baseline {
         let on_text = Cow::Owned(recipe.baseline_general());
         all.extend([
-            phase(PhaseId::BaselineOnText, vec![distil("final.general", Data::Text, objective, on_text)]),
+            phase(PhaseId::BaselineOnText, vec![distill("final.general", Data::Text, objective, on_text)]),
             phase(PhaseId::BaselineOnTasks, at_last("final.task", Data::Train, &last.task)),
         ]);
     }

@@ -52,8 +52,8 @@ pub(super) fn plan(training: &TrainingSpec<'_>, student: &BertConfig, teacher: &
 /// # Errors
 /// As [`plan`], naming the training; or nothing that would train the heads.
 pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
-    let distils = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.train.steps > 0;
-    for (_, training) in trainings(phases).filter(|(_, training)| distils(training)) {
+    let distills = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.train.steps > 0;
+    for (_, training) in trainings(phases).filter(|(_, training)| distills(training)) {
         let fail = |message: String| Err(Error::Mismatch(format!("`{}`: {message}", training.key)));
         match plan(training, frame, teacher) {
             Err(e) => return fail(e.to_string()),
@@ -73,7 +73,7 @@ pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architectu
     Ok((config, model))
 }
 
-/// Distils the largest student with plain feed-forwards on text; all candidates inherit slices of
+/// Distills the largest student with plain feed-forwards on text; all candidates inherit slices of
 /// the weights this returns (module paths).
 ///
 /// # Errors
@@ -81,7 +81,7 @@ pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architectu
 pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -> Result<Tensors> {
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
-    let model = model.initialised(&config, run.seed_of("student init"));
+    let model = model.initialized(&config, run.seed_of("student init"));
     let phase = run.spec(PhaseId::WarmUp)?;
     let training = phase.training()?;
     if training.settings.train.steps == 0 {

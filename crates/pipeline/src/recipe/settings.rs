@@ -225,7 +225,7 @@ pub enum StrategyKind {
     Learned,
     /// Learned partition as EfficientBERT's code has it: median split, no exploration.
     Compatible,
-    /// Regularised evolution.
+    /// Regularized evolution.
     Evolution,
 }
 

@@ -21,7 +21,7 @@
 //! |---|---|
 //! | error, panic | the checkpoint before; the staging folder is removed |
 //! | process killed | the checkpoint before, or the new one whole; perhaps a stray staging folder |
-//! | power loss | the same, on file systems and disks that honour fsync |
+//! | power loss | the same, on file systems and disks that honor fsync |
 //!
 //! Saving a step again with other content keeps the old folder as `step-NNNNNN.old` until the new
 //! one is in place; readers fall back to it, so there is no moment without a valid checkpoint.

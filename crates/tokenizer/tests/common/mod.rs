@@ -1,4 +1,4 @@
-//! Helpers of the behaviour tests.
+//! Helpers of the behavior tests.
 #![allow(dead_code, unused_imports)]
 
 pub use test_support::shared;

@@ -25,7 +25,7 @@ A download that is interrupted goes on where it stopped when the same command is
 only when they are whole and their size and SHA-256 are right.\n\n\
 Proxies are taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (or their lower-case names), certificates to trust \
 instead of the compiled-in ones from the PEM file that SSL_CERT_FILE names.\n\n\
-Read the licence first: `efficientbert data list NAME` names it.")]
+Read the license first: `efficientbert data list NAME` names it.")]
 pub struct FetchArgs {
     /// Data sets or groups: cola, sst-2, squad-v1, ..., glue, squad, corpus, model, extra, all.
     #[arg(value_name = "NAME", required = true)]

@@ -48,10 +48,10 @@ fn overview(states: &[SetState]) -> String {
                 Presence::Unavailable => "none".to_owned(),
                 _ => format!("{here} of {}", state.files.len()),
             };
-            vec![state.id.clone(), state.group.clone(), presence, download(state), state.licence.clone()]
+            vec![state.id.clone(), state.group.clone(), presence, download(state), state.license.clone()]
         })
         .collect();
-    table(&["set", "group", "files here", "download", "licence"], &rows, true)
+    table(&["set", "group", "files here", "download", "license"], &rows, true)
 }
 
 /// The size of the download; archives are smaller than what is in them.
@@ -64,7 +64,7 @@ fn download(state: &SetState) -> String {
 }
 
 fn details(state: &SetState) -> String {
-    let mut text = format!("{}: {}\n  licence  {}\n  home     {}\n", state.id, state.title, state.licence, state.home);
+    let mut text = format!("{}: {}\n  license  {}\n  home     {}\n", state.id, state.title, state.license, state.home);
     text += &format!("  folder   {}\n  download {}\n", state.folder, download(state));
     if let Some(note) = &state.note {
         text += &format!("  note     {note}\n");

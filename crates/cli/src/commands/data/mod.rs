@@ -16,7 +16,7 @@ use crate::error::CliError;
 /// What to do with data sets.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// What data sets there are, their sizes and licences, and what of them is here.
+    /// What data sets there are, their sizes and licenses, and what of them is here.
     List(list::ListArgs),
     /// Download data sets from their official addresses, verify and unpack them.
     Fetch(fetch::FetchArgs),

@@ -30,7 +30,7 @@ Examples
   efficientbert data pack pages-articles.xml.bz2 --tokenizer models/bert-base --out packed/wiki --packing full --max-len 512
   efficientbert data pack c4.jsonl.gz --field content --tokenizer models/bert-base --out packed/c4 --mask --copies 5
 
-`distill --corpus DIR` and `search --corpus DIR` learn from the folder; the tokeniser must be the teacher's and the length the training's. \
+`distill --corpus DIR` and `search --corpus DIR` learn from the folder; the tokenizer must be the teacher's and the length the training's. \
 It holds shards of token ids and, written last, a manifest.json with sizes and SHA-256. The result is the same whatever the number \
 of threads. A command that was interrupted, or that is given again with more inputs, makes only what is missing. Memory stays below 1 GiB \
 whatever the size of the inputs.")]
@@ -38,7 +38,7 @@ pub struct PackArgs {
     /// Files, or folders of which every file is taken in the order of names. Packed with gzip, zstd or bzip2 or not.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
-    /// Model directory whose tokeniser is used.
+    /// Model directory whose tokenizer is used.
     #[arg(long, value_name = "DIR")]
     tokenizer: PathBuf,
     /// Folder of the shards; one that was packed with other settings is refused.
@@ -103,7 +103,7 @@ enum Filling {
 enum InputFormat {
     /// One paragraph per line, a blank line between documents.
     Plain,
-    /// The tokenised text of WikiText.
+    /// The tokenized text of WikiText.
     Wikitext,
     /// One JSON object per line.
     Jsonl,

@@ -1,4 +1,4 @@
-//! The specification of blocks, in shapes that compilers vectorise.
+//! The specification of blocks, in shapes that compilers vectorize.
 
 use super::{Block, Job};
 use crate::matmul::format::{GROUP, TILE, TILE_BYTES};

@@ -12,7 +12,7 @@ use crate::matmul::format::{TILE, TILE_BYTES};
 /// sum of its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
-pub(crate) struct Quantised {
+pub(crate) struct Quantized {
     pub scale: f32,
     pub offset: i32,
 }
@@ -32,17 +32,17 @@ type Columns = [[[[i8; 4]; TILE]; STEP / 4]; 2];
 ///
 /// # Safety
 /// `row` has `k` values, `group` room for the group, which has been written to before and which nothing else uses meanwhile.
-pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, group: *mut u8) -> Quantised {
+pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, group: *mut u8) -> Quantized {
     const { assert!(size_of::<Rows>() == 2 * TILE_BYTES) };
     // SAFETY: the caller promises `k` values, and the steps that they take.
     let (row, steps) = unsafe {
         (std::slice::from_raw_parts(row, k), std::slice::from_raw_parts_mut(group.cast::<Rows>(), k.div_ceil(STEP)))
     };
-    dispatch!(quantise_row, (row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantised)
+    dispatch!(quantize_row, (row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized)
 }
 
 #[inline(always)]
-fn quantise_row<A: Arith>(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantised {
+fn quantize_row<A: Arith>(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
     let (low, high) = range(row);
     // An empty range has the scale of 1, so that nothing divides by 0.
     let span = high - low;
@@ -63,7 +63,7 @@ fn quantise_row<A: Arith>(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quant
         values[..rest.len()].copy_from_slice(rest);
         steps[whole.len()][tile][lane] = values.map(byte);
     }
-    Quantised { scale, offset: zero as i32 }
+    Quantized { scale, offset: zero as i32 }
 }
 
 /// Smallest and largest value, both with 0 among them.
@@ -87,12 +87,12 @@ fn range(row: &[f32]) -> (f32, f32) {
 ///
 /// # Safety
 /// `source` has `scales.len()` lanes of `k` values; `group` is a zeroed group with room for them, which nothing else uses meanwhile.
-pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8, scales: &mut [Quantised]) {
+pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8, scales: &mut [Quantized]) {
     const { assert!(size_of::<Columns>() == 2 * TILE_BYTES) };
     // SAFETY: the caller's promise.
     let steps = unsafe { std::slice::from_raw_parts_mut(group.cast::<Columns>(), k.div_ceil(STEP)) };
     let mut values = vec![0.0; k];
-    for (lane, quantised) in scales.iter_mut().enumerate() {
+    for (lane, quantized) in scales.iter_mut().enumerate() {
         let start = source.start.wrapping_add(lane * source.lane_stride);
         for (p, value) in values.iter_mut().enumerate() {
             // SAFETY: a value of the source.
@@ -100,12 +100,12 @@ pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8,
         }
         let values = &values[..];
         let steps = &mut *steps;
-        *quantised = dispatch!(quantise_column, (values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantised);
+        *quantized = dispatch!(quantize_column, (values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantized);
     }
 }
 
 #[inline(always)]
-fn quantise_column<A: Arith>(values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantised {
+fn quantize_column<A: Arith>(values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantized {
     let (low, high) = range(values);
     let largest = high.max(-low);
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
@@ -120,5 +120,5 @@ fn quantise_column<A: Arith>(values: &[f32], lane: usize, steps: &mut [Columns])
             quad[lane] = *bytes;
         }
     }
-    Quantised { scale, offset: sum }
+    Quantized { scale, offset: sum }
 }

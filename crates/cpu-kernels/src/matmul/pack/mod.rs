@@ -9,7 +9,7 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bytes::{Quantised, pack_row_bytes, pack_weight_bytes};
+pub(crate) use bytes::{Quantized, pack_row_bytes, pack_weight_bytes};
 
 use super::format::{Format, GROUP, TILE, TILE_BYTES};
 use crate::Isa;

@@ -111,7 +111,7 @@ proptest! {
         let room = case.lanes.div_ceil(GROUP) * Format::Quads.group_bytes(case.k, Side::Left);
         let lanes = case.lanes.min(GROUP);
         let value = |lane: usize, p: usize| case.data[lane * case.lane_stride + p * case.k_stride];
-        let mut scales = vec![Quantised::default(); lanes];
+        let mut scales = vec![Quantized::default(); lanes];
         let buffer = Buffer::new(room);
         // SAFETY: a zeroed group; the case has these lanes.
         unsafe { pack_weight_bytes(case.source(), case.k, buffer.start(), &mut scales) };

@@ -6,14 +6,14 @@ use super::Packing;
 use crate::Isa;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
-use crate::matmul::pack::{Pairs, Panels, Quantised, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
+use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
 use crate::matmul::{MatRef, Precision};
 
 /// The left operand of products, packed anew for each of them into the same memory.
 #[derive(Debug)]
 pub struct Input {
     pub(in crate::matmul) packed: Buffer,
-    pub(in crate::matmul) quantised: Buffer,
+    pub(in crate::matmul) quantized: Buffer,
     pub(in crate::matmul) rows: usize,
     pub(in crate::matmul) k: usize,
     pub(in crate::matmul) precision: Precision,
@@ -29,8 +29,8 @@ impl Default for Input {
 impl Input {
     /// Without memory yet.
     pub fn new() -> Self {
-        let (packed, quantised) = (Buffer::new(0), Buffer::new(0));
-        Self { packed, quantised, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
+        let (packed, quantized) = (Buffer::new(0), Buffer::new(0));
+        Self { packed, quantized, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
     }
 
     /// Makes room for `rows` rows of `k` values and forgets what was packed. Memory grows and never shrinks.
@@ -40,7 +40,7 @@ impl Input {
         let groups = rows.div_ceil(GROUP);
         self.packed.reserve(groups * self.format().group_bytes(k, Side::Left));
         if precision == Precision::Int8 {
-            self.quantised.reserve(groups * GROUP * size_of::<Quantised>());
+            self.quantized.reserve(groups * GROUP * size_of::<Quantized>());
         }
     }
 
@@ -71,7 +71,7 @@ impl Input {
                     for (index, row) in rows.enumerate() {
                         let (group, lane) = (to.add(index / GROUP * group_bytes), index % GROUP);
                         let scale = pack_row_bytes(source.start.add(index * row_stride), k, lane, group);
-                        *self.quantised.start().cast::<Quantised>().add(row) = scale;
+                        *self.quantized.start().cast::<Quantized>().add(row) = scale;
                     }
                 }
             }
@@ -99,8 +99,8 @@ impl Input {
     ///
     /// # Safety
     /// The rows were packed in bytes.
-    pub(in crate::matmul) unsafe fn quantised(&self, rows: Range<usize>) -> &[Quantised] {
+    pub(in crate::matmul) unsafe fn quantized(&self, rows: Range<usize>) -> &[Quantized] {
         // SAFETY: written by `pack`.
-        unsafe { std::slice::from_raw_parts(self.quantised.start().cast::<Quantised>().add(rows.start), rows.len()) }
+        unsafe { std::slice::from_raw_parts(self.quantized.start().cast::<Quantized>().add(rows.start), rows.len()) }
     }
 }

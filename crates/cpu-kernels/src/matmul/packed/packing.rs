@@ -6,7 +6,7 @@ use crate::Isa;
 use crate::matmul::MatRef;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
-use crate::matmul::pack::{Pairs, Panels, Quantised, Side, Source, pack_pairs, pack_panels, pack_weight_bytes};
+use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_weight_bytes};
 
 /// Groups that are packed together: rows of memory are read in pieces of this many lanes.
 pub(super) const PIECE: usize = 4;
@@ -36,10 +36,10 @@ impl<'a> Packing<'a> {
     /// # Safety
     /// `to` has room for all groups and nothing else uses it meanwhile; `scales` are those of all lanes where the format is in
     /// bytes.
-    pub(in crate::matmul) unsafe fn all(self, to: &Buffer, scales: &mut [Quantised], parallel: bool) {
+    pub(in crate::matmul) unsafe fn all(self, to: &Buffer, scales: &mut [Quantized], parallel: bool) {
         let (lanes, k) = self.size();
         let pieces = lanes.div_ceil(PIECE * GROUP);
-        let one = |index: usize, scales: &mut [Quantised]| {
+        let one = |index: usize, scales: &mut [Quantized]| {
             // SAFETY: the values of these lanes exist; every piece is written by one thread.
             unsafe {
                 let skipped = self.skipped / self.format.step() * self.format.step_bytes(self.side);
@@ -69,7 +69,7 @@ impl<'a> Packing<'a> {
     /// # Safety
     /// There is room for the groups and nothing else uses them meanwhile; in bytes they are zero and there is a scale for each
     /// of the lanes.
-    pub(super) unsafe fn piece(self, index: usize, to: *mut u8, scales: &mut [Quantised]) {
+    pub(super) unsafe fn piece(self, index: usize, to: *mut u8, scales: &mut [Quantized]) {
         let (lanes, k) = self.size();
         let first = index * PIECE * GROUP;
         let count = (lanes - first).min(PIECE * GROUP);

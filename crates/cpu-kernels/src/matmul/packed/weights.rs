@@ -8,14 +8,14 @@ use super::packing::{PIECE, Packing};
 use crate::Isa;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
-use crate::matmul::pack::{Quantised, Side};
+use crate::matmul::pack::{Quantized, Side};
 use crate::matmul::{MatRef, Precision};
 
 /// The right operand of products, packed once.
 #[derive(Debug)]
 pub struct Weights {
     pub(in crate::matmul) packed: Buffer,
-    pub(in crate::matmul) quantised: Vec<Quantised>,
+    pub(in crate::matmul) quantized: Vec<Quantized>,
     pub(in crate::matmul) inputs: usize,
     pub(in crate::matmul) outputs: usize,
     pub(in crate::matmul) precision: Precision,
@@ -37,7 +37,7 @@ impl Weights {
     pub fn empty() -> Self {
         Self {
             packed: Buffer::new(0),
-            quantised: Vec::new(),
+            quantized: Vec::new(),
             inputs: 0,
             outputs: 0,
             precision: Precision::F32,
@@ -60,10 +60,10 @@ impl Weights {
         let mut weights = Self { inputs, outputs, precision, ..Self::empty() };
         let format = weights.format();
         weights.allocate();
-        let Self { packed, quantised, isa, .. } = &mut weights;
+        let Self { packed, quantized, isa, .. } = &mut weights;
         let (packed, isa) = (&*packed, *isa);
         let lanes = PIECE * GROUP;
-        let one = |gathered: &mut Vec<f32>, index: usize, scales: &mut [Quantised]| {
+        let one = |gathered: &mut Vec<f32>, index: usize, scales: &mut [Quantized]| {
             let first = index * lanes;
             gather(parts, first..(first + lanes).min(outputs), gathered);
             let view = MatRef::row_major(gathered, gathered.len() / inputs.max(1), inputs).t();
@@ -74,7 +74,7 @@ impl Weights {
             };
         };
         if format == Format::Quads {
-            let pieces = quantised.par_chunks_mut(lanes).enumerate();
+            let pieces = quantized.par_chunks_mut(lanes).enumerate();
             pieces.for_each_init(Vec::new, |gathered, (index, scales)| one(gathered, index, scales));
         } else {
             let pieces = (0..outputs.div_ceil(lanes)).into_par_iter();
@@ -98,7 +98,7 @@ impl Weights {
         self.allocate();
         let job = Packing::whole(b, Side::Right, self.format(), self.isa);
         // SAFETY: the buffer holds all groups, which are divided among the threads.
-        unsafe { job.all(&self.packed, &mut self.quantised, parallel) };
+        unsafe { job.all(&self.packed, &mut self.quantized, parallel) };
     }
 
     /// Makes room for the operand.
@@ -108,7 +108,7 @@ impl Weights {
         if format == Format::Quads {
             // Absent values of the byte format are not written, so they have to be zero already.
             self.packed = Buffer::new(bytes);
-            self.quantised = vec![Quantised::default(); self.outputs];
+            self.quantized = vec![Quantized::default(); self.outputs];
         } else {
             self.packed.reserve(bytes);
         }
@@ -135,7 +135,7 @@ impl Weights {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.packed.bytes() + self.quantised.len() * size_of::<Quantised>()
+        self.packed.bytes() + self.quantized.len() * size_of::<Quantized>()
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
                     let expected = Weights::pack(MatRef::row_major(&together, width, k).t(), precision);
                     let found = Weights::pack_parts(&parts, precision);
                     assert_eq!((found.inputs, found.outputs), (k, width));
-                    assert_eq!(found.quantised, expected.quantised);
+                    assert_eq!(found.quantized, expected.quantized);
                     assert_eq!(bytes(&found), bytes(&expected), "{k} {widths:?} {precision:?}");
 
                     let mut once = OneUse::new();
@@ -261,8 +261,8 @@ mod tests {
                             "{k} {widths:?} {precision:?}"
                         );
                         assert_eq!(
-                            piece.quantised[..],
-                            expected.quantised[cols.start.min(expected.quantised.len())..][..piece.quantised.len()]
+                            piece.quantized[..],
+                            expected.quantized[cols.start.min(expected.quantized.len())..][..piece.quantized.len()]
                         );
                     }
                 }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn bytes(weights: &Weights) -> &[u8] {
-        // SAFETY: a buffer begins as zeros, so all of it is initialised; nothing writes to it any more.
+        // SAFETY: a buffer begins as zeros, so all of it is initialized; nothing writes to it any more.
         unsafe { std::slice::from_raw_parts(weights.packed.start(), weights.packed.bytes()) }
     }
 }

@@ -19,7 +19,7 @@ use crate::kernels::scratch::{Scratch, with_scratch};
 impl Saved {
     /// Gradients of `x`, `W1`, `b1`, `W2`, `b2`, `gamma` and `beta`.
     ///
-    /// With `dS` the gradient of what was normalised, `dropout(dS)` goes back through the program, and what arrives at the input
+    /// With `dS` the gradient of what was normalized, `dropout(dS)` goes back through the program, and what arrives at the input
     /// is added to `dS`. Where `dU` arrives behind a linear map of `V`: `dW = Vᵀ dU`, `db` the sums of its columns.
     fn all(&self, grad: FlexTensor) -> [FlexTensor; 7] {
         let grad = dense(grad);

@@ -47,7 +47,7 @@ pub(crate) struct Stores {
     pub operands: [Tall; 2],
     /// Values of the program that gradients need, `[tokens, width]`; the first one is the input.
     pub values: Vec<Option<Store>>,
-    /// What was normalised, `[tokens, width]`.
+    /// What was normalized, `[tokens, width]`.
     pub sum: Store,
 }
 

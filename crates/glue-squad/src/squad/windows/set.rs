@@ -1,4 +1,4 @@
-//! All windows of a data set. Contexts and questions are tokenised once; a window's ids are put together when a batch needs them.
+//! All windows of a data set. Contexts and questions are tokenized once; a window's ids are put together when a batch needs them.
 
 use std::fmt;
 use std::ops::Range;
@@ -81,7 +81,7 @@ impl WindowSet {
     ///
     /// # Errors
     /// A configuration that makes no sense; a question with neither answer nor `is_impossible`; an unanswerable question in
-    /// SQuAD v1.1; the tokeniser's errors; no windows at all.
+    /// SQuAD v1.1; the tokenizer's errors; no windows at all.
     pub fn for_training(
         dataset: &Dataset,
         encoder: &TextEncoder,
@@ -112,7 +112,7 @@ impl WindowSet {
     /// The windows to predict on; answers are not looked at.
     ///
     /// # Errors
-    /// A configuration that makes no sense, or the tokeniser's errors.
+    /// A configuration that makes no sense, or the tokenizer's errors.
     pub fn for_prediction(
         dataset: &Dataset,
         encoder: &TextEncoder,
@@ -212,7 +212,7 @@ impl WindowSet {
     }
 
     /// The bytes of the context between the beginning of one of its tokens and the end of another, the first and the last in this
-    /// order; accents that the tokeniser stripped from the last letter and characters that it dropped inside included.
+    /// order; accents that the tokenizer stripped from the last letter and characters that it dropped inside included.
     ///
     /// `None` where there are no such tokens.
     pub fn context_bytes(&self, dataset: &Dataset, question: usize, first: usize, last: usize) -> Option<Range<usize>> {
@@ -313,7 +313,7 @@ impl WindowSet {
     }
 }
 
-/// Combining diacritical marks, which a tokeniser that strips accents drops.
+/// Combining diacritical marks, which a tokenizer that strips accents drops.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
 }

@@ -65,7 +65,7 @@ mod tests {
         let classifier = fit(&train, &train.iter().map(rule).collect::<Vec<_>>(), 7).unwrap();
         let unseen = rows(2);
         let right = unseen.iter().filter(|row| (classifier.good(row).unwrap() >= 0.5) == rule(row));
-        assert!(right.count() >= 70, "fewer than 70 of 80 unseen rows are labelled right");
+        assert!(right.count() >= 70, "fewer than 70 of 80 unseen rows are labeled right");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A study in one SQLite file.
 //!
 //! Write-ahead log with `synchronous = FULL`: a row whose call returned survives a killed process
-//! and a power cut, on file systems that honour fsync. Costs one fsync per trial start and end. The log and its
+//! and a power cut, on file systems that honor fsync. Costs one fsync per trial start and end. The log and its
 //! index (`-wal`, `-shm`) are there while somebody has the study open; the last one who closes it removes them.
 
 mod rows;

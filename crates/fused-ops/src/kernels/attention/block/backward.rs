@@ -27,7 +27,7 @@ impl Saved {
 
     /// Gradients of `x`, the four weights, the four biases, `gamma` and `beta`.
     ///
-    /// With `dS` the gradient of what was normalised and `dZ = dropout(dS)`: `dW_o = Aᵀ dZ`, `dA = dZ W_oᵀ`, `dQ`, `dK`, `dV` from
+    /// With `dS` the gradient of what was normalized and `dZ = dropout(dS)`: `dW_o = Aᵀ dZ`, `dA = dZ W_oᵀ`, `dQ`, `dK`, `dV` from
     /// the attention, `dX = dS + dQ W_qᵀ + dK W_kᵀ + dV W_vᵀ`, `dW_q = Xᵀ dQ` and so on.
     pub fn all(&self, grad: FlexTensor) -> [FlexTensor; 11] {
         let grad = dense(grad);

@@ -56,7 +56,7 @@ pub(crate) struct Stores {
     pub projected: Store,
     /// `[batch, heads, seq, seq]`, before dropout.
     pub probs: Store,
-    /// What was normalised, `[tokens, width]`.
+    /// What was normalized, `[tokens, width]`.
     pub sum: Store,
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Scratch {
     pub projected: Vec<f32>,
     /// Contexts, or their gradients.
     pub context: Vec<f32>,
-    /// What is normalised, or the gradient behind the last linear map.
+    /// What is normalized, or the gradient behind the last linear map.
     pub sum: Vec<f32>,
 }
 
