@@ -124,7 +124,7 @@ pub enum Inherit {
 pub fn inherited(fresh: TaskModel, config: &BertConfig, loaded: &ModelDir, how: Inherit) -> Result<TaskModel> {
     same_kind(config, loaded)?;
     let (layers, times) = match how {
-        Inherit::Same => return Ok(continue_from(fresh, &loaded.model, &loaded.path)?),
+        Inherit::Same => return continue_from(fresh, &loaded.model, &loaded.path),
         Inherit::Cut => (LayerSource::Same, 1),
         Inherit::Doubled => (LayerSource::Halved, 2),
     };
@@ -157,7 +157,7 @@ pub fn inherited(fresh: TaskModel, config: &BertConfig, loaded: &ModelDir, how: 
 pub fn embedded(student: TaskModel, config: &BertConfig, teacher: &ModelDir) -> Result<TaskModel> {
     let norm = config.normalization_type == teacher.config.normalization_type;
     let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
-    Ok(with_embedding_of(student, &tensors, norm, source)?)
+    with_embedding_of(student, &tensors, norm, source)
 }
 
 #[cfg(test)]
