@@ -54,7 +54,7 @@ impl Chosen {
         if let Some((_, task)) = tasks.iter().enumerate().find(|(i, task)| tasks[..*i].contains(task)) {
             return Err(CliError::usage(format!("--task {task}: is given twice")));
         }
-        match (tasks, tasks.iter().find_map(|task| task.squad())) {
+        match (tasks, tasks.iter().find_map(Task::squad)) {
             ([_], Some(version)) => Ok(Self::Squad(version)),
             (_, Some(version)) => {
                 let message = format!("--task {version}: cannot be trained together with other tasks");

@@ -139,7 +139,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
-    let pairs = chosen.pairs().map(|task| task.to_string()).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
+    let pairs = chosen.pairs().map(ToString::to_string).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
     check_segments("--teacher", teachers.config(), pairs.as_ref())?;
     check_segments("--arch", &config, pairs.as_ref())?;
     warn_of(encoder, context);

@@ -78,6 +78,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
         config: &args.config,
         format: args.format.of_library(),
         task: args.task.as_deref(),
+        task_word: "--task",
         encoder_only: args.encoder_only,
     };
     let mut notes = Vec::new();
@@ -126,7 +127,7 @@ fn explained(args: &ImportArgs, error: ImportError) -> CliError {
         ImportError::TaskUnknown { span: false } => CliError::usage(error.to_string())
             .with_hint("name it with --task, or leave it behind with --encoder-only"),
         ImportError::HeadsNamed => CliError::usage(format!("--task: {error}")),
-        ImportError::Task { remedy, .. } => CliError::usage(format!("--{error}")).with_hints(way_out(*remedy)),
+        ImportError::Task { remedy, .. } => CliError::usage(error.to_string()).with_hints(way_out(*remedy)),
         ImportError::Head { remedy, .. } => CliError::usage(error.to_string()).with_hints(way_out(*remedy)),
         ImportError::MobileBertKey { .. } => CliError::from(error).with_hint(
             "where it is absent, transformers takes \"relu\" and \"no_norm\", and directories that this program wrote earlier mean \

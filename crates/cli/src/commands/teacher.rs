@@ -100,7 +100,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let (model, mut done) = trained.map(taken_apart)?;
     done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
-    let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
+    let names = args.tasks.iter().map(Task::name).collect::<Vec<_>>().join(", ");
     let card = format!(
         "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n{}",
         shown(&args.model),

@@ -30,10 +30,10 @@ pub enum ImportError {
     #[error("the configuration already names the heads' tasks")]
     HeadsNamed,
     /// The head is none of the task that was named.
-    #[error("task {task}: {message}")]
+    #[error("{named}: {message}")]
     Task {
-        /// The task.
-        task: String,
+        /// The task, as [`Source::task_word`](super::Source::task_word) has it called.
+        named: String,
         /// What the head is.
         message: String,
         /// What to do.

@@ -28,7 +28,7 @@ pub(super) fn task_head(
     }
     let Some(weight) = tensors.0.get("classifier.weight") else {
         return match source.task {
-            Some(task) => Err(of_task(task, "the file holds no `classifier.weight`", Remedy::Mend)),
+            Some(task) => Err(of_task(source, task, "the file holds no `classifier.weight`", Remedy::Mend)),
             None => Ok(None),
         };
     };
@@ -36,17 +36,18 @@ pub(super) fn task_head(
     let known = known(source.task);
     if known.as_ref().is_some_and(|task| task.head() == Head::Spans) {
         let message = "wants a head that marks spans; the file holds `classifier.weight`";
-        return Err(of_task(task, message, Remedy::EncoderOnly));
+        return Err(of_task(source, task, message, Remedy::EncoderOnly));
     }
-    check_class(source, config, POOLED, &format!("task {task}, which is answered from the pooled vector"))?;
+    check_class(source, config, POOLED, &format!("{}, which is answered from the pooled vector", source.named(task)))?;
     let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
     // MobileBERT has models whose pooled vector is the first token as it is.
     let bare = config.model_type == ModelType::MobileBert
         && config.extra.get("classifier_activation") == Some(&Value::Bool(false));
     if !pooled && !bare {
         let message = format!(
-            "holds `classifier.weight` and no pooler; task {task} is answered from the pooled vector, a head without one belongs to \
-             another class of models, such as token classifiers"
+            "holds `classifier.weight` and no pooler; {} is answered from the pooled vector, a head without one belongs to another \
+             class of models, such as token classifiers",
+            source.named(task)
         );
         return Err(ImportError::Head { path: source.weights.into(), message, remedy: Remedy::EncoderOnly });
     }
@@ -57,7 +58,7 @@ pub(super) fn task_head(
         let wanted = predict::heads::task_head(known);
         if wanted.kind != kind {
             let message = format!("is a {}; the head is a {} with {outputs} outputs", said(wanted.kind), said(kind));
-            return Err(of_task(task, message, Remedy::TrainedTask));
+            return Err(of_task(source, task, message, Remedy::TrainedTask));
         }
     }
     if kind == TaskHeadKind::Classification
@@ -75,8 +76,8 @@ fn known(name: Option<&str>) -> Option<Task> {
     name?.parse().ok()
 }
 
-fn of_task(task: &str, message: impl Into<String>, remedy: Remedy) -> ImportError {
-    ImportError::Task { task: task.to_owned(), message: message.into(), remedy }
+fn of_task(source: &Source<'_>, task: &str, message: impl Into<String>, remedy: Remedy) -> ImportError {
+    ImportError::Task { named: source.named(task), message: message.into(), remedy }
 }
 
 fn of_config(source: &Source<'_>, message: String, remedy: Remedy) -> ImportError {

@@ -44,8 +44,16 @@ pub struct Source<'a> {
     pub format: Format,
     /// Task of the head that the file holds ([`Format::HuggingFace`]).
     pub task: Option<&'a str>,
+    /// What messages put before its name: `task`, or the option that names it.
+    pub task_word: &'a str,
     /// Whether all that is outside the encoder is left behind ([`Format::HuggingFace`]).
     pub encoder_only: bool,
+}
+
+impl Source<'_> {
+    fn named(&self, task: &str) -> String {
+        format!("{} {task}", self.task_word)
+    }
 }
 
 /// What was made of it.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
+use glue_squad::task::Task;
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
 use predict::heads::task_head;
@@ -118,7 +119,7 @@ fn fine_tune(
     let card = format!(
         "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n{}",
         recipe.name,
-        tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", "),
+        tasks.iter().map(Task::name).collect::<Vec<_>>().join(", "),
         evaluation,
         card_lines(&evaluation, &majority)
     );

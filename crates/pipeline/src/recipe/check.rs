@@ -1,5 +1,6 @@
 //! Checks of a recipe: what types cannot say.
 
+use glue_squad::task::Task;
 use kd::cache::{ByteSize, Place, Room};
 use train::engine::TrainConfig;
 
@@ -107,7 +108,7 @@ impl Recipe {
         for (task, &steps) in &teacher.task_steps {
             let key = format!("teacher.task_steps.{}", task.name());
             if !self.tasks.contains(task) {
-                let tasks: Vec<&str> = self.tasks.iter().map(|t| t.name()).collect();
+                let tasks: Vec<&str> = self.tasks.iter().map(Task::name).collect();
                 return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
             }
             if steps == 0 {

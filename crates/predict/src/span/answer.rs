@@ -66,7 +66,7 @@ impl Predictor {
     /// # Errors
     /// Windows without room for text.
     pub fn windows(&self, dataset: Dataset, version: SquadVersion, settings: &SpanSettings) -> Result<SpanEvalSet> {
-        Ok(SpanEvalSet::new(dataset, &self.tokenizer, version, settings.windows, settings.batch_size)?)
+        SpanEvalSet::new(dataset, &self.tokenizer, version, settings.windows, settings.batch_size)
     }
 
     /// What span head `head` answers to pairs of a question and a text.
