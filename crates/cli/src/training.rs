@@ -242,7 +242,7 @@ impl<'a> Training<'a> {
     /// Runs the training to its end, from the newest checkpoint if there is one.
     ///
     /// # Errors
-    /// As [`train`]; after Ctrl-C a checkpoint is there.
+    /// As [`train`](fn@train); after Ctrl-C a checkpoint is there.
     pub fn run(&self, phase: &str, model: TaskModel, job: &dyn Job<TaskModel>) -> Result<Trained<TaskModel>, CliError> {
         let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
         store.clean_stale_temps()?;

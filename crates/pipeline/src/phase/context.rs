@@ -163,7 +163,7 @@ impl<'a> Context<'a> {
     /// of them: the phases after it, and those of a resumed run, need nothing else.
     ///
     /// # Errors
-    /// As [`train`].
+    /// As [`train`](fn@train).
     pub fn train(
         &mut self,
         spec: &PhaseSpec<'_>,

@@ -12,8 +12,7 @@
 //!   report.html
 //! ```
 //!
-//! Whatever is stored inside names other files relative to the folder ([`RunPaths::resolve`],
-//! [`RunPaths::relative`]), so a run folder can be moved.
+//! Whatever is stored inside names other files relative to the folder, so a run folder can be moved.
 
 mod difference;
 mod folder;
