@@ -68,7 +68,7 @@ impl Attention {
     }
 
     /// [`Attention::forward`] where queries, keys, values and the residual are of the same hidden states; one operation on the CPU, unless the
-    /// values are asked for, which that operation has nowhere as a whole.
+    /// values are asked for: that operation never holds all of them at once.
     ///
     /// # Shapes
     /// - `x`: `[batch, seq, width]`
@@ -91,6 +91,8 @@ impl Attention {
         AttentionOutput { hidden, scores, values: None }
     }
 
+    /// Computes attention of these inputs, with the residual and the norm after it.
+    ///
     /// # Shapes
     /// - `query_input`: `[batch, seq, query width]`, source of queries and keys
     /// - `value_input`: `[batch, seq, value width]`

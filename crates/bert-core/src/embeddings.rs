@@ -47,6 +47,8 @@ impl Embeddings {
         }
     }
 
+    /// Computes `Norm(project(word) + position + segment)` of every token.
+    ///
     /// # Shapes
     /// - `batch`: `[batch, seq]`, seq at most `max_position_embeddings`
     /// - output: `[batch, seq, hidden]`

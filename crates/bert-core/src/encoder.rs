@@ -85,6 +85,8 @@ impl BertEncoder {
 }
 
 impl Encoder for BertEncoder {
+    /// Computes the hidden states of a batch, layer by layer.
+    ///
     /// # Panics
     /// When the sequence is longer than the position table: callers truncate.
     fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {

@@ -92,6 +92,8 @@ impl MlmHead {
         }
     }
 
+    /// Computes the scores of all words of the vocabulary at each position.
+    ///
     /// # Shapes
     /// - `hidden`: `[batch, seq, hidden]`
     /// - `word_table`: `[vocab, embed]`, the embedding's weights

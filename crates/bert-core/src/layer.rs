@@ -83,6 +83,8 @@ impl EncoderLayer {
         }
     }
 
+    /// Computes the layer's output: attention, then the feed-forward.
+    ///
     /// # Shapes
     /// - `h`: `[batch, seq, hidden]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`

@@ -30,6 +30,8 @@ impl Norm {
         }
     }
 
+    /// Computes the norm over the last axis.
+    ///
     /// # Shapes
     /// - input and output: `[..., width]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {

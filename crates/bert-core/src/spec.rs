@@ -8,6 +8,8 @@ pub(crate) fn linear(spec: &encoder_spec::Linear<Shape>, device: &Device) -> Lin
     LinearConfig::new(spec.inputs(), spec.outputs()).init(device)
 }
 
+/// Makes an embedding table of the shape that a description names.
+///
 /// # Panics
 /// `shape` is not that of a matrix; a description's tables are.
 pub(crate) fn table(shape: &Shape, device: &Device) -> Embedding {

@@ -25,6 +25,8 @@ pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliEr
 /// Where model directories come from.
 pub const IMPORT_HINT: &str = "`efficientbert import` makes model directories from foreign weights";
 
+/// Checks that the folder that `option` names is there and is no run folder.
+///
 /// # Errors
 /// There is no such folder, or it is that of a run.
 pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
@@ -133,6 +135,8 @@ pub fn explained_transfer(error: kd::Error) -> CliError {
     }
 }
 
+/// Refuses to write a model directory where something is already.
+///
 /// # Errors
 /// `out` is a file or a folder with something in it.
 pub fn refuse_occupied(out: &Path) -> Result<(), CliError> {

@@ -104,6 +104,8 @@ impl SpanArgs {
     }
 }
 
+/// Refuses an option of SQuAD for a task of GLUE.
+///
 /// # Errors
 /// `option`, which belongs to SQuAD, was given with another task.
 pub fn refuse_for_glue(option: Option<&'static str>) -> Result<(), CliError> {
@@ -132,6 +134,8 @@ pub struct SpanSettings {
 }
 
 impl SpanTrainingArgs {
+    /// Checks that the options go with the chosen task.
+    ///
     /// # Errors
     /// An option was given that `chosen` has no use for.
     pub fn check(&self, chosen: &Chosen) -> Result<(), CliError> {

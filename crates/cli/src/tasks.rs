@@ -48,6 +48,8 @@ pub enum Chosen {
 }
 
 impl Chosen {
+    /// Makes a choice of the tasks that were named.
+    ///
     /// # Errors
     /// A task is named twice, or SQuAD together with another task.
     pub fn new(tasks: &[Task]) -> Result<Self, CliError> {

@@ -25,6 +25,8 @@ struct Board {
 }
 
 impl Boards {
+    /// Checks that event files can be written into the folder.
+    ///
     /// # Errors
     /// The folder is a file.
     pub fn check(folder: &Path) -> Result<(), CliError> {

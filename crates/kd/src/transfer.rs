@@ -86,6 +86,8 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
     Ok(apply_internal(model, weights, source)?)
 }
 
+/// Checks that both models have the same kind of feed-forward.
+///
 /// # Errors
 /// One model has plain feed-forwards, the other searched ones.
 fn same_kind(config: &BertConfig, loaded: &ModelDir) -> Result<()> {

@@ -23,6 +23,8 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// Reads what the recipe of a run folder says of the run.
+    ///
     /// # Errors
     /// The file is there and cannot be read.
     pub fn read(paths: &RunPaths) -> Result<Self> {

@@ -49,6 +49,8 @@ pub(crate) fn on_cpu(device: &Device) -> bool {
     *device == Device::flex()
 }
 
+/// Checks that the device computes in the number format to be measured.
+///
 /// # Errors
 /// The device does not compute in the precision of `settings`.
 pub(crate) fn check_precision(settings: LatencySettings, device: &Device) -> Result<()> {

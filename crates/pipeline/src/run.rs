@@ -276,6 +276,8 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     Ok(Some(Outcome { comparison, architecture }))
 }
 
+/// Refuses to go on with a finished run whose student was removed.
+///
 /// # Errors
 /// The run was finished, and its student is gone: its checkpoints are too, so that everything would be trained again.
 fn refuse_emptied(paths: &RunPaths) -> Result<()> {

@@ -53,7 +53,7 @@ pub enum TeacherError {
     #[error("{0}, {1}: {which}", which = which(.1))]
     Two(TeacherSource, TeacherSource),
     /// Text is learned, which has one teacher.
-    #[error("{0}: text is to be learned, not {task}; text has one teacher", task = task(.0))]
+    #[error("{0}: this training learns from text, not on {task}; text has one teacher", task = task(.0))]
     OfText(TeacherSource),
     /// Its task is not learned.
     #[error("{0}: {task} is not learned in this training", task = task(.0))]

@@ -224,6 +224,8 @@ pub enum PlacedBatch {
     Modules(Box<bert_core::TokenBatch>),
 }
 
+/// Checks that burn modules compute in this number format.
+///
 /// # Errors
 /// burn modules do not compute in this format.
 #[cfg(feature = "burn")]

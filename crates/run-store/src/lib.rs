@@ -1,5 +1,5 @@
 //! What a long run needs to survive: randomness that is never stored, files that are never half
-//! written, checkpoints that prove themselves, an event log that tolerates a torn tail.
+//! written, checkpoints with checksums, an event log whose last line may be torn.
 //!
 //! | module | concern |
 //! |---|---|

@@ -14,7 +14,7 @@ use crate::text::TextSource;
 use crate::{Error, Result};
 use predict::evaluate::passes;
 
-/// The epoch whose words are hidden in held-out text; no training comes so far.
+/// The epoch whose words are hidden in held-out text: a number that no training reaches.
 const HELD_OUT: u64 = u64::MAX;
 /// What scores of hidden words are called, as `TASK/METRIC` of tasks.
 const ACCURACY: &str = "words/accuracy";

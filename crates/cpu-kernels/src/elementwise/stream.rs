@@ -58,6 +58,8 @@ fn copy_lines<T: Copy>(x: &[T], mut y: OutSlice<'_, T>) {
     y.copy_from(x);
 }
 
+/// Copies lines of 64 bytes by stores that go past the cache.
+///
 /// # Safety
 /// There are that many lines at `x` and, from a multiple of 64 bytes on, at `y`; the machine has AVX-512.
 #[cfg(target_arch = "x86_64")]

@@ -16,6 +16,8 @@ pub struct MatRef<'a> {
 }
 
 impl<'a> MatRef<'a> {
+    /// Views memory as a matrix with strides.
+    ///
     /// # Panics
     /// `data` is too short for the last element.
     pub fn new(data: &'a [f32], rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> Self {
@@ -93,6 +95,8 @@ pub struct MatMut<'a> {
 }
 
 impl<'a> MatMut<'a> {
+    /// Views memory as a matrix that a product writes to.
+    ///
     /// # Panics
     /// `data` is too short for the last element, or rows overlap.
     pub fn new(data: impl Into<OutSlice<'a>>, rows: usize, cols: usize, row_stride: usize) -> Self {
@@ -135,6 +139,8 @@ impl<'a> MatMut<'a> {
 pub struct Written<'a>(MatMut<'a>);
 
 impl<'a> Written<'a> {
+    /// Takes a matrix as written.
+    ///
     /// # Safety
     /// Every element has been written.
     pub(super) unsafe fn new(matrix: MatMut<'a>) -> Self {

@@ -47,6 +47,8 @@ pub(crate) struct Unpacked {
 }
 
 impl Unpacked {
+    /// Packs the weights, ahead or at use.
+    ///
     /// # Errors
     /// A weight is not finite.
     pub fn pack(self, packing: Packing) -> Result<Packed, Error> {

@@ -105,6 +105,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Computes one operation on these rows.
+    ///
     /// # Safety
     /// No other thread uses these rows of the places involved.
     unsafe fn row_op(&self, op: &RowOp, domain: Domain, rows: Range<usize>) {
@@ -261,6 +263,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    /// Computes attention of one head on the rows of a sequence.
+    ///
     /// # Safety
     /// Rows `first..first + length` of the step's places are computed, and no other thread writes these queries' context.
     #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]

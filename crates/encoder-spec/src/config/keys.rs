@@ -208,6 +208,8 @@ pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
     })
 }
 
+/// Checks that no key of `config.json` asks for a computation that this crate does not describe.
+///
 /// # Errors
 /// A key that no field holds asks for another computation than this crate's.
 pub(super) fn check(config_read: &BertConfig) -> Result<()> {

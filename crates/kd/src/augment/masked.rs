@@ -37,6 +37,8 @@ pub(super) struct Place<'a> {
 }
 
 impl MaskedWords {
+    /// Prepares a masked-language model for suggesting words.
+    ///
     /// # Errors
     /// The tokenizer has no `[MASK]`, or the model has too few positions.
     ///

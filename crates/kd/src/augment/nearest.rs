@@ -23,6 +23,8 @@ pub(super) struct NearestWords {
 }
 
 impl NearestWords {
+    /// Prepares the search for the nearest words by cosine of their embeddings.
+    ///
     /// # Shapes
     /// `table [vocab, width]`
     pub fn new(table: Floats, width: usize, pieces: &WordPieces, count: usize) -> Self {

@@ -15,6 +15,8 @@ pub(super) struct WordScores {
 }
 
 impl WordScores {
+    /// Keeps the output rows of the candidate ids for the scores of words.
+    ///
     /// # Shapes
     /// `rows [ids, width]`, `bias [ids]`
     pub fn new(ids: Vec<u32>, rows: &[f32], bias: Option<Vec<f32>>, width: usize) -> Self {

@@ -28,6 +28,8 @@ impl ReplicatedTeacher {
         Self { copies }
     }
 
+    /// Returns the copy of the teacher on the batch's device.
+    ///
     /// # Panics
     /// The batch is on a device that the teacher was not made for.
     fn near(&self, batch: &TokenBatch) -> &TaskModel {

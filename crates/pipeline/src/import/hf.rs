@@ -77,6 +77,8 @@ fn judge_keys(path: &Path, config: &BertConfig, notes: &mut Vec<Note>) -> Result
     }
 }
 
+/// Checks that a masked-language-model head shares its output weights as the configuration says.
+///
 /// # Errors
 /// Output weights of a masked-LM head that are said not to be the word table, and are not in the file.
 fn judge_words(source: &Source<'_>, config: &BertConfig, tensors: &Tensors) -> Result<(), ImportError> {

@@ -1,4 +1,4 @@
-//! Checkpoints: folders that prove themselves.
+//! Checkpoints: folders whose manifest has the size and the checksum of every file.
 //!
 //! A store is a folder of checkpoints, one folder per step:
 //!

@@ -45,6 +45,8 @@ pub fn read_ahead() -> Receiver<Result<Query, CliError>> {
     receiver
 }
 
+/// Checks that there are one or two texts, or a file.
+///
 /// # Errors
 /// Nothing to answer to, or more than two texts.
 pub fn check(query: Query) -> Result<Query, CliError> {

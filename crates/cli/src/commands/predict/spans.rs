@@ -29,6 +29,8 @@ pub(super) struct Spans<'a> {
 }
 
 impl<'a> Spans<'a> {
+    /// Prepares answers to questions by the head's version of SQuAD.
+    ///
     /// # Errors
     /// The head is of no version of SQuAD, or the options make no sense for it.
     pub fn new(args: &PredictArgs, predictor: Predictor, head: usize, context: &'a Context) -> Result<Self, CliError> {

@@ -24,6 +24,8 @@ static CONFIGURATION: Configuration = Configuration({
     bytes
 });
 
+/// Loads the shapes of the tile registers.
+///
 /// # Safety
 /// The machine has AMX and the system lets this process use it.
 pub(super) unsafe fn configure() {
@@ -31,6 +33,8 @@ pub(super) unsafe fn configure() {
     unsafe { asm!("ldtilecfg [{}]", in(reg) CONFIGURATION.0.as_ptr(), options(nostack, readonly)) };
 }
 
+/// Gives the tile registers back.
+///
 /// # Safety
 /// As [`configure`].
 pub(super) unsafe fn release() {
@@ -150,6 +154,8 @@ macro_rules! by_tiles {
     };
 }
 
+/// Computes a block of `bf16` products, in pairs.
+///
 /// # Safety
 /// See [`super::run`]; [`configure`] was called on this thread.
 pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
@@ -172,6 +178,8 @@ pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
     unsafe { by_tiles!(job, body) };
 }
 
+/// Computes a block of 8-bit products, in fours.
+///
 /// # Safety
 /// As [`pairs`].
 pub(super) unsafe fn quads(job: Job, block: &mut Block) {

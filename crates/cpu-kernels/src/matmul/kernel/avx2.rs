@@ -187,6 +187,8 @@ fn parts(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).map(move |i| (i * rows / count, (i + 1) * rows / count - i * rows / count))
 }
 
+/// Computes a block of `f32` products.
+///
 /// # Safety
 /// See [`super::run`]; the machine has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
@@ -204,6 +206,8 @@ pub(super) unsafe fn panel(job: Job, block: &mut Block) {
     }
 }
 
+/// Computes a block of `bf16` products, widened to `f32`.
+///
 /// # Safety
 /// See [`super::run`]; the machine has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
@@ -303,6 +307,8 @@ pub(super) unsafe fn quads_in_words(job: Job, block: &mut Block) {
     }
 }
 
+/// Computes a block of 8-bit products, in fours, with AVX-VNNI where the machine has it.
+///
 /// # Safety
 /// See [`super::run`]; the machine has AVX2 and FMA.
 pub(super) unsafe fn quads(job: Job, block: &mut Block) {
@@ -316,6 +322,8 @@ pub(super) unsafe fn quads(job: Job, block: &mut Block) {
     }
 }
 
+/// Computes a block of 8-bit products, in fours, with AVX-VNNI.
+///
 /// # Safety
 /// See [`super::run`]; the machine has AVX2 and AVX-VNNI.
 #[target_feature(enable = "avx2,avxvnni")]

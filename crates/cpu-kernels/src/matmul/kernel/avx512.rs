@@ -66,6 +66,8 @@ by_rows!(halves, some_halves, "avx512f");
 by_rows!(pairs, some_pairs, "avx512f,avx512bf16");
 by_rows!(quads, some_quads, "avx512f,avx512vnni");
 
+/// Computes some rows of a block of `f32` products.
+///
 /// # Safety
 /// See [`by_rows`].
 #[target_feature(enable = "avx512f")]

@@ -6,6 +6,8 @@ use crate::matmul::format::{GROUP, TILE, TILE_BYTES};
 /// Rows computed together, so that a loaded row of the right operand is used more than once.
 const TOGETHER: usize = 4;
 
+/// Computes a block of `f32` products.
+///
 /// # Safety
 /// See [`super::run`].
 pub(super) unsafe fn panel(job: Job, block: &mut Block) {
@@ -29,6 +31,8 @@ pub(super) unsafe fn panel(job: Job, block: &mut Block) {
     }
 }
 
+/// Views packed memory as steps of one group of columns.
+///
 /// # Safety
 /// The pointer leads to `steps` steps of 32 values of `T`, aligned.
 unsafe fn lanes<'a, T>(at: *const u8, steps: usize) -> &'a [[T; GROUP]] {
@@ -46,6 +50,8 @@ unsafe fn tiles<'a>(at: *const u8, steps: usize) -> &'a [[[[u32; TILE]; TILE]; 2
     unsafe { std::slice::from_raw_parts(at.cast(), steps) }
 }
 
+/// Computes a block of `bf16` products, in pairs.
+///
 /// # Safety
 /// See [`super::run`].
 pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
@@ -93,6 +99,8 @@ pub(super) unsafe fn halves(job: Job, block: &mut Block) {
     }
 }
 
+/// Computes a block of 8-bit products, in fours.
+///
 /// # Safety
 /// See [`super::run`].
 pub(super) unsafe fn quads(job: Job, block: &mut Block) {

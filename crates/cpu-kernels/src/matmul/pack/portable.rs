@@ -12,6 +12,8 @@ fn to_bf16(x: f32) -> u16 {
     ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
+/// Packs columns in pairs of `bf16`.
+///
 /// # Safety
 /// See [`super::pack_pairs`].
 pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
@@ -37,6 +39,8 @@ pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
     }
 }
 
+/// Packs columns in panels of `f32`.
+///
 /// # Safety
 /// See [`super::pack_panels`].
 pub(super) unsafe fn panels(source: Source, panels: Panels, to: *mut f32) {

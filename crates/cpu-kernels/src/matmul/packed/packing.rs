@@ -33,6 +33,8 @@ impl<'a> Packing<'a> {
         Self { view, side, format, isa, height, skipped: 0, stream: false }
     }
 
+    /// Packs all columns.
+    ///
     /// # Safety
     /// `to` has room for all groups and nothing else uses it meanwhile; `scales` are those of all lanes where the format is in
     /// bytes.

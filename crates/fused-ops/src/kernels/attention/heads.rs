@@ -75,6 +75,8 @@ impl Sizes {
         Self::new(dims(x), heads)
     }
 
+    /// Describes where the heads of a `[batch, seq, width]` tensor lie.
+    ///
     /// # Panics
     /// The heads do not divide the width.
     pub fn new([batch, seq, width]: [usize; 3], heads: Heads) -> Self {

@@ -43,6 +43,8 @@ impl WindowConfig {
         Self { max_len: 128, stride: 32, max_query: 62, answerless: AnswerlessWindows::Cls }
     }
 
+    /// Checks that the lengths leave room for a context.
+    ///
     /// # Errors
     /// A length that leaves no room for context beside the longest question, a stride of 0, or questions of 0 tokens.
     pub fn check(&self) -> Result<()> {
