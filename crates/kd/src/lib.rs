@@ -5,7 +5,7 @@
 //! | [`losses`] | every distillation loss as a function of tensors |
 //! | [`objective`] | what a student learns from its teacher, as data: layer by layer, and from answers |
 //! | [`job`] | what is trained: general and task distillation, on text, labels and questions |
-//! | [`transfer`] | a model that goes on from the weights of another one |
+//! | [`inherit`] | a model that goes on from the weights of another one |
 //! | [`cache`] | a teacher's answers, kept for the next student that is shown the same batches |
 //! | [`augment`] | more training examples by replacing words |
 //!
@@ -15,9 +15,9 @@
 pub mod augment;
 pub mod cache;
 mod error;
+pub mod inherit;
 pub mod job;
 pub mod losses;
 pub mod objective;
-pub mod transfer;
 
 pub use error::{Error, Result};

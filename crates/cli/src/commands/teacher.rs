@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
 use glue_squad::task::Task;
-use kd::transfer::continue_from;
+use kd::inherit::continue_from;
 use pipeline::inputs::model_files;
 use pipeline::jobs::FineTuneRun;
 use pipeline::training_data::{SpanData, TaskData, TrainingData};

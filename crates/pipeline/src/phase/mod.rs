@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `spec` | the list of all phases, which everything else reads |
 //! | `batch_order` | which batches the teacher is shown more than once |
-//! | `room` | how much of its answers is kept |
+//! | `cache_room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
@@ -13,19 +13,19 @@
 //! | `finish` | final distillation of the winner and of the uniform baseline |
 
 mod batch_order;
+mod cache_room;
 mod context;
 mod finish;
 mod parts;
-mod room;
 mod spec;
 mod stages;
 mod supernet;
 mod teacher;
 
+pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
 pub use finish::{FinalModel, baseline, student};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
-pub use room::{CacheRoom, cache_room};
 pub use spec::{Data, Model, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
 pub(crate) use stages::check_budget;

@@ -6,7 +6,7 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::Task;
 use kd::cache::fingerprint;
-use kd::transfer::continue_from;
+use kd::inherit::continue_from;
 use predict::heads::task_head;
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
