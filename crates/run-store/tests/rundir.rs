@@ -105,23 +105,8 @@ fn a_damaged_recipe_is_noticed_on_resuming() {
 #[test]
 fn the_layout_is_the_documented_one() {
     let paths = RunPaths::new("r");
-    let found = [
-        paths.recipe(),
-        paths.run_json(),
-        paths.log(),
-        paths.study(),
-        paths.lock(),
-        paths.student(),
-        paths.report(),
-    ];
-    let expected = [
-        "recipe.toml",
-        "run.json",
-        "log.jsonl",
-        "study.sqlite",
-        "lock.json",
-        "student",
-        "report.html",
-    ];
+    let found =
+        [paths.recipe(), paths.run_json(), paths.log(), paths.study(), paths.lock(), paths.student(), paths.report()];
+    let expected = ["recipe.toml", "run.json", "log.jsonl", "study.sqlite", "lock.json", "student", "report.html"];
     assert_eq!(found, expected.map(|name| Path::new("r").join(name)));
 }
