@@ -5,6 +5,8 @@
 //! `shards/examples/TASK` (a training split of the pocket data, or of `data/glue` in `EFFICIENTBERT_SHARED`: read and encoded), whose
 //! throughput is in examples.
 
+#![allow(clippy::disallowed_methods, reason = "where real data is depends on the machine")]
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -37,8 +37,7 @@ impl Untrained<'_> {
     fn model(&self, genome: &Architecture) -> std::result::Result<TaskModel, EvalError> {
         let config = student_config(self.0.frame, genome).map_err(fault)?;
         let model = TaskModel::new(&config, Parts::POOLER, self.0.devices.main()).map_err(fault)?;
-        let weights =
-            inherit(&parameter_shapes(&model), self.0.warm, LayerSource::Same, |_| false).map_err(fault)?;
+        let weights = inherit(&parameter_shapes(&model), self.0.warm, LayerSource::Same, |_| false).map_err(fault)?;
         apply_internal(model, weights, Path::new("warm-up weights")).map_err(fault)
     }
 }
@@ -146,7 +145,7 @@ mod tests {
             resume: None,
             changes: Vec::new(),
             devices: Device::flex().into(),
-            holder: Holder::this_process("here".into(), "now".into()),
+            holder: Holder::this_process("here", "now"),
             environment: pipeline::summary::Environment::default(),
         };
         let mut host = Memory::default();

@@ -100,8 +100,7 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let store = CheckpointStore::new(folder.path().join("checkpoints"), "settings");
-        let stopped =
-            train(student.clone(), Device::flex(), &job, &config, Some(&store), &mut StopAfter(23, 0)).err();
+        let stopped = train(student.clone(), Device::flex(), &job, &config, Some(&store), &mut StopAfter(23, 0)).err();
         assert!(matches!(stopped, Some(Error::Interrupted { step: 23 })), "{stopped:?}");
         let resumed = train(student, Device::flex(), &job, &config, Some(&store), &mut Silent).unwrap();
         assert!(resumed.model.collect_internal() == whole.model.collect_internal(), "the weights differ");

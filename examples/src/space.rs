@@ -72,9 +72,7 @@ impl SearchSpace for PlainEncoders {
     }
 
     fn mutate(&self, shape: &Shape, rng: &mut ChaCha8Rng) -> Shape {
-        let close = |other: &&Shape| {
-            other.layers.abs_diff(shape.layers) + other.width.abs_diff(shape.width) / 64 == 1
-        };
+        let close = |other: &&Shape| other.layers.abs_diff(shape.layers) + other.width.abs_diff(shape.width) / 64 == 1;
         let neighbours: Vec<&Shape> = self.within.iter().filter(close).collect();
         match neighbours.len() {
             0 => self.sample(rng),

@@ -20,10 +20,7 @@ impl<T: Teacher> Ensemble<T> {
     }
 
     /// The mean of what `ask` gives for each member.
-    fn mean<const D: usize>(
-        &self,
-        ask: impl Fn(&T) -> (EncoderOutput, Tensor<D>),
-    ) -> (EncoderOutput, Tensor<D>) {
+    fn mean<const D: usize>(&self, ask: impl Fn(&T) -> (EncoderOutput, Tensor<D>)) -> (EncoderOutput, Tensor<D>) {
         let (mut states, mut logits) = ask(&self.first);
         for other in &self.others {
             let (more, answer) = ask(other);
@@ -89,7 +86,7 @@ mod tests {
     const WALKS: Walks = Walks { pieces: 64, batch: 8, seq: 12, seed: 3 };
 
     fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        tensor.into_data().to_vec().unwrap()
+        tensor.into_data().try_to_vec().unwrap()
     }
 
     #[test]
@@ -110,9 +107,8 @@ mod tests {
         let teacher = Ensemble::new(&a, vec![&b]);
         let plan = Objective::default().plan(Shape::of(&small), Shape::of(&large), Source::Text, 60).unwrap();
         let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &WALKS, words: None, prepare: as_is() };
-        let loss = |model: &_| -> f32 {
-            job.loss(model, Part::whole(999), &Device::flex()).unwrap().total().into_scalar()
-        };
+        let loss =
+            |model: &_| -> f32 { job.loss(model, Part::whole(999), &Device::flex()).unwrap().total().into_scalar() };
         let before = loss(&student);
         let trained = train(student, Device::flex(), &job, &TrainConfig::new(60, 5e-3), None, &mut Silent).unwrap();
         let after = loss(&trained.model);

@@ -35,7 +35,7 @@ enum Task {
     /// Run every test of the workspace; the arguments go to `cargo test`.
     #[command(disable_help_flag = true)]
     Test(PassedOn),
-    /// Check the code without running it, cheapest first: format, architecture, tidiness, lints, documentation.
+    /// Check the code without running it, cheapest first: format, architecture, dependencies of the inference path, tidiness, lints, documentation.
     Validate {
         /// Only these checks; all of them when none is named.
         #[arg(value_name = "CHECK", value_parser = clap::builder::PossibleValuesParser::new(validate::names()))]

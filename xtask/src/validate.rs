@@ -9,9 +9,10 @@ use crate::{architecture, tidy};
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 8] = [
     ("format", format),
     ("architecture", architecture),
+    ("inference", inference),
     ("tidiness", tidiness),
     ("dependencies", dependencies),
     ("light features", light_features),
@@ -82,20 +83,42 @@ fn dependencies() -> Result<(), String> {
 }
 
 /// Crates that are asked for without their default features, and what they then do without.
-const LIGHT: [(&str, &[&str]); 1] =
-    [("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"])];
+const LIGHT: [(&str, &[&str]); 2] = [
+    ("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"]),
+    // The whole of the inference path, which it stands on.
+    ("predict", &["burn", "bert-core", "train"]),
+];
 
 fn light_features() -> Result<(), String> {
+    without(&LIGHT, &["--no-default-features"], "without its default features")
+}
+
+/// Crates that read, check and run models, and what they do without: the code that trains them.
+const INFERENCE: [(&str, &[&str]); 5] = [
+    ("encoder-spec", TRAINING),
+    ("tokenizer", TRAINING),
+    ("model-dir", TRAINING),
+    ("cpu-runtime", TRAINING),
+    ("predict", TRAINING),
+];
+const TRAINING: &[&str] =
+    &["burn", "burn-backend", "burn-core", "burn-store", "burn-tensor", "fused-ops", "bert-core", "train"];
+
+fn inference() -> Result<(), String> {
+    without(&INFERENCE, &[], "on the inference path")
+}
+
+/// Whether each package does without the names beside it, dependencies of tests and build scripts left out.
+fn without(packages: &[(&str, &[&str])], options: &[&str], how: &str) -> Result<(), String> {
     let mut wrong = Vec::new();
-    for (package, without) in LIGHT {
-        let args = ["tree", "-e", "normal", "--prefix", "none", "--no-default-features", "-p", package];
-        let output = cargo().args(args).output().map_err(|e| format!("cargo tree: {e}"))?;
+    for (package, names) in packages {
+        let args = ["tree", "-e", "normal", "--prefix", "none", "-p", package];
+        let output = cargo().args(args).args(options).output().map_err(|e| format!("cargo tree: {e}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
         let tree = String::from_utf8_lossy(&output.stdout);
-        let found = among(&tree, without).map(|name| format!("{package} without its default features needs {name}"));
-        wrong.extend(found);
+        wrong.extend(among(&tree, names).map(|name| format!("{package} {how} needs {name}")));
     }
     nothing(wrong)
 }

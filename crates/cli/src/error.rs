@@ -84,6 +84,12 @@ impl CliError {
         self
     }
 
+    /// The value that led to it came from the command line.
+    #[must_use]
+    pub fn into_usage(self) -> Self {
+        Self { kind: Kind::Usage, ..self }
+    }
+
     /// The message without causes and hint.
     pub fn message(&self) -> &str {
         &self.message
@@ -159,7 +165,7 @@ impl<T, E: Into<CliError>> ResultExt<T> for Result<T, E> {
     }
 
     fn or_usage(self) -> Result<T, CliError> {
-        self.map_err(|e| CliError { kind: Kind::Usage, ..e.into() })
+        self.map_err(|e| e.into().into_usage())
     }
 }
 

@@ -10,7 +10,6 @@
 //! | `commands/` | one file per command |
 //! | `arch_spec` | what ARCH and DIR-or-PRESET arguments mean |
 //! | `inputs` | paths that commands read |
-//! | `method_file` | a whole training's settings by name or from a file |
 //! | `models`, `predictor` | model directories as commands take and make them; models that answer |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
@@ -41,7 +40,6 @@ mod given;
 mod global;
 mod inputs;
 mod interrupt;
-mod method_file;
 mod models;
 mod objective_spec;
 mod output;
@@ -52,12 +50,12 @@ mod squad;
 mod tasks;
 mod teachers;
 mod tensorboard;
-mod text_data;
 mod training;
 mod training_end;
 mod units;
 mod usage;
 mod watch;
+mod words;
 
 use std::process::ExitCode;
 

@@ -2,27 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::weights::apply_internal;
-use bert_core::{
-    BertConfig, CONFIG_FILE, LayerSource, ModelDir, ModelType, TOKENIZER_FILES, TaskModel, WEIGHTS_FILE, inherit,
-};
+use bert_core::{BertConfig, CONFIG_FILE, ModelDir};
 use burn::tensor::Device;
-use clap::ValueEnum;
-use kd::transfer::{continue_from, with_embedding_of};
-use pipeline::inputs::Files;
+use pipeline::inputs::model_files;
 use pipeline::similar::closest;
 use predict::Error;
-use serde::Serialize;
 use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::refuse_run_folder;
-
-/// Module path of the distillation projection, which belongs to a teacher.
-const FIT_DENSE: &str = "encoder.fit_dense.";
-/// Module path of the masked-language-model head.
-const WORD_HEAD: &str = "mlm.";
 
 /// Loads the model directory that `option` names, with hints for the usual mistakes.
 ///
@@ -122,12 +111,6 @@ pub fn warn_of(encoder: &TextEncoder, context: &Context) {
     encoder.notes().for_each(|note| context.progress.warn(&note));
 }
 
-/// What of a model directory decides a result, for [`Training::open`](crate::training::Training::open).
-pub fn model_files(what: &str, dir: &Path) -> Files {
-    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
-    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
-}
-
 /// The files of a model directory, which no output may replace.
 pub fn model_paths(dir: &Path) -> Vec<PathBuf> {
     model_files("model", dir).into_iter().map(|(_, path)| path).collect()
@@ -142,82 +125,12 @@ pub fn capped_length(wanted: u32, positions: usize, context: &Context) -> usize 
     wanted.min(positions)
 }
 
-/// # Errors
-/// One model has plain feed-forwards, the other searched ones.
-fn same_kind(config: &BertConfig, loaded: &ModelDir) -> Result<(), CliError> {
-    let kind = |config: &BertConfig| match config.model_type {
-        ModelType::EfficientBert => "searched",
-        _ => "plain",
-    };
-    let (new, old) = (kind(config), kind(&loaded.config));
-    if new == old {
-        return Ok(());
+/// Layers that do not go together were asked for on the command line.
+pub fn explained_transfer(error: kd::Error) -> CliError {
+    match error {
+        kd::Error::Depth(message) => CliError::usage(message),
+        other => other.into(),
     }
-    let message = format!("{}: has {old} feed-forwards, the new model {new} ones", loaded.path.display());
-    Err(CliError::failed(message))
-}
-
-/// How weights of a model become those of another one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Inherit {
-    /// As they are; all sizes are equal.
-    #[default]
-    Same,
-    /// The first channels of every tensor, as EfficientBERT-TINY has them from EfficientBERT.
-    Cut,
-    /// The same, and every layer twice in a row, as EfficientBERT++ has them from EfficientBERT+.
-    Doubled,
-}
-
-/// `fresh`, whose configuration is `config`, with what `how` makes of the encoder of `loaded`, and of its masked-language-model head
-/// where both have one of one form. Heads of tasks and, but for [`Inherit::Same`], the pooler stay fresh, as in EfficientBERT's code;
-/// the projection is inherited where it leads to the same width.
-///
-/// # Errors
-/// Models of different kinds, depths that do not go with `how`, or a tensor that is smaller than it has to be.
-pub fn inherited(
-    fresh: TaskModel,
-    config: &BertConfig,
-    loaded: &ModelDir,
-    how: Inherit,
-) -> Result<TaskModel, CliError> {
-    same_kind(config, loaded)?;
-    let (layers, times) = match how {
-        Inherit::Same => return Ok(continue_from(fresh, &loaded.model, &loaded.path)?),
-        Inherit::Cut => (LayerSource::Same, 1),
-        Inherit::Doubled => (LayerSource::Halved, 2),
-    };
-    let (ours, theirs) = (config.num_hidden_layers, loaded.config.num_hidden_layers);
-    let source = &loaded.path;
-    if ours != theirs * times {
-        let message =
-            format!("{}: has {theirs} layers, of which {} become the student's", source.display(), theirs * times);
-        return Err(CliError::usage(format!("{message}; it has {ours}")));
-    }
-    let with_fit = config.fit_size == loaded.config.fit_size;
-    let (ours, theirs) = (fresh.parts(), loaded.model.parts());
-    let with_words = ours.mlm && theirs.mlm && ours.mlm_extra == theirs.mlm_extra;
-    let mut shapes = fresh.shapes();
-    shapes.retain(|name, _| match name.starts_with(FIT_DENSE) {
-        true => with_fit,
-        false => name.starts_with("encoder.") || with_words && name.starts_with(WORD_HEAD),
-    });
-    let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
-    let mut weights = fresh.collect_internal();
-    weights.0.extend(found.0);
-    Ok(apply_internal(fresh, weights, source)?)
-}
-
-/// `student`, whose configuration is `config`, with the embedding of `teacher`, see [`with_embedding_of`]; with its norm where both
-/// have one kind of norm.
-///
-/// # Errors
-/// The embeddings are of different sizes.
-pub fn embedded(student: TaskModel, config: &BertConfig, teacher: &ModelDir) -> Result<TaskModel, CliError> {
-    let norm = config.normalization_type == teacher.config.normalization_type;
-    let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
-    Ok(with_embedding_of(student, &tensors, norm, source)?)
 }
 
 /// # Errors

@@ -3,18 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use glue_squad::squad::{Dataset, DecodeConfig, Decoded, SquadVersion, WindowConfig};
-use pipeline::inputs::Files;
-use predict::span::{SpanEval, SpanEvalSet};
+use glue_squad::squad::{DecodeConfig, Decoded, SquadVersion, WindowConfig};
 use serde::Serialize;
-use tokenizer::TextEncoder;
-use train::span::SpanTrainSet;
 
-use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::output::check_targets;
 use crate::tasks::Chosen;
-use crate::training::TrainingArgs;
 
 const HEADING: &str = "SQuAD options";
 
@@ -149,6 +143,39 @@ impl SpanTrainingArgs {
         }
     }
 
+    /// The training and the dev file of `data`.
+    ///
+    /// # Errors
+    /// One is not there.
+    pub fn data_files(&self, version: SquadVersion, data: &Path) -> Result<(PathBuf, PathBuf), CliError> {
+        let train = version.find(data, "train")?;
+        let dev = match &self.dev_data {
+            Some(file) if file.is_file() => file.clone(),
+            Some(file) => return Err(CliError::usage(format!("--dev-data {}: is no file", file.display()))),
+            None if data.is_file() => {
+                let message = format!("--dev-data is missing: --data {} is one file", data.display());
+                let names = (version.file_name("train"), version.file_name("dev"));
+                let hint = format!("--dev-data FILE is evaluated on; a folder has {} and {}", names.0, names.1);
+                return Err(CliError::usage(message).with_hint(hint));
+            }
+            None => version.find(data, "dev")?,
+        };
+        Ok((train, dev))
+    }
+
+    /// How questions become windows and scores become answers, `batch_size` windows at a time.
+    ///
+    /// # Errors
+    /// As [`SpanArgs::settings`].
+    pub fn span_settings(
+        &self,
+        version: SquadVersion,
+        max_len: usize,
+        batch_size: usize,
+    ) -> Result<predict::span::SpanSettings, CliError> {
+        self.span.settings(version, max_len, batch_size)
+    }
+
     /// What decides the result beside the options of every training; `None` without SQuAD.
     ///
     /// # Errors
@@ -160,63 +187,6 @@ impl SpanTrainingArgs {
             windows: self.span.windows(max_len)?,
             decoding: self.span.decoding(),
         }))
-    }
-}
-
-/// Training windows and dev questions.
-pub struct SpanData {
-    /// To train on.
-    pub train: SpanTrainSet,
-    /// To evaluate on.
-    pub eval: SpanEval,
-    /// Where both come from.
-    pub files: Files,
-}
-
-impl SpanData {
-    /// Reads and encodes both files.
-    ///
-    /// # Errors
-    /// Files that are missing or damaged, or a dev file without answers.
-    pub fn read(
-        version: SquadVersion,
-        data: &Path,
-        (args, training): (&SpanTrainingArgs, &TrainingArgs),
-        encoder: &TextEncoder,
-        max_len: usize,
-        context: &Context,
-    ) -> Result<Self, CliError> {
-        let train = version.find(data, "train")?;
-        let dev = match &args.dev_data {
-            Some(file) if file.is_file() => file.clone(),
-            Some(file) => return Err(CliError::usage(format!("--dev-data {}: is no file", file.display()))),
-            None if data.is_file() => {
-                let message = format!("--dev-data is missing: --data {} is one file", data.display());
-                let names = (version.file_name("train"), version.file_name("dev"));
-                let hint = format!("--dev-data FILE is evaluated on; a folder has {} and {}", names.0, names.1);
-                return Err(CliError::usage(message).with_hint(hint));
-            }
-            None => version.find(data, "dev")?,
-        };
-        let windows = args.span.windows(max_len)?;
-        let batches = training.batches(max_len);
-        let (questions, dev_questions) = (Dataset::read(&train)?, Dataset::read(&dev)?);
-        let set = SpanEvalSet::new(dev_questions, encoder, version, windows, batches.batch_size)?;
-        if set.gold().is_none() {
-            return Err(CliError::failed(format!("{}: has no answers to evaluate on", dev.display())));
-        }
-        let eval = SpanEval { set, decode: args.span.decoding(), threshold: args.span.threshold(version)? };
-        let train_set = SpanTrainSet::new(&questions, encoder, version, windows, batches)?;
-        if let Some(first) = train_set.issues().first() {
-            let (count, id) = (train_set.issues().len(), &questions.questions[first.question].id);
-            let trouble = first.trouble;
-            context.progress.warn(&format!(
-                "{}: {count} questions teach less than they could, the first is {id}: {trouble}",
-                train.display()
-            ));
-        }
-        let files = vec![("squad train".to_owned(), train), ("squad dev".to_owned(), dev)];
-        Ok(Self { train: train_set, eval, files })
     }
 }
 

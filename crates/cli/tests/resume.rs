@@ -3,6 +3,8 @@
 //! The real binary is killed with SIGKILL, so nothing it could have done at the end is done. The moments are read off
 //! `log.jsonl`, and each test fails if its kill came too late to be one.
 
+#![allow(clippy::disallowed_methods, reason = "the seed is printed, and taken from outside to try it again")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

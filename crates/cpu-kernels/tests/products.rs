@@ -1,7 +1,9 @@
 //! Products on every instruction set against sums in `f64`.
 
 use cpu_kernels::Isa;
-use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Precision, Weights, matmul, matmul_serial, multiply};
+use cpu_kernels::matmul::{
+    Epilogue, Input, MatMut, MatRef, Precision, Tall, Weights, matmul, matmul_serial, multiply, transposed_product,
+};
 
 /// Values in -1..1 without a pattern.
 fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -99,6 +101,7 @@ fn products_agree_with_sums_in_f64_on_every_instruction_set() {
         }
         an_empty_sum_is_the_bias(isa);
         threads_do_not_change_bits(isa);
+        what_memory_held_before_does_not_matter(isa);
     }
     Isa::limit(Isa::Amx);
 }
@@ -197,4 +200,34 @@ fn threads_do_not_change_bits(isa: Isa) {
         out
     };
     assert_eq!(product(1), product(3), "{isa}");
+}
+
+/// Tall operands begin in memory that nobody has cleared. Parts whose rows are no whole steps leave gaps between them.
+fn what_memory_held_before_does_not_matter(isa: Isa) {
+    let (rows, part) = (45, 9);
+    for (m, n) in [(7, 5), (40, 33)] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let (x, y) = (values(rows * m, 1), values(rows * n, 2));
+            let packed = |mut tall: Tall, x: &[f32], width: usize| {
+                for (place, rows) in tall.parts().into_iter().zip(x.chunks(part * width)) {
+                    place.pack(MatRef::row_major(rows, rows.len() / width, width));
+                }
+                tall
+            };
+            let product = || {
+                let left = packed(Tall::left(rows, m, part, precision), &x, m);
+                let right = packed(Tall::right(rows, n, part, precision), &y, n);
+                let mut out = vec![0.0; m * n];
+                transposed_product(&left, &right, MatMut::row_major(&mut out, m, n));
+                out
+            };
+            let first = product();
+            // The allocator gives back what was freed last: memory full of NaN.
+            for kib in 1..64 {
+                drop(std::hint::black_box(vec![u32::MAX; kib * 256]));
+                drop(std::hint::black_box(vec![[u8::MAX; 64]; kib * 16]));
+            }
+            assert_eq!(product(), first, "{isa} {m} x {n} {precision:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! A process that is killed in the middle of a download.
 
+#![allow(clippy::disallowed_methods, reason = "a copy of this test is told by the environment what to do")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -17,6 +17,9 @@ pub enum Error {
         /// What is wrong and what is allowed.
         message: String,
     },
+    /// The layers of two models do not go together as they should.
+    #[error("{0}")]
+    Depth(String),
     /// Teacher and student do not fit each other or the data.
     #[error("{0}")]
     Mismatch(String),

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bert_core::TaskModel;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
+use bert_core::{BertConfig, LayerSource, ModelDir, ModelType, TaskModel, inherit};
 use model_dir::Error;
+use serde::Serialize;
 
 use crate::Result;
 
@@ -83,6 +84,80 @@ pub fn with_embedding_of(model: TaskModel, teacher: &Tensors, norm: bool, source
         }
     }
     Ok(apply_internal(model, weights, source)?)
+}
+
+/// # Errors
+/// One model has plain feed-forwards, the other searched ones.
+fn same_kind(config: &BertConfig, loaded: &ModelDir) -> Result<()> {
+    let kind = |config: &BertConfig| match config.model_type {
+        ModelType::EfficientBert => "searched",
+        _ => "plain",
+    };
+    let (new, old) = (kind(config), kind(&loaded.config));
+    if new == old {
+        return Ok(());
+    }
+    let message = format!("{}: has {old} feed-forwards, the new model {new} ones", loaded.path.display());
+    Err(crate::Error::Mismatch(message))
+}
+
+/// How weights of a model become those of another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum Inherit {
+    /// As they are; all sizes are equal.
+    #[default]
+    Same,
+    /// The first channels of every tensor, as EfficientBERT-TINY has them from EfficientBERT.
+    Cut,
+    /// The same, and every layer twice in a row, as EfficientBERT++ has them from EfficientBERT+.
+    Doubled,
+}
+
+/// `fresh`, whose configuration is `config`, with what `how` makes of the encoder of `loaded`, and of its masked-language-model head
+/// where both have one of one form. Heads of tasks and, but for [`Inherit::Same`], the pooler stay fresh, as in EfficientBERT's code;
+/// the projection is inherited where it leads to the same width.
+///
+/// # Errors
+/// Models of different kinds, depths that do not go with `how`, or a tensor that is smaller than it has to be.
+pub fn inherited(fresh: TaskModel, config: &BertConfig, loaded: &ModelDir, how: Inherit) -> Result<TaskModel> {
+    same_kind(config, loaded)?;
+    let (layers, times) = match how {
+        Inherit::Same => return continue_from(fresh, &loaded.model, &loaded.path),
+        Inherit::Cut => (LayerSource::Same, 1),
+        Inherit::Doubled => (LayerSource::Halved, 2),
+    };
+    let (ours, theirs) = (config.num_hidden_layers, loaded.config.num_hidden_layers);
+    let source = &loaded.path;
+    if ours != theirs * times {
+        let message =
+            format!("{}: has {theirs} layers, of which {} become the student's", source.display(), theirs * times);
+        return Err(crate::Error::Depth(format!("{message}; it has {ours}")));
+    }
+    let with_fit = config.fit_size == loaded.config.fit_size;
+    let (ours, theirs) = (fresh.parts(), loaded.model.parts());
+    let with_words = ours.mlm && theirs.mlm && ours.mlm_extra == theirs.mlm_extra;
+    let mut shapes = fresh.shapes();
+    shapes.retain(|name, _| match name.starts_with(FIT_DENSE) {
+        true => with_fit,
+        false => name.starts_with("encoder.") || with_words && name.starts_with(WORD_HEAD),
+    });
+    let found = inherit(&shapes, &loaded.model.collect_internal(), layers, |name| name.starts_with(FIT_DENSE))?;
+    let mut weights = fresh.collect_internal();
+    weights.0.extend(found.0);
+    Ok(apply_internal(fresh, weights, source)?)
+}
+
+/// `student`, whose configuration is `config`, with the embedding of `teacher`, see [`with_embedding_of`]; with its norm where both
+/// have one kind of norm.
+///
+/// # Errors
+/// The embeddings are of different sizes.
+pub fn embedded(student: TaskModel, config: &BertConfig, teacher: &ModelDir) -> Result<TaskModel> {
+    let norm = config.normalization_type == teacher.config.normalization_type;
+    let (tensors, source) = (teacher.model.collect_internal(), &teacher.path);
+    with_embedding_of(student, &tensors, norm, source)
 }
 
 #[cfg(test)]

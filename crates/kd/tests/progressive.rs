@@ -73,7 +73,7 @@ impl Monitor for Quiet {
 /// The published groups and objective with turns of [`TURN`] steps and another factor after a layer's turn.
 fn method(after: f64) -> (Vec<Group>, Objective) {
     let file: toml::Table =
-        include_str!("../../../recipes/methods/mobilebert-progressive.toml").parse().expect("the file is TOML");
+        include_str!("../../pipeline/recipes/methods/mobilebert-progressive.toml").parse().expect("the file is TOML");
     let mut groups: Vec<Group> = file["train"]["groups"].clone().try_into().expect("groups");
     for group in &mut groups {
         group.gate = group.gate.map(|gate| Gate { from: 0, to: TURN, after, ..gate });

@@ -4,6 +4,8 @@
 //! The child process stands between SQLite and the file system: a VFS of its own that passes everything on, and ends the process
 //! at the chosen point. A write is two points and two halves, so that it may be torn.
 
+#![allow(clippy::disallowed_methods, reason = "a copy of this test is told by the environment what to do")]
+
 use std::ffi::{c_int, c_void};
 use std::io::Write;
 use std::path::Path;

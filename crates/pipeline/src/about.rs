@@ -100,7 +100,7 @@ mod tests {
             About::parse(text),
             About { tasks, teacher: "tiny, one for each task".into(), data: "glue".into(), budget }
         );
-        let pocket = About::parse(include_str!("../../../recipes/pocket.toml"));
+        let pocket = About::parse(include_str!("../recipes/pocket.toml"));
         assert_eq!(pocket.teacher, "4 layers of 128 channels, from scratch");
         assert_eq!(
             (listed(&pocket.tasks).as_str(), pocket.data.as_str()),

@@ -112,6 +112,9 @@ pub enum Error {
     /// Search.
     #[error(transparent)]
     Search(#[from] nas::Error),
+    /// Teachers that cannot teach.
+    #[error(transparent)]
+    Teacher(#[from] crate::teachers::TeacherError),
     /// Expressions.
     #[error(transparent)]
     Space(#[from] mlp_space::Error),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bert_core::{CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE};
 use glue_squad::features::Features;
 use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
@@ -349,4 +350,10 @@ fn write_pocket(dir: &Path) -> Result<()> {
         run_store::atomic::write_file(&path, &file.bytes)?;
     }
     Ok(())
+}
+
+/// What of a model directory decides a result, each file under the name `what`.
+pub fn model_files(what: &str, dir: &Path) -> Files {
+    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
+    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
 }

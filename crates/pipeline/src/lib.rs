@@ -11,6 +11,9 @@
 //! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
+//! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
+//! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
+//! | [`method`] | a training's settings and what is learnt in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`runs`] | what runs there are below a folder, and how far they are |
@@ -33,7 +36,9 @@ pub mod evaluate;
 pub mod events;
 pub mod import;
 pub mod inputs;
+pub mod jobs;
 pub mod latency;
+pub mod method;
 pub mod note;
 pub mod phase;
 pub mod recipe;
@@ -42,6 +47,8 @@ mod run;
 pub mod runs;
 pub mod similar;
 pub mod summary;
+pub mod teachers;
+pub mod training_data;
 
 pub use error::{Error, Problem, Result};
 pub use phase::{FromRecipe, PhaseId, SearchParts, phases};

@@ -198,6 +198,7 @@ mod tests {
     /// The child of the tests below. Without a parent there is nothing to do, so running all ignored tests passes over it.
     #[test]
     #[ignore = "run by the tests of this module"]
+    #[allow(clippy::disallowed_methods, reason = "the parent tells by the environment")]
     fn work_until_the_chosen_point() {
         let (Ok(folder), Ok(point)) = (std::env::var(FOLDER), std::env::var(POINT)) else { return };
         match point.parse() {

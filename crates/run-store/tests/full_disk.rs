@@ -5,6 +5,8 @@
 //! DURABLE_TEST_SMALL_DISK=DIR cargo test -p run-store --test full_disk -- --ignored
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "a small disk is prepared from outside")]
+
 use std::fs;
 
 use run_store::checkpoint::{CheckpointStore, FileContent};

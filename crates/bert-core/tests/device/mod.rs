@@ -1,5 +1,7 @@
 //! The device of the tests that compare with PyTorch: the CPU, or the one that `EFFICIENTBERT_TEST_DEVICE` names.
 
+#![allow(clippy::disallowed_methods, reason = "the device is chosen from outside")]
+
 use burn::tensor::{DType, Device};
 
 /// A device, and how near to the reference its results are.

@@ -9,29 +9,31 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
+use kd::transfer::{Inherit, embedded, inherited};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
-use pipeline::inputs::Files;
+use pipeline::inputs::{Files, model_files};
+use pipeline::jobs::DistillRun;
+use pipeline::teachers::{TeacherSource, Teachers};
+use pipeline::training_data::{TextData, TrainingData};
 use predict::heads::AnsweringHead;
 use predict::majority::card_lines;
 use serde::Serialize;
+use tokenizer::TextEncoder;
 
-use super::lecture::{Lecture, TrainingData};
-use super::teacher::Data;
+use super::teacher::labelled_data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
-use crate::models::{
-    Inherit, capped_length, check_segments, check_tables, embedded, inherited, load, model_files, warn_of,
-};
+use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, Chosen};
-use crate::teachers::{TeacherOption, Teachers};
-use crate::text_data::{TextData, WordArgs};
+use crate::teachers;
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 use crate::training_end::Done;
+use crate::words::{WordArgs, Words};
 
 /// What `--init` says where the student starts from random weights.
 const RANDOM: &str = "random";
@@ -62,8 +64,8 @@ pub struct DistillArgs {
     /// a batch of a task learns from that task's teacher. All stay in memory, and must have the same layers, width, attention heads
     /// and tokenizer.
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
-        value_parser = OsStringValueParser::new().map(TeacherOption::from))]
-    teachers: Vec<TeacherOption>,
+        value_parser = OsStringValueParser::new().map(TeacherSource::from))]
+    teachers: Vec<TeacherSource>,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -132,7 +134,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let chosen = args.check()?;
     let objective = args.learnt()?;
     let corpus = Corpus::find(&args.corpus)?;
-    let teachers = Teachers::load(&args.teachers, &args.tasks, &context.device)?;
+    let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
     let encoder = teachers.encoder();
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
@@ -156,7 +158,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
     let heads = match unbound.asks_logits() {
-        true => teachers.heads(&chosen, context)?,
+        true => answering(&teachers, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
@@ -171,11 +173,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         None => capped_length(args.training.max_len(&chosen), positions, context),
     };
     let taught = match &args.data {
-        Some(data) => {
-            let options = (&args.squad, &args.training);
-            TrainingData::Labelled(Data::read(&chosen, data, options, encoder, max_len, context)?)
-        }
-        None => TrainingData::Text(TextData::open(&corpus, words, encoder, &args.training, max_len)?),
+        Some(data) => labelled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
+        None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
@@ -192,10 +191,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
-    let lecture = Lecture { training: &training, teacher: teacher.as_ref(), heads, plan: &plan, data: taught };
-    let (student, mut done) = lecture.give(student).map(taken_apart)?;
+    let run = DistillRun { teacher: teacher.as_ref(), heads, plan: &plan, data: &taught };
+    let (student, mut done) = run.with_job(|job| training.run("distill", student, job)).map(taken_apart)?;
     if done.evaluation.is_some() {
-        done.majority = lecture.data.majority()?;
+        done.majority = taught.majority()?;
     }
     if let Some(cache) = &cache {
         tell(cache, context);
@@ -233,7 +232,7 @@ impl DistillArgs {
         let models: Vec<(&str, &Path)> = self
             .teachers
             .iter()
-            .map(|teacher| ("--teacher", teacher.dir()))
+            .map(|teacher| ("--teacher", teacher.dir.as_path()))
             .chain(self.initial().map(|dir| ("--init", dir)))
             .collect();
         let data = of("--data", self.data.as_slice());
@@ -274,6 +273,36 @@ impl DistillArgs {
     }
 }
 
+/// The teachers' heads for their tasks. What a person should know of them is said once.
+fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead>, CliError> {
+    let said = |(dir, head): (&Path, AnsweringHead)| {
+        if let Some(note) = &head.note {
+            context.progress.warn(&format!("--teacher {}: {note}", dir.display()));
+        }
+        head
+    };
+    Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
+}
+
+/// Opens the corpora of a training on text.
+fn text(
+    args: &DistillArgs,
+    corpus: &Corpus,
+    words: Option<Words>,
+    encoder: &TextEncoder,
+    max_len: usize,
+) -> Result<TextData, CliError> {
+    let (batches, sequences) = (args.training.batches(max_len), args.training.sequences());
+    let Some(Words { mask, held_out }) = words else {
+        return Ok(TextData::open(corpus, None, encoder, batches, sequences)?);
+    };
+    let mut data = TextData::open(corpus, Some(mask), encoder, batches, sequences)?;
+    if let Some(held_out) = held_out {
+        data.hold_out(&held_out, encoder, batches).context("--eval-corpus")?;
+    }
+    Ok(data)
+}
+
 /// Says what the kept answers were good for.
 fn tell(cache: &TeacherCache, context: &Context) {
     for note in cache.take_notes() {
@@ -305,10 +334,11 @@ fn student(
         if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
             context.progress.warn("the projection in --init leads to another width; a new one is made");
         }
-        student = inherited(student, config, dir, args.inherit).context("--init does not fit the student")?;
+        let taken = inherited(student, config, dir, args.inherit).map_err(explained_transfer);
+        student = taken.context("--init does not fit the student")?;
     }
     match args.takes_embedding() {
-        true => embedded(student, config, teachers.only("the teacher's embedding (--teacher-embedding)")?),
+        true => Ok(embedded(student, config, teachers.only().map_err(teachers::explained)?)?),
         false => Ok(student),
     }
 }

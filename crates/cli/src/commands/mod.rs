@@ -9,7 +9,6 @@ mod distill;
 mod encode;
 mod eval;
 mod import;
-mod lecture;
 mod man;
 mod objective;
 mod predict;

@@ -4,23 +4,21 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
-use glue_squad::task::{Split, Task};
+use glue_squad::task::Task;
 use kd::transfer::continue_from;
-use pipeline::inputs::{Files, task_files};
-use predict::majority::{MajorityBaseline, card_lines};
+use pipeline::inputs::model_files;
+use pipeline::jobs::FineTuneRun;
+use pipeline::training_data::{SpanData, TaskData, TrainingData};
+use predict::majority::card_lines;
 use serde::Serialize;
 use tokenizer::TextEncoder;
-use train::data::{EvalSet, TaskMix, TrainSet};
-use train::engine::Trained;
-use train::fine_tune::FineTune;
-use train::span::SpanFineTune;
 
 use crate::context::Context;
 use crate::error::CliError;
 use crate::inputs::must_all_exist;
-use crate::models::{capped_length, check_segments, load_with_tokenizer, model_files, warn_of};
-use crate::squad::{SpanData, SpanSettings, SpanTrainingArgs};
-use crate::tasks::{self, Chosen, read_examples};
+use crate::models::{capped_length, check_segments, load_with_tokenizer, warn_of};
+use crate::squad::{SpanSettings, SpanTrainingArgs};
+use crate::tasks::{self, Chosen};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 #[derive(Args, Debug)]
@@ -87,7 +85,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
     let model = continue_from(fresh.initialised(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
-    let data = Data::read(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
+    let data = labelled_data(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
     let settings = Settings {
         name: "teacher",
@@ -98,7 +96,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let steps = args.training.steps(data.batches_per_epoch());
     let files = [model_files("model", &args.model), data.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
-    let (model, mut done) = tune(&training, model, &data).map(taken_apart)?;
+    let trained = FineTuneRun { data: &data }.with_job(|job| training.run("teacher", model, job));
+    let (model, mut done) = trained.map(taken_apart)?;
     done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
     let names = args.tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
@@ -111,122 +110,28 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
 }
 
-fn tune(training: &Training<'_>, model: TaskModel, data: &Data) -> Result<Trained<TaskModel>, CliError> {
-    match data {
-        Data::Tasks(TaskData { mix, eval, .. }) => {
-            let heads = (0..eval.len()).collect();
-            training.run("teacher", model, &FineTune { data: mix, heads, eval })
+/// Reads and encodes what is there of the tasks.
+///
+/// # Errors
+/// As [`TaskData::read`] or [`SpanData::read`].
+pub(super) fn labelled_data(
+    chosen: &Chosen,
+    data: &Path,
+    (squad, training): (&SpanTrainingArgs, &TrainingArgs),
+    encoder: &TextEncoder,
+    max_len: usize,
+    context: &Context,
+) -> Result<TrainingData, CliError> {
+    let (batches, mut notes) = (training.batches(max_len), Vec::new());
+    let read = match chosen {
+        Chosen::Labelled(tasks) => TaskData::read(tasks, data, encoder, batches, &mut notes).map(TrainingData::Tasks),
+        Chosen::Squad(version) => {
+            let files = squad.data_files(*version, data)?;
+            let settings = squad.span_settings(*version, max_len, batches.batch_size)?;
+            let read = SpanData::read(*version, files, encoder, &settings, batches, &mut notes);
+            read.map(|data| TrainingData::Spans(Box::new(data)))
         }
-        Data::Spans(data) => {
-            let job = SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval) };
-            training.run("teacher", model, &job)
-        }
-    }
-}
-
-/// Labelled data: what a teacher learns from, and a student beside its teacher.
-pub(super) enum Data {
-    Tasks(TaskData),
-    Spans(Box<SpanData>),
-}
-
-impl Data {
-    /// Reads and encodes what is there of the tasks.
-    ///
-    /// # Errors
-    /// As [`TaskData::read`] or [`SpanData::read`].
-    pub fn read(
-        chosen: &Chosen,
-        data: &Path,
-        (squad, training): (&SpanTrainingArgs, &TrainingArgs),
-        encoder: &TextEncoder,
-        max_len: usize,
-        context: &Context,
-    ) -> Result<Self, CliError> {
-        Ok(match chosen {
-            Chosen::Labelled(tasks) => Self::Tasks(TaskData::read(tasks, data, encoder, training, max_len, context)?),
-            Chosen::Squad(version) => {
-                let read = SpanData::read(*version, data, (squad, training), encoder, max_len, context)?;
-                Self::Spans(Box::new(read))
-            }
-        })
-    }
-
-    pub fn batches_per_epoch(&self) -> u64 {
-        match self {
-            Self::Tasks(data) => data.mix.batches_per_epoch(),
-            Self::Spans(data) => data.train.batches_per_epoch(),
-        }
-    }
-
-    /// What one answer to every example scores where the training is evaluated.
-    ///
-    /// # Errors
-    /// Answers that cannot be scored against.
-    pub fn majority(&self) -> Result<Vec<MajorityBaseline>, CliError> {
-        Ok(match self {
-            Self::Tasks(data) => MajorityBaseline::of_sets(|task| data.mix.labels(task), &data.eval)?,
-            Self::Spans(data) => MajorityBaseline::of_questions(&data.eval.set)?.into_iter().collect(),
-        })
-    }
-
-    /// Where it comes from.
-    pub fn files(&self) -> &Files {
-        match self {
-            Self::Tasks(data) => &data.files,
-            Self::Spans(data) => &data.files,
-        }
-    }
-}
-
-/// Training and dev sets of tasks; head i belongs to task i.
-pub(super) struct TaskData {
-    pub mix: TaskMix,
-    pub eval: Vec<(usize, EvalSet)>,
-    pub files: Files,
-}
-
-impl TaskData {
-    /// Reads and encodes both splits of every task.
-    ///
-    /// # Errors
-    /// Files that are missing or damaged.
-    fn read(
-        tasks: &[Task],
-        data: &Path,
-        encoder: &TextEncoder,
-        args: &TrainingArgs,
-        max_len: usize,
-        context: &Context,
-    ) -> Result<Self, CliError> {
-        let (settings, pad) = (args.batches(max_len), encoder.pad_id());
-        let (mut train, mut eval, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-        for (head, task) in tasks.iter().enumerate() {
-            let mut read =
-                |split| read_examples(task, (data, split), encoder, max_len, context).map_err(|e| wrong.push(e));
-            let (dev, examples) = (read(Split::Dev), read(Split::Train));
-            if let (Ok(dev), Ok(examples)) = (dev, examples) {
-                eval.push((head, EvalSet::new(task, dev.features, pad, settings)?));
-                train.push(TrainSet::new(task, examples.features, pad, settings)?);
-            }
-        }
-        if let Some(error) = together(wrong) {
-            return Err(error);
-        }
-        Ok(Self { mix: TaskMix::new(train, args.seed)?, eval, files: task_files(tasks, data)? })
-    }
-}
-
-/// Errors of several inputs as one.
-fn together(mut errors: Vec<CliError>) -> Option<CliError> {
-    if errors.len() < 2 {
-        return errors.pop();
-    }
-    let mut lines: Vec<String> = errors.iter().map(|error| format!("\n  {}", error.message())).collect();
-    // Both splits of a task may lack the same folder.
-    lines.dedup();
-    match &lines[..] {
-        [_] => errors.pop(),
-        several => Some(CliError::failed(format!("{} inputs cannot be used:{}", several.len(), several.concat()))),
-    }
+    };
+    context.progress.tell(&notes);
+    Ok(read?)
 }

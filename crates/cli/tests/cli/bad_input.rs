@@ -95,7 +95,7 @@ fn search(dir: &Path, args: &[&str]) -> Outcome {
 #[test]
 fn a_recipe_that_is_not_usable_names_file_and_key_or_line() {
     let dir = folder();
-    let smoke = include_str!("../../../../recipes/smoke.toml");
+    let smoke = include_str!("../../../pipeline/recipes/smoke.toml");
     for (name, text, parts) in [
         (
             "key.toml",
@@ -141,8 +141,8 @@ fn a_setting_that_is_not_usable_says_how_it_was_meant() {
             "min_params comes from --set budget.min_params, max_params comes from --max-params",
         ],
     );
-    let text =
-        include_str!("../../../../recipes/smoke.toml").replace("[budget]\n", "[budget]\nmin_params = 9_000_000\n");
+    let text = include_str!("../../../pipeline/recipes/smoke.toml")
+        .replace("[budget]\n", "[budget]\nmin_params = 9_000_000\n");
     std::fs::write(dir.path().join("mine.toml"), text).unwrap();
     search(dir.path(), &["--recipe", "mine.toml", "--max-params", "5M"])
         .fails_with(2, &["min_params comes from the recipe `smoke`, max_params comes from --max-params"]);

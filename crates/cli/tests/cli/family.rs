@@ -24,7 +24,7 @@ fn config(dir: &Path, name: &str) -> Value {
 
 /// A published method with other numbers: what is published is data.
 fn shortened(dir: &Path, name: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{name}.toml"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pipeline/recipes/methods/{name}.toml"));
     let mut text = std::fs::read_to_string(path).unwrap();
     for (from, to) in [("240_000", "6"), ("500_000", "6"), ("10_000", "3"), ("2048", "8")] {
         text = text.replace(from, to);

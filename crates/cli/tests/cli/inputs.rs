@@ -16,7 +16,7 @@ const FEW: [&str; 4] =
 /// A folder with pocket data, the teacher `bert` and the recipe `own.toml`, which takes both.
 fn real_data() -> tempfile::TempDir {
     let dir = pocket_folder(&[]);
-    let smoke = include_str!("../../../../recipes/smoke.toml");
+    let smoke = include_str!("../../../pipeline/recipes/smoke.toml");
     let scratch = smoke.find("[teacher.scratch]").unwrap()..smoke.find("[teacher.fine_tune]").unwrap();
     let mut recipe = smoke.replace("max_len = 32", "max_len = 16");
     recipe.replace_range(scratch, "");

@@ -196,7 +196,7 @@ fn the_cache_has_room_for_what_candidates_ask_again(run: &Path) {
 #[test]
 fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     let dir = pocket_folder(&[]);
-    let smoke = include_str!("../../../../recipes/smoke.toml");
+    let smoke = include_str!("../../../pipeline/recipes/smoke.toml");
     let scratch = smoke.find("[teacher.scratch]").unwrap()..smoke.find("[teacher.fine_tune]").unwrap();
     let mut recipe = smoke.replace("max_len = 32", "max_len = 16");
     recipe.replace_range(scratch, "");

@@ -68,7 +68,7 @@ fn commands_take_single_texts_and_refuse_pairs_before_the_work() {
     };
     works(&text("full", "general"));
 
-    let recipe = include_str!("../../../../recipes/smoke.toml");
+    let recipe = include_str!("../../../pipeline/recipes/smoke.toml");
     let scratch = recipe.find("[teacher.scratch]").unwrap()..recipe.find("[teacher.fine_tune]").unwrap();
     let mut recipe = recipe.replace("max_len = 32", "max_len = 16");
     recipe.replace_range(scratch, "");

@@ -1,5 +1,7 @@
 //! Running the binary and making small models for it.
 
+#![allow(clippy::disallowed_methods, reason = "the device is chosen from outside")]
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -230,7 +230,7 @@ fn mobilebert_is_pre_trained_as_published_layers_first_and_words_then() {
     save(dir.path(), "ib", &mobile("ib-bert-large", 16), true);
     model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
     let step = |method: &str, out: &str, more: &[&str]| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{method}.toml"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pipeline/recipes/methods/{method}.toml"));
         let text = std::fs::read_to_string(path).unwrap();
         let text = [("240_000", "6"), ("500_000", "6"), ("10_000", "3"), ("2048", "8")]
             .into_iter()

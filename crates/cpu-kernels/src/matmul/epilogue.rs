@@ -64,6 +64,9 @@ pub(super) unsafe fn finish(
 }
 
 /// One pass over the block where nothing but a sum follows the product, two with an activation.
+///
+/// # Safety
+/// See [`finish`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
@@ -118,6 +121,9 @@ unsafe fn avx512(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outp
 }
 
 /// As [`avx512`], with four vectors in a row.
+///
+/// # Safety
+/// See [`finish`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {

@@ -27,7 +27,8 @@ thread_local! {
 ///
 /// # Safety
 /// The rows have been packed. `rows` and `cols` start at multiples of [`super::ROW_GROUP`] and [`super::COL_GROUP`] and end at one
-/// or at the operand's end. The elements of `out` are valid, and no other thread uses them meanwhile.
+/// or at the operand's end. The elements of `out` are valid, and no other thread uses them meanwhile; where the product is added to
+/// them, they hold values.
 ///
 /// # Panics
 /// The operands were packed for different sizes, precisions or instruction sets, or the bias is too short.

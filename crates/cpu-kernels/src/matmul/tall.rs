@@ -82,7 +82,7 @@ impl Tall {
             // All parts but the last of all take their whole place.
             let k = (used.div_ceil(part) - 1) * slot + (used - (used.div_ceil(part) - 1) * part);
             let group = format.group_bytes(k, side);
-            let packed = Buffer::uninitialised(group * width.div_ceil(GROUP));
+            let packed = Buffer::uninitialized(group * width.div_ceil(GROUP));
             if (1..=TILE).contains(&(width % GROUP)) {
                 // Half of the last group has no lanes, and in formats of tiles nobody packs it.
                 // SAFETY: the last of the buffer's groups, which nobody else knows yet.
@@ -245,6 +245,22 @@ mod tests {
                         assert!(found[i * (n + 3) + n..].iter().take(3).all(|v| v.is_nan()));
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_no_whole_steps_leave_nothing_unwritten_between_them() {
+        for (m, n) in [(7, 5), (20, 33)] {
+            let (x, y) = (values(20 * m, 1), values(20 * n, 2));
+            for precision in [Precision::F32, Precision::Bf16] {
+                let (mut found, mut expected) = (vec![0.0; m * n], vec![0.0; m * n]);
+                let left = packed(Tall::left(20, m, 9, precision), &x, 9);
+                let right = packed(Tall::right(20, n, 9, precision), &y, 9);
+                transposed_product(&left, &right, MatMut::row_major(&mut found, m, n));
+                let (a, b) = (MatRef::row_major(&x, 20, m), MatRef::row_major(&y, 20, n));
+                matmul(a.t(), b, MatMut::row_major(&mut expected, m, n), precision, &Epilogue::default());
+                assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{m} {n} {precision:?}");
             }
         }
     }

@@ -210,13 +210,14 @@ impl<'a> Chunk<'a> {
         let out = self.view(product.out.whole(), domain);
         let input = &self.lane.slots[product.slot];
         let epilogue = Epilogue { activation: product.activation, ..Epilogue::default() };
-        // SAFETY, for both: the slot's rows were packed in an earlier step, which the group's workers have finished; ranges of
-        // different workers do not overlap and start at multiples of the groups; the place has a row for each of the domain.
         match &linear.weights {
-            PackedWeights::Ready(weights) => unsafe {
+            PackedWeights::Ready(weights) => {
                 let epilogue = Epilogue { bias: Some(&linear.bias), ..epilogue };
-                multiply(input, weights, rows, cols, out.start, out.stride, &epilogue);
-            },
+                // SAFETY: the slot's rows were packed in an earlier step, which the group's workers have finished; ranges of
+                // different workers do not overlap and start at multiples of the groups; the place has a row for each of the
+                // domain.
+                unsafe { multiply(input, weights, rows, cols, out.start, out.stride, &epilogue) };
+            }
             PackedWeights::AtUse(unpacked) => {
                 // SAFETY: workers have different numbers in the team.
                 let memory = unsafe { self.run.one_use.get(self.workers.all.number()) };
@@ -226,6 +227,7 @@ impl<'a> Chunk<'a> {
                     let weights = memory.pack(&parts, piece.clone(), unpacked.precision());
                     let epilogue = Epilogue { bias: Some(&linear.bias[piece.clone()]), ..epilogue };
                     let start = out.start.wrapping_add(first);
+                    // SAFETY: as above; pieces start at multiples of the groups, and their columns are a part of the worker's.
                     unsafe { multiply(input, weights, rows.clone(), 0..piece.len(), start, out.stride, &epilogue) };
                 }
             }

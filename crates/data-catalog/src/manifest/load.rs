@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::layout;
 
 /// The manifest of this project.
-const BUILTIN: &str = include_str!("../../../../datasets/manifest.toml");
+const BUILTIN: &str = include_str!("../../manifest.toml");
 
 /// The newest manifest that is understood.
 const VERSION: u32 = 1;
@@ -89,7 +89,7 @@ impl Catalog {
     /// # Errors
     /// None unless this crate was built with a manifest that its own tests refuse.
     pub fn builtin() -> Result<Self> {
-        Self::parse(BUILTIN, Path::new("datasets/manifest.toml"))
+        Self::parse(BUILTIN, Path::new("manifest.toml"))
     }
 
     /// Reads a manifest from a file: a mirror's, or one of private data sets.

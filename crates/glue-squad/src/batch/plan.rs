@@ -85,11 +85,6 @@ impl BatchPlan {
         order
     }
 
-    /// The examples of one batch; `None` past the end of the epoch.
-    pub fn batch_at(&self, epoch: u64, index: usize) -> Option<Vec<usize>> {
-        self.epoch(epoch).batches.get(index).cloned()
-    }
-
     /// The examples of the batch of a step.
     pub fn batch_at_step(&self, step: u64) -> Vec<usize> {
         let (epoch, index) = self.position(step);

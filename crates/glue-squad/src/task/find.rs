@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::described::plain_name;
 use super::read::{MSR_DEV_IDS, MSR_TRAIN};
-use super::spec::plain_name;
 use super::{Split, TaskKind};
 use crate::error::{Error, Result, folder_listing};
 

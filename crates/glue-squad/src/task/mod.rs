@@ -9,7 +9,7 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `spec` | what a task is |
+//! | `spec`, `described` | what a task is; a checked description, and those that are built in |
 //! | `kind`, `table` | which tasks GLUE has, and one table for each |
 //! | `classes` | which output of a foreign classifier is which class |
 //! | `find` | which file of a folder holds a split, in which layout |
@@ -23,6 +23,7 @@
 
 mod average;
 mod classes;
+mod described;
 mod find;
 mod hub;
 mod kind;
@@ -41,10 +42,11 @@ mod write;
 
 pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use classes::ClassOrder;
+pub use described::Task;
 pub use kind::{Example, Label, Split, TaskKind};
 pub use majority::{Majority, labels_differ};
 pub use read::{ExampleReader, SplitData};
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};
-pub use spec::{Answer, ClassName, Head, Task, TaskSpec};
+pub use spec::{Answer, ClassName, Head, TaskSpec};
 pub use write::TrainWriter;

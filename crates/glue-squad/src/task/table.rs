@@ -2,10 +2,10 @@
 
 use super::layout::{HEADERLESS_COLA, HEADERLESS_STSB, Headerless};
 use super::read::MSR_TRAIN;
-use super::spec::{Answer, ClassName, Task, TaskSpec};
+use super::spec::{Answer, ClassName, TaskSpec};
 use super::write::Column;
 use super::write::Column::{Index, Label as Gold, Other, TextA, TextB};
-use super::{Split, TaskKind};
+use super::{Split, Task, TaskKind};
 use crate::metrics::Metric;
 
 /// A task of GLUE. Arrays by split are in the order train, dev, test.

@@ -197,10 +197,10 @@ mod tests {
         let f16s = |values: &[f32]| in_format(values.to_vec(), vec![values.len()], Format::F16);
         let fits = f16s(&[1.0, -10_000.3, 65504.0]);
         assert_eq!((fits.dtype(), fits.as_bytes().len()), (DType::F16, 6));
-        assert_eq!(fits.convert::<f32>().to_vec::<f32>().unwrap(), [1.0, -10_000.0, 65504.0]);
+        assert_eq!(fits.convert::<f32>().try_to_vec::<f32>().unwrap(), [1.0, -10_000.0, 65504.0]);
         let exact = f16s(&[0.1, 70_000.0]);
-        assert_eq!(exact.to_vec::<f32>().unwrap(), [0.1, 70_000.0]);
-        let odd = f16s(&[f32::INFINITY, f32::NAN]).to_vec::<f16>().unwrap();
+        assert_eq!(exact.try_to_vec::<f32>().unwrap(), [0.1, 70_000.0]);
+        let odd = f16s(&[f32::INFINITY, f32::NAN]).try_to_vec::<f16>().unwrap();
         assert!(odd[0].is_infinite() && odd[1].is_nan(), "what is not finite stays so");
     }
 

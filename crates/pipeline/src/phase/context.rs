@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::cache::{ByteSize, CacheReport, CachedTeacher, Format, Place, TeacherCache, TeacherLayers};
-use kd::job::{ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher};
+use kd::cache::{ByteSize, CacheReport, Format, Place, TeacherCache, TeacherLayers};
+use kd::job::{TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
 use run_store::log::JsonlWriter;
@@ -19,6 +19,7 @@ use super::{PhaseId, PhaseSpec, SearchParts, Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
 use crate::recipe::{Phase, Recipe};
+use crate::teachers::{KeptAnswers, teacher_on};
 use crate::{Error, Result};
 
 /// Folder of the teacher's answers in a run folder, where the recipe wants them on the disk; gone once the run is finished.
@@ -218,16 +219,11 @@ impl<'a> Context<'a> {
         plan: &Plan,
     ) -> Result<Box<dyn Teacher + 't>> {
         let expected = BatchOrders::of(self.recipe, self.phases).expected(phase, source);
-        let asked = |of: &'t TunedTeacher| -> Box<dyn Teacher + 't> {
-            let teacher = ReplicatedTeacher::new(&of.model, &self.devices);
-            match (&self.cache, expected) {
-                (Some(cache), Some(expected)) => {
-                    let layers = TeacherLayers::of(plan);
-                    Box::new(CachedTeacher::new(teacher, Arc::clone(cache), &of.identity, layers, expected))
-                }
-                _ => Box::new(teacher),
-            }
+        let kept = |of: &'t TunedTeacher| {
+            let (cache, expected) = (self.cache.clone()?, expected?);
+            Some(KeptAnswers { cache, identity: of.identity.clone(), layers: TeacherLayers::of(plan), expected })
         };
+        let asked = |of: &'t TunedTeacher| teacher_on(&self.devices, &of.model, kept(of));
         Ok(match (source, &teachers.tuned[..]) {
             (Source::Text, _) => asked(&teachers.general),
             (Source::Tasks, [one]) => asked(one),

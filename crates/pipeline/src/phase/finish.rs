@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
-use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, init, student_config};
+use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, student_config};
 use encoder_spec::Encoder;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
@@ -40,7 +40,7 @@ pub fn student(
     let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
     let shapes = parameter_shapes(&model);
     let model = match run.recipe.final_.inherit {
-        Inherit::Nothing => init::normal(model, run.seed_of("final init"), config.initializer_range),
+        Inherit::Nothing => model.initialised(&config, run.seed_of("final init")),
         source => {
             let from = match source {
                 Inherit::Supernet => collect_internal(&winner.supernet),
@@ -65,7 +65,7 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, 
     let config = baseline_config(run, frame, params)?;
     let device = run.device.clone();
     let model = TaskModel::new(&config, Parts::POOLER, &device)?;
-    let model = init::normal(model, run.seed_of("baseline init"), config.initializer_range);
+    let model = model.initialised(&config, run.seed_of("baseline init"));
     let phases = [PhaseId::BaselineOnText, PhaseId::BaselineOnTasks];
     let (model, evaluation) = distil(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, Parts, TaskModel, init, student_config, student_frame, supernet_architecture};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, student_frame, supernet_architecture};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
@@ -81,7 +81,7 @@ pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architectu
 pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -> Result<Tensors> {
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
-    let model = init::normal(model, run.seed_of("student init"), config.initializer_range);
+    let model = model.initialised(&config, run.seed_of("student init"));
     let phase = run.spec(PhaseId::WarmUp)?;
     let training = phase.training()?;
     if training.settings.train.steps == 0 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel, init};
+use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use kd::cache::fingerprint;
 use kd::transfer::continue_from;
 use predict::heads::task_head;
@@ -87,7 +87,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
 /// The model that the fine-tuning `phase` begins with. Its heads are new; everything that a loaded model has comes from it.
 fn start(run: &Context<'_>, phase: &str, config: &BertConfig, untrained: Option<&TaskModel>) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let fresh = init::normal(model, run.seed_of(&format!("{phase} init")), config.initializer_range);
+    let fresh = model.initialised(config, run.seed_of(&format!("{phase} init")));
     let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
     Ok(match untrained {
         Some(loaded) => continue_from(fresh, loaded, dir)?,

@@ -11,11 +11,11 @@ use crate::{Error, Result};
 
 /// Recipes that the program carries, by name.
 pub const PUBLISHED: [(&str, &str); 5] = [
-    ("pocket", include_str!("../../../../recipes/pocket.toml")),
-    ("smoke", include_str!("../../../../recipes/smoke.toml")),
-    ("minilm-quick", include_str!("../../../../recipes/minilm-quick.toml")),
-    ("tinybert-quick", include_str!("../../../../recipes/tinybert-quick.toml")),
-    ("paper", include_str!("../../../../recipes/paper.toml")),
+    ("pocket", include_str!("../../recipes/pocket.toml")),
+    ("smoke", include_str!("../../recipes/smoke.toml")),
+    ("minilm-quick", include_str!("../../recipes/minilm-quick.toml")),
+    ("tinybert-quick", include_str!("../../recipes/tinybert-quick.toml")),
+    ("paper", include_str!("../../recipes/paper.toml")),
 ];
 
 /// One `key=value`, the key dotted (`search.stage1.trials=8`).

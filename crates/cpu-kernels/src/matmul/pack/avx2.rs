@@ -32,6 +32,9 @@ pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
 }
 
 /// Lanes with consecutive `k`: 32 of them become a row of 64 bytes.
+///
+/// # Safety
+/// See [`pack`].
 #[target_feature(enable = "avx2")]
 unsafe fn along_k(source: Source, pairs: Pairs, to: *mut u8) -> Side {
     for lane in 0..pairs.lanes.next_multiple_of(TILE) {
@@ -61,6 +64,9 @@ unsafe fn along_k(source: Source, pairs: Pairs, to: *mut u8) -> Side {
 }
 
 /// Inner indices with consecutive lanes: each pair of them becomes rows of 64 bytes.
+///
+/// # Safety
+/// See [`pack`].
 #[target_feature(enable = "avx2")]
 unsafe fn along_lanes(source: Source, pairs: Pairs, to: *mut u8) -> Side {
     for k in (0..pairs.k.next_multiple_of(32)).step_by(2) {

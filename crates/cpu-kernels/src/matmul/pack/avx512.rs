@@ -38,6 +38,9 @@ pub(super) unsafe fn pack(source: Source, pairs: Pairs, to: *mut u8) {
 }
 
 /// Lanes with consecutive `k`: 32 of them become a row of 64 bytes.
+///
+/// # Safety
+/// See [`pack`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn along_k<const PLANES: usize>(source: Source, pairs: Pairs, to: *mut u8) -> Side {
@@ -72,6 +75,9 @@ unsafe fn along_k<const PLANES: usize>(source: Source, pairs: Pairs, to: *mut u8
 }
 
 /// Inner indices with consecutive lanes: each pair of them becomes rows of 64 bytes.
+///
+/// # Safety
+/// See [`pack`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn along_lanes<const PLANES: usize>(source: Source, pairs: Pairs, to: *mut u8) -> Side {
@@ -106,6 +112,9 @@ unsafe fn along_lanes<const PLANES: usize>(source: Source, pairs: Pairs, to: *mu
 }
 
 /// [`along_lanes`] for the left operand, in one plane: a tile is transposed before it is written.
+///
+/// # Safety
+/// See [`pack`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 unsafe fn across(source: Source, pairs: Pairs, to: *mut u8) {
@@ -138,10 +147,13 @@ unsafe fn across(source: Source, pairs: Pairs, to: *mut u8) {
 }
 
 /// Transposes a tile in place as 16 x 16 values of four bytes.
+///
+/// # Safety
+/// A whole tile, which starts on a cache line.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn transpose(tile: *mut u8) {
-    // SAFETY: the caller gives a whole tile, which starts on a cache line.
+    // SAFETY: the rows of the tile that the caller promises.
     let rows = std::array::from_fn(|i| unsafe { _mm512_load_si512(tile.add(i * 64).cast()) });
     // SAFETY: as above.
     unsafe { transposed(rows, tile, false) };

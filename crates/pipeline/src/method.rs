@@ -4,23 +4,24 @@ use std::path::Path;
 use std::str::FromStr;
 
 use kd::objective::Objective;
-use pipeline::similar::{closest, with_suggestion};
 use serde::Deserialize;
 use train::keys::TrainingKeys;
 
+use crate::similar::{closest, with_suggestion};
+
 /// Methods that the program carries, by name.
 const PUBLISHED: [(&str, &str); 5] = [
-    ("mobilebert-auxiliary", include_str!("../../../recipes/methods/mobilebert-auxiliary.toml")),
-    ("mobilebert-joint", include_str!("../../../recipes/methods/mobilebert-joint.toml")),
-    ("mobilebert-progressive", include_str!("../../../recipes/methods/mobilebert-progressive.toml")),
-    ("mobilebert-words", include_str!("../../../recipes/methods/mobilebert-words.toml")),
-    ("mobilebert-answers", include_str!("../../../recipes/methods/mobilebert-answers.toml")),
+    ("mobilebert-auxiliary", include_str!("../../pipeline/recipes/methods/mobilebert-auxiliary.toml")),
+    ("mobilebert-joint", include_str!("../../pipeline/recipes/methods/mobilebert-joint.toml")),
+    ("mobilebert-progressive", include_str!("../../pipeline/recipes/methods/mobilebert-progressive.toml")),
+    ("mobilebert-words", include_str!("../../pipeline/recipes/methods/mobilebert-words.toml")),
+    ("mobilebert-answers", include_str!("../../pipeline/recipes/methods/mobilebert-answers.toml")),
 ];
 
-/// A method by name or from a file; options of the command line go before it.
+/// A method by name or from a file.
 #[derive(Clone, Debug)]
 pub struct Method {
-    /// What it was called on the command line.
+    /// What it was asked for by.
     pub name: String,
     /// What it says.
     pub settings: Settings,
@@ -82,7 +83,7 @@ mod tests {
     #[test]
     fn every_published_method_is_read_and_its_file_lies_in_recipes() {
         for (name, content) in PUBLISHED {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../recipes/methods/{name}.toml"));
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pipeline/recipes/methods/{name}.toml"));
             assert_eq!(std::fs::read_to_string(path).unwrap(), content);
             assert!(method(name).distill.is_some(), "{name}");
         }

@@ -1,22 +1,14 @@
-//! Text as `distill` trains on it: the corpus, what hides words in it, and text that the student is asked about.
+//! Options of learning hidden words.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
-use kd::job::MlmTask;
 use kd::objective::Mlm;
 use pipeline::corpus::Corpus;
-use pipeline::inputs::Files;
 use tokenizer::TextEncoder;
-use train::mlm::{HeldOutWords, WordMask};
-use train::text::TextSource;
+use train::mlm::WordMask;
 
 use crate::error::{CliError, ResultExt};
-use crate::training::TrainingArgs;
-
-/// Sequences of `--eval-corpus` that are looked at.
-const EVAL_SEQUENCES: usize = 1000;
 
 /// Options of learning hidden words.
 #[derive(Args, Debug)]
@@ -33,8 +25,10 @@ pub struct WordArgs {
 
 /// What hides words, and the corpus that the student is asked about; both checked before anything is tokenised.
 pub struct Words {
-    mask: WordMask,
-    held_out: Option<Corpus>,
+    /// What hides words.
+    pub mask: WordMask,
+    /// The text that is not trained on.
+    pub held_out: Option<Corpus>,
 }
 
 impl WordArgs {
@@ -71,47 +65,5 @@ impl WordArgs {
         let mask = WordMask::new(&mlm.mask, encoder, seed);
         let mask = mask.context("the words of --corpus cannot be hidden").or_usage()?;
         Ok(Some(Words { mask, held_out }))
-    }
-}
-
-/// Text to learn from.
-pub struct TextData {
-    /// The batches.
-    pub text: Arc<dyn TextSource>,
-    words: Option<(WordMask, Option<HeldOutWords>)>,
-    /// Where all of it comes from.
-    pub files: Files,
-}
-
-impl TextData {
-    /// Opens the corpora of a training.
-    ///
-    /// # Errors
-    /// As [`Corpus::open`]; held-out text without a word to hide.
-    pub fn open(
-        corpus: &Corpus,
-        words: Option<Words>,
-        encoder: &TextEncoder,
-        args: &TrainingArgs,
-        max_len: usize,
-    ) -> Result<Self, CliError> {
-        // Text is packed as far as the steps need it; shards are there already.
-        let most = corpus.max_len().map_or(args.sequences(), |_| None);
-        let text = corpus.open(encoder, args.batches(max_len), most)?;
-        let mut files = corpus.files("corpus");
-        let Some(Words { mask, held_out }) = words else { return Ok(Self { text, words: None, files }) };
-        files.extend(held_out.iter().flat_map(|corpus| corpus.files("eval-corpus")));
-        let held_out = held_out.map(|corpus| {
-            let text =
-                corpus.open_any(encoder, args.batches(max_len), Some(EVAL_SEQUENCES)).context("--eval-corpus")?;
-            HeldOutWords::new(text.as_ref(), &mask).context("--eval-corpus")
-        });
-        let held_out = held_out.transpose()?;
-        Ok(Self { text, words: Some((mask, held_out)), files })
-    }
-
-    /// How its words are hidden and asked for, where they are.
-    pub fn words(&self) -> Option<MlmTask<'_>> {
-        self.words.as_ref().map(|(mask, held_out)| MlmTask { mask, held_out: held_out.as_ref() })
     }
 }
