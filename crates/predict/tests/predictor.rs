@@ -20,11 +20,8 @@ const POSITIONS: usize = 24;
 
 /// A small model with these heads.
 fn write(dir: &Path, task_heads: Vec<TaskHeadConfig>) {
-    let config = BertConfig {
-        max_position_embeddings: POSITIONS,
-        task_heads,
-        ..BertConfig::bert(WORDS.len(), 16, 2, 2, 32)
-    };
+    let config =
+        BertConfig { max_position_embeddings: POSITIONS, task_heads, ..BertConfig::bert(WORDS.len(), 16, 2, 2, 32) };
     let model = TaskModel::new(&config, Parts::POOLER, &Device::flex()).unwrap();
     let vocab = WORDS.map(|word| format!("{word}\n")).concat();
     let files = [("vocab.txt".to_owned(), vocab.into_bytes())];
