@@ -5,6 +5,11 @@
 //! feed-forwards compute ([`FeedForward`]), everything else they share.
 //! Devices are chosen at run time; there is no backend type parameter (burn 0.22).
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod attention;
 mod batch;
 mod directory;

@@ -8,22 +8,12 @@
 //! - [`WindowPlan`], [`Loader`], [`Prefetch`]: batches of similar lengths, made ahead on worker threads, in one order.
 //! - [`PackedCorpus`]: text files packed into sequences in memory, for some hundred megabytes.
 //!
-//! ```no_run
-//! use std::ops::ControlFlow;
-//! use std::path::Path;
-//! use tokenizer::TextEncoder;
-//! use corpus::{PackSettings, Shards, build, inputs_of};
-//!
-//! let encoder = TextEncoder::from_dir(Path::new("teacher"))?;
-//! let inputs = inputs_of(Path::new("corpus"), "text")?;
-//! let progress = |_| ControlFlow::Continue(());
-//! build(&inputs, &encoder, &PackSettings::default(), Path::new("shards"), 4, &progress)?;
-//! let first = Shards::open(Path::new("shards"))?.get(0)?;
-//! # drop(first);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
 //! Nothing here prints, reads the environment or the clock.
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod build;
 mod error;

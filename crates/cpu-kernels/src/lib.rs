@@ -10,6 +10,11 @@
 //! * [`elementwise`]: activations, normalizations, softmax, losses, the optimizer's update
 //! * [`OutSlice`]: memory that an operation writes
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[macro_use]
 pub mod elementwise;
 pub mod attention;

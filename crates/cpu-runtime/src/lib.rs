@@ -17,6 +17,11 @@
 //! | `rows` | the operations on rows |
 //! | `team` | persistent threads with barriers |
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod batch;
 mod buffer;
 mod compile;

@@ -18,6 +18,11 @@
 //! | `presets` | published configurations |
 //! | `floats`, `tensor` | values, owned or in mapped memory |
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod activation;
 mod check;
 mod config;

@@ -28,6 +28,11 @@
 //! | `product` | products in burn's primitives, for other devices |
 //! | `busy_wait` | [`busy_wait`](busy_wait()): threads that spin between the tasks of a step |
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod busy_wait;
 mod extension;
 mod kernels;

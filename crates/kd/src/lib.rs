@@ -12,6 +12,11 @@
 //! Nothing here prints, reads the environment or the clock. Everything random is keyed by
 //! (seed, purpose, step), so a training resumes anywhere and no generator state is stored.
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod augment;
 pub mod cache;
 mod error;

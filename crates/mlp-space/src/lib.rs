@@ -17,21 +17,12 @@
 //! | [`cost`] | parameters and multiply-adds of a feed-forward |
 //! | [`encode`] | an architecture as numbers for a learner |
 //!
-//! ```
-//! use mlp_space::{Architecture, Expression, Fingerprint, Widths, released};
-//!
-//! let layer: Expression = "linear2_2(gelu(linear2_2(max(x,tanh(x)),wb1)),wb2)".parse()?;
-//! layer.validate()?;
-//! layer.check_widths(Widths::square(540))?;
-//! let same: Expression = "linear2_2(gelu(linear2_2(max(tanh(x),x),wb1)),wb2)".parse()?;
-//! assert_eq!(Fingerprint::of(&layer), Fingerprint::of(&same));
-//!
-//! let student: Architecture = released::preset("efficientbert")?;
-//! assert_eq!(student.layers()[3], layer);
-//! # Ok::<(), mlp_space::Error>(())
-//! ```
-//!
 //! Nothing here prints, reads the environment, or draws randomness other than from the generator it is handed.
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod arch;
 pub mod canon;

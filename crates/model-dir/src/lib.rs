@@ -7,6 +7,11 @@
 //! | `tokenizer.json` and its kin | the tokenizer, see [`TOKENIZER_FILES`] |
 //! | `README.md` | model card |
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod config;
 mod error;
 mod files;

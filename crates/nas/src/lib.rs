@@ -14,6 +14,11 @@
 //! or keeps a generator's state. Randomness derives from (seed, stage, trial, attempt); time comes
 //! from the caller.
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod budget;
 pub mod driver;
 mod error;

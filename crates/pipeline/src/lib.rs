@@ -22,6 +22,11 @@
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod about;
 mod check;
 pub mod corpus;

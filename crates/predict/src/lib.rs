@@ -20,6 +20,11 @@
 //!
 //! Answers are values; nothing here prints. Without the feature `burn` models run on the processor alone.
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod data;
 mod error;
 pub mod evaluate;

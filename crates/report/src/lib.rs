@@ -3,20 +3,6 @@
 //! The input is plain data ([`RunReport`], readable from JSON); the output is a string. Nothing here reads a file, a clock or the
 //! environment, and nothing can fail: what was not measured is shown as `n/a`, never as zero.
 //!
-//! ```
-//! use report::{ModelRow, Role, RunReport, comparison_table_text, render_html};
-//!
-//! let student = ModelRow {
-//!     name: "student".into(),
-//!     role: Role::Student,
-//!     params: Some(15_737_724),
-//!     ..ModelRow::default()
-//! };
-//! let run = RunReport { title: "a first run".into(), comparison: vec![student], ..RunReport::default() };
-//! assert!(render_html(&run).contains("15.7 M"));
-//! assert!(comparison_table_text(&run.comparison).contains("n/a"), "the latency was not measured");
-//! ```
-//!
 //! | module | concept |
 //! |---|---|
 //! | `data` | what a report is made of |
@@ -28,6 +14,11 @@
 //! | `table` | the comparison for a terminal and as JSON |
 //! | [`tensorboard`] | event files for TensorBoard, as bytes |
 //! | `page` | the HTML page around all of it |
+
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod axis;
 mod chart;

@@ -19,6 +19,11 @@
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
 //! crash or a refusal can be injected at each of them (`failpoints`, a feature of the same name).
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod atomic;
 pub mod checkpoint;
 pub mod contain;

@@ -15,6 +15,11 @@
 //! classifier stays near 60 % while a small transformer passes 95 % in minutes. The same seed
 //! gives the same bytes on every platform.
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod corpus;
 mod draw;
 mod entailment;

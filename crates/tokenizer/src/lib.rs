@@ -20,6 +20,11 @@
 //!
 //! Nothing here prints, reads the environment or the clock. The crate builds for `wasm32-unknown-unknown` with the feature `wasm`.
 
+/// The example of the README, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod agree;
 mod cached;
 mod encode;
