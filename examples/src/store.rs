@@ -3,12 +3,11 @@
 //! A [`StudyStore`] keeps trials. What it must do is in [`nas::study::conformance`], which a test calls; see the end of this file.
 //! [`Trial::begun`], [`Trial::end`] and [`Fitness::settle`] make the rows, so that they say the same in every store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use nas::budget::Rejection;
 use nas::study::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, StudyStore, Trial, TrialId, TrialState};
 use nas::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -190,14 +189,6 @@ impl StudyStore for Journal {
 
     fn rejected(&self, stage: u32) -> Result<Vec<RejectedDraw>> {
         Ok(self.rejected.iter().filter(|draw| draw.stage == stage).cloned().collect())
-    }
-
-    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>> {
-        let mut counts = BTreeMap::new();
-        for draw in self.rejected(stage)? {
-            *counts.entry(draw.reason).or_default() += 1;
-        }
-        Ok(counts)
     }
 
     fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {

@@ -6,35 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use nas::Error;
-use nas::budget::{Cost, Rejection};
-use nas::study::{Fitness, NewTrial, RejectedDraw, SqliteStudy, StudyIdentity, StudyStore, TrialState, conformance};
+use nas::budget::Rejection;
+use nas::study::conformance::{draw, new_trial};
+use nas::study::{Fitness, SqliteStudy, StudyIdentity, StudyStore, TrialState, conformance};
 use support::identity;
-
-fn new_trial(stage: u32, number: u64) -> NewTrial {
-    NewTrial {
-        stage,
-        number,
-        genome: format!("genome {number}"),
-        fingerprint: format!("print {number}"),
-        cost: Cost { params: 10 + number, macs: 20 },
-        latency_ms: number.is_multiple_of(2).then_some(1.5),
-        seed: (1 << 62) + number,
-        started_at: 100,
-    }
-}
-
-fn draw(number: u64, reason: Rejection) -> RejectedDraw {
-    RejectedDraw {
-        stage: 1,
-        number,
-        genome: "too big".to_owned(),
-        fingerprint: "p".to_owned(),
-        cost: Cost { params: 99, macs: 1 },
-        latency_ms: None,
-        reason,
-        at: 90,
-    }
-}
 
 fn fitness(score: f64) -> Fitness {
     Fitness { score, ..Fitness::default() }

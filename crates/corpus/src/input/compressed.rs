@@ -1,7 +1,7 @@
 //! Files as bytes, unpacked where their first bytes say that they are packed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,9 +54,10 @@ pub(super) fn open(path: &Path, read: Arc<AtomicU64>) -> Result<BufReader<Box<dy
     Ok(BufReader::with_capacity(BUFFER, unpacked))
 }
 
-struct Counted {
-    file: File,
-    read: Arc<AtomicU64>,
+/// Counts the bytes that are read, wherever they are read from.
+pub(super) struct Counted {
+    pub file: File,
+    pub read: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
@@ -64,6 +65,12 @@ impl Read for Counted {
         let count = self.file.read(buffer)?;
         self.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 

@@ -1,14 +1,14 @@
 //! The text column of a Parquet file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use parquet_rows::{Rows, Value};
 
 use super::Documents;
+use super::compressed::Counted;
 use super::pending::Pending;
 use crate::error::{Error, Result};
 
@@ -47,25 +47,5 @@ impl Documents for ParquetTexts {
                 }
             }
         }
-    }
-}
-
-/// Counts the bytes that are read, wherever they are read from.
-struct Counted {
-    file: File,
-    read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-impl Seek for Counted {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
     }
 }

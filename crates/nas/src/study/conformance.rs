@@ -68,7 +68,8 @@ fn identity() -> StudyIdentity {
     StudyIdentity { name: "conformance".to_owned(), config_hash: "abc".to_owned(), seed: 7 }
 }
 
-fn new_trial(stage: u32, number: u64) -> NewTrial {
+/// The trial that the suite begins: its numbers, cost and latency follow from `number`.
+pub fn new_trial(stage: u32, number: u64) -> NewTrial {
     NewTrial {
         stage,
         number,
@@ -81,7 +82,8 @@ fn new_trial(stage: u32, number: u64) -> NewTrial {
     }
 }
 
-fn draw(number: u64, reason: Rejection) -> RejectedDraw {
+/// The draw of stage 1 that the suite rejects.
+pub fn draw(number: u64, reason: Rejection) -> RejectedDraw {
     RejectedDraw {
         stage: 1,
         number,

@@ -1,8 +1,7 @@
 //! A study that lives as long as the process: for tests and for searches of seconds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::budget::Rejection;
 use crate::error::{Error, Result};
 use crate::study::StudyStore;
 use crate::study::record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState};
@@ -78,14 +77,6 @@ impl StudyStore for MemoryStudy {
 
     fn rejected(&self, stage: u32) -> Result<Vec<RejectedDraw>> {
         Ok(self.rejected.iter().filter(|draw| draw.stage == stage).cloned().collect())
-    }
-
-    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>> {
-        let mut counts = BTreeMap::new();
-        for draw in self.rejected.iter().filter(|draw| draw.stage == stage) {
-            *counts.entry(draw.reason).or_insert(0) += 1;
-        }
-        Ok(counts)
     }
 
     fn exhaust(&mut self, stage: u32, rejected: &[RejectedDraw]) -> Result<()> {

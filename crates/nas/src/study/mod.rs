@@ -75,7 +75,13 @@ pub trait StudyStore {
     ///
     /// # Errors
     /// Storage errors.
-    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>>;
+    fn rejection_counts(&self, stage: u32) -> Result<BTreeMap<Rejection, u64>> {
+        let mut counts = BTreeMap::new();
+        for draw in self.rejected(stage)? {
+            *counts.entry(draw.reason).or_default() += 1;
+        }
+        Ok(counts)
+    }
 
     /// The best complete trial by its [`Rank`](crate::rank::Rank): the highest fitness, of equals the smallest, then the fastest.
     ///
