@@ -141,8 +141,8 @@ fn a_setting_that_is_not_usable_says_how_it_was_meant() {
             "min_params comes from --set budget.min_params, max_params comes from --max-params",
         ],
     );
-    let text =
-        include_str!("../../../pipeline/recipes/smoke.toml").replace("[budget]\n", "[budget]\nmin_params = 9_000_000\n");
+    let text = include_str!("../../../pipeline/recipes/smoke.toml")
+        .replace("[budget]\n", "[budget]\nmin_params = 9_000_000\n");
     std::fs::write(dir.path().join("mine.toml"), text).unwrap();
     search(dir.path(), &["--recipe", "mine.toml", "--max-params", "5M"])
         .fails_with(2, &["min_params comes from the recipe `smoke`, max_params comes from --max-params"]);
