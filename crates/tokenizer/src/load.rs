@@ -170,11 +170,12 @@ impl TextEncoder {
         let Casing { lower, accents, chinese } = stated.casing(Casing::DEFAULT);
         tokenizer
             .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lower)))
+            .map_err(|e| fail(e.to_string()))?
             .with_pre_tokenizer(Some(BertPreTokenizer))
             .with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()))
             .with_post_processor(frame);
         let tokens: Vec<AddedToken> = tokens.into_iter().map(|(_, token)| token).collect();
-        tokenizer.add_tokens(&tokens);
+        tokenizer.add_tokens(tokens).map_err(|e| fail(e.to_string()))?;
         Self::new(tokenizer, path, Origin { stated, json: None, notes })
     }
 
