@@ -12,6 +12,7 @@
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
+//! | [`check_teacher`] | whether a teacher can teach |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
@@ -29,6 +30,7 @@ struct Readme;
 
 mod about;
 mod check;
+pub mod check_teacher;
 pub mod corpus;
 pub mod disk;
 mod error;

@@ -26,6 +26,7 @@ use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
+use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
@@ -66,6 +67,10 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
+    /// Take a teacher that is no better on the dev set than one answer to every example, or whose labels stand in another order than
+    /// they are called. Without this it is refused before the training.
+    #[arg(long, requires = "tasks")]
+    unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -176,6 +181,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
+    if unbound.asks_logits() && !args.training.resume {
+        judge(args, (&teachers, &heads), &taught, context)?;
+    }
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
@@ -282,6 +290,38 @@ fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead
         head
     };
     Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
+}
+
+/// Refuses teachers whose answers cannot teach, or warns of them.
+fn judge(
+    args: &DistillArgs,
+    (teachers, heads): (&Teachers, &[AnsweringHead]),
+    data: &TrainingData,
+    context: &Context,
+) -> Result<(), CliError> {
+    let TrainingData::Tasks(data) = data else { return Ok(()) };
+    interrupt::install(&context.progress)?;
+    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag()).map_err(|error| {
+        match error.is_interruption() {
+            true => CliError::interrupted("stopped before the training; nothing was written"),
+            false => error.into(),
+        }
+    })?;
+    let said: Vec<String> =
+        found.iter().map(|(dir, why)| format!("--teacher {}: {}", dir.display(), why.said())).collect();
+    if args.unchecked_teacher {
+        said.iter().for_each(|said| context.progress.warn(said));
+        return Ok(());
+    }
+    match &said[..] {
+        [] => Ok(()),
+        [first, rest @ ..] => {
+            let rest: String = rest.iter().map(|said| format!("\n  {said}")).collect();
+            Err(CliError::usage(format!("{first}{rest}")).with_hint(
+                "`efficientbert teacher` fine-tunes a model on a task; --unchecked-teacher takes this one as it is",
+            ))
+        }
+    }
 }
 
 /// Opens the corpora of a training on text.

@@ -5,6 +5,7 @@
 //! | `spec` | the list of all phases, which everything else reads |
 //! | `batch_order` | which batches the teacher is shown more than once |
 //! | `cache_room` | how much of its answers is kept |
+//! | `forecast`, `stopwatch` | what the run is going to do and how long that takes, from a few measured steps |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
@@ -16,15 +17,19 @@ mod batch_order;
 mod cache_room;
 mod context;
 mod finish;
+mod forecast;
 mod parts;
 mod spec;
 mod stages;
+mod stopwatch;
 mod supernet;
 mod teacher;
 
 pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
 pub use finish::{FinalModel, baseline, student};
+pub(crate) use forecast::forecast;
+pub use forecast::{Forecast, PhaseForecast};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
 pub use spec::{Data, Model, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
