@@ -10,7 +10,7 @@ use std::process::Command;
 
 use nas::budget::{Cost, Rejection};
 use nas::study::conformance::draw;
-use nas::study::{Fitness, NewTrial, SqliteStudy, StudyIdentity, StudyStore, Trial, parameters};
+use nas::study::{Fitness, NewTrial, RejectedDraw, SqliteStudy, StudyIdentity, StudyStore, Trial, parameters};
 use serde_json::{Value, json};
 
 /// A study of two stages: a complete trial of each stage and two equally good ones, one that failed, one that is running.
@@ -36,7 +36,9 @@ fn study(path: &Path) -> Vec<Vec<Trial>> {
         (1, 2, genome(0, 0), Err("the loss is not finite: \"NaN\"\nat step 3")),
         (2, 0, genome(1, 1), Ok(-2.0)),
     ] {
-        let id = store.begin_trial(&trial(stage, number, genome), &[draw(number, Rejection::TooSlow)]).unwrap();
+        let id = store
+            .begin_trial(&trial(stage, number, genome), &[RejectedDraw { stage, ..draw(number, Rejection::TooSlow) }])
+            .unwrap();
         match score {
             Ok(score) => store.finish(id, &fitness(score), 1_795_219_260_456).unwrap(),
             Err(reason) => store.fail(id, reason, 1_795_219_260_456).unwrap(),

@@ -81,7 +81,7 @@ fn a_study_is_listed_shown_and_ranked_while_its_search_goes_on_and_nothing_is_wr
         "started     2026-11-21 00:00:00 UTC",
         "took        1 min 01 s",
         "rejected    3 draws before it",
-        "1        2    1/3  linear2_3(gelu(linear2_3(x,wb1)),wb2)",
+        "layer  stacks  ratio  feed-forward\n1           2    1/3  linear2_3(gelu(linear2_3(x,wb1)),wb2)\n2 ",
     ] {
         assert!(full.contains(part), "{part}: {full}");
     }
@@ -197,7 +197,7 @@ fn what_is_no_study_is_told_with_what_to_do() {
     study(&["show", "runs/pocket", "2"]).fails_with(2, &["stage 2 is not in runs/pocket/study.sqlite: it has 1"]);
     study(&["show", "runs/pocket", "1", "9"]).fails_with(2, &["stage 1 has no trial 9: it has the trials 0 to 3"]);
     study(&["best", "runs/pocket", "--stage", "3"]).fails_with(2, &["stage 3 is not in"]);
-    study(&["best", "runs/pocket", "-n", "0"]).fails_with(2, &["-n"]);
+    study(&["best", "runs/pocket", "-n", "0"]).fails_with(2, &["--count", "at least 1"]);
     std::fs::write(dir.path().join("text"), "no database at all, but long enough to be looked at").unwrap();
     study(&["list", "text"]).fails_with(1, &["study text is damaged", "not a database"]);
     std::fs::write(dir.path().join("empty"), "").unwrap();
