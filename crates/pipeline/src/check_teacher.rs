@@ -47,8 +47,8 @@ pub(crate) fn other_vocabulary(recipe: &Recipe, encoder: &TextEncoder, config: &
     let spare = SPARE_ROWS.max(rows / 100);
     (rows - pieces > spare && !recipe.teacher.unchecked).then(|| {
         format!(
-            "the tokenizer has {pieces} word pieces, the teacher {rows}: {} rows would stand for nothing, so it looks like another \
-             model's tokenizer; {ANYWAY}",
+            "the tokenizer has {pieces} word pieces, the teacher {rows}: {} rows have no word piece, so it looks like the tokenizer of \
+             another model; {ANYWAY}",
             rows - pieces
         )
     })

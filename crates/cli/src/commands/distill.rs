@@ -11,6 +11,7 @@ use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
 use kd::inherit::{Inherit, embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
+use pipeline::check_teacher::Unfit;
 use pipeline::corpus::Corpus;
 use pipeline::inputs::{Files, model_files};
 use pipeline::jobs::DistillRun;
@@ -67,8 +68,7 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
-    /// Take a teacher that is no better on the dev set than one answer to every example, or whose labels stand in another order than
-    /// they are called. Without this it is refused before the training.
+    /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
     #[arg(long, requires = "tasks")]
     unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
@@ -292,7 +292,8 @@ fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead
     Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
 }
 
-/// Refuses teachers whose answers cannot teach, or warns of them.
+/// Asks the teachers about some dev examples. Labels in another order are refused; that a teacher knows no more than one answer to
+/// everything is said.
 fn judge(
     args: &DistillArgs,
     (teachers, heads): (&Teachers, &[AnsweringHead]),
@@ -301,27 +302,19 @@ fn judge(
 ) -> Result<(), CliError> {
     let TrainingData::Tasks(data) = data else { return Ok(()) };
     interrupt::install(&context.progress)?;
-    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag()).map_err(|error| {
-        match error.is_interruption() {
-            true => CliError::interrupted("stopped before the training; nothing was written"),
-            false => error.into(),
-        }
+    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag());
+    let found = found.map_err(|error| match error.is_interruption() {
+        true => CliError::interrupted("stopped before the training; nothing was written"),
+        false => error.into(),
     })?;
-    let said: Vec<String> =
-        found.iter().map(|(dir, why)| format!("--teacher {}: {}", dir.display(), why.said())).collect();
-    if args.unchecked_teacher {
-        said.iter().for_each(|said| context.progress.warn(said));
-        return Ok(());
-    }
-    match &said[..] {
-        [] => Ok(()),
-        [first, rest @ ..] => {
-            let rest: String = rest.iter().map(|said| format!("\n  {said}")).collect();
-            Err(CliError::usage(format!("{first}{rest}")).with_hint(
-                "`efficientbert teacher` fine-tunes a model on a task; --unchecked-teacher takes this one as it is",
-            ))
+    for (dir, why) in &found {
+        let said = format!("--teacher {}: {}", dir.display(), why.said());
+        if matches!(why, Unfit::Exchanged(_)) && !args.unchecked_teacher {
+            return Err(CliError::usage(said).with_hint("--unchecked-teacher learns from it as it is"));
         }
+        context.progress.warn(&said);
     }
+    Ok(())
 }
 
 /// Opens the corpora of a training on text.

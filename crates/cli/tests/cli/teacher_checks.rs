@@ -52,11 +52,33 @@ fn a_teacher_that_cannot_teach_is_refused_before_anything_is_trained() {
         ("nameless", &["nameless: sst-2: ", "in the order positive, negative", "`id2label`", as_it_is]),
         ("headless", &["headless: the model has no head for task sst-2; its heads: none", "gets a new head"]),
         ("other-task", &["no head for task sst-2; its heads: rte", "gets a new head"]),
-        ("wide-table", &["600 rows would stand for nothing", "another model's tokenizer", as_it_is]),
+        ("wide-table", &["600 rows have no word piece", "the tokenizer of another model", as_it_is]),
     ] {
         search(dir, teacher, &[]).fails_with(2, parts);
         assert_eq!(snapshot(dir), before, "{teacher}: something was written");
     }
+    // `distill` asks as well.
+    let distill = |teacher: &str, more: &[&str]| {
+        let sizes =
+            ["--arch", "linear1_1(gelu(linear1_1(x,wb1)),wb2)", "--hidden", "8", "--embed", "8", "--max-len", "24"];
+        let task =
+            ["distill", "--teacher", teacher, "--task", "sst-2", "--data", "pocket", "--out", "out", "--steps", "1"];
+        run(dir, &[&task[..], &sizes, more].concat())
+    };
+    distill("exchanged", &[]).fails_with(2, &["--teacher exchanged: sst-2: ", "`id2label`", "--unchecked-teacher"]);
+    assert_eq!(snapshot(dir), before);
+    let taken = distill("exchanged", &["--unchecked-teacher"]);
+    assert_eq!(taken.code, Some(0), "{}", taken.stderr);
+    taken.says(&["warning: --teacher exchanged: sst-2: "]);
+    std::fs::remove_dir_all(dir.join("out")).unwrap();
+    let untaught = distill("base", &[]);
+    assert_eq!(untaught.code, Some(0), "{}", untaught.stderr);
+    untaught.says(&["warning: --teacher base: sst-2: its score on", "not fine-tuned on this task"]);
+    std::fs::remove_dir_all(dir.join("out")).unwrap();
+    let known = distill("bert", &[]);
+    assert!(!known.stderr.contains("warning: --teacher"), "{}", known.stderr);
+    std::fs::remove_dir_all(dir.join("out")).unwrap();
+
     // From scratch there is nothing to take.
     run(dir, &["search", "--recipe", "smoke", "--out", "run", "--set", "teacher.fine_tune.steps=0"])
         .fails_with(2, &["`teacher.fine_tune.steps` must be at least 1 where the teacher is made from scratch"]);
