@@ -53,9 +53,6 @@ pub struct ShapeArgs {
 
 impl ShapeArgs {
     /// The shape with EfficientBERT's sizes filled in.
-    ///
-    /// # Errors
-    /// No student of these sizes exists.
     pub fn shape(&self) -> Result<StudentShape, CliError> {
         if self.into.is_some() {
             return Err(CliError::usage("--into has no effect here: it goes with an ARCH"));
@@ -120,9 +117,6 @@ pub fn resolve(text: &str, shape: &ShapeArgs) -> Result<Arch, CliError> {
 }
 
 /// [`resolve`] with other sizes where ARCH is a list of expressions and `shape` leaves them open.
-///
-/// # Errors
-/// As [`resolve`].
 pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch, CliError> {
     let Some(into) = &shape.into else { return sized(text, shape, defaults) };
     let found = sized(text, &ShapeArgs::default(), defaults)?;
@@ -175,9 +169,6 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch,
 }
 
 /// A preset.
-///
-/// # Errors
-/// No preset has this name.
 pub fn preset_arch(name: &str) -> Result<Arch, CliError> {
     built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?)
 }
@@ -204,9 +195,6 @@ fn expressions(name: &str, arch: &Architecture, shape: &StudentShape) -> Result<
 }
 
 /// The configuration of a student with EfficientBERT's conventions (LayerNorm epsilon 1e-5, tanh GELU, trigram input).
-///
-/// # Errors
-/// A layer has no single linear id.
 pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, CliError> {
     Ok(student_config(&student_frame(shape, arch.layers().len()), arch)?)
 }

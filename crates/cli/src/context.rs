@@ -60,9 +60,6 @@ impl Context {
     }
 
     /// For commands that have no use for several devices.
-    ///
-    /// # Errors
-    /// There are several.
     pub fn one_device(&self) -> Result<(), CliError> {
         if self.names.count() == 1 {
             return Ok(());

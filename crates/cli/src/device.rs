@@ -61,9 +61,6 @@ impl DeviceNames {
     }
 
     /// Opens them, in order.
-    ///
-    /// # Errors
-    /// This build does not support the kind, or the machine has no such device.
     pub fn open(&self) -> Result<Vec<Device>, CliError> {
         self.numbers.iter().map(|&number| self.open_one(number)).collect()
     }

@@ -64,7 +64,7 @@ use clap::FromArgMatches;
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::given::Given;
+use crate::given::GivenOptions;
 use crate::progress::ProgressMode;
 
 fn main() -> ExitCode {
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     };
     let read = command.clone().try_get_matches_from(words).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
-        cli.command.remember(Given::of(&matches, &command));
+        cli.command.remember(GivenOptions::of(&matches, &command));
         Ok(cli)
     });
     let cli = match read {

@@ -40,9 +40,6 @@ pub struct PrecisionArgs {
 }
 
 /// Where `context`'s models answer in `precision`.
-///
-/// # Errors
-/// The device does not compute in this format.
 pub fn target(precision: Precision, context: &Context) -> Result<Target, CliError> {
     if context.kind() == DeviceKind::Cpu {
         return Ok(Target::Processor { threads: context.threads });
@@ -55,9 +52,6 @@ pub fn target(precision: Precision, context: &Context) -> Result<Target, CliErro
 }
 
 /// Loads the model directory that `option` names, without its tokenizer.
-///
-/// # Errors
-/// As [`Inference::load`].
 pub fn load_model(
     option: &str,
     dir: &Path,
@@ -70,9 +64,6 @@ pub fn load_model(
 }
 
 /// Loads the model directory that `option` names; [`Packing::AtUse`] for a model that answers once.
-///
-/// # Errors
-/// As [`Predictor::load`].
 pub fn load(
     option: &str,
     dir: &Path,

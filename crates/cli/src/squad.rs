@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::{CliError, ResultExt};
 use crate::output::check_targets;
-use crate::tasks::Chosen;
+use crate::tasks::TrainingTasks;
 
 const HEADING: &str = "SQuAD options";
 
@@ -72,9 +72,6 @@ impl SpanArgs {
     }
 
     /// All of it for a model that answers questions of `version` in windows of `max_len` tokens at most.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::windows`] and [`SpanArgs::threshold`].
     pub fn settings(
         &self,
         version: SquadVersion,
@@ -105,9 +102,6 @@ impl SpanArgs {
 }
 
 /// Refuses an option of SQuAD for a task of GLUE.
-///
-/// # Errors
-/// `option`, which belongs to SQuAD, was given with another task.
 pub fn refuse_for_glue(option: Option<&'static str>) -> Result<(), CliError> {
     match option {
         Some(option) => Err(CliError::usage(format!("{option}: goes with squad-v1 and squad-v2 only"))),
@@ -135,22 +129,16 @@ pub struct SpanSettings {
 
 impl SpanTrainingArgs {
     /// Checks that the options go with the chosen task.
-    ///
-    /// # Errors
-    /// An option was given that `chosen` has no use for.
-    pub fn check(&self, chosen: &Chosen) -> Result<(), CliError> {
+    pub fn check(&self, chosen: &TrainingTasks) -> Result<(), CliError> {
         match chosen {
-            Chosen::Squad(version) => self.span.threshold(*version).map(drop),
-            Chosen::Labeled(_) => {
+            TrainingTasks::Squad(version) => self.span.threshold(*version).map(drop),
+            TrainingTasks::Glue(_) => {
                 refuse_for_glue(self.span.first_given().or(self.dev_data.as_ref().map(|_| "--dev-data")))
             }
         }
     }
 
     /// The training and the dev file of `data`.
-    ///
-    /// # Errors
-    /// One is not there.
     pub fn data_files(&self, version: SquadVersion, data: &Path) -> Result<(PathBuf, PathBuf), CliError> {
         let train = version.find(data, "train")?;
         let dev = match &self.dev_data {
@@ -168,9 +156,6 @@ impl SpanTrainingArgs {
     }
 
     /// How questions become windows and scores become answers, `batch_size` windows at a time.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::settings`].
     pub fn span_settings(
         &self,
         version: SquadVersion,
@@ -181,11 +166,8 @@ impl SpanTrainingArgs {
     }
 
     /// What decides the result beside the options of every training; `None` without SQuAD.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::windows`].
-    pub fn settings(&self, chosen: &Chosen, max_len: usize) -> Result<Option<SpanSettings>, CliError> {
-        let Chosen::Squad(version) = chosen else { return Ok(None) };
+    pub fn settings(&self, chosen: &TrainingTasks, max_len: usize) -> Result<Option<SpanSettings>, CliError> {
+        let TrainingTasks::Squad(version) = chosen else { return Ok(None) };
         Ok(Some(SpanSettings {
             null_threshold: self.span.threshold(*version)?,
             windows: self.span.windows(max_len)?,
@@ -229,9 +211,6 @@ impl SpanFiles {
     }
 
     /// Writes what was asked for, the official predictions into `predictions`.
-    ///
-    /// # Errors
-    /// A file cannot be written.
     pub fn write(&self, predictions: Option<&Path>, decoded: &Decoded, threshold: f64) -> Result<(), CliError> {
         if let Some(file) = predictions {
             decoded.save_predictions(file, threshold)?;

@@ -9,9 +9,10 @@ use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::Args;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
-use pipeline::inputs::{Files, digests};
+use pipeline::input_files::{Files, digests};
 use pipeline::method::Method;
 use pipeline::phase::LogLine;
+use pipeline::recipe::{Difference, differing_keys};
 use run_store::checkpoint::CheckpointStore;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
@@ -23,11 +24,11 @@ use train::keys::TrainingKeys;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::given::{Given, training_folder};
+use crate::given::{GivenOptions, training_folder};
 use crate::inputs::nothing_to_resume;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
-use crate::tasks::Chosen;
+use crate::tasks::TrainingTasks;
 use crate::tensorboard::Boards;
 use crate::training_end::{Done, Ending};
 use crate::watch::Watch;
@@ -64,13 +65,13 @@ pub struct TrainingArgs {
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
     keys: TrainingKeys,
-    /// Settings of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
+    /// RecordedTraining of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
     /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
     /// Everything that was given, for the training that goes on.
     #[arg(skip)]
-    pub given: Given,
+    pub given: GivenOptions,
 }
 
 impl TrainingArgs {
@@ -128,7 +129,7 @@ impl TrainingArgs {
     }
 
     /// Longest sequence of a training on `chosen`, in tokens.
-    pub fn max_len(&self, chosen: &Chosen) -> u32 {
+    pub fn max_len(&self, chosen: &TrainingTasks) -> u32 {
         self.keys().max_len.unwrap_or_else(|| chosen.default_length())
     }
 
@@ -163,7 +164,7 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
 
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
-struct Settings<'a, S> {
+struct RecordedTraining<'a, S> {
     batch_size: usize,
     max_len: usize,
     length_window: usize,
@@ -186,7 +187,7 @@ impl<'a> Training<'a> {
     /// reads.
     ///
     /// # Errors
-    /// Settings that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
+    /// RecordedTraining that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
     /// settings or files.
     pub fn open(
         context: &'a Context,
@@ -200,7 +201,7 @@ impl<'a> Training<'a> {
         config.precision.check(&context.devices).or_usage()?;
         interrupt::install(&context.progress)?;
         let BatchSettings { batch_size, length_window, .. } = args.batches(max_len);
-        let text = toml::to_string_pretty(&Settings {
+        let text = toml::to_string_pretty(&RecordedTraining {
             batch_size,
             max_len,
             length_window,
@@ -224,8 +225,9 @@ impl<'a> Training<'a> {
             false => RunFolder::create(path, &text, &holder),
         };
         let folder = folder.map_err(|e| match e {
-            run_store::Error::RecipeDiffers { path, difference } => {
-                let difference = of_a_file(&difference).unwrap_or(difference);
+            run_store::Error::RecipeDiffers { path, line, recorded } => {
+                let found = differing_keys(&recorded, &text).and_then(|found| told(&found));
+                let difference = found.unwrap_or_else(|| format!("line {line} of its {RECIPE} differs"));
                 CliError::usage(format!("{} was started with other options or files: {difference}", path.display()))
                     .with_hint("give options and files as they were, or name another --out")
             }
@@ -369,13 +371,16 @@ impl Monitor for Recorder<'_> {
 pub fn shown(path: &Path) -> String {
     path.display().to_string()
 }
-/// What a difference in the list of digests means.
-fn of_a_file(difference: &str) -> Option<String> {
-    let (name, rest) = difference.strip_prefix("`sha256.")?.split_once('`')?;
-    let name = name.trim_matches('"');
-    Some(match rest {
-        rest if rest.contains("is not set now") => format!("{name} is not among those of now"),
-        rest if rest.contains("was not set") => format!("{name} was not among those of then"),
-        _ => format!("{name} is not what it was then"),
+
+/// What differs from the training that is resumed: an option before a file.
+fn told(differences: &[Difference]) -> Option<String> {
+    let option = differences.iter().find(|difference| !difference.key.starts_with("sha256."));
+    let Difference { key, run, given } = option.or(differences.first())?;
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
+    Some(match (key.strip_prefix("sha256."), run, given) {
+        (Some(file), Some(_), None) => format!("{file} is not among those of now"),
+        (Some(file), None, _) => format!("{file} was not among those of then"),
+        (Some(file), ..) => format!("{file} is not what it was then"),
+        (None, run, given) => format!("`{key}` was {} and is now {}", shown(run), shown(given)),
     })
 }

@@ -33,5 +33,5 @@ pub mod squad;
 pub mod submission;
 pub mod task;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, RowPlace};
 pub use lines::{Lines, MAX_LINE_BYTES};

@@ -50,7 +50,7 @@ fn recover(
             held += usize::from(windows.iter().any(|w| w.context.start <= first && last < w.context.end()));
             let text = &context[set.context_bytes(data, number, first, last).expect("tokens of the context")];
             let gold = Gold { path: data.path.clone(), questions: vec![("q".into(), vec![answer.text.clone()])] };
-            let predictions = OrderedMap::from_iter([("q", text.to_owned())]);
+            let predictions = OrderedMap::from_iter([("q".to_owned(), text.to_owned())]);
             let scores = evaluate(SquadVersion::V1, &gold, &predictions, None, 1.0).expect("scores");
             // An answer of nothing but an article has no F1 in v1.1.
             if scores.get("f1") == Some(100.0) || scores.get("exact_match") == Some(100.0) {
@@ -117,7 +117,7 @@ fn oracle_scores(file: &str, version: SquadVersion, config: WindowConfig) -> Opt
     let paths = decoded.save(dir.path(), 0.0).unwrap();
     let found = score_files(version, &data.path, &paths[0], paths.get(2).map(|p| p as &Path)).unwrap();
     println!("  {}", serde_json::to_string(&found.scores).expect("JSON"));
-    Some(found.scores.iter().map(|(name, score)| (name, score.as_f64())).collect())
+    Some(found.scores.iter().map(|(name, score)| (name.clone(), score.as_f64())).collect())
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Everything that can stop a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,7 +18,7 @@ pub struct Problem {
 
 impl Problem {
     /// Nothing is at `path`, which `what` names.
-    pub fn missing(what: &str, path: &std::path::Path) -> Self {
+    pub fn missing(what: &str, path: &Path) -> Self {
         let message = format!("{what} {}: no such file or folder", path.display());
         Self { message, usage: true, missing: true }
     }
@@ -162,5 +162,17 @@ impl Error {
 impl From<predict::Error> for Error {
     fn from(error: predict::Error) -> Self {
         Self::Train(error.into())
+    }
+}
+
+/// The text of a file; `None` where there is no such file.
+///
+/// # Errors
+/// It is there and cannot be read.
+pub(crate) fn text_of(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { action: "read", path: path.to_owned(), source }),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bert_core::{CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE};
+use bert_core::{CONFIG_FILE, WEIGHTS_FILE};
 use glue_squad::features::Features;
 use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
@@ -14,6 +14,7 @@ use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
+use crate::input_files::{digests, task_files};
 use crate::phase::{Data, phases, trainings};
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Problem, Result};
@@ -25,12 +26,12 @@ pub struct Inputs {
     pub encoder: TextEncoder,
     glue: PathBuf,
     corpus: Corpus,
-    kept: Mutex<Kept>,
+    kept: Mutex<EncodedInputs>,
 }
 
 /// What was encoded in this run so far, and what is worth saying about it.
 #[derive(Debug, Default)]
-struct Kept {
+struct EncodedInputs {
     /// By task, split and longest sequence.
     examples: BTreeMap<(Task, Split, usize), Arc<Vec<Features>>>,
     /// Text packed in memory, by longest sequence.
@@ -83,7 +84,7 @@ impl Inputs {
     }
 
     fn new(encoder: TextEncoder, glue: PathBuf, corpus: Corpus) -> Self {
-        let kept = Kept { notes: encoder.notes().collect(), ..Kept::default() };
+        let kept = EncodedInputs { notes: encoder.notes().collect(), ..EncodedInputs::default() };
         Self { encoder, glue, corpus, kept: Mutex::new(kept) }
     }
 
@@ -133,8 +134,7 @@ impl Inputs {
         let mut files = task_files(&recipe.tasks, &self.glue)?;
         files.extend(self.corpus.files("corpus"));
         if let Some(teacher) = &recipe.teacher.model {
-            let names = [bert_core::CONFIG_FILE, bert_core::WEIGHTS_FILE];
-            files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));
+            files.extend([CONFIG_FILE, WEIGHTS_FILE].map(|name| ("teacher".into(), teacher.join(name))));
         }
         let mut digests = digests(&files)?;
         digests.insert("tokenizer".into(), run_store::hash::bytes(&self.encoder.to_json()?));
@@ -147,7 +147,7 @@ impl Inputs {
         BatchSettings { length_window, ..BatchSettings::new(phase.batch_size, max_len, recipe.seed) }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, EncodedInputs> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,19 +176,11 @@ impl Inputs {
         Ok(TrainSet::new(task, features, self.encoder.pad_id(), settings)?)
     }
 
-    /// All training examples of all tasks.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn train(&self, recipe: &Recipe, phase: &Phase) -> Result<TaskMix> {
-        self.train_on(recipe, &recipe.tasks, phase)
-    }
-
     /// All training examples of `tasks`.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn train_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<TaskMix> {
+    pub fn train(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<TaskMix> {
         let sets = tasks.iter().map(|t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
         Ok(TaskMix::new(sets, recipe.seed)?)
     }
@@ -214,19 +206,11 @@ impl Inputs {
         Ok((TaskMix::new(train, recipe.seed)?, eval))
     }
 
-    /// The dev sets of all tasks with the student's heads.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn dev(&self, recipe: &Recipe, phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
-        self.dev_on(recipe, &recipe.tasks, phase)
-    }
-
     /// The dev sets of `tasks` for a model with a head for each of them, in their order.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn dev_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
+    pub fn dev(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
         let settings = Self::settings(recipe, phase);
         let read = |(head, task): (usize, &Task)| {
             let features = self.examples(recipe, task, Split::Dev, settings.max_len)?;
@@ -298,41 +282,6 @@ fn of_key(key: &str, error: Error) -> Error {
     }
 }
 
-/// Files that decide a result: what each is, and where.
-pub type Files = Vec<(String, PathBuf)>;
-
-/// The files of both splits of `tasks` in a GLUE folder.
-///
-/// # Errors
-/// Files that are missing.
-pub fn task_files(tasks: &[Task], glue: &Path) -> Result<Files> {
-    let mut files = Files::new();
-    for task in tasks {
-        for split in [Split::Train, Split::Dev] {
-            files.extend(task.find_all(glue, split)?.into_iter().map(|path| (task.folder().into(), path)));
-        }
-    }
-    Ok(files)
-}
-
-/// SHA-256 of each file, by what it is and its name: what a resumed training compares.
-///
-/// # Errors
-/// Files that cannot be read.
-pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> {
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut digests = BTreeMap::new();
-    for (what, path) in files {
-        let (mut key, digest) = (format!("{what} {}", name(path)), run_store::hash::file(path)?);
-        // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
-        if digests.get(&key).is_some_and(|other| *other != digest) {
-            key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
-        }
-        digests.insert(key, digest);
-    }
-    Ok(digests)
-}
-
 /// Writes the pocket data; files that are there already with the same bytes are left alone.
 fn write_pocket(dir: &Path) -> Result<()> {
     for file in synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED) {
@@ -350,10 +299,4 @@ fn write_pocket(dir: &Path) -> Result<()> {
         run_store::atomic::write_file(&path, &file.bytes)?;
     }
     Ok(())
-}
-
-/// What of a model directory decides a result, each file under the name `what`.
-pub fn model_files(what: &str, dir: &Path) -> Files {
-    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
-    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
 }

@@ -12,13 +12,13 @@ use serde_json::Value;
 use train::engine::Devices;
 
 use crate::events::{Host, RunEvent};
+use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
 use crate::latency::{median_ms, on_cpu};
 use crate::phase::{self, CacheRoom, Context, FinalModel, PhaseSpec, SearchParts, Teachers, Winner, phases};
-use crate::recipe::{Change, Moved, Recipe};
-use crate::record::{Record, Resumed};
+use crate::recipe::{Moved, Recipe};
 use crate::summary::{self, Models};
-use crate::{Error, Result, check, disk};
+use crate::{Error, Result, disk, preflight, run_json};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
 const CHECKPOINTS: &str = "checkpoints";
@@ -32,7 +32,7 @@ pub struct RunOptions<'a> {
     /// Go on with the run that the folder holds, whose inputs may have moved, or be others where no finished phase has used them.
     pub resume: Option<Moved>,
     /// What a new run has otherwise than its recipe, for the report; one that goes on has it from when it was started.
-    pub changes: Vec<Change>,
+    pub changes: Vec<report::ChangedSetting>,
     /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
     pub devices: Devices,
     /// Who holds the folder: this process.
@@ -85,18 +85,18 @@ pub fn run(
     if resume && !finished {
         refuse_emptied(&before)?;
     }
-    let (teacher, given) = check::given(recipe, options.folder)?;
+    let (teacher, given) = preflight::given(recipe, options.folder)?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
-    check::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
-        check::read(recipe, given.as_ref(), host.stop())?;
+        preflight::read(recipe, given.as_ref(), host.stop())?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -141,14 +141,14 @@ pub fn run(
     if let Some(outcome) = finished_before(paths)? {
         run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
         summary::write_report(paths, run.parts.read_study(paths)?.as_deref())?;
-        if read_run_json(&paths.run_json())?[CHECKPOINTS] == REMOVED {
+        if run_json::read(&paths.run_json())?[CHECKPOINTS] == REMOVED {
             // A process that was killed right at its end may have left some.
             run.clear_checkpoints();
         }
         return Ok(outcome);
     }
     let environment = &options.environment;
-    let changes = if resume { summary::stored_changes(paths)? } else { Some(options.changes) };
+    let changes = if resume { run_json::stored_changes(paths)? } else { Some(options.changes) };
     let about = |comparison: Option<&[report::ModelRow]>| {
         let mut json = summary::run_json(recipe, environment, changes.as_deref(), comparison);
         if comparison.is_some() {
@@ -196,7 +196,8 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
 /// What one answer to every example of a task scores on the dev sets.
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
-    let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
+    let (recipe, tasks) = (run.recipe, &run.recipe.tasks);
+    let (train, dev) = (run.inputs.train(recipe, tasks, phase)?, run.inputs.dev(recipe, tasks, phase)?);
     Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
@@ -230,7 +231,7 @@ fn open_inputs(
     Ok((inputs, replaced))
 }
 
-/// What the cache may keep, and what is to be said of the disk.
+/// What the cache may keep; and what the run will take of the disk, with a warning where that is not there.
 fn rooms(
     (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     (inputs, teacher): (&Inputs, &BertConfig),
@@ -241,24 +242,11 @@ fn rooms(
     // Of other devices than the processor nobody knows how much memory is free.
     let free = on_cpu(device).then(|| host.free_memory()).flatten();
     let room = phase::cache_room((recipe, phases), inputs, teacher, free)?;
-    let disk = disk_story((recipe, phases), teacher, &room, paths, device, host)?;
-    Ok((room, disk))
-}
-
-/// What the run will take of the disk, and whether that is there.
-fn disk_story(
-    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
-    teacher: &BertConfig,
-    room: &CacheRoom,
-    paths: &RunPaths,
-    device: &Device,
-    host: &dyn Host,
-) -> Result<Vec<String>> {
     let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
     let needs = disk::needs((recipe, phases), teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
     let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
-    Ok(disk::story(needs, free))
+    Ok((room, disk::story(needs, free)))
 }
 
 /// The outcome of a run that has its student and its comparison already.
@@ -266,9 +254,9 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     if !paths.run_json().exists() || !paths.student().join(WEIGHTS_FILE).exists() {
         return Ok(None);
     }
-    let run = read_run_json(&paths.run_json())?;
+    let run = run_json::read(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
-    let Some(comparison) = summary::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
+    let Some(comparison) = run_json::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
         return Ok(None);
     };
     let (config, _) = model_dir::outline(&paths.student())?;
@@ -285,7 +273,7 @@ fn refuse_emptied(paths: &RunPaths) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let run = read_run_json(&path)?;
+    let run = run_json::read(&path)?;
     if run["finished"] != true || run[CHECKPOINTS] != REMOVED {
         return Ok(());
     }
@@ -345,19 +333,4 @@ fn compare(
         student,
     };
     Ok(summary::comparison(run.recipe, &models, majority))
-}
-
-/// Reads `run.json` of a run folder.
-///
-/// # Errors
-/// The file is missing or not JSON.
-pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
-    let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
-    if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }
 }

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
 
-use crate::about::{About, listed};
 use crate::events::RunEvent;
+use crate::input_record::Record;
 use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
-use crate::recipe::{Change, Recipe};
-use crate::record::Record;
-use crate::run::read_run_json;
+use crate::recipe::Recipe;
+use crate::report_header::{ReportHeader, listed};
+use crate::run_json::{self, stored_comparison};
 use crate::{Error, Result};
 
 /// What the program knows about where it runs; the library does not look.
@@ -115,7 +115,7 @@ fn scores(evaluation: &Evaluation) -> Vec<TaskScore> {
 pub fn run_json(
     recipe: &Recipe,
     environment: &Environment,
-    changes: Option<&[Change]>,
+    changes: Option<&[ChangedSetting]>,
     comparison: Option<&[ModelRow]>,
 ) -> Value {
     json!({
@@ -169,7 +169,7 @@ pub fn write_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<
 /// # Errors
 /// A file of the folder that cannot be read.
 pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<RunReport> {
-    let run = read_run_json(&paths.run_json())?;
+    let run = run_json::read(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
     let comparison = stored_comparison(&run).map_err(bad)?;
@@ -177,8 +177,8 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
     let damaged = damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
-    let about = About::read(paths)?;
-    let changed = with_moved(changes(&run).map_err(bad)?, paths)?;
+    let about = ReportHeader::read(paths)?;
+    let changed = with_moved(run_json::changes(&run).map_err(bad)?, paths)?;
     Ok(RunReport {
         title: match about.tasks.is_empty() {
             true => format!("EfficientBERT run: {}", text("recipe")),
@@ -190,10 +190,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         teacher: about.teacher,
         data: about.data,
         budget: about.budget,
-        changed: changed.map(|all| {
-            let setting = |Change { key, value, recipe }| ChangedSetting { key, value, recipe };
-            all.into_iter().map(setting).collect()
-        }),
+        changed,
         started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
         finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
         machine: environment.machine,
@@ -212,7 +209,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
 }
 
 /// `changes` with where inputs are that are not where the recipe says any more, or are others.
-fn with_moved(changes: Option<Vec<Change>>, paths: &RunPaths) -> Result<Option<Vec<Change>>> {
+fn with_moved(changes: Option<Vec<ChangedSetting>>, paths: &RunPaths) -> Result<Option<Vec<ChangedSetting>>> {
     let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default().settings();
     if moved.is_empty() {
         return Ok(changes);
@@ -221,29 +218,10 @@ fn with_moved(changes: Option<Vec<Change>>, paths: &RunPaths) -> Result<Option<V
     for (key, value) in moved {
         match all.iter_mut().find(|change| change.key == key) {
             Some(change) => change.value = value,
-            None => all.push(Change { key, value, recipe: None }),
+            None => all.push(ChangedSetting { key, value, recipe: None }),
         }
     }
     Ok(Some(all))
-}
-
-fn changes(run: &Value) -> serde_json::Result<Option<Vec<Change>>> {
-    serde_json::from_value(run["changed"].clone())
-}
-
-/// What the run in a folder was started with otherwise than its recipe; `None` where that was not written down.
-pub(crate) fn stored_changes(paths: &RunPaths) -> Result<Option<Vec<Change>>> {
-    let path = paths.run_json();
-    if !path.exists() {
-        return Ok(None);
-    }
-    let run = read_run_json(&path)?;
-    changes(&run).map_err(|e| Error::RunFile { path, message: e.to_string() })
-}
-
-/// The comparison in `run.json`, where there is one.
-pub(crate) fn stored_comparison(run: &Value) -> serde_json::Result<Option<Vec<ModelRow>>> {
-    serde_json::from_value(run["comparison"].clone())
 }
 
 /// What a pass is, from the settings in `run.json`.

@@ -84,7 +84,7 @@ fn what_a_phase_has_encoded_serves_the_next_ones() {
     let text = inputs.text(&recipe, &recipe.warm_up).unwrap();
     let again = inputs.text(&recipe, &recipe.warm_up).unwrap();
     assert!(Arc::ptr_eq(&text, &again));
-    let batches = |phase| inputs.train(&recipe, phase).map(|mix| mix.batch(2).unwrap());
+    let batches = |phase| inputs.train(&recipe, &recipe.tasks, phase).map(|mix| mix.batch(2).unwrap());
     let before = batches(&recipe.teacher.fine_tune).unwrap();
     // What is gone from the disk is still there for the phases to come.
     std::fs::remove_dir_all(dir.path().join("SST-2")).unwrap();
@@ -107,11 +107,11 @@ fn rows_that_were_passed_over_are_noted_once() {
     let recipe = recipe(dir.path(), "corpus.txt", &["tasks=[\"qqp\"]"]);
     let inputs = Inputs::open(&recipe, dir.path()).unwrap();
     for _ in 0..2 {
-        inputs.train(&recipe, &recipe.teacher.fine_tune).unwrap();
-        inputs.dev(&recipe, &recipe.teacher.fine_tune).unwrap();
+        inputs.train(&recipe, &recipe.tasks, &recipe.teacher.fine_tune).unwrap();
+        inputs.dev(&recipe, &recipe.tasks, &recipe.teacher.fine_tune).unwrap();
     }
     let notes = inputs.take_notes();
-    assert!(notes.len() == 1 && notes[0].contains("line 11 is passed over: torn apart"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("line 11 is skipped: torn apart"), "{notes:?}");
     assert!(inputs.take_notes().is_empty());
 }
 
@@ -126,7 +126,7 @@ fn every_training_has_the_batches_of_its_own_window() {
     assert_eq!(recipe.final_.general.length_window, Some(3), "that of the recipe");
     assert_eq!(text(&recipe.warm_up), text(&phase(1)));
     assert_ne!(text(&phase(1)), text(&phase(3)), "though one was kept already");
-    let tasks = |phase: &Phase| inputs.train(&recipe, phase).unwrap().batch(0).unwrap().1.indices;
+    let tasks = |phase: &Phase| inputs.train(&recipe, &recipe.tasks, phase).unwrap().batch(0).unwrap().1.indices;
     assert_ne!(tasks(&phase(1)), tasks(&phase(3)));
     assert_eq!(tasks(&phase(1)), tasks(&Phase { batch_size: phase(1).batch_size, ..recipe.teacher.fine_tune.clone() }));
 }

@@ -55,7 +55,7 @@ impl HeadAnswer {
             return None;
         }
         let task = head.task.clone();
-        let probabilities = || head.labels.iter().map(String::as_str).zip(values.iter().copied()).collect();
+        let probabilities = || head.labels.iter().cloned().zip(values.iter().copied()).collect();
         match (head.kind, best(&values)) {
             (TaskHeadKind::Classification, Some((at, probability))) => {
                 let label = head.labels[at].clone();

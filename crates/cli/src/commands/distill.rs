@@ -12,8 +12,8 @@ use kd::inherit::{Inherit, embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
-use pipeline::inputs::{Files, model_files};
-use pipeline::jobs::DistillRun;
+use pipeline::input_files::{Files, model_files};
+use pipeline::jobs::with_distillation;
 use pipeline::teachers::{TeacherSource, Teachers};
 use pipeline::training_data::{TextData, TrainingData};
 use predict::heads::AnsweringHead;
@@ -29,7 +29,7 @@ use crate::inputs::must_all_exist;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
-use crate::tasks::{self, Chosen};
+use crate::tasks::{self, TrainingTasks};
 use crate::teachers;
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 use crate::training_end::Done;
@@ -111,7 +111,7 @@ pub struct DistillArgs {
 }
 
 #[derive(Serialize)]
-struct Settings {
+struct RecordedOptions {
     name: &'static str,
     student: String,
     /// Which of the teachers teaches each task.
@@ -191,8 +191,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
-    let run = DistillRun { teacher: teacher.as_ref(), heads, plan: &plan, data: &taught };
-    let (student, mut done) = run.with_job(|job| training.run("distill", student, job)).map(taken_apart)?;
+    let trained = with_distillation(&*teacher, heads, &plan, &taught, |job| training.run("distill", student, job));
+    let (student, mut done) = trained.map(taken_apart)?;
     if done.evaluation.is_some() {
         done.majority = taught.majority()?;
     }
@@ -207,10 +207,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
 
 impl DistillArgs {
     /// Refuses what the options alone say cannot be.
-    fn check(&self) -> Result<Chosen, CliError> {
+    fn check(&self) -> Result<TrainingTasks, CliError> {
         self.training.check()?;
         self.inputs_exist()?;
-        let chosen = Chosen::new(&self.tasks)?;
+        let chosen = TrainingTasks::new(&self.tasks)?;
         self.squad.check(&chosen)?;
         if self.tasks.is_empty() && self.words.eval_corpus.is_empty() && self.training.evaluates_often() {
             let message =
@@ -310,9 +310,9 @@ fn tell(cache: &TeacherCache, context: &Context) {
     }
     let CacheReport { hits, misses, refused, entries, bytes, .. } = cache.report();
     let mib = bytes as f64 / (1u64 << 20) as f64;
-    let full = if refused > 0 { format!("; {refused} found no room") } else { String::new() };
+    let full = if refused > 0 { format!("; {refused} did not fit") } else { String::new() };
     context.progress.message(&format!(
-        "answers of the teacher: {hits} of {} were kept ones; {entries} are kept now, {mib:.1} MiB{full}",
+        "the teacher's answers: {hits} of {} came from the cache; it now holds {entries}, {mib:.1} MiB{full}",
         hits + misses
     ));
 }
@@ -346,7 +346,7 @@ fn student(
 /// The student's configuration with the heads of this training and a projection to the teacher's width.
 fn student_config(
     args: &DistillArgs,
-    chosen: &Chosen,
+    chosen: &TrainingTasks,
     init: Option<&ModelDir>,
     teacher: &BertConfig,
 ) -> Result<BertConfig, CliError> {
@@ -381,12 +381,12 @@ fn student_config(
 
 fn settings(
     args: &DistillArgs,
-    (chosen, teachers): (&Chosen, &Teachers),
+    (chosen, teachers): (&TrainingTasks, &Teachers),
     max_len: usize,
     config: &BertConfig,
     objective: &Objective,
-) -> Result<Settings, CliError> {
-    Ok(Settings {
+) -> Result<RecordedOptions, CliError> {
+    Ok(RecordedOptions {
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Change, Difference, Moved, Override, Recipe, differences, load_beside};
+use pipeline::recipe::{Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{FromRecipe, Outcome, RunOptions};
+use report::ChangedSetting;
 use run_store::lock::Holder;
 use serde_json::json;
 
@@ -159,7 +160,7 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
 }
 
 /// What a new run has otherwise than its recipe.
-fn changed(args: &SearchArgs, recipe: &Recipe) -> Result<Vec<Change>, CliError> {
+fn changed(args: &SearchArgs, recipe: &Recipe) -> Result<Vec<ChangedSetting>, CliError> {
     let overrides = [overrides(args)?, input_overrides(args)?].concat();
     pipeline::recipe::changes(args.recipe.as_deref().unwrap_or(DEFAULT_RECIPE), recipe, &overrides).or_usage()
 }

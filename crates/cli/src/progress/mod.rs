@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::events::RunEvent;
 use pipeline::note::Note;
 use serde_json::json;
 
 pub use format::duration;
 use look::{Look, line};
-pub use phase::TrainingNumbers;
 use phase::{Phase, Value};
 
 /// How progress is shown.
@@ -107,9 +107,9 @@ impl Progress {
         self.update(done, |phase| phase.values = values.iter().map(|(n, v)| Value::plain(n, *v)).collect());
     }
 
-    /// `done` steps of a training are done.
-    pub fn train_step(&self, done: u64, numbers: &TrainingNumbers<'_>) {
-        self.update(done, |phase| phase.train(numbers));
+    /// `done` steps of a training are done, of which `event` reports the last; see [`Phase::train`].
+    pub fn train_step(&self, done: u64, event: &RunEvent, best: Option<f64>, skipped: u64) {
+        self.update(done, |phase| phase.train(event, best, skipped));
     }
 
     fn update(&self, done: u64, set: impl FnOnce(&mut Phase)) {

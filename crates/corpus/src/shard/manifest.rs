@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::Header;
 use crate::error::{Error, Result};
 use crate::input::Format;
 use crate::settings::PackSettings;
@@ -76,6 +77,14 @@ pub struct ShardInfo {
     pub sentences: u64,
     /// Bytes of text that it was made of.
     pub text_bytes: u64,
+}
+
+impl ShardInfo {
+    /// A shard with this header, of so many bytes with this SHA-256.
+    pub(crate) fn new(file: String, bytes: u64, sha256: String, header: &Header) -> Self {
+        let Header { sequences, tokens, documents, sentences, text_bytes, .. } = *header;
+        Self { file, bytes, sha256, sequences, tokens, documents, sentences, text_bytes }
+    }
 }
 
 impl Manifest {

@@ -102,6 +102,12 @@ struct Content {
     texts: Texts,
 }
 
+impl From<Finding> for Content {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::default() }
+    }
+}
+
 /// Checks what is here of a set. Files that are absent are named, and are no problem: nobody needs all of them.
 ///
 /// # Errors
@@ -118,15 +124,17 @@ pub fn check(set: &DataSet, folder: &DataFolder) -> Result<SetReport> {
             continue;
         };
         let name = found.strip_prefix(folder.root()).unwrap_or(&found).to_string_lossy().replace('\\', "/");
-        let mut one = if is_subset { subset(&found, name)? } else { whole(&found, name, file, record)? };
+        let mut one = if is_subset { empty(&found, name)? } else { whole(&found, name, file, record)? };
         let content = match &set.format {
-            _ if file.split.is_none() => Content::default(),
+            _ if file.split.is_none() => Ok(Content::default()),
             Format::Glue(task) => glue::check(task, &found, file),
             Format::SquadV1 => squad::check(&found, false),
             Format::SquadV2 => squad::check(&found, true),
             Format::Lines => lines::check(&found),
-            Format::Opaque => Content::default(),
+            Format::Opaque => Ok(Content::default()),
         };
+        let refused = |e: glue_squad::Error| Content::from(Finding::problem(e.to_string()));
+        let content = content.unwrap_or_else(refused);
         compare(&mut one, file, &content, is_subset);
         match file.split.as_deref() {
             Some("train") => train = Some(content.texts),
@@ -173,10 +181,6 @@ fn whole(path: &Path, name: String, file: &DataFile, record: Option<&Record>) ->
         }
     };
     Ok(report)
-}
-
-fn subset(path: &Path, name: String) -> Result<FileReport> {
-    empty(path, name)
 }
 
 fn empty(path: &Path, name: String) -> Result<FileReport> {

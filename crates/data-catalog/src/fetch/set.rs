@@ -7,7 +7,7 @@ use crate::download::{Downloaded, Event, Watch, download};
 use crate::error::{Error, Result};
 use crate::layout::{Receipt, Record, copy_in_place, put_in_place};
 use crate::manifest::{DataFile, DataSet, Origin, Source};
-use crate::unpack::{self, MAX_MEMBER_BYTES, Placed, Wanted};
+use crate::unpack::{self, MAX_MEMBER_BYTES, MemberRequest, Placed};
 
 /// A set while it is fetched.
 struct Work<'a, 'w, 'e> {
@@ -80,7 +80,7 @@ impl Work<'_, '_, '_> {
         let placed = match source.archive {
             None => self.place_as_it_is(&missing, &found, by_hand)?,
             Some(kind) => {
-                let wanted: Vec<Wanted> = missing.iter().filter_map(|i| self.wanted(*i)).collect();
+                let wanted: Vec<MemberRequest> = missing.iter().filter_map(|i| self.wanted(*i)).collect();
                 let placed = unpack::unpack(&found.path, kind, &wanted, MAX_MEMBER_BYTES);
                 if matches!(placed, Err(Error::Archive { .. })) && !by_hand && !found.verified {
                     // A damaged archive that no checksum vouches for would be found damaged for ever.
@@ -167,10 +167,15 @@ impl Work<'_, '_, '_> {
         Ok(placed)
     }
 
-    fn wanted(&self, index: usize) -> Option<Wanted> {
+    fn wanted(&self, index: usize) -> Option<MemberRequest> {
         let file = &self.set.files[index];
         let Origin::Member { member, .. } = &file.origin else { return None };
-        Some(Wanted { member: member.clone(), to: self.path(file), bytes: file.bytes, sha256: file.sha256.clone() })
+        Some(MemberRequest {
+            member: member.clone(),
+            to: self.path(file),
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+        })
     }
 
     /// Makes a file from others, if it is missing.

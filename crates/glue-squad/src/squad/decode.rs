@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -87,12 +88,12 @@ pub struct Decoded {
 impl Decoded {
     /// The contents of the official predictions file. `threshold` is v2.0's `null_score_diff_threshold`, 0 by default.
     pub fn predictions(&self, threshold: f64) -> OrderedMap<String> {
-        self.answers.iter().map(|(id, answer)| (id, answer.prediction(threshold).to_owned())).collect()
+        self.answers.iter().map(|(id, answer)| (id.clone(), answer.prediction(threshold).to_owned())).collect()
     }
 
     /// v2.0: the null score differences, to be given to the official script as no-answer probabilities; empty for v1.1.
     pub fn null_odds(&self) -> OrderedMap<f64> {
-        self.answers.iter().filter_map(|(id, answer)| Some((id, answer.null_odds?))).collect()
+        self.answers.iter().filter_map(|(id, answer)| Some((id.clone(), answer.null_odds?))).collect()
     }
 
     /// Writes `predictions.json`, `nbest_predictions.json` and, for v2.0, `null_odds.json` into a folder, each complete or not
@@ -124,7 +125,7 @@ impl Decoded {
     /// # Errors
     /// As [`Decoded::save_predictions`].
     pub fn save_nbest(&self, path: &Path) -> Result<()> {
-        let nbest: OrderedMap<&[NBest]> = self.answers.iter().map(|(id, answer)| (id, &answer.nbest[..])).collect();
+        let nbest: IndexMap<&str, &[NBest]> = self.answers.iter().map(|(id, a)| (id.as_str(), &a.nbest[..])).collect();
         write_json(path, &nbest)
     }
 
@@ -178,7 +179,7 @@ pub fn decode(dataset: &Dataset, set: &WindowSet, logits: &[SpanLogits], config:
         .into_par_iter()
         .map(|question| answer(dataset, set, logits, config, question))
         .collect::<Result<_>>()?;
-    Ok(Decoded { answers: dataset.questions.iter().map(|q| q.id.as_str()).zip(answers).collect() })
+    Ok(Decoded { answers: dataset.questions.iter().map(|q| q.id.clone()).zip(answers).collect() })
 }
 
 /// A span of one window.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::gold::Gold;
@@ -145,9 +146,9 @@ fn score_v1(gold: &Gold, predictions: &OrderedMap<String>) -> Result<Evaluation>
     }
     let total = gold.questions.len() as f64;
     let scores = [("exact_match", 100.0 * exact / total), ("f1", 100.0 * overlap / total)];
-    let scores = scores.into_iter().map(|(name, value)| (name, Score::Number(value))).collect();
+    let scores = scores.into_iter().map(|(name, value)| (name.to_owned(), Score::Number(value))).collect();
     let known: std::collections::HashSet<&str> = gold.questions.iter().map(|(id, _)| id.as_str()).collect();
-    let extra = predictions.iter().filter(|(id, _)| !known.contains(id)).count();
+    let extra = predictions.iter().filter(|(id, _)| !known.contains(id.as_str())).count();
     Ok(Evaluation { scores, missing, extra })
 }
 
@@ -183,10 +184,10 @@ fn score_v2(
     threshold: f64,
     names: Names<'_>,
 ) -> Result<Evaluation> {
-    let questions: OrderedMap<&[String]> =
+    let questions: IndexMap<&str, &[String]> =
         gold.questions.iter().map(|(id, answers)| (id.as_str(), &answers[..])).collect();
     let absent = |path: &Path, has: &dyn Fn(&str) -> bool| {
-        let missing: Vec<&str> = questions.iter().map(|(id, _)| id).filter(|id| !has(id)).collect();
+        let missing: Vec<&str> = questions.keys().copied().filter(|id| !has(id)).collect();
         match missing.first() {
             None => Ok(()),
             Some(first) => Err(Error::MissingPredictions {
@@ -198,33 +199,25 @@ fn score_v2(
             }),
         }
     };
-    absent(names.predictions, &|id| predictions.get(id).is_some())?;
+    absent(names.predictions, &|id| predictions.contains_key(id))?;
     if let Some(odds) = na_probs {
-        absent(names.na_probs, &|id| odds.get(id).is_some())?;
+        absent(names.na_probs, &|id| odds.contains_key(id))?;
     }
-    let scored: OrderedMap<Scored> = questions
+    let scored: IndexMap<&str, Scored> = questions
         .iter()
-        .map(|(id, answers)| {
+        .map(|(&id, answers)| {
             let prediction = predictions.get(id).map_or("", String::as_str);
             let (exact, f1) = pair_v2(answers, prediction);
             let no_answer = na_probs.and_then(|odds| odds.get(id)).copied().unwrap_or(0.0);
-            (
-                id,
-                Scored {
-                    has_answer: !answers.is_empty(),
-                    says_something: !prediction.is_empty(),
-                    exact,
-                    f1,
-                    no_answer,
-                },
-            )
+            let (has_answer, says_something) = (!answers.is_empty(), !prediction.is_empty());
+            (id, Scored { has_answer, says_something, exact, f1, no_answer })
         })
         .collect();
 
     let mut scores = OrderedMap::default();
     for (prefix, wanted) in [("", None), ("HasAns_", Some(true)), ("NoAns_", Some(false))] {
         let (mut exact, mut f1, mut total) = (0.0, 0.0, 0_u64);
-        for (_, s) in scored.iter().filter(|(_, s)| wanted.is_none_or(|wanted| wanted == s.has_answer)) {
+        for s in scored.values().filter(|s| wanted.is_none_or(|wanted| wanted == s.has_answer)) {
             let silenced = s.no_answer > threshold;
             let right = f64::from(u8::from(!s.has_answer));
             exact += if silenced { right } else { s.exact };
@@ -238,34 +231,24 @@ fn score_v2(
         }
     }
     if let Some(odds) = na_probs {
-        for (name, of) in [("best_exact", Scored::exact as fn(&Scored) -> f64), ("best_f1", Scored::f1)] {
+        for (name, of) in [("best_exact", (|s: &Scored| s.exact) as fn(&Scored) -> f64), ("best_f1", |s| s.f1)] {
             let (best, threshold) = best_threshold(&scored, odds, of);
-            scores.insert(name, Score::Number(best));
+            scores.insert(name.to_owned(), Score::Number(best));
             scores.insert(format!("{name}_thresh"), Score::Number(threshold));
         }
     }
-    let extra = predictions.iter().filter(|(id, _)| scored.get(id).is_none()).count();
+    let extra = predictions.iter().filter(|(id, _)| !scored.contains_key(id.as_str())).count();
     Ok(Evaluation { scores, missing: Vec::new(), extra })
-}
-
-impl Scored {
-    fn exact(&self) -> f64 {
-        self.exact
-    }
-
-    fn f1(&self) -> f64 {
-        self.f1
-    }
 }
 
 /// The official `find_best_thresh`: from "no answer to everything" on, questions are answered from the least probability of no
 /// answer up, and the best score and the probability at that point are kept. Questions of equal probability are taken one by
 /// one in the order of the probabilities' file, which is part of the official definition. [`super::search_threshold`] is the
 /// search to choose a threshold with.
-fn best_threshold(scored: &OrderedMap<Scored>, odds: &OrderedMap<f64>, of: fn(&Scored) -> f64) -> (f64, f64) {
-    let mut current = scored.iter().filter(|(_, s)| !s.has_answer).count() as f64;
+fn best_threshold(scored: &IndexMap<&str, Scored>, odds: &OrderedMap<f64>, of: fn(&Scored) -> f64) -> (f64, f64) {
+    let mut current = scored.values().filter(|s| !s.has_answer).count() as f64;
     let (mut best, mut threshold) = (current, 0.0);
-    let mut order: Vec<(&str, f64)> = odds.iter().map(|(id, odds)| (id, *odds)).collect();
+    let mut order: Vec<(&str, f64)> = odds.iter().map(|(id, odds)| (id.as_str(), *odds)).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     for (id, odds) in order {
         let Some(question) = scored.get(id) else { continue };

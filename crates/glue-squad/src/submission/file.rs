@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, RowPlace};
 use crate::lines::Lines;
 use crate::task::{Label, Predictions, Task, TaskKind};
 
@@ -64,34 +64,22 @@ pub fn read(task: &Task, path: &Path) -> Result<Predictions> {
     let mut lines = Lines::open(path)?;
     let (names, mut labels) = (task.labels(), Vec::new());
     while let Some((line, text)) = lines.next_line()? {
-        let wrong = |field, given: &str, allowed: String| Error::WrongField {
-            path: path.to_owned(),
-            line,
-            field,
-            given: excerpt(given),
-            allowed,
-        };
+        let wrong = |field, given: &str, allowed: &str| Error::field(path, RowPlace::Line(line), field, given, allowed);
         if line == 1 {
             if text != HEADER {
-                return Err(wrong("header", text, "index<TAB>prediction".to_owned()));
+                return Err(wrong("header", text, "index<TAB>prediction"));
             }
             continue;
         }
         let Some((index, prediction)) = text.split_once('\t') else {
-            return Err(Error::ColumnCount {
-                path: path.to_owned(),
-                line,
-                expected: 2,
-                found: 1,
-                columns: "index prediction".to_owned(),
-            });
+            return Err(Error::column_count(path, line, 1, 2, "index prediction"));
         };
         if index.parse() != Ok(labels.len()) {
-            return Err(wrong("index", index, labels.len().to_string()));
+            return Err(wrong("index", index, &labels.len().to_string()));
         }
         labels.push(parse_prediction(&names, prediction).ok_or_else(|| {
             let allowed = if names.is_empty() { "a finite number".to_owned() } else { names.join(", ") };
-            wrong("prediction", prediction, allowed)
+            wrong("prediction", prediction, &allowed)
         })?);
     }
     if labels.is_empty() {
@@ -117,14 +105,10 @@ pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
     if let (Predictions::Scores(scores), Some(range)) = (&predictions, task.task().range())
         && let Some(row) = scores.iter().position(|score| !range.contains(score))
     {
-        return Err(Error::WrongField {
-            path: path.to_owned(),
-            // The header is line 1.
-            line: row as u64 + 2,
-            field: "prediction",
-            given: scores[row].to_string(),
-            allowed: format!("a number from {} to {} in a submission", range.start(), range.end()),
-        });
+        let allowed = format!("a number from {} to {} in a submission", range.start(), range.end());
+        // The header is line 1.
+        let place = RowPlace::Line(row as u64 + 2);
+        return Err(Error::field(path, place, "prediction", &scores[row].to_string(), &allowed));
     }
     Ok(predictions)
 }

@@ -193,12 +193,12 @@ impl TaskSpec {
             return refuse(format!("the metric `{twice}` comes twice"));
         }
         if self.headline.is_some_and(|metric| !self.metrics.contains(&metric)) {
-            return refuse("the metric that decides is none of its metrics".into());
+            return refuse("the deciding metric is not one of its metrics".into());
         }
         if let Some(other) = &self.trained_as
             && other.head() != head(&self.answer)
         {
-            return refuse(format!("cannot be answered by the head of {other}, which is another one"));
+            return refuse(format!("cannot be answered by the head of {other}, which has another form"));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ const MOST: usize = 10_000;
 /// Where candidates come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum WordSource {
     /// As TinyBERT: the masked-language-model head for words of one piece, embeddings for the others; embeddings for all where
     /// there is no head.
@@ -24,6 +25,7 @@ pub enum WordSource {
 /// What a copy of a pair is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Pairs {
     /// One text changes and the other stays, as in TinyBERT: `copies` for each of the two.
     #[default]

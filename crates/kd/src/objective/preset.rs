@@ -13,6 +13,7 @@ use crate::{Error, Result};
 
 /// What a training learns on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Source {
     /// Unlabeled text: the terms between layers.
     Text,

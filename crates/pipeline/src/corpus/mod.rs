@@ -1,7 +1,7 @@
 //! The text of general distillation: plain files, or a folder of packed shards.
 
-mod judge;
 mod packed;
+mod plain_text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use train::text::{TextSet, TextSource};
 
 pub use packed::PackedText;
 
-use crate::inputs::Files;
+use crate::input_files::Files;
 use crate::{Error, Problem, Result};
 
 /// Sequences packed between two looks at whether to stop.
@@ -69,12 +69,12 @@ impl Corpus {
             match corpus_files(path) {
                 Ok(found) => files.extend(found),
                 Err(e) => {
-                    let hint = judge::other_forms(path).map_or_else(String::new, |hint| format!("; {hint}"));
+                    let hint = plain_text::other_forms(path).map_or_else(String::new, |hint| format!("; {hint}"));
                     problems.push(Problem { message: format!("{e}{hint}"), usage: false, missing: false });
                 }
             }
         }
-        problems.extend(files.iter().filter_map(|file| judge::fault(file)));
+        problems.extend(files.iter().filter_map(|file| plain_text::fault(file)));
         if problems.is_empty() { Ok(Self::Text(files)) } else { Err(Error::Inputs(problems)) }
     }
 

@@ -105,7 +105,7 @@ fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, w
     if named.is_empty() || named.iter().any(|class| class.ends_with(wanted)) {
         return Ok(());
     }
-    let message = format!("`architectures` is {}, whose head is another one than {what}", named.join(", "));
+    let message = format!("`architectures` is {}, whose head is not {what}", named.join(", "));
     Err(of_config(source, message, Remedy::ClassOf(wanted)))
 }
 

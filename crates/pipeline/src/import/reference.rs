@@ -62,7 +62,7 @@ struct ReferenceConfig {
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
     let file = read_config(source.config)?;
     for key in file.extra.keys().chain(file.config.extra.keys()).filter(|key| !SILENT_KEYS.contains(&key.as_str())) {
-        notes.push(Note::warning(format!("{}: `{key}` is not used", source.config.display())));
+        notes.push(Note::Warning(format!("{}: `{key}` is not used", source.config.display())));
     }
     let unbuildable = |cause: Cause| {
         let what = format!("{}: no model can be built", source.config.display());

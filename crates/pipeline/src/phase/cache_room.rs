@@ -4,7 +4,8 @@ use bert_core::BertConfig;
 use kd::cache::{ByteSize, Format, Place, Room, TeacherLayers};
 
 use super::batch_order::{BatchOrders, Shared};
-use super::supernet::{frame, plan};
+use super::distillation::plan;
+use super::supernet::frame;
 use super::{Data, PhaseSpec};
 use crate::Result;
 use crate::disk::size;
@@ -75,16 +76,16 @@ fn choose(place: Place, asked: u64, most: u64, free: Option<u64>) -> (u64, Strin
     if asked <= most {
         return (
             asked,
-            format!("teacher cache: at most {} {place}, all answers that are asked for again and again", size(asked)),
+            format!("teacher cache: at most {} {place}, all answers that are asked for repeatedly", size(asked)),
         );
     }
     let (all, most_shown) = (size(asked), size(most));
     if most < asked / LEAST_PART {
         let story =
-            format!("teacher cache: nothing is kept; of {all} that are asked for again, {bound} is but {most_shown}");
+            format!("teacher cache: nothing is kept; {all} will be asked for again, but {bound} is only {most_shown}");
         return (0, story);
     }
-    (most, format!("teacher cache: at most {most_shown} {place}, {bound}; {all} are asked for again and again"))
+    (most, format!("teacher cache: at most {most_shown} {place}, {bound}; {all} are asked for repeatedly"))
 }
 
 /// Bytes of the teacher's answers for the batches of `shared`, a little more rather than less.
@@ -108,7 +109,7 @@ fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared
         Data::Search | Data::Train => {
             let tasks = match training.data {
                 Data::Search => inputs.search(recipe, settings)?.0,
-                _ => inputs.train(recipe, settings)?,
+                _ => inputs.train(recipe, &recipe.tasks, settings)?,
             };
             for i in 0..looked_at {
                 let (_, batch) = tasks.batch(step(i))?;
@@ -149,7 +150,7 @@ mod tests {
             "{said}"
         );
         let (bytes, said) = choose(180_000 * MB, 400 * MB);
-        assert!(bytes == 0 && said.contains("nothing is kept; of 180 GB"), "{said}");
+        assert!(bytes == 0 && said.contains("nothing is kept; 180 GB"), "{said}");
         let (bytes, said) = choose(0, 400 * MB);
         assert!(bytes == 0 && said.contains("no batch is shown to many"), "{said}");
     }

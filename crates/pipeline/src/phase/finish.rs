@@ -5,11 +5,10 @@ use std::path::Path;
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
 use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, student_config};
 use encoder_spec::Encoder;
-use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::Source;
+use kd::job::as_is;
 use train::engine::Evaluation;
 
-use super::supernet::plan;
+use super::distillation;
 use super::{Context, PhaseId, Teachers, Winner};
 use crate::recipe::Inherit;
 use crate::{Error, Result};
@@ -96,39 +95,11 @@ fn distill(
     model: TaskModel,
     teachers: &Teachers,
 ) -> Result<(TaskModel, Evaluation)> {
-    let recipe = run.recipe;
-    let mut model = model;
-    let phase = run.spec(on_text)?;
-    let training = phase.training()?;
-    if training.settings.train.steps > 0 {
-        let text = run.inputs.text(recipe, &training.settings)?;
-        let plan = plan(training, config, &teachers.config)?;
-        let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
-        let job = GeneralDistillation {
-            teacher: teacher.as_ref(),
-            plan: &plan,
-            text: text.as_ref(),
-            words: None,
-            prepare: as_is(),
-        };
-        model = run.train(phase, model, &job)?.model;
-    }
-    let phase = run.spec(on_tasks)?;
-    let training = phase.training()?;
-    let data = run.inputs.train(recipe, &training.settings)?;
-    let dev = run.inputs.dev(recipe, &training.settings)?;
-    let heads: Vec<usize> = (0..phase.tasks.len()).collect();
-    let plan = plan(training, config, &teachers.config)?;
-    let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;
-    let job = TaskDistillation {
-        teacher: teacher.as_ref(),
-        teacher_heads: heads.clone(),
-        student_heads: heads,
-        plan: &plan,
-        data: &data,
-        eval: &dev,
-        prepare: as_is(),
-    };
-    let trained = run.train(phase, model, &job)?;
+    let model = distillation::on_text(run, on_text, (config, model), teachers, as_is())?;
+    let settings = &run.spec(on_tasks)?.training()?.settings;
+    let tasks = &run.recipe.tasks;
+    let data = run.inputs.train(run.recipe, tasks, settings)?;
+    let dev = run.inputs.dev(run.recipe, tasks, settings)?;
+    let trained = distillation::on_tasks(run, on_tasks, (config, model), teachers, (&data, &dev), as_is())?;
     Ok((trained.model, trained.evaluation.unwrap_or_default()))
 }

@@ -7,6 +7,7 @@
 //! | `cache_room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
+//! | `distillation` | one distillation: what is learned, on text and on tasks |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
 //! | `stages` | the three stages of the search |
@@ -15,6 +16,7 @@
 mod batch_order;
 mod cache_room;
 mod context;
+mod distillation;
 mod finish;
 mod parts;
 mod spec;
@@ -24,13 +26,13 @@ mod teacher;
 
 pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
+pub(crate) use distillation::check_fit;
 pub use finish::{FinalModel, baseline, student};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
 pub use spec::{Data, Model, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
 pub(crate) use stages::check_budget;
 pub use stages::{Winner, search};
-pub(crate) use supernet::check_fit;
 pub use supernet::{frame, stage_three_supernet, warm_up};
 pub(crate) use teacher::scratch_config;
 pub use teacher::{Teachers, TunedTeacher, teacher};

@@ -9,7 +9,7 @@ use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within
 use nas::space::{Encoding, Student};
 use nas::study::{StudyIdentity, StudyStore, TrialState};
 
-use super::supernet::plan;
+use super::distillation::plan;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::Result;
 use crate::evaluate::{ProxyTraining, SupernetSlice};

@@ -105,8 +105,8 @@ fn fine_tune(
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let (phase, tasks, settings) = (&spec.name, spec.tasks, &spec.training()?.settings);
-    let data = run.inputs.train_on(recipe, tasks, settings)?;
-    let dev = run.inputs.dev_on(recipe, tasks, settings)?;
+    let data = run.inputs.train(recipe, tasks, settings)?;
+    let dev = run.inputs.dev(recipe, tasks, settings)?;
     let heads = (0..tasks.len()).collect();
     let job = FineTune { data: &data, heads, eval: &dev };
     let trained = run.train(spec, start, &job)?;

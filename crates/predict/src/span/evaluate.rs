@@ -103,10 +103,10 @@ impl SpanScores {
     pub fn values(&self) -> OrderedMap<Score> {
         let mut values = self.official.scores.clone();
         if let Some(best) = &self.best {
-            values.insert("best_exact", Score::Number(best.best_exact));
-            values.insert("best_exact_thresh", Score::Number(best.best_exact_thresh));
-            values.insert("best_f1", Score::Number(best.best_f1));
-            values.insert("best_f1_thresh", Score::Number(best.best_f1_thresh));
+            values.insert("best_exact".to_owned(), Score::Number(best.best_exact));
+            values.insert("best_exact_thresh".to_owned(), Score::Number(best.best_exact_thresh));
+            values.insert("best_f1".to_owned(), Score::Number(best.best_f1));
+            values.insert("best_f1_thresh".to_owned(), Score::Number(best.best_f1_thresh));
         }
         values
     }

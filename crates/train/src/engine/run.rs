@@ -66,7 +66,7 @@ pub fn train<M: Module>(
         if let Some(checkpoint) = &latest.checkpoint {
             state.restore(checkpoint, config)?;
             // A process that was killed between a save and the clearing away after it left too many.
-            store.retain(config.keep_last, None)?;
+            store.retain(config.keep_last)?;
             let best = state.best.as_ref().map(|best| best.evaluation.score);
             monitor.event(&TrainEvent::Resumed { step: state.step, best });
         }

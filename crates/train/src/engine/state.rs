@@ -117,7 +117,7 @@ pub fn keep_result(store: &CheckpointStore) -> Result<()> {
         let weights = checkpoint.file(result)?;
         store.save(checkpoint.step(), &[(result, FileContent::CopyOf(&weights))], checkpoint.state().clone())?;
     }
-    store.retain(1, None)?;
+    store.retain(1)?;
     Ok(())
 }
 
@@ -148,7 +148,7 @@ impl<M: Module> State<M> {
         store.save(self.step, &contents, json!(saved))?;
         // It reads what stays once more, which takes its time, for the sake of what goes.
         if store.steps()?.len() > config.keep_last {
-            store.retain(config.keep_last, None)?;
+            store.retain(config.keep_last)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use bert_core::WEIGHTS_FILE;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use glue_squad::task::{Split, Task, TaskKind};
 use kd::augment::{AugmentProgress, AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
 use serde_json::{Value, json};
@@ -59,11 +59,11 @@ pub struct AugmentArgs {
     #[arg(long, value_name = "P", default_value_t = 0.4)]
     probability: f64,
     /// Where candidates come from.
-    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = Source::Auto)]
-    source: Source,
+    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = WordSource::Auto)]
+    source: WordSource,
     /// Pairs: whether a copy changes one of its texts or both.
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = PairArg::Each)]
-    pairs: PairArg,
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pairs::Each)]
+    pairs: Pairs,
     /// The head sees the original behind the masked text, as in TinyBERT's released script: candidates are nearer to the word.
     #[arg(long)]
     see_original: bool,
@@ -81,24 +81,6 @@ pub struct AugmentArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// The head for words of one piece, embeddings for the others; embeddings for all where there is no head.
-    Auto,
-    /// The head for all words.
-    Mlm,
-    /// Embeddings for all words.
-    Embeddings,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum PairArg {
-    /// One of them; so many copies for each of the two.
-    Each,
-    /// Both.
-    Both,
 }
 
 /// Runs the command.
@@ -123,7 +105,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let precision = args.precision.precision;
     let augmenter = Augmenter::load(&args.teacher, encoder, settings.clone(), precision, context.threads);
     let mut augmenter = augmenter.hint(models::IMPORT_HINT)?;
-    if args.source == Source::Auto && !augmenter.uses_mlm() {
+    if args.source == WordSource::Auto && !augmenter.uses_mlm() {
         context.progress.message(&format!(
             "{}: no masked-language-model head; candidates are the nearest words of its embeddings",
             args.teacher.display()
@@ -171,15 +153,8 @@ fn settings(args: &AugmentArgs) -> AugmentSettings {
         copies: args.copies,
         candidates: args.candidates,
         probability: args.probability,
-        source: match args.source {
-            Source::Auto => WordSource::Auto,
-            Source::Mlm => WordSource::Mlm,
-            Source::Embeddings => WordSource::Embeddings,
-        },
-        pairs: match args.pairs {
-            PairArg::Each => Pairs::Each,
-            PairArg::Both => Pairs::Both,
-        },
+        source: args.source,
+        pairs: args.pairs,
         sees_original: args.see_original,
         seed: args.seed,
         limit: args.limit,

@@ -31,9 +31,6 @@ pub enum Command {
 }
 
 /// Runs the command.
-///
-/// # Errors
-/// The command's own.
 pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::List(args) => list::run(args),

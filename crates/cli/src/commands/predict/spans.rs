@@ -80,9 +80,6 @@ impl<'a> Spans<'a> {
     }
 
     /// Prints one line per query.
-    ///
-    /// # Errors
-    /// A query without a second text, or a model that has diverged.
     pub fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
         let mut pairs = Vec::with_capacity(queries.len());
         for query in queries {

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use run_store::hash::hex;
+
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::settings::PackSettings;
-use crate::shard::{InputInfo, hex};
+use crate::shard::InputInfo;
 use crate::vocabulary::TokenizerInfo;
 
 /// Changes whenever the same inputs and settings give other shards.
@@ -22,7 +24,7 @@ const PACKING_VERSION: u32 = 1;
 
 /// Neighboring inputs that are read as one text.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct InputGroup {
     pub inputs: Vec<Input>,
     pub bytes: u64,
     /// 32 hexadecimal digits, of everything that the shards depend on.
@@ -83,7 +85,7 @@ pub(super) fn parts(
     infos: &[InputInfo],
     settings: &PackSettings,
     tokenizer: &TokenizerInfo,
-) -> Vec<Part> {
+) -> Vec<InputGroup> {
     let mut groups: Vec<(Vec<usize>, u64)> = Vec::new();
     for (at, info) in infos.iter().enumerate() {
         let small = info.bytes < settings.group_bytes;
@@ -108,7 +110,7 @@ pub(super) fn parts(
         });
         *occurrence += 1;
         let key_bytes: [u8; 16] = std::array::from_fn(|i| Sha256::digest(all.to_string())[i]);
-        Part {
+        InputGroup {
             inputs: group.iter().map(|at| inputs[*at].clone()).collect(),
             bytes,
             key: hex(&key_bytes),
@@ -128,7 +130,7 @@ mod tests {
         InputInfo { name: "n".to_owned(), bytes, sha256: content.to_owned(), format: Format::Plain }
     }
 
-    fn check(sizes: &[u64], wanted: &[usize]) -> Vec<Part> {
+    fn check(sizes: &[u64], wanted: &[usize]) -> Vec<InputGroup> {
         let tokenizer = TokenizerInfo { sha256: "t".to_owned(), vocab_size: 9, cls: 1, sep: 2, pad: 0, mask: None };
         let input = Input { path: "p".into(), name: "n".to_owned(), format: Format::Plain };
         let infos: Vec<_> = sizes.iter().map(|size| info(*size, &size.to_string())).collect();

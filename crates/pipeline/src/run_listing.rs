@@ -199,7 +199,7 @@ fn is_search(folder: &Path) -> bool {
 
 /// What a log says.
 #[derive(Default)]
-struct Story {
+struct LogSummary {
     phase: Option<String>,
     done: Option<u64>,
     total: Option<u64>,
@@ -211,7 +211,7 @@ struct Story {
     problems: Vec<String>,
 }
 
-impl Story {
+impl LogSummary {
     fn read(path: &Path) -> Self {
         let mut story = Self::default();
         if !path.is_file() {
@@ -273,7 +273,7 @@ impl Story {
 
 fn search(name: String, folder: &Path) -> RunSummary {
     let paths = RunPaths::new(folder);
-    let mut story = Story::read(&paths.log());
+    let mut story = LogSummary::read(&paths.log());
     let recipe = story.table(&paths.recipe());
     let run = match std::fs::read(paths.run_json()).map(|bytes| serde_json::from_slice::<Value>(&bytes)) {
         Ok(Ok(run)) => run,
@@ -302,7 +302,7 @@ fn search(name: String, folder: &Path) -> RunSummary {
 /// A training that is not finished, or whose folder could not be removed.
 fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
     let paths = RunPaths::new(folder);
-    let mut story = Story::read(&paths.log());
+    let mut story = LogSummary::read(&paths.log());
     let recipe = story.table(&paths.recipe());
     let command = recipe.get("command").and_then(toml::Value::as_table);
     let of_command = |key: &str| command.and_then(|command| command.get(key));
@@ -325,7 +325,7 @@ fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
 }
 
 fn finished_training(name: String, folder: &Path) -> RunSummary {
-    let mut story = Story::read(&folder.join(LOG));
+    let mut story = LogSummary::read(&folder.join(LOG));
     let kind = if story.phase.as_deref() == Some("teacher") { Kind::Teacher } else { Kind::Distill };
     let scores = story.scores(None);
     let mut tasks: Vec<String> =
@@ -352,7 +352,7 @@ fn summary(
     tasks: Vec<String>,
     is_finished: bool,
     bytes: u64,
-    story: Story,
+    story: LogSummary,
 ) -> RunSummary {
     let process = working(path);
     let state = match (&process, &story.failed) {

@@ -109,7 +109,7 @@ impl Recipe {
             let key = format!("teacher.task_steps.{}", task.name());
             if !self.tasks.contains(task) {
                 let tasks: Vec<&str> = self.tasks.iter().map(Task::name).collect();
-                return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
+                return Err(format!("`{key}`: the task is not in `tasks` ({})", tasks.join(", ")));
             }
             if steps == 0 {
                 return Err(format!("`{key}` must be at least 1"));
