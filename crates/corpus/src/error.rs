@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// A file that cannot be written safely.
     #[error(transparent)]
-    Durable(#[from] run_store::Error),
+    Storage(#[from] run_store::Error),
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {

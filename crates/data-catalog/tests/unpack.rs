@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{content, files_below};
 use data_catalog::manifest::ArchiveKind;
-use data_catalog::unpack::{MAX_MEMBER_BYTES, Placed, MemberRequest, unpack};
+use data_catalog::unpack::{MAX_MEMBER_BYTES, MemberRequest, Placed, unpack};
 use data_catalog::{Error, unpack};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -61,7 +61,13 @@ impl Place {
         MemberRequest { member: member.to_owned(), to, bytes: None, sha256: None }
     }
 
-    fn unpack(&self, kind: ArchiveKind, archive: &[u8], wanted: &[MemberRequest], limit: u64) -> Result<Vec<Placed>, Error> {
+    fn unpack(
+        &self,
+        kind: ArchiveKind,
+        archive: &[u8],
+        wanted: &[MemberRequest],
+        limit: u64,
+    ) -> Result<Vec<Placed>, Error> {
         let path: PathBuf = self.root().join("archive");
         std::fs::write(&path, archive).unwrap();
         let result = unpack(&path, kind, wanted, limit);

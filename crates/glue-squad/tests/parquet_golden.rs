@@ -1,5 +1,6 @@
 //! Parquet files as other programs write them: pyarrow (what the Hugging Face hub serves), polars and DuckDB.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use glue_squad::task::{Example, Split, TaskKind};

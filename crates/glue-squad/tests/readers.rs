@@ -97,7 +97,12 @@ fn rows_of_qqp_that_are_torn_apart_are_passed_over_and_named_as_everywhere() {
     let examples: Vec<Example> = reader.by_ref().collect::<Result<_>>().unwrap();
     assert_eq!(examples.iter().map(|e| e.text_a.as_str()).collect::<Vec<_>>(), ["a", "d"]);
     assert_eq!(reader.skipped(), [3, 4, 5]);
-    refused(TaskKind::Qqp, Split::Train, (text + &"torn\n".repeat(65)).as_bytes(), &["x.tsv:", "instead of 6"]);
+    refused(
+        TaskKind::Qqp,
+        Split::Train,
+        format!("{text}{}", "torn\n".repeat(65)).as_bytes(),
+        &["x.tsv:", "instead of 6"],
+    );
     let test = "id\tquestion1\tquestion2\n0\ta\tb\n1\tc\n";
     refused(TaskKind::Qqp, Split::Test, test.as_bytes(), &["x.tsv:3", "2 tab-separated columns instead of 3"]);
 }

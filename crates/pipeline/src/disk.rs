@@ -67,9 +67,6 @@ pub fn checkpoints(weights: u64, settings: &TrainConfig, evaluated: bool) -> u64
 
 /// The room of a run of `recipe` with a teacher of configuration `teacher`, of whose answers `cache` bytes may be kept on the disk, and
 /// `data` bytes of data that it generates.
-///
-/// # Errors
-/// Models that cannot be built.
 pub(crate) fn needs(
     (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     teacher: &BertConfig,

@@ -142,9 +142,9 @@ pub enum Error {
     /// Objectives and teachers.
     #[error(transparent)]
     Distillation(#[from] kd::Error),
-    /// Durable files.
+    /// Files of runs and checkpoints.
     #[error(transparent)]
-    Durable(#[from] run_store::Error),
+    Storage(#[from] run_store::Error),
 }
 
 impl Error {
@@ -166,9 +166,6 @@ impl From<predict::Error> for Error {
 }
 
 /// The text of a file; `None` where there is no such file.
-///
-/// # Errors
-/// It is there and cannot be read.
 pub(crate) fn text_of(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -71,9 +71,6 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 }
 
 /// The teacher's configuration, before it gets its heads.
-///
-/// # Errors
-/// A model directory that cannot be read, or no teacher.
 fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),

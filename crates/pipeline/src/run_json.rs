@@ -9,9 +9,6 @@ use serde_json::Value;
 use crate::{Error, Result};
 
 /// Reads `run.json` of a run folder.
-///
-/// # Errors
-/// The file is missing or not JSON.
 pub(crate) fn read(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
         action: "read",

@@ -62,7 +62,6 @@ pub struct ShowArgs {
     shape: ShapeArgs,
 }
 
-/// Runs the command.
 pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
         Command::List(args) => list(args),

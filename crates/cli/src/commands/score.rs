@@ -57,10 +57,6 @@ fn parse_task(given: &str) -> Result<Scored, String> {
     }
 }
 
-/// Scores and prints.
-///
-/// # Errors
-/// A file that is missing, damaged or does not belong to the other.
 pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
     if args.na_probs.is_some() && args.task != Scored::Task(SquadVersion::V2.into()) {
         return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));

@@ -265,7 +265,7 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
             }
         }
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
-        pipeline::Error::Durable(
+        pipeline::Error::Storage(
             run_store::Error::RunExists { .. } | run_store::Error::NotEmpty { .. } | run_store::Error::NoRun { .. },
         ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+use run_store::hash::hex;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-
-use run_store::hash::hex;
 
 use crate::error::{Error, Result};
 use crate::input::Input;
@@ -36,27 +34,15 @@ pub(super) struct InputGroup {
 
 /// Size and SHA-256 of every input, in their order.
 pub(super) fn digests(inputs: &[Input], threads: usize, stop: &AtomicBool) -> Result<Vec<InputInfo>> {
-    let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<Option<Result<InputInfo>>>> = Mutex::new(inputs.iter().map(|_| None).collect());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(inputs.len()) {
-            scope.spawn(|| {
-                while let Some((at, input)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, inputs.get(n)?)))
-                {
-                    let info = size_and_hash(&input.path, stop).map(|(bytes, sha256)| InputInfo {
-                        name: input.name.clone(),
-                        bytes,
-                        sha256,
-                        format: input.format.clone(),
-                    });
-                    found.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(info);
-                }
-            });
-        }
-    });
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.into_iter().map(|info| info.unwrap_or(Err(Error::Worker))).collect()
+    let info = |input: &Input| {
+        let (bytes, sha256) = size_and_hash(&input.path, stop)?;
+        Ok(InputInfo { name: input.name.clone(), bytes, sha256, format: input.format.clone() })
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Settings(format!("cannot start {threads} threads: {e}")))?;
+    // All are looked at before the first error is taken, so that it does not depend on the threads.
+    let found: Vec<Result<InputInfo>> = pool.install(|| inputs.par_iter().map(info).collect());
+    found.into_iter().collect()
 }
 
 fn size_and_hash(path: &Path, stop: &AtomicBool) -> Result<(u64, String)> {

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use glue_squad::task::{Label, Split, TaskKind};
+use glue_squad::task::{Label, Split, Task, TaskKind};
 
 use super::{Content, Finding};
 use crate::manifest::DataFile;
 
 /// Reads a file as a training would.
 pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Result<Content, glue_squad::Error> {
-    let task: TaskKind = task.parse()?;
+    let task: Task = task.parse()?;
+    let wrong = || glue_squad::Error::Invalid(format!("{task} is not a task of GLUE"));
+    let task: TaskKind = task.glue().ok_or_else(wrong)?;
     let split = match file.split.as_deref().unwrap_or_default() {
         "train" => Split::Train,
         name if name.starts_with("dev") => Split::Dev,

@@ -98,7 +98,7 @@ impl Fetcher<'_> {
         let mut outcomes = Vec::with_capacity(sets.len());
         for set in sets {
             let outcome = self.fetch(set, watch);
-            let ends = matches!(outcome, Err(Error::Stopped { .. } | Error::Io { .. } | Error::Durable(_)));
+            let ends = matches!(outcome, Err(Error::Stopped { .. } | Error::Io { .. } | Error::Storage(_)));
             outcomes.push((*set, outcome));
             if ends {
                 break;

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -94,22 +94,6 @@ impl Decoded {
     /// v2.0: the null score differences, to be given to the official script as no-answer probabilities; empty for v1.1.
     pub fn null_odds(&self) -> OrderedMap<f64> {
         self.answers.iter().filter_map(|(id, answer)| Some((id.clone(), answer.null_odds?))).collect()
-    }
-
-    /// Writes `predictions.json`, `nbest_predictions.json` and, for v2.0, `null_odds.json` into a folder, each complete or not
-    /// at all, and gives their paths.
-    ///
-    /// # Errors
-    /// The folder is missing or the system refuses to write.
-    pub fn save(&self, dir: &Path, threshold: f64) -> Result<Vec<PathBuf>> {
-        let mut paths = vec![dir.join("predictions.json"), dir.join("nbest_predictions.json")];
-        self.save_predictions(&paths[0], threshold)?;
-        self.save_nbest(&paths[1])?;
-        if !self.null_odds().is_empty() {
-            paths.push(dir.join("null_odds.json"));
-            self.save_null_odds(&paths[2])?;
-        }
-        Ok(paths)
     }
 
     /// Writes the official predictions file: an object from id to text.

@@ -11,6 +11,10 @@ use super::normalize::{exact_match, f1, normalize_answer};
 use super::version::SquadVersion;
 use crate::error::{Error, Result, excerpt};
 
+/// What errors call inputs that are no files.
+const PREDICTIONS: &str = "the predictions";
+const PROBABILITIES: &str = "the probabilities";
+
 /// A value of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -78,8 +82,14 @@ pub fn score_files(
     let gold = Gold::read(data)?;
     let predicted: OrderedMap<String> = json::read(predictions)?;
     let probabilities: Option<OrderedMap<f64>> = na_probs.map(json::read).transpose()?;
-    let names = Names { predictions, na_probs: na_probs.unwrap_or(Path::new("probabilities")) };
-    score(version, &gold, &predicted, probabilities.as_ref(), NO_ANSWER_THRESHOLD, names)
+    let scored = evaluate(version, &gold, &predicted, probabilities.as_ref(), NO_ANSWER_THRESHOLD);
+    scored.map_err(|error| match (error, na_probs) {
+        (Error::MissingPredictions { path, data, count, total, first }, na_probs) => {
+            let path = na_probs.filter(|_| path == Path::new(PROBABILITIES)).unwrap_or(predictions).to_owned();
+            Error::MissingPredictions { path, data, count, total, first }
+        }
+        (other, _) => other,
+    })
 }
 
 /// Scores predictions in memory, see [`score_files`]. In v2.0 a question whose probability is above `threshold`
@@ -94,25 +104,6 @@ pub fn evaluate(
     na_probs: Option<&OrderedMap<f64>>,
     threshold: f64,
 ) -> Result<Evaluation> {
-    let names = Names { predictions: Path::new("the predictions"), na_probs: Path::new("the probabilities") };
-    score(version, gold, predictions, na_probs, threshold, names)
-}
-
-/// What errors call the two inputs.
-#[derive(Clone, Copy)]
-struct Names<'a> {
-    predictions: &'a Path,
-    na_probs: &'a Path,
-}
-
-fn score(
-    version: SquadVersion,
-    gold: &Gold,
-    predictions: &OrderedMap<String>,
-    na_probs: Option<&OrderedMap<f64>>,
-    threshold: f64,
-    names: Names<'_>,
-) -> Result<Evaluation> {
     if gold.questions.is_empty() {
         let (path, inside) = (gold.path.clone(), "data".to_owned());
         return Err(Error::WrongEntry { path, inside, reason: "holds no question to score".to_owned() });
@@ -122,7 +113,7 @@ fn score(
             "squad-v1 has no unanswerable questions, so no-answer probabilities mean nothing; leave them out or use squad-v2".to_owned(),
         )),
         SquadVersion::V1 => score_v1(gold, predictions),
-        SquadVersion::V2 => score_v2(gold, predictions, na_probs, threshold, names),
+        SquadVersion::V2 => score_v2(gold, predictions, na_probs, threshold),
     }
 }
 
@@ -182,16 +173,15 @@ fn score_v2(
     predictions: &OrderedMap<String>,
     na_probs: Option<&OrderedMap<f64>>,
     threshold: f64,
-    names: Names<'_>,
 ) -> Result<Evaluation> {
     let questions: IndexMap<&str, &[String]> =
         gold.questions.iter().map(|(id, answers)| (id.as_str(), &answers[..])).collect();
-    let absent = |path: &Path, has: &dyn Fn(&str) -> bool| {
+    let absent = |what: &str, has: &dyn Fn(&str) -> bool| {
         let missing: Vec<&str> = questions.keys().copied().filter(|id| !has(id)).collect();
         match missing.first() {
             None => Ok(()),
             Some(first) => Err(Error::MissingPredictions {
-                path: path.to_owned(),
+                path: what.into(),
                 data: gold.path.clone(),
                 count: missing.len(),
                 total: questions.len(),
@@ -199,9 +189,9 @@ fn score_v2(
             }),
         }
     };
-    absent(names.predictions, &|id| predictions.contains_key(id))?;
+    absent(PREDICTIONS, &|id| predictions.contains_key(id))?;
     if let Some(odds) = na_probs {
-        absent(names.na_probs, &|id| odds.contains_key(id))?;
+        absent(PROBABILITIES, &|id| odds.contains_key(id))?;
     }
     let scored: IndexMap<&str, Scored> = questions
         .iter()

@@ -214,9 +214,6 @@ impl Corpus {
     }
 
     /// Whether `sequences` fill a batch.
-    ///
-    /// # Errors
-    /// They do not.
     pub(crate) fn enough(&self, sequences: usize, settings: BatchSettings) -> Result<()> {
         let BatchSettings { batch_size, max_len, .. } = settings;
         if sequences >= batch_size {

@@ -94,9 +94,6 @@ fn said(kind: TaskHeadKind) -> &'static str {
 }
 
 /// Whether `architectures` names a class whose head is one of `wanted`'s; where it names none, the tensors decide.
-///
-/// # Errors
-/// It names other classes only.
 fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, what: &str) -> Result<(), ImportError> {
     let named = config.extra.get("architectures").and_then(Value::as_array);
     // `BertModel` and its like say nothing of a head.

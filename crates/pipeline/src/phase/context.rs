@@ -208,9 +208,6 @@ impl<'a> Context<'a> {
 
     /// The teacher of a phase's distillation on `source`, on tasks each task's own where they have them; with the cache before it
     /// where another training of the run sees the same batches.
-    ///
-    /// # Errors
-    /// Teachers of tasks that are not alike.
     pub(super) fn teacher_for<'t>(
         &self,
         phase: PhaseId,
@@ -289,9 +286,6 @@ impl<'a> Context<'a> {
     }
 
     /// The phase `id` of this run.
-    ///
-    /// # Errors
-    /// The recipe does without it.
     pub(super) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
         let missing = || Error::Mismatch(format!("a run of this recipe has no phase `{}`", id.name()));
         self.phases.iter().find(|phase| phase.id == id).ok_or_else(missing)

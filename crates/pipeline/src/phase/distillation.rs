@@ -40,9 +40,6 @@ pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &
 }
 
 /// Distills `model` on text in phase `id`; a phase of no steps leaves the model as it is.
-///
-/// # Errors
-/// Training that fails, files that cannot be read or written.
 pub(super) fn on_text(
     run: &mut Context<'_>,
     id: PhaseId,
@@ -65,9 +62,6 @@ pub(super) fn on_text(
 
 /// Distills `model` on the training examples `data` of all tasks in phase `id`, and keeps the weights that score best on `dev`,
 /// if it holds anything.
-///
-/// # Errors
-/// Training that fails, files that cannot be written.
 pub(super) fn on_tasks(
     run: &mut Context<'_>,
     id: PhaseId,

@@ -40,9 +40,6 @@ pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Stude
 }
 
 /// Refuses a budget that no candidate meets, with the nearest reachable size.
-///
-/// # Errors
-/// [`nas::Error`] with the nearest reachable size.
 pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
     let student = sized_student(frame, recipe)?;
     Ok(parts.space(recipe, 1, student, None)?.ensure_reachable(&recipe.budget)?)

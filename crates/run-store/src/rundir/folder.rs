@@ -13,7 +13,6 @@ use crate::{atomic, hash, ops};
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
-    config_text: String,
     config_hash: String,
     lock: RunLock,
 }
@@ -87,19 +86,13 @@ impl RunFolder {
     }
 
     fn new(paths: RunPaths, config_text: &str, lock: RunLock) -> Self {
-        Self { paths, config_text: config_text.to_owned(), config_hash: hash::bytes(config_text), lock }
+        Self { paths, config_hash: hash::bytes(config_text), lock }
     }
 
     /// Where things lie.
     #[must_use]
     pub fn paths(&self) -> &RunPaths {
         &self.paths
-    }
-
-    /// The effective recipe.
-    #[must_use]
-    pub fn config_text(&self) -> &str {
-        &self.config_text
     }
 
     /// SHA-256 of the effective recipe: what checkpoints of this run carry.

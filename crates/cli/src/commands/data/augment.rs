@@ -83,10 +83,6 @@ pub struct AugmentArgs {
     json: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A task without a training set, damaged data, a teacher that cannot propose words, an occupied folder, Ctrl-C.
 pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let task = task(args)?;
     let settings = settings(args);
@@ -261,7 +257,7 @@ impl Record<'_> {
             _ => "embeddings",
         };
         json!({
-            "task": self.task, "out": shown(&self.args.out), "teacher": shown(&self.args.teacher), "source": source,
+            "task": self.task.name(), "out": shown(&self.args.out), "teacher": shown(&self.args.teacher), "source": source,
             "precision": if self.uses_mlm { self.args.precision.precision.name() } else { "f32" },
             "settings": self.settings, "inputs": inputs, "counts": done, "copied": copied,
             "version": env!("CARGO_PKG_VERSION"),

@@ -115,10 +115,6 @@ enum InputFormat {
     Mediawiki,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// Wrong settings, inputs that cannot be read, a folder of another packing, a full disk, Ctrl-C.
 pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     check_packing(args)?;
     let settings = settings(args);
