@@ -216,8 +216,5 @@ fn unknown(text: &str, known: &[&str]) -> CliError {
         "`{shown}` is no preset and no such file or folder exists; presets: {}",
         known.join(", ")
     ));
-    match closest(text, known.iter().copied()) {
-        Some(near) => error.with_hint(format!("did you mean {near}?")),
-        None => error,
-    }
+    error.with_hints(closest(text, known.iter().copied()).map(|near| format!("did you mean {near}?")))
 }

@@ -89,10 +89,7 @@ pub fn nothing_to_resume(option: &str, folder: &Path, what: &str, out: &Path) ->
 pub fn no_search(folder: &Path) -> CliError {
     let (beside, near) = runs_beside(folder, |run| run.kind == Kind::Search);
     let error = CliError::usage(format!("{} holds no run (no run.json){beside}", folder.display()));
-    match near {
-        Some(near) => error.with_hint(format!("did you mean {}?", quoted(&near))),
-        None => error,
-    }
+    error.with_hints(near.map(|near| format!("did you mean {}?", quoted(&near))))
 }
 
 /// What a message says of the runs in the folder in which `path` would be, and the one of them whose name is most like its.

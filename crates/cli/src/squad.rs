@@ -116,7 +116,7 @@ pub struct SpanTrainingArgs {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     dev_data: Option<PathBuf>,
     #[command(flatten)]
-    span: SpanArgs,
+    pub span: SpanArgs,
 }
 
 /// What a resumed training must have as before.
@@ -153,16 +153,6 @@ impl SpanTrainingArgs {
             None => version.find(data, "dev")?,
         };
         Ok((train, dev))
-    }
-
-    /// How questions become windows and scores become answers, `batch_size` windows at a time.
-    pub fn span_settings(
-        &self,
-        version: SquadVersion,
-        max_len: usize,
-        batch_size: usize,
-    ) -> Result<predict::span::SpanSettings, CliError> {
-        self.span.settings(version, max_len, batch_size)
     }
 
     /// What decides the result beside the options of every training; `None` without SQuAD.

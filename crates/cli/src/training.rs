@@ -317,7 +317,7 @@ impl<'a> Training<'a> {
         if let Err(e) = std::fs::remove_dir_all(&folder) {
             self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
         }
-        for warning in ending.warnings() {
+        for warning in &ending.warnings {
             self.context.progress.warn(warning);
         }
         self.context.progress.summary(&ending.table());

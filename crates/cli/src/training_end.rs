@@ -37,8 +37,8 @@ pub struct Ending {
     metrics: Option<std::collections::BTreeMap<String, f64>>,
     /// What one answer to every example scores.
     majority: Vec<MajorityBaseline>,
-    /// Why the scores may mean nothing.
-    warnings: Vec<String>,
+    /// Why the scores may mean nothing, a sentence each.
+    pub warnings: Vec<String>,
     /// Seconds of training over all processes that had a part in it.
     seconds: Option<f64>,
     /// Real tokens by these seconds, evaluations and checkpoints included.
@@ -69,11 +69,6 @@ impl Ending {
             tokens_per_second: seconds.filter(|&s| s > 0.0 && tokens > 0).map(|s| tokens as f64 / s),
             peak_memory_mib: environment::peak_mib(),
         }
-    }
-
-    /// Why the scores may mean nothing, a sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
     }
 
     /// For a person.
@@ -143,7 +138,7 @@ mod tests {
             assert!(table.contains(row), "{row} in {table}");
         }
         let said = ["sst-2: a score of 50.00 is not above the 75.00 of answering negative (0) to every example"];
-        assert_eq!(ending.warnings(), said);
+        assert_eq!(ending.warnings, said);
         let done = Done { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
         let nothing = Ending::new(Path::new("out"), &done, &[]);
         assert!(nothing.table().contains("not evaluated") && nothing.table().contains("time         n/a"));

@@ -14,6 +14,7 @@ use tokenizer::{Encoded, TextEncoder, WordCache, WordEncoder};
 
 use crate::error::{Error, Result};
 use crate::pack::{PairRules, TokenDocument, pack_pairs};
+use crate::settings::check_chances;
 use crate::text::Documents;
 
 /// Text held at a time, in bytes: random pairs and the shuffle of sequences reach this far.
@@ -53,12 +54,7 @@ impl PackConfig {
         if self.max_len < LEAST {
             return Err(tokenizer::Error::MaxLenTooSmall { given: self.max_len, needed: LEAST }.into());
         }
-        for (name, value) in [("short_seq_prob", self.short_seq_prob), ("random_next", self.random_next)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(Error::Settings(format!("{name} is {value}; a chance is a number from 0 to 1")));
-            }
-        }
-        Ok(())
+        check_chances(self.short_seq_prob, self.random_next)
     }
 }
 

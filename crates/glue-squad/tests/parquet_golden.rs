@@ -49,7 +49,6 @@ fn every_kind_of_cell_is_read_and_absent_ones_are_null() {
     for name in ["cells.parquet", "cells-v2.parquet"] {
         let mut rows = Rows::open(&golden(name)).unwrap();
         assert_eq!(rows.columns(), ["text", "truth", "number", "double", "single"]);
-        assert_eq!(rows.len(), 5);
         rows.select(&["single", "text", "truth", "number", "double"]).unwrap();
         let mut found = Vec::new();
         while let Some(row) = rows.next_row().unwrap() {

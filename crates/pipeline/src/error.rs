@@ -148,6 +148,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// What could not be done to `path`; takes the operating system's answer.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
         matches!(

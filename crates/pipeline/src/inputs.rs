@@ -290,11 +290,7 @@ fn write_pocket(dir: &Path) -> Result<()> {
             continue;
         }
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|source| Error::Io {
-                action: "create",
-                path: parent.to_path_buf(),
-                source,
-            })?;
+            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         }
         run_store::atomic::write_file(&path, &file.bytes)?;
     }

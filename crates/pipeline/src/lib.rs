@@ -22,11 +22,7 @@
 //! | [`summary`] | the comparison and the report's data |
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod corpus;
 pub mod disk;

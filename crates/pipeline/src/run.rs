@@ -288,11 +288,10 @@ fn refuse_emptied(paths: &RunPaths) -> Result<()> {
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
 fn sweep(dir: &Path) -> Result<()> {
     run_store::atomic::clean_stale_temps(dir)?;
-    let io = |source| Error::Io { action: "list", path: dir.to_path_buf(), source };
-    for entry in std::fs::read_dir(dir).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.file_type().map_err(io)?.is_dir() {
-            sweep(&entry.path())?;
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        if path.is_dir() && !path.is_symlink() {
+            sweep(&path)?;
         }
     }
     Ok(())

@@ -10,11 +10,7 @@ use crate::{Error, Result};
 
 /// Reads `run.json` of a run folder.
 pub(crate) fn read(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
     let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
     let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
     if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }

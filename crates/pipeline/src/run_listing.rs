@@ -146,8 +146,7 @@ pub fn directly_in(folder: &Path) -> Result<Vec<RunSummary>> {
 }
 
 fn found_in(folder: &Path, depth: usize) -> Result<Vec<RunSummary>> {
-    let io = |source| Error::Io { action: "list", path: folder.to_path_buf(), source };
-    std::fs::read_dir(folder).map_err(io)?;
+    std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
     let mut found = Vec::new();
     visit(folder, folder, depth, &mut found);
     found.sort_by(|a, b| a.name.cmp(&b.name));

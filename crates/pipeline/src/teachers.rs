@@ -100,9 +100,9 @@ pub struct Assignment {
     /// Those that teach, each folder once; the first task's, or that of text, comes first.
     pub sources: Vec<TeacherSource>,
     /// Position of each task's teacher in `sources`; of text one.
-    of: Vec<usize>,
+    pub of: Vec<usize>,
     /// All of them, as they were given.
-    said: String,
+    pub said: String,
     tasks: Vec<Task>,
 }
 
@@ -179,9 +179,12 @@ pub(crate) fn teacher_on<'t>(
 pub struct Teachers {
     /// Each folder once.
     models: Vec<ModelDir>,
-    assignment: Assignment,
-    described: String,
-    encoder: TextEncoder,
+    /// Which of them teaches each task.
+    pub assignment: Assignment,
+    /// For model cards.
+    pub described: String,
+    /// The tokenizer of all of them.
+    pub encoder: TextEncoder,
 }
 
 impl Teachers {
@@ -222,11 +225,6 @@ impl Teachers {
     /// Tokens that all of them have positions for.
     pub fn positions(&self) -> usize {
         self.models.iter().map(|m| m.config.max_position_embeddings).min().unwrap_or_default()
-    }
-
-    /// The tokenizer of all of them.
-    pub fn encoder(&self) -> &TextEncoder {
-        &self.encoder
     }
 
     /// The only one.
@@ -300,21 +298,6 @@ impl Teachers {
             _ => model_files(&format!("teacher {}", i + 1), &dir.path),
         };
         self.models.iter().enumerate().flat_map(named).collect()
-    }
-
-    /// Which of them teaches each task.
-    pub fn of_tasks(&self) -> &[usize] {
-        &self.assignment.of
-    }
-
-    /// As they were given.
-    pub fn said(&self) -> &str {
-        &self.assignment.said
-    }
-
-    /// For model cards.
-    pub fn described(&self) -> &str {
-        &self.described
     }
 }
 

@@ -61,7 +61,6 @@ fn what_was_saved_is_loaded() {
     save(&store, 30);
     let checkpoint = store.load(30).unwrap();
     assert_eq!(checkpoint.step(), 30);
-    assert_eq!(checkpoint.config_hash(), CONFIG);
     assert_eq!(*checkpoint.state(), json!({"epoch": 3, "loss": 0.1}));
     let model = fs::read_to_string(checkpoint.file("model.bin").unwrap()).unwrap();
     assert_eq!(model, "weights of step 30");

@@ -135,7 +135,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
-    let encoder = teachers.encoder();
+    let encoder = &teachers.encoder;
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
@@ -150,7 +150,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     );
     let plan = |steps| {
         let plan = objective.plan(shapes.0, shapes.1, source, steps);
-        plan.context(format!("--teacher {} cannot teach this student", teachers.said())).or_usage()
+        plan.context(format!("--teacher {} cannot teach this student", teachers.assignment.said)).or_usage()
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
@@ -390,7 +390,7 @@ fn settings(
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
-        teachers: teachers.of_tasks().to_vec(),
+        teachers: teachers.assignment.of.clone(),
         tasks: args.tasks.clone(),
         inherit: args.inherit,
         teacher_embedding: args.takes_embedding(),
@@ -412,7 +412,7 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));
-    let (teacher, objective) = (teachers.described(), args.objective_name());
+    let (teacher, objective) = (&teachers.described, args.objective_name());
     format!(
         "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{lines}"
     )

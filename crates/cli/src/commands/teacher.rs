@@ -126,7 +126,7 @@ pub(super) fn labeled_data(
         }
         TrainingTasks::Squad(version) => {
             let files = squad.data_files(*version, data)?;
-            let settings = squad.span_settings(*version, max_len, batches.batch_size)?;
+            let settings = squad.span.settings(*version, max_len, batches.batch_size)?;
             let read = SpanData::read(*version, files, encoder, &settings, batches, &mut notes);
             read.map(|data| TrainingData::Spans(Box::new(data)))
         }

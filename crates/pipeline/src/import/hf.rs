@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use bert_core::weights::{NameFormat, Tensors};
+use bert_core::weights::{self, NameFormat, Tensors};
 use bert_core::{BertConfig, ModelType, Parts, TaskModel, usable};
 use burn::tensor::Device;
 use serde_json::Value;
 
 use super::heads::task_head;
 use super::left_behind::{count, in_short, outside_encoder};
-use super::{ImportError, Imported, Source, read_weights};
+use super::{ImportError, Imported, Source};
 use crate::note::Note;
 
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
     let mut config = model_dir::read_config(source.config).map_err(ImportError::Config)?;
     judge_keys(source.config, &config, notes)?;
-    let mut tensors = modern_names(read_weights(source.weights)?);
+    let mut tensors = modern_names(weights::read(source.weights).map_err(ImportError::Weights)?);
     let left_behind = |what: &str| Note::Message(format!("left behind: {what}"));
     let before = tensors.0.len();
     tensors.0.retain(|name, _| !name.starts_with("cls.seq_relationship."));

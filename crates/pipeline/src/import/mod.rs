@@ -114,8 +114,3 @@ pub fn tokenizer_files(
         }
     }
 }
-
-/// Reads the weight file, whichever of the two formats it has.
-fn read_weights(path: &Path) -> Result<bert_core::weights::Tensors, ImportError> {
-    bert_core::weights::read(path).map_err(ImportError::Weights)
-}

@@ -243,11 +243,6 @@ impl WindowSet {
         self.questions.len()
     }
 
-    /// The settings.
-    pub fn config(&self) -> &WindowConfig {
-        &self.config
-    }
-
     /// The task.
     pub fn version(&self) -> SquadVersion {
         self.version
