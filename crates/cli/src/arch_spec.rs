@@ -100,11 +100,8 @@ impl ShapeArgs {
 
 /// An architecture with its sizes; the weights are not there yet.
 pub struct Arch {
-    /// What to call it.
     pub name: String,
-    /// The configuration.
     pub config: BertConfig,
-    /// What it consists of.
     pub outline: Encoder<Shape>,
 }
 
@@ -141,7 +138,7 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch,
         return expressions(text, &released::preset(text)?);
     }
     let whole = |arch: Result<Arch, CliError>| match shape.first_given() {
-        Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which says its own sizes"))
+        Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which has sizes of its own"))
             .with_hint("sizes can be given where ARCH is a list of expressions")),
         None => arch,
     };
@@ -168,7 +165,6 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch,
     Err(unknown(text, &[&PRESETS[..], &EXPRESSION_PRESETS[..]].concat()))
 }
 
-/// A preset.
 pub fn preset_arch(name: &str) -> Result<Arch, CliError> {
     built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?)
 }

@@ -59,10 +59,10 @@ impl GivenOptions {
     /// How the training that will make `out` goes on.
     pub fn resume(&self, out: &Path, device: &str) -> String {
         if self.command.is_empty() {
-            return "the same command with --resume goes on".into();
+            return "the same command with --resume continues".into();
         }
         let device = if device == "cpu" { String::new() } else { format!(" --device {device}") };
-        format!("go on with: efficientbert {} --resume --out {}{device}", self.command, quoted(out))
+        format!("continue with: efficientbert {} --resume --out {}{device}", self.command, quoted(out))
     }
 
     /// As words of a command line, but for those that `now` has; paths are found from anywhere.

@@ -40,7 +40,6 @@ pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     Err(error.with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
 }
 
-/// Loads a model directory together with its tokenizer.
 pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<(ModelDir, TextEncoder), CliError> {
     let model = load(option, dir, device)?;
     let encoder = tokenizer(option, dir, &model.config)?;

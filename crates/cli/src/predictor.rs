@@ -34,7 +34,7 @@ pub fn formats() -> impl TypedValueParser<Value = Precision> {
 /// The option of commands that answer.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrecisionArgs {
-    /// Number format of weights and products; other than f32 on the cpu only.
+    /// Number format of weights and products; formats other than f32 on the cpu only.
     #[arg(long, value_parser = formats(), value_name = "FORMAT", default_value_t = Precision::F32)]
     pub precision: Precision,
 }
@@ -79,7 +79,6 @@ pub fn load(
     Ok(predictor)
 }
 
-/// Shows how far an evaluation is.
 pub fn shown(progress: &Progress) -> impl FnMut(usize, usize) -> ControlFlow<()> + '_ {
     |done, _| {
         progress.step(done as u64, &[]);

@@ -33,7 +33,6 @@ pub struct SpanArgs {
 }
 
 impl SpanArgs {
-    /// The first option that was given.
     pub fn first_given(&self) -> Option<&'static str> {
         let given = [
             (self.max_query_length.is_some(), "--max-query-length"),
@@ -62,7 +61,6 @@ impl SpanArgs {
         Ok(config)
     }
 
-    /// How answers are chosen.
     pub fn decoding(&self) -> DecodeConfig {
         let bert = DecodeConfig::default();
         DecodeConfig {
@@ -178,7 +176,6 @@ pub struct SpanFiles {
 }
 
 impl SpanFiles {
-    /// The first option that was given.
     pub fn first_given(&self) -> Option<&'static str> {
         let na_probs = self.na_probs.as_ref().map(|_| "--na-probs");
         na_probs.or(self.nbest_predictions.as_ref().map(|_| "--nbest-predictions"))

@@ -60,7 +60,6 @@ impl TrainingTasks {
         }
     }
 
-    /// The tasks.
     pub fn tasks(&self) -> &[Task] {
         match self {
             Self::Glue(tasks) => tasks,

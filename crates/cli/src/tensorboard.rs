@@ -39,7 +39,6 @@ impl Boards {
         Ok(Self { folder: folder.to_owned(), by_phase, open: None })
     }
 
-    /// Writes the numbers of an event.
     pub fn event(&mut self, event: &RunEvent) -> Result<(), String> {
         let now = environment::now_ms() as f64 / 1e3;
         match event {

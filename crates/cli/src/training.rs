@@ -50,11 +50,11 @@ const LOG: &str = "log.jsonl";
 /// Options of every training.
 #[derive(Args, Debug)]
 pub struct TrainingArgs {
-    /// The model directory to make; it must not exist or be empty. Until it is made, checkpoints stand in DIR.training.
+    /// The model directory to make; it must be new or empty. Until it is complete, checkpoints are kept in DIR.training.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the training in DIR.training, with the options that it was started with; those that are given again must be as before,
-    /// but for the paths of inputs that were moved.
+    /// Continue the training in DIR.training with the options that it was started with. Options that are given again must be the same,
+    /// except for paths of inputs that were moved.
     #[arg(long)]
     pub resume: bool,
     /// Seed of everything random.
@@ -66,7 +66,7 @@ pub struct TrainingArgs {
     #[command(flatten)]
     keys: TrainingKeys,
     /// RecordedTraining of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
-    /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
+    /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options take precedence over it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
     /// Everything that was given, for the training that goes on.
@@ -128,7 +128,6 @@ impl TrainingArgs {
             .and_then(|s| usize::try_from(s.saturating_mul(u64::from(keys.batch_size.unwrap_or(BATCH_SIZE)))).ok())
     }
 
-    /// Longest sequence of a training on `chosen`, in tokens.
     pub fn max_len(&self, chosen: &TrainingTasks) -> u32 {
         self.keys().max_len.unwrap_or_else(|| chosen.default_length())
     }
@@ -143,7 +142,6 @@ impl TrainingArgs {
         self.keys().eval_every.is_some_and(|steps| steps > 0)
     }
 
-    /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
         let keys = self.keys();
         let usual = BatchSettings::new(keys.batch_size.unwrap_or(BATCH_SIZE) as usize, max_len, self.seed);
@@ -217,7 +215,9 @@ impl<'a> Training<'a> {
         if anew {
             RunFolder::remove(&path, &holder)?;
             if args.resume {
-                context.progress.message(&format!("{}: no step was saved; the training begins anew", path.display()));
+                context
+                    .progress
+                    .message(&format!("{}: no step was saved; the training starts from the beginning", path.display()));
             }
         }
         let folder = match args.resume && !anew {
@@ -310,12 +310,12 @@ impl<'a> Training<'a> {
         let package = Package { files: &files, ..package };
         let folder = self.folder.paths().root().to_owned();
         run_store::atomic::write_file(folder.join(FINISHED), b"")?;
-        let again = "the training is finished and kept; the same command with --resume writes the model";
+        let again = "the training is finished; the same command with --resume writes the model";
         ModelDir::save(&self.args.out, config, model, package).hint(again)?;
         // The lock must end before its file can be removed on every system.
         drop(self.folder);
         if let Err(e) = std::fs::remove_dir_all(&folder) {
-            self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
+            self.context.progress.warn(&format!("cannot remove {}: {e}; it is no longer needed", folder.display()));
         }
         for warning in &ending.warnings {
             self.context.progress.warn(warning);

@@ -13,13 +13,10 @@ use crate::environment;
 use crate::progress::duration;
 use crate::units::grouped;
 
-/// How far a training came.
 pub struct Done {
-    /// Steps of the training.
     pub steps: u64,
     /// Steps after which its model was reached.
     pub step: u64,
-    /// Evaluation of the model, if there was one.
     pub evaluation: Option<Evaluation>,
     /// What one answer to every example scores there.
     pub majority: Vec<MajorityBaseline>,
@@ -28,14 +25,12 @@ pub struct Done {
 /// The result of `teacher` and `distill`. What was not measured is `null`.
 #[derive(Serialize)]
 pub struct Ending {
-    /// The model directory.
     out: PathBuf,
     steps: u64,
     /// Steps after which the model was reached.
     best_step: u64,
     score: Option<f64>,
     metrics: Option<std::collections::BTreeMap<String, f64>>,
-    /// What one answer to every example scores.
     majority: Vec<MajorityBaseline>,
     /// Why the scores may mean nothing, a sentence each.
     pub warnings: Vec<String>,
@@ -43,7 +38,6 @@ pub struct Ending {
     seconds: Option<f64>,
     /// Real tokens by these seconds, evaluations and checkpoints included.
     tokens_per_second: Option<f64>,
-    /// Most memory of this process.
     peak_memory_mib: Option<f64>,
 }
 
@@ -71,7 +65,6 @@ impl Ending {
         }
     }
 
-    /// For a person.
     pub fn table(&self) -> String {
         let known = |value: Option<String>| value.unwrap_or_else(|| "n/a".into());
         let time = |s| Duration::try_from_secs_f64(s).map(duration).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, where the words of the parser say too little.
+//! Errors of the command line in words that say more than the parser's.
 
 use std::error::Error;
 

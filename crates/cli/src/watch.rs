@@ -25,7 +25,6 @@ impl<'a> Watch<'a> {
         Ok(Self { progress, best: None, skipped: 0, boards })
     }
 
-    /// Shows an event.
     pub fn show(&mut self, event: &RunEvent) {
         if let Some(Err(problem)) = self.boards.as_mut().map(|boards| boards.event(event)) {
             self.boards = None;
@@ -42,7 +41,7 @@ impl<'a> Watch<'a> {
             }
             RunEvent::Resumed { phase, step, best } => {
                 self.best = *best;
-                progress.message(&format!("{phase}: going on after step {step}"));
+                progress.message(&format!("{phase}: continuing after step {step}"));
             }
             RunEvent::PassedOver { phase, step, reason } => {
                 progress.warn(&format!("{phase}: the checkpoint of step {step} was skipped: {reason}"));

@@ -73,7 +73,6 @@ impl Default for PackSettings {
     }
 }
 
-/// Refuses chances that are none.
 pub(crate) fn check_chances(short_seq_prob: f64, random_next: f64) -> Result<()> {
     let chances = [("short_seq_prob", short_seq_prob), ("random_next", random_next)];
     match chances.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {

@@ -138,7 +138,7 @@ pub enum Error {
         reason: String,
     },
     /// The caller asked to stop.
-    #[error("stopped; {} of `{name}` are kept and the next fetch goes on from there", readable_bytes(*.kept))]
+    #[error("stopped; {} of `{name}` are kept, and the next fetch continues from there", readable_bytes(*.kept))]
     Stopped {
         /// The file that was being fetched.
         name: String,
@@ -181,7 +181,7 @@ fn of_use(kept: u64) -> String {
     if kept == 0 {
         "nothing was placed".to_owned()
     } else {
-        format!("{} are kept and the next fetch goes on from there", readable_bytes(kept))
+        format!("{} are kept, and the next fetch continues from there", readable_bytes(kept))
     }
 }
 

@@ -99,7 +99,7 @@ pub enum Error {
         message: String,
     },
     /// The host asked to stop; everything done is on disk.
-    #[error("interrupted; `--resume` goes on from here")]
+    #[error("interrupted; `--resume` continues from here")]
     Interrupted,
     /// Training failed.
     #[error("{phase}: {source}")]

@@ -164,7 +164,7 @@ impl Resumed<'_> {
                 "{kind}: differs from what the run was started with; no finished phase has used the old input, so the run continues with the new one{place}"
             ));
         }
-        messages.extend(dropped.iter().map(|phase| format!("{phase}: begins anew")));
+        messages.extend(dropped.iter().map(|phase| format!("{phase}: starts again")));
         // A finished run stays as it is.
         if before != now && !self.finished {
             now.write(self.paths)?;
@@ -194,8 +194,8 @@ impl Resumed<'_> {
         }
         match begun.first() {
             Some(phase) if !kind.is_named(self.asked) => {
-                let what = format!("name it at another path with {} to begin that phase anew with that", kind.option());
-                refuse(&format!("{phase} has begun with it"), &what)
+                let what = format!("give it at another path with {} to start that phase again with it", kind.option());
+                refuse(&format!("{phase} has started with it"), &what)
             }
             _ => Ok(begun),
         }
@@ -293,11 +293,11 @@ mod tests {
         run.save("supernet/warm-up", false);
         let other = record("a", "b", "x");
         let message = refused(run.settle(&other, &Moved::default()));
-        assert!(message.contains("supernet/warm-up has begun with it") && message.contains("--corpus"), "{message}");
+        assert!(message.contains("supernet/warm-up has started with it") && message.contains("--corpus"), "{message}");
         let warm_up = run.paths.root().join("supernet/warm-up");
         assert!(warm_up.join("step-000003").exists());
         let said = run.settle(&other, &Moved { corpus: vec!["new".into()], ..Moved::default() }).unwrap();
-        assert!(said.iter().any(|line| line == "supernet/warm-up: begins anew"), "{said:?}");
+        assert!(said.iter().any(|line| line == "supernet/warm-up: starts again"), "{said:?}");
         assert!(!warm_up.exists() && run.paths.root().join("teacher/step-000003").exists());
     }
 

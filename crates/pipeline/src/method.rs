@@ -56,7 +56,7 @@ impl FromStr for Method {
                 let names = PUBLISHED.map(|(name, _)| name).join(", ");
                 let near = closest(text, PUBLISHED.map(|(name, _)| name));
                 let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-                return Err(format!("no such file, and no method of this name; methods: {names}{near}"));
+                return Err(format!("no such file or method; methods: {names}{near}"));
             }
         };
         let at = |message: String| format!("{text}: {}", message.trim_end());

@@ -140,8 +140,10 @@ fn generated_tasks(tasks: &[Task]) -> Result<()> {
     let has = |task: &&Task| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
     let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
     let known: Vec<&str> = Task::built_in().iter().filter(has).map(Task::name).collect();
-    let message =
-        format!("`tasks`: the generated data have {}, not {missing}; name data with `data.glue`", known.join(", "));
+    let message = format!(
+        "`tasks`: the generated data have {}, not {missing}; give other data with `data.glue`",
+        known.join(", ")
+    );
     Err(Error::Mismatch(message))
 }
 

@@ -139,7 +139,7 @@ pub fn run(
         run.emit(RunEvent::Note { message })?;
     }
     if let Some(outcome) = finished_before(paths)? {
-        run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
+        run.emit(RunEvent::Note { message: "this run is already finished; nothing was done".into() })?;
         summary::write_report(paths, run.parts.read_study(paths)?.as_deref())?;
         if run_json::read(&paths.run_json())?[CHECKPOINTS] == REMOVED {
             // A process that was killed right at its end may have left some.
@@ -305,7 +305,6 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majori
     Ok(())
 }
 
-/// Measures the models side by side.
 fn compare(
     run: &Context<'_>,
     teachers: &Teachers,

@@ -64,7 +64,7 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         out.push('\n');
     }
     if rows.iter().any(|m| !m.warnings.is_empty()) {
-        out.push_str("[!] these scores may mean nothing, see the warnings\n");
+        out.push_str("[!] these scores may be meaningless, see the warnings\n");
     }
     out.push_str("MACs: multiply-adds of one forward pass, counted once. Scores: points of 100. n/a: not measured.\n");
     out

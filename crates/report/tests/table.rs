@@ -51,7 +51,7 @@ fn a_model_whose_scores_may_mean_nothing_is_marked() {
         text.starts_with("model") && text.contains("\nteacher [!]  ") && text.contains("\nstudent      "),
         "{text}"
     );
-    assert!(text.contains("\n[!] these scores may mean nothing, see the warnings\n"), "{text}");
+    assert!(text.contains("\n[!] these scores may be meaningless, see the warnings\n"), "{text}");
     assert!(!comparison_table_text(&[row("student", Some(9), Some(0.9))]).contains("[!]"));
 }
 

@@ -72,12 +72,10 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-/// Forces the content of `file` to the disk.
 pub(crate) fn sync_file(file: &File, shown: &Path) -> Result<()> {
     reach(Step::Sync).and_then(|()| file.sync_all()).map_err(|e| Error::io(Operation::Sync, shown, e))
 }
 
-/// Puts `from` in place as `to`.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     reach(Step::Rename).and_then(|()| fs::rename(from, to)).map_err(|e| Error::io(Operation::Rename, to, e))
 }
@@ -139,7 +137,6 @@ pub(crate) fn remove_dir_all(dir: &Path) -> Result<()> {
     }
 }
 
-/// Sets the length of an open file.
 pub(crate) fn truncate(file: &File, length: u64, op: Operation, shown: &Path) -> Result<()> {
     reach(Step::Truncate).and_then(|()| file.set_len(length)).map_err(|e| Error::io(op, shown, e))
 }

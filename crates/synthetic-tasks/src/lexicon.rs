@@ -46,7 +46,6 @@ pub(crate) const ACTS: &[(&str, &str)] = &[("slept", "sleep"), ("laughed", "laug
 pub(crate) const THINGS: [&[&str]; 2] =
     [&["lamp", "book", "clock", "picture", "mirror", "candle"], &["chair", "plant", "table", "shelf", "sofa", "desk"]];
 
-/// Colours.
 pub(crate) const COLORS: &[&str] = &["red", "blue", "green", "yellow"];
 
 /// Things that can be in one of two complementary states, in two groups like [`NAMES`].

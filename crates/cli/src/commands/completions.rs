@@ -15,7 +15,6 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Prints the script.
 pub fn run(args: &CompletionsArgs) -> Result<(), CliError> {
     let mut command = args::command();
     let name = command.get_name().to_owned();

@@ -50,7 +50,7 @@ Examples
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
   efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
-What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
+The objective decides what the student learns: by default attention scores and hidden states on text, and on tasks the teacher's \
 answers too (SQuAD: its start and end scores of every token); layer i of the student \
 learns from layer i * (teacher layers) / (student layers). `efficientbert objective list` shows the others; `--objective labels` \
 trains the same student without the teacher's help. A student made on text keeps the projection to the teacher's \
@@ -79,11 +79,11 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What the student takes over of --init.
+    /// What the student takes over from --init.
     #[arg(long, value_enum, default_value_t)]
     inherit: Inherit,
-    /// Begin with the teacher's embedding, which has to be of the student's sizes, as MobileBERT's transfer does; it replaces that
-    /// of --init.
+    /// Start from the teacher's embedding, which must have the student's sizes, as in MobileBERT's transfer; it replaces that of
+    /// --init.
     #[arg(long)]
     teacher_embedding: bool,
     /// What is learned: a name that `objective list` shows, or a TOML file with a section `[distill]` [default: that of --method, or
@@ -91,7 +91,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
     /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
-    /// size, lengths and --length-window. Damaged entries are computed again; delete the folder when it is not needed any more.
+    /// size, lengths and --length-window. Damaged entries are computed again; delete the folder when it is no longer needed.
     #[arg(long, value_name = "DIR")]
     teacher_cache: Option<PathBuf>,
     /// Most bytes in that folder; what does not fit is computed again.
@@ -218,7 +218,7 @@ impl DistillArgs {
             return Err(CliError::usage(message));
         }
         if self.inherit != Inherit::Same && self.initial().is_none() {
-            let message = "--inherit: random weights have nothing to take over; name a student with --init";
+            let message = "--inherit: there is nothing to take over from random weights; name a student with --init";
             return Err(CliError::usage(message));
         }
         Ok(chosen)
@@ -303,7 +303,7 @@ fn text(
     Ok(data)
 }
 
-/// Says what the kept answers were good for.
+/// Reports how many answers came from the cache.
 fn tell(cache: &TeacherCache, context: &Context) {
     for note in cache.take_notes() {
         context.progress.warn(&note);
@@ -364,12 +364,12 @@ fn student_config(
         (None, Some(dir)) => {
             if let Some(option) = args.shape.first_given().or(args.shape.is_transfer().then_some("--into")) {
                 return Err(CliError::usage(format!("{option} has no effect without --arch"))
-                    .with_hint("--init says its own sizes"));
+                    .with_hint("the sizes are those of --init"));
             }
             dir.config.clone()
         }
         (None, None) => {
-            let message = "nothing says what the student is like: neither --arch nor --init is given";
+            let message = "the student's architecture is missing: neither --arch nor --init is given";
             return Err(CliError::usage(message).with_hint("give --arch efficientbert or --init DIR"));
         }
     };

@@ -78,7 +78,6 @@ impl Command {
     }
 }
 
-/// Runs a command.
 pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
     if !matches!(command, Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
         context.one_device()?;

@@ -30,7 +30,6 @@ pub struct RunsArgs {
 /// Columns of words, which are flush left as the first one is.
 const WORDS: std::ops::RangeInclusive<usize> = 1..=4;
 
-/// Prints a table.
 pub fn run(args: &RunsArgs) -> Result<(), CliError> {
     if !args.folder.is_dir() {
         return Err(CliError::usage(format!("{}: no such folder", args.folder.display()))

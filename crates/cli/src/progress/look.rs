@@ -41,7 +41,6 @@ fn draw(phase: &Phase, event: &str, message: &str) {
     }
 }
 
-/// A line on standard error.
 pub(super) fn line(text: &str) {
     // With standard error gone there is nobody to tell; the work goes on.
     let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -142,7 +142,6 @@ impl Progress {
         if self.look == Look::Json { JSON_INTERVAL } else { PLAIN_INTERVAL }
     }
 
-    /// Ends the phase, if one is running.
     pub fn finish(&self) {
         if let Some(mut phase) = self.lock().take() {
             self.look.show(&mut phase, "finish");

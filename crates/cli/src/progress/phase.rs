@@ -10,7 +10,6 @@ use super::format::{count, decimal, duration};
 
 /// Values of a loss curve kept; older ones are merged in pairs.
 const HISTORY: usize = 512;
-/// Evaluations kept.
 const EVALUATIONS: usize = 4;
 
 /// A value to watch.
@@ -45,13 +44,11 @@ pub(super) struct Within {
 }
 
 impl Within {
-    /// For a person.
     pub fn text(&self) -> String {
         let Self { what, unit, done, total, .. } = self;
         format!("{what}: {done}/{total} {unit}")
     }
 
-    /// As an object.
     pub fn json(&self, phase: &str) -> serde_json::Value {
         let Self { what, unit, done, total, started } = self;
         let seconds = started.elapsed().as_secs_f64();
@@ -63,7 +60,6 @@ impl Within {
     }
 }
 
-/// A phase that is going on.
 pub(super) struct Phase {
     pub name: String,
     pub total: u64,
@@ -77,7 +73,6 @@ pub(super) struct Phase {
     /// Steps that a value of `losses` stands for, and those that the next one has so far.
     merged: (u32, u32),
     pub evaluations: Vec<String>,
-    /// What is done within the next step.
     pub within: Option<Within>,
     started: Instant,
     printed: Option<Instant>,
@@ -169,7 +164,6 @@ impl Phase {
         self.printed = Some(Instant::now());
     }
 
-    /// As a line about `event`.
     pub fn plain(&self, event: &str) -> String {
         let Self { name, total, done, unit, .. } = self;
         let all = counted(*total, unit);
@@ -185,7 +179,6 @@ impl Phase {
         }
     }
 
-    /// As an object about `event`.
     pub fn json(&self, event: &str) -> serde_json::Value {
         // JSON has no NaN; a loss that is not finite becomes null.
         let values: Map<String, serde_json::Value> =

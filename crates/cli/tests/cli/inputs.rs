@@ -182,13 +182,13 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
     assert_eq!(log().matches(&started("teacher")).count(), 1, "and is not trained again");
     // Where the corpus is now is known from now on.
     std::fs::remove_file(dir.path().join("pocket/corpus.txt")).unwrap();
-    run(dir.path(), &["search", "--resume", "--out", "run"]).says(&["this run was finished before"]);
+    run(dir.path(), &["search", "--resume", "--out", "run"]).says(&["this run is already finished"]);
     std::fs::write(dir.path().join("pocket/corpus.txt"), text).unwrap();
     // The first command line again is no wish to go back to the first corpus.
     run(dir.path(), &[&begin(&long)[..], &["--resume"]].concat()).says(&[
         "--corpus: the run was given",
         "other.txt",
-        "this run was finished before",
+        "this run is already finished",
     ]);
 }
 

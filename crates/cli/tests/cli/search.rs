@@ -105,7 +105,7 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
     std::fs::rename(dir.path().join("run"), dir.path().join("elsewhere/moved")).unwrap();
     let again = run(&dir.path().join("elsewhere"), &["search", "--resume", "--out", "moved", "--json"]);
-    again.says(&["this run was finished before"]);
+    again.says(&["this run is already finished"]);
     let again = again.json();
     let names = || {
         let entries = std::fs::read_dir(dir.path().join("elsewhere/moved")).unwrap();
@@ -131,8 +131,8 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     // The command line that started it, with --resume added, and others.
     let resume = |more: &[&str]| smoke(dir.path(), &[&["--resume"], more].concat());
     resume(&[&set[..], &more].concat()).json();
-    resume(&[&set[..], &more, &["--seed", "7", "--max-params", "40k"]].concat()).says(&["finished before"]);
-    run(dir.path(), &["search", "--resume", "--out", "run", "--seed", "7"]).says(&["finished before"]);
+    resume(&[&set[..], &more, &["--seed", "7", "--max-params", "40k"]].concat()).says(&["already finished"]);
+    run(dir.path(), &["search", "--resume", "--out", "run", "--seed", "7"]).says(&["already finished"]);
     resume(&[&set[..], &more, &["--seed", "9", "--min-params", "3"]].concat()).fails_with(
         2,
         &[
@@ -222,7 +222,7 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     let turned = resume(inputs("elsewhere", ["corpus", "more"]).collect());
     turned.fails_with(2, &["corpus 1", "is not what this run was started with"]);
     let right = || resume(inputs("elsewhere", ["more", "corpus"]).collect());
-    right().says(&["this run was finished before"]);
+    right().says(&["this run is already finished"]);
     // As if it had been killed before its last trainings, which now read what was moved.
     let student = || std::fs::read(dir.path().join("run/student/model.safetensors")).unwrap();
     let before = student();
@@ -242,6 +242,6 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     std::fs::write(&path, about.to_string()).unwrap();
     let again = right();
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    assert!(!again.stderr.contains("finished before") && student() == before);
+    assert!(!again.stderr.contains("already finished") && student() == before);
     assert_eq!(changed(), started_with, "where inputs were moved is no setting of the run");
 }

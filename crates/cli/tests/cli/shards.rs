@@ -130,7 +130,7 @@ fn a_killed_training_on_shards_goes_on_to_the_same_weights_and_notices_other_sha
     std::fs::rename(dir.path().join("kept"), dir.path().join("packed")).unwrap();
     let resumed = resume();
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["going on after step"]);
+    resumed.says(&["continuing after step"]);
     assert_eq!(distill(dir.path(), "whole", &args).code, Some(0));
     assert!(weights(dir.path(), "out") == weights(dir.path(), "whole"));
 }

@@ -74,7 +74,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     std::fs::write(dir.path().join("out/config.json"), "{").unwrap();
     let resumed = teacher(dir.path(), &[&args[..], &["--resume"]].concat());
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["going on after step"]);
+    resumed.says(&["continuing after step"]);
 
     let whole = run(dir.path(), &[&SHORT[..8], &["whole"], &SHORT[9..], &args[..]].concat());
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);

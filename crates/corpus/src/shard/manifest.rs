@@ -183,7 +183,6 @@ pub(crate) fn is_shard_file(name: &str) -> bool {
         && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Where a shard lies.
 pub(crate) fn shard_path(dir: &Path, file: &str) -> PathBuf {
     // Names were checked to have one slash, which is joined part by part for systems that have another.
     file.split('/').fold(dir.to_owned(), |path, part| path.join(part))

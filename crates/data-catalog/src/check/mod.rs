@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::fetch::{Here, file_state};
+use crate::fetch::{PlacedFile, file_state};
 use crate::layout::{DataFolder, Record};
 use crate::manifest::{DataFile, DataSet, Format};
 
@@ -171,11 +171,11 @@ fn whole(path: &Path, name: String, file: &DataFile, record: Option<&Record>) ->
     let mut report = empty(path, name)?;
     report.official_rows = file.rows;
     report.checksum = match file_state(path, file, record, true)? {
-        Here::Absent => Checksum::Unknown,
-        Here::Right { .. } if file.sha256.is_some() => Checksum::Official,
-        Here::Right { .. } if record.is_some() => Checksum::AsFetched,
-        Here::Right { .. } => Checksum::Unknown,
-        Here::Other(reason) => {
+        PlacedFile::Absent => Checksum::Unknown,
+        PlacedFile::Right { .. } if file.sha256.is_some() => Checksum::Official,
+        PlacedFile::Right { .. } if record.is_some() => Checksum::AsFetched,
+        PlacedFile::Right { .. } => Checksum::Unknown,
+        PlacedFile::Other(reason) => {
             report.findings.push(Finding::problem(reason));
             Checksum::Differs
         }

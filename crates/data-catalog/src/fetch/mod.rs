@@ -18,7 +18,7 @@ use crate::layout::DataFolder;
 use crate::manifest::DataSet;
 use crate::net::Client;
 
-pub use state::{Here, file_state};
+pub use state::{PlacedFile, file_state};
 
 /// How to fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

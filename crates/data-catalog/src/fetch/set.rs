@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Fetcher, FileOutcome, Here, How, SetOutcome, file_state};
+use super::{Fetcher, FileOutcome, How, PlacedFile, SetOutcome, file_state};
 use crate::download::{Downloaded, Event, Watch, download};
 use crate::error::{Error, Result};
 use crate::layout::{Receipt, Record, copy_in_place, put_in_place};
@@ -46,13 +46,13 @@ impl Work<'_, '_, '_> {
             // What an earlier fetch has hashed is not hashed again; `data check` does that.
             let hashed = file.sha256.is_some() && record.map(|r| &r.sha256) == file.sha256.as_ref();
             match file_state(&path, file, record, !hashed && file.sha256.is_some())? {
-                Here::Right { bytes, sha256 } => {
+                PlacedFile::Right { bytes, sha256 } => {
                     let verified = sha256.is_some() && (file.sha256 == sha256 || record.is_some_and(|r| r.verified));
                     self.done[index] = Some(self.outcome(file, bytes, sha256, How::Present, verified));
                 }
-                Here::Absent => {}
-                Here::Other(_) if self.fetcher.options.force => {}
-                Here::Other(reason) => return Err(Error::Occupied { path, reason }),
+                PlacedFile::Absent => {}
+                PlacedFile::Other(_) if self.fetcher.options.force => {}
+                PlacedFile::Other(reason) => return Err(Error::Occupied { path, reason }),
             }
         }
         Ok(())

@@ -37,6 +37,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T>
         // The library appends the position, which the message has already.
         let reason = cause.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
+        let reason = reason.replace("expected a map", "expected an object with one entry per question id");
         let reason: String = reason.chars().take(200).flat_map(char::escape_debug).collect();
         Error::Json { path: path.to_owned(), line: cause.line(), column: cause.column(), inside, reason }
     };
@@ -87,7 +88,7 @@ mod tests {
         check("{\"q1\": 1,\n \"q2\": \"x\"}", &["odds.json:2:", "q2", "invalid type: string"]);
         check("{\"q1\": 1", &["odds.json:1:", "EOF"]);
         check("{\"q1\": NaN}", &["odds.json:1:", "q1"]);
-        check("[1]", &["odds.json:1:", "the whole file", "expected a map"]);
+        check("[1]", &["odds.json:1:", "the whole file", "an object with one entry per question id"]);
         check("{} {}", &["odds.json:1:", "the end of the file", "trailing characters"]);
         check(" \n", &["odds.json", "empty"]);
         assert!(

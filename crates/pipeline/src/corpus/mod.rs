@@ -52,7 +52,7 @@ impl Corpus {
             }
             if !dir.join(MANIFEST).is_file() {
                 return Err(Error::Mismatch(format!(
-                    "{} holds shards without a {MANIFEST}: packing was not finished; give the same `data pack` again, it goes on",
+                    "{} holds shards without a {MANIFEST}: packing was not finished; give the same `data pack` command again to continue",
                     dir.display()
                 )));
             }

@@ -264,7 +264,7 @@ impl<'a> Context<'a> {
             return;
         }
         if let Err(e) = std::fs::remove_dir_all(&folder) {
-            let message = format!("cannot remove {CACHE}: {e}; it is not needed any more");
+            let message = format!("cannot remove {CACHE}: {e}; it is no longer needed");
             self.note(RunEvent::Note { message });
         }
     }
@@ -275,7 +275,7 @@ impl<'a> Context<'a> {
             let folder = self.folder(&phase.name);
             if let Err(e) = CheckpointStore::new(&folder, self.config_hash).clear() {
                 let name = &phase.name;
-                let message = format!("cannot remove the checkpoints in {name}: {e}; they are not needed any more");
+                let message = format!("cannot remove the checkpoints in {name}: {e}; they are no longer needed");
                 self.note(RunEvent::Note { message });
             }
             // One that is empty; what else somebody put there stays.
@@ -285,7 +285,6 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The phase `id` of this run.
     pub(super) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
         let missing = || Error::Mismatch(format!("a run of this recipe has no phase `{}`", id.name()));
         self.phases.iter().find(|phase| phase.id == id).ok_or_else(missing)

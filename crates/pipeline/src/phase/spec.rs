@@ -166,7 +166,6 @@ impl<'a> PhaseSpec<'a> {
         self.trainings.first().ok_or_else(none)
     }
 
-    /// The training on `data`.
     pub(super) fn training_on(&self, data: Data) -> Result<&TrainingSpec<'a>> {
         let none = || Error::Mismatch(format!("the phase `{}` has no training on {data:?}", self.name));
         self.trainings.iter().find(|training| training.data == data).ok_or_else(none)

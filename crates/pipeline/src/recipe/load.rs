@@ -167,7 +167,7 @@ fn refuse_squad(table: &toml::Table) -> Result<(), String> {
     let tasks = table.get("tasks").and_then(Value::as_array).into_iter().flatten();
     match tasks.filter_map(Value::as_str).find_map(|name| name.parse::<SquadVersion>().ok()) {
         Some(version) => Err(format!(
-            "`tasks`: a search cannot be made on {version}; search on GLUE tasks, then train the found student on it \
+            "`tasks`: {version} cannot be searched on; search on GLUE tasks, then train the found student on it \
              with `efficientbert distill --task {version}`"
         )),
         None => Ok(()),

@@ -30,7 +30,6 @@ pub enum Command {
     Sample(sample::SampleArgs),
 }
 
-/// Runs the command.
 pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
         Command::Show(args) => show::run(args),

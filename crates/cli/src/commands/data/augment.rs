@@ -49,13 +49,13 @@ pub struct AugmentArgs {
     /// Folder of GLUE tasks to put the task into.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Draws for every text.
+    /// Copies that are drawn for every text.
     #[arg(long, value_name = "N", default_value_t = 20)]
     copies: usize,
-    /// Words that may stand in a word's place.
+    /// Number of words that a word may be replaced by.
     #[arg(long, value_name = "K", default_value_t = 15)]
     candidates: usize,
-    /// Chance of a word to be replaced.
+    /// Probability that a word is replaced.
     #[arg(long, value_name = "P", default_value_t = 0.4)]
     probability: f64,
     /// Where candidates come from.

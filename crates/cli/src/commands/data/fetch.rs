@@ -166,7 +166,7 @@ fn report(args: &FetchArgs, asked: usize, outcomes: Outcomes<'_>, context: &Cont
     match failed.len() {
         0 => Ok(()),
         _ if stopped => Err(CliError::interrupted(failed.remove(failed.len() - 1).1.to_string())
-            .with_hint("the same command goes on from there")),
+            .with_hint("the same command continues from there")),
         1 if tried == asked => Err(CliError::from(failed.remove(0).1)),
         count => {
             for (id, error) in &failed {

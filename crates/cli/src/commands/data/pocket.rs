@@ -23,7 +23,6 @@ pub struct MakePocketArgs {
     force: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
     let files = synthetic_tasks::generate(args.seed);
     let mut to_write = Vec::new();

@@ -32,7 +32,7 @@ pub struct EvalArgs {
     /// Part of the data.
     #[arg(long, value_parser = splits(), default_value_t = Split::Dev)]
     pub(super) split: Split,
-    /// Write the official prediction file; one that stands there is replaced.
+    /// Write the official prediction file; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
     /// Examples or windows per pass; does not change the result.
