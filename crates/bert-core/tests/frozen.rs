@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors};
 use bert_core::{
-    Activation, BertConfig, EncodeOptions, Encoder, ModelDir, NormKind, Package, Parts, TaskHeadConfig, TaskHeadKind,
-    TaskModel, TokenBatch, WEIGHTS_FILE, freeze, preset,
+    Activation, BertConfig, EncodeOptions, ModelDir, NormKind, Package, Parts, TaskHeadConfig, TaskHeadKind, TaskModel,
+    TokenBatch, WEIGHTS_FILE, freeze, preset,
 };
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};

@@ -5,7 +5,7 @@ mod device;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply};
-use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, Parts, TaskModel, TokenBatch};
+use bert_core::{Activation, BertConfig, EncodeOptions, MlmHead, NormKind, Parts, TaskModel, TokenBatch};
 use burn::tensor::Tensor;
 use device::TestDevice;
 use serde_json::Value;

@@ -6,7 +6,7 @@ use predict::evaluate;
 
 use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use crate::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::label_loss;
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
@@ -20,7 +20,7 @@ pub struct FineTune<'a> {
 }
 
 impl Job<TaskModel> for FineTune<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());

@@ -8,7 +8,7 @@ use bert_core::{BertConfig, TokenBatch};
 use super::{Format, TeacherLayers};
 
 /// Says how entries are laid out and which code computed them.
-const VERSION: &str = concat!("teacher cache 2, ", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("teacher cache 3, ", env!("CARGO_PKG_VERSION"));
 
 /// Hash of a teacher: its configuration and every weight, by module path.
 pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
@@ -27,10 +27,8 @@ pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
 /// What a teacher is asked for beside layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Nothing.
-    States,
-    /// Nothing, on the task of this head, which may have a model of its own.
-    TaskStates(usize),
+    /// Nothing; the head names the task of the batch, which may have a model of its own.
+    States(Option<usize>),
     /// Scores of a head for each example.
     Answers(usize),
     /// Scores of a head for each token.

@@ -13,7 +13,7 @@
 //! | `teacher` | the teacher with the cache before it |
 //!
 //! **Found by content.** The key is a hash of everything that the answer depends on, the token ids of the batch among it, not the
-//! step's number and the settings from which the ids follow. So parts of a step ([`train::engine::Part`]), resumed trainings, other
+//! step's number and the settings from which the ids follow. So parts of a step ([`train::engine::MicroBatch`]), resumed trainings, other
 //! phases and other processes find what fits and nothing else, whatever their data order is called.
 //!
 //! **Bounded, the first ones stay.** A data order is gone through from its beginning, again and again. The least recently used
@@ -33,6 +33,6 @@ mod teacher;
 
 pub use key::fingerprint;
 pub use pieces::TeacherLayers;
-pub use settings::{ByteSize, CacheSettings, Format, Place, Room};
+pub use settings::{ByteSize, CacheSettings, CacheStorage, Format, Room};
 pub use store::{CacheReport, Expected, TeacherCache};
 pub use teacher::CachedTeacher;

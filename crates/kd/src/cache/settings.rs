@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct CacheSettings {
     /// Where answers are kept.
     #[serde(default, rename = "where")]
-    pub place: Place,
+    pub place: CacheStorage,
     /// Most bytes that are kept; what does not fit is computed again.
     #[serde(default)]
     pub max_bytes: Room,
@@ -24,7 +24,7 @@ pub struct CacheSettings {
 /// Where answers are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum CacheStorage {
     /// Nowhere: the teacher is asked every time.
     Off,
     /// In memory; of exact answers in that of the device that the teacher computes on.
@@ -79,10 +79,10 @@ impl FromStr for Format {
 /// How many bytes may be kept: `auto`, or a [`ByteSize`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Room {
-    /// As many as are worth it on the machine at hand; whoever makes the cache decides.
+    /// As many as are useful on this machine; the caller that makes the cache decides.
     #[default]
     Auto,
-    /// So many, whatever the machine has.
+    /// This many, however much memory the machine has.
     Bytes(ByteSize),
 }
 
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for Room {
                 Ok(Room::Bytes(ByteSize(bytes)))
             }
             fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Room, E> {
-                let refuse = || E::custom(format!("{bytes} is less than no bytes"));
+                let refuse = || E::custom(format!("{bytes} is not a number of bytes; it must not be negative"));
                 u64::try_from(bytes).map(|bytes| Room::Bytes(ByteSize(bytes))).map_err(|_| refuse())
             }
         }
@@ -204,7 +204,7 @@ mod tests {
         let other = read("where = \"disk\"\nmax_bytes = 1024\nformat = \"f16\"").unwrap();
         assert_eq!(
             other,
-            CacheSettings { place: Place::Disk, max_bytes: Room::Bytes(ByteSize(1024)), format: Format::F16 }
+            CacheSettings { place: CacheStorage::Disk, max_bytes: Room::Bytes(ByteSize(1024)), format: Format::F16 }
         );
         assert_eq!(read("max_bytes = \"auto\"").unwrap(), CacheSettings::default());
         let given = read("max_bytes = \"2 GiB\"").unwrap();

@@ -29,7 +29,7 @@ pub struct Expected {
     pub order: u64,
 }
 
-/// What became of the questions so far, and what is kept now.
+/// How many questions were answered from the cache so far, and what is kept now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheReport {
     /// Answers that were there.
@@ -156,7 +156,7 @@ impl TeacherCache {
         std::mem::take(&mut self.inner().notes)
     }
 
-    /// Drops the answers of a data order that nobody will ask for any more.
+    /// Drops the answers of a data order that will not be asked for again.
     pub fn release(&self, order: u64) {
         let mut inner = self.inner();
         let keys = inner.index.iter().filter(|(_, known)| known.expected.order == order).map(|(key, _)| key.clone());
@@ -300,7 +300,7 @@ impl TeacherCache {
         let mut lesser: Vec<_> = lesser
             .map(|(key, known)| (known.expected.again, u64::MAX - known.number, known.bytes, key.clone()))
             .collect();
-        // Nothing goes in vain.
+        // Nothing is dropped unless that makes enough room.
         if lesser.iter().map(|(_, _, bytes, _)| bytes).sum::<u64>() < missing {
             return false;
         }

@@ -32,7 +32,7 @@ fn one() -> Schedule {
 pub struct Shape {
     /// Number of layers.
     pub layers: usize,
-    /// Width of the hidden states it hands out.
+    /// Width of the hidden states it returns.
     pub width: usize,
     /// Number of attention heads.
     pub heads: usize,
@@ -114,7 +114,7 @@ impl LayerMatch {
     }
 }
 
-/// Reads entries one by one, so that a mistake is told with its entry's number.
+/// Reads entries one by one, so that an error names its entry.
 pub(super) fn numbered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerMatch>, D::Error> {
     struct Entries;
     impl<'de> Visitor<'de> for Entries {

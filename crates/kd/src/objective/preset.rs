@@ -23,11 +23,11 @@ pub enum Source {
 /// A published objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
-    /// Dong et al. 2021: embedding, attention scores and hidden states of all layers, and the teacher's answers.
+    /// Dong et al. 2021: embedding, attention scores and hidden states of all layers, and the teacher's logits.
     #[default]
     #[serde(rename = "efficientbert")]
     EfficientBert,
-    /// Jiao et al. 2020: the same layer terms, then the teacher's answers, one stage after the other.
+    /// Jiao et al. 2020: the same layer terms, then the teacher's logits, one stage after the other.
     #[serde(rename = "tinybert")]
     TinyBert,
     /// The first stage of TinyBERT alone.
@@ -36,20 +36,20 @@ pub enum Preset {
     /// The second stage of TinyBERT alone.
     #[serde(rename = "tinybert-prediction")]
     TinyBertPrediction,
-    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the answers, all at once (auxiliary
+    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the logits, all at once (auxiliary
     /// knowledge transfer).
     #[serde(rename = "mobilebert")]
     MobileBert,
-    /// The same layers all at once, then the answers (joint knowledge transfer).
+    /// The same layers all at once, then the logits (joint knowledge transfer).
     #[serde(rename = "mobilebert-joint")]
     MobileBertJoint,
-    /// The same layer after layer, then the answers (progressive knowledge transfer).
+    /// The same layer after layer, then the logits (progressive knowledge transfer).
     #[serde(rename = "mobilebert-progressive")]
     MobileBertProgressive,
     /// Wang et al. 2020: attention distributions and value relations of the last layer.
     #[serde(rename = "minilm")]
     MiniLm,
-    /// Hinton et al. 2015: the teacher's softened answers mixed with the labels.
+    /// Hinton et al. 2015: the teacher's softened logits mixed with the labels.
     #[serde(rename = "logits")]
     Logits,
     /// Gold labels alone: what distillation has to beat.
@@ -103,15 +103,15 @@ impl Preset {
     /// One line on what it is.
     pub fn summary(self) -> &'static str {
         match self {
-            Self::EfficientBert => "attention scores, hidden states and embedding by MSE, and the teacher's answers",
-            Self::TinyBert => "efficientbert's layer terms for 87% of the steps, then the teacher's answers",
+            Self::EfficientBert => "attention scores, hidden states and embedding by MSE, and the teacher's logits",
+            Self::TinyBert => "efficientbert's layer terms for 87% of the steps, then the teacher's logits",
             Self::TinyBertIntermediate => "the layer terms of tinybert alone, for a training of its own",
-            Self::TinyBertPrediction => "the answers of tinybert alone, for a training after that",
-            Self::MobileBert => "feature maps, means and variances of hidden states, attention cross-entropy, answers",
-            Self::MobileBertJoint => "mobilebert's layer terms for 32.4% of the steps, then the answers",
-            Self::MobileBertProgressive => "mobilebert layer after layer for 32.4% of the steps, then the answers",
-            Self::MiniLm => "KL of attention and of value relations in the last layer, and the teacher's answers",
-            Self::Logits => "KL to the teacher's answers at temperature 2, mixed half and half with the labels",
+            Self::TinyBertPrediction => "the logits term of tinybert alone, for a training after that",
+            Self::MobileBert => "feature maps, means and variances of hidden states, attention cross-entropy, logits",
+            Self::MobileBertJoint => "mobilebert's layer terms for 32.4% of the steps, then the logits",
+            Self::MobileBertProgressive => "mobilebert layer after layer for 32.4% of the steps, then the logits",
+            Self::MiniLm => "KL of attention and of value relations in the last layer, and the teacher's logits",
+            Self::Logits => "KL to the teacher's logits at temperature 2, mixed half and half with the labels",
             Self::Labels => "gold labels alone, without a teacher's pass: what distillation has to beat",
         }
     }

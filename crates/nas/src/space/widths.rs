@@ -88,7 +88,7 @@ impl SearchSpace for WidthSpace {
         }
         Err(Error::Genome {
             text: genome.to_string(),
-            detail: "its expressions are not those this stage keeps".to_owned(),
+            detail: "its expressions differ from those that this stage keeps".to_owned(),
         })
     }
 }

@@ -84,7 +84,7 @@ pub struct Reached {
     pub finished: bool,
 }
 
-/// How far the training is whose checkpoints stand in `store`, without reading weights.
+/// How far a training has come, by the checkpoints in `store`, without reading weights.
 ///
 /// # Errors
 /// Checkpoints of another configuration, or a folder that cannot be read.
@@ -165,7 +165,7 @@ impl<M: Module> State<M> {
         let wanted = config.optimizer.kind;
         if saved.optimizer != wanted {
             return Err(bad(format!(
-                "its moments are those of `{}`, the training is set to `{wanted}`; go on with the same optimizer, or start anew",
+                "it holds the moments of the optimizer `{}`, the training uses `{wanted}`; continue with the same optimizer, or start from the beginning",
                 saved.optimizer
             )));
         }

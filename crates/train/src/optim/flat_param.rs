@@ -87,7 +87,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("float tensors convert to f32")
 }
 
-/// `sum x^2` by chunks of fixed size, whatever the number of threads.
+/// `sum x^2` by chunks of fixed size, which do not depend on the number of threads.
 pub(super) fn squares(x: &[f32]) -> f64 {
     x.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
 }

@@ -61,7 +61,7 @@ pub struct PartitionConfig {
     pub height: Height,
     /// Fewest samples on either side of a split.
     pub min_leaf: u32,
-    /// The tree is fitted anew after so many new samples (LaNAS 20, EfficientBERT 10).
+    /// The tree is fitted again after this many new samples (LaNAS 20, EfficientBERT 10).
     pub refit_every: u32,
     /// Trees in the forest of each classifier.
     pub trees: u32,
