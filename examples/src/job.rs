@@ -7,7 +7,7 @@
 use bert_core::{EncodeOptions, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
 use train::data::to_device;
-use train::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
+use train::engine::{Evaluated, Evaluation, Job, LossTerms, MicroBatch, Watch};
 use train::text::TextSource;
 
 /// Trains the mean of a model's last hidden states to be that of `teacher`.
@@ -47,13 +47,7 @@ impl Job<TaskModel> for SentenceVectors<'_> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        _: &mut Watch<'_>,
-    ) -> train::Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, _: &mut Watch<'_>) -> Evaluated {
         let batch = to_device(&self.text.batch(self.held_out)?, device);
         let distance = f64::from(self.distance(model, &batch).into_scalar::<f32>());
         let metrics = [("distance".to_owned(), distance)].into();

@@ -6,7 +6,7 @@ use predict::evaluate;
 
 use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
+use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::label_loss;
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
@@ -33,13 +33,7 @@ impl Job<TaskModel> for FineTune<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         if self.eval.is_empty() {
             return Ok(None);
         }

@@ -16,11 +16,11 @@ use predict::evaluate::passes;
 
 /// The epoch whose words are hidden in held-out text: a number that no training reaches.
 const HELD_OUT: u64 = u64::MAX;
-/// What scores of hidden words are called, as `TASK/METRIC` of tasks.
+/// The name of the scores of hidden words, as `TASK/METRIC` of tasks.
 const ACCURACY: &str = "words/accuracy";
 
 /// Hides words of text batches, other ones in every epoch. What is hidden follows from seed, epoch and the number of the sequence, so
-/// that a training goes on anywhere with the words it would have hidden.
+/// that a resumed training hides the same words.
 #[derive(Debug)]
 pub struct WordMask {
     masker: Masker,

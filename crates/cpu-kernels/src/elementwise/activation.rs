@@ -50,9 +50,6 @@ impl Activation {
         [Self::GeluErf, Self::GeluTanh, Self::Relu, Self::Sigmoid, Self::Tanh, Self::LeakyRelu, Self::Elu, Self::Swish];
 
     /// `y = f(x)`
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn forward<'a>(self, x: &[f32], y: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
         with_function!(self, F => map_into!(y.into(), Value(F {}), x, []))
     }
@@ -65,9 +62,6 @@ impl Activation {
     /// `dx = dy f'(x)`, with `x` what the function was applied to.
     ///
     /// At 0 the derivative is that of the lower side, as in PyTorch: 0 for ReLU, 0.01 for leaky ReLU.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn backward<'a>(self, x: &[f32], dy: &[f32], dx: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
         with_function!(self, F => map_into!(dx.into(), Chain(F {}), dy, [x]))
     }

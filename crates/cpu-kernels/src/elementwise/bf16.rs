@@ -5,9 +5,6 @@ use std::mem::MaybeUninit;
 use crate::OutSlice;
 
 /// Rounds to the nearest `bf16`, ties to even; NaN stays NaN.
-///
-/// # Panics
-/// The lengths differ.
 pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16] {
     let y = y.into();
     assert_eq!(x.len(), y.len());
@@ -23,9 +20,6 @@ pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16]
 }
 
 /// Exact.
-///
-/// # Panics
-/// The lengths differ.
 pub fn to_f32(x: &[u16], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     dispatch!(|x: &[u16], y: &mut [f32]| {

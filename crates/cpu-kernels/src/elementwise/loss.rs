@@ -10,35 +10,23 @@ use crate::out_slice::{OutSlice, Uninit};
 const BLOCKED: f32 = -100.0;
 
 /// `sum_i (a_i - b_i)^2`, differences in `f32`, squares and sum in `f64`: the same on every machine.
-///
-/// # Panics
-/// The lengths differ.
 pub fn squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     dispatch!(|a: &[f32], b: &[f32]| -> f64 { sum_of_squares::<false>(a, b) })
 }
 
 /// Gradient of `scale / 2` [`squared_error_sum`] with respect to `a`: `da = scale (a - b)`.
-///
-/// # Panics
-/// The lengths differ.
 pub fn squared_error_gradient<'a>(a: &[f32], b: &[f32], scale: f32, da: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
     map_into!(da.into(), Difference::<false> { scale }, a, [b], (scale: f32))
 }
 
 /// [`squared_error_sum`] of attention scores: entries at or below -100 count as 0, in `a` and in `b` independently.
-///
-/// # Panics
-/// The lengths differ.
 pub fn unblocked_squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     dispatch!(|a: &[f32], b: &[f32]| -> f64 { sum_of_squares::<true>(a, b) })
 }
 
 /// Gradient of `scale / 2` [`unblocked_squared_error_sum`] with respect to `a`: 0 where `a` is blocked.
-///
-/// # Panics
-/// The lengths differ.
 pub fn unblocked_squared_error_gradient<'a>(
     a: &[f32],
     b: &[f32],
@@ -52,9 +40,6 @@ pub fn unblocked_squared_error_gradient<'a>(
 ///
 /// # Shapes
 /// - `student`, `teacher`: `[rows, classes]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64 {
     assert_rows(student, classes);
     assert_eq!(student.len(), teacher.len());
@@ -72,9 +57,6 @@ pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, 
 ///
 /// # Shapes
 /// - `student`, `teacher`, `d`: `[rows, classes]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn soft_cross_entropy_gradient<'a>(
     student: &[f32],
     teacher: &[f32],

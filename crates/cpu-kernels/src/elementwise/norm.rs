@@ -13,9 +13,6 @@ pub type Stats<'a> = Option<(&'a mut [f32], &'a mut [f32])>;
 ///
 /// # Shapes
 /// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`; `stats`: `[rows]` each
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn layer_norm<'a>(
     x: &[f32],
     gamma: &[f32],
@@ -43,9 +40,6 @@ pub fn layer_norm<'a>(
 }
 
 /// [`layer_norm`] over its input.
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>) {
     check(x, gamma, beta, &stats);
     dispatch!(|x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>| {
@@ -62,9 +56,6 @@ pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32,
 ///
 /// # Shapes
 /// - `x`, `residual`, `sum`, `y`: `[rows, width]`; the others as for [`layer_norm`]
-///
-/// # Panics
-/// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
 pub fn add_layer_norm<'a>(
     x: &[f32],
@@ -101,9 +92,6 @@ pub fn add_layer_norm<'a>(
 /// # Shapes
 /// - `x` (what was normalized), `dy`, `dx`: `[rows, width]`; `mean`, `inv_std`: `[rows]`
 /// - `gamma`, `d_gamma`, `d_beta`: `[width]`; the last two are added to
-///
-/// # Panics
-/// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
 pub fn layer_norm_backward<'a>(
     x: &[f32],
@@ -149,9 +137,6 @@ pub fn layer_norm_backward<'a>(
 ///
 /// # Shapes
 /// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn no_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     check(x, gamma, beta, &None);

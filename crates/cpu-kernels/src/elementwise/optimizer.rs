@@ -58,9 +58,6 @@ pub struct AdamWStep {
 
 impl AdamWStep {
     /// Updates weights `w` and moments `m`, `v` with the gradient `g`, element by element.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn update(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
         let step = self;
@@ -94,9 +91,6 @@ pub struct LambStep {
 
 impl LambStep {
     /// Updates the moments `m`, `v` with the gradient `g` of weights `w` and puts the direction `u` in the gradient's place.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn direction(&self, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
         assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
         let step = self;
@@ -110,9 +104,6 @@ impl LambStep {
     }
 
     /// `w = w - rate u`
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn apply(rate: f32, u: &[f32], w: &mut [f32]) {
         assert_eq!(u.len(), w.len());
         dispatch!(|rate: f32, u: &[f32], w: &mut [f32]| {
@@ -141,9 +132,6 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
 }
 
 /// `y = y + alpha x`
-///
-/// # Panics
-/// The lengths differ.
 pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     dispatch!(|alpha: f32, x: &[f32], y: &mut [f32]| map_in_place::<A, _, _>(&Times(alpha), y, [x]));

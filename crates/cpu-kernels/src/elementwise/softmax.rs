@@ -27,9 +27,6 @@ pub fn softmax_rows(scores: &mut [f32], width: usize) {
 ///
 /// # Shapes
 /// - `scores`, `probs`: `[rows, width]`; `bias`: `[width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn masked_softmax_rows(scores: &[f32], width: usize, scale: f32, bias: Option<&[f32]>, probs: &mut [f32]) {
     assert_rows(scores, width);
     assert_eq!(scores.len(), probs.len());
@@ -51,9 +48,6 @@ pub fn masked_softmax_rows(scores: &[f32], width: usize, scale: f32, bias: Optio
 ///
 /// # Shapes
 /// - `scores`: `[rows, width]`; `sums`: `[rows]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn unscaled_softmax_rows(scores: &mut [f32], width: usize, sums: &mut [f32]) {
     assert_rows(scores, width);
     assert_eq!(scores.len(), sums.len() * width);
@@ -68,9 +62,6 @@ pub fn unscaled_softmax_rows(scores: &mut [f32], width: usize, sums: &mut [f32])
 ///
 /// # Shapes
 /// - `p`, `dp`, `ds`: `[rows, width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn softmax_backward_rows(p: &[f32], dp: &[f32], width: usize, ds: &mut [f32]) {
     assert_rows(p, width);
     assert_eq!((p.len(), p.len()), (dp.len(), ds.len()));

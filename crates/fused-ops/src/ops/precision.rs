@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use cpu_kernels::matmul;
+use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 
 /// Number format of matrix products, forward and backward; weights, sums and everything else are `f32`.
@@ -24,20 +25,12 @@ pub enum Precision {
 impl Precision {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
-
-    /// Name as read by [`FromStr`] and in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
 }
 
+/// The name as [`FromStr`] reads it, and recipes.
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -45,8 +38,13 @@ impl FromStr for Precision {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || format!("unknown precision `{text}`: one of {}", Self::ALL.map(Self::name).join(", "));
-        Self::ALL.into_iter().find(|p| p.name() == text).ok_or_else(unknown)
+        let read: Result<_, value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| {
+            format!(
+                "unknown precision `{text}`: one of {}",
+                Self::ALL.map(|precision| precision.to_string()).join(", ")
+            )
+        })
     }
 }
 

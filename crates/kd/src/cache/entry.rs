@@ -1,4 +1,4 @@
-//! An entry as a file, which proves what it is and that it is whole.
+//! An entry as a file with a digest and its key, so that damaged and foreign files are recognized.
 //!
 //! ```text
 //! digest   SHA-256 of all that follows, 64 hexadecimal digits
@@ -42,7 +42,7 @@ pub(super) fn encode(key: &str, tensors: &[u8]) -> Vec<u8> {
 /// The tensors of a file.
 ///
 /// # Errors
-/// What is wrong with it; nothing of it is to be used then.
+/// What is wrong with it; it must not be used then.
 pub(super) fn decode(bytes: &[u8], key: &str) -> Result<Vec<TensorData>, String> {
     let (digest, body) = bytes.split_at_checked(DIGITS).ok_or("it is cut off")?;
     if run_store::hash::bytes(body).as_bytes() != digest {

@@ -7,7 +7,7 @@ use bert_core::{BertConfig, TokenBatch};
 
 use super::{Format, TeacherLayers};
 
-/// Says how entries are laid out and which code computed them.
+/// The layout of entries, and the version of the code that computed them.
 const VERSION: &str = concat!("teacher cache 3, ", env!("CARGO_PKG_VERSION"));
 
 /// Hash of a teacher: its configuration and every weight, by module path.
@@ -36,7 +36,7 @@ pub(super) enum Asked {
 }
 
 /// The key of an entry: 64 hexadecimal digits, a hash of everything that the answer depends on. Besides teacher, question and
-/// batch that is what decides about the last bits: format of products, device, instruction set.
+/// batch these are what the last bits depend on: format of products, device, instruction set.
 pub(super) fn key(teacher: &str, format: Format, asked: Asked, layers: &TeacherLayers, batch: &TokenBatch) -> String {
     let device = batch.mask.device();
     let (precision, isa) = (fused_ops::precision(), cpu_kernels::Isa::current());

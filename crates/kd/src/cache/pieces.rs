@@ -132,7 +132,7 @@ impl Pieces {
         Some(pieces)
     }
 
-    /// Back on a device; `None` where it is not what `layers` and `asked` would have for a batch of `rows` examples.
+    /// Back on a device; `None` where it does not fit `layers` and `asked` for a batch of `rows` examples.
     pub(super) fn from_host(
         pieces: Vec<TensorData>,
         layers: &TeacherLayers,

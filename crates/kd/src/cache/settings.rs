@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Settings of a [`TeacherCache`](super::TeacherCache).
@@ -45,22 +45,10 @@ pub enum Format {
     F16,
 }
 
-impl Format {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
-
-    /// Name in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        }
-    }
-}
-
+/// The name in files and messages.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -68,11 +56,8 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|f| f.name() == text)
-            .ok_or_else(|| format!("unknown format `{text}`: one of {}", known()))
+        let read: Result<_, de::value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| format!("unknown format `{text}`: one of {}, {}", Self::F32, Self::F16))
     }
 }
 

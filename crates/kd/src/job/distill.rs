@@ -6,7 +6,7 @@ use glue_squad::batch::Labels;
 use glue_squad::task::Head;
 use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
-use train::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
+use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
 use train::text::TextSource;
@@ -104,14 +104,8 @@ impl Job<TaskModel> for GeneralDistillation<'_> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    /// Nothing before the head for words has been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the masked-language-model head has been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.words_taught_by(steps - 1);
         let words = self.words.as_ref().filter(|_| taught);
         words.and_then(|words| words.held_out).map(|text| text.evaluate(model, device, watch)).transpose()
@@ -185,14 +179,8 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    /// Nothing before the heads have been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the heads have been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         if self.eval.is_empty() || !taught {
             return Ok(None);

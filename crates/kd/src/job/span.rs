@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use predict::span::SpanEval;
 use train::Result;
 use train::data::to_device;
-use train::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
+use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::span_sides;
 use train::span::{SpanTrainSet, gold_loss};
 
@@ -70,14 +70,8 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    /// Nothing before the head has been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the head has been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         let eval = self.eval.filter(|_| taught);
         Ok(eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()?)

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// A teacher of [`TaskTeachers`].
 pub struct TaskTeacher<'a> {
-    /// What errors call it: its task, or where it comes from.
+    /// Its name in errors: its task, or where it comes from.
     pub name: String,
     /// Its configuration.
     pub config: &'a BertConfig,
@@ -19,7 +19,7 @@ pub struct TaskTeacher<'a> {
     pub head: usize,
 }
 
-/// A teacher for each task, as EfficientBERT's multi-task fine-tuning has them (Dong et al. 2021): a batch of a task is shown to the
+/// A teacher for each task, as EfficientBERT's multi-task fine-tuning has them (Dong et al. 2021): a batch of a task goes to the
 /// teacher that was fine-tuned on it, for layers as well as for answers. All of them stay in memory; the released code loads one
 /// for every batch.
 ///

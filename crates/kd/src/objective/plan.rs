@@ -6,7 +6,7 @@ use super::prediction::PredictionTerm;
 use super::{Feature, LayerMatch, Mlm, MlmTerm, Objective, Point, Prediction, Schedule, Shape, Source};
 use crate::{Error, Result};
 
-/// What every step of a training learns from. Nothing in it can fail any more: it was checked against both models.
+/// What every step of a training learns from, checked against both models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     layers: Vec<LayerMatch>,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -83,22 +84,6 @@ impl Preset {
         Self::Logits,
         Self::Labels,
     ];
-
-    /// Name in files, on the command line and in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EfficientBert => "efficientbert",
-            Self::TinyBert => "tinybert",
-            Self::TinyBertIntermediate => "tinybert-intermediate",
-            Self::TinyBertPrediction => "tinybert-prediction",
-            Self::MobileBert => "mobilebert",
-            Self::MobileBertJoint => "mobilebert-joint",
-            Self::MobileBertProgressive => "mobilebert-progressive",
-            Self::MiniLm => "minilm",
-            Self::Logits => "logits",
-            Self::Labels => "labels",
-        }
-    }
 
     /// One line on what it is.
     pub fn summary(self) -> &'static str {
@@ -243,9 +228,10 @@ fn mobile(pairs: &[(usize, usize)], schedule: impl Fn(usize, f64) -> Schedule) -
     pairs.iter().flat_map(terms).collect()
 }
 
+/// The name in files, on the command line and in messages.
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -253,10 +239,8 @@ impl FromStr for Preset {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == text)
-            .ok_or_else(|| format!("unknown objective `{text}`; presets: {}", names()))
+        let names = || Self::ALL.map(|preset| preset.to_string()).join(", ");
+        let read: Result<_, value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| format!("unknown objective `{text}`; presets: {}", names()))
     }
 }

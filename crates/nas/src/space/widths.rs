@@ -38,7 +38,6 @@ impl WidthSpace {
     }
 
     /// Number of architectures within the limits.
-    #[must_use]
     pub fn count(&self) -> u128 {
         self.sizes.count()
     }

@@ -51,7 +51,7 @@ impl From<&Devices> for Devices {
 impl Devices {
     /// `main` and `others`, each of which gets `threads` processor threads of its own; all without autodiff.
     ///
-    /// A device may be there more than once, which is of use on the processor alone.
+    /// A device may appear more than once, which is useful only for the CPU.
     ///
     /// # Errors
     /// Threads that cannot be started.
@@ -84,7 +84,12 @@ impl Devices {
         if on_all(&precision) {
             return Ok(());
         }
-        let others = Precision::ALL.into_iter().filter(on_all).map(Precision::name).collect::<Vec<_>>().join(" or ");
+        let others = Precision::ALL
+            .into_iter()
+            .filter(on_all)
+            .map(|precision| precision.to_string())
+            .collect::<Vec<_>>()
+            .join(" or ");
         let message = format!("{precision} is not available on this device; use {others}");
         Err(Error::Setting { field: "precision", message })
     }

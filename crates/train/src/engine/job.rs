@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::{LossTerms, MicroBatch};
 use crate::Result;
 
+/// What [`Job::evaluate`] gives: `None` where nothing was evaluated.
+pub type Evaluated = Result<Option<Evaluation>>;
+
 /// A training: the loss of a step, and optionally an evaluation.
 ///
 /// Several devices ask it at the same time, each for a part of its own.
@@ -35,7 +38,7 @@ pub trait Job<M: Module>: Sync {
     ///
     /// # Errors
     /// Data that cannot be read or encoded, or `watch` ended it.
-    fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Option<Evaluation>>;
+    fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated;
 }
 
 /// What happened in a step.

@@ -26,7 +26,7 @@ pub use fused_ops::Precision;
 
 pub use config::{NotFinite, TrainConfig};
 pub use devices::Devices;
-pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
+pub use job::{Evaluated, Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use micro_batch::{Cut, MicroBatch};
 pub use run::{Trained, train};
 pub use state::{Reached, keep_result, reached};

@@ -75,7 +75,7 @@ struct Saved {
     loss_scale: Option<LossScale>,
 }
 
-/// How far the training is whose checkpoints stand in a store.
+/// How far a training has come, by the checkpoints in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Steps of the newest checkpoint that verifies; 0 without one.
@@ -99,7 +99,7 @@ fn read_saved(checkpoint: &Checkpoint) -> Result<Saved> {
     serde_json::from_value(checkpoint.state().clone()).map_err(bad)
 }
 
-/// Leaves, of the checkpoints of a finished training in `store`, what [`train`](super::train) needs to hand its model out again: one
+/// Leaves, of the checkpoints of a finished training in `store`, what [`train`](super::train) needs to return its model again: one
 /// checkpoint with the weights of the result, without moments. Checkpoints of a training that goes on stay as they are.
 ///
 /// Whenever this ends, also by a crash, a checkpoint that verifies is there.

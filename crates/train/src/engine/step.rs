@@ -166,7 +166,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::engine::{Evaluation, LossTerms, Precision, Watch};
+    use crate::engine::{Evaluated, LossTerms, Precision, Watch};
 
     /// A loss of the weights alone.
     struct Of(fn(Tensor<2>) -> Tensor<2>);
@@ -175,7 +175,7 @@ mod tests {
         fn loss(&self, model: &Linear, _: MicroBatch, _: &Device) -> Result<LossTerms> {
             Ok(LossTerms(vec![("of weights", self.0(model.weight.val()).sum())]))
         }
-        fn evaluate(&self, _: &Linear, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
+        fn evaluate(&self, _: &Linear, _: u64, _: &Device, _: &mut Watch<'_>) -> Evaluated {
             Ok(None)
         }
     }

@@ -7,7 +7,7 @@ use predict::span::SpanEval;
 
 use super::SpanTrainSet;
 use crate::data::to_device;
-use crate::engine::{Evaluation, Job, LossTerms, MicroBatch, Watch};
+use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::{span_cross_entropy, span_sides};
 use crate::{Error, Result};
 
@@ -36,13 +36,7 @@ impl Job<TaskModel> for SpanFineTune<'_> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         Ok(self.eval.map(|eval| eval.evaluate(model, self.head, device, watch)).transpose()?)
     }
 }

@@ -96,7 +96,6 @@ impl SqliteStudy {
     }
 
     /// The database file.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
