@@ -92,7 +92,7 @@ pub fn before_training(
 ) -> Result<()> {
     let device = devices.main();
     for (_, training) in trainings(phases) {
-        let checked = training.settings.train_config(recipe.seed).precision.check(devices);
+        let checked = devices.check_precision(training.settings.train_config(recipe.seed).precision);
         checked.map_err(|e| Error::Mismatch(format!("`{}`: {e}", training.key)))?;
     }
     if recipe.max_len > teacher.max_position_embeddings {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
-use kd::cache::{ByteSize, Place};
+use kd::cache::{ByteSize, CacheStorage};
 use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
@@ -242,7 +242,7 @@ fn rooms(
     // Of other devices than the processor nobody knows how much memory is free.
     let free = on_cpu(device).then(|| host.free_memory()).flatten();
     let room = phase::cache_room((recipe, phases), inputs, teacher, free)?;
-    let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
+    let cache = if recipe.teacher.cache.place == CacheStorage::Disk { room.bytes.0 } else { 0 };
     let needs = disk::needs((recipe, phases), teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
     let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));

@@ -33,7 +33,7 @@ pub fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item 
     (0..rows).step_by(most).map(move |from| from..rows.min(from + most))
 }
 
-/// Predictions of `head` for every example of `set`, in the order of the file; `watch` hears after every pass how many are done.
+/// Predictions of `head` for every example of `set`, in the order of the file; `watch` is called after every pass with the number of those done.
 ///
 /// # Errors
 /// Data that cannot be batched, a model that has diverged, or `watch` ended it.
@@ -109,7 +109,7 @@ fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Pr
 }
 
 /// Scores every (head, set) of a model whose heads were made for the data; the score is the mean of the tasks' primary metrics and
-/// each metric is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
+/// each metric is named `TASK/METRIC`. `watch` is called with the number of examples done, over all sets.
 ///
 /// # Errors
 /// As [`predictions`], or data that cannot be scored.

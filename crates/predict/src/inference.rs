@@ -3,7 +3,7 @@
 use std::path::Path;
 
 #[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
+use bert_core::{EncodeOptions, TaskModel, freeze};
 #[cfg(feature = "burn")]
 use burn::tensor::Device;
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
@@ -98,7 +98,7 @@ impl Inference {
         Self::Compiled { model: Box::new(model), session: Box::new(Session::new(threads)) }
     }
 
-    /// Predictions of `head` on `set`; `watch` hears how many examples are done.
+    /// Predictions of `head` on `set`; `watch` is called with the number of examples done.
     ///
     /// # Errors
     /// As [`predictions_compiled`].
@@ -110,7 +110,7 @@ impl Inference {
         })
     }
 
-    /// Scores of span head `head` for every window of `set`; `watch` hears how many windows are done.
+    /// Scores of span head `head` for every window of `set`; `watch` is called with the number of windows done.
     ///
     /// # Errors
     /// As [`span_logits_compiled`].

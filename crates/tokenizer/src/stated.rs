@@ -38,7 +38,7 @@ pub(crate) const NAMED: [(&str, &str); 5] = [
 pub(crate) const ADDITIONAL: &str = "additional_special_tokens";
 pub(crate) const EXTRA: &str = "extra_special_tokens";
 
-/// Classes that build BERT's tokenizer of a vocabulary and the configuration, whatever else `tokenizer.json` says.
+/// Classes that build BERT's tokenizer of a vocabulary and the configuration, regardless of `tokenizer.json`.
 const BERT_CLASSES: [&str; 12] = [
     "BertTokenizer",
     "DistilBertTokenizer",
@@ -59,12 +59,12 @@ const OTHER_CLASSES: [&str; 5] =
 
 /// One of the files, where it is there.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct JsonFile {
     pub object: Object,
     pub bytes: Vec<u8>,
 }
 
-impl Part {
+impl JsonFile {
     fn read(path: &Path) -> Result<Option<Self>> {
         if !path.is_file() {
             return Ok(None);
@@ -79,9 +79,9 @@ impl Part {
 /// What the files beside a vocabulary say about it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stated {
-    pub config: Option<Part>,
-    pub map: Option<Part>,
-    pub added: Option<Part>,
+    pub config: Option<JsonFile>,
+    pub map: Option<JsonFile>,
+    pub added: Option<JsonFile>,
     class: Option<String>,
     model_type: Option<String>,
     rows: Option<usize>,
@@ -103,9 +103,9 @@ impl Stated {
     /// # Errors
     /// A file is damaged, or a key has no value of its kind.
     pub fn read(dir: &Path) -> Result<Self> {
-        let part = |name: &str| Part::read(&dir.join(name));
+        let part = |name: &str| JsonFile::read(&dir.join(name));
         let (config, map, added) = (part(CONFIG)?, part(MAP)?, part(ADDED)?);
-        // Whoever reads the model says what is wrong with its configuration.
+        // Reading the model reports what is wrong with its configuration.
         let model = part("config.json").ok().flatten().map_or_else(Object::new, |part| part.object);
         let text = |object: &Object, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let mut stated = Self {
@@ -333,7 +333,7 @@ impl Stated {
 
 /// The tokens of `added_tokens.json` that are special, which decides how they are found. As in `transformers` 5, the map's
 /// `additional_special_tokens` do not count.
-fn special_names(config: Option<&Part>, map: Option<&Part>) -> Vec<String> {
+fn special_names(config: Option<&JsonFile>, map: Option<&JsonFile>) -> Vec<String> {
     let keys = NAMED.iter().map(|(key, _)| *key).chain(["bos_token", "eos_token", EXTRA]);
     let keys: Vec<&str> = keys.collect();
     let mut names = Vec::new();

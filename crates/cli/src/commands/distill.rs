@@ -267,9 +267,9 @@ impl DistillArgs {
         Ok(with_words(objective, self.words.mlm))
     }
 
-    fn objective_name(&self) -> &str {
+    fn objective_name(&self) -> String {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
-        given.unwrap_or(Preset::default().name())
+        given.map_or_else(|| Preset::default().to_string(), str::to_owned)
     }
 }
 

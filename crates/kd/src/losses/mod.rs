@@ -18,7 +18,7 @@ pub use rows::{attention_cross_entropy, attention_kl, cosine, kl, row_cosine, va
 /// What a span distillation does with position 0, the `[CLS]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClsPosition {
-    /// Nobody may choose it, as in EfficientBERT's code: every question has an answer (SQuAD v1.1).
+    /// It cannot be chosen, as in EfficientBERT's code: every question has an answer (SQuAD v1.1).
     Blocked,
     /// It is a position like others: it stands for "no answer" (SQuAD v2.0), and blocked it could not be learned.
     Kept,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::cache::{ByteSize, CacheReport, Format, Place, TeacherCache, TeacherLayers};
+use kd::cache::{ByteSize, CacheReport, CacheStorage, Format, TeacherCache, TeacherLayers};
 use kd::job::{TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
@@ -79,11 +79,11 @@ impl<'a> Context<'a> {
         let log = JsonlWriter::open(paths.log())?;
         let settings = recipe.teacher.cache;
         let cache = match settings.place {
-            Place::Off => None,
+            CacheStorage::Off => None,
             // Rounded answers are rounded whether they are kept or not.
             _ if room == ByteSize(0) && settings.format == Format::F32 => None,
-            Place::Memory => Some(TeacherCache::in_memory(room, settings.format)),
-            Place::Disk => Some(TeacherCache::in_folder(paths.root().join(CACHE), room, settings.format)?),
+            CacheStorage::Memory => Some(TeacherCache::in_memory(room, settings.format)),
+            CacheStorage::Disk => Some(TeacherCache::in_folder(paths.root().join(CACHE), room, settings.format)?),
         };
         let cache = cache.map(Arc::new);
         Ok(Self {

@@ -1,7 +1,7 @@
 //! Checks of a recipe: what types cannot say.
 
 use glue_squad::task::Task;
-use kd::cache::{ByteSize, Place, Room};
+use kd::cache::{ByteSize, CacheStorage, Room};
 use train::engine::TrainConfig;
 
 use super::Recipe;
@@ -87,7 +87,7 @@ impl Recipe {
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
             "`teacher.model` must be given, and with it `data.glue` and `data.corpus` (--teacher DIR --data DIR --corpus PATH); or \
              `teacher.scratch` alone, for data that are generated"
-        } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
+        } else if teacher.cache.place != CacheStorage::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
             return Ok(());

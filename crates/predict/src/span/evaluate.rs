@@ -130,7 +130,7 @@ pub struct SpanEval {
 
 impl SpanEval {
     /// Scores the span head `head`. The score is [`SpanScores::primary`]; exact match and F1 in all their official forms are the
-    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks. `watch` hears how many windows are done.
+    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks. `watch` is called with the number of windows done.
     ///
     /// # Errors
     /// Data that cannot be batched or scored, a model that has diverged, or `watch` ended it.

@@ -19,7 +19,7 @@ pub enum NotFinite {
 
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 ///
-/// As it is serialized it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
+/// Serialized, it holds what decides the result; a resumed training must have the same. How often a training reports and saves
 /// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
