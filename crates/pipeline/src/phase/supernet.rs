@@ -136,7 +136,7 @@ pub fn stage_three_supernet(
     let phase = run.spec(PhaseId::SupernetOnTasks)?;
     let training = phase.training()?;
     if training.settings.train.steps > 0 {
-        let (data, _) = run.inputs.search(run.recipe, &training.settings)?;
+        let (data, _) = run.inputs.tasks(run.recipe, &training.settings)?;
         let heads: Vec<usize> = (0..phase.tasks.len()).collect();
         let plan = plan(training, &config, &teachers.config)?;
         let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;

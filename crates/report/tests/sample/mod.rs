@@ -122,6 +122,7 @@ fn models() -> Vec<ModelRow> {
                 task: (*task).into(),
                 metric: metric.into(),
                 value: base + 0.1 * noise(i as u64) - 0.05,
+                standard_error: None,
             })
             .collect(),
         search_score,
