@@ -11,8 +11,6 @@ use kd::inherit::continue_from;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
 use mlp_space::Architecture;
-use nas::budget::{Budget, Latency};
-use nas::space::SearchSpace;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -22,7 +20,7 @@ use train::fine_tune::FineTune;
 use super::plain::{same_latency, same_params};
 use super::stages::{MAX_DRAWS, sized_student};
 use super::supernet::plan;
-use super::{Context, Network, PhaseId, PhaseSpec, Space, Teachers, Winner};
+use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::events::RunEvent;
 use crate::inputs::Inputs;
 use crate::latency::CandidateLatency;
@@ -134,21 +132,14 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
     let space = run.parts.space(recipe, 1, sized_student(frame, recipe)?, None)?;
     let mut latency = run.parts.latency(CandidateLatency { frame: frame.clone(), settings: recipe.latency, device });
     let mut rng = run_store::rng::keyed(recipe.seed, "random network", &[u64::from(number)]);
-    draw(&recipe.budget, &*space, latency.as_mut(), &mut rng)
-}
-
-fn draw(
-    budget: &Budget,
-    space: &Space,
-    latency: &mut dyn Latency<Architecture>,
-    rng: &mut rand_chacha::ChaCha8Rng,
-) -> Result<Architecture> {
+    let budget = &recipe.budget;
     for _ in 0..MAX_DRAWS {
-        let genome = space.sample(rng);
+        let genome = space.sample(&mut rng);
         if budget.check(space.cost(&genome)).is_some() {
             continue;
         }
         if budget.max_latency_ms.is_some() {
+            run.check_stop()?;
             let ms = latency.measure(&genome).map_err(Error::Mismatch)?;
             if budget.check_latency(ms).is_some() {
                 continue;
