@@ -353,7 +353,8 @@ fn compare(
     let settings = run.recipe.latency;
     let time = |model: &TaskModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
-    let teacher = summary::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
+    let teacher =
+        summary::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
     let mut rows = vec![teacher];
     for models in summary::compared(trained) {
         let first = models[0];

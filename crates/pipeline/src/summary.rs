@@ -80,12 +80,7 @@ pub fn compared(trained: &[FinalModel]) -> Vec<Vec<&FinalModel>> {
 
 /// The row of a network that was trained with each of the recipe's seeds: means of its scores, with their standard errors where there
 /// are several.
-pub fn final_row(
-    recipe: &Recipe,
-    models: &[&FinalModel],
-    latency_ms: f64,
-    majority: &[MajorityBaseline],
-) -> ModelRow {
+pub fn final_row(recipe: &Recipe, models: &[&FinalModel], latency_ms: f64, majority: &[MajorityBaseline]) -> ModelRow {
     let first = models[0];
     let random = recipe.compare.random;
     let (name, role, note) = match first.network {
@@ -101,7 +96,8 @@ pub fn final_row(
         }
         Network::Checkpoint(number) => {
             let path = &recipe.compare.checkpoints[number as usize - 1];
-            let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+            let name =
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
             (name, Role::Baseline, "fine-tuned on the labels, as many steps as the student".into())
         }
     };

@@ -258,7 +258,12 @@ mod tests {
         let model = |tasks: &[(&str, f64)]| ModelRow {
             scores: tasks
                 .iter()
-                .map(|(t, v)| TaskScore { task: (*t).into(), metric: "accuracy".into(), value: *v, standard_error: None })
+                .map(|(t, v)| TaskScore {
+                    task: (*t).into(),
+                    metric: "accuracy".into(),
+                    value: *v,
+                    standard_error: None,
+                })
                 .collect(),
             ..ModelRow::default()
         };

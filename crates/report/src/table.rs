@@ -40,7 +40,11 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         Column::new("latency", "", rows.iter().map(|m| milliseconds(m.latency_ms)).collect()),
     ];
     for task in all_tasks(rows) {
-        columns.push(Column::new(&task.0, &task.1, rows.iter().map(|m| points_with_error(score_of(m, &task))).collect()));
+        columns.push(Column::new(
+            &task.0,
+            &task.1,
+            rows.iter().map(|m| points_with_error(score_of(m, &task))).collect(),
+        ));
     }
     let mut out = String::new();
     let mut from = 0;

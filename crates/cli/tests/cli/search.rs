@@ -168,10 +168,14 @@ fn a_student_is_compared_with_networks_of_its_cost_each_with_several_seeds() {
     ];
     let set: Vec<&str> = few.iter().flat_map(|setting| ["--set", setting]).collect();
     let found = smoke(dir.path(), &[&set[..], &["--json"]].concat()).json();
-    let names: Vec<&str> = found["comparison"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        found["comparison"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     // The plain network of equal latency is left out where none is as fast.
     let without: Vec<&str> = names.iter().copied().filter(|name| *name != "same latency").collect();
-    assert_eq!(without, ["teacher", "same parameters", "random network", "bert", "found student", "majority class or mean"]);
+    assert_eq!(
+        without,
+        ["teacher", "same parameters", "random network", "bert", "found student", "majority class or mean"]
+    );
     let student = found["comparison"].as_array().unwrap().iter().find(|row| row["role"] == "student").unwrap();
     assert!(student["scores"].as_array().unwrap().iter().all(|score| score["standard_error"].is_number()), "{student}");
     assert!(student["note"].as_str().unwrap().contains("mean of 2 seeds"), "{student}");

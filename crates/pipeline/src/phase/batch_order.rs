@@ -52,8 +52,7 @@ impl<'a> BatchOrders<'a> {
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
             let (batch_size, accumulate) = (settings.batch_size, settings.train.accumulate);
             let seed = phase.id.seed();
-            let order =
-                BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, seed, objective };
+            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, seed, objective };
             Some(Distillation { phase: phase.id, training, order, times })
         };
         Self(trainings(phases).filter_map(distillation).collect())

@@ -151,13 +151,7 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
 }
 
 /// The weights that a final training begins with.
-fn start(
-    run: &Context<'_>,
-    network: Network,
-    seed: u32,
-    config: &BertConfig,
-    found: Found<'_>,
-) -> Result<TaskModel> {
+fn start(run: &Context<'_>, network: Network, seed: u32, config: &BertConfig, found: Found<'_>) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
     let source = match run.recipe.final_.inherit {
         Inherit::WarmUp => Some(found.warm.clone()),
@@ -255,8 +249,7 @@ pub(super) fn on_dev(
 ) -> Result<Evaluation> {
     let dev = inputs.dev_on(run.recipe, phase.tasks, settings)?;
     let stop = run.host.stop();
-    let mut watch =
-        |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let mut watch = |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     match evaluate(model, &dev, &run.device, &mut watch) {
         Err(_) if stop.load(Ordering::SeqCst) => Err(Error::Interrupted),
         scored => Ok(scored?),
