@@ -43,7 +43,7 @@ const PER_TASK: [&str; 10] = [
     "search.stage3.trials=8",
     "search.stage3.task.steps=100",
     "search.stage3.task.checkpoint_every=20",
-    "final.baseline=false",
+    "compare.same_params=false",
     "name=per-task",
 ];
 

@@ -16,7 +16,7 @@ use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
-use crate::phase::{self, Input, Model, PhaseSpec, SearchParts, trainings};
+use crate::phase::{self, Input, Model, Network, PhaseSpec, SearchParts, trainings};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -112,6 +112,18 @@ pub fn before_training(
     if recipe.data.glue.is_none() {
         generated_tasks(&recipe.tasks)?;
     }
+    for dir in &recipe.compare.checkpoints {
+        let (config, _) = model_dir::outline(dir)?;
+        tokenizer::TextEncoder::from_dir(dir)?;
+        if recipe.max_len > config.max_position_embeddings {
+            return Err(Error::Mismatch(format!(
+                "`compare.checkpoints`: {} has {} positions, fewer than max_len {}",
+                dir.display(),
+                config.max_position_embeddings,
+                recipe.max_len
+            )));
+        }
+    }
     let trained = teacher.clone().with_dropout(recipe.teacher.dropout);
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, teacher);
@@ -169,7 +181,7 @@ fn parameter_groups(
     let largest = ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?);
     let smallest = ("the smallest student", searched(&smallest)?);
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
-    let baseline = ("the uniform baseline", paths(&uniform)?);
+    let plain = ("the uniform plain network", paths(&uniform)?);
     for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
             let checked = check_groups(&training.settings.train.groups, paths);
@@ -177,9 +189,13 @@ fn parameter_groups(
         };
         match phase.id.model() {
             Model::Teacher => fits(&teacher)?,
-            Model::Baseline => fits(&baseline)?,
+            Model::Final(Network::SameParams | Network::SameLatency) => fits(&plain)?,
+            // Its parameters are those of its own family; what does not fit shows when it is trained.
+            Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
-            Model::Candidate | Model::Student => [&largest, &smallest].into_iter().try_for_each(fits)?,
+            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
+                [&largest, &smallest].into_iter().try_for_each(fits)?
+            }
         }
     }
     Ok(())

@@ -41,14 +41,14 @@ impl TrainSet {
         Ok(Self { task, features, plan, padding })
     }
 
-    /// Splits off the last `fraction` of the examples in a seeded order, for evaluation while
-    /// searching: no candidate sees the dev set.
+    /// Splits off the last `fraction` of the examples in an order that `seed` decides, for what is chosen by a score: nothing is chosen on
+    /// the dev set. `settings` are those of both parts.
     ///
     /// # Errors
     /// One of the two parts would be empty.
-    pub fn hold_out(self, fraction: f64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
+    pub fn hold_out(self, fraction: f64, seed: u64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
         let mut order: Vec<usize> = (0..self.features.len()).collect();
-        order.shuffle(&mut run_store::rng::keyed(settings.seed, "hold-out", &[]));
+        order.shuffle(&mut run_store::rng::keyed(seed, "hold-out", &[]));
         let held = (order.len() as f64 * fraction).round() as usize;
         if held == 0 || held >= order.len() {
             return Err(Error::Mismatch(format!(

@@ -106,11 +106,8 @@ fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared
                 add(batch.batch, batch.seq);
             }
         }
-        Data::Search | Data::Train => {
-            let tasks = match training.data {
-                Data::Search => inputs.search(recipe, settings)?.0,
-                _ => inputs.train(recipe, &recipe.tasks, settings)?,
-            };
+        Data::Tasks => {
+            let tasks = inputs.tasks(recipe, settings)?.0;
             for i in 0..looked_at {
                 let (_, batch) = tasks.batch(step(i))?;
                 add(batch.batch, batch.seq);

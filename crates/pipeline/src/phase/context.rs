@@ -278,8 +278,8 @@ impl<'a> Context<'a> {
                 let message = format!("cannot remove the checkpoints in {name}: {e}; they are no longer needed");
                 self.note(RunEvent::Note { message });
             }
-            // One that is empty; what else somebody put there stays.
-            if let Some(parent) = folder.parent().filter(|parent| *parent != self.paths.root()) {
+            // Those that are empty; what else somebody put there stays.
+            for parent in folder.ancestors().skip(1).take_while(|parent| *parent != self.paths.root()) {
                 let _ = std::fs::remove_dir(parent);
             }
         }

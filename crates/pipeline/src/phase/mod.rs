@@ -11,7 +11,8 @@
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
 //! | `stages` | the three stages of the search |
-//! | `finish` | final distillation of the winner and of the uniform baseline |
+//! | `finish` | final training of the winner and of what it is compared with |
+//! | `plain` | uniform plain networks of the student's size or latency |
 
 mod batch_order;
 mod cache_room;
@@ -19,6 +20,7 @@ mod context;
 mod distillation;
 mod finish;
 mod parts;
+mod plain;
 mod spec;
 mod stages;
 mod supernet;
@@ -27,9 +29,9 @@ mod teacher;
 pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
-pub use finish::{FinalModel, baseline, student};
+pub use finish::{FinalModel, Found, final_models, save_compared};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
-pub use spec::{Data, Model, PhaseId, PhaseSpec, TrainingSpec, phases};
+pub use spec::{Data, Model, Network, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
 pub(crate) use stages::check_budget;
 pub use stages::{Winner, search};

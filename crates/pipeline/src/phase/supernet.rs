@@ -84,7 +84,7 @@ pub fn stage_three_supernet(
     if settings.train.steps == 0 {
         return Ok(model);
     }
-    let (data, _) = run.inputs.search(run.recipe, settings)?;
+    let (data, _) = run.inputs.tasks(run.recipe, settings)?;
     let prepare = Box::new(sample("supernet sample, tasks"));
     Ok(on_tasks(run, PhaseId::SupernetOnTasks, (&config, model), teachers, (&data, &[]), prepare)?.model)
 }

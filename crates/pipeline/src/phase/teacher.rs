@@ -12,6 +12,7 @@ use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 
+use super::finish::on_dev;
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
 use crate::recipe::ScratchTeacher;
@@ -105,12 +106,12 @@ fn fine_tune(
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let (phase, tasks, settings) = (&spec.name, spec.tasks, &spec.training()?.settings);
-    let data = run.inputs.train(recipe, tasks, settings)?;
-    let dev = run.inputs.dev(recipe, tasks, settings)?;
+    let (data, held_out) = run.inputs.tasks_of(recipe, tasks, settings, recipe.seed)?;
     let heads = (0..tasks.len()).collect();
-    let job = FineTune { data: &data, heads, eval: &dev };
+    let job = FineTune { data: &data, heads, eval: &held_out };
     let trained = run.train(spec, start, &job)?;
-    let evaluation = trained.evaluation.unwrap_or_default();
+    let evaluation = on_dev(run, (run.inputs, spec), settings, &trained.model)?;
+    let dev = run.inputs.dev(recipe, tasks, settings)?;
     let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {

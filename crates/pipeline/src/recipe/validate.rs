@@ -5,7 +5,7 @@ use kd::cache::{ByteSize, CacheStorage, Room};
 use train::engine::TrainConfig;
 
 use super::Recipe;
-use crate::phase::{Data, phases, trainings};
+use crate::phase::{phases, trainings};
 
 /// A setting of the training `key` that cannot be.
 fn of_key(key: &str, error: train::Error) -> String {
@@ -14,6 +14,9 @@ fn of_key(key: &str, error: train::Error) -> String {
         other => format!("`{key}`: {other}"),
     }
 }
+
+/// More trainings of one kind than anybody waits for.
+const MOST_TRAININGS: u32 = 100;
 
 impl Recipe {
     /// Checks what types cannot: sizes that fit each other.
@@ -30,6 +33,7 @@ impl Recipe {
         self.check_inputs()?;
         self.check_task_steps()?;
         self.check_phases()?;
+        self.check_compare()?;
         self.check_counts()
     }
 
@@ -129,7 +133,7 @@ impl Recipe {
             if phase.length_window == Some(0) {
                 return Err(format!("`{key}.length_window` must be at least 1"));
             }
-            if phase.train.eval_every > 0 && training.data != Data::Train {
+            if phase.train.eval_every > 0 && !training.evaluated {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
             if !of.has_checkpoints() {
@@ -149,6 +153,17 @@ impl Recipe {
             }
         }
         Ok(())
+    }
+
+    fn check_compare(&self) -> Result<(), String> {
+        if self.compare.seeds == 0 {
+            return Err("`compare.seeds` must be at least 1".into());
+        }
+        let longest = [("random", self.compare.random), ("seeds", self.compare.seeds)];
+        match longest.into_iter().find(|(_, number)| *number > MOST_TRAININGS) {
+            Some((key, number)) => Err(format!("`compare.{key}` is {number}; more than {MOST_TRAININGS} is a mistake")),
+            None => Ok(()),
+        }
     }
 
     fn check_counts(&self) -> Result<(), String> {
