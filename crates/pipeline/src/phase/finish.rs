@@ -9,6 +9,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Source;
 use train::engine::Evaluation;
 
+use super::beginning::{Weights, as_teacher};
 use super::supernet::plan;
 use super::{Context, PhaseId, Teachers, Winner};
 use crate::recipe::Inherit;
@@ -39,8 +40,13 @@ pub fn student(
     let config = student_config(frame, &winner.genome)?;
     let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
     let shapes = parameter_shapes(&model);
+    let phases = [PhaseId::StudentOnText, PhaseId::StudentOnTasks];
     let model = match run.recipe.final_.inherit {
         Inherit::Nothing => model.initialized(&config, run.seed_of("final init")),
+        Inherit::Teacher => {
+            let fresh = model.initialized(&config, run.seed_of("final init"));
+            whole_as_teacher(run, &config, fresh, teachers, phases)?
+        }
         source => {
             let from = match source {
                 Inherit::Supernet => collect_internal(&winner.supernet),
@@ -50,14 +56,26 @@ pub fn student(
             apply_internal(model, weights, Path::new("supernet weights"))?
         }
     };
-    let phases = [PhaseId::StudentOnText, PhaseId::StudentOnTasks];
     let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }
 
+/// A student as its teacher, by the layers of its distillation on the tasks.
+fn whole_as_teacher(
+    run: &mut Context<'_>,
+    config: &BertConfig,
+    model: TaskModel,
+    teachers: &Teachers,
+    phases: [PhaseId; 2],
+) -> Result<TaskModel> {
+    let plan = plan(run.spec(phases[1])?.training()?, config, &teachers.config)?;
+    let spec = Encoder::describe(config, Parts::POOLER)?;
+    as_teacher(run, (model, &spec), teachers, Some(&plan), (&phases, Weights::Whole))
+}
+
 /// Distills the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
-/// parameters as the student within 1%, from random weights, with the student's distillation
-/// steps plus the warm-up's.
+/// parameters as the student within 1%, from random weights or from its teacher's as the recipe says, with the student's
+/// distillation steps plus the warm-up's.
 ///
 /// # Errors
 /// No width comes within 1%, training that fails, files that cannot be read or written.
@@ -67,6 +85,10 @@ pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, 
     let model = TaskModel::new(&config, Parts::POOLER, &device)?;
     let model = model.initialized(&config, run.seed_of("baseline init"));
     let phases = [PhaseId::BaselineOnText, PhaseId::BaselineOnTasks];
+    let model = match run.recipe.baseline_inherit() {
+        Inherit::Teacher => whole_as_teacher(run, &config, model, teachers, phases)?,
+        _ => model,
+    };
     let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
     Ok(FinalModel { config, model, evaluation })
 }

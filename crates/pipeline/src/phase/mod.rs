@@ -7,12 +7,14 @@
 //! | `cache_room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
+//! | `beginning` | students that begin as their teacher |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
 //! | `stages` | the three stages of the search |
 //! | `finish` | final distillation of the winner and of the uniform baseline |
 
 mod batch_order;
+mod beginning;
 mod cache_room;
 mod context;
 mod finish;

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, student_config, student_frame, supernet_architecture};
+use encoder_spec::Encoder;
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::{Plan, Shape, Source};
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
 use predict::heads::task_head;
 
+use super::beginning::{Weights, as_teacher};
 use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
-use crate::recipe::Recipe;
+use crate::recipe::{Begin, Recipe};
 use crate::{Error, Result};
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
@@ -73,8 +75,8 @@ pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architectu
     Ok((config, model))
 }
 
-/// Distills the largest student with plain feed-forwards on text; all candidates inherit slices of
-/// the weights this returns (module paths).
+/// Distills the largest student with plain feed-forwards on text, from random weights or, where the recipe says so, from what
+/// its teacher's make; all candidates inherit slices of the weights this returns (module paths).
 ///
 /// # Errors
 /// Training that fails, files that cannot be read or written.
@@ -84,6 +86,10 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let model = model.initialized(&config, run.seed_of("student init"));
     let phase = run.spec(PhaseId::WarmUp)?;
     let training = phase.training()?;
+    let model = match run.recipe.student.begin {
+        Begin::Random => model,
+        Begin::Teacher => largest_as_teacher(run, &config, model, teachers)?,
+    };
     if training.settings.train.steps == 0 {
         return Ok(collect_internal(&model));
     }
@@ -94,6 +100,22 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let job = GeneralDistillation { teacher, plan: &plan, text, words: None, prepare: as_is() };
     let trained = run.train(phase, model, &job)?;
     Ok(collect_internal(&trained.model))
+}
+
+/// The largest student as its teacher, slices of it too.
+fn largest_as_teacher(
+    run: &mut Context<'_>,
+    config: &BertConfig,
+    model: TaskModel,
+    teachers: &Teachers,
+) -> Result<TaskModel> {
+    let training = run.spec(PhaseId::WarmUp)?.training()?;
+    let plan = match training.settings.train.steps {
+        0 => None,
+        _ => Some(plan(training, config, &teachers.config)?),
+    };
+    let spec = Encoder::supernet(config, Parts::POOLER)?;
+    as_teacher(run, (model, &spec), teachers, plan.as_ref(), (&[PhaseId::WarmUp], Weights::Slices))
 }
 
 /// Trains the supernet of stage 3: from the warm-up weights, with the expressions of `genome`, one

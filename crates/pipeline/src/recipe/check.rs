@@ -27,6 +27,12 @@ impl Recipe {
         if let Some(objective) = &self.final_.distill {
             objective.check().map_err(|e| format!("`final.distill`: {e}"))?;
         }
+        if let Some(given) = self.final_.baseline_inherit.filter(|given| !given.suits_baseline()) {
+            let given = format!("{given:?}").to_lowercase();
+            return Err(format!(
+                "`final.baseline_inherit` ({given}): a baseline is no slice of a supernet; give \"nothing\" or \"teacher\""
+            ));
+        }
         self.check_inputs()?;
         self.check_task_steps()?;
         self.check_phases()?;

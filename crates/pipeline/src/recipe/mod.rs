@@ -23,6 +23,6 @@ pub use changes::{Change, changes};
 pub use load::{Override, PUBLISHED, load};
 pub use moved::Moved;
 pub use settings::{
-    DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher, SearchSettings,
+    Begin, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher, SearchSettings,
     StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };

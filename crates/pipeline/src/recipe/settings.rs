@@ -142,6 +142,27 @@ pub struct StudentSettings {
     pub embed: usize,
     /// Attention heads; the teacher's where the objective compares attention head by head.
     pub heads: usize,
+    /// What the largest student begins as.
+    #[serde(default, skip_serializing_if = "Begin::is_random")]
+    pub begin: Begin,
+}
+
+/// What the largest student begins as, before its warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begin {
+    /// Random weights.
+    #[default]
+    Random,
+    /// Its teacher ([`kd::from_teacher`]).
+    Teacher,
+}
+
+impl Begin {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+    fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
 }
 
 /// One training: its [`TrainingKeys`], of which `steps`, `batch_size` and `learning_rate` must be there, with every default.
@@ -292,6 +313,15 @@ pub enum Inherit {
     WarmUp,
     /// The supernet of stage 3 after its distillation on the tasks (EfficientBERT+).
     Supernet,
+    /// The teacher: weights computed from its own ([`kd::from_teacher`]).
+    Teacher,
+}
+
+impl Inherit {
+    /// Whether there are such weights for a student that the search did not find.
+    pub(super) fn suits_baseline(self) -> bool {
+        matches!(self, Self::Nothing | Self::Teacher)
+    }
 }
 
 /// Distillation of the winner and of the baseline.
@@ -306,6 +336,9 @@ pub struct FinalSettings {
     pub task: Phase,
     /// Whether the uniform baseline of equal size is distilled too.
     pub baseline: bool,
+    /// Where the baseline's weights come from; absent: the teacher where the winner's or the largest student's do, else nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_inherit: Option<Inherit>,
     /// What both learn, if something else than the recipe's `distill`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<Objective>,
