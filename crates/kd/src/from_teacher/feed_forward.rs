@@ -3,7 +3,7 @@
 use bert_core::{EncoderLayer, FeedForward};
 use burn::tensor::Tensor;
 use linear_fit::greedy::{Target, choose};
-use linear_fit::{Affine, Matrix, low_rank};
+use linear_fit::{Affine, Matrix, Vector, low_rank};
 use mlp_space::LinearId;
 
 use super::Work;
@@ -29,7 +29,7 @@ pub(super) struct Half {
     /// Its sum before the norm, `[width, tokens]`.
     sums: Matrix,
     /// Scale and shift of its norm on the kept channels.
-    norm: (linear_fit::Vector, linear_fit::Vector),
+    norm: (Vector, Vector),
     /// Its output, as the next layer takes it.
     pub(super) output: Vec<Tensor<3>>,
     /// The same as columns.
@@ -64,7 +64,8 @@ impl Half {
 /// The first map of each stack are rows of the teacher's, chosen greedily by what their neurons explain of the teacher's output, the most
 /// important in the first stack and there in the first rows; they read the teacher's input as far as the student's hidden states tell it.
 /// The second map is found by least squares: of the first stack for the teacher's sum before its norm, of each later one for what is left
-/// of the teacher's output. So every number of leading stacks gives the teacher's output as well as it can, and each norm is fitted to it.
+/// of the teacher's output. Norms are fitted to it; those between the stacks hand on its normalized values, which the next norm changes
+/// least. Where slices will be models, every stack is made to be the last one.
 ///
 /// An expression with more than activations between its maps takes the neurons that are best with the teacher's own activation.
 pub(super) fn begin(
@@ -84,7 +85,12 @@ pub(super) fn begin(
     let kept_after = work.kept(&teacher.after);
     let kept_sums = work.kept(&teacher.sums);
     let order = neurons(work, &expression, teacher, (ours, &(&kept_sums - ours)), inner * stacks.len())?;
-    let (_, deviations) = normalized(&teacher.sums, stacks[0].norm.kind);
+    let (normal, deviations) = normalized(&teacher.sums, stacks[0].norm.kind);
+    // What a stack hands to the next one. A norm leaves normalized values as they are, which those with the teacher's scales are not; but
+    // where a slice may end with the stack, these are what the next layer needs.
+    let level = teacher.norm.0.iter().map(|scale| scale.abs()).sum::<f64>() / teacher.norm.0.len() as f64;
+    let between = if start.slices { kept_after.clone() } else { work.kept(&normal) * level };
+    let flat = (Vector::from_element(work.channels.len(), level), Vector::zeros(work.channels.len()));
     let mut x = ours.clone();
     for (stack, (block, spec)) in student.blocks.iter_mut().zip(stacks).enumerate() {
         let seen = expression.into_first(&x);
@@ -114,8 +120,8 @@ pub(super) fn begin(
                 let (target, weights) = match stack {
                     0 => (&kept_sums - &x, token_weights(&deviations, &counts)),
                     _ => {
-                        let (_, deviations) = normalized(&kept_after, spec.norm.kind);
-                        (&kept_after - &x, token_weights(&deviations, &counts))
+                        let (_, deviations) = normalized(&between, spec.norm.kind);
+                        (&between - &x, token_weights(&deviations, &counts))
                     }
                 };
                 let fit = Fit {
@@ -140,8 +146,9 @@ pub(super) fn begin(
             true => &x + second.apply(&features),
             false => &x + expression.result(&x, &first, &second.apply(&features)),
         };
-        let norm = (&teacher.norm.0, &teacher.norm.1);
-        x = fit_norm(&mut block.norm, &spec.norm, &sums, &kept_after, (&counts, norm));
+        let ends = start.slices || stack + 1 == stacks.len();
+        let (target, norm) = if ends { (&kept_after, &teacher.norm) } else { (&between, &flat) };
+        x = fit_norm(&mut block.norm, &spec.norm, &sums, target, (&counts, (&norm.0, &norm.1)));
     }
     Ok(x)
 }
