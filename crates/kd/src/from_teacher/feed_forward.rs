@@ -2,6 +2,7 @@
 
 use bert_core::{EncoderLayer, FeedForward};
 use burn::tensor::Tensor;
+use fused_ops::{dense, dense_activated};
 use linear_fit::greedy::{Target, choose};
 use linear_fit::{Affine, Matrix, Vector, low_rank};
 use mlp_space::LinearId;
@@ -9,10 +10,10 @@ use mlp_space::LinearId;
 use super::Work;
 use super::modules::{read, write};
 use super::norm::{fit as fit_norm, normalized, prior, token_weights};
-use super::program::{Expression, activated};
+use super::program::{Expression, second_moments};
 use super::second_map::Fit;
 use super::settings::Part;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Tokens by which neurons are chosen.
 const TOKENS: usize = 4096;
@@ -42,16 +43,10 @@ impl Half {
         let sample = work.start.sample;
         let block = &layer.feed_forward.blocks[0];
         let (first, second) = (read(&block.dense1), read(&block.dense2));
-        let function = work.start.config.hidden_act;
-        let mut sums = before.clone();
-        // In pieces: there are many neurons.
-        let all: Vec<usize> = (0..before.ncols()).collect();
-        for piece in all.chunks(TOKENS) {
-            let x = before.columns(piece[0], piece.len()).into_owned();
-            let given = second.apply(&activated(&x, &first, [function], sample.device()));
-            let mut part = sums.columns_mut(piece[0], piece.len());
-            part += given;
-        }
+        let function = work.start.config.hidden_act.into();
+        let given =
+            sample.through(states.clone(), |x, _| dense(&block.dense2, dense_activated(&block.dense1, x, function)));
+        let sums = sample.gather(&given) + &before;
         let norm = prior(&block.norm, &work.channels);
         let output = sample.through(states, |x, _| layer.feed_forward.forward(x));
         let after = sample.gather(&output);
@@ -84,7 +79,9 @@ pub(super) fn begin(
     let counts = start.sample.counts(start.settings.first_token);
     let kept_after = work.kept(&teacher.after);
     let kept_sums = work.kept(&teacher.sums);
-    let order = neurons(work, &expression, teacher, (ours, &(&kept_sums - ours)), inner * stacks.len())?;
+    let whole = work.reconstruction(ours, &teacher.before)?;
+    let wanted = &kept_sums - ours;
+    let order = neurons(work, &expression, teacher, (ours, &wanted, &whole), inner * stacks.len())?;
     let (normal, deviations) = normalized(&teacher.sums, stacks[0].norm.kind);
     // What a stack hands to the next one. A norm leaves normalized values as they are, which those with the teacher's scales are not; but
     // where a slice may end with the stack, these are what the next layer needs.
@@ -95,7 +92,7 @@ pub(super) fn begin(
     for (stack, (block, spec)) in student.blocks.iter_mut().zip(stacks).enumerate() {
         let seen = expression.into_first(&x);
         let inputs = match stack == 0 && seen == x {
-            true => work.reconstruction(&seen, &teacher.before)?,
+            true => whole.clone(),
             // Not the teacher's input, but something that tells it.
             false => {
                 work.near(&Affine::scatter(&work.channels, teacher.before.nrows()), &seen, &teacher.before, None)?
@@ -167,7 +164,7 @@ fn neurons(
     work: &Work<'_>,
     expression: &Expression<'_>,
     teacher: &Half,
-    (ours, target): (&Matrix, &Matrix),
+    (ours, target, inputs): (&Matrix, &Matrix, &Affine),
     count: usize,
 ) -> Result<Vec<usize>> {
     let all = teacher.first.outputs();
@@ -177,20 +174,15 @@ fn neurons(
         return Ok((0..count).collect());
     }
     let some = start.sample.some(TOKENS);
-    let inputs = work.reconstruction(ours, &teacher.before)?;
     let neuron = expression.neuron().unwrap_or_else(|| vec![start.config.hidden_act]);
     let x = ours.select_columns(&some);
-    let mut values = activated(&x, &teacher.first.after(&inputs), neuron, start.sample.device());
+    let (features, values) = second_moments(&x, &teacher.first.after(inputs), neuron, start.sample.device());
+    if !features.iter().all(|v| v.is_finite()) {
+        return Err(super::not_finite());
+    }
     let mut wanted = target.select_columns(&some);
-    for matrix in [&mut values, &mut wanted] {
-        let mean = matrix.column_mean();
-        matrix.column_iter_mut().for_each(|mut column| column -= &mean);
-    }
-    if !values.iter().all(|v| v.is_finite()) {
-        return Err(Error::FromTeacher("a neuron of the teacher is not a finite number on the sample".into()));
-    }
-    let across = values.transpose();
-    let with_target = low_rank::compressed(&(&wanted * &across), DIRECTIONS);
-    let target = Target { features: &values * &across, with_target, weight: 1.0 };
-    Ok(choose(vec![target], count, 1e-4))
+    let mean = wanted.column_mean();
+    wanted.column_iter_mut().for_each(|mut column| column -= &mean);
+    let with_target = low_rank::compressed(&(wanted * values.transpose()), DIRECTIONS);
+    Ok(choose(vec![Target { features, with_target, weight: 1.0 }], count, 1e-4))
 }

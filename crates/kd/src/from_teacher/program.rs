@@ -110,15 +110,18 @@ fn binary(op: Binary, operands: [Tensor<2>; 2], width: usize) -> Tensor<2> {
     combine(a, b, how)
 }
 
-/// `activation(W x + b)` of every column.
-pub(super) fn activated(
+/// `f(W x + b)` of every column, and the products of each two of its rows with their means taken away. In `f32`, since there are many rows.
+pub(super) fn second_moments(
     x: &Matrix,
     map: &Affine,
     functions: impl IntoIterator<Item = encoder_spec::Activation>,
     device: &Device,
-) -> Matrix {
+) -> (Matrix, Matrix) {
     let sums = linear(to_device(x, device), map, device);
-    from_device(functions.into_iter().fold(sums, |x, function| activate(x, function.into())))
+    let values = functions.into_iter().fold(sums, |x, function| activate(x, function.into()));
+    let centered = values.clone() - values.clone().mean_dim(0);
+    let products = fused_ops::linear(centered.clone().transpose(), centered, None);
+    (from_device(products), from_device(values))
 }
 
 fn linear(x: Tensor<2>, map: &Affine, device: &Device) -> Tensor<2> {
