@@ -30,6 +30,7 @@
 mod allocator;
 mod arch_spec;
 mod args;
+mod beginning;
 mod commands;
 mod context;
 mod device;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
 use burn::tensor::Device;
+use encoder_spec::Encoder;
 use glue_squad::task::Task;
+use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
 use predict::heads::task_head;
 use train::engine::Devices;
@@ -130,9 +132,20 @@ pub fn before_training(
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     TaskModel::supernet(&largest, Parts::POOLER, device)?;
     phase::check_fit(phases, &frame, teacher)?;
+    begins_as_teacher(recipe, &largest, &trained)?;
     parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(parts, recipe, &frame)
+}
+
+/// A student that cannot begin as its teacher is refused before the teacher is made.
+fn begins_as_teacher(recipe: &Recipe, student: &BertConfig, teacher: &BertConfig) -> Result<()> {
+    if !recipe.begins_as_teacher() {
+        return Ok(());
+    }
+    let layers = layer_map(None, student.num_hidden_layers, teacher.num_hidden_layers)?;
+    let described = |config: &BertConfig| Encoder::describe(config, Parts::POOLER);
+    Ok(from_teacher::check(&described(student)?, &described(teacher)?, &layers)?)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.

@@ -18,7 +18,7 @@ use train::engine::Evaluation;
 use crate::events::RunEvent;
 use crate::input_record::Record;
 use crate::phase::{FinalModel, LogLine, Network, PhaseId, Teachers, Winner};
-use crate::recipe::Recipe;
+use crate::recipe::{Inherit, Recipe};
 use crate::report_header::{ReportHeader, listed};
 use crate::run_json::{self, stored_comparison, stored_gains};
 use crate::{Error, Result};
@@ -118,11 +118,11 @@ pub fn final_row(recipe: &Recipe, models: &[&FinalModel], latency_ms: f64, major
 
 /// How a uniform plain network came about.
 fn plain_note(recipe: &Recipe, model: &FinalModel) -> String {
-    let start = if recipe.starts_with_warm_up(model.network) { "the student's start" } else { "random start" };
-    format!(
-        "plain GELU feed-forwards of width {} in every layer, {start}, steps of student and warm-up",
-        model.config.intermediate_size
-    )
+    let start =
+        if recipe.inherit(model.network) == Inherit::Teacher { "begins as its teacher" } else { "random start" };
+    let steps =
+        if recipe.lacks_warm_up(model.network) { "steps of student and warm-up" } else { "the student's steps" };
+    format!("plain GELU feed-forwards of width {} in every layer, {start}, {steps}", model.config.intermediate_size)
 }
 
 /// What the search has gained over each network that the student is compared with, a sentence each: the mean over the tasks of the task's

@@ -94,6 +94,8 @@ fn mistakes_name_the_recipe_and_the_key() {
     let second = format!("distill={{ match = [{entry}, {}] }}", entry.replace("mse", "kl"));
     refused(&[&second], &["`distill`", "entry 2", "kl"]);
     refused(&[&second.replace("kl", "rms")], &["`match`, entry 2", "rms"]);
+    refused(&["compare.inherit=supernet"], &["compare.inherit", "supernet", "teacher"]);
+    refused(&["student.begin=techer"], &["recipe `smoke`", "techer", "teacher"]);
     refused(&["warm_up.eval_every=5"], &["warm_up.eval_every", "no effect"]);
     refused(&["search.stage1.proxy.task.checkpoint_every=5"], &["checkpoint_every", "no effect"]);
     refused(&["search.stage1.proxy.task.keep_last=3"], &["keep_last", "no effect"]);

@@ -8,7 +8,8 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
-use kd::inherit::{Inherit, embedded, inherited};
+use kd::from_teacher::{self, Part};
+use kd::inherit::{embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
 use pipeline::corpus::Corpus;
@@ -23,6 +24,7 @@ use tokenizer::TextEncoder;
 
 use super::teacher::labeled_data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
+use crate::beginning::{Inheritance, as_teacher, check_beginning};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
@@ -47,6 +49,7 @@ Examples
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
   efficientbert distill --init general --task mrpc --teacher mrpc=teachers/mrpc --task rte --teacher rte=teachers/rte --data glue --out two
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
+  efficientbert distill --arch efficientbert --teacher teachers/sst-2 --inherit teacher --task sst-2 --data glue --out student
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
   efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
@@ -79,9 +82,12 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What the student takes over from --init.
+    /// What the student takes over: all of --init, a part of it, or what can be computed from the teacher's weights.
     #[arg(long, value_enum, default_value_t)]
-    inherit: Inherit,
+    inherit: Inheritance,
+    /// Leave a part of --inherit teacher out, to measure what it brings; may be repeated.
+    #[arg(long, value_enum, value_name = "PART")]
+    inherit_without: Vec<Part>,
     /// Start from the teacher's embedding, which must have the student's sizes, as in MobileBERT's transfer; it replaces that of
     /// --init.
     #[arg(long)]
@@ -118,7 +124,9 @@ struct RecordedOptions {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     teachers: Vec<usize>,
     tasks: Vec<Task>,
-    inherit: Inherit,
+    inherit: Inheritance,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inherit_without: Vec<Part>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +173,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let parts = Parts::POOLER;
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
+    if args.inherit == Inheritance::Teacher {
+        check_beginning((&config, parts), &unbound, &teachers)?;
+    }
 
     let positions = config.max_position_embeddings.min(teachers.positions());
     let max_len = match corpus.max_len() {
@@ -182,6 +193,16 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
     let files = [teachers.files(), init_files, taught.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
+    let student = match args.inherit {
+        Inheritance::Teacher => {
+            let settings = from_teacher::Settings {
+                without: args.inherit_without.clone(),
+                ..from_teacher::Settings::new(args.training.seed)
+            };
+            as_teacher((student, &config, parts), (&plan, &heads), (&teachers, &taught), &settings, context)?
+        }
+        _ => student,
+    };
     if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
         context
             .progress
@@ -217,10 +238,7 @@ impl DistillArgs {
                 "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
             return Err(CliError::usage(message));
         }
-        if self.inherit != Inherit::Same && self.initial().is_none() {
-            let message = "--inherit: there is nothing to take over from random weights; name a student with --init";
-            return Err(CliError::usage(message));
-        }
+        self.inherit.check(self.initial().is_some(), self.takes_embedding(), &self.inherit_without)?;
         Ok(chosen)
     }
 
@@ -334,7 +352,8 @@ fn student(
         if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
             context.progress.warn("the projection in --init leads to another width; a new one is made");
         }
-        let taken = inherited(student, config, dir, args.inherit).map_err(explained_transfer);
+        let how = args.inherit.of_init().unwrap_or_default();
+        let taken = inherited(student, config, dir, how).map_err(explained_transfer);
         student = taken.context("--init does not fit the student")?;
     }
     match args.takes_embedding() {
@@ -393,6 +412,7 @@ fn settings(
         teachers: teachers.assignment.of.clone(),
         tasks: args.tasks.clone(),
         inherit: args.inherit,
+        inherit_without: args.inherit_without.clone(),
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
         answers: Some(args.teacher_cache_format).filter(|format| *format != Format::F32),
@@ -408,7 +428,11 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
         true => format!("on text ({})", list(args.corpus.iter().map(|p| shown(p)).collect())),
         false => format!("on {}", list(args.tasks.iter().map(ToString::to_string).collect())),
     };
-    let from = args.initial().map_or_else(|| "random weights".into(), |dir| format!("`{}`", shown(dir)));
+    let from = match (args.inherit, args.initial()) {
+        (Inheritance::Teacher, _) => "weights computed of the teacher's".into(),
+        (_, Some(dir)) => format!("`{}`", shown(dir)),
+        (_, None) => "random weights".into(),
+    };
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));

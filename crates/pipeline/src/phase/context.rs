@@ -194,6 +194,14 @@ impl<'a> Context<'a> {
         Ok(trained)
     }
 
+    /// Whether a checkpoint of the training `phase` has its weights already.
+    pub(super) fn has_begun(&self, phase: PhaseId) -> Result<bool> {
+        let spec = self.spec(phase)?;
+        let store = CheckpointStore::new(self.folder(&spec.name), self.config_hash);
+        let far = reached(&store).map_err(|source| Error::Training { phase: spec.name.clone(), source })?;
+        Ok(far.finished || far.step > 0)
+    }
+
     /// Settings of the training `phase` for the engine, which reports as often as the program or the recipe wants it.
     fn train_config(&self, phase: &Phase, seed: u64) -> TrainConfig {
         let usual = phase.train_config(seed);

@@ -16,7 +16,8 @@ use tokenizer::TextEncoder;
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 
-use super::distillation::{on_tasks, on_text};
+use super::beginning::{Weights, as_teacher};
+use super::distillation::{on_tasks, on_text, plan};
 use super::plain::{same_latency, same_params};
 use super::stages::{MAX_DRAWS, sized_student};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
@@ -150,20 +151,29 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
 }
 
 /// The weights that a final training begins with.
-fn start(run: &Context<'_>, network: Network, seed: u32, config: &BertConfig, found: Found<'_>) -> Result<TaskModel> {
+fn start(
+    run: &mut Context<'_>,
+    network: Network,
+    seed: u32,
+    config: &BertConfig,
+    found: Found<'_>,
+) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let source = match run.recipe.final_.inherit {
-        Inherit::WarmUp => Some(found.warm.clone()),
-        Inherit::Supernet => Some(collect_internal(&found.winner.supernet)),
-        Inherit::Nothing => None,
-    };
-    match source.filter(|_| run.recipe.starts_with_warm_up(network)) {
-        Some(from) => {
-            let weights = inherit(&parameter_shapes(&model), &from, LayerSource::Same, |_| false)?;
-            Ok(apply_internal(model, weights, Path::new("supernet weights"))?)
+    let fresh = run.seed_of(&format!("{} init", network.seed_folder(seed)));
+    let from = match run.recipe.inherit(network) {
+        Inherit::Nothing => return Ok(model.initialized(config, fresh)),
+        Inherit::Teacher => {
+            let phases = [PhaseId::FinalOnText(network, seed), PhaseId::FinalOnTasks(network, seed)];
+            let plan = plan(run.spec(phases[1])?.training()?, config, &found.teachers.config)?;
+            let spec = encoder_spec::Encoder::describe(config, Parts::POOLER)?;
+            let model = model.initialized(config, fresh);
+            return as_teacher(run, (model, &spec), found.teachers, Some(&plan), (&phases, Weights::Whole));
         }
-        None => Ok(model.initialized(config, run.seed_of(&format!("{} init", network.seed_folder(seed))))),
-    }
+        Inherit::WarmUp => found.warm.clone(),
+        Inherit::Supernet => collect_internal(&found.winner.supernet),
+    };
+    let weights = inherit(&parameter_shapes(&model), &from, LayerSource::Same, |_| false)?;
+    Ok(apply_internal(model, weights, Path::new("supernet weights"))?)
 }
 
 fn distill(

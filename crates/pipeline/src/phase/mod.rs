@@ -7,6 +7,7 @@
 //! | `cache_room` | how much of its answers is kept |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
+//! | `beginning` | students that begin as their teacher |
 //! | `distillation` | one distillation: what is learned, on text and on tasks |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
@@ -15,6 +16,7 @@
 //! | `plain` | uniform plain networks of the student's size or latency |
 
 mod batch_order;
+mod beginning;
 mod cache_room;
 mod context;
 mod distillation;

@@ -333,9 +333,9 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
                 all.push(phase(on_tasks, tuning("final.task", Cow::Borrowed(&last.task))));
                 continue;
             }
-            let general = match recipe.starts_with_warm_up(network) {
-                true => Cow::Borrowed(&last.general),
-                false => Cow::Owned(recipe.general_with_warm_up()),
+            let general = match recipe.lacks_warm_up(network) {
+                true => Cow::Owned(recipe.general_with_warm_up()),
+                false => Cow::Borrowed(&last.general),
             };
             let on_text = distill("final.general", Data::Text, objective, general);
             let task = distill("final.task", Data::Tasks, objective, Cow::Borrowed(&last.task));

@@ -3,7 +3,7 @@
 
 use kd::objective::Objective;
 
-use super::{Phase, Recipe};
+use super::{Begin, Inherit, Phase, Recipe};
 use crate::phase::Network;
 
 impl Recipe {
@@ -12,13 +12,30 @@ impl Recipe {
         self.final_.distill.as_ref().unwrap_or(&self.distill)
     }
 
-    /// Whether the weights that the final training of `network` begins with have been through the warm-up: those of a uniform plain
-    /// network never have.
-    pub(crate) fn starts_with_warm_up(&self, network: Network) -> bool {
+    /// Where the weights of `network` come from before its final training. For a uniform plain network, of which no supernet has slices, that is
+    /// `compare.inherit`, or if the recipe does not say it the teacher where the student's weights come from it too.
+    pub(crate) fn inherit(&self, network: Network) -> Inherit {
+        let own = self.final_.inherit;
+        let from_teacher = own == Inherit::Teacher || own != Inherit::Nothing && self.student.begin == Begin::Teacher;
         match network {
-            Network::Student | Network::Random(_) => true,
-            Network::SameParams | Network::SameLatency | Network::Checkpoint(_) => false,
+            Network::Student | Network::Random(_) => own,
+            Network::Checkpoint(_) => Inherit::Nothing,
+            Network::SameParams | Network::SameLatency => {
+                self.compare.inherit.unwrap_or(if from_teacher { Inherit::Teacher } else { Inherit::Nothing })
+            }
         }
+    }
+
+    /// Whether the student has been through the warm-up, and `network` has not.
+    pub(crate) fn lacks_warm_up(&self, network: Network) -> bool {
+        let has = |network| matches!(self.inherit(network), Inherit::WarmUp | Inherit::Supernet);
+        has(Network::Student) && !has(network)
+    }
+
+    /// Whether any student of the run begins as its teacher.
+    pub(crate) fn begins_as_teacher(&self) -> bool {
+        self.student.begin == Begin::Teacher
+            || Network::of(self).into_iter().any(|n| self.inherit(n) == Inherit::Teacher)
     }
 
     /// The final training on text with the warm-up's steps added, which the winner had through its weights.

@@ -145,6 +145,27 @@ pub struct StudentSettings {
     pub embed: usize,
     /// Attention heads; the teacher's where the objective compares attention head by head.
     pub heads: usize,
+    /// What the largest student begins as.
+    #[serde(default, skip_serializing_if = "Begin::is_random")]
+    pub begin: Begin,
+}
+
+/// What the largest student begins as, before its warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begin {
+    /// Random weights.
+    #[default]
+    Random,
+    /// Its teacher ([`kd::from_teacher`]).
+    Teacher,
+}
+
+impl Begin {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+    fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
 }
 
 /// One training: its [`TrainingKeys`], of which `steps`, `batch_size` and `learning_rate` must be there, with every default.
@@ -295,6 +316,15 @@ pub enum Inherit {
     WarmUp,
     /// The supernet of stage 3 after its distillation on the tasks (EfficientBERT+).
     Supernet,
+    /// The teacher: weights computed from its own ([`kd::from_teacher`]).
+    Teacher,
+}
+
+impl Inherit {
+    /// Whether there are such weights for a student that the search did not find.
+    pub(super) fn suits_plain_networks(self) -> bool {
+        matches!(self, Self::Nothing | Self::Teacher)
+    }
 }
 
 /// The key `final.baseline` of earlier versions.
@@ -317,6 +347,9 @@ pub struct CompareSettings {
     pub same_latency: bool,
     /// Networks drawn at random within the budget; the best of them on the held-out examples is the one that is compared.
     pub random: u32,
+    /// Where the weights of the uniform plain networks come from; absent: the teacher where the student's do, else nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inherit: Option<Inherit>,
     /// Model directories, each fine-tuned on the labels.
     pub checkpoints: Vec<PathBuf>,
     /// Final trainings of the student and of each of these, which differ in the order of the examples and in what is drawn at random.
@@ -325,7 +358,7 @@ pub struct CompareSettings {
 
 impl Default for CompareSettings {
     fn default() -> Self {
-        Self { same_params: false, same_latency: false, random: 0, checkpoints: Vec::new(), seeds: 1 }
+        Self { same_params: false, same_latency: false, random: 0, inherit: None, checkpoints: Vec::new(), seeds: 1 }
     }
 }
 

@@ -30,6 +30,12 @@ impl Recipe {
         if let Some(objective) = &self.final_.distill {
             objective.check().map_err(|e| format!("`final.distill`: {e}"))?;
         }
+        if let Some(given) = self.compare.inherit.filter(|given| !given.suits_plain_networks()) {
+            let given = format!("{given:?}").to_lowercase();
+            return Err(format!(
+                "`compare.inherit` ({given}): a plain network is no slice of a supernet; give \"nothing\" or \"teacher\""
+            ));
+        }
         self.check_inputs()?;
         self.check_task_steps()?;
         self.check_phases()?;
