@@ -231,6 +231,32 @@ impl Inputs {
         tasks.iter().enumerate().map(read).collect()
     }
 
+    /// At most `most` dev examples of a task, from everywhere in the file, at the recipe's length.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample(&self, recipe: &Recipe, task: &Task, most: usize) -> Result<Vec<Features>> {
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        let count = features.len().min(most);
+        Ok((0..count).map(|i| features[i * features.len() / count].clone()).collect())
+    }
+
+    /// [`Self::dev_sample`] in batches of `batch_size`, to be scored on.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample_set(
+        &self,
+        recipe: &Recipe,
+        task: &Task,
+        most: usize,
+        batch_size: usize,
+    ) -> Result<EvalSet> {
+        let settings = BatchSettings::new(batch_size, recipe.max_len, recipe.seed);
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        Ok(EvalSet::new(task, features, self.encoder.pad_id(), settings)?.sample(most, batch_size)?)
+    }
+
     /// Text for general distillation: packed once, or the shards that `data.corpus` names.
     ///
     /// # Errors

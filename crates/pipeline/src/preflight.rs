@@ -10,10 +10,11 @@ use encoder_spec::Encoder;
 use glue_squad::task::Task;
 use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
-use predict::heads::task_head;
+use predict::heads::{AnsweringHead, task_head};
 use train::engine::Devices;
 use train::optim::check_groups;
 
+use crate::check_teacher::{answers, other_vocabulary, unknown_pieces};
 use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
@@ -34,14 +35,8 @@ pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Input
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
     match (there.then(|| teacher_config(recipe)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
-            let pieces = inputs.as_ref().map_or(0, |inputs| inputs.encoder.vocab_size());
-            if pieces > teacher.vocab_size {
-                return Err(Error::Mismatch(format!(
-                    "the tokenizer has {pieces} word pieces, the teacher {}",
-                    teacher.vocab_size
-                )));
-            }
-            Ok((teacher, inputs))
+            let other = inputs.as_ref().and_then(|inputs| other_vocabulary(recipe, &inputs.encoder, &teacher));
+            other.map_or(Ok((teacher, inputs)), |message| Err(Error::Mismatch(message)))
         }
         (teacher, inputs) => {
             let mut problems: Vec<Problem> = Vec::new();
@@ -53,15 +48,22 @@ pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Input
 }
 
 /// Reads everything that the run is given, the teacher's weights included, before anything is written; what was read is kept for the
-/// phases.
+/// phases. A teacher that is taken as it is, whose `heads` teach, is asked about dev examples. Gives what is to be said of that.
 ///
 /// # Errors
 /// [`Error::Inputs`] with everything that is wrong; [`Error::Interrupted`] once `stop` is set.
-pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Result<()> {
+pub fn read(
+    recipe: &Recipe,
+    heads: &[(Task, AnsweringHead)],
+    inputs: Option<&Inputs>,
+    stop: &AtomicBool,
+) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if let Some(dir) = &recipe.teacher.model {
-        add(&mut problems, ModelDir::load(dir, &Device::flex()).err().map(Error::from));
-    }
+    let teacher = recipe.teacher.model.as_ref().map(|dir| ModelDir::load(dir, &Device::flex()));
+    let teacher = teacher.transpose().unwrap_or_else(|e| {
+        add(&mut problems, [Error::from(e)]);
+        None
+    });
     if stop.load(Ordering::SeqCst) {
         return Err(Error::Interrupted);
     }
@@ -69,7 +71,16 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         read => add(&mut problems, read.err()),
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::Inputs(problems)) }
+    let mut notes = Vec::new();
+    if let Some(inputs) = inputs.filter(|_| problems.is_empty()) {
+        problems.extend(unknown_pieces(recipe, inputs)?);
+        if let Some(teacher) = teacher.filter(|_| problems.is_empty()) {
+            let (wrong, said) = answers(recipe, heads, inputs, &teacher, stop)?;
+            problems.extend(wrong);
+            notes.extend(said);
+        }
+    }
+    if problems.is_empty() { Ok(notes) } else { Err(Error::Inputs(problems)) }
 }
 
 /// The teacher's configuration, before it gets its heads.

@@ -11,7 +11,7 @@ use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
 
-use crate::events::{Host, RunEvent};
+use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
 use crate::latency::{median_ms, on_cpu};
@@ -19,7 +19,7 @@ use crate::phase::{
     self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
 };
 use crate::recipe::{Moved, Recipe};
-use crate::{Error, Result, disk, preflight, run_json, summary};
+use crate::{Error, Result, check_teacher, disk, preflight, run_json, summary};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
 const CHECKPOINTS: &str = "checkpoints";
@@ -96,10 +96,14 @@ pub fn run(
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
     preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
+    let mut judged = Vec::new();
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
-        preflight::read(recipe, given.as_ref(), host.stop())?;
+        // A run that goes on was begun with this teacher.
+        let heads = if resume { &[][..] } else { &heads };
+        judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -134,6 +138,7 @@ pub fn run(
         .story()
         .into_iter()
         .chain(cut)
+        .chain(judged.into_iter().map(|note| format!("{NOTED_WARNING}{note}")))
         .chain(passed_over)
         .chain(replaced)
         .chain(room.story)
@@ -160,7 +165,8 @@ pub fn run(
         json
     };
     run_store::atomic::write_json(paths.run_json(), &about(None))?;
-    let result = work(&mut run, &about);
+    let planned = if resume { Ok(()) } else { plan(&mut run, &teacher, room.bytes) };
+    let result = planned.and_then(|()| work(&mut run, &about));
     if let Err(error) = &result
         && !error.is_interruption()
     {
@@ -172,6 +178,19 @@ pub fn run(
 
 /// The comparison of a finished run, and what the search has gained.
 type Compared<'a> = (&'a [report::ModelRow], &'a [String]);
+/// Says what the run is going to do, and how long that takes where it can be measured.
+fn plan(run: &mut Context<'_>, teacher: &BertConfig, room: ByteSize) -> Result<()> {
+    run.emit(RunEvent::Note { message: "measuring a few steps of each training".into() })?;
+    let in_memory = run.recipe.teacher.cache.place == CacheStorage::Memory;
+    let forecast = phase::forecast(run, teacher, if in_memory { room.0 } else { 0 })?;
+    let free = run.host.free_memory().filter(|&free| free < forecast.cache_bytes);
+    run.emit(RunEvent::Plan { forecast })?;
+    if let Some(free) = free {
+        let message = format!("{NOTED_WARNING}only {} of memory are free for these answers", disk::size(free));
+        run.emit(RunEvent::Note { message })?;
+    }
+    Ok(())
+}
 
 /// All phases; `about` makes `run.json` of the comparison.
 fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Value) -> Result<Outcome> {

@@ -12,6 +12,7 @@ use kd::from_teacher::{self, Part};
 use kd::inherit::{embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
+use pipeline::check_teacher::Unfit;
 use pipeline::corpus::Corpus;
 use pipeline::input_files::{Files, model_files};
 use pipeline::jobs::with_distillation;
@@ -28,6 +29,7 @@ use crate::beginning::{Inheritance, as_teacher, check_beginning};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
+use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
@@ -69,6 +71,9 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
+    /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
+    #[arg(long, requires = "tasks")]
+    unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -187,6 +192,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
+    if unbound.asks_logits() && !args.training.resume {
+        judge(args, (&teachers, &heads), &taught, context)?;
+    }
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
@@ -300,6 +308,31 @@ fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead
         head
     };
     Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
+}
+
+/// Asks the teachers about some dev examples. Labels in another order are refused; that a teacher knows no more than one answer to
+/// everything is said.
+fn judge(
+    args: &DistillArgs,
+    (teachers, heads): (&Teachers, &[AnsweringHead]),
+    data: &TrainingData,
+    context: &Context,
+) -> Result<(), CliError> {
+    let TrainingData::Tasks(data) = data else { return Ok(()) };
+    interrupt::install(&context.progress)?;
+    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag());
+    let found = found.map_err(|error| match error.is_interruption() {
+        true => CliError::interrupted("stopped before the training; nothing was written"),
+        false => error.into(),
+    })?;
+    for (dir, why) in &found {
+        let said = format!("--teacher {}: {}", dir.display(), why.said());
+        if matches!(why, Unfit::Exchanged(_)) && !args.unchecked_teacher {
+            return Err(CliError::usage(said).with_hint("--unchecked-teacher learns from it as it is"));
+        }
+        context.progress.warn(&said);
+    }
+    Ok(())
 }
 
 /// Opens the corpora of a training on text.

@@ -12,7 +12,7 @@ use crate::support::{
 
 /// Makes the model directory `out` of that in `bert`: a Hugging Face checkpoint whose outputs are called `names`, as
 /// they stand or in reverse.
-fn renamed(dir: &Path, out: &str, task: &str, names: &[&str], reversed: bool, expect: i32) -> String {
+pub fn renamed(dir: &Path, out: &str, task: &str, names: &[&str], reversed: bool, expect: i32) -> String {
     let mut config: Value = serde_json::from_slice(&std::fs::read(dir.join("bert/config.json")).unwrap()).unwrap();
     config.as_object_mut().unwrap().remove("task_heads");
     let by_id = names.iter().enumerate().map(|(i, name)| (i.to_string(), json!(name)));

@@ -161,6 +161,12 @@ impl Trial {
         self.fitness.map(|fitness| Rank { fitness, cost, latency_ms, number })
     }
 
+    /// Seconds from its last start to its end; `None` while it runs.
+    #[must_use]
+    pub fn seconds(&self) -> Option<f64> {
+        self.finished_at.map(|end| (end - self.started_at) as f64 / 1e3)
+    }
+
     /// Best first: complete trials by their [`Rank`], then the others by number.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {

@@ -5,6 +5,7 @@
 //! | `spec` | the list of all phases, which everything else reads |
 //! | `batch_order` | which batches the teacher is shown more than once |
 //! | `cache_room` | how much of its answers is kept |
+//! | `forecast`, `stopwatch` | what the run is going to do and how long that takes, from a few measured steps |
 //! | `context` | what all phases share: folder, log, host; a resumable training |
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `beginning` | students that begin as their teacher |
@@ -21,10 +22,12 @@ mod cache_room;
 mod context;
 mod distillation;
 mod finish;
+mod forecast;
 mod parts;
 mod plain;
 mod spec;
 mod stages;
+mod stopwatch;
 mod supernet;
 mod teacher;
 
@@ -32,6 +35,8 @@ pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
 pub use finish::{FinalModel, Found, final_models, save_compared};
+pub(crate) use forecast::forecast;
+pub use forecast::{Forecast, PhaseForecast};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
 pub use spec::{Data, Model, Network, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};

@@ -265,7 +265,9 @@ impl<'a> PhaseSpec<'a> {
             _ => false,
         };
         let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(task));
-        scores || self.trainings.iter().filter(|training| training.settings.train.steps > 0).any(training)
+        // A teacher that is not trained is scored as it is.
+        let works = |training: &&TrainingSpec<'_>| training.settings.train.steps > 0 || self.id == PhaseId::Teacher;
+        scores || self.trainings.iter().filter(works).any(training)
     }
 
     /// Whether it leaves checkpoints in a folder of its name.

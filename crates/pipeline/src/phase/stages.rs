@@ -32,7 +32,7 @@ pub struct Winner {
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+pub(super) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
     // Pooler and heads count, the distillation projection does not.
     let frame = BertConfig { fit_size: None, ..frame.clone() };
     let student = Student::new(&frame, Parts::POOLER, recipe.latency.seq)?;

@@ -101,8 +101,12 @@ pub struct TeacherSettings {
     /// Whether each task has a teacher of its own, fine-tuned on it alone (EfficientBERT), or all have one with a head for each.
     #[serde(default)]
     pub per_task: bool,
-    /// Fine-tuning on gold labels; with `per_task` that of each teacher.
+    /// Fine-tuning on gold labels; with `per_task` that of each teacher. With 0 steps the model's own heads teach.
     pub fine_tune: Phase,
+    /// Whether a teacher is taken that looks as if it could not teach: one that is no better than one answer to every example, or whose
+    /// tokenizer looks like another model's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
     /// Steps of the fine-tuning on a task in place of `fine_tune.steps`; with `per_task`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_steps: BTreeMap<Task, u64>,

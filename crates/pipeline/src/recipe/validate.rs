@@ -182,10 +182,14 @@ impl Recipe {
             ("search.stage1.proxy.task.steps", stages[0].proxy.task.train.steps),
             ("search.stage2.proxy.task.steps", stages[1].proxy.task.train.steps),
             ("search.stage3.task.steps", search.stage3.task.train.steps),
-            ("teacher.fine_tune.steps", self.teacher.fine_tune.train.steps),
             ("final.task.steps", self.final_.task.train.steps),
         ];
-        let zero = zero.iter().find(|(_, number)| *number == 0);
-        zero.map_or(Ok(()), |(key, _)| Err(format!("`{key}` must be at least 1")))
+        if let Some((key, _)) = zero.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("`{key}` must be at least 1"));
+        }
+        if self.teacher.fine_tune.train.steps == 0 && self.teacher.model.is_none() {
+            return Err("`teacher.fine_tune.steps` must be at least 1 where the teacher is made from scratch".into());
+        }
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ use crate::budget::Rejection;
 use crate::error::{Error, Result};
 use crate::study::StudyStore;
 use crate::study::record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId};
+use crate::study::stage::StageRecord;
 
 /// A study kept in a SQLite database.
 #[derive(Debug)]
@@ -93,6 +94,28 @@ impl SqliteStudy {
         check_pages(path, &connection)?;
         let identity = read_identity(path, &connection)?;
         Ok(Self { path: path.to_owned(), connection, identity })
+    }
+
+    /// Numbers of the stages that have begun.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub fn stages(&self) -> Result<Vec<u32>> {
+        let sql = "SELECT DISTINCT stage FROM trial ORDER BY stage";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        let stages = statement.query_map([], |row| row.get(0)).map_err(|e| self.wrap(e))?;
+        stages.collect::<rusqlite::Result<_>>().map_err(|e| self.wrap(e))
+    }
+
+    /// Everything that the study knows of the stages that have begun, all of it as it stood at one moment, also where another process
+    /// is writing.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub fn read_stages(&self) -> Result<Vec<StageRecord>> {
+        // A reader in a transaction sees no later commit; dropped, it ends.
+        let _snapshot = self.connection.unchecked_transaction().map_err(|e| self.wrap(e))?;
+        self.stages()?.into_iter().map(|stage| StageRecord::read(self, stage)).collect()
     }
 
     /// The database file.
