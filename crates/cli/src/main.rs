@@ -12,7 +12,7 @@
 //! | `inputs` | paths that commands read |
 //! | `models`, `predictor` | model directories as commands take and make them; models that answer |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
-//! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
+//! | `training`, `training_summary` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `given` | the options that a training was started with |
 //! | `context`, `device` | what a command is given to work with |
 //! | `free` | memory and room on disks that are free |
@@ -53,7 +53,7 @@ mod tasks;
 mod teachers;
 mod tensorboard;
 mod training;
-mod training_end;
+mod training_summary;
 mod units;
 mod usage;
 mod watch;

@@ -30,7 +30,7 @@ use crate::models::refuse_occupied;
 use crate::output::print_json;
 use crate::tasks::TrainingTasks;
 use crate::tensorboard::Boards;
-use crate::training_end::{Done, Ending};
+use crate::training_summary::{TrainingResult, TrainingSummary};
 use crate::watch::Watch;
 use crate::{environment, free, interrupt};
 
@@ -301,10 +301,10 @@ impl<'a> Training<'a> {
         self,
         (config, model): (&BertConfig, &TaskModel),
         package: Package<'_>,
-        done: &Done,
+        done: &TrainingResult,
     ) -> Result<(), CliError> {
         let log = self.folder.paths().log();
-        let ending = Ending::new(&self.args.out, done, &run_store::log::read::<LogLine>(&log)?.records);
+        let ending = TrainingSummary::new(&self.args.out, done, &run_store::log::read::<LogLine>(&log)?.records);
         let bytes = std::fs::read(&log).context(format!("cannot read {}", log.display()))?;
         let files: Vec<_> = package.files.iter().cloned().chain([(LOG.to_owned(), bytes)]).collect();
         let package = Package { files: &files, ..package };
@@ -326,9 +326,9 @@ impl<'a> Training<'a> {
 }
 
 /// The model of a training, and how far it came.
-pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, Done) {
+pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, TrainingResult) {
     let Trained { model, evaluation, step, steps } = trained;
-    (model, Done { steps, step, evaluation, majority: Vec::new() })
+    (model, TrainingResult { steps, step, evaluation, majority: Vec::new() })
 }
 
 /// Shows a training's events and logs them.

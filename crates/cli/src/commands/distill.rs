@@ -36,7 +36,7 @@ use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, TrainingTasks};
 use crate::teachers;
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
-use crate::training_end::Done;
+use crate::training_summary::TrainingResult;
 use crate::words::{WordArgs, Words};
 
 /// What `--init` says where the student starts from random weights.
@@ -453,8 +453,8 @@ fn settings(
     })
 }
 
-fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
-    let Done { steps, evaluation, majority, .. } = done;
+fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> String {
+    let TrainingResult { steps, evaluation, majority, .. } = done;
     let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let list = |items: Vec<String>| items.join(", ");
     let on = match args.tasks.is_empty() {

@@ -212,7 +212,7 @@ mod tests {
             (TaskKind::Mrpc, &["positive", "LABEL_1"], "another task"),
             (TaskKind::Sst2, &["positive", "POS"], "one class"),
             (TaskKind::Sst2, &["LABEL_1", "LABEL_0"], "another order"),
-            (TaskKind::Mnli, &["entailment", "a", "b"], "cannot be told"),
+            (TaskKind::Mnli, &["entailment", "a", "b"], "do not say which"),
             (TaskKind::Mnli, &["entailment", "not_entailment"], "as many"),
         ] {
             let message = task.task().class_order(names).unwrap_err().to_string();

@@ -244,7 +244,7 @@ mod tests {
             (TaskSpec { metrics: vec![Metric::F1], ..topic() }, "there are 3"),
             (TaskSpec { metrics: vec![Metric::Pearson], ..topic() }, "`pearson` does not fit"),
             (TaskSpec { metrics: vec![Metric::Accuracy; 2], ..topic() }, "comes twice"),
-            (TaskSpec { headline: Some(Metric::Matthews), ..topic() }, "none of its metrics"),
+            (TaskSpec { headline: Some(Metric::Matthews), ..topic() }, "not one of its metrics"),
             (TaskSpec { splits: Vec::new(), ..topic() }, "one split"),
             (TaskSpec { trained_as: Some(TaskKind::Rte.into()), ..topic() }, "the head of rte"),
         ] {

@@ -91,7 +91,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--device: words are looked up on the cpu; leave the option out"));
     }
     must_exist("--data", [&args.data])?;
-    let source = Sources::find(task, &args.data)?;
+    let source = TaskFiles::find(task, &args.data)?;
     let folder = args.out.join(task.folder());
     let train = folder.join(task.file_name(Split::Train));
     refuse_occupied(&folder, &source, args.force)?;
@@ -107,7 +107,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
             args.teacher.display()
         ));
     }
-    let record = Record { task, args, settings: &settings, uses_mlm: augmenter.uses_mlm() };
+    let record = AugmentationRecord { task, args, settings: &settings, uses_mlm: augmenter.uses_mlm() };
     let inputs = record.inputs(&source)?;
     interrupt::install(&context.progress)?;
     std::fs::create_dir_all(&folder)
@@ -158,13 +158,13 @@ fn settings(args: &AugmentArgs) -> AugmentSettings {
 }
 
 /// Files of the task.
-struct Sources {
+struct TaskFiles {
     train: Vec<PathBuf>,
     /// Development and test files and their places in the task's folder.
     others: Vec<(PathBuf, PathBuf)>,
 }
 
-impl Sources {
+impl TaskFiles {
     fn find(task: TaskKind, data: &Path) -> Result<Self, CliError> {
         let (dir, train) = if data.is_file() {
             let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -208,7 +208,7 @@ impl Sources {
 }
 
 /// Before anything is read: what is there stays unless `force` is given, and the data is never replaced by its copies.
-fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), CliError> {
+fn refuse_occupied(folder: &Path, source: &TaskFiles, force: bool) -> Result<(), CliError> {
     let place = std::fs::canonicalize(folder).ok();
     for path in source.train.iter().chain(source.others.iter().map(|(path, _)| path)) {
         let inside = std::fs::canonicalize(path).ok().zip(place.as_ref());
@@ -233,16 +233,16 @@ fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), C
 }
 
 /// What is written about a run.
-struct Record<'a> {
+struct AugmentationRecord<'a> {
     task: TaskKind,
     args: &'a AugmentArgs,
     settings: &'a AugmentSettings,
     uses_mlm: bool,
 }
 
-impl Record<'_> {
+impl AugmentationRecord<'_> {
     /// Names and digests of what is read.
-    fn inputs(&self, source: &Sources) -> Result<Value, CliError> {
+    fn inputs(&self, source: &TaskFiles) -> Result<Value, CliError> {
         let digest = |path: &Path| -> Result<Value, CliError> {
             Ok(json!({ "path": shown(path), "sha256": run_store::hash::file(path)? }))
         };

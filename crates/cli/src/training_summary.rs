@@ -13,7 +13,7 @@ use crate::environment;
 use crate::progress::duration;
 use crate::units::grouped;
 
-pub struct Done {
+pub struct TrainingResult {
     pub steps: u64,
     /// Steps after which its model was reached.
     pub step: u64,
@@ -24,7 +24,7 @@ pub struct Done {
 
 /// The result of `teacher` and `distill`. What was not measured is `null`.
 #[derive(Serialize)]
-pub struct Ending {
+pub struct TrainingSummary {
     out: PathBuf,
     steps: u64,
     /// Steps after which the model was reached.
@@ -41,9 +41,9 @@ pub struct Ending {
     peak_memory_mib: Option<f64>,
 }
 
-impl Ending {
+impl TrainingSummary {
     /// Puts it together from the log.
-    pub fn new(out: &Path, done: &Done, log: &[LogLine]) -> Self {
+    pub fn new(out: &Path, done: &TrainingResult, log: &[LogLine]) -> Self {
         let phase = log.iter().find_map(|line| line.event.phase());
         let seconds = phase.and_then(|phase| pipeline::summary::seconds(log, phase));
         let tokens = log.iter().map(|line| match line.event {
@@ -117,8 +117,13 @@ mod tests {
         let evaluation = Evaluation { score: 0.5, metrics, ..Evaluation::default() };
         let labels = [0, 1, 0, 0].map(Label::Class);
         let majority = MajorityBaseline::of_task(TaskKind::Sst2.task(), &[], &labels).unwrap();
-        let done = Done { steps: 9, step: 4, evaluation: Some(evaluation), majority: majority.into_iter().collect() };
-        let ending = Ending::new(Path::new("out"), &done, &log);
+        let done = TrainingResult {
+            steps: 9,
+            step: 4,
+            evaluation: Some(evaluation),
+            majority: majority.into_iter().collect(),
+        };
+        let ending = TrainingSummary::new(Path::new("out"), &done, &log);
         assert_eq!((ending.seconds, ending.tokens_per_second), (Some(5.0), Some(200.0)));
         let table = ending.table();
         for row in [
@@ -132,8 +137,8 @@ mod tests {
         }
         let said = ["sst-2: a score of 50.00 is not above the 75.00 of answering negative (0) to every example"];
         assert_eq!(ending.warnings, said);
-        let done = Done { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
-        let nothing = Ending::new(Path::new("out"), &done, &[]);
+        let done = TrainingResult { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
+        let nothing = TrainingSummary::new(Path::new("out"), &done, &[]);
         assert!(nothing.table().contains("not evaluated") && nothing.table().contains("time         n/a"));
     }
 }
