@@ -1,22 +1,18 @@
 //! A model's answers to all examples of a set.
 
-#[cfg(feature = "burn")]
-use std::ops::Range;
-
-#[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, TaskModel};
-#[cfg(feature = "burn")]
-use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::task::Predictions;
 
-#[cfg(feature = "burn")]
-use crate::Evaluation;
-#[cfg(feature = "burn")]
-use crate::data::to_device;
 use crate::data::{EvalSet, to_ragged};
 use crate::heads::AnsweringHead;
 use crate::{Error, Result, Watch};
+#[cfg(feature = "burn")]
+use {
+    crate::{Evaluation, data::to_device},
+    bert_core::{EncodeOptions, TaskModel},
+    burn::tensor::Device,
+    std::ops::Range,
+};
 
 /// Tokens of a forward pass on a processor, at most, but for one sequence: an evaluation can be stopped between two passes, and more in
 /// one would not be faster.

@@ -2,10 +2,6 @@
 
 use std::path::Path;
 
-#[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, TaskModel, freeze};
-#[cfg(feature = "burn")]
-use burn::tensor::Device;
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
 use encoder_spec::BertConfig;
 use glue_squad::batch::EncodedBatch;
@@ -14,17 +10,17 @@ use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use tokenizer::Padding;
 
-#[cfg(feature = "burn")]
-use crate::data::to_device;
 use crate::data::{EvalSet, to_ragged};
-#[cfg(feature = "burn")]
-use crate::evaluate::predictions;
 use crate::evaluate::predictions_compiled;
 use crate::heads::AnsweringHead;
-#[cfg(feature = "burn")]
-use crate::span::span_logits;
 use crate::span::{SpanEvalSet, span_logits_compiled};
 use crate::{Result, Watch};
+#[cfg(feature = "burn")]
+use {
+    crate::{data::to_device, evaluate::predictions, span::span_logits},
+    bert_core::{EncodeOptions, TaskModel, freeze},
+    burn::tensor::Device,
+};
 
 /// Where a model answers.
 #[derive(Clone, Debug)]

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};
-use predict::data::WIDTH_MULTIPLE;
+use predict::data::{BatchSettings, WIDTH_MULTIPLE};
 use tokenizer::Padding;
 
 use crate::Result;
-use crate::data::BatchSettings;
 
 /// Unlabeled text in batches: what general distillation learns from.
 ///
@@ -28,9 +27,9 @@ pub trait TextSource: Debug + Send + Sync {
 /// Sequences of text in memory.
 #[derive(Debug)]
 pub struct TextSet {
-    features: Arc<Vec<Features>>,
+    pub(crate) features: Arc<Vec<Features>>,
     plan: BatchPlan,
-    padding: Padding,
+    pub(crate) padding: Padding,
 }
 
 impl TextSet {

@@ -154,7 +154,7 @@ fn what_cannot_be_learnt_is_refused_before_any_training_and_changes_nothing() {
     assert!(snapshot(dir.path()) == before);
     let search = ["search", "--recipe", "smoke", "--out", "run", "--set", "distill.preset=efficientbert", "--set"];
     let search = run(dir.path(), &[&search[..], &["distill.mlm={ teacher = 0.0 }"]].concat());
-    search.fails_with(2, &["`warm_up`", "a search have none"]);
+    search.fails_with(2, &["`warm_up`", "a search gives none"]);
 }
 
 #[test]

@@ -8,48 +8,26 @@ use serde_json::{Map, Value};
 use super::{BertConfig, config};
 use crate::{ModelType, Result};
 
-/// A key that other programs compute by, and the only values of it that ask for what this crate computes.
-struct Limited {
-    key: &'static str,
-    is_supported: fn(&Value) -> bool,
-    supported: &'static str,
-}
+/// A key that other programs compute by, whether its value asks for what this crate computes, and what is supported.
+type Limited = (&'static str, fn(&Value) -> bool, &'static str);
 
 const LIMITED: [Limited; 8] = [
-    Limited {
-        key: "is_decoder",
-        is_supported: is_off,
-        supported: "decoders are not supported, only encoders, in which every token attends to the whole text; it must be false",
-    },
-    Limited {
-        key: "add_cross_attention",
-        is_supported: is_off,
-        supported: "attention to the states of another model is not supported; it must be false",
-    },
-    Limited {
-        key: "position_embedding_type",
-        is_supported: |value| value == "absolute",
-        supported: "only \"absolute\" is supported",
-    },
-    Limited {
-        key: "pruned_heads",
-        is_supported: is_empty,
-        supported: "pruned attention heads are not supported; it must be empty",
-    },
-    Limited {
-        key: "layer_types",
-        is_supported: |value| {
-            value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
-        },
-        supported: "layers that attend to a part of the tokens are not supported; only \"full_attention\" is",
-    },
-    Limited {
-        key: "per_layer_config",
-        is_supported: is_empty,
-        supported: "layers with configurations of their own are not supported; it must be empty",
-    },
-    Limited { key: "quantization_config", is_supported: is_empty, supported: "quantized weights are not supported" },
-    Limited { key: "compression_config", is_supported: is_empty, supported: "compressed weights are not supported" },
+    (
+        "is_decoder",
+        is_off,
+        "decoders are not supported, only encoders, in which every token attends to the whole text; it must be false",
+    ),
+    ("add_cross_attention", is_off, "attention to the states of another model is not supported; it must be false"),
+    ("position_embedding_type", |value| value == "absolute", "only \"absolute\" is supported"),
+    ("pruned_heads", is_empty, "pruned attention heads are not supported; it must be empty"),
+    (
+        "layer_types",
+        attends_to_all,
+        "layers that attend to a part of the tokens are not supported; only \"full_attention\" is",
+    ),
+    ("per_layer_config", is_empty, "layers with configurations of their own are not supported; it must be empty"),
+    ("quantization_config", is_empty, "quantized weights are not supported"),
+    ("compression_config", is_empty, "compressed weights are not supported"),
 ];
 
 /// Keys that change no number of an encoder, or that are read by name where they matter.
@@ -90,6 +68,10 @@ fn is_off(value: &Value) -> bool {
     *value == Value::Bool(false)
 }
 
+fn attends_to_all(value: &Value) -> bool {
+    value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
+}
+
 fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
@@ -116,7 +98,7 @@ pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
 /// # Errors
 /// A key that no field holds asks for another computation than this crate's.
 pub(super) fn check(config_read: &BertConfig) -> Result<()> {
-    for Limited { key, is_supported, supported } in LIMITED {
+    for (key, is_supported, supported) in LIMITED {
         match config_read.extra.get(key) {
             None | Some(Value::Null) => {}
             Some(value) if is_supported(value) => {}
@@ -143,7 +125,7 @@ impl BertConfig {
         let is_known = |key: &str| {
             key.starts_with('_')
                 || known_keys().any(|known| known == key)
-                || LIMITED.iter().any(|limited| limited.key == key)
+                || LIMITED.iter().any(|limited| limited.0 == key)
         };
         self.extra.keys().map(String::as_str).filter(move |key| !is_known(key))
     }
@@ -211,7 +193,7 @@ mod tests {
     #[test]
     fn every_key_of_the_lists_is_documented() {
         let page = include_str!("../../../../docs/model-directory.md");
-        let limited = LIMITED.iter().map(|limited| limited.key);
+        let limited = LIMITED.iter().map(|limited| limited.0);
         for key in limited.chain(known_keys()) {
             assert!(page.contains(&format!("`{key}`")), "docs/model-directory.md does not name `{key}`");
         }

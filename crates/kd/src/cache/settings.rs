@@ -197,7 +197,7 @@ mod tests {
         assert!(toml::to_string(&given).unwrap().contains("max_bytes = \"2 GiB\""));
         for (wrong, word) in [
             ("where = \"tape\"", "memory"),
-            ("max_bytes = -1", "less than"),
+            ("max_bytes = -1", "must not be negative"),
             ("max_bytes = \"much\"", "auto"),
             ("size = 1", "size"),
         ] {

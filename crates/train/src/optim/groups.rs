@@ -117,20 +117,18 @@ impl Group {
             }
             _ => return fail("a pattern may have `{layer}` only once"),
         }
-        if !number(self.factor) || self.gate.is_some_and(|g| !number(g.before) || !number(g.after)) {
-            return fail("factors must not be negative");
-        }
-        if self.weight_decay.is_some_and(|decay| !number(decay)) {
-            return fail("`weight_decay` must not be negative");
-        }
         let others = self.factor != 1.0 || self.weight_decay.is_some() || self.norm.is_some() || self.gate.is_some();
-        if self.frozen && others {
-            return fail("the other keys have no effect on frozen parameters; give either `frozen` or them");
-        }
-        if self.gate.is_some_and(|gate| gate.from >= gate.to) {
-            return fail("`gate.from` must be below `gate.to`");
-        }
-        Ok(())
+        let factors = number(self.factor) && self.gate.is_none_or(|g| number(g.before) && number(g.after));
+        let rules = [
+            (factors, "factors must not be negative"),
+            (self.weight_decay.is_none_or(number), "`weight_decay` must not be negative"),
+            (
+                !(self.frozen && others),
+                "the other keys have no effect on frozen parameters; give either `frozen` or them",
+            ),
+            (self.gate.is_none_or(|gate| gate.from < gate.to), "`gate.from` must be below `gate.to`"),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, message)| fail(message))
     }
 }
 
