@@ -183,12 +183,12 @@ impl Progress {
 
     /// Several lines for the person who watches, for machines an object in one.
     pub fn lines(&self, text: &str, object: &impl serde::Serialize) {
-        match self.look {
-            Look::Json => match serde_json::to_string(object) {
+        match self.display {
+            DisplayMode::Json => match serde_json::to_string(object) {
                 Ok(object) => line(&object),
                 Err(_) => line(&self::object("message", text)),
             },
-            Look::Silent => {}
+            DisplayMode::Silent => {}
             _ => self.above_bar(text),
         }
     }
