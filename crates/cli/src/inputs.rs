@@ -92,6 +92,16 @@ pub fn no_search(folder: &Path) -> CliError {
     error.with_hints(near.map(|near| format!("did you mean {}?", quoted(&near))))
 }
 
+/// The error where the folder `run` has no study; it names the searches beside it.
+pub fn no_study(run: &Path) -> CliError {
+    let (beside, near) = runs_beside(run, |run| run.kind == Kind::Search);
+    let error = CliError::usage(format!("{} holds no study (no study.sqlite){beside}", run.display()));
+    match near {
+        Some(near) => error.with_hint(format!("did you mean {}?", quoted(&near))),
+        None => error.with_hint("a search keeps its study in its run folder"),
+    }
+}
+
 /// What a message says of the runs in the folder in which `path` would be, and the one of them whose name is most like its.
 fn runs_beside(path: &Path, is_meant: impl Fn(&RunSummary) -> bool) -> (String, Option<PathBuf>) {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -17,7 +17,7 @@
 //! | `context`, `device` | what a command is given to work with |
 //! | `free` | memory and room on disks that are free |
 //! | `error`, `usage`, `panics`, `interrupt` | exit codes and messages |
-//! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
+//! | `watch`, `plan_table`, `tensorboard` | what a person sees of a run, before it begins, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
 
 #![allow(
@@ -30,6 +30,7 @@
 mod allocator;
 mod arch_spec;
 mod args;
+mod beginning;
 mod commands;
 mod context;
 mod device;
@@ -44,6 +45,7 @@ mod models;
 mod objective_spec;
 mod output;
 mod panics;
+mod plan_table;
 mod predictor;
 mod progress;
 mod squad;

@@ -196,7 +196,7 @@ impl<'a> Training<'a> {
     ) -> Result<Self, CliError> {
         let config = args.config(steps);
         config.validate().or_usage()?;
-        config.precision.check(&context.devices).or_usage()?;
+        context.devices.check_precision(config.precision).or_usage()?;
         interrupt::install(&context.progress)?;
         let BatchSettings { batch_size, length_window, .. } = args.batches(max_len);
         let text = toml::to_string_pretty(&RecordedTraining {

@@ -7,6 +7,7 @@ use pipeline::events::{NOTED_WARNING, RunEvent};
 use train::engine::Evaluation;
 
 use crate::error::CliError;
+use crate::plan_table;
 use crate::progress::Progress;
 use crate::tensorboard::Boards;
 
@@ -32,6 +33,7 @@ impl<'a> Watch<'a> {
         }
         let progress = self.progress;
         match event {
+            RunEvent::Plan { forecast } => progress.lines(&plan_table::text(forecast), event),
             RunEvent::PhaseStarted { phase, total, done } => {
                 (self.best, self.skipped) = (None, 0);
                 // A stage of a search counts its candidates.

@@ -36,8 +36,8 @@ struct EncodedInputs {
     examples: BTreeMap<(Task, Split, usize), Arc<Vec<Features>>>,
     /// Text packed in memory, by longest sequence.
     packed: BTreeMap<usize, Arc<Vec<Features>>>,
-    /// Batches of it, by longest sequence, batch size and window.
-    texts: BTreeMap<[usize; 3], Arc<dyn TextSource>>,
+    /// Batches of it, by longest sequence, batch size, window and seed of their order.
+    texts: BTreeMap<([usize; 3], u64), Arc<dyn TextSource>>,
     notes: Vec<String>,
 }
 
@@ -88,6 +88,11 @@ impl Inputs {
         Self { encoder, glue, corpus, kept: Mutex::new(kept) }
     }
 
+    /// The same data for a model with a tokenizer of its own; nothing that was encoded is shared.
+    pub(crate) fn with_tokenizer(&self, encoder: TextEncoder) -> Self {
+        Self::new(encoder, self.glue.clone(), self.corpus.clone())
+    }
+
     /// Reads everything that the phases of `recipe` will read, and keeps it for them: what is wrong in a file shows before anything
     /// is trained.
     ///
@@ -103,7 +108,7 @@ impl Inputs {
             with_steps.partition(|(_, training)| training.data == Data::Text);
         on_text.sort_by_key(|(_, training)| std::cmp::Reverse(training.settings.batch_size));
         for (_, training) in on_text {
-            match self.text_until(recipe, &training.settings, Some(stop)) {
+            match self.text_until(recipe, &training.settings, recipe.seed, Some(stop)) {
                 Ok(_) => {}
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(e) => {
@@ -117,7 +122,7 @@ impl Inputs {
             for task in phase.tasks {
                 stopped()?;
                 add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
-                if training.data == Data::Train {
+                if training.evaluated {
                     stopped()?;
                     add(&mut problems, self.examples(recipe, task, Split::Dev, max_len).err());
                 }
@@ -176,34 +181,41 @@ impl Inputs {
         Ok(TrainSet::new(task, features, self.encoder.pad_id(), settings)?)
     }
 
-    /// All training examples of `tasks`.
+    /// The training examples of all tasks less the held-out part, and that part: to score candidates, and to choose the best weights of
+    /// a training.
     ///
     /// # Errors
-    /// Files that cannot be read.
-    pub fn train(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<TaskMix> {
-        let sets = tasks.iter().map(|t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
-        Ok(TaskMix::new(sets, recipe.seed)?)
+    /// Files that cannot be read, or one of the two parts would be empty.
+    pub fn tasks(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
+        self.tasks_of(recipe, &recipe.tasks, phase, recipe.seed)
     }
 
-    /// Training examples less the held-out part, and that part for scoring candidates.
+    /// The same of `tasks` for a model with a head for each of them, in their order; `seed` decides the order of the examples, and not
+    /// which of them are held out.
     ///
     /// # Errors
-    /// Files that cannot be read.
-    pub fn search(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
-        let settings = Self::settings(recipe, phase);
+    /// As [`Inputs::tasks`].
+    pub fn tasks_of(
+        &self,
+        recipe: &Recipe,
+        tasks: &[Task],
+        phase: &Phase,
+        seed: u64,
+    ) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
+        let settings = BatchSettings { seed, ..Self::settings(recipe, phase) };
         let (mut train, mut eval) = (Vec::new(), Vec::new());
-        for (head, task) in recipe.tasks.iter().enumerate() {
+        for (head, task) in tasks.iter().enumerate() {
             let set = self.train_set(recipe, task, phase)?;
             let wanted = recipe.search.score_examples as f64 / set.len() as f64;
             let fraction = match recipe.search.score_examples {
                 0 => recipe.data.hold_out,
                 _ => recipe.data.hold_out.min(wanted),
             };
-            let (kept, held) = set.hold_out(fraction, settings)?;
+            let (kept, held) = set.hold_out(fraction, recipe.seed, settings)?;
             train.push(kept);
             eval.push((head, held));
         }
-        Ok((TaskMix::new(train, recipe.seed)?, eval))
+        Ok((TaskMix::new(train, seed)?, eval))
     }
 
     /// The dev sets of `tasks` for a model with a head for each of them, in their order.
@@ -219,17 +231,57 @@ impl Inputs {
         tasks.iter().enumerate().map(read).collect()
     }
 
+    /// At most `most` dev examples of a task, from everywhere in the file, at the recipe's length.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample(&self, recipe: &Recipe, task: &Task, most: usize) -> Result<Vec<Features>> {
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        let count = features.len().min(most);
+        Ok((0..count).map(|i| features[i * features.len() / count].clone()).collect())
+    }
+
+    /// [`Self::dev_sample`] in batches of `batch_size`, to be scored on.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample_set(
+        &self,
+        recipe: &Recipe,
+        task: &Task,
+        most: usize,
+        batch_size: usize,
+    ) -> Result<EvalSet> {
+        let settings = BatchSettings::new(batch_size, recipe.max_len, recipe.seed);
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        Ok(EvalSet::new(task, features, self.encoder.pad_id(), settings)?.sample(most, batch_size)?)
+    }
+
     /// Text for general distillation: packed once, or the shards that `data.corpus` names.
     ///
     /// # Errors
     /// Files that cannot be read, no text in them or less than a batch, or shards that do not fit the phase.
     pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<Arc<dyn TextSource>> {
-        self.text_until(recipe, phase, None)
+        self.text_until(recipe, phase, recipe.seed, None)
     }
 
-    fn text_until(&self, recipe: &Recipe, phase: &Phase, stop: Option<&AtomicBool>) -> Result<Arc<dyn TextSource>> {
-        let settings = Self::settings(recipe, phase);
-        let key = [settings.max_len, settings.batch_size, settings.length_window];
+    /// The same in another order, which `seed` decides.
+    ///
+    /// # Errors
+    /// As [`Inputs::text`].
+    pub fn text_in_order(&self, recipe: &Recipe, phase: &Phase, seed: u64) -> Result<Arc<dyn TextSource>> {
+        self.text_until(recipe, phase, seed, None)
+    }
+
+    fn text_until(
+        &self,
+        recipe: &Recipe,
+        phase: &Phase,
+        seed: u64,
+        stop: Option<&AtomicBool>,
+    ) -> Result<Arc<dyn TextSource>> {
+        let settings = BatchSettings { seed, ..Self::settings(recipe, phase) };
+        let key = ([settings.max_len, settings.batch_size, settings.length_window], seed);
         let mut kept = self.kept();
         if let Some(text) = kept.texts.get(&key) {
             return Ok(Arc::clone(text));
@@ -241,7 +293,7 @@ impl Inputs {
                 let packed = match kept.packed.get(&settings.max_len) {
                     Some(packed) => Arc::clone(packed),
                     None => {
-                        let packed = self.corpus.pack(&self.encoder, settings.max_len, settings.seed, most, stop)?;
+                        let packed = self.corpus.pack(&self.encoder, settings.max_len, recipe.seed, most, stop)?;
                         let packed = Arc::new(packed);
                         kept.packed.insert(settings.max_len, Arc::clone(&packed));
                         packed
@@ -262,7 +314,8 @@ fn missing(recipe: &Recipe) -> Vec<Problem> {
     let teacher = recipe.teacher.model.iter().filter_map(|path| named("`teacher.model` (--teacher)", path));
     let glue = recipe.data.glue.iter().filter_map(|path| named("`data.glue` (--data)", path));
     let corpus = recipe.data.corpus.iter().filter_map(|path| named("`data.corpus` (--corpus)", path));
-    teacher.chain(glue).chain(corpus).collect()
+    let checkpoints = recipe.compare.checkpoints.iter().filter_map(|path| named("`compare.checkpoints`", path));
+    teacher.chain(glue).chain(corpus).chain(checkpoints).collect()
 }
 
 /// Adds what `errors` say and no earlier one has said.

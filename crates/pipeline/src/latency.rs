@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, student_config};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, TokenBatch, freeze, student_config};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Session};
 use mlp_space::Architecture;

@@ -13,6 +13,7 @@
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
+//! | [`check_teacher`] | whether a teacher can teach |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
@@ -24,6 +25,7 @@
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+pub mod check_teacher;
 pub mod corpus;
 pub mod disk;
 mod error;

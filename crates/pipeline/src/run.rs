@@ -4,21 +4,22 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
-use kd::cache::{ByteSize, Place};
+use kd::cache::{ByteSize, CacheStorage};
 use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
 
-use crate::events::{Host, RunEvent};
+use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
 use crate::latency::{median_ms, on_cpu};
-use crate::phase::{self, CacheRoom, Context, FinalModel, PhaseSpec, SearchParts, Teachers, Winner, phases};
+use crate::phase::{
+    self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
+};
 use crate::recipe::{Moved, Recipe};
-use crate::summary::{self, Models};
-use crate::{Error, Result, disk, preflight, run_json};
+use crate::{Error, Result, check_teacher, disk, preflight, run_json, summary};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
 const CHECKPOINTS: &str = "checkpoints";
@@ -44,8 +45,10 @@ pub struct RunOptions<'a> {
 /// What a finished run hands back.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Teacher, baseline and student side by side.
+    /// Teacher, student and what it is compared with, side by side.
     pub comparison: Vec<report::ModelRow>,
+    /// What the search has gained over each of these networks, a sentence each.
+    pub gains: Vec<String>,
     /// The found feed-forwards, one expression per layer.
     pub architecture: Vec<String>,
 }
@@ -93,10 +96,14 @@ pub fn run(
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
     preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
+    let mut judged = Vec::new();
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
-        preflight::read(recipe, given.as_ref(), host.stop())?;
+        // A run that goes on was begun with this teacher.
+        let heads = if resume { &[][..] } else { &heads };
+        judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -131,6 +138,7 @@ pub fn run(
         .story()
         .into_iter()
         .chain(cut)
+        .chain(judged.into_iter().map(|note| format!("{NOTED_WARNING}{note}")))
         .chain(passed_over)
         .chain(replaced)
         .chain(room.story)
@@ -149,7 +157,7 @@ pub fn run(
     }
     let environment = &options.environment;
     let changes = if resume { run_json::stored_changes(paths)? } else { Some(options.changes) };
-    let about = |comparison: Option<&[report::ModelRow]>| {
+    let about = |comparison: Option<Compared<'_>>| {
         let mut json = summary::run_json(recipe, environment, changes.as_deref(), comparison);
         if comparison.is_some() {
             json[CHECKPOINTS] = REMOVED.into();
@@ -157,7 +165,8 @@ pub fn run(
         json
     };
     run_store::atomic::write_json(paths.run_json(), &about(None))?;
-    let result = work(&mut run, &about);
+    let planned = if resume { Ok(()) } else { plan(&mut run, &teacher, room.bytes) };
+    let result = planned.and_then(|()| work(&mut run, &about));
     if let Err(error) = &result
         && !error.is_interruption()
     {
@@ -167,37 +176,69 @@ pub fn run(
     result
 }
 
+/// The comparison of a finished run, and what the search has gained.
+type Compared<'a> = (&'a [report::ModelRow], &'a [String]);
+/// Says what the run is going to do, and how long that takes where it can be measured.
+fn plan(run: &mut Context<'_>, teacher: &BertConfig, room: ByteSize) -> Result<()> {
+    run.emit(RunEvent::Note { message: "measuring a few steps of each training".into() })?;
+    let in_memory = run.recipe.teacher.cache.place == CacheStorage::Memory;
+    let forecast = phase::forecast(run, teacher, if in_memory { room.0 } else { 0 })?;
+    let free = run.host.free_memory().filter(|&free| free < forecast.cache_bytes);
+    run.emit(RunEvent::Plan { forecast })?;
+    if let Some(free) = free {
+        let message = format!("{NOTED_WARNING}only {} of memory are free for these answers", disk::size(free));
+        run.emit(RunEvent::Note { message })?;
+    }
+    Ok(())
+}
+
 /// All phases; `about` makes `run.json` of the comparison.
-fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Value) -> Result<Outcome> {
+fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Value) -> Result<Outcome> {
     let recipe = run.recipe;
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
     let warm = phase::warm_up(run, &frame, &teachers)?;
     let winner = phase::search(run, &frame, &teachers, warm.clone())?;
-    let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
+    let found = Found { frame: &frame, teachers: &teachers, warm: &warm, winner: &winner };
     let majority = majority(run)?;
-    save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
-    let baseline = match recipe.final_.baseline {
-        true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
-        false => None,
-    };
+    let mut trained = Vec::new();
+    for network in Network::of(recipe) {
+        let models = phase::final_models(run, network, found)?;
+        match network {
+            // At once, so that it is there whatever becomes of the comparison.
+            Network::Student => save_student(run, best(&models)?, &winner, &majority)?,
+            _ => {
+                for model in &models {
+                    phase::save_compared(run, model, &summary::compared_card(recipe, model, &majority))?;
+                }
+            }
+        }
+        trained.extend(models);
+    }
     run.clear_cache();
-    let comparison = compare(run, &teachers, student, baseline, &majority)?;
-    run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
+    let comparison = compare(run, &teachers, &trained, &majority)?;
+    let gains = summary::gains(&trained);
+    run_store::atomic::write_json(run.paths.run_json(), &about(Some((&comparison, &gains))))?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
     run.clear_checkpoints();
     let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
-    Ok(Outcome { comparison, architecture })
+    Ok(Outcome { comparison, gains, architecture })
+}
+
+/// The one with the best held-out score; of equal ones the first.
+fn best(models: &[FinalModel]) -> Result<&FinalModel> {
+    let better = |best: &FinalModel, model: &FinalModel| model.held_out > best.held_out;
+    let best = models.iter().reduce(|best, model| if better(best, model) { model } else { best });
+    best.ok_or_else(|| Error::Mismatch("no student was trained".into()))
 }
 
 /// What one answer to every example of a task scores on the dev sets.
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
-    let (recipe, tasks) = (run.recipe, &run.recipe.tasks);
-    let (train, dev) = (run.inputs.train(recipe, tasks, phase)?, run.inputs.dev(recipe, tasks, phase)?);
+    let (train, _) = run.inputs.tasks(run.recipe, phase)?;
+    let dev = run.inputs.dev(run.recipe, &run.recipe.tasks, phase)?;
     Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
@@ -217,7 +258,7 @@ fn open_inputs(
     if study.is_none() {
         let search = &recipe.search;
         for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
-            inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
+            inputs.tasks(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
         }
     }
     let now = Record { moved, digests: inputs.digests(recipe)? };
@@ -242,7 +283,7 @@ fn rooms(
     // Of other devices than the processor nobody knows how much memory is free.
     let free = on_cpu(device).then(|| host.free_memory()).flatten();
     let room = phase::cache_room((recipe, phases), inputs, teacher, free)?;
-    let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
+    let cache = if recipe.teacher.cache.place == CacheStorage::Disk { room.bytes.0 } else { 0 };
     let needs = disk::needs((recipe, phases), teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
     let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
@@ -259,9 +300,10 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     let Some(comparison) = run_json::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
         return Ok(None);
     };
+    let gains = run_json::stored_gains(&run).map_err(bad)?;
     let (config, _) = model_dir::outline(&paths.student())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
-    Ok(Some(Outcome { comparison, architecture }))
+    Ok(Some(Outcome { comparison, gains, architecture }))
 }
 
 /// Refuses to go on with a finished run whose student was removed.
@@ -308,27 +350,20 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majori
 fn compare(
     run: &Context<'_>,
     teachers: &Teachers,
-    student: FinalModel,
-    baseline: Option<FinalModel>,
+    trained: &[FinalModel],
     majority: &[MajorityBaseline],
 ) -> Result<Vec<report::ModelRow>> {
     let settings = run.recipe.latency;
     let time = |model: &TaskModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
-    let teacher = FinalModel {
-        config: teachers.config.clone(),
-        model: teachers.tuned[0].model.clone(),
-        evaluation: teachers.evaluation.clone(),
-    };
-    let models = Models {
-        latency: [
-            Some(time(&teacher.model, &teacher.config)?),
-            baseline.as_ref().map(|b| time(&b.model, &b.config)).transpose()?,
-            Some(time(&student.model, &student.config)?),
-        ],
-        teacher,
-        baseline,
-        student,
-    };
-    Ok(summary::comparison(run.recipe, &models, majority))
+    let teacher =
+        summary::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
+    let mut rows = vec![teacher];
+    for models in summary::compared(trained) {
+        let first = models[0];
+        let latency = time(&first.model, &first.config)?;
+        rows.push(summary::final_row(run.recipe, &models, latency, majority));
+    }
+    rows.extend(summary::majority_row(majority));
+    Ok(rows)
 }

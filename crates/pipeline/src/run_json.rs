@@ -35,3 +35,8 @@ pub(crate) fn stored_changes(paths: &RunPaths) -> Result<Option<Vec<ChangedSetti
 pub(crate) fn stored_comparison(run: &Value) -> serde_json::Result<Option<Vec<ModelRow>>> {
     serde_json::from_value(run["comparison"].clone())
 }
+
+/// What the search has gained, in `run.json`; nothing in one of an earlier version.
+pub(crate) fn stored_gains(run: &Value) -> serde_json::Result<Vec<String>> {
+    Ok(serde_json::from_value::<Option<Vec<String>>>(run["gains"].clone())?.unwrap_or_default())
+}

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::disk::bytes_below;
 use crate::events::RunEvent;
-use crate::phase::{LogLine, PhaseId};
+use crate::phase::{LogLine, Network, PhaseId};
 use crate::{Error, Result};
 
 /// Folders are looked into so far below the first.
@@ -292,7 +292,7 @@ fn search(name: String, folder: &Path) -> RunSummary {
         Some(Scores::of_metrics(row["scores"].as_array()?.iter().filter_map(metric).collect()))
     };
     let teacher = measured("teacher").unwrap_or_else(|| story.scores(Some(PhaseId::Teacher)));
-    let student = measured("student").unwrap_or_else(|| story.scores(Some(PhaseId::StudentOnTasks)));
+    let student = measured("student").unwrap_or_else(|| story.scores(Some(PhaseId::FinalOnTasks(Network::Student, 1))));
     let bytes = bytes_below(folder);
     let tasks = strings(recipe.get("tasks"));
     RunSummary { teacher, student, ..summary(name, folder, Kind::Search, tasks, is_finished, bytes, story) }

@@ -4,17 +4,21 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bert_core::{BertConfig, ModelDir, TaskModel};
+use burn::tensor::Device;
 use glue_squad::task::Task;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
+use predict::data::EvalSet;
 use predict::heads::{AnsweringHead, answering_head};
 use tokenizer::TextEncoder;
 use train::engine::Devices;
 
 use crate::Result;
+use crate::check_teacher::{Unfit, unfit};
 use crate::input_files::{Files, model_files};
 
 /// Where a teacher comes from: `DIR`, or `TASK=DIR`.
@@ -250,6 +254,26 @@ impl Teachers {
             Ok((model.path.as_path(), head))
         };
         self.assignment.tasks.iter().zip(&self.assignment.of).map(head).collect()
+    }
+
+    /// Asks each teacher about dev examples of its tasks, whose sets are `dev` in the order of the tasks, with the head of `heads`; why
+    /// answers cannot teach, each with the directory of its teacher.
+    ///
+    /// # Errors
+    /// As [`unfit`].
+    pub fn unfit(
+        &self,
+        heads: &[AnsweringHead],
+        dev: &[(usize, EvalSet)],
+        device: &Device,
+        stop: &AtomicBool,
+    ) -> Result<Vec<(&Path, Unfit)>> {
+        let mut found = Vec::new();
+        for ((&at, head), (_, set)) in self.assignment.of.iter().zip(heads).zip(dev) {
+            let teacher = &self.models[at];
+            found.extend(unfit(&teacher.model, head, set, device, stop)?.map(|why| (teacher.path.as_path(), why)));
+        }
+        Ok(found)
     }
 
     /// Them as one teacher of a training by `plan` on `devices`, with `cache` before each, and the heads by which this one is asked for each

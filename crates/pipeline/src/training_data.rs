@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use glue_squad::squad::{Dataset, SquadVersion};
 use glue_squad::task::{Split, Task};
+use kd::from_teacher::Sample;
 use kd::job::MlmTask;
 use predict::examples::Examples;
 use predict::majority::MajorityBaseline;
@@ -41,6 +43,19 @@ impl TrainingData {
             Self::Tasks(data) => data.mix.batches_per_epoch(),
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
+    }
+
+    /// The first texts, on which a student is fitted to its teacher.
+    ///
+    /// # Errors
+    /// Texts that cannot be read.
+    pub fn sample(&self, device: &Device) -> Result<Sample> {
+        let batch = |step| match self {
+            Self::Text(data) => Ok(data.text.batch(step)?),
+            Self::Tasks(data) => Ok(data.mix.batch(step)?.1),
+            Self::Spans(data) => Ok(data.train.batch(step)?.tokens),
+        };
+        Ok(Sample::of_training(self.batches_per_epoch(), batch, device)?)
     }
 
     /// What one answer to every example scores where the training is evaluated; nothing on text.

@@ -44,7 +44,7 @@ pub enum HeadAnswer {
 }
 
 impl HeadAnswer {
-    /// What the outputs of `head` stand for; `None` where they are not finite.
+    /// What the outputs of `head` mean; `None` where they are not finite.
     fn of(head: &TaskHeadConfig, outputs: &[f32]) -> Option<Self> {
         let values = match head.kind {
             TaskHeadKind::Classification => softmax(outputs),

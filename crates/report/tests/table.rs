@@ -6,7 +6,8 @@ use report::{ModelRow, Role, TERMINAL_COLUMNS, TaskScore, comparison_table_text}
 use sample::made_up_run;
 
 fn row(name: &str, params: Option<u64>, score: Option<f64>) -> ModelRow {
-    let scores = score.map(|value| TaskScore { task: "SST-2".into(), metric: "accuracy".into(), value });
+    let scores =
+        score.map(|value| TaskScore { task: "SST-2".into(), metric: "accuracy".into(), value, standard_error: None });
     ModelRow { name: name.into(), params, scores: scores.into_iter().collect(), ..ModelRow::default() }
 }
 

@@ -8,9 +8,11 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheReport, Format, TeacherCache};
-use kd::inherit::{Inherit, embedded, inherited};
+use kd::from_teacher::{self, Part};
+use kd::inherit::{embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
+use pipeline::check_teacher::Unfit;
 use pipeline::corpus::Corpus;
 use pipeline::input_files::{Files, model_files};
 use pipeline::jobs::with_distillation;
@@ -23,9 +25,11 @@ use tokenizer::TextEncoder;
 
 use super::teacher::labeled_data;
 use crate::arch_spec::{ShapeArgs, resolve_with};
+use crate::beginning::{Inheritance, as_teacher, check_beginning};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
+use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
@@ -47,6 +51,7 @@ Examples
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
   efficientbert distill --init general --task mrpc --teacher mrpc=teachers/mrpc --task rte --teacher rte=teachers/rte --data glue --out two
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
+  efficientbert distill --arch efficientbert --teacher teachers/sst-2 --inherit teacher --task sst-2 --data glue --out student
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
   efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
@@ -66,6 +71,9 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
+    /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
+    #[arg(long, requires = "tasks")]
+    unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -79,9 +87,12 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What the student takes over from --init.
+    /// What the student takes over: all of --init, a part of it, or what can be computed from the teacher's weights.
     #[arg(long, value_enum, default_value_t)]
-    inherit: Inherit,
+    inherit: Inheritance,
+    /// Leave a part of --inherit teacher out, to measure what it brings; may be repeated.
+    #[arg(long, value_enum, value_name = "PART")]
+    inherit_without: Vec<Part>,
     /// Start from the teacher's embedding, which must have the student's sizes, as in MobileBERT's transfer; it replaces that of
     /// --init.
     #[arg(long)]
@@ -118,7 +129,9 @@ struct RecordedOptions {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     teachers: Vec<usize>,
     tasks: Vec<Task>,
-    inherit: Inherit,
+    inherit: Inheritance,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inherit_without: Vec<Part>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +178,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let parts = Parts::POOLER;
     let parts = if words.is_some() { parts.with_words(&config) } else { parts };
     let student = student(args, (&config, parts), init.as_ref(), &teachers, context)?;
+    if args.inherit == Inheritance::Teacher {
+        check_beginning((&config, parts), &unbound, &teachers)?;
+    }
 
     let positions = config.max_position_embeddings.min(teachers.positions());
     let max_len = match corpus.max_len() {
@@ -176,12 +192,25 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
+    if unbound.asks_logits() && !args.training.resume {
+        judge(args, (&teachers, &heads), &taught, context)?;
+    }
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
     let files = [teachers.files(), init_files, taught.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
+    let student = match args.inherit {
+        Inheritance::Teacher => {
+            let settings = from_teacher::Settings {
+                without: args.inherit_without.clone(),
+                ..from_teacher::Settings::new(args.training.seed)
+            };
+            as_teacher((student, &config, parts), (&plan, &heads), (&teachers, &taught), &settings, context)?
+        }
+        _ => student,
+    };
     if args.teacher_cache.is_some() && plan.mlm().is_some_and(Mlm::asks_teacher) {
         context
             .progress
@@ -217,10 +246,7 @@ impl DistillArgs {
                 "--eval-every: there is nothing to evaluate on text; it goes with --task, or with --eval-corpus";
             return Err(CliError::usage(message));
         }
-        if self.inherit != Inherit::Same && self.initial().is_none() {
-            let message = "--inherit: there is nothing to take over from random weights; name a student with --init";
-            return Err(CliError::usage(message));
-        }
+        self.inherit.check(self.initial().is_some(), self.takes_embedding(), &self.inherit_without)?;
         Ok(chosen)
     }
 
@@ -267,9 +293,9 @@ impl DistillArgs {
         Ok(with_words(objective, self.words.mlm))
     }
 
-    fn objective_name(&self) -> &str {
+    fn objective_name(&self) -> String {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
-        given.unwrap_or(Preset::default().name())
+        given.map_or_else(|| Preset::default().to_string(), str::to_owned)
     }
 }
 
@@ -282,6 +308,31 @@ fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead
         head
     };
     Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
+}
+
+/// Asks the teachers about some dev examples. Labels in another order are refused; that a teacher knows no more than one answer to
+/// everything is said.
+fn judge(
+    args: &DistillArgs,
+    (teachers, heads): (&Teachers, &[AnsweringHead]),
+    data: &TrainingData,
+    context: &Context,
+) -> Result<(), CliError> {
+    let TrainingData::Tasks(data) = data else { return Ok(()) };
+    interrupt::install(&context.progress)?;
+    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag());
+    let found = found.map_err(|error| match error.is_interruption() {
+        true => CliError::interrupted("stopped before the training; nothing was written"),
+        false => error.into(),
+    })?;
+    for (dir, why) in &found {
+        let said = format!("--teacher {}: {}", dir.display(), why.said());
+        if matches!(why, Unfit::Exchanged(_)) && !args.unchecked_teacher {
+            return Err(CliError::usage(said).with_hint("--unchecked-teacher learns from it as it is"));
+        }
+        context.progress.warn(&said);
+    }
+    Ok(())
 }
 
 /// Opens the corpora of a training on text.
@@ -334,7 +385,8 @@ fn student(
         if dir.model.has_fit() && dir.config.fit_size != config.fit_size {
             context.progress.warn("the projection in --init leads to another width; a new one is made");
         }
-        let taken = inherited(student, config, dir, args.inherit).map_err(explained_transfer);
+        let how = args.inherit.of_init().unwrap_or_default();
+        let taken = inherited(student, config, dir, how).map_err(explained_transfer);
         student = taken.context("--init does not fit the student")?;
     }
     match args.takes_embedding() {
@@ -393,6 +445,7 @@ fn settings(
         teachers: teachers.assignment.of.clone(),
         tasks: args.tasks.clone(),
         inherit: args.inherit,
+        inherit_without: args.inherit_without.clone(),
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
         answers: Some(args.teacher_cache_format).filter(|format| *format != Format::F32),
@@ -408,7 +461,11 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> Strin
         true => format!("on text ({})", list(args.corpus.iter().map(|p| shown(p)).collect())),
         false => format!("on {}", list(args.tasks.iter().map(ToString::to_string).collect())),
     };
-    let from = args.initial().map_or_else(|| "random weights".into(), |dir| format!("`{}`", shown(dir)));
+    let from = match (args.inherit, args.initial()) {
+        (Inheritance::Teacher, _) => "weights computed of the teacher's".into(),
+        (_, Some(dir)) => format!("`{}`", shown(dir)),
+        (_, None) => "random weights".into(),
+    };
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));

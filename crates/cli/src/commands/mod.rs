@@ -16,6 +16,7 @@ mod report;
 mod runs;
 mod score;
 mod search;
+mod study;
 mod submit;
 mod teacher;
 
@@ -34,6 +35,9 @@ pub enum Command {
     Report(report::ReportArgs),
     /// What runs there are, how far they are, and their scores.
     Runs(runs::RunsArgs),
+    /// What a search has tried: its stages and trials, the best of them, exports for other programs.
+    #[command(subcommand)]
+    Study(study::Command),
     /// Metrics of a model on a task, and the official prediction file.
     Eval(eval::EvalArgs),
     /// Official scores of a predictions file, without a model.
@@ -86,6 +90,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Runs(args) => runs::run(&args),
+        Command::Study(command) => study::run(&command, context),
         Command::Eval(args) => eval::run(&args, context),
         Command::Score(args) => score::run(&args, context),
         Command::Submit(args) => submit::run(&args, context),

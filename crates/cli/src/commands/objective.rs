@@ -71,10 +71,10 @@ pub fn run(command: &Command) -> Result<(), CliError> {
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
     if args.json {
-        let all = Preset::ALL.map(|p| json!({ "name": p.name(), "layers": p.has_layers(), "summary": p.summary() }));
+        let all = Preset::ALL.map(|p| json!({ "name": p, "layers": p.has_layers(), "summary": p.summary() }));
         return print_json(&json!({ "objectives": all }));
     }
-    let rows: Vec<Vec<String>> = Preset::ALL.iter().map(|p| vec![p.name().into(), p.summary().into()]).collect();
+    let rows: Vec<Vec<String>> = Preset::ALL.iter().map(|p| vec![p.to_string(), p.summary().into()]).collect();
     print(&table(&["objective", "what the student learns"], &rows, true))
 }
 

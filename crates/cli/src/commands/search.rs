@@ -131,6 +131,7 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
 /// The recipe with its inputs as they will be found from wherever the run is resumed.
 fn with_absolute_paths(mut recipe: Recipe) -> Result<Recipe, CliError> {
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
+    let inputs = inputs.chain(&mut recipe.compare.checkpoints);
     for path in inputs {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
@@ -291,11 +292,15 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
             "run": folder,
             "architecture": outcome.architecture,
             "comparison": outcome.comparison,
+            "gains": outcome.gains,
             "warnings": warnings(outcome),
         }));
     }
     let mut text = String::from("\n");
     text += &report::comparison_table_text(&outcome.comparison);
+    for gain in &outcome.gains {
+        text += &format!("\n{gain}\n");
+    }
     text += "\nfound feed-forwards:\n";
     for (i, expression) in outcome.architecture.iter().enumerate() {
         text += &format!("  layer {:>2}  {expression}\n", i + 1);

@@ -181,6 +181,18 @@ impl Progress {
         }
     }
 
+    /// Several lines for the person who watches, for machines an object in one.
+    pub fn lines(&self, text: &str, object: &impl serde::Serialize) {
+        match self.display {
+            DisplayMode::Json => match serde_json::to_string(object) {
+                Ok(object) => line(&object),
+                Err(_) => line(&self::object("message", text)),
+            },
+            DisplayMode::Silent => {}
+            _ => self.above_bar(text),
+        }
+    }
+
     /// What it came to in the end, in several lines; machines read it elsewhere.
     pub fn summary(&self, text: &str) {
         if !matches!(self.display, DisplayMode::Json | DisplayMode::Silent) {

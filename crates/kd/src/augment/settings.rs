@@ -88,7 +88,7 @@ impl AugmentSettings {
             return setting("probability", format!("is {}; allowed are numbers from 0 to 1", self.probability));
         }
         if self.limit == Some(0) {
-            return setting("limit", "is 0; leave it out for all rows".into());
+            return setting("limit", "is 0; to use all rows, leave it out".into());
         }
         Ok(())
     }

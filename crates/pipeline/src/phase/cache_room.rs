@@ -1,7 +1,7 @@
 //! How many bytes of the teacher's answers are worth keeping on this machine, where the recipe leaves that open.
 
 use bert_core::BertConfig;
-use kd::cache::{ByteSize, Format, Place, Room, TeacherLayers};
+use kd::cache::{ByteSize, CacheStorage, Format, Room, TeacherLayers};
 
 use super::batch_order::{BatchOrders, Shared};
 use super::distillation::plan;
@@ -51,9 +51,9 @@ pub fn cache_room(
         return Ok(CacheRoom { bytes, story: None });
     }
     let (times, most) = match settings.place {
-        Place::Off => return Ok(CacheRoom { bytes: ByteSize(0), story: None }),
-        Place::Memory => (IN_MEMORY, free.map_or(MOST, |free| free / PART_OF_MEMORY)),
-        Place::Disk => (ON_DISK, MOST),
+        CacheStorage::Off => return Ok(CacheRoom { bytes: ByteSize(0), story: None }),
+        CacheStorage::Memory => (IN_MEMORY, free.map_or(MOST, |free| free / PART_OF_MEMORY)),
+        CacheStorage::Disk => (ON_DISK, MOST),
     };
     let mut asked = 0;
     for shared in BatchOrders::of(recipe, phases).shared(times) {
@@ -64,12 +64,12 @@ pub fn cache_room(
 }
 
 /// The room for `asked` bytes that will be asked for again, and why.
-fn choose(place: Place, asked: u64, most: u64, free: Option<u64>) -> (u64, String) {
+fn choose(place: CacheStorage, asked: u64, most: u64, free: Option<u64>) -> (u64, String) {
     let bound = match (place, free) {
-        (Place::Memory, Some(_)) => "a quarter of the free memory".to_string(),
+        (CacheStorage::Memory, Some(_)) => "a quarter of the free memory".to_string(),
         _ => format!("the usual {}", size(MOST)),
     };
-    let place = if place == Place::Disk { "on the disk" } else { "in memory" };
+    let place = if place == CacheStorage::Disk { "on the disk" } else { "in memory" };
     if asked == 0 {
         return (0, "teacher cache: nothing is kept, since no batch is shown to many trainings".into());
     }
@@ -106,11 +106,8 @@ fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared
                 add(batch.batch, batch.seq);
             }
         }
-        Data::Search | Data::Train => {
-            let tasks = match training.data {
-                Data::Search => inputs.search(recipe, settings)?.0,
-                _ => inputs.train(recipe, &recipe.tasks, settings)?,
-            };
+        Data::Tasks => {
+            let tasks = inputs.tasks(recipe, settings)?.0;
             for i in 0..looked_at {
                 let (_, batch) = tasks.batch(step(i))?;
                 add(batch.batch, batch.seq);
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_again_is_kept_as_far_as_a_part_of_the_memory_reaches() {
-        let choose = |asked, free: u64| choose(Place::Memory, asked, free / PART_OF_MEMORY, Some(free));
+        let choose = |asked, free: u64| choose(CacheStorage::Memory, asked, free / PART_OF_MEMORY, Some(free));
         let (bytes, said) = choose(180 * MB, 8000 * MB);
         assert!(bytes == 180 * MB && said.contains("at most 180 MB in memory, all answers"), "{said}");
         let (bytes, said) = choose(180 * MB, 400 * MB);

@@ -52,7 +52,7 @@ pub(super) fn on_text(
     if training.settings.train.steps == 0 {
         return Ok(model);
     }
-    let text = run.inputs.text(run.recipe, &training.settings)?;
+    let text = run.inputs.text_in_order(run.recipe, &training.settings, run.recipe.order_seed(id.seed()))?;
     let plan = plan(training, config, &teachers.config)?;
     let teacher = run.teacher_for(id, Source::Text, teachers, &plan)?;
     let (teacher, text) = (teacher.as_ref(), text.as_ref());
@@ -60,14 +60,14 @@ pub(super) fn on_text(
     Ok(run.train(phase, model, &job)?.model)
 }
 
-/// Distills `model` on the training examples `data` of all tasks in phase `id`, and keeps the weights that score best on `dev`,
-/// if it holds anything.
+/// Distills `model` on the training examples `data` of all tasks in phase `id`, and keeps the weights that score best on
+/// `held_out`, if it holds anything.
 pub(super) fn on_tasks(
     run: &mut Context<'_>,
     id: PhaseId,
     (config, model): (&BertConfig, TaskModel),
     teachers: &Teachers,
-    (data, dev): (&TaskMix, &[(usize, EvalSet)]),
+    (data, held_out): (&TaskMix, &[(usize, EvalSet)]),
     prepare: Prepare<'_>,
 ) -> Result<Trained<TaskModel>> {
     let phase = run.spec(id)?;
@@ -80,7 +80,7 @@ pub(super) fn on_tasks(
         student_heads: heads,
         plan: &plan,
         data,
-        eval: dev,
+        eval: held_out,
         prepare,
     };
     run.train(phase, model, &job)

@@ -4,15 +4,17 @@ use std::path::Path;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, student_config, student_frame, supernet_architecture};
+use encoder_spec::Encoder;
 use kd::job::as_is;
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
 use predict::heads::task_head;
 
-use super::distillation::{on_tasks, on_text};
+use super::beginning::{Weights, as_teacher};
+use super::distillation::{on_tasks, on_text, plan};
 use super::{Context, PhaseId, Teachers};
 use crate::Result;
-use crate::recipe::Recipe;
+use crate::recipe::{Begin, Recipe};
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
 pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
@@ -43,8 +45,8 @@ pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architectu
     Ok((config, model))
 }
 
-/// Distills the largest student with plain feed-forwards on text; all candidates inherit slices of
-/// the weights this returns (module paths).
+/// Distills the largest student with plain feed-forwards on text, from random weights or, where the recipe says so, from what
+/// its teacher's make; all candidates inherit slices of the weights this returns (module paths).
 ///
 /// # Errors
 /// Training that fails, files that cannot be read or written.
@@ -52,8 +54,28 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
     let model = model.initialized(&config, run.seed_of("student init"));
+    let model = match run.recipe.student.begin {
+        Begin::Random => model,
+        Begin::Teacher => largest_as_teacher(run, &config, model, teachers)?,
+    };
     let model = on_text(run, PhaseId::WarmUp, (&config, model), teachers, as_is())?;
     Ok(collect_internal(&model))
+}
+
+/// The largest student as its teacher, slices of it too.
+fn largest_as_teacher(
+    run: &mut Context<'_>,
+    config: &BertConfig,
+    model: TaskModel,
+    teachers: &Teachers,
+) -> Result<TaskModel> {
+    let training = run.spec(PhaseId::WarmUp)?.training()?;
+    let plan = match training.settings.train.steps {
+        0 => None,
+        _ => Some(plan(training, config, &teachers.config)?),
+    };
+    let spec = Encoder::supernet(config, Parts::POOLER)?;
+    as_teacher(run, (model, &spec), teachers, plan.as_ref(), (&[PhaseId::WarmUp], Weights::Slices))
 }
 
 /// Trains the supernet of stage 3: from the warm-up weights, with the expressions of `genome`, one
@@ -84,7 +106,7 @@ pub fn stage_three_supernet(
     if settings.train.steps == 0 {
         return Ok(model);
     }
-    let (data, _) = run.inputs.search(run.recipe, settings)?;
+    let (data, _) = run.inputs.tasks(run.recipe, settings)?;
     let prepare = Box::new(sample("supernet sample, tasks"));
     Ok(on_tasks(run, PhaseId::SupernetOnTasks, (&config, model), teachers, (&data, &[]), prepare)?.model)
 }

@@ -23,6 +23,6 @@ pub use load::{Override, PUBLISHED, load};
 pub use moved_inputs::Moved;
 pub use resumed_settings::{Difference, differences, differing_keys, load_beside};
 pub use settings::{
-    DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher, SearchSettings,
-    StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
+    Begin, CompareSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe,
+    ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };

@@ -51,7 +51,7 @@ pub fn train<M: Module>(
 ) -> Result<Trained<M>> {
     config.validate()?;
     let devices = &devices.into();
-    config.precision.check(devices)?;
+    devices.check_precision(config.precision)?;
     let mut state = State::new(model.train(), config);
     if !config.groups.is_empty() {
         let paths: Vec<String> = parameter_shapes(&state.model).into_keys().collect();
