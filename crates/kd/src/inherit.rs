@@ -140,7 +140,6 @@ fn same_kind(config: &BertConfig, loaded: &ModelDir) -> Result<()> {
 
 /// How weights of a model become those of another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Inherit {
     /// As they are; all sizes are equal.

@@ -62,10 +62,6 @@ impl Error {
     fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
-
-    fn parquet(path: impl Into<PathBuf>, offset: u64, reason: String) -> Self {
-        Self::Damaged { path: path.into(), offset, reason }
-    }
 }
 
 /// The first and last four bytes of a Parquet file.

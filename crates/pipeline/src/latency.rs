@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, student_config};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, TokenBatch, freeze, student_config};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Session};
 use mlp_space::Architecture;
@@ -50,9 +50,6 @@ pub(crate) fn on_cpu(device: &Device) -> bool {
 }
 
 /// Checks that the device computes in the number format to be measured.
-///
-/// # Errors
-/// The device does not compute in the precision of `settings`.
 pub(crate) fn check_precision(settings: LatencySettings, device: &Device) -> Result<()> {
     if settings.precision == encoder_spec::Precision::F32 || on_cpu(device) {
         return Ok(());

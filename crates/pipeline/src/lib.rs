@@ -6,6 +6,7 @@
 //! | [`events`] | what a watcher is told, and what `log.jsonl` holds |
 //! | [`import`] | foreign weights as a model directory |
 //! | [`inputs`] | tokenizer, task sets, packed text |
+//! | [`input_files`] | the files that decide a result, and their checksums |
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`note`] | what a person should know of something that went well |
 //! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
@@ -17,19 +18,13 @@
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
-//! | [`runs`] | what runs there are below a folder, and how far they are |
+//! | [`run_listing`] | what runs there are below a folder, and how far they are |
 //! | [`similar`] | which of the names that there are was meant |
 //! | [`summary`] | the comparison and the report's data |
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-mod about;
-mod check;
 pub mod check_teacher;
 pub mod corpus;
 pub mod disk;
@@ -37,16 +32,20 @@ mod error;
 pub mod evaluate;
 pub mod events;
 pub mod import;
+pub mod input_files;
+mod input_record;
 pub mod inputs;
 pub mod jobs;
 pub mod latency;
 pub mod method;
 pub mod note;
 pub mod phase;
+mod preflight;
 pub mod recipe;
-mod record;
+mod report_header;
 mod run;
-pub mod runs;
+mod run_json;
+pub mod run_listing;
 pub mod similar;
 pub mod summary;
 pub mod teachers;

@@ -215,7 +215,7 @@ pub fn card_lines(evaluation: &Evaluation, baselines: &[MajorityBaseline]) -> St
     let mut text = String::new();
     if !baselines.is_empty() {
         let all: Vec<String> = baselines.iter().map(ToString::to_string).collect();
-        text += &format!("\nOne answer to every example scores, without reading it, {}.\n", all.join("; "));
+        text += &format!("\nOne and the same answer to every example would score {}.\n", all.join("; "));
     }
     for doubt in doubts(evaluation, baselines) {
         text += &format!("\n**Warning:** {doubt}.\n");

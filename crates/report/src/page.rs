@@ -2,10 +2,10 @@
 
 use crate::data::{RunReport, StageReport};
 use crate::format::{
-    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing,
+    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points_with_error, score, text_or_missing,
 };
 use crate::markup::Markup;
-use crate::plots::{Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of};
+use crate::plots::{Cost, loss_curves, model_front, score_of, search_history, shared_tasks, stage_front};
 use crate::table::all_tasks;
 
 /// Scores beside the sizes that still fit a printed page; of more, each model is a card.
@@ -71,6 +71,9 @@ fn result(page: &mut Markup, run: &RunReport) {
         return;
     }
     let tasks = all_tasks(&run.comparison);
+    for gain in &run.gains {
+        page.raw("<p><strong>").text(sentence(gain)).raw("</strong></p>");
+    }
     for m in &run.comparison {
         for warning in &m.warnings {
             page.raw("<p class=\"warning\"><strong>").text(&m.name).raw(":</strong> ").text(warning).raw("</p>");
@@ -93,7 +96,7 @@ fn result(page: &mut Markup, run: &RunReport) {
         cell(page, "MACs per pass", &count_or_missing(m.macs));
         cell(page, "latency per pass", &milliseconds(m.latency_ms));
         for task in &tasks {
-            cell(page, &format!("{} {}", task.0, task.1), &points(value_of(m, task)));
+            cell(page, &format!("{} {}", task.0, task.1), &points_with_error(score_of(m, task)));
         }
         page.raw("</tr>");
     }
@@ -116,6 +119,12 @@ fn result(page: &mut Markup, run: &RunReport) {
         figures(page, &charts, MODELS_KEY);
     }
     page.raw("</section>");
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 const MODELS_KEY: &str = concat!(

@@ -154,7 +154,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
         let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
         return print_json(&json!({
             "what": "kd-step", "model": args.model, "teacher": teacher_name, "device": context.kind().name(),
-            "threads": context.threads, "precision": precision.name(), "isa": isa, "peak_mib": peak,
+            "threads": context.threads, "precision": precision, "isa": isa, "peak_mib": peak,
             "batch": args.batch, "seq": seq, "runs": args.runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
         }));
@@ -164,7 +164,7 @@ fn step(args: &BenchArgs, teacher: &str, context: &Context) -> Result<(), CliErr
         ("median", format!("{median:.1} ms")),
         ("fastest", format!("{min:.1} ms")),
         ("slowest", format!("{max:.1} ms")),
-        ("step", format!("{} x {} tokens, {}, {} timed", args.batch, seq, precision.name(), args.runs)),
+        ("step", format!("{} x {} tokens, {}, {} timed", args.batch, seq, precision, args.runs)),
         ("tokens", format!("{:.0} a second", tokens / median * 1e3)),
         ("device", device(context)),
         ("peak memory", peak.map_or("n/a".to_owned(), |mib| format!("{mib:.0} MiB"))),

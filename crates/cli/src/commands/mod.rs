@@ -24,7 +24,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::given::Given;
+use crate::given::GivenOptions;
 
 /// The commands.
 #[derive(Subcommand, Debug)]
@@ -73,7 +73,7 @@ pub enum Command {
 
 impl Command {
     /// Keeps the options of the command line for a training that may be resumed.
-    pub fn remember(&mut self, given: Given) {
+    pub fn remember(&mut self, given: GivenOptions) {
         match self {
             Self::Teacher(args) => args.training.given = given,
             Self::Distill(args) => args.training.given = given,
@@ -82,10 +82,6 @@ impl Command {
     }
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// The command's own.
 pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
     if !matches!(command, Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
         context.one_device()?;

@@ -145,7 +145,7 @@ fn trials_are_exported_as_csv_and_json() {
     assert_eq!(rows.next_row().unwrap().unwrap(), [Int(0), Float(0.65289), Text("complete".into()), Float(1.0 / 3.0)]);
     rows.next_row().unwrap();
     assert_eq!(rows.next_row().unwrap().unwrap()[..3], [Int(2), Null, Text("failed".into())]);
-    assert_eq!(rows.len(), 4);
+    assert!(rows.next_row().unwrap().is_some() && rows.next_row().unwrap().is_none(), "four trials");
     export(&["--format", "parquet"]).fails_with(2, &["--format parquet", "--out"]);
 
     let found = export(&["--out", "trials.json", "--rejected"]);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use bert_core::{BertConfig, ModelType, Parts, TaskModel, student_config, supernet_architecture};
+use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
 use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Plan;
 use mlp_space::Architecture;
@@ -15,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use train::fine_tune::FineTune;
 
 use super::batch_order::BatchOrders;
+use super::distillation::plan;
+use super::plain::of_width;
 use super::stages::sized_student;
 use super::stopwatch::{StepTime, Timed, step_time};
-use super::supernet::{frame, plan};
-use super::{Context, Data, Model, PhaseSpec, TrainingSpec};
+use super::supernet::frame;
+use super::{Context, Data, Model, Network, PhaseSpec, TrainingSpec};
 use crate::Result;
 use crate::teachers::teacher_on;
 
@@ -141,15 +143,16 @@ fn scored(run: &Context<'_>, phase: &PhaseSpec<'_>) -> Result<u64> {
             2 => &search.stage2.proxy.task,
             _ => &search.stage3.task,
         };
-        return Ok(count(&run.inputs.search(recipe, settings)?.1));
+        return Ok(count(&run.inputs.tasks(recipe, settings)?.1));
     }
-    let Some(training) = phase.trainings.iter().find(|training| training.data == Data::Train) else { return Ok(0) };
+    let Some(training) = phase.trainings.iter().find(|training| training.evaluated) else { return Ok(0) };
     let settings = &training.settings.train;
     let evaluations = match settings.eval_every {
         0 => 1,
         every => settings.steps.div_ceil(every).max(1),
     };
-    Ok(evaluations * count(&run.inputs.dev_on(recipe, phase.tasks, &training.settings)?))
+    let held_out = run.inputs.tasks_of(recipe, phase.tasks, &training.settings, recipe.seed)?.1;
+    Ok(evaluations * count(&held_out) + count(&run.inputs.dev(recipe, phase.tasks, &training.settings)?))
 }
 
 /// Everything that decides how long a step takes, but for the model's weights.
@@ -207,20 +210,27 @@ impl Models {
                 let model = TaskModel::supernet(&config, Parts::POOLER, device)?;
                 (config, model)
             }
-            Model::Candidate | Model::Student => {
+            Model::Final(Network::Checkpoint(number)) => {
+                let dir = &run.recipe.compare.checkpoints[number as usize - 1];
+                let (config, _) = model_dir::outline(dir)?;
+                let config = BertConfig { task_heads: self.tuned.task_heads.clone(), ..config };
+                let model = TaskModel::new(&config, Parts::POOLER, device)?;
+                (config, model)
+            }
+            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
                 let config = student_config(&self.frame, &self.candidate)?;
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)
             }
-            Model::Baseline => {
-                // The feed-forwards of one layer together, which the uniform baseline has in one.
+            Model::Final(Network::SameParams | Network::SameLatency) => {
+                // The feed-forwards of one layer together, which the uniform network has in one.
                 let widths = self
                     .candidate
                     .ids()
                     .iter()
                     .map(|id| usize::from(id.stacks()) * id.inner_size(self.frame.intermediate_size));
                 let width = (widths.sum::<usize>() / self.frame.num_hidden_layers).max(1);
-                let config = BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..self.frame.clone() };
+                let config = of_width(&self.frame, width);
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)
             }
@@ -243,7 +253,7 @@ impl Models {
         let train = settings.train_config(recipe.seed);
         let heads: Vec<usize> = (0..phase.tasks.len()).collect();
         if training.objective.is_none() {
-            let data = run.inputs.train_on(recipe, phase.tasks, settings)?;
+            let data = run.inputs.tasks_of(recipe, phase.tasks, settings, recipe.seed)?.0;
             let job = FineTune { data: &data, heads, eval: &[] };
             return Ok(step_time(run, model, &job, train, &spent, memory));
         }
@@ -265,10 +275,7 @@ impl Models {
             let job = GeneralDistillation { teacher: &teacher, plan: &plan, text, words: None, prepare: prepare() };
             return Ok(step_time(run, model, &job, train, &spent, memory));
         }
-        let data = match training.data {
-            Data::Search => run.inputs.search(recipe, settings)?.0,
-            _ => run.inputs.train(recipe, settings)?,
-        };
+        let data = run.inputs.tasks(recipe, settings)?.0;
         let job = TaskDistillation {
             teacher: &teacher,
             teacher_heads: heads.clone(),

@@ -9,7 +9,7 @@ use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within
 use nas::space::{Encoding, Student};
 use nas::study::{StudyIdentity, StudyStore, TrialState};
 
-use super::supernet::plan;
+use super::distillation::plan;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::Result;
 use crate::evaluate::{ProxyTraining, SupernetSlice};
@@ -18,7 +18,7 @@ use crate::latency::CandidateLatency;
 use crate::recipe::{Recipe, StageSettings, StrategyKind};
 
 /// Draws per trial before a space counts as exhausted (the reference redraws up to 10000 times).
-const MAX_DRAWS: u64 = 10_000;
+pub(super) const MAX_DRAWS: u64 = 10_000;
 
 /// The found architecture.
 #[derive(Debug)]
@@ -40,9 +40,6 @@ pub(super) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Stude
 }
 
 /// Refuses a budget that no candidate meets, with the nearest reachable size.
-///
-/// # Errors
-/// [`nas::Error`] with the nearest reachable size.
 pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
     let student = sized_student(frame, recipe)?;
     Ok(parts.space(recipe, 1, student, None)?.ensure_reachable(&recipe.budget)?)
@@ -71,7 +68,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
 
     let widths = run.parts.space(recipe, 3, student, Some(&second))?;
     let supernet = stage_three_supernet(run, frame, teachers, warm, &second, &*widths)?;
-    let (_, held_out) = run.inputs.search(recipe, &settings.stage3.task)?;
+    let (_, held_out) = run.inputs.tasks(recipe, &settings.stage3.task)?;
     let (device, stop) = (run.device.clone(), run.host.stop());
     let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
     let mut evaluate = run.parts.supernet_slice(slice);
@@ -109,14 +106,14 @@ fn short_trainings(
 ) -> Result<Architecture> {
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
-    let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
+    let (data, held_out) = run.inputs.tasks(recipe, &settings.proxy.task)?;
     let text = match settings.proxy.general.train.steps {
         0 => None,
         _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
     };
     let plan_of = |data: Data| plan(phase.training_on(data)?, frame, &teachers.config);
     let general = text.as_ref().map(|_| plan_of(Data::Text)).transpose()?;
-    let task = plan_of(Data::Search)?;
+    let task = plan_of(Data::Tasks)?;
     let on_text = general.as_ref().map(|plan| run.teacher_for(phase.id, Source::Text, teachers, plan)).transpose()?;
     let on_tasks = run.teacher_for(phase.id, Source::Tasks, teachers, &task)?;
     let text = on_text.as_deref().zip(text.as_deref()).zip(general.as_ref());

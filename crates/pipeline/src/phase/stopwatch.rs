@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bert_core::{EncodeOptions, EncoderOutput, TaskModel, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use kd::job::Teacher;
-use train::engine::{Evaluation, Job, LossTerms, Monitor, Part, TrainConfig, TrainEvent, Watch, train};
+use train::engine::{Evaluation, Job, LossTerms, MicroBatch, Monitor, TrainConfig, TrainEvent, Watch, train};
 
 use super::Context;
 
@@ -95,8 +95,8 @@ impl Spread<'_> {
 }
 
 impl Job<TaskModel> for Spread<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> train::Result<LossTerms> {
-        self.job.loss(model, Part { step: self.step(part.step), ..part }, device)
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> train::Result<LossTerms> {
+        self.job.loss(model, MicroBatch { step: self.step(part.step), ..part }, device)
     }
 
     fn tokens(&self, step: u64) -> train::Result<u64> {
@@ -126,12 +126,8 @@ impl Timed<'_> {
 }
 
 impl Teacher for Timed<'_> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.timed(|teacher| teacher.states(batch, options))
-    }
-
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        self.timed(|teacher| teacher.task_states(batch, head, options))
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+        self.timed(|teacher| teacher.states(batch, head, options))
     }
 
     fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {

@@ -1,20 +1,18 @@
 //! The teachers: loaded or made from scratch, then fine-tuned.
 
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::Task;
 use kd::cache::fingerprint;
 use kd::inherit::{continue_from, with_heads_of};
-use predict::evaluate::evaluate;
 use predict::heads::{answering_head, task_head};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 
+use super::finish::on_dev;
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
 use crate::recipe::ScratchTeacher;
@@ -118,21 +116,12 @@ fn fine_tune(
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let (phase, tasks, settings) = (&spec.name, spec.tasks, &spec.training()?.settings);
-    let data = run.inputs.train_on(recipe, tasks, settings)?;
-    let dev = run.inputs.dev_on(recipe, tasks, settings)?;
+    let (data, held_out) = run.inputs.tasks_of(recipe, tasks, settings, recipe.seed)?;
     let heads = (0..tasks.len()).collect();
-    let job = FineTune { data: &data, heads, eval: &dev };
+    let job = FineTune { data: &data, heads, eval: &held_out };
     let trained = run.train(spec, start, &job)?;
-    let evaluation = match trained.evaluation {
-        Some(evaluation) => evaluation,
-        // Nothing was trained.
-        None => {
-            let stop = run.host.stop();
-            let mut watch =
-                |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            evaluate(&trained.model, &dev, &run.device, &mut watch)?
-        }
-    };
+    let evaluation = on_dev(run, (run.inputs, spec), settings, &trained.model)?;
+    let dev = run.inputs.dev(recipe, tasks, settings)?;
     let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nas::study::{StageRecord, TrialState};
-use pipeline::runs;
+use pipeline::run_listing;
 use run_store::rundir::RunPaths;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ pub fn run(args: &ListArgs) -> Result<(), CliError> {
 /// The study of a run, or those of the runs below a folder that is none.
 fn studies(path: &Path) -> Result<Vec<Study>, CliError> {
     if path.is_dir() && !RunPaths::new(path).study().is_file() && !path.join(run_store::rundir::RECIPE).is_file() {
-        let found = runs::below(path).or_usage()?;
+        let found = run_listing::below(path).or_usage()?;
         let with_study = found.iter().filter(|run| RunPaths::new(&run.path).study().is_file());
         let studies = with_study.map(|run| Study::read(&run.path)).collect::<Result<Vec<_>, _>>()?;
         if !studies.is_empty() {

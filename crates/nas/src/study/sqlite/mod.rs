@@ -2,7 +2,7 @@
 //!
 //! Write-ahead log with `synchronous = FULL`: a row whose call returned survives a killed process
 //! and a power cut, on file systems that honor fsync. Costs one fsync per trial start and end. The log and its
-//! index (`-wal`, `-shm`) are there while somebody has the study open; the last one who closes it removes them.
+//! index (`-wal`, `-shm`) exist while the study is open; the last process that closes it removes them.
 
 mod rows;
 mod schema;
@@ -73,7 +73,7 @@ impl SqliteStudy {
         Ok(Self { path: path.to_owned(), connection, identity: found })
     }
 
-    /// Opens a study for reading, whoever it belongs to; a run may be writing it meanwhile. Calls
+    /// Opens a study for reading, of any identity; a run may be writing it meanwhile. Calls
     /// that write return an error. Where the file may be written, what a killed process was in the middle of is put in order.
     ///
     /// # Errors
@@ -119,7 +119,6 @@ impl SqliteStudy {
     }
 
     /// The database file.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, ModelDir, ModelType, Parts, TaskModel, student_config, supernet_architecture};
 use burn::tensor::Device;
+use encoder_spec::Encoder;
 use glue_squad::task::Task;
+use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
 use predict::heads::{AnsweringHead, task_head};
 use train::engine::Devices;
@@ -17,7 +19,7 @@ use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
-use crate::phase::{self, Input, Model, PhaseSpec, SearchParts, trainings};
+use crate::phase::{self, Input, Model, Network, PhaseSpec, SearchParts, trainings};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -82,9 +84,6 @@ pub fn read(
 }
 
 /// The teacher's configuration, before it gets its heads.
-///
-/// # Errors
-/// A model directory that cannot be read, or no teacher.
 fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
@@ -106,7 +105,7 @@ pub fn before_training(
 ) -> Result<()> {
     let device = devices.main();
     for (_, training) in trainings(phases) {
-        let checked = training.settings.train_config(recipe.seed).precision.check(devices);
+        let checked = devices.check_precision(training.settings.train_config(recipe.seed).precision);
         checked.map_err(|e| Error::Mismatch(format!("`{}`: {e}", training.key)))?;
     }
     if recipe.max_len > teacher.max_position_embeddings {
@@ -126,15 +125,38 @@ pub fn before_training(
     if recipe.data.glue.is_none() {
         generated_tasks(&recipe.tasks)?;
     }
+    for dir in &recipe.compare.checkpoints {
+        let (config, _) = model_dir::outline(dir)?;
+        tokenizer::TextEncoder::from_dir(dir)?;
+        if recipe.max_len > config.max_position_embeddings {
+            return Err(Error::Mismatch(format!(
+                "`compare.checkpoints`: {} has {} positions, fewer than max_len {}",
+                dir.display(),
+                config.max_position_embeddings,
+                recipe.max_len
+            )));
+        }
+    }
     let trained = teacher.clone().with_dropout(recipe.teacher.dropout);
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     TaskModel::supernet(&largest, Parts::POOLER, device)?;
     phase::check_fit(phases, &frame, teacher)?;
+    begins_as_teacher(recipe, &largest, &trained)?;
     parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(parts, recipe, &frame)
+}
+
+/// A student that cannot begin as its teacher is refused before the teacher is made.
+fn begins_as_teacher(recipe: &Recipe, student: &BertConfig, teacher: &BertConfig) -> Result<()> {
+    if !recipe.begins_as_teacher() {
+        return Ok(());
+    }
+    let layers = layer_map(None, student.num_hidden_layers, teacher.num_hidden_layers)?;
+    let described = |config: &BertConfig| Encoder::describe(config, Parts::POOLER);
+    Ok(from_teacher::check(&described(student)?, &described(teacher)?, &layers)?)
 }
 
 /// What the run reads that has pairs of texts: a task, or text.
@@ -154,8 +176,10 @@ fn generated_tasks(tasks: &[Task]) -> Result<()> {
     let has = |task: &&Task| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
     let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
     let known: Vec<&str> = Task::built_in().iter().filter(has).map(Task::name).collect();
-    let message =
-        format!("`tasks`: the generated data have {}, not {missing}; name data with `data.glue`", known.join(", "));
+    let message = format!(
+        "`tasks`: the generated data have {}, not {missing}; give other data with `data.glue`",
+        known.join(", ")
+    );
     Err(Error::Mismatch(message))
 }
 
@@ -181,7 +205,7 @@ fn parameter_groups(
     let largest = ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?);
     let smallest = ("the smallest student", searched(&smallest)?);
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
-    let baseline = ("the uniform baseline", paths(&uniform)?);
+    let plain = ("the uniform plain network", paths(&uniform)?);
     for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
             let checked = check_groups(&training.settings.train.groups, paths);
@@ -189,9 +213,13 @@ fn parameter_groups(
         };
         match phase.id.model() {
             Model::Teacher => fits(&teacher)?,
-            Model::Baseline => fits(&baseline)?,
+            Model::Final(Network::SameParams | Network::SameLatency) => fits(&plain)?,
+            // Its parameters are those of its own family; what does not fit shows when it is trained.
+            Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
-            Model::Candidate | Model::Student => [&largest, &smallest].into_iter().try_for_each(fits)?,
+            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
+                [&largest, &smallest].into_iter().try_for_each(fits)?
+            }
         }
     }
     Ok(())

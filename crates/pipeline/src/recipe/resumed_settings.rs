@@ -1,4 +1,4 @@
-//! A command line that is given again for a run that goes on: what of it says otherwise than the run's recipe.
+//! Settings of a command line that differ from those of the run that it resumes.
 
 use std::path::PathBuf;
 
@@ -58,19 +58,25 @@ const WITHOUT_EFFECT: [&str; 2] = ["log_every", "teacher.cache.max_bytes"];
 /// # Errors
 /// Never for recipes that were loaded.
 pub fn differences(run: &Recipe, given: &Recipe) -> Result<Vec<Difference>> {
-    let (ours, theirs) = (flat(run)?, flat(given)?);
+    let mut found = compared(&table(run)?, &table(given)?);
+    found.retain(|difference| !WITHOUT_EFFECT.contains(&difference.key.as_str()));
+    Ok(found)
+}
+
+/// The keys in which two TOML texts differ, those of `run` first; `None` where one of them is not TOML.
+pub fn differing_keys(run: &str, given: &str) -> Option<Vec<Difference>> {
+    Some(compared(&run.parse().ok()?, &given.parse().ok()?))
+}
+
+fn compared(run: &Table, given: &Table) -> Vec<Difference> {
+    let (ours, theirs) = (leaves(run), leaves(given));
     let value = |list: &[(String, String)], key: &str| {
         let found = list.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| value.clone())
     };
     let keys = ours.iter().chain(theirs.iter().filter(|(key, _)| value(&ours, key).is_none())).map(|(key, _)| key);
-    let keys = keys.filter(|key| !WITHOUT_EFFECT.contains(&key.as_str()));
-    let compared = keys.map(|key| Difference { key: key.clone(), run: value(&ours, key), given: value(&theirs, key) });
-    Ok(compared.filter(|d| d.run != d.given).collect())
-}
-
-fn flat(recipe: &Recipe) -> Result<Vec<(String, String)>> {
-    Ok(leaves(&table(recipe)?))
+    let all = keys.map(|key| Difference { key: key.clone(), run: value(&ours, key), given: value(&theirs, key) });
+    all.filter(|d| d.run != d.given).collect()
 }
 
 /// A recipe as it is written, with every default.
