@@ -18,7 +18,7 @@ use train::engine::Evaluation;
 use crate::about::{About, listed};
 use crate::events::RunEvent;
 use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
-use crate::recipe::{Change, Recipe};
+use crate::recipe::{Change, Inherit, Recipe};
 use crate::record::Record;
 use crate::run::read_run_json;
 use crate::{Error, Result};
@@ -62,8 +62,9 @@ pub fn comparison(recipe: &Recipe, models: &Models, majority: &[MajorityBaseline
     };
     let mut rows = vec![row(recipe, name, Role::Teacher, &models.teacher, teacher, &note)];
     if let Some(model) = &models.baseline {
-        let note = "plain GELU, one width, random start, steps of student and warm-up";
-        rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, note));
+        let start = if recipe.baseline_inherit() == Inherit::Teacher { "begun as its teacher" } else { "random start" };
+        let note = format!("plain GELU, one width, {start}, steps of student and warm-up");
+        rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, &note));
     }
     rows.push(row(recipe, "found student", Role::Student, &models.student, student, ""));
     let all = [Some(&models.teacher), models.baseline.as_ref(), Some(&models.student)];
