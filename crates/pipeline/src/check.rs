@@ -74,7 +74,7 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
 ///
 /// # Errors
 /// A model directory that cannot be read, or no teacher.
-fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
+pub(crate) fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),

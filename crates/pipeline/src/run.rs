@@ -13,7 +13,7 @@ use train::engine::Devices;
 
 use crate::events::{Host, RunEvent};
 use crate::inputs::Inputs;
-use crate::latency::{median_ms, on_cpu};
+use crate::latency::{Limit, Verdict, Wanted, median_ms, on_cpu};
 use crate::phase::{self, CacheRoom, Context, FinalModel, PhaseSpec, SearchParts, Teachers, Winner, phases};
 use crate::recipe::{Change, Moved, Recipe};
 use crate::record::{Record, Resumed};
@@ -53,7 +53,7 @@ pub struct Outcome {
 /// Runs a recipe from the beginning or from wherever the folder's run stopped, with a search made of `parts`.
 ///
 /// A killed run that is resumed gives the same trials, scores and weights as one that was not
-/// killed (CPU, same number of threads, no latency limit).
+/// killed (CPU, same number of threads).
 ///
 /// # Errors
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
@@ -93,10 +93,17 @@ pub fn run(
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
     check::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    let mut limit = None;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
         check::read(recipe, given.as_ref(), host.stop())?;
+        let frame = phase::frame(recipe, &teacher);
+        let space = phase::first_space(parts, recipe, &frame)?;
+        let maker = options.environment.maker(host.now_ms());
+        let device = options.devices.main();
+        let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
+        limit = Limit::prepare(wanted, &*space, host)?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -110,6 +117,7 @@ pub fn run(
     let study = parts.read_study(paths)?;
     let resumed = Resumed { recipe, paths, config_hash: &hash, study: study.as_deref(), finished, asked: &asked };
     let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
+        limit.as_mut().map_or(Ok(()), |limit| limit.keep(paths))?;
         let (room, disk) = match finished {
             true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
             false => rooms((recipe, phases), (&inputs, &teacher), paths, options.devices.main(), host)?,
@@ -126,6 +134,7 @@ pub fn run(
         }
     };
     let mut run = Context::new((recipe, phases), &inputs, paths, &hash, options.devices, room.bytes, (parts, host))?;
+    run.limit = limit;
     let notes = folder
         .previous()
         .story()
@@ -154,9 +163,9 @@ pub fn run(
         if comparison.is_some() {
             json[CHECKPOINTS] = REMOVED.into();
         }
-        json
+        summary::with_latency(json, paths)
     };
-    run_store::atomic::write_json(paths.run_json(), &about(None))?;
+    run_store::atomic::write_json(paths.run_json(), &about(None)?)?;
     let result = work(&mut run, &about);
     if let Err(error) = &result
         && !error.is_interruption()
@@ -168,7 +177,7 @@ pub fn run(
 }
 
 /// All phases; `about` makes `run.json` of the comparison.
-fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Value) -> Result<Outcome> {
+fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Result<Value>) -> Result<Outcome> {
     let recipe = run.recipe;
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
@@ -183,8 +192,8 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Va
         false => None,
     };
     run.clear_cache();
-    let comparison = compare(run, &teachers, student, baseline, &majority)?;
-    run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
+    let comparison = compare(run, &teachers, (student, winner.latency.as_ref()), baseline, &majority)?;
+    run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison))?)?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
@@ -322,7 +331,7 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majori
 fn compare(
     run: &Context<'_>,
     teachers: &Teachers,
-    student: FinalModel,
+    (student, verdict): (FinalModel, Option<&Verdict>),
     baseline: Option<FinalModel>,
     majority: &[MajorityBaseline],
 ) -> Result<Vec<report::ModelRow>> {
@@ -338,13 +347,18 @@ fn compare(
         latency: [
             Some(time(&teacher.model, &teacher.config)?),
             baseline.as_ref().map(|b| time(&b.model, &b.config)).transpose()?,
-            Some(time(&student.model, &student.config)?),
+            // What it was chosen by is what it takes.
+            Some(verdict.map_or_else(|| time(&student.model, &student.config), |verdict| Ok(verdict.measured_ms))?),
         ],
         teacher,
         baseline,
         student,
     };
-    Ok(summary::comparison(run.recipe, &models, majority))
+    let mut rows = summary::comparison(run.recipe, &models, majority);
+    if let (Some(row), Some(verdict)) = (rows.iter_mut().find(|row| row.role == report::Role::Student), verdict) {
+        row.note = format!("latency as measured for the search; {:.4} ms were predicted", verdict.predicted_ms);
+    }
+    Ok(rows)
 }
 
 /// Reads `run.json` of a run folder.

@@ -32,7 +32,7 @@ mod table;
 pub mod tensorboard;
 
 pub use data::{
-    Budget, ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
     TaskScore, TrialPoint,
 };
 pub use page::render_html;

@@ -28,7 +28,7 @@ pub use finish::{FinalModel, baseline, student};
 pub use parts::{FromRecipe, SearchParts, Space, stored_study};
 pub use spec::{Data, Model, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
-pub(crate) use stages::check_budget;
+pub(crate) use stages::{check_budget, first_space};
 pub use stages::{Winner, search};
 pub(crate) use supernet::check_fit;
 pub use supernet::{frame, stage_three_supernet, warm_up};

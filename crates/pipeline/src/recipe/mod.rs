@@ -20,7 +20,7 @@ mod settings;
 
 pub use agree::{Difference, differences, load_beside};
 pub use changes::{Change, changes};
-pub use load::{Override, PUBLISHED, load};
+pub use load::{Override, PUBLISHED, load, load_frame};
 pub use moved::Moved;
 pub use settings::{
     DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher, SearchSettings,
