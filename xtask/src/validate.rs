@@ -4,18 +4,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run_cargo};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, crate_name};
 use crate::{architecture, tidy};
 
 type Check = fn() -> Result<(), String>;
 
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("format", format),
     ("architecture", architecture),
     ("inference", inference),
     ("tidiness", tidiness),
     ("dependencies", dependencies),
     ("light features", light_features),
+    ("packages", packages),
     ("lints", lints),
     ("documentation", documentation),
 ];
@@ -110,10 +111,12 @@ fn inference() -> Result<(), String> {
 
 /// Whether each package does without the names beside it, dependencies of tests and build scripts left out.
 fn without(packages: &[(&str, &[&str])], options: &[&str], how: &str) -> Result<(), String> {
+    let root = Workspace::load()?.root;
     let mut wrong = Vec::new();
     for (package, names) in packages {
-        let args = ["tree", "-e", "normal", "--prefix", "none", "-p", package];
-        let output = cargo().args(args).args(options).output().map_err(|e| format!("cargo tree: {e}"))?;
+        let manifest = root.join("crates").join(package).join("Cargo.toml");
+        let args = ["tree", "-e", "normal", "--prefix", "none", "--manifest-path"];
+        let output = cargo().args(args).arg(manifest).args(options).output().map_err(|e| format!("cargo tree: {e}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
@@ -125,8 +128,17 @@ fn without(packages: &[(&str, &[&str])], options: &[&str], how: &str) -> Result<
 
 /// Those of `names` that a list of packages, one a line, has.
 fn among<'a>(tree: &'a str, names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
-    let has = |name: &str| tree.lines().any(|line| line.split(' ').next() == Some(name));
+    let has = |name: &str| tree.lines().any(|line| line.split(' ').next().map(crate_name) == Some(name));
     names.iter().copied().filter(move |name| has(name))
+}
+
+/// That every crate can be packaged for the registry: its manifest is complete, and what it includes lies in it. Nothing is compiled.
+fn packages() -> Result<(), String> {
+    must(
+        &["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"],
+        &[],
+        "a crate cannot be packaged; see above",
+    )
 }
 
 fn lints() -> Result<(), String> {

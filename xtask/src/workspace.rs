@@ -9,17 +9,25 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 pub struct Workspace {
     /// Folder of the root manifest.
     pub root: PathBuf,
-    /// Its packages, by name.
+    /// Its crates, by name.
     pub packages: Vec<Package>,
 }
 
 /// What tests share: a dev-dependency of any crate, and of no other kind.
 pub const FOR_TESTS: &str = "test-support";
 
+/// What the names of packages begin with where the crate's own name was taken in the public registry; documents and folders go without it.
+const PREFIX: &str = "efficientbert-";
+
+/// The name of a crate, as documents and folders have it, of the name of its package.
+pub fn crate_name(package: &str) -> &str {
+    package.strip_prefix(PREFIX).unwrap_or(package)
+}
+
 /// A package of the workspace.
 #[derive(Debug, Clone)]
 pub struct Package {
-    /// Name of the package.
+    /// Name of the crate: that of the package without what it begins with for the registry's sake.
     pub name: String,
     /// Its folder, relative to the root.
     pub folder: String,
@@ -30,7 +38,7 @@ pub struct Package {
 /// A dependency on another package of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
-    /// Name of the imported package.
+    /// Name of the imported crate.
     pub name: String,
     /// `dependency`, `dev-dependency` or `build-dependency`.
     pub kind: &'static str,
@@ -82,11 +90,11 @@ fn packages(metadata: &Metadata) -> Vec<Package> {
                 .dependencies
                 .iter()
                 .filter(|d| names.contains(&d.name))
-                .map(|d| Import { name: d.name.clone(), kind: kind_name(d.kind) })
+                .map(|d| Import { name: crate_name(&d.name).to_owned(), kind: kind_name(d.kind) })
                 .collect();
             imports.sort();
             imports.dedup();
-            Package { name: p.name.to_string(), folder: folder.display().to_string(), imports }
+            Package { name: crate_name(&p.name).to_owned(), folder: folder.display().to_string(), imports }
         })
         .collect();
     packages.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,5 +1,5 @@
 //! Writes the page of a made-up run to standard output, or its table with `--text`, to look at the layout:
-//! `cargo run -p report --example sample > sample.html`. A JSON `RunReport` on standard input is shown instead with `--json`.
+//! `cargo run -p efficientbert-report --example sample > sample.html`. A JSON `RunReport` on standard input is shown instead with `--json`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 

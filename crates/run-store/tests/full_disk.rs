@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mount -t tmpfs -o size=1m tmpfs DIR
-//! DURABLE_TEST_SMALL_DISK=DIR cargo test -p run-store --test full_disk -- --ignored
+//! RUN_STORE_TEST_SMALL_DISK=DIR cargo test -p efficientbert-run-store --test full_disk -- --ignored
 //! ```
 
 #![allow(clippy::disallowed_methods, reason = "a small disk is prepared from outside")]
@@ -20,7 +20,7 @@ const TOO_LARGE: usize = 64 << 20;
 #[test]
 #[ignore = "needs a small file system, see the top of this file"]
 fn a_full_disk_fails_loudly_and_keeps_what_was_there() {
-    let Ok(disk) = std::env::var("DURABLE_TEST_SMALL_DISK") else {
+    let Ok(disk) = std::env::var("RUN_STORE_TEST_SMALL_DISK") else {
         return;
     };
     let dir = tempfile::tempdir_in(disk).unwrap();

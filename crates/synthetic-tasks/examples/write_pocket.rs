@@ -1,5 +1,5 @@
 //! Writes the generated files into the folder given as first argument:
-//! `cargo run -p synthetic-tasks --example write_pocket -- datasets/pocket [SEED]`.
+//! `cargo run -p efficientbert-synthetic-tasks --example write_pocket -- datasets/pocket [SEED]`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 
