@@ -227,9 +227,21 @@ mod tests {
     fn the_parts_of_a_plain_layer_are_listed_in_the_order_of_the_pass() {
         let all = names("tinybert-4");
         let layer = [
-            "pack 312", "wait", "product 312 x 936", "attention 12 x 26", "pack 312", "wait", "product 312 x 312",
-            "norm 312 of a sum", "pack 312", "wait", "product 312 x 1200, gelu (erf)", "pack 1200", "wait",
-            "product 1200 x 312", "norm 312 of a sum",
+            "pack 312",
+            "wait",
+            "product 312 x 936",
+            "attention 12 x 26",
+            "pack 312",
+            "wait",
+            "product 312 x 312",
+            "norm 312 of a sum",
+            "pack 312",
+            "wait",
+            "product 312 x 1200, gelu (erf)",
+            "pack 1200",
+            "wait",
+            "product 1200 x 312",
+            "norm 312 of a sum",
         ];
         assert_eq!(all[..3], ["words 312", "positions 312", "norm 312"]);
         for at in (3..all.len()).step_by(layer.len()) {
@@ -244,6 +256,9 @@ mod tests {
         assert_eq!(all[0], "trigram 384");
         let has = |name: &str| all.iter().any(|part| part == name);
         assert!(has("product 540 x 1620") && has("attention 12 x 45") && has("product 384 x 540"), "{all:?}");
-        assert!(all.iter().any(|part| part.starts_with("max 540") || part.starts_with("mul 540") || part.starts_with("add 540")));
+        assert!(
+            all.iter()
+                .any(|part| part.starts_with("max 540") || part.starts_with("mul 540") || part.starts_with("add 540"))
+        );
     }
 }

@@ -176,13 +176,17 @@ fn latency(paths: &RunPaths, limit_ms: Option<f64>) -> Result<Option<LatencyRepo
         architectures: accuracy.map(|a| a.architectures as u64),
         mean_abs_error: accuracy.map(|a| a.mean_abs_error),
         p90_abs_error: accuracy.map(|a| a.p90_abs_error),
-        candidates: measured.candidates.iter().map(|c| LatencyPoint {
-            trial: c.trial,
-            predicted_ms: c.predicted_ms,
-            measured_ms: c.measured_ms,
-            pace: c.pace,
-            within: c.within,
-        }).collect(),
+        candidates: measured
+            .candidates
+            .iter()
+            .map(|c| LatencyPoint {
+                trial: c.trial,
+                predicted_ms: c.predicted_ms,
+                measured_ms: c.measured_ms,
+                pace: c.pace,
+                within: c.within,
+            })
+            .collect(),
         corrections: measured.corrections,
     }))
 }

@@ -32,8 +32,8 @@ mod table;
 pub mod tensorboard;
 
 pub use data::{
-    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
-    TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
+    StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
 pub use table::{TERMINAL_COLUMNS, comparison_table_text};

@@ -218,7 +218,9 @@ fn latency(page: &mut Markup, run: &RunReport) {
         _ => page.raw("How well it predicts other networks was not measured: <code>bench --check</code> does."),
     };
     for correction in &found.corrections {
-        page.raw(" After a round without a winner predictions were multiplied by ").text(format!("{correction:.3}")).raw(".");
+        page.raw(" After a round without a winner predictions were multiplied by ")
+            .text(format!("{correction:.3}"))
+            .raw(".");
     }
     page.raw("</p>");
     if found.candidates.is_empty() {

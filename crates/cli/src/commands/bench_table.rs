@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline::latency::{Accuracy, LatencyTable, Maker, Pair, Predictor, TableShape, accuracy, make, timed_student};
-use pipeline::latency::Conditions;
+use pipeline::latency::{
+    Accuracy, Conditions, LatencyTable, Maker, Pair, Predictor, TableShape, accuracy, make, timed_student,
+};
 use pipeline::recipe::{Override, load_frame};
 use serde_json::json;
 
@@ -26,7 +27,9 @@ const WORST: usize = 3;
 pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if context.kind() != DeviceKind::Cpu {
         let message = "--table: latency tables are of the processor";
-        return Err(CliError::usage(message).with_hint("leave out --device; on other devices a search measures each candidate"));
+        return Err(
+            CliError::usage(message).with_hint("leave out --device; on other devices a search measures each candidate")
+        );
     }
     let Some(path) = args.table.as_ref().or(args.latency_table.as_ref()) else {
         return Err(CliError::usage("nothing to measure: name --model or --table"));
@@ -42,7 +45,7 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         processor: environment::cpu_name(),
         now: pipeline::summary::utc(environment::now_ms()),
     };
-    let mut watch = |phase: &str, unit: &str, done: u64, of: u64| match done {
+    let watch = |phase: &str, unit: &str, done: u64, of: u64| match done {
         0 => context.progress.start(phase, of, unit),
         _ => context.progress.step(done, &[]),
     };

@@ -30,8 +30,16 @@ fn search(dir: &Path, out: &str, table: &str, more: &[&str]) -> Outcome {
 
 /// A smoke search in a few seconds.
 const SHORT: [&str; 10] = [
-    "--set", "teacher.fine_tune.steps=6", "--set", "warm_up.steps=4", "--set", "final.task.steps=6", "--set",
-    "final.task.eval_every=6", "--set", "final.baseline=false",
+    "--set",
+    "teacher.fine_tune.steps=6",
+    "--set",
+    "warm_up.steps=4",
+    "--set",
+    "final.task.steps=6",
+    "--set",
+    "final.task.eval_every=6",
+    "--set",
+    "final.baseline=false",
 ];
 
 #[test]
@@ -40,14 +48,24 @@ fn a_table_is_made_for_the_students_of_a_recipe_and_says_how_well_it_predicts_ot
     let args = ["bench", "--table", "t.json", "--recipe", "smoke", "--threads", "1", "--check", "5", "--json"];
     let result = run(dir.path(), &args).json();
     let file = read(&dir.path().join("t.json"));
-    assert_eq!(result["shape"], json!({ "vocab": file["shape"]["vocab"], "embed": 16, "hidden": 24, "base": 24, "heads": 2, "layers": 2 }));
-    for (key, value) in [("device", json!("cpu")), ("threads", json!(1)), ("batch", json!(1)), ("seq", json!(32)), ("precision", json!("f32"))] {
+    assert_eq!(
+        result["shape"],
+        json!({ "vocab": file["shape"]["vocab"], "embed": 16, "hidden": 24, "base": 24, "heads": 2, "layers": 2 })
+    );
+    for (key, value) in [
+        ("device", json!("cpu")),
+        ("threads", json!(1)),
+        ("batch", json!(1)),
+        ("seq", json!(32)),
+        ("precision", json!("f32")),
+    ] {
         assert_eq!(file["conditions"][key], value, "{key}");
     }
     let checked = result["checked"].as_array().unwrap();
     assert_eq!((checked.len(), &file["accuracy"]["architectures"]), (5, &json!(5)));
     // The mean of what is listed, to the last digit: nothing is left out.
-    let error = |pair: &Value| (pair["predicted_ms"].as_f64().unwrap() / pair["measured_ms"].as_f64().unwrap() - 1.0).abs();
+    let error =
+        |pair: &Value| (pair["predicted_ms"].as_f64().unwrap() / pair["measured_ms"].as_f64().unwrap() - 1.0).abs();
     let mean = checked.iter().map(error).sum::<f64>() / 5.0;
     assert!((file["accuracy"]["mean_abs_error"].as_f64().unwrap() - mean).abs() < 1e-12);
     assert_eq!(file["accuracy"]["mean_abs_error"], result["accuracy"]["mean_abs_error"]);
@@ -55,7 +73,8 @@ fn a_table_is_made_for_the_students_of_a_recipe_and_says_how_well_it_predicts_ot
         assert!(file["parts_us"][part].as_f64().is_some_and(|us| us > 0.0), "`{part}` is not in the table");
     }
     // It is checked again as it is, for people this time.
-    let again = run(dir.path(), &["bench", "--latency-table", "t.json", "--recipe", "smoke", "--threads", "1", "--check", "2"]);
+    let again =
+        run(dir.path(), &["bench", "--latency-table", "t.json", "--recipe", "smoke", "--threads", "1", "--check", "2"]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     for part in ["mean absolute error", "%", "off by", "processor"] {
         assert!(again.stdout.contains(part), "{}", again.stdout);
@@ -124,7 +143,9 @@ fn trials(run: &Path) -> Vec<Value> {
             }
             all.push(row);
         }
-        all.push(json!(study.rejection_counts(stage).unwrap().into_iter().map(|(r, n)| (r.name(), n)).collect::<Vec<_>>()));
+        all.push(json!(
+            study.rejection_counts(stage).unwrap().into_iter().map(|(r, n)| (r.name(), n)).collect::<Vec<_>>()
+        ));
     }
     all
 }
@@ -157,7 +178,10 @@ fn with_one_table_a_search_repeats_exactly_and_its_winner_is_measured_within_the
         let last = verdict(run);
         let number = |key: &str| last[key].as_f64().unwrap();
         assert_eq!(last["within"], true);
-        assert!(number("measured_ms") <= bound || number("pace") > 1.05 && number("measured_ms") / number("pace") <= bound, "{last}");
+        assert!(
+            number("measured_ms") <= bound || number("pace") > 1.05 && number("measured_ms") / number("pace") <= bound,
+            "{last}"
+        );
         let json = of(run);
         let student = json["comparison"].as_array().unwrap().iter().find(|row| row["role"] == "student").unwrap();
         assert_eq!(student["latency_ms"], last["measured_ms"], "what it was chosen by is what it is said to take");

@@ -9,11 +9,11 @@ use nas::budget::Budget;
 use nas::space::{CoarseSpace, SearchSpace, Student};
 use serde::{Deserialize, Serialize};
 
+use super::Predictor;
 use super::make::{TOGETHER, quantile};
 use super::measure::Timer;
 use super::network::Networks;
 use super::table::MOST_MARGIN;
-use super::Predictor;
 use crate::Result;
 use crate::recipe::LatencySettings;
 
@@ -163,7 +163,10 @@ mod tests {
         assert!((found.mean_abs_error - (0.1 + 0.2 + 0.5) / 3.0).abs() < 1e-12, "{found:?}");
         assert!((found.mean_error - (0.1 - 0.2 - 0.5) / 3.0).abs() < 1e-12);
         assert!((found.max_abs_error - 0.5).abs() < 1e-12);
-        assert!((found.mean_abs_error_at_pace - 0.1).abs() < 1e-12, "a machine at half its pace predicts nothing wrong");
+        assert!(
+            (found.mean_abs_error_at_pace - 0.1).abs() < 1e-12,
+            "a machine at half its pace predicts nothing wrong"
+        );
         assert_eq!((found.architectures, found.pace, found.range_ms), (3, [1.0, 2.0], [1.0, 2.0]));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bert_core::BertConfig;
 use burn::tensor::Device;
 use mlp_space::Architecture;
-use nas::space::{Predicted, SearchSpace};
+use nas::space::Predicted;
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
@@ -294,8 +294,9 @@ pub(crate) fn history(paths: &RunPaths) -> Result<Option<History>> {
 fn measured(paths: &RunPaths) -> Result<Measured> {
     let path: &Path = &paths.root().join(LATENCY_MEASURED);
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|e| Error::RunFile { path: path.to_owned(), message: e.to_string() }),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|e| Error::RunFile { path: path.to_owned(), message: e.to_string() })
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Measured::default()),
         Err(source) => Err(Error::Io { action: "read", path: path.to_owned(), source }),
     }

@@ -152,8 +152,13 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
     }
     let mut chosen = Vec::new();
     while chosen.len() < MOST_NETWORKS {
-        let news = |names: &BTreeSet<String>| names.iter().filter(|name| missing.get(*name).is_some_and(|&n| n > 0)).count();
-        let best = drawn.iter().enumerate().map(|(at, (_, names))| (news(names), at)).max_by_key(|&(n, at)| (n, usize::MAX - at));
+        let news =
+            |names: &BTreeSet<String>| names.iter().filter(|name| missing.get(*name).is_some_and(|&n| n > 0)).count();
+        let best = drawn
+            .iter()
+            .enumerate()
+            .map(|(at, (_, names))| (news(names), at))
+            .max_by_key(|&(n, at)| (n, usize::MAX - at));
         let Some((_, at)) = best.filter(|&(news, _)| news > 0) else { break };
         let (genome, names) = drawn.swap_remove(at);
         for name in names {
@@ -221,8 +226,7 @@ mod tests {
             parts_of(&frame, genome.layers()).unwrap().iter().map(Part::to_string).collect()
         };
         let known: BTreeSet<String> = networks.iter().flat_map(names).collect();
-        let space =
-            CoarseSpace::new(Student::new(&frame, Parts::POOLER, 16).unwrap(), &Budget::default()).unwrap();
+        let space = CoarseSpace::new(Student::new(&frame, Parts::POOLER, 16).unwrap(), &Budget::default()).unwrap();
         let other: Vec<Architecture> =
             (0..50).map(|n| space.sample(&mut run_store::rng::keyed(9, "test", &[n]))).collect();
         let all: BTreeSet<String> = other.iter().flat_map(names).collect();
@@ -236,8 +240,7 @@ mod tests {
         assert_eq!(table.conditions, Conditions::here(settings, rayon::current_num_threads()));
         let predictor = super::super::Predictor::new(table, std::path::Path::new("t"), &frame).unwrap();
         let of = |layer: &str| predictor.ms(&format!("{layer}; {layer}").parse().unwrap()).unwrap();
-        let (small, large) =
-            (of("linear1_4(relu(linear1_4(x,wb1)),wb2)"), of("linear4_1(gelu(linear4_1(x,wb1)),wb2)"));
+        let (small, large) = (of("linear1_4(relu(linear1_4(x,wb1)),wb2)"), of("linear4_1(gelu(linear4_1(x,wb1)),wb2)"));
         assert!(0.0 < small && small < large, "{small} and {large}");
 
         stop.store(true, Ordering::SeqCst);

@@ -22,11 +22,11 @@ mod predict;
 mod table;
 
 pub use accuracy::{Accuracy, Pair, accuracy};
-pub use limit::{Limit, Measured, Verdict};
 pub(crate) use limit::{History, Wanted, history};
+pub use limit::{Limit, Measured, Verdict};
 pub use make::{Maker, make};
-pub(crate) use measure::{check_precision, on_cpu};
 pub use measure::median_ms;
+pub(crate) use measure::{check_precision, on_cpu};
 pub use predict::Predictor;
 pub use table::{Conditions, LatencyTable, Reference, TableShape};
 

@@ -370,12 +370,15 @@ pub(super) mod tests {
         let conditions = Conditions { isa: "amx".into(), threads: 4, ..table.conditions.clone() };
         let shape = TableShape { hidden: 48, ..table.shape };
         let message = table.agree(path, &conditions, &shape).unwrap_err().to_string();
-        for part in ["t.json", "instruction set avx2 in the table, amx here", "threads 2", "4 here", "24 in the table, 48 here"]
+        for part in
+            ["t.json", "instruction set avx2 in the table, amx here", "threads 2", "4 here", "24 in the table, 48 here"]
         {
             assert!(message.contains(part), "{message}");
         }
         let other = Conditions { precision: Precision::Int8, seq: 128, batch: 8, ..table.conditions.clone() };
         let message = table.agree(path, &other, &table.shape).unwrap_err().to_string();
-        assert!(message.contains("precision f32") && message.contains("sequence length 32") && message.contains("batch 1"));
+        assert!(
+            message.contains("precision f32") && message.contains("sequence length 32") && message.contains("batch 1")
+        );
     }
 }

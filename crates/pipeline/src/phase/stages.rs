@@ -8,7 +8,7 @@ use kd::objective::Source;
 use mlp_space::Architecture;
 use nas::budget::{Budget, CachedLatency, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
-use nas::space::{Encoding, SearchSpace, Student, WithinLatency};
+use nas::space::{Encoding, Student, WithinLatency};
 use nas::study::{StudyIdentity, StudyStore, Trial, TrialState};
 
 use super::supernet::plan;

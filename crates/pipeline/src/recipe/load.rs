@@ -74,11 +74,7 @@ pub(super) fn load_changed(
 }
 
 /// A recipe with overrides and what it is called in messages, not checked yet.
-fn read_changed(
-    name: &str,
-    overrides: &[Override],
-    change: impl FnOnce(&mut toml::Table),
-) -> Result<(String, Recipe)> {
+fn read_changed(name: &str, overrides: &[Override], change: impl FnOnce(&mut toml::Table)) -> Result<(String, Recipe)> {
     let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
     let base: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;

@@ -1,8 +1,8 @@
 //! A made-up run of realistic shape, for the tests and the `sample` example. None of its numbers was measured.
 
 use report::{
-    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
-    TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
+    StageReport, StudentReport, TaskScore, TrialPoint,
 };
 
 /// A made-up run with `trials` trials in each of three stages and `steps` points in each loss curve.
