@@ -60,6 +60,9 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if args.table.is_some() {
         measured.write(path)?;
     }
+    if measured.is_busy {
+        context.progress.warn("the machine was busy while the table was measured; measure it again when it is not");
+    }
     let predictor = Predictor::new(measured.clone(), path, &frame).or_usage()?;
     let pairs = match args.check {
         None => Vec::new(),

@@ -136,7 +136,7 @@ pub fn accuracy(
     for group in drawn.chunks(TOGETHER) {
         let models = group.iter().map(|genome| networks.compile(genome)).collect::<Result<Vec<Model>>>()?;
         let all: Vec<&Model> = std::iter::once(&reference).chain(&models).collect();
-        let times = timer.quiet_ms(&all, Some(stop))?;
+        let times = timer.patient_ms(&all, predictor.table().reference.ms, Some(stop), &|_| false)?;
         let pace = times[0] / predictor.table().reference.ms;
         for (genome, &measured_ms) in group.iter().zip(&times[1..]) {
             let predicted_ms = predictor.ms(genome)?;

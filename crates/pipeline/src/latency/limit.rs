@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use bert_core::BertConfig;
 use burn::tensor::Device;
@@ -13,10 +12,10 @@ use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
 use super::make::median;
-use super::measure::{Timer, on_cpu};
+use super::measure::{BUSY, Timer, on_cpu};
 use super::network::Networks;
 use super::{Conditions, LatencyTable, Maker, Predictor, TableShape, make};
-use crate::events::{Host, RunEvent};
+use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::phase::Space;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -24,12 +23,6 @@ use crate::{Error, Result};
 /// Names in a run folder: the table that the run uses, and what it has measured of its winner.
 pub(crate) const LATENCY_TABLE: &str = "latency-table.json";
 pub(crate) const LATENCY_MEASURED: &str = "latency-measured.json";
-
-/// Measurements of a candidate that is over the limit while the machine is busy, and the pause before each.
-const ATTEMPTS: usize = 8;
-const PAUSE: Duration = Duration::from_millis(300);
-/// A machine is busy while the table's reference takes so many times its time.
-const BUSY: f64 = 1.05;
 
 /// A candidate, measured after it was predicted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,8 +112,18 @@ impl Limit {
             None => {
                 let message = "measuring a latency table for this search".to_owned();
                 host.event(&RunEvent::Note { message });
-                let stop = host.stop();
-                (kept, make(frame, settings, &maker, stop, &mut |_, _| {})?)
+                let (phase, stop) = ("latency table".to_owned(), host.stop());
+                let mut watch = |done, total| {
+                    let phase = phase.clone();
+                    let (what, unit) = ("latency table".to_owned(), "networks".to_owned());
+                    host.event(&match done {
+                        0 => RunEvent::PhaseStarted { phase, total, done },
+                        _ => RunEvent::Within { phase, what, unit, done, total },
+                    });
+                };
+                let table = make(frame, settings, &maker, stop, &mut watch)?;
+                host.event(&RunEvent::PhaseFinished { phase, seconds: 0.0 });
+                (kept, table)
             }
         };
         table.agree(&path, &Conditions::here(settings, rayon::current_num_threads()), &TableShape::of(frame))?;
@@ -129,6 +132,12 @@ impl Limit {
             let message = format!(
                 "the latency table is of another processor: {}, this one is {}; latencies are those of the table's",
                 table.processor, maker.processor
+            );
+            host.event(&RunEvent::Note { message });
+        }
+        if table.is_busy {
+            let message = format!(
+                "{NOTED_WARNING}the machine was busy while the latency table was measured; measure one with `bench --table` when it is not"
             );
             host.event(&RunEvent::Note { message });
         }
@@ -201,24 +210,12 @@ impl Limit {
         let (reference, model) = (networks.compile(&table.reference.architecture)?, networks.compile(genome)?);
         let mut timer = Timer::new(settings, self.frame.vocab_size, rayon::current_num_threads());
         let predicted_ms = self.predictor.ms(genome)?;
-        let mut least = [f64::INFINITY; 2];
-        let mut found = None;
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                std::thread::sleep(PAUSE);
-            }
-            let times = timer.quiet_ms(&[&reference, &model], Some(stop))?;
-            least = [least[0].min(times[0]), least[1].min(times[1])];
-            let (pace, measured_ms) = (least[0] / table.reference.ms, least[1]);
-            let verdict =
-                Verdict { trial, architecture: genome.clone(), predicted_ms, measured_ms, pace, within: false };
-            let is_enough = self.limit_ms.is_none_or(|limit| verdict.measured_ms <= limit || pace <= BUSY);
-            found = Some(Verdict { within: self.holds(&verdict), ..verdict });
-            if is_enough || !self.is_here {
-                break;
-            }
-        }
-        let verdict = found.ok_or_else(|| Error::Mismatch("nothing was measured".into()))?;
+        // Another processor is not busy: it has a pace of its own.
+        let enough = |times: &[f64]| !self.is_here || self.limit_ms.is_none_or(|limit| times[1] <= limit);
+        let times = timer.patient_ms(&[&reference, &model], table.reference.ms, Some(stop), &enough)?;
+        let (pace, measured_ms) = (times[0] / table.reference.ms, times[1]);
+        let verdict = Verdict { trial, architecture: genome.clone(), predicted_ms, measured_ms, pace, within: false };
+        let verdict = Verdict { within: self.holds(&verdict), ..verdict };
         self.measured.candidates.push(verdict.clone());
         self.write()?;
         Ok(verdict)

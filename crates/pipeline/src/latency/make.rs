@@ -28,6 +28,10 @@ const TWICE: usize = 2;
 const MOST_NETWORKS: usize = 48;
 /// Networks that are in memory together, beside the reference.
 pub(super) const TOGETHER: usize = 6;
+/// A group is quiet while the reference takes at most so many times what it takes in the quietest.
+const QUIET: f64 = 1.1;
+/// Most that a whole pass of a quiet machine takes by the sum of its parts.
+const MOST_SCALE: f64 = 1.25;
 /// Passes of each network whose parts are timed: at least, and until they took so many milliseconds.
 const PART_PASSES: [usize; 2] = [40, 400];
 const PART_MS: f64 = 250.0;
@@ -96,15 +100,20 @@ pub fn make(
     let sum = |genome: &Architecture| -> Result<f64> {
         times.sum(&parts_of(frame, genome.layers())?).map_err(|part| Error::Mismatch(format!("no time of `{part}`")))
     };
-    // At the pace of the quietest group: the reference was timed in each.
+    // Of the quiet groups, at the pace of the quietest: the reference was timed in each.
     let mut scales = Vec::new();
     for (genome, (of_reference, ms)) in chosen.iter().zip(&whole) {
-        let us = ms * 1e3 * quietest / of_reference;
-        scales.push((us - outside_us).max(us * 0.1) / sum(genome)?);
+        if *of_reference <= quietest * QUIET {
+            let us = ms * 1e3 * quietest / of_reference;
+            scales.push((us - outside_us).max(us * 0.1) / sum(genome)?);
+        }
     }
-    let scale = median(&mut scales.clone());
-    let mut excess: Vec<f64> = scales.iter().map(|of_one| of_one / scale - 1.0).collect();
-    excess.sort_by(f64::total_cmp);
+    scales.sort_by(f64::total_cmp);
+    let found = quantile(&scales, 0.5);
+    // Parts are short enough to be undisturbed now and then; whole passes are not.
+    let is_busy = found > MOST_SCALE;
+    let scale = if is_busy { quantile(&scales, 0.1).min(MOST_SCALE) } else { found };
+    let excess: Vec<f64> = scales.iter().map(|of_one| of_one / scale - 1.0).collect();
     let margin = quantile(&excess, 0.9).clamp(0.0, MOST_MARGIN);
     Ok(Content {
         program: maker.program.clone(),
@@ -117,6 +126,7 @@ pub fn make(
         passes,
         margin: rounded(margin, 1e4),
         scale: rounded(scale, 1e6),
+        is_busy,
         outside_us: rounded(outside_us, 1e4),
         parts_us: parts_us.into_iter().map(|(name, us)| (name, rounded(us, 1e4))).collect(),
     }

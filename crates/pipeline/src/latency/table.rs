@@ -134,7 +134,7 @@ pub struct LatencyTable {
     pub shape: TableShape,
     /// The network that tells the machine's pace.
     pub reference: Reference,
-    /// Networks whose parts were measured, and passes in which they were timed.
+    /// Networks whose parts were measured.
     pub networks: usize,
     /// Passes of these networks whose parts were timed.
     pub passes: u64,
@@ -143,6 +143,8 @@ pub struct LatencyTable {
     pub margin: f64,
     /// Whole passes by the sum of their parts.
     pub scale: f64,
+    /// Whether the machine was too busy for whole passes, so that `scale` is a guess.
+    pub is_busy: bool,
     /// Microseconds of a pass outside of its parts.
     pub outside_us: f64,
     /// Microseconds of each part.
@@ -164,6 +166,7 @@ pub(super) struct Content {
     pub passes: u64,
     pub margin: f64,
     pub scale: f64,
+    pub is_busy: bool,
     pub outside_us: f64,
     pub parts_us: BTreeMap<String, f64>,
 }
@@ -183,6 +186,7 @@ impl From<Content> for LatencyTable {
             passes: c.passes,
             margin: c.margin,
             scale: c.scale,
+            is_busy: c.is_busy,
             outside_us: c.outside_us,
             parts_us: c.parts_us,
             accuracy: None,
@@ -310,6 +314,7 @@ pub(super) mod tests {
             passes: 10,
             margin: 0.02,
             scale: 1.0,
+            is_busy: false,
             outside_us: 3.0,
             parts_us: [("norm 24".to_owned(), 0.5), ("wait".to_owned(), 0.25)].into(),
         }
