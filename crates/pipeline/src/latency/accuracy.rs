@@ -3,14 +3,13 @@
 use std::sync::atomic::AtomicBool;
 
 use bert_core::{BertConfig, Parts};
-use cpu_runtime::Model;
 use mlp_space::Architecture;
 use nas::budget::Budget;
 use nas::space::{CoarseSpace, SearchSpace, Student};
 use serde::{Deserialize, Serialize};
 
 use super::Predictor;
-use super::make::{TOGETHER, quantile};
+use super::make::quantile;
 use super::measure::Timer;
 use super::network::Networks;
 use super::table::MOST_MARGIN;
@@ -133,15 +132,12 @@ pub fn accuracy(
     let mut timer = Timer::new(settings, frame.vocab_size, rayon::current_num_threads());
     let mut pairs = Vec::with_capacity(count);
     watch(0, count as u64);
-    for group in drawn.chunks(TOGETHER) {
-        let models = group.iter().map(|genome| networks.compile(genome)).collect::<Result<Vec<Model>>>()?;
-        let all: Vec<&Model> = std::iter::once(&reference).chain(&models).collect();
-        let times = timer.patient_ms(&all, predictor.table().reference.ms, Some(stop), &|_| false)?;
+    for genome in drawn {
+        let model = networks.compile(&genome)?;
+        let times = timer.patient_ms(&[&reference, &model], predictor.table().reference.ms, Some(stop), &|_| false)?;
         let pace = times[0] / predictor.table().reference.ms;
-        for (genome, &measured_ms) in group.iter().zip(&times[1..]) {
-            let predicted_ms = predictor.ms(genome)?;
-            pairs.push(Pair { architecture: genome.clone(), predicted_ms, measured_ms, pace });
-        }
+        let predicted_ms = predictor.ms(&genome)?;
+        pairs.push(Pair { architecture: genome, predicted_ms, measured_ms: times[1], pace });
         watch(pairs.len() as u64, count as u64);
     }
     Ok(pairs)

@@ -3,6 +3,9 @@
 //! Parts are timed where they will be used: inside of whole networks of the search space, which are chosen so that every part that
 //! random ones have stands in at least two of them. A part's time is the lower quartile of its passes, and of networks and places the
 //! median. Whole passes of the same networks, without a clock inside, say how much longer those are than the sum.
+//!
+//! Before and after a network the reference is timed. Where it took longer than in the quietest moments, other programs were in the way,
+//! and the network is measured again later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,15 +29,17 @@ const DRAWN: u64 = 400;
 const TWICE: usize = 2;
 /// Most networks that are measured.
 const MOST_NETWORKS: usize = 48;
-/// Networks that are in memory together, beside the reference.
-pub(super) const TOGETHER: usize = 6;
-/// A group is quiet while the reference takes at most so many times what it takes in the quietest.
+/// How often networks are measured again that no quiet burst was found for.
+const SWEEPS: usize = 6;
+/// A burst is quiet while the reference takes at most so many times what it takes in the quietest.
 const QUIET: f64 = 1.1;
-/// Most that a whole pass of a quiet machine takes by the sum of its parts.
-const MOST_SCALE: f64 = 1.25;
-/// Passes of each network whose parts are timed: at least, and until they took so many milliseconds.
-const PART_PASSES: [usize; 2] = [40, 400];
-const PART_MS: f64 = 250.0;
+/// Passes in a round of a burst.
+const RUNS: usize = 5;
+/// Passes of a burst whose parts are timed: at least and at most, and until they took so many milliseconds.
+const PART_PASSES: [usize; 2] = [30, 300];
+const PART_MS: f64 = 100.0;
+/// Whole passes by the sum of their parts on a machine that has nothing else to do.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.85..=1.25;
 
 /// Who measures, where and when: what a library does not know itself.
 #[derive(Clone, Debug, Default)]
@@ -64,64 +69,76 @@ pub fn make(
     let reference = reference(frame)?;
     let networks = Networks::new(frame, settings);
     let reference_model = networks.compile(&reference)?;
-    let mut timer = Timer::new(settings, frame.vocab_size, threads);
+    let mut timer =
+        Timer::new(LatencySettings { runs: settings.runs.min(RUNS), ..settings }, frame.vocab_size, threads);
     let reading_ns = timer.reading_ns();
-    let (mut of_parts, mut outside): (BTreeMap<String, Vec<f64>>, Vec<f64>) = (BTreeMap::new(), Vec::new());
-    let (mut whole, mut reference_ms, mut passes) = (Vec::new(), Vec::new(), 0);
-    watch(0, chosen.len() as u64);
-    for group in chosen.chunks(TOGETHER) {
-        let models = group.iter().map(|genome| networks.compile(genome)).collect::<Result<Vec<Model>>>()?;
-        let all: Vec<&Model> = std::iter::once(&reference_model).chain(&models).collect();
-        let times = timer.quiet_ms(&all, Some(stop))?;
-        reference_ms.push(times[0]);
-        for ((genome, model), &ms) in group.iter().zip(&models).zip(&times[1..]) {
+    let mut bursts: Vec<Option<Burst>> = chosen.iter().map(|_| None).collect();
+    let (mut references, mut passes) = (Vec::new(), 0);
+    let count = chosen.len() as u64;
+    watch(0, count);
+    for sweep in 0..SWEEPS {
+        let quietest = references.iter().copied().fold(f64::INFINITY, f64::min);
+        let is_quiet = |burst: &Option<Burst>| burst.as_ref().is_some_and(|b| b.reference_ms <= quietest * QUIET);
+        let open: Vec<usize> = (0..chosen.len()).filter(|&n| !is_quiet(&bursts[n])).collect();
+        if open.is_empty() {
+            break;
+        }
+        for (done, number) in open.into_iter().enumerate() {
             if stop.load(Ordering::SeqCst) {
                 return Err(Error::Interrupted);
             }
-            let names = parts_of(frame, genome.layers())?;
-            let count = ((PART_MS / ms.max(1e-6)) as usize).clamp(PART_PASSES[0], PART_PASSES[1]);
-            let all = (0..count).map(|_| timer.parts_ns(model, reading_ns)).collect::<Result<Vec<_>>>()?;
-            passes += count as u64;
-            for (at, part) in names.iter().enumerate() {
-                let ns = lower_quartile(&mut all.iter().map(|(parts, _)| parts[at]).collect::<Vec<_>>());
-                of_parts.entry(part.to_string()).or_default().push(ns / 1e3);
+            let model = networks.compile(&chosen[number])?;
+            let burst = burst(&mut timer, (&reference_model, &model), reading_ns, stop)?;
+            passes += burst.passes;
+            references.push(burst.reference_ms);
+            if bursts[number].as_ref().is_none_or(|before| burst.reference_ms < before.reference_ms) {
+                bursts[number] = Some(burst);
             }
-            outside.push(lower_quartile(&mut all.iter().map(|(_, ns)| *ns).collect::<Vec<_>>()) / 1e3);
-            whole.push((times[0], ms));
+            if sweep == 0 {
+                watch(done as u64 + 1, count);
+            }
         }
-        watch(whole.len() as u64, chosen.len() as u64);
+    }
+    let quietest = references.iter().copied().fold(f64::INFINITY, f64::min);
+    references.retain(|ms| *ms <= quietest * QUIET);
+    let reference_ms = median(&mut references);
+    let bursts: Vec<(&Architecture, Burst)> = chosen.iter().zip(bursts).filter_map(|(n, b)| Some((n, b?))).collect();
+    let is_quiet = |burst: &Burst| burst.reference_ms <= quietest * QUIET;
+    // A part is as fast as in quiet bursts, where it is in any.
+    let mut of_parts: BTreeMap<String, [Vec<f64>; 2]> = BTreeMap::new();
+    for (genome, burst) in &bursts {
+        for (part, us) in parts_of(frame, genome.layers())?.iter().zip(&burst.parts_us) {
+            of_parts.entry(part.to_string()).or_default()[usize::from(!is_quiet(burst))].push(*us);
+        }
     }
     // A part that takes less than reading the clock still takes something.
-    let parts_us = of_parts.into_iter().map(|(name, mut us)| (name, median(&mut us).max(1e-3)));
+    let parts_us = of_parts.into_iter().map(|(name, [mut quiet, mut busy])| {
+        let us = if quiet.is_empty() { median(&mut busy) } else { median(&mut quiet) };
+        (name, us.max(1e-3))
+    });
     let parts_us: BTreeMap<String, f64> = parts_us.collect();
-    let outside_us = median(&mut outside);
-    let quietest = reference_ms.iter().copied().fold(f64::INFINITY, f64::min);
+    let outside_us = median(&mut bursts.iter().map(|(_, burst)| burst.outside_us).collect::<Vec<_>>());
     let times = Times::new(&parts_us, frame);
-    let sum = |genome: &Architecture| -> Result<f64> {
-        times.sum(&parts_of(frame, genome.layers())?).map_err(|part| Error::Mismatch(format!("no time of `{part}`")))
-    };
-    // Of the quiet groups, at the pace of the quietest: the reference was timed in each.
     let mut scales = Vec::new();
-    for (genome, (of_reference, ms)) in chosen.iter().zip(&whole) {
-        if *of_reference <= quietest * QUIET {
-            let us = ms * 1e3 * quietest / of_reference;
-            scales.push((us - outside_us).max(us * 0.1) / sum(genome)?);
-        }
+    for (genome, burst) in bursts.iter().filter(|(_, burst)| is_quiet(burst)) {
+        let parts = parts_of(frame, genome.layers())?;
+        let sum = times.sum(&parts).map_err(|part| Error::Mismatch(format!("no time of `{part}`")))?;
+        let us = burst.ms * 1e3 * reference_ms / burst.reference_ms;
+        scales.push((us - outside_us).max(us * 0.1) / sum);
     }
     scales.sort_by(f64::total_cmp);
-    let found = quantile(&scales, 0.5);
-    // Parts are short enough to be undisturbed now and then; whole passes are not.
-    let is_busy = found > MOST_SCALE;
-    let scale = if is_busy { quantile(&scales, 0.1).min(MOST_SCALE) } else { found };
+    let scale = quantile(&scales, 0.5);
     let excess: Vec<f64> = scales.iter().map(|of_one| of_one / scale - 1.0).collect();
     let margin = quantile(&excess, 0.9).clamp(0.0, MOST_MARGIN);
+    let is_busy = !PLAUSIBLE.contains(&scale) || scales.len() * 2 < chosen.len();
+    let scale = scale.clamp(*PLAUSIBLE.start(), *PLAUSIBLE.end());
     Ok(Content {
         program: maker.program.clone(),
         measured: maker.now.clone(),
         processor: maker.processor.clone(),
         conditions: Conditions::here(settings, threads),
         shape: TableShape::of(frame),
-        reference: Reference { architecture: reference, ms: quietest },
+        reference: Reference { architecture: reference, ms: rounded(reference_ms, 1e6) },
         networks: chosen.len(),
         passes,
         margin: rounded(margin, 1e4),
@@ -131,6 +148,39 @@ pub fn make(
         parts_us: parts_us.into_iter().map(|(name, us)| (name, rounded(us, 1e4))).collect(),
     }
     .into())
+}
+
+/// A network, measured while the machine did mostly that.
+struct Burst {
+    /// Milliseconds of the reference before and after, the longer of the two.
+    reference_ms: f64,
+    /// Of a whole pass.
+    ms: f64,
+    /// Lower quartiles of the parts, in their order, and of what is outside of them.
+    parts_us: Vec<f64>,
+    outside_us: f64,
+    /// Passes whose parts were timed.
+    passes: u64,
+}
+
+fn burst(timer: &mut Timer, (reference, model): (&Model, &Model), reading_ns: f64, stop: &AtomicBool) -> Result<Burst> {
+    let before = timer.quiet_ms(&[reference, model], Some(stop))?;
+    let count = ((PART_MS / before[1].max(1e-6)) as usize).clamp(PART_PASSES[0], PART_PASSES[1]);
+    let timed = (0..count).map(|_| timer.parts_ns(model, reading_ns)).collect::<Result<Vec<_>>>()?;
+    let after = timer.quiet_ms(&[reference], Some(stop))?;
+    let parts = timed.first().map_or(0, |(parts, _)| parts.len());
+    let quartile = |of: &dyn Fn(&(Vec<f64>, f64)) -> f64| {
+        let mut values: Vec<f64> = timed.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        quantile(&values, 0.25) / 1e3
+    };
+    Ok(Burst {
+        reference_ms: before[0].max(after[0]),
+        ms: before[1],
+        parts_us: (0..parts).map(|at| quartile(&|(parts, _)| parts[at])).collect(),
+        outside_us: quartile(&|(_, outside)| *outside),
+        passes: count as u64,
+    })
 }
 
 /// The network by which a machine's pace is told: plain feed-forwards, one in each layer.
@@ -177,11 +227,6 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
         chosen.push(genome);
     }
     Ok(chosen)
-}
-
-fn lower_quartile(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(values, 0.25)
 }
 
 pub(super) fn median(values: &mut [f64]) -> f64 {
