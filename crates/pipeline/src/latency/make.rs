@@ -1,8 +1,8 @@
 //! A table, measured on this machine.
 //!
 //! Parts are timed where they will be used: inside of whole networks of the search space, which are chosen so that every part that
-//! random ones have stands in at least two of them. A part's time is the lower quartile of its passes, and of networks and places the
-//! median. Whole passes of the same networks, without a clock inside, say how much longer those are than the sum.
+//! random ones have stands in at least two of them. A part's time is its median in the quietest passes, and the median over networks and
+//! places. Whole passes of the same networks, without a clock inside, say how much longer those are than the sum.
 //!
 //! Before and after a network the reference is timed. Where it took longer than in the quietest moments, other programs were in the way,
 //! and the network is measured again later.
@@ -30,7 +30,7 @@ const TWICE: usize = 2;
 /// Most networks that are measured.
 const MOST_NETWORKS: usize = 48;
 /// How often networks are measured again that no quiet burst was found for.
-const SWEEPS: usize = 6;
+const SWEEPS: usize = 4;
 /// A burst is quiet while the reference takes at most so many times what it takes in the quietest.
 const QUIET: f64 = 1.1;
 /// Passes in a round of a burst.
@@ -38,6 +38,8 @@ const RUNS: usize = 5;
 /// Passes of a burst whose parts are timed: at least and at most, and until they took so many milliseconds.
 const PART_PASSES: [usize; 2] = [30, 300];
 const PART_MS: f64 = 100.0;
+/// One of so many passes whose parts were timed counts: the quietest.
+const QUIETEST: usize = 8;
 /// Whole passes by the sum of their parts on a machine that has nothing else to do.
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = 0.85..=1.25;
 
@@ -156,29 +158,32 @@ struct Burst {
     reference_ms: f64,
     /// Of a whole pass.
     ms: f64,
-    /// Lower quartiles of the parts, in their order, and of what is outside of them.
+    /// Of the parts in the quietest passes, in their order, and of what is outside of them.
     parts_us: Vec<f64>,
     outside_us: f64,
     /// Passes whose parts were timed.
     passes: u64,
 }
 
+fn total((parts, outside): &(Vec<f64>, f64)) -> f64 {
+    parts.iter().sum::<f64>() + outside
+}
+
 fn burst(timer: &mut Timer, (reference, model): (&Model, &Model), reading_ns: f64, stop: &AtomicBool) -> Result<Burst> {
     let before = timer.quiet_ms(&[reference, model], Some(stop))?;
     let count = ((PART_MS / before[1].max(1e-6)) as usize).clamp(PART_PASSES[0], PART_PASSES[1]);
-    let timed = (0..count).map(|_| timer.parts_ns(model, reading_ns)).collect::<Result<Vec<_>>>()?;
+    let mut timed = (0..count).map(|_| timer.parts_ns(model, reading_ns)).collect::<Result<Vec<_>>>()?;
     let after = timer.quiet_ms(&[reference], Some(stop))?;
+    // The quietest passes as a whole, rather than the least of each part: what disturbs one part hurries no other.
+    timed.sort_by(|a, b| total(a).total_cmp(&total(b)));
+    timed.truncate((count / QUIETEST).max(5));
     let parts = timed.first().map_or(0, |(parts, _)| parts.len());
-    let quartile = |of: &dyn Fn(&(Vec<f64>, f64)) -> f64| {
-        let mut values: Vec<f64> = timed.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        quantile(&values, 0.25) / 1e3
-    };
+    let middle = |of: &dyn Fn(&(Vec<f64>, f64)) -> f64| median(&mut timed.iter().map(of).collect::<Vec<f64>>()) / 1e3;
     Ok(Burst {
         reference_ms: before[0].max(after[0]),
         ms: before[1],
-        parts_us: (0..parts).map(|at| quartile(&|(parts, _)| parts[at])).collect(),
-        outside_us: quartile(&|(_, outside)| *outside),
+        parts_us: (0..parts).map(|at| middle(&|(parts, _)| parts[at])).collect(),
+        outside_us: middle(&|(_, outside)| *outside),
         passes: count as u64,
     })
 }
