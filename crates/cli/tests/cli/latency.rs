@@ -198,6 +198,36 @@ fn with_one_table_a_search_repeats_exactly_and_its_winner_is_measured_within_the
 }
 
 #[test]
+fn a_winner_that_is_slower_than_predicted_is_not_called_one() {
+    let dir = folder();
+    let mut wrong = table().clone();
+    // It says half of what passes take.
+    wrong["scale"] = json!(wrong["scale"].as_f64().unwrap() * 0.4);
+    wrong["outside_us"] = json!(wrong["outside_us"].as_f64().unwrap() * 0.4);
+    wrong["margin"] = json!(0.0);
+    std::fs::write(dir.path().join("t.json"), wrong.to_string()).unwrap();
+    let bound = table()["reference"]["ms"].as_f64().unwrap() * 1.3;
+    let limit = format!("{bound:.4}");
+    let found = search(dir.path(), "run", "t.json", &[&SHORT[..], &["--max-latency-ms", &limit]].concat());
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    let measured = read(&dir.path().join("run/run.json"))["latency_measured"].clone();
+    let candidates = measured["candidates"].as_array().unwrap();
+    let (last, before) = candidates.split_last().unwrap();
+    assert!(last["within"] == true && before.iter().all(|c| c["within"] == false), "{measured}");
+    assert!(!before.is_empty() || measured["corrections"].as_array().unwrap().is_empty(), "{measured}");
+    let at_pace = last["measured_ms"].as_f64().unwrap() / last["pace"].as_f64().unwrap();
+    assert!(last["measured_ms"].as_f64().unwrap() <= bound * 1.001 || at_pace <= bound * 1.001, "{last}");
+    // What no candidate can be is found out in the end, with what was measured.
+    let fastest = table()["reference"]["ms"].as_f64().unwrap() * 0.5;
+    let limit = format!("{fastest:.5}");
+    let none = search(dir.path(), "none", "t.json", &[&SHORT[..], &["--max-latency-ms", &limit]].concat());
+    none.fails_with(
+        1,
+        &["candidates of stage 3 is within max_latency_ms", "when it is measured: the fastest takes", "--resume"],
+    );
+}
+
+#[test]
 fn a_run_does_not_go_on_under_other_conditions_than_its_table_has() {
     let dir = folder();
     let path = dir.path().join("t.json");

@@ -66,8 +66,18 @@ pub fn make(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<LatencyTable> {
+    measure(&chosen(frame, settings, stop)?, (frame, settings), maker, stop, watch)
+}
+
+/// A table of the parts that the `chosen` networks have.
+fn measure(
+    chosen: &[Architecture],
+    (frame, settings): (&BertConfig, LatencySettings),
+    maker: &Maker,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<LatencyTable> {
     let threads = rayon::current_num_threads();
-    let chosen = chosen(frame, settings, stop)?;
     let reference = reference(frame)?;
     let networks = Networks::new(frame, settings);
     let reference_model = networks.compile(&reference)?;
@@ -294,13 +304,18 @@ mod tests {
         assert!(lacking.len() * 20 <= all.len(), "{lacking:?} of {}", all.len());
 
         let mut heard = Vec::new();
+        let plain = |stacks, ratio| {
+            let layer = Expression::plain(LinearId::new(stacks, ratio).unwrap(), Unary::Gelu);
+            Architecture::new(vec![layer; 2]).unwrap()
+        };
         let maker = Maker { program: "0".into(), processor: "some".into(), now: "now".into() };
-        let table = make(&frame, settings, &maker, &stop, &mut |done, of| heard.push((done, of))).unwrap();
+        let few: Vec<Architecture> = [[1, 4], [4, 1]].iter().map(|&[stacks, ratio]| plain(stacks, ratio)).collect();
+        let table = measure(&few, (&frame, settings), &maker, &stop, &mut |done, of| heard.push((done, of))).unwrap();
         assert_eq!(heard.last().map(|&(done, of)| done == of), Some(true));
         assert_eq!(table.conditions, Conditions::here(settings, rayon::current_num_threads()));
         let predictor = super::super::Predictor::new(table, std::path::Path::new("t"), &frame).unwrap();
         let of = |layer: &str| predictor.ms(&format!("{layer}; {layer}").parse().unwrap()).unwrap();
-        let (small, large) = (of("linear1_4(relu(linear1_4(x,wb1)),wb2)"), of("linear4_1(gelu(linear4_1(x,wb1)),wb2)"));
+        let (small, large) = (of("linear1_4(gelu(linear1_4(x,wb1)),wb2)"), of("linear4_1(gelu(linear4_1(x,wb1)),wb2)"));
         assert!(0.0 < small && small < large, "{small} and {large}");
 
         stop.store(true, Ordering::SeqCst);

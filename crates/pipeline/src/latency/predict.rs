@@ -62,20 +62,20 @@ impl<'a> Times<'a> {
         Some(us * width as f64 / nearest as f64)
     }
 
-    /// The product with another activation, and the difference between the two.
+    /// The product with another activation, and the difference between the two, as far as that is known.
     fn product(&self, inputs: usize, outputs: usize, activation: Option<Fused>) -> Option<f64> {
         let alone = |of: Option<Fused>| match of {
             None => Some(0.0),
             Some(of) => self.us(&Part::Activation(of, outputs)).ok(),
         };
         let others = std::iter::once(None).chain(Unary::ALL.map(|op| Some(fused(op))));
-        let wanted = alone(activation)?;
+        let wanted = alone(activation);
         others
             .filter_map(|other| {
                 let us = self.known(&Part::Product { inputs, outputs, activation: other })?;
-                let other = alone(other)?;
-                // Activations hide behind the product's arithmetic, so less of them shows than alone: nearest is best.
-                Some(((wanted - other).abs(), (us + wanted - other).max(us * 0.5)))
+                let more = wanted.zip(alone(other)).map_or(0.0, |(wanted, other)| wanted - other);
+                // An activation hides behind the arithmetic of its product, so that less of it shows than alone: the nearest is best.
+                Some((more.abs(), (us + more).max(us * 0.5)))
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, us)| us)
