@@ -15,9 +15,6 @@ use crate::error::CliError;
 const ISA: &str = "EFFICIENTBERT_ISA";
 
 /// Lets the kernels use at most the instructions that the environment allows; a machine that has less uses less.
-///
-/// # Errors
-/// The variable names no instruction set.
 pub fn limit_instructions() -> Result<(), CliError> {
     let Some(value) = std::env::var_os(ISA).filter(|v| !v.is_empty()) else { return Ok(()) };
     let name = value.to_string_lossy();

@@ -22,10 +22,11 @@ const SEED: &str = "EFFICIENTBERT_KILL_SEED";
 
 /// The smoke recipe with phases long enough to be hit: the killed phases go on for most of their length after the event
 /// that the tests wait for. Stage 3 is long enough for the learned partition to split, so that its replay counts.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     "teacher.fine_tune.steps=120",
     "teacher.fine_tune.eval_every=40",
     "teacher.fine_tune.checkpoint_every=25",
+    "student.begin=teacher",
     "search.stage1.trials=8",
     "search.stage1.proxy.task.steps=8",
     "search.stage3.trials=24",
@@ -34,7 +35,7 @@ const SETTINGS: [&str; 8] = [
 ];
 
 /// The same with a teacher for each task, whose answers are kept on the disk.
-const PER_TASK: [&str; 10] = [
+const PER_TASK: [&str; 11] = [
     "teacher.per_task=true",
     "teacher.task_steps={ sts-b = 120 }",
     "teacher.fine_tune.steps=60",
@@ -43,7 +44,8 @@ const PER_TASK: [&str; 10] = [
     "search.stage3.trials=8",
     "search.stage3.task.steps=100",
     "search.stage3.task.checkpoint_every=20",
-    "final.baseline=false",
+    "compare.same_params=false",
+    "final.inherit=teacher",
     "name=per-task",
 ];
 

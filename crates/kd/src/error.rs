@@ -23,6 +23,9 @@ pub enum Error {
     /// Teacher and student do not fit each other or the data.
     #[error("{0}")]
     Mismatch(String),
+    /// A student cannot take its weights from its teacher.
+    #[error("the student cannot begin as its teacher: {0}")]
+    FromTeacher(String),
     /// The folder of a teacher cache cannot be used.
     #[error("cannot use {} for a teacher's answers: {source}", path.display())]
     CacheFolder {

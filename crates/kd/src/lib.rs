@@ -6,6 +6,7 @@
 //! | [`objective`] | what a student learns from its teacher, as data: layer by layer, and from answers |
 //! | [`job`] | what is trained: general and task distillation, on text, labels and questions |
 //! | [`inherit`] | a model that goes on from the weights of another one |
+//! | [`from_teacher`] | a student that begins as its teacher: weights computed from the teacher's |
 //! | [`cache`] | a teacher's answers, kept for the next student that is shown the same batches |
 //! | [`augment`] | more training examples by replacing words |
 //!
@@ -20,6 +21,7 @@ struct Readme;
 pub mod augment;
 pub mod cache;
 mod error;
+pub mod from_teacher;
 pub mod inherit;
 pub mod job;
 pub mod losses;

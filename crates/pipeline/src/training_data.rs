@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use glue_squad::squad::{Dataset, SquadVersion};
 use glue_squad::task::{Split, Task};
+use kd::from_teacher::Sample;
 use kd::job::MlmTask;
 use predict::examples::Examples;
 use predict::majority::MajorityBaseline;
@@ -16,7 +18,7 @@ use train::span::SpanTrainSet;
 use train::text::TextSource;
 
 use crate::corpus::Corpus;
-use crate::inputs::{Files, task_files};
+use crate::input_files::{Files, task_files};
 use crate::note::Note;
 use crate::{Error, Problem, Result};
 
@@ -41,6 +43,19 @@ impl TrainingData {
             Self::Tasks(data) => data.mix.batches_per_epoch(),
             Self::Spans(data) => data.train.batches_per_epoch(),
         }
+    }
+
+    /// The first texts, on which a student is fitted to its teacher.
+    ///
+    /// # Errors
+    /// Texts that cannot be read.
+    pub fn sample(&self, device: &Device) -> Result<Sample> {
+        let batch = |step| match self {
+            Self::Text(data) => Ok(data.text.batch(step)?),
+            Self::Tasks(data) => Ok(data.mix.batch(step)?.1),
+            Self::Spans(data) => Ok(data.train.batch(step)?.tokens),
+        };
+        Ok(Sample::of_training(self.batches_per_epoch(), batch, device)?)
     }
 
     /// What one answer to every example scores where the training is evaluated; nothing on text.
@@ -157,7 +172,7 @@ impl SpanData {
         if let Some(first) = train_set.issues().first() {
             let (count, id) = (train_set.issues().len(), &questions.questions[first.question].id);
             let trouble = first.trouble;
-            notes.push(Note::warning(format!(
+            notes.push(Note::Warning(format!(
                 "{}: {count} questions teach less than they could, the first is {id}: {trouble}",
                 train.display()
             )));

@@ -29,6 +29,8 @@ fn every_key_and_every_published_recipe_is_documented() {
         ("tasks", "[\"sst-2\"]"),
         ("teacher.model", "DIR"),
         ("teacher.per_task", "true"),
+        ("student.begin", "teacher"),
+        ("compare.inherit", "nothing"),
         ("teacher.task_steps", "{ sst-2 = 9 }"),
         ("data.glue", "DIR"),
         ("data.corpus", "[\"FILE\"]"),

@@ -50,6 +50,8 @@ pub struct RunReport {
     pub comparison: Vec<ModelRow>,
     /// What is known of latencies beyond single measurements; `None` where the run has no latency table.
     pub latency: Option<LatencyReport>,
+    /// What the search has gained over models of the same cost, a sentence each.
+    pub gains: Vec<String>,
     /// The network that the search chose; `None` when the run did not get that far.
     pub student: Option<StudentReport>,
     /// Remarks for the reader, one paragraph each.
@@ -244,6 +246,8 @@ pub struct TaskScore {
     pub metric: String,
     /// The score as a fraction (1 is perfect); shown in points of 100, as GLUE does.
     pub value: f64,
+    /// Standard error of the score, where it is the mean of several trainings.
+    pub standard_error: Option<f64>,
 }
 
 /// The network that the search chose.

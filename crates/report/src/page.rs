@@ -2,10 +2,10 @@
 
 use crate::data::{RunReport, StageReport};
 use crate::format::{
-    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing,
+    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points_with_error, score, text_or_missing,
 };
 use crate::markup::Markup;
-use crate::plots::{Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of};
+use crate::plots::{Cost, loss_curves, model_front, score_of, search_history, shared_tasks, stage_front};
 use crate::table::all_tasks;
 
 /// Scores beside the sizes that still fit a printed page; of more, each model is a card.
@@ -72,6 +72,9 @@ fn result(page: &mut Markup, run: &RunReport) {
         return;
     }
     let tasks = all_tasks(&run.comparison);
+    for gain in &run.gains {
+        page.raw("<p><strong>").text(sentence(gain)).raw("</strong></p>");
+    }
     for m in &run.comparison {
         for warning in &m.warnings {
             page.raw("<p class=\"warning\"><strong>").text(&m.name).raw(":</strong> ").text(warning).raw("</p>");
@@ -94,7 +97,7 @@ fn result(page: &mut Markup, run: &RunReport) {
         cell(page, "MACs per pass", &count_or_missing(m.macs));
         cell(page, "latency per pass", &milliseconds(m.latency_ms));
         for task in &tasks {
-            cell(page, &format!("{} {}", task.0, task.1), &points(value_of(m, task)));
+            cell(page, &format!("{} {}", task.0, task.1), &points_with_error(score_of(m, task)));
         }
         page.raw("</tr>");
     }
@@ -117,6 +120,12 @@ fn result(page: &mut Markup, run: &RunReport) {
         figures(page, &charts, MODELS_KEY);
     }
     page.raw("</section>");
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 const MODELS_KEY: &str = concat!(
@@ -192,6 +201,11 @@ fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_nam
     }
 }
 
+/// A part of a whole, in hundredths.
+fn percent(part: Option<f64>) -> String {
+    finite(part).map_or_else(|| MISSING.into(), |part| format!("{:.1}", part * 100.0))
+}
+
 fn latency(page: &mut Markup, run: &RunReport) {
     let Some(found) = &run.latency else { return };
     page.raw("<section><h2>Latency, predicted and measured</h2><p>Candidates were predicted from a table of measured parts, ");
@@ -199,7 +213,7 @@ fn latency(page: &mut Markup, run: &RunReport) {
     match found.limit_ms {
         Some(limit) => page
             .raw("Predictions were kept ")
-            .text(points(Some(found.margin)))
+            .text(percent(Some(found.margin)))
             .raw("% below the limit of ")
             .text(milliseconds(Some(limit)))
             .raw("; the best candidate that is within it by the clock won."),
@@ -211,9 +225,9 @@ fn latency(page: &mut Markup, run: &RunReport) {
             .raw("On ")
             .text(n)
             .raw(" random architectures of a search space its predictions were off by ")
-            .text(points(found.mean_abs_error))
+            .text(percent(found.mean_abs_error))
             .raw("% of the measured latency on average, nine of ten by less than ")
-            .text(points(found.p90_abs_error))
+            .text(percent(found.p90_abs_error))
             .raw("%."),
         _ => page.raw("How well it predicts other networks was not measured: <code>bench --check</code> does."),
     };

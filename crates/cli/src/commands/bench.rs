@@ -182,7 +182,7 @@ fn step(args: &BenchArgs, (model, teacher): (&str, &str), context: &Context) -> 
         let isa = (context.kind() == DeviceKind::Cpu).then(|| Isa::current().name());
         return print_json(&json!({
             "what": "kd-step", "model": model, "teacher": teacher_name, "device": context.kind().name(),
-            "threads": context.threads, "precision": precision.name(), "isa": isa, "peak_mib": peak,
+            "threads": context.threads, "precision": precision, "isa": isa, "peak_mib": peak,
             "batch": batch_size, "seq": seq, "runs": runs, "warm_up": WARM_UP,
             "median_ms": median, "min_ms": min, "max_ms": max,
         }));
@@ -192,7 +192,7 @@ fn step(args: &BenchArgs, (model, teacher): (&str, &str), context: &Context) -> 
         ("median", format!("{median:.1} ms")),
         ("fastest", format!("{min:.1} ms")),
         ("slowest", format!("{max:.1} ms")),
-        ("step", format!("{batch_size} x {} tokens, {}, {} timed", seq, precision.name(), runs)),
+        ("step", format!("{batch_size} x {} tokens, {}, {} timed", seq, precision, runs)),
         ("tokens", format!("{:.0} a second", tokens / median * 1e3)),
         ("device", device(context)),
         ("peak memory", peak.map_or("n/a".to_owned(), |mib| format!("{mib:.0} MiB"))),

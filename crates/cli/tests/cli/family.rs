@@ -14,7 +14,7 @@ fn mobile_folder() -> tempfile::TempDir {
     let dir = folder();
     pocket(dir.path());
     save_bert(dir.path(), "ib", &mobile("ib-bert-large", 16));
-    model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
+    std::fs::write(dir.path().join("mobile.json"), mobile("mobilebert", 8).to_json().unwrap()).unwrap();
     dir
 }
 
@@ -167,13 +167,51 @@ fn every_published_efficientbert_trains_a_step() {
 }
 
 #[test]
+fn a_student_begins_as_its_teacher() {
+    let dir = published_folder();
+    let layers = ["linear2_1(gelu(linear2_1(x,wb1)),wb2)"; 6].join("; ");
+    let small = ["--arch", &layers, "--hidden", "12", "--embed", "8"];
+    let distill = |arch: &[&str], more: &[&str]| {
+        let base = ["distill", "--teacher", "bert", "--out", "student", "--learning-rate", "1e-30"];
+        let _ = std::fs::remove_dir_all(dir.path().join("student"));
+        run(
+            dir.path(),
+            &[&base[..], arch, &TASK, &["--steps", "1", "--batch-size", "4", "--max-len", "16"], more].concat(),
+        )
+    };
+    let device = burn::tensor::Device::flex();
+    let words = || {
+        let model = ModelDir::load(&dir.path().join("student"), &device).unwrap().model.collect_internal();
+        model.0["encoder.embeddings.word_embeddings.weight"].data.clone()
+    };
+    let begun = distill(&small, &["--inherit", "teacher"]);
+    begun.says(&["the student begins as its teacher, by", "tokens of"]);
+    let card = std::fs::read_to_string(dir.path().join("student/README.md")).unwrap();
+    assert!(card.contains("weights computed of the teacher's"), "{card}");
+    let whole = words();
+    let drawn = distill(&small, &["--inherit", "teacher", "--inherit-without", "channels"]);
+    assert_eq!(drawn.code, Some(0), "{}", drawn.stderr);
+    assert!(whole != words(), "other channels");
+    let again = distill(&small, &["--inherit", "teacher"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(whole == words(), "the same again");
+    distill(&["--arch", "efficientbert"], &["--inherit", "teacher"])
+        .fails_with(2, &["--inherit teacher", "hidden width", "540", "24"]);
+    distill(&["--arch", &layers, "--hidden", "12", "--embed", "8", "--init", "bert"], &["--inherit", "teacher"])
+        .fails_with(2, &["--inherit teacher", "--init", "--arch"]);
+    distill(&small, &["--inherit-without", "mending"]).fails_with(2, &["--inherit-without", "--inherit teacher"]);
+    distill(&small, &["--inherit", "teacher", "--teacher-embedding"]).fails_with(2, &["--teacher-embedding"]);
+    assert!(!dir.path().join("student").exists());
+}
+
+#[test]
 fn found_feed_forwards_train_in_the_shape_of_a_plain_bert() {
     let dir = published_folder();
     let shape = BertConfig {
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 6, 12, 96)
     };
-    model_dir::write_config(&shape, &dir.path().join("shape.json")).unwrap();
+    std::fs::write(dir.path().join("shape.json"), shape.to_json().unwrap()).unwrap();
     let base = ["distill", "--teacher", "bert", "--arch", "efficientbert", "--into", "shape.json", "--out", "student"];
     let done = run(dir.path(), &[&base[..], &TASK, &SHORT].concat()).json();
     let written = config(dir.path(), "student");

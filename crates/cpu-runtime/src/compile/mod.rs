@@ -15,7 +15,7 @@ use model_dir::ModelDir;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::program::{Domain, Place, RowOp, Step};
+use crate::program::{Domain, Memory, RowOp, Step};
 use crate::table::Words;
 use builder::{Linear, SpecNorm, Unpacked};
 
@@ -53,7 +53,7 @@ pub enum Packing {
     /// Once, when the model is compiled.
     #[default]
     Ahead,
-    /// In every product anew, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
+    /// Again in every product, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
     /// only answer sooner.
     AtUse,
 }
@@ -232,12 +232,12 @@ pub(crate) fn body(
     layers: Vec<Layer<MappedTensor>>,
 ) -> Vec<Step> {
     let last = layers.len();
-    let target = |done: usize| (done == last).then_some(Place::Hidden);
+    let target = |done: usize| (done == last).then_some(Memory::Hidden);
     let mut x = embed_words(b, embed, hidden, projection, norm, target(0));
     for (i, layer) in layers.into_iter().enumerate() {
         x = b.layer(layer, x, hidden, target(i + 1));
     }
-    debug_assert_eq!(x, Place::Hidden);
+    debug_assert_eq!(x, Memory::Hidden);
     b.take_steps()
 }
 
@@ -247,8 +247,8 @@ fn embed_words(
     hidden: usize,
     projection: Option<Projection<MappedTensor>>,
     norm: SpecNorm,
-    target: Option<Place>,
-) -> Place {
+    target: Option<Memory>,
+) -> Memory {
     let x = match projection {
         None => {
             let x = b.place(hidden);
@@ -275,9 +275,9 @@ fn embed_words(
 }
 
 fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
-    let (domain, last) = (Domain::Sequences, Place::Hidden.whole());
+    let (domain, last) = (Domain::Sequences, Memory::Hidden.whole());
     let Some(pooler) = pooler else {
-        b.row(domain, RowOp::First { x: last, out: Place::Pooled.whole() });
+        b.row(domain, RowOp::First { x: last, out: Memory::Pooled.whole() });
         return;
     };
     let first = b.place(hidden);
@@ -285,20 +285,20 @@ fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
     let slot = b.pack(domain, first.whole(), hidden);
     b.release(first);
     let linear = b.linear(pooler);
-    b.product(domain, slot, linear, Some(Activation::Tanh), Place::Pooled);
+    b.product(domain, slot, linear, Some(Activation::Tanh), Memory::Pooled);
     b.release_slot(slot);
 }
 
 fn head(b: &mut Builder, Head { kind, dense }: Head<MappedTensor>) -> CompiledHead {
     let (inputs, outputs) = (dense.inputs(), dense.outputs());
     let (domain, x) = match kind {
-        TaskHeadKind::Span => (Domain::Tokens, Place::Hidden),
-        _ => (Domain::Sequences, Place::Pooled),
+        TaskHeadKind::Span => (Domain::Tokens, Memory::Hidden),
+        _ => (Domain::Sequences, Memory::Pooled),
     };
     // A head is small and its rounding would go straight into the answer.
     let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Format::F32 });
     let linear = b.linear_in(dense, Format::F32);
-    b.product(domain, slot, linear, None, Place::Logits);
+    b.product(domain, slot, linear, None, Memory::Logits);
     b.release_slot(slot);
     CompiledHead { kind, outputs, steps: b.take_steps() }
 }

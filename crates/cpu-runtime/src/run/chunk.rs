@@ -9,7 +9,7 @@ use super::{Run, Workers};
 use crate::compile::PackedWeights;
 use crate::parts::Laps;
 use crate::plan::{Lane, QUERY_BLOCK, block, stride};
-use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, Sync, View, Work};
+use crate::program::{AttentionStep, Domain, Memory, Product, RowOp, Step, Sync, View, Work};
 use crate::rows::{Rows, combine, normalize, pad, unary};
 use crate::team::{Worker, share};
 
@@ -69,10 +69,10 @@ impl<'a> Chunk<'a> {
             Domain::Sequences => self.first_sequence,
         };
         let (pointer, offset, stride) = match view.place {
-            Place::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
-            Place::Hidden => (self.run.hidden, self.first_token * hidden, hidden),
-            Place::Pooled => (self.run.pooled, self.first_sequence * hidden, hidden),
-            Place::Logits => (self.run.logits, self.logits + first * self.outputs, self.outputs),
+            Memory::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
+            Memory::Hidden => (self.run.hidden, self.first_token * hidden, hidden),
+            Memory::Pooled => (self.run.pooled, self.first_sequence * hidden, hidden),
+            Memory::Logits => (self.run.logits, self.logits + first * self.outputs, self.outputs),
         };
         Rows { start: pointer.0.wrapping_add(offset + view.column), stride }
     }

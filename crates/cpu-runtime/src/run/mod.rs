@@ -79,8 +79,8 @@ impl Session {
         let team = Team::new(threads);
         Self {
             lanes: (0..team.threads()).map(|_| Lane::default()).collect(),
-            scratch: (0..team.threads()).map(|_| Scratch::new()).collect(),
-            one_use: (0..team.threads()).map(|_| OneUse::new()).collect(),
+            scratch: (0..team.threads()).map(|_| Scratch::default()).collect(),
+            one_use: (0..team.threads()).map(|_| OneUse::default()).collect(),
             team,
             division: Division::default(),
             positions: Vec::new(),

@@ -48,7 +48,6 @@ impl CoarseSpace {
     }
 
     /// Number of (stack count, ratio) tuples within the limits.
-    #[must_use]
     pub fn tuples(&self) -> u128 {
         self.sizes.count()
     }

@@ -57,13 +57,11 @@ impl SizeSampler {
     }
 
     /// Number of tuples within the limits.
-    #[must_use]
     pub fn count(&self) -> u128 {
         self.completions[0].get(&self.fixed).copied().unwrap_or(0)
     }
 
     /// Sizes that the tuples reach, limits aside, and the one nearest to `budget`.
-    #[must_use]
     pub fn reach(&self, budget: &Budget) -> Reach {
         if *budget == self.limits {
             return self.reach;
@@ -73,7 +71,6 @@ impl SizeSampler {
     }
 
     /// Size of the student with these ids; `None` if a layer does not allow its id.
-    #[must_use]
     pub fn cost(&self, ids: &[LinearId]) -> Option<Cost> {
         if ids.len() != self.choices.len() {
             return None;

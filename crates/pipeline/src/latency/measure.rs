@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, TaskModel, TokenBatch, freeze};
+use bert_core::{BertConfig, EncodeOptions, TaskModel, TokenBatch, freeze};
 use burn::tensor::Device;
 use cpu_runtime::{Model, Outputs, Session};
 

@@ -36,7 +36,7 @@ use mlp_space::Architecture;
 use nas::budget::Latency;
 use std::sync::Arc;
 
-use crate::check::teacher_config;
+use crate::preflight::teacher_config;
 use crate::recipe::{LatencySettings, Recipe};
 use crate::{Result, phase};
 

@@ -11,7 +11,7 @@ use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within
 use nas::space::{Encoding, Student, WithinLatency};
 use nas::study::{StudyIdentity, StudyStore, Trial, TrialState};
 
-use super::supernet::plan;
+use super::distillation::plan;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -24,7 +24,7 @@ const MOST_MEASURED: usize = 12;
 const MORE_ROUNDS: usize = 3;
 
 /// Draws per trial before a space counts as exhausted (the reference redraws up to 10000 times).
-const MAX_DRAWS: u64 = 10_000;
+pub(super) const MAX_DRAWS: u64 = 10_000;
 
 /// The found architecture.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Winner {
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+pub(super) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
     // Pooler and heads count, the distillation projection does not.
     let frame = BertConfig { fit_size: None, ..frame.clone() };
     let student = Student::new(&frame, Parts::POOLER, recipe.latency.seq)?;
@@ -56,9 +56,6 @@ pub(crate) fn first_space(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &
 }
 
 /// Refuses a budget that no candidate meets, with the nearest reachable size.
-///
-/// # Errors
-/// [`nas::Error`] with the nearest reachable size.
 pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
     Ok(first_space(parts, recipe, frame)?.ensure_reachable(&recipe.budget)?)
 }
@@ -90,7 +87,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let widths = run.parts.space(recipe, 3, student, Some(&second))?;
     let widths = within(run, widths, Some(&second), 0);
     let supernet = stage_three_supernet(run, frame, teachers, warm, &second, &*widths)?;
-    let (_, held_out) = run.inputs.search(recipe, &settings.stage3.task)?;
+    let (_, held_out) = run.inputs.tasks(recipe, &settings.stage3.task)?;
     let (device, stop) = (run.device.clone(), run.host.stop());
     let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
     let mut evaluate = run.parts.supernet_slice(slice);
@@ -203,7 +200,12 @@ fn none_holds(run: &Context<'_>) -> Error {
 }
 
 /// What the run's latency limit leaves of a space, after so many corrections; `known` is fast enough.
-fn within(run: &Context<'_>, space: Box<Space>, known: Option<&Architecture>, corrections: usize) -> Box<Space> {
+pub(super) fn within(
+    run: &Context<'_>,
+    space: Box<Space>,
+    known: Option<&Architecture>,
+    corrections: usize,
+) -> Box<Space> {
     let limit = run.limit.as_ref();
     match (limit, limit.and_then(|limit| limit.bound_ms(corrections)), known) {
         (Some(limit), Some(bound), Some(known)) => {
@@ -247,14 +249,14 @@ fn short_trainings(
 ) -> Result<Architecture> {
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
-    let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
+    let (data, held_out) = run.inputs.tasks(recipe, &settings.proxy.task)?;
     let text = match settings.proxy.general.train.steps {
         0 => None,
         _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
     };
     let plan_of = |data: Data| plan(phase.training_on(data)?, frame, &teachers.config);
     let general = text.as_ref().map(|_| plan_of(Data::Text)).transpose()?;
-    let task = plan_of(Data::Search)?;
+    let task = plan_of(Data::Tasks)?;
     let on_text = general.as_ref().map(|plan| run.teacher_for(phase.id, Source::Text, teachers, plan)).transpose()?;
     let on_tasks = run.teacher_for(phase.id, Source::Tasks, teachers, &task)?;
     let text = on_text.as_deref().zip(text.as_deref()).zip(general.as_ref());

@@ -143,20 +143,20 @@ fn explained(Override { key, value }: &Override, message: &str) -> String {
 /// What serde says of types, in words.
 fn in_words(message: &str) -> String {
     const WORDS: [(&str, &str); 8] = [
-        ("expected u64", "a whole number is wanted"),
-        ("expected u32", "a whole number is wanted"),
-        ("expected usize", "a whole number is wanted"),
-        ("expected i64", "a whole number is wanted"),
-        ("expected f64", "a number is wanted"),
-        ("expected a boolean", "true or false is wanted"),
-        ("expected a sequence", "a list is wanted"),
-        ("expected a string", "a text is wanted"),
+        ("expected u64", "a whole number is expected"),
+        ("expected u32", "a whole number is expected"),
+        ("expected usize", "a whole number is expected"),
+        ("expected i64", "a whole number is expected"),
+        ("expected f64", "a number is expected"),
+        ("expected a boolean", "true or false is expected"),
+        ("expected a sequence", "a list is expected"),
+        ("expected a string", "a text is expected"),
     ];
     let Some((before, expected)) = message.rsplit_once(", ").filter(|(_, last)| last.starts_with("expected ")) else {
         return message.to_owned();
     };
     let found = WORDS.iter().find(|(said, _)| *said == expected).map(|(_, words)| *words);
-    match found.or_else(|| expected.starts_with("expected struct").then_some("a section with keys is wanted")) {
+    match found.or_else(|| expected.starts_with("expected struct").then_some("a section with keys is expected")) {
         Some(words) => format!("{before}, {words}"),
         None => message.to_owned(),
     }
@@ -184,7 +184,7 @@ fn refuse_squad(table: &toml::Table) -> Result<(), String> {
     let tasks = table.get("tasks").and_then(Value::as_array).into_iter().flatten();
     match tasks.filter_map(Value::as_str).find_map(|name| name.parse::<SquadVersion>().ok()) {
         Some(version) => Err(format!(
-            "`tasks`: a search cannot be made on {version}; search on GLUE tasks, then train the found student on it \
+            "`tasks`: {version} cannot be searched on; search on GLUE tasks, then train the found student on it \
              with `efficientbert distill --task {version}`"
         )),
         None => Ok(()),
