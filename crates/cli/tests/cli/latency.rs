@@ -39,7 +39,7 @@ const SHORT: [&str; 10] = [
     "--set",
     "final.task.eval_every=6",
     "--set",
-    "final.baseline=false",
+    "compare.same_params=false",
 ];
 
 #[test]
