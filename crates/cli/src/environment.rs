@@ -49,11 +49,17 @@ pub fn describe(context: &Context, started_ms: i64) -> Environment {
 }
 
 /// The processor's name where the operating system tells it.
-fn cpu_name() -> String {
+pub fn cpu_name() -> String {
     let mut system = System::new();
     system.refresh_cpu_list(CpuRefreshKind::nothing());
     let name = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|name| !name.is_empty());
     name.unwrap_or("unknown processor").to_string()
+}
+
+/// Processes that wanted to run in the last minute, on average, where the operating system tells.
+pub fn load() -> Option<f64> {
+    let one = System::load_average().one;
+    (one > 0.0).then_some(one)
 }
 
 /// Most memory that this process has had so far, in MiB, where the operating system tells it in a file.

@@ -2,6 +2,8 @@
 
 mod reference;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cpu_runtime::{Batch, Error, Model, Outputs, Precision, Ragged, Session};
 use encoder_spec::{Activation, Floats, Program};
 use mlp_space::Align;
@@ -49,6 +51,28 @@ fn a_batch_gives_bit_for_bit_what_its_sequences_give_alone() {
             }
         }
         assert!(together == apart, "{precision:?}");
+    }
+}
+
+#[test]
+fn the_timed_parts_are_those_of_the_description_and_their_times_leave_nothing_out() {
+    let sizes = sizes();
+    let encoder = sizes.encoder(2);
+    let parts = cpu_runtime::parts(&encoder.map(|_, weight| weight.shape.clone())).unwrap();
+    let names: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    assert_eq!(names[..2], ["trigram 60", "pack 60"]);
+    assert_eq!(names.iter().filter(|name| *name == "product 90 x 45, gelu").count(), 2, "{names:?}");
+    let model = Model::compile(encoder, Precision::F32).unwrap();
+    for (lengths, threads) in [(&[128][..], 1), (&[128], 2), (&[20], 2), (&[100], 3), (&[128; 9], 2)] {
+        let batch = ragged(&sequences(&sizes, lengths, 4));
+        // A clock that goes on by 10 whenever somebody looks at it.
+        let clock = AtomicU64::new(0);
+        let now = || clock.fetch_add(10, Ordering::SeqCst);
+        let laps = Session::new(threads).time_parts(&model, &batch.as_batch(), &now).unwrap();
+        assert_eq!(laps.len(), parts.len());
+        for (lap, name) in laps.iter().zip(&names) {
+            assert!(lap.readings > 0 && lap.time == 10 * u64::from(lap.readings), "{name}, {threads} threads: {lap:?}");
+        }
     }
 }
 

@@ -98,6 +98,17 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A latency table that cannot be used.
+    #[error("latency table {}: {message}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A latency limit that nothing of the search space meets, or no candidate once it was measured.
+    #[error("{0}")]
+    TooSlow(String),
     /// The host asked to stop; everything done is on disk.
     #[error("interrupted; `--resume` continues from here")]
     Interrupted,

@@ -84,7 +84,7 @@ pub fn read(
 }
 
 /// The teacher's configuration, before it gets its heads.
-fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
+pub(crate) fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),

@@ -14,7 +14,7 @@ use train::engine::Devices;
 use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
-use crate::latency::{median_ms, on_cpu};
+use crate::latency::{Limit, Verdict, Wanted, median_ms, on_cpu};
 use crate::phase::{
     self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
 };
@@ -56,7 +56,7 @@ pub struct Outcome {
 /// Runs a recipe from the beginning or from wherever the folder's run stopped, with a search made of `parts`.
 ///
 /// A killed run that is resumed gives the same trials, scores and weights as one that was not
-/// killed (CPU, same number of threads, no latency limit).
+/// killed (CPU, same number of threads).
 ///
 /// # Errors
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
@@ -98,12 +98,19 @@ pub fn run(
     preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
     let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
     let mut judged = Vec::new();
+    let mut limit = None;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
         // A run that goes on was begun with this teacher.
         let heads = if resume { &[][..] } else { &heads };
         judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
+        let frame = phase::frame(recipe, &teacher);
+        let space = phase::first_space(parts, recipe, &frame)?;
+        let maker = options.environment.maker(host.now_ms());
+        let device = options.devices.main();
+        let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
+        limit = Limit::prepare(wanted, &*space, host)?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -117,6 +124,7 @@ pub fn run(
     let study = parts.read_study(paths)?;
     let resumed = Resumed { recipe, paths, config_hash: &hash, study: study.as_deref(), finished, asked: &asked };
     let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
+        limit.as_mut().map_or(Ok(()), |limit| limit.keep(paths))?;
         let (room, disk) = match finished {
             true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
             false => rooms((recipe, phases), (&inputs, &teacher), paths, options.devices.main(), host)?,
@@ -133,6 +141,7 @@ pub fn run(
         }
     };
     let mut run = Context::new((recipe, phases), &inputs, paths, &hash, options.devices, room.bytes, (parts, host))?;
+    run.limit = limit;
     let notes = folder
         .previous()
         .story()
@@ -162,9 +171,9 @@ pub fn run(
         if comparison.is_some() {
             json[CHECKPOINTS] = REMOVED.into();
         }
-        json
+        summary::with_latency(json, paths)
     };
-    run_store::atomic::write_json(paths.run_json(), &about(None))?;
+    run_store::atomic::write_json(paths.run_json(), &about(None)?)?;
     let planned = if resume { Ok(()) } else { plan(&mut run, &teacher, room.bytes) };
     let result = planned.and_then(|()| work(&mut run, &about));
     if let Err(error) = &result
@@ -193,7 +202,7 @@ fn plan(run: &mut Context<'_>, teacher: &BertConfig, room: ByteSize) -> Result<(
 }
 
 /// All phases; `about` makes `run.json` of the comparison.
-fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Value) -> Result<Outcome> {
+fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Value>) -> Result<Outcome> {
     let recipe = run.recipe;
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
@@ -216,9 +225,9 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Value) ->
         trained.extend(models);
     }
     run.clear_cache();
-    let comparison = compare(run, &teachers, &trained, &majority)?;
+    let comparison = compare(run, &teachers, (&trained, winner.latency.as_ref()), &majority)?;
     let gains = summary::gains(&trained);
-    run_store::atomic::write_json(run.paths.run_json(), &about(Some((&comparison, &gains))))?;
+    run_store::atomic::write_json(run.paths.run_json(), &about(Some((&comparison, &gains)))?)?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
@@ -350,7 +359,7 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majori
 fn compare(
     run: &Context<'_>,
     teachers: &Teachers,
-    trained: &[FinalModel],
+    (trained, verdict): (&[FinalModel], Option<&Verdict>),
     majority: &[MajorityBaseline],
 ) -> Result<Vec<report::ModelRow>> {
     let settings = run.recipe.latency;
@@ -361,8 +370,16 @@ fn compare(
     let mut rows = vec![teacher];
     for models in summary::compared(trained) {
         let first = models[0];
-        let latency = time(&first.model, &first.config)?;
-        rows.push(summary::final_row(run.recipe, &models, latency, majority));
+        // What the student was chosen by is what it takes.
+        let verdict = verdict.filter(|_| first.network == Network::Student);
+        let latency = verdict.map_or_else(|| time(&first.model, &first.config), |verdict| Ok(verdict.measured_ms))?;
+        let mut row = summary::final_row(run.recipe, &models, latency, majority);
+        if let Some(verdict) = verdict {
+            let predicted =
+                format!("latency as measured for the search; {:.4} ms were predicted", verdict.predicted_ms);
+            row.note = if row.note.is_empty() { predicted } else { format!("{}; {predicted}", row.note) };
+        }
+        rows.push(row);
     }
     rows.extend(summary::majority_row(majority));
     Ok(rows)

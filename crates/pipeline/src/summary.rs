@@ -7,8 +7,8 @@ use glue_squad::task::{Head, Task};
 use nas::study::{StudyStore, Trial};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
-    ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
-    TrialPoint,
+    ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport, StageReport,
+    StudentReport, TaskScore, TrialPoint,
 };
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use train::engine::Evaluation;
 
 use crate::events::RunEvent;
 use crate::input_record::Record;
+use crate::latency::{Conditions, History, Maker, history};
 use crate::phase::{FinalModel, LogLine, Network, PhaseId, Teachers, Winner};
 use crate::recipe::{Inherit, Recipe};
 use crate::report_header::{ReportHeader, listed};
@@ -36,6 +37,17 @@ pub struct Environment {
     pub threads: usize,
     /// When this process started, for people.
     pub started: String,
+}
+
+impl Environment {
+    /// Who measures at that Unix time.
+    pub(crate) fn maker(&self, now_ms: i64) -> Maker {
+        Maker {
+            program: self.versions.get("efficientbert").cloned().unwrap_or_default(),
+            processor: self.machine.cpu.clone(),
+            now: utc(now_ms),
+        }
+    }
 }
 
 /// The row of the fine-tuned teacher; of several the first, with the scores of all.
@@ -228,6 +240,55 @@ pub fn run_json(
     })
 }
 
+/// `json` with what the run in `paths` says of latencies, where it has a table.
+///
+/// # Errors
+/// A file of the folder that cannot be read.
+pub(crate) fn with_latency(mut json: Value, paths: &RunPaths) -> Result<Value> {
+    let Some(History { table, measured }) = history(paths)? else { return Ok(json) };
+    json["latency_table"] = json!({
+        "measured": table.measured,
+        "processor": table.processor,
+        "program": table.program,
+        "conditions": table.conditions,
+        "margin": table.margin,
+        "reference_ms": table.reference.ms,
+        "accuracy": table.accuracy,
+    });
+    json["latency_measured"] = json!(measured);
+    Ok(json)
+}
+
+/// The same for the report.
+fn latency(paths: &RunPaths, limit_ms: Option<f64>) -> Result<Option<LatencyReport>> {
+    let Some(History { table, measured }) = history(paths)? else { return Ok(None) };
+    let accuracy = table.accuracy.as_ref();
+    let Conditions { isa, threads, batch, seq, precision, .. } = &table.conditions;
+    Ok(Some(LatencyReport {
+        limit_ms,
+        margin: table.margin,
+        table: format!(
+            "measured {} on {} ({isa}, {threads} threads), {batch} x {seq} tokens, {precision}; program {}",
+            table.measured, table.processor, table.program
+        ),
+        architectures: accuracy.map(|a| a.architectures as u64),
+        mean_abs_error: accuracy.map(|a| a.mean_abs_error),
+        p90_abs_error: accuracy.map(|a| a.p90_abs_error),
+        candidates: measured
+            .candidates
+            .iter()
+            .map(|c| LatencyPoint {
+                trial: c.trial,
+                predicted_ms: c.predicted_ms,
+                measured_ms: c.measured_ms,
+                pace: c.pace,
+                within: c.within,
+            })
+            .collect(),
+        corrections: measured.corrections,
+    }))
+}
+
 /// Text of the student's `README.md`.
 pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> String {
     let count = student.model.count(recipe.latency.seq);
@@ -277,6 +338,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
     let about = ReportHeader::read(paths)?;
     let changed = with_moved(run_json::changes(&run).map_err(bad)?, paths)?;
+    let latency = latency(paths, about.budget.max_latency_ms)?;
     Ok(RunReport {
         title: match about.tasks.is_empty() {
             true => format!("EfficientBERT run: {}", text("recipe")),
@@ -301,6 +363,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         stages: study.map(|study| stages(study, &records)).transpose()?.unwrap_or_default(),
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
+        latency,
         gains: stored_gains(&run).map_err(bad)?,
         student: student_report(paths, &run)?,
         notes: damaged.collect(),
@@ -328,7 +391,7 @@ fn pass(latency: &Value) -> Option<String> {
     let number = |key: &str| latency[key].as_u64();
     let (batch, seq, runs) = (number("batch")?, number("seq")?, number("runs")?);
     let format = latency["precision"].as_str()?;
-    Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs}"))
+    Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs} in the quietest of several rounds"))
 }
 
 fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport>> {

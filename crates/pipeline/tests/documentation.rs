@@ -37,6 +37,7 @@ fn every_key_and_every_published_recipe_is_documented() {
         ("budget.min_params", "1"),
         ("budget.max_macs", "9000000000"),
         ("budget.max_latency_ms", "9.5"),
+        ("search.latency_table", "FILE"),
         (
             "final.distill.match",
             "[{ teacher = 1, student = 1, feature = \"hidden\", loss = \"mse\", weight = { value = 1, end = 9 } }]",

@@ -28,8 +28,8 @@ mod table;
 pub mod tensorboard;
 
 pub use data::{
-    Budget, ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
-    TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
+    StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
 pub use table::{TERMINAL_COLUMNS, comparison_table_text};

@@ -3,6 +3,7 @@
 mod arch;
 mod bench;
 mod bench_step;
+mod bench_table;
 mod completions;
 mod data;
 mod distill;
@@ -60,7 +61,7 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Write hidden states and attention scores of given token ids, for comparisons.
     Encode(encode::EncodeArgs),
-    /// Measure how long one forward pass takes.
+    /// Measure how long one forward pass takes, or a latency table for a search.
     Bench(bench::BenchArgs),
     /// Data sets.
     #[command(subcommand)]

@@ -59,9 +59,13 @@ pub struct SearchArgs {
     /// Most multiply-adds (counted once) of the student, for example 1.6G.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     max_macs: Option<u64>,
-    /// Longest latency of the student on this machine, milliseconds.
+    /// Longest latency of the student, milliseconds: predicted for candidates, measured for the winner.
     #[arg(long, value_name = "MS")]
     max_latency_ms: Option<f64>,
+    /// Predict latencies from this table, which `bench --table` makes for the recipe; without one a search with a latency limit
+    /// measures its own at the start.
+    #[arg(long, value_name = "FILE")]
+    latency_table: Option<PathBuf>,
     /// Write event files for TensorBoard into DIR, a folder for each phase.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
@@ -132,7 +136,7 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
 fn with_absolute_paths(mut recipe: Recipe) -> Result<Recipe, CliError> {
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
     let inputs = inputs.chain(&mut recipe.compare.checkpoints);
-    for path in inputs {
+    for path in inputs.chain(&mut recipe.search.latency_table) {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
     Ok(recipe)
@@ -217,6 +221,11 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
         }
         push("budget.max_latency_ms", format!("{ms:?}"));
     }
+    if let Some(path) = &args.latency_table {
+        let path = std::path::absolute(path).context(format!("{}", path.display()))?;
+        let path = path.to_str().ok_or_else(|| CliError::usage(format!("{}: not UTF-8", path.display())))?;
+        push("search.latency_table", json!(path).to_string());
+    }
     Ok(all)
 }
 
@@ -271,6 +280,11 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
             run_store::Error::RunExists { .. } | run_store::Error::NotEmpty { .. } | run_store::Error::NoRun { .. },
         ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
+            CliError::usage(error.to_string()).with_hint(limits)
+        }
+        pipeline::Error::Table { .. } => CliError::usage(error.to_string()),
+        // Nothing was begun.
+        pipeline::Error::TooSlow(_) if !folder.join(run_store::rundir::RECIPE).is_file() => {
             CliError::usage(error.to_string()).with_hint(limits)
         }
         _ if folder.join(run_store::rundir::RECIPE).is_file() => CliError::from(error).with_hint(resume),

@@ -17,6 +17,7 @@ mod import;
 mod inputs;
 mod instructions;
 mod labels;
+mod latency;
 mod majority;
 mod objective;
 mod outputs;

@@ -30,14 +30,17 @@ fn what_would_fail_hours_later_is_refused_before_anything_is_trained_and_leaves_
 }
 
 #[test]
-fn a_latency_that_nothing_meets_ends_with_what_was_measured() {
+fn a_latency_that_nothing_meets_is_refused_before_anything_is_trained_with_what_the_fastest_takes() {
     let dir = folder();
-    let short = ["--set", "teacher.fine_tune.steps=2", "--set", "warm_up.steps=1", "--max-latency-ms", "0.000001"];
-    let outcome = smoke(dir.path(), &short);
+    let outcome = smoke(dir.path(), &["--max-latency-ms", "0.000001"]);
     outcome.fails_with(
-        1,
-        &["stage 1: none of 10000 drawn architectures", "at most 0.000001 ms", "too slow", "the fastest takes"],
+        2,
+        &[
+            "no student of this recipe is within max_latency_ms 0.000001: the fastest takes 0.",
+            "max_latency_ms comes from --max-latency-ms",
+        ],
     );
+    assert!(snapshot(dir.path()).is_empty(), "no folder is left");
 }
 
 #[test]

@@ -76,7 +76,13 @@ struct Lowering<'a> {
 
 impl Builder {
     /// `Norm(x + f(x))`; `x` is released.
-    pub fn block(&mut self, graph: &Graph, block: Block<MappedTensor>, x: Memory, target: Option<Memory>) -> Memory {
+    pub(super) fn block(
+        &mut self,
+        graph: &Graph,
+        block: Block<MappedTensor>,
+        x: Memory,
+        target: Option<Memory>,
+    ) -> Memory {
         let Block { dense1, dense2, norm } = block;
         let mut pack =
             |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));

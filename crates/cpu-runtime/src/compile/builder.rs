@@ -12,7 +12,7 @@ use crate::program::{Domain, Memory, Product, RowOp, Step, Sync, View, Work};
 /// A linear map with its weights.
 pub(crate) type Linear = encoder_spec::Linear<MappedTensor>;
 /// A norm with its weights.
-pub(super) type SpecNorm = encoder_spec::Norm<MappedTensor>;
+pub(crate) type SpecNorm = encoder_spec::Norm<MappedTensor>;
 
 /// A linear map whose weights and bias are multiplied by a number.
 #[derive(Clone, Debug)]
@@ -71,6 +71,10 @@ impl Unpacked {
         self.maps.iter().map(|m| m.part(self.inputs, self.outputs)).collect()
     }
 
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     pub fn outputs(&self) -> usize {
         self.outputs
     }
@@ -86,7 +90,7 @@ impl Unpacked {
 }
 
 /// What has been compiled so far.
-pub(super) struct Builder {
+pub(crate) struct Builder {
     precision: Precision,
     pub linears: Vec<Unpacked>,
     pub norms: Vec<Norm>,

@@ -8,14 +8,18 @@ use std::path::Path;
 
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{Precision as Format, Weights};
-use encoder_spec::{BertConfig, Embedding, Encoder, Floats, Head, MappedTensor, Precision, Projection, TaskHeadKind};
+use encoder_spec::{
+    BertConfig, Embedding, Encoder, Floats, Head, Layer, MappedTensor, Precision, Projection, TaskHeadKind,
+};
 use model_dir::ModelDir;
 use rayon::prelude::*;
 
 use crate::Error;
 use crate::program::{Domain, Memory, RowOp, Step};
 use crate::table::Words;
-use builder::{Builder, Linear, SpecNorm, Unpacked};
+use builder::{Linear, SpecNorm, Unpacked};
+
+pub(crate) use builder::Builder;
 
 /// An encoder compiled for one number format and for the instructions that were current: immutable, shared by any
 /// number of sessions.
@@ -162,14 +166,7 @@ impl Model {
         let words = Words::new(words, precision);
 
         let mut b = Builder::new(precision.into());
-        let last = layers.len();
-        let target = |done: usize| (done == last).then_some(Memory::Hidden);
-        let mut x = embed_words(&mut b, embed, hidden, projection, norm, target(0));
-        for (i, layer) in layers.into_iter().enumerate() {
-            x = b.layer(layer, x, hidden, target(i + 1));
-        }
-        debug_assert_eq!(x, Memory::Hidden);
-        let body = b.take_steps();
+        let body = body(&mut b, (embed, hidden), (projection, norm), layers);
         pool(&mut b, hidden, pooler);
         let pool = b.take_steps();
         let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
@@ -225,6 +222,23 @@ impl Model {
         let norms: usize = self.norms.iter().map(|n| (n.weight.len() + n.bias.len()) * 4).sum();
         tables + self.bytes + norms
     }
+}
+
+/// The steps from ids to the last hidden states.
+pub(crate) fn body(
+    b: &mut Builder,
+    (embed, hidden): (usize, usize),
+    (projection, norm): (Option<Projection<MappedTensor>>, SpecNorm),
+    layers: Vec<Layer<MappedTensor>>,
+) -> Vec<Step> {
+    let last = layers.len();
+    let target = |done: usize| (done == last).then_some(Memory::Hidden);
+    let mut x = embed_words(b, embed, hidden, projection, norm, target(0));
+    for (i, layer) in layers.into_iter().enumerate() {
+        x = b.layer(layer, x, hidden, target(i + 1));
+    }
+    debug_assert_eq!(x, Memory::Hidden);
+    b.take_steps()
 }
 
 fn embed_words(

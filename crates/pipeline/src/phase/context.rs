@@ -18,6 +18,7 @@ use super::batch_order::BatchOrders;
 use super::{PhaseId, PhaseSpec, SearchParts, Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
+use crate::latency::Limit;
 use crate::recipe::{Phase, Recipe};
 use crate::teachers::{KeptAnswers, teacher_on};
 use crate::{Error, Result};
@@ -55,6 +56,8 @@ pub struct Context<'a> {
     pub host: &'a mut dyn Host,
     /// What its search is made of.
     pub parts: &'a mut dyn SearchParts,
+    /// What holds its search to a latency, if anything does.
+    pub limit: Option<Limit>,
     /// The teacher's answers, if they are kept.
     cache: Option<Arc<TeacherCache>>,
     log: JsonlWriter,
@@ -96,6 +99,7 @@ impl<'a> Context<'a> {
             devices,
             host,
             parts,
+            limit: None,
             cache,
             log,
             pace: Pace::default(),

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
@@ -10,6 +11,7 @@ use burn::tensor::Device;
 use kd::inherit::continue_from;
 use kd::job::as_is;
 use mlp_space::Architecture;
+use nas::budget::Budget;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -19,7 +21,7 @@ use train::fine_tune::FineTune;
 use super::beginning::{Weights, as_teacher};
 use super::distillation::{on_tasks, on_text, plan};
 use super::plain::{same_latency, same_params};
-use super::stages::{MAX_DRAWS, sized_student};
+use super::stages::{MAX_DRAWS, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::events::RunEvent;
 use crate::inputs::Inputs;
@@ -130,9 +132,15 @@ fn noted<T: serde::Serialize + serde::de::DeserializeOwned>(
 fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Architecture> {
     let (recipe, device) = (run.recipe, run.device.clone());
     let space = run.parts.space(recipe, 1, sized_student(frame, recipe)?, None)?;
-    let mut latency = run.parts.latency(CandidateLatency { frame: frame.clone(), settings: recipe.latency, device });
+    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
+    let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device, predictor };
+    let mut latency = run.parts.latency(usual);
+    // As the candidates of the search: within the limit by prediction.
+    let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
+    let space = within(run, space, fastest.as_ref(), 0);
+    let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
+    let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
     let mut rng = run_store::rng::keyed(recipe.seed, "random network", &[u64::from(number)]);
-    let budget = &recipe.budget;
     for _ in 0..MAX_DRAWS {
         let genome = space.sample(&mut rng);
         if budget.check(space.cost(&genome)).is_some() {

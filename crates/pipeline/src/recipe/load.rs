@@ -51,12 +51,30 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     load_changed(name, overrides, |_| {})
 }
 
+/// [`load`] for those who ask for the student's sizes and how it is timed alone: nothing has to be said of data, and of the teacher
+/// only as far as the recipe does.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_frame(name: &str, overrides: &[Override]) -> Result<Recipe> {
+    let (origin, recipe) = read_changed(name, overrides, |_| {})?;
+    recipe.check_sizes().map_err(|message| Error::Recipe { origin, message })?;
+    Ok(recipe.with_defaults_of_phases())
+}
+
 /// [`load`], with `change` made after the overrides.
 pub(super) fn load_changed(
     name: &str,
     overrides: &[Override],
     change: impl FnOnce(&mut toml::Table),
 ) -> Result<Recipe> {
+    let (origin, recipe) = read_changed(name, overrides, change)?;
+    recipe.check().map_err(|message| Error::Recipe { origin, message })?;
+    Ok(recipe.with_defaults_of_phases())
+}
+
+/// A recipe with overrides and what it is called in messages, not checked yet.
+fn read_changed(name: &str, overrides: &[Override], change: impl FnOnce(&mut toml::Table)) -> Result<(String, Recipe)> {
     let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
     let base: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
@@ -70,8 +88,7 @@ pub(super) fn load_changed(
         Some((culprit, message)) => fail(explained(culprit, &message)),
         None => fail(with_suggestion(message)),
     })?;
-    recipe.check().map_err(fail)?;
-    Ok(recipe.with_defaults_of_phases())
+    Ok((origin, recipe))
 }
 
 /// What a recipe is called in messages, and its text.

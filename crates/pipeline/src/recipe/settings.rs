@@ -266,6 +266,9 @@ pub struct SearchSettings {
     /// Held-out examples that score a candidate; 0 for all.
     #[serde(default)]
     pub score_examples: usize,
+    /// Latency table from which candidates are predicted; absent means that a run with a latency limit measures its own at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_table: Option<PathBuf>,
     /// Stage 1: expressions, stacks and ratios together.
     pub stage1: StageSettings,
     /// Stage 2: expressions.

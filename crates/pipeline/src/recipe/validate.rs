@@ -43,7 +43,11 @@ impl Recipe {
         self.check_counts()
     }
 
-    fn check_sizes(&self) -> Result<(), String> {
+    /// Sizes of the student and of a timed pass.
+    ///
+    /// # Errors
+    /// A message naming the key.
+    pub(super) fn check_sizes(&self) -> Result<(), String> {
         let positive = [
             ("max_len", self.max_len),
             ("length_window", self.length_window),
