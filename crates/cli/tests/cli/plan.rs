@@ -32,8 +32,8 @@ fn the_plan_comes_before_the_first_phase_with_measured_times_and_memory() {
         "stage-3",
         "final/general",
         "final/task",
-        "baseline/general",
-        "baseline/task",
+        "compare/same-params/seed-1/general",
+        "compare/same-params/seed-1/task",
     ];
     assert_eq!(names, all);
     let of = |name: &str| phases.iter().find(|phase| phase["phase"] == name).unwrap();

@@ -96,7 +96,8 @@ fn a_fine_tuned_teacher_teaches_as_it_is_in_whatever_order_its_classes_stand() {
     let dir = taught();
     let dir = dir.path();
     renamed(dir, "reversed", "sst-2", &["Positive", "Negative"], true, 0);
-    let few = ["search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2", "final.baseline=false"];
+    let few =
+        ["search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2", "compare.same_params=false"];
     let set: Vec<&str> = few.iter().flat_map(|setting| ["--set", setting]).collect();
     let done = search(dir, "reversed", &[&set[..], &["--json"]].concat()).json();
     let score = |model: &str| {
@@ -119,7 +120,8 @@ fn an_untaught_teacher_that_is_wanted_all_the_same_is_taken_with_a_warning() {
     let dir = folder();
     assert_eq!(run(dir.path(), &["data", "make-pocket", "--out", "pocket"]).code, Some(0));
     plain_bert(dir.path(), "base", &[TaskKind::Sst2]);
-    let few = ["search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2", "final.baseline=false"];
+    let few =
+        ["search.stage1.trials=2", "search.stage2.trials=2", "search.stage3.trials=2", "compare.same_params=false"];
     let set: Vec<&str> = few.iter().flat_map(|setting| ["--set", setting]).collect();
     let done = search(dir.path(), "base", &[&set[..], &["--set", "teacher.unchecked=true", "--json"]].concat());
     done.says(&["warning: teacher ", "base: sst-2: its score on", "not fine-tuned on this task"]);

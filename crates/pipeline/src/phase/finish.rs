@@ -116,14 +116,15 @@ fn noted<T: serde::Serialize + serde::de::DeserializeOwned>(
     network: Network,
     choose: impl FnOnce(&mut Context<'_>) -> Result<T>,
 ) -> Result<T> {
-    let path = run.folder(&network.folder()).join(NETWORK);
+    let folder = run.folder(&network.folder());
+    let path = folder.join(NETWORK);
     if path.exists() {
-        let read = |source| Error::Io { action: "read", path: path.clone(), source };
-        let text = std::fs::read_to_string(&path).map_err(read)?;
+        let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         return serde_json::from_str(&text)
             .map_err(|e| Error::RunFile { path: path.clone(), message: format!("not what this run wrote: {e}") });
     }
     let chosen = choose(run)?;
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     run_store::atomic::write_json(path, &chosen)?;
     Ok(chosen)
 }
