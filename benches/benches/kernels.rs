@@ -54,7 +54,7 @@ fn packed(criterion: &mut Criterion) {
     for (isa, precision) in sets.flat_map(|isa| precisions.map(|precision| (isa, precision))) {
         Isa::limit(isa);
         let weights = Weights::pack(MatRef::row_major(&b, k, n), precision);
-        let mut input = Input::new();
+        let mut input = Input::default();
         input.reserve(m, k, precision);
         let epilogue = Epilogue { activation: Some(Activation::GeluTanh), ..Epilogue::default() };
         group.bench_function(format!("{isa}/{precision:?}"), |bencher| {

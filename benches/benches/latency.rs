@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, freeze, preset};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, TokenBatch, freeze, preset};
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Precision, Ragged, Session};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};

@@ -40,7 +40,7 @@ fn kd_step(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training/kd-step");
     group.sampling_mode(SamplingMode::Flat);
     for precision in [Precision::F32, Precision::Bf16] {
-        group.bench_function(precision.name(), |bencher| {
+        group.bench_function(precision.to_string(), |bencher| {
             bencher.iter_custom(|steps| {
                 let settings = TrainConfig { precision, ..TrainConfig::new(steps, LEARNING_RATE) };
                 let job = RepeatedBatch { teacher: &teacher, plan: &plan, tokens: &tokens };

@@ -135,7 +135,7 @@ mod tests {
             "warm_up.steps=4",
             "search.stage3.task.steps=3",
             "final.task.steps=4",
-            "final.baseline=false",
+            "compare.same_params=false",
         ];
         let recipe = load("smoke", &short.map(|setting| setting.parse().unwrap())).unwrap();
         let dir = tempfile::tempdir().unwrap();

@@ -2,12 +2,12 @@
 //!
 //! A [`Job`] gives the loss of a step; the engine does the rest: optimizer, schedule, clipping, several devices, checkpoints,
 //! evaluation, early stop. The loss of a step may be asked for in parts, on several devices or one after the other; a
-//! [`Part`] says which rows of the batch it has, and weighs its share.
+//! [`MicroBatch`] says which rows of the batch it has, and weighs its share.
 
-use bert_core::{EncodeOptions, Encoder, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
 use train::data::to_device;
-use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::engine::{Evaluated, Evaluation, Job, LossTerms, MicroBatch, Watch};
 use train::text::TextSource;
 
 /// Trains the mean of a model's last hidden states to be that of `teacher`.
@@ -35,7 +35,7 @@ impl SentenceVectors<'_> {
 }
 
 impl Job<TaskModel> for SentenceVectors<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> train::Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> train::Result<LossTerms> {
         let batch = self.text.batch(part.step)?;
         // A part without rows has no terms.
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
@@ -47,13 +47,7 @@ impl Job<TaskModel> for SentenceVectors<'_> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        _: &mut Watch<'_>,
-    ) -> train::Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, _: &mut Watch<'_>) -> Evaluated {
         let batch = to_device(&self.text.batch(self.held_out)?, device);
         let distance = f64::from(self.distance(model, &batch).into_scalar::<f32>());
         let metrics = [("distance".to_owned(), distance)].into();

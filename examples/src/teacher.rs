@@ -5,7 +5,7 @@
 
 use bert_core::{EncodeOptions, EncoderOutput, TokenBatch};
 use burn::tensor::Tensor;
-use kd::job::Teacher;
+use kd::job::{Scored, Teacher};
 
 /// The mean of what its members say; all of them have the same layers and heads.
 pub struct Ensemble<T> {
@@ -20,7 +20,7 @@ impl<T: Teacher> Ensemble<T> {
     }
 
     /// The mean of what `ask` gives for each member.
-    fn mean<const D: usize>(&self, ask: impl Fn(&T) -> (EncoderOutput, Tensor<D>)) -> (EncoderOutput, Tensor<D>) {
+    fn mean<const D: usize>(&self, ask: impl Fn(&T) -> Scored<D>) -> Scored<D> {
         let (mut states, mut logits) = ask(&self.first);
         for other in &self.others {
             let (more, answer) = ask(other);
@@ -52,20 +52,20 @@ fn scale<const D: usize>(sums: &mut [Tensor<D>], share: f64) {
 }
 
 impl<T: Teacher> Teacher for Ensemble<T> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
         let states_alone = |member: &T| {
-            let states = member.states(batch, options);
+            let states = member.states(batch, head, options);
             let last = states.last_hidden.clone();
             (states, last)
         };
         self.mean(states_alone).0
     }
 
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         self.mean(|member| member.logits(batch, head, options))
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         self.mean(|member| member.span_logits(batch, head, options))
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     use kd::job::{GeneralDistillation, as_is};
     use kd::objective::{Objective, Shape, Source};
     use train::data::to_device;
-    use train::engine::{Job, Part, Silent, TrainConfig, train};
+    use train::engine::{Job, MicroBatch, Silent, TrainConfig, train};
     use train::text::TextSource;
 
     use super::*;
@@ -93,7 +93,7 @@ mod tests {
     fn it_says_the_mean_of_what_its_members_say() {
         let [(_, a), (_, b)] = [bert(2, 1), bert(2, 2)];
         let batch = to_device(&WALKS.batch(0).unwrap(), &Device::flex());
-        let of = |teacher: &dyn Teacher| numbers(teacher.states(&batch, EncodeOptions::ALL).hidden_states.remove(2));
+        let of = |teacher: &dyn Teacher| numbers(teacher.states(&batch, None, EncodeOptions::ALL).hidden_states.remove(2));
         let together = of(&Ensemble::new(&a, vec![&b]));
         for ((one, other), mean) in of(&a).into_iter().zip(of(&b)).zip(together) {
             assert!(((one + other) / 2.0 - mean).abs() < 1e-6);
@@ -108,7 +108,7 @@ mod tests {
         let plan = Objective::default().plan(Shape::of(&small), Shape::of(&large), Source::Text, 60).unwrap();
         let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &WALKS, words: None, prepare: as_is() };
         let loss =
-            |model: &_| -> f32 { job.loss(model, Part::whole(999), &Device::flex()).unwrap().total().into_scalar() };
+            |model: &_| -> f32 { job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar() };
         let before = loss(&student);
         let trained = train(student, Device::flex(), &job, &TrainConfig::new(60, 5e-3), None, &mut Silent).unwrap();
         let after = loss(&trained.model);

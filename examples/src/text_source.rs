@@ -55,7 +55,7 @@ mod tests {
     use burn::tensor::Device;
     use kd::job::{GeneralDistillation, as_is};
     use kd::objective::{Objective, Shape, Source};
-    use train::engine::{Job, Part, TrainConfig, train};
+    use train::engine::{Job, MicroBatch, TrainConfig, train};
 
     use super::*;
     use crate::tiny::bert;
@@ -75,7 +75,7 @@ mod tests {
         let plan = Objective::default().plan(Shape::of(&small), Shape::of(&large), Source::Text, 60).unwrap();
         let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &WALKS, words: None, prepare: as_is() };
         let loss =
-            |model: &_| -> f32 { job.loss(model, Part::whole(999), &Device::flex()).unwrap().total().into_scalar() };
+            |model: &_| -> f32 { job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar() };
         let before = loss(&student);
         let config = TrainConfig::new(60, 5e-3);
         let trained = train(student, Device::flex(), &job, &config, None, &mut train::engine::Silent).unwrap();

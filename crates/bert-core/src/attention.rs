@@ -1,13 +1,13 @@
-//! Multi-head self-attention that can hand out its pre-softmax scores.
+//! Multi-head self-attention that can return its pre-softmax scores.
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::Shape;
+use encoder_spec::{BertConfig, Shape};
 use fused_ops::dense;
 
+use crate::norm::Norm;
 use crate::spec::linear;
-use crate::{BertConfig, Norm};
 
 /// Multi-head attention with output projection, residual and norm:
 ///
@@ -32,9 +32,9 @@ pub struct Attention {
     heads: usize,
 }
 
-/// What [`Attention::forward`] hands out beside its hidden states.
+/// What [`Attention::forward`] returns beside its hidden states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
+pub struct AttentionOptions {
     /// The scores before the softmax.
     pub scores: bool,
     /// The values.
@@ -74,9 +74,9 @@ impl Attention {
     /// - `x`: `[batch, seq, width]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
     /// - output: see [`AttentionOutput`]
-    pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, keep: Keep) -> AttentionOutput {
-        let Some(affine) = self.norm.layer_norm().filter(|_| !keep.values) else {
-            return self.forward(x.clone(), x.clone(), x, mask_bias, keep);
+    pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, options: AttentionOptions) -> AttentionOutput {
+        let Some(affine) = self.norm.layer_norm().filter(|_| !options.values) else {
+            return self.forward(x.clone(), x.clone(), x, mask_bias, options);
         };
         let block = fused_ops::Block {
             query: (&self.query).into(),
@@ -87,7 +87,7 @@ impl Attention {
             output_dropout: &self.output_dropout,
             heads: self.heads,
         };
-        let (hidden, scores) = fused_ops::attention_block(x, mask_bias, block, affine, keep.scores);
+        let (hidden, scores) = fused_ops::attention_block(x, mask_bias, block, affine, options.scores);
         AttentionOutput { hidden, scores, values: None }
     }
 
@@ -98,30 +98,25 @@ impl Attention {
     /// - `value_input`: `[batch, seq, value width]`
     /// - `residual`: `[batch, seq, width]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
-    /// - output: see [`AttentionOutput`]; scores that are not kept are nowhere held in memory
+    /// - output: see [`AttentionOutput`]; without `options.scores`, all scores are never in memory at once
     pub fn forward(
         &self,
         query_input: Tensor<3>,
         value_input: Tensor<3>,
         residual: Tensor<3>,
         mask_bias: Tensor<4>,
-        keep: Keep,
+        options: AttentionOptions,
     ) -> AttentionOutput {
         let key = self.key.as_ref().unwrap_or(&self.query);
         let q = dense(&self.query, query_input.clone());
         let k = dense(key, query_input);
         let v = dense(&self.value, value_input);
-        let values = keep.values.then(|| {
+        let values = options.values.then(|| {
             let [batch, seq, width] = v.dims();
             v.clone().reshape([batch, seq, self.heads, width / self.heads]).swap_dims(1, 2)
         });
-        let (context, scores) = if keep.scores {
-            let (context, scores) =
-                fused_ops::attention_with_scores([q, k, v], mask_bias, self.heads, &self.score_dropout);
-            (context, Some(scores))
-        } else {
-            (fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout), None)
-        };
+        let (context, scores) =
+            fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout, options.scores);
         let y = dense(&self.output, context);
         AttentionOutput { hidden: self.norm.forward_residual(y, residual, &self.output_dropout), scores, values }
     }
@@ -156,7 +151,7 @@ mod tests {
         let attention = Attention::new(&spec.layers[0].attention, &config, &device);
         let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
         let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);
-        let all = Keep { scores: true, values: true };
+        let all = AttentionOptions { scores: true, values: true };
         let kept = attention.forward_self(x.clone(), mask.clone(), all);
         let (scores, v) = (kept.scores.expect("asked for"), kept.values.expect("asked for"));
         assert_eq!(v.dims(), [2, 3, 5, 4]);
@@ -165,8 +160,8 @@ mod tests {
         let y = dense(&attention.output, context);
         let again = attention.norm.forward_residual(y, x.clone(), &attention.output_dropout);
         assert_close("hidden from scores and values", &values(again), &values(kept.hidden.clone()));
-        // And in one operation, which hands out no values.
-        let fused = attention.forward_self(x, mask, Keep { scores: true, values: false });
+        // And in one operation, which returns no values.
+        let fused = attention.forward_self(x, mask, AttentionOptions { scores: true, values: false });
         assert!(fused.values.is_none());
         assert_close("hidden in one operation", &values(fused.hidden), &values(kept.hidden));
         let gradients = (v.clone() * v).sum().backward();

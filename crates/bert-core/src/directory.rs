@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use encoder_spec::BertConfig;
 use model_dir::{Package, WEIGHTS_FILE};
 
+use crate::error::Result;
+use crate::task_model::TaskModel;
 use crate::weights::apply_internal;
-use crate::{BertConfig, Result, TaskModel};
 
 /// A model directory in memory.
 #[derive(Clone, Debug)]

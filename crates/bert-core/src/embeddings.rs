@@ -3,11 +3,12 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::Shape;
+use encoder_spec::{BertConfig, Shape};
 use fused_ops::{dense, dropout, embedding, embedding_sum, trigram};
 
+use crate::batch::TokenBatch;
+use crate::norm::Norm;
 use crate::spec::{linear, table};
-use crate::{BertConfig, Norm, TokenBatch};
 
 /// BERT's embedding, with MobileBERT's factorized trigram form as an option.
 ///

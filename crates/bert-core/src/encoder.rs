@@ -4,10 +4,13 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
-use encoder_spec::Shape;
+use encoder_spec::{BertConfig, Shape};
 
+use crate::attention::AttentionOptions;
+use crate::batch::TokenBatch;
+use crate::embeddings::Embeddings;
+use crate::layer::EncoderLayer;
 use crate::spec::linear;
-use crate::{BertConfig, Embeddings, EncoderLayer, Keep, TokenBatch};
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
 const MASKED_SCORE: f64 = -10_000.0;
@@ -47,12 +50,6 @@ pub struct EncoderOutput {
     pub last_hidden: Tensor<3>,
 }
 
-/// Anything that turns tokens into hidden states; teacher and student are any two of these.
-pub trait Encoder {
-    /// Encodes a batch.
-    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
-}
-
 /// A BERT-family encoder.
 #[derive(Module, Debug)]
 pub struct BertEncoder {
@@ -82,14 +79,12 @@ impl BertEncoder {
             None => hidden,
         }
     }
-}
 
-impl Encoder for BertEncoder {
     /// Computes the hidden states of a batch, layer by layer.
     ///
     /// # Panics
     /// When the sequence is longer than the position table: callers truncate.
-    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+    pub fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         let [size, seq] = batch.dims();
         let mask_bias = (batch.mask.clone() * -1.0 + 1.0) * MASKED_SCORE;
         let mask_bias = mask_bias.reshape([size, 1, 1, seq]);
@@ -100,12 +95,12 @@ impl Encoder for BertEncoder {
             values: Vec::new(),
             last_hidden: hidden.clone(),
         };
-        let keep = Keep { scores: options.attention_scores, values: options.values };
+        let attention = AttentionOptions { scores: options.attention_scores, values: options.values };
         if options.hidden_states {
             output.hidden_states.push(self.project(hidden.clone()));
         }
         for layer in &self.layers {
-            let out = layer.forward(hidden, mask_bias.clone(), keep);
+            let out = layer.forward(hidden, mask_bias.clone(), attention);
             hidden = out.hidden;
             if options.hidden_states {
                 output.hidden_states.push(self.project(hidden.clone()));

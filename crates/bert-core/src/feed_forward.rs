@@ -3,13 +3,13 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::{Block, Shape};
+use encoder_spec::{BertConfig, Block, Shape};
 use fused_ops::{Ffn, Program, dense, dense_activated, ffn_block};
 use mlp_space::{Expression, Widths};
 
+use crate::norm::Norm;
 use crate::program::fused;
 use crate::spec::linear;
-use crate::{BertConfig, Norm};
 
 /// Feed-forward part of a layer: blocks in a row, each `y = Norm(x + dropout(f(x; W1, b1, W2, b2)))` with its own weights and the
 /// same program `f`.

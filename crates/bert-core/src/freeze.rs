@@ -1,9 +1,10 @@
 //! Models for inference on processors.
 
 use cpu_runtime::Precision;
-use encoder_spec::Encoder;
+use encoder_spec::{BertConfig, Encoder};
 
-use crate::{BertConfig, Result, TaskModel};
+use crate::error::Result;
+use crate::task_model::TaskModel;
 
 /// Compiles `model`, whose configuration is `config`, for inference in `precision`.
 ///

@@ -3,11 +3,11 @@
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::Shape;
+use encoder_spec::{Activation, BertConfig, Shape, TaskHeadKind};
 use fused_ops::{dense, dropout};
 
+use crate::norm::Norm;
 use crate::spec::linear;
-use crate::{Activation, BertConfig, Norm, TaskHeadKind};
 
 /// Scores of one task.
 ///

@@ -3,11 +3,13 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::{AttentionSource, Shape};
+use encoder_spec::{AttentionInput, AttentionSource, BertConfig, Shape};
 use fused_ops::dense;
 
+use crate::attention::{Attention, AttentionOptions, AttentionOutput};
+use crate::feed_forward::FeedForward;
+use crate::norm::Norm;
 use crate::spec::linear;
-use crate::{Attention, AttentionInput, AttentionOutput, BertConfig, FeedForward, Keep, Norm};
 
 /// MobileBERT's narrow inside (Sun et al. 2020): `b = Norm(W_in h)`, attention and feed-forwards
 /// on `b`, then `h' = Norm(h + dropout(W_out x))`.
@@ -88,10 +90,10 @@ impl EncoderLayer {
     /// # Shapes
     /// - `h`: `[batch, seq, hidden]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`
-    /// - output: hidden `[batch, seq, hidden]` and what `keep` asks for, see [`AttentionOutput`]
-    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, keep: Keep) -> AttentionOutput {
+    /// - output: hidden `[batch, seq, hidden]` and what `options` ask for, see [`AttentionOutput`]
+    pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, options: AttentionOptions) -> AttentionOutput {
         let Some(b) = &self.bottleneck else {
-            let out = self.attention.forward_self(h, mask_bias, keep);
+            let out = self.attention.forward_self(h, mask_bias, options);
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());
@@ -100,7 +102,7 @@ impl EncoderLayer {
             (_, Some(shared)) => (normed(dense(shared, h.clone()), b.attention_norm.as_ref()), h.clone()),
             _ => (h.clone(), h.clone()),
         };
-        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, keep);
+        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, options);
         let y = dense(&b.output, self.feed_forward.forward(out.hidden));
         let hidden = b.output_norm.forward_residual(y, h, &b.dropout);
         AttentionOutput { hidden, ..out }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{Error, Result};
 use crate::weights::{HostTensor, Tensors};
-use crate::{Error, Result};
 
 /// Which layer of the source a layer of the target takes its weights from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

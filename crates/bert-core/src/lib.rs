@@ -28,11 +28,11 @@ mod spec;
 mod task_model;
 pub mod weights;
 
-pub use attention::{Attention, AttentionOutput, Keep};
+pub use attention::{Attention, AttentionOptions, AttentionOutput};
 pub use batch::TokenBatch;
 pub use directory::ModelDir;
 pub use embeddings::Embeddings;
-pub use encoder::{BertEncoder, EncodeOptions, Encoder, EncoderOutput};
+pub use encoder::{BertEncoder, EncodeOptions, EncoderOutput};
 pub use encoder_spec::{
     Activation, AttentionInput, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerSpec, ModelType, NormKind,
     PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,

@@ -6,16 +6,17 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
-use encoder_spec::{Shape, architecture};
+use encoder_spec::{BertConfig, Count, Parts, Shape, architecture};
 use fused_ops::dense;
 use mlp_space::Architecture;
 
+use crate::batch::TokenBatch;
+use crate::encoder::{BertEncoder, EncodeOptions, EncoderOutput};
+use crate::error::Result;
+use crate::heads::{MlmHead, TaskHead};
+use crate::init;
 use crate::spec::linear;
 use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
-use crate::{
-    BertConfig, BertEncoder, Count, EncodeOptions, Encoder, EncoderOutput, MlmHead, Parts, Result, TaskHead,
-    TokenBatch, init,
-};
 
 /// Encoder, optional pooler and any number of heads: what a model directory holds.
 #[derive(Module, Debug)]
@@ -147,6 +148,11 @@ impl TaskModel {
         Some(head.forward(rows.unsqueeze_dim(0), table).squeeze_dim(0))
     }
 
+    /// Encodes a batch, see [`BertEncoder::encode`].
+    pub fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+        self.encoder.encode(batch, options)
+    }
+
     /// Encoder output and the pooled scores of head `head` (classification or regression).
     ///
     /// # Shapes
@@ -170,11 +176,5 @@ impl TaskModel {
         let output = self.encoder.encode(batch, options);
         let logits = self.heads[head].forward_tokens(output.last_hidden.clone());
         (output, logits)
-    }
-}
-
-impl Encoder for TaskModel {
-    fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.encoder.encode(batch, options)
     }
 }

@@ -1,56 +1,20 @@
 //! Hidden states, attention scores and logits equal those of the PyTorch reference code.
 
 mod device;
+mod reference;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply};
-use bert_core::{Activation, BertConfig, EncodeOptions, Encoder, MlmHead, NormKind, Parts, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, MlmHead, Parts, TaskModel, TokenBatch};
 use burn::tensor::Tensor;
 use device::TestDevice;
-use serde_json::Value;
+use reference::{golden, reference_config};
 
 /// Absolute tolerance in f32 on the CPU for models of a few layers.
 const TOLERANCE: f64 = 2e-5;
 /// The reference blocks a position by adding -10000; its scores there carry rounding of that size.
 const BLOCKED: f32 = -5_000.0;
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
-}
-
-fn reference_config(name: &str) -> BertConfig {
-    let text = std::fs::read_to_string(golden(&format!("{name}.json"))).unwrap();
-    let c: Value = serde_json::from_str::<Value>(&text).unwrap()["config"].clone();
-    let size = |key: &str| c[key].as_u64().unwrap() as usize;
-    let mut config = BertConfig::bert(
-        size("vocab_size"),
-        size("hidden_size"),
-        size("num_layers"),
-        size("num_attn_heads"),
-        size("ffn_hidden_size"),
-    );
-    config.max_position_embeddings = size("position_size");
-    config.layer_norm_eps = 1e-5;
-    config.hidden_act = Activation::GeluTanh;
-    config.fit_size = c.get("fit_size").and_then(Value::as_u64).map(|v| v as usize);
-    if c.get("inner_hidden_size").is_some() {
-        let tiny = c["is_tiny"].as_bool().unwrap();
-        let optimized = c["use_opt"].as_bool().unwrap();
-        config.embedding_size = Some(size("embed_size"));
-        config.trigram_input = true;
-        config.intra_bottleneck_size = Some(size("inner_hidden_size"));
-        config.bottleneck_norm = false;
-        config.num_feedforward_networks = if tiny { 2 } else { 4 };
-        config.use_bottleneck_attention = tiny;
-        config.tie_key_query = tiny;
-        if optimized {
-            config.normalization_type = NormKind::NoNorm;
-            config.hidden_act = Activation::Relu;
-        }
-    }
-    config
-}
 
 fn ints(t: &HostTensor) -> Vec<i32> {
     t.data.iter().map(|&v| v as i32).collect()

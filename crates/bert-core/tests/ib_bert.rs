@@ -1,7 +1,7 @@
 //! MobileBERT's teacher computes what its formulas say, in plain loops in `f64`.
 
 use bert_core::weights::{HostTensor, Tensors, apply_internal, collect_internal};
-use bert_core::{BertConfig, EncodeOptions, Encoder, Parts, TaskModel, TokenBatch, init, preset};
+use bert_core::{BertConfig, EncodeOptions, Parts, TaskModel, TokenBatch, init, preset};
 use burn::tensor::{Device, Tensor};
 
 type Row = Vec<f64>;

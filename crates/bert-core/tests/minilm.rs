@@ -3,7 +3,7 @@
 mod device;
 
 use bert_core::weights::{NameFormat, Tensors, apply};
-use bert_core::{EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::activation::softmax;
 use device::TestDevice;
 use test_support::shared;

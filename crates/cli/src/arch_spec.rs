@@ -53,9 +53,6 @@ pub struct ShapeArgs {
 
 impl ShapeArgs {
     /// The shape with EfficientBERT's sizes filled in.
-    ///
-    /// # Errors
-    /// No student of these sizes exists.
     pub fn shape(&self) -> Result<StudentShape, CliError> {
         if self.into.is_some() {
             return Err(CliError::usage("--into has no effect here: it goes with an ARCH"));
@@ -103,11 +100,8 @@ impl ShapeArgs {
 
 /// An architecture with its sizes; the weights are not there yet.
 pub struct Arch {
-    /// What to call it.
     pub name: String,
-    /// The configuration.
     pub config: BertConfig,
-    /// What it consists of.
     pub outline: Encoder<Shape>,
 }
 
@@ -120,9 +114,6 @@ pub fn resolve(text: &str, shape: &ShapeArgs) -> Result<Arch, CliError> {
 }
 
 /// [`resolve`] with other sizes where ARCH is a list of expressions and `shape` leaves them open.
-///
-/// # Errors
-/// As [`resolve`].
 pub fn resolve_with(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch, CliError> {
     let Some(into) = &shape.into else { return sized(text, shape, defaults) };
     let found = sized(text, &ShapeArgs::default(), defaults)?;
@@ -147,7 +138,7 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch,
         return expressions(text, &released::preset(text)?);
     }
     let whole = |arch: Result<Arch, CliError>| match shape.first_given() {
-        Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which says its own sizes"))
+        Some(option) => Err(CliError::usage(format!("{option} has no effect on `{text}`, which has sizes of its own"))
             .with_hint("sizes can be given where ARCH is a list of expressions")),
         None => arch,
     };
@@ -174,10 +165,6 @@ fn sized(text: &str, shape: &ShapeArgs, defaults: &StudentShape) -> Result<Arch,
     Err(unknown(text, &[&PRESETS[..], &EXPRESSION_PRESETS[..]].concat()))
 }
 
-/// A preset.
-///
-/// # Errors
-/// No preset has this name.
 pub fn preset_arch(name: &str) -> Result<Arch, CliError> {
     built(name.to_owned(), preset(name).map_err(|_| unknown(name, &PRESETS))?)
 }
@@ -204,9 +191,6 @@ fn expressions(name: &str, arch: &Architecture, shape: &StudentShape) -> Result<
 }
 
 /// The configuration of a student with EfficientBERT's conventions (LayerNorm epsilon 1e-5, tanh GELU, trigram input).
-///
-/// # Errors
-/// A layer has no single linear id.
 pub fn student(shape: &StudentShape, arch: &Architecture) -> Result<BertConfig, CliError> {
     Ok(student_config(&student_frame(shape, arch.layers().len()), arch)?)
 }
@@ -228,8 +212,5 @@ fn unknown(text: &str, known: &[&str]) -> CliError {
         "`{shown}` is no preset and no such file or folder exists; presets: {}",
         known.join(", ")
     ));
-    match closest(text, known.iter().copied()) {
-        Some(near) => error.with_hint(format!("did you mean {near}?")),
-        None => error,
-    }
+    error.with_hints(closest(text, known.iter().copied()).map(|near| format!("did you mean {near}?")))
 }

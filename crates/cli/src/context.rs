@@ -15,13 +15,11 @@ const MAX_THREADS: usize = 4096;
 pub struct Context {
     /// Reports long work on standard error.
     pub progress: Progress,
-    /// The devices as the user named them.
     pub names: DeviceNames,
     /// Where tensors live; the main one of [`Context::devices`].
     pub device: Device,
     /// All devices of this process, which share the steps of trainings.
     pub devices: Devices,
-    /// Threads of this process.
     pub threads: usize,
 }
 
@@ -60,9 +58,6 @@ impl Context {
     }
 
     /// For commands that have no use for several devices.
-    ///
-    /// # Errors
-    /// There are several.
     pub fn one_device(&self) -> Result<(), CliError> {
         if self.names.count() == 1 {
             return Ok(());

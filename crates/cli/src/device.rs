@@ -22,7 +22,6 @@ pub enum DeviceKind {
 impl DeviceKind {
     const ALL: [Self; 3] = [Self::Cpu, Self::Cuda, Self::Wgpu];
 
-    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -50,20 +49,15 @@ pub struct DeviceNames {
 }
 
 impl DeviceNames {
-    /// Their kind.
     pub fn kind(&self) -> DeviceKind {
         self.kind
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.numbers.len()
     }
 
     /// Opens them, in order.
-    ///
-    /// # Errors
-    /// This build does not support the kind, or the machine has no such device.
     pub fn open(&self) -> Result<Vec<Device>, CliError> {
         self.numbers.iter().map(|&number| self.open_one(number)).collect()
     }

@@ -15,9 +15,6 @@ use crate::error::CliError;
 const ISA: &str = "EFFICIENTBERT_ISA";
 
 /// Lets the kernels use at most the instructions that the environment allows; a machine that has less uses less.
-///
-/// # Errors
-/// The variable names no instruction set.
 pub fn limit_instructions() -> Result<(), CliError> {
     let Some(value) = std::env::var_os(ISA).filter(|v| !v.is_empty()) else { return Ok(()) };
     let name = value.to_string_lossy();
@@ -52,11 +49,17 @@ pub fn describe(context: &Context, started_ms: i64) -> Environment {
 }
 
 /// The processor's name where the operating system tells it.
-fn cpu_name() -> String {
+pub fn cpu_name() -> String {
     let mut system = System::new();
     system.refresh_cpu_list(CpuRefreshKind::nothing());
     let name = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|name| !name.is_empty());
     name.unwrap_or("unknown processor").to_string()
+}
+
+/// Processes that wanted to run in the last minute, on average, where the operating system tells.
+pub fn load() -> Option<f64> {
+    let one = System::load_average().one;
+    (one > 0.0).then_some(one)
 }
 
 /// Most memory that this process has had so far, in MiB, where the operating system tells it in a file.

@@ -4,9 +4,7 @@ use std::error::Error;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// Exit code: the work failed.
 pub const FAILED: u8 = 1;
-/// Exit code: wrong usage or recipe.
 pub const USAGE: u8 = 2;
 /// Exit code: interrupted by the person at the keyboard (128 + SIGINT).
 pub const INTERRUPTED: u8 = 130;
@@ -20,7 +18,7 @@ pub enum Kind {
     Failed,
     /// Stopped on request, after what was to be saved was saved; exit code 130.
     Interrupted,
-    /// Whoever read standard output has seen enough; a quiet success.
+    /// The reader of standard output closed it; the program ends quietly and with success.
     Closed,
 }
 
@@ -37,22 +35,18 @@ pub struct CliError {
 }
 
 impl CliError {
-    /// The command line or the recipe is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// The work failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Kind::Failed, message)
     }
 
-    /// Stopped on request.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self::new(Kind::Interrupted, message)
     }
 
-    /// Standard output is closed.
     pub fn closed() -> Self {
         Self::new(Kind::Closed, "")
     }
@@ -68,7 +62,6 @@ impl CliError {
         self
     }
 
-    /// As [`CliError::with_hint`], where there is one.
     #[must_use]
     pub fn with_hints(self, hint: Option<impl Into<String>>) -> Self {
         match hint {
@@ -106,7 +99,7 @@ impl CliError {
         };
         let word = if self.kind == Kind::Interrupted { "interrupted" } else { "error" };
         let text = if json { self.object(word, code).to_string() + "\n" } else { self.text(word) };
-        // With standard error gone there is nobody left to tell; the exit code still speaks.
+        // Where standard error is closed nothing can be said; the exit code is still right.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
         ExitCode::from(code)
     }
@@ -147,9 +140,7 @@ impl<E: Error + 'static> From<E> for CliError {
 
 /// Adds context and hints on the way up.
 pub trait ResultExt<T> {
-    /// As [`CliError::with_hint`].
     fn hint(self, hint: impl Into<String>) -> Result<T, CliError>;
-    /// As [`CliError::with_context`].
     fn context(self, message: impl Into<String>) -> Result<T, CliError>;
     /// Turns a failure into wrong usage: the value came from the command line.
     fn or_usage(self) -> Result<T, CliError>;

@@ -26,7 +26,7 @@ const INSTEAD: [(&str, &str); 2] = [("steps", "epochs"), ("warmup-ratio", "warmu
 
 /// Options of a call of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Given {
+pub struct GivenOptions {
     /// The command.
     pub command: String,
     /// The folder it was called in.
@@ -35,7 +35,7 @@ pub struct Given {
     options: Vec<(String, Option<String>)>,
 }
 
-impl Given {
+impl GivenOptions {
     /// What was given on the command line of which `matches` is the outcome; nothing where it is another command, or where a value
     /// is not Unicode.
     pub fn of(matches: &ArgMatches, command: &Command) -> Self {
@@ -49,9 +49,6 @@ impl Given {
     }
 
     /// Keeps them in the folder of a training.
-    ///
-    /// # Errors
-    /// The file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), CliError> {
         match self.command.is_empty() {
             true => Ok(()),
@@ -62,10 +59,10 @@ impl Given {
     /// How the training that will make `out` goes on.
     pub fn resume(&self, out: &Path, device: &str) -> String {
         if self.command.is_empty() {
-            return "the same command with --resume goes on".into();
+            return "the same command with --resume continues".into();
         }
         let device = if device == "cpu" { String::new() } else { format!(" --device {device}") };
-        format!("go on with: efficientbert {} --resume --out {}{device}", self.command, quoted(out))
+        format!("continue with: efficientbert {} --resume --out {}{device}", self.command, quoted(out))
     }
 
     /// As words of a command line, but for those that `now` has; paths are found from anywhere.
@@ -128,7 +125,7 @@ pub fn completed(words: Vec<OsString>, command: &Command) -> Result<Vec<OsString
     // What is wrong with them is said when they are read in earnest.
     let lenient = command.clone().ignore_errors(true).try_get_matches_from(&words);
     let Ok(matches) = lenient else { return Ok(words) };
-    let now = Given::of(&matches, command);
+    let now = GivenOptions::of(&matches, command);
     let Some(of_command) = matches.subcommand_matches(&now.command) else { return Ok(words) };
     let out = of_command.get_raw("out").and_then(|mut values| values.next());
     let resumes = of_command.value_source("resume") == Some(ValueSource::CommandLine);
@@ -138,7 +135,9 @@ pub fn completed(words: Vec<OsString>, command: &Command) -> Result<Vec<OsString
         return Err(nothing_to_resume("--resume", &folder, "training", out));
     }
     let text = std::fs::read(folder.join(FILE)).ok();
-    let Some(before) = text.and_then(|text| serde_json::from_slice::<Given>(&text).ok()) else { return Ok(words) };
+    let Some(before) = text.and_then(|text| serde_json::from_slice::<GivenOptions>(&text).ok()) else {
+        return Ok(words);
+    };
     if before.command != now.command {
         let message = format!("{} is a training of `{}`, not of `{}`", folder.display(), before.command, now.command);
         return Err(CliError::usage(message).with_hint(before.resume(out, "cpu")));
@@ -160,10 +159,10 @@ mod tests {
     use super::*;
     use crate::args;
 
-    fn given(words: &[&str]) -> Given {
+    fn given(words: &[&str]) -> GivenOptions {
         let command = args::command();
         let matches = command.clone().ignore_errors(true).try_get_matches_from([&["efficientbert"], words].concat());
-        Given::of(&matches.unwrap(), &command)
+        GivenOptions::of(&matches.unwrap(), &command)
     }
 
     #[test]
@@ -181,7 +180,7 @@ mod tests {
             value("teacher", "a"),
         ];
         assert_eq!(found, wanted);
-        assert_eq!(given(&["eval", "--model", "a"]), Given::default());
+        assert_eq!(given(&["eval", "--model", "a"]), GivenOptions::default());
     }
 
     #[test]
@@ -203,7 +202,7 @@ mod tests {
             option("arch", "efficientbert"),
             option("init", "bert"),
         ];
-        let before = Given { command: "distill".into(), directory: folder.path().to_owned(), options };
+        let before = GivenOptions { command: "distill".into(), directory: folder.path().to_owned(), options };
         let at = |name: &str| folder.path().join(name).display().to_string();
         let wanted = [
             format!("--data={}", at("d")),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline::runs::{self, Kind, RunSummary};
+use pipeline::run_listing::{Kind, RunSummary, directly_in};
 use pipeline::similar::closest;
 use run_store::rundir::RECIPE;
 
@@ -12,9 +12,6 @@ use crate::error::CliError;
 const MOST_NAMED: usize = 8;
 
 /// Refuses a path that names nothing: a mistyped one should show before anything slow is done.
-///
-/// # Errors
-/// The first of `paths`, as `option` names it, that does not exist.
 pub fn must_exist<P: AsRef<Path>>(option: &str, paths: impl IntoIterator<Item = P>) -> Result<(), CliError> {
     let paths: Vec<P> = paths.into_iter().collect();
     let first = paths.iter().find(|path| !path.as_ref().exists());
@@ -22,9 +19,6 @@ pub fn must_exist<P: AsRef<Path>>(option: &str, paths: impl IntoIterator<Item = 
 }
 
 /// [`must_exist`] for all that a command reads, each path with its option: whatever is missing is said at once.
-///
-/// # Errors
-/// All paths that do not exist.
 pub fn must_all_exist<'a>(paths: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<(), CliError> {
     let missing = paths.into_iter().filter(|(_, path)| !path.exists());
     let missing: Vec<String> = missing.map(|(option, path)| absent(option, path)).collect();
@@ -50,9 +44,6 @@ pub fn quoted(path: &Path) -> String {
 }
 
 /// Refuses the folder of a run where a model is wanted, and says where its models are.
-///
-/// # Errors
-/// `dir`, which `option` names, is the folder of a search or of a training.
 pub fn refuse_run_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     if !dir.join(RECIPE).is_file() {
         return Ok(());
@@ -98,16 +89,23 @@ pub fn nothing_to_resume(option: &str, folder: &Path, what: &str, out: &Path) ->
 pub fn no_search(folder: &Path) -> CliError {
     let (beside, near) = runs_beside(folder, |run| run.kind == Kind::Search);
     let error = CliError::usage(format!("{} holds no run (no run.json){beside}", folder.display()));
+    error.with_hints(near.map(|near| format!("did you mean {}?", quoted(&near))))
+}
+
+/// The error where the folder `run` has no study; it names the searches beside it.
+pub fn no_study(run: &Path) -> CliError {
+    let (beside, near) = runs_beside(run, |run| run.kind == Kind::Search);
+    let error = CliError::usage(format!("{} holds no study (no study.sqlite){beside}", run.display()));
     match near {
         Some(near) => error.with_hint(format!("did you mean {}?", quoted(&near))),
-        None => error,
+        None => error.with_hint("a search keeps its study in its run folder"),
     }
 }
 
 /// What a message says of the runs in the folder in which `path` would be, and the one of them whose name is most like its.
 fn runs_beside(path: &Path, is_meant: impl Fn(&RunSummary) -> bool) -> (String, Option<PathBuf>) {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let found = runs::directly_in(parent).unwrap_or_default();
+    let found = directly_in(parent).unwrap_or_default();
     let found: Vec<&RunSummary> = found.iter().filter(|run| run.problems.is_empty() && is_meant(run)).collect();
     if found.is_empty() {
         return (String::new(), None);

@@ -12,9 +12,6 @@ static INSTALLED: OnceLock<()> = OnceLock::new();
 /// Lets the process finish its step on the first Ctrl-C, SIGTERM or SIGHUP; a second one ends it at once.
 ///
 /// Commands that do not call this die of Ctrl-C as every program does.
-///
-/// # Errors
-/// The handler cannot be installed.
 pub fn install(progress: &Progress) -> Result<(), CliError> {
     if INSTALLED.set(()).is_err() {
         return Ok(());
@@ -78,9 +75,6 @@ pub fn requested() -> bool {
 }
 
 /// An [`CliError::interrupted`] if Ctrl-C was pressed.
-///
-/// # Errors
-/// It was; `what` says what is left behind.
 pub fn check(what: &str) -> Result<(), CliError> {
     if requested() { Err(CliError::interrupted(what)) } else { Ok(()) }
 }

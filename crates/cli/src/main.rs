@@ -12,12 +12,12 @@
 //! | `inputs` | paths that commands read |
 //! | `models`, `predictor` | model directories as commands take and make them; models that answer |
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
-//! | `training`, `training_end` | a training that commands run, with checkpoints and resume; what it came to |
+//! | `training`, `training_summary` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `given` | the options that a training was started with |
 //! | `context`, `device` | what a command is given to work with |
 //! | `free` | memory and room on disks that are free |
 //! | `error`, `usage`, `panics`, `interrupt` | exit codes and messages |
-//! | `watch`, `tensorboard` | what a person sees of a run, and later in TensorBoard |
+//! | `watch`, `plan_table`, `tensorboard` | what a person sees of a run, before it begins, and later in TensorBoard |
 //! | `progress/`, `output`, `units` | terminal and numbers |
 
 #![allow(
@@ -45,6 +45,7 @@ mod models;
 mod objective_spec;
 mod output;
 mod panics;
+mod plan_table;
 mod predictor;
 mod progress;
 mod squad;
@@ -52,7 +53,7 @@ mod tasks;
 mod teachers;
 mod tensorboard;
 mod training;
-mod training_end;
+mod training_summary;
 mod units;
 mod usage;
 mod watch;
@@ -65,7 +66,7 @@ use clap::FromArgMatches;
 use crate::args::Cli;
 use crate::context::Context;
 use crate::error::CliError;
-use crate::given::Given;
+use crate::given::GivenOptions;
 use crate::progress::ProgressMode;
 
 fn main() -> ExitCode {
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
     };
     let read = command.clone().try_get_matches_from(words).and_then(|matches| {
         let mut cli = Cli::from_arg_matches(&matches)?;
-        cli.command.remember(Given::of(&matches, &command));
+        cli.command.remember(GivenOptions::of(&matches, &command));
         Ok(cli)
     });
     let cli = match read {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, CONFIG_FILE, ModelDir};
 use burn::tensor::Device;
-use pipeline::inputs::model_files;
+use pipeline::input_files::model_files;
 use pipeline::similar::closest;
 use predict::Error;
 use tokenizer::TextEncoder;
@@ -14,9 +14,6 @@ use crate::error::{CliError, ResultExt};
 use crate::inputs::refuse_run_folder;
 
 /// Loads the model directory that `option` names, with hints for the usual mistakes.
-///
-/// # Errors
-/// As [`ModelDir::load`].
 pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliError> {
     check_folder(option, dir)?;
     ModelDir::load(dir, device).hint(IMPORT_HINT)
@@ -26,9 +23,6 @@ pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliEr
 pub const IMPORT_HINT: &str = "`efficientbert import` makes model directories from foreign weights";
 
 /// Checks that the folder that `option` names is there and is no run folder.
-///
-/// # Errors
-/// There is no such folder, or it is that of a run.
 pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     if dir.is_dir() {
         return refuse_run_folder(option, dir);
@@ -46,10 +40,6 @@ pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     Err(error.with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
 }
 
-/// Loads a model directory together with its tokenizer.
-///
-/// # Errors
-/// As [`load`], no usable tokenizer, or one whose ids the model's tables do not hold.
 pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<(ModelDir, TextEncoder), CliError> {
     let model = load(option, dir, device)?;
     let encoder = tokenizer(option, dir, &model.config)?;
@@ -57,9 +47,6 @@ pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<
 }
 
 /// The tokenizer in the model directory of `config`.
-///
-/// # Errors
-/// No usable tokenizer, or one whose ids the model's tables do not hold.
 pub fn tokenizer(option: &str, dir: &Path, config: &BertConfig) -> Result<TextEncoder, CliError> {
     let encoder = tokenizer_alone(dir)?;
     check_tables(option, config, &encoder)?;
@@ -67,17 +54,11 @@ pub fn tokenizer(option: &str, dir: &Path, config: &BertConfig) -> Result<TextEn
 }
 
 /// The tokenizer in the model directory `dir`, not compared with the model.
-///
-/// # Errors
-/// No usable tokenizer.
 pub fn tokenizer_alone(dir: &Path) -> Result<TextEncoder, CliError> {
     predict::tokenizer(dir).map_err(|error| explained("", error))
 }
 
 /// Whether the table of the model that `what` names holds every id that the tokenizer gives.
-///
-/// # Errors
-/// The table is too small; the message names the field.
 pub fn check_tables(what: &str, config: &BertConfig, encoder: &TextEncoder) -> Result<(), CliError> {
     predict::check_vocabulary(config, encoder).map_err(|error| explained(what, error))
 }
@@ -101,9 +82,6 @@ pub fn explained(what: &str, error: Error) -> CliError {
 }
 
 /// Whether the model that `what` names has a second segment, where texts come in pairs, see [`predict::check_segments`].
-///
-/// # Errors
-/// It has none.
 pub fn check_segments(what: &str, config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<(), CliError> {
     predict::check_segments(config, pairs).map_err(|error| explained(what, error))
 }
@@ -136,9 +114,6 @@ pub fn explained_transfer(error: kd::Error) -> CliError {
 }
 
 /// Refuses to write a model directory where something is already.
-///
-/// # Errors
-/// `out` is a file or a folder with something in it.
 pub fn refuse_occupied(out: &Path) -> Result<(), CliError> {
     let occupied = match std::fs::read_dir(out) {
         Ok(mut entries) => entries.next().is_some(),

@@ -18,10 +18,10 @@ pub fn read_objective(text: &str) -> Result<Objective, CliError> {
         return Ok(preset.into());
     }
     if !Path::new(text).is_file() {
-        let names = Preset::ALL.map(Preset::name).join(", ");
+        let names = Preset::ALL.map(|preset| preset.to_string());
         let shown: String = text.chars().take(200).collect();
-        let message = format!("`{shown}` is no objective and no such file exists; objectives: {names}");
-        let near = closest(text, Preset::ALL.map(Preset::name));
+        let message = format!("`{shown}` is no objective and no such file exists; objectives: {}", names.join(", "));
+        let near = closest(text, names.iter().map(String::as_str));
         let near = near.map_or_else(String::new, |near| format!("did you mean {near}? "));
         let hint = format!("{near}`efficientbert objective show PRESET` makes a file to start from");
         return Err(CliError::usage(message).with_hint(hint));

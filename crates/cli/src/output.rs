@@ -21,9 +21,6 @@ pub fn print(text: &str) -> Result<(), CliError> {
 }
 
 /// Prints one JSON object, indented.
-///
-/// # Errors
-/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> Result<(), CliError> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
@@ -88,7 +85,7 @@ fn target(option: &str, file: &Path) -> Result<Target, CliError> {
         return Err(wrong("is a folder; name a file".to_owned()));
     }
     let found = Target::of(file).map_err(|error| match error {
-        run_store::Error::Io { cause, .. } | run_store::Error::Permission { cause, .. } => wrong(cause.to_string()),
+        run_store::Error::Io { cause, .. } => wrong(cause.to_string()),
         other => wrong(other.to_string()),
     })?;
     let place = found.path();

@@ -34,15 +34,12 @@ pub fn formats() -> impl TypedValueParser<Value = Precision> {
 /// The option of commands that answer.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrecisionArgs {
-    /// Number format of weights and products; other than f32 on the cpu only.
+    /// Number format of weights and products; formats other than f32 on the cpu only.
     #[arg(long, value_parser = formats(), value_name = "FORMAT", default_value_t = Precision::F32)]
     pub precision: Precision,
 }
 
 /// Where `context`'s models answer in `precision`.
-///
-/// # Errors
-/// The device does not compute in this format.
 pub fn target(precision: Precision, context: &Context) -> Result<Target, CliError> {
     if context.kind() == DeviceKind::Cpu {
         return Ok(Target::Processor { threads: context.threads });
@@ -55,9 +52,6 @@ pub fn target(precision: Precision, context: &Context) -> Result<Target, CliErro
 }
 
 /// Loads the model directory that `option` names, without its tokenizer.
-///
-/// # Errors
-/// As [`Inference::load`].
 pub fn load_model(
     option: &str,
     dir: &Path,
@@ -70,9 +64,6 @@ pub fn load_model(
 }
 
 /// Loads the model directory that `option` names; [`Packing::AtUse`] for a model that answers once.
-///
-/// # Errors
-/// As [`Predictor::load`].
 pub fn load(
     option: &str,
     dir: &Path,
@@ -88,7 +79,6 @@ pub fn load(
     Ok(predictor)
 }
 
-/// Shows how far an evaluation is.
 pub fn shown(progress: &Progress) -> impl FnMut(usize, usize) -> ControlFlow<()> + '_ {
     |done, _| {
         progress.step(done as u64, &[]);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::{CliError, ResultExt};
 use crate::output::check_targets;
-use crate::tasks::Chosen;
+use crate::tasks::TrainingTasks;
 
 const HEADING: &str = "SQuAD options";
 
@@ -33,7 +33,6 @@ pub struct SpanArgs {
 }
 
 impl SpanArgs {
-    /// The first option that was given.
     pub fn first_given(&self) -> Option<&'static str> {
         let given = [
             (self.max_query_length.is_some(), "--max-query-length"),
@@ -62,7 +61,6 @@ impl SpanArgs {
         Ok(config)
     }
 
-    /// How answers are chosen.
     pub fn decoding(&self) -> DecodeConfig {
         let bert = DecodeConfig::default();
         DecodeConfig {
@@ -72,9 +70,6 @@ impl SpanArgs {
     }
 
     /// All of it for a model that answers questions of `version` in windows of `max_len` tokens at most.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::windows`] and [`SpanArgs::threshold`].
     pub fn settings(
         &self,
         version: SquadVersion,
@@ -105,9 +100,6 @@ impl SpanArgs {
 }
 
 /// Refuses an option of SQuAD for a task of GLUE.
-///
-/// # Errors
-/// `option`, which belongs to SQuAD, was given with another task.
 pub fn refuse_for_glue(option: Option<&'static str>) -> Result<(), CliError> {
     match option {
         Some(option) => Err(CliError::usage(format!("{option}: goes with squad-v1 and squad-v2 only"))),
@@ -122,7 +114,7 @@ pub struct SpanTrainingArgs {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     dev_data: Option<PathBuf>,
     #[command(flatten)]
-    span: SpanArgs,
+    pub span: SpanArgs,
 }
 
 /// What a resumed training must have as before.
@@ -135,22 +127,16 @@ pub struct SpanSettings {
 
 impl SpanTrainingArgs {
     /// Checks that the options go with the chosen task.
-    ///
-    /// # Errors
-    /// An option was given that `chosen` has no use for.
-    pub fn check(&self, chosen: &Chosen) -> Result<(), CliError> {
+    pub fn check(&self, chosen: &TrainingTasks) -> Result<(), CliError> {
         match chosen {
-            Chosen::Squad(version) => self.span.threshold(*version).map(drop),
-            Chosen::Labeled(_) => {
+            TrainingTasks::Squad(version) => self.span.threshold(*version).map(drop),
+            TrainingTasks::Glue(_) => {
                 refuse_for_glue(self.span.first_given().or(self.dev_data.as_ref().map(|_| "--dev-data")))
             }
         }
     }
 
     /// The training and the dev file of `data`.
-    ///
-    /// # Errors
-    /// One is not there.
     pub fn data_files(&self, version: SquadVersion, data: &Path) -> Result<(PathBuf, PathBuf), CliError> {
         let train = version.find(data, "train")?;
         let dev = match &self.dev_data {
@@ -167,25 +153,9 @@ impl SpanTrainingArgs {
         Ok((train, dev))
     }
 
-    /// How questions become windows and scores become answers, `batch_size` windows at a time.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::settings`].
-    pub fn span_settings(
-        &self,
-        version: SquadVersion,
-        max_len: usize,
-        batch_size: usize,
-    ) -> Result<predict::span::SpanSettings, CliError> {
-        self.span.settings(version, max_len, batch_size)
-    }
-
     /// What decides the result beside the options of every training; `None` without SQuAD.
-    ///
-    /// # Errors
-    /// As [`SpanArgs::windows`].
-    pub fn settings(&self, chosen: &Chosen, max_len: usize) -> Result<Option<SpanSettings>, CliError> {
-        let Chosen::Squad(version) = chosen else { return Ok(None) };
+    pub fn settings(&self, chosen: &TrainingTasks, max_len: usize) -> Result<Option<SpanSettings>, CliError> {
+        let TrainingTasks::Squad(version) = chosen else { return Ok(None) };
         Ok(Some(SpanSettings {
             null_threshold: self.span.threshold(*version)?,
             windows: self.span.windows(max_len)?,
@@ -206,7 +176,6 @@ pub struct SpanFiles {
 }
 
 impl SpanFiles {
-    /// The first option that was given.
     pub fn first_given(&self) -> Option<&'static str> {
         let na_probs = self.na_probs.as_ref().map(|_| "--na-probs");
         na_probs.or(self.nbest_predictions.as_ref().map(|_| "--nbest-predictions"))
@@ -229,9 +198,6 @@ impl SpanFiles {
     }
 
     /// Writes what was asked for, the official predictions into `predictions`.
-    ///
-    /// # Errors
-    /// A file cannot be written.
     pub fn write(&self, predictions: Option<&Path>, decoded: &Decoded, threshold: f64) -> Result<(), CliError> {
         if let Some(file) = predictions {
             decoded.save_predictions(file, threshold)?;

@@ -18,9 +18,6 @@ const LENGTH: u32 = 128;
 const SPAN_LENGTH: u32 = 384;
 
 /// A task by any of its names, for the command line.
-///
-/// # Errors
-/// No such task; the one that is most like it is named.
 pub fn parse(given: &str) -> Result<Task, String> {
     given.parse().map_err(|e| {
         let near = closest(given).map_or_else(String::new, |near| format!("; did you mean {near}?"));
@@ -38,20 +35,17 @@ pub fn default_length(task: &Task) -> u32 {
     if task.head() == Head::Spans { SPAN_LENGTH } else { LENGTH }
 }
 
-/// What one training is about.
+/// The tasks of one training.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Chosen {
-    /// Any number of tasks whose examples have a label each; none where a training is on text.
-    Labeled(Vec<Task>),
+pub enum TrainingTasks {
+    /// Any number of GLUE's tasks; none where a training is on text.
+    Glue(Vec<Task>),
     /// SQuAD.
     Squad(SquadVersion),
 }
 
-impl Chosen {
-    /// Makes a choice of the tasks that were named.
-    ///
-    /// # Errors
-    /// A task is named twice, or SQuAD together with another task.
+impl TrainingTasks {
+    /// The tasks that were named, checked.
     pub fn new(tasks: &[Task]) -> Result<Self, CliError> {
         if let Some((_, task)) = tasks.iter().enumerate().find(|(i, task)| tasks[..*i].contains(task)) {
             return Err(CliError::usage(format!("--task {task}: is given twice")));
@@ -62,14 +56,13 @@ impl Chosen {
                 let message = format!("--task {version}: cannot be trained together with other tasks");
                 Err(CliError::usage(message).with_hint("make one model for SQuAD and one for the others"))
             }
-            (_, None) => Ok(Self::Labeled(tasks.to_vec())),
+            (_, None) => Ok(Self::Glue(tasks.to_vec())),
         }
     }
 
-    /// The tasks.
     pub fn tasks(&self) -> &[Task] {
         match self {
-            Self::Labeled(tasks) => tasks,
+            Self::Glue(tasks) => tasks,
             Self::Squad(version) => std::slice::from_ref(version.task()),
         }
     }
@@ -91,9 +84,6 @@ impl Chosen {
 }
 
 /// Reads and encodes a split of a task and says what its file has that no reader can use.
-///
-/// # Errors
-/// Files that are missing or damaged.
 pub fn read_examples(
     task: &Task,
     (data, split): (&Path, Split),
@@ -126,12 +116,12 @@ mod tests {
     #[test]
     fn squad_is_trained_alone() {
         let [rte, v1, v2] = ["rte", "squad-v1", "squad-v2"].map(|name| parse(name).unwrap());
-        assert_eq!(Chosen::new(std::slice::from_ref(&v1)).unwrap(), Chosen::Squad(SquadVersion::V1));
-        assert_eq!(Chosen::new(&[]).unwrap(), Chosen::Labeled(Vec::new()));
+        assert_eq!(TrainingTasks::new(std::slice::from_ref(&v1)).unwrap(), TrainingTasks::Squad(SquadVersion::V1));
+        assert_eq!(TrainingTasks::new(&[]).unwrap(), TrainingTasks::Glue(Vec::new()));
         for (tasks, part) in
             [(vec![rte.clone(), v1.clone()], "squad-v1"), (vec![v1, v2], "squad-v1"), (vec![rte.clone(), rte], "twice")]
         {
-            assert!(Chosen::new(&tasks).unwrap_err().message().contains(part), "{tasks:?}");
+            assert!(TrainingTasks::new(&tasks).unwrap_err().message().contains(part), "{tasks:?}");
         }
     }
 }

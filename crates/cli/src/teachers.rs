@@ -43,18 +43,18 @@ pub fn explained(error: TeacherError) -> CliError {
     let assignment = |message: String| CliError::usage(message).with_hint(HINT);
     let said = error.to_string();
     match error {
-        TeacherError::Two(a, b) => {
+        TeacherError::Duplicate(a, b) => {
             let which = match &a.task {
                 Some(task) => format!("two teachers of {task}"),
-                None => "which one teaches which task?".into(),
+                None => "it is not clear which one teaches which task".into(),
             };
             assignment(format!("--teacher {a}, --teacher {b}: {which}"))
         }
-        TeacherError::NotLearnt(source) => {
+        TeacherError::TaskNotTrained(source) => {
             let task = source.task.as_ref().map(Task::name).unwrap_or_default();
             assignment(format!("--teacher {source}: {task} is not a --task of this training"))
         }
-        TeacherError::OfText(_) | TeacherError::Idle(_) => assignment(format!("--teacher {said}")),
+        TeacherError::TextHasOneTeacher(_) | TeacherError::Unused(_) => assignment(format!("--teacher {said}")),
         TeacherError::Missing(_) => assignment(format!("--teacher: {said}")),
         TeacherError::Tokenizers(one, two) => {
             let (one, two) = (one.display(), two.display());
@@ -67,6 +67,6 @@ pub fn explained(error: TeacherError) -> CliError {
             let error = CliError::from(source).with_context(format!("--teacher {}", dir.display()));
             error.into_usage().with_hint("`efficientbert teacher` fine-tunes a model on a task")
         }
-        TeacherError::Unlike(error) => CliError::from(error).into_usage(),
+        TeacherError::DifferentSizes(error) => CliError::from(error).into_usage(),
     }
 }

@@ -26,9 +26,6 @@ struct Board {
 
 impl Boards {
     /// Checks that event files can be written into the folder.
-    ///
-    /// # Errors
-    /// The folder is a file.
     pub fn check(folder: &Path) -> Result<(), CliError> {
         if folder.exists() && !folder.is_dir() {
             return Err(CliError::usage(format!("--tensorboard {}: is no folder", folder.display())));
@@ -37,18 +34,11 @@ impl Boards {
     }
 
     /// The folder is made when there is something to write.
-    ///
-    /// # Errors
-    /// As [`Self::check`].
     pub fn new(folder: &Path, by_phase: bool) -> Result<Self, CliError> {
         Self::check(folder)?;
         Ok(Self { folder: folder.to_owned(), by_phase, open: None })
     }
 
-    /// Writes the numbers of an event.
-    ///
-    /// # Errors
-    /// What could not be written, in words.
     pub fn event(&mut self, event: &RunEvent) -> Result<(), String> {
         let now = environment::now_ms() as f64 / 1e3;
         match event {

@@ -9,9 +9,10 @@ use bert_core::{BertConfig, ModelDir, Package, TaskModel};
 use clap::Args;
 use pipeline::disk::{Needs, bytes_below, checkpoints, story, weights};
 use pipeline::events::{NOTED_WARNING, Pace, RunEvent};
-use pipeline::inputs::{Files, digests};
+use pipeline::input_files::{Files, digests};
 use pipeline::method::Method;
 use pipeline::phase::LogLine;
+use pipeline::recipe::{Difference, differing_keys};
 use run_store::checkpoint::CheckpointStore;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
@@ -23,13 +24,13 @@ use train::keys::TrainingKeys;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::given::{Given, training_folder};
+use crate::given::{GivenOptions, training_folder};
 use crate::inputs::nothing_to_resume;
 use crate::models::refuse_occupied;
 use crate::output::print_json;
-use crate::tasks::Chosen;
+use crate::tasks::TrainingTasks;
 use crate::tensorboard::Boards;
-use crate::training_end::{Done, Ending};
+use crate::training_summary::{TrainingResult, TrainingSummary};
 use crate::watch::Watch;
 use crate::{environment, free, interrupt};
 
@@ -49,11 +50,11 @@ const LOG: &str = "log.jsonl";
 /// Options of every training.
 #[derive(Args, Debug)]
 pub struct TrainingArgs {
-    /// The model directory to make; it must not exist or be empty. Until it is made, checkpoints stand in DIR.training.
+    /// The model directory to make; it must be new or empty. Until it is complete, checkpoints are kept in DIR.training.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Go on with the training in DIR.training, with the options that it was started with; those that are given again must be as before,
-    /// but for the paths of inputs that were moved.
+    /// Continue the training in DIR.training with the options that it was started with. Options that are given again must be the same,
+    /// except for paths of inputs that were moved.
     #[arg(long)]
     pub resume: bool,
     /// Seed of everything random.
@@ -64,13 +65,13 @@ pub struct TrainingArgs {
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
     keys: TrainingKeys,
-    /// Settings of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
-    /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options go before it.
+    /// RecordedTraining of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
+    /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options take precedence over it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
     /// Everything that was given, for the training that goes on.
     #[arg(skip)]
-    pub given: Given,
+    pub given: GivenOptions,
 }
 
 impl TrainingArgs {
@@ -127,8 +128,7 @@ impl TrainingArgs {
             .and_then(|s| usize::try_from(s.saturating_mul(u64::from(keys.batch_size.unwrap_or(BATCH_SIZE)))).ok())
     }
 
-    /// Longest sequence of a training on `chosen`, in tokens.
-    pub fn max_len(&self, chosen: &Chosen) -> u32 {
+    pub fn max_len(&self, chosen: &TrainingTasks) -> u32 {
         self.keys().max_len.unwrap_or_else(|| chosen.default_length())
     }
 
@@ -142,7 +142,6 @@ impl TrainingArgs {
         self.keys().eval_every.is_some_and(|steps| steps > 0)
     }
 
-    /// How examples become batches.
     pub fn batches(&self, max_len: usize) -> BatchSettings {
         let keys = self.keys();
         let usual = BatchSettings::new(keys.batch_size.unwrap_or(BATCH_SIZE) as usize, max_len, self.seed);
@@ -163,7 +162,7 @@ fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
 
 /// What decides the result: a resumed training must have the same.
 #[derive(Serialize)]
-struct Settings<'a, S> {
+struct RecordedTraining<'a, S> {
     batch_size: usize,
     max_len: usize,
     length_window: usize,
@@ -186,7 +185,7 @@ impl<'a> Training<'a> {
     /// reads.
     ///
     /// # Errors
-    /// Settings that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
+    /// RecordedTraining that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
     /// settings or files.
     pub fn open(
         context: &'a Context,
@@ -197,10 +196,10 @@ impl<'a> Training<'a> {
     ) -> Result<Self, CliError> {
         let config = args.config(steps);
         config.validate().or_usage()?;
-        config.precision.check(&context.devices).or_usage()?;
+        context.devices.check_precision(config.precision).or_usage()?;
         interrupt::install(&context.progress)?;
         let BatchSettings { batch_size, length_window, .. } = args.batches(max_len);
-        let text = toml::to_string_pretty(&Settings {
+        let text = toml::to_string_pretty(&RecordedTraining {
             batch_size,
             max_len,
             length_window,
@@ -216,7 +215,9 @@ impl<'a> Training<'a> {
         if anew {
             RunFolder::remove(&path, &holder)?;
             if args.resume {
-                context.progress.message(&format!("{}: no step was saved; the training begins anew", path.display()));
+                context
+                    .progress
+                    .message(&format!("{}: no step was saved; the training starts from the beginning", path.display()));
             }
         }
         let folder = match args.resume && !anew {
@@ -224,8 +225,9 @@ impl<'a> Training<'a> {
             false => RunFolder::create(path, &text, &holder),
         };
         let folder = folder.map_err(|e| match e {
-            run_store::Error::RecipeDiffers { path, difference } => {
-                let difference = of_a_file(&difference).unwrap_or(difference);
+            run_store::Error::RecipeDiffers { path, line, recorded } => {
+                let found = differing_keys(&recorded, &text).and_then(|found| told(&found));
+                let difference = found.unwrap_or_else(|| format!("line {line} of its {RECIPE} differs"));
                 CliError::usage(format!("{} was started with other options or files: {difference}", path.display()))
                     .with_hint("give options and files as they were, or name another --out")
             }
@@ -299,23 +301,23 @@ impl<'a> Training<'a> {
         self,
         (config, model): (&BertConfig, &TaskModel),
         package: Package<'_>,
-        done: &Done,
+        done: &TrainingResult,
     ) -> Result<(), CliError> {
         let log = self.folder.paths().log();
-        let ending = Ending::new(&self.args.out, done, &run_store::log::read::<LogLine>(&log)?.records);
+        let ending = TrainingSummary::new(&self.args.out, done, &run_store::log::read::<LogLine>(&log)?.records);
         let bytes = std::fs::read(&log).context(format!("cannot read {}", log.display()))?;
         let files: Vec<_> = package.files.iter().cloned().chain([(LOG.to_owned(), bytes)]).collect();
         let package = Package { files: &files, ..package };
         let folder = self.folder.paths().root().to_owned();
         run_store::atomic::write_file(folder.join(FINISHED), b"")?;
-        let again = "the training is finished and kept; the same command with --resume writes the model";
+        let again = "the training is finished; the same command with --resume writes the model";
         ModelDir::save(&self.args.out, config, model, package).hint(again)?;
         // The lock must end before its file can be removed on every system.
         drop(self.folder);
         if let Err(e) = std::fs::remove_dir_all(&folder) {
-            self.context.progress.warn(&format!("cannot remove {}: {e}; it is not needed any more", folder.display()));
+            self.context.progress.warn(&format!("cannot remove {}: {e}; it is no longer needed", folder.display()));
         }
-        for warning in ending.warnings() {
+        for warning in &ending.warnings {
             self.context.progress.warn(warning);
         }
         self.context.progress.summary(&ending.table());
@@ -324,9 +326,9 @@ impl<'a> Training<'a> {
 }
 
 /// The model of a training, and how far it came.
-pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, Done) {
+pub fn taken_apart(trained: Trained<TaskModel>) -> (TaskModel, TrainingResult) {
     let Trained { model, evaluation, step, steps } = trained;
-    (model, Done { steps, step, evaluation, majority: Vec::new() })
+    (model, TrainingResult { steps, step, evaluation, majority: Vec::new() })
 }
 
 /// Shows a training's events and logs them.
@@ -369,13 +371,16 @@ impl Monitor for Recorder<'_> {
 pub fn shown(path: &Path) -> String {
     path.display().to_string()
 }
-/// What a difference in the list of digests means.
-fn of_a_file(difference: &str) -> Option<String> {
-    let (name, rest) = difference.strip_prefix("`sha256.")?.split_once('`')?;
-    let name = name.trim_matches('"');
-    Some(match rest {
-        rest if rest.contains("is not set now") => format!("{name} is not among those of now"),
-        rest if rest.contains("was not set") => format!("{name} was not among those of then"),
-        _ => format!("{name} is not what it was then"),
+
+/// What differs from the training that is resumed: an option before a file.
+fn told(differences: &[Difference]) -> Option<String> {
+    let option = differences.iter().find(|difference| !difference.key.starts_with("sha256."));
+    let Difference { key, run, given } = option.or(differences.first())?;
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
+    Some(match (key.strip_prefix("sha256."), run, given) {
+        (Some(file), Some(_), None) => format!("{file} is not among those of now"),
+        (Some(file), None, _) => format!("{file} was not among those of then"),
+        (Some(file), ..) => format!("{file} is not what it was then"),
+        (None, run, given) => format!("`{key}` was {} and is now {}", shown(run), shown(given)),
     })
 }

@@ -25,15 +25,7 @@ pub fn parse_count(text: &str) -> Result<u64, String> {
 
 /// `15737724` as `15,737,724`.
 pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    indicatif::HumanCount(n).to_string()
 }
 
 /// Multiply-adds in units of 10⁹.

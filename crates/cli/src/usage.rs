@@ -1,4 +1,4 @@
-//! What is wrong with a command line, where the words of the parser say too little.
+//! Errors of the command line in words that say more than the parser's.
 
 use std::error::Error;
 
@@ -30,11 +30,11 @@ pub fn explained(error: clap::Error) -> clap::Error {
 /// What a number has to be, from the parser's or the standard library's words.
 fn in_words(said: &str) -> Option<String> {
     let text = match said {
-        "invalid digit found in string" | "cannot parse integer from empty string" => "a whole number is wanted",
+        "invalid digit found in string" | "cannot parse integer from empty string" => "a whole number is expected",
         "number would be zero for non-zero type" => "a whole number, at least 1",
         "number too large to fit in target type" => "the number is too large",
         "number too small to fit in target type" => "the number is too small",
-        "invalid float literal" | "cannot parse float from empty string" => "a number is wanted",
+        "invalid float literal" | "cannot parse float from empty string" => "a number is expected",
         _ => return range_in_words(said),
     };
     Some(text.to_owned())
@@ -63,7 +63,7 @@ mod tests {
             ("0 is not in 1..=4294967295", "a whole number, at least 1"),
             ("3 is not in 4..=65536", "a whole number from 4 to 65536"),
             ("number would be zero for non-zero type", "a whole number, at least 1"),
-            ("invalid digit found in string", "a whole number is wanted"),
+            ("invalid digit found in string", "a whole number is expected"),
         ] {
             assert_eq!(in_words(said).as_deref(), Some(words), "{said}");
         }
@@ -76,10 +76,10 @@ mod tests {
             (&["teacher", "--steps", "0"][..], "'--steps <N>': a whole number, at least 1"),
             (&["teacher", "--batch-size", "0"], "'--batch-size <N>': a whole number from 1 to 65536"),
             (&["teacher", "--keep-last", "0"], "'--keep-last <N>': a whole number, at least 1"),
-            (&["teacher", "--eval-every", "two"], "'--eval-every <N>': a whole number is wanted"),
+            (&["teacher", "--eval-every", "two"], "'--eval-every <N>': a whole number is expected"),
             (&["eval", "--max-len", "3"], "'--max-len <N>': a whole number from 4 to 65536"),
             (&["bench", "--threads", "0"], "'--threads <N>': a whole number, at least 1"),
-            (&["teacher", "--dropout", "much"], "'--dropout <P>': a number is wanted"),
+            (&["teacher", "--dropout", "much"], "'--dropout <P>': a number is expected"),
         ] {
             let error = args::command().try_get_matches_from([&["efficientbert"], words].concat()).unwrap_err();
             let text = explained(error).to_string();

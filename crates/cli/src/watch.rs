@@ -7,7 +7,8 @@ use pipeline::events::{NOTED_WARNING, RunEvent};
 use train::engine::Evaluation;
 
 use crate::error::CliError;
-use crate::progress::{Progress, TrainingNumbers};
+use crate::plan_table;
+use crate::progress::Progress;
 use crate::tensorboard::Boards;
 
 /// Shows events on the terminal, and writes them for TensorBoard where that was asked for.
@@ -20,15 +21,11 @@ pub struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     /// `tensorboard` is a folder for event files; those of each phase are apart where there are several.
-    ///
-    /// # Errors
-    /// The folder is a file.
     pub fn new(progress: &'a Progress, tensorboard: Option<&Path>, phases: bool) -> Result<Self, CliError> {
         let boards = tensorboard.map(|folder| Boards::new(folder, phases)).transpose()?;
         Ok(Self { progress, best: None, skipped: 0, boards })
     }
 
-    /// Shows an event.
     pub fn show(&mut self, event: &RunEvent) {
         if let Some(Err(problem)) = self.boards.as_mut().map(|boards| boards.event(event)) {
             self.boards = None;
@@ -36,6 +33,7 @@ impl<'a> Watch<'a> {
         }
         let progress = self.progress;
         match event {
+            RunEvent::Plan { forecast } => progress.lines(&plan_table::text(forecast), event),
             RunEvent::PhaseStarted { phase, total, done } => {
                 (self.best, self.skipped) = (None, 0);
                 // A stage of a search counts its candidates.
@@ -45,24 +43,12 @@ impl<'a> Watch<'a> {
             }
             RunEvent::Resumed { phase, step, best } => {
                 self.best = *best;
-                progress.message(&format!("{phase}: going on after step {step}"));
+                progress.message(&format!("{phase}: continuing after step {step}"));
             }
             RunEvent::PassedOver { phase, step, reason } => {
-                progress.warn(&format!("{phase}: the checkpoint of step {step} was passed over: {reason}"));
+                progress.warn(&format!("{phase}: the checkpoint of step {step} was skipped: {reason}"));
             }
-            RunEvent::Step { step, loss, terms, learning_rate, grad_norm, tokens_per_second, memory_mib, .. } => {
-                let numbers = TrainingNumbers {
-                    loss: *loss,
-                    terms,
-                    learning_rate: *learning_rate,
-                    grad_norm: *grad_norm,
-                    tokens_per_second: *tokens_per_second,
-                    memory_mib: *memory_mib,
-                    best: self.best,
-                    skipped: self.skipped,
-                };
-                progress.train_step(*step, &numbers);
-            }
+            RunEvent::Step { step, .. } => progress.train_step(*step, event, self.best, self.skipped),
             RunEvent::Evaluated { phase, step, score, metrics, best } => {
                 let scores = Evaluation { score: *score, metrics: metrics.clone(), ..Evaluation::default() };
                 if *best {
@@ -95,7 +81,7 @@ impl<'a> Watch<'a> {
             RunEvent::TeacherCache { phase, hits, misses, bytes, .. } => {
                 let (asked, kept) = (hits + misses, *bytes as f64 / (1u64 << 20) as f64);
                 progress.message(&format!(
-                    "{phase}: {hits} of {asked} answers of the teacher were kept ones; {kept:.0} MiB"
+                    "{phase}: the teacher's answers: {hits} of {asked} came from the cache; {kept:.0} MiB"
                 ));
             }
             RunEvent::Note { message } => match message.strip_prefix(NOTED_WARNING) {

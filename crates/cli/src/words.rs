@@ -17,17 +17,15 @@ pub struct WordArgs {
     /// (MobileBERT's pre-training distillation), where the objective has no section `[distill.mlm]` that says how.
     #[arg(long, conflicts_with = "tasks")]
     pub mlm: bool,
-    /// Text that is not trained on, of whose hidden words the student is asked at --eval-every and at the end: files, folders or one
-    /// packed folder, the first 1,000 sequences of it. The best weights are kept.
+    /// Held-out text, whose hidden words the student predicts at --eval-every and at the end: files, folders or one packed folder, of
+    /// which the first 1,000 sequences are used. The best weights are kept.
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "tasks")]
     pub eval_corpus: Vec<PathBuf>,
 }
 
 /// What hides words, and the corpus that the student is asked about; both checked before anything is tokenized.
 pub struct Words {
-    /// What hides words.
     pub mask: WordMask,
-    /// The text that is not trained on.
     pub held_out: Option<Corpus>,
 }
 
@@ -47,8 +45,10 @@ impl WordArgs {
             if self.eval_corpus.is_empty() {
                 return Ok(None);
             }
-            return Err(CliError::usage("--eval-corpus: its hidden words are asked for, and this training hides none")
-                .with_hint("`--mlm` makes the student learn them"));
+            return Err(CliError::usage(
+                "--eval-corpus: its hidden words would be predicted, and this training hides none",
+            )
+            .with_hint("`--mlm` makes the student learn them"));
         };
         let held_out = match self.eval_corpus.is_empty() {
             true => None,

@@ -44,8 +44,8 @@ const PER_TASK: [&str; 11] = [
     "search.stage3.trials=8",
     "search.stage3.task.steps=100",
     "search.stage3.task.checkpoint_every=20",
+    "compare.same_params=false",
     "final.inherit=teacher",
-    "final.baseline=false",
     "name=per-task",
 ];
 
@@ -269,6 +269,42 @@ fn a_run_killed_while_the_second_of_two_teachers_is_trained_ends_like_one_that_w
 #[test]
 fn a_run_killed_while_the_supernet_learns_from_two_teachers_ends_like_one_that_was_not() {
     killed_in(&TEACHER_PER_TASK, "supernet/task", "step", 50);
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a writable folder");
+    for path in below(from) {
+        let (source, target) = (from.join(&path), to.join(&path));
+        if source.is_dir() {
+            std::fs::create_dir_all(target).expect("a writable folder");
+        } else {
+            std::fs::create_dir_all(target.parent().expect("below the folder")).expect("a writable folder");
+            std::fs::copy(source, target).expect("a readable file");
+        }
+    }
+}
+
+#[test]
+fn a_run_with_a_latency_limit_goes_on_with_the_table_that_it_has_measured_to_the_same_end() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [folder, other] = ["run", "copy"].map(|name| dir.path().join(name));
+    // Nothing is too slow: the latencies themselves decide between equal scores, and are compared.
+    let settings = ["budget.max_latency_ms=50.0", "search.stage1.trials=8", "search.stage3.trials=12"];
+    let is_trial = |e: &Value| e["phase"] == "stage-1" && e["number"].as_u64().is_some_and(|n| n >= 1);
+    let killed = kill_when(&mut start(&folder, Some(&settings)), &folder, |log| log.iter().any(is_trial));
+    assert!(killed, "stage 1 ended before it could be killed");
+    let table = std::fs::read(folder.join("latency-table.json")).expect("the run has kept its table");
+    copy(&folder, &other);
+    let is_third = |e: &Value| e["phase"] == "stage-3" && e["number"].as_u64().is_some_and(|n| n >= 1);
+    assert!(kill_when(&mut start(&other, None), &other, |log| log.iter().any(is_third)), "stage 3 is over");
+    for folder in [&folder, &other] {
+        finish(folder, None);
+        assert_eq!(std::fs::read(folder.join("latency-table.json")).expect("the table"), table);
+    }
+    let (one, two) = (result(&folder), result(&other));
+    assert!(one.trials.iter().filter_map(|t| t["latency_ms"].as_f64()).count() >= 20, "all are predicted");
+    assert_eq!((one.trials, one.student, one.steps), (two.trials, two.student, two.steps));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bert_core::weights::{HostTensor, Tensors};
-use bert_core::{EncodeOptions, Encoder, ModelDir, TokenBatch};
+use bert_core::{EncodeOptions, ModelDir, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::Value;
 

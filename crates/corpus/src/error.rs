@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// A file that cannot be written safely.
     #[error(transparent)]
-    Durable(#[from] run_store::Error),
+    Storage(#[from] run_store::Error),
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -128,17 +128,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Attaches a path to an I/O error.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
     }
 
-    /// An input with something wrong at a place.
     pub(crate) fn input(path: impl Into<PathBuf>, place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::BadInput { path: path.into(), place: place.into(), reason: reason.into() }
     }
 
-    /// A shard with something wrong at an offset.
     pub(crate) fn shard(path: impl Into<PathBuf>, offset: u64, reason: impl Into<String>) -> Self {
         Self::BadShard { path: path.into(), offset, reason: reason.into() }
     }

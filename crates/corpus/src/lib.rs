@@ -9,11 +9,7 @@
 //! - [`PackedCorpus`]: text files packed into sequences in memory, for some hundred megabytes.
 //!
 //! Nothing here prints, reads the environment or the clock.
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod build;
 mod error;

@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use run_store::rng::{keyed, shuffle};
-use serde::{Deserialize, Serialize};
 use tokenizer::{Encoded, TextEncoder, WordCache, WordEncoder};
 
 use crate::error::{Error, Result};
 use crate::pack::{PairRules, TokenDocument, pack_pairs};
+use crate::settings::check_chances;
 use crate::text::Documents;
 
 /// Text held at a time, in bytes: random pairs and the shuffle of sequences reach this far.
@@ -24,9 +24,11 @@ const SENTENCE_BYTES: usize = 64;
 /// Files read side by side; more wait for one of these to end.
 const OPEN_FILES: usize = 16;
 
+/// The number of the packing among the streams of random numbers; others would be other packings of the same text.
+const PACKING: u64 = 0;
+
 /// How a corpus is packed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PackConfig {
     /// Tokens of a sequence with `[CLS]` and two `[SEP]`. Default 128.
     pub max_len: usize,
@@ -36,25 +38,13 @@ pub struct PackConfig {
     pub random_next: f64,
     /// Seed of every random choice. Default 42.
     pub seed: u64,
-    /// Another packing of the same text, for training over the corpus several times (EfficientBERT makes 5). Default 0.
-    pub epoch: u64,
     /// Stop after this many sequences. Default: none.
     pub max_sequences: Option<usize>,
-    /// Stop before the sequence that would exceed this many tokens, special tokens included. Default: none.
-    pub max_tokens: Option<u64>,
 }
 
 impl Default for PackConfig {
     fn default() -> Self {
-        Self {
-            max_len: 128,
-            short_seq_prob: 0.1,
-            random_next: 0.5,
-            seed: 42,
-            epoch: 0,
-            max_sequences: None,
-            max_tokens: None,
-        }
+        Self { max_len: 128, short_seq_prob: 0.1, random_next: 0.5, seed: 42, max_sequences: None }
     }
 }
 
@@ -64,12 +54,7 @@ impl PackConfig {
         if self.max_len < LEAST {
             return Err(tokenizer::Error::MaxLenTooSmall { given: self.max_len, needed: LEAST }.into());
         }
-        for (name, value) in [("short_seq_prob", self.short_seq_prob), ("random_next", self.random_next)] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(Error::Settings(format!("{name} is {value}; a chance is a number from 0 to 1")));
-            }
-        }
-        Ok(())
+        check_chances(self.short_seq_prob, self.random_next)
     }
 }
 
@@ -89,7 +74,6 @@ pub struct PackedCorpus<'a> {
     block: u64,
     ready: std::vec::IntoIter<Encoded>,
     sequences: usize,
-    tokens: u64,
     finished: bool,
 }
 
@@ -103,22 +87,17 @@ impl<'a> PackedCorpus<'a> {
         let Some(first) = files.first().cloned() else {
             return Err(Error::Settings("a corpus needs at least one text file".to_owned()));
         };
-        let waiting = files.iter().cloned().collect();
-        let ready = Vec::new().into_iter();
-        let open = VecDeque::new();
-        let (words, caches) = (WordEncoder::new(encoder)?, Mutex::default());
         Ok(Self {
             encoder,
-            words,
-            caches,
+            words: WordEncoder::new(encoder)?,
+            caches: Mutex::default(),
             config,
             first,
-            waiting,
-            open,
+            waiting: files.iter().cloned().collect(),
+            open: VecDeque::new(),
             block: 0,
-            ready,
+            ready: Vec::new().into_iter(),
             sequences: 0,
-            tokens: 0,
             finished: false,
         })
     }
@@ -150,11 +129,11 @@ impl<'a> PackedCorpus<'a> {
         }
         let documents = texts.par_iter().map(|d| self.tokenize(d)).collect::<Result<Vec<TokenDocument>>>()?;
         let documents: Vec<TokenDocument> = documents.into_iter().filter(|d| !d.is_empty()).collect();
-        let PackConfig { seed, epoch, max_len, short_seq_prob, random_next, .. } = self.config;
+        let PackConfig { seed, max_len, short_seq_prob, random_next, .. } = self.config;
         let rules = PairRules { max_len, short: short_seq_prob, random_next };
         let (block, encoder) = (self.block, self.encoder);
         let pack = |at: usize| {
-            let mut rng = keyed(seed, "glue-squad/pack", &[epoch, block, at as u64]);
+            let mut rng = keyed(seed, "glue-squad/pack", &[PACKING, block, at as u64]);
             let mut packed = Vec::new();
             pack_pairs(&documents, at, rules, &mut rng, |pair| {
                 packed.push(encoder.assemble(pair.a, Some(pair.b).filter(|b| !b.is_empty())));
@@ -163,7 +142,7 @@ impl<'a> PackedCorpus<'a> {
         };
         let packed: Vec<Vec<Encoded>> = (0..documents.len()).into_par_iter().map(pack).collect();
         let mut ready: Vec<Encoded> = packed.into_iter().flatten().collect();
-        shuffle(&mut keyed(seed, "glue-squad/pack-order", &[epoch, block]), &mut ready);
+        shuffle(&mut keyed(seed, "glue-squad/pack-order", &[PACKING, block]), &mut ready);
         self.block += 1;
         self.ready = ready.into_iter();
         Ok(true)
@@ -189,9 +168,7 @@ impl<'a> PackedCorpus<'a> {
         loop {
             if let Some(sequence) = self.ready.next() {
                 self.sequences += 1;
-                self.tokens += sequence.ids.len() as u64;
-                let over = self.config.max_tokens.is_some_and(|max| self.tokens > max);
-                return Ok((!over).then_some(sequence));
+                return Ok(Some(sequence));
             }
             if !self.refill()? {
                 if self.sequences > 0 {

@@ -73,6 +73,14 @@ impl Default for PackSettings {
     }
 }
 
+pub(crate) fn check_chances(short_seq_prob: f64, random_next: f64) -> Result<()> {
+    let chances = [("short_seq_prob", short_seq_prob), ("random_next", random_next)];
+    match chances.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value)) {
+        Some((name, value)) => Err(Error::Settings(format!("{name} is {value}; a chance is a number from 0 to 1"))),
+        None => Ok(()),
+    }
+}
+
 impl PackSettings {
     /// Refuses what makes no sense.
     ///
@@ -87,11 +95,7 @@ impl PackSettings {
             return refuse(format!("copies is {}; 1 to {MOST_COPIES} are possible", self.copies));
         }
         if let Packing::Pairs { short_seq_prob, random_next } = self.packing {
-            for (name, value) in [("short_seq_prob", short_seq_prob), ("random_next", random_next)] {
-                if !(0.0..=1.0).contains(&value) {
-                    return refuse(format!("{name} is {value}; a chance is a number from 0 to 1"));
-                }
-            }
+            check_chances(short_seq_prob, random_next)?;
         }
         if !(1..=1 << 30).contains(&self.shard_text_bytes) {
             return refuse(format!("shard_text_bytes is {}; 1 byte to 1 GiB are possible", self.shard_text_bytes));

@@ -92,11 +92,11 @@ fn static_masks_become_labels() {
     let packed = Packed::new(PackSettings { masking: Some(MaskSettings::default()), ..PackSettings::default() });
     let shards = packed.shards();
     let plan = WindowPlan::new(shards.len(), 4, 3).unwrap();
-    let loader = Loader::new(shards, plan, None, &LoaderSettings::default()).unwrap();
+    let loader = Loader::new(packed.shards(), plan, None, &LoaderSettings::default()).unwrap();
     let batch = loader.batch(3).unwrap();
     let labels = batch.labels.unwrap();
     for (row, number) in batch.numbers.iter().enumerate() {
-        let sequence = loader.shards().get(*number).unwrap();
+        let sequence = shards.get(*number).unwrap();
         let row = &labels[row * batch.tokens.seq..][..batch.tokens.seq];
         assert_eq!(row.iter().filter(|l| **l != IGNORED).count(), sequence.masked.len());
         assert!(sequence.masked.iter().all(|m| row[usize::from(m.position)] == m.id as i32));

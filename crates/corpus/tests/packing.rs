@@ -49,8 +49,7 @@ fn sequences_are_framed_bounded_and_reproducible() {
         );
     }
     assert_eq!(packed, pack(&encoder, &files, &config).unwrap());
-    assert_ne!(packed, pack(&encoder, &files, &PackConfig { seed: 43, ..config.clone() }).unwrap());
-    assert_ne!(packed, pack(&encoder, &files, &PackConfig { epoch: 1, ..config }).unwrap());
+    assert_ne!(packed, pack(&encoder, &files, &PackConfig { seed: 43, ..config }).unwrap());
 }
 
 #[test]
@@ -69,16 +68,12 @@ fn without_random_pairs_both_segments_are_of_one_document() {
 }
 
 #[test]
-fn limits_cut_the_same_stream() {
+fn a_limit_cuts_the_same_stream() {
     let (dir, encoder) = corpus();
     let files = corpus_files(dir.path()).unwrap();
     let config = PackConfig { max_len: 24, ..PackConfig::default() };
     let all = pack(&encoder, &files, &config).unwrap();
-    assert_eq!(pack(&encoder, &files, &PackConfig { max_sequences: Some(7), ..config.clone() }).unwrap(), all[..7]);
-    let cut = pack(&encoder, &files, &PackConfig { max_tokens: Some(200), ..config }).unwrap();
-    let tokens: usize = cut.iter().map(|f| f.ids.len()).sum();
-    assert!(tokens <= 200 && tokens + all[cut.len()].ids.len() > 200);
-    assert_eq!(cut, all[..cut.len()]);
+    assert_eq!(pack(&encoder, &files, &PackConfig { max_sequences: Some(7), ..config }).unwrap(), all[..7]);
 }
 
 #[test]

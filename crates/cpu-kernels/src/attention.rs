@@ -3,7 +3,6 @@
 //! `softmax(scale Q K^T + key_bias) V` (Vaswani et al. 2017), with the scores of all queries at once in memory of the calling
 //! thread: sequences of BERT are short enough for them to stay in the second-level cache.
 
-use crate::elementwise::Arith;
 use crate::elementwise::softmax::unscaled_softmax_rows;
 use crate::matmul::{Epilogue, MatMut, MatRef, Precision, matmul_serial};
 
@@ -24,19 +23,12 @@ pub struct Head<'a> {
     pub precision: Precision,
 }
 
-/// Memory of one thread, kept between calls.
+/// Memory of one thread, kept between calls; empty before the first one.
 #[derive(Debug, Default)]
 pub struct Scratch {
     scores: Vec<f32>,
     sums: Vec<f32>,
     context: Vec<f32>,
-}
-
-impl Scratch {
-    /// Empty: the first call makes room.
-    pub fn new() -> Self {
-        Self::default()
-    }
 }
 
 /// Writes the context of query `i` to `out + i * out_stride`.
@@ -72,7 +64,16 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
     let context = matmul_serial(scores, head.value, context, precision, &Epilogue::default()).values();
     if width > 0 {
         let (context, sums, out) = (&*context, &*sums, Rows { start: out, stride: out_stride });
-        dispatch!(divided, (context: &[f32], width: usize, sums: &[f32], out: Rows));
+        dispatch!(|context: &[f32], width: usize, sums: &[f32], out: Rows| {
+            for (i, (row, sum)) in context.chunks_exact(width).zip(sums).enumerate() {
+                // SAFETY: these elements are valid and nobody else's, as the caller of `attend` has promised.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.start.add(i * out.stride), width) };
+                let factor = 1.0 / sum;
+                for (out, value) in out.iter_mut().zip(row) {
+                    *out = value * factor;
+                }
+            }
+        });
     }
 }
 
@@ -81,19 +82,6 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
 struct Rows {
     start: *mut f32,
     stride: usize,
-}
-
-/// Writes every row of the context, divided by its sum.
-#[inline(always)]
-fn divided<A: Arith>(context: &[f32], width: usize, sums: &[f32], out: Rows) {
-    for (i, (row, sum)) in context.chunks_exact(width).zip(sums).enumerate() {
-        // SAFETY: these elements are valid and nobody else's, as the caller of `attend` has promised.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.start.add(i * out.stride), width) };
-        let factor = 1.0 / sum;
-        for (out, value) in out.iter_mut().zip(row) {
-            *out = value * factor;
-        }
-    }
 }
 
 /// The first `n` values of a vector that grows and never shrinks.
@@ -135,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_head_agrees_with_its_formula_in_f64() {
-        let mut scratch = Scratch::new();
+        let mut scratch = Scratch::default();
         for (rows, width, precision, tolerance) in [
             (1, 1, Precision::F32, 1e-6),
             (128, 45, Precision::F32, 2e-6),

@@ -138,7 +138,7 @@ mod amx {
         features & needed == needed && allowed_by_the_system()
     }
 
-    /// Linux hands out the tile registers' state only on request (`arch_prctl(ARCH_REQ_XCOMP_PERM)`), per process:
+    /// Linux gives a process the tile registers only on request (`arch_prctl(ARCH_REQ_XCOMP_PERM)`), per process:
     /// see the kernel's Documentation/arch/x86/xstate.rst.
     #[cfg(target_os = "linux")]
     fn allowed_by_the_system() -> bool {

@@ -146,7 +146,7 @@ fn strided(isa: Isa, precision: Precision) {
 
 /// Checks the products of all sizes, and returns them as bits.
 fn packed(isa: Isa, precision: Precision) -> Vec<Vec<u32>> {
-    let mut input = Input::new();
+    let mut input = Input::default();
     let mut products = Vec::new();
     for (case, &(m, k, n)) in SIZES.iter().enumerate() {
         let (a, b) = (values(m * k, case as u64 + 1), values(k * n, case as u64 + 100));

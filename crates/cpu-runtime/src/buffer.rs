@@ -25,7 +25,7 @@ impl Buffer {
         }
     }
 
-    /// First value, to be written through by whoever the plan says.
+    /// First value; the plan decides which thread writes through it.
     pub fn pointer(&mut self) -> *mut f32 {
         self.lines.as_mut_ptr().cast()
     }
@@ -38,7 +38,7 @@ impl Buffer {
     }
 }
 
-/// A slice whose elements are handed out to different workers.
+/// A slice whose elements different workers take.
 ///
 /// This is `&mut [T]` with the promise of disjointness moved from the compiler to the caller.
 pub(crate) struct Shared<'a, T> {
@@ -58,7 +58,7 @@ impl<'a, T> Shared<'a, T> {
     /// One element.
     ///
     /// # Safety
-    /// Nobody else holds element `index` while the result lives.
+    /// No other thread holds element `index` while the result lives.
     ///
     /// # Panics
     /// There is no such element.

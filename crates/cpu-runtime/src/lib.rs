@@ -11,6 +11,7 @@
 //! | `program` | the steps that a compiled model consists of |
 //! | `compile/` | from an encoder to steps and packed weights |
 //! | `table` | embedding tables in the model's number format |
+//! | `parts` | what a pass consists of, and how long each part takes |
 //! | `batch` | token sequences, and the way from padded batches |
 //! | `plan` | which worker computes what, and the buffers |
 //! | `run` | a session, and what a worker does in each step |
@@ -26,6 +27,7 @@ mod batch;
 mod buffer;
 mod compile;
 mod error;
+mod parts;
 mod plan;
 mod program;
 mod rows;
@@ -37,5 +39,6 @@ pub use batch::{Batch, Ragged};
 pub use compile::{Model, Packing};
 pub use encoder_spec::Precision;
 pub use error::Error;
+pub use parts::{Lap, Part, parts};
 pub use run::{Output, Outputs, Session};
 pub use team::{Team, Worker};

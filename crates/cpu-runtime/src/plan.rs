@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::buffer::{Buffer, LINE};
 
 /// Least and most tokens that a lane takes through the layers at once, unless a single sequence is longer: what is between
-/// two products should stay in a core's cache, but weights are read anew for every such chunk.
+/// two products should stay in a core's cache, but weights are read again for every such chunk.
 const CHUNK: [usize; 2] = [128, 512];
 /// Bytes of weights that are worth another token in the chunk.
 const BYTES_PER_TOKEN: usize = 256 << 10;
@@ -34,7 +34,7 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pointer(pub *mut f32);
 
-// SAFETY: an address. Whoever goes through it says in place why nobody else does.
+// SAFETY: an address. Each use explains why no other thread uses it at the same time.
 unsafe impl Send for Pointer {}
 // SAFETY: as above.
 unsafe impl Sync for Pointer {}
@@ -51,7 +51,7 @@ impl Lane {
             self.pointers.push(Pointer(place.pointer()));
         }
         if self.slots.len() < model.slots.len() {
-            self.slots.resize_with(model.slots.len(), Input::new);
+            self.slots.resize_with(model.slots.len(), Input::default);
         }
         for (input, slot) in self.slots.iter_mut().zip(&model.slots) {
             input.reserve(tokens, slot.width, slot.precision);

@@ -1,6 +1,6 @@
 //! The steps that a compiled model consists of.
 //!
-//! Values live in places: rows of `f32`, one per token or per sequence. A lane of workers takes some sequences through the
+//! Values live in memory of their own: rows of `f32`, one per token or per sequence. A lane of workers takes some sequences through the
 //! steps. It is divided into parts, each with a range of the tokens: only attention looks at another part's tokens, so only
 //! there all of a lane wait for each other. Within a part workers wait between two steps, unless the second does not need
 //! the first.
@@ -12,7 +12,7 @@ use mlp_space::Binary;
 
 /// Where rows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+pub(crate) enum Memory {
     /// A buffer that is used again.
     Scratch(usize),
     /// The last hidden states, `[tokens, hidden]`.
@@ -26,11 +26,11 @@ pub(crate) enum Place {
 /// A place from a column on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
-    pub place: Place,
+    pub place: Memory,
     pub column: usize,
 }
 
-impl Place {
+impl Memory {
     pub fn from(self, column: usize) -> View {
         View { place: self, column }
     }
@@ -79,7 +79,7 @@ pub(crate) struct Product {
     /// Index of the packed weights and their bias.
     pub linear: usize,
     pub activation: Option<Activation>,
-    pub out: Place,
+    pub out: Memory,
 }
 
 /// Attention of every sequence and head; workers share heads and queries.
@@ -88,7 +88,7 @@ pub(crate) struct AttentionStep {
     pub q: View,
     pub k: View,
     pub v: View,
-    pub out: Place,
+    pub out: Memory,
     pub heads: usize,
     /// Of one head.
     pub width: usize,

@@ -25,7 +25,7 @@ impl Rows {
     /// `width` values of row `i`.
     ///
     /// # Safety
-    /// They exist and nobody writes them while the result is in use.
+    /// They exist and no thread writes them while the result is in use.
     pub unsafe fn read<'a>(self, i: usize, width: usize) -> &'a [f32] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts(self.row(i), width) }
@@ -34,7 +34,7 @@ impl Rows {
     /// `width` values of row `i`.
     ///
     /// # Safety
-    /// They exist and nobody else uses them while the result is in use.
+    /// They exist and no other thread uses them while the result is in use.
     pub unsafe fn write<'a>(self, i: usize, width: usize) -> &'a mut [f32] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.row(i), width) }

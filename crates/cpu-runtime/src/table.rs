@@ -1,8 +1,9 @@
 //! Embedding tables in the model's number format.
 
+use cpu_kernels::elementwise::to_bf16;
 use encoder_spec::{Floats, MappedTensor, Precision};
 
-/// Rows to look up.
+/// Value to look up.
 #[derive(Debug)]
 pub(crate) struct Words {
     rows: usize,
@@ -103,12 +104,6 @@ fn from_bf16(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)
 }
 
-/// Nearest `bf16`, ties to even. Weights are finite, so no NaN is handled.
-fn to_bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,13 +155,5 @@ mod tests {
             [bytes(Precision::F32), bytes(Precision::Bf16), bytes(Precision::Int8)],
             [28 * 4, 28 * 2, 28 + 4 * 4]
         );
-    }
-
-    #[test]
-    fn bf16_rounds_to_nearest_even() {
-        // In units of the last of eight bits above 1: 0, a half (down to even), one and a half (up to even).
-        for (halves, bits) in [(0u16, 0x3f80), (1, 0x3f80), (3, 0x3f82), (4, 0x3f82)] {
-            assert_eq!(to_bf16(1.0 + f32::from(halves) / 256.0), bits, "{halves}");
-        }
     }
 }

@@ -55,7 +55,7 @@ struct Shared {
     /// Workers that wait on `wake`.
     sleeping: AtomicUsize,
     stop: AtomicBool,
-    /// A thread has panicked: whoever waits gives up.
+    /// A thread has panicked: threads that wait stop waiting.
     poisoned: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     bed: Mutex<()>,
@@ -265,7 +265,7 @@ impl Worker<'_> {
             return;
         }
         let barrier = self.barrier;
-        // Nobody advances the generation before this worker has arrived.
+        // No thread advances the generation before this worker has arrived.
         let generation = barrier.generation.0.load(Ordering::Relaxed);
         if barrier.arrived.0.fetch_add(1, Ordering::AcqRel) + 1 == self.count {
             barrier.arrived.0.store(0, Ordering::Relaxed);

@@ -2,8 +2,10 @@
 
 mod reference;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cpu_runtime::{Batch, Error, Model, Outputs, Precision, Ragged, Session};
-use encoder_spec::{Activation, Program};
+use encoder_spec::{Activation, Floats, Program};
 use mlp_space::Align;
 use reference::{Encoder, Forward, Narrow, Sizes, ragged, sequences};
 
@@ -49,6 +51,28 @@ fn a_batch_gives_bit_for_bit_what_its_sequences_give_alone() {
             }
         }
         assert!(together == apart, "{precision:?}");
+    }
+}
+
+#[test]
+fn the_timed_parts_are_those_of_the_description_and_their_times_leave_nothing_out() {
+    let sizes = sizes();
+    let encoder = sizes.encoder(2);
+    let parts = cpu_runtime::parts(&encoder.map(|_, weight| weight.shape.clone())).unwrap();
+    let names: Vec<String> = parts.iter().map(ToString::to_string).collect();
+    assert_eq!(names[..2], ["trigram 60", "pack 60"]);
+    assert_eq!(names.iter().filter(|name| *name == "product 90 x 45, gelu").count(), 2, "{names:?}");
+    let model = Model::compile(encoder, Precision::F32).unwrap();
+    for (lengths, threads) in [(&[128][..], 1), (&[128], 2), (&[20], 2), (&[100], 3), (&[128; 9], 2)] {
+        let batch = ragged(&sequences(&sizes, lengths, 4));
+        // A clock that goes on by 10 whenever somebody looks at it.
+        let clock = AtomicU64::new(0);
+        let now = || clock.fetch_add(10, Ordering::SeqCst);
+        let laps = Session::new(threads).time_parts(&model, &batch.as_batch(), &now).unwrap();
+        assert_eq!(laps.len(), parts.len());
+        for (lap, name) in laps.iter().zip(&names) {
+            assert!(lap.readings > 0 && lap.time == 10 * u64::from(lap.readings), "{name}, {threads} threads: {lap:?}");
+        }
     }
 }
 
@@ -138,6 +162,11 @@ fn batches_that_do_not_fit_are_errors_with_a_place() {
 #[test]
 fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
     let sizes = sizes();
+    let set = |data: &mut Floats, at: usize, value: f32| {
+        let mut values = data.to_vec();
+        values[at] = value;
+        *data = values.into();
+    };
     let message = |change: &dyn Fn(&mut Encoder)| {
         let mut encoder = sizes.encoder(1);
         change(&mut encoder);
@@ -153,9 +182,9 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
         message(&|e| e.embedding.norm.weight.shape = vec![3]),
         "embedding norm, weight: expected shape [90], found [3]"
     );
-    let bias = message(&|e| e.heads[1].dense.bias.data.to_mut()[0] = f32::NAN);
+    let bias = message(&|e| set(&mut e.heads[1].dense.bias.data, 0, f32::NAN));
     assert_eq!(bias, "heads.1.dense.bias: holds a value that is not finite");
-    let table = message(&|e| e.embedding.words.data.to_mut()[7] = f32::INFINITY);
+    let table = message(&|e| set(&mut e.embedding.words.data, 7, f32::INFINITY));
     assert!(table.contains("word_embeddings.weight: holds"), "{table}");
     assert_eq!(
         message(&|e| e.layers[0].attention.query.weight.shape[1] = 80),
@@ -178,7 +207,8 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
 fn values_of_another_number_than_the_shape_says_are_refused() {
     let sizes = sizes();
     let mut encoder = sizes.encoder(1);
-    encoder.layers[0].attention.output.weight.data.to_mut().pop();
+    let data = &mut encoder.layers[0].attention.output.weight.data;
+    *data = data[1..].to_vec().into();
     let message = Model::compile(encoder, Precision::F32).unwrap_err().to_string();
     assert!(message.contains("attention.output.weight") && message.contains("8100"), "{message}");
 }

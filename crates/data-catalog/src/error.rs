@@ -9,22 +9,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The manifest is not TOML, or not of this shape.
+    /// The manifest is not TOML, not of this shape, or says something that cannot be.
     #[error("{path}: {reason}")]
-    ManifestSyntax {
-        /// The manifest.
-        path: PathBuf,
-        /// What the TOML reader says, with line and column.
-        reason: String,
-    },
-    /// The manifest says something that cannot be.
-    #[error("{path}: set `{set}`: {reason}")]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// The data set.
-        set: String,
-        /// What is wrong and what would be right.
+        /// The line and column, or the data set; what is wrong there and what would be right.
         reason: String,
     },
     /// A name that is neither a data set nor a group.
@@ -57,7 +47,7 @@ pub enum Error {
     },
     /// An error of the layer that writes files.
     #[error(transparent)]
-    Durable(#[from] run_store::Error),
+    Storage(#[from] run_store::Error),
     /// Another process is fetching the same file.
     #[error("{path}: another process is downloading this file; wait for it or stop it")]
     Busy {
@@ -148,7 +138,7 @@ pub enum Error {
         reason: String,
     },
     /// The caller asked to stop.
-    #[error("stopped; {} of `{name}` are kept and the next fetch goes on from there", readable_bytes(*.kept))]
+    #[error("stopped; {} of `{name}` are kept, and the next fetch continues from there", readable_bytes(*.kept))]
     Stopped {
         /// The file that was being fetched.
         name: String,
@@ -191,7 +181,7 @@ fn of_use(kept: u64) -> String {
     if kept == 0 {
         "nothing was placed".to_owned()
     } else {
-        format!("{} are kept and the next fetch goes on from there", readable_bytes(kept))
+        format!("{} are kept, and the next fetch continues from there", readable_bytes(kept))
     }
 }
 

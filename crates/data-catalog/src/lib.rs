@@ -11,11 +11,7 @@
 //!
 //! Nothing here prints, reads the environment or the clock. Proxies, certificates, a stop flag and whoever watches come from the
 //! caller.
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod check;
 pub mod download;

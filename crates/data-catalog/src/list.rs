@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::fetch::{Here, file_state};
+use crate::fetch::{PlacedFile, file_state};
 use crate::layout::DataFolder;
 use crate::manifest::{Catalog, DataSet};
 
@@ -97,9 +97,9 @@ fn set_state(set: &DataSet, folder: &DataFolder) -> Result<SetState> {
             split: file.split.clone(),
             rows: file.rows,
             bytes: file.bytes.or_else(|| record.map(|r| r.bytes)),
-            here: matches!(state, Here::Right { .. }),
+            here: matches!(state, PlacedFile::Right { .. }),
             differs: match state {
-                Here::Other(reason) => Some(reason),
+                PlacedFile::Other(reason) => Some(reason),
                 _ => None,
             },
         });

@@ -186,7 +186,7 @@ fn a_manifest_that_says_what_cannot_be_is_refused_with_the_set_and_the_reason() 
 #[test]
 fn a_mistake_in_the_syntax_is_shown_with_its_line() {
     let error = Catalog::parse("version = 1\n[[set]\n", Path::new("m.toml")).unwrap_err();
-    assert!(matches!(error, Error::ManifestSyntax { .. }) && error.to_string().contains("line 2"), "{error}");
+    assert!(matches!(error, Error::Manifest { .. }) && error.to_string().contains("line 2"), "{error}");
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{content, files_below};
 use data_catalog::manifest::ArchiveKind;
-use data_catalog::unpack::{MAX_MEMBER_BYTES, Placed, Wanted, unpack};
+use data_catalog::unpack::{MAX_MEMBER_BYTES, MemberRequest, Placed, unpack};
 use data_catalog::{Error, unpack};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -56,12 +56,18 @@ impl Place {
         self.dir.path()
     }
 
-    fn wanted(&self, member: &str) -> Wanted {
+    fn wanted(&self, member: &str) -> MemberRequest {
         let to = self.root().join("out").join(member.rsplit('/').next().unwrap());
-        Wanted { member: member.to_owned(), to, bytes: None, sha256: None }
+        MemberRequest { member: member.to_owned(), to, bytes: None, sha256: None }
     }
 
-    fn unpack(&self, kind: ArchiveKind, archive: &[u8], wanted: &[Wanted], limit: u64) -> Result<Vec<Placed>, Error> {
+    fn unpack(
+        &self,
+        kind: ArchiveKind,
+        archive: &[u8],
+        wanted: &[MemberRequest],
+        limit: u64,
+    ) -> Result<Vec<Placed>, Error> {
         let path: PathBuf = self.root().join("archive");
         std::fs::write(&path, archive).unwrap();
         let result = unpack(&path, kind, wanted, limit);
@@ -153,7 +159,7 @@ fn a_member_with_another_checksum_or_size_is_not_placed() {
         [(None, Some("0".repeat(64)), "instead of 0000"), (Some(4), None, "has 3 bytes instead of 4")]
     {
         let place = Place::new();
-        let wanted = Wanted { bytes, sha256, ..place.wanted("CoLA/dev.tsv") };
+        let wanted = MemberRequest { bytes, sha256, ..place.wanted("CoLA/dev.tsv") };
         // A file that is there already survives.
         std::fs::create_dir_all(place.root().join("out")).unwrap();
         std::fs::write(&wanted.to, "old").unwrap();
@@ -232,7 +238,7 @@ proptest! {
         let at = (at * archive.len() as f64) as usize;
         archive[at] = value;
         let place = Place::new();
-        let wanted = Wanted { sha256: Some(run_store::hash::bytes(&body)), ..place.wanted("a/x") };
+        let wanted = MemberRequest { sha256: Some(run_store::hash::bytes(&body)), ..place.wanted("a/x") };
         if place.unpack(kind, &archive, std::slice::from_ref(&wanted), 10_000).is_ok() {
             prop_assert_eq!(std::fs::read(&wanted.to).unwrap(), body);
         } else {

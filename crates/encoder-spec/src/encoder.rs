@@ -5,7 +5,7 @@ use crate::{Activation, ModelType, Program, TaskHeadKind};
 /// Shape of a weight as files hold it; linear maps are `[outputs, inputs]`.
 pub type Shape = Vec<usize>;
 
-/// Whatever has a shape.
+/// A value that has a shape.
 pub trait Shaped {
     /// The shape; empty for a scalar.
     fn shape(&self) -> &[usize];

@@ -2,7 +2,7 @@
 
 use crate::{BertConfig, ModelType};
 
-/// The optional parts of a model that no configuration field tells about.
+/// The optional parts of a model that no configuration field describes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Whether there is a dense layer between the first token and the task heads.

@@ -19,7 +19,7 @@
 //! | `activation` | [`activate`] |
 //! | `binary` | [`combine`]: sums, products, maxima |
 //! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
-//! | `attention` | [`attention()`], [`attention_with_scores`], [`attention_block`] |
+//! | `attention` | [`attention()`], [`attention_block`] |
 //! | `ffn` | [`ffn_block`]: a feed-forward of any expression, residual and norm included |
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |

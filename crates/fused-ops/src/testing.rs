@@ -110,6 +110,15 @@ pub(crate) fn on_one_and_two_threads<R: Send>(work: impl Fn() -> R + Send + Sync
     })
 }
 
+/// Values and gradients of `f` have the same bits on one thread and on two.
+pub(crate) fn assert_same_bits_on_any_threads<const D: usize, const E: usize, const N: usize>(
+    inputs: [Tensor<D>; N],
+    f: impl Fn([Tensor<D>; N]) -> Tensor<E> + Send + Sync,
+) {
+    let [one, two] = on_one_and_two_threads(|| (list(f(inputs.clone())), gradients(&inputs, &f)));
+    assert!(one == two, "different bits");
+}
+
 /// A device's draws, so that a test may seed them.
 pub(crate) fn draws(device: &Device) -> Vec<f32> {
     list(Tensor::<1>::random([4], Distribution::Uniform(0.0, 1.0), device))

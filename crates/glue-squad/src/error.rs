@@ -1,6 +1,7 @@
 //! The one error type of the crate.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 pub(crate) use run_store::shown::{excerpt, folder_listing};
 
@@ -53,94 +54,14 @@ pub enum Error {
         /// What it should contain.
         hint: String,
     },
-    /// A line longer than [`crate::MAX_LINE_BYTES`].
-    #[error("{path}:{line}: the line is longer than {limit} bytes; is this a text file with one entry per line?")]
-    LineTooLong {
+    /// A line of a text file, or a row of a Parquet file, that its layout does not allow.
+    #[error("{path}{place}: {reason}")]
+    BadRow {
         /// The file.
         path: PathBuf,
-        /// The line.
-        line: u64,
-        /// The bound in bytes.
-        limit: usize,
-    },
-    /// A byte that is not UTF-8.
-    #[error(
-        "{path}:{line}: byte {offset} of the line (tab-separated field {field}) is not valid UTF-8; convert the file to UTF-8"
-    )]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// The first bad byte in the line.
-        offset: usize,
-        /// The tab-separated field that holds it.
-        field: usize,
-    },
-    /// A header without a column that the task needs.
-    #[error("{path}:{line}: the header has no column `{field}`; it has: {header}")]
-    MissingColumn {
-        /// The file.
-        path: PathBuf,
-        /// The line of the header.
-        line: u64,
-        /// The column that is needed.
-        field: &'static str,
-        /// The columns that are there.
-        header: String,
-    },
-    /// A row with too few or too many columns.
-    #[error(
-        "{path}:{line}: {found} tab-separated columns instead of {expected} ({columns}); is the line cut short, or does a text hold a tab?"
-    )]
-    ColumnCount {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// The columns every row must have.
-        expected: usize,
-        /// The columns of this row.
-        found: usize,
-        /// The names of the columns.
-        columns: String,
-    },
-    /// A value that its column does not allow.
-    #[error("{path}:{line}: field `{field}` is `{given}`; allowed: {allowed}")]
-    WrongField {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// The column.
-        field: &'static str,
-        /// The value, shortened to 60 characters.
-        given: String,
-        /// The values that would do.
-        allowed: String,
-    },
-    /// A row of a Parquet file with a value that its column does not allow. Rows count from 1.
-    #[error("{path}: row {row}: field `{field}` is `{given}`; allowed: {allowed}")]
-    WrongCell {
-        /// The file.
-        path: PathBuf,
-        /// The row.
-        row: u64,
-        /// The column.
-        field: &'static str,
-        /// The value, shortened to 60 characters.
-        given: String,
-        /// The values that would do.
-        allowed: String,
-    },
-    /// A line of a JSONL file that is no object of the expected kind.
-    #[error("{path}:{line}: {reason}")]
-    JsonLine {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// What is wrong there.
+        /// The line or row.
+        place: RowPlace,
+        /// What is wrong there, with column, value and the values that would do.
         reason: String,
     },
     /// A text that cannot be encoded, or sequences that are no batch.
@@ -199,9 +120,51 @@ pub enum Error {
     Invalid(String),
 }
 
+/// Where a row is in its file, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowPlace {
+    /// A line of a text file.
+    Line(u64),
+    /// A row of a Parquet file.
+    Row(u64),
+}
+
+impl fmt::Display for RowPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, ":{line}"),
+            Self::Row(row) => write!(f, ": row {row}"),
+        }
+    }
+}
+
 impl Error {
     /// Attaches a path to an I/O error.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    /// Something wrong in a line.
+    pub(crate) fn line(path: &Path, line: u64, reason: impl Into<String>) -> Self {
+        Self::BadRow { path: path.to_owned(), place: RowPlace::Line(line), reason: reason.into() }
+    }
+
+    /// A value that its column does not allow.
+    pub(crate) fn field(path: &Path, place: RowPlace, field: &str, given: &str, allowed: &str) -> Self {
+        let reason = format!("field `{field}` is `{}`; allowed: {allowed}", excerpt(given));
+        Self::BadRow { path: path.to_owned(), place, reason }
+    }
+
+    /// A header without a column that the task needs.
+    pub(crate) fn missing_column(path: &Path, line: u64, field: &str, header: &str) -> Self {
+        Self::line(path, line, format!("the header has no column `{field}`; it has: {}", excerpt(header)))
+    }
+
+    /// A row with too few or too many columns.
+    pub(crate) fn column_count(path: &Path, line: u64, found: usize, expected: usize, columns: &str) -> Self {
+        let reason = format!(
+            "{found} tab-separated columns instead of {expected} ({columns}); is the line cut short, or does a text hold a tab?"
+        );
+        Self::line(path, line, reason)
     }
 }

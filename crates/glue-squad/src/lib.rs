@@ -14,11 +14,7 @@
 //!
 //! The task set and the checkpoint metric of every task follow EfficientBERT (Dong et al. 2021, Findings of EMNLP).
 //! Nothing here prints, reads the environment or the clock; user input gives an [`Error`] that names file, line and field.
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 #[cfg(feature = "batches")]
 pub mod augment;
@@ -33,5 +29,5 @@ pub mod squad;
 pub mod submission;
 pub mod task;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, RowPlace};
 pub use lines::{Lines, MAX_LINE_BYTES};

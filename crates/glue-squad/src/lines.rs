@@ -19,7 +19,10 @@ pub struct Lines<R> {
 
 impl Lines<BufReader<File>> {
     /// Opens a file.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|source| Error::io(path, source))?;
         Ok(Self::new(BufReader::with_capacity(64 * 1024, file), path.to_owned()))
     }
@@ -51,7 +54,9 @@ impl<R: BufRead> Lines<R> {
             }
         }
         if self.buffer.len() > MAX_LINE_BYTES {
-            return Err(Error::LineTooLong { path: self.path.clone(), line: self.line, limit: MAX_LINE_BYTES });
+            let reason =
+                format!("the line is longer than {MAX_LINE_BYTES} bytes; is this a text file with one entry per line?");
+            return Err(Error::line(&self.path, self.line, reason));
         }
         match std::str::from_utf8(&self.buffer) {
             Ok(text) if self.line == 1 => Ok(Some((1, text.strip_prefix('\u{feff}').unwrap_or(text)))),
@@ -59,7 +64,11 @@ impl<R: BufRead> Lines<R> {
             Err(bad) => {
                 let at = bad.valid_up_to();
                 let field = 1 + self.buffer[..at].iter().filter(|b| **b == b'\t').count();
-                Err(Error::NotUtf8 { path: self.path.clone(), line: self.line, offset: at + 1, field })
+                let reason = format!(
+                    "byte {} of the line (tab-separated field {field}) is not valid UTF-8; convert the file to UTF-8",
+                    at + 1
+                );
+                Err(Error::line(&self.path, self.line, reason))
             }
         }
     }

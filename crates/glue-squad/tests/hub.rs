@@ -165,7 +165,7 @@ fn quotes_that_writers_of_csv_add_are_taken_away_in_files_of_the_hub_only() {
 
 /// The first text of the split that is found.
 fn first(task: TaskKind, dir: &Path, split: Split) -> String {
-    task.read(dir, split).unwrap_or_else(|e| panic!("{task} {split}: {e}")).swap_remove(0).text_a
+    task.read_split(dir, split).unwrap_or_else(|e| panic!("{task} {split}: {e}")).examples.swap_remove(0).text_a
 }
 
 fn put(dir: &Path, name: &str, text: &str) {
@@ -191,16 +191,16 @@ fn folders_of_the_hub_are_recognized_with_their_own_names() {
     assert_eq!(first(TaskKind::MnliMm, root, Split::Dev), "mismatched");
     assert_eq!(first(TaskKind::Ax, root, Split::Test), "ax");
     assert_eq!(first(TaskKind::Sst2, &root.join("sst2"), Split::Dev), "in data");
-    let test = TaskKind::Mnli.read(root, Split::Test).unwrap();
+    let test = TaskKind::Mnli.read_split(root, Split::Test).unwrap().examples;
     assert_eq!(test.iter().map(|e| (e.id, e.text_a.as_str())).collect::<Vec<_>>(), [(0, "test one"), (1, "test two")]);
     assert_eq!(TaskKind::Mnli.find_all(root, Split::Test).unwrap().len(), 2);
     fs::remove_file(root.join("mnli/test_matched-00000-of-00002.jsonl")).unwrap();
-    let message = TaskKind::Mnli.read(root, Split::Test).unwrap_err().to_string();
+    let message = TaskKind::Mnli.read_split(root, Split::Test).unwrap_err().to_string();
     assert!(message.contains("test_matched-00000-of-00002.jsonl") && message.contains("2 pieces"), "{message}");
     put(root, "mnli_mismatched/validation.jsonl", &pair("own folder"));
     fs::remove_dir_all(root.join("mnli")).unwrap();
     assert_eq!(first(TaskKind::MnliMm, root, Split::Dev), "own folder");
-    assert!(TaskKind::Mnli.read(root, Split::Dev).is_err(), "the mismatched set is not the matched one");
+    assert!(TaskKind::Mnli.read_split(root, Split::Dev).is_err(), "the mismatched set is not the matched one");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn glues_own_files_come_before_the_copies_beside_them() {
     put(dir.path(), "sst2/train.jsonl", "{\"sentence\":\"other folder\",\"label\":1}\n");
     assert_eq!(first(TaskKind::Sst2, dir.path(), Split::Dev), "tsv");
     assert_eq!(first(TaskKind::Sst2, dir.path(), Split::Train), "other folder");
-    let message = TaskKind::Sst2.read(dir.path(), Split::Test).unwrap_err().to_string();
+    let message = TaskKind::Sst2.read_split(dir.path(), Split::Test).unwrap_err().to_string();
     assert!(message.contains("test.tsv, test.parquet or test.jsonl is missing"), "{message}");
 }
 
@@ -219,7 +219,7 @@ fn glues_own_files_come_before_the_copies_beside_them() {
 fn splits_that_do_not_exist_say_which_model_answers_them() {
     let dir = tempfile::tempdir().unwrap();
     for (task, split) in [(TaskKind::MnliMm, Split::Train), (TaskKind::Ax, Split::Dev), (TaskKind::Ax, Split::Train)] {
-        let message = task.find(dir.path(), split).unwrap_err().to_string();
+        let message = task.find_all(dir.path(), split).unwrap_err().to_string();
         assert!(message.contains(task.name()) && message.contains("a model of mnli"), "{message}");
     }
 }

@@ -49,7 +49,6 @@ fn every_kind_of_cell_is_read_and_absent_ones_are_null() {
     for name in ["cells.parquet", "cells-v2.parquet"] {
         let mut rows = Rows::open(&golden(name)).unwrap();
         assert_eq!(rows.columns(), ["text", "truth", "number", "double", "single"]);
-        assert_eq!(rows.len(), 5);
         rows.select(&["single", "text", "truth", "number", "double"]).unwrap();
         let mut found = Vec::new();
         while let Some(row) = rows.next_row().unwrap() {
@@ -89,9 +88,12 @@ fn a_file_that_is_none_is_refused_with_its_name_and_place() {
 }
 
 /// Reads all rows of damaged bytes. An error must name the file and a byte or row.
-fn read_damaged(task: TaskKind, bytes: Vec<u8>) -> Result<usize, String> {
+fn read_damaged(task: TaskKind, bytes: &[u8]) -> Result<usize, String> {
     let size = bytes.len() as u64;
-    let rows = task.parse_parquet(Box::new(Cursor::new(bytes)), "x.parquet", Split::Dev);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.parquet");
+    std::fs::write(&path, bytes).unwrap();
+    let rows = task.open(&path, Split::Dev);
     let mut count = 0;
     let error = match rows {
         Err(error) => error,
@@ -110,11 +112,11 @@ fn read_damaged(task: TaskKind, bytes: Vec<u8>) -> Result<usize, String> {
         }
     };
     let message = error.to_string();
-    let rest = message.strip_prefix("x.parquet: ").ok_or(format!("no file: {message}"))?;
+    let rest = message.strip_prefix(&format!("{}: ", path.display())).ok_or(format!("no file: {message}"))?;
     let number = |word: &str| rest.strip_prefix(word)?.split(':').next()?.parse::<u64>().ok();
     match (number("byte "), number("row "), rest.starts_with("the file is empty")) {
-        (Some(place), _, _) if place <= size => Err(message),
-        (_, Some(1..), _) | (_, _, true) => Err(message),
+        (Some(place), _, _) if place <= size => Err(rest.to_owned()),
+        (_, Some(1..), _) | (_, _, true) => Err(rest.to_owned()),
         _ => panic!("no place within the {size} bytes: {message}"),
     }
 }
@@ -139,9 +141,9 @@ proptest! {
                 _ => drop(bytes.remove(at)),
             }
         }
-        match read_damaged(TaskKind::Mnli, bytes) {
+        match read_damaged(TaskKind::Mnli, &bytes) {
             Ok(count) => prop_assert!(count <= 60),
-            Err(message) => prop_assert!(message.starts_with("x.parquet: ")),
+            Err(message) => prop_assert!(!message.starts_with("no file"), "{}", message),
         }
     }
 
@@ -149,6 +151,6 @@ proptest! {
     fn cut_files_are_refused(which in 0..MNLI.len(), place in any::<u16>()) {
         let bytes = std::fs::read(golden(MNLI[which])).unwrap();
         let cut = bytes[..usize::from(place) % bytes.len()].to_vec();
-        prop_assert!(read_damaged(TaskKind::Mnli, cut).is_err());
+        prop_assert!(read_damaged(TaskKind::Mnli, &cut).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use glue_squad::task::{Example, Label, Split, TaskKind};
-use glue_squad::{Error, Result};
+use glue_squad::{Error, Result, RowPlace};
 use proptest::prelude::*;
 
 fn parse(task: TaskKind, split: Split, bytes: &[u8]) -> Result<Vec<Example>> {
@@ -97,7 +97,12 @@ fn rows_of_qqp_that_are_torn_apart_are_passed_over_and_named_as_everywhere() {
     let examples: Vec<Example> = reader.by_ref().collect::<Result<_>>().unwrap();
     assert_eq!(examples.iter().map(|e| e.text_a.as_str()).collect::<Vec<_>>(), ["a", "d"]);
     assert_eq!(reader.skipped(), [3, 4, 5]);
-    refused(TaskKind::Qqp, Split::Train, (text + &"torn\n".repeat(65)).as_bytes(), &["x.tsv:", "instead of 6"]);
+    refused(
+        TaskKind::Qqp,
+        Split::Train,
+        format!("{text}{}", "torn\n".repeat(65)).as_bytes(),
+        &["x.tsv:", "instead of 6"],
+    );
     let test = "id\tquestion1\tquestion2\n0\ta\tb\n1\tc\n";
     refused(TaskKind::Qqp, Split::Test, test.as_bytes(), &["x.tsv:3", "2 tab-separated columns instead of 3"]);
 }
@@ -158,7 +163,7 @@ fn damage_is_reported_with_file_line_and_field() {
 #[test]
 fn missing_folders_and_files_say_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
-    let message = |path: &Path, split| TaskKind::Rte.read(path, split).unwrap_err().to_string();
+    let message = |path: &Path, split| TaskKind::Rte.read_split(path, split).unwrap_err().to_string();
     assert!(message(&dir.path().join("none"), Split::Dev).contains("no such folder"));
     std::fs::create_dir(dir.path().join("CoLA")).unwrap();
     let text = message(dir.path(), Split::Dev);
@@ -181,14 +186,14 @@ fn a_subset_stands_in_for_a_missing_train_file_and_is_reported() {
         assert_eq!((data.path, data.examples.len()), (folder.join("train.subset2k.tsv"), 1));
     }
     std::fs::write(folder.join("train.tsv"), "sentence\tlabel\ngood\t1\nbad\t0\n").unwrap();
-    assert_eq!(TaskKind::Sst2.read(dir.path(), Split::Train).unwrap().len(), 2);
+    assert_eq!(TaskKind::Sst2.read_split(dir.path(), Split::Train).unwrap().examples.len(), 2);
 }
 
 #[test]
 fn the_reader_ends_after_an_error() {
     let mut reader = TaskKind::Sst2.parse(&b"sentence\tlabel\ngood\t1\nbad\nworse\t0\n"[..], "x.tsv", Split::Train);
     assert!(matches!(reader.next(), Some(Ok(_))));
-    assert!(matches!(reader.next(), Some(Err(Error::ColumnCount { line: 3, .. }))));
+    assert!(matches!(reader.next(), Some(Err(Error::BadRow { place: RowPlace::Line(3), .. }))));
     assert!(reader.next().is_none());
 }
 

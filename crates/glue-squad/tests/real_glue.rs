@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use glue_squad::task::{Example, Label, Majority, Split, TaskKind};
+use glue_squad::task::{Example, Label, Majority, Split, Task, TaskKind};
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int32Type, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -28,7 +28,7 @@ fn index(data: &Path) -> BTreeMap<String, usize> {
 /// Which task and split a file is, and whether it has labels.
 fn role(path: &str) -> Option<(TaskKind, Split, bool)> {
     let (folder, name) = path.split_once('/')?;
-    let task = if name == "dev_mismatched.tsv" { TaskKind::MnliMm } else { folder.parse().ok()? };
+    let task = if name == "dev_mismatched.tsv" { TaskKind::MnliMm } else { folder.parse::<Task>().ok()?.glue()? };
     let split = match name {
         "diagnostic.tsv" => Split::Test,
         name if name.contains("train") => Split::Train,
@@ -74,8 +74,9 @@ fn every_file_of_the_list_has_as_many_rows_as_the_list_says() {
 #[test]
 fn each_split_is_found_in_its_folder() {
     let Some(glue) = common::shared("data/glue") else { return };
-    let found =
-        |task: TaskKind, split| task.find(&glue, split).map(|p| p.file_name().unwrap().to_string_lossy().into_owned());
+    let found = |task: TaskKind, split| {
+        task.find_all(&glue, split).map(|paths| paths[0].file_name().unwrap().to_string_lossy().into_owned())
+    };
     use Split::{Dev, Test, Train};
     for task in [TaskKind::Cola, TaskKind::Sst2, TaskKind::Mrpc, TaskKind::Stsb, TaskKind::Rte, TaskKind::Wnli] {
         for split in [Train, Dev, Test] {
@@ -86,7 +87,7 @@ fn each_split_is_found_in_its_folder() {
     assert_eq!(found(TaskKind::Mnli, Train).unwrap(), "train.subset20k.tsv");
     assert_eq!(found(TaskKind::Qnli, Train).unwrap(), "train.subset2k.tsv");
     assert_eq!(found(TaskKind::Qqp, Train).unwrap(), "train.subset.tsv");
-    let message = TaskKind::Mnli.read(&glue, Test).unwrap_err().to_string();
+    let message = TaskKind::Mnli.read_split(&glue, Test).unwrap_err().to_string();
     assert!(message.contains("test_matched.tsv") && message.contains("dev_matched.tsv"), "{message}");
 }
 
@@ -98,14 +99,14 @@ fn mrpc_made_of_microsofts_file_is_glues() {
     fs::create_dir(&folder).unwrap();
     let copy = |name: &str| fs::copy(glue.join("MRPC").join(name), folder.join(name)).unwrap();
     copy("msr_paraphrase_train.txt");
-    let message = TaskKind::Mrpc.read(dir.path(), Split::Dev).unwrap_err().to_string();
+    let message = TaskKind::Mrpc.read_split(dir.path(), Split::Dev).unwrap_err().to_string();
     assert!(message.contains("dev_ids.tsv"), "{message}");
     copy("dev_ids.tsv");
     for (split, rows) in [(Split::Train, 3_668), (Split::Dev, 408)] {
         let made = TaskKind::Mrpc.read_split(dir.path(), split).unwrap();
         assert_eq!(made.path, folder.join("msr_paraphrase_train.txt"));
         assert_eq!(made.examples.len(), rows);
-        assert_eq!(made.examples, TaskKind::Mrpc.read(&glue, split).unwrap(), "{split}");
+        assert_eq!(made.examples, TaskKind::Mrpc.read_split(&glue, split).unwrap().examples, "{split}");
     }
 }
 
@@ -116,7 +117,7 @@ fn the_original_release_of_sts_b_has_the_scores_of_glues() {
     for (name, split) in [("sts-train.tsv", Split::Train), ("sts-dev.tsv", Split::Dev)] {
         let rows = TaskKind::Stsb.open(&original.join(name), split).unwrap();
         let rows: Vec<Example> = rows.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}"));
-        let glues = TaskKind::Stsb.read(&glue, split).unwrap();
+        let glues = TaskKind::Stsb.read_split(&glue, split).unwrap().examples;
         assert_eq!(rows.len(), glues.len());
         let labels = |rows: &[Example]| rows.iter().map(|row| row.label).collect::<Vec<_>>();
         assert_eq!(labels(&rows), labels(&glues), "{name}");
@@ -126,34 +127,34 @@ fn the_original_release_of_sts_b_has_the_scores_of_glues() {
 #[test]
 fn the_columns_are_the_right_ones() {
     let Some(glue) = common::shared("data/glue") else { return };
-    let dev = TaskKind::Mnli.read(&glue, Split::Dev).unwrap();
+    let dev = TaskKind::Mnli.read_split(&glue, Split::Dev).unwrap().examples;
     let count = |class| dev.iter().filter(|e| e.label == Some(Label::Class(class))).count();
     assert_eq!([count(0), count(1), count(2)], [3_479, 3_123, 3_213]);
-    let cola = TaskKind::Cola.read(&glue.join("CoLA"), Split::Dev).unwrap();
+    let cola = TaskKind::Cola.read_split(&glue.join("CoLA"), Split::Dev).unwrap().examples;
     assert_eq!(
         (cola[0].text_a.as_str(), cola[0].label),
         ("The sailors rode the breeze clear of the rocks.", Some(Label::Class(1)))
     );
-    let mrpc = TaskKind::Mrpc.read(&glue, Split::Dev).unwrap();
+    let mrpc = TaskKind::Mrpc.read_split(&glue, Split::Dev).unwrap().examples;
     assert!(
         mrpc[0].text_a.starts_with("He said the foodservice")
             && mrpc[0].text_b.as_deref().unwrap().starts_with("\" The foodservice")
     );
-    let stsb = TaskKind::Stsb.read(&glue, Split::Train).unwrap();
+    let stsb = TaskKind::Stsb.read_split(&glue, Split::Train).unwrap().examples;
     assert_eq!(
         (stsb[0].text_b.as_deref(), stsb[0].label),
         (Some("An air plane is taking off."), Some(Label::Score(5.0)))
     );
-    let qnli = TaskKind::Qnli.read(&glue, Split::Dev).unwrap();
+    let qnli = TaskKind::Qnli.read_split(&glue, Split::Dev).unwrap().examples;
     assert!(qnli[0].text_a.ends_with('?') && qnli[0].label == Some(Label::Class(0)));
     let opens_unmatched = |t: &str| t.starts_with('"') && t.matches('"').count() == 1;
     assert!(qnli.iter().filter(|e| e.text_b.as_deref().is_some_and(opens_unmatched)).count() >= 5);
-    let qqp = TaskKind::Qqp.read(&glue, Split::Train).unwrap();
+    let qqp = TaskKind::Qqp.read_split(&glue, Split::Train).unwrap().examples;
     assert_eq!(qqp.iter().filter(|e| e.label == Some(Label::Class(1))).count(), 8_747);
     assert!(
         qqp[0].text_a.starts_with("What causes stool") && qqp[0].text_b.as_deref().unwrap().starts_with("What can")
     );
-    let wnli = TaskKind::Wnli.read(&glue, Split::Train).unwrap();
+    let wnli = TaskKind::Wnli.read_split(&glue, Split::Train).unwrap().examples;
     assert_eq!((wnli[0].text_b.as_deref(), wnli[0].label), (Some("The carrot had a hole."), Some(Label::Class(1))));
 }
 
@@ -210,7 +211,7 @@ fn a_parquet_copy_has_the_labels_and_texts_of_the_tsv() {
     let mut compared = Vec::new();
     for task in TaskKind::ALL {
         for (split, name) in [(Split::Train, "train"), (Split::Dev, "validation"), (Split::Test, "test")] {
-            let Ok(tsv) = task.read(&glue, split) else { continue };
+            let Ok(tsv) = task.read_split(&glue, split).map(|read| read.examples) else { continue };
             let name = if task == TaskKind::Mnli && split == Split::Dev { "validation_matched" } else { name };
             let folder = dir.path().join(task.name().replace('-', ""));
             fs::create_dir_all(&folder).unwrap();

@@ -5,7 +5,6 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use glue_squad::squad::{
     AnswerlessWindows, Dataset, DecodeConfig, Gold, OrderedMap, SpanLogits, SquadVersion, WindowConfig, WindowSet,
@@ -50,7 +49,7 @@ fn recover(
             held += usize::from(windows.iter().any(|w| w.context.start <= first && last < w.context.end()));
             let text = &context[set.context_bytes(data, number, first, last).expect("tokens of the context")];
             let gold = Gold { path: data.path.clone(), questions: vec![("q".into(), vec![answer.text.clone()])] };
-            let predictions = OrderedMap::from_iter([("q", text.to_owned())]);
+            let predictions = OrderedMap::from_iter([("q".to_owned(), text.to_owned())]);
             let scores = evaluate(SquadVersion::V1, &gold, &predictions, None, 1.0).expect("scores");
             // An answer of nothing but an article has no F1 in v1.1.
             if scores.get("f1") == Some(100.0) || scores.get("exact_match") == Some(100.0) {
@@ -114,10 +113,13 @@ fn oracle_scores(file: &str, version: SquadVersion, config: WindowConfig) -> Opt
         decode(&data, &set, &oracle(&set), &DecodeConfig { max_answer_length: 384, ..DecodeConfig::default() })
             .unwrap();
     let dir = tempfile::tempdir().expect("a folder");
-    let paths = decoded.save(dir.path(), 0.0).unwrap();
-    let found = score_files(version, &data.path, &paths[0], paths.get(2).map(|p| p as &Path)).unwrap();
+    let (predictions, odds) = (dir.path().join("predictions.json"), dir.path().join("null_odds.json"));
+    decoded.save_predictions(&predictions, 0.0).unwrap();
+    decoded.save_null_odds(&odds).unwrap();
+    let odds = version.has_unanswerable().then_some(odds.as_path());
+    let found = score_files(version, &data.path, &predictions, odds).unwrap();
     println!("  {}", serde_json::to_string(&found.scores).expect("JSON"));
-    Some(found.scores.iter().map(|(name, score)| (name, score.as_f64())).collect())
+    Some(found.scores.iter().map(|(name, score)| (name.clone(), score.as_f64())).collect())
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn awkward_answers_are_normalized_and_compared_as_in_the_official_scripts() {
         assert_eq!(u64::from(exact_match(a, b)), *exact, "{a:?} {b:?}");
         for (version, wanted) in [(SquadVersion::V1, f1_v1), (SquadVersion::V2, f1_v2)] {
             let gold = Gold { path: PathBuf::new(), questions: vec![("q".into(), vec![a.clone()])] };
-            let predictions = OrderedMap::from_iter([("q", b.clone())]);
+            let predictions = OrderedMap::from_iter([("q".to_owned(), b.clone())]);
             let found = evaluate(version, &gold, &predictions, None, 1.0).expect("scores").get("f1").expect("f1");
             // In v2.0 an answer that is nothing but articles counts as none; the pair's value is before that.
             if version == SquadVersion::V1 || !normalize_answer(a).is_empty() {

@@ -119,9 +119,10 @@ fn the_files_of_a_prediction_are_scored_by_their_names() {
     let set = WindowSet::for_prediction(&case.data, &encoder(), case.config, case.version).unwrap();
     let decoded = decode(&case.data, &set, &case.logits, &case.decode).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let paths = decoded.save(dir.path(), 0.0).unwrap();
-    let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, ["predictions.json", "nbest_predictions.json", "null_odds.json"]);
+    let paths = ["predictions.json", "nbest_predictions.json", "null_odds.json"].map(|name| dir.path().join(name));
+    decoded.save_predictions(&paths[0], 0.0).unwrap();
+    decoded.save_nbest(&paths[1]).unwrap();
+    decoded.save_null_odds(&paths[2]).unwrap();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing else stays there");
     let data = dir.path().join("data.json");
     std::fs::write(&data, case.golden["data"].to_string()).unwrap();
@@ -132,7 +133,8 @@ fn the_files_of_a_prediction_are_scored_by_their_names() {
     assert!(scores.get("best_f1").unwrap() >= scores.get("f1").unwrap());
     let nbest: Value = serde_json::from_slice(&std::fs::read(&paths[1]).unwrap()).unwrap();
     assert_eq!(nbest.as_object().unwrap().len(), case.data.questions.len());
-    assert!(decoded.save(&dir.path().join("absent"), 0.0).unwrap_err().to_string().contains("predictions.json"));
+    let absent = dir.path().join("absent/predictions.json");
+    assert!(decoded.save_predictions(&absent, 0.0).unwrap_err().to_string().contains("predictions.json"));
 }
 
 /// Decoded answers with random scores.

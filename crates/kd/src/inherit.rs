@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bert_core::weights::{Tensors, apply_internal, collect_internal};
+use bert_core::weights::{HostTensor, Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, LayerSource, ModelDir, ModelType, TaskModel, inherit};
+use glue_squad::task::ClassOrder;
 use model_dir::Error;
+use predict::heads::AnsweringHead;
 use serde::Serialize;
 
 use crate::Result;
@@ -51,6 +53,39 @@ pub fn continue_from(fresh: TaskModel, loaded: &TaskModel, source: &Path) -> Res
         }
     }
     Ok(apply_internal(fresh, weights, source)?)
+}
+
+/// `model`, whose head i is made for task i, with the heads of `loaded` that answer the tasks: each class in the place that the data give
+/// it. `source` is named in errors.
+///
+/// # Errors
+/// A head of `loaded` of another shape.
+pub fn with_heads_of(
+    model: TaskModel,
+    loaded: &TaskModel,
+    heads: &[AnsweringHead],
+    source: &Path,
+) -> Result<TaskModel> {
+    let mut weights = collect_internal(&model);
+    let from = collect_internal(loaded);
+    for (at, head) in heads.iter().enumerate() {
+        let (own, theirs) = (format!("heads.{at}."), format!("heads.{}.", head.index));
+        for (name, tensor) in from.0.iter().filter(|(name, _)| name.starts_with(&theirs)) {
+            weights.0.insert(name.replacen(&theirs, &own, 1), in_order(tensor, &head.order));
+        }
+    }
+    Ok(apply_internal(model, weights, source)?)
+}
+
+/// A head's tensor, whose first axis are its outputs, in the order of the classes.
+fn in_order(tensor: &HostTensor, order: &ClassOrder) -> HostTensor {
+    let outputs = tensor.shape.first().copied().unwrap_or_default();
+    if order.is_identity() || outputs != order.outputs().len() {
+        return tensor.clone();
+    }
+    let row = tensor.data.len() / outputs;
+    let rows = order.outputs().iter().flat_map(|&output| &tensor.data[output * row..(output + 1) * row]);
+    HostTensor { shape: tensor.shape.clone(), data: rows.copied().collect() }
 }
 
 const EMBEDDINGS: &str = "encoder.embeddings.";

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelDir, Package, Parts, TaskModel, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, ModelDir, Package, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use cpu_runtime::Precision;
 use glue_squad::task::{Example, Split, TaskKind};

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use kd::job::{ReplicatedTeacher, TaskDistillation, as_is};
 use kd::objective::{Objective, Shape, Source};
 use tiny::{Model, Watch};
-use train::engine::{Devices, Job, Part, TrainConfig, train};
+use train::engine::{Devices, Job, MicroBatch, TrainConfig, train};
 
 fn config(accumulate: u32) -> TrainConfig {
     TrainConfig { accumulate, log_every: 1, eval_every: 4, checkpoint_every: 3, ..TrainConfig::new(11, 5e-3) }
@@ -38,7 +38,7 @@ fn a_teacher_teaches_on_every_device() {
             prepare: as_is(),
         };
         let student = bert_core::init::normal(tiny::model(&device), 8, 0.1);
-        let alone = Job::<Model>::loss(&job, &student, Part::whole(0), &device).unwrap();
+        let alone = Job::<Model>::loss(&job, &student, MicroBatch::whole(0), &device).unwrap();
         assert!(alone.total().into_scalar::<f32>() > 0.0);
         let trained = train(student, devices, &job, &config(accumulate), None, &mut Watch::default()).unwrap();
         collect_internal(&trained.model)

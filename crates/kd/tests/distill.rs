@@ -16,7 +16,7 @@ use kd::objective::{
 };
 use predict::heads::task_head;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
-use train::engine::{Job, LossTerms, Part};
+use train::engine::{Job, LossTerms, MicroBatch};
 use train::fine_tune::FineTune;
 use train::optim::Gradients;
 
@@ -62,7 +62,7 @@ fn preset(preset: Preset, task: TaskKind) -> Plan {
 
 fn loss(plan: &Plan, task: TaskKind, teacher: &dyn Teacher, student: &Model, step: u64) -> LossTerms {
     let data = data(task);
-    distillation(plan, teacher, &data).loss(student, Part::whole(step), &Device::flex()).unwrap()
+    distillation(plan, teacher, &data).loss(student, MicroBatch::whole(step), &Device::flex()).unwrap()
 }
 
 fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix) -> TaskDistillation<'a> {
@@ -80,7 +80,7 @@ fn distillation<'a>(plan: &'a Plan, teacher: &'a dyn Teacher, data: &'a TaskMix)
 fn labels_loss(task: TaskKind, student: &Model, step: u64) -> f32 {
     let data = data(task);
     let job = FineTune { data: &data, heads: vec![0], eval: &[] };
-    value(&Job::<Model>::loss(&job, student, Part::whole(step), &Device::flex()).unwrap().total())
+    value(&Job::<Model>::loss(&job, student, MicroBatch::whole(step), &Device::flex()).unwrap().total())
 }
 
 fn value(term: &Tensor<1>) -> f32 {
@@ -186,7 +186,7 @@ fn a_student_that_is_its_teacher_has_no_gradient_in_any_layer_term_and_another_h
             GeneralDistillation { teacher: &teacher, plan: &plan, text: &text_of_task, words: None, prepare: as_is() };
         let norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, Part::whole(0), &Device::flex()).unwrap();
+            let terms = job.loss(&student, MicroBatch::whole(0), &Device::flex()).unwrap();
             Gradients::of(&terms.total(), &student).global_norm()
         };
         let (same, other) = (norm(teacher.clone()), norm(model(task, 2)));
@@ -211,14 +211,14 @@ fn the_parts_of_a_step_add_up_to_the_whole_for_every_comparison_with_texts_of_an
         let step = (0..STEPS).find(uneven).expect("a batch of texts of several lengths");
         let shape = Shape::of(&config(task));
         let prediction = Prediction { hard_label: 0.5.into(), loss: PredictionLoss::Kl, ..Prediction::default() };
-        let alone = matches.iter().map(|m| Plan::new(vec![*m], None, (shape, shape), STEPS).unwrap());
-        let all = Plan::new(matches.clone(), Some(prediction), (shape, shape), STEPS).unwrap();
+        let alone = matches.iter().map(|m| Plan::new(vec![*m], None, None, (shape, shape), STEPS).unwrap());
+        let all = Plan::new(matches.clone(), Some(prediction), None, (shape, shape), STEPS).unwrap();
         for plan in alone.chain([all]) {
             let job = distillation(&plan, &teacher, &data);
             let taken_in = |of: u32| {
                 let (mut sum, mut gradients) = (0.0, Gradients::default());
                 for index in 0..of {
-                    let terms = job.loss(&student, Part { step, index, of }, &Device::flex()).unwrap();
+                    let terms = job.loss(&student, MicroBatch { step, index, of }, &Device::flex()).unwrap();
                     if !terms.0.is_empty() {
                         sum += f64::from(value(&terms.total()));
                         gradients.add(Gradients::of(&terms.total(), &student));

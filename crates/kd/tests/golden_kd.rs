@@ -75,7 +75,7 @@ fn every_distillation_loss_has_the_reference_value() {
         ("mobile_attention_ce", Feature::AttentionProbs, MatchLoss::CrossEntropy),
     ] {
         let entry = LayerMatch { teacher: 1, student: 1, feature, loss, weight: 1.0.into() };
-        let plan = Plan::new(vec![entry], None, (shape, shape), 1).unwrap();
+        let plan = Plan::new(vec![entry], None, None, (shape, shape), 1).unwrap();
         let terms = plan.at(0).layer_terms(&student, &teacher, &Tensor::ones([batch, seq], &device), 1.0);
         check(name, terms.total());
     }

@@ -14,7 +14,7 @@ use kd::job::MlmTask;
 use run_store::checkpoint::CheckpointStore;
 use tokenizer::TextEncoder;
 use train::data::to_device;
-use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use train::engine::{Job, MicroBatch, Monitor, TrainConfig, TrainEvent, train};
 use train::mlm::{HeldOutWords, WordMask};
 use train::text::TextSource;
 
@@ -93,9 +93,9 @@ fn what_is_missing_is_an_error_and_no_panic() {
     let message = |teacher: &Model, student: &Model, masked: bool| {
         let mut job = job(&plan, teacher, &text, &mask);
         job.words = job.words.filter(|_| masked);
-        job.loss(student, Part::whole(0), &Device::flex()).unwrap_err().to_string()
+        job.loss(student, MicroBatch::whole(0), &Device::flex()).unwrap_err().to_string()
     };
-    assert!(message(&teacher, &student, false).contains("the text comes unmasked"));
+    assert!(message(&teacher, &student, false).contains("the text is not masked"));
     assert!(message(&without(&teacher), &student, true).contains("the teacher has no masked-language-model head"));
     assert!(message(&teacher, &without(&student), true).contains("the student has no masked-language-model head"));
     let dir = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn a_sequence_without_a_word_has_no_part_in_the_term() {
     let (teacher, student) = (model(&config(), 1), model(&config(), 2));
     let plan = plan(HALF, &config());
     let mask = mask(&plan);
-    let terms = job(&plan, &teacher, &text, &mask).loss(&student, Part::whole(0), &Device::flex()).unwrap();
+    let terms = job(&plan, &teacher, &text, &mask).loss(&student, MicroBatch::whole(0), &Device::flex()).unwrap();
     assert!(terms.0.is_empty(), "nothing is hidden: there is nothing to find");
 }
 

@@ -16,7 +16,7 @@ use counted::Counted;
 use glue_squad::batch::EncodedBatch;
 use hidden::{HALF, MASK, STEPS, Texts, all_scores, config, encoder, job, mask, mobile, model, plan, value};
 use train::data::to_device;
-use train::engine::{Job, Part};
+use train::engine::{Job, MicroBatch};
 use train::mlm::WordMask;
 use train::optim::Gradients;
 use train::text::TextSource;
@@ -34,7 +34,8 @@ fn the_term_of_a_step_is_the_formula_over_what_is_hidden_in_it() {
         let plan = plan(section, &config);
         let mask = mask(&plan);
         for step in [0, 7] {
-            let found = job(&plan, &teacher, &text, &mask).loss(&student, Part::whole(step), &Device::flex()).unwrap();
+            let found =
+                job(&plan, &teacher, &text, &mask).loss(&student, MicroBatch::whole(step), &Device::flex()).unwrap();
             assert_eq!(found.0.iter().map(|t| t.0).collect::<Vec<_>>(), ["mlm"]);
             let hidden = mask.hide(text.batch(step).unwrap(), step / 6);
             let tokens = to_device(&hidden.batch, &Device::flex());
@@ -62,7 +63,8 @@ fn gradients_of_the_term_are_its_slopes_in_encoder_head_and_shared_table() {
         let mask = mask(&plan);
         let job = job(&plan, &teacher, &text, &mask);
         let tracked = student.clone().train();
-        let gradients = Gradients::of(&job.loss(&tracked, Part::whole(1), &Device::flex()).unwrap().total(), &tracked);
+        let gradients =
+            Gradients::of(&job.loss(&tracked, MicroBatch::whole(1), &Device::flex()).unwrap().total(), &tracked);
         let weights = collect_internal(&student);
         let mut names =
             vec!["mlm.bias", "mlm.dense.bias", "mlm.norm.weight", "encoder.embeddings.word_embeddings.weight"];
@@ -77,7 +79,7 @@ fn gradients_of_the_term_are_its_slopes_in_encoder_head_and_shared_table() {
                     let mut weights = Tensors(weights.0.clone());
                     weights.0.get_mut(name).unwrap().data[i] += by;
                     let model = apply_internal(student.clone(), weights, Path::new("moved")).unwrap();
-                    value(&job.loss(&model, Part::whole(1), &Device::flex()).unwrap().total())
+                    value(&job.loss(&model, MicroBatch::whole(1), &Device::flex()).unwrap().total())
                 };
                 let slope = (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP);
                 let off = (slope - f64::from(found[i])).abs();
@@ -103,7 +105,7 @@ fn the_parts_of_a_step_add_up_to_the_whole_however_many_words_each_hides() {
             let taken_in = |of: u32| {
                 let (mut sum, mut gradients) = (0.0, Gradients::default());
                 for index in 0..of {
-                    let terms = job.loss(&student, Part { step, index, of }, &Device::flex()).unwrap();
+                    let terms = job.loss(&student, MicroBatch { step, index, of }, &Device::flex()).unwrap();
                     if !terms.0.is_empty() {
                         sum += value(&terms.total());
                         gradients.add(Gradients::of(&terms.total(), &student));
@@ -129,7 +131,8 @@ fn the_teacher_is_asked_for_what_counts_and_for_nothing_else() {
         let counted = Counted::of(config(), model(&config(), 1));
         let plan = plan(section, &config());
         let mask = mask(&plan);
-        let terms = job(&plan, &counted, &text, &mask).loss(&student, Part::whole(step), &Device::flex()).unwrap();
+        let terms =
+            job(&plan, &counted, &text, &mask).loss(&student, MicroBatch::whole(step), &Device::flex()).unwrap();
         assert_eq!(terms.0.iter().map(|t| t.0).collect::<Vec<_>>(), names, "{section}");
         assert_eq!(counted.asked(), asked, "{section}");
     };

@@ -207,7 +207,7 @@ fn heads_are_taught_from_the_first_step_with_a_prediction_term_on() {
 fn every_preset_written_out_is_the_same_plan_and_survives_trainings_of_any_length() {
     let deep = (Shape { layers: 4, ..STUDENT }, Shape { layers: 12, ..TEACHER });
     for name in Preset::ALL {
-        assert_eq!(name.name().parse::<Preset>(), Ok(name));
+        assert_eq!(name.to_string().parse::<Preset>(), Ok(name));
         for source in [Source::Text, Source::Tasks] {
             if source == Source::Text && !name.has_layers() {
                 continue;

@@ -13,7 +13,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 use predict::span::{SpanEval, SpanEvalSet, SpanScores, span_logits, span_logits_compiled};
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
-use train::engine::{Job, Part};
+use train::engine::{Job, MicroBatch};
 use train::optim::Gradients;
 use train::span::{SpanFineTune, SpanTrainSet};
 
@@ -141,7 +141,7 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
         let eval = SpanEval { set, decode: DecodeConfig::default(), threshold: 0.0 };
         let job = SpanFineTune { data: &data, head: 0, eval: Some(&eval) };
         let start = init::normal(model(version, 3, &device), 3, 0.05);
-        let first = job.loss(&start.clone().train(), Part::whole(0), &device).unwrap();
+        let first = job.loss(&start.clone().train(), MicroBatch::whole(0), &device).unwrap();
         assert_eq!(first.0[0].0, "label");
         let norm = Gradients::of(&first.total(), &start.clone().train()).global_norm();
         assert!(norm.is_finite(), "{norm}");
@@ -150,7 +150,7 @@ fn fine_tuning_moves_the_head_and_the_encoder_and_steps_reduce_the_loss() {
         let evaluation = trained.evaluation.unwrap();
         assert!(evaluation.metrics.contains_key(&format!("{version}/f1")), "{evaluation:?}");
         assert!(evaluation.metrics.values().all(|v| (0.0..=1.0).contains(v)), "fractions, no counts: {evaluation:?}");
-        let last = Job::<Model>::loss(&job, &trained.model.train(), Part::whole(0), &device).unwrap();
+        let last = Job::<Model>::loss(&job, &trained.model.train(), MicroBatch::whole(0), &device).unwrap();
         let value = |terms: train::engine::LossTerms| terms.total().inner().into_scalar::<f32>();
         let (first, last) = (value(first), value(last));
         assert!(last < 0.9 * first, "{version}: {first} to {last}");
@@ -171,14 +171,15 @@ fn answers_are_learned_softened_as_scores_or_from_the_gold_ones_alone() {
             let text = format!("[distill.prediction]\n{prediction}");
             let plan = Objective::from_toml(&text).unwrap().plan(shape, shape, Source::Tasks, 2).unwrap();
             let job = distillation(&plan, &teacher, &data);
-            job.loss(student, Part::whole(1), &device).unwrap().total().into_scalar::<f32>()
+            job.loss(student, MicroBatch::whole(1), &device).unwrap().total().into_scalar::<f32>()
         };
         for soft in ["loss = \"kl\"\ntemperature = 2.0", "loss = \"mse\""] {
             let (same, other) = (value(soft, &teacher), value(soft, &student));
             assert!(same.abs() < 1e-6 && other > 1e-5, "{soft}: {same} and {other}");
         }
         let gold = SpanFineTune { data: &data, head: 0, eval: None };
-        let gold = Job::<Model>::loss(&gold, &student, Part::whole(1), &device).unwrap().total().into_scalar::<f32>();
+        let gold =
+            Job::<Model>::loss(&gold, &student, MicroBatch::whole(1), &device).unwrap().total().into_scalar::<f32>();
         assert_eq!(value("hard_label = 1.0", &student), gold);
         let (soft, half) = (value("", &student), value("hard_label = 0.5", &student));
         assert!((half - (soft + gold) / 2.0).abs() < 1e-5, "{soft} {half} {gold}");
@@ -195,7 +196,7 @@ fn a_student_that_is_its_teacher_has_nothing_to_learn_and_another_one_has() {
         let job = distillation(&plan, &teacher, &data);
         let norm = |student: Model| {
             let student = student.train();
-            let terms = job.loss(&student, Part::whole(1), &device).unwrap();
+            let terms = job.loss(&student, MicroBatch::whole(1), &device).unwrap();
             assert_eq!(terms.0.iter().map(|t| t.0).collect::<Vec<_>>(), ["attention", "hidden", "prediction"]);
             Gradients::of(&terms.total(), &student).global_norm()
         };

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bert_core::weights::collect_internal;
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, Parts, TaskModel, init};
+use bert_core::{BertConfig, EncodeOptions, EncoderOutput, Parts, TaskModel, init};
 use burn::tensor::{Device, Tensor};
 use counted::Counted;
 use glue_squad::features::Features;
@@ -20,7 +20,7 @@ use kd::objective::{Objective, Plan, Shape, Source};
 use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, TaskMix, TrainSet, to_device};
-use train::engine::{Job, Monitor, Part, TrainConfig, TrainEvent, train};
+use train::engine::{Job, MicroBatch, Monitor, TrainConfig, TrainEvent, train};
 
 type Model = TaskModel;
 
@@ -132,10 +132,10 @@ fn every_question_is_answered_as_its_teacher_alone_answers_it() {
     let options = EncodeOptions::STATES_AND_SCORES;
     let states = |output: &EncoderOutput| (bits(&output.hidden_states), bits(&output.attention_scores));
     let [general, first, second] = &all;
-    assert_eq!(states(&together.states(&batch, options)), states(&general.model.encode(&batch, options)));
+    assert_eq!(states(&together.states(&batch, None, options)), states(&general.model.encode(&batch, options)));
     for (task, (alone, head)) in [(first, 0), (second, 1)].into_iter().enumerate() {
         let (expected, logits) = alone.model.forward(&batch, head, options);
-        assert_eq!(states(&together.task_states(&batch, task, options)), states(&expected), "task {task}");
+        assert_eq!(states(&together.states(&batch, Some(task), options)), states(&expected), "task {task}");
         let (output, found) = together.logits(&batch, task, options);
         assert_eq!(states(&output), states(&expected), "task {task}");
         assert_eq!(bits(&[found]), bits(&[logits]), "task {task}");
@@ -153,7 +153,7 @@ fn every_step_is_that_of_a_distillation_from_its_task_s_teacher() {
     let terms = |teacher: &dyn Teacher, plan: &Plan, heads: [usize; 2], step| {
         let mut job = distillation(teacher, plan, &data);
         job.teacher_heads = heads.into();
-        let terms = job.loss(&student, Part::whole(step), &Device::flex()).unwrap();
+        let terms = job.loss(&student, MicroBatch::whole(step), &Device::flex()).unwrap();
         terms.0.into_iter().map(|(name, t)| (name, t.inner().into_scalar::<f32>().to_bits())).collect::<Vec<_>>()
     };
     for preset in PRESETS {

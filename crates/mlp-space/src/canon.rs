@@ -30,7 +30,7 @@ fn node(original: &Node) -> Node {
 }
 
 /// Appends the canonical operands of a run of `op`. A canonical operand never is a use of `op` itself unless the run was
-/// reduced to one operand, which the caller's own run then takes apart.
+/// reduced to one operand, which the caller's own run then splits.
 fn collect(op: Binary, original: &Node, operands: &mut Vec<Node>) {
     match original {
         Node::Binary(inner, a, b) if *inner == op => {

@@ -36,7 +36,7 @@ fn saturate(value: u128) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-/// Every size of an EfficientBERT student apart from its feed-forward expressions.
+/// Every size of an EfficientBERT student except its feed-forward expressions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudentShape {
@@ -74,11 +74,6 @@ impl StudentShape {
             segments: 2,
             fit: Some(768),
         }
-    }
-
-    /// EfficientBERT-TINY and, with the doubled architecture, EfficientBERT++: width 360.
-    pub fn efficientbert_tiny() -> Self {
-        Self { hidden: 360, base: 360, ..Self::efficientbert() }
     }
 
     /// Whether the sizes can make a student.

@@ -12,12 +12,12 @@
 //! | [`widths`] | which expressions run at a given hidden and base width |
 //! | [`eval`] | the meaning of an expression, in plain `f64` |
 //! | [`sample`], [`mutate`] | random expressions, and random neighbors of one |
-//! | [`canon`], [`fingerprint`] | telling equal functions apart from different ones |
+//! | [`canon`], [`fingerprint`] | recognizing equal functions |
 //! | [`arch`], [`released`] | one expression per layer; the published ones by name |
 //! | [`cost`] | parameters and multiply-adds of a feed-forward |
 //! | [`encode`] | an architecture as numbers for a learner |
 //!
-//! Nothing here prints, reads the environment, or draws randomness other than from the generator it is handed.
+//! Nothing here prints, reads the environment, or draws randomness except from the generator that the caller passes.
 
 /// The example of the README, as a test.
 #[cfg(doctest)]

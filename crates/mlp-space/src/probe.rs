@@ -17,7 +17,7 @@ pub(crate) struct Probe {
     second: LinearWeights,
 }
 
-/// Standard deviations of the input rows, in turn: small ones tell functions apart near 0, where activations are linear,
+/// Standard deviations of the input rows, in turn: small ones distinguish functions near 0, where activations are linear,
 /// large ones where they saturate or switch.
 const SCALES: [f64; 8] = [1.0, 0.1, 2.0, 0.5, 4.0, 1.0, 8.0, 2.0];
 
@@ -65,7 +65,7 @@ fn uneven(map: LinearWeights) -> LinearWeights {
 }
 
 /// A generator that depends on nothing but its arguments.
-pub(crate) fn keyed(seed: u64, purpose: &str, counters: &[u64]) -> ChaCha8Rng {
+fn keyed(seed: u64, purpose: &str, counters: &[u64]) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
     hash.update((purpose.len() as u64).to_le_bytes());
@@ -75,14 +75,14 @@ pub(crate) fn keyed(seed: u64, purpose: &str, counters: &[u64]) -> ChaCha8Rng {
 }
 
 /// Weights N(0, 1/inputs), so that results keep the magnitude of the input, and biases N(0, 0.25).
-pub(crate) fn linear(inputs: usize, outputs: usize, rng: &mut impl Rng) -> LinearWeights {
+fn linear(inputs: usize, outputs: usize, rng: &mut impl Rng) -> LinearWeights {
     let weight = normals(inputs * outputs, 1.0 / (inputs.max(1) as f64).sqrt(), rng);
     let bias = normals(outputs, 0.5, rng);
     LinearWeights::new(inputs, weight, bias).expect("the weight is made with inputs x outputs values")
 }
 
 /// Normal values by the Box-Muller transform.
-pub(crate) fn normals(count: usize, deviation: f64, rng: &mut impl Rng) -> Vec<f64> {
+fn normals(count: usize, deviation: f64, rng: &mut impl Rng) -> Vec<f64> {
     (0..count)
         .map(|_| {
             // 1 - u is in (0, 1], so the logarithm is finite.

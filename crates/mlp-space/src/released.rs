@@ -61,11 +61,6 @@ pub fn preset(name: &str) -> Result<Architecture, Error> {
     }
 }
 
-/// The seeds of stage 1: the plain GELU feed-forward with each of the sixteen ids.
-pub fn stage1_seeds() -> Vec<Expression> {
-    LinearId::all().map(|id| Expression::plain(id, Unary::Gelu)).collect()
-}
-
 fn parse(texts: [&str; 6]) -> Result<Architecture, Error> {
     texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().and_then(Architecture::new)
 }

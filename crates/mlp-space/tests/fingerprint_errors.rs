@@ -1,10 +1,9 @@
 //! How often fingerprints err, measured against a finer evaluation that shares none of their inputs and weights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mlp_space::eval::{LinearWeights, evaluate};
-use mlp_space::fingerprint::{ReferenceProbe, reference_fingerprint};
-use mlp_space::{Align, Architecture, Expression, Fingerprint, LinearId, Space, Widths};
+use mlp_space::{Align, Expression, Fingerprint, LinearId, Space, Widths};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -138,24 +137,4 @@ fn fingerprints_measured_at_length() {
     let errors: usize = counts.iter().map(|c| c.merges + c.splits).sum();
     let texts: usize = counts.iter().map(|c| c.texts).sum();
     assert!(errors * 1000 <= texts, "more than one error in a thousand expressions");
-}
-
-/// Expressions lost or repeated by the reference's key, taking fingerprints as the truth: functions that share a key with
-/// another, and further keys of one function.
-#[test]
-#[ignore = "the measurement quoted in the documentation; a minute"]
-fn the_reference_key_measured_at_length() {
-    let texts = draw(100_000, LinearId::new(1, 1).unwrap(), &mut ChaCha8Rng::seed_from_u64(SEED));
-    let mut functions_of_key: BTreeMap<i64, BTreeSet<Fingerprint>> = BTreeMap::new();
-    let mut keys_of_function: BTreeMap<Fingerprint, BTreeSet<i64>> = BTreeMap::new();
-    for e in texts.into_values() {
-        let function = Fingerprint::of(&e);
-        let key = reference_fingerprint(&Architecture::new(vec![e]).unwrap(), ReferenceProbe::default()).unwrap();
-        functions_of_key.entry(key).or_default().insert(function);
-        keys_of_function.entry(function).or_default().insert(key);
-    }
-    let merges: usize = functions_of_key.values().map(|f| f.len() - 1).sum();
-    let splits: usize = keys_of_function.values().map(|k| k.len() - 1).sum();
-    println!("{} functions, {merges} merged, {splits} split", keys_of_function.len());
-    assert!(merges + splits < keys_of_function.len(), "the key says nothing");
 }

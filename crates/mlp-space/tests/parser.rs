@@ -4,7 +4,7 @@ use mlp_space::{Architecture, Binary, Expression, Fingerprint, LinearId, Node, U
 use proptest::prelude::*;
 
 fn any_id() -> impl Strategy<Value = LinearId> {
-    (0..LinearId::COUNT).prop_map(|i| LinearId::from_index(i).unwrap())
+    prop::sample::select(LinearId::all().collect::<Vec<_>>())
 }
 
 fn any_tree() -> impl Strategy<Value = Expression> {

@@ -14,13 +14,3 @@ pub fn read_config(path: &Path) -> Result<BertConfig> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
     BertConfig::from_json(&text).map_err(|e| Error::config_file(path, e))
 }
-
-/// Writes [`BertConfig::to_json`], atomically.
-///
-/// # Errors
-/// The file cannot be written; what was there before stays.
-pub fn write_config(config: &BertConfig, path: &Path) -> Result<()> {
-    let text = config.to_json().map_err(|e| Error::config_file(path, e))?;
-    run_store::atomic::write_file(path, text.as_bytes())?;
-    Ok(())
-}

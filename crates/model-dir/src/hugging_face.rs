@@ -22,7 +22,7 @@ pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> (
     {
         tensors = renamed(tensors, FIRST_HEAD, SPAN_HEAD);
     }
-    // Hugging Face tells a bare encoder from one with heads by the family's prefix and refuses a mixture.
+    // Hugging Face recognizes a model with heads by the family's prefix in its tensor names and refuses a mixture.
     if parts.mlm || !config.task_heads.is_empty() {
         tensors = prefixed(tensors, family.prefix());
     }

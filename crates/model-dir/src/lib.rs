@@ -22,7 +22,7 @@ mod place;
 mod read;
 mod tensors;
 
-pub use config::{read_config, write_config};
+pub use config::read_config;
 pub use error::{Error, Result};
 pub use files::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};
 pub use header::tensor_names;

@@ -22,7 +22,7 @@ pub struct ModelDir<T = MappedTensor> {
 }
 
 impl ModelDir<HostTensor> {
-    /// Reads configuration and weights, strictly. The presence of optional parts is told from the tensor names.
+    /// Reads configuration and weights, strictly. The tensor names say which optional parts there are.
     ///
     /// # Errors
     /// A file is missing or cut off, the configuration is not valid, or a tensor is missing, left over, of another shape

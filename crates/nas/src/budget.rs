@@ -49,7 +49,6 @@ impl Rejection {
         [Self::TooFewParams, Self::TooManyParams, Self::TooManyMacs, Self::TooSlow, Self::Duplicate];
 
     /// The name under which the study stores it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::TooFewParams => "too few parameters",
@@ -61,7 +60,6 @@ impl Rejection {
     }
 
     /// The reason of that [name](Self::name).
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
@@ -94,7 +92,6 @@ impl Budget {
     }
 
     /// The first size limit that `cost` breaks.
-    #[must_use]
     pub fn check(&self, cost: Cost) -> Option<Rejection> {
         if self.min_params.is_some_and(|min| cost.params < min) {
             Some(Rejection::TooFewParams)
@@ -108,14 +105,12 @@ impl Budget {
     }
 
     /// Whether a measured latency (milliseconds) breaks its limit.
-    #[must_use]
     pub fn check_latency(&self, latency_ms: f64) -> Option<Rejection> {
         self.max_latency_ms.is_some_and(|max| latency_ms > max).then_some(Rejection::TooSlow)
     }
 
     /// How far `cost` is outside the size limits: the sum, over the broken limits, of the relative
     /// overshoot `|value - limit| / limit`. Zero inside.
-    #[must_use]
     pub fn excess(&self, cost: Cost) -> f64 {
         let overshoot = |value: u64, limit: u64| value.abs_diff(limit) as f64 / (limit.max(1)) as f64;
         let mut excess = 0.0;
@@ -212,13 +207,11 @@ impl<L> CachedLatency<L> {
     }
 
     /// Number of architectures measured so far.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
     /// Whether nothing was measured yet.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

@@ -36,7 +36,6 @@ impl Rank {
     }
 
     /// Whether `self` is the better one.
-    #[must_use]
     pub fn beats(&self, other: &Self) -> bool {
         self.order(other) == Ordering::Less
     }

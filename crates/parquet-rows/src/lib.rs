@@ -14,6 +14,7 @@
 //! | `page`, `codec` | pages out of their compression, values out of pages |
 //! | `hybrid`, `delta`, `bits` | packed numbers |
 //! | `rows` | columns side by side |
+//! | `write` | the other way, for small tables: plain columns without compression |
 
 mod bits;
 mod codec;
@@ -23,10 +24,12 @@ mod hybrid;
 mod page;
 mod rows;
 mod thrift;
+mod write;
 
 use std::path::PathBuf;
 
 pub use rows::{Input, Rows};
+pub use write::{Values, WriteError, write};
 
 /// Shorthand for a result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -58,10 +61,6 @@ pub enum Error {
 impl Error {
     fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
-    }
-
-    fn parquet(path: impl Into<PathBuf>, offset: u64, reason: String) -> Self {
-        Self::Damaged { path: path.into(), offset, reason }
     }
 }
 

@@ -9,7 +9,7 @@ use run_store::shown::excerpt;
 use crate::codec::MAX_PAGE_BYTES;
 use crate::footer::{Chunk, Footer, Leaf};
 use crate::page::{Dictionary, Header, Page, kind};
-use crate::thrift::{Bad, Decoded, Thrift};
+use crate::thrift::{Bad, Thrift};
 use crate::{Error, Result};
 use crate::{MAGIC, Value};
 
@@ -25,14 +25,37 @@ const HEADER_STEPS: [u64; 3] = [1 << 10, 1 << 16, 1 << 24];
 
 /// A Parquet file, of which [`Rows::select`] chooses columns and [`Rows::next_row`] gives rows.
 pub struct Rows {
-    input: Box<dyn Input>,
-    path: PathBuf,
+    bytes: Bytes,
     footer: Footer,
     footer_at: u64,
     chosen: Vec<Cursor>,
     group: usize,
     rows_left: u64,
     row: u64,
+}
+
+/// The bytes of a file, and its name for errors.
+struct Bytes {
+    input: Box<dyn Input>,
+    path: PathBuf,
+}
+
+impl Bytes {
+    /// Memory is taken as bytes arrive.
+    fn read(&mut self, at: u64, count: u64) -> Result<Vec<u8>> {
+        let failed = |source| Error::io(&self.path, source);
+        self.input.seek(SeekFrom::Start(at)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        (&mut self.input).take(count).read_to_end(&mut bytes).map_err(failed)?;
+        match bytes.len() as u64 == count {
+            true => Ok(bytes),
+            false => Err(self.damaged(at + bytes.len() as u64, "the file ends too early")),
+        }
+    }
+
+    fn damaged(&self, offset: u64, reason: impl Into<String>) -> Error {
+        Error::Damaged { path: self.path.clone(), offset, reason: reason.into() }
+    }
 }
 
 /// Where the reading of a column stands in the current row group.
@@ -49,7 +72,7 @@ struct Cursor {
 
 impl std::fmt::Debug for Rows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rows").field("path", &self.path).field("rows", &self.footer.rows).finish_non_exhaustive()
+        f.debug_struct("Rows").field("path", &self.bytes.path).field("rows", &self.footer.rows).finish_non_exhaustive()
     }
 }
 
@@ -67,20 +90,10 @@ impl Rows {
     ///
     /// # Errors
     /// As [`Rows::open`].
-    pub fn over(mut input: Box<dyn Input>, name: impl Into<PathBuf>) -> Result<Self> {
-        let path = name.into();
-        let (footer, footer_at) = read_footer(&mut *input, &path)?;
-        Ok(Self { input, path, footer, footer_at, chosen: Vec::new(), group: 0, rows_left: 0, row: 0 })
-    }
-
-    /// How many rows the file has.
-    pub fn len(&self) -> u64 {
-        self.footer.rows
-    }
-
-    /// Whether the file has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.footer.rows == 0
+    pub fn over(input: Box<dyn Input>, name: impl Into<PathBuf>) -> Result<Self> {
+        let mut bytes = Bytes { input, path: name.into() };
+        let (footer, footer_at) = read_footer(&mut bytes)?;
+        Ok(Self { bytes, footer, footer_at, chosen: Vec::new(), group: 0, rows_left: 0, row: 0 })
     }
 
     /// The names of the plain columns.
@@ -90,7 +103,7 @@ impl Rows {
 
     /// The file as named in errors.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.bytes.path
     }
 
     /// Chooses the columns of [`Rows::next_row`], in this order, and goes back to the first row.
@@ -103,22 +116,11 @@ impl Rows {
             let index = self.footer.leaves.iter().position(|leaf| leaf.flat && leaf.name == *name);
             let index = index.ok_or_else(|| {
                 let has = excerpt(&self.columns().join(", "));
-                self.error(Bad {
-                    offset: self.footer_at,
-                    reason: format!("there is no column `{name}`; there are: {has}"),
-                })
+                self.bytes.damaged(self.footer_at, format!("there is no column `{name}`; there are: {has}"))
             })?;
             let leaf = self.footer.leaves[index].clone();
-            chosen.push(Cursor {
-                leaf,
-                index,
-                chunk: None,
-                at: 0,
-                page_at: 0,
-                values_left: 0,
-                dictionary: None,
-                page: None,
-            });
+            let (chunk, dictionary, page) = (None, None, None);
+            chosen.push(Cursor { leaf, index, chunk, at: 0, page_at: 0, values_left: 0, dictionary, page });
         }
         (self.chosen, self.group, self.rows_left, self.row) = (chosen, 0, 0, 0);
         Ok(())
@@ -140,7 +142,7 @@ impl Rows {
                         chunk.values,
                         group.rows
                     );
-                    return Err(Error::parquet(&self.path, self.footer_at, reason));
+                    return Err(self.bytes.damaged(self.footer_at, reason));
                 }
                 (cursor.at, cursor.page_at, cursor.values_left) = (chunk.start, chunk.start, chunk.values);
                 (cursor.chunk, cursor.dictionary, cursor.page) = (Some(chunk), None, None);
@@ -150,9 +152,12 @@ impl Rows {
         }
         let mut row = Vec::with_capacity(self.chosen.len());
         for cursor in &mut self.chosen {
-            let value = cursor.next(&mut *self.input).map_err(|fault| {
-                let place = format!("column `{}`, row {}", excerpt(&cursor.leaf.name), self.row + 1);
-                fault.with_place(&self.path, &place)
+            let value = cursor.next(&mut self.bytes).map_err(|error| match error {
+                Error::Damaged { path, offset, reason } => {
+                    let reason = format!("column `{}`, row {}: {reason}", excerpt(&cursor.leaf.name), self.row + 1);
+                    Error::Damaged { path, offset, reason }
+                }
+                io => io,
             })?;
             row.push(value);
         }
@@ -160,55 +165,31 @@ impl Rows {
         self.row += 1;
         Ok(Some(row))
     }
-
-    fn error(&self, bad: Bad) -> Error {
-        Error::parquet(&self.path, bad.offset, bad.reason)
-    }
-}
-
-/// What stops the reading of a column.
-enum Fault {
-    Bad(Bad),
-    Io(std::io::Error),
-}
-
-impl Fault {
-    fn with_place(self, path: &Path, place: &str) -> Error {
-        match self {
-            Self::Bad(bad) => Error::parquet(path, bad.offset, format!("{place}: {}", bad.reason)),
-            Self::Io(source) => Error::io(path, source),
-        }
-    }
-}
-
-impl From<Bad> for Fault {
-    fn from(bad: Bad) -> Self {
-        Self::Bad(bad)
-    }
 }
 
 impl Cursor {
-    fn next(&mut self, input: &mut dyn Input) -> std::result::Result<Value, Fault> {
+    fn next(&mut self, file: &mut Bytes) -> Result<Value> {
         while self.page.as_ref().is_none_or(|page| page.left == 0) {
-            self.next_page(input)?;
+            self.next_page(file)?;
         }
         let place = self.page_at;
-        let bad = |reason: &str| Fault::Bad(Bad { offset: place, reason: reason.to_owned() });
+        let bad = |reason: &str| file.damaged(place, reason);
         let page = self.page.as_mut().ok_or_else(|| bad("there is no page"))?;
         page.next(&self.leaf, self.dictionary.as_ref()).map_err(bad)
     }
 
-    fn next_page(&mut self, input: &mut dyn Input) -> std::result::Result<(), Fault> {
+    fn next_page(&mut self, file: &mut Bytes) -> Result<()> {
         let place = self.at;
         self.page_at = place;
-        let bad = |reason: String| Fault::Bad(Bad { offset: place, reason });
+        let path = file.path.clone();
+        let bad = |reason: String| Error::Damaged { path: path.clone(), offset: place, reason };
         let chunk = self.chunk.as_ref().ok_or_else(|| bad("there is no row group".to_owned()))?;
         if self.at >= chunk.end {
             return Err(bad(format!("the pages end {} values too early", self.values_left)));
         }
         // The old page goes first: two of the largest at once would be too much.
         self.page = None;
-        let (header, length) = read_header(input, place, chunk.end)?;
+        let (header, length) = read_header(file, place, chunk.end)?;
         let start = place + length;
         if header.packed > chunk.end - start {
             return Err(bad(format!("a page of {} bytes goes beyond its column", header.packed)));
@@ -221,7 +202,7 @@ impl Cursor {
         if header.packed > MAX_PAGE_BYTES {
             return Err(bad(format!("a page of {} bytes is larger than {MAX_PAGE_BYTES}", header.packed)));
         }
-        let bytes = read_exact(input, start, header.packed)?;
+        let bytes = file.read(start, header.packed)?;
         let bytes = unpack(bytes, &header, chunk).map_err(bad)?;
         if header.kind == kind::DICTIONARY {
             let dictionary = Dictionary::new(bytes, &header, self.leaf.physical).map_err(|e| bad(e.to_owned()))?;
@@ -259,61 +240,45 @@ fn unpack(mut bytes: Vec<u8>, header: &Header, chunk: &Chunk) -> std::result::Re
     Ok(bytes)
 }
 
-fn read_header(input: &mut dyn Input, at: u64, end: u64) -> std::result::Result<(Header, u64), Fault> {
-    let mut result: Decoded<Header> = Err(Bad { offset: at, reason: "there is no page".to_owned() });
+fn read_header(file: &mut Bytes, at: u64, end: u64) -> Result<(Header, u64)> {
+    let mut bad = Bad { offset: at, reason: "there is no page".to_owned() };
     for step in HEADER_STEPS {
         let count = step.min(end - at);
-        let bytes = read_exact(input, at, count)?;
+        let bytes = file.read(at, count)?;
         let mut thrift = Thrift::new(&bytes, at);
-        result = Header::parse(&mut thrift);
-        if let Ok(header) = result {
-            return Ok((header, thrift.position() as u64));
+        match Header::parse(&mut thrift) {
+            Ok(header) => return Ok((header, thrift.position() as u64)),
+            Err(found) => bad = found,
         }
         if !thrift.starved || count == end - at {
             break;
         }
     }
-    result.map(|header| (header, 0)).map_err(Fault::Bad)
+    Err(file.damaged(bad.offset, bad.reason))
 }
 
-/// Memory is taken as bytes arrive.
-fn read_exact(input: &mut dyn Input, at: u64, count: u64) -> std::result::Result<Vec<u8>, Fault> {
-    input.seek(SeekFrom::Start(at)).map_err(Fault::Io)?;
-    let mut bytes = Vec::new();
-    input.take(count).read_to_end(&mut bytes).map_err(Fault::Io)?;
-    match bytes.len() as u64 == count {
-        true => Ok(bytes),
-        false => Err(Fault::Bad(Bad { offset: at + bytes.len() as u64, reason: "the file ends too early".to_owned() })),
-    }
-}
-
-fn read_footer(input: &mut dyn Input, path: &Path) -> Result<(Footer, u64)> {
-    let bad = |offset: u64, reason: &str| Error::parquet(path, offset, reason.to_owned());
-    let fault = |fault: Fault| match fault {
-        Fault::Bad(found) => Error::parquet(path, found.offset, found.reason),
-        Fault::Io(source) => Error::io(path, source),
-    };
-    let size = input.seek(SeekFrom::End(0)).map_err(|source| Error::io(path, source))?;
+fn read_footer(file: &mut Bytes) -> Result<(Footer, u64)> {
+    let size = file.input.seek(SeekFrom::End(0)).map_err(|source| Error::io(&file.path, source))?;
     const NOT_PARQUET: &str = "this is no Parquet file, or it is cut short: it does not begin and end with `PAR1`";
     if size < 12 {
-        return Err(bad(size, NOT_PARQUET));
+        return Err(file.damaged(size, NOT_PARQUET));
     }
-    if read_exact(input, 0, 4).map_err(fault)? != MAGIC {
-        return Err(bad(0, NOT_PARQUET));
+    if file.read(0, 4)? != MAGIC {
+        return Err(file.damaged(0, NOT_PARQUET));
     }
-    let tail = read_exact(input, size - 8, 8).map_err(fault)?;
+    let tail = file.read(size - 8, 8)?;
     if tail[4..] == *b"PARE" {
-        return Err(bad(size - 4, "the file is encrypted, which is not supported"));
+        return Err(file.damaged(size - 4, "the file is encrypted, which is not supported"));
     }
     if tail[4..] != *MAGIC {
-        return Err(bad(size - 4, NOT_PARQUET));
+        return Err(file.damaged(size - 4, NOT_PARQUET));
     }
     let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]));
     if length > MAX_FOOTER_BYTES || length > size - 12 {
-        return Err(bad(size - 8, &format!("metadata of {length} bytes do not fit into the file")));
+        return Err(file.damaged(size - 8, format!("metadata of {length} bytes do not fit into the file")));
     }
     let at = size - 8 - length;
-    let bytes = read_exact(input, at, length).map_err(fault)?;
-    let footer = Footer::parse(&bytes, at).map_err(|e| Error::parquet(path, e.offset, e.reason))?;
+    let bytes = file.read(at, length)?;
+    let footer = Footer::parse(&bytes, at).map_err(|bad| file.damaged(bad.offset, bad.reason))?;
     Ok((footer, at))
 }

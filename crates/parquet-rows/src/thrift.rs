@@ -7,7 +7,6 @@ pub(super) struct Bad {
     pub reason: String,
 }
 
-/// The result of decoding.
 pub(super) type Decoded<T> = Result<T, Bad>;
 
 /// Nested structures in a damaged file must not exhaust the stack.

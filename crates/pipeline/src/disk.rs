@@ -10,7 +10,7 @@ use train::engine::TrainConfig;
 
 use crate::Result;
 use crate::events::NOTED_WARNING;
-use crate::phase::{Data, Model, PhaseSpec, frame, trainings};
+use crate::phase::{Model, Network, PhaseSpec, frame, trainings};
 use crate::recipe::Recipe;
 
 /// Bytes of a number in a checkpoint or a model directory.
@@ -67,9 +67,6 @@ pub fn checkpoints(weights: u64, settings: &TrainConfig, evaluated: bool) -> u64
 
 /// The room of a run of `recipe` with a teacher of configuration `teacher`, of whose answers `cache` bytes may be kept on the disk, and
 /// `data` bytes of data that it generates.
-///
-/// # Errors
-/// Models that cannot be built.
 pub(crate) fn needs(
     (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     teacher: &BertConfig,
@@ -95,14 +92,23 @@ pub(crate) fn needs(
         let weights = match phase.id.model() {
             Model::Teacher => tuned,
             Model::Largest => largest,
-            Model::Candidate | Model::Student | Model::Baseline => student,
+            Model::Final(Network::Checkpoint(_)) => tuned,
+            Model::Candidate | Model::Final(_) => student,
         };
-        let (settings, evaluated) = (training.settings.train_config(recipe.seed), training.data == Data::Train);
+        let (settings, evaluated) = (training.settings.train_config(recipe.seed), training.evaluated);
         most = most.max(kept + checkpoints(weights, &settings, evaluated));
         // Of a finished one the result is kept until the run is finished.
         kept += weights;
     }
-    Ok(Needs { most: most.max(kept + student) + cache + data, left: teachers + student + data })
+    // Of the networks that the student is compared with the models stay, beside what is kept of their trainings.
+    let compared = |network: &Network| match network {
+        Network::Student => 0,
+        Network::Checkpoint(_) => tuned,
+        _ => student,
+    };
+    let compared = Network::of(recipe).iter().map(compared).sum::<u64>() * u64::from(recipe.compare.seeds);
+    let left = teachers + student + compared + data;
+    Ok(Needs { most: most.max(kept + student) + compared + cache + data, left })
 }
 
 /// Says what is needed, and whether the disk has it.
@@ -168,7 +174,7 @@ mod tests {
         };
         let usual = of(&[]);
         assert!(usual.left < usual.most);
-        assert!(of(&["final.baseline=false"]).most < usual.most);
+        assert!(of(&["compare.same_params=false"]).most < usual.most);
         assert!(of(&["teacher.fine_tune.keep_last=9"]).most >= usual.most);
         let two = of(&["teacher.per_task=true"]);
         assert!(two.left > usual.left && two.most > usual.most, "a teacher for each task");

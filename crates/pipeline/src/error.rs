@@ -1,6 +1,6 @@
 //! Everything that can stop a run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,7 +18,7 @@ pub struct Problem {
 
 impl Problem {
     /// Nothing is at `path`, which `what` names.
-    pub fn missing(what: &str, path: &std::path::Path) -> Self {
+    pub fn missing(what: &str, path: &Path) -> Self {
         let message = format!("{what} {}: no such file or folder", path.display());
         Self { message, usage: true, missing: true }
     }
@@ -98,8 +98,19 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A latency table that cannot be used.
+    #[error("latency table {}: {message}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// A latency limit that nothing of the search space meets, or no candidate once it was measured.
+    #[error("{0}")]
+    TooSlow(String),
     /// The host asked to stop; everything done is on disk.
-    #[error("interrupted; `--resume` goes on from here")]
+    #[error("interrupted; `--resume` continues from here")]
     Interrupted,
     /// Training failed.
     #[error("{phase}: {source}")]
@@ -142,12 +153,18 @@ pub enum Error {
     /// Objectives and teachers.
     #[error(transparent)]
     Distillation(#[from] kd::Error),
-    /// Durable files.
+    /// Files of runs and checkpoints.
     #[error(transparent)]
-    Durable(#[from] run_store::Error),
+    Storage(#[from] run_store::Error),
 }
 
 impl Error {
+    /// What could not be done to `path`; takes the operating system's answer.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
     /// Whether the run was stopped on request rather than by a fault.
     pub fn is_interruption(&self) -> bool {
         matches!(
@@ -162,5 +179,14 @@ impl Error {
 impl From<predict::Error> for Error {
     fn from(error: predict::Error) -> Self {
         Self::Train(error.into())
+    }
+}
+
+/// The text of a file; `None` where there is no such file.
+pub(crate) fn text_of(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { action: "read", path: path.to_owned(), source }),
     }
 }

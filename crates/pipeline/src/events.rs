@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 use train::engine::{Monitor, TrainEvent};
 
+use crate::phase::Forecast;
+
 /// How the message of a [`RunEvent::Note`] begins that must be seen in every mode.
 pub const NOTED_WARNING: &str = "warning: ";
 
@@ -13,6 +15,12 @@ pub const NOTED_WARNING: &str = "warning: ";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
+    /// What the run is going to do, before it begins.
+    Plan {
+        /// Its phases, with measured times.
+        #[serde(flatten)]
+        forecast: Forecast,
+    },
     /// A phase begins (or goes on after a resume).
     PhaseStarted {
         /// Name of the phase.
@@ -190,7 +198,7 @@ impl RunEvent {
             | Self::Rejected { phase, .. }
             | Self::TeacherCache { phase, .. }
             | Self::PhaseFinished { phase, .. } => Some(phase),
-            Self::Failed { .. } | Self::Note { .. } => None,
+            Self::Plan { .. } | Self::Failed { .. } | Self::Note { .. } => None,
         }
     }
 

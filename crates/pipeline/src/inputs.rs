@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bert_core::{CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE};
+use bert_core::{CONFIG_FILE, WEIGHTS_FILE};
 use glue_squad::features::Features;
 use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
@@ -14,6 +14,7 @@ use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
+use crate::input_files::{digests, task_files};
 use crate::phase::{Data, phases, trainings};
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Problem, Result};
@@ -25,18 +26,18 @@ pub struct Inputs {
     pub encoder: TextEncoder,
     glue: PathBuf,
     corpus: Corpus,
-    kept: Mutex<Kept>,
+    kept: Mutex<EncodedInputs>,
 }
 
 /// What was encoded in this run so far, and what is worth saying about it.
 #[derive(Debug, Default)]
-struct Kept {
+struct EncodedInputs {
     /// By task, split and longest sequence.
     examples: BTreeMap<(Task, Split, usize), Arc<Vec<Features>>>,
     /// Text packed in memory, by longest sequence.
     packed: BTreeMap<usize, Arc<Vec<Features>>>,
-    /// Batches of it, by longest sequence, batch size and window.
-    texts: BTreeMap<[usize; 3], Arc<dyn TextSource>>,
+    /// Batches of it, by longest sequence, batch size, window and seed of their order.
+    texts: BTreeMap<([usize; 3], u64), Arc<dyn TextSource>>,
     notes: Vec<String>,
 }
 
@@ -83,8 +84,13 @@ impl Inputs {
     }
 
     fn new(encoder: TextEncoder, glue: PathBuf, corpus: Corpus) -> Self {
-        let kept = Kept { notes: encoder.notes().collect(), ..Kept::default() };
+        let kept = EncodedInputs { notes: encoder.notes().collect(), ..EncodedInputs::default() };
         Self { encoder, glue, corpus, kept: Mutex::new(kept) }
+    }
+
+    /// The same data for a model with a tokenizer of its own; nothing that was encoded is shared.
+    pub(crate) fn with_tokenizer(&self, encoder: TextEncoder) -> Self {
+        Self::new(encoder, self.glue.clone(), self.corpus.clone())
     }
 
     /// Reads everything that the phases of `recipe` will read, and keeps it for them: what is wrong in a file shows before anything
@@ -102,7 +108,7 @@ impl Inputs {
             with_steps.partition(|(_, training)| training.data == Data::Text);
         on_text.sort_by_key(|(_, training)| std::cmp::Reverse(training.settings.batch_size));
         for (_, training) in on_text {
-            match self.text_until(recipe, &training.settings, Some(stop)) {
+            match self.text_until(recipe, &training.settings, recipe.seed, Some(stop)) {
                 Ok(_) => {}
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(e) => {
@@ -116,7 +122,7 @@ impl Inputs {
             for task in phase.tasks {
                 stopped()?;
                 add(&mut problems, self.examples(recipe, task, Split::Train, max_len).err());
-                if training.data == Data::Train {
+                if training.evaluated {
                     stopped()?;
                     add(&mut problems, self.examples(recipe, task, Split::Dev, max_len).err());
                 }
@@ -133,8 +139,7 @@ impl Inputs {
         let mut files = task_files(&recipe.tasks, &self.glue)?;
         files.extend(self.corpus.files("corpus"));
         if let Some(teacher) = &recipe.teacher.model {
-            let names = [bert_core::CONFIG_FILE, bert_core::WEIGHTS_FILE];
-            files.extend(names.map(|name| ("teacher".into(), teacher.join(name))));
+            files.extend([CONFIG_FILE, WEIGHTS_FILE].map(|name| ("teacher".into(), teacher.join(name))));
         }
         let mut digests = digests(&files)?;
         digests.insert("tokenizer".into(), run_store::hash::bytes(&self.encoder.to_json()?));
@@ -147,7 +152,7 @@ impl Inputs {
         BatchSettings { length_window, ..BatchSettings::new(phase.batch_size, max_len, recipe.seed) }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, EncodedInputs> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,57 +181,48 @@ impl Inputs {
         Ok(TrainSet::new(task, features, self.encoder.pad_id(), settings)?)
     }
 
-    /// All training examples of all tasks.
+    /// The training examples of all tasks less the held-out part, and that part: to score candidates, and to choose the best weights of
+    /// a training.
     ///
     /// # Errors
-    /// Files that cannot be read.
-    pub fn train(&self, recipe: &Recipe, phase: &Phase) -> Result<TaskMix> {
-        self.train_on(recipe, &recipe.tasks, phase)
+    /// Files that cannot be read, or one of the two parts would be empty.
+    pub fn tasks(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
+        self.tasks_of(recipe, &recipe.tasks, phase, recipe.seed)
     }
 
-    /// All training examples of `tasks`.
+    /// The same of `tasks` for a model with a head for each of them, in their order; `seed` decides the order of the examples, and not
+    /// which of them are held out.
     ///
     /// # Errors
-    /// Files that cannot be read.
-    pub fn train_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<TaskMix> {
-        let sets = tasks.iter().map(|t| self.train_set(recipe, t, phase)).collect::<Result<_>>()?;
-        Ok(TaskMix::new(sets, recipe.seed)?)
-    }
-
-    /// Training examples less the held-out part, and that part for scoring candidates.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn search(&self, recipe: &Recipe, phase: &Phase) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
-        let settings = Self::settings(recipe, phase);
+    /// As [`Inputs::tasks`].
+    pub fn tasks_of(
+        &self,
+        recipe: &Recipe,
+        tasks: &[Task],
+        phase: &Phase,
+        seed: u64,
+    ) -> Result<(TaskMix, Vec<(usize, EvalSet)>)> {
+        let settings = BatchSettings { seed, ..Self::settings(recipe, phase) };
         let (mut train, mut eval) = (Vec::new(), Vec::new());
-        for (head, task) in recipe.tasks.iter().enumerate() {
+        for (head, task) in tasks.iter().enumerate() {
             let set = self.train_set(recipe, task, phase)?;
             let wanted = recipe.search.score_examples as f64 / set.len() as f64;
             let fraction = match recipe.search.score_examples {
                 0 => recipe.data.hold_out,
                 _ => recipe.data.hold_out.min(wanted),
             };
-            let (kept, held) = set.hold_out(fraction, settings)?;
+            let (kept, held) = set.hold_out(fraction, recipe.seed, settings)?;
             train.push(kept);
             eval.push((head, held));
         }
-        Ok((TaskMix::new(train, recipe.seed)?, eval))
-    }
-
-    /// The dev sets of all tasks with the student's heads.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
-    pub fn dev(&self, recipe: &Recipe, phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
-        self.dev_on(recipe, &recipe.tasks, phase)
+        Ok((TaskMix::new(train, seed)?, eval))
     }
 
     /// The dev sets of `tasks` for a model with a head for each of them, in their order.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn dev_on(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
+    pub fn dev(&self, recipe: &Recipe, tasks: &[Task], phase: &Phase) -> Result<Vec<(usize, EvalSet)>> {
         let settings = Self::settings(recipe, phase);
         let read = |(head, task): (usize, &Task)| {
             let features = self.examples(recipe, task, Split::Dev, settings.max_len)?;
@@ -235,17 +231,57 @@ impl Inputs {
         tasks.iter().enumerate().map(read).collect()
     }
 
+    /// At most `most` dev examples of a task, from everywhere in the file, at the recipe's length.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample(&self, recipe: &Recipe, task: &Task, most: usize) -> Result<Vec<Features>> {
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        let count = features.len().min(most);
+        Ok((0..count).map(|i| features[i * features.len() / count].clone()).collect())
+    }
+
+    /// [`Self::dev_sample`] in batches of `batch_size`, to be scored on.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn dev_sample_set(
+        &self,
+        recipe: &Recipe,
+        task: &Task,
+        most: usize,
+        batch_size: usize,
+    ) -> Result<EvalSet> {
+        let settings = BatchSettings::new(batch_size, recipe.max_len, recipe.seed);
+        let features = self.examples(recipe, task, Split::Dev, recipe.max_len)?;
+        Ok(EvalSet::new(task, features, self.encoder.pad_id(), settings)?.sample(most, batch_size)?)
+    }
+
     /// Text for general distillation: packed once, or the shards that `data.corpus` names.
     ///
     /// # Errors
     /// Files that cannot be read, no text in them or less than a batch, or shards that do not fit the phase.
     pub fn text(&self, recipe: &Recipe, phase: &Phase) -> Result<Arc<dyn TextSource>> {
-        self.text_until(recipe, phase, None)
+        self.text_until(recipe, phase, recipe.seed, None)
     }
 
-    fn text_until(&self, recipe: &Recipe, phase: &Phase, stop: Option<&AtomicBool>) -> Result<Arc<dyn TextSource>> {
-        let settings = Self::settings(recipe, phase);
-        let key = [settings.max_len, settings.batch_size, settings.length_window];
+    /// The same in another order, which `seed` decides.
+    ///
+    /// # Errors
+    /// As [`Inputs::text`].
+    pub fn text_in_order(&self, recipe: &Recipe, phase: &Phase, seed: u64) -> Result<Arc<dyn TextSource>> {
+        self.text_until(recipe, phase, seed, None)
+    }
+
+    fn text_until(
+        &self,
+        recipe: &Recipe,
+        phase: &Phase,
+        seed: u64,
+        stop: Option<&AtomicBool>,
+    ) -> Result<Arc<dyn TextSource>> {
+        let settings = BatchSettings { seed, ..Self::settings(recipe, phase) };
+        let key = ([settings.max_len, settings.batch_size, settings.length_window], seed);
         let mut kept = self.kept();
         if let Some(text) = kept.texts.get(&key) {
             return Ok(Arc::clone(text));
@@ -257,7 +293,7 @@ impl Inputs {
                 let packed = match kept.packed.get(&settings.max_len) {
                     Some(packed) => Arc::clone(packed),
                     None => {
-                        let packed = self.corpus.pack(&self.encoder, settings.max_len, settings.seed, most, stop)?;
+                        let packed = self.corpus.pack(&self.encoder, settings.max_len, recipe.seed, most, stop)?;
                         let packed = Arc::new(packed);
                         kept.packed.insert(settings.max_len, Arc::clone(&packed));
                         packed
@@ -278,7 +314,8 @@ fn missing(recipe: &Recipe) -> Vec<Problem> {
     let teacher = recipe.teacher.model.iter().filter_map(|path| named("`teacher.model` (--teacher)", path));
     let glue = recipe.data.glue.iter().filter_map(|path| named("`data.glue` (--data)", path));
     let corpus = recipe.data.corpus.iter().filter_map(|path| named("`data.corpus` (--corpus)", path));
-    teacher.chain(glue).chain(corpus).collect()
+    let checkpoints = recipe.compare.checkpoints.iter().filter_map(|path| named("`compare.checkpoints`", path));
+    teacher.chain(glue).chain(corpus).chain(checkpoints).collect()
 }
 
 /// Adds what `errors` say and no earlier one has said.
@@ -298,41 +335,6 @@ fn of_key(key: &str, error: Error) -> Error {
     }
 }
 
-/// Files that decide a result: what each is, and where.
-pub type Files = Vec<(String, PathBuf)>;
-
-/// The files of both splits of `tasks` in a GLUE folder.
-///
-/// # Errors
-/// Files that are missing.
-pub fn task_files(tasks: &[Task], glue: &Path) -> Result<Files> {
-    let mut files = Files::new();
-    for task in tasks {
-        for split in [Split::Train, Split::Dev] {
-            files.extend(task.find_all(glue, split)?.into_iter().map(|path| (task.folder().into(), path)));
-        }
-    }
-    Ok(files)
-}
-
-/// SHA-256 of each file, by what it is and its name: what a resumed training compares.
-///
-/// # Errors
-/// Files that cannot be read.
-pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> {
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut digests = BTreeMap::new();
-    for (what, path) in files {
-        let (mut key, digest) = (format!("{what} {}", name(path)), run_store::hash::file(path)?);
-        // Copies of the hub call every split's file 0000.parquet, in a folder named after the split.
-        if digests.get(&key).is_some_and(|other| *other != digest) {
-            key = format!("{what} {}/{}", name(path.parent().unwrap_or(path)), name(path));
-        }
-        digests.insert(key, digest);
-    }
-    Ok(digests)
-}
-
 /// Writes the pocket data; files that are there already with the same bytes are left alone.
 fn write_pocket(dir: &Path) -> Result<()> {
     for file in synthetic_tasks::generate(synthetic_tasks::DEFAULT_SEED) {
@@ -341,19 +343,9 @@ fn write_pocket(dir: &Path) -> Result<()> {
             continue;
         }
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|source| Error::Io {
-                action: "create",
-                path: parent.to_path_buf(),
-                source,
-            })?;
+            std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         }
         run_store::atomic::write_file(&path, &file.bytes)?;
     }
     Ok(())
-}
-
-/// What of a model directory decides a result, each file under the name `what`.
-pub fn model_files(what: &str, dir: &Path) -> Files {
-    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
-    files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
 }

@@ -9,67 +9,46 @@ use train::span::SpanFineTune;
 
 use crate::training_data::TrainingData;
 
-/// Fine-tuning on labels; head i of the model belongs to task i.
-pub struct FineTuneRun<'a> {
-    /// Tasks or questions.
-    pub data: &'a TrainingData,
-}
-
-impl FineTuneRun<'_> {
-    /// Hands the job to `run`.
-    ///
-    /// # Panics
-    /// The data are text, which has no labels: a programming error.
-    pub fn with_job<R>(&self, run: impl FnOnce(&dyn Job<TaskModel>) -> R) -> R {
-        match self.data {
-            TrainingData::Tasks(data) => {
-                let heads = (0..data.eval.len()).collect();
-                run(&FineTune { data: &data.mix, heads, eval: &data.eval })
-            }
-            TrainingData::Spans(data) => run(&SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval) }),
-            TrainingData::Text(_) => panic!("text has no labels to fine-tune on"),
+/// Hands `run` the job of a fine-tuning on the labels of `data`: tasks, of which head i of the model belongs to task i, or questions.
+///
+/// # Panics
+/// The data are text, which has no labels: a programming error.
+pub fn with_fine_tuning<R>(data: &TrainingData, run: impl FnOnce(&dyn Job<TaskModel>) -> R) -> R {
+    match data {
+        TrainingData::Tasks(data) => {
+            let heads = (0..data.eval.len()).collect();
+            run(&FineTune { data: &data.mix, heads, eval: &data.eval })
         }
+        TrainingData::Spans(data) => run(&SpanFineTune { data: &data.train, head: 0, eval: Some(&data.eval) }),
+        TrainingData::Text(_) => panic!("text has no labels to fine-tune on"),
     }
 }
 
-/// Everything that one distillation needs but the student.
-pub struct DistillRun<'a> {
-    /// Who teaches.
-    pub teacher: &'a dyn Teacher,
-    /// The teacher's head for each task.
-    pub heads: Vec<usize>,
-    /// What is learned in which step.
-    pub plan: &'a Plan,
-    /// What the student is taught on.
-    pub data: &'a TrainingData,
-}
-
-impl DistillRun<'_> {
-    /// Hands the job to `run`.
-    pub fn with_job<R>(&self, run: impl FnOnce(&dyn Job<TaskModel>) -> R) -> R {
-        let Self { teacher, plan, .. } = *self;
-        match self.data {
-            TrainingData::Text(data) => {
-                let (text, words) = (data.text.as_ref(), data.words());
-                run(&GeneralDistillation { teacher, plan, text, words, prepare: as_is() })
-            }
-            TrainingData::Tasks(data) => run(&TaskDistillation {
-                teacher,
-                teacher_heads: self.heads.clone(),
-                student_heads: (0..self.heads.len()).collect(),
-                plan,
-                data: &data.mix,
-                eval: &data.eval,
-                prepare: as_is(),
-            }),
-            TrainingData::Spans(data) => run(&SpanDistillation {
-                teacher,
-                teacher_head: self.heads[0],
-                student_head: 0,
-                plan,
-                data: &data.train,
-                eval: Some(&data.eval),
-            }),
+/// Hands `run` the job of a distillation on `data` by `plan`; `heads` are the teacher's for each task.
+pub fn with_distillation<R>(
+    teacher: &dyn Teacher,
+    heads: Vec<usize>,
+    plan: &Plan,
+    data: &TrainingData,
+    run: impl FnOnce(&dyn Job<TaskModel>) -> R,
+) -> R {
+    match data {
+        TrainingData::Text(data) => {
+            let (text, words) = (data.text.as_ref(), data.words());
+            run(&GeneralDistillation { teacher, plan, text, words, prepare: as_is() })
+        }
+        TrainingData::Tasks(data) => run(&TaskDistillation {
+            teacher,
+            student_heads: (0..heads.len()).collect(),
+            teacher_heads: heads,
+            plan,
+            data: &data.mix,
+            eval: &data.eval,
+            prepare: as_is(),
+        }),
+        TrainingData::Spans(data) => {
+            let (teacher_head, eval) = (heads[0], Some(&data.eval));
+            run(&SpanDistillation { teacher, teacher_head, student_head: 0, plan, data: &data.train, eval })
         }
     }
 }

@@ -6,45 +6,46 @@
 //! | [`events`] | what a watcher is told, and what `log.jsonl` holds |
 //! | [`import`] | foreign weights as a model directory |
 //! | [`inputs`] | tokenizer, task sets, packed text |
+//! | [`input_files`] | the files that decide a result, and their checksums |
 //! | [`corpus`] | the text of general distillation: plain files, or packed shards |
 //! | [`note`] | what a person should know of something that went well |
 //! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
+//! | [`check_teacher`] | whether a teacher can teach |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
-//! | [`runs`] | what runs there are below a folder, and how far they are |
+//! | [`run_listing`] | what runs there are below a folder, and how far they are |
 //! | [`similar`] | which of the names that there are was meant |
 //! | [`summary`] | the comparison and the report's data |
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
-
-mod about;
-mod check;
+pub mod check_teacher;
 pub mod corpus;
 pub mod disk;
 mod error;
 pub mod evaluate;
 pub mod events;
 pub mod import;
+pub mod input_files;
+mod input_record;
 pub mod inputs;
 pub mod jobs;
 pub mod latency;
 pub mod method;
 pub mod note;
 pub mod phase;
+mod preflight;
 pub mod recipe;
-mod record;
+mod report_header;
 mod run;
-pub mod runs;
+mod run_json;
+pub mod run_listing;
 pub mod similar;
 pub mod summary;
 pub mod teachers;

@@ -24,13 +24,13 @@ pub struct Method {
     /// What it was asked for by.
     pub name: String,
     /// What it says.
-    pub settings: Settings,
+    pub settings: MethodSettings,
 }
 
 /// The keys of a method file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct MethodSettings {
     /// Whether the student starts with the teacher's embedding.
     #[serde(default)]
     pub teacher_embedding: bool,
@@ -56,11 +56,11 @@ impl FromStr for Method {
                 let names = PUBLISHED.map(|(name, _)| name).join(", ");
                 let near = closest(text, PUBLISHED.map(|(name, _)| name));
                 let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-                return Err(format!("no such file, and no method of this name; methods: {names}{near}"));
+                return Err(format!("no such file or method; methods: {names}{near}"));
             }
         };
         let at = |message: String| format!("{text}: {}", message.trim_end());
-        let settings: Settings = toml::from_str(&content).map_err(|e| at(with_suggestion(e.to_string())))?;
+        let settings: MethodSettings = toml::from_str(&content).map_err(|e| at(with_suggestion(e.to_string())))?;
         settings.train.check().map_err(at)?;
         if let Some(objective) = &settings.distill {
             objective.check().map_err(|e| at(format!("`distill`: {e}")))?;
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn method(name: &str) -> Settings {
+    fn method(name: &str) -> MethodSettings {
         name.parse::<Method>().unwrap().settings
     }
 
@@ -143,7 +143,7 @@ mod tests {
                 let mut damaged = content.to_owned();
                 let end = at + damaged[at..].chars().next().map_or(0, char::len_utf8);
                 damaged.replace_range(at..end, with);
-                if let Ok(settings) = toml::from_str::<Settings>(&damaged) {
+                if let Ok(settings) = toml::from_str::<MethodSettings>(&damaged) {
                     let _ = settings.train.check();
                 }
             }

@@ -8,15 +8,3 @@ pub enum Note {
     /// To be seen in any case.
     Warning(String),
 }
-
-impl Note {
-    /// A [`Note::Message`].
-    pub fn message(text: impl Into<String>) -> Self {
-        Self::Message(text.into())
-    }
-
-    /// A [`Note::Warning`].
-    pub fn warning(text: impl Into<String>) -> Self {
-        Self::Warning(text.into())
-    }
-}

@@ -4,21 +4,22 @@ use std::path::Path;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
-use kd::cache::{ByteSize, Place};
+use kd::cache::{ByteSize, CacheStorage};
 use predict::majority::MajorityBaseline;
 use run_store::lock::Holder;
 use run_store::rundir::{RunFolder, RunPaths};
 use serde_json::Value;
 use train::engine::Devices;
 
-use crate::events::{Host, RunEvent};
+use crate::events::{Host, NOTED_WARNING, RunEvent};
+use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
-use crate::latency::{median_ms, on_cpu};
-use crate::phase::{self, CacheRoom, Context, FinalModel, PhaseSpec, SearchParts, Teachers, Winner, phases};
-use crate::recipe::{Change, Moved, Recipe};
-use crate::record::{Record, Resumed};
-use crate::summary::{self, Models};
-use crate::{Error, Result, check, disk};
+use crate::latency::{Limit, Verdict, Wanted, median_ms, on_cpu};
+use crate::phase::{
+    self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
+};
+use crate::recipe::{Moved, Recipe};
+use crate::{Error, Result, check_teacher, disk, preflight, run_json, summary};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
 const CHECKPOINTS: &str = "checkpoints";
@@ -32,7 +33,7 @@ pub struct RunOptions<'a> {
     /// Go on with the run that the folder holds, whose inputs may have moved, or be others where no finished phase has used them.
     pub resume: Option<Moved>,
     /// What a new run has otherwise than its recipe, for the report; one that goes on has it from when it was started.
-    pub changes: Vec<Change>,
+    pub changes: Vec<report::ChangedSetting>,
     /// Devices without autodiff; trainings share their steps among them, everything else is done on the main one.
     pub devices: Devices,
     /// Who holds the folder: this process.
@@ -44,8 +45,10 @@ pub struct RunOptions<'a> {
 /// What a finished run hands back.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Teacher, baseline and student side by side.
+    /// Teacher, student and what it is compared with, side by side.
     pub comparison: Vec<report::ModelRow>,
+    /// What the search has gained over each of these networks, a sentence each.
+    pub gains: Vec<String>,
     /// The found feed-forwards, one expression per layer.
     pub architecture: Vec<String>,
 }
@@ -53,7 +56,7 @@ pub struct Outcome {
 /// Runs a recipe from the beginning or from wherever the folder's run stopped, with a search made of `parts`.
 ///
 /// A killed run that is resumed gives the same trials, scores and weights as one that was not
-/// killed (CPU, same number of threads, no latency limit).
+/// killed (CPU, same number of threads).
 ///
 /// # Errors
 /// See [`Error`]. What was finished stays in the folder; a run that cannot start leaves none.
@@ -85,18 +88,29 @@ pub fn run(
     if resume && !finished {
         refuse_emptied(&before)?;
     }
-    let (teacher, given) = check::given(recipe, options.folder)?;
+    let (teacher, given) = preflight::given(recipe, options.folder)?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
-    check::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
+    let mut judged = Vec::new();
+    let mut limit = None;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
-        check::read(recipe, given.as_ref(), host.stop())?;
+        // A run that goes on was begun with this teacher.
+        let heads = if resume { &[][..] } else { &heads };
+        judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
+        let frame = phase::frame(recipe, &teacher);
+        let space = phase::first_space(parts, recipe, &frame)?;
+        let maker = options.environment.maker(host.now_ms());
+        let device = options.devices.main();
+        let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
+        limit = Limit::prepare(wanted, &*space, host)?;
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -110,6 +124,7 @@ pub fn run(
     let study = parts.read_study(paths)?;
     let resumed = Resumed { recipe, paths, config_hash: &hash, study: study.as_deref(), finished, asked: &asked };
     let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
+        limit.as_mut().map_or(Ok(()), |limit| limit.keep(paths))?;
         let (room, disk) = match finished {
             true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
             false => rooms((recipe, phases), (&inputs, &teacher), paths, options.devices.main(), host)?,
@@ -126,11 +141,13 @@ pub fn run(
         }
     };
     let mut run = Context::new((recipe, phases), &inputs, paths, &hash, options.devices, room.bytes, (parts, host))?;
+    run.limit = limit;
     let notes = folder
         .previous()
         .story()
         .into_iter()
         .chain(cut)
+        .chain(judged.into_iter().map(|note| format!("{NOTED_WARNING}{note}")))
         .chain(passed_over)
         .chain(replaced)
         .chain(room.story)
@@ -139,25 +156,26 @@ pub fn run(
         run.emit(RunEvent::Note { message })?;
     }
     if let Some(outcome) = finished_before(paths)? {
-        run.emit(RunEvent::Note { message: "this run was finished before; nothing was done again".into() })?;
+        run.emit(RunEvent::Note { message: "this run is already finished; nothing was done".into() })?;
         summary::write_report(paths, run.parts.read_study(paths)?.as_deref())?;
-        if read_run_json(&paths.run_json())?[CHECKPOINTS] == REMOVED {
+        if run_json::read(&paths.run_json())?[CHECKPOINTS] == REMOVED {
             // A process that was killed right at its end may have left some.
             run.clear_checkpoints();
         }
         return Ok(outcome);
     }
     let environment = &options.environment;
-    let changes = if resume { summary::stored_changes(paths)? } else { Some(options.changes) };
-    let about = |comparison: Option<&[report::ModelRow]>| {
+    let changes = if resume { run_json::stored_changes(paths)? } else { Some(options.changes) };
+    let about = |comparison: Option<Compared<'_>>| {
         let mut json = summary::run_json(recipe, environment, changes.as_deref(), comparison);
         if comparison.is_some() {
             json[CHECKPOINTS] = REMOVED.into();
         }
-        json
+        summary::with_latency(json, paths)
     };
-    run_store::atomic::write_json(paths.run_json(), &about(None))?;
-    let result = work(&mut run, &about);
+    run_store::atomic::write_json(paths.run_json(), &about(None)?)?;
+    let planned = if resume { Ok(()) } else { plan(&mut run, &teacher, room.bytes) };
+    let result = planned.and_then(|()| work(&mut run, &about));
     if let Err(error) = &result
         && !error.is_interruption()
     {
@@ -167,36 +185,69 @@ pub fn run(
     result
 }
 
+/// The comparison of a finished run, and what the search has gained.
+type Compared<'a> = (&'a [report::ModelRow], &'a [String]);
+/// Says what the run is going to do, and how long that takes where it can be measured.
+fn plan(run: &mut Context<'_>, teacher: &BertConfig, room: ByteSize) -> Result<()> {
+    run.emit(RunEvent::Note { message: "measuring a few steps of each training".into() })?;
+    let in_memory = run.recipe.teacher.cache.place == CacheStorage::Memory;
+    let forecast = phase::forecast(run, teacher, if in_memory { room.0 } else { 0 })?;
+    let free = run.host.free_memory().filter(|&free| free < forecast.cache_bytes);
+    run.emit(RunEvent::Plan { forecast })?;
+    if let Some(free) = free {
+        let message = format!("{NOTED_WARNING}only {} of memory are free for these answers", disk::size(free));
+        run.emit(RunEvent::Note { message })?;
+    }
+    Ok(())
+}
+
 /// All phases; `about` makes `run.json` of the comparison.
-fn work(run: &mut Context<'_>, about: &dyn Fn(Option<&[report::ModelRow]>) -> Value) -> Result<Outcome> {
+fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Value>) -> Result<Outcome> {
     let recipe = run.recipe;
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
     let warm = phase::warm_up(run, &frame, &teachers)?;
     let winner = phase::search(run, &frame, &teachers, warm.clone())?;
-    let student = phase::student(run, &frame, &teachers, &warm, &winner)?;
+    let found = Found { frame: &frame, teachers: &teachers, warm: &warm, winner: &winner };
     let majority = majority(run)?;
-    save_student(run, &student, &winner, &majority)?;
-    let student_params = student.model.count(recipe.latency.seq).params_without_fit();
-    let baseline = match recipe.final_.baseline {
-        true => Some(phase::baseline(run, &frame, &teachers, student_params)?),
-        false => None,
-    };
+    let mut trained = Vec::new();
+    for network in Network::of(recipe) {
+        let models = phase::final_models(run, network, found)?;
+        match network {
+            // At once, so that it is there whatever becomes of the comparison.
+            Network::Student => save_student(run, best(&models)?, &winner, &majority)?,
+            _ => {
+                for model in &models {
+                    phase::save_compared(run, model, &summary::compared_card(recipe, model, &majority))?;
+                }
+            }
+        }
+        trained.extend(models);
+    }
     run.clear_cache();
-    let comparison = compare(run, &teachers, student, baseline, &majority)?;
-    run_store::atomic::write_json(run.paths.run_json(), &about(Some(&comparison)))?;
+    let comparison = compare(run, &teachers, (&trained, winner.latency.as_ref()), &majority)?;
+    let gains = summary::gains(&trained);
+    run_store::atomic::write_json(run.paths.run_json(), &about(Some((&comparison, &gains)))?)?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
     run.clear_checkpoints();
     let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
-    Ok(Outcome { comparison, architecture })
+    Ok(Outcome { comparison, gains, architecture })
+}
+
+/// The one with the best held-out score; of equal ones the first.
+fn best(models: &[FinalModel]) -> Result<&FinalModel> {
+    let better = |best: &FinalModel, model: &FinalModel| model.held_out > best.held_out;
+    let best = models.iter().reduce(|best, model| if better(best, model) { model } else { best });
+    best.ok_or_else(|| Error::Mismatch("no student was trained".into()))
 }
 
 /// What one answer to every example of a task scores on the dev sets.
 fn majority(run: &Context<'_>) -> Result<Vec<MajorityBaseline>> {
     let phase = &run.recipe.final_.task;
-    let (train, dev) = (run.inputs.train(run.recipe, phase)?, run.inputs.dev(run.recipe, phase)?);
+    let (train, _) = run.inputs.tasks(run.recipe, phase)?;
+    let dev = run.inputs.dev(run.recipe, &run.recipe.tasks, phase)?;
     Ok(MajorityBaseline::of_sets(|task| train.labels(task), &dev)?)
 }
 
@@ -216,7 +267,7 @@ fn open_inputs(
     if study.is_none() {
         let search = &recipe.search;
         for phase in [&search.stage1.proxy.task, &search.stage2.proxy.task, &search.stage3.task] {
-            inputs.search(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
+            inputs.tasks(recipe, phase).map_err(|e| Error::Mismatch(e.to_string()))?;
         }
     }
     let now = Record { moved, digests: inputs.digests(recipe)? };
@@ -230,7 +281,7 @@ fn open_inputs(
     Ok((inputs, replaced))
 }
 
-/// What the cache may keep, and what is to be said of the disk.
+/// What the cache may keep; and what the run will take of the disk, with a warning where that is not there.
 fn rooms(
     (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     (inputs, teacher): (&Inputs, &BertConfig),
@@ -241,24 +292,11 @@ fn rooms(
     // Of other devices than the processor nobody knows how much memory is free.
     let free = on_cpu(device).then(|| host.free_memory()).flatten();
     let room = phase::cache_room((recipe, phases), inputs, teacher, free)?;
-    let disk = disk_story((recipe, phases), teacher, &room, paths, device, host)?;
-    Ok((room, disk))
-}
-
-/// What the run will take of the disk, and whether that is there.
-fn disk_story(
-    (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
-    teacher: &BertConfig,
-    room: &CacheRoom,
-    paths: &RunPaths,
-    device: &Device,
-    host: &dyn Host,
-) -> Result<Vec<String>> {
-    let cache = if recipe.teacher.cache.place == Place::Disk { room.bytes.0 } else { 0 };
+    let cache = if recipe.teacher.cache.place == CacheStorage::Disk { room.bytes.0 } else { 0 };
     let needs = disk::needs((recipe, phases), teacher, (cache, disk::bytes_below(&paths.root().join("data"))), device)?;
     let there = disk::bytes_below(paths.root());
     let free = host.free_disk(paths.root()).map(|free| free.saturating_add(there));
-    Ok(disk::story(needs, free))
+    Ok((room, disk::story(needs, free)))
 }
 
 /// The outcome of a run that has its student and its comparison already.
@@ -266,14 +304,15 @@ fn finished_before(paths: &RunPaths) -> Result<Option<Outcome>> {
     if !paths.run_json().exists() || !paths.student().join(WEIGHTS_FILE).exists() {
         return Ok(None);
     }
-    let run = read_run_json(&paths.run_json())?;
+    let run = run_json::read(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
-    let Some(comparison) = summary::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
+    let Some(comparison) = run_json::stored_comparison(&run).map_err(bad)?.filter(|_| run["finished"] == true) else {
         return Ok(None);
     };
+    let gains = run_json::stored_gains(&run).map_err(bad)?;
     let (config, _) = model_dir::outline(&paths.student())?;
     let architecture = config.layers.into_iter().map(|layer| layer.expression).collect();
-    Ok(Some(Outcome { comparison, architecture }))
+    Ok(Some(Outcome { comparison, gains, architecture }))
 }
 
 /// Refuses to go on with a finished run whose student was removed.
@@ -285,7 +324,7 @@ fn refuse_emptied(paths: &RunPaths) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let run = read_run_json(&path)?;
+    let run = run_json::read(&path)?;
     if run["finished"] != true || run[CHECKPOINTS] != REMOVED {
         return Ok(());
     }
@@ -300,11 +339,10 @@ fn refuse_emptied(paths: &RunPaths) -> Result<()> {
 /// Removes what a killed process was writing, here and in the folders below; the run's lock is held.
 fn sweep(dir: &Path) -> Result<()> {
     run_store::atomic::clean_stale_temps(dir)?;
-    let io = |source| Error::Io { action: "list", path: dir.to_path_buf(), source };
-    for entry in std::fs::read_dir(dir).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.file_type().map_err(io)?.is_dir() {
-            sweep(&entry.path())?;
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        if path.is_dir() && !path.is_symlink() {
+            sweep(&path)?;
         }
     }
     Ok(())
@@ -318,46 +356,31 @@ fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majori
     Ok(())
 }
 
-/// Measures the models side by side.
 fn compare(
     run: &Context<'_>,
     teachers: &Teachers,
-    student: FinalModel,
-    baseline: Option<FinalModel>,
+    (trained, verdict): (&[FinalModel], Option<&Verdict>),
     majority: &[MajorityBaseline],
 ) -> Result<Vec<report::ModelRow>> {
     let settings = run.recipe.latency;
     let time = |model: &TaskModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
-    let teacher = FinalModel {
-        config: teachers.config.clone(),
-        model: teachers.tuned[0].model.clone(),
-        evaluation: teachers.evaluation.clone(),
-    };
-    let models = Models {
-        latency: [
-            Some(time(&teacher.model, &teacher.config)?),
-            baseline.as_ref().map(|b| time(&b.model, &b.config)).transpose()?,
-            Some(time(&student.model, &student.config)?),
-        ],
-        teacher,
-        baseline,
-        student,
-    };
-    Ok(summary::comparison(run.recipe, &models, majority))
-}
-
-/// Reads `run.json` of a run folder.
-///
-/// # Errors
-/// The file is missing or not JSON.
-pub(crate) fn read_run_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let wrong = |message: String| Error::RunFile { path: path.to_path_buf(), message };
-    let value: Value = serde_json::from_str(&text).map_err(|e| wrong(format!("not the run.json of a run: {e}")))?;
-    if value.is_object() { Ok(value) } else { Err(wrong("not the run.json of a run: no JSON object".into())) }
+    let teacher =
+        summary::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
+    let mut rows = vec![teacher];
+    for models in summary::compared(trained) {
+        let first = models[0];
+        // What the student was chosen by is what it takes.
+        let verdict = verdict.filter(|_| first.network == Network::Student);
+        let latency = verdict.map_or_else(|| time(&first.model, &first.config), |verdict| Ok(verdict.measured_ms))?;
+        let mut row = summary::final_row(run.recipe, &models, latency, majority);
+        if let Some(verdict) = verdict {
+            let predicted =
+                format!("latency as measured for the search; {:.4} ms were predicted", verdict.predicted_ms);
+            row.note = if row.note.is_empty() { predicted } else { format!("{}; {predicted}", row.note) };
+        }
+        rows.push(row);
+    }
+    rows.extend(summary::majority_row(majority));
+    Ok(rows)
 }

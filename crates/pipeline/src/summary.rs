@@ -7,20 +7,21 @@ use glue_squad::task::{Head, Task};
 use nas::study::{StudyStore, Trial};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{
-    ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport, TaskScore,
-    TrialPoint,
+    ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport, StageReport,
+    StudentReport, TaskScore, TrialPoint,
 };
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use train::engine::Evaluation;
 
-use crate::about::{About, listed};
 use crate::events::RunEvent;
-use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
-use crate::recipe::{Change, Inherit, Recipe};
-use crate::record::Record;
-use crate::run::read_run_json;
+use crate::input_record::Record;
+use crate::latency::{Conditions, History, Maker, history};
+use crate::phase::{FinalModel, LogLine, Network, PhaseId, Teachers, Winner};
+use crate::recipe::{Inherit, Recipe};
+use crate::report_header::{ReportHeader, listed};
+use crate::run_json::{self, stored_comparison, stored_gains};
 use crate::{Error, Result};
 
 /// What the program knows about where it runs; the library does not look.
@@ -38,87 +39,194 @@ pub struct Environment {
     pub started: String,
 }
 
-/// The models that are compared, each with its latency in milliseconds.
-#[derive(Debug)]
-pub struct Models {
-    /// Fine-tuned teacher; of several the first, with the scores of all.
-    pub teacher: FinalModel,
-    /// Uniform baseline, if it was trained.
-    pub baseline: Option<FinalModel>,
-    /// Found student.
-    pub student: FinalModel,
-    /// Latency of the three in this order.
-    pub latency: [Option<f64>; 3],
+impl Environment {
+    /// Who measures at that Unix time.
+    pub(crate) fn maker(&self, now_ms: i64) -> Maker {
+        Maker {
+            program: self.versions.get("efficientbert").cloned().unwrap_or_default(),
+            processor: self.machine.cpu.clone(),
+            now: utc(now_ms),
+        }
+    }
 }
 
-/// One row per model, and one of the `majority` class (or the mean), which a model has to beat.
-pub fn comparison(recipe: &Recipe, models: &Models, majority: &[MajorityBaseline]) -> Vec<ModelRow> {
-    let [teacher, baseline, student] = models.latency;
+/// The row of the fine-tuned teacher; of several the first, with the scores of all.
+pub fn teacher_row(recipe: &Recipe, teachers: &Teachers, latency_ms: f64, majority: &[MajorityBaseline]) -> ModelRow {
     let (name, note) = match &recipe.tasks[..] {
         [first, _, ..] if recipe.teacher.per_task => {
             ("teachers", format!("one for each task; sizes and latency are those of the {} one", first.name()))
         }
         _ => ("teacher", String::new()),
     };
-    let mut rows = vec![row(recipe, name, Role::Teacher, &models.teacher, teacher, &note)];
-    if let Some(model) = &models.baseline {
-        let start = if recipe.baseline_inherit() == Inherit::Teacher { "begun as its teacher" } else { "random start" };
-        let note = format!("plain GELU, one width, {start}, steps of student and warm-up");
-        rows.push(row(recipe, "uniform baseline", Role::Baseline, model, baseline, &note));
+    let count = teachers.tuned[0].model.count(recipe.latency.seq);
+    ModelRow {
+        name: name.into(),
+        role: Role::Teacher,
+        scores: scores(&[&teachers.evaluation]),
+        note,
+        warnings: doubts(&teachers.evaluation, majority),
+        ..sized(&count, latency_ms)
     }
-    rows.push(row(recipe, "found student", Role::Student, &models.student, student, ""));
-    let all = [Some(&models.teacher), models.baseline.as_ref(), Some(&models.student)];
-    for (row, model) in rows.iter_mut().zip(all.into_iter().flatten()) {
-        row.warnings = doubts(&model.evaluation, majority);
+}
+
+/// The trained models by network, each with all of its seeds, the student last: of the networks drawn at random the best on the
+/// held-out examples, which its first seed decides.
+pub fn compared(trained: &[FinalModel]) -> Vec<Vec<&FinalModel>> {
+    let mut networks: Vec<Vec<&FinalModel>> = Vec::new();
+    for model in trained {
+        match networks.iter_mut().find(|models| models[0].network == model.network) {
+            Some(models) => models.push(model),
+            None => networks.push(vec![model]),
+        }
     }
-    rows.extend(majority_row(majority));
-    rows
+    let (random, mut others): (Vec<_>, Vec<_>) =
+        networks.into_iter().partition(|models| matches!(models[0].network, Network::Random(_)));
+    let best = random.into_iter().reduce(|a, b| if b[0].held_out > a[0].held_out { b } else { a });
+    others.extend(best);
+    others.sort_by_key(|models| match models[0].network {
+        Network::Student => (1, models[0].network),
+        network => (0, network),
+    });
+    others
+}
+
+/// The row of a network that was trained with each of the recipe's seeds: means of its scores, with their standard errors where there
+/// are several.
+pub fn final_row(recipe: &Recipe, models: &[&FinalModel], latency_ms: f64, majority: &[MajorityBaseline]) -> ModelRow {
+    let first = models[0];
+    let random = recipe.compare.random;
+    let (name, role, note) = match first.network {
+        Network::Student => ("found student".into(), Role::Student, String::new()),
+        Network::SameParams => ("same parameters".into(), Role::Baseline, plain_note(recipe, first)),
+        Network::SameLatency => ("same latency".into(), Role::Baseline, plain_note(recipe, first)),
+        Network::Random(1) if random == 1 => {
+            ("random network".into(), Role::Baseline, "drawn at random within the budget".into())
+        }
+        Network::Random(number) => {
+            let note = format!("number {number} of {random} drawn within the budget: the best on held-out examples");
+            ("random network".into(), Role::Baseline, note)
+        }
+        Network::Checkpoint(number) => {
+            let path = &recipe.compare.checkpoints[number as usize - 1];
+            let name =
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+            (name, Role::Baseline, "fine-tuned on the labels, as many steps as the student".into())
+        }
+    };
+    let evaluations: Vec<&Evaluation> = models.iter().map(|model| &model.evaluation).collect();
+    let seeds = match models.len() {
+        1 => String::new(),
+        n => format!("mean of {n} seeds"),
+    };
+    ModelRow {
+        name,
+        role,
+        scores: scores(&evaluations),
+        note: [note, seeds].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
+        warnings: doubts(&first.evaluation, majority),
+        ..sized(&first.model.count(recipe.latency.seq), latency_ms)
+    }
+}
+
+/// How a uniform plain network came about.
+fn plain_note(recipe: &Recipe, model: &FinalModel) -> String {
+    let start =
+        if recipe.inherit(model.network) == Inherit::Teacher { "begins as its teacher" } else { "random start" };
+    let steps =
+        if recipe.lacks_warm_up(model.network) { "steps of student and warm-up" } else { "the student's steps" };
+    format!("plain GELU feed-forwards of width {} in every layer, {start}, {steps}", model.config.intermediate_size)
+}
+
+/// What the search has gained over each network that the student is compared with, a sentence each: the mean over the tasks of the task's
+/// score on dev, student less network, seed by seed, with its standard error over the seeds.
+pub fn gains(trained: &[FinalModel]) -> Vec<String> {
+    let mut networks = compared(trained);
+    let Some(student) = networks.pop() else { return Vec::new() };
+    let sentence = |models: Vec<&FinalModel>| {
+        let over = match models[0].network {
+            Network::SameParams => "a plain network with as many parameters",
+            Network::SameLatency => "a plain network of the same latency",
+            Network::Random(_) => "the best network drawn at random",
+            Network::Checkpoint(_) | Network::Student => return None,
+        };
+        let differences: Vec<f64> =
+            student.iter().zip(&models).map(|(s, m)| (s.evaluation.score - m.evaluation.score) * 100.0).collect();
+        let (mean, error) = mean_and_error(&differences);
+        let error = match error {
+            Some(error) => format!(" \u{b1} {error:.2} points over {over} ({} seeds)", differences.len()),
+            None => format!(" points over {over} (one seed: no standard error)"),
+        };
+        let verb = if mean < 0.0 { "lost" } else { "gained" };
+        Some(format!("the search {verb} {:.2}{error}", mean.abs()))
+    };
+    networks.into_iter().filter_map(sentence).collect()
+}
+
+/// Mean and standard error `s / sqrt(n)`, with the sample's standard deviation `s`; no error of one value.
+fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt()))
+}
+
+/// The card of a network that the student is compared with.
+pub fn compared_card(recipe: &Recipe, model: &FinalModel, majority: &[MajorityBaseline]) -> String {
+    format!(
+        "# {} of run `{}`\n\nTrained to compare the student with (seed {} of {}); dev scores: {}\n{}",
+        model.network.folder(),
+        recipe.name,
+        model.seed,
+        recipe.compare.seeds,
+        model.evaluation,
+        card_lines(&model.evaluation, majority)
+    )
 }
 
 /// One answer to every example, as if it were a model.
-fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
+pub fn majority_row(majority: &[MajorityBaseline]) -> Option<ModelRow> {
     let answers: Vec<String> = majority.iter().map(|m| format!("{} {}", m.task, m.answer)).collect();
     let metrics = majority.iter().flat_map(|m| m.metrics.clone()).collect();
     let means = majority.iter().any(|m| m.task.parse().is_ok_and(|task: Task| task.head() == Head::Regression));
     (!majority.is_empty()).then(|| ModelRow {
         name: if means { "majority class or mean" } else { "majority class" }.into(),
         role: Role::Majority,
-        scores: scores(&Evaluation { metrics, ..Evaluation::default() }),
+        scores: scores(&[&Evaluation { metrics, ..Evaluation::default() }]),
         note: format!("one answer to every example: {}", answers.join(", ")),
         ..ModelRow::default()
     })
 }
 
-fn row(recipe: &Recipe, name: &str, role: Role, model: &FinalModel, latency_ms: Option<f64>, note: &str) -> ModelRow {
-    let count = model.model.count(recipe.latency.seq);
+/// A row with the sizes alone.
+fn sized(count: &bert_core::Count, latency_ms: f64) -> ModelRow {
     ModelRow {
-        name: name.into(),
-        role,
         params: Some(count.params_without_fit()),
         macs: Some(count.macs()),
-        latency_ms,
-        scores: scores(&model.evaluation),
-        search_score: None,
-        note: note.into(),
-        warnings: Vec::new(),
+        latency_ms: Some(latency_ms),
+        ..ModelRow::default()
     }
 }
 
-fn scores(evaluation: &Evaluation) -> Vec<TaskScore> {
-    let split = |(name, value): (&String, &f64)| {
+/// Mean of each metric over evaluations of one network, which all have the same.
+fn scores(evaluations: &[&Evaluation]) -> Vec<TaskScore> {
+    let Some(first) = evaluations.first() else { return Vec::new() };
+    let of = |name: &String| {
         let (task, metric) = name.split_once('/').unwrap_or((name, ""));
-        TaskScore { task: task.into(), metric: metric.into(), value: *value }
+        let values: Vec<f64> = evaluations.iter().filter_map(|one| one.metrics.get(name).copied()).collect();
+        let (value, standard_error) = mean_and_error(&values);
+        TaskScore { task: task.into(), metric: metric.into(), value, standard_error }
     };
-    evaluation.metrics.iter().map(split).collect()
+    first.metrics.keys().map(of).collect()
 }
 
 /// Contents of `run.json`.
 pub fn run_json(
     recipe: &Recipe,
     environment: &Environment,
-    changes: Option<&[Change]>,
-    comparison: Option<&[ModelRow]>,
+    changes: Option<&[ChangedSetting]>,
+    compared: Option<(&[ModelRow], &[String])>,
 ) -> Value {
+    let (comparison, gains) = compared.unzip();
     json!({
         "recipe": recipe.name,
         "description": recipe.description,
@@ -128,7 +236,57 @@ pub fn run_json(
         "latency": recipe.latency,
         "finished": comparison.is_some(),
         "comparison": comparison,
+        "gains": gains,
     })
+}
+
+/// `json` with what the run in `paths` says of latencies, where it has a table.
+///
+/// # Errors
+/// A file of the folder that cannot be read.
+pub(crate) fn with_latency(mut json: Value, paths: &RunPaths) -> Result<Value> {
+    let Some(History { table, measured }) = history(paths)? else { return Ok(json) };
+    json["latency_table"] = json!({
+        "measured": table.measured,
+        "processor": table.processor,
+        "program": table.program,
+        "conditions": table.conditions,
+        "margin": table.margin,
+        "reference_ms": table.reference.ms,
+        "accuracy": table.accuracy,
+    });
+    json["latency_measured"] = json!(measured);
+    Ok(json)
+}
+
+/// The same for the report.
+fn latency(paths: &RunPaths, limit_ms: Option<f64>) -> Result<Option<LatencyReport>> {
+    let Some(History { table, measured }) = history(paths)? else { return Ok(None) };
+    let accuracy = table.accuracy.as_ref();
+    let Conditions { isa, threads, batch, seq, precision, .. } = &table.conditions;
+    Ok(Some(LatencyReport {
+        limit_ms,
+        margin: table.margin,
+        table: format!(
+            "measured {} on {} ({isa}, {threads} threads), {batch} x {seq} tokens, {precision}; program {}",
+            table.measured, table.processor, table.program
+        ),
+        architectures: accuracy.map(|a| a.architectures as u64),
+        mean_abs_error: accuracy.map(|a| a.mean_abs_error),
+        p90_abs_error: accuracy.map(|a| a.p90_abs_error),
+        candidates: measured
+            .candidates
+            .iter()
+            .map(|c| LatencyPoint {
+                trial: c.trial,
+                predicted_ms: c.predicted_ms,
+                measured_ms: c.measured_ms,
+                pace: c.pace,
+                within: c.within,
+            })
+            .collect(),
+        corrections: measured.corrections,
+    }))
 }
 
 /// Text of the student's `README.md`.
@@ -170,7 +328,7 @@ pub fn write_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<
 /// # Errors
 /// A file of the folder that cannot be read.
 pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<RunReport> {
-    let run = read_run_json(&paths.run_json())?;
+    let run = run_json::read(&paths.run_json())?;
     let bad = |e: serde_json::Error| Error::RunFile { path: paths.run_json(), message: e.to_string() };
     let environment: Environment = serde_json::from_value(run["environment"].clone()).map_err(bad)?;
     let comparison = stored_comparison(&run).map_err(bad)?;
@@ -178,8 +336,9 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
     let damaged = damaged.iter().map(|line| format!("log.jsonl, line {line}: no valid record; it is left out here"));
     let finished = run["finished"].as_bool().unwrap_or(false);
     let text = |key: &str| run[key].as_str().unwrap_or_default().to_string();
-    let about = About::read(paths)?;
-    let changed = with_moved(changes(&run).map_err(bad)?, paths)?;
+    let about = ReportHeader::read(paths)?;
+    let changed = with_moved(run_json::changes(&run).map_err(bad)?, paths)?;
+    let latency = latency(paths, about.budget.max_latency_ms)?;
     Ok(RunReport {
         title: match about.tasks.is_empty() {
             true => format!("EfficientBERT run: {}", text("recipe")),
@@ -191,10 +350,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         teacher: about.teacher,
         data: about.data,
         budget: about.budget,
-        changed: changed.map(|all| {
-            let setting = |Change { key, value, recipe }| ChangedSetting { key, value, recipe };
-            all.into_iter().map(setting).collect()
-        }),
+        changed,
         started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
         finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
         machine: environment.machine,
@@ -207,13 +363,15 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         stages: study.map(|study| stages(study, &records)).transpose()?.unwrap_or_default(),
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),
+        latency,
+        gains: stored_gains(&run).map_err(bad)?,
         student: student_report(paths, &run)?,
         notes: damaged.collect(),
     })
 }
 
 /// `changes` with where inputs are that are not where the recipe says any more, or are others.
-fn with_moved(changes: Option<Vec<Change>>, paths: &RunPaths) -> Result<Option<Vec<Change>>> {
+fn with_moved(changes: Option<Vec<ChangedSetting>>, paths: &RunPaths) -> Result<Option<Vec<ChangedSetting>>> {
     let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default().settings();
     if moved.is_empty() {
         return Ok(changes);
@@ -222,29 +380,10 @@ fn with_moved(changes: Option<Vec<Change>>, paths: &RunPaths) -> Result<Option<V
     for (key, value) in moved {
         match all.iter_mut().find(|change| change.key == key) {
             Some(change) => change.value = value,
-            None => all.push(Change { key, value, recipe: None }),
+            None => all.push(ChangedSetting { key, value, recipe: None }),
         }
     }
     Ok(Some(all))
-}
-
-fn changes(run: &Value) -> serde_json::Result<Option<Vec<Change>>> {
-    serde_json::from_value(run["changed"].clone())
-}
-
-/// What the run in a folder was started with otherwise than its recipe; `None` where that was not written down.
-pub(crate) fn stored_changes(paths: &RunPaths) -> Result<Option<Vec<Change>>> {
-    let path = paths.run_json();
-    if !path.exists() {
-        return Ok(None);
-    }
-    let run = read_run_json(&path)?;
-    changes(&run).map_err(|e| Error::RunFile { path, message: e.to_string() })
-}
-
-/// The comparison in `run.json`, where there is one.
-pub(crate) fn stored_comparison(run: &Value) -> serde_json::Result<Option<Vec<ModelRow>>> {
-    serde_json::from_value(run["comparison"].clone())
 }
 
 /// What a pass is, from the settings in `run.json`.
@@ -252,7 +391,7 @@ fn pass(latency: &Value) -> Option<String> {
     let number = |key: &str| latency[key].as_u64();
     let (batch, seq, runs) = (number("batch")?, number("seq")?, number("runs")?);
     let format = latency["precision"].as_str()?;
-    Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs}"))
+    Some(format!("{batch} x {seq} tokens, {format}, the median time of {runs} in the quietest of several rounds"))
 }
 
 fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport>> {
@@ -277,7 +416,7 @@ fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport
             trials: trials.iter().map(point).collect(),
             best: store.best(stage)?.map(|t| t.number),
             rejected: store.rejection_counts(stage)?.into_iter().map(|(r, n)| (r.name().to_string(), n)).collect(),
-            seconds: seconds(records, phase.name()),
+            seconds: seconds(records, &phase.name()),
         });
     }
     Ok(stages)
@@ -361,7 +500,16 @@ pub fn utc(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogLine, RunEvent, seconds, utc};
+    use super::{LogLine, RunEvent, mean_and_error, seconds, utc};
+
+    #[test]
+    fn the_standard_error_of_a_mean_is_that_of_the_sample() {
+        assert_eq!(mean_and_error(&[2.0]), (2.0, None));
+        let (mean, error) = mean_and_error(&[1.0, 2.0, 3.0, 6.0]);
+        // Deviations -2, -1, 0, 3: variance 14 / 3, of the mean a quarter of it.
+        assert!(mean == 3.0 && (error.unwrap() - (14.0f64 / 12.0).sqrt()).abs() < 1e-12);
+    }
+
     #[test]
     fn time_between_a_kill_and_the_resume_is_not_counted() {
         let started = || RunEvent::PhaseStarted { phase: "stage-1".into(), total: 2, done: 0 };

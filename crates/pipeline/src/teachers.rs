@@ -4,18 +4,22 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bert_core::{BertConfig, ModelDir, TaskModel};
+use burn::tensor::Device;
 use glue_squad::task::Task;
 use kd::cache::{CachedTeacher, Expected, TeacherCache, TeacherLayers, fingerprint};
 use kd::job::{OrderedTeacher, ReplicatedTeacher, TaskTeacher, TaskTeachers, Teacher, check_alike};
 use kd::objective::Plan;
+use predict::data::EvalSet;
 use predict::heads::{AnsweringHead, answering_head};
 use tokenizer::TextEncoder;
 use train::engine::Devices;
 
 use crate::Result;
-use crate::inputs::{Files, model_files};
+use crate::check_teacher::{Unfit, unfit};
+use crate::input_files::{Files, model_files};
 
 /// Where a teacher comes from: `DIR`, or `TASK=DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +55,16 @@ impl fmt::Display for TeacherSource {
 pub enum TeacherError {
     /// Two teachers of one task, or of everything.
     #[error("{0}, {1}: {which}", which = which(.1))]
-    Two(TeacherSource, TeacherSource),
+    Duplicate(TeacherSource, TeacherSource),
     /// Text is learned, which has one teacher.
     #[error("{0}: this training learns from text, not on {task}; text has one teacher", task = task(.0))]
-    OfText(TeacherSource),
+    TextHasOneTeacher(TeacherSource),
     /// Its task is not learned.
     #[error("{0}: {task} is not learned in this training", task = task(.0))]
-    NotLearnt(TeacherSource),
+    TaskNotTrained(TeacherSource),
     /// Every task has another teacher.
     #[error("{0}: every task has another teacher, so it would teach nothing")]
-    Idle(TeacherSource),
+    Unused(TeacherSource),
     /// A task has no teacher.
     #[error("{0} has no teacher")]
     Missing(Task),
@@ -69,7 +73,7 @@ pub enum TeacherError {
     Tokenizers(PathBuf, PathBuf),
     /// Two teachers of different sizes.
     #[error(transparent)]
-    Unlike(kd::Error),
+    DifferentSizes(kd::Error),
     /// There are several, where one is asked for.
     #[error("there are several teachers, and they are of different weights")]
     Several,
@@ -86,7 +90,7 @@ pub enum TeacherError {
 fn which(source: &TeacherSource) -> String {
     match &source.task {
         Some(task) => format!("two teachers of {task}"),
-        None => "which one teaches which task?".into(),
+        None => "it is not clear which one teaches which task".into(),
     }
 }
 
@@ -100,9 +104,9 @@ pub struct Assignment {
     /// Those that teach, each folder once; the first task's, or that of text, comes first.
     pub sources: Vec<TeacherSource>,
     /// Position of each task's teacher in `sources`; of text one.
-    of: Vec<usize>,
+    pub of: Vec<usize>,
     /// All of them, as they were given.
-    said: String,
+    pub said: String,
     tasks: Vec<Task>,
 }
 
@@ -129,17 +133,17 @@ impl Assignment {
 fn assigned(sources: &[TeacherSource], tasks: &[Task]) -> Result<Vec<usize>, TeacherError> {
     for (i, source) in sources.iter().enumerate() {
         if let Some(before) = sources[..i].iter().find(|before| before.task == source.task) {
-            return Err(TeacherError::Two(before.clone(), source.clone()));
+            return Err(TeacherError::Duplicate(before.clone(), source.clone()));
         }
         match &source.task {
-            Some(_) if tasks.is_empty() => return Err(TeacherError::OfText(source.clone())),
-            Some(task) if !tasks.contains(task) => return Err(TeacherError::NotLearnt(source.clone())),
+            Some(_) if tasks.is_empty() => return Err(TeacherError::TextHasOneTeacher(source.clone())),
+            Some(task) if !tasks.contains(task) => return Err(TeacherError::TaskNotTrained(source.clone())),
             _ => {}
         }
     }
     let of = |task: Option<&Task>| sources.iter().position(|source| source.task.as_ref() == task);
     if let Some(idle) = of(None).filter(|_| !tasks.is_empty() && sources.len() > tasks.len()) {
-        return Err(TeacherError::Idle(sources[idle].clone()));
+        return Err(TeacherError::Unused(sources[idle].clone()));
     }
     let of_task = |task: &Task| of(Some(task)).or(of(None)).ok_or_else(|| TeacherError::Missing(task.clone()));
     match tasks {
@@ -179,9 +183,12 @@ pub(crate) fn teacher_on<'t>(
 pub struct Teachers {
     /// Each folder once.
     models: Vec<ModelDir>,
-    assignment: Assignment,
-    described: String,
-    encoder: TextEncoder,
+    /// Which of them teaches each task.
+    pub assignment: Assignment,
+    /// For model cards.
+    pub described: String,
+    /// The tokenizer of all of them.
+    pub encoder: TextEncoder,
 }
 
 impl Teachers {
@@ -201,7 +208,8 @@ impl Teachers {
                 return Err(TeacherError::Tokenizers(models[0].path.clone(), models[i].path.clone()).into());
             }
             let (first, other) = (named(&assignment.sources[0]), named(&assignment.sources[i]));
-            check_alike((&first, &models[0].config), (&other, &models[i].config)).map_err(TeacherError::Unlike)?;
+            check_alike((&first, &models[0].config), (&other, &models[i].config))
+                .map_err(TeacherError::DifferentSizes)?;
         }
         let described = described(&models, &assignment.of, &assignment.tasks);
         let encoder = encoders.into_iter().next().expect("an assignment has a teacher");
@@ -221,11 +229,6 @@ impl Teachers {
     /// Tokens that all of them have positions for.
     pub fn positions(&self) -> usize {
         self.models.iter().map(|m| m.config.max_position_embeddings).min().unwrap_or_default()
-    }
-
-    /// The tokenizer of all of them.
-    pub fn encoder(&self) -> &TextEncoder {
-        &self.encoder
     }
 
     /// The only one.
@@ -251,6 +254,26 @@ impl Teachers {
             Ok((model.path.as_path(), head))
         };
         self.assignment.tasks.iter().zip(&self.assignment.of).map(head).collect()
+    }
+
+    /// Asks each teacher about dev examples of its tasks, whose sets are `dev` in the order of the tasks, with the head of `heads`; why
+    /// answers cannot teach, each with the directory of its teacher.
+    ///
+    /// # Errors
+    /// As [`unfit`].
+    pub fn unfit(
+        &self,
+        heads: &[AnsweringHead],
+        dev: &[(usize, EvalSet)],
+        device: &Device,
+        stop: &AtomicBool,
+    ) -> Result<Vec<(&Path, Unfit)>> {
+        let mut found = Vec::new();
+        for ((&at, head), (_, set)) in self.assignment.of.iter().zip(heads).zip(dev) {
+            let teacher = &self.models[at];
+            found.extend(unfit(&teacher.model, head, set, device, stop)?.map(|why| (teacher.path.as_path(), why)));
+        }
+        Ok(found)
     }
 
     /// Them as one teacher of a training by `plan` on `devices`, with `cache` before each, and the heads by which this one is asked for each
@@ -299,21 +322,6 @@ impl Teachers {
             _ => model_files(&format!("teacher {}", i + 1), &dir.path),
         };
         self.models.iter().enumerate().flat_map(named).collect()
-    }
-
-    /// Which of them teaches each task.
-    pub fn of_tasks(&self) -> &[usize] {
-        &self.assignment.of
-    }
-
-    /// As they were given.
-    pub fn said(&self) -> &str {
-        &self.assignment.said
-    }
-
-    /// For model cards.
-    pub fn described(&self) -> &str {
-        &self.described
     }
 }
 

@@ -18,7 +18,7 @@ use train::span::SpanTrainSet;
 use train::text::TextSource;
 
 use crate::corpus::Corpus;
-use crate::inputs::{Files, task_files};
+use crate::input_files::{Files, task_files};
 use crate::note::Note;
 use crate::{Error, Problem, Result};
 
@@ -172,7 +172,7 @@ impl SpanData {
         if let Some(first) = train_set.issues().first() {
             let (count, id) = (train_set.issues().len(), &questions.questions[first.question].id);
             let trouble = first.trouble;
-            notes.push(Note::warning(format!(
+            notes.push(Note::Warning(format!(
                 "{}: {count} questions teach less than they could, the first is {id}: {trouble}",
                 train.display()
             )));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use corpus::{Input, MANIFEST, PackSettings, build};
 use pipeline::corpus::Corpus;
-use pipeline::inputs::digests;
+use pipeline::input_files::digests;
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
 

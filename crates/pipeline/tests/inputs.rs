@@ -84,15 +84,28 @@ fn what_a_phase_has_encoded_serves_the_next_ones() {
     let text = inputs.text(&recipe, &recipe.warm_up).unwrap();
     let again = inputs.text(&recipe, &recipe.warm_up).unwrap();
     assert!(Arc::ptr_eq(&text, &again));
-    let batches = |phase| inputs.train(&recipe, phase).map(|mix| mix.batch(2).unwrap());
+    let batches = |phase| inputs.tasks(&recipe, phase).map(|(mix, _)| mix.batch(2).unwrap());
     let before = batches(&recipe.teacher.fine_tune).unwrap();
     // What is gone from the disk is still there for the phases to come.
     std::fs::remove_dir_all(dir.path().join("SST-2")).unwrap();
     assert_eq!(batches(&recipe.teacher.fine_tune).unwrap(), before);
-    let (train, held_out) = inputs.search(&recipe, &recipe.search.stage1.proxy.task).unwrap();
+    let (train, held_out) = inputs.tasks(&recipe, &recipe.search.stage1.proxy.task).unwrap();
     assert_eq!((train.tasks().len(), held_out.len()), (2, 2));
     let longer = pipeline::recipe::Phase { max_len: 20, ..recipe.teacher.fine_tune.clone() };
     assert!(batches(&longer).is_err(), "another length is read anew");
+}
+
+#[test]
+fn another_seed_of_a_final_training_changes_the_order_of_the_examples_and_not_which_are_held_out() {
+    let dir = pocket();
+    let recipe = recipe(dir.path(), "corpus.txt", &[]);
+    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let of = |seed| inputs.tasks_of(&recipe, &recipe.tasks, &recipe.final_.task, seed).unwrap();
+    let ((one, held_one), (two, held_two)) = (of(recipe.seed), of(recipe.seed + 1));
+    assert_ne!(one.batch(0).unwrap(), two.batch(0).unwrap());
+    for ((_, one), (_, two)) in held_one.iter().zip(&held_two) {
+        assert!(!one.is_empty() && one.labels == two.labels);
+    }
 }
 
 #[test]
@@ -107,11 +120,11 @@ fn rows_that_were_passed_over_are_noted_once() {
     let recipe = recipe(dir.path(), "corpus.txt", &["tasks=[\"qqp\"]"]);
     let inputs = Inputs::open(&recipe, dir.path()).unwrap();
     for _ in 0..2 {
-        inputs.train(&recipe, &recipe.teacher.fine_tune).unwrap();
-        inputs.dev(&recipe, &recipe.teacher.fine_tune).unwrap();
+        inputs.tasks(&recipe, &recipe.teacher.fine_tune).unwrap();
+        inputs.dev(&recipe, &recipe.tasks, &recipe.teacher.fine_tune).unwrap();
     }
     let notes = inputs.take_notes();
-    assert!(notes.len() == 1 && notes[0].contains("line 11 is passed over: torn apart"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("line 11 is skipped: torn apart"), "{notes:?}");
     assert!(inputs.take_notes().is_empty());
 }
 
@@ -126,7 +139,7 @@ fn every_training_has_the_batches_of_its_own_window() {
     assert_eq!(recipe.final_.general.length_window, Some(3), "that of the recipe");
     assert_eq!(text(&recipe.warm_up), text(&phase(1)));
     assert_ne!(text(&phase(1)), text(&phase(3)), "though one was kept already");
-    let tasks = |phase: &Phase| inputs.train(&recipe, phase).unwrap().batch(0).unwrap().1.indices;
+    let tasks = |phase: &Phase| inputs.tasks(&recipe, phase).unwrap().0.batch(0).unwrap().1.indices;
     assert_ne!(tasks(&phase(1)), tasks(&phase(3)));
     assert_eq!(tasks(&phase(1)), tasks(&Phase { batch_size: phase(1).batch_size, ..recipe.teacher.fine_tune.clone() }));
 }

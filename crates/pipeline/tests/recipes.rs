@@ -94,7 +94,7 @@ fn mistakes_name_the_recipe_and_the_key() {
     let second = format!("distill={{ match = [{entry}, {}] }}", entry.replace("mse", "kl"));
     refused(&[&second], &["`distill`", "entry 2", "kl"]);
     refused(&[&second.replace("kl", "rms")], &["`match`, entry 2", "rms"]);
-    refused(&["final.baseline_inherit=supernet"], &["final.baseline_inherit", "supernet", "teacher"]);
+    refused(&["compare.inherit=supernet"], &["compare.inherit", "supernet", "teacher"]);
     refused(&["student.begin=techer"], &["recipe `smoke`", "techer", "teacher"]);
     refused(&["warm_up.eval_every=5"], &["warm_up.eval_every", "no effect"]);
     refused(&["search.stage1.proxy.task.checkpoint_every=5"], &["checkpoint_every", "no effect"]);
@@ -136,7 +136,7 @@ fn what_is_learnt_is_written_out_and_may_differ_for_the_winner() {
 
 #[test]
 fn the_teacher_s_cache_is_written_out_and_takes_sizes_as_people_write_them() {
-    use kd::cache::{ByteSize, Format, Place, Room};
+    use kd::cache::{ByteSize, CacheStorage, Format, Room};
     let usual = load("smoke", &[]).unwrap();
     let text = usual.to_toml().unwrap();
     let section = "[teacher.cache]\nwhere = \"memory\"\nmax_bytes = \"auto\"\nformat = \"f32\"\n";
@@ -146,7 +146,7 @@ fn the_teacher_s_cache_is_written_out_and_takes_sizes_as_people_write_them() {
     let cache = load("smoke", &overrides).unwrap().teacher.cache;
     assert_eq!(
         (cache.place, cache.max_bytes, cache.format),
-        (Place::Disk, Room::Bytes(ByteSize(500_000_000)), Format::F16)
+        (CacheStorage::Disk, Room::Bytes(ByteSize(500_000_000)), Format::F16)
     );
     refused(&["teacher.cache.max_bytes=0"], &["teacher.cache.max_bytes", "off"]);
     assert!(

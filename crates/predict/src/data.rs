@@ -100,6 +100,19 @@ impl EvalSet {
         Ok(Self { task, labels, features, plan, padding })
     }
 
+    /// At most `most` of the examples, from everywhere in the file, in batches of `batch_size`.
+    ///
+    /// # Errors
+    /// A batch size of 0.
+    pub fn sample(&self, most: usize, batch_size: usize) -> Result<Self> {
+        let count = self.features.len().min(most);
+        let places: Vec<usize> = (0..count).map(|i| i * self.features.len() / count).collect();
+        let features: Vec<Features> = places.iter().map(|&at| self.features[at].clone()).collect();
+        let labels = places.iter().filter_map(|&at| self.labels.get(at).copied()).collect();
+        let plan = EvalPlan::new(&lengths(&features), batch_size)?;
+        Ok(Self { task: self.task.clone(), labels, features: Arc::new(features), plan, padding: self.padding })
+    }
+
     /// [`EvalSet::of_split`] of examples that must all have labels.
     ///
     /// # Errors

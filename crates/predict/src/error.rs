@@ -22,7 +22,7 @@ pub enum Error {
     Segments {
         /// Rows of the segment table.
         rows: usize,
-        /// Whose pairs: a task, a file, a place in one.
+        /// Where the pairs come from: a task, a file, a place in one.
         pairs: String,
     },
     /// A number format that is for processors, on another device.
@@ -38,7 +38,7 @@ pub enum Error {
         known: String,
     },
     /// Several heads are to answer, and one of them marks spans.
-    #[error("the head `{head}` marks spans and answers alone")]
+    #[error("the head `{head}` marks spans and cannot answer together with others")]
     SpanAmongOthers {
         /// Its task.
         head: String,
@@ -85,7 +85,7 @@ pub enum Error {
     /// Model and data do not fit each other.
     #[error("{0}")]
     Mismatch(String),
-    /// An evaluation was ended by whoever watched it.
+    /// The caller's `watch` ended an evaluation.
     #[error("the evaluation was stopped")]
     Stopped,
     /// Task data.

@@ -1,22 +1,18 @@
 //! A model's answers to all examples of a set.
 
-#[cfg(feature = "burn")]
-use std::ops::Range;
-
-#[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, TaskModel};
-#[cfg(feature = "burn")]
-use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::task::Predictions;
 
-#[cfg(feature = "burn")]
-use crate::Evaluation;
-#[cfg(feature = "burn")]
-use crate::data::to_device;
 use crate::data::{EvalSet, to_ragged};
 use crate::heads::AnsweringHead;
 use crate::{Error, Result, Watch};
+#[cfg(feature = "burn")]
+use {
+    crate::{Evaluation, data::to_device},
+    bert_core::{EncodeOptions, TaskModel},
+    burn::tensor::Device,
+    std::ops::Range,
+};
 
 /// Tokens of a forward pass on a processor, at most, but for one sequence: an evaluation can be stopped between two passes, and more in
 /// one would not be faster.
@@ -33,7 +29,7 @@ pub fn passes(rows: usize, width: usize, device: &Device) -> impl Iterator<Item 
     (0..rows).step_by(most).map(move |from| from..rows.min(from + most))
 }
 
-/// Predictions of `head` for every example of `set`, in the order of the file; `watch` hears after every pass how many are done.
+/// Predictions of `head` for every example of `set`, in the order of the file; `watch` is called after every pass with the number of those done.
 ///
 /// # Errors
 /// Data that cannot be batched, a model that has diverged, or `watch` ended it.
@@ -109,7 +105,7 @@ fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Pr
 }
 
 /// Scores every (head, set) of a model whose heads were made for the data; the score is the mean of the tasks' primary metrics and
-/// each metric is named `TASK/METRIC`. `watch` hears how far it is, over all sets.
+/// each metric is named `TASK/METRIC`. `watch` is called with the number of examples done, over all sets.
 ///
 /// # Errors
 /// As [`predictions`], or data that cannot be scored.

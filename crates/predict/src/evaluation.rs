@@ -21,7 +21,7 @@ pub struct Evaluation {
     pub score: f64,
     /// Everything measured, by name.
     pub metrics: BTreeMap<String, f64>,
-    /// Tasks whose examples, several, all got the same answer, with that answer in words.
+    /// Tasks of several examples that all got the same answer, with that answer in words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub one_answer: BTreeMap<String, String>,
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Is told between the batches of an evaluation how many of how many examples are done; a break ends the evaluation with
+/// Is called between the batches of an evaluation with the numbers of examples done and of all; a break ends the evaluation with
 /// [`Error::Stopped`](crate::Error::Stopped).
 pub type Watch<'a> = dyn FnMut(usize, usize) -> ControlFlow<()> + 'a;
 
@@ -88,7 +88,7 @@ pub struct SpanEvaluated {
 
 impl Inference {
     /// Answers all of `set` with `head` and scores it where it has labels. The majority class is that of the labels `train`, or of
-    /// the set's own where there are none; `watch` hears how many examples are done, and may end it.
+    /// the set's own where there are none; `watch` is called with the number of examples done, and may end it.
     ///
     /// # Errors
     /// Data that cannot be batched or scored, or a model that has diverged.

@@ -66,7 +66,7 @@ pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead>
     let note = order.is_assumed().then(|| {
         let (names, words) = (head.labels.join(", "), task.class_words().join(", "));
         format!(
-            "the head for {} calls its classes {names}, which says nothing; they are taken to be {words}",
+            "the head for {} calls its classes {names}, names without a meaning; they are taken to be {words}",
             head.task
         )
     });

@@ -2,10 +2,6 @@
 
 use std::path::Path;
 
-#[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, Encoder, TaskModel, freeze};
-#[cfg(feature = "burn")]
-use burn::tensor::Device;
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
 use encoder_spec::BertConfig;
 use glue_squad::batch::EncodedBatch;
@@ -14,17 +10,17 @@ use glue_squad::squad::SpanLogits;
 use glue_squad::task::Predictions;
 use tokenizer::Padding;
 
-#[cfg(feature = "burn")]
-use crate::data::to_device;
 use crate::data::{EvalSet, to_ragged};
-#[cfg(feature = "burn")]
-use crate::evaluate::predictions;
 use crate::evaluate::predictions_compiled;
 use crate::heads::AnsweringHead;
-#[cfg(feature = "burn")]
-use crate::span::span_logits;
 use crate::span::{SpanEvalSet, span_logits_compiled};
 use crate::{Result, Watch};
+#[cfg(feature = "burn")]
+use {
+    crate::{data::to_device, evaluate::predictions, span::span_logits},
+    bert_core::{EncodeOptions, TaskModel, freeze},
+    burn::tensor::Device,
+};
 
 /// Where a model answers.
 #[derive(Clone, Debug)]
@@ -98,7 +94,7 @@ impl Inference {
         Self::Compiled { model: Box::new(model), session: Box::new(Session::new(threads)) }
     }
 
-    /// Predictions of `head` on `set`; `watch` hears how many examples are done.
+    /// Predictions of `head` on `set`; `watch` is called with the number of examples done.
     ///
     /// # Errors
     /// As [`predictions_compiled`].
@@ -110,7 +106,7 @@ impl Inference {
         })
     }
 
-    /// Scores of span head `head` for every window of `set`; `watch` hears how many windows are done.
+    /// Scores of span head `head` for every window of `set`; `watch` is called with the number of windows done.
     ///
     /// # Errors
     /// As [`span_logits_compiled`].

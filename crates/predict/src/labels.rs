@@ -44,7 +44,7 @@ pub enum HeadAnswer {
 }
 
 impl HeadAnswer {
-    /// What the outputs of `head` stand for; `None` where they are not finite.
+    /// What the outputs of `head` mean; `None` where they are not finite.
     fn of(head: &TaskHeadConfig, outputs: &[f32]) -> Option<Self> {
         let values = match head.kind {
             TaskHeadKind::Classification => softmax(outputs),
@@ -55,7 +55,7 @@ impl HeadAnswer {
             return None;
         }
         let task = head.task.clone();
-        let probabilities = || head.labels.iter().map(String::as_str).zip(values.iter().copied()).collect();
+        let probabilities = || head.labels.iter().cloned().zip(values.iter().copied()).collect();
         match (head.kind, best(&values)) {
             (TaskHeadKind::Classification, Some((at, probability))) => {
                 let label = head.labels[at].clone();

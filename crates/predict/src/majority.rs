@@ -15,6 +15,8 @@ use crate::span::SpanEvalSet;
 
 /// Scores closer than this are equal: they are means of a few fractions.
 const EQUAL: f64 = 1e-9;
+/// Standard errors that a score has to be above that of one answer, for a model that is to teach.
+pub const ERRORS_APART: f64 = 2.0;
 /// Longest answer of a span model that is quoted, in characters.
 const QUOTED: usize = 40;
 
@@ -119,6 +121,45 @@ impl MajorityBaseline {
         values.filter(|v| !v.is_empty()).map(|v| v.iter().sum::<f64>() / v.len() as f64)
     }
 
+    /// The standard error of this score: how far that of a model which knows no more is from it by chance.
+    ///
+    /// `sqrt(p (1 - p) / n)` of a fraction `p` of `n` examples, F1 taken for one; `1 / sqrt(n - 1)` of a correlation that is 0. Several metrics
+    /// of the same answers go up and down together, so their mean has the mean of the errors.
+    pub fn standard_error(&self) -> f64 {
+        let examples = self.examples.max(2) as f64;
+        let of = |name: &str, value: f64| match name.rsplit('/').next() {
+            Some("matthews" | "pearson" | "spearman") => 1.0 / (examples - 1.0).sqrt(),
+            _ => {
+                // An answer that is nearly always right has an error too.
+                let part = value.clamp(0.05, 0.95);
+                (part * (1.0 - part) / examples).sqrt()
+            }
+        };
+        let counts = |name: &str| self.headline.as_ref().is_none_or(|headline| headline == name);
+        let errors: Vec<f64> =
+            self.metrics.iter().filter(|(name, _)| counts(name)).map(|(name, value)| of(name, *value)).collect();
+        errors.iter().sum::<f64>() / errors.len().max(1) as f64
+    }
+
+    /// Why a model has not learned the task, in words: its score is not [`ERRORS_APART`] standard errors above this one. `None` where it
+    /// is, where the task was not evaluated, or where no score could tell.
+    pub fn unlearned(&self, evaluation: &Evaluation) -> Option<String> {
+        let own = self.score_of(evaluation).filter(|_| self.labels_differ)?;
+        let apart = ERRORS_APART * self.standard_error();
+        (own <= self.score + apart).then(|| {
+            format!(
+                "{}: its score on {} examples is {:.2}, and {:.2} is that of answering {} to every example, which chance alone \
+                 moves by up to {:.2}",
+                self.task,
+                self.examples,
+                own * 100.0,
+                self.score * 100.0,
+                self.answer,
+                apart * 100.0
+            )
+        })
+    }
+
     /// What makes the score of a model doubtful, in words.
     fn doubt(&self, evaluation: &Evaluation) -> Option<String> {
         let score = self.score_of(evaluation)?;
@@ -174,7 +215,7 @@ pub fn card_lines(evaluation: &Evaluation, baselines: &[MajorityBaseline]) -> St
     let mut text = String::new();
     if !baselines.is_empty() {
         let all: Vec<String> = baselines.iter().map(ToString::to_string).collect();
-        text += &format!("\nOne answer to every example scores, without reading it, {}.\n", all.join("; "));
+        text += &format!("\nOne and the same answer to every example would score {}.\n", all.join("; "));
     }
     for doubt in doubts(evaluation, baselines) {
         text += &format!("\n**Warning:** {doubt}.\n");
@@ -282,6 +323,31 @@ mod tests {
         let wrong = said(&[3.0, 2.0, 1.0]);
         assert!(wrong[0].contains("is not above the 0.00 of answering 2.50 to every example"), "{wrong:?}");
         assert!(said(&[0.1, 0.2, 0.3]).is_empty());
+    }
+
+    #[test]
+    fn a_model_has_learned_once_its_score_is_two_standard_errors_above_one_answer() {
+        let gold = classes(&[0, 1].repeat(50));
+        let baseline = MajorityBaseline::of_task(TaskKind::Sst2.task(), &[], &gold).unwrap().unwrap();
+        assert!((baseline.standard_error() - 0.05).abs() < 1e-12);
+        let right = |count: usize| {
+            let answers: Vec<usize> = (0..100).map(|i| if i < count { i % 2 } else { 1 - i % 2 }).collect();
+            baseline.unlearned(&evaluated(TaskKind::Sst2, &answers, &gold))
+        };
+        assert_eq!(right(61), None);
+        let said = right(58).unwrap();
+        assert!(
+            said.starts_with("sst-2: its score on 100 examples is 58.00, and 50.00") && said.contains("10.00"),
+            "{said}"
+        );
+        // A correlation of nothing has an error of 0.1 there.
+        let gold: Vec<Label> = (0..101).map(|i| Label::Score(f64::from(i % 6))).collect();
+        let baseline = MajorityBaseline::of_task(TaskKind::Stsb.task(), &[], &gold).unwrap().unwrap();
+        assert!((baseline.standard_error() - 0.1).abs() < 1e-12);
+        // Of one label nothing can be told.
+        let gold = classes(&[1; 9]);
+        let baseline = MajorityBaseline::of_task(TaskKind::Sst2.task(), &[], &gold).unwrap().unwrap();
+        assert_eq!(baseline.unlearned(&evaluated(TaskKind::Sst2, &[1; 9], &gold)), None);
     }
 
     #[test]

@@ -66,11 +66,7 @@ fn whole_numbers(name: &str, tensor: &HostTensor, shape: &[usize], limit: usize)
 /// - `hidden.I`, `last_hidden`: `[batch, seq, hidden]`; the former after the distillation projection where there is one
 /// - `attn_scores.I`: `[batch, heads, seq, seq]`
 #[cfg(feature = "burn")]
-pub fn states_and_scores(
-    model: &impl bert_core::Encoder,
-    batch: &EncodedBatch,
-    device: &burn::tensor::Device,
-) -> Tensors {
+pub fn states_and_scores(model: &bert_core::TaskModel, batch: &EncodedBatch, device: &burn::tensor::Device) -> Tensors {
     let output = model.encode(&crate::data::to_device(batch, device), bert_core::EncodeOptions::STATES_AND_SCORES);
     let hidden = output.hidden_states.into_iter().enumerate().map(|(i, t)| (format!("hidden.{i}"), host(t)));
     let scores = output.attention_scores.into_iter().enumerate().map(|(i, t)| (format!("attn_scores.{i}"), host(t)));

@@ -85,7 +85,7 @@ fn heads_are_found_in_every_spelling_and_those_that_are_not_there_are_refused() 
     let message = predictor.heads(Some("rte")).unwrap_err().to_string();
     assert_eq!(message, "no such head; its heads: sst-2, tags, warmth, squad-v2");
     let message = predictor.heads(None).unwrap_err().to_string();
-    assert_eq!(message, "the head `squad-v2` marks spans and answers alone");
+    assert_eq!(message, "the head `squad-v2` marks spans and cannot answer together with others");
 }
 
 #[test]

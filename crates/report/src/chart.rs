@@ -27,7 +27,6 @@ pub(crate) struct Dot {
     pub(crate) hint: String,
 }
 
-/// One picture.
 pub(crate) struct Chart {
     x: Axis,
     y: Axis,
@@ -140,7 +139,6 @@ impl Chart {
         }
     }
 
-    /// The finished picture.
     pub(crate) fn finish(mut self) -> Markup {
         self.svg.close("svg");
         self.svg

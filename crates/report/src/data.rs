@@ -48,6 +48,10 @@ pub struct RunReport {
     pub curves: Vec<Curve>,
     /// Models side by side: teacher, baselines, the student.
     pub comparison: Vec<ModelRow>,
+    /// What is known of latencies beyond single measurements; `None` where the run has no latency table.
+    pub latency: Option<LatencyReport>,
+    /// What the search has gained over models of the same cost, a sentence each.
+    pub gains: Vec<String>,
     /// The network that the search chose; `None` when the run did not get that far.
     pub student: Option<StudentReport>,
     /// Remarks for the reader, one paragraph each.
@@ -128,6 +132,44 @@ pub struct TrialPoint {
     pub genome: String,
 }
 
+/// Predicted and measured latency of a search's candidates.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LatencyReport {
+    /// Longest forward pass that was allowed, in milliseconds; `None` where it was recorded only.
+    pub limit_ms: Option<f64>,
+    /// How far predictions were kept below the limit, as a part of them.
+    pub margin: f64,
+    /// The table of measured parts, as a phrase: when and where it was measured, and how.
+    pub table: String,
+    /// Random architectures on which the table was tried; `None` where it was not.
+    pub architectures: Option<u64>,
+    /// Mean absolute error of its predictions there, as a part of the measured latency.
+    pub mean_abs_error: Option<f64>,
+    /// The error that nine of ten predictions are below.
+    pub p90_abs_error: Option<f64>,
+    /// Candidates for the winner, in the order in which they were measured.
+    pub candidates: Vec<LatencyPoint>,
+    /// By what predictions were multiplied after each round without a winner.
+    pub corrections: Vec<f64>,
+}
+
+/// A candidate that was predicted and measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LatencyPoint {
+    /// Number of its trial in the last stage.
+    pub trial: u64,
+    /// Predicted milliseconds.
+    pub predicted_ms: f64,
+    /// Measured milliseconds.
+    pub measured_ms: f64,
+    /// How much longer than in the table its reference network took at the same time.
+    pub pace: f64,
+    /// Whether it was found to be within the limit.
+    pub within: bool,
+}
+
 /// A training loss over steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -204,6 +246,8 @@ pub struct TaskScore {
     pub metric: String,
     /// The score as a fraction (1 is perfect); shown in points of 100, as GLUE does.
     pub value: f64,
+    /// Standard error of the score, where it is the mean of several trainings.
+    pub standard_error: Option<f64>,
 }
 
 /// The network that the search chose.

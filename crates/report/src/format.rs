@@ -1,6 +1,6 @@
 //! Numbers as a reader sees them: few digits, always with a unit, `n/a` where there is none.
 
-use crate::data::Budget;
+use crate::data::{Budget, TaskScore};
 
 /// What stands where a number was not measured.
 pub(crate) const MISSING: &str = "n/a";
@@ -64,6 +64,15 @@ pub(crate) fn budget(limits: &Budget) -> String {
 /// A fraction in points of 100 with one decimal: `0.8134` is `81.3`.
 pub(crate) fn points(fraction: Option<f64>) -> String {
     finite(fraction.map(|v| v * 100.0)).map_or_else(|| MISSING.into(), |v| format!("{v:.1}"))
+}
+
+/// A score in points of 100 and its standard error, where it has one.
+pub(crate) fn points_with_error(score: Option<&TaskScore>) -> String {
+    let value = points(score.map(|score| score.value));
+    match finite(score.and_then(|score| score.standard_error)) {
+        Some(error) if value != MISSING => format!("{value} \u{b1} {:.1}", error * 100.0),
+        _ => value,
+    }
 }
 
 /// A score on the search's own scale, with four decimals.

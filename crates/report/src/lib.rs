@@ -14,11 +14,7 @@
 //! | `table` | the comparison for a terminal and as JSON |
 //! | [`tensorboard`] | event files for TensorBoard, as bytes |
 //! | `page` | the HTML page around all of it |
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod axis;
 mod chart;
@@ -32,8 +28,8 @@ mod table;
 pub mod tensorboard;
 
 pub use data::{
-    Budget, ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
-    TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
+    StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
 pub use table::{TERMINAL_COLUMNS, comparison_table_text};

@@ -22,7 +22,6 @@ impl Markup {
         self
     }
 
-    /// Opens an element.
     pub(crate) fn open(&mut self, tag: &'static str, attrs: Attrs<'_>) -> &mut Self {
         self.0.push('<');
         self.0.push_str(tag);
@@ -37,7 +36,6 @@ impl Markup {
         self
     }
 
-    /// Closes an element.
     pub(crate) fn close(&mut self, tag: &'static str) -> &mut Self {
         self.0.push_str("</");
         self.0.push_str(tag);
@@ -56,7 +54,6 @@ impl Markup {
         self
     }
 
-    /// The finished text.
     pub(crate) fn finish(self) -> String {
         self.0
     }

@@ -2,10 +2,10 @@
 
 use crate::data::{RunReport, StageReport};
 use crate::format::{
-    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points, score, text_or_missing,
+    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points_with_error, score, text_or_missing,
 };
 use crate::markup::Markup;
-use crate::plots::{Cost, loss_curves, model_front, search_history, shared_tasks, stage_front, value_of};
+use crate::plots::{Cost, loss_curves, model_front, score_of, search_history, shared_tasks, stage_front};
 use crate::table::all_tasks;
 
 /// Scores beside the sizes that still fit a printed page; of more, each model is a card.
@@ -36,6 +36,7 @@ pub fn render_html(run: &RunReport) -> String {
     result(&mut page, run);
     network(&mut page, run);
     search(&mut page, run);
+    latency(&mut page, run);
     curves(&mut page, run);
     circumstances(&mut page, run);
     page.raw("</main></body></html>\n");
@@ -71,6 +72,9 @@ fn result(page: &mut Markup, run: &RunReport) {
         return;
     }
     let tasks = all_tasks(&run.comparison);
+    for gain in &run.gains {
+        page.raw("<p><strong>").text(sentence(gain)).raw("</strong></p>");
+    }
     for m in &run.comparison {
         for warning in &m.warnings {
             page.raw("<p class=\"warning\"><strong>").text(&m.name).raw(":</strong> ").text(warning).raw("</p>");
@@ -93,7 +97,7 @@ fn result(page: &mut Markup, run: &RunReport) {
         cell(page, "MACs per pass", &count_or_missing(m.macs));
         cell(page, "latency per pass", &milliseconds(m.latency_ms));
         for task in &tasks {
-            cell(page, &format!("{} {}", task.0, task.1), &points(value_of(m, task)));
+            cell(page, &format!("{} {}", task.0, task.1), &points_with_error(score_of(m, task)));
         }
         page.raw("</tr>");
     }
@@ -116,6 +120,12 @@ fn result(page: &mut Markup, run: &RunReport) {
         figures(page, &charts, MODELS_KEY);
     }
     page.raw("</section>");
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 const MODELS_KEY: &str = concat!(
@@ -189,6 +199,69 @@ fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_nam
     if !stage.trials.is_empty() {
         trials(page, stage);
     }
+}
+
+/// A part of a whole, in hundredths.
+fn percent(part: Option<f64>) -> String {
+    finite(part).map_or_else(|| MISSING.into(), |part| format!("{:.1}", part * 100.0))
+}
+
+fn latency(page: &mut Markup, run: &RunReport) {
+    let Some(found) = &run.latency else { return };
+    page.raw("<section><h2>Latency, predicted and measured</h2><p>Candidates were predicted from a table of measured parts, ");
+    page.text(&found.table).raw(". ");
+    match found.limit_ms {
+        Some(limit) => page
+            .raw("Predictions were kept ")
+            .text(percent(Some(found.margin)))
+            .raw("% below the limit of ")
+            .text(milliseconds(Some(limit)))
+            .raw("; the best candidate that is within it by the clock won."),
+        None => page.raw("There was no limit."),
+    };
+    page.raw("</p><p class=\"soft\">");
+    match (found.architectures, found.mean_abs_error) {
+        (Some(n), Some(_)) => page
+            .raw("On ")
+            .text(n)
+            .raw(" random architectures of a search space its predictions were off by ")
+            .text(percent(found.mean_abs_error))
+            .raw("% of the measured latency on average, nine of ten by less than ")
+            .text(percent(found.p90_abs_error))
+            .raw("%."),
+        _ => page.raw("How well it predicts other networks was not measured: <code>bench --check</code> does."),
+    };
+    for correction in &found.corrections {
+        page.raw(" After a round without a winner predictions were multiplied by ")
+            .text(format!("{correction:.3}"))
+            .raw(".");
+    }
+    page.raw("</p>");
+    if found.candidates.is_empty() {
+        page.raw("</section>");
+        return;
+    }
+    page.raw("<div class=\"wide\"><table class=\"cards\"><thead><tr><th>candidate for the winner</th><th>predicted</th><th>measured</th>");
+    page.raw("<th>off by</th><th>pace</th><th class=\"left\">verdict</th></tr></thead><tbody>");
+    for c in &found.candidates {
+        page.raw("<tr><td>trial ").text(c.trial).raw("</td>");
+        cell(page, "predicted", &milliseconds(Some(c.predicted_ms)));
+        cell(page, "measured", &milliseconds(Some(c.measured_ms)));
+        let off = finite(Some(c.predicted_ms / c.measured_ms - 1.0));
+        cell(page, "off by", &off.map_or_else(|| MISSING.into(), |off| format!("{:+.1}%", off * 100.0)));
+        cell(page, "pace", &finite(Some(c.pace)).map_or_else(|| MISSING.into(), |pace| format!("{pace:.2}")));
+        let is_by_clock = found.limit_ms.is_none_or(|limit| c.measured_ms <= limit);
+        let verdict = match (found.limit_ms, c.within, is_by_clock) {
+            (None, ..) => "no limit",
+            (_, false, _) => "too slow",
+            (_, true, true) => "within the limit",
+            (_, true, false) => "within the limit at the table's pace",
+        };
+        text_cell(page, "verdict", verdict);
+        page.raw("</tr>");
+    }
+    page.raw("</tbody></table></div><p class=\"soft\">Pace: how much longer than in the table its reference network took at the same time. ");
+    page.raw("On a busy machine, and on another processor than the table's, that is above 1.</p></section>");
 }
 
 fn trials(page: &mut Markup, stage: &StageReport) {

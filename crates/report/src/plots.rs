@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::chart::{Chart, Dot};
-use crate::data::{Curve, ModelRow, Role, StageReport, TrialPoint};
+use crate::data::{Curve, ModelRow, Role, StageReport, TaskScore, TrialPoint};
 use crate::format::{count, finite, milliseconds, points, score};
 use crate::markup::Markup;
 use crate::table::shortened;
@@ -161,9 +161,14 @@ pub(crate) fn shared_tasks(models: &[ModelRow]) -> Vec<(String, String)> {
     tasks
 }
 
-/// A model's finite score on a task.
-pub(crate) fn value_of(m: &ModelRow, (task, metric): &(String, String)) -> Option<f64> {
-    finite(m.scores.iter().find(|s| s.task == *task && s.metric == *metric).map(|s| s.value))
+/// A model's score on a task.
+pub(crate) fn score_of<'m>(m: &'m ModelRow, (task, metric): &(String, String)) -> Option<&'m TaskScore> {
+    m.scores.iter().find(|s| s.task == *task && s.metric == *metric)
+}
+
+/// The same as a finite number.
+pub(crate) fn value_of(m: &ModelRow, task: &(String, String)) -> Option<f64> {
+    finite(score_of(m, task).map(|s| s.value))
 }
 
 fn mean_score(m: &ModelRow, tasks: &[(String, String)]) -> Option<f64> {
@@ -253,7 +258,12 @@ mod tests {
         let model = |tasks: &[(&str, f64)]| ModelRow {
             scores: tasks
                 .iter()
-                .map(|(t, v)| TaskScore { task: (*t).into(), metric: "accuracy".into(), value: *v })
+                .map(|(t, v)| TaskScore {
+                    task: (*t).into(),
+                    metric: "accuracy".into(),
+                    value: *v,
+                    standard_error: None,
+                })
                 .collect(),
             ..ModelRow::default()
         };

@@ -1,8 +1,8 @@
 //! The comparison of models for a terminal.
 
 use crate::data::ModelRow;
-use crate::format::{count_or_missing, milliseconds, points};
-use crate::plots::value_of;
+use crate::format::{count_or_missing, milliseconds, points_with_error};
+use crate::plots::score_of;
 
 /// Widest line that [`comparison_table_text`] writes.
 pub const TERMINAL_COLUMNS: usize = 100;
@@ -40,7 +40,11 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         Column::new("latency", "", rows.iter().map(|m| milliseconds(m.latency_ms)).collect()),
     ];
     for task in all_tasks(rows) {
-        columns.push(Column::new(&task.0, &task.1, rows.iter().map(|m| points(value_of(m, &task))).collect()));
+        columns.push(Column::new(
+            &task.0,
+            &task.1,
+            rows.iter().map(|m| points_with_error(score_of(m, &task))).collect(),
+        ));
     }
     let mut out = String::new();
     let mut from = 0;
@@ -64,7 +68,7 @@ pub fn comparison_table_text(rows: &[ModelRow]) -> String {
         out.push('\n');
     }
     if rows.iter().any(|m| !m.warnings.is_empty()) {
-        out.push_str("[!] these scores may mean nothing, see the warnings\n");
+        out.push_str("[!] these scores may be meaningless, see the warnings\n");
     }
     out.push_str("MACs: multiply-adds of one forward pass, counted once. Scores: points of 100. n/a: not measured.\n");
     out

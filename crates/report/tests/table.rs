@@ -6,7 +6,8 @@ use report::{ModelRow, Role, TERMINAL_COLUMNS, TaskScore, comparison_table_text}
 use sample::made_up_run;
 
 fn row(name: &str, params: Option<u64>, score: Option<f64>) -> ModelRow {
-    let scores = score.map(|value| TaskScore { task: "SST-2".into(), metric: "accuracy".into(), value });
+    let scores =
+        score.map(|value| TaskScore { task: "SST-2".into(), metric: "accuracy".into(), value, standard_error: None });
     ModelRow { name: name.into(), params, scores: scores.into_iter().collect(), ..ModelRow::default() }
 }
 
@@ -51,7 +52,7 @@ fn a_model_whose_scores_may_mean_nothing_is_marked() {
         text.starts_with("model") && text.contains("\nteacher [!]  ") && text.contains("\nstudent      "),
         "{text}"
     );
-    assert!(text.contains("\n[!] these scores may mean nothing, see the warnings\n"), "{text}");
+    assert!(text.contains("\n[!] these scores may be meaningless, see the warnings\n"), "{text}");
     assert!(!comparison_table_text(&[row("student", Some(9), Some(0.9))]).contains("[!]"));
 }
 

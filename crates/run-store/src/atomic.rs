@@ -41,8 +41,7 @@ const MAX_NAME_ATTEMPTS: usize = 1000;
 /// Replaces the content of `path` by `bytes`; see the [module](self) for what survives what.
 ///
 /// # Errors
-/// [`Error::NoSpace`], [`Error::Permission`] or [`Error::Io`]; the old content is then still there,
-/// except when only the last step, recording the rename in the folder, failed.
+/// [`Error::Io`]; the old content is then still there, except when only the last step, recording the rename in the folder, failed.
 pub fn write_file(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_with(path, |out| out.write_all(bytes))
 }
@@ -126,17 +125,35 @@ pub(crate) fn is_temp_name(name: &str) -> bool {
         .is_some_and(|(pid, count)| numeric(pid) && numeric(count))
 }
 
-/// The temporary file while it has not become the target; removed on error and on panic.
-struct Temp {
-    path: PathBuf,
+/// A temporary file or folder while it has not become its target; removed on error and on panic.
+pub(crate) struct Temp {
+    pub path: PathBuf,
+    remove: fn(&Path) -> Result<()>,
     renamed: bool,
+}
+
+impl Temp {
+    pub fn file(path: PathBuf) -> Self {
+        Self { path, remove: ops::remove_file, renamed: false }
+    }
+
+    pub fn folder(path: PathBuf) -> Self {
+        Self { path, remove: ops::remove_dir_all, renamed: false }
+    }
+
+    /// Puts it in place as `target`, whose folder is yet to be synced.
+    pub fn rename(mut self, target: &Path) -> Result<()> {
+        ops::rename(&self.path, target)?;
+        self.renamed = true;
+        Ok(())
+    }
 }
 
 impl Drop for Temp {
     fn drop(&mut self) {
         if !self.renamed {
             // The error that brought us here is the one to report.
-            let _ = ops::remove_file(&self.path);
+            let _ = (self.remove)(&self.path);
         }
     }
 }
@@ -147,7 +164,8 @@ where
     F: FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 {
     let write_failed = |e| Error::io(Operation::Write, path, e);
-    let (mut temp, file) = create_temp(path, open)?;
+    let (temp, file) = create_beside(path, open)?;
+    let temp = Temp::file(temp);
     // Before there is content: nobody may read here what the old file kept from them.
     take_over(path, &file)?;
     let mut out = BufWriter::new(file);
@@ -157,14 +175,8 @@ where
     let file = out.into_inner().map_err(|e| write_failed(e.into_error()))?;
     ops::sync_file(&file, path)?;
     drop(file);
-    ops::rename(&temp.path, path)?;
-    temp.renamed = true;
+    temp.rename(path)?;
     ops::sync_dir(ops::parent(path))
-}
-
-fn create_temp(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> Result<(Temp, File)> {
-    let (path, file) = create_beside(path, open)?;
-    Ok((Temp { path, renamed: false }, file))
 }
 
 /// Creates, by `make`, something under a temporary name beside `path` that nothing has yet.
@@ -245,7 +257,7 @@ mod tests {
             std::fs::OpenOptions::new().write(true).open("/dev/full")
         };
         let error = replace(&path, open, |out| out.write_all(&vec![1; size])).unwrap_err();
-        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        assert!(matches!(&error, Error::Io { cause, .. } if cause.kind() == ErrorKind::StorageFull), "{error:?}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         let left = ops::list(dir.path()).unwrap();
         assert_eq!(left, [("model.bin".to_owned(), false)], "a temporary file is left");

@@ -1,8 +1,7 @@
 //! The error of this crate: what failed, on which path, what that means, what to do.
 
-use std::fmt;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::lock::Holder;
 
@@ -40,37 +39,24 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// What a failure of this operation leaves behind.
-    fn consequence(self) -> &'static str {
+    /// The verb of a message, and what a failure leaves behind.
+    fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Create | Self::Write | Self::Sync | Self::Rename => "nothing was replaced",
-            Self::WriteThrough => "some of it may have arrived",
-            Self::SyncFolder => "the new content is in place but may not survive a power loss",
-            Self::Read | Self::List => "nothing was changed",
-            Self::Remove => "some of it may remain",
-            Self::Append => "the earlier lines are intact, this one was not recorded",
-            Self::Repair => "the torn last line remains and readers skip it",
-            Self::Lock => "the run was not started",
+            Self::Create => ("create", "nothing was replaced"),
+            Self::Write => ("write", "nothing was replaced"),
+            Self::WriteThrough => ("write to", "some of it may have arrived"),
+            Self::Sync => ("flush to disk", "nothing was replaced"),
+            Self::Rename => ("rename into place", "nothing was replaced"),
+            Self::SyncFolder => {
+                ("flush to disk the folder", "the new content is in place but may not survive a power loss")
+            }
+            Self::Read => ("read", "nothing was changed"),
+            Self::List => ("list the folder", "nothing was changed"),
+            Self::Remove => ("remove", "some of it may remain"),
+            Self::Append => ("append to", "the earlier lines are intact, this one was not recorded"),
+            Self::Repair => ("cut the torn last line off", "the torn last line remains and readers skip it"),
+            Self::Lock => ("lock", "the run was not started"),
         }
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Create => "create",
-            Self::Write => "write",
-            Self::WriteThrough => "write to",
-            Self::Sync => "flush to disk",
-            Self::Rename => "rename into place",
-            Self::SyncFolder => "flush to disk the folder",
-            Self::Read => "read",
-            Self::List => "list the folder",
-            Self::Remove => "remove",
-            Self::Append => "append to",
-            Self::Repair => "cut the torn last line off",
-            Self::Lock => "lock",
-        })
     }
 }
 
@@ -81,34 +67,8 @@ impl fmt::Display for Operation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The disk or the user's quota is full.
-    #[error(
-        "no space left to {operation} {}; {}: free some space on that disk or choose a folder on another one, then run again ({cause})",
-        path.display(), operation.consequence()
-    )]
-    NoSpace {
-        /// What was being done.
-        operation: Operation,
-        /// The file or folder concerned.
-        path: PathBuf,
-        /// The operating system's answer.
-        cause: io::Error,
-    },
-    /// The user may not do this, or the disk is mounted read-only.
-    #[error(
-        "no permission to {operation} {}; {}: check the owner and mode of the file and its folder, or choose another folder ({cause})",
-        path.display(), operation.consequence()
-    )]
-    Permission {
-        /// What was being done.
-        operation: Operation,
-        /// The file or folder concerned.
-        path: PathBuf,
-        /// The operating system's answer.
-        cause: io::Error,
-    },
-    /// Any other refusal of the operating system.
-    #[error("cannot {operation} {}; {}: {cause}", path.display(), operation.consequence())]
+    /// The operating system refused; the kind of `cause` says whether for want of space or permission.
+    #[error("{}", refusal(*operation, path, cause))]
     Io {
         /// What was being done.
         operation: Operation,
@@ -137,14 +97,6 @@ pub enum Error {
         name: String,
         /// What is wrong with it.
         reason: &'static str,
-    },
-    /// The caller's closure failed to write the files of a checkpoint.
-    #[error("checkpoint {} was not saved, earlier ones are untouched: {cause}", path.display())]
-    Staging {
-        /// The checkpoint folder that would have appeared.
-        path: PathBuf,
-        /// The closure's error.
-        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A checkpoint's content is not what its manifest says.
     #[error(
@@ -227,26 +179,39 @@ pub enum Error {
     },
     /// A run was to be resumed with another recipe.
     #[error(
-        "{} was started with another recipe: {difference}; resume with the recipe in its {}, or start anew in another --out folder",
+        "{} was started with another recipe: line {line} of its {} differs; resume with that recipe, or start anew in another \
+         --out folder",
         path.display(), crate::rundir::RECIPE
     )]
     RecipeDiffers {
         /// The run folder.
         path: PathBuf,
-        /// The first differing key with both values, or the first differing line.
-        difference: String,
+        /// The first differing line, from 1.
+        line: usize,
+        /// The recipe of the run.
+        recorded: String,
     },
 }
 
 impl Error {
-    /// Sorts an operating system error by what the user can do about it.
     pub(crate) fn io(operation: Operation, path: impl Into<PathBuf>, cause: io::Error) -> Self {
-        let path = path.into();
-        match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::NoSpace { operation, path, cause },
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Permission { operation, path, cause },
-            _ => Self::Io { operation, path, cause },
-        }
+        Self::Io { operation, path: path.into(), cause }
+    }
+}
+
+/// A refusal of the operating system with what the user can do about it.
+fn refusal(operation: Operation, path: &Path, cause: &io::Error) -> String {
+    let ((verb, consequence), path) = (operation.words(), path.display());
+    match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!(
+            "no space left to {verb} {path}; {consequence}: free some space on that disk or choose a folder on another one, then \
+             run again ({cause})"
+        ),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => format!(
+            "no permission to {verb} {path}; {consequence}: check the owner and mode of the file and its folder, or choose another \
+             folder ({cause})"
+        ),
+        _ => format!("cannot {verb} {path}; {consequence}: {cause}"),
     }
 }
 

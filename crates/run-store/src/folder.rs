@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::atomic::Temp;
 use crate::error::{Error, Operation, Result};
 use crate::output::Target;
 use crate::{atomic, ops};
@@ -14,7 +15,7 @@ use crate::{atomic, ops};
 /// [`atomic::clean_stale_temps`] removes what killed processes left.
 ///
 /// # Errors
-/// [`Error::NoSpace`], [`Error::Permission`] or [`Error::Io`].
+/// [`Error::Io`].
 pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
     let dir = dir.as_ref();
     if dir.is_dir() {
@@ -24,33 +25,17 @@ pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
     let dir = target.as_ref().map_or(dir, Target::path);
     let parent = ops::parent(dir);
     ops::create_dir_all(parent)?;
-    let (path, ()) = atomic::create_beside(dir, ops::create_dir)?;
-    let mut temp = Temp { path: &path, renamed: false };
+    let (temp, ()) = atomic::create_beside(dir, ops::create_dir)?;
+    let temp = Temp::folder(temp);
     for (name, bytes) in files {
         let shown = dir.join(name);
-        let file = ops::create_new(&path.join(name)).map_err(|e| Error::io(Operation::Create, &shown, e))?;
+        let file = ops::create_new(&temp.path.join(name)).map_err(|e| Error::io(Operation::Create, &shown, e))?;
         ops::write_all(&file, bytes, Operation::Write, &shown)?;
         ops::sync_file(&file, &shown)?;
     }
-    ops::sync_dir(&path)?;
-    ops::rename(&path, dir)?;
-    temp.renamed = true;
+    ops::sync_dir(&temp.path)?;
+    temp.rename(dir)?;
     ops::sync_dir(parent)
-}
-
-/// The folder under construction; removed on error and on panic unless it became the target.
-struct Temp<'a> {
-    path: &'a Path,
-    renamed: bool,
-}
-
-impl Drop for Temp<'_> {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // The error that brought us here is the one to report.
-            let _ = ops::remove_dir_all(self.path);
-        }
-    }
 }
 
 #[cfg(test)]

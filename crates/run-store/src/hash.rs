@@ -24,7 +24,7 @@ pub fn bytes(bytes: impl AsRef<[u8]>) -> String {
 /// SHA-256 of the file at `path`.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Permission`] when it cannot be read.
+/// [`Error::Io`] when it cannot be read.
 pub fn file(path: impl AsRef<Path>) -> Result<String> {
     size_and_hash(path.as_ref()).map(|(_, hash)| hash)
 }
@@ -48,7 +48,9 @@ pub(crate) fn size_and_hash(path: &Path) -> Result<(u64, String)> {
     }
 }
 
-fn hex(digest: &[u8]) -> String {
+/// `digest` as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(2 * digest.len());
     for byte in digest {

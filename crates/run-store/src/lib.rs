@@ -18,11 +18,7 @@
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
 //! crash or a refusal can be injected at each of them (`failpoints`, a feature of the same name).
-
-/// The example of the README, as a test.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod atomic;
 pub mod checkpoint;

@@ -152,7 +152,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 /// The right to write to a run folder; released when dropped.
 #[derive(Debug)]
 pub struct RunLock {
-    lock: FileLock,
+    /// Held until this value is dropped.
+    _lock: FileLock,
     previous: Previous,
 }
 
@@ -181,19 +182,13 @@ impl RunLock {
         ops::truncate(&lock.file, 0, Operation::Lock, &path)?;
         lock.file.rewind().map_err(|e| Error::io(Operation::Lock, &path, e))?;
         ops::write_all(&lock.file, &text, Operation::Lock, &path)?;
-        Ok(Self { lock, previous })
+        Ok(Self { _lock: lock, previous })
     }
 
     /// What became of the holder before.
     #[must_use]
     pub fn previous(&self) -> &Previous {
         &self.previous
-    }
-
-    /// The lock file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.lock.path
     }
 }
 

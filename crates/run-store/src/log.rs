@@ -1,14 +1,14 @@
 //! Append-only JSON lines: a run's events, one JSON value a line.
 //!
 //! A record is complete with its line break and not before. Whatever follows the last line break is
-//! a torn line: a writer was cut off, or is writing at this moment. Readers skip and report it;
+//! a torn line: a writer was cut off, or is writing at this moment. Readers skip it;
 //! opening for writing cuts it off, so that the next record does not merge with it.
 //!
 //! | failure | what readers find |
 //! |---|---|
 //! | error (full disk) | all earlier lines; the torn rest is cut off before the next append |
 //! | process killed | every line that `append` returned from |
-//! | power loss | every line up to the last [`JsonlWriter::sync`], perhaps more |
+//! | power loss | a part of the lines, from the first on: they are not forced to the disk |
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
@@ -20,22 +20,11 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Operation, Result};
 use crate::ops;
 
-/// A last line without line break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TornTail {
-    /// Where it starts, in bytes from the start of the file.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub length: u64,
-}
-
 /// What [`read`] found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Records<T> {
     /// The complete records, in order.
     pub records: Vec<T>,
-    /// The torn last line, if there is one; it is not among the records.
-    pub torn: Option<TornTail>,
     /// Numbers, from 1, of complete lines that are no valid record and were passed over.
     pub damaged: Vec<u64>,
 }
@@ -49,7 +38,6 @@ pub struct Records<T> {
 pub struct JsonlWriter {
     path: PathBuf,
     file: File,
-    repaired: Option<TornTail>,
     /// Whether a failed append may have left a torn line.
     dirty: bool,
 }
@@ -67,28 +55,15 @@ impl JsonlWriter {
         if is_new {
             ops::sync_dir(ops::parent(&path))?;
         }
-        let repaired = repair(&path)?;
-        Ok(Self { path, file, repaired, dirty: false })
+        repair(&path)?;
+        Ok(Self { path, file, dirty: false })
     }
 
-    /// The torn line that [`open`](Self::open) cut off, if there was one.
-    #[must_use]
-    pub fn repaired(&self) -> Option<TornTail> {
-        self.repaired
-    }
-
-    /// The log's path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Appends `record` as one line. It survives the death of the process once this returns, and a
-    /// power loss after the next [`sync`](Self::sync).
+    /// Appends `record` as one line. It survives the death of the process once this returns.
     ///
     /// # Errors
-    /// [`Error::Encode`] when `record` has no JSON form; [`Error::NoSpace`] and its kin when the
-    /// line could not be written. The writer stays usable: a torn line is cut off first.
+    /// [`Error::Encode`] when `record` has no JSON form; [`Error::Io`] when the line could not be written. The writer stays
+    /// usable: a torn line is cut off first.
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
         let mut line = serde_json::to_vec(record).map_err(|cause| Error::Encode { path: self.path.clone(), cause })?;
         line.push(b'\n');
@@ -99,14 +74,6 @@ impl JsonlWriter {
         ops::write_all(&self.file, &line, Operation::Append, &self.path)?;
         self.dirty = false;
         Ok(())
-    }
-
-    /// Forces all appended lines to the disk.
-    ///
-    /// # Errors
-    /// When the system reports that they may not have reached it.
-    pub fn sync(&self) -> Result<()> {
-        ops::sync_file(&self.file, &self.path)
     }
 }
 
@@ -120,42 +87,38 @@ pub fn read<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<Records<T>> {
     let failed = |e| Error::io(Operation::Read, path, e);
     let mut reader = BufReader::new(File::open(path).map_err(failed)?);
     let (mut records, mut damaged) = (Vec::new(), Vec::new());
-    let (mut offset, mut number) = (0, 0);
+    let mut number = 0;
     let mut line = Vec::new();
     loop {
         line.clear();
-        let length = reader.read_until(b'\n', &mut line).map_err(failed)? as u64;
+        reader.read_until(b'\n', &mut line).map_err(failed)?;
         if !line.ends_with(b"\n") {
-            let torn = (length > 0).then_some(TornTail { offset, length });
-            return Ok(Records { records, torn, damaged });
+            return Ok(Records { records, damaged });
         }
         number += 1;
         match serde_json::from_slice(&line) {
             Ok(record) => records.push(record),
             Err(_) => damaged.push(number),
         }
-        offset += length;
     }
 }
 
 /// Cuts a torn last line off the file at `path`.
-fn repair(path: &Path) -> Result<Option<TornTail>> {
+fn repair(path: &Path) -> Result<()> {
     let failed = |e| Error::io(Operation::Repair, path, e);
     // A handle of its own: Windows does not let an appending handle shorten the file.
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(failed(e)),
     };
     let size = file.seek(SeekFrom::End(0)).map_err(failed)?;
     let offset = end_of_last_line(&mut file, size).map_err(failed)?;
     if offset == size {
-        return Ok(None);
+        return Ok(());
     }
     ops::truncate(&file, offset, Operation::Repair, path)?;
-    ops::sync_file(&file, path)?;
-    let length = size - offset;
-    Ok(Some(TornTail { offset, length }))
+    ops::sync_file(&file, path)
 }
 
 /// The position after the last line break among the first `size` bytes, 0 without one.
@@ -189,7 +152,7 @@ mod tests {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let real = std::mem::replace(&mut log.file, full);
         let error = log.append(&2).unwrap_err();
-        assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+        assert!(matches!(&error, Error::Io { cause, .. } if cause.kind() == ErrorKind::StorageFull), "{error:?}");
         assert!(error.to_string().contains("earlier lines are intact"), "{error}");
         // What a device that filled up in the middle of the line would have left.
         std::fs::write(&path, "1\n2").unwrap();

@@ -10,11 +10,10 @@ use std::path::Path;
 
 use crate::error::{Error, Operation, Result};
 #[cfg(any(test, feature = "failpoints"))]
-pub(crate) use crate::failpoints::{Step, reach, torn};
+pub(crate) use crate::failpoints::{reach, torn};
 
 /// A step that changes the disk.
-#[cfg(not(any(test, feature = "failpoints")))]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Create,
     Write,
@@ -73,23 +72,10 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
-/// Forces the content of `file` to the disk.
 pub(crate) fn sync_file(file: &File, shown: &Path) -> Result<()> {
     reach(Step::Sync).and_then(|()| file.sync_all()).map_err(|e| Error::io(Operation::Sync, shown, e))
 }
 
-/// Forces the content of the file at `path` to the disk, whoever wrote it.
-pub(crate) fn sync_path(path: &Path) -> Result<()> {
-    // Windows flushes only through a writable handle; elsewhere a read-only file can be synced.
-    let file = OpenOptions::new()
-        .read(true)
-        .write(cfg!(windows))
-        .open(path)
-        .map_err(|e| Error::io(Operation::Sync, path, e))?;
-    sync_file(&file, path)
-}
-
-/// Puts `from` in place as `to`.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
     reach(Step::Rename).and_then(|()| fs::rename(from, to)).map_err(|e| Error::io(Operation::Rename, to, e))
 }
@@ -151,7 +137,6 @@ pub(crate) fn remove_dir_all(dir: &Path) -> Result<()> {
     }
 }
 
-/// Sets the length of an open file.
 pub(crate) fn truncate(file: &File, length: u64, op: Operation, shown: &Path) -> Result<()> {
     reach(Step::Truncate).and_then(|()| file.set_len(length)).map_err(|e| Error::io(op, shown, e))
 }

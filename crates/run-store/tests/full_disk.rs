@@ -25,7 +25,10 @@ fn a_full_disk_fails_loudly_and_keeps_what_was_there() {
     };
     let dir = tempfile::tempdir_in(disk).unwrap();
     let content = vec![1; TOO_LARGE];
-    let no_space = |error: &Error| assert!(matches!(error, Error::NoSpace { .. }), "{error:?}");
+    let no_space = |error: &Error| {
+        let is_full = matches!(error, Error::Io { cause, .. } if cause.kind() == std::io::ErrorKind::StorageFull);
+        assert!(is_full, "{error:?}");
+    };
 
     let file = dir.path().join("run.json");
     atomic::write_file(&file, b"old").unwrap();

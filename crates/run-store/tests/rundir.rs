@@ -24,7 +24,6 @@ fn a_run_is_created_in_a_new_nested_folder_and_resumed() {
     drop(run);
     let run = RunFolder::open_for_resume(&path, RECIPE_TEXT, &me()).unwrap();
     assert_eq!(run.config_hash(), hash);
-    assert_eq!(run.config_text(), RECIPE_TEXT);
     assert_eq!(*run.previous(), Previous::Released);
 }
 
@@ -73,13 +72,13 @@ fn a_running_run_is_not_resumed_a_second_time() {
 }
 
 #[test]
-fn resuming_with_another_recipe_names_the_key_and_both_values() {
+fn resuming_with_another_recipe_names_the_line() {
     let dir = tempfile::tempdir().unwrap();
     drop(RunFolder::create(dir.path(), RECIPE_TEXT, &me()).unwrap());
     let given = RECIPE_TEXT.replace("540", "360");
     let error = RunFolder::open_for_resume(dir.path(), &given, &me()).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("`student.hidden` was 540 and is now 360"), "{message}");
+    assert!(message.contains("line 3 of its recipe.toml differs"), "{message}");
 }
 
 #[test]

@@ -29,12 +29,10 @@ impl Draw {
         self.below(100) < percent
     }
 
-    /// A fair coin.
     pub(crate) fn coin(&mut self) -> bool {
         self.below(2) == 0
     }
 
-    /// One element of a non-empty list.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
@@ -61,7 +59,6 @@ impl Draw {
         unreachable!("a draw below the sum of the weights falls inside one of them")
     }
 
-    /// Fisher-Yates shuffle.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             let j = self.below(i + 1);

@@ -30,7 +30,6 @@ const RARE: usize = 16;
 /// Weights of order, state, quantifier, contrast.
 const FAMILY_WEIGHTS: &[usize] = &[40, 28, 12, 20];
 
-/// Draws a balanced task.
 pub(crate) fn task(seed: u64, train: usize, dev: usize) -> Split<EntailmentExample> {
     let mut draw = Draw::new(seed, "pocket/entailment", &[]);
     fill_split(
@@ -42,7 +41,6 @@ pub(crate) fn task(seed: u64, train: usize, dev: usize) -> Split<EntailmentExamp
     )
 }
 
-/// Draws one pair with the wanted label.
 pub(crate) fn pair(draw: &mut Draw, entailed: bool) -> EntailmentExample {
     let (premise, hypothesis) = match draw.weighted(FAMILY_WEIGHTS) {
         0 => order(draw, entailed),

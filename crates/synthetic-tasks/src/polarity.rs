@@ -42,7 +42,6 @@ const FRAMES: &[(&str, bool)] = &[
 ];
 const FRAME_WEIGHTS: &[usize] = &[6, 6, 3, 3, 3];
 
-/// Draws a balanced task.
 pub(crate) fn task(seed: u64, train: usize, dev: usize) -> Split<PolarityExample> {
     let mut draw = Draw::new(seed, "pocket/polarity", &[]);
     fill_split(
@@ -54,7 +53,6 @@ pub(crate) fn task(seed: u64, train: usize, dev: usize) -> Split<PolarityExample
     )
 }
 
-/// Draws one sentence of the wanted polarity.
 pub(crate) fn sentence(draw: &mut Draw, positive: bool) -> PolarityExample {
     loop {
         let sentence = try_sentence(draw, positive);

@@ -3,7 +3,6 @@
 use crate::tokenizer::vocabulary;
 use crate::{CORPUS_SENTENCES, ENTAILMENT_SIZE, POLARITY_SIZE, SIMILARITY_SIZE};
 
-/// `README.md` of the generated folder.
 pub(crate) fn text(seed: u64) -> String {
     let tokens = vocabulary().len();
     let (polarity_train, polarity_dev) = POLARITY_SIZE;

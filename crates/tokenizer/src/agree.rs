@@ -95,7 +95,7 @@ pub(crate) fn agreed(
         )),
         (None, None) => {}
     }
-    // What `transformers` puts in place of whatever stands there.
+    // What `transformers` uses instead.
     let ours = [("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer")];
     for (part, kind) in ours.into_iter().filter(|_| stated.assumes_defaults()) {
         let other = file.as_ref().map(|file| &file[part]["type"]).filter(|found| *found != kind);

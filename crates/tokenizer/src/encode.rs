@@ -29,7 +29,7 @@ pub struct WithOffsets {
 }
 
 impl TextEncoder {
-    /// The ids of a text without special tokens and the bytes that they stand for, not truncated.
+    /// The ids of a text without special tokens and the bytes that each covers, not truncated.
     ///
     /// # Errors
     /// As [`TextEncoder::encode_plain`].

@@ -40,7 +40,7 @@ pub enum Error {
         reason: String,
     },
     /// A maximum length that leaves no room for text.
-    #[error("maximum length {given} is too small: {needed} tokens are the least here")]
+    #[error("maximum length {given} is too small: at least {needed} tokens are needed")]
     MaxLenTooSmall {
         /// The length as given.
         given: usize,

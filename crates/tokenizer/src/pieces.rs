@@ -21,7 +21,7 @@ struct Slot {
     /// 0 in a free slot.
     length: u32,
     id: u32,
-    /// Upper half of the hash: most other pieces are told apart by it.
+    /// Upper half of the hash: it distinguishes most other pieces.
     tag: u32,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! BERT's normalizer and splitter look at one character at a time and never across white space, so a text is the sequence of its words
 //! and punctuation marks, each tokenized by itself. The library is asked for what is not plain: words with letters outside ASCII,
-//! control characters, and whatever might be a special token.
+//! control characters, and anything that might be a special token.
 
 use run_store::contain;
 use serde::Deserialize;

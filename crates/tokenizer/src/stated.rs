@@ -38,33 +38,21 @@ pub(crate) const NAMED: [(&str, &str); 5] = [
 pub(crate) const ADDITIONAL: &str = "additional_special_tokens";
 pub(crate) const EXTRA: &str = "extra_special_tokens";
 
-/// Classes that build BERT's tokenizer of a vocabulary and the configuration, whatever else `tokenizer.json` says.
-const BERT_CLASSES: [&str; 12] = [
-    "BertTokenizer",
-    "DistilBertTokenizer",
-    "DPRContextEncoderTokenizer",
-    "DPRQuestionEncoderTokenizer",
-    "DPRReaderTokenizer",
-    "ElectraTokenizer",
-    "LayoutLMTokenizer",
-    "LxmertTokenizer",
-    "MobileBertTokenizer",
-    "RealmTokenizer",
-    "RetriBertTokenizer",
-    "SqueezeBertTokenizer",
-];
+/// Classes that build BERT's tokenizer of a vocabulary and the configuration, regardless of `tokenizer.json`.
+const BERT_CLASSES: &str = "BertTokenizer DistilBertTokenizer DPRContextEncoderTokenizer DPRQuestionEncoderTokenizer \
+    DPRReaderTokenizer ElectraTokenizer LayoutLMTokenizer LxmertTokenizer MobileBertTokenizer RealmTokenizer \
+    RetriBertTokenizer SqueezeBertTokenizer";
 /// Classes that read `tokenizer.json` as it is, and a `vocab.txt` as BERT's.
-const OTHER_CLASSES: [&str; 5] =
-    ["BertTokenizerLegacy", "ConvBertTokenizer", "PreTrainedTokenizer", "PythonBackend", "TokenizersBackend"];
+const OTHER_CLASSES: &str = "BertTokenizerLegacy ConvBertTokenizer PreTrainedTokenizer PythonBackend TokenizersBackend";
 
 /// One of the files, where it is there.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct JsonFile {
     pub object: Object,
     pub bytes: Vec<u8>,
 }
 
-impl Part {
+impl JsonFile {
     fn read(path: &Path) -> Result<Option<Self>> {
         if !path.is_file() {
             return Ok(None);
@@ -79,9 +67,9 @@ impl Part {
 /// What the files beside a vocabulary say about it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stated {
-    pub config: Option<Part>,
-    pub map: Option<Part>,
-    pub added: Option<Part>,
+    pub config: Option<JsonFile>,
+    pub map: Option<JsonFile>,
+    pub added: Option<JsonFile>,
     class: Option<String>,
     model_type: Option<String>,
     rows: Option<usize>,
@@ -103,9 +91,9 @@ impl Stated {
     /// # Errors
     /// A file is damaged, or a key has no value of its kind.
     pub fn read(dir: &Path) -> Result<Self> {
-        let part = |name: &str| Part::read(&dir.join(name));
+        let part = |name: &str| JsonFile::read(&dir.join(name));
         let (config, map, added) = (part(CONFIG)?, part(MAP)?, part(ADDED)?);
-        // Whoever reads the model says what is wrong with its configuration.
+        // Reading the model reports what is wrong with its configuration.
         let model = part("config.json").ok().flatten().map_or_else(Object::new, |part| part.object);
         let text = |object: &Object, key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
         let mut stated = Self {
@@ -196,7 +184,7 @@ impl Stated {
 
     /// Whether the configuration goes before what `tokenizer.json` says.
     pub fn goes_first(&self) -> bool {
-        self.class.as_deref().is_none_or(|class| BERT_CLASSES.contains(&base(class)))
+        self.class.as_deref().is_none_or(|class| is_listed(class, BERT_CLASSES))
     }
 
     /// Whether `transformers` assumes BERT's own settings where the configuration is silent.
@@ -211,8 +199,7 @@ impl Stated {
     /// The class, where it does not read a `vocab.txt` as BERT's.
     pub fn foreign_class(&self) -> Option<&str> {
         let class = self.class.as_deref()?;
-        let is_known = |known: &[&str]| known.contains(&base(class));
-        (!is_known(&BERT_CLASSES) && !is_known(&OTHER_CLASSES)).then_some(class)
+        (!is_listed(class, BERT_CLASSES) && !is_listed(class, OTHER_CLASSES)).then_some(class)
     }
 
     /// The casing of a tokenizer that has `own` where nothing is said.
@@ -333,7 +320,7 @@ impl Stated {
 
 /// The tokens of `added_tokens.json` that are special, which decides how they are found. As in `transformers` 5, the map's
 /// `additional_special_tokens` do not count.
-fn special_names(config: Option<&Part>, map: Option<&Part>) -> Vec<String> {
+fn special_names(config: Option<&JsonFile>, map: Option<&JsonFile>) -> Vec<String> {
     let keys = NAMED.iter().map(|(key, _)| *key).chain(["bos_token", "eos_token", EXTRA]);
     let keys: Vec<&str> = keys.collect();
     let mut names = Vec::new();
@@ -360,9 +347,10 @@ fn is_filled(object: &Object, key: &str) -> bool {
 /// How a disagreement ends.
 pub(crate) const FOLLOWED: &str = "tokenizer_config.json is followed, as by transformers";
 
-/// A class without the ending that says how it is made.
-fn base(class: &str) -> &str {
-    class.strip_suffix("Fast").unwrap_or(class)
+/// Whether `classes` has a class, with or without the ending for tokenizers of the library.
+fn is_listed(class: &str, classes: &str) -> bool {
+    let class = class.strip_suffix("Fast").unwrap_or(class);
+    classes.split_whitespace().any(|listed| listed == class)
 }
 
 /// A token as the files write it: its text, or an object with it and how it is found.

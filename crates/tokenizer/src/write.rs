@@ -8,7 +8,7 @@ use tokenizers::{AddedToken, Model, ModelWrapper, NormalizerWrapper, PreTokenize
 use crate::agree::{Casing, described};
 use crate::error::Result;
 use crate::load::TextEncoder;
-use crate::stated::{ADDED, ADDITIONAL, CONFIG, DECODER, EXTRA, MAP, NAMED, Object, Part};
+use crate::stated::{ADDED, ADDITIONAL, CONFIG, DECODER, EXTRA, JsonFile, MAP, NAMED, Object};
 
 /// The longest length that is one; what is larger stands for none, as `transformers` writes it.
 const LONGEST: f64 = 1e9;
@@ -48,7 +48,7 @@ impl TextEncoder {
     }
 
     /// A file with `change` made to it; its own bytes where that changes nothing.
-    fn changed(&self, part: Option<&Part>, change: impl FnOnce(&mut Object)) -> Vec<u8> {
+    fn changed(&self, part: Option<&JsonFile>, change: impl FnOnce(&mut Object)) -> Vec<u8> {
         let mut object = part.map(|part| part.object.clone()).unwrap_or_default();
         change(&mut object);
         if let Some(part) = part.filter(|part| part.object == object) {

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use glue_squad::batch::{BatchPlan, EncodedBatch};
-use glue_squad::features::{Features, lengths};
+use glue_squad::batch::EncodedBatch;
+use glue_squad::features::Features;
 use glue_squad::task::{Label, Task};
-use predict::data::WIDTH_MULTIPLE;
 pub use predict::data::{BatchSettings, EvalSet, to_device};
 use rand::seq::SliceRandom;
-use tokenizer::Padding;
 
+use crate::text::{TextSet, TextSource};
 use crate::{Error, Result};
 
 /// Encoded training examples of one task in batches of similar length.
@@ -17,9 +16,8 @@ use crate::{Error, Result};
 pub struct TrainSet {
     /// The task.
     pub task: Task,
-    features: Arc<Vec<Features>>,
-    plan: BatchPlan,
-    padding: Padding,
+    /// The same examples as sequences in batches.
+    sequences: TextSet,
 }
 
 impl TrainSet {
@@ -36,19 +34,17 @@ impl TrainSet {
         let (task, features) = (task.into(), features.into());
         task.check_trainable()?;
         task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
-        let plan = settings.plan(lengths(&features))?;
-        let padding = Padding { pad_id, multiple: WIDTH_MULTIPLE, max_len: settings.max_len };
-        Ok(Self { task, features, plan, padding })
+        Ok(Self { task, sequences: TextSet::new(features, pad_id, settings)? })
     }
 
-    /// Splits off the last `fraction` of the examples in a seeded order, for evaluation while
-    /// searching: no candidate sees the dev set.
+    /// Splits off the last `fraction` of the examples in an order that `seed` decides, for what is chosen by a score: nothing is chosen on
+    /// the dev set. `settings` are those of both parts.
     ///
     /// # Errors
     /// One of the two parts would be empty.
-    pub fn hold_out(self, fraction: f64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
-        let mut order: Vec<usize> = (0..self.features.len()).collect();
-        order.shuffle(&mut run_store::rng::keyed(settings.seed, "hold-out", &[]));
+    pub fn hold_out(self, fraction: f64, seed: u64, settings: BatchSettings) -> Result<(Self, EvalSet)> {
+        let mut order: Vec<usize> = (0..self.sequences.features.len()).collect();
+        order.shuffle(&mut run_store::rng::keyed(seed, "hold-out", &[]));
         let held = (order.len() as f64 * fraction).round() as usize;
         if held == 0 || held >= order.len() {
             return Err(Error::Mismatch(format!(
@@ -57,31 +53,31 @@ impl TrainSet {
                 order.len()
             )));
         }
-        let pick = |range: &[usize]| range.iter().map(|&i| self.features[i].clone()).collect::<Vec<_>>();
+        let pick = |range: &[usize]| range.iter().map(|&i| self.sequences.features[i].clone()).collect::<Vec<_>>();
         let (train, eval) = order.split_at(order.len() - held);
-        let eval = EvalSet::new(&self.task, pick(eval), self.padding.pad_id, settings)?;
-        let train = Self::new(&self.task, pick(train), self.padding.pad_id, settings)?;
+        let eval = EvalSet::new(&self.task, pick(eval), self.sequences.padding.pad_id, settings)?;
+        let train = Self::new(&self.task, pick(train), self.sequences.padding.pad_id, settings)?;
         Ok((train, eval))
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.features.len()
+        self.sequences.features.len()
     }
 
     /// Whether there are no examples; never, since construction refuses that.
     pub fn is_empty(&self) -> bool {
-        self.features.is_empty()
+        self.sequences.features.is_empty()
     }
 
     /// Batches per epoch.
     pub fn batches_per_epoch(&self) -> u64 {
-        self.plan.batches_per_epoch() as u64
+        self.sequences.batches_per_epoch()
     }
 
     /// The gold labels that are there, in the order of the file.
     pub fn labels(&self) -> Vec<Label> {
-        self.features.iter().filter_map(|f| f.label).collect()
+        self.sequences.features.iter().filter_map(|f| f.label).collect()
     }
 
     /// The batch of a step; epochs follow each other without end.
@@ -89,7 +85,7 @@ impl TrainSet {
     /// # Errors
     /// An example that cannot be padded to the maximal length.
     pub fn batch(&self, step: u64) -> Result<EncodedBatch> {
-        Ok(EncodedBatch::collate(&self.features, &self.plan.batch_at_step(step), self.padding)?)
+        self.sequences.batch(step)
     }
 }
 

@@ -6,7 +6,7 @@ use predict::evaluate;
 
 use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
-use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::label_loss;
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
@@ -20,7 +20,7 @@ pub struct FineTune<'a> {
 }
 
 impl Job<TaskModel> for FineTune<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
@@ -33,13 +33,7 @@ impl Job<TaskModel> for FineTune<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         if self.eval.is_empty() {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! The keys of a training: what a recipe, a method file and options may say of how a model is trained, in one list.
+//! The keys of a training: what recipes, method files and options can set, in one list.
 
 #[cfg(feature = "clap")]
 use clap::builder::RangedU64ValueParser;
@@ -12,7 +12,7 @@ const MOST: u32 = 1 << 16;
 /// Shortest sequence.
 const SHORTEST: u32 = 8;
 
-/// Everything that can be said of how a model is trained; what is absent is left to [`TrainingKeys::or`] and
+/// All settings of a training; absent ones are filled in by [`TrainingKeys::or`] and
 /// [`TrainingKeys::resolve`].
 ///
 /// Read from TOML by their names; with the feature `clap` also from options of the same names.
@@ -96,7 +96,7 @@ pub struct TrainingKeys {
 }
 
 impl TrainingKeys {
-    /// These, and where one is absent that of `other`; the groups of both.
+    /// These keys; where one is absent, that of `other`; the groups of both.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         let (mut a, b) = (self.clone(), other.clone());

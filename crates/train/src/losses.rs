@@ -41,7 +41,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
 }
 
-/// Start and end scores of a span head, apart.
+/// Start scores and end scores of a span head, as two tensors.
 ///
 /// # Shapes
 /// - `logits`: `[batch, seq, 2]`

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bert_core::{EncodeOptions, Encoder, TaskModel};
+use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::{Device, Int, Tensor};
 use corpus::{MaskSettings, Masked, Masker, Vocabulary};
 use glue_squad::batch::EncodedBatch;
@@ -16,11 +16,11 @@ use predict::evaluate::passes;
 
 /// The epoch whose words are hidden in held-out text: a number that no training reaches.
 const HELD_OUT: u64 = u64::MAX;
-/// What scores of hidden words are called, as `TASK/METRIC` of tasks.
+/// The name of the scores of hidden words, as `TASK/METRIC` of tasks.
 const ACCURACY: &str = "words/accuracy";
 
 /// Hides words of text batches, other ones in every epoch. What is hidden follows from seed, epoch and the number of the sequence, so
-/// that a training goes on anywhere with the words it would have hidden.
+/// that a resumed training hides the same words.
 #[derive(Debug)]
 pub struct WordMask {
     masker: Masker,
@@ -101,7 +101,7 @@ impl MaskedBatch {
     }
 }
 
-/// Text that nobody learns from, always with the same words hidden.
+/// Text that is not trained on, always with the same words hidden.
 #[derive(Debug)]
 pub struct HeldOutWords {
     batches: Vec<MaskedBatch>,
@@ -126,7 +126,7 @@ impl HeldOutWords {
         self.batches.iter().map(MaskedBatch::count).sum()
     }
 
-    /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` hears how many sequences are done.
+    /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` is called with the number of sequences done.
     ///
     /// # Errors
     /// A model without a masked-language-model head, or whose scores are not finite; or `watch` ended it.

@@ -143,6 +143,6 @@ fn an_answer_of_nan_is_an_error_and_not_a_score() {
 #[test]
 fn a_hold_out_of_nothing_is_refused_with_the_key_to_change() {
     let set = TrainSet::new(TaskKind::Sst2, examples(22), 0, SETTINGS).unwrap();
-    let message = set.hold_out(0.01, SETTINGS).unwrap_err().to_string();
+    let message = set.hold_out(0.01, SETTINGS.seed, SETTINGS).unwrap_err().to_string();
     assert!(message.contains("sst-2") && message.contains("data.hold_out"), "{message}");
 }

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use burn::module::Module;
 
-use crate::Result;
+use crate::error::Result;
 
 /// Reads a weight file by its extension: `.safetensors`, or a PyTorch file for anything else.
 ///

@@ -10,7 +10,7 @@ use super::path::ModulePath;
 use model_dir::Error;
 
 use super::{HostTensor, NameFormat, Tensors};
-use crate::Result;
+use crate::error::Result;
 
 /// Shapes as files hold them, by module path; reads no values and allocates no weights.
 pub fn parameter_shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {

@@ -9,7 +9,7 @@ use safetensors::tensor::Dtype;
 use model_dir::{Error, to_f32};
 
 use super::{HostTensor, Tensors};
-use crate::Result;
+use crate::error::Result;
 
 /// Reads every tensor of a PyTorch file as f32.
 ///
@@ -34,7 +34,7 @@ pub fn read_pytorch(path: &Path) -> Result<Tensors> {
     match read {
         Ok(Ok(tensors)) => Ok(Tensors(tensors)),
         Ok(Err(message)) => Err(bad(message).into()),
-        Err(_) => Err(bad("the reader gave up on its contents".into()).into()),
+        Err(_) => Err(bad("its contents cannot be read".into()).into()),
     }
 }
 

@@ -18,15 +18,10 @@ const LEARNING_RATE: f64 = 1e-4;
 pub struct Distillation<'a> {
     /// Learns; as it is in memory, its projection to the teacher's width is made here.
     pub student: &'a BertConfig,
-    /// Teaches.
     pub teacher: (&'a BertConfig, &'a TaskModel),
-    /// The batch of every step.
     pub tokens: TokenBatch,
-    /// Where.
     pub device: &'a Device,
-    /// Number format of the products.
     pub precision: Precision,
-    /// Seed of the student's weights.
     pub seed: u64,
 }
 

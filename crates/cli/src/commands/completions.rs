@@ -15,10 +15,6 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Prints the script.
-///
-/// # Errors
-/// Standard output cannot be written.
 pub fn run(args: &CompletionsArgs) -> Result<(), CliError> {
     let mut command = args::command();
     let name = command.get_name().to_owned();

@@ -12,9 +12,10 @@ use kd::from_teacher::{self, Part};
 use kd::inherit::{embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
+use pipeline::check_teacher::Unfit;
 use pipeline::corpus::Corpus;
-use pipeline::inputs::{Files, model_files};
-use pipeline::jobs::DistillRun;
+use pipeline::input_files::{Files, model_files};
+use pipeline::jobs::with_distillation;
 use pipeline::teachers::{TeacherSource, Teachers};
 use pipeline::training_data::{TextData, TrainingData};
 use predict::heads::AnsweringHead;
@@ -28,13 +29,14 @@ use crate::beginning::{Inheritance, as_teacher, check_beginning};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::must_all_exist;
+use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
-use crate::tasks::{self, Chosen};
+use crate::tasks::{self, TrainingTasks};
 use crate::teachers;
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
-use crate::training_end::Done;
+use crate::training_summary::TrainingResult;
 use crate::words::{WordArgs, Words};
 
 /// What `--init` says where the student starts from random weights.
@@ -53,7 +55,7 @@ Examples
   efficientbert distill --arch mobilebert --teacher models/ib-bert --corpus packed/wiki --method mobilebert-progressive --out mobile
   efficientbert distill --init general --teacher models/bert-base --corpus text/ --eval-corpus held-out.txt --mlm --out words
 
-What the student learns is the objective's to say. By default on text attention scores and hidden states, on tasks the teacher's \
+The objective decides what the student learns: by default attention scores and hidden states on text, and on tasks the teacher's \
 answers too (SQuAD: its start and end scores of every token); layer i of the student \
 learns from layer i * (teacher layers) / (student layers). `efficientbert objective list` shows the others; `--objective labels` \
 trains the same student without the teacher's help. A student made on text keeps the projection to the teacher's \
@@ -69,6 +71,9 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
+    /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
+    #[arg(long, requires = "tasks")]
+    unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
     #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
     corpus: Vec<PathBuf>,
@@ -82,14 +87,14 @@ pub struct DistillArgs {
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
-    /// What the student takes over: all of --init, a part of it, or what can be computed of the teacher's weights.
+    /// What the student takes over: all of --init, a part of it, or what can be computed from the teacher's weights.
     #[arg(long, value_enum, default_value_t)]
     inherit: Inheritance,
-    /// Leave a part of --inherit teacher out, to see what it brings; may be repeated.
+    /// Leave a part of --inherit teacher out, to measure what it brings; may be repeated.
     #[arg(long, value_enum, value_name = "PART")]
     inherit_without: Vec<Part>,
-    /// Begin with the teacher's embedding, which has to be of the student's sizes, as MobileBERT's transfer does; it replaces that
-    /// of --init.
+    /// Start from the teacher's embedding, which must have the student's sizes, as in MobileBERT's transfer; it replaces that of
+    /// --init.
     #[arg(long)]
     teacher_embedding: bool,
     /// What is learned: a name that `objective list` shows, or a TOML file with a section `[distill]` [default: that of --method, or
@@ -97,7 +102,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "PRESET|FILE")]
     objective: Option<String>,
     /// Folder in which the teacher's answers are kept for the next student that is shown the same batches: same data, seed, batch
-    /// size, lengths and --length-window. Damaged entries are computed again; delete the folder when it is not needed any more.
+    /// size, lengths and --length-window. Damaged entries are computed again; delete the folder when it is no longer needed.
     #[arg(long, value_name = "DIR")]
     teacher_cache: Option<PathBuf>,
     /// Most bytes in that folder; what does not fit is computed again.
@@ -117,7 +122,7 @@ pub struct DistillArgs {
 }
 
 #[derive(Serialize)]
-struct Settings {
+struct RecordedOptions {
     name: &'static str,
     student: String,
     /// Which of the teachers teaches each task.
@@ -143,7 +148,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
-    let encoder = teachers.encoder();
+    let encoder = &teachers.encoder;
     let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
@@ -158,7 +163,7 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     );
     let plan = |steps| {
         let plan = objective.plan(shapes.0, shapes.1, source, steps);
-        plan.context(format!("--teacher {} cannot teach this student", teachers.said())).or_usage()
+        plan.context(format!("--teacher {} cannot teach this student", teachers.assignment.said)).or_usage()
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
@@ -187,6 +192,9 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
+    if unbound.asks_logits() && !args.training.resume {
+        judge(args, (&teachers, &heads), &taught, context)?;
+    }
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
@@ -212,8 +220,8 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
     let cache = cache.map(|dir| TeacherCache::in_folder(dir, args.teacher_cache_bytes, args.teacher_cache_format));
     let cache = cache.transpose()?.map(Arc::new);
     let (teacher, heads) = teachers.as_one(heads, cache.as_ref(), &plan, &context.devices)?;
-    let run = DistillRun { teacher: teacher.as_ref(), heads, plan: &plan, data: &taught };
-    let (student, mut done) = run.with_job(|job| training.run("distill", student, job)).map(taken_apart)?;
+    let trained = with_distillation(&*teacher, heads, &plan, &taught, |job| training.run("distill", student, job));
+    let (student, mut done) = trained.map(taken_apart)?;
     if done.evaluation.is_some() {
         done.majority = taught.majority()?;
     }
@@ -228,10 +236,10 @@ pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
 
 impl DistillArgs {
     /// Refuses what the options alone say cannot be.
-    fn check(&self) -> Result<Chosen, CliError> {
+    fn check(&self) -> Result<TrainingTasks, CliError> {
         self.training.check()?;
         self.inputs_exist()?;
-        let chosen = Chosen::new(&self.tasks)?;
+        let chosen = TrainingTasks::new(&self.tasks)?;
         self.squad.check(&chosen)?;
         if self.tasks.is_empty() && self.words.eval_corpus.is_empty() && self.training.evaluates_often() {
             let message =
@@ -285,9 +293,9 @@ impl DistillArgs {
         Ok(with_words(objective, self.words.mlm))
     }
 
-    fn objective_name(&self) -> &str {
+    fn objective_name(&self) -> String {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
-        given.unwrap_or(Preset::default().name())
+        given.map_or_else(|| Preset::default().to_string(), str::to_owned)
     }
 }
 
@@ -300,6 +308,31 @@ fn answering(teachers: &Teachers, context: &Context) -> Result<Vec<AnsweringHead
         head
     };
     Ok(teachers.heads().map_err(teachers::explained)?.into_iter().map(said).collect())
+}
+
+/// Asks the teachers about some dev examples. Labels in another order are refused; that a teacher knows no more than one answer to
+/// everything is said.
+fn judge(
+    args: &DistillArgs,
+    (teachers, heads): (&Teachers, &[AnsweringHead]),
+    data: &TrainingData,
+    context: &Context,
+) -> Result<(), CliError> {
+    let TrainingData::Tasks(data) = data else { return Ok(()) };
+    interrupt::install(&context.progress)?;
+    let found = teachers.unfit(heads, &data.eval, &context.device, interrupt::flag());
+    let found = found.map_err(|error| match error.is_interruption() {
+        true => CliError::interrupted("stopped before the training; nothing was written"),
+        false => error.into(),
+    })?;
+    for (dir, why) in &found {
+        let said = format!("--teacher {}: {}", dir.display(), why.said());
+        if matches!(why, Unfit::Exchanged(_)) && !args.unchecked_teacher {
+            return Err(CliError::usage(said).with_hint("--unchecked-teacher learns from it as it is"));
+        }
+        context.progress.warn(&said);
+    }
+    Ok(())
 }
 
 /// Opens the corpora of a training on text.
@@ -321,16 +354,16 @@ fn text(
     Ok(data)
 }
 
-/// Says what the kept answers were good for.
+/// Reports how many answers came from the cache.
 fn tell(cache: &TeacherCache, context: &Context) {
     for note in cache.take_notes() {
         context.progress.warn(&note);
     }
     let CacheReport { hits, misses, refused, entries, bytes, .. } = cache.report();
     let mib = bytes as f64 / (1u64 << 20) as f64;
-    let full = if refused > 0 { format!("; {refused} found no room") } else { String::new() };
+    let full = if refused > 0 { format!("; {refused} did not fit") } else { String::new() };
     context.progress.message(&format!(
-        "answers of the teacher: {hits} of {} were kept ones; {entries} are kept now, {mib:.1} MiB{full}",
+        "the teacher's answers: {hits} of {} came from the cache; it now holds {entries}, {mib:.1} MiB{full}",
         hits + misses
     ));
 }
@@ -365,7 +398,7 @@ fn student(
 /// The student's configuration with the heads of this training and a projection to the teacher's width.
 fn student_config(
     args: &DistillArgs,
-    chosen: &Chosen,
+    chosen: &TrainingTasks,
     init: Option<&ModelDir>,
     teacher: &BertConfig,
 ) -> Result<BertConfig, CliError> {
@@ -383,12 +416,12 @@ fn student_config(
         (None, Some(dir)) => {
             if let Some(option) = args.shape.first_given().or(args.shape.is_transfer().then_some("--into")) {
                 return Err(CliError::usage(format!("{option} has no effect without --arch"))
-                    .with_hint("--init says its own sizes"));
+                    .with_hint("the sizes are those of --init"));
             }
             dir.config.clone()
         }
         (None, None) => {
-            let message = "nothing says what the student is like: neither --arch nor --init is given";
+            let message = "the student's architecture is missing: neither --arch nor --init is given";
             return Err(CliError::usage(message).with_hint("give --arch efficientbert or --init DIR"));
         }
     };
@@ -400,16 +433,16 @@ fn student_config(
 
 fn settings(
     args: &DistillArgs,
-    (chosen, teachers): (&Chosen, &Teachers),
+    (chosen, teachers): (&TrainingTasks, &Teachers),
     max_len: usize,
     config: &BertConfig,
     objective: &Objective,
-) -> Result<Settings, CliError> {
-    Ok(Settings {
+) -> Result<RecordedOptions, CliError> {
+    Ok(RecordedOptions {
         name: "distill",
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
-        teachers: teachers.of_tasks().to_vec(),
+        teachers: teachers.assignment.of.clone(),
         tasks: args.tasks.clone(),
         inherit: args.inherit,
         inherit_without: args.inherit_without.clone(),
@@ -420,8 +453,8 @@ fn settings(
     })
 }
 
-fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
-    let Done { steps, evaluation, majority, .. } = done;
+fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> String {
+    let TrainingResult { steps, evaluation, majority, .. } = done;
     let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let list = |items: Vec<String>| items.join(", ");
     let on = match args.tasks.is_empty() {
@@ -436,7 +469,7 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &Done) -> String {
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));
-    let (teacher, objective) = (teachers.described(), args.objective_name());
+    let (teacher, objective) = (&teachers.described, args.objective_name());
     format!(
         "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{lines}"
     )

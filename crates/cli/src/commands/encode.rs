@@ -34,13 +34,13 @@ pub struct EncodeArgs {
     /// Token ids; other tensors than `input.*` are not looked at.
     #[arg(long, value_name = "FILE.safetensors")]
     inputs: PathBuf,
-    /// Where to write; a file that stands there is replaced.
+    /// Where to write; an existing file is replaced.
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
     /// Write `output.last_hidden` only, computed as `predict` and `eval` do.
     #[arg(long)]
     last_only: bool,
-    /// Number format of weights and products, with --last-only; other than f32 on the cpu only [default: f32].
+    /// Number format of weights and products, with --last-only; formats other than f32 on the cpu only [default: f32].
     #[arg(long, value_parser = formats(), value_name = "FORMAT", requires = "last_only")]
     precision: Option<Precision>,
 }

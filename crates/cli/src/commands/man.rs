@@ -17,10 +17,6 @@ pub struct ManArgs {
     out: PathBuf,
 }
 
-/// Writes the pages and prints their paths.
-///
-/// # Errors
-/// The folder cannot be made or a page not be written.
 pub fn run(args: &ManArgs) -> Result<(), CliError> {
     let cannot = |e| CliError::failed(format!("{}: cannot write manual pages: {e}", args.out.display()));
     std::fs::create_dir_all(&args.out).map_err(cannot)?;

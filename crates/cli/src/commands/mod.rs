@@ -3,6 +3,7 @@
 mod arch;
 mod bench;
 mod bench_step;
+mod bench_table;
 mod completions;
 mod data;
 mod distill;
@@ -16,6 +17,7 @@ mod report;
 mod runs;
 mod score;
 mod search;
+mod study;
 mod submit;
 mod teacher;
 
@@ -23,7 +25,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::given::Given;
+use crate::given::GivenOptions;
 
 /// The commands.
 #[derive(Subcommand, Debug)]
@@ -34,6 +36,9 @@ pub enum Command {
     Report(report::ReportArgs),
     /// What runs there are, how far they are, and their scores.
     Runs(runs::RunsArgs),
+    /// What a search has tried: its stages and trials, the best of them, exports for other programs.
+    #[command(subcommand)]
+    Study(study::Command),
     /// Metrics of a model on a task, and the official prediction file.
     Eval(eval::EvalArgs),
     /// Official scores of a predictions file, without a model.
@@ -56,7 +61,7 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Write hidden states and attention scores of given token ids, for comparisons.
     Encode(encode::EncodeArgs),
-    /// Measure how long one forward pass takes.
+    /// Measure how long one forward pass takes, or a latency table for a search.
     Bench(bench::BenchArgs),
     /// Data sets.
     #[command(subcommand)]
@@ -69,7 +74,7 @@ pub enum Command {
 
 impl Command {
     /// Keeps the options of the command line for a training that may be resumed.
-    pub fn remember(&mut self, given: Given) {
+    pub fn remember(&mut self, given: GivenOptions) {
         match self {
             Self::Teacher(args) => args.training.given = given,
             Self::Distill(args) => args.training.given = given,
@@ -78,10 +83,6 @@ impl Command {
     }
 }
 
-/// Runs a command.
-///
-/// # Errors
-/// The command's own.
 pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
     if !matches!(command, Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
         context.one_device()?;
@@ -90,6 +91,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Search(args) => search::run(&args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Runs(args) => runs::run(&args),
+        Command::Study(command) => study::run(&command, context),
         Command::Eval(args) => eval::run(&args, context),
         Command::Score(args) => score::run(&args, context),
         Command::Submit(args) => submit::run(&args, context),

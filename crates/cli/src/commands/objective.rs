@@ -1,6 +1,6 @@
 //! `objective`: what students learn from teachers, by name and written out.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use kd::objective::{Preset, Shape, Source};
 use mlp_space::StudentShape;
 use serde_json::json;
@@ -47,8 +47,8 @@ pub struct ShowArgs {
     #[arg(long, value_name = "ARCH", default_value = "bert-base")]
     teacher: String,
     /// What is learned on.
-    #[arg(long, value_enum, default_value_t = On::Tasks)]
-    on: On,
+    #[arg(long, value_enum, default_value_t = Source::Tasks)]
+    on: Source,
     /// The teacher layer of each student layer, for a preset [default: evenly spread].
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     map: Vec<usize>,
@@ -62,19 +62,6 @@ pub struct ShowArgs {
     shape: ShapeArgs,
 }
 
-/// What is learned on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum On {
-    /// Unlabeled text: layers.
-    Text,
-    /// Tasks: layers and answers.
-    Tasks,
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// An objective that cannot be read or does not fit the models.
 pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
         Command::List(args) => list(args),
@@ -84,10 +71,10 @@ pub fn run(command: &Command) -> Result<(), CliError> {
 
 fn list(args: &ListArgs) -> Result<(), CliError> {
     if args.json {
-        let all = Preset::ALL.map(|p| json!({ "name": p.name(), "layers": p.has_layers(), "summary": p.summary() }));
+        let all = Preset::ALL.map(|p| json!({ "name": p, "layers": p.has_layers(), "summary": p.summary() }));
         return print_json(&json!({ "objectives": all }));
     }
-    let rows: Vec<Vec<String>> = Preset::ALL.iter().map(|p| vec![p.name().into(), p.summary().into()]).collect();
+    let rows: Vec<Vec<String>> = Preset::ALL.iter().map(|p| vec![p.to_string(), p.summary().into()]).collect();
     print(&table(&["objective", "what the student learns"], &rows, true))
 }
 
@@ -106,10 +93,9 @@ fn show(args: &ShowArgs) -> Result<(), CliError> {
     project(&mut student, &args.shape, &teacher);
     let ours = Shape::with_words(&student, objective.mlm.is_some());
     let theirs = Shape::with_words(&teacher, has_words);
-    let source = if args.on == On::Text { Source::Text } else { Source::Tasks };
-    objective.plan(ours, theirs, source, args.steps).or_usage()?;
-    let text = objective.written_out(ours, theirs, source).and_then(|o| o.to_toml()).or_usage()?;
-    let on = if args.on == On::Text { "text" } else { "tasks" };
+    objective.plan(ours, theirs, args.on, args.steps).or_usage()?;
+    let text = objective.written_out(ours, theirs, args.on).and_then(|o| o.to_toml()).or_usage()?;
+    let on = if args.on == Source::Text { "text" } else { "tasks" };
     let (name, layers) = (&args.objective, ours.layers);
     print(&format!("# {name} on {on}: {layers} layers of a student learn from {} of a teacher\n{text}", theirs.layers))
 }

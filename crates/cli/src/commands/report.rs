@@ -18,9 +18,6 @@ pub struct ReportArgs {
 }
 
 /// Writes `report.html` and prints its path.
-///
-/// # Errors
-/// The folder holds no run, or a file of it cannot be read or written.
 pub fn run(args: &ReportArgs, _context: &Context) -> Result<(), CliError> {
     let paths = RunPaths::new(&args.run);
     if !paths.run_json().is_file() {

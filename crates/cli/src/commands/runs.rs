@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use data_catalog::readable_bytes;
-use pipeline::runs::{RunSummary, Scores, State, below};
+use pipeline::run_listing::{RunSummary, Scores, State, below};
 use serde_json::{Value, json};
 
 use crate::environment;
@@ -30,10 +30,6 @@ pub struct RunsArgs {
 /// Columns of words, which are flush left as the first one is.
 const WORDS: std::ops::RangeInclusive<usize> = 1..=4;
 
-/// Prints a table.
-///
-/// # Errors
-/// The folder cannot be listed.
 pub fn run(args: &RunsArgs) -> Result<(), CliError> {
     if !args.folder.is_dir() {
         return Err(CliError::usage(format!("{}: no such folder", args.folder.display()))

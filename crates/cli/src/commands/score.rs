@@ -25,7 +25,7 @@ squad-v1, squad-v2: the official JSON files; names and percentages are those of 
 pub struct ScoreArgs {
     /// The task: cola, sst-2, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax; glue for all of them; squad-v1, squad-v2.
     #[arg(long, value_name = "TASK", value_parser = parse_task)]
-    task: Scored,
+    task: ScoreTarget,
     /// The data with the right answers.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
@@ -42,33 +42,29 @@ pub struct ScoreArgs {
 
 /// What can be scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Scored {
+enum ScoreTarget {
     Glue,
     Task(Task),
 }
 
-fn parse_task(given: &str) -> Result<Scored, String> {
+fn parse_task(given: &str) -> Result<ScoreTarget, String> {
     if given.eq_ignore_ascii_case("glue") {
-        return Ok(Scored::Glue);
+        return Ok(ScoreTarget::Glue);
     }
     match tasks::parse(given) {
-        Ok(task) => Ok(Scored::Task(task)),
+        Ok(task) => Ok(ScoreTarget::Task(task)),
         Err(e) => Err(format!("{e}, glue")),
     }
 }
 
-/// Scores and prints.
-///
-/// # Errors
-/// A file that is missing, damaged or does not belong to the other.
 pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
-    if args.na_probs.is_some() && args.task != Scored::Task(SquadVersion::V2.into()) {
+    if args.na_probs.is_some() && args.task != ScoreTarget::Task(SquadVersion::V2.into()) {
         return Err(CliError::usage("--na-probs: only squad-v2 has questions without an answer"));
     }
     for (option, path) in [("--data", &args.data), ("--predictions", &args.predictions)] {
         must_exist(option, [path])?;
-        if path.is_dir() != (args.task == Scored::Glue) {
-            let wanted = if args.task == Scored::Glue {
+        if path.is_dir() != (args.task == ScoreTarget::Glue) {
+            let wanted = if args.task == ScoreTarget::Glue {
                 "a folder is needed for all of GLUE"
             } else {
                 "is a folder; name a file"
@@ -77,12 +73,12 @@ pub fn run(args: &ScoreArgs, context: &Context) -> Result<(), CliError> {
         }
     }
     match &args.task {
-        Scored::Glue => {
+        ScoreTarget::Glue => {
             let scored = score_folder(&args.data, &args.predictions)?;
             scored.tasks.iter().try_for_each(|task| warn(task, context))?;
             show_folder(args, &scored)
         }
-        Scored::Task(task) => match task.squad() {
+        ScoreTarget::Task(task) => match task.squad() {
             Some(version) => score_squad(args, version, context),
             None => {
                 let scored = score_file(task, &args.data, &args.predictions)?;

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use pipeline::events::{Host, RunEvent};
-use pipeline::recipe::{Change, Difference, Moved, Override, Recipe, differences, load_beside};
+use pipeline::recipe::{Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{FromRecipe, Outcome, RunOptions};
+use report::ChangedSetting;
 use run_store::lock::Holder;
 use serde_json::json;
 
@@ -29,9 +30,9 @@ pub struct SearchArgs {
     /// The run folder [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in the folder, with its own recipe: the command line that started it with --resume added does, or --out alone.
-    /// What says otherwise is refused. --teacher, --data and --corpus say where inputs are now that were moved, or name others that
-    /// no finished phase has used.
+    /// Continue the run in the folder with its own recipe: give the command line that started it with --resume added, or --out alone.
+    /// Other settings are refused. --teacher, --data and --corpus name inputs that were moved, or replace inputs that no finished phase
+    /// has used.
     #[arg(long)]
     resume: bool,
     /// Seed of everything random.
@@ -58,9 +59,13 @@ pub struct SearchArgs {
     /// Most multiply-adds (counted once) of the student, for example 1.6G.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     max_macs: Option<u64>,
-    /// Longest latency of the student on this machine, milliseconds.
+    /// Longest latency of the student, milliseconds: predicted for candidates, measured for the winner.
     #[arg(long, value_name = "MS")]
     max_latency_ms: Option<f64>,
+    /// Predict latencies from this table, which `bench --table` makes for the recipe; without one a search with a latency limit
+    /// measures its own at the start.
+    #[arg(long, value_name = "FILE")]
+    latency_table: Option<PathBuf>,
     /// Write event files for TensorBoard into DIR, a folder for each phase.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
@@ -130,7 +135,8 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
 /// The recipe with its inputs as they will be found from wherever the run is resumed.
 fn with_absolute_paths(mut recipe: Recipe) -> Result<Recipe, CliError> {
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
-    for path in inputs {
+    let inputs = inputs.chain(&mut recipe.compare.checkpoints);
+    for path in inputs.chain(&mut recipe.search.latency_table) {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
     Ok(recipe)
@@ -144,7 +150,7 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
     let own = folder.join(run_store::rundir::RECIPE).to_string_lossy().into_owned();
     let named = args.recipe.as_deref().unwrap_or(&own);
     let given = load_beside(named, overrides, run).or_usage();
-    let given = given.hint("--resume --out DIR goes on with the run's own recipe; nothing else is needed")?;
+    let given = given.hint("--resume --out DIR continues with the run's own recipe; nothing else is needed")?;
     let found = differences(run, &with_absolute_paths(given)?).or_usage()?;
     if found.is_empty() {
         return Ok(());
@@ -152,14 +158,14 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
     let lines = found.iter().map(|difference: &Difference| format!("\n  {difference}")).collect::<String>();
     let message = format!("--resume: the run in {} was started with other settings:{lines}", folder.display());
     let hint = format!(
-        "`efficientbert search --resume --out {}` goes on with those of the run; to change them, start a new run in another folder",
+        "`efficientbert search --resume --out {}` continues with those of the run; to change them, start a new run in another folder",
         quoted(folder)
     );
     Err(CliError::usage(message).with_hint(hint))
 }
 
 /// What a new run has otherwise than its recipe.
-fn changed(args: &SearchArgs, recipe: &Recipe) -> Result<Vec<Change>, CliError> {
+fn changed(args: &SearchArgs, recipe: &Recipe) -> Result<Vec<ChangedSetting>, CliError> {
     let overrides = [overrides(args)?, input_overrides(args)?].concat();
     pipeline::recipe::changes(args.recipe.as_deref().unwrap_or(DEFAULT_RECIPE), recipe, &overrides).or_usage()
 }
@@ -215,6 +221,11 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
         }
         push("budget.max_latency_ms", format!("{ms:?}"));
     }
+    if let Some(path) = &args.latency_table {
+        let path = std::path::absolute(path).context(format!("{}", path.display()))?;
+        let path = path.to_str().ok_or_else(|| CliError::usage(format!("{}: not UTF-8", path.display())))?;
+        push("search.latency_table", json!(path).to_string());
+    }
     Ok(all)
 }
 
@@ -241,7 +252,7 @@ fn limits(args: &SearchArgs, recipe: &Recipe) -> String {
 }
 
 fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -> CliError {
-    let resume = format!("go on with: efficientbert search --resume --out {}", quoted(folder));
+    let resume = format!("continue with: efficientbert search --resume --out {}", quoted(folder));
     if error.is_interruption() && !folder.join(run_store::rundir::RECIPE).is_file() {
         return CliError::interrupted("stopped while the inputs were read; nothing was written");
     }
@@ -256,18 +267,24 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
             };
             match (resumed, problems.iter().any(|problem| problem.missing)) {
                 (false, _) => said,
-                (true, true) => said
-                    .with_hint("if it was moved, say where it is now: --resume takes --teacher, --data and --corpus"),
+                (true, true) => {
+                    said.with_hint("if it was moved, name its new path: --resume takes --teacher, --data and --corpus")
+                }
                 (true, false) => said.with_hint(
                     "what no finished phase has used can be replaced: --resume takes --teacher, --data and --corpus",
                 ),
             }
         }
         pipeline::Error::Recipe { .. } | pipeline::Error::Mismatch(_) => CliError::usage(error.to_string()),
-        pipeline::Error::Durable(
+        pipeline::Error::Storage(
             run_store::Error::RunExists { .. } | run_store::Error::NotEmpty { .. } | run_store::Error::NoRun { .. },
         ) => CliError::usage(error.to_string()),
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
+            CliError::usage(error.to_string()).with_hint(limits)
+        }
+        pipeline::Error::Table { .. } => CliError::usage(error.to_string()),
+        // Nothing was begun.
+        pipeline::Error::TooSlow(_) if !folder.join(run_store::rundir::RECIPE).is_file() => {
             CliError::usage(error.to_string()).with_hint(limits)
         }
         _ if folder.join(run_store::rundir::RECIPE).is_file() => CliError::from(error).with_hint(resume),
@@ -275,7 +292,7 @@ fn explain(error: pipeline::Error, folder: &Path, limits: &str, resumed: bool) -
     }
 }
 
-/// Why scores may mean nothing, with the model's name.
+/// Why scores may be meaningless, with the model's name.
 fn warnings(outcome: &Outcome) -> Vec<String> {
     let of_row = |row: &report::ModelRow| -> Vec<String> {
         row.warnings.iter().map(|warning| format!("{}: {warning}", row.name)).collect()
@@ -289,11 +306,15 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
             "run": folder,
             "architecture": outcome.architecture,
             "comparison": outcome.comparison,
+            "gains": outcome.gains,
             "warnings": warnings(outcome),
         }));
     }
     let mut text = String::from("\n");
     text += &report::comparison_table_text(&outcome.comparison);
+    for gain in &outcome.gains {
+        text += &format!("\n{gain}\n");
+    }
     text += "\nfound feed-forwards:\n";
     for (i, expression) in outcome.architecture.iter().enumerate() {
         text += &format!("  layer {:>2}  {expression}\n", i + 1);

@@ -19,7 +19,7 @@ pub struct SubmitArgs {
     /// Folder with the prediction files.
     #[arg(long, value_name = "DIR")]
     predictions: PathBuf,
-    /// Where to write the archive; one that stands there is replaced.
+    /// Where to write the archive; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print one JSON object.

@@ -6,8 +6,8 @@ use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
 use glue_squad::task::Task;
 use kd::inherit::continue_from;
-use pipeline::inputs::model_files;
-use pipeline::jobs::FineTuneRun;
+use pipeline::input_files::model_files;
+use pipeline::jobs::with_fine_tuning;
 use pipeline::training_data::{SpanData, TaskData, TrainingData};
 use predict::majority::card_lines;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::error::CliError;
 use crate::inputs::must_all_exist;
 use crate::models::{capped_length, check_segments, load_with_tokenizer, warn_of};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
-use crate::tasks::{self, Chosen};
+use crate::tasks::{self, TrainingTasks};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 
 #[derive(Args, Debug)]
@@ -50,7 +50,7 @@ pub struct TeacherArgs {
 }
 
 #[derive(Serialize)]
-struct Settings {
+struct RecordedOptions {
     name: &'static str,
     tasks: Vec<Task>,
     dropout: f64,
@@ -73,7 +73,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
             format!("--method {}: says what a student learns from a teacher; here labels are learned", method.name);
         return Err(CliError::usage(message).with_hint("leave `distill` and `teacher_embedding` out of the file"));
     }
-    let chosen = Chosen::new(&args.tasks)?;
+    let chosen = TrainingTasks::new(&args.tasks)?;
     args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
     check_segments("--model", &loaded.config, chosen.pairs())?;
@@ -87,7 +87,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = labeled_data(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
-    let settings = Settings {
+    let settings = RecordedOptions {
         name: "teacher",
         tasks: args.tasks.clone(),
         dropout: args.dropout,
@@ -96,7 +96,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let steps = args.training.steps(data.batches_per_epoch());
     let files = [model_files("model", &args.model), data.files().clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
-    let trained = FineTuneRun { data: &data }.with_job(|job| training.run("teacher", model, job));
+    let trained = with_fine_tuning(&data, |job| training.run("teacher", model, job));
     let (model, mut done) = trained.map(taken_apart)?;
     done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
@@ -111,11 +111,8 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
 }
 
 /// Reads and encodes what is there of the tasks.
-///
-/// # Errors
-/// As [`TaskData::read`] or [`SpanData::read`].
 pub(super) fn labeled_data(
-    chosen: &Chosen,
+    chosen: &TrainingTasks,
     data: &Path,
     (squad, training): (&SpanTrainingArgs, &TrainingArgs),
     encoder: &TextEncoder,
@@ -124,10 +121,12 @@ pub(super) fn labeled_data(
 ) -> Result<TrainingData, CliError> {
     let (batches, mut notes) = (training.batches(max_len), Vec::new());
     let read = match chosen {
-        Chosen::Labeled(tasks) => TaskData::read(tasks, data, encoder, batches, &mut notes).map(TrainingData::Tasks),
-        Chosen::Squad(version) => {
+        TrainingTasks::Glue(tasks) => {
+            TaskData::read(tasks, data, encoder, batches, &mut notes).map(TrainingData::Tasks)
+        }
+        TrainingTasks::Squad(version) => {
             let files = squad.data_files(*version, data)?;
-            let settings = squad.span_settings(*version, max_len, batches.batch_size)?;
+            let settings = squad.span.settings(*version, max_len, batches.batch_size)?;
             let read = SpanData::read(*version, files, encoder, &settings, batches, &mut notes);
             read.map(|data| TrainingData::Spans(Box::new(data)))
         }

@@ -3,13 +3,13 @@
 //! | file | concern |
 //! |---|---|
 //! | `phase` | one phase: how far it is, what it measures, and that as a line or an object |
-//! | `look` | what is shown of a phase: bar, dashboard, lines, objects |
+//! | `display` | what is shown of a phase: bar, dashboard, lines, objects |
 //! | `dashboard` | several lines about a training, drawn in place |
 //! | `format` | numbers, times and curves as text |
 
 mod dashboard;
+mod display;
 mod format;
-mod look;
 mod phase;
 
 use std::io::IsTerminal;
@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline::events::RunEvent;
 use pipeline::note::Note;
 use serde_json::json;
 
+use display::{DisplayMode, line};
 pub use format::duration;
-use look::{Look, line};
-pub use phase::TrainingNumbers;
 use phase::{Phase, Value};
 
 /// How progress is shown.
@@ -48,28 +48,28 @@ const JSON_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Reports phases of a known number of steps. Shared by reference; every method may be called from any thread.
 pub struct Progress {
-    look: Look,
+    display: DisplayMode,
     phase: Mutex<Option<Phase>>,
 }
 
-/// How `mode` looks, on a `terminal` or elsewhere.
-fn look_of(mode: ProgressMode, terminal: bool) -> Look {
+/// How progress is displayed in `mode`, on a `terminal` or elsewhere.
+fn display_of(mode: ProgressMode, terminal: bool) -> DisplayMode {
     match mode {
-        ProgressMode::Bar => Look::Bar,
-        ProgressMode::Json => Look::Json,
-        ProgressMode::None => Look::Silent,
-        ProgressMode::Dashboard if terminal => Look::Dashboard,
-        ProgressMode::Auto if terminal => Look::Bar,
-        ProgressMode::Dashboard | ProgressMode::Auto => Look::Plain,
+        ProgressMode::Bar => DisplayMode::Bar,
+        ProgressMode::Json => DisplayMode::Json,
+        ProgressMode::None => DisplayMode::Silent,
+        ProgressMode::Dashboard if terminal => DisplayMode::Dashboard,
+        ProgressMode::Auto if terminal => DisplayMode::Bar,
+        ProgressMode::Dashboard | ProgressMode::Auto => DisplayMode::Plain,
     }
 }
 
 impl Progress {
-    /// Decides the look; `auto` and `dashboard` ask whether standard error is a terminal.
+    /// Decides the display; `auto` and `dashboard` ask whether standard error is a terminal.
     pub fn new(mode: ProgressMode) -> Self {
-        let look = look_of(mode, std::io::stderr().is_terminal());
-        let this = Self { look, phase: Mutex::new(None) };
-        if mode == ProgressMode::Dashboard && look == Look::Plain {
+        let display = display_of(mode, std::io::stderr().is_terminal());
+        let this = Self { display, phase: Mutex::new(None) };
+        if mode == ProgressMode::Dashboard && display == DisplayMode::Plain {
             this.message("standard error is no terminal: lines in place of the dashboard");
         }
         this
@@ -83,9 +83,9 @@ impl Progress {
     /// Begins a phase, of whose `total` of `unit` `done` were done by an earlier process.
     pub fn start_at(&self, phase: &str, (total, done): (u64, u64), unit: &str) {
         self.finish();
-        let template = match self.look {
-            Look::Bar => Some("{prefix} [{bar:12}] {pos}/{len} {wide_msg}"),
-            Look::Dashboard => Some("{prefix} [{bar:30}] {pos}/{len} {msg}"),
+        let template = match self.display {
+            DisplayMode::Bar => Some("{prefix} [{bar:12}] {pos}/{len} {wide_msg}"),
+            DisplayMode::Dashboard => Some("{prefix} [{bar:30}] {pos}/{len} {msg}"),
             _ => None,
         };
         let bar = template.map(|template| {
@@ -96,7 +96,7 @@ impl Progress {
         let mut slot = self.lock();
         *slot = Some(Phase::new(phase, (total, done), unit, bar));
         if let Some(phase) = slot.as_mut() {
-            self.look.show(phase, "start");
+            self.display.show(phase, "start");
         }
     }
 
@@ -107,9 +107,9 @@ impl Progress {
         self.update(done, |phase| phase.values = values.iter().map(|(n, v)| Value::plain(n, *v)).collect());
     }
 
-    /// `done` steps of a training are done.
-    pub fn train_step(&self, done: u64, numbers: &TrainingNumbers<'_>) {
-        self.update(done, |phase| phase.train(numbers));
+    /// `done` steps of a training are done, of which `event` reports the last; see [`Phase::train`].
+    pub fn train_step(&self, done: u64, event: &RunEvent, best: Option<f64>, skipped: u64) {
+        self.update(done, |phase| phase.train(event, best, skipped));
     }
 
     fn update(&self, done: u64, set: impl FnOnce(&mut Phase)) {
@@ -118,8 +118,8 @@ impl Progress {
         phase.done = done;
         phase.within = None;
         set(phase);
-        if phase.due(self.interval()) || matches!(self.look, Look::Bar | Look::Dashboard) {
-            self.look.show(phase, "progress");
+        if phase.due(self.interval()) || matches!(self.display, DisplayMode::Bar | DisplayMode::Dashboard) {
+            self.display.show(phase, "progress");
         }
     }
 
@@ -128,24 +128,23 @@ impl Progress {
         let mut slot = self.lock();
         let Some(phase) = slot.as_mut() else { return };
         let begins = phase.enter(what, (done, total), unit);
-        let at_once = match self.look {
-            Look::Bar | Look::Dashboard => true,
-            Look::Json => begins,
-            Look::Plain | Look::Silent => false,
+        let at_once = match self.display {
+            DisplayMode::Bar | DisplayMode::Dashboard => true,
+            DisplayMode::Json => begins,
+            DisplayMode::Plain | DisplayMode::Silent => false,
         };
         if at_once || phase.due(self.interval()) {
-            self.look.show(phase, "within");
+            self.display.show(phase, "within");
         }
     }
 
     fn interval(&self) -> Duration {
-        if self.look == Look::Json { JSON_INTERVAL } else { PLAIN_INTERVAL }
+        if self.display == DisplayMode::Json { JSON_INTERVAL } else { PLAIN_INTERVAL }
     }
 
-    /// Ends the phase, if one is running.
     pub fn finish(&self) {
         if let Some(mut phase) = self.lock().take() {
-            self.look.show(&mut phase, "finish");
+            self.display.show(&mut phase, "finish");
         }
     }
 
@@ -154,11 +153,11 @@ impl Progress {
         if let Some(phase) = self.lock().as_mut() {
             phase.within = None;
         }
-        if self.look == Look::Dashboard
+        if self.display == DisplayMode::Dashboard
             && let Some(phase) = self.lock().as_mut()
         {
             phase.evaluated(text);
-            self.look.show(phase, "progress");
+            self.display.show(phase, "progress");
             return;
         }
         self.message(text);
@@ -166,33 +165,45 @@ impl Progress {
 
     /// A line for the person who watches; not shown with `--progress none`.
     pub fn message(&self, text: &str) {
-        match self.look {
-            Look::Json => line(&object("message", text)),
-            Look::Silent => {}
+        match self.display {
+            DisplayMode::Json => line(&object("message", text)),
+            DisplayMode::Silent => {}
             _ => self.above_bar(text),
         }
     }
 
     /// Says a line that must be seen in every mode, from a thread of its own, while a phase may be running.
     pub fn voice(&self) -> impl Fn(&str) + Send + 'static {
-        let look = self.look;
-        move |text| match look {
-            Look::Json => line(&object("message", text)),
+        let display = self.display;
+        move |text| match display {
+            DisplayMode::Json => line(&object("message", text)),
             _ => line(text),
+        }
+    }
+
+    /// Several lines for the person who watches, for machines an object in one.
+    pub fn lines(&self, text: &str, object: &impl serde::Serialize) {
+        match self.display {
+            DisplayMode::Json => match serde_json::to_string(object) {
+                Ok(object) => line(&object),
+                Err(_) => line(&self::object("message", text)),
+            },
+            DisplayMode::Silent => {}
+            _ => self.above_bar(text),
         }
     }
 
     /// What it came to in the end, in several lines; machines read it elsewhere.
     pub fn summary(&self, text: &str) {
-        if !matches!(self.look, Look::Json | Look::Silent) {
+        if !matches!(self.display, DisplayMode::Json | DisplayMode::Silent) {
             self.above_bar(text);
         }
     }
 
     /// A line that must be seen in every mode.
     pub fn warn(&self, text: &str) {
-        match self.look {
-            Look::Json => line(&object("warning", text)),
+        match self.display {
+            DisplayMode::Json => line(&object("warning", text)),
             _ => self.above_bar(&format!("warning: {text}")),
         }
     }
@@ -253,8 +264,14 @@ mod tests {
     #[test]
     fn a_dashboard_is_for_terminals_and_everything_else_is_as_asked() {
         use ProgressMode::{Auto, Bar, Dashboard, Json, None};
-        let looks = |terminal| [Auto, Bar, Dashboard, Json, None].map(|mode| look_of(mode, terminal));
-        assert_eq!(looks(true), [Look::Bar, Look::Bar, Look::Dashboard, Look::Json, Look::Silent]);
-        assert_eq!(looks(false), [Look::Plain, Look::Bar, Look::Plain, Look::Json, Look::Silent]);
+        let displays = |terminal| [Auto, Bar, Dashboard, Json, None].map(|mode| display_of(mode, terminal));
+        assert_eq!(
+            displays(true),
+            [DisplayMode::Bar, DisplayMode::Bar, DisplayMode::Dashboard, DisplayMode::Json, DisplayMode::Silent]
+        );
+        assert_eq!(
+            displays(false),
+            [DisplayMode::Plain, DisplayMode::Bar, DisplayMode::Plain, DisplayMode::Json, DisplayMode::Silent]
+        );
     }
 }

@@ -3,35 +3,14 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use pipeline::events::RunEvent;
 use serde_json::{Map, json};
 
 use super::format::{count, decimal, duration};
 
 /// Values of a loss curve kept; older ones are merged in pairs.
 const HISTORY: usize = 512;
-/// Evaluations kept.
 const EVALUATIONS: usize = 4;
-
-/// What a person watches of a training step.
-#[derive(Clone, Copy, Debug)]
-pub struct TrainingNumbers<'a> {
-    /// Sum of the terms.
-    pub loss: f64,
-    /// Each term.
-    pub terms: &'a [(String, f64)],
-    /// Learning rate.
-    pub learning_rate: f64,
-    /// Global gradient norm before clipping.
-    pub grad_norm: f64,
-    /// Real tokens a second.
-    pub tokens_per_second: Option<f64>,
-    /// Resident memory, MiB.
-    pub memory_mib: Option<f64>,
-    /// Best score so far.
-    pub best: Option<f64>,
-    /// Skipped steps.
-    pub skipped: u64,
-}
 
 /// A value to watch.
 #[derive(Clone, Debug)]
@@ -65,13 +44,11 @@ pub(super) struct Within {
 }
 
 impl Within {
-    /// For a person.
     pub fn text(&self) -> String {
         let Self { what, unit, done, total, .. } = self;
         format!("{what}: {done}/{total} {unit}")
     }
 
-    /// As an object.
     pub fn json(&self, phase: &str) -> serde_json::Value {
         let Self { what, unit, done, total, started } = self;
         let seconds = started.elapsed().as_secs_f64();
@@ -83,7 +60,6 @@ impl Within {
     }
 }
 
-/// A phase that is going on.
 pub(super) struct Phase {
     pub name: String,
     pub total: u64,
@@ -97,7 +73,6 @@ pub(super) struct Phase {
     /// Steps that a value of `losses` stands for, and those that the next one has so far.
     merged: (u32, u32),
     pub evaluations: Vec<String>,
-    /// What is done within the next step.
     pub within: Option<Within>,
     started: Instant,
     printed: Option<Instant>,
@@ -123,21 +98,26 @@ impl Phase {
         }
     }
 
-    /// Takes over what a training step measured.
-    pub fn train(&mut self, n: &TrainingNumbers<'_>) {
-        let mut values = vec![Value::plain("loss", n.loss)];
-        let term = |(name, value): &(String, f64)| Value { in_line: n.terms.len() > 1, ..Value::plain(name, *value) };
-        values.extend(n.best.map(|v| Value::plain("best", v)));
+    /// Takes over what a training step measured; other events change nothing. `best` is the best score so far, `skipped` counts steps.
+    pub fn train(&mut self, event: &RunEvent, best: Option<f64>, skipped: u64) {
+        let RunEvent::Step { loss, terms, learning_rate, grad_norm, tokens_per_second, memory_mib, .. } = event else {
+            return;
+        };
+        let mut values = vec![Value::plain("loss", *loss)];
+        let term = |(name, value): &(String, f64)| Value { in_line: terms.len() > 1, ..Value::plain(name, *value) };
+        values.extend(best.map(|v| Value::plain("best", v)));
         let speed = |v| Value::named("tokens_per_second", v, format!("{} tokens/s", count(v)));
-        values.extend(n.tokens_per_second.map(speed));
-        values.extend(n.memory_mib.map(|v| Value::named("memory_mib", v, format!("{} MiB", count(v)))));
-        values.extend(n.terms.iter().map(term));
-        values.push(Value::named("lr", n.learning_rate, format!("lr {:.2e}", n.learning_rate)));
-        values.push(Value::named("grad_norm", n.grad_norm, format!("gradient norm {}", decimal(n.grad_norm))));
-        let skipped = n.skipped as f64;
-        values.push(Value { in_line: n.skipped > 0, ..Value::named("skipped", skipped, format!("skipped {skipped}")) });
+        values.extend(tokens_per_second.map(speed));
+        values.extend(memory_mib.map(|v| Value::named("memory_mib", v, format!("{} MiB", count(v)))));
+        values.extend(terms.iter().map(term));
+        values.push(Value::named("lr", *learning_rate, format!("lr {learning_rate:.2e}")));
+        values.push(Value::named("grad_norm", *grad_norm, format!("gradient norm {}", decimal(*grad_norm))));
+        values.push(Value {
+            in_line: skipped > 0,
+            ..Value::named("skipped", skipped as f64, format!("skipped {skipped}"))
+        });
         self.values = values;
-        self.remember(n.loss);
+        self.remember(*loss);
     }
 
     /// Adds a value to the curve; where it is full, neighbors become their mean, and so does what follows.
@@ -184,7 +164,6 @@ impl Phase {
         self.printed = Some(Instant::now());
     }
 
-    /// As a line about `event`.
     pub fn plain(&self, event: &str) -> String {
         let Self { name, total, done, unit, .. } = self;
         let all = counted(*total, unit);
@@ -200,7 +179,6 @@ impl Phase {
         }
     }
 
-    /// As an object about `event`.
     pub fn json(&self, event: &str) -> serde_json::Value {
         // JSON has no NaN; a loss that is not finite becomes null.
         let values: Map<String, serde_json::Value> =
@@ -257,22 +235,34 @@ fn counted(number: u64, unit: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
+    fn step(
+        loss: f64,
+        terms: Vec<(String, f64)>,
+        (learning_rate, grad_norm): (f64, f64),
+        (tokens_per_second, memory_mib): (Option<f64>, Option<f64>),
+    ) -> RunEvent {
+        let (phase, step, total, tokens) = ("distill".into(), 4, 10, 0);
+        RunEvent::Step {
+            phase,
+            step,
+            total,
+            loss,
+            terms,
+            learning_rate,
+            grad_norm,
+            tokens,
+            tokens_per_second,
+            memory_mib,
+        }
+    }
+
     /// A training of ten steps after its fourth, 30 seconds after its second.
     pub fn training() -> Phase {
         let mut phase = Phase::new("distill", (10, 2), "steps", None);
         phase.started = Instant::now().checked_sub(Duration::from_secs(30)).expect("the machine is up for longer");
         phase.done = 4;
-        let terms = [("attention".to_owned(), f64::NAN), ("hidden".to_owned(), 0.25)];
-        phase.train(&TrainingNumbers {
-            loss: f64::NAN,
-            terms: &terms,
-            learning_rate: 5e-5,
-            grad_norm: 1.5,
-            tokens_per_second: Some(1234.4),
-            memory_mib: Some(512.2),
-            best: Some(0.75),
-            skipped: 0,
-        });
+        let terms = vec![("attention".to_owned(), f64::NAN), ("hidden".to_owned(), 0.25)];
+        phase.train(&step(f64::NAN, terms, (5e-5, 1.5), (Some(1234.4), Some(512.2))), Some(0.75), 0);
         phase
     }
 
@@ -328,17 +318,7 @@ pub(super) mod tests {
     #[test]
     fn one_term_is_the_loss_and_is_said_once_but_for_json() {
         let mut phase = training();
-        let terms = [("label".to_owned(), 0.5)];
-        phase.train(&TrainingNumbers {
-            loss: 0.5,
-            terms: &terms,
-            learning_rate: 1.0,
-            grad_norm: 1.0,
-            tokens_per_second: None,
-            memory_mib: None,
-            best: None,
-            skipped: 2,
-        });
+        phase.train(&step(0.5, vec![("label".to_owned(), 0.5)], (1.0, 1.0), (None, None)), None, 2);
         let line = phase.plain("progress");
         assert!(!line.contains("label") && line.contains("loss 0.5000") && line.ends_with("skipped 2"), "{line}");
         assert_eq!(phase.json("progress")["values"]["label"], json!(0.5));

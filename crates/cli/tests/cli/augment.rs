@@ -87,7 +87,7 @@ fn a_head_proposes_words_and_the_training_file_can_be_named() {
     let counts = &report["counts"];
     assert!(counts["rows"] == 20 && counts["words_by_mlm"].as_u64() > Some(0), "{report}");
     assert_eq!(report["copied"], json!(["dev.tsv"]));
-    let rows = TaskKind::Sst2.read(&dir.path().join("a"), glue_squad::task::Split::Train).unwrap();
+    let rows = TaskKind::Sst2.read_split(&dir.path().join("a"), glue_squad::task::Split::Train).unwrap().examples;
     assert_eq!(rows.len() as u64, 20 + counts["added"].as_u64().unwrap());
 }
 

@@ -124,13 +124,13 @@ fn a_recipe_that_is_not_usable_names_file_and_key_or_line() {
 fn a_setting_that_is_not_usable_says_how_it_was_meant() {
     let dir = folder();
     for (set, parts) in [
-        ("tasks=mrpc", &["`tasks` cannot be set to mrpc", "a list is wanted", "--set 'tasks=[\"mrpc\"]'"][..]),
+        ("tasks=mrpc", &["`tasks` cannot be set to mrpc", "a list is expected", "--set 'tasks=[\"mrpc\"]'"][..]),
         ("tasks=sst-2, rte", &["--set 'tasks=[\"sst-2\", \"rte\"]'"]),
         ("name=5", &["--set 'name=\"5\"'"]),
         ("search.stage1.trails=5", &["unknown field `trails`", "did you mean --set search.stage1.trials=5?"]),
         ("serach.stage1.trials=5", &["unknown field `serach`", "did you mean --set search.stage1.trials=5?"]),
         ("search.strategy=rnadom", &["unknown variant `rnadom`", "did you mean `random`?"]),
-        ("seed=many", &["`seed` cannot be set to many", "a whole number is wanted"]),
+        ("seed=many", &["`seed` cannot be set to many", "a whole number is expected"]),
     ] {
         search(dir.path(), &["--recipe", "smoke", "--set", "max_len=16", "--set", set]).fails_with(2, parts);
     }

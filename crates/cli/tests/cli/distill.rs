@@ -125,14 +125,14 @@ fn a_second_student_of_the_same_batches_asks_no_teacher_and_the_first_is_no_othe
     let cache = ["--teacher-cache", "answers"];
     let (plain, _) = student("a", &[]);
     let (first, said) = student("b", &cache);
-    assert!(first == plain && said.contains("0 of 4 were kept ones; 4 are kept now"), "{said}");
+    assert!(first == plain && said.contains("0 of 4 came from the cache; it now holds 4"), "{said}");
     let (second, said) = student("c", &cache);
-    assert!(second == plain && said.contains("4 of 4 were kept ones"), "{said}");
+    assert!(second == plain && said.contains("4 of 4 came from the cache"), "{said}");
     let (_, said) = student("d", &[&cache[..], &["--objective", "minilm", "--teacher-cache-bytes", "1 kB"]].concat());
-    assert!(said.contains("4 found no room"), "{said}");
+    assert!(said.contains("4 did not fit"), "{said}");
     let rounded = [&cache[..], &["--teacher-cache-format", "f16"]].concat();
     let (other, said) = student("e", &rounded);
-    assert!(other != plain && said.contains("0 of 4 were kept ones; 8 are kept now"), "{said}");
+    assert!(other != plain && said.contains("0 of 4 came from the cache; it now holds 8"), "{said}");
 
     let torn = std::fs::read_dir(dir.path().join("answers")).unwrap().next().unwrap().unwrap().path();
     std::fs::write(&torn, "torn").unwrap();

@@ -14,7 +14,7 @@ fn mobile_folder() -> tempfile::TempDir {
     let dir = folder();
     pocket(dir.path());
     save_bert(dir.path(), "ib", &mobile("ib-bert-large", 16));
-    model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
+    std::fs::write(dir.path().join("mobile.json"), mobile("mobilebert", 8).to_json().unwrap()).unwrap();
     dir
 }
 
@@ -211,7 +211,7 @@ fn found_feed_forwards_train_in_the_shape_of_a_plain_bert() {
         max_position_embeddings: 24,
         ..BertConfig::bert(synthetic_tasks::vocabulary().len(), 24, 6, 12, 96)
     };
-    model_dir::write_config(&shape, &dir.path().join("shape.json")).unwrap();
+    std::fs::write(dir.path().join("shape.json"), shape.to_json().unwrap()).unwrap();
     let base = ["distill", "--teacher", "bert", "--arch", "efficientbert", "--into", "shape.json", "--out", "student"];
     let done = run(dir.path(), &[&base[..], &TASK, &SHORT].concat()).json();
     let written = config(dir.path(), "student");

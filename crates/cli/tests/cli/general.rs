@@ -5,10 +5,11 @@ use std::process::Stdio;
 
 use crate::support::{command, folder, run};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "search",
     "report",
     "runs",
+    "study",
     "score",
     "submit",
     "completions",

@@ -213,8 +213,8 @@ fn reference_configurations_are_checked() {
 fn keys_that_change_what_is_computed_are_refused_by_every_command_with_their_name() {
     let dir = folder();
     for (key, value, parts) in [
-        ("is_decoder", json!(true), ["`is_decoder`", "only false is supported"]),
-        ("add_cross_attention", json!(true), ["`add_cross_attention`", "only false"]),
+        ("is_decoder", json!(true), ["`is_decoder`", "decoders are not supported"]),
+        ("add_cross_attention", json!(true), ["`add_cross_attention`", "another model is not supported"]),
         ("position_embedding_type", json!("relative_key"), ["`position_embedding_type`", "\"absolute\""]),
         ("pruned_heads", json!({ "0": [1] }), ["`pruned_heads`", "empty"]),
         ("quantization_config", json!({ "bits": 4 }), ["`quantization_config`", "not supported"]),

@@ -171,20 +171,24 @@ fn a_run_whose_teacher_is_trained_goes_on_with_another_corpus_and_keeps_the_teac
     bad.fails_with(1, &["bad.txt: is compressed with gzip", "can be replaced: --resume takes"]);
     let resumed = run(dir.path(), &["search", "--resume", "--out", "run", "--corpus", "other.txt"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["the corpus: another one than the run was started with", "no finished phase has used", "other.txt"]);
+    resumed.says(&[
+        "the corpus: differs from what the run was started with",
+        "no finished phase has used",
+        "other.txt",
+    ]);
     let report = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
     assert!(report.contains("other.txt"), "the report says what was read");
     assert!(teacher() == before, "the trained teacher stays");
     assert_eq!(log().matches(&started("teacher")).count(), 1, "and is not trained again");
     // Where the corpus is now is known from now on.
     std::fs::remove_file(dir.path().join("pocket/corpus.txt")).unwrap();
-    run(dir.path(), &["search", "--resume", "--out", "run"]).says(&["this run was finished before"]);
+    run(dir.path(), &["search", "--resume", "--out", "run"]).says(&["this run is already finished"]);
     std::fs::write(dir.path().join("pocket/corpus.txt"), text).unwrap();
     // The first command line again is no wish to go back to the first corpus.
     run(dir.path(), &[&begin(&long)[..], &["--resume"]].concat()).says(&[
-        "--corpus: the run was told of",
+        "--corpus: the run was given",
         "other.txt",
-        "this run was finished before",
+        "this run is already finished",
     ]);
 }
 

@@ -32,7 +32,7 @@ fn every_preset_trains_a_student_on_a_task_and_on_text() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
     let mut seen: Vec<Vec<u8>> = Vec::new();
     for preset in Preset::ALL {
-        let name = preset.name();
+        let name = &preset.to_string();
         let done = distill(dir.path(), name, name, &TASK).json();
         let scored = preset != Preset::TinyBertIntermediate;
         assert_eq!(done["score"].is_number(), scored, "{name}: {done}");
@@ -106,9 +106,9 @@ fn objectives_are_listed_and_shown_for_any_two_architectures() {
     let list = run(dir.path(), &["objective", "list"]);
     let names: Value = run(dir.path(), &["objective", "list", "--json"]).json();
     for (i, preset) in Preset::ALL.iter().enumerate() {
-        assert!(list.stdout.contains(&format!("\n{}  ", preset.name())), "{}", list.stdout);
-        assert_eq!(names["objectives"][i]["name"], preset.name());
-        let show = ["objective", "show", preset.name(), "--student", "tinybert-4", "--teacher", "bert-base"];
+        assert!(list.stdout.contains(&format!("\n{preset}  ")), "{}", list.stdout);
+        assert_eq!(names["objectives"][i]["name"], preset.to_string());
+        let show = ["objective", "show", &preset.to_string(), "--student", "tinybert-4", "--teacher", "bert-base"];
         let shown = run(dir.path(), &show);
         assert_eq!(shown.code, Some(0), "{}", shown.stderr);
         std::fs::write(dir.path().join("shown.toml"), &shown.stdout).unwrap();

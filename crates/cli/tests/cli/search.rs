@@ -30,14 +30,17 @@ fn what_would_fail_hours_later_is_refused_before_anything_is_trained_and_leaves_
 }
 
 #[test]
-fn a_latency_that_nothing_meets_ends_with_what_was_measured() {
+fn a_latency_that_nothing_meets_is_refused_before_anything_is_trained_with_what_the_fastest_takes() {
     let dir = folder();
-    let short = ["--set", "teacher.fine_tune.steps=2", "--set", "warm_up.steps=1", "--max-latency-ms", "0.000001"];
-    let outcome = smoke(dir.path(), &short);
+    let outcome = smoke(dir.path(), &["--max-latency-ms", "0.000001"]);
     outcome.fails_with(
-        1,
-        &["stage 1: none of 10000 drawn architectures", "at most 0.000001 ms", "too slow", "the fastest takes"],
+        2,
+        &[
+            "no student of this recipe is within max_latency_ms 0.000001: the fastest takes 0.",
+            "max_latency_ms comes from --max-latency-ms",
+        ],
     );
+    assert!(snapshot(dir.path()).is_empty(), "no folder is left");
 }
 
 #[test]
@@ -105,7 +108,7 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
     std::fs::rename(dir.path().join("run"), dir.path().join("elsewhere/moved")).unwrap();
     let again = run(&dir.path().join("elsewhere"), &["search", "--resume", "--out", "moved", "--json"]);
-    again.says(&["this run was finished before"]);
+    again.says(&["this run is already finished"]);
     let again = again.json();
     let names = || {
         let entries = std::fs::read_dir(dir.path().join("elsewhere/moved")).unwrap();
@@ -131,8 +134,8 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
     // The command line that started it, with --resume added, and others.
     let resume = |more: &[&str]| smoke(dir.path(), &[&["--resume"], more].concat());
     resume(&[&set[..], &more].concat()).json();
-    resume(&[&set[..], &more, &["--seed", "7", "--max-params", "40k"]].concat()).says(&["finished before"]);
-    run(dir.path(), &["search", "--resume", "--out", "run", "--seed", "7"]).says(&["finished before"]);
+    resume(&[&set[..], &more, &["--seed", "7", "--max-params", "40k"]].concat()).says(&["already finished"]);
+    run(dir.path(), &["search", "--resume", "--out", "run", "--seed", "7"]).says(&["already finished"]);
     resume(&[&set[..], &more, &["--seed", "9", "--min-params", "3"]].concat()).fails_with(
         2,
         &[
@@ -151,6 +154,53 @@ fn a_finished_run_is_not_measured_again_and_lives_with_a_damaged_log() {
         .fails_with(2, &["`tasks` is"]);
 }
 
+#[test]
+fn a_student_is_compared_with_networks_of_its_cost_each_with_several_seeds() {
+    let dir = pocket_folder(&[]);
+    let few = [
+        "max_len=24",
+        "teacher.fine_tune.steps=3",
+        "search.stage1.trials=2",
+        "search.stage2.trials=2",
+        "search.stage3.trials=2",
+        "final.task.steps=4",
+        "compare.same_latency=true",
+        "compare.random=2",
+        "compare.checkpoints=[\"bert\"]",
+        "compare.seeds=2",
+    ];
+    let set: Vec<&str> = few.iter().flat_map(|setting| ["--set", setting]).collect();
+    let found = smoke(dir.path(), &[&set[..], &["--json"]].concat()).json();
+    let names: Vec<&str> =
+        found["comparison"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    // The plain network of equal latency is left out where none is as fast.
+    let without: Vec<&str> = names.iter().copied().filter(|name| *name != "same latency").collect();
+    assert_eq!(
+        without,
+        ["teacher", "same parameters", "random network", "bert", "found student", "majority class or mean"]
+    );
+    let student = found["comparison"].as_array().unwrap().iter().find(|row| row["role"] == "student").unwrap();
+    assert!(student["scores"].as_array().unwrap().iter().all(|score| score["standard_error"].is_number()), "{student}");
+    assert!(student["note"].as_str().unwrap().contains("mean of 2 seeds"), "{student}");
+    let gains: Vec<&str> = found["gains"].as_array().unwrap().iter().map(|gain| gain.as_str().unwrap()).collect();
+    assert_eq!(gains.len(), names.len() - 4, "{gains:?}");
+    assert!(gains[0].contains("over a plain network with as many parameters (2 seeds)"), "{gains:?}");
+    for folder in ["same-params/seed-2", "random-1/seed-1", "random-2/seed-2", "checkpoint-1/seed-1"] {
+        let model = format!("run/compare/{folder}/model");
+        let scored = run(dir.path(), &["eval", "--model", &model, "--task", "rte", "--data", "pocket", "--json"]);
+        assert_eq!(scored.code, Some(0), "{folder}: {}", scored.stderr);
+    }
+    let weights = |folder: &str| std::fs::read(dir.path().join(folder).join("model.safetensors")).unwrap();
+    assert_ne!(weights("run/compare/same-params/seed-1/model"), weights("run/compare/same-params/seed-2/model"));
+    let report = std::fs::read_to_string(dir.path().join("run/report.html")).unwrap();
+    assert!(report.contains("over the best network drawn at random") && report.contains("\u{b1}"));
+    let set = ["--set", "final.baseline=true", "--out", "other"];
+    run(dir.path(), &[&["search", "--recipe", "smoke"], &set[..]].concat()).fails_with(2, &["compare.same_params"]);
+    let set = ["--set", "compare.checkpoints=[\"nowhere\"]", "--out", "other"];
+    run(dir.path(), &[&["search", "--recipe", "smoke"], &set[..]].concat()).fails_with(1, &["nowhere"]);
+    assert!(!dir.path().join("other").exists());
+}
+
 /// One after the other, in the order in which a recipe's phases are listed.
 fn the_phases_are_those_of_the_list(run: &Path) {
     let recipe = pipeline::recipe::load(&run.join("recipe.toml").to_string_lossy(), &[]).unwrap();
@@ -167,10 +217,11 @@ fn nothing_is_left_of_trainings(run: &Path) {
     let of_training = |path: &Path| path.iter().any(|part| part.to_string_lossy().starts_with("step-"));
     let left: Vec<_> = files.keys().filter(|path| of_training(path)).collect();
     assert!(left.is_empty(), "{left:?}");
-    for gone in ["supernet", "final", "baseline"] {
+    for gone in ["supernet", "final"] {
         assert!(!run.join(gone).exists(), "{gone}");
     }
-    for kept in ["teacher/model/model.safetensors", "student/model.safetensors", "study.sqlite"] {
+    let compared = "compare/same-params/seed-1/model/model.safetensors";
+    for kept in ["teacher/model/model.safetensors", "student/model.safetensors", compared, "study.sqlite"] {
         assert!(run.join(kept).is_file(), "{kept}");
     }
 }
@@ -222,7 +273,7 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     let turned = resume(inputs("elsewhere", ["corpus", "more"]).collect());
     turned.fails_with(2, &["corpus 1", "is not what this run was started with"]);
     let right = || resume(inputs("elsewhere", ["more", "corpus"]).collect());
-    right().says(&["this run was finished before"]);
+    right().says(&["this run is already finished"]);
     // As if it had been killed before its last trainings, which now read what was moved.
     let student = || std::fs::read(dir.path().join("run/student/model.safetensors")).unwrap();
     let before = student();
@@ -242,6 +293,6 @@ fn a_run_goes_on_where_its_inputs_were_moved_if_they_are_the_same() {
     std::fs::write(&path, about.to_string()).unwrap();
     let again = right();
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    assert!(!again.stderr.contains("finished before") && student() == before);
+    assert!(!again.stderr.contains("already finished") && student() == before);
     assert_eq!(changed(), started_with, "where inputs were moved is no setting of the run");
 }

@@ -130,7 +130,7 @@ fn a_killed_training_on_shards_goes_on_to_the_same_weights_and_notices_other_sha
     std::fs::rename(dir.path().join("kept"), dir.path().join("packed")).unwrap();
     let resumed = resume();
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["going on after step"]);
+    resumed.says(&["continuing after step"]);
     assert_eq!(distill(dir.path(), "whole", &args).code, Some(0));
     assert!(weights(dir.path(), "out") == weights(dir.path(), "whole"));
 }
@@ -146,7 +146,7 @@ fn rows_that_no_reader_can_use_are_counted_aloud() {
     let torn = "20\t3\t4\ta question with\na line break\tc\t0\n";
     std::fs::write(folder.join("train.tsv"), format!("{header}{rows}{torn}")).unwrap();
     std::fs::write(folder.join("dev.tsv"), format!("{header}{rows}")).unwrap();
-    let said = "train.tsv: 2 lines are passed over, the first is line 22: torn apart by a line break";
+    let said = "train.tsv: 2 lines are skipped, the first is line 22: torn apart by a line break";
     let task = ["--task", "qqp", "--data", "glue", "--max-len", "16"];
     let train = [&task[..], &["--steps", "2", "--batch-size", "4"]].concat();
     let teacher = run(dir.path(), &[&["teacher", "--model", "bert", "--out", "t"], &train[..]].concat());

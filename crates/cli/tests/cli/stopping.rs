@@ -81,7 +81,7 @@ fn a_training_stopped_in_an_evaluation_goes_on_by_its_folder_alone_to_the_same_w
         let last = lines.last().unwrap();
         assert_eq!(last["text"], format!("stopped after step {at}; a checkpoint was saved"), "{said}");
         let hint = last["hint"].as_str().unwrap();
-        assert_eq!(hint, format!("go on with: efficientbert {name} --resume --out {name}"));
+        assert_eq!(hint, format!("continue with: efficientbert {name} --resume --out {name}"));
         let log = std::fs::read_to_string(dir.path().join(format!("{name}.training/log.jsonl"))).unwrap();
         assert!(!log.contains("evaluated") && !log.contains("within"), "it was cut off: {log}");
         let checkpoints = dir.path().join(format!("{name}.training/checkpoints"));
@@ -92,7 +92,7 @@ fn a_training_stopped_in_an_evaluation_goes_on_by_its_folder_alone_to_the_same_w
         let path = dir.path().join(&out);
         let resumed = run(elsewhere.path(), &[name, "--resume", "--out", path.to_str().unwrap(), "--threads", "1"]);
         assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-        resumed.says(&[&format!("going on after step {at}"), "best scores"]);
+        resumed.says(&[&format!("continuing after step {at}"), "best scores"]);
         run(elsewhere.path(), &[name, "--resume", "--out", path.to_str().unwrap()])
             .fails_with(2, &["is finished; nothing is left to do"]);
         assert_eq!(run(dir.path(), &args(&whole)).code, Some(0));
@@ -122,7 +122,7 @@ fn options_given_again_must_be_as_they_were() {
     run(dir.path(), &["distill", "--resume", "--out", "out"])
         .fails_with(2, &["a training of `teacher`, not of `distill`", "efficientbert teacher --resume --out out"]);
     run(dir.path(), &args)
-        .fails_with(2, &["unfinished training", "go on with: efficientbert teacher --resume --out out"]);
+        .fails_with(2, &["unfinished training", "continue with: efficientbert teacher --resume --out out"]);
     assert_eq!(snapshot(dir.path()), before);
     run(dir.path(), &["teacher", "--resume", "--out", "uot"])
         .fails_with(2, &["holds no training to resume", "./ holds: out (interrupted)", "did you mean --out out?"]);
@@ -133,7 +133,7 @@ fn options_given_again_must_be_as_they_were() {
     let (code, said) =
         stopped_at(dir.path(), &["teacher", "--resume", "--out", "out", "--data", "moved"], "-HUP", reports);
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("going on after step"), "{said}");
+    assert!(said.contains("continuing after step"), "{said}");
 }
 
 #[test]

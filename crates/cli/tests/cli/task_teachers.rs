@@ -85,12 +85,12 @@ fn each_task_learns_from_its_teacher_and_answers_are_kept_for_each() {
 
     let cache = ["--teacher-cache", "answers"];
     let (first, done) = student(dir, "d", &[&pair[..], &cache].concat());
-    assert!(first == plain && done.stderr.contains("0 of 6 were kept ones; 6 are kept now"), "{}", done.stderr);
+    assert!(first == plain && done.stderr.contains("0 of 6 came from the cache; it now holds 6"), "{}", done.stderr);
     let (second, done) = student(dir, "e", &[&pair[..], &cache].concat());
-    assert!(second == plain && done.stderr.contains("6 of 6 were kept ones"), "{}", done.stderr);
+    assert!(second == plain && done.stderr.contains("6 of 6 came from the cache"), "{}", done.stderr);
     let swapped = ["--teacher", "sst-2=bert", "--teacher", "rte=copy", "--progress", "json"];
     let (_, done) = student(dir, "f", &[&swapped[..], &cache].concat());
-    assert!(done.stderr.contains("0 of 6 were kept ones"), "other teachers are not answered for: {}", done.stderr);
+    assert!(done.stderr.contains("0 of 6 came from the cache"), "other teachers are not answered for: {}", done.stderr);
 }
 
 #[test]

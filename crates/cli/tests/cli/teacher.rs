@@ -74,7 +74,7 @@ fn a_killed_training_goes_on_to_the_same_weights() {
     std::fs::write(dir.path().join("out/config.json"), "{").unwrap();
     let resumed = teacher(dir.path(), &[&args[..], &["--resume"]].concat());
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["going on after step"]);
+    resumed.says(&["continuing after step"]);
 
     let whole = run(dir.path(), &[&SHORT[..8], &["whole"], &SHORT[9..], &args[..]].concat());
     assert_eq!(whole.code, Some(0), "{}", whole.stderr);
@@ -203,7 +203,7 @@ fn a_training_that_saved_nothing_is_begun_anew_by_the_corrected_command() {
     let dir = pocket_folder(&[]);
     let steps = ["--steps", "2"];
     let wrong = [&steps[..], &["--group", "{ pattern = \"nothing.*\", frozen = true }"]].concat();
-    teacher(dir.path(), &wrong).fails_with(1, &["nothing.*", "no parameter of the model is left"]);
+    teacher(dir.path(), &wrong).fails_with(1, &["nothing.*", "matches no parameter of the model"]);
     let done = teacher(dir.path(), &steps);
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(dir.path().join("out/model.safetensors").is_file() && !dir.path().join("out.training").exists());

@@ -176,7 +176,7 @@ fn a_training_that_goes_on_marks_it_in_its_log_and_begins_another_event_file() {
     let before = log_lines_that_are_whole(&dir.path().join("out.training/log.jsonl"));
     let resumed = run(dir.path(), &[&args[..], &["--resume"]].concat());
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    resumed.says(&["teacher: going on after step", "of them done"]);
+    resumed.says(&["teacher: continuing after step", "of them done"]);
 
     let log = log(&dir.path().join("out/log.jsonl"));
     assert_eq!(log[..before.len()], before, "what was written stays");
@@ -317,7 +317,7 @@ fn signals_save_a_checkpoint_and_the_training_goes_on_to_the_same_weights() {
         assert_eq!(std::fs::read_dir(dir.path().join(folder).join("checkpoints")).unwrap().count(), 1);
         let resumed = run(dir.path(), &[&more(out)[..], &["--resume"]].concat());
         assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-        resumed.says(&["going on after step"]);
+        resumed.says(&["continuing after step"]);
         assert_eq!(run(dir.path(), &more(whole)).code, Some(0));
         assert!(weights(out) == weights(whole), "{name}: weights of a stopped and of an undisturbed training");
     }

@@ -154,7 +154,7 @@ fn what_cannot_be_learnt_is_refused_before_any_training_and_changes_nothing() {
     assert!(snapshot(dir.path()) == before);
     let search = ["search", "--recipe", "smoke", "--out", "run", "--set", "distill.preset=efficientbert", "--set"];
     let search = run(dir.path(), &[&search[..], &["distill.mlm={ teacher = 0.0 }"]].concat());
-    search.fails_with(2, &["`warm_up`", "a search have none"]);
+    search.fails_with(2, &["`warm_up`", "a search gives none"]);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn mobilebert_is_pre_trained_as_published_layers_first_and_words_then() {
     let dir = folder();
     pocket(dir.path());
     save(dir.path(), "ib", &mobile("ib-bert-large", 16), true);
-    model_dir::write_config(&mobile("mobilebert", 8), &dir.path().join("mobile.json")).unwrap();
+    std::fs::write(dir.path().join("mobile.json"), mobile("mobilebert", 8).to_json().unwrap()).unwrap();
     let step = |method: &str, out: &str, more: &[&str]| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pipeline/recipes/methods/{method}.toml"));
         let text = std::fs::read_to_string(path).unwrap();
@@ -273,7 +273,7 @@ fn mobileberts_head_is_imported_from_a_pre_training_checkpoint() {
     tensors.0.insert("cls.predictions.decoder.bias".into(), bias);
     tensors.0.insert("cls.seq_relationship.weight".into(), HostTensor { shape: vec![2, 12], data: vec![0.5; 24] });
     tensors.0.insert("cls.seq_relationship.bias".into(), HostTensor { shape: vec![2], data: vec![0.5; 2] });
-    model_dir::write_config(&config, &dir.path().join("config.json")).unwrap();
+    std::fs::write(dir.path().join("config.json"), config.to_json().unwrap()).unwrap();
     tensors.write_safetensors(&dir.path().join("weights.safetensors")).unwrap();
     let import = ["import", "weights.safetensors", "--config", "config.json", "--format", "hf"];
     let done = run(dir.path(), &[&import[..], &["--out", "model"]].concat());

@@ -70,7 +70,7 @@ mod tests {
 
     fn block(tokens: u64) -> ShardBuffer {
         let mut buffer = ShardBuffer::new(9);
-        buffer.tokens = tokens;
+        buffer.header.tokens = tokens;
         buffer
     }
 
@@ -94,7 +94,7 @@ mod tests {
         assert!(assembly.add(1, block(1)).is_none());
         assert!(assembly.add(2, block(2)).is_none());
         let (number, blocks) = assembly.add(0, block(0)).unwrap();
-        assert_eq!((number, blocks.iter().map(|b| b.tokens).collect::<Vec<_>>()), (0, vec![0, 1]));
+        assert_eq!((number, blocks.iter().map(|b| b.header.tokens).collect::<Vec<_>>()), (0, vec![0, 1]));
         // The last shard has one block only, which is known when the end is.
         let (number, blocks) = assembly.end(3).unwrap();
         assert_eq!((number, blocks.len()), (1, 1));

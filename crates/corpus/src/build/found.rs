@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use run_store::lock::{Attempt, FileLock};
 use serde::{Deserialize, Serialize};
 
-use super::parts::Part;
+use super::input_groups::InputGroup;
 use crate::error::{Error, Result};
 use crate::settings::PackSettings;
 use crate::shard::{MANIFEST, Manifest, SHARDS, ShardInfo, is_shard_file, proven, shard_file, shard_path};
@@ -21,7 +21,7 @@ const MAX_RECORD_BYTES: u64 = 64 << 20;
 /// Written when all shards of a part are there: how many they are is known only at the end of its text.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PartRecord {
+struct GroupRecord {
     key: String,
     shards: Vec<ShardInfo>,
 }
@@ -73,7 +73,7 @@ fn record_path(out: &Path, key: &str) -> PathBuf {
 }
 
 /// Looks for shards of a part and checks each.
-pub(super) fn look(out: &Path, part: &Part, blocks_per_shard: u64) -> Result<Found> {
+pub(super) fn look(out: &Path, part: &InputGroup, blocks_per_shard: u64) -> Result<Found> {
     let mut there = BTreeMap::new();
     let record = read_record(out, part);
     let shards = out.join(SHARDS);
@@ -101,21 +101,21 @@ pub(super) fn look(out: &Path, part: &Part, blocks_per_shard: u64) -> Result<Fou
     Ok(Found::Some(there))
 }
 
-fn read_record(out: &Path, part: &Part) -> Option<PartRecord> {
+fn read_record(out: &Path, part: &InputGroup) -> Option<GroupRecord> {
     let path = record_path(out, &part.key);
     let size = std::fs::metadata(&path).ok()?.len();
     let bytes = (size <= MAX_RECORD_BYTES).then(|| std::fs::read(&path).ok())??;
-    serde_json::from_slice::<PartRecord>(&bytes).ok().filter(|record| record.key == part.key)
+    serde_json::from_slice::<GroupRecord>(&bytes).ok().filter(|record| record.key == part.key)
 }
 
 /// Remembers that a part is finished.
-pub(super) fn record(out: &Path, part: &Part, shards: &[ShardInfo]) -> Result<()> {
-    let record = PartRecord { key: part.key.clone(), shards: shards.to_vec() };
+pub(super) fn record(out: &Path, part: &InputGroup, shards: &[ShardInfo]) -> Result<()> {
+    let record = GroupRecord { key: part.key.clone(), shards: shards.to_vec() };
     Ok(run_store::atomic::write_json(record_path(out, &part.key), &record)?)
 }
 
 /// Removes shards and records that the new manifest does not know. Only names that this crate gives are touched.
-pub(super) fn remove_others(out: &Path, manifest: &Manifest, parts: &[Part]) -> Result<()> {
+pub(super) fn remove_others(out: &Path, manifest: &Manifest, parts: &[InputGroup]) -> Result<()> {
     let mut keep: HashSet<PathBuf> = manifest.shards.iter().map(|s| shard_path(out, &s.file)).collect();
     keep.extend(parts.iter().map(|part| record_path(out, &part.key)));
     for folder in [SHARDS, PARTS] {

@@ -2,7 +2,7 @@
 
 mod assembly;
 mod found;
-mod parts;
+mod input_groups;
 mod workers;
 
 use std::ops::ControlFlow;
@@ -69,8 +69,8 @@ pub fn build(
     found::refuse_others(out, settings, vocabulary.info())?;
 
     let stop = AtomicBool::new(false);
-    let infos = parts::digests(inputs, threads, &stop)?;
-    let parts = parts::parts(inputs, &infos, settings, vocabulary.info());
+    let infos = input_groups::digests(inputs, threads, &stop)?;
+    let parts = input_groups::parts(inputs, &infos, settings, vocabulary.info());
     let shards =
         workers::run(&workers::Job { parts: &parts, packer: &packer, settings, out, threads, progress, stop })?;
     let manifest = Manifest::new(vocabulary.info().clone(), settings.clone(), infos, shards);

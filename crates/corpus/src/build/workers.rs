@@ -11,7 +11,7 @@ use tokenizer::WordCache;
 use super::Progress;
 use super::assembly::Assembly;
 use super::found::{self, Found};
-use super::parts::Part;
+use super::input_groups::InputGroup;
 use crate::error::{Error, Result};
 use crate::pack::{BlockReader, Packer, TextBlock, block_bytes};
 use crate::settings::PackSettings;
@@ -24,7 +24,7 @@ const MAX_READERS: usize = 4;
 
 /// What there is to do, and with what.
 pub(super) struct Job<'a> {
-    pub parts: &'a [Part],
+    pub parts: &'a [InputGroup],
     pub packer: &'a Packer<'a>,
     pub settings: &'a PackSettings,
     pub out: &'a Path,
@@ -238,8 +238,8 @@ impl Team<'_> {
         let number = block.number;
         drop(block);
         let mut state = self.lock();
-        state.progress.sequences += packed.sequences() as u64;
-        state.progress.tokens += packed.tokens;
+        state.progress.sequences += packed.header.sequences;
+        state.progress.tokens += packed.header.tokens;
         Ok(state.parts.get_mut(&part).and_then(|assembly| assembly.add(number, packed)))
     }
 

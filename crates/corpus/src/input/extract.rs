@@ -1,101 +1,67 @@
 //! What wikiextractor writes: plain text between `<doc ...>` and `</doc>`.
 
-use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::io::BufRead;
+use std::path::Path;
 
+use super::MAX_RECORD_BYTES;
 use super::markup::decode_entities;
-use super::pending::Pending;
-use super::{Documents, MAX_RECORD_BYTES};
-use crate::error::{Error, Result};
+use super::pending::Records;
+use super::record_lines::RecordLines;
+use crate::error::Result;
 
 /// The documents of an extract. The title, which wikiextractor repeats as the first line, is dropped; entities are decoded.
-pub(super) struct Extract<R> {
-    input: R,
-    path: PathBuf,
-    line: u64,
-    buffer: Vec<u8>,
-    pending: Pending,
-}
+pub(super) struct Extract<R>(RecordLines<R>);
 
 impl<R: BufRead> Extract<R> {
     pub fn new(input: R, path: &Path) -> Self {
-        Self { input, path: path.to_owned(), line: 0, buffer: Vec::new(), pending: Pending::default() }
-    }
-
-    fn bad(&self, line: u64, reason: &str) -> Error {
-        Error::input(&self.path, format!("line {line}"), reason)
-    }
-
-    /// Reads one line into the buffer; false at the end.
-    fn next_line(&mut self) -> Result<bool> {
-        self.buffer.clear();
-        let most = MAX_RECORD_BYTES as u64 + 1;
-        let read = (&mut self.input)
-            .take(most)
-            .read_until(b'\n', &mut self.buffer)
-            .map_err(|e| Error::input(&self.path, format!("line {}", self.line + 1), e.to_string()))?;
-        self.line += 1;
-        if read as u64 == most && self.buffer.last() != Some(&b'\n') {
-            return Err(self.bad(self.line, &format!("the line is longer than {MAX_RECORD_BYTES} bytes")));
-        }
-        Ok(read > 0)
+        Self(RecordLines::new(input, path))
     }
 
     fn text(&self) -> Result<&str> {
-        let text = std::str::from_utf8(&self.buffer).map_err(|e| {
-            self.bad(self.line, &format!("byte {} is not valid UTF-8; convert the file to UTF-8", e.valid_up_to() + 1))
+        let text = std::str::from_utf8(&self.0.buffer).map_err(|e| {
+            let reason = format!("byte {} is not valid UTF-8; convert the file to UTF-8", e.valid_up_to() + 1);
+            self.0.bad(self.0.number, reason)
         })?;
         Ok(text.trim_start_matches('\u{feff}').trim())
     }
+}
 
-    fn next_page(&mut self) -> Result<Option<String>> {
+impl<R: BufRead + Send> Records for Extract<R> {
+    fn next_text(&mut self) -> Result<Option<String>> {
         let (opened, title) = loop {
-            if !self.next_line()? {
+            if !self.0.advance("")? {
                 return Ok(None);
             }
             let line = self.text()?;
             if line.starts_with("<doc ") && line.ends_with('>') {
-                break (self.line, decode_entities(attribute(line, "title").unwrap_or_default()));
+                break (self.0.number, decode_entities(attribute(line, "title").unwrap_or_default()));
             }
             if !line.is_empty() {
-                return Err(
-                    self.bad(self.line, "text outside of a document; `<doc id=\"..\" title=\"..\">` is expected")
-                );
+                let reason = "text outside of a document; `<doc id=\"..\" title=\"..\">` is expected";
+                return Err(self.0.bad(self.0.number, reason));
             }
         };
         let mut body = String::new();
         loop {
-            if !self.next_line()? {
-                return Err(self.bad(opened, "this `<doc>` has no `</doc>`; is the file cut short?"));
+            if !self.0.advance("")? {
+                return Err(self.0.bad(opened, "this `<doc>` has no `</doc>`; is the file cut short?"));
             }
             let line = self.text()?;
             if line == "</doc>" {
                 return Ok(Some(body));
             }
             if line.starts_with("<doc ") && line.contains("id=\"") {
-                return Err(self.bad(self.line, &format!("a `<doc>` within the one of line {opened}")));
+                return Err(self.0.bad(self.0.number, format!("a `<doc>` within the one of line {opened}")));
             }
             let line = decode_entities(line);
             if line.is_empty() || (body.is_empty() && line == title) {
                 continue;
             }
             if body.len() + line.len() > MAX_RECORD_BYTES {
-                return Err(self.bad(opened, &format!("this document is longer than {MAX_RECORD_BYTES} bytes")));
+                return Err(self.0.bad(opened, format!("this document is longer than {MAX_RECORD_BYTES} bytes")));
             }
             body.push_str(&line);
             body.push('\n');
-        }
-    }
-}
-
-impl<R: BufRead + Send> Documents for Extract<R> {
-    fn next_document(&mut self, text: &mut String) -> Result<bool> {
-        loop {
-            if self.pending.take(text) {
-                return Ok(true);
-            }
-            let Some(page) = self.next_page()? else { return Ok(false) };
-            self.pending.set(page);
         }
     }
 }
@@ -111,9 +77,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::input::all;
+    use crate::input::pending::RecordDocuments;
 
     fn read(text: &str) -> Result<Vec<String>> {
-        all(Extract::new(text.as_bytes(), Path::new("wiki_00")))
+        all(RecordDocuments::new(Extract::new(text.as_bytes(), Path::new("wiki_00"))))
     }
 
     #[test]

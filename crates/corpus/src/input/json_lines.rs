@@ -1,55 +1,32 @@
 //! One JSON object per line.
 
-use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::io::BufRead;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::pending::Pending;
-use super::{Documents, MAX_RECORD_BYTES};
-use crate::error::{Error, Result};
+use super::pending::Records;
+use super::record_lines::RecordLines;
+use crate::error::Result;
 
 /// The text field of every line. Blank lines are passed over, and so are lines whose text is null.
 pub(super) struct JsonLines<R> {
-    input: R,
-    path: PathBuf,
+    lines: RecordLines<R>,
     field: String,
-    line: u64,
-    buffer: Vec<u8>,
-    pending: Pending,
 }
 
 impl<R: BufRead> JsonLines<R> {
     pub fn new(input: R, path: &Path, field: &str) -> Self {
-        let (path, field) = (path.to_owned(), field.to_owned());
-        Self { input, path, field, line: 0, buffer: Vec::new(), pending: Pending::default() }
+        Self { lines: RecordLines::new(input, path), field: field.to_owned() }
     }
+}
 
-    fn bad(&self, reason: String) -> Error {
-        Error::input(&self.path, format!("line {}", self.line), reason)
-    }
-
-    /// The text of the next line that has any; `None` at the end.
+impl<R: BufRead + Send> Records for JsonLines<R> {
     fn next_text(&mut self) -> Result<Option<String>> {
-        loop {
-            self.buffer.clear();
-            let most = MAX_RECORD_BYTES as u64 + 1;
-            let read = (&mut self.input)
-                .take(most)
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|e| Error::input(&self.path, format!("line {}", self.line + 1), e.to_string()))?;
-            if read == 0 {
-                return Ok(None);
-            }
-            self.line += 1;
-            if read as u64 == most && self.buffer.last() != Some(&b'\n') {
-                let reason =
-                    format!("the line is longer than {MAX_RECORD_BYTES} bytes; one object per line is expected");
-                return Err(self.bad(reason));
-            }
-            let mut line = self.buffer.as_slice();
-            if self.line == 1 {
+        while self.lines.advance("; one object per line is expected")? {
+            let mut line = self.lines.buffer.as_slice();
+            if self.lines.number == 1 {
                 line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
             }
             if line.trim_ascii().is_empty() {
@@ -63,29 +40,18 @@ impl<R: BufRead> JsonLines<R> {
                 Ok(Found::Missing(keys)) => {
                     let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
                     let reason = format!("the object has no `{}`; its keys: {keys}; name the right one", self.field);
-                    return Err(self.bad(reason));
+                    return Err(self.lines.bad(self.lines.number, reason));
                 }
                 Err(e) => {
                     // The library counts lines of this one-line text; only the column tells something.
                     let message = e.to_string();
                     let what = message.split(" at line ").next().unwrap_or_default();
                     let reason = format!("byte {}: {what}; one JSON object with the text is expected", e.column());
-                    return Err(self.bad(reason));
+                    return Err(self.lines.bad(self.lines.number, reason));
                 }
             }
         }
-    }
-}
-
-impl<R: BufRead + Send> Documents for JsonLines<R> {
-    fn next_document(&mut self, text: &mut String) -> Result<bool> {
-        loop {
-            if self.pending.take(text) {
-                return Ok(true);
-            }
-            let Some(next) = self.next_text()? else { return Ok(false) };
-            self.pending.set(next);
-        }
+        Ok(None)
     }
 }
 
@@ -146,10 +112,11 @@ impl<'de> DeserializeSeed<'de> for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::input::all;
+    use crate::input::pending::RecordDocuments;
+    use crate::input::{MAX_RECORD_BYTES, all};
 
     fn read(text: &str, field: &str) -> Result<Vec<String>> {
-        all(JsonLines::new(text.as_bytes(), Path::new("x.jsonl"), field))
+        all(RecordDocuments::new(JsonLines::new(text.as_bytes(), Path::new("x.jsonl"), field)))
     }
 
     #[test]

@@ -1,23 +1,14 @@
 //! Plain text out of wiki markup.
 
-/// Elements whose content is no prose.
-const DROPPED: [&str; 15] = [
-    "ref",
-    "math",
-    "gallery",
-    "timeline",
-    "syntaxhighlight",
-    "source",
-    "pre",
-    "code",
-    "imagemap",
-    "score",
-    "chem",
-    "templatedata",
-    "mapframe",
-    "graph",
-    "table",
-];
+/// Elements whose content is no prose, separated by spaces.
+const DROPPED: &str =
+    "ref math gallery timeline syntaxhighlight source pre code imagemap score chem templatedata mapframe graph table";
+/// Names of entities that occur in texts, each with what it stands for.
+const ENTITIES: &str = "\
+    amp & lt < gt > quot \" apos ' ndash – mdash — minus − hellip … lsquo ‘ rsquo ’ ldquo “ rdquo ” times × deg ° middot · \
+    bull • prime ′ Prime ″ frac12 ½ pound £ euro € cent ¢ yen ¥ sect § copy © reg ® trade ™ plusmn ± sup2 ² sup3 ³ micro µ \
+    alpha α beta β gamma γ pi π rarr → larr ← laquo « raquo » eacute é egrave è aacute á agrave à iacute í oacute ó \
+    uacute ú ntilde ñ ccedil ç auml ä ouml ö uuml ü szlig ß";
 /// Links into these namespaces are pictures and categories, not text.
 const NO_TEXT: [&str; 5] = ["file", "image", "category", "media", "wikipedia"];
 
@@ -99,7 +90,7 @@ fn without_elements(text: &str) -> String {
         if name == "br" {
             out.push('\n');
         }
-        if DROPPED.contains(&name.as_str()) && !inside.ends_with('/') {
+        if DROPPED.split(' ').any(|dropped| dropped == name) && !inside.ends_with('/') {
             // One that is never closed ends with its line.
             let line = rest.find('\n').unwrap_or(rest.len());
             rest = closing(rest, &name).map_or(&rest[line..], |end| &rest[end..]);
@@ -252,62 +243,13 @@ pub(super) fn entity(name: &str) -> Option<String> {
         return code.ok().and_then(char::from_u32).filter(|c| *c != '\0').map(String::from);
     }
     let text = match name {
-        "amp" => "&",
-        "lt" => "<",
-        "gt" => ">",
-        "quot" => "\"",
-        "apos" => "'",
         "nbsp" | "thinsp" | "ensp" | "emsp" => " ",
-        "ndash" => "–",
-        "mdash" => "—",
-        "minus" => "−",
-        "hellip" => "…",
-        "lsquo" => "‘",
-        "rsquo" => "’",
-        "ldquo" => "“",
-        "rdquo" => "”",
-        "times" => "×",
-        "deg" => "°",
-        "middot" => "·",
-        "bull" => "•",
-        "prime" => "′",
-        "Prime" => "″",
-        "frac12" => "½",
-        "pound" => "£",
-        "euro" => "€",
-        "cent" => "¢",
-        "yen" => "¥",
-        "sect" => "§",
-        "copy" => "©",
-        "reg" => "®",
-        "trade" => "™",
-        "plusmn" => "±",
-        "sup2" => "²",
-        "sup3" => "³",
-        "micro" => "µ",
-        "alpha" => "α",
-        "beta" => "β",
-        "gamma" => "γ",
-        "pi" => "π",
-        "rarr" => "→",
-        "larr" => "←",
-        "laquo" => "«",
-        "raquo" => "»",
         "shy" | "zwj" | "zwnj" | "lrm" | "rlm" => "",
-        "eacute" => "é",
-        "egrave" => "è",
-        "aacute" => "á",
-        "agrave" => "à",
-        "iacute" => "í",
-        "oacute" => "ó",
-        "uacute" => "ú",
-        "ntilde" => "ñ",
-        "ccedil" => "ç",
-        "auml" => "ä",
-        "ouml" => "ö",
-        "uuml" => "ü",
-        "szlig" => "ß",
-        _ => return None,
+        _ => {
+            let mut words = ENTITIES.split(' ');
+            let mut pairs = std::iter::from_fn(|| words.next().zip(words.next()));
+            pairs.find(|(known, _)| *known == name)?.1
+        }
     };
     Some(text.to_owned())
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::MAX_RECORD_BYTES;
 use super::markup::{entity, strip_markup};
-use super::pending::Pending;
-use super::{Documents, MAX_RECORD_BYTES};
+use super::pending::Records;
 use crate::error::{Error, Result};
 
 /// The pages of a dump: those of the main namespace that are no redirects, their newest revision in the file, without markup.
@@ -16,14 +16,13 @@ pub(super) struct Dump<R> {
     xml: Reader<Bounded<R>>,
     path: PathBuf,
     buffer: Vec<u8>,
-    pending: Pending,
     /// Some element was seen: a file without any is no dump.
     seen: bool,
 }
 
-/// What is being read of a page.
+/// Which element of a page is being read.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum Element {
     Elsewhere,
     Namespace,
     Text,
@@ -41,15 +40,17 @@ impl<R: BufRead> Dump<R> {
         let mut xml = Reader::from_reader(Bounded { input, left: 0 });
         xml.config_mut().check_end_names = true;
         xml.config_mut().allow_dangling_amp = true;
-        Self { xml, path: path.to_owned(), buffer: Vec::new(), pending: Pending::default(), seen: false }
+        Self { xml, path: path.to_owned(), buffer: Vec::new(), seen: false }
     }
 
     fn bad(&self, reason: impl Into<String>) -> Error {
         Error::input(&self.path, format!("byte {} of the XML", self.xml.buffer_position() + 1), reason)
     }
+}
 
-    fn next_page(&mut self) -> Result<Option<String>> {
-        let (mut page, mut place) = (None::<Page>, Place::Elsewhere);
+impl<R: BufRead + Send> Records for Dump<R> {
+    fn next_text(&mut self) -> Result<Option<String>> {
+        let (mut page, mut element) = (None::<Page>, Element::Elsewhere);
         let (mut depth, mut too_long) = (0_usize, false);
         loop {
             self.buffer.clear();
@@ -69,10 +70,10 @@ impl<R: BufRead> Dump<R> {
                     depth += 1;
                     match tag.local_name().into_inner() {
                         "page" => page = Some(Page { namespace: String::new(), text: String::new(), redirect: false }),
-                        "ns" => place = Place::Namespace,
+                        "ns" => element = Element::Namespace,
                         "redirect" => page.iter_mut().for_each(|page| page.redirect = true),
                         "text" => {
-                            place = Place::Text;
+                            element = Element::Text;
                             page.iter_mut().for_each(|page| page.text.clear());
                         }
                         _ => {}
@@ -86,18 +87,18 @@ impl<R: BufRead> Dump<R> {
                 }
                 Event::End(tag) => {
                     depth = depth.saturating_sub(1);
-                    place = Place::Elsewhere;
+                    element = Element::Elsewhere;
                     if tag.local_name().into_inner() == "page"
                         && let Some(page) = page.take().filter(Page::counts)
                     {
                         return Ok(Some(strip_markup(&page.text)));
                     }
                 }
-                Event::Text(text) => too_long |= !keep(&mut page, place, &text.xml10_content()),
-                Event::CData(text) => too_long |= !keep(&mut page, place, &text.xml10_content()),
+                Event::Text(text) => too_long |= !append(&mut page, element, &text.xml10_content()),
+                Event::CData(text) => too_long |= !append(&mut page, element, &text.xml10_content()),
                 Event::GeneralRef(name) => {
                     let text = entity(&name).unwrap_or_else(|| format!("&{};", &*name));
-                    too_long |= !keep(&mut page, place, &text);
+                    too_long |= !append(&mut page, element, &text);
                 }
                 Event::Eof if depth > 0 && page.is_some() => {
                     return Err(self.bad("the file ends within a page; is it cut short?"));
@@ -114,12 +115,12 @@ impl<R: BufRead> Dump<R> {
 }
 
 /// Adds text where it belongs; false where it becomes too long.
-fn keep(page: &mut Option<Page>, place: Place, text: &str) -> bool {
+fn append(page: &mut Option<Page>, element: Element, text: &str) -> bool {
     let Some(page) = page else { return true };
-    let to = match place {
-        Place::Elsewhere => return true,
-        Place::Namespace => &mut page.namespace,
-        Place::Text => &mut page.text,
+    let to = match element {
+        Element::Elsewhere => return true,
+        Element::Namespace => &mut page.namespace,
+        Element::Text => &mut page.text,
     };
     let fits = to.len() + text.len() <= MAX_RECORD_BYTES;
     if fits {
@@ -134,18 +135,6 @@ impl Page {
         let text = self.text.trim_start();
         let redirect = self.redirect || text.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("#redirect"));
         !redirect && matches!(self.namespace.trim(), "" | "0")
-    }
-}
-
-impl<R: BufRead + Send> Documents for Dump<R> {
-    fn next_document(&mut self, text: &mut String) -> Result<bool> {
-        loop {
-            if self.pending.take(text) {
-                return Ok(true);
-            }
-            let Some(page) = self.next_page()? else { return Ok(false) };
-            self.pending.set(page);
-        }
     }
 }
 
@@ -182,9 +171,10 @@ impl<R: BufRead> BufRead for Bounded<R> {
 mod tests {
     use super::*;
     use crate::input::all;
+    use crate::input::pending::RecordDocuments;
 
     fn read(text: &str) -> Result<Vec<String>> {
-        all(Dump::new(text.as_bytes(), Path::new("dump.xml")))
+        all(RecordDocuments::new(Dump::new(text.as_bytes(), Path::new("dump.xml"))))
     }
 
     fn page(ns: u32, extra: &str, text: &str) -> String {

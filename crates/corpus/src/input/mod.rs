@@ -20,6 +20,7 @@ mod markup;
 mod mediawiki;
 mod parquet;
 mod pending;
+mod record_lines;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use std::sync::atomic::AtomicU64;
 
 use serde::{Deserialize, Serialize};
 
+use self::pending::RecordDocuments;
 use crate::error::Result;
 use crate::text::{Layout, TextDocuments};
 
@@ -114,14 +116,14 @@ impl<R: BufRead + Send> Documents for TextDocuments<R> {
 pub(crate) fn open(input: &Input, read: &Arc<AtomicU64>) -> Result<Box<dyn Documents>> {
     let path = input.path.as_path();
     if let Format::Parquet { field } = &input.format {
-        return Ok(Box::new(parquet::ParquetTexts::open(path, field, Arc::clone(read))?));
+        return Ok(Box::new(RecordDocuments::new(parquet::ParquetTexts::open(path, field, Arc::clone(read))?)));
     }
     let text = compressed::open(path, Arc::clone(read))?;
     Ok(match &input.format {
         Format::Plain => Box::new(TextDocuments::new(text, path.to_owned(), Layout::BlankLine)),
         Format::WikiText => Box::new(TextDocuments::new(text, path.to_owned(), Layout::WikiText)),
-        Format::JsonLines { field } => Box::new(json_lines::JsonLines::new(text, path, field)),
-        Format::WikiExtractor => Box::new(extract::Extract::new(text, path)),
-        Format::MediaWiki | Format::Parquet { .. } => Box::new(mediawiki::Dump::new(text, path)),
+        Format::JsonLines { field } => Box::new(RecordDocuments::new(json_lines::JsonLines::new(text, path, field))),
+        Format::WikiExtractor => Box::new(RecordDocuments::new(extract::Extract::new(text, path))),
+        Format::MediaWiki | Format::Parquet { .. } => Box::new(RecordDocuments::new(mediawiki::Dump::new(text, path))),
     })
 }

@@ -7,17 +7,15 @@ use std::sync::atomic::AtomicU64;
 
 use parquet_rows::{Rows, Value};
 
-use super::Documents;
 use super::compressed::Counted;
-use super::pending::Pending;
+use super::pending::Records;
 use crate::error::{Error, Result};
 
-/// One document per row; rows without text are passed over.
+/// One text per row; rows without text are passed over.
 pub(super) struct ParquetTexts {
     rows: Rows,
     field: String,
     row: u64,
-    pending: Pending,
 }
 
 impl ParquetTexts {
@@ -26,20 +24,16 @@ impl ParquetTexts {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut rows = Rows::over(Box::new(Counted { file, read }), path)?;
         rows.select(&[field])?;
-        Ok(Self { rows, field: field.to_owned(), row: 0, pending: Pending::default() })
+        Ok(Self { rows, field: field.to_owned(), row: 0 })
     }
 }
 
-impl Documents for ParquetTexts {
-    fn next_document(&mut self, text: &mut String) -> Result<bool> {
-        loop {
-            if self.pending.take(text) {
-                return Ok(true);
-            }
-            let Some(mut row) = self.rows.next_row()? else { return Ok(false) };
+impl Records for ParquetTexts {
+    fn next_text(&mut self) -> Result<Option<String>> {
+        while let Some(mut row) = self.rows.next_row()? {
             self.row += 1;
             match row.pop() {
-                Some(Value::Text(next)) => self.pending.set(next),
+                Some(Value::Text(next)) => return Ok(Some(next)),
                 Some(Value::Null) | None => {}
                 Some(Value::Int(_) | Value::Float(_)) => {
                     let reason = format!("column `{}` holds numbers; name the column of the text", self.field);
@@ -47,5 +41,6 @@ impl Documents for ParquetTexts {
                 }
             }
         }
+        Ok(None)
     }
 }

@@ -1,26 +1,53 @@
-//! A long text handed out in documents of bounded size.
+//! Texts of records (a line, a row, a page) handed out in documents of bounded size.
+
+use super::Documents;
+use crate::error::Result;
 
 /// Documents are cut to about this many bytes, as in plain text.
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
+/// What gives one text per record.
+pub(super) trait Records: Send {
+    /// The text of the next record that has any; `None` at the end.
+    fn next_text(&mut self) -> Result<Option<String>>;
+}
+
+/// The texts of records as documents; a long text becomes several.
+pub(super) struct RecordDocuments<R> {
+    records: R,
+    pending: Pending,
+}
+
+impl<R: Records> RecordDocuments<R> {
+    pub fn new(records: R) -> Self {
+        Self { records, pending: Pending::default() }
+    }
+}
+
+impl<R: Records> Documents for RecordDocuments<R> {
+    fn next_document(&mut self, text: &mut String) -> Result<bool> {
+        while !self.pending.take_up_to(text, MAX_DOCUMENT_BYTES) {
+            let Some(next) = self.records.next_text()? else { return Ok(false) };
+            self.pending.set(next);
+        }
+        Ok(true)
+    }
+}
+
 /// A text of which the rest is still to be handed out.
 #[derive(Debug, Default)]
-pub(super) struct Pending {
+struct Pending {
     text: String,
     at: usize,
 }
 
 impl Pending {
     /// Begins with another text.
-    pub fn set(&mut self, text: String) {
+    fn set(&mut self, text: String) {
         (self.text, self.at) = (text, 0);
     }
 
     /// Appends the next part that is not blank and a line break; false where nothing is left.
-    pub fn take(&mut self, out: &mut String) -> bool {
-        self.take_up_to(out, MAX_DOCUMENT_BYTES)
-    }
-
     fn take_up_to(&mut self, out: &mut String, limit: usize) -> bool {
         loop {
             let rest = &self.text[self.at..];

@@ -93,11 +93,6 @@ impl Loader {
         Ok(Self { shards, plan, padding, masker, seed: settings.seed })
     }
 
-    /// The shards.
-    pub fn shards(&self) -> &Shards {
-        &self.shards
-    }
-
     /// Batches in one epoch.
     pub fn batches_per_epoch(&self) -> u64 {
         self.plan.batches_per_epoch()

@@ -9,7 +9,7 @@ use super::pairs::{PairRules, TokenDocument, pack_pairs};
 use crate::error::Result;
 use crate::mask::Masker;
 use crate::settings::{PackSettings, Packing};
-use crate::shard::{Next, ShardBuffer};
+use crate::shard::{Header, Next, ShardBuffer};
 use crate::text::split_sentences;
 use crate::vocabulary::Vocabulary;
 
@@ -42,7 +42,7 @@ impl<'a> Packer<'a> {
     /// Packs a block, as often as there are to be copies; `source` names its part among the streams of random numbers.
     pub fn pack(&self, block: &TextBlock, source: u64, cache: &mut WordCache) -> Result<ShardBuffer> {
         let mut buffer = ShardBuffer::new(self.vocabulary.info().vocab_size);
-        let documents = self.tokenize(block, cache, &mut buffer)?;
+        let documents = self.tokenize(block, cache, &mut buffer.header)?;
         let seed = self.settings.seed;
         for copy in 0..u64::from(self.settings.copies) {
             let counters = [source, block.number, copy];
@@ -78,12 +78,7 @@ impl<'a> Packer<'a> {
         Ok(buffer)
     }
 
-    fn tokenize(
-        &self,
-        block: &TextBlock,
-        cache: &mut WordCache,
-        counts: &mut ShardBuffer,
-    ) -> Result<Vec<TokenDocument>> {
+    fn tokenize(&self, block: &TextBlock, cache: &mut WordCache, counts: &mut Header) -> Result<Vec<TokenDocument>> {
         // A sentence that fills more than a sequence would lose its end to truncation; it becomes several.
         let most = self.settings.max_len - 3;
         let (mut documents, mut ids, mut start) = (Vec::with_capacity(block.ends.len()), Vec::new(), 0);

@@ -52,6 +52,16 @@ impl Header {
         [sequences, tokens, data_bytes, documents, sentences, text_bytes, blocks]
     }
 
+    /// Adds the counts of another buffer.
+    pub fn add(&mut self, other: &Self) {
+        self.sequences += other.sequences;
+        self.tokens += other.tokens;
+        self.documents += other.documents;
+        self.sentences += other.sentences;
+        self.text_bytes += other.text_bytes;
+        self.blocks += other.blocks;
+    }
+
     /// Reads a header, or says at which offset what is wrong.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, (u64, String)> {
         if bytes[..8] != MAGIC {
@@ -147,11 +157,6 @@ impl Entry {
     }
 }
 
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from_digit(u32::from(d), 16).unwrap_or('?')).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,10 +192,5 @@ mod tests {
         }
         assert!(Entry::decode(&[0, 0, 0, 0, 5, 0, 6, 0, 0, 0, 0, 0]).unwrap_err().contains("segment B at 6"));
         assert!(Entry::decode(&[0, 0, 0, 0, 5, 0, 5, 0, 0, 0, 3, 0]).unwrap_err().contains("kind 3"));
-    }
-
-    #[test]
-    fn digits_are_hexadecimal() {
-        assert_eq!(hex(&[0, 0x1f, 0xa0]), "001fa0");
     }
 }

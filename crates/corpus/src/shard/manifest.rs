@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::format::Header;
 use crate::error::{Error, Result};
 use crate::input::Format;
 use crate::settings::PackSettings;
@@ -76,6 +77,14 @@ pub struct ShardInfo {
     pub sentences: u64,
     /// Bytes of text that it was made of.
     pub text_bytes: u64,
+}
+
+impl ShardInfo {
+    /// A shard with this header, of so many bytes with this SHA-256.
+    pub(crate) fn new(file: String, bytes: u64, sha256: String, header: &Header) -> Self {
+        let Header { sequences, tokens, documents, sentences, text_bytes, .. } = *header;
+        Self { file, bytes, sha256, sequences, tokens, documents, sentences, text_bytes }
+    }
 }
 
 impl Manifest {
@@ -174,7 +183,6 @@ pub(crate) fn is_shard_file(name: &str) -> bool {
         && number.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Where a shard lies.
 pub(crate) fn shard_path(dir: &Path, file: &str) -> PathBuf {
     // Names were checked to have one slash, which is joined part by part for systems that have another.
     file.split('/').fold(dir.to_owned(), |path, part| path.join(part))

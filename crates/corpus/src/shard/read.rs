@@ -253,18 +253,10 @@ pub(crate) fn proven(path: &Path, file: String) -> Result<Option<(Header, ShardI
     };
     let Some((body, trailer)) = bytes.split_last_chunk::<TRAILER_BYTES>() else { return Ok(None) };
     let Some(Ok(header)) = body.first_chunk().map(Header::decode) else { return Ok(None) };
-    if header.file_bytes() != Some(bytes.len() as u64) || run_store::hash::bytes(body) != super::format::hex(trailer) {
+    if header.file_bytes() != Some(bytes.len() as u64) || run_store::hash::bytes(body) != run_store::hash::hex(trailer)
+    {
         return Ok(None);
     }
-    let info = ShardInfo {
-        file,
-        bytes: bytes.len() as u64,
-        sha256: run_store::hash::bytes(&bytes),
-        sequences: header.sequences,
-        tokens: header.tokens,
-        documents: header.documents,
-        sentences: header.sentences,
-        text_bytes: header.text_bytes,
-    };
+    let info = ShardInfo::new(file, bytes.len() as u64, run_store::hash::bytes(&bytes), &header);
     Ok(Some((header, info)))
 }

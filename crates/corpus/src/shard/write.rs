@@ -5,7 +5,9 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Next, TRAILER_BYTES, hex};
+use run_store::hash::hex;
+
+use super::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Next, TRAILER_BYTES};
 use super::manifest::ShardInfo;
 use crate::error::{Error, Result};
 use crate::mask::Masked;
@@ -13,34 +15,17 @@ use crate::mask::Masked;
 /// Sequences of a block or a shard.
 #[derive(Debug)]
 pub(crate) struct ShardBuffer {
-    width: u32,
+    /// Counts of what is in it; the key and the size of the data are known when it is written.
+    pub header: Header,
     data: Vec<u8>,
     entries: Vec<Entry>,
-    pub tokens: u64,
-    pub documents: u64,
-    pub sentences: u64,
-    pub text_bytes: u64,
-    pub blocks: u64,
 }
 
 impl ShardBuffer {
     /// An empty one for ids below `vocab_size`.
     pub fn new(vocab_size: usize) -> Self {
         let width = if vocab_size <= 1 << 16 { 2 } else { 4 };
-        Self {
-            width,
-            data: Vec::new(),
-            entries: Vec::new(),
-            tokens: 0,
-            documents: 0,
-            sentences: 0,
-            text_bytes: 0,
-            blocks: 0,
-        }
-    }
-
-    pub fn sequences(&self) -> usize {
-        self.entries.len()
+        Self { header: Header { width, ..Header::default() }, data: Vec::new(), entries: Vec::new() }
     }
 
     /// Adds a sequence of at most 32,768 tokens.
@@ -57,12 +42,13 @@ impl ShardBuffer {
         }
         let (len, second, masked) = (ids.len() as u16, second as u16, masked.len() as u16);
         self.entries.push(Entry { offset, len, second, masked, next });
-        self.tokens += ids.len() as u64;
+        self.header.sequences += 1;
+        self.header.tokens += ids.len() as u64;
         Ok(())
     }
 
     fn push_id(&mut self, id: u32) {
-        match self.width {
+        match self.header.width {
             2 => self.data.extend((id as u16).to_le_bytes()),
             _ => self.data.extend(id.to_le_bytes()),
         }
@@ -81,27 +67,13 @@ impl ShardBuffer {
         }
         self.data.extend_from_slice(&other.data);
         self.entries.extend(other.entries.iter().map(|e| Entry { offset: e.offset + base, ..*e }));
-        self.tokens += other.tokens;
-        self.documents += other.documents;
-        self.sentences += other.sentences;
-        self.text_bytes += other.text_bytes;
-        self.blocks += other.blocks;
+        self.header.add(&other.header);
         Ok(())
     }
 
     /// Writes the shard whole or not at all; `file` is its name in the manifest.
     pub fn write(&self, path: &Path, file: String, key: [u8; 16]) -> Result<ShardInfo> {
-        let header = Header {
-            width: self.width,
-            sequences: self.entries.len() as u64,
-            tokens: self.tokens,
-            data_bytes: self.data.len() as u64,
-            documents: self.documents,
-            sentences: self.sentences,
-            text_bytes: self.text_bytes,
-            blocks: self.blocks,
-            key,
-        };
+        let header = Header { data_bytes: self.data.len() as u64, key, ..self.header };
         let mut index = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
         for entry in &self.entries {
             index.extend(entry.encode());
@@ -119,16 +91,8 @@ impl ShardBuffer {
             out.write_all(&self.data)?;
             out.write_all(&trailer)
         })?;
-        Ok(ShardInfo {
-            file,
-            bytes: (HEADER_BYTES + index.len() + self.data.len() + TRAILER_BYTES) as u64,
-            sha256: hex(&sum.finalize()),
-            sequences: header.sequences,
-            tokens: header.tokens,
-            documents: header.documents,
-            sentences: header.sentences,
-            text_bytes: header.text_bytes,
-        })
+        let bytes = HEADER_BYTES + index.len() + self.data.len() + TRAILER_BYTES;
+        Ok(ShardInfo::new(file, bytes as u64, hex(&sum.finalize()), &header))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Activation functions.
 
 use super::dispatch::Arith;
-use super::lanes::{Map, map, map_in_place};
+use super::lanes::{Map, map_in_place};
 use super::math::{at_least, at_most, exp_negative, expm1_negative, normal_tail, sigmoid_parts, tanh};
-use crate::out_slice::{OutSlice, Uninit};
+use crate::out_slice::OutSlice;
 
 /// Activation functions of the search space and of BERT.
 ///
@@ -29,43 +29,18 @@ pub enum Activation {
     Swish,
 }
 
-/// Calls `$call` with `$F` naming the type of the function.
+/// Calls `$call` with `$F` naming the type of the function, one of the types in brackets.
 macro_rules! with_function {
-    ($activation:expr, $F:ident => $call:expr) => {
+    ($activation:expr, [$($name:ident)*], $F:ident => $call:expr) => {
         match $activation {
-            Activation::GeluErf => {
-                type $F = GeluErf;
+            $(Activation::$name => {
+                type $F = $name;
                 $call
-            }
-            Activation::GeluTanh => {
-                type $F = GeluTanh;
-                $call
-            }
-            Activation::Relu => {
-                type $F = Relu;
-                $call
-            }
-            Activation::Sigmoid => {
-                type $F = Sigmoid;
-                $call
-            }
-            Activation::Tanh => {
-                type $F = Tanh;
-                $call
-            }
-            Activation::LeakyRelu => {
-                type $F = LeakyRelu;
-                $call
-            }
-            Activation::Elu => {
-                type $F = Elu;
-                $call
-            }
-            Activation::Swish => {
-                type $F = Swish;
-                $call
-            }
+            })*
         }
+    };
+    ($activation:expr, $F:ident => $call:expr) => {
+        with_function!($activation, [GeluErf GeluTanh Relu Sigmoid Tanh LeakyRelu Elu Swish], $F => $call)
     };
 }
 
@@ -75,52 +50,21 @@ impl Activation {
         [Self::GeluErf, Self::GeluTanh, Self::Relu, Self::Sigmoid, Self::Tanh, Self::LeakyRelu, Self::Elu, Self::Swish];
 
     /// `y = f(x)`
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn forward<'a>(self, x: &[f32], y: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
-        let (y, function) = (y.into(), self);
-        assert_eq!(x.len(), y.len());
-        let write = |y: &mut Uninit| dispatch!(forward, (function: Activation, x: &[f32], y: &mut Uninit));
-        // SAFETY: `map` writes a value for each of `x`.
-        unsafe { y.write_with(write) }
+        with_function!(self, F => map_into!(y.into(), Value(F {}), x, []))
     }
 
     /// `x = f(x)`
     pub fn forward_in_place(self, x: &mut [f32]) {
-        let function = self;
-        dispatch!(forward_in_place, (function: Activation, x: &mut [f32]));
+        with_function!(self, F => dispatch!(|x: &mut [f32]| map_in_place::<A, _, _>(&Value(F {}), x, [])));
     }
 
     /// `dx = dy f'(x)`, with `x` what the function was applied to.
     ///
     /// At 0 the derivative is that of the lower side, as in PyTorch: 0 for ReLU, 0.01 for leaky ReLU.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn backward<'a>(self, x: &[f32], dy: &[f32], dx: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
-        let (dx, function) = (dx.into(), self);
-        assert_eq!((x.len(), x.len()), (dy.len(), dx.len()));
-        let write =
-            |dx: &mut Uninit| dispatch!(backward, (function: Activation, x: &[f32], dy: &[f32], dx: &mut Uninit));
-        // SAFETY: `map` writes a value for each of `dy`.
-        unsafe { dx.write_with(write) }
+        with_function!(self, F => map_into!(dx.into(), Chain(F {}), dy, [x]))
     }
-}
-
-#[inline(always)]
-fn forward<A: Arith>(activation: Activation, x: &[f32], y: &mut Uninit) {
-    with_function!(activation, F => map::<A, Value<F>, 0>(&Value(F {}), x, [], y));
-}
-
-#[inline(always)]
-fn forward_in_place<A: Arith>(activation: Activation, x: &mut [f32]) {
-    with_function!(activation, F => map_in_place::<A, Value<F>, 0>(&Value(F {}), x, []));
-}
-
-#[inline(always)]
-fn backward<A: Arith>(activation: Activation, x: &[f32], dy: &[f32], dx: &mut Uninit) {
-    with_function!(activation, F => map::<A, Chain<F>, 1>(&Chain(F {}), dy, [x], dx));
 }
 
 /// A function and its derivative.

@@ -2,28 +2,31 @@
 
 use std::mem::MaybeUninit;
 
-use super::dispatch::Arith;
 use crate::OutSlice;
 
 /// Rounds to the nearest `bf16`, ties to even; NaN stays NaN.
-///
-/// # Panics
-/// The lengths differ.
 pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16] {
     let y = y.into();
     assert_eq!(x.len(), y.len());
-    let write = |y: &mut [MaybeUninit<u16>]| dispatch!(round, (x: &[f32], y: &mut [MaybeUninit<u16>]));
+    let write = |y: &mut [MaybeUninit<u16>]| {
+        dispatch!(|x: &[f32], y: &mut [MaybeUninit<u16>]| {
+            for (y, &x) in y.iter_mut().zip(x) {
+                y.write(to_bf16(x));
+            }
+        });
+    };
     // SAFETY: the body writes a value for each of `x`, which are as many.
     unsafe { y.write_with(write) }
 }
 
 /// Exact.
-///
-/// # Panics
-/// The lengths differ.
 pub fn to_f32(x: &[u16], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
-    dispatch!(widen, (x: &[u16], y: &mut [f32]));
+    dispatch!(|x: &[u16], y: &mut [f32]| {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = f32::from_bits(u32::from(x) << 16);
+        }
+    });
 }
 
 /// The nearest `bf16`, ties to even; NaN stays NaN.
@@ -35,18 +38,4 @@ pub fn to_bf16(x: f32) -> u16 {
     // A NaN whose set bits are all in the lower half must not become an infinity.
     let quiet = upper | 0x40;
     (if x.is_nan() { quiet } else { rounded }) as u16
-}
-
-#[inline(always)]
-fn round<A: Arith>(x: &[f32], y: &mut [MaybeUninit<u16>]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        y.write(to_bf16(x));
-    }
-}
-
-#[inline(always)]
-fn widen<A: Arith>(x: &[u16], y: &mut [f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = f32::from_bits(u32::from(x) << 16);
-    }
 }

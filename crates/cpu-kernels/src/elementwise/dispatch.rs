@@ -43,20 +43,27 @@ impl Arith for Fused {
     }
 }
 
-/// `dispatch!(body, (x: &[f32], ...) -> T)` calls `body::<A>(x, ...)`, compiled for [`crate::Isa::current`].
+/// `dispatch!(|x: &[f32], ...| -> T { body })` runs `body`, compiled for [`crate::Isa::current`] with `A` as its [`Arith`].
 ///
-/// `body` and all it calls must be `#[inline(always)]`, or else they are compiled for the baseline.
+/// All that `body` calls must be `#[inline(always)]`, or else it is compiled for the baseline. It sees no variables
+/// but its arguments, which are variables of the caller.
 macro_rules! dispatch {
-    ($body:ident, ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {{
+    (|$($arg:ident: $ty:ty),* $(,)?| -> $ret:ty $body:block) => { dispatch!(@ ($($arg: $ty),*) [-> $ret] $body) };
+    (|$($arg:ident: $ty:ty),* $(,)?| $body:expr) => { dispatch!(@ ($($arg: $ty),*) [] $body) };
+    (@ ($($arg:ident: $ty:ty),*) [$($ret:tt)*] $body:expr) => {{
+        #[inline(always)]
+        fn body<A: $crate::elementwise::Arith>($($arg: $ty),*) $($ret)* {
+            $body
+        }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,avx2")]
-        fn avx512($($arg: $ty),*) $(-> $ret)? {
-            $body::<$crate::elementwise::Fused>($($arg),*)
+        fn avx512($($arg: $ty),*) $($ret)* {
+            body::<$crate::elementwise::Fused>($($arg),*)
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        fn avx2($($arg: $ty),*) $(-> $ret)? {
-            $body::<$crate::elementwise::Fused>($($arg),*)
+        fn avx2($($arg: $ty),*) $($ret)* {
+            body::<$crate::elementwise::Fused>($($arg),*)
         }
         match $crate::isa::Isa::current() {
             // SAFETY: `Isa::current` never names more than the machine was found to have.
@@ -65,7 +72,27 @@ macro_rules! dispatch {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
-            _ => $body::<$crate::elementwise::Plain>($($arg),*),
+            _ => body::<$crate::elementwise::Plain>($($arg),*),
         }
+    }};
+}
+
+/// `map_into!(out, f, x, [rest, ...], (arg: T, ...))` writes `out[i] = f(x[i], rest[..][i])` and gives the values back; `f` may use the
+/// arguments.
+///
+/// # Panics
+/// The lengths differ.
+macro_rules! map_into {
+    ($out:expr, $f:expr, $x:ident, [$($rest:ident),*] $(, ($($arg:ident: $ty:ty),*))?) => {{
+        let out: $crate::OutSlice<'_> = $out;
+        assert_eq!($x.len(), out.len());
+        $(assert_eq!($x.len(), $rest.len());)*
+        let write = |out: &mut $crate::out_slice::Uninit| {
+            dispatch!(|$x: &[f32], $($rest: &[f32],)* $($($arg: $ty,)*)? out: &mut $crate::out_slice::Uninit| {
+                $crate::elementwise::lanes::map::<A, _, _>(&$f, $x, [$($rest),*], out);
+            })
+        };
+        // SAFETY: `map` writes a value for each of `x`.
+        unsafe { out.write_with(write) }
     }};
 }

@@ -1,6 +1,5 @@
 //! Dropout whose mask is a function of a key and a position, so nothing is stored between forward and backward pass.
 
-use super::dispatch::Arith;
 use super::lanes::{Block, LANES};
 use crate::OutSlice;
 
@@ -22,7 +21,7 @@ pub fn dropout<'a>(x: &[f32], y: impl Into<OutSlice<'a>>, keep: f64, key: u64, o
 /// # Panics
 /// `keep` is not in `0..=1`.
 pub fn dropout_in_place(x: &mut [f32], keep: f64, key: u64, offset: u64) {
-    assert!((0.0..=1.0).contains(&keep), "{keep} is no probability");
+    assert!((0.0..=1.0).contains(&keep), "{keep} is not a probability");
     let limit = keep * 2.0_f64.powi(32);
     if limit > f64::from(u32::MAX) {
         return;
@@ -38,14 +37,27 @@ pub fn dropout_in_place(x: &mut [f32], keep: f64, key: u64, offset: u64) {
         let mask = Mask { low: mixed as u32, high: (mixed >> 32) as u32, limit, factor };
         let first = position as u32;
         let mask = &mask;
-        dispatch!(apply, (mask: &Mask, part: &mut [f32], first: u32));
+        dispatch!(|mask: &Mask, part: &mut [f32], first: u32| {
+            let (blocks, rest) = part.as_chunks_mut::<LANES>();
+            let mut position = first;
+            for block in blocks {
+                let values: Block = *block;
+                for i in 0..LANES {
+                    block[i] = mask.at(values[i], position.wrapping_add(i as u32));
+                }
+                position = position.wrapping_add(LANES as u32);
+            }
+            for (i, x) in rest.iter_mut().enumerate() {
+                *x = mask.at(*x, position.wrapping_add(i as u32));
+            }
+        });
         rest = after;
         position = position.wrapping_add(n as u64);
     }
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea & Flood 2014).
-fn mix(x: u64) -> u64 {
+pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -73,20 +85,4 @@ fn scramble(x: u32) -> u32 {
     let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
     let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
     x ^ (x >> 16)
-}
-
-#[inline(always)]
-fn apply<A: Arith>(mask: &Mask, x: &mut [f32], first: u32) {
-    let (blocks, rest) = x.as_chunks_mut::<LANES>();
-    let mut position = first;
-    for block in blocks {
-        let values: Block = *block;
-        for i in 0..LANES {
-            block[i] = mask.at(values[i], position.wrapping_add(i as u32));
-        }
-        position = position.wrapping_add(LANES as u32);
-    }
-    for (i, x) in rest.iter_mut().enumerate() {
-        *x = mask.at(*x, position.wrapping_add(i as u32));
-    }
 }

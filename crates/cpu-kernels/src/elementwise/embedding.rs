@@ -43,9 +43,6 @@ pub fn scatter_add_rows(grad: &[f32], width: usize, ids: &[u32], table_grad: &mu
 ///
 /// # Shapes
 /// - `words`: `[batch, seq, width]`; `out`: `[batch, seq, 3 width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn trigram<'a>(words: &[f32], seq: usize, width: usize, out: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
     let mut out = out.into();
     assert_rows(words, seq * width);
@@ -73,9 +70,6 @@ pub fn trigram<'a>(words: &[f32], seq: usize, width: usize, out: impl Into<OutSl
 ///
 /// # Shapes
 /// - `d_out`: `[batch, seq, 3 width]`; `d_words`: `[batch, seq, width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn trigram_backward<'a>(
     d_out: &[f32],
     seq: usize,

@@ -10,63 +10,46 @@ use crate::out_slice::{OutSlice, Uninit};
 const BLOCKED: f32 = -100.0;
 
 /// `sum_i (a_i - b_i)^2`, differences in `f32`, squares and sum in `f64`: the same on every machine.
-///
-/// # Panics
-/// The lengths differ.
 pub fn squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    dispatch!(squares, (a: &[f32], b: &[f32]) -> f64)
+    dispatch!(|a: &[f32], b: &[f32]| -> f64 { sum_of_squares::<false>(a, b) })
 }
 
 /// Gradient of `scale / 2` [`squared_error_sum`] with respect to `a`: `da = scale (a - b)`.
-///
-/// # Panics
-/// The lengths differ.
 pub fn squared_error_gradient<'a>(a: &[f32], b: &[f32], scale: f32, da: impl Into<OutSlice<'a>>) -> &'a mut [f32] {
-    let da = da.into();
-    assert_eq!((a.len(), a.len()), (b.len(), da.len()));
-    let write = |da: &mut Uninit| dispatch!(gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut Uninit));
-    // SAFETY: `map` writes a value for each of `a`.
-    unsafe { da.write_with(write) }
+    map_into!(da.into(), Difference::<false> { scale }, a, [b], (scale: f32))
 }
 
-/// [`squared_error_sum`] of attention scores: entries at or below -100 count as 0, on each side for itself.
-///
-/// # Panics
-/// The lengths differ.
+/// [`squared_error_sum`] of attention scores: entries at or below -100 count as 0, in `a` and in `b` independently.
 pub fn unblocked_squared_error_sum(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    dispatch!(unblocked_squares, (a: &[f32], b: &[f32]) -> f64)
+    dispatch!(|a: &[f32], b: &[f32]| -> f64 { sum_of_squares::<true>(a, b) })
 }
 
 /// Gradient of `scale / 2` [`unblocked_squared_error_sum`] with respect to `a`: 0 where `a` is blocked.
-///
-/// # Panics
-/// The lengths differ.
 pub fn unblocked_squared_error_gradient<'a>(
     a: &[f32],
     b: &[f32],
     scale: f32,
     da: impl Into<OutSlice<'a>>,
 ) -> &'a mut [f32] {
-    let da = da.into();
-    assert_eq!((a.len(), a.len()), (b.len(), da.len()));
-    let write = |da: &mut Uninit| dispatch!(unblocked_gradient, (a: &[f32], b: &[f32], scale: f32, da: &mut Uninit));
-    // SAFETY: `map` writes a value for each of `a`.
-    unsafe { da.write_with(write) }
+    map_into!(da.into(), Difference::<true> { scale }, a, [b], (scale: f32))
 }
 
 /// `-sum_r sum_i softmax(teacher_r / T)_i log_softmax(student_r / T)_i`, without a factor `T^2`.
 ///
 /// # Shapes
 /// - `student`, `teacher`: `[rows, classes]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64 {
     assert_rows(student, classes);
     assert_eq!(student.len(), teacher.len());
-    dispatch!(soft, (student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64)
+    dispatch!(|student: &[f32], teacher: &[f32], classes: usize, temperature: f32| -> f64 {
+        let mut total = 0.0;
+        for (s, t) in student.chunks_exact(classes.max(1)).zip(teacher.chunks_exact(classes.max(1))) {
+            total += f64::from(sum::<A, Term, 1>(&term::<A>(s, t, temperature), s, [t]));
+        }
+        total
+    })
 }
 
 /// Gradient of `scale` [`soft_cross_entropy_sum`] with respect to `student`:
@@ -74,9 +57,6 @@ pub fn soft_cross_entropy_sum(student: &[f32], teacher: &[f32], classes: usize, 
 ///
 /// # Shapes
 /// - `student`, `teacher`, `d`: `[rows, classes]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn soft_cross_entropy_gradient<'a>(
     student: &[f32],
     teacher: &[f32],
@@ -89,10 +69,14 @@ pub fn soft_cross_entropy_gradient<'a>(
     assert_rows(student, classes);
     assert_eq!((student.len(), student.len()), (teacher.len(), d.len()));
     let write = |d: &mut Uninit| {
-        dispatch!(
-            soft_gradient,
-            (student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut Uninit)
-        );
+        dispatch!(|student: &[f32], teacher: &[f32], classes: usize, temperature: f32, scale: f32, d: &mut Uninit| {
+            let n = classes.max(1);
+            let scale = scale / temperature;
+            for ((s, t), d) in student.chunks_exact(n).zip(teacher.chunks_exact(n)).zip(d.chunks_exact_mut(n)) {
+                let term = term::<A>(s, t, temperature);
+                map::<A, TermGradient, 1>(&TermGradient { term, scale }, s, [t], d);
+            }
+        });
     };
     // SAFETY: `d` is whole rows, and `map` writes each of them.
     unsafe { d.write_with(write) }
@@ -126,16 +110,6 @@ fn sum_of_squares<const UNBLOCK: bool>(a: &[f32], b: &[f32]) -> f64 {
     sums.iter().sum()
 }
 
-#[inline(always)]
-fn squares<A: Arith>(a: &[f32], b: &[f32]) -> f64 {
-    sum_of_squares::<false>(a, b)
-}
-
-#[inline(always)]
-fn unblocked_squares<A: Arith>(a: &[f32], b: &[f32]) -> f64 {
-    sum_of_squares::<true>(a, b)
-}
-
 struct Difference<const UNBLOCK: bool> {
     scale: f32,
 }
@@ -146,16 +120,6 @@ impl<const UNBLOCK: bool> Map<1> for Difference<UNBLOCK> {
         let d = self.scale * difference::<UNBLOCK>(a, b);
         if UNBLOCK && a <= BLOCKED { 0.0 } else { d }
     }
-}
-
-#[inline(always)]
-fn gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut Uninit) {
-    map::<A, Difference<false>, 1>(&Difference { scale }, a, [b], da);
-}
-
-#[inline(always)]
-fn unblocked_gradient<A: Arith>(a: &[f32], b: &[f32], scale: f32, da: &mut Uninit) {
-    map::<A, Difference<true>, 1>(&Difference { scale }, a, [b], da);
 }
 
 /// `log_softmax(x / T)`, value by value.
@@ -217,30 +181,4 @@ impl Map<1> for TermGradient {
 #[inline(always)]
 fn term<A: Arith>(student: &[f32], teacher: &[f32], temperature: f32) -> Term {
     Term { student: Tempered::of::<A>(student, temperature), teacher: Tempered::of::<A>(teacher, temperature) }
-}
-
-#[inline(always)]
-fn soft<A: Arith>(student: &[f32], teacher: &[f32], classes: usize, temperature: f32) -> f64 {
-    let mut total = 0.0;
-    for (s, t) in student.chunks_exact(classes.max(1)).zip(teacher.chunks_exact(classes.max(1))) {
-        total += f64::from(sum::<A, Term, 1>(&term::<A>(s, t, temperature), s, [t]));
-    }
-    total
-}
-
-#[inline(always)]
-fn soft_gradient<A: Arith>(
-    student: &[f32],
-    teacher: &[f32],
-    classes: usize,
-    temperature: f32,
-    scale: f32,
-    d: &mut Uninit,
-) {
-    let n = classes.max(1);
-    let scale = scale / temperature;
-    for ((s, t), d) in student.chunks_exact(n).zip(teacher.chunks_exact(n)).zip(d.chunks_exact_mut(n)) {
-        let term = term::<A>(s, t, temperature);
-        map::<A, TermGradient, 1>(&TermGradient { term, scale }, s, [t], d);
-    }
 }

@@ -1,7 +1,8 @@
 //! Operations on values and rows.
 //!
 //! All work on slices in the calling thread; callers divide the work. Each has one body, compiled once for each
-//! instruction set of [`crate::Isa`]. Slices of unequal length are programming errors and panic.
+//! instruction set of [`crate::Isa`]. Slices whose lengths or shapes do not fit are programming errors:
+//! every function panics on them.
 //!
 //! * [`Activation`]: activation functions and their derivatives
 //! * [`binary`]: sums, products and maxima of two operands

@@ -1,6 +1,6 @@
 //! Normalization of rows with a learned scale and shift.
 
-use super::binary::{add, assert_rows};
+use super::binary::{Add, Mul, add, assert_rows};
 use super::dispatch::Arith;
 use super::lanes::{Map, map, map_in_place, sum};
 use crate::out_slice::{OutSlice, Uninit};
@@ -13,9 +13,6 @@ pub type Stats<'a> = Option<(&'a mut [f32], &'a mut [f32])>;
 ///
 /// # Shapes
 /// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`; `stats`: `[rows]` each
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn layer_norm<'a>(
     x: &[f32],
     gamma: &[f32],
@@ -28,28 +25,37 @@ pub fn layer_norm<'a>(
     assert_eq!(x.len(), y.len());
     check(x, gamma, beta, &stats);
     let write = |y: &mut Uninit| {
-        dispatch!(forward, (x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut Uninit, stats: Stats<'_>));
+        dispatch!(|x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut Uninit, stats: Stats<'_>| {
+            let mut stats = stats;
+            let width = gamma.len().max(1);
+            for (r, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
+                let found = moments::<A>(x, eps);
+                map::<A, _, _>(&found, x, [gamma, beta], y);
+                keep(&mut stats, r, &found);
+            }
+        });
     };
     // SAFETY: `y` is whole rows, and `map` writes each of them.
     unsafe { y.write_with(write) }
 }
 
 /// [`layer_norm`] over its input.
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn layer_norm_in_place(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>) {
     check(x, gamma, beta, &stats);
-    dispatch!(in_place, (x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>));
+    dispatch!(|x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>| {
+        let mut stats = stats;
+        for (r, x) in x.chunks_exact_mut(gamma.len().max(1)).enumerate() {
+            let found = moments::<A>(x, eps);
+            map_in_place::<A, _, _>(&found, x, [gamma, beta]);
+            keep(&mut stats, r, &found);
+        }
+    });
 }
 
 /// `sum = x + residual`, which [`layer_norm_backward`] takes, and `y = LayerNorm(sum)`; both are given back.
 ///
 /// # Shapes
 /// - `x`, `residual`, `sum`, `y`: `[rows, width]`; the others as for [`layer_norm`]
-///
-/// # Panics
-/// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
 pub fn add_layer_norm<'a>(
     x: &[f32],
@@ -86,9 +92,6 @@ pub fn add_layer_norm<'a>(
 /// # Shapes
 /// - `x` (what was normalized), `dy`, `dx`: `[rows, width]`; `mean`, `inv_std`: `[rows]`
 /// - `gamma`, `d_gamma`, `d_beta`: `[width]`; the last two are added to
-///
-/// # Panics
-/// Shapes do not fit.
 #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
 pub fn layer_norm_backward<'a>(
     x: &[f32],
@@ -106,19 +109,25 @@ pub fn layer_norm_backward<'a>(
     assert_eq!((width, width), (d_gamma.len(), d_beta.len()));
     assert_eq!((mean.len() * width, inv_std.len() * width), (x.len(), x.len()));
     let write = |dx: &mut Uninit| {
-        dispatch!(
-            backward,
-            (
-                x: &[f32],
-                mean: &[f32],
-                inv_std: &[f32],
-                gamma: &[f32],
-                dy: &[f32],
-                dx: &mut Uninit,
-                d_gamma: &mut [f32],
-                d_beta: &mut [f32],
-            )
-        );
+        dispatch!(|x: &[f32],
+                   mean: &[f32],
+                   inv_std: &[f32],
+                   gamma: &[f32],
+                   dy: &[f32],
+                   dx: &mut Uninit,
+                   d_gamma: &mut [f32],
+                   d_beta: &mut [f32]| {
+            let width = gamma.len().max(1);
+            let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+            for (r, ((x, dy), dx)) in rows.enumerate() {
+                let row = Normalize { mean: mean[r], inv_std: inv_std[r] };
+                let mean = sum::<A, _, _>(&Mul, dy, [gamma]) / width as f32;
+                let slope = sum::<A, _, _>(&Weighted(&row), dy, [gamma, x]) / width as f32;
+                map::<A, _, _>(&Gradient { row: &row, mean, slope }, dy, [gamma, x], dx);
+                map_in_place::<A, _, _>(&AddScaled(&row), d_gamma, [dy, x]);
+                map_in_place::<A, _, _>(&Add, d_beta, [dy]);
+            }
+        });
     };
     // SAFETY: `dx` is whole rows, and `map` writes each of them.
     unsafe { dx.write_with(write) }
@@ -128,13 +137,15 @@ pub fn layer_norm_backward<'a>(
 ///
 /// # Shapes
 /// - `x`, `y`: `[rows, width]`; `gamma`, `beta`: `[width]`
-///
-/// # Panics
-/// Shapes do not fit.
 pub fn no_norm(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
     check(x, gamma, beta, &None);
-    dispatch!(no_norm_body, (x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]));
+    dispatch!(|x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]| {
+        let width = gamma.len().max(1);
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+            map::<A, _, _>(&UNIT, x, [gamma, beta], y);
+        }
+    });
 }
 
 fn check(x: &[f32], gamma: &[f32], beta: &[f32], stats: &Stats<'_>) {
@@ -195,36 +206,6 @@ fn keep(stats: &mut Stats<'_>, row: usize, found: &Normalize) {
     }
 }
 
-#[inline(always)]
-fn forward<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], eps: f32, y: &mut Uninit, stats: Stats<'_>) {
-    let mut stats = stats;
-    let width = gamma.len().max(1);
-    for (r, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
-        let found = moments::<A>(x, eps);
-        map::<A, Normalize, 2>(&found, x, [gamma, beta], y);
-        keep(&mut stats, r, &found);
-    }
-}
-
-#[inline(always)]
-fn in_place<A: Arith>(x: &mut [f32], gamma: &[f32], beta: &[f32], eps: f32, stats: Stats<'_>) {
-    let mut stats = stats;
-    for (r, x) in x.chunks_exact_mut(gamma.len().max(1)).enumerate() {
-        let found = moments::<A>(x, eps);
-        map_in_place::<A, Normalize, 2>(&found, x, [gamma, beta]);
-        keep(&mut stats, r, &found);
-    }
-}
-
-struct Product;
-
-impl Map<1> for Product {
-    #[inline(always)]
-    fn at<A: Arith>(&self, a: f32, [b]: [f32; 1]) -> f32 {
-        a * b
-    }
-}
-
 /// `dy gamma h`
 struct Weighted<'a>(&'a Normalize);
 
@@ -259,46 +240,5 @@ impl Map<2> for AddScaled<'_> {
     }
 }
 
-struct AddOne;
-
-impl Map<1> for AddOne {
-    #[inline(always)]
-    fn at<A: Arith>(&self, sum: f32, [x]: [f32; 1]) -> f32 {
-        sum + x
-    }
-}
-
-#[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
-fn backward<A: Arith>(
-    x: &[f32],
-    mean: &[f32],
-    inv_std: &[f32],
-    gamma: &[f32],
-    dy: &[f32],
-    dx: &mut Uninit,
-    d_gamma: &mut [f32],
-    d_beta: &mut [f32],
-) {
-    let width = gamma.len().max(1);
-    let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
-    for (r, ((x, dy), dx)) in rows.enumerate() {
-        let row = Normalize { mean: mean[r], inv_std: inv_std[r] };
-        let mean = sum::<A, Product, 1>(&Product, dy, [gamma]) / width as f32;
-        let slope = sum::<A, Weighted<'_>, 2>(&Weighted(&row), dy, [gamma, x]) / width as f32;
-        map::<A, Gradient<'_>, 2>(&Gradient { row: &row, mean, slope }, dy, [gamma, x], dx);
-        map_in_place::<A, AddScaled<'_>, 2>(&AddScaled(&row), d_gamma, [dy, x]);
-        map_in_place::<A, AddOne, 1>(&AddOne, d_beta, [dy]);
-    }
-}
-
 /// NoNorm is a LayerNorm that takes every row for normalized.
 const UNIT: Normalize = Normalize { mean: 0.0, inv_std: 1.0 };
-
-#[inline(always)]
-fn no_norm_body<A: Arith>(x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
-    let width = gamma.len().max(1);
-    for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-        map::<A, Normalize, 2>(&UNIT, x, [gamma, beta], y);
-    }
-}

@@ -58,13 +58,16 @@ pub struct AdamWStep {
 
 impl AdamWStep {
     /// Updates weights `w` and moments `m`, `v` with the gradient `g`, element by element.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn update(&self, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
         assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
         let step = self;
-        dispatch!(update, (step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]));
+        dispatch!(|step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]| {
+            let AdamWStep { moments, decay, step_size } = *step;
+            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                let divisor = moments.update(*g, m, v);
+                *w = *w * decay - step_size * *m / divisor;
+            }
+        });
     }
 }
 
@@ -88,77 +91,50 @@ pub struct LambStep {
 
 impl LambStep {
     /// Updates the moments `m`, `v` with the gradient `g` of weights `w` and puts the direction `u` in the gradient's place.
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn direction(&self, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
         assert_eq!((w.len(), w.len(), w.len()), (g.len(), m.len(), v.len()));
         let step = self;
-        dispatch!(direction, (step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]));
+        dispatch!(|step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]| {
+            let LambStep { moments, decay, correction } = *step;
+            for (((w, g), m), v) in w.iter().zip(g).zip(m).zip(v) {
+                let divisor = moments.update(*g, m, v);
+                *g = correction * *m / divisor + decay * *w;
+            }
+        });
     }
 
     /// `w = w - rate u`
-    ///
-    /// # Panics
-    /// The lengths differ.
     pub fn apply(rate: f32, u: &[f32], w: &mut [f32]) {
         assert_eq!(u.len(), w.len());
-        dispatch!(subtract, (rate: f32, u: &[f32], w: &mut [f32]));
+        dispatch!(|rate: f32, u: &[f32], w: &mut [f32]| {
+            for (w, u) in w.iter_mut().zip(u) {
+                *w -= rate * *u;
+            }
+        });
     }
 }
 
 /// `sum_i x_i^2` in `f64`: the same on every machine.
 pub fn sum_of_squares(x: &[f32]) -> f64 {
-    dispatch!(squares, (x: &[f32]) -> f64)
+    dispatch!(|x: &[f32]| -> f64 {
+        let mut sums = [0.0_f64; LANES];
+        let (blocks, rest) = x.as_chunks::<LANES>();
+        for block in blocks {
+            for i in 0..LANES {
+                sums[i] += f64::from(block[i]) * f64::from(block[i]);
+            }
+        }
+        for (i, &x) in rest.iter().enumerate() {
+            sums[i] += f64::from(x) * f64::from(x);
+        }
+        sums.iter().sum()
+    })
 }
 
 /// `y = y + alpha x`
-///
-/// # Panics
-/// The lengths differ.
 pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
-    dispatch!(add_scaled, (alpha: f32, x: &[f32], y: &mut [f32]));
-}
-
-#[inline(always)]
-fn update<A: Arith>(step: &AdamWStep, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
-    let AdamWStep { moments, decay, step_size } = *step;
-    for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-        let divisor = moments.update(*g, m, v);
-        *w = *w * decay - step_size * *m / divisor;
-    }
-}
-
-#[inline(always)]
-fn direction<A: Arith>(step: &LambStep, w: &[f32], g: &mut [f32], m: &mut [f32], v: &mut [f32]) {
-    let LambStep { moments, decay, correction } = *step;
-    for (((w, g), m), v) in w.iter().zip(g).zip(m).zip(v) {
-        let divisor = moments.update(*g, m, v);
-        *g = correction * *m / divisor + decay * *w;
-    }
-}
-
-#[inline(always)]
-fn subtract<A: Arith>(rate: f32, u: &[f32], w: &mut [f32]) {
-    for (w, u) in w.iter_mut().zip(u) {
-        *w -= rate * *u;
-    }
-}
-
-#[inline(always)]
-fn squares<A: Arith>(x: &[f32]) -> f64 {
-    let mut sums = [0.0_f64; LANES];
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for block in blocks {
-        for i in 0..LANES {
-            sums[i] += f64::from(block[i]) * f64::from(block[i]);
-        }
-    }
-    for (i, &x) in rest.iter().enumerate() {
-        sums[i] += f64::from(x) * f64::from(x);
-    }
-    sums.iter().sum()
+    dispatch!(|alpha: f32, x: &[f32], y: &mut [f32]| map_in_place::<A, _, _>(&Times(alpha), y, [x]));
 }
 
 struct Times(f32);
@@ -168,9 +144,4 @@ impl Map<1> for Times {
     fn at<A: Arith>(&self, y: f32, [x]: [f32; 1]) -> f32 {
         A::fma(self.0, x, y)
     }
-}
-
-#[inline(always)]
-fn add_scaled<A: Arith>(alpha: f32, x: &[f32], y: &mut [f32]) {
-    map_in_place::<A, Times, 1>(&Times(alpha), y, [x]);
 }

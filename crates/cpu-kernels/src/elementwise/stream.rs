@@ -10,9 +10,6 @@ use crate::{Isa, OutSlice};
 const ROUNDED: usize = 1024;
 
 /// `y = x`, past the cache.
-///
-/// # Panics
-/// The lengths differ.
 pub fn copy<'a, T: Copy>(x: &[T], y: impl Into<OutSlice<'a, T>>) -> &'a mut [T] {
     const { assert!(64 % size_of::<T>() == 0, "a cache line is whole values") };
     let mut y = y.into();
@@ -32,9 +29,6 @@ pub fn copy<'a, T: Copy>(x: &[T], y: impl Into<OutSlice<'a, T>>) -> &'a mut [T] 
 }
 
 /// `y = x` rounded to `bf16`, past the cache.
-///
-/// # Panics
-/// The lengths differ.
 pub fn from_f32<'a>(x: &[f32], y: impl Into<OutSlice<'a, u16>>) -> &'a mut [u16] {
     let mut y = y.into();
     assert_eq!(x.len(), y.len());

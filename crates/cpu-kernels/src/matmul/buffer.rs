@@ -24,7 +24,7 @@ impl Buffer {
         Self::allocated(bytes, alloc_zeroed)
     }
 
-    /// Bytes that nobody may read before they have been written: clearing large ones costs as much as filling them.
+    /// Bytes that must not be read before they have been written: clearing large ones costs as much as filling them.
     pub(crate) fn uninitialized(bytes: usize) -> Self {
         let buffer = Self::allocated(bytes, alloc);
         // In this crate's own tests what nobody wrote is NaN instead of whatever was there; Miri sees it by itself.

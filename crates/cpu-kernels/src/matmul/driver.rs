@@ -55,7 +55,7 @@ thread_local! {
 
 /// Runs `body` with packed operands of this thread.
 fn with_operands(body: impl FnOnce(&mut Input, &mut Weights)) {
-    let mut operands = OPERANDS.with_borrow_mut(Vec::pop).unwrap_or_else(|| (Input::new(), Weights::empty()));
+    let mut operands = OPERANDS.with_borrow_mut(Vec::pop).unwrap_or_else(|| (Input::default(), Weights::empty()));
     body(&mut operands.0, &mut operands.1);
     OPERANDS.with_borrow_mut(|stack| stack.push(operands));
 }

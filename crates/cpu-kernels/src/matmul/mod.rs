@@ -19,7 +19,7 @@ pub use driver::{matmul, matmul_serial, multiply_all};
 pub use epilogue::Epilogue;
 pub use format::{COL_GROUP, ROW_GROUP};
 pub use multiply::multiply;
-pub use packed::{Input, OneUse, Part, Weights};
+pub use packed::{Input, OneUse, ScaledColumns, Weights};
 pub use tall::{Tall, TallPart, transposed_product};
 pub use view::{MatMut, MatRef, Written};
 

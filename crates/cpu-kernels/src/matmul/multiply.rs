@@ -8,7 +8,6 @@ use super::format::{Format, GROUP};
 use super::kernel::{self, Block, Job};
 use super::pack::{Quantized, Side};
 use super::packed::{Input, Weights};
-use crate::elementwise::Arith;
 
 /// Bytes of packed rows that are multiplied with one group of columns after the other: they should stay in the second-level cache.
 const ROWS_IN_CACHE: usize = 768 << 10;
@@ -138,16 +137,12 @@ unsafe fn dequantize(input: &Input, weights: &Weights, rows: Range<usize>, cols:
     // SAFETY: the caller's promise.
     let rows: &[Quantized] = unsafe { input.quantized(rows) };
     let (scales, sums) = (&scales, &sums);
-    dispatch!(values, (rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block));
-}
-
-/// [`dequantize`] with the scales and sums of all columns.
-#[inline(always)]
-fn values<A: Arith>(rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block) {
-    for (q, values) in rows.iter().zip(block.0.as_chunks_mut::<GROUP>().0) {
-        for ((value, sum), scale) in values.iter_mut().zip(sums).zip(scales) {
-            let bytes = value.to_bits() as i32;
-            *value = (bytes - q.offset * sum) as f32 * (q.scale * scale);
+    dispatch!(|rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block| {
+        for (q, values) in rows.iter().zip(block.0.as_chunks_mut::<GROUP>().0) {
+            for ((value, sum), scale) in values.iter_mut().zip(sums).zip(scales) {
+                let bytes = value.to_bits() as i32;
+                *value = (bytes - q.offset * sum) as f32 * (q.scale * scale);
+            }
         }
-    }
+    });
 }

@@ -1,4 +1,4 @@
-//! `Xᵀ Y` of tall matrices that are packed some rows at a time, by whoever has just written them.
+//! `Xᵀ Y` of tall matrices that are packed some rows at a time, by the task that has just written them.
 //!
 //! The gradient of the weights of a linear map is such a product over all tokens. A task that takes some tokens through a block has
 //! the rows of both operands in its cache; packing them there spares writing them to memory in `f32` and reading them again.

@@ -7,7 +7,7 @@ use encoder_spec::{Block, MappedTensor, Program, Step};
 use mlp_space::Binary;
 
 use super::builder::{Builder, SpecNorm};
-use crate::program::{Domain, Place, RowOp};
+use crate::program::{Domain, Memory, RowOp};
 
 const TOKENS: Domain = Domain::Tokens;
 
@@ -69,14 +69,20 @@ struct Lowering<'a> {
     linears: [Option<usize>; 2],
     /// Uses that are still to come.
     left: Vec<usize>,
-    places: Vec<Option<Place>>,
+    places: Vec<Option<Memory>>,
     slots: Vec<Option<usize>>,
-    x: Place,
+    x: Memory,
 }
 
 impl Builder {
     /// `Norm(x + f(x))`; `x` is released.
-    pub fn block(&mut self, graph: &Graph, block: Block<MappedTensor>, x: Place, target: Option<Place>) -> Place {
+    pub(super) fn block(
+        &mut self,
+        graph: &Graph,
+        block: Block<MappedTensor>,
+        x: Memory,
+        target: Option<Memory>,
+    ) -> Memory {
         let Block { dense1, dense2, norm } = block;
         let mut pack =
             |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
@@ -100,7 +106,7 @@ impl Builder {
         out
     }
 
-    fn normed_value(&mut self, y: Place, x: Place, norm: SpecNorm, width: usize, target: Option<Place>) -> Place {
+    fn normed_value(&mut self, y: Memory, x: Memory, norm: SpecNorm, width: usize, target: Option<Memory>) -> Memory {
         if y == x {
             // The expression is `x` itself; `normed` must not release it, as it is the residual too.
             let twice = self.place(width);
@@ -132,7 +138,7 @@ impl Lowering<'_> {
         self.places[index] = Some(place);
     }
 
-    fn place(&self, index: usize) -> Place {
+    fn place(&self, index: usize) -> Memory {
         self.places[index].expect("operands are computed before their users")
     }
 
@@ -142,7 +148,7 @@ impl Lowering<'_> {
     }
 
     /// One use less; releases what is not needed any more, except the place `keep`.
-    fn used(&mut self, index: usize, keep: Option<Place>) {
+    fn used(&mut self, index: usize, keep: Option<Memory>) {
         self.left[index] -= 1;
         if self.left[index] > 0 {
             return;
@@ -156,7 +162,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn product(&mut self, number: usize, input: usize, activation: Option<Activation>, width: usize) -> Place {
+    fn product(&mut self, number: usize, input: usize, activation: Option<Activation>, width: usize) -> Memory {
         let from = self.place(input);
         let packed = match self.slots[input] {
             Some(packed) => packed,
@@ -181,7 +187,7 @@ impl Lowering<'_> {
         out
     }
 
-    fn unary(&mut self, activation: Activation, a: usize, width: usize) -> Place {
+    fn unary(&mut self, activation: Activation, a: usize, width: usize) -> Memory {
         let x = self.place(a);
         let out = if self.dies(a) { x } else { self.builder.place(width) };
         self.builder.row(TOKENS, RowOp::Unary { activation, x: x.whole(), out: out.whole(), width });
@@ -189,7 +195,7 @@ impl Lowering<'_> {
         out
     }
 
-    fn binary(&mut self, op: Binary, a: usize, b: usize, width: usize) -> Place {
+    fn binary(&mut self, op: Binary, a: usize, b: usize, width: usize) -> Memory {
         let (pa, pb) = (self.place(a), self.place(b));
         let (wa, wb) = (self.graph.values[a].width, self.graph.values[b].width);
         let out = if self.dies(a) && wa >= width {

@@ -1,18 +1,18 @@
 //! Steps, places and weights while a model is compiled.
 
 use cpu_kernels::elementwise::Activation;
-use cpu_kernels::matmul::{MatRef, Part, Precision, Weights};
+use cpu_kernels::matmul::{MatRef, Precision, ScaledColumns, Weights};
 
 use encoder_spec::{MappedTensor, Normalization};
 
 use super::{Norm, Packed, PackedWeights, Packing, Slot};
 use crate::Error;
-use crate::program::{Domain, Place, Product, RowOp, Step, Sync, View, Work};
+use crate::program::{Domain, Memory, Product, RowOp, Step, Sync, View, Work};
 
 /// A linear map with its weights.
 pub(crate) type Linear = encoder_spec::Linear<MappedTensor>;
 /// A norm with its weights.
-pub(super) type SpecNorm = encoder_spec::Norm<MappedTensor>;
+pub(crate) type SpecNorm = encoder_spec::Norm<MappedTensor>;
 
 /// A linear map whose weights and bias are multiplied by a number.
 #[derive(Clone, Debug)]
@@ -29,10 +29,10 @@ impl From<Linear> for Scaled {
 
 impl Scaled {
     /// The weights from the first `inputs` to at most the first `outputs` channels.
-    fn part(&self, inputs: usize, outputs: usize) -> Part<'_> {
+    fn part(&self, inputs: usize, outputs: usize) -> ScaledColumns<'_> {
         let (rows, columns) = (self.linear.inputs(), self.linear.outputs());
         let values = MatRef::new(&self.linear.weight.data, inputs, outputs.min(columns), 1, rows);
-        Part { values, scale: self.scale }
+        ScaledColumns { values, scale: self.scale }
     }
 }
 
@@ -67,8 +67,12 @@ impl Unpacked {
     }
 
     /// The weights where they lie.
-    pub fn parts(&self) -> Vec<Part<'_>> {
+    pub fn parts(&self) -> Vec<ScaledColumns<'_>> {
         self.maps.iter().map(|m| m.part(self.inputs, self.outputs)).collect()
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.inputs
     }
 
     pub fn outputs(&self) -> usize {
@@ -86,7 +90,7 @@ impl Unpacked {
 }
 
 /// What has been compiled so far.
-pub(super) struct Builder {
+pub(crate) struct Builder {
     precision: Precision,
     pub linears: Vec<Unpacked>,
     pub norms: Vec<Norm>,
@@ -117,7 +121,7 @@ impl Builder {
     }
 
     /// A scratch place for rows of `width`: a free one that wastes least, or the widest free one made wider.
-    pub fn place(&mut self, width: usize) -> Place {
+    pub fn place(&mut self, width: usize) -> Memory {
         let waste = |&i: &usize| match self.places[i] {
             has if has >= width => (0, has),
             has => (1, usize::MAX - has),
@@ -131,12 +135,12 @@ impl Builder {
             }
         };
         self.places[index] = self.places[index].max(width);
-        Place::Scratch(index)
+        Memory::Scratch(index)
     }
 
     /// The value there is not needed by any later step.
-    pub fn release(&mut self, place: Place) {
-        if let Place::Scratch(index) = place {
+    pub fn release(&mut self, place: Memory) {
+        if let Memory::Scratch(index) = place {
             debug_assert!(!self.free_places.contains(&index), "place {index} released twice");
             self.free_places.push(index);
         }
@@ -189,7 +193,7 @@ impl Builder {
         self.free_slots.push(slot);
     }
 
-    pub fn product(&mut self, domain: Domain, slot: usize, linear: usize, activation: Option<Activation>, out: Place) {
+    pub fn product(&mut self, domain: Domain, slot: usize, linear: usize, activation: Option<Activation>, out: Memory) {
         self.step(domain, Work::Product(Product { slot, linear, activation, out }));
     }
 
@@ -232,7 +236,7 @@ impl Builder {
     }
 
     /// `Norm(x)` in a new place.
-    pub fn norm_from(&mut self, x: View, norm: SpecNorm, width: usize) -> Place {
+    pub fn norm_from(&mut self, x: View, norm: SpecNorm, width: usize) -> Memory {
         let out = self.place(width);
         let norm = self.norm(norm);
         self.row(Domain::Tokens, RowOp::Norm { x, residual: None, norm, out: out.whole() });
@@ -242,12 +246,12 @@ impl Builder {
     /// `Norm(x + residual)` in a new place, or in `target`. Releases `x`, but not the residual.
     pub fn normed(
         &mut self,
-        x: Place,
+        x: Memory,
         residual: Option<View>,
         norm: SpecNorm,
         width: usize,
-        target: Option<Place>,
-    ) -> Place {
+        target: Option<Memory>,
+    ) -> Memory {
         let out = target.unwrap_or_else(|| self.place(width));
         let norm = self.norm(norm);
         self.row(Domain::Tokens, RowOp::Norm { x: x.whole(), residual, norm, out: out.whole() });

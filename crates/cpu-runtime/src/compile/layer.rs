@@ -4,13 +4,13 @@ use encoder_spec::{Attention, AttentionSource, Bottleneck, FeedForward, Layer, M
 
 use super::block::Graph;
 use super::builder::{Builder, Linear, Scaled, SpecNorm};
-use crate::program::{AttentionStep, Domain, Place, View, Work};
+use crate::program::{AttentionStep, Domain, Memory, View, Work};
 
 const TOKENS: Domain = Domain::Tokens;
 
 impl Builder {
     /// One layer of `hidden` states at `x`, which is released; the result goes to `target` or a new place.
-    pub fn layer(&mut self, layer: Layer<MappedTensor>, x: Place, hidden: usize, target: Option<Place>) -> Place {
+    pub fn layer(&mut self, layer: Layer<MappedTensor>, x: Memory, hidden: usize, target: Option<Memory>) -> Memory {
         let Layer { attention, feed_forward, bottleneck } = layer;
         match bottleneck {
             None => self.plain_layer(attention, feed_forward, x, hidden, target),
@@ -22,10 +22,10 @@ impl Builder {
         &mut self,
         attention: Attention<MappedTensor>,
         feed_forward: FeedForward<MappedTensor>,
-        x: Place,
+        x: Memory,
         hidden: usize,
-        target: Option<Place>,
-    ) -> Place {
+        target: Option<Memory>,
+    ) -> Memory {
         let no_feed_forward = feed_forward.blocks.is_empty();
         let Attention { heads, query, key, value, output, norm } = attention;
         let (maps, scale) = projections(heads, query, key);
@@ -45,10 +45,10 @@ impl Builder {
         attention: Attention<MappedTensor>,
         feed_forward: FeedForward<MappedTensor>,
         bottleneck: Bottleneck<MappedTensor>,
-        x: Place,
+        x: Memory,
         hidden: usize,
-        target: Option<Place>,
-    ) -> Place {
+        target: Option<Memory>,
+    ) -> Memory {
         let Bottleneck { input, input_norm, attention: source, output, output_norm } = bottleneck;
         let Attention { heads, query, key, value, output: dense, norm } = attention;
         let width = input.outputs();
@@ -104,7 +104,7 @@ impl Builder {
     }
 
     /// The products of one input, side by side in a new place.
-    fn fused(&mut self, x: View, width: usize, maps: Vec<Scaled>) -> Place {
+    fn fused(&mut self, x: View, width: usize, maps: Vec<Scaled>) -> Memory {
         let slot = self.pack(TOKENS, x, width);
         let out = self.place(maps.iter().map(|m| m.linear.outputs()).sum());
         let linear = self.fuse(maps);
@@ -114,14 +114,14 @@ impl Builder {
     }
 
     /// The columns from `column` on, normed into a new place where there is a norm.
-    fn normed_view(&mut self, place: Place, column: usize, norm: Option<SpecNorm>, width: usize) -> View {
+    fn normed_view(&mut self, place: Memory, column: usize, norm: Option<SpecNorm>, width: usize) -> View {
         match norm {
             None => place.from(column),
             Some(norm) => self.norm_from(place.from(column), norm, width).whole(),
         }
     }
 
-    fn attend(&mut self, heads: usize, width: usize, scale: f32, q: View, k: View, v: View) -> Place {
+    fn attend(&mut self, heads: usize, width: usize, scale: f32, q: View, k: View, v: View) -> Memory {
         let out = self.place(width);
         self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width: width / heads, scale }));
         out
@@ -130,12 +130,12 @@ impl Builder {
     /// `Norm(residual + x W + b)`; `x` is released.
     fn residual_norm(
         &mut self,
-        x: Place,
+        x: Memory,
         dense: Linear,
         residual: View,
         norm: SpecNorm,
-        target: Option<Place>,
-    ) -> Place {
+        target: Option<Memory>,
+    ) -> Memory {
         let (inputs, outputs) = (dense.inputs(), dense.outputs());
         let slot = self.pack(TOKENS, x.whole(), inputs);
         self.release(x);
@@ -149,10 +149,10 @@ impl Builder {
     fn feed_forward(
         &mut self,
         feed_forward: FeedForward<MappedTensor>,
-        x: Place,
+        x: Memory,
         width: usize,
-        target: Option<Place>,
-    ) -> Place {
+        target: Option<Memory>,
+    ) -> Memory {
         let FeedForward { program, inner, blocks } = feed_forward;
         let (graph, count) = (Graph::new(&program, width, inner), blocks.len());
         let target = |i: usize| if i + 1 == count { target } else { None };

@@ -8,14 +8,18 @@ use std::path::Path;
 
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{Precision as Format, Weights};
-use encoder_spec::{BertConfig, Embedding, Encoder, Floats, Head, MappedTensor, Precision, Projection, TaskHeadKind};
+use encoder_spec::{
+    BertConfig, Embedding, Encoder, Floats, Head, Layer, MappedTensor, Precision, Projection, TaskHeadKind,
+};
 use model_dir::ModelDir;
 use rayon::prelude::*;
 
 use crate::Error;
-use crate::program::{Domain, Place, RowOp, Step};
+use crate::program::{Domain, Memory, RowOp, Step};
 use crate::table::Words;
-use builder::{Builder, Linear, SpecNorm, Unpacked};
+use builder::{Linear, SpecNorm, Unpacked};
+
+pub(crate) use builder::Builder;
 
 /// An encoder compiled for one number format and for the instructions that were current: immutable, shared by any
 /// number of sessions.
@@ -49,7 +53,7 @@ pub enum Packing {
     /// Once, when the model is compiled.
     #[default]
     Ahead,
-    /// In every product anew, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
+    /// Again in every product, a few columns at a time: nothing is written to memory, so a model that runs once has its first and
     /// only answer sooner.
     AtUse,
 }
@@ -162,14 +166,7 @@ impl Model {
         let words = Words::new(words, precision);
 
         let mut b = Builder::new(precision.into());
-        let last = layers.len();
-        let target = |done: usize| (done == last).then_some(Place::Hidden);
-        let mut x = embed_words(&mut b, embed, hidden, projection, norm, target(0));
-        for (i, layer) in layers.into_iter().enumerate() {
-            x = b.layer(layer, x, hidden, target(i + 1));
-        }
-        debug_assert_eq!(x, Place::Hidden);
-        let body = b.take_steps();
+        let body = body(&mut b, (embed, hidden), (projection, norm), layers);
         pool(&mut b, hidden, pooler);
         let pool = b.take_steps();
         let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
@@ -227,14 +224,31 @@ impl Model {
     }
 }
 
+/// The steps from ids to the last hidden states.
+pub(crate) fn body(
+    b: &mut Builder,
+    (embed, hidden): (usize, usize),
+    (projection, norm): (Option<Projection<MappedTensor>>, SpecNorm),
+    layers: Vec<Layer<MappedTensor>>,
+) -> Vec<Step> {
+    let last = layers.len();
+    let target = |done: usize| (done == last).then_some(Memory::Hidden);
+    let mut x = embed_words(b, embed, hidden, projection, norm, target(0));
+    for (i, layer) in layers.into_iter().enumerate() {
+        x = b.layer(layer, x, hidden, target(i + 1));
+    }
+    debug_assert_eq!(x, Memory::Hidden);
+    b.take_steps()
+}
+
 fn embed_words(
     b: &mut Builder,
     embed: usize,
     hidden: usize,
     projection: Option<Projection<MappedTensor>>,
     norm: SpecNorm,
-    target: Option<Place>,
-) -> Place {
+    target: Option<Memory>,
+) -> Memory {
     let x = match projection {
         None => {
             let x = b.place(hidden);
@@ -261,9 +275,9 @@ fn embed_words(
 }
 
 fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
-    let (domain, last) = (Domain::Sequences, Place::Hidden.whole());
+    let (domain, last) = (Domain::Sequences, Memory::Hidden.whole());
     let Some(pooler) = pooler else {
-        b.row(domain, RowOp::First { x: last, out: Place::Pooled.whole() });
+        b.row(domain, RowOp::First { x: last, out: Memory::Pooled.whole() });
         return;
     };
     let first = b.place(hidden);
@@ -271,20 +285,20 @@ fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
     let slot = b.pack(domain, first.whole(), hidden);
     b.release(first);
     let linear = b.linear(pooler);
-    b.product(domain, slot, linear, Some(Activation::Tanh), Place::Pooled);
+    b.product(domain, slot, linear, Some(Activation::Tanh), Memory::Pooled);
     b.release_slot(slot);
 }
 
 fn head(b: &mut Builder, Head { kind, dense }: Head<MappedTensor>) -> CompiledHead {
     let (inputs, outputs) = (dense.inputs(), dense.outputs());
     let (domain, x) = match kind {
-        TaskHeadKind::Span => (Domain::Tokens, Place::Hidden),
-        _ => (Domain::Sequences, Place::Pooled),
+        TaskHeadKind::Span => (Domain::Tokens, Memory::Hidden),
+        _ => (Domain::Sequences, Memory::Pooled),
     };
     // A head is small and its rounding would go straight into the answer.
     let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Format::F32 });
     let linear = b.linear_in(dense, Format::F32);
-    b.product(domain, slot, linear, None, Place::Logits);
+    b.product(domain, slot, linear, None, Memory::Logits);
     b.release_slot(slot);
     CompiledHead { kind, outputs, steps: b.take_steps() }
 }

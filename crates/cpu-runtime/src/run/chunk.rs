@@ -7,8 +7,9 @@ use cpu_kernels::matmul::{Epilogue, MatRef, OneUse, ROW_GROUP, multiply};
 
 use super::{Run, Workers};
 use crate::compile::PackedWeights;
+use crate::parts::Laps;
 use crate::plan::{Lane, QUERY_BLOCK, block, stride};
-use crate::program::{AttentionStep, Domain, Place, Product, RowOp, Step, Sync, View, Work};
+use crate::program::{AttentionStep, Domain, Memory, Product, RowOp, Step, Sync, View, Work};
 use crate::rows::{Rows, combine, normalize, pad, unary};
 use crate::team::{Worker, share};
 
@@ -68,39 +69,52 @@ impl<'a> Chunk<'a> {
             Domain::Sequences => self.first_sequence,
         };
         let (pointer, offset, stride) = match view.place {
-            Place::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
-            Place::Hidden => (self.run.hidden, self.first_token * hidden, hidden),
-            Place::Pooled => (self.run.pooled, self.first_sequence * hidden, hidden),
-            Place::Logits => (self.run.logits, self.logits + first * self.outputs, self.outputs),
+            Memory::Scratch(i) => (self.lane.pointers[i], 0, stride(self.run.model.places[i])),
+            Memory::Hidden => (self.run.hidden, self.first_token * hidden, hidden),
+            Memory::Pooled => (self.run.pooled, self.first_sequence * hidden, hidden),
+            Memory::Logits => (self.run.logits, self.logits + first * self.outputs, self.outputs),
         };
         Rows { start: pointer.0.wrapping_add(offset + view.column), stride }
     }
 
-    pub(super) fn steps(&self, steps: &[Step]) {
+    /// Takes the sequences through `steps`; the worker that has a clock reads it after each part.
+    pub(super) fn steps(&self, steps: &[Step], mut laps: Option<&mut Laps<'_>>) {
         for step in steps {
             match step.sync {
                 Sync::None => {}
                 Sync::Part => self.workers.part.barrier(),
                 Sync::Lane => self.workers.all.barrier(),
             }
+            if let Some(laps) = laps.as_deref_mut() {
+                laps.arrived();
+            }
             match &step.work {
-                Work::Rows(ops) => self.row_ops(ops, step.domain),
+                Work::Rows(ops) => self.row_ops(ops, step.domain, laps.as_deref_mut()),
                 Work::Product(product) => self.product(product, step.domain),
                 Work::Attention(attention) => self.attention(attention),
             }
+            if let Some(laps) = laps.as_deref_mut() {
+                laps.worked(&step.work);
+            }
+        }
+        if let Some(laps) = laps {
+            laps.arrived();
         }
     }
 
-    fn row_ops(&self, ops: &[RowOp], domain: Domain) {
+    fn row_ops(&self, ops: &[RowOp], domain: Domain, mut laps: Option<&mut Laps<'_>>) {
         let (rows, group) = self.group(domain);
         let mine = shifted(group.share(rows.len(), ROW_GROUP), rows.start);
         // A group of rows goes through all operations while it is in a near cache.
         for start in mine.clone().step_by(ROW_GROUP) {
             let rows = start..mine.end.min(start + ROW_GROUP);
-            for op in ops {
+            for (number, op) in ops.iter().enumerate() {
                 // SAFETY: the rows are this worker's share. Places hold a row for each of the chunk's tokens, wide enough
                 // for what the program keeps there; barriers keep other steps' workers away from them.
                 unsafe { self.row_op(op, domain, rows.clone()) };
+                if let Some(laps) = laps.as_deref_mut() {
+                    laps.row_op(number);
+                }
             }
         }
     }

@@ -2,6 +2,8 @@
 
 mod chunk;
 
+use std::sync::{Mutex, PoisonError};
+
 use cpu_kernels::attention::Scratch;
 use cpu_kernels::matmul::OneUse;
 use encoder_spec::TaskHeadKind;
@@ -10,6 +12,7 @@ use self::chunk::Chunk;
 use crate::batch::Batch;
 use crate::buffer::{Buffer, Shared};
 use crate::compile::CompiledHead;
+use crate::parts::{Lap, Laps, count};
 use crate::plan::{Division, Lane, Pointer};
 use crate::team::{Team, Worker};
 use crate::{Error, Model};
@@ -76,8 +79,8 @@ impl Session {
         let team = Team::new(threads);
         Self {
             lanes: (0..team.threads()).map(|_| Lane::default()).collect(),
-            scratch: (0..team.threads()).map(|_| Scratch::new()).collect(),
-            one_use: (0..team.threads()).map(|_| OneUse::new()).collect(),
+            scratch: (0..team.threads()).map(|_| Scratch::default()).collect(),
+            one_use: (0..team.threads()).map(|_| OneUse::default()).collect(),
             team,
             division: Division::default(),
             positions: Vec::new(),
@@ -102,6 +105,34 @@ impl Session {
     /// # Errors
     /// [`Error::Batch`], [`Error::Id`], [`Error::Length`] for a batch that does not fit the model, [`Error::Head`].
     pub fn run(&mut self, model: &Model, batch: &Batch<'_>, want: Outputs<'_>) -> Result<Output<'_>, Error> {
+        self.run_timed(model, batch, want, None)
+    }
+
+    /// Encodes a batch as [`Session::run`] does, up to the last hidden states, and gives the times that the last thread has spent in
+    /// each of the model's [`parts`](crate::parts()), in their order. Where the batch is divided among lanes, those are its lane's.
+    ///
+    /// `now` is a clock that does not go back, such as nanoseconds since the start of the program.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn time_parts(
+        &mut self,
+        model: &Model,
+        batch: &Batch<'_>,
+        now: &(dyn Fn() -> u64 + Sync),
+    ) -> Result<Vec<Lap>, Error> {
+        let mut laps = vec![Lap::default(); count(&model.body)];
+        self.run_timed(model, batch, Outputs::default(), Some(Laps::new(now, &mut laps)))?;
+        Ok(laps)
+    }
+
+    fn run_timed(
+        &mut self,
+        model: &Model,
+        batch: &Batch<'_>,
+        want: Outputs<'_>,
+        laps: Option<Laps<'_>>,
+    ) -> Result<Output<'_>, Error> {
         batch.check(model)?;
         let count = model.heads.len();
         if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
@@ -128,20 +159,27 @@ impl Session {
             one_use: Shared::new(&mut self.one_use),
         };
         let (division, lanes, starts) = (&self.division, &self.lanes, &self.starts);
+        let (laps, last) = (laps.map(Mutex::new), self.team.threads() - 1);
         self.team.run(|worker| {
+            // The last one: where rows cannot be shared evenly it has most of them.
+            let clock = laps.as_ref().filter(|_| worker.number() == last);
+            let mut clock = clock.map(|laps| laps.lock().unwrap_or_else(PoisonError::into_inner));
             let (lane, all) = worker.split(division.lanes());
             let (index, part) = all.split(division.parts());
             let workers = Workers { all, part, index, parts: division.parts() };
             for sequences in division.chunks(batch, lane) {
                 let mut chunk = Chunk::new(&run, &lanes[lane], sequences, &workers);
-                chunk.steps(&model.body);
+                if let Some(laps) = clock.as_deref_mut() {
+                    laps.begin();
+                }
+                chunk.steps(&model.body, clock.as_deref_mut());
                 if pooled {
-                    chunk.steps(&model.pool);
+                    chunk.steps(&model.pool, None);
                 }
                 for (&head, &start) in want.heads.iter().zip(starts) {
                     let head = &model.heads[head];
                     (chunk.logits, chunk.outputs) = (start, head.outputs);
-                    chunk.steps(&head.steps);
+                    chunk.steps(&head.steps, None);
                 }
             }
         });

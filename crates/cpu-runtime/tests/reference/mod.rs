@@ -54,7 +54,7 @@ impl Draw {
 
     pub fn norm(&mut self, kind: Normalization, width: usize) -> Norm {
         let mut weight = self.tensor(&[width], 0.1);
-        weight.data.to_mut().iter_mut().for_each(|v| *v += 1.0);
+        weight.data = weight.data.iter().map(|v| v + 1.0).collect::<Vec<_>>().into();
         Norm { kind, weight, bias: self.tensor(&[width], 0.1) }
     }
 

@@ -2,33 +2,22 @@
 
 use std::path::Path;
 
-use glue_squad::task::{Label, Split, TaskKind};
+use glue_squad::task::{Label, Split, Task, TaskKind};
 
 use super::{Content, Finding};
 use crate::manifest::DataFile;
 
 /// Reads a file as a training would.
-pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Content {
-    let mut content = Content::default();
-    let task: TaskKind = match task.parse() {
-        Ok(task) => task,
-        Err(e) => {
-            content.findings.push(Finding::problem(e.to_string()));
-            return content;
-        }
-    };
+pub(super) fn check(task: &str, path: &Path, file: &DataFile) -> Result<Content, glue_squad::Error> {
+    let task: Task = task.parse()?;
+    let wrong = || glue_squad::Error::Invalid(format!("{task} is not a task of GLUE"));
+    let task: TaskKind = task.glue().ok_or_else(wrong)?;
     let split = match file.split.as_deref().unwrap_or_default() {
         "train" => Split::Train,
         name if name.starts_with("dev") => Split::Dev,
         _ => Split::Test,
     };
-    if let Err(e) = read(task, split, path, &mut content) {
-        content.findings.push(Finding::problem(e.to_string()));
-    }
-    content
-}
-
-fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Result<(), glue_squad::Error> {
+    let mut content = Content::default();
     let labels = task.task().labels();
     let mut classes = vec![0_u64; labels.len()];
     let (mut rows, mut empty, mut unlabeled) = (0_u64, Vec::new(), 0_u64);
@@ -51,7 +40,7 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
     content.rows = Some(rows);
     if let Some(first) = reader.skipped().first() {
         let count = reader.skipped().len();
-        content.findings.push(Finding::note(format!("{count} torn lines are passed over, the first: line {first}")));
+        content.findings.push(Finding::note(format!("{count} torn lines are skipped, the first: line {first}")));
     }
     if unlabeled == 0 {
         if let Some(class) = classes.iter().position(|count| *count == 0)
@@ -66,5 +55,5 @@ fn read(task: TaskKind, split: Split, path: &Path, content: &mut Content) -> Res
     if let Some(first) = empty.first() {
         content.findings.push(Finding::note(format!("{} rows have an empty text, the first: {first}", empty.len())));
     }
-    Ok(())
+    Ok(content)
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::fetch::{Here, file_state};
+use crate::fetch::{PlacedFile, file_state};
 use crate::layout::{DataFolder, Record};
 use crate::manifest::{DataFile, DataSet, Format};
 
@@ -102,6 +102,12 @@ struct Content {
     texts: Texts,
 }
 
+impl From<Finding> for Content {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding], ..Self::default() }
+    }
+}
+
 /// Checks what is here of a set. Files that are absent are named, and are no problem: nobody needs all of them.
 ///
 /// # Errors
@@ -118,15 +124,17 @@ pub fn check(set: &DataSet, folder: &DataFolder) -> Result<SetReport> {
             continue;
         };
         let name = found.strip_prefix(folder.root()).unwrap_or(&found).to_string_lossy().replace('\\', "/");
-        let mut one = if is_subset { subset(&found, name)? } else { whole(&found, name, file, record)? };
+        let mut one = if is_subset { empty(&found, name)? } else { whole(&found, name, file, record)? };
         let content = match &set.format {
-            _ if file.split.is_none() => Content::default(),
+            _ if file.split.is_none() => Ok(Content::default()),
             Format::Glue(task) => glue::check(task, &found, file),
             Format::SquadV1 => squad::check(&found, false),
             Format::SquadV2 => squad::check(&found, true),
             Format::Lines => lines::check(&found),
-            Format::Opaque => Content::default(),
+            Format::Opaque => Ok(Content::default()),
         };
+        let refused = |e: glue_squad::Error| Content::from(Finding::problem(e.to_string()));
+        let content = content.unwrap_or_else(refused);
         compare(&mut one, file, &content, is_subset);
         match file.split.as_deref() {
             Some("train") => train = Some(content.texts),
@@ -163,20 +171,16 @@ fn whole(path: &Path, name: String, file: &DataFile, record: Option<&Record>) ->
     let mut report = empty(path, name)?;
     report.official_rows = file.rows;
     report.checksum = match file_state(path, file, record, true)? {
-        Here::Absent => Checksum::Unknown,
-        Here::Right { .. } if file.sha256.is_some() => Checksum::Official,
-        Here::Right { .. } if record.is_some() => Checksum::AsFetched,
-        Here::Right { .. } => Checksum::Unknown,
-        Here::Other(reason) => {
+        PlacedFile::Absent => Checksum::Unknown,
+        PlacedFile::Right { .. } if file.sha256.is_some() => Checksum::Official,
+        PlacedFile::Right { .. } if record.is_some() => Checksum::AsFetched,
+        PlacedFile::Right { .. } => Checksum::Unknown,
+        PlacedFile::Other(reason) => {
             report.findings.push(Finding::problem(reason));
             Checksum::Differs
         }
     };
     Ok(report)
-}
-
-fn subset(path: &Path, name: String) -> Result<FileReport> {
-    empty(path, name)
 }
 
 fn empty(path: &Path, name: String) -> Result<FileReport> {

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use run_store::shown::excerpt;
+
 /// The texts of the rows of a file, by fingerprint: two 64-bit hashes, so that of a million rows two different ones are taken for
 /// equal with a probability below 1e-26.
 #[derive(Default)]
@@ -47,15 +49,6 @@ fn fingerprint(first: &str, second: Option<&str>) -> u128 {
         u128::from(hasher.finish())
     };
     half(0) << 64 | half(1)
-}
-
-/// At most 60 characters of a text.
-pub(super) fn excerpt(text: &str) -> String {
-    let mut short: String = text.chars().take(60).flat_map(char::escape_debug).collect();
-    if text.chars().nth(60).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

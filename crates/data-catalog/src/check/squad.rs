@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use glue_squad::squad::{Answer, Dataset};
+use run_store::shown::excerpt;
 
-use super::rows::excerpt;
 use super::{Content, Finding};
 
 /// Occurrences of one kind of thing: how many, and the first.
@@ -34,15 +34,9 @@ impl Cases {
 }
 
 /// Reads a file; `v2` allows questions without an answer. The classes of the report are answerable and impossible questions.
-pub(super) fn check(path: &Path, v2: bool) -> Content {
+pub(super) fn check(path: &Path, v2: bool) -> Result<Content, glue_squad::Error> {
+    let dataset = Dataset::read(path)?;
     let mut content = Content::default();
-    let dataset = match Dataset::read(path) {
-        Ok(dataset) => dataset,
-        Err(e) => {
-            content.findings.push(Finding::problem(e.to_string()));
-            return content;
-        }
-    };
     let mut lost = Cases::new(true, "answers are not in the text from the place on that they give");
     let mut shifted = Cases::new(false, "answers do not stand exactly where they say, and are found from that word on");
     let mut unanswered = Cases::new(true, "questions have no answer");
@@ -74,7 +68,7 @@ pub(super) fn check(path: &Path, v2: bool) -> Content {
     if !v2 && impossible > 0 {
         content.findings.push(Finding::problem(format!("{impossible} questions are impossible; is this version 2?")));
     }
-    content
+    Ok(content)
 }
 
 /// Offsets count characters, not bytes.

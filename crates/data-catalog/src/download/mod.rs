@@ -11,17 +11,21 @@
 //! | neither | nothing: the download starts again | nothing |
 
 mod attempt;
-mod part;
+mod partial_file;
 mod retry;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, readable_bytes};
 use crate::manifest::Source;
 use crate::net::Client;
 
-use part::Part;
+use partial_file::PartialFile;
+
+/// How often the stop flag is looked at during a wait.
+const BLINK: Duration = Duration::from_millis(50);
 
 /// What happens meanwhile.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,23 +135,21 @@ pub fn download(
         }
         std::fs::remove_file(&finished).map_err(Error::io(&finished, "a wrong download cannot be removed"))?;
     }
-    let mut part = Part::open(folder, &source.name)?;
+    let part = PartialFile::open(folder, &source.name)?;
+    let mut transfer = Transfer { client, source, part, stop, watch };
     let mut causes = Vec::new();
     for url in &source.urls {
-        match from_address(client, source, url, &mut part, stop, watch) {
+        match transfer.download_address(url) {
             Ok(found) => {
+                let Transfer { part, watch, .. } = transfer;
                 part.finish(&finished)?;
-                watch(&Event::Fetched {
-                    name: &source.name,
-                    bytes: found.bytes,
-                    sha256: &found.sha256,
-                    verified: source.sha256.is_some(),
-                });
+                let verified = source.sha256.is_some();
+                watch(&Event::Fetched { name: &source.name, bytes: found.bytes, sha256: &found.sha256, verified });
                 return Ok(found.into_downloaded(finished, source, url));
             }
             Err(error) if error.is_of_address() => {
                 if causes.len() + 1 < source.urls.len() {
-                    watch(&Event::NextAddress { name: &source.name, reason: error.to_string() });
+                    (transfer.watch)(&Event::NextAddress { name: &source.name, reason: error.to_string() });
                 }
                 causes.push(error);
             }
@@ -173,33 +175,58 @@ impl Found {
     }
 }
 
-/// Tries one address until the file is whole, the address is given up, or the disk refuses.
-fn from_address(
-    client: &Client,
-    source: &Source,
-    url: &str,
-    part: &mut Part,
-    stop: &AtomicBool,
-    watch: &mut Watch<'_>,
-) -> Result<Found> {
-    part.fit_for(url, source)?;
-    let mut last_chance = false;
-    loop {
-        let in_one_piece = attempt::until_whole(client, source, url, part, stop, watch)?;
-        match verify(part.path(), source) {
-            Ok(found) => return Ok(found),
-            Err(Mismatch::Disk(error)) => return Err(error),
-            Err(Mismatch::Content(reason)) => {
-                part.clear()?;
-                // Bytes of two answers, or of an earlier process, may not have belonged together.
-                if !in_one_piece && !last_chance {
-                    last_chance = true;
-                    let reason = format!("the pieces do not make the right file ({reason})");
-                    watch(&Event::StartedAgain { name: &source.name, reason: &reason });
-                    continue;
+/// One file on its way.
+struct Transfer<'a, 'w> {
+    client: &'a Client,
+    source: &'a Source,
+    part: PartialFile,
+    stop: &'a AtomicBool,
+    watch: &'a mut Watch<'w>,
+}
+
+impl Transfer<'_, '_> {
+    /// Tries one address until the file is whole, the address is given up, or the disk refuses.
+    fn download_address(&mut self, url: &str) -> Result<Found> {
+        self.part.fit_for(url, self.source)?;
+        let mut last_chance = false;
+        loop {
+            let in_one_piece = self.until_whole(url)?;
+            match verify(self.part.path(), self.source) {
+                Ok(found) => return Ok(found),
+                Err(Mismatch::Disk(error)) => return Err(error),
+                Err(Mismatch::Content(reason)) => {
+                    self.part.clear()?;
+                    // Bytes of two answers, or of an earlier process, may not have belonged together.
+                    if !in_one_piece && !last_chance {
+                        last_chance = true;
+                        let reason = format!("the pieces do not make the right file ({reason})");
+                        (self.watch)(&Event::StartedAgain { name: &self.source.name, reason: &reason });
+                        continue;
+                    }
+                    return Err(Error::WrongContent { url: url.to_owned(), reason });
                 }
-                return Err(Error::WrongContent { url: url.to_owned(), reason });
             }
+        }
+    }
+
+    /// An error if the caller wants an end.
+    fn check_stop(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::Stopped { name: self.source.name.clone(), kept: self.part.length() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits, unless the caller wants an end.
+    fn pause(&self, wait: Duration) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            self.check_stop()?;
+            let left = wait.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(BLINK));
         }
     }
 }
@@ -221,14 +248,9 @@ fn verify(path: &Path, source: &Source) -> Result<Found, Mismatch> {
     let sha256 = run_store::hash::file(path).map_err(|e| Mismatch::Disk(e.into()))?;
     match &source.sha256 {
         Some(expected) if *expected != sha256 => Err(Mismatch::Content(format!(
-            "its SHA-256 is {sha256} ({}) instead of {expected}; the file at this address is another one, or was changed on the way",
+            "its SHA-256 is {sha256} ({}) instead of {expected}; the file at this address is a different one, or was changed on the way",
             readable_bytes(size)
         ))),
         _ => Ok(Found { bytes: size, sha256 }),
     }
-}
-
-/// An error if the caller wants an end.
-fn check_stop(stop: &AtomicBool, name: &str, kept: u64) -> Result<()> {
-    if stop.load(Ordering::Relaxed) { Err(Error::Stopped { name: name.to_owned(), kept }) } else { Ok(()) }
 }

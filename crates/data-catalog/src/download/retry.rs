@@ -1,17 +1,11 @@
 //! When to try again.
 
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::check_stop;
-use crate::error::Result;
 use crate::net::Network;
 
 /// An attempt that brought so many bytes was worth it: failures before it no longer count.
 const MUCH: u64 = 1 << 20;
-
-/// How often the stop flag is looked at during a wait.
-const BLINK: Duration = Duration::from_millis(50);
 
 /// Counts failures in a row.
 pub(super) struct Patience {
@@ -43,19 +37,6 @@ impl Patience {
     /// Failures in a row.
     pub fn failures(&self) -> u32 {
         self.failures
-    }
-}
-
-/// Waits, unless the caller wants an end.
-pub(super) fn pause(wait: Duration, stop: &AtomicBool, name: &str, kept: u64) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        check_stop(stop, name, kept)?;
-        let left = wait.saturating_sub(begun.elapsed());
-        if left.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(left.min(BLINK));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::layout::DataFolder;
 use crate::manifest::DataSet;
 use crate::net::Client;
 
-pub use state::{Here, file_state};
+pub use state::{PlacedFile, file_state};
 
 /// How to fetch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Fetcher<'_> {
         let mut outcomes = Vec::with_capacity(sets.len());
         for set in sets {
             let outcome = self.fetch(set, watch);
-            let ends = matches!(outcome, Err(Error::Stopped { .. } | Error::Io { .. } | Error::Durable(_)));
+            let ends = matches!(outcome, Err(Error::Stopped { .. } | Error::Io { .. } | Error::Storage(_)));
             outcomes.push((*set, outcome));
             if ends {
                 break;

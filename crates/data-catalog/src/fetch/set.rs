@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{Fetcher, FileOutcome, Here, How, SetOutcome, file_state};
+use super::{Fetcher, FileOutcome, How, PlacedFile, SetOutcome, file_state};
 use crate::download::{Downloaded, Event, Watch, download};
 use crate::error::{Error, Result};
 use crate::layout::{Receipt, Record, copy_in_place, put_in_place};
 use crate::manifest::{DataFile, DataSet, Origin, Source};
-use crate::unpack::{self, MAX_MEMBER_BYTES, Placed, Wanted};
+use crate::unpack::{self, MAX_MEMBER_BYTES, MemberRequest, Placed};
 
 /// A set while it is fetched.
 struct Work<'a, 'w, 'e> {
@@ -46,13 +46,13 @@ impl Work<'_, '_, '_> {
             // What an earlier fetch has hashed is not hashed again; `data check` does that.
             let hashed = file.sha256.is_some() && record.map(|r| &r.sha256) == file.sha256.as_ref();
             match file_state(&path, file, record, !hashed && file.sha256.is_some())? {
-                Here::Right { bytes, sha256 } => {
+                PlacedFile::Right { bytes, sha256 } => {
                     let verified = sha256.is_some() && (file.sha256 == sha256 || record.is_some_and(|r| r.verified));
                     self.done[index] = Some(self.outcome(file, bytes, sha256, How::Present, verified));
                 }
-                Here::Absent => {}
-                Here::Other(_) if self.fetcher.options.force => {}
-                Here::Other(reason) => return Err(Error::Occupied { path, reason }),
+                PlacedFile::Absent => {}
+                PlacedFile::Other(_) if self.fetcher.options.force => {}
+                PlacedFile::Other(reason) => return Err(Error::Occupied { path, reason }),
             }
         }
         Ok(())
@@ -80,7 +80,7 @@ impl Work<'_, '_, '_> {
         let placed = match source.archive {
             None => self.place_as_it_is(&missing, &found, by_hand)?,
             Some(kind) => {
-                let wanted: Vec<Wanted> = missing.iter().filter_map(|i| self.wanted(*i)).collect();
+                let wanted: Vec<MemberRequest> = missing.iter().filter_map(|i| self.wanted(*i)).collect();
                 let placed = unpack::unpack(&found.path, kind, &wanted, MAX_MEMBER_BYTES);
                 if matches!(placed, Err(Error::Archive { .. })) && !by_hand && !found.verified {
                     // A damaged archive that no checksum vouches for would be found damaged for ever.
@@ -167,10 +167,15 @@ impl Work<'_, '_, '_> {
         Ok(placed)
     }
 
-    fn wanted(&self, index: usize) -> Option<Wanted> {
+    fn wanted(&self, index: usize) -> Option<MemberRequest> {
         let file = &self.set.files[index];
         let Origin::Member { member, .. } = &file.origin else { return None };
-        Some(Wanted { member: member.clone(), to: self.path(file), bytes: file.bytes, sha256: file.sha256.clone() })
+        Some(MemberRequest {
+            member: member.clone(),
+            to: self.path(file),
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+        })
     }
 
     /// Makes a file from others, if it is missing.

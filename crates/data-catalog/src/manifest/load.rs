@@ -106,21 +106,18 @@ impl Catalog {
     /// Reads a manifest from its text; `path` stands for it in errors.
     ///
     /// # Errors
-    /// [`Error::ManifestSyntax`] and [`Error::Manifest`], which name the set and what is wrong with it.
+    /// [`Error::Manifest`], which names the line or the set and what is wrong with it.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let raw: RawManifest = toml::from_str(text).map_err(|e| Error::ManifestSyntax {
-            path: path.to_owned(),
-            reason: e.to_string().trim_end().to_owned(),
-        })?;
+        let refused = |reason| Error::Manifest { path: path.to_owned(), reason };
+        let raw: RawManifest = toml::from_str(text).map_err(|e| refused(e.to_string().trim_end().to_owned()))?;
         if raw.version != VERSION {
-            let reason = format!("version {}; this program reads version {VERSION}", raw.version);
-            return Err(Error::ManifestSyntax { path: path.to_owned(), reason });
+            return Err(refused(format!("version {}; this program reads version {VERSION}", raw.version)));
         }
         let mut sets = Vec::with_capacity(raw.sets.len());
         let (mut ids, mut places) = (BTreeSet::new(), BTreeSet::new());
         for set in raw.sets {
             let id = set.id.clone();
-            let wrong = |reason| Error::Manifest { path: path.to_owned(), set: id.clone(), reason };
+            let wrong = |reason: String| refused(format!("set `{id}`: {reason}"));
             let set = set.build().map_err(wrong)?;
             if !ids.insert(set.id.clone()) || set.id == "all" {
                 return Err(wrong("another set or group has this name".to_owned()));
@@ -134,8 +131,7 @@ impl Catalog {
         }
         let catalog = Self { path: path.to_owned(), sets };
         if let Some(set) = catalog.sets.iter().find(|set| catalog.groups().contains(&set.id.as_str())) {
-            let reason = "a group has this name".to_owned();
-            return Err(Error::Manifest { path: path.to_owned(), set: set.id.clone(), reason });
+            return Err(refused(format!("set `{}`: a group has this name", set.id)));
         }
         Ok(catalog)
     }

@@ -153,14 +153,4 @@ impl DataSet {
     pub fn download_bytes(&self) -> Option<u64> {
         self.sources.iter().map(|source| source.bytes).sum()
     }
-
-    /// A source by name.
-    pub fn source(&self, name: &str) -> Option<&Source> {
-        self.sources.iter().find(|source| source.name == name)
-    }
-
-    /// A file by its path in the folder of the set.
-    pub fn file(&self, path: &str) -> Option<&DataFile> {
-        self.files.iter().find(|file| file.path == path)
-    }
 }

@@ -23,7 +23,7 @@ pub const MAX_MEMBER_BYTES: u64 = 64 << 30;
 
 /// A member that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct MemberRequest {
     /// The path inside, exactly as the archive has it.
     pub member: String,
     /// Where it goes.
@@ -50,7 +50,7 @@ pub struct Placed {
 /// # Errors
 /// [`Error::Archive`]: it is damaged, lacks a member, has one twice or as something other than a plain file, or a member has another
 /// size or checksum. Members before the bad one are then in place, whole; the bad one and those after it are not.
-pub fn unpack(archive: &Path, kind: ArchiveKind, wanted: &[Wanted], limit: u64) -> Result<Vec<Placed>> {
+pub fn unpack(archive: &Path, kind: ArchiveKind, wanted: &[MemberRequest], limit: u64) -> Result<Vec<Placed>> {
     for file in wanted {
         layout::make_parent(&file.to)?;
     }
@@ -76,7 +76,7 @@ pub fn build(recipe: Recipe, folder: &Path, to: &Path, expected: Option<u64>, sh
 }
 
 /// An error if a member was not found; it names what is there instead.
-fn missing(archive: &Path, wanted: &[Wanted], found: &[bool], seen: &[String]) -> Result<()> {
+fn missing(archive: &Path, wanted: &[MemberRequest], found: &[bool], seen: &[String]) -> Result<()> {
     let Some((file, _)) = wanted.iter().zip(found).find(|(_, found)| !**found) else { return Ok(()) };
     const SHOWN: usize = 12;
     let mut names: Vec<&str> = seen.iter().take(SHOWN).map(String::as_str).collect();
@@ -88,7 +88,7 @@ fn missing(archive: &Path, wanted: &[Wanted], found: &[bool], seen: &[String]) -
 }
 
 /// Unpacks one member, which the archive declares to have so many bytes.
-fn member(archive: &Path, input: &mut dyn Read, file: &Wanted, declared: u64, limit: u64) -> Result<Placed> {
+fn member(archive: &Path, input: &mut dyn Read, file: &MemberRequest, declared: u64, limit: u64) -> Result<Placed> {
     let (bytes, most) = (file.bytes.unwrap_or(declared), file.bytes.unwrap_or(limit));
     if declared > most {
         return Err(refused(archive, &file.member, &format!("has {declared} bytes; at most {most} are taken")));

@@ -55,30 +55,17 @@ impl Fault {
 pub(super) fn place(input: &mut dyn Read, to: &Path, limits: Limits<'_>) -> Result<Placed, Fault> {
     let mut outcome = Ok((0, String::new()));
     let written = run_store::atomic::write_with(to, |out| {
-        outcome = copy(input, out, limits);
-        match &outcome {
-            Ok(_) => Ok(()),
-            // The writer's own error is the one to report; of the others `outcome` knows more.
-            Err(Copy::Write(e)) => Err(io::Error::new(e.kind(), e.to_string())),
-            Err(_) => Err(io::Error::other("not the right content")),
-        }
+        outcome = copy(input, out, limits)?;
+        // Nothing is put in place then; `outcome` knows more.
+        outcome.as_ref().map(|_| ()).map_err(|_| io::Error::other("not the right content"))
     });
-    match (outcome, written) {
-        (Ok((bytes, sha256)), Ok(())) => Ok(Placed { path: to.to_owned(), bytes, sha256 }),
-        (Err(Copy::Read(e)), _) => Err(Fault::Read(e)),
-        (Err(Copy::Content(reason)), _) => Err(Fault::Content(reason)),
-        (_, Err(e)) => Err(Fault::Write(e)),
-        (Err(Copy::Write(e)), Ok(())) => Err(Fault::Read(e)),
-    }
+    let (bytes, sha256) = outcome?;
+    written.map_err(Fault::Write)?;
+    Ok(Placed { path: to.to_owned(), bytes, sha256 })
 }
 
-enum Copy {
-    Read(io::Error),
-    Write(io::Error),
-    Content(String),
-}
-
-fn copy(input: &mut dyn Read, out: &mut dyn Write, limits: Limits<'_>) -> Result<(u64, String), Copy> {
+/// Size and SHA-256 of what was copied; the outer error is that of `out`.
+fn copy(input: &mut dyn Read, out: &mut dyn Write, limits: Limits<'_>) -> io::Result<Result<(u64, String), Fault>> {
     let mut hasher = Sha256::new();
     let mut piece = vec![0; 64 * 1024];
     let mut count = 0_u64;
@@ -87,25 +74,26 @@ fn copy(input: &mut dyn Read, out: &mut dyn Write, limits: Limits<'_>) -> Result
             Ok(0) => break,
             Ok(read) => read,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            Err(e) => return Err(Copy::Read(e)),
+            Err(e) => return Ok(Err(Fault::Read(e))),
         };
         count += read as u64;
         if count > limits.most {
-            return Err(Copy::Content(format!("is larger than {} ({})", limits.most, readable_bytes(limits.most))));
+            let reason = format!("is larger than {} ({})", limits.most, readable_bytes(limits.most));
+            return Ok(Err(Fault::Content(reason)));
         }
         hasher.update(&piece[..read]);
-        out.write_all(&piece[..read]).map_err(Copy::Write)?;
+        out.write_all(&piece[..read])?;
     }
     if let Some(expected) = limits.bytes
         && expected != count
     {
-        return Err(Copy::Content(format!("has {count} bytes instead of {expected}")));
+        return Ok(Err(Fault::Content(format!("has {count} bytes instead of {expected}"))));
     }
-    let sha256: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    match limits.sha256 {
+    let sha256 = run_store::hash::hex(&hasher.finalize());
+    Ok(match limits.sha256 {
         Some(expected) if expected != sha256 => {
-            Err(Copy::Content(format!("has SHA-256 {sha256} instead of {expected}")))
+            Err(Fault::Content(format!("has SHA-256 {sha256} instead of {expected}")))
         }
         _ => Ok((count, sha256)),
-    }
+    })
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Placed, Wanted, member, missing, refused};
+use super::{MemberRequest, Placed, member, missing, refused};
 use crate::error::{Error, Result};
 
-pub(super) fn unpack(archive: &Path, wanted: &[Wanted], limit: u64) -> Result<Vec<Placed>> {
+pub(super) fn unpack(archive: &Path, wanted: &[MemberRequest], limit: u64) -> Result<Vec<Placed>> {
     let damaged = |e: std::io::Error| Error::Archive {
         path: archive.to_owned(),
         reason: format!("not a usable tar.gz file: {e}"),

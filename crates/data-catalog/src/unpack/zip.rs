@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use super::{Placed, Wanted, member, missing, refused};
+use super::{MemberRequest, Placed, member, missing, refused};
 use crate::error::{Error, Result};
 
 /// More entries than any data set of ours has; the index of a hostile archive is not read to its end.
 const MAX_ENTRIES: usize = 100_000;
 
-pub(super) fn unpack(archive: &Path, wanted: &[Wanted], limit: u64) -> Result<Vec<Placed>> {
+pub(super) fn unpack(archive: &Path, wanted: &[MemberRequest], limit: u64) -> Result<Vec<Placed>> {
     let damaged = |e: ::zip::result::ZipError| Error::Archive {
         path: archive.to_owned(),
         reason: format!("not a usable zip file: {e}"),

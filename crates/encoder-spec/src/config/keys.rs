@@ -8,190 +8,75 @@ use serde_json::{Map, Value};
 use super::{BertConfig, config};
 use crate::{ModelType, Result};
 
-/// A key that other programs compute by, and the only values of it that ask for what this crate computes.
-struct Limited {
-    key: &'static str,
-    is_supported: fn(&Value) -> bool,
-    supported: &'static str,
-}
+/// A key that other programs compute by, whether its value asks for what this crate computes, and what is supported.
+type Limited = (&'static str, fn(&Value) -> bool, &'static str);
 
 const LIMITED: [Limited; 8] = [
-    Limited {
-        key: "is_decoder",
-        is_supported: is_off,
-        supported: "every token sees the whole text here, in a decoder only what stands before it; only false is supported",
-    },
-    Limited {
-        key: "add_cross_attention",
-        is_supported: is_off,
-        supported: "there is no attention to the states of another model; only false is supported",
-    },
-    Limited {
-        key: "position_embedding_type",
-        is_supported: |value| value == "absolute",
-        supported: "only \"absolute\" is supported",
-    },
-    Limited {
-        key: "pruned_heads",
-        is_supported: is_empty,
-        supported: "layers have all of their attention heads; only an empty one is supported",
-    },
-    Limited {
-        key: "layer_types",
-        is_supported: |value| {
-            value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
-        },
-        supported: "every layer attends to all tokens; only \"full_attention\" is supported",
-    },
-    Limited {
-        key: "per_layer_config",
-        is_supported: is_empty,
-        supported: "all layers are alike; only an empty one is supported",
-    },
-    Limited {
-        key: "quantization_config",
-        is_supported: is_empty,
-        supported: "weights are floats, quantized ones are not supported",
-    },
-    Limited {
-        key: "compression_config",
-        is_supported: is_empty,
-        supported: "weights are floats, compressed ones are not supported",
-    },
+    (
+        "is_decoder",
+        is_off,
+        "decoders are not supported, only encoders, in which every token attends to the whole text; it must be false",
+    ),
+    ("add_cross_attention", is_off, "attention to the states of another model is not supported; it must be false"),
+    ("position_embedding_type", |value| value == "absolute", "only \"absolute\" is supported"),
+    ("pruned_heads", is_empty, "pruned attention heads are not supported; it must be empty"),
+    (
+        "layer_types",
+        attends_to_all,
+        "layers that attend to a part of the tokens are not supported; only \"full_attention\" is",
+    ),
+    ("per_layer_config", is_empty, "layers with configurations of their own are not supported; it must be empty"),
+    ("quantization_config", is_empty, "quantized weights are not supported"),
+    ("compression_config", is_empty, "compressed weights are not supported"),
 ];
 
-/// Keys that are read by name where they matter: heads by `import`, MobileBERT's forms on reading and writing.
-const READ: [&str; 9] = [
-    "architectures",
-    "id2label",
-    "label2id",
-    "num_labels",
-    "problem_type",
-    "tie_word_embeddings",
-    "classifier_activation",
-    "use_bottleneck",
-    "true_hidden_size",
-];
-
-/// Keys that change no number of an encoder.
-const WITHOUT_EFFECT: [&str; 101] = [
+/// Keys that change no number of an encoder, or that are read by name where they matter.
+const KNOWN: [&str; 6] = [
+    // heads, which `import` reads, and MobileBERT's forms, which its family reads and writes
+    "architectures id2label label2id num_labels problem_type tie_word_embeddings classifier_activation use_bottleneck \
+     true_hidden_size",
     // where a file comes from, what its numbers are stored as
-    "transformers_version",
-    "name_or_path",
-    "finetuning_task",
-    "task_specific_params",
-    "tokenizer_class",
-    "prefix",
-    "torch_dtype",
-    "dtype",
-    "use_bfloat16",
-    "torchscript",
-    "language",
-    "model_max_length",
-    // how `transformers` runs and what it hands out
-    "attn_implementation",
-    "output_attentions",
-    "output_hidden_states",
-    "return_dict",
-    "use_return_dict",
-    "gradient_checkpointing",
-    "chunk_size_feed_forward",
-    "use_cache",
-    "output_past",
-    "tie_last_hidden_states",
-    "device_map",
+    "transformers_version name_or_path finetuning_task task_specific_params tokenizer_class prefix torch_dtype \
+     dtype use_bfloat16 torchscript language model_max_length",
+    // how `transformers` runs and what it returns
+    "attn_implementation output_attentions output_hidden_states return_dict use_return_dict gradient_checkpointing \
+     chunk_size_feed_forward use_cache output_past tie_last_hidden_states device_map",
     // of decoders, of other models' heads, of TensorFlow's pooler
-    "is_encoder_decoder",
-    "cross_attention_hidden_size",
-    "tie_encoder_decoder",
-    "decoder_start_token_id",
-    "bos_token_id",
-    "eos_token_id",
-    "sep_token_id",
-    "cls_token_id",
-    "mask_token_id",
-    "unk_token_id",
-    "summary_type",
-    "summary_use_proj",
-    "summary_activation",
-    "summary_last_dropout",
-    "summary_proj_to_labels",
-    "summary_first_dropout",
-    "directionality",
-    "pooler_fc_size",
-    "pooler_num_attention_heads",
-    "pooler_num_fc_layers",
-    "pooler_size_per_head",
-    "pooler_type",
+    "is_encoder_decoder cross_attention_hidden_size tie_encoder_decoder decoder_start_token_id bos_token_id \
+     eos_token_id sep_token_id cls_token_id mask_token_id unk_token_id summary_type summary_use_proj \
+     summary_activation summary_last_dropout summary_proj_to_labels summary_first_dropout directionality \
+     pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type",
     // of the training of TinyBERT's releases
-    "cell",
-    "structure",
-    "emb_size",
-    "pre_trained",
-    "training",
+    "cell structure emb_size pre_trained training",
     // generation of text
-    "max_length",
-    "max_new_tokens",
-    "min_length",
-    "min_new_tokens",
-    "do_sample",
-    "early_stopping",
-    "max_time",
-    "num_beams",
-    "num_beam_groups",
-    "diversity_penalty",
-    "penalty_alpha",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "top_h",
-    "typical_p",
-    "epsilon_cutoff",
-    "eta_cutoff",
-    "repetition_penalty",
-    "encoder_repetition_penalty",
-    "length_penalty",
-    "no_repeat_ngram_size",
-    "encoder_no_repeat_ngram_size",
-    "bad_words_ids",
-    "force_words_ids",
-    "renormalize_logits",
-    "constraints",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-    "remove_invalid_values",
-    "exponential_decay_length_penalty",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "sequence_bias",
-    "token_healing",
-    "guidance_scale",
-    "num_return_sequences",
-    "output_scores",
-    "output_logits",
-    "return_dict_in_generate",
-    "cache_implementation",
-    "cache_config",
-    "return_legacy_cache",
-    "prompt_lookup_num_tokens",
-    "num_assistant_tokens",
-    "num_assistant_tokens_schedule",
-    "assistant_confidence_threshold",
-    "assistant_lookbehind",
-    "target_lookbehind",
-    "generation_config",
+    "max_length max_new_tokens min_length min_new_tokens do_sample early_stopping max_time num_beams \
+     num_beam_groups diversity_penalty penalty_alpha temperature top_k top_p min_p top_h typical_p epsilon_cutoff \
+     eta_cutoff repetition_penalty encoder_repetition_penalty length_penalty no_repeat_ngram_size \
+     encoder_no_repeat_ngram_size bad_words_ids force_words_ids renormalize_logits constraints forced_bos_token_id \
+     forced_eos_token_id remove_invalid_values exponential_decay_length_penalty suppress_tokens \
+     begin_suppress_tokens sequence_bias token_healing guidance_scale num_return_sequences output_scores \
+     output_logits return_dict_in_generate cache_implementation cache_config return_legacy_cache \
+     prompt_lookup_num_tokens num_assistant_tokens num_assistant_tokens_schedule assistant_confidence_threshold \
+     assistant_lookbehind target_lookbehind generation_config",
 ];
+
+fn known_keys() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().flat_map(str::split_whitespace)
+}
 
 fn is_off(value: &Value) -> bool {
     *value == Value::Bool(false)
+}
+
+fn attends_to_all(value: &Value) -> bool {
+    value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
 }
 
 fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// The family that the keys name; takes out keys whose value stands for their absence.
+/// The family that the keys name; removes keys whose value means that they are absent.
 ///
 /// # Errors
 /// `model_type` names another family.
@@ -213,7 +98,7 @@ pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
 /// # Errors
 /// A key that no field holds asks for another computation than this crate's.
 pub(super) fn check(config_read: &BertConfig) -> Result<()> {
-    for Limited { key, is_supported, supported } in LIMITED {
+    for (key, is_supported, supported) in LIMITED {
         match config_read.extra.get(key) {
             None | Some(Value::Null) => {}
             Some(value) if is_supported(value) => {}
@@ -239,9 +124,8 @@ impl BertConfig {
     pub fn unknown_keys(&self) -> impl Iterator<Item = &str> {
         let is_known = |key: &str| {
             key.starts_with('_')
-                || READ.contains(&key)
-                || WITHOUT_EFFECT.contains(&key)
-                || LIMITED.iter().any(|limited| limited.key == key)
+                || known_keys().any(|known| known == key)
+                || LIMITED.iter().any(|limited| limited.0 == key)
         };
         self.extra.keys().map(String::as_str).filter(move |key| !is_known(key))
     }
@@ -309,8 +193,8 @@ mod tests {
     #[test]
     fn every_key_of_the_lists_is_documented() {
         let page = include_str!("../../../../docs/model-directory.md");
-        let limited = LIMITED.iter().map(|limited| limited.key);
-        for key in limited.chain(READ).chain(WITHOUT_EFFECT) {
+        let limited = LIMITED.iter().map(|limited| limited.0);
+        for key in limited.chain(known_keys()) {
             assert!(page.contains(&format!("`{key}`")), "docs/model-directory.md does not name `{key}`");
         }
     }

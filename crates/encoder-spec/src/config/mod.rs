@@ -341,16 +341,6 @@ impl BertConfig {
                 return Err(config(field, format!("must be between 1 and {MAX_SIZE}, is {value}")));
             }
         }
-        if self.num_hidden_layers > 1024 {
-            return Err(config("num_hidden_layers", format!("must be at most 1024, is {}", self.num_hidden_layers)));
-        }
-        let width = self.inner_width();
-        if !width.is_multiple_of(self.num_attention_heads) {
-            return Err(config(
-                "num_attention_heads",
-                format!("must divide the attention width {width}, is {}", self.num_attention_heads),
-            ));
-        }
         for (field, p) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
@@ -365,23 +355,32 @@ impl BertConfig {
                 return Err(config(field, format!("must be positive, is {eps}")));
             }
         }
-        if !(self.initializer_range >= 0.0 && self.initializer_range.is_finite()) {
-            return Err(config("initializer_range", format!("must not be negative, is {}", self.initializer_range)));
-        }
-        if self.pad_token_id >= self.vocab_size {
-            return Err(config("pad_token_id", format!("must be below vocab_size {}", self.vocab_size)));
-        }
-        if self.trigram_input && self.embedding_size.is_none() {
-            return Err(config("trigram_input", "needs `embedding_size`".into()));
-        }
-        if !self.layers.is_empty() && self.layers.len() != self.num_hidden_layers {
-            return Err(config(
-                "layers",
-                format!("lists {} feed-forwards for {} layers", self.layers.len(), self.num_hidden_layers),
-            ));
-        }
-        if self.pad_operands && self.layers.is_empty() {
-            return Err(config("pad_operands", "needs searched feed-forwards in `layers`".into()));
+        let (layers, heads, width, range) =
+            (self.num_hidden_layers, self.num_attention_heads, self.inner_width(), self.initializer_range);
+        let lists = format!("lists {} feed-forwards for {layers} layers", self.layers.len());
+        let rules = [
+            ("num_hidden_layers", layers <= 1024, format!("must be at most 1024, is {layers}")),
+            (
+                "num_attention_heads",
+                width.is_multiple_of(heads),
+                format!("must divide the attention width {width}, is {heads}"),
+            ),
+            ("initializer_range", range >= 0.0 && range.is_finite(), format!("must not be negative, is {range}")),
+            (
+                "pad_token_id",
+                self.pad_token_id < self.vocab_size,
+                format!("must be below vocab_size {}", self.vocab_size),
+            ),
+            ("trigram_input", !self.trigram_input || self.embedding_size.is_some(), "needs `embedding_size`".into()),
+            ("layers", self.layers.is_empty() || self.layers.len() == layers, lists),
+            (
+                "pad_operands",
+                !self.pad_operands || !self.layers.is_empty(),
+                "needs searched feed-forwards in `layers`".into(),
+            ),
+        ];
+        if let Some((field, _, message)) = rules.into_iter().find(|(_, holds, _)| !holds) {
+            return Err(config(field, message));
         }
         keys::check(self)?;
         for head in &self.task_heads {

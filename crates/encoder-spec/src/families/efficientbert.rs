@@ -58,7 +58,7 @@ fn searched(config: &BertConfig, size: impl Fn(LinearId) -> (usize, usize)) -> R
 }
 
 fn bottleneck() -> Error {
-    let message = "searched layers have no bottleneck, and say themselves how many feed-forwards they stack".into();
+    let message = "searched layers have no bottleneck, and each says how many feed-forwards it stacks".into();
     Error::Config { field: "intra_bottleneck_size", message }
 }
 

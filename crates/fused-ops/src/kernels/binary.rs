@@ -5,8 +5,8 @@ use burn::backend::flex::FlexTensor;
 use cpu_kernels::elementwise::binary as kernels;
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::host::{self, Fresh, dense, values};
+use super::{BackwardPass, Operation};
 
 /// How two values become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +27,29 @@ pub(crate) struct Saved {
     how: Combine,
 }
 
-/// The forward pass.
-pub(crate) fn forward(a: FlexTensor, b: FlexTensor, how: Combine) -> (FlexTensor, Saved) {
-    let (a, b) = (dense(a), dense(b));
-    let output = host::tensor(a.shape(), |out| {
-        let block = host::block_rows(1);
-        let inputs = values(&a).par_chunks(block).zip(values(&b).par_chunks(block));
-        out.chunks(block).zip(inputs).for_each(|(out, (a, b))| {
-            out.write(|out| match how {
-                Combine::Add => kernels::add(a, b, out),
-                Combine::Mul => kernels::mul(a, b, out),
-                Combine::Max => kernels::max(a, b, out),
+impl Operation<2> for Combine {
+    type Saved = Saved;
+
+    fn forward(self, inputs: [FlexTensor; 2]) -> (FlexTensor, Saved) {
+        let [a, b] = inputs.map(dense);
+        let output = host::tensor(a.shape(), |out| {
+            let block = host::block_rows(1);
+            let inputs = values(&a).par_chunks(block).zip(values(&b).par_chunks(block));
+            out.chunks(block).zip(inputs).for_each(|(out, (a, b))| {
+                out.write(|out| match self {
+                    Combine::Add => kernels::add(a, b, out),
+                    Combine::Mul => kernels::mul(a, b, out),
+                    Combine::Max => kernels::max(a, b, out),
+                });
             });
         });
-    });
-    (output, Saved { operands: (how != Combine::Add).then_some([a, b]), how })
+        (output, Saved { operands: (self != Combine::Add).then_some([a, b]), how: self })
+    }
 }
 
-impl Saved {
-    fn both(&self, grad: FlexTensor) -> [FlexTensor; 2] {
-        let Some([a, b]) = &self.operands else { return [grad.clone(), grad] };
+impl BackwardPass<2> for Saved {
+    fn gradients(self, grad: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let Some([a, b]) = &self.operands else { return [Some(grad.clone()), Some(grad)] };
         let grad = dense(grad);
         let n = grad.shape().num_elements();
         let both = host::vectors([n, n], |[da, db]| {
@@ -60,12 +63,6 @@ impl Saved {
                 });
             });
         });
-        both.map(|data| host::wrap(data, grad.shape()))
-    }
-}
-
-impl BackwardPass<2> for Saved {
-    fn gradients(self, grad: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        self.both(grad).map(Some)
+        both.map(|data| Some(host::wrap(data, grad.shape())))
     }
 }

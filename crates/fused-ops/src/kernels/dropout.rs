@@ -6,8 +6,8 @@ use cpu_kernels::OutSlice;
 use cpu_kernels::elementwise::dropout as kernels;
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::host::{self, dense, values};
+use super::{BackwardPass, Operation};
 
 /// Which values one call of dropout keeps: value `i` is kept, and scaled by `1 / keep`, as a function of `(key, i)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +38,14 @@ impl Mask {
     /// [`Mask::apply`] over its input.
     pub(crate) fn apply_in_place(self, x: &mut [f32], offset: usize) {
         kernels::dropout_in_place(x, self.keep, self.key, offset as u64);
+    }
+}
+
+impl Operation<1> for Mask {
+    type Saved = Mask;
+
+    fn forward(self, [x]: [FlexTensor; 1]) -> (FlexTensor, Mask) {
+        (apply(x, self), self)
     }
 }
 

@@ -2,25 +2,20 @@
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Shape};
+use burn::tensor::{Shape, TensorData};
 use cpu_kernels::elementwise::{binary, embedding as kernels};
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::host::{self, dense, dims, values};
+use super::{BackwardPass, Operation};
 
 /// Ids as row numbers of a table of `count` rows.
-fn row_numbers(ids: &FlexTensor, count: usize) -> Vec<u32> {
-    let ids = if ids.is_contiguous() { ids.clone() } else { ids.to_contiguous() };
+fn row_numbers(ids: &TensorData, count: usize) -> Vec<u32> {
     let row = |id: i64| {
         let row = u32::try_from(id).ok().filter(|&r| (r as usize) < count);
         row.unwrap_or_else(|| panic!("id {id} has no row in a table of {count}"))
     };
-    match ids.dtype() {
-        DType::I64 => ids.as_slice::<i64>().expect("dense").iter().map(|&id| row(id)).collect(),
-        DType::I32 => ids.as_slice::<i32>().expect("dense").iter().map(|&id| row(i64::from(id))).collect(),
-        other => panic!("ids of type {other:?}; expected 32- or 64-bit integers"),
-    }
+    ids.iter::<i64>().map(row).collect()
 }
 
 /// A table's shape and the rows taken from it.
@@ -40,41 +35,61 @@ impl Taken {
     }
 }
 
-/// [`embedding`] forward.
-pub(crate) fn forward(table: FlexTensor, ids: FlexTensor) -> (FlexTensor, Taken) {
-    let table = dense(table);
-    let shape: [usize; 2] = dims(&table);
-    let [count, width] = shape;
-    let rows = row_numbers(&ids, count);
-    let [batch, seq] = dims(&ids);
-    let output = host::tensor(Shape::new([batch, seq, width]), |out| {
-        out.write(|out| kernels::gather_rows(values(&table), width, &rows, out));
-    });
-    (output, Taken { shape, rows })
+/// Rows of a table by these ids, `[batch, seq]`.
+#[derive(Debug)]
+pub(crate) struct Lookup(pub TensorData);
+
+impl Operation<1> for Lookup {
+    type Saved = Taken;
+
+    fn forward(self, [table]: [FlexTensor; 1]) -> (FlexTensor, Taken) {
+        let table = dense(table);
+        let shape: [usize; 2] = dims(&table);
+        let [count, width] = shape;
+        let rows = row_numbers(&self.0, count);
+        let [batch, seq] = self.0.shape().dims();
+        let output = host::tensor(Shape::new([batch, seq, width]), |out| {
+            out.write(|out| kernels::gather_rows(values(&table), width, &rows, out));
+        });
+        (output, Taken { shape, rows })
+    }
 }
 
-/// [`trigram`] forward.
-pub(crate) fn trigram_forward(x: FlexTensor) -> FlexTensor {
-    let x = dense(x);
-    let [batch, seq, width] = dims(&x);
-    host::tensor(Shape::new([batch, seq, 3 * width]), |out| {
-        let texts = out.chunks((seq * 3 * width).max(1)).zip(values(&x).par_chunks((seq * width).max(1)));
-        texts.for_each(|(out, x)| {
-            out.write(|out| kernels::trigram(x, seq, width, out));
+/// Trigrams of rows; nothing is kept for their gradient.
+#[derive(Clone, Debug)]
+pub(crate) struct Trigram;
+
+impl Operation<1> for Trigram {
+    type Saved = Trigram;
+
+    fn forward(self, [x]: [FlexTensor; 1]) -> (FlexTensor, Trigram) {
+        let x = dense(x);
+        let [batch, seq, width] = dims(&x);
+        let output = host::tensor(Shape::new([batch, seq, 3 * width]), |out| {
+            let texts = out.chunks((seq * 3 * width).max(1)).zip(values(&x).par_chunks((seq * width).max(1)));
+            texts.for_each(|(out, x)| {
+                out.write(|out| kernels::trigram(x, seq, width, out));
+            });
         });
-    })
+        (output, Trigram)
+    }
 }
 
-fn trigram_gradient(grad: FlexTensor) -> FlexTensor {
-    let grad = dense(grad);
-    let [batch, seq, triple] = dims(&grad);
-    let width = triple / 3;
-    host::tensor(Shape::new([batch, seq, width]), |out| {
-        let texts = out.chunks((seq * width).max(1)).zip(values(&grad).par_chunks((seq * triple).max(1)));
-        texts.for_each(|(out, grad)| {
-            out.write(|out| kernels::trigram_backward(grad, seq, width, out));
-        });
-    })
+impl BackwardPass<1> for Trigram {
+    fn gradients(self, grad: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let grad = dense(grad);
+        let [batch, seq, triple] = dims(&grad);
+        let width = triple / 3;
+        let gradient = || {
+            host::tensor(Shape::new([batch, seq, width]), |out| {
+                let texts = out.chunks((seq * width).max(1)).zip(values(&grad).par_chunks((seq * triple).max(1)));
+                texts.for_each(|(out, grad)| {
+                    out.write(|out| kernels::trigram_backward(grad, seq, width, out));
+                });
+            })
+        };
+        [wanted.then(gradient)]
+    }
 }
 
 /// Shapes of positions, and the rows taken from segments.
@@ -85,30 +100,32 @@ pub(crate) struct Sums {
     segments: Taken,
 }
 
-/// [`embedding_sum`] forward.
-pub(crate) fn sum_forward(
-    words: FlexTensor,
-    positions: FlexTensor,
-    segments: FlexTensor,
-    type_ids: FlexTensor,
-) -> (FlexTensor, Sums) {
-    let (words, positions, segments) = (dense(words), dense(positions), dense(segments));
-    let [_, seq, width] = dims(&words);
-    let [places, _] = dims(&positions);
-    assert!(seq <= places, "{seq} tokens, but positions for {places} only");
-    let shape: [usize; 2] = dims(&segments);
-    let rows = row_numbers(&type_ids, shape[0]);
-    let output = host::tensor(words.shape(), |out| {
-        let chunk = (seq * width).max(1);
-        let texts = values(&words).par_chunks(chunk).zip(rows.par_chunks(seq.max(1)));
-        out.chunks(chunk).zip(texts).for_each(|(out, (words, types))| {
-            let out = out.write(|out| binary::add(words, &values(&positions)[..seq * width], out));
-            for (&row, out) in types.iter().zip(out.chunks_exact_mut(width.max(1))) {
-                binary::add_in_place(out, &values(&segments)[row as usize * width..][..width]);
-            }
+/// The sum of words, positions and segments, which these types choose, `[batch, seq]`.
+#[derive(Debug)]
+pub(crate) struct EmbeddingSum(pub TensorData);
+
+impl Operation<3> for EmbeddingSum {
+    type Saved = Sums;
+
+    fn forward(self, inputs: [FlexTensor; 3]) -> (FlexTensor, Sums) {
+        let [words, positions, segments] = inputs.map(dense);
+        let [_, seq, width] = dims(&words);
+        let [places, _] = dims(&positions);
+        assert!(seq <= places, "{seq} tokens, but positions for {places} only");
+        let shape: [usize; 2] = dims(&segments);
+        let rows = row_numbers(&self.0, shape[0]);
+        let output = host::tensor(words.shape(), |out| {
+            let chunk = (seq * width).max(1);
+            let texts = values(&words).par_chunks(chunk).zip(rows.par_chunks(seq.max(1)));
+            out.chunks(chunk).zip(texts).for_each(|(out, (words, types))| {
+                let out = out.write(|out| binary::add(words, &values(&positions)[..seq * width], out));
+                for (&row, out) in types.iter().zip(out.chunks_exact_mut(width.max(1))) {
+                    binary::add_in_place(out, &values(&segments)[row as usize * width..][..width]);
+                }
+            });
         });
-    });
-    (output, Sums { positions: dims(&positions), seq, segments: Taken { shape, rows } })
+        (output, Sums { positions: dims(&positions), seq, segments: Taken { shape, rows } })
+    }
 }
 
 impl Sums {
@@ -124,16 +141,6 @@ impl Sums {
 impl BackwardPass<1> for Taken {
     fn gradients(self, grad: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
         [wanted.then(|| self.table_gradient(values(&dense(grad))))]
-    }
-}
-
-/// [`trigram_forward`] keeps nothing.
-#[derive(Clone, Debug)]
-pub(crate) struct Trigram;
-
-impl BackwardPass<1> for Trigram {
-    fn gradients(self, grad: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        [wanted.then(|| trigram_gradient(grad))]
     }
 }
 

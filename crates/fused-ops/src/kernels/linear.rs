@@ -10,10 +10,10 @@ use cpu_kernels::matmul::{
 };
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::host::{self, leading, matrix, rows, values};
 use super::packed::{tokens, with_packed};
 use super::scratch::with_scratch;
+use super::{BackwardPass, Operation};
 
 /// Which leading block of the weights is used, and how products are computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +26,8 @@ pub struct LinearSettings {
     pub precision: Precision,
 }
 
-/// The forward pass, `activation` applied last.
-pub(crate) fn forward(
+/// `f(x W + b)`.
+fn evaluate(
     x: FlexTensor,
     weight: FlexTensor,
     bias: Option<FlexTensor>,
@@ -164,6 +164,51 @@ pub(crate) fn column_sums(x: &[f32], sums: &mut [f32]) {
     let blocks = parts.par_chunks_mut(width).zip(x.par_chunks(block * width));
     blocks.for_each(|(part, x)| kernels::add_column_sums(x, part));
     kernels::add_column_sums(&parts, sums);
+}
+
+/// `x W`.
+impl Operation<2> for LinearSettings {
+    type Saved = Saved;
+
+    fn forward(self, [x, weight]: [FlexTensor; 2]) -> (FlexTensor, Saved) {
+        let output = evaluate(x.clone(), weight.clone(), None, self, None);
+        (output, Saved { x, weight, settings: self })
+    }
+}
+
+/// `x W + b`.
+impl Operation<3> for LinearSettings {
+    type Saved = (Saved, usize);
+
+    fn forward(self, [x, weight, bias]: [FlexTensor; 3]) -> (FlexTensor, (Saved, usize)) {
+        let width = host::dims::<1>(&bias)[0];
+        let output = evaluate(x.clone(), weight.clone(), Some(bias), self, None);
+        (output, (Saved { x, weight, settings: self }, width))
+    }
+}
+
+/// `f(x W + b)`. Where no gradients are wanted, the sum before the function is never in memory.
+impl Operation<3> for (LinearSettings, Activation) {
+    type Saved = ((Saved, usize), (FlexTensor, Activation));
+
+    fn forward(self, inputs: [FlexTensor; 3]) -> (FlexTensor, Self::Saved) {
+        let (settings, function) = self;
+        let (sum, linear) = settings.forward(inputs);
+        let (output, activation) = Operation::forward(function, [sum]);
+        (output, (linear, activation))
+    }
+
+    fn value(self, [x, weight, bias]: [FlexTensor; 3]) -> FlexTensor {
+        evaluate(x, weight, Some(bias), self.0, Some(self.1))
+    }
+}
+
+impl BackwardPass<3> for ((Saved, usize), (FlexTensor, Activation)) {
+    fn gradients(self, grad: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        let (linear, activation) = self;
+        let [grad] = activation.gradients(grad, [true]);
+        linear.gradients(grad.expect("asked for"), wanted)
+    }
 }
 
 impl BackwardPass<2> for Saved {

@@ -5,8 +5,8 @@ use burn::backend::flex::FlexTensor;
 use cpu_kernels::elementwise::loss as kernels;
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::host::{self, dense, rows, values};
+use super::{BackwardPass, Operation};
 
 /// What is compared, and how; all are means over all elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,19 +30,23 @@ pub(crate) struct Saved {
     loss: Loss,
 }
 
-/// The loss of `a` and `b`, `[1]`: sums of blocks in `f64`, added in order.
-pub(crate) fn forward(a: FlexTensor, b: FlexTensor, loss: Loss) -> (FlexTensor, Saved) {
-    let (a, b) = (dense(a), dense(b));
-    let (_, classes) = rows(&a);
-    let block = block(loss, classes);
-    let part = |(a, b): (&[f32], &[f32])| match loss {
-        Loss::Squares => kernels::squared_error_sum(a, b),
-        Loss::UnblockedSquares => kernels::unblocked_squared_error_sum(a, b),
-        Loss::SoftCrossEntropy { temperature } => kernels::soft_cross_entropy_sum(a, b, classes, temperature),
-    };
-    let parts: Vec<f64> = values(&a).par_chunks(block).zip(values(&b).par_chunks(block)).map(part).collect();
-    let mean = parts.into_iter().sum::<f64>() / a.shape().num_elements() as f64;
-    (host::scalar(mean as f32), Saved { a, b, loss })
+/// The loss of two tensors, `[1]`: sums of blocks in `f64`, added in order.
+impl Operation<2> for Loss {
+    type Saved = Saved;
+
+    fn forward(self, inputs: [FlexTensor; 2]) -> (FlexTensor, Saved) {
+        let [a, b] = inputs.map(dense);
+        let (_, classes) = rows(&a);
+        let block = block(self, classes);
+        let part = |(a, b): (&[f32], &[f32])| match self {
+            Loss::Squares => kernels::squared_error_sum(a, b),
+            Loss::UnblockedSquares => kernels::unblocked_squared_error_sum(a, b),
+            Loss::SoftCrossEntropy { temperature } => kernels::soft_cross_entropy_sum(a, b, classes, temperature),
+        };
+        let parts: Vec<f64> = values(&a).par_chunks(block).zip(values(&b).par_chunks(block)).map(part).collect();
+        let mean = parts.into_iter().sum::<f64>() / a.shape().num_elements() as f64;
+        (host::scalar(mean as f32), Saved { a, b, loss: self })
+    }
 }
 
 /// Values of a block: whole rows where the loss looks at rows.

@@ -22,6 +22,20 @@ use std::fmt::Debug;
 
 use burn::backend::flex::FlexTensor;
 
+/// An operation with `N` inputs and one output.
+pub(crate) trait Operation<const N: usize>: Sized {
+    /// What the backward pass needs.
+    type Saved: BackwardPass<N>;
+
+    /// The output, and what the backward pass needs.
+    fn forward(self, inputs: [FlexTensor; N]) -> (FlexTensor, Self::Saved);
+
+    /// The output alone.
+    fn value(self, inputs: [FlexTensor; N]) -> FlexTensor {
+        self.forward(inputs).0
+    }
+}
+
 /// What the forward pass of an operation with `N` inputs has kept, and its backward pass.
 pub(crate) trait BackwardPass<const N: usize>: Clone + Debug + Send + 'static {
     /// The gradients of the inputs from that of the output; those that are not `wanted` may be missing.

@@ -6,9 +6,9 @@ use burn::tensor::Shape;
 use cpu_kernels::elementwise::{binary, norm as kernels};
 use rayon::prelude::*;
 
-use super::BackwardPass;
 use super::dropout::{self, Mask};
 use super::host::{self, Fresh, dense, rows, values};
+use super::{BackwardPass, Operation};
 
 /// What the backward pass needs: the normalized rows' inputs, and their statistics.
 #[derive(Clone, Debug)]
@@ -19,59 +19,78 @@ pub(crate) struct Saved {
     inv_std: FlexTensor,
 }
 
-/// [`layer_norm`] forward.
-pub(crate) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> (FlexTensor, Saved) {
-    let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
-    let (n, width) = rows(&x);
-    let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
-    let y = host::tensor(x.shape(), |y| {
-        let block = host::block_rows(width);
-        y.chunks(block * width)
-            .zip(values(&x).par_chunks(block * width))
-            .zip(mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block)))
-            .for_each(|((y, x), (mean, inv_std))| {
-                y.write(|y| kernels::layer_norm(x, values(&weight), values(&bias), eps, y, Some((mean, inv_std))));
-            });
-    });
-    let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
-    (y, Saved { sum: x, weight, mean, inv_std })
+/// LayerNorm of rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerNorm {
+    /// Added to the variance.
+    pub eps: f32,
 }
 
-/// [`residual_layer_norm`] forward.
-pub(crate) fn residual_forward(
-    x: FlexTensor,
-    residual: FlexTensor,
-    weight: FlexTensor,
-    bias: FlexTensor,
-    eps: f32,
-    mask: Option<Mask>,
-) -> (FlexTensor, Saved) {
-    let (x, residual, weight, bias) = (dense(x), dense(residual), dense(weight), dense(bias));
-    let (n, width) = rows(&x);
-    let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
-    let [sum, y] = host::vectors([n * width; 2], |[sum, y]| {
-        let block = host::block_rows(width);
-        let outputs = sum.chunks(block * width).zip(y.chunks(block * width));
-        let inputs = values(&x).par_chunks(block * width).zip(values(&residual).par_chunks(block * width));
-        let statistics = mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block));
-        outputs.zip(inputs).zip(statistics).enumerate().for_each(
-            |(i, (((sum, y), (x, residual)), (mean, inv_std)))| {
-                let (weight, bias, statistics) = (values(&weight), values(&bias), Some((mean, inv_std)));
-                Fresh::write_all([sum, y], |[sum, y]| match mask {
-                    Some(mask) => {
-                        let sum = mask.apply(x, sum, i * block * width);
-                        binary::add_in_place(sum, residual);
-                        let y = kernels::layer_norm(sum, weight, bias, eps, y, statistics);
-                        [sum, y]
-                    }
-                    None => kernels::add_layer_norm(x, residual, weight, bias, eps, sum, y, statistics),
+/// `x`, weight and bias.
+impl Operation<3> for LayerNorm {
+    type Saved = Saved;
+
+    fn forward(self, inputs: [FlexTensor; 3]) -> (FlexTensor, Saved) {
+        let [x, weight, bias] = inputs.map(dense);
+        let (n, width) = rows(&x);
+        let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
+        let y = host::tensor(x.shape(), |y| {
+            let block = host::block_rows(width);
+            y.chunks(block * width)
+                .zip(values(&x).par_chunks(block * width))
+                .zip(mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block)))
+                .for_each(|((y, x), (mean, inv_std))| {
+                    y.write(|y| {
+                        kernels::layer_norm(x, values(&weight), values(&bias), self.eps, y, Some((mean, inv_std)))
+                    });
                 });
-            },
-        );
-    });
-    let line = |data| host::wrap(data, Shape::new([n]));
-    let saved = Saved { sum: host::wrap(sum, x.shape()), weight, mean: line(mean), inv_std: line(inv_std) };
-    (host::wrap(y, x.shape()), saved)
+        });
+        let (mean, inv_std) = (host::wrap(mean, Shape::new([n])), host::wrap(inv_std, Shape::new([n])));
+        (y, Saved { sum: x, weight, mean, inv_std })
+    }
+}
+
+/// LayerNorm of the sum of a residual and `x` after dropout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResidualNorm {
+    /// Added to the variance.
+    pub eps: f32,
+    /// The dropout.
+    pub mask: Option<Mask>,
+}
+
+/// `x`, residual, weight and bias.
+impl Operation<4> for ResidualNorm {
+    type Saved = (Saved, Option<Mask>);
+
+    fn forward(self, inputs: [FlexTensor; 4]) -> (FlexTensor, Self::Saved) {
+        let [x, residual, weight, bias] = inputs.map(dense);
+        let (n, width) = rows(&x);
+        let (mut mean, mut inv_std) = (vec![0.0; n], vec![0.0; n]);
+        let [sum, y] = host::vectors([n * width; 2], |[sum, y]| {
+            let block = host::block_rows(width);
+            let outputs = sum.chunks(block * width).zip(y.chunks(block * width));
+            let inputs = values(&x).par_chunks(block * width).zip(values(&residual).par_chunks(block * width));
+            let statistics = mean.par_chunks_mut(block).zip(inv_std.par_chunks_mut(block));
+            outputs.zip(inputs).zip(statistics).enumerate().for_each(
+                |(i, (((sum, y), (x, residual)), (mean, inv_std)))| {
+                    let (weight, bias, statistics) = (values(&weight), values(&bias), Some((mean, inv_std)));
+                    Fresh::write_all([sum, y], |[sum, y]| match self.mask {
+                        Some(mask) => {
+                            let sum = mask.apply(x, sum, i * block * width);
+                            binary::add_in_place(sum, residual);
+                            let y = kernels::layer_norm(sum, weight, bias, self.eps, y, statistics);
+                            [sum, y]
+                        }
+                        None => kernels::add_layer_norm(x, residual, weight, bias, self.eps, sum, y, statistics),
+                    });
+                },
+            );
+        });
+        let line = |data| host::wrap(data, Shape::new([n]));
+        let saved = Saved { sum: host::wrap(sum, x.shape()), weight, mean: line(mean), inv_std: line(inv_std) };
+        (host::wrap(y, x.shape()), (saved, self.mask))
+    }
 }
 
 impl Saved {

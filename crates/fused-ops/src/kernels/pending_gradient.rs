@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 
-/// Where the gradient of scores that were handed out waits for the backward pass of the attention they come from.
+/// Holds the gradient of scores that were returned, until the backward pass of their attention takes it.
 ///
 /// burn's operations have one output. Attention's is the context, and its scores are the output of a second operation
 /// that follows the first: its backward pass runs earlier and leaves here what it is given. So the gradients of scores and

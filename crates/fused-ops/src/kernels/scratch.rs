@@ -8,7 +8,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
-/// Memory of a task that nobody else needs.
+/// Memory that only one task uses.
 #[derive(Default)]
 pub(crate) struct Scratch {
     /// The packed left operand of a product.

@@ -1,10 +1,9 @@
 //! Activation functions.
 
-use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
 use super::applies;
-use crate::extension::FusedOps;
+use crate::extension::run;
 use crate::kernels::activation::Activation;
 
 /// Slope of [`Activation::LeakyRelu`] for negative inputs (PyTorch's default, used by EfficientBERT).
@@ -16,7 +15,7 @@ const LEAKY_RELU_SLOPE: f64 = 0.01;
 /// - input and output: any, equal
 pub fn activate<const D: usize>(x: Tensor<D>, function: Activation) -> Tensor<D> {
     if applies(&x) {
-        return Tensor::from_dispatch(<Dispatch as FusedOps>::fused_activation(x.into_dispatch(), function));
+        return run([x.into_dispatch()], function);
     }
     composed(x, function)
 }

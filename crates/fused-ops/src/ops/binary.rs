@@ -1,10 +1,9 @@
 //! Sums, products and maxima of two tensors of one shape.
 
-use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use super::applies;
-use crate::extension::FusedOps;
+use crate::extension::run;
 use crate::kernels::binary::Combine;
 
 /// Combines values at the same place.
@@ -19,7 +18,7 @@ pub fn combine<const D: usize>(a: Tensor<D>, b: Tensor<D>, how: Combine) -> Tens
     if !applies(&a) || !applies(&b) {
         return composed(a, b, how);
     }
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_combine(a.into_dispatch(), b.into_dispatch(), how))
+    run([a.into_dispatch(), b.into_dispatch()], how)
 }
 
 /// [`combine`] in burn's primitives.
@@ -35,7 +34,7 @@ fn composed<const D: usize>(a: Tensor<D>, b: Tensor<D>, how: Combine) -> Tensor<
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal, on_one_and_two_threads,
+        assert_same, assert_same_bits_on_any_threads, gradients, gradients_agree, gradients_are_slopes, normal,
     };
 
     const ALL: [Combine; 3] = [Combine::Add, Combine::Mul, Combine::Max];
@@ -75,11 +74,6 @@ mod tests {
 
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
-        let [one, two] = on_one_and_two_threads(|| {
-            let f = |[a, b]: [Tensor<2>; 2]| combine(a, b, Combine::Mul);
-            let [a, b] = pair([300, 300]);
-            (list(combine(a.clone(), b.clone(), Combine::Mul)), gradients(&[a, b], f))
-        });
-        assert!(one == two, "different bits");
+        assert_same_bits_on_any_threads(pair([300, 300]), |[a, b]| combine(a, b, Combine::Mul));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 
-use burn::backend::Dispatch;
 use burn::nn::Dropout;
 use burn::tensor::{Device, Distribution, Tensor};
+use cpu_kernels::elementwise::dropout::mix;
 
 use super::applies;
-use crate::extension::FusedOps;
+use crate::extension::run;
 use crate::kernels::dropout::Mask;
 
 thread_local! {
@@ -50,14 +50,6 @@ pub(crate) fn next_mask(layer: &Dropout, device: &Device) -> Option<Mask> {
     Some(Mask { key, keep: 1.0 - layer.prob })
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea & Flood 2014): neighboring inputs give unrelated outputs.
-fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 /// `x_i / keep` where value i is kept, 0 elsewhere; `x` itself without autodiff or with probability 0.
 ///
 /// # Shapes
@@ -67,7 +59,7 @@ pub fn dropout<const D: usize>(x: Tensor<D>, layer: &Dropout) -> Tensor<D> {
         return layer.forward(x);
     }
     match next_mask(layer, &x.device()) {
-        Some(mask) => Tensor::from_dispatch(<Dispatch as FusedOps>::fused_dropout(x.into_dispatch(), mask)),
+        Some(mask) => run([x.into_dispatch()], mask),
         None => x,
     }
 }

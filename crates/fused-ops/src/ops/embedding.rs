@@ -1,10 +1,10 @@
 //! Rows of tables, their trigrams, and BERT's sum of three embeddings.
 
-use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor, module};
 
 use super::applies;
-use crate::extension::FusedOps;
+use crate::extension::run;
+use crate::kernels::embedding::{EmbeddingSum, Lookup, Trigram};
 
 /// `table[ids]`.
 ///
@@ -19,7 +19,7 @@ pub fn embedding(table: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {
     if !applies(&table) {
         return module::embedding(table, ids);
     }
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_embedding(table.into_dispatch(), ids.into_dispatch()))
+    run([table.into_dispatch()], Lookup(ids.into_data()))
 }
 
 /// `[x_next; x; x_previous]` along the last axis, zeros outside the sequence (MobileBERT, Sun et al. 2020).
@@ -31,7 +31,7 @@ pub fn trigram(x: Tensor<3>) -> Tensor<3> {
     if !applies(&x) {
         return composed_trigram(x);
     }
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_trigram(x.into_dispatch()))
+    run([x.into_dispatch()], Trigram)
 }
 
 /// `words + positions[place] + segments[type_ids]`.
@@ -53,12 +53,8 @@ pub fn embedding_sum(
     if !applies(&words) {
         return composed_sum(words, positions, segments, type_ids);
     }
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_embedding_sum(
-        words.into_dispatch(),
-        positions.into_dispatch(),
-        segments.into_dispatch(),
-        type_ids.into_dispatch(),
-    ))
+    let operands = [words.into_dispatch(), positions.into_dispatch(), segments.into_dispatch()];
+    run(operands, EmbeddingSum(type_ids.into_data()))
 }
 
 /// [`trigram`] in burn's primitives.
@@ -84,7 +80,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::testing::{assert_same, gradients, gradients_agree, list, normal, on_one_and_two_threads};
+    use crate::testing::{assert_same, assert_same_bits_on_any_threads, gradients_agree, normal};
 
     fn ids(shape: [usize; 2], below: i32) -> Tensor<2, Int> {
         let n = (shape[0] * shape[1]) as i32;
@@ -139,11 +135,8 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let types = ids([32, 64], 2);
-        let [one, two] = on_one_and_two_threads(|| {
-            let f = |[w, p, s]: [Tensor<2>; 3]| trigram(embedding_sum(w.reshape([32, 64, 45]), p, s, types.clone()));
-            let inputs = [normal([32 * 64, 45], 1.0, 1), normal([64, 45], 1.0, 2), normal([2, 45], 1.0, 3)];
-            (list(f(inputs.clone())), gradients(&inputs, f))
-        });
-        assert!(one == two, "different bits");
+        let f = |[w, p, s]: [Tensor<2>; 3]| trigram(embedding_sum(w.reshape([32, 64, 45]), p, s, types.clone()));
+        let inputs = [normal([32 * 64, 45], 1.0, 1), normal([64, 45], 1.0, 2), normal([2, 45], 1.0, 3)];
+        assert_same_bits_on_any_threads(inputs, f);
     }
 }

@@ -1,13 +1,12 @@
 //! Linear maps, whole or as the leading block of a larger matrix.
 
-use burn::backend::Dispatch;
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use super::precision::kernel_precision;
 use super::{activate, applies, product};
-use crate::extension::FusedOps;
+use crate::extension::run;
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::LinearSettings;
 
@@ -32,21 +31,19 @@ pub fn dense<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
 }
 
-/// `f(x W + b)` with the weights of a layer. Where autodiff does not follow `x`, the sum before the function is nowhere
-/// written.
+/// `f(x W + b)` with the weights of a layer. Where autodiff does not follow `x`, the sum before the function is never in
+/// memory.
 ///
 /// # Shapes
 /// - `x`: `[.., inputs]`
 /// - output: `[.., outputs]`
 pub fn dense_activated<const D: usize>(layer: &Linear, x: Tensor<D>, function: Activation) -> Tensor<D> {
     let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(Param::val));
-    let tracked = x.device().is_autodiff() || weight.device().is_autodiff();
     match bias {
-        Some(bias) if !tracked && applies(&x) => {
+        Some(bias) if applies(&x) => {
             let [inputs, outputs] = weight.dims();
             let settings = LinearSettings { inputs, outputs, precision: kernel_precision() };
-            let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-            Tensor::from_dispatch(<Dispatch as FusedOps>::fused_activated_linear(x, weight, bias, settings, function))
+            run([x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()], (settings, function))
         }
         bias => activate(linear(x, weight, bias), function),
     }
@@ -78,10 +75,10 @@ pub fn linear_part<const D: usize>(
     }
     let settings = LinearSettings { inputs, outputs, precision: kernel_precision() };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(match bias {
-        Some(bias) => <Dispatch as FusedOps>::fused_linear(x, weight, bias.into_dispatch(), settings),
-        None => <Dispatch as FusedOps>::fused_product(x, weight, settings),
-    })
+    match bias {
+        Some(bias) => run([x, weight, bias.into_dispatch()], settings),
+        None => run([x, weight], settings),
+    }
 }
 
 #[cfg(test)]
@@ -93,8 +90,8 @@ mod tests {
     use super::*;
     use crate::ops::precision::{Precision as Scope, with_precision};
     use crate::testing::{
-        assert_close, assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal,
-        on_one_and_two_threads,
+        assert_close, assert_same, assert_same_bits_on_any_threads, gradients, gradients_agree, gradients_are_slopes,
+        list, normal,
     };
 
     fn bias(b: Tensor<2>) -> Option<Tensor<1>> {
@@ -172,11 +169,7 @@ mod tests {
 
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
-        let [one, two] = on_one_and_two_threads(|| {
-            let f = |[x, w, b]: [Tensor<2>; 3]| linear(x, w, bias(b));
-            (list(f(inputs(300, 264, 540))), gradients(&inputs(300, 264, 540), f))
-        });
-        assert!(one == two, "different bits");
+        assert_same_bits_on_any_threads(inputs(300, 264, 540), |[x, w, b]| linear(x, w, bias(b)));
     }
 
     #[test]

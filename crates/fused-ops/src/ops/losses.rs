@@ -1,11 +1,10 @@
 //! Losses of distillation in one pass, forward and backward.
 
-use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
 
 use super::applies;
-use crate::extension::FusedOps;
+use crate::extension::run;
 use crate::kernels::losses::Loss;
 
 /// Scores at or below this are mask, not attention; they are set to 0 on both sides (TinyBERT, EfficientBERT).
@@ -43,7 +42,7 @@ fn compare<const D: usize>(a: Tensor<D>, b: Tensor<D>, loss: Loss) -> Tensor<1> 
     if !applies(&a) || !applies(&b) {
         return composed(a, b, loss);
     }
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_loss(a.into_dispatch(), b.into_dispatch(), loss))
+    run([a.into_dispatch(), b.into_dispatch()], loss)
 }
 
 /// The loss in burn's primitives.
@@ -69,9 +68,7 @@ fn composed<const D: usize>(a: Tensor<D>, b: Tensor<D>, loss: Loss) -> Tensor<1>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{
-        assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal, on_one_and_two_threads,
-    };
+    use crate::testing::{assert_same, assert_same_bits_on_any_threads, gradients_agree, gradients_are_slopes, normal};
 
     const ALL: [Loss; 3] = [Loss::Squares, Loss::UnblockedSquares, Loss::SoftCrossEntropy { temperature: 2.0 }];
 
@@ -122,11 +119,6 @@ mod tests {
 
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
-        let [one, two] = on_one_and_two_threads(|| {
-            let f = |[a, b]: [Tensor<2>; 2]| mse(a, b);
-            let [a, b] = pair([700, 384]);
-            (list(mse(a.clone(), b.clone())), gradients(&[a, b], f))
-        });
-        assert!(one == two, "different bits");
+        assert_same_bits_on_any_threads(pair([700, 384]), |[a, b]| mse(a, b));
     }
 }

@@ -1,12 +1,12 @@
 //! Layer normalization, alone and with the residual before it.
 
-use burn::backend::Dispatch;
 use burn::nn::Dropout;
 use burn::tensor::{Tensor, module};
 
 use super::applies;
 use super::dropout::next_mask;
-use crate::extension::FusedOps;
+use crate::extension::run;
+use crate::kernels::norm::{LayerNorm, ResidualNorm};
 
 /// What normalizes rows: scale, shift and epsilon.
 #[derive(Clone, Debug)]
@@ -28,8 +28,7 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, norm: Affine) -> Tensor<D> {
     if !applies(&x) {
         return module::layer_norm(x, weight, Some(bias), eps);
     }
-    let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_layer_norm(x.into_dispatch(), weight, bias, eps as f32))
+    run([x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()], LayerNorm { eps: eps as f32 })
 }
 
 /// `LayerNorm(residual + dropout(x))`: the end of every block of an encoder in one pass.
@@ -47,14 +46,8 @@ pub fn residual_layer_norm<const D: usize>(
     }
     let mask = next_mask(layer, &x.device());
     let Affine { weight, bias, eps } = norm;
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_residual_norm(
-        x.into_dispatch(),
-        residual.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
-        eps as f32,
-        mask,
-    ))
+    let operands = [x.into_dispatch(), residual.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    run(operands, ResidualNorm { eps: eps as f32, mask })
 }
 
 #[cfg(test)]
@@ -63,9 +56,7 @@ mod tests {
 
     use super::*;
     use crate::ops::dropout::with_dropout_seed;
-    use crate::testing::{
-        assert_same, gradients, gradients_agree, gradients_are_slopes, list, normal, on_one_and_two_threads,
-    };
+    use crate::testing::{assert_same, assert_same_bits_on_any_threads, gradients_agree, gradients_are_slopes, normal};
 
     fn affine(weight: Tensor<2>, bias: Tensor<2>) -> Affine {
         let [_, n] = weight.dims();
@@ -124,12 +115,8 @@ mod tests {
     #[test]
     fn bits_do_not_depend_on_the_number_of_threads() {
         let layer = DropoutConfig::new(0.1).init();
-        let [one, two] = on_one_and_two_threads(|| {
-            let f = |[x, residual, w, b]: [Tensor<2>; 4]| {
-                with_dropout_seed(1, || residual_layer_norm(x, residual, &layer, affine(w, b)))
-            };
-            (list(f(inputs(500, 264))), gradients(&inputs(500, 264), f))
+        assert_same_bits_on_any_threads(inputs(500, 264), |[x, residual, w, b]| {
+            with_dropout_seed(1, || residual_layer_norm(x, residual, &layer, affine(w, b)))
         });
-        assert!(one == two, "different bits");
     }
 }

@@ -1,19 +1,51 @@
 //! The number format of matrix products, as a scope.
 
 use std::cell::Cell;
+use std::fmt;
+use std::str::FromStr;
 
 use cpu_kernels::matmul;
+use serde::de::{IntoDeserializer, value};
+use serde::{Deserialize, Serialize};
 
-/// Number format of the operands of matrix products; sums are `f32`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Number format of matrix products, forward and backward; weights, sums and everything else are `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// As they are.
+    /// Operands as they are.
     #[default]
     F32,
-    /// Rounded to `bf16`.
+    /// Operands rounded to `bf16`: 8 significant bits, several times faster where the device has instructions for it.
     Bf16,
-    /// Rounded to `f16`, whose numbers end at 65504; the kernels of the CPU, which have no such products, take `bf16`.
+    /// Operands rounded to `f16`: 11 significant bits, up to 65504; a training needs a loss scale, which the engine keeps. For
+    /// graphics cards that have no `bf16`. The kernels of the CPU have no such products and take `bf16`.
     F16,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::F16];
+}
+
+/// The name as [`FromStr`] reads it, and recipes.
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read: Result<_, value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| {
+            format!(
+                "unknown precision `{text}`: one of {}",
+                Self::ALL.map(|precision| precision.to_string()).join(", ")
+            )
+        })
+    }
 }
 
 thread_local! {

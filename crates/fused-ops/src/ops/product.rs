@@ -4,7 +4,7 @@ use burn::tensor::{FloatDType, Tensor, module};
 
 use crate::ops::precision::{Precision, precision};
 
-/// `a b` in the precision of the current scope: in half precision both operands are rounded and the product is handed on as `f32`, in
+/// `a b` in the precision of the current scope: in half precision both operands are rounded and the product is returned as `f32`, in
 /// the backward pass too.
 ///
 /// # Shapes

@@ -4,4 +4,4 @@ mod collate;
 mod plan;
 
 pub use collate::{EncodedBatch, Labels};
-pub use plan::{BatchPlan, EpochOrder, EvalPlan};
+pub use plan::{BatchPlan, EvalPlan};

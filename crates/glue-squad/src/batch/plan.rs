@@ -18,21 +18,11 @@ pub struct BatchPlan {
     window: usize,
     seed: u64,
     // The last epoch asked for. Only a cache: asking in another order gives the same batches.
-    cached: Mutex<Option<(u64, Arc<EpochOrder>)>>,
+    cached: Mutex<Option<(u64, EpochOrder)>>,
 }
 
-/// The batches of one epoch, as indices of examples.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpochOrder {
-    batches: Vec<Vec<usize>>,
-}
-
-impl EpochOrder {
-    /// The batches in order.
-    pub fn batches(&self) -> &[Vec<usize>] {
-        &self.batches
-    }
-}
+/// The batches of an epoch in order, as indices of examples.
+type EpochOrder = Arc<Vec<Vec<usize>>>;
 
 impl BatchPlan {
     /// Batches per window unless [`BatchPlan::with_window`] says otherwise. 6 to 18% more tokens than with 50, with which CoLA came out
@@ -72,8 +62,8 @@ impl BatchPlan {
         (step / per_epoch, (step % per_epoch) as usize)
     }
 
-    /// The whole order of an epoch.
-    pub fn epoch(&self, epoch: u64) -> Arc<EpochOrder> {
+    /// The batches of an epoch in order, as indices of examples.
+    pub fn epoch(&self, epoch: u64) -> Arc<Vec<Vec<usize>>> {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((held, order)) = cached.as_ref()
             && *held == epoch
@@ -88,10 +78,10 @@ impl BatchPlan {
     /// The examples of the batch of a step.
     pub fn batch_at_step(&self, step: u64) -> Vec<usize> {
         let (epoch, index) = self.position(step);
-        self.epoch(epoch).batches[index].clone()
+        self.epoch(epoch)[index].clone()
     }
 
-    fn compute(&self, epoch: u64) -> EpochOrder {
+    fn compute(&self, epoch: u64) -> Vec<Vec<usize>> {
         let mut rng = keyed(self.seed, "glue-squad/batch-order", &[epoch]);
         let mut order: Vec<usize> = (0..self.lengths.len()).collect();
         shuffle(&mut rng, &mut order);
@@ -101,7 +91,7 @@ impl BatchPlan {
             batches.extend(window.chunks(self.batch_size).map(<[usize]>::to_vec));
         }
         shuffle(&mut rng, &mut batches);
-        EpochOrder { batches }
+        batches
     }
 }
 

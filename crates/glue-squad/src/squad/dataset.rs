@@ -46,9 +46,9 @@ pub(super) struct RawAnswer {
 
 /// Where a question stands in its file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place(pub usize, pub usize, pub usize);
+pub(super) struct QuestionPosition(pub usize, pub usize, pub usize);
 
-impl fmt::Display for Place {
+impl fmt::Display for QuestionPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "data[{}].paragraphs[{}].qas[{}]", self.0, self.1, self.2)
     }
@@ -163,7 +163,7 @@ impl Dataset {
 
     fn build(raw: RawFile, path: &Path) -> Result<Self> {
         let mut dataset = Self { path: path.to_owned(), paragraphs: Vec::new(), questions: Vec::new() };
-        let mut places: HashMap<String, Place> = HashMap::new();
+        let mut places: HashMap<String, QuestionPosition> = HashMap::new();
         let wrong = |inside: String, reason: String| Error::WrongEntry { path: path.to_owned(), inside, reason };
         for (a, article) in raw.data.into_iter().enumerate() {
             let title = article.title.unwrap_or_default();
@@ -174,7 +174,7 @@ impl Dataset {
                 let characters = context.chars().count();
                 let number = dataset.paragraphs.len();
                 for (q, qa) in paragraph.qas.into_iter().enumerate() {
-                    let place = Place(a, p, q);
+                    let place = QuestionPosition(a, p, q);
                     let Some(question) = qa.question else {
                         return Err(wrong(place.to_string(), "missing field `question`".to_owned()));
                     };

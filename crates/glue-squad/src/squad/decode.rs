@@ -3,8 +3,9 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -87,28 +88,12 @@ pub struct Decoded {
 impl Decoded {
     /// The contents of the official predictions file. `threshold` is v2.0's `null_score_diff_threshold`, 0 by default.
     pub fn predictions(&self, threshold: f64) -> OrderedMap<String> {
-        self.answers.iter().map(|(id, answer)| (id, answer.prediction(threshold).to_owned())).collect()
+        self.answers.iter().map(|(id, answer)| (id.clone(), answer.prediction(threshold).to_owned())).collect()
     }
 
     /// v2.0: the null score differences, to be given to the official script as no-answer probabilities; empty for v1.1.
     pub fn null_odds(&self) -> OrderedMap<f64> {
-        self.answers.iter().filter_map(|(id, answer)| Some((id, answer.null_odds?))).collect()
-    }
-
-    /// Writes `predictions.json`, `nbest_predictions.json` and, for v2.0, `null_odds.json` into a folder, each complete or not
-    /// at all, and gives their paths.
-    ///
-    /// # Errors
-    /// The folder is missing or the system refuses to write.
-    pub fn save(&self, dir: &Path, threshold: f64) -> Result<Vec<PathBuf>> {
-        let mut paths = vec![dir.join("predictions.json"), dir.join("nbest_predictions.json")];
-        self.save_predictions(&paths[0], threshold)?;
-        self.save_nbest(&paths[1])?;
-        if !self.null_odds().is_empty() {
-            paths.push(dir.join("null_odds.json"));
-            self.save_null_odds(&paths[2])?;
-        }
-        Ok(paths)
+        self.answers.iter().filter_map(|(id, answer)| Some((id.clone(), answer.null_odds?))).collect()
     }
 
     /// Writes the official predictions file: an object from id to text.
@@ -124,7 +109,7 @@ impl Decoded {
     /// # Errors
     /// As [`Decoded::save_predictions`].
     pub fn save_nbest(&self, path: &Path) -> Result<()> {
-        let nbest: OrderedMap<&[NBest]> = self.answers.iter().map(|(id, answer)| (id, &answer.nbest[..])).collect();
+        let nbest: IndexMap<&str, &[NBest]> = self.answers.iter().map(|(id, a)| (id.as_str(), &a.nbest[..])).collect();
         write_json(path, &nbest)
     }
 
@@ -178,7 +163,7 @@ pub fn decode(dataset: &Dataset, set: &WindowSet, logits: &[SpanLogits], config:
         .into_par_iter()
         .map(|question| answer(dataset, set, logits, config, question))
         .collect::<Result<_>>()?;
-    Ok(Decoded { answers: dataset.questions.iter().map(|q| q.id.as_str()).zip(answers).collect() })
+    Ok(Decoded { answers: dataset.questions.iter().map(|q| q.id.clone()).zip(answers).collect() })
 }
 
 /// A span of one window.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::gold::Gold;
@@ -9,6 +10,10 @@ use super::json::{self, OrderedMap};
 use super::normalize::{exact_match, f1, normalize_answer};
 use super::version::SquadVersion;
 use crate::error::{Error, Result, excerpt};
+
+/// What errors call inputs that are no files.
+const PREDICTIONS: &str = "the predictions";
+const PROBABILITIES: &str = "the probabilities";
 
 /// A value of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -77,8 +82,14 @@ pub fn score_files(
     let gold = Gold::read(data)?;
     let predicted: OrderedMap<String> = json::read(predictions)?;
     let probabilities: Option<OrderedMap<f64>> = na_probs.map(json::read).transpose()?;
-    let names = Names { predictions, na_probs: na_probs.unwrap_or(Path::new("probabilities")) };
-    score(version, &gold, &predicted, probabilities.as_ref(), NO_ANSWER_THRESHOLD, names)
+    let scored = evaluate(version, &gold, &predicted, probabilities.as_ref(), NO_ANSWER_THRESHOLD);
+    scored.map_err(|error| match (error, na_probs) {
+        (Error::MissingPredictions { path, data, count, total, first }, na_probs) => {
+            let path = na_probs.filter(|_| path == Path::new(PROBABILITIES)).unwrap_or(predictions).to_owned();
+            Error::MissingPredictions { path, data, count, total, first }
+        }
+        (other, _) => other,
+    })
 }
 
 /// Scores predictions in memory, see [`score_files`]. In v2.0 a question whose probability is above `threshold`
@@ -93,25 +104,6 @@ pub fn evaluate(
     na_probs: Option<&OrderedMap<f64>>,
     threshold: f64,
 ) -> Result<Evaluation> {
-    let names = Names { predictions: Path::new("the predictions"), na_probs: Path::new("the probabilities") };
-    score(version, gold, predictions, na_probs, threshold, names)
-}
-
-/// What errors call the two inputs.
-#[derive(Clone, Copy)]
-struct Names<'a> {
-    predictions: &'a Path,
-    na_probs: &'a Path,
-}
-
-fn score(
-    version: SquadVersion,
-    gold: &Gold,
-    predictions: &OrderedMap<String>,
-    na_probs: Option<&OrderedMap<f64>>,
-    threshold: f64,
-    names: Names<'_>,
-) -> Result<Evaluation> {
     if gold.questions.is_empty() {
         let (path, inside) = (gold.path.clone(), "data".to_owned());
         return Err(Error::WrongEntry { path, inside, reason: "holds no question to score".to_owned() });
@@ -121,7 +113,7 @@ fn score(
             "squad-v1 has no unanswerable questions, so no-answer probabilities mean nothing; leave them out or use squad-v2".to_owned(),
         )),
         SquadVersion::V1 => score_v1(gold, predictions),
-        SquadVersion::V2 => score_v2(gold, predictions, na_probs, threshold, names),
+        SquadVersion::V2 => score_v2(gold, predictions, na_probs, threshold),
     }
 }
 
@@ -145,9 +137,9 @@ fn score_v1(gold: &Gold, predictions: &OrderedMap<String>) -> Result<Evaluation>
     }
     let total = gold.questions.len() as f64;
     let scores = [("exact_match", 100.0 * exact / total), ("f1", 100.0 * overlap / total)];
-    let scores = scores.into_iter().map(|(name, value)| (name, Score::Number(value))).collect();
+    let scores = scores.into_iter().map(|(name, value)| (name.to_owned(), Score::Number(value))).collect();
     let known: std::collections::HashSet<&str> = gold.questions.iter().map(|(id, _)| id.as_str()).collect();
-    let extra = predictions.iter().filter(|(id, _)| !known.contains(id)).count();
+    let extra = predictions.iter().filter(|(id, _)| !known.contains(id.as_str())).count();
     Ok(Evaluation { scores, missing, extra })
 }
 
@@ -181,16 +173,15 @@ fn score_v2(
     predictions: &OrderedMap<String>,
     na_probs: Option<&OrderedMap<f64>>,
     threshold: f64,
-    names: Names<'_>,
 ) -> Result<Evaluation> {
-    let questions: OrderedMap<&[String]> =
+    let questions: IndexMap<&str, &[String]> =
         gold.questions.iter().map(|(id, answers)| (id.as_str(), &answers[..])).collect();
-    let absent = |path: &Path, has: &dyn Fn(&str) -> bool| {
-        let missing: Vec<&str> = questions.iter().map(|(id, _)| id).filter(|id| !has(id)).collect();
+    let absent = |what: &str, has: &dyn Fn(&str) -> bool| {
+        let missing: Vec<&str> = questions.keys().copied().filter(|id| !has(id)).collect();
         match missing.first() {
             None => Ok(()),
             Some(first) => Err(Error::MissingPredictions {
-                path: path.to_owned(),
+                path: what.into(),
                 data: gold.path.clone(),
                 count: missing.len(),
                 total: questions.len(),
@@ -198,33 +189,25 @@ fn score_v2(
             }),
         }
     };
-    absent(names.predictions, &|id| predictions.get(id).is_some())?;
+    absent(PREDICTIONS, &|id| predictions.contains_key(id))?;
     if let Some(odds) = na_probs {
-        absent(names.na_probs, &|id| odds.get(id).is_some())?;
+        absent(PROBABILITIES, &|id| odds.contains_key(id))?;
     }
-    let scored: OrderedMap<Scored> = questions
+    let scored: IndexMap<&str, Scored> = questions
         .iter()
-        .map(|(id, answers)| {
+        .map(|(&id, answers)| {
             let prediction = predictions.get(id).map_or("", String::as_str);
             let (exact, f1) = pair_v2(answers, prediction);
             let no_answer = na_probs.and_then(|odds| odds.get(id)).copied().unwrap_or(0.0);
-            (
-                id,
-                Scored {
-                    has_answer: !answers.is_empty(),
-                    says_something: !prediction.is_empty(),
-                    exact,
-                    f1,
-                    no_answer,
-                },
-            )
+            let (has_answer, says_something) = (!answers.is_empty(), !prediction.is_empty());
+            (id, Scored { has_answer, says_something, exact, f1, no_answer })
         })
         .collect();
 
     let mut scores = OrderedMap::default();
     for (prefix, wanted) in [("", None), ("HasAns_", Some(true)), ("NoAns_", Some(false))] {
         let (mut exact, mut f1, mut total) = (0.0, 0.0, 0_u64);
-        for (_, s) in scored.iter().filter(|(_, s)| wanted.is_none_or(|wanted| wanted == s.has_answer)) {
+        for s in scored.values().filter(|s| wanted.is_none_or(|wanted| wanted == s.has_answer)) {
             let silenced = s.no_answer > threshold;
             let right = f64::from(u8::from(!s.has_answer));
             exact += if silenced { right } else { s.exact };
@@ -238,34 +221,24 @@ fn score_v2(
         }
     }
     if let Some(odds) = na_probs {
-        for (name, of) in [("best_exact", Scored::exact as fn(&Scored) -> f64), ("best_f1", Scored::f1)] {
+        for (name, of) in [("best_exact", (|s: &Scored| s.exact) as fn(&Scored) -> f64), ("best_f1", |s| s.f1)] {
             let (best, threshold) = best_threshold(&scored, odds, of);
-            scores.insert(name, Score::Number(best));
+            scores.insert(name.to_owned(), Score::Number(best));
             scores.insert(format!("{name}_thresh"), Score::Number(threshold));
         }
     }
-    let extra = predictions.iter().filter(|(id, _)| scored.get(id).is_none()).count();
+    let extra = predictions.iter().filter(|(id, _)| !scored.contains_key(id.as_str())).count();
     Ok(Evaluation { scores, missing: Vec::new(), extra })
-}
-
-impl Scored {
-    fn exact(&self) -> f64 {
-        self.exact
-    }
-
-    fn f1(&self) -> f64 {
-        self.f1
-    }
 }
 
 /// The official `find_best_thresh`: from "no answer to everything" on, questions are answered from the least probability of no
 /// answer up, and the best score and the probability at that point are kept. Questions of equal probability are taken one by
 /// one in the order of the probabilities' file, which is part of the official definition. [`super::search_threshold`] is the
 /// search to choose a threshold with.
-fn best_threshold(scored: &OrderedMap<Scored>, odds: &OrderedMap<f64>, of: fn(&Scored) -> f64) -> (f64, f64) {
-    let mut current = scored.iter().filter(|(_, s)| !s.has_answer).count() as f64;
+fn best_threshold(scored: &IndexMap<&str, Scored>, odds: &OrderedMap<f64>, of: fn(&Scored) -> f64) -> (f64, f64) {
+    let mut current = scored.values().filter(|s| !s.has_answer).count() as f64;
     let (mut best, mut threshold) = (current, 0.0);
-    let mut order: Vec<(&str, f64)> = odds.iter().map(|(id, odds)| (id, *odds)).collect();
+    let mut order: Vec<(&str, f64)> = odds.iter().map(|(id, odds)| (id.as_str(), *odds)).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     for (id, odds) in order {
         let Some(question) = scored.get(id) else { continue };

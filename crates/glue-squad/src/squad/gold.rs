@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dataset::{Dataset, Place, RawFile};
+use super::dataset::{Dataset, QuestionPosition, RawFile};
 use super::json;
 use crate::error::{Error, Result};
 
@@ -30,7 +30,7 @@ impl Gold {
             for (p, paragraph) in article.paragraphs.into_iter().enumerate() {
                 for (q, qa) in paragraph.qas.into_iter().enumerate() {
                     let Some(answers) = qa.answers else {
-                        let inside = Place(a, p, q).to_string();
+                        let inside = QuestionPosition(a, p, q).to_string();
                         return Err(wrong(
                             inside,
                             "missing field `answers`; a file without answers cannot be scored against",

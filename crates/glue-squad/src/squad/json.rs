@@ -1,15 +1,11 @@
 //! JSON files with bounds and positions, and maps that keep the order of their file.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::marker::PhantomData;
 use std::path::Path;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, excerpt};
 
@@ -41,6 +37,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], path: &Path) -> Result<T>
         // The library appends the position, which the message has already.
         let reason = cause.to_string();
         let reason = reason.rsplit_once(" at line ").map_or(reason.as_str(), |(reason, _)| reason);
+        let reason = reason.replace("expected a map", "expected an object with one entry per question id");
         let reason: String = reason.chars().take(200).flat_map(char::escape_debug).collect();
         Error::Json { path: path.to_owned(), line: cause.line(), column: cause.column(), inside, reason }
     };
@@ -61,92 +58,7 @@ fn excerpt_path(place: &str) -> String {
 
 /// Values by name (most often the id of a question) in the order in which they were put in or stand in their file. A name that
 /// comes again keeps its place and takes the new value, as in Python's `json.load`, which the official scripts use.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OrderedMap<T> {
-    entries: Vec<(String, T)>,
-    places: HashMap<String, usize>,
-}
-
-impl<T> Default for OrderedMap<T> {
-    fn default() -> Self {
-        Self { entries: Vec::new(), places: HashMap::new() }
-    }
-}
-
-impl<T> OrderedMap<T> {
-    /// Puts a value in, and gives the former one of the same name.
-    pub fn insert(&mut self, id: impl Into<String>, value: T) -> Option<T> {
-        let id = id.into();
-        if let Some(place) = self.places.get(&id) {
-            return Some(std::mem::replace(&mut self.entries[*place].1, value));
-        }
-        self.places.insert(id.clone(), self.entries.len());
-        self.entries.push((id, value));
-        None
-    }
-
-    /// The value of a name.
-    pub fn get(&self, id: &str) -> Option<&T> {
-        self.places.get(id).map(|place| &self.entries[*place].1)
-    }
-
-    /// Names and values in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &T)> {
-        self.entries.iter().map(|(id, value)| (id.as_str(), value))
-    }
-
-    /// How many entries.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-}
-
-impl<K: Into<String>, T> FromIterator<(K, T)> for OrderedMap<T> {
-    fn from_iter<I: IntoIterator<Item = (K, T)>>(items: I) -> Self {
-        let mut map = Self::default();
-        for (id, value) in items {
-            map.insert(id, value);
-        }
-        map
-    }
-}
-
-impl<T: Serialize> Serialize for OrderedMap<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.len()))?;
-        for (id, value) in self.iter() {
-            map.serialize_entry(id, value)?;
-        }
-        map.end()
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrderedMap<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = OrderedMap<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with one entry per question id")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut input: A) -> Result<OrderedMap<T>, A::Error> {
-                let mut map = OrderedMap::default();
-                while let Some((id, value)) = input.next_entry::<String, T>()? {
-                    map.insert(id, value);
-                }
-                Ok(map)
-            }
-        }
-        deserializer.deserialize_map(Entries(PhantomData))
-    }
-}
+pub type OrderedMap<T> = IndexMap<String, T>;
 
 #[cfg(test)]
 mod tests {

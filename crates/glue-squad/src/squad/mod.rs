@@ -6,7 +6,7 @@
 //! | sliding windows of tokens, targets for training | [`WindowSet`], [`WindowConfig`] |
 //! | batches | [`WindowSet::batch`], in the order of [`crate::batch::BatchPlan`] or [`crate::batch::EvalPlan`] |
 //! | a span head's scores to answers | [`decode`] |
-//! | the official prediction files | [`Decoded::save`] |
+//! | the official prediction files | [`Decoded::save_predictions`], [`Decoded::save_nbest`], [`Decoded::save_null_odds`] |
 //! | v2.0's threshold | [`search_threshold`] |
 //! | the official scores | [`score_files`], [`evaluate`] |
 //!

@@ -87,7 +87,6 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::submission::write;
 
     fn official(task: TaskKind) -> Predictions {
         let rows = task.official_rows(Split::Test).unwrap();
@@ -105,7 +104,8 @@ mod tests {
         assert!(archive.is_complete(), "{archive:?}");
         let bytes = std::fs::read(&archive.path).unwrap();
         for (task, predictions) in &all {
-            write(*task, dir.path(), predictions).unwrap();
+            let text = render(task.task(), predictions).unwrap();
+            std::fs::write(dir.path().join(file_name(*task)), text).unwrap();
         }
         let again = zip_folder(dir.path(), &dir.path().join("b.zip")).unwrap();
         assert_eq!(std::fs::read(&again.path).unwrap(), bytes);

@@ -1,10 +1,10 @@
 //! One prediction file: written, rendered, read back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, RowPlace};
 use crate::lines::Lines;
-use crate::task::{Label, Predictions, Task, TaskKind};
+use crate::task::{Predictions, Task, TaskKind};
 
 const HEADER: &str = "index\tprediction";
 
@@ -13,21 +13,11 @@ pub fn file_name(task: TaskKind) -> String {
     format!("{}.tsv", task.task().title())
 }
 
-/// Writes [`file_name`] into `dir` (which must exist) and gives its path. Classes are written by the names of
-/// [`crate::task::Task::labels`]; STS-B scores are cut to 0..5 and written with three decimals. The file appears complete or not at all.
+/// The text of a prediction file. Classes are written by the names of [`crate::task::Task::labels`]; STS-B scores are cut to 0..5 and
+/// written with three decimals.
 ///
 /// # Errors
-/// Predictions of the wrong kind, an unknown class, a score that is not finite, or the system's refusal to write.
-pub fn write(task: TaskKind, dir: &Path, predictions: &Predictions) -> Result<PathBuf> {
-    let path = dir.join(file_name(task));
-    run_store::output::write(&path, render(task.task(), predictions)?.as_bytes())?;
-    Ok(path)
-}
-
-/// The text of a prediction file, see [`write()`].
-///
-/// # Errors
-/// As [`write()`], except for writing.
+/// Predictions of the wrong kind, an unknown class, or a score that is not finite.
 pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
     let mut text = format!("{HEADER}\n");
     match predictions {
@@ -62,50 +52,37 @@ pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
 /// Names file and line: another header, an index out of order, an unknown label, a truncated row, no rows.
 pub fn read(task: &Task, path: &Path) -> Result<Predictions> {
     let mut lines = Lines::open(path)?;
-    let (names, mut labels) = (task.labels(), Vec::new());
+    let (names, mut classes, mut scores) = (task.labels(), Vec::new(), Vec::new());
     while let Some((line, text)) = lines.next_line()? {
-        let wrong = |field, given: &str, allowed: String| Error::WrongField {
-            path: path.to_owned(),
-            line,
-            field,
-            given: excerpt(given),
-            allowed,
-        };
+        let wrong = |field, given: &str, allowed: &str| Error::field(path, RowPlace::Line(line), field, given, allowed);
         if line == 1 {
             if text != HEADER {
-                return Err(wrong("header", text, "index<TAB>prediction".to_owned()));
+                return Err(wrong("header", text, "index<TAB>prediction"));
             }
             continue;
         }
         let Some((index, prediction)) = text.split_once('\t') else {
-            return Err(Error::ColumnCount {
-                path: path.to_owned(),
-                line,
-                expected: 2,
-                found: 1,
-                columns: "index prediction".to_owned(),
-            });
+            return Err(Error::column_count(path, line, 1, 2, "index prediction"));
         };
-        if index.parse() != Ok(labels.len()) {
-            return Err(wrong("index", index, labels.len().to_string()));
+        let row = classes.len() + scores.len();
+        if index.parse() != Ok(row) {
+            return Err(wrong("index", index, &row.to_string()));
         }
-        labels.push(parse_prediction(&names, prediction).ok_or_else(|| {
-            let allowed = if names.is_empty() { "a finite number".to_owned() } else { names.join(", ") };
-            wrong("prediction", prediction, allowed)
-        })?);
+        if names.is_empty() {
+            let score = prediction.trim().parse().ok().filter(|score: &f64| score.is_finite());
+            scores.push(score.ok_or_else(|| wrong("prediction", prediction, "a finite number"))?);
+        } else {
+            let class = names.iter().position(|name| *name == prediction);
+            classes.push(class.ok_or_else(|| wrong("prediction", prediction, &names.join(", ")))?);
+        }
     }
-    if labels.is_empty() {
+    if classes.is_empty() && scores.is_empty() {
         return Err(Error::EmptyFile {
             path: path.to_owned(),
             hint: "a header and one prediction per line are expected".to_owned(),
         });
     }
-    let classes = labels.iter().map(|label| if let Label::Class(class) = label { Some(*class) } else { None });
-    if let Some(classes) = classes.collect::<Option<Vec<_>>>() {
-        return Ok(Predictions::Classes(classes));
-    }
-    let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
-    Ok(Predictions::Scores(labels.iter().filter_map(score).collect()))
+    Ok(if names.is_empty() { Predictions::Scores(scores) } else { Predictions::Classes(classes) })
 }
 
 /// As [`read()`], and that scores are the official ones: what the GLUE site takes.
@@ -117,24 +94,12 @@ pub fn read_official(task: TaskKind, path: &Path) -> Result<Predictions> {
     if let (Predictions::Scores(scores), Some(range)) = (&predictions, task.task().range())
         && let Some(row) = scores.iter().position(|score| !range.contains(score))
     {
-        return Err(Error::WrongField {
-            path: path.to_owned(),
-            // The header is line 1.
-            line: row as u64 + 2,
-            field: "prediction",
-            given: scores[row].to_string(),
-            allowed: format!("a number from {} to {} in a submission", range.start(), range.end()),
-        });
+        let allowed = format!("a number from {} to {} in a submission", range.start(), range.end());
+        // The header is line 1.
+        let place = RowPlace::Line(row as u64 + 2);
+        return Err(Error::field(path, place, "prediction", &scores[row].to_string(), &allowed));
     }
     Ok(predictions)
-}
-
-/// A label by the name in the files, or a score.
-fn parse_prediction(names: &[&str], given: &str) -> Option<Label> {
-    match names {
-        [] => given.trim().parse().ok().filter(|score: &f64| score.is_finite()).map(Label::Score),
-        names => names.iter().position(|name| *name == given).map(Label::Class),
-    }
 }
 
 #[cfg(test)]
@@ -149,10 +114,10 @@ mod tests {
                 TaskKind::Stsb => Predictions::Scores(vec![0.0, 4.25, 5.0]),
                 _ => Predictions::Classes((0..task.task().labels().len()).rev().collect()),
             };
-            let path = write(task, dir.path(), &predictions).unwrap();
+            let path = dir.path().join(file_name(task));
+            std::fs::write(&path, render(task.task(), &predictions).unwrap()).unwrap();
             assert_eq!(read(task.task(), &path).unwrap(), predictions, "{task}");
         }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), TaskKind::ALL.len(), "no partial file stays");
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
-use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::{Scores, TaskKind};
 
@@ -58,11 +57,16 @@ pub const SEVEN_COLUMNS: [Column; 7] = [
 ];
 
 /// The mean of some columns. It is shown and serialized with its columns, so that no number stands alone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Average {
-    columns: Vec<Column>,
-    missing: Vec<Column>,
-    value: Option<f64>,
+    /// `9-column average`.
+    pub name: String,
+    /// What it averages.
+    pub columns: Vec<Column>,
+    /// The mean as a fraction, where no column is missing.
+    pub value: Option<f64>,
+    /// The columns without a score, for want of which there is no average.
+    pub missing: Vec<Column>,
 }
 
 impl Average {
@@ -73,27 +77,13 @@ impl Average {
         let values: Vec<f64> = columns.iter().filter_map(score).collect();
         let complete = missing.is_empty() && !values.is_empty();
         let value = complete.then(|| values.iter().sum::<f64>() / values.len() as f64);
-        Self { columns: columns.to_vec(), missing, value }
+        Self { name: format!("{}-column average", columns.len()), columns: columns.to_vec(), value, missing }
     }
+}
 
-    /// `9-column average`.
-    pub fn name(&self) -> String {
-        format!("{}-column average", self.columns.len())
-    }
-
-    /// What it averages.
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
-    }
-
-    /// The columns without a score, for want of which there is no average.
-    pub fn missing(&self) -> &[Column] {
-        &self.missing
-    }
-
-    /// The mean as a fraction, where no column is missing.
-    pub fn value(&self) -> Option<f64> {
-        self.value
+impl Serialize for Column {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -115,21 +105,9 @@ impl fmt::Display for Average {
     /// `7-column average 82.91 of MNLI-m, QNLI, ...`; without a value, what is missing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.value {
-            Some(value) => write!(f, "{} {:.2} of {}", self.name(), value * 100.0, joined(&self.columns)),
-            None => write!(f, "{} n/a of {}; missing: {}", self.name(), joined(&self.columns), joined(&self.missing)),
+            Some(value) => write!(f, "{} {:.2} of {}", self.name, value * 100.0, joined(&self.columns)),
+            None => write!(f, "{} n/a of {}; missing: {}", self.name, joined(&self.columns), joined(&self.missing)),
         }
-    }
-}
-
-impl Serialize for Average {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let texts = |columns: &[Column]| columns.iter().map(Column::to_string).collect::<Vec<_>>();
-        let mut out = serializer.serialize_struct("Average", 4)?;
-        out.serialize_field("name", &self.name())?;
-        out.serialize_field("columns", &texts(&self.columns))?;
-        out.serialize_field("value", &self.value)?;
-        out.serialize_field("missing", &texts(&self.missing))?;
-        out.end()
     }
 }
 
@@ -162,7 +140,7 @@ mod tests {
             NINE_COLUMNS.iter().zip(row).map(|(c, value)| (c.task, scores(&[(c.metric, value / 100.0)]))).collect();
         let of = |task| table.iter().find(|(found, _)| *found == task).map(|(_, scores)| scores);
         let average = Average::over(&NINE_COLUMNS, of);
-        assert!((average.value().unwrap() - 0.770_444).abs() < 1e-5);
+        assert!((average.value.unwrap() - 0.770_444).abs() < 1e-5);
         assert_eq!(
             average.to_string(),
             "9-column average 77.04 of MNLI-m, MNLI-mm, QQP f1, QNLI, SST-2, CoLA, STS-B spearman, MRPC f1, RTE"
@@ -175,7 +153,7 @@ mod tests {
     fn a_missing_column_is_named_and_leaves_no_number() {
         let rte = scores(&[("accuracy", 0.5)]);
         let average = Average::over(&SEVEN_COLUMNS, |task| (task == TaskKind::Rte).then_some(&rte));
-        assert_eq!((average.value(), average.missing().len()), (None, 6));
+        assert_eq!((average.value, average.missing.len()), (None, 6));
         let text = average.to_string();
         assert!(
             text.starts_with("7-column average n/a of") && text.contains("missing: MNLI-m, QNLI, QQP accuracy"),

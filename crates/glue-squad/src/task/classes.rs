@@ -47,7 +47,7 @@ impl ClassOrder {
 
 /// What one name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum NameMeaning {
     /// It names this class of the task.
     Class(usize),
     /// It counts, as `LABEL_1` does, which is no more than the order of the outputs.
@@ -81,15 +81,15 @@ impl Task {
         word.or_else(|| classes.iter().position(|class| class.spellings.iter().any(|name| name == spelled)))
     }
 
-    fn said(&self, name: &str) -> Said {
+    fn said(&self, name: &str) -> NameMeaning {
         let spelled = spelling(name);
         if let Some(class) = self.class_of(&spelled) {
-            return Said::Class(class);
+            return NameMeaning::Class(class);
         }
         match number(&spelled) {
-            Some(number) => Said::Number(number),
-            None if Self::built_in().iter().any(|task| task.class_of(&spelled).is_some()) => Said::Foreign,
-            None => Said::Nothing,
+            Some(number) => NameMeaning::Number(number),
+            None if Self::built_in().iter().any(|task| task.class_of(&spelled).is_some()) => NameMeaning::Foreign,
+            None => NameMeaning::Nothing,
         }
     }
 
@@ -116,31 +116,32 @@ impl Task {
         if names.len() != classes.len() {
             return refuse("there must be as many");
         }
-        let said: Vec<Said> = names.iter().map(|name| self.said(name.as_ref())).collect();
-        if said.contains(&Said::Foreign) {
+        let said: Vec<NameMeaning> = names.iter().map(|name| self.said(name.as_ref())).collect();
+        if said.contains(&NameMeaning::Foreign) {
             return refuse("these are the classes of another task");
         }
-        let known = said.iter().filter(|said| matches!(said, Said::Class(_))).count();
+        let known = said.iter().filter(|said| matches!(said, NameMeaning::Class(_))).count();
         if known == 0 {
-            let counts = |(place, said): (usize, &Said)| !matches!(said, Said::Number(number) if *number != place);
+            let counts =
+                |(place, said): (usize, &NameMeaning)| !matches!(said, NameMeaning::Number(number) if *number != place);
             return match said.iter().enumerate().all(counts) {
                 true => Ok(ClassOrder { named: false, ..ClassOrder::identity(classes.len()) }),
                 false => refuse("they are numbered in another order than they stand in"),
             };
         }
         if known + 1 < classes.len() {
-            return refuse("which is which cannot be told by these names");
+            return refuse("these names do not say which class is which");
         }
         let mut outputs = vec![None; classes.len()];
         for (output, said) in said.iter().enumerate() {
-            if let Said::Class(class) = said
+            if let NameMeaning::Class(class) = said
                 && outputs[*class].replace(output).is_some()
             {
                 return refuse("two of them are one class");
             }
         }
         // The class that is left over.
-        let last = said.iter().position(|said| !matches!(said, Said::Class(_)));
+        let last = said.iter().position(|said| !matches!(said, NameMeaning::Class(_)));
         let outputs = outputs.into_iter().map(|output| output.or(last)).collect::<Option<Vec<_>>>();
         Ok(ClassOrder { outputs: outputs.unwrap_or_default(), named: true })
     }
@@ -211,7 +212,7 @@ mod tests {
             (TaskKind::Mrpc, &["positive", "LABEL_1"], "another task"),
             (TaskKind::Sst2, &["positive", "POS"], "one class"),
             (TaskKind::Sst2, &["LABEL_1", "LABEL_0"], "another order"),
-            (TaskKind::Mnli, &["entailment", "a", "b"], "cannot be told"),
+            (TaskKind::Mnli, &["entailment", "a", "b"], "do not say which"),
             (TaskKind::Mnli, &["entailment", "not_entailment"], "as many"),
         ] {
             let message = task.task().class_order(names).unwrap_err().to_string();

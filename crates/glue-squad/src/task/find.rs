@@ -15,14 +15,6 @@ impl TaskKind {
         self.entry().files[split as usize]
     }
 
-    /// The first file of [`TaskKind::find_all`], which in most layouts is the only one.
-    ///
-    /// # Errors
-    /// As [`TaskKind::find_all`].
-    pub fn find(self, dir: &Path, split: Split) -> Result<PathBuf> {
-        Ok(self.find_all(dir, split)?.swap_remove(0))
-    }
-
     /// Finds the files of a split. `dir` holds the tasks' folders (`SST-2` or `sst2`, ...) or is the task's own folder. In it
     /// GLUE's own files are looked for first, then the files that they are made of (Microsoft's MRPC, STS-B as released), then
     /// the Hugging Face copies as Parquet, in one file or in pieces, and as JSONL. Where there is no training file, the first

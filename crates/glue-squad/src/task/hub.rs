@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
-use super::label::{Given, allowed_here};
-use super::read::Row;
+use super::label::{LabelField, allowed_here};
+use super::read::{Row, Rows};
 use super::{Split, TaskKind};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, RowPlace};
 use crate::lines::Lines;
 
 pub(super) const LABEL: &str = "label";
@@ -26,13 +26,10 @@ impl<R: BufRead> JsonRows<R> {
     pub fn new(lines: Lines<R>, task: TaskKind, split: Split) -> Self {
         Self { lines, task, split, rows: 0 }
     }
+}
 
-    pub fn path(&self) -> &Path {
-        self.lines.path()
-    }
-
-    /// The next row; `None` at the end of a file that has any.
-    pub fn next_row(&mut self) -> Result<Option<Row>> {
+impl<R: BufRead> Rows for JsonRows<R> {
+    fn next_row(&mut self) -> Result<Option<Row>> {
         let path = self.lines.path().to_owned();
         loop {
             let Some((line, text)) = self.lines.next_line()? else {
@@ -42,51 +39,41 @@ impl<R: BufRead> JsonRows<R> {
             if text.trim().is_empty() {
                 continue;
             }
-            let object: Map<String, Json> = serde_json::from_str(text).map_err(|e| Error::JsonLine {
-                path: path.clone(),
-                line,
-                reason: match text.trim_start().starts_with('[') {
+            let object: Map<String, Json> = serde_json::from_str(text).map_err(|e| {
+                let reason = match text.trim_start().starts_with('[') {
                     true => "a JSON list; one object per line is expected (pandas: `lines=True`)".to_owned(),
                     false => format!("character {}: one JSON object per line is expected: {e}", e.column()),
-                },
+                };
+                Error::line(&path, line, reason)
             })?;
             self.rows += 1;
             return self.row(&object, line, &path).map(Some);
         }
     }
+}
 
+impl<R> JsonRows<R> {
     fn row(&self, object: &Map<String, Json>, line: u64, path: &Path) -> Result<Row> {
-        let wrong = |field, given: String, allowed: String| Error::WrongField {
-            path: path.to_owned(),
-            line,
-            field,
-            given: excerpt(&given),
-            allowed,
-        };
+        let place = RowPlace::Line(line);
         let text = |name: &'static str| match object.get(name) {
             Some(Json::String(text)) => Ok(text.clone()),
-            Some(other) => Err(wrong(name, other.to_string(), "a text".to_owned())),
+            Some(other) => Err(Error::field(path, place, name, &other.to_string(), "a text")),
             None => {
                 let keys = object.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Err(Error::MissingColumn { path: path.to_owned(), line, field: name, header: excerpt(&keys) })
+                Err(Error::missing_column(path, line, name, &keys))
             }
         };
         let (a, b) = self.task.entry().hub_texts;
         let given = match object.get(LABEL) {
-            None | Some(Json::Null) => Given::Nothing,
-            Some(Json::String(word)) => Given::text(self.task.task(), word),
-            Some(Json::Number(number)) => Given::number(self.task.task(), number.as_f64()),
-            Some(other) => Given::Wrong(other.to_string()),
+            None | Some(Json::Null) => LabelField::Nothing,
+            Some(Json::String(word)) => LabelField::text(self.task.task(), word),
+            Some(Json::Number(number)) => LabelField::number(self.task.task(), number.as_f64()),
+            Some(other) => LabelField::Wrong(other.to_string()),
         };
-        let label = match (given, self.split) {
-            (Given::Label(label), _) => Some(label),
-            (Given::Nothing, Split::Test) => None,
-            (Given::Nothing, _) => {
-                return Err(wrong(LABEL, "nothing or -1".to_owned(), allowed_here(self.task.task())));
-            }
-            (Given::Wrong(given), _) => return Err(wrong(LABEL, given, allowed_here(self.task.task()))),
-        };
+        let label = given
+            .in_split(self.task.task(), self.split, allowed_here)
+            .map_err(|[given, allowed]| Error::field(path, place, LABEL, &given, &allowed))?;
         let index = object.get(INDEX).and_then(Json::as_i64).map(|index| (index, INDEX));
-        Ok(Row { text_a: text(a)?, text_b: b.map(text).transpose()?, label, index, place: line })
+        Ok(Row { text_a: text(a)?, text_b: b.map(text).transpose()?, label, index, place })
     }
 }

@@ -1,17 +1,14 @@
 //! Which tasks GLUE has, and the rows of a task.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::table::{Entry, TABLE};
-use crate::error::{Error, Result, excerpt};
 
 /// A task of the GLUE benchmark (Wang et al. 2019): the key to its files and official predictions. What it asks and how it is scored
-/// is its [`TaskKind::task`]. Written and read as its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
+/// is its [`TaskKind::task`], which is also what names are read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TaskKind {
     /// Corpus of Linguistic Acceptability: one sentence, 0 = unacceptable, 1 = acceptable.
@@ -133,34 +130,10 @@ impl fmt::Display for Split {
     }
 }
 
-impl FromStr for TaskKind {
-    type Err = Error;
-
-    /// Case and the characters `-` and `_` do not matter: `SST-2`, `sst2` and `sst_2` are one task. `mnli-m`, `mnli_matched`,
-    /// `mnli_mismatched` and `diagnostic` are understood too.
-    fn from_str(given: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|kind| kind.task().is_called(given));
-        found.ok_or_else(|| Error::UnknownTask { given: excerpt(given), known: Self::ALL.map(Self::name).join(", ") })
-    }
-}
-
-impl From<TaskKind> for &'static str {
-    fn from(task: TaskKind) -> Self {
-        task.name()
-    }
-}
-
-impl TryFrom<String> for TaskKind {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Task;
 
     #[test]
     fn the_tables_stand_in_the_order_of_the_tasks() {
@@ -172,15 +145,13 @@ mod tests {
     #[test]
     fn names_are_read_in_every_usual_spelling() {
         for task in TaskKind::ALL {
-            assert_eq!(task.name().parse::<TaskKind>().unwrap(), task);
-            assert_eq!(task.task().title().parse::<TaskKind>().unwrap(), task);
-            let json = serde_json::to_string(&task).unwrap();
-            assert_eq!(serde_json::from_str::<TaskKind>(&json).unwrap(), task);
+            assert_eq!(task.name().parse::<Task>().unwrap().glue(), Some(task));
+            assert_eq!(task.task().title().parse::<Task>().unwrap().glue(), Some(task));
         }
-        assert_eq!("sst2".parse::<TaskKind>().unwrap(), TaskKind::Sst2);
-        assert_eq!("mnli_mismatched".parse::<TaskKind>().unwrap(), TaskKind::MnliMm);
-        assert_eq!("MNLI".parse::<TaskKind>().unwrap(), TaskKind::Mnli);
-        let message = "squadd".parse::<TaskKind>().unwrap_err().to_string();
+        assert_eq!("sst2".parse::<Task>().unwrap().glue(), Some(TaskKind::Sst2));
+        assert_eq!("mnli_mismatched".parse::<Task>().unwrap().glue(), Some(TaskKind::MnliMm));
+        assert_eq!("MNLI".parse::<Task>().unwrap().glue(), Some(TaskKind::Mnli));
+        let message = "squadd".parse::<Task>().unwrap_err().to_string();
         assert!(message.contains("squadd") && message.contains("sst-2") && message.contains("mnli"), "{message}");
     }
 }

@@ -1,16 +1,16 @@
 //! Labels as the layouts write them.
 
-use super::{Head, Label, Task};
+use super::{Head, Label, Split, Task};
 
 /// What stands in a label's place in a data file.
-pub(super) enum Given {
+pub(super) enum LabelField {
     /// No label, or -1, which stands for none on the Hugging Face hub.
     Nothing,
     Label(Label),
     Wrong(String),
 }
 
-impl Given {
+impl LabelField {
     /// A text: a class by its name, word or number, or a score.
     pub fn text(task: &Task, text: &str) -> Self {
         if let Some(label) = from_word(task, text) {
@@ -24,6 +24,24 @@ impl Given {
                 given => given,
             },
             Err(_) => Self::Wrong(text.to_owned()),
+        }
+    }
+
+    /// The label of a row of `split`; only a test set may have none.
+    ///
+    /// # Errors
+    /// What is there, and what is allowed: `allowed` is said of values that are none.
+    pub fn in_split(
+        self,
+        task: &Task,
+        split: Split,
+        allowed: fn(&Task) -> String,
+    ) -> Result<Option<Label>, [String; 2]> {
+        match self {
+            Self::Label(label) => Ok(Some(label)),
+            Self::Nothing if split == Split::Test => Ok(None),
+            Self::Nothing => Err(["nothing or -1".to_owned(), allowed_here(task)]),
+            Self::Wrong(given) => Err([given, allowed(task)]),
         }
     }
 
@@ -46,7 +64,7 @@ pub(super) fn allowed(task: &Task) -> String {
     }
 }
 
-/// What [`Given`] takes for a label, and where it takes none.
+/// What [`LabelField`] takes for a label, and where it takes none.
 pub(super) fn allowed_here(task: &Task) -> String {
     let labels = match task.labels().len() {
         0 => allowed(task),

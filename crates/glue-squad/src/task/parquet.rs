@@ -1,18 +1,16 @@
 //! Rows of the Hugging Face copies in Parquet, with the columns of those in JSONL.
 
-use std::path::Path;
-
-use parquet_rows::{Rows, Value};
+use parquet_rows::Value;
 
 use super::hub::{INDEX, LABEL};
-use super::label::{Given, allowed_here};
-use super::read::Row;
+use super::label::{LabelField, allowed_here};
+use super::read::{Row, Rows};
 use super::{Split, TaskKind};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, RowPlace};
 
 /// The rows of a Parquet file.
 pub(super) struct ParquetRows {
-    rows: Rows,
+    rows: parquet_rows::Rows,
     task: TaskKind,
     split: Split,
     has_label: bool,
@@ -21,7 +19,7 @@ pub(super) struct ParquetRows {
 }
 
 impl ParquetRows {
-    pub fn new(mut rows: Rows, task: TaskKind, split: Split) -> Result<Self> {
+    pub fn new(mut rows: parquet_rows::Rows, task: TaskKind, split: Split) -> Result<Self> {
         let (has_label, has_index) = (rows.columns().contains(&LABEL), rows.columns().contains(&INDEX));
         let (a, b) = task.entry().hub_texts;
         let mut names = vec![a];
@@ -36,13 +34,10 @@ impl ParquetRows {
         rows.select(&names)?;
         Ok(Self { rows, task, split, has_label, has_index, row: 0 })
     }
+}
 
-    pub fn path(&self) -> &Path {
-        self.rows.path()
-    }
-
-    /// The next row; `None` at the end of a file that has any.
-    pub fn next_row(&mut self) -> Result<Option<Row>> {
+impl Rows for ParquetRows {
+    fn next_row(&mut self) -> Result<Option<Row>> {
         let Some(cells) = self.rows.next_row()? else {
             let hint = "a Parquet file with rows is expected".to_owned();
             return match self.row {
@@ -51,39 +46,29 @@ impl ParquetRows {
             };
         };
         self.row += 1;
-        let row = self.row;
-        let path = self.rows.path();
-        let wrong = |field, given: &Value, allowed: String| Error::WrongCell {
-            path: path.to_owned(),
-            row,
-            field,
-            given: excerpt(&shown(given)),
-            allowed,
-        };
+        let (path, place) = (self.rows.path(), RowPlace::Row(self.row));
         let mut cells = cells.into_iter();
         let mut cell = || cells.next().unwrap_or(Value::Null);
         let text = |name: &'static str, value: Value| match value {
             Value::Text(text) => Ok(text),
-            other => Err(wrong(name, &other, "a text".to_owned())),
+            other => Err(Error::field(path, place, name, &shown(&other), "a text")),
         };
         let (a, b) = self.task.entry().hub_texts;
         let text_a = text(a, cell())?;
         let text_b = b.map(|name| text(name, cell())).transpose()?;
         let value = if self.has_label { cell() } else { Value::Null };
         let given = match &value {
-            Value::Null => Given::Nothing,
-            Value::Text(word) => Given::text(self.task.task(), word),
-            Value::Int(number) => Given::number(self.task.task(), Some(*number as f64)),
-            Value::Float(number) => Given::number(self.task.task(), Some(*number)),
+            Value::Null => LabelField::Nothing,
+            Value::Text(word) => LabelField::text(self.task.task(), word),
+            Value::Int(number) => LabelField::number(self.task.task(), Some(*number as f64)),
+            Value::Float(number) => LabelField::number(self.task.task(), Some(*number)),
         };
-        let label = match (given, self.split) {
-            (Given::Label(label), _) => Some(label),
-            (Given::Nothing, Split::Test) => None,
-            (Given::Nothing | Given::Wrong(_), _) => return Err(wrong(LABEL, &value, allowed_here(self.task.task()))),
-        };
+        let label = given
+            .in_split(self.task.task(), self.split, allowed_here)
+            .map_err(|[given, allowed]| Error::field(path, place, LABEL, &given, &allowed))?;
         let index = if self.has_index { cell() } else { Value::Null };
         let index = if let Value::Int(index) = index { Some((index, INDEX)) } else { None };
-        Ok(Some(Row { text_a, text_b, label, index, place: row }))
+        Ok(Some(Row { text_a, text_b, label, index, place }))
     }
 }
 

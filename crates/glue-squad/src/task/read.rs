@@ -9,10 +9,8 @@ use super::hub::JsonRows;
 use super::parquet::ParquetRows;
 use super::tsv::{Selection, TsvRows, read_dev_ids};
 use super::{Example, Label, Split, Task, TaskKind};
-use crate::error::{Error, Result, folder_listing};
+use crate::error::{Error, Result, RowPlace, folder_listing};
 use crate::lines::Lines;
-#[cfg(feature = "parquet")]
-use parquet_rows::{Input, Rows};
 
 /// A split in memory and the files that it came from.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,26 +28,31 @@ impl SplitData {
     pub fn passed_over(&self) -> Option<String> {
         let (first, path) = (self.skipped.first()?, self.path.display());
         let what = match self.skipped.len() {
-            1 => format!("line {first} is passed over"),
-            count => format!("{count} lines are passed over, the first is line {first}"),
+            1 => format!("line {first} is skipped"),
+            count => format!("{count} lines are skipped, the first is line {first}"),
         };
         Some(format!("{path}: {what}: torn apart by a line break in a question, as in the official file"))
     }
 }
 
 /// An iterator over the rows of one file. It ends after the first error.
-pub struct ExampleReader<R = BufReader<File>> {
-    source: Source<R>,
+pub struct ExampleReader<'a> {
+    source: Box<dyn Rows + 'a>,
+    path: PathBuf,
     split: Split,
     rows: usize,
     finished: bool,
 }
 
-enum Source<R> {
-    Tsv(Box<TsvRows<R>>),
-    Json(Box<JsonRows<R>>),
-    #[cfg(feature = "parquet")]
-    Parquet(Box<ParquetRows>),
+/// The rows of a file in one of the layouts.
+pub(super) trait Rows {
+    /// The next row; `None` at the end of a file that has any.
+    fn next_row(&mut self) -> Result<Option<Row>>;
+
+    /// The lines that were passed over because they are broken in the official file too.
+    fn skipped(&self) -> &[u64] {
+        &[]
+    }
 }
 
 /// What every layout gives for a row.
@@ -59,8 +62,7 @@ pub(super) struct Row {
     pub label: Option<Label>,
     /// The row's own number and the column that has it.
     pub index: Option<(i64, &'static str)>,
-    /// The line, or the row from 1 in a Parquet file.
-    pub place: u64,
+    pub place: RowPlace,
 }
 
 /// Microsoft's file, of which GLUE makes MRPC's training and development sets, and the list that divides it.
@@ -90,7 +92,7 @@ impl Task {
     ///
     /// # Errors
     /// As [`TaskKind::open`]; a task that is none of GLUE's.
-    pub fn open(&self, path: &Path, split: Split) -> Result<ExampleReader> {
+    pub fn open(&self, path: &Path, split: Split) -> Result<ExampleReader<'static>> {
         self.reader()?.open(path, split)
     }
 
@@ -118,14 +120,6 @@ impl TaskKind {
     ///
     /// # Errors
     /// The first thing that is wrong, with file, line and field.
-    pub fn read(self, dir: &Path, split: Split) -> Result<Vec<Example>> {
-        Ok(self.read_split(dir, split)?.examples)
-    }
-
-    /// [`TaskKind::read`], which also says which file was used.
-    ///
-    /// # Errors
-    /// As [`TaskKind::read`].
     pub fn read_split(self, dir: &Path, split: Split) -> Result<SplitData> {
         let paths = self.find_all(dir, split)?;
         let (mut examples, mut skipped) = (Vec::new(), Vec::new());
@@ -146,7 +140,7 @@ impl TaskKind {
     ///
     /// # Errors
     /// The file cannot be opened, or is no Parquet file in spite of its name. What is wrong inside comes out of the iterator.
-    pub fn open(self, path: &Path, split: Split) -> Result<ExampleReader> {
+    pub fn open(self, path: &Path, split: Split) -> Result<ExampleReader<'static>> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let mut input = BufReader::with_capacity(64 * 1024, file);
         let start = input.fill_buf().map_err(|e| Error::io(path, e))?;
@@ -162,9 +156,11 @@ impl TaskKind {
             }
             let only = Selection { dev_ids: read_dev_ids(&ids)?, dev: split == Split::Dev };
             let rows = TsvRows::new(Lines::new(input, path.to_owned()), self, split, Some(only));
-            return Ok(ExampleReader::over(Source::Tsv(Box::new(rows)), split));
+            return Ok(ExampleReader::over(rows, path, split));
         }
-        self.text(input, path, split)
+        let is_json = begins_object(input.fill_buf().map_err(|e| Error::io(path, e))?)
+            || path.extension().is_some_and(|e| e == "jsonl" || e == "json");
+        Ok(self.text(input, path, split, is_json))
     }
 
     /// Streams the rows of the files that [`TaskKind::find_all`] gives, one file after the other, and ends after the first error.
@@ -201,22 +197,20 @@ impl TaskKind {
     }
 
     /// Streams any bytes in a TSV or JSONL layout of this task and split; `name` stands for the file in errors.
-    pub fn parse<R: BufRead>(self, input: R, name: impl Into<PathBuf>, split: Split) -> ExampleReader<R> {
-        let name = name.into();
-        let mut input = input;
+    pub fn parse<'a>(self, mut input: impl BufRead + 'a, name: impl AsRef<Path>, split: Split) -> ExampleReader<'a> {
         // An error of reading comes again with the first line.
         let is_json = input.fill_buf().is_ok_and(begins_object);
-        ExampleReader::over(self.text_source(Lines::new(input, name), split, is_json), split)
+        self.text(input, name.as_ref(), split, is_json)
     }
 
     #[cfg(feature = "parquet")]
-    fn open_parquet(self, path: &Path, split: Split) -> Result<ExampleReader> {
-        let rows = ParquetRows::new(Rows::open(path)?, self, split)?;
-        Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split))
+    fn open_parquet(self, path: &Path, split: Split) -> Result<ExampleReader<'static>> {
+        let rows = ParquetRows::new(parquet_rows::Rows::open(path)?, self, split)?;
+        Ok(ExampleReader::over(rows, path, split))
     }
 
     #[cfg(not(feature = "parquet"))]
-    fn open_parquet(self, path: &Path, _: Split) -> Result<ExampleReader> {
+    fn open_parquet(self, path: &Path, _: Split) -> Result<ExampleReader<'static>> {
         Err(Error::Invalid(format!(
             "{}: a Parquet file, which this build of {} does not read: turn on its feature `parquet`",
             path.display(),
@@ -224,32 +218,11 @@ impl TaskKind {
         )))
     }
 
-    /// Streams the bytes of a Parquet file of this task and split; `name` stands for the file in errors.
-    ///
-    /// # Errors
-    /// Not a Parquet file, or one without the columns of the task.
-    #[cfg(feature = "parquet")]
-    pub fn parse_parquet(
-        self,
-        input: Box<dyn Input>,
-        name: impl Into<PathBuf>,
-        split: Split,
-    ) -> Result<ExampleReader<std::io::Empty>> {
-        let rows = ParquetRows::new(Rows::over(input, name)?, self, split)?;
-        Ok(ExampleReader::over(Source::Parquet(Box::new(rows)), split))
-    }
-
-    fn text<R: BufRead>(self, mut input: R, path: &Path, split: Split) -> Result<ExampleReader<R>> {
-        let is_json = begins_object(input.fill_buf().map_err(|e| Error::io(path, e))?)
-            || path.extension().is_some_and(|e| e == "jsonl" || e == "json");
+    fn text<'a>(self, input: impl BufRead + 'a, path: &Path, split: Split, is_json: bool) -> ExampleReader<'a> {
         let lines = Lines::new(input, path.to_owned());
-        Ok(ExampleReader::over(self.text_source(lines, split, is_json), split))
-    }
-
-    fn text_source<R: BufRead>(self, lines: Lines<R>, split: Split, is_json: bool) -> Source<R> {
         match is_json {
-            true => Source::Json(Box::new(JsonRows::new(lines, self, split))),
-            false => Source::Tsv(Box::new(TsvRows::new(lines, self, split, None))),
+            true => ExampleReader::over(JsonRows::new(lines, self, split), path, split),
+            false => ExampleReader::over(TsvRows::new(lines, self, split, None), path, split),
         }
     }
 }
@@ -271,54 +244,34 @@ fn begins_object(start: &[u8]) -> bool {
     start.trim_ascii_start().starts_with(b"{")
 }
 
-impl<R: BufRead> ExampleReader<R> {
-    fn over(source: Source<R>, split: Split) -> Self {
-        Self { source, split, rows: 0, finished: false }
+impl<'a> ExampleReader<'a> {
+    fn over(source: impl Rows + 'a, path: &Path, split: Split) -> Self {
+        Self { source: Box::new(source), path: path.to_owned(), split, rows: 0, finished: false }
     }
 
     /// The lines passed over so far, see [`SplitData::skipped`].
     pub fn skipped(&self) -> &[u64] {
-        if let Source::Tsv(rows) = &self.source { rows.skipped() } else { &[] }
+        self.source.skipped()
     }
 
     fn advance(&mut self) -> Result<Option<Example>> {
-        let row = match &mut self.source {
-            Source::Tsv(rows) => rows.next_row(),
-            Source::Json(rows) => rows.next_row(),
-            #[cfg(feature = "parquet")]
-            Source::Parquet(rows) => rows.next_row(),
-        };
-        let Some(row) = row? else { return Ok(None) };
+        let Some(row) = self.source.next_row()? else { return Ok(None) };
         // Prediction files number the rows by position. A shuffled or cut test set would be answered under wrong numbers.
         if self.split == Split::Test
             && row.label.is_none()
             && let Some((given, field)) = row.index
             && usize::try_from(given) != Ok(self.rows)
         {
-            return Err(self.out_of_order(given, field, row.place));
+            let allowed = format!("{} here; a test set is needed whole and in its order", self.rows);
+            return Err(Error::field(&self.path, row.place, field, &given.to_string(), &allowed));
         }
         let example = Example { id: self.rows, text_a: row.text_a, text_b: row.text_b, label: row.label };
         self.rows += 1;
         Ok(Some(example))
     }
-
-    fn out_of_order(&self, given: i64, field: &'static str, place: u64) -> Error {
-        let (given, allowed) =
-            (given.to_string(), format!("{} here; a test set is needed whole and in its order", self.rows));
-        match &self.source {
-            Source::Tsv(rows) => Error::WrongField { path: rows.path().to_owned(), line: place, field, given, allowed },
-            Source::Json(rows) => {
-                Error::WrongField { path: rows.path().to_owned(), line: place, field, given, allowed }
-            }
-            #[cfg(feature = "parquet")]
-            Source::Parquet(rows) => {
-                Error::WrongCell { path: rows.path().to_owned(), row: place, field, given, allowed }
-            }
-        }
-    }
 }
 
-impl<R: BufRead> Iterator for ExampleReader<R> {
+impl Iterator for ExampleReader<'_> {
     type Item = Result<Example>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::ser::{SerializeMap, SerializeStruct};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{Average, EIGHT_COLUMNS, Label, NINE_COLUMNS, Predictions, SEVEN_COLUMNS, Scores, Split, Task, TaskKind};
@@ -26,12 +26,14 @@ pub struct FileScores {
     pub answers: (Predictions, Vec<Label>),
 }
 
-/// The scores of a folder of prediction files.
-#[derive(Debug, Clone, PartialEq)]
+/// The scores of a folder of prediction files. Serialized as one map per task by name, what was not scored and why, and the averages.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FolderScores {
     /// What was scored, in the order of [`TaskKind::ALL`].
+    #[serde(serialize_with = "by_task")]
     pub tasks: Vec<FileScores>,
     /// What was not, and why.
+    #[serde(serialize_with = "reasons")]
     pub unscored: Vec<(TaskKind, String)>,
     /// The averages in use, each with its columns.
     pub averages: Vec<Average>,
@@ -127,25 +129,10 @@ impl Serialize for FileScores {
     }
 }
 
-/// One map per task by name, what was not scored and why, and the averages.
-impl Serialize for FolderScores {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        struct Tasks<'a>(&'a [FileScores]);
-        impl Serialize for Tasks<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.collect_map(self.0.iter().map(|scored| (scored.task.name(), scored)))
-            }
-        }
-        struct Reasons<'a>(&'a [(TaskKind, String)]);
-        impl Serialize for Reasons<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-                serializer.collect_map(self.0.iter().map(|(task, reason)| (task.name(), reason)))
-            }
-        }
-        let mut out = serializer.serialize_struct("FolderScores", 3)?;
-        out.serialize_field("tasks", &Tasks(&self.tasks))?;
-        out.serialize_field("unscored", &Reasons(&self.unscored))?;
-        out.serialize_field("averages", &self.averages)?;
-        out.end()
-    }
+fn by_task<S: Serializer>(tasks: &[FileScores], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(tasks.iter().map(|scored| (scored.task.name(), scored)))
+}
+
+fn reasons<S: Serializer>(unscored: &[(TaskKind, String)], serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(unscored.iter().map(|(task, reason)| (task.name(), reason)))
 }

@@ -193,12 +193,12 @@ impl TaskSpec {
             return refuse(format!("the metric `{twice}` comes twice"));
         }
         if self.headline.is_some_and(|metric| !self.metrics.contains(&metric)) {
-            return refuse("the metric that decides is none of its metrics".into());
+            return refuse("the deciding metric is not one of its metrics".into());
         }
         if let Some(other) = &self.trained_as
             && other.head() != head(&self.answer)
         {
-            return refuse(format!("cannot be answered by the head of {other}, which is another one"));
+            return refuse(format!("cannot be answered by the head of {other}, which has another form"));
         }
         Ok(())
     }
@@ -244,7 +244,7 @@ mod tests {
             (TaskSpec { metrics: vec![Metric::F1], ..topic() }, "there are 3"),
             (TaskSpec { metrics: vec![Metric::Pearson], ..topic() }, "`pearson` does not fit"),
             (TaskSpec { metrics: vec![Metric::Accuracy; 2], ..topic() }, "comes twice"),
-            (TaskSpec { headline: Some(Metric::Matthews), ..topic() }, "none of its metrics"),
+            (TaskSpec { headline: Some(Metric::Matthews), ..topic() }, "not one of its metrics"),
             (TaskSpec { splits: Vec::new(), ..topic() }, "one split"),
             (TaskSpec { trained_as: Some(TaskKind::Rte.into()), ..topic() }, "the head of rte"),
         ] {

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use std::io::BufRead;
 use std::path::Path;
 
-use super::label::{Given, allowed, allowed_here};
+use super::label::{LabelField, allowed};
 use super::layout::Layout;
-use super::read::Row;
+use super::read::{Row, Rows};
 use super::{Split, TaskKind};
-use crate::error::{Error, Result, excerpt};
+use crate::error::{Error, Result, RowPlace, excerpt};
 use crate::lines::Lines;
 
 /// QQP's training set has some two dozen rows torn apart by line breaks in questions. More of them are damage.
@@ -54,17 +54,23 @@ impl<R: BufRead> TsvRows<R> {
         Self { lines, task, split, layout: None, columns: None, rows: 0, blank: None, skipped: Vec::new(), only }
     }
 
-    /// The lines that were passed over because they are broken in the official file too.
-    pub fn skipped(&self) -> &[u64] {
+    fn no_rows(&self) -> Error {
+        let headerless = self.task.entry().headerless.as_ref();
+        let hint = if headerless.is_some_and(|file| file.usual && (file.is_one)(self.split, "")) {
+            "one row per line is expected"
+        } else {
+            "a header and one row per line are expected"
+        };
+        Error::EmptyFile { path: self.lines.path().to_owned(), hint: hint.to_owned() }
+    }
+}
+
+impl<R: BufRead> Rows for TsvRows<R> {
+    fn skipped(&self) -> &[u64] {
         &self.skipped
     }
 
-    pub fn path(&self) -> &Path {
-        self.lines.path()
-    }
-
-    /// The next row; `None` at the end of a file that has any.
-    pub fn next_row(&mut self) -> Result<Option<Row>> {
+    fn next_row(&mut self) -> Result<Option<Row>> {
         loop {
             let path = self.lines.path().to_owned();
             let Some((line, text)) = self.lines.next_line()? else {
@@ -92,13 +98,8 @@ impl<R: BufRead> TsvRows<R> {
                 }
             };
             let expected = columns.names.len();
-            let wrong_count = |line, found| Error::ColumnCount {
-                path: path.clone(),
-                line,
-                expected,
-                found,
-                columns: excerpt(&columns.names.join(" ")),
-            };
+            let wrong_count =
+                |line, found| Error::column_count(&path, line, found, expected, &excerpt(&columns.names.join(" ")));
             let fields: Vec<&str> = text.split('\t').collect();
             if layout.has_broken_rows {
                 if let Some(blank) = self.blank.take() {
@@ -129,48 +130,36 @@ impl<R: BufRead> TsvRows<R> {
                 true => unquoted(fields[column]),
                 false => Cow::Borrowed(fields[column]),
             };
-            let label = match columns.label.map(|(column, name)| (Given::text(self.task.task(), &field(column)), name))
-            {
-                Some((Given::Label(label), _)) => Some(label),
-                Some((Given::Nothing, _)) if self.split == Split::Test => None,
-                Some((given, field)) => {
-                    let (given, allowed) = match given {
-                        Given::Wrong(given) => (given, allowed(self.task.task())),
-                        _ => ("nothing or -1".to_owned(), allowed_here(self.task.task())),
-                    };
-                    return Err(Error::WrongField { path, line, field, given: excerpt(&given), allowed });
-                }
-                None => None,
-            };
+            let label = columns.label.map(|(column, name)| {
+                let given = LabelField::text(self.task.task(), &field(column));
+                let wrong =
+                    |[given, allowed]: [String; 2]| Error::field(&path, RowPlace::Line(line), name, &given, &allowed);
+                given.in_split(self.task.task(), self.split, allowed).map_err(wrong)
+            });
+            let label = label.transpose()?.flatten();
             // GLUE's own script, which makes its MRPC files of Microsoft's, trims the lines.
             let text_of = |column: usize| match self.only {
                 Some(_) if column + 1 == expected => fields[column].trim_end().to_owned(),
                 _ => field(column).into_owned(),
             };
             let index = columns.index.and_then(|(column, name)| Some((fields[column].parse().ok()?, name)));
-            let row =
-                Row { text_a: text_of(columns.text_a), text_b: columns.text_b.map(text_of), label, index, place: line };
+            let row = Row {
+                text_a: text_of(columns.text_a),
+                text_b: columns.text_b.map(text_of),
+                label,
+                index,
+                place: RowPlace::Line(line),
+            };
             self.rows += 1;
             return Ok(Some(row));
         }
-    }
-
-    fn no_rows(&self) -> Error {
-        let headerless = self.task.entry().headerless.as_ref();
-        let hint = if headerless.is_some_and(|file| file.usual && (file.is_one)(self.split, "")) {
-            "one row per line is expected"
-        } else {
-            "a header and one row per line are expected"
-        };
-        Error::EmptyFile { path: self.lines.path().to_owned(), hint: hint.to_owned() }
     }
 }
 
 impl Columns {
     fn find(names: Vec<String>, layout: &Layout, split: Split, path: &Path, line: u64, with_ids: bool) -> Result<Self> {
         let place = |wanted: &'static str| names.iter().position(|name| name == wanted);
-        let missing =
-            |field| Error::MissingColumn { path: path.to_owned(), line, field, header: excerpt(&names.join(", ")) };
+        let missing = |field| Error::missing_column(path, line, field, &names.join(", "));
         let first = |wanted: &'static [&'static str]| wanted.iter().find_map(|name| Some((place(name)?, *name)));
         let needed = |wanted: &'static [&'static str]| first(wanted).ok_or_else(|| missing(wanted[0]));
         let (text_a, name) = needed(layout.text_a)?;
@@ -206,13 +195,7 @@ pub(super) fn read_dev_ids(path: &Path) -> Result<HashSet<(String, String)>> {
             continue;
         }
         let Some((a, b)) = text.split_once('\t') else {
-            return Err(Error::ColumnCount {
-                path: path.to_owned(),
-                line,
-                expected: 2,
-                found: 1,
-                columns: "two sentence numbers".to_owned(),
-            });
+            return Err(Error::column_count(path, line, 1, 2, "two sentence numbers"));
         };
         ids.insert((a.trim().to_owned(), b.trim().to_owned()));
     }

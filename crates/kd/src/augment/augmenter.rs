@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use run_store::rng::keyed;
 use tokenizer::{Sentence, TextEncoder, WordPieces};
 
-use super::masked::{MaskedWords, Place};
+use super::masked::{MaskTarget, MaskedWords};
 use super::nearest::NearestWords;
 use super::settings::{AugmentProgress, AugmentSettings, Augmented, Pairs, WordSource};
 use super::word_model::WordModel;
@@ -215,7 +215,7 @@ impl Augmenter {
             for word in &sentence.words {
                 let text = &text[word.bytes.clone()];
                 if self.is_masked(word.pieces.len()) {
-                    places.push(Place { sentence, pieces: word.pieces.clone(), text });
+                    places.push(MaskTarget { sentence, pieces: word.pieces.clone(), text });
                 } else {
                     words.push((&sentence.ids[word.pieces.clone()], text));
                 }

@@ -30,7 +30,7 @@ pub(super) struct MaskedWords {
 }
 
 /// One word of a sentence to be masked.
-pub(super) struct Place<'a> {
+pub(super) struct MaskTarget<'a> {
     pub sentence: &'a Sentence,
     pub pieces: Range<usize>,
     pub text: &'a str,
@@ -56,7 +56,8 @@ impl MaskedWords {
             return Err(Error::Mismatch("the tokenizer has no `[MASK]`; take --source embeddings".into()));
         };
         if encoder.max_length() <= FRAME + 1 {
-            let message = format!("the model has {} positions; {} are the least here", encoder.max_length(), FRAME + 2);
+            let message =
+                format!("the model has {} positions; at least {} are needed", encoder.max_length(), FRAME + 2);
             return Err(Error::Mismatch(message));
         }
         let width = head.dense.outputs();
@@ -67,11 +68,16 @@ impl MaskedWords {
         Ok(Self { encoder, session: Session::new(threads), head, scores, mask, sees_original })
     }
 
-    /// The `count` likeliest words at each place, whatever else is asked for.
+    /// The `count` likeliest words at each place, independent of the other places.
     ///
     /// # Errors
     /// The model answers with values that are not finite.
-    pub fn candidates(&mut self, places: &[Place<'_>], count: usize, pieces: &WordPieces) -> Result<Vec<Vec<u32>>> {
+    pub fn candidates(
+        &mut self,
+        places: &[MaskTarget<'_>],
+        count: usize,
+        pieces: &WordPieces,
+    ) -> Result<Vec<Vec<u32>>> {
         let mut states = Vec::with_capacity(places.len() * self.encoder.hidden());
         let (mut batch, mut masks, mut ids) = (Ragged::new(), Vec::new(), Vec::new());
         for place in places {
@@ -91,7 +97,7 @@ impl MaskedWords {
 
     /// `[CLS] masked [SEP]` and perhaps `original [SEP]`, as much around the word as the model has positions for; where `[MASK]`
     /// stands and where the second segment begins.
-    fn sequence(&self, place: &Place<'_>, pieces: &WordPieces, ids: &mut Vec<u32>) -> (usize, usize) {
+    fn sequence(&self, place: &MaskTarget<'_>, pieces: &WordPieces, ids: &mut Vec<u32>) -> (usize, usize) {
         let (cls, sep) = (pieces.encoder().cls_id(), pieces.encoder().sep_id());
         let (all, word) = (&place.sentence.ids, &place.pieces);
         let room = self.encoder.max_length() - FRAME;

@@ -28,7 +28,7 @@ pub use settings::{AugmentProgress, AugmentSettings, Augmented, Pairs, WordSourc
 
 use tokenizer::WordPieces;
 
-/// Whether a token is the word `text`, whatever the case.
+/// Whether a token is the word `text`, in upper or lower case.
 fn same_word(pieces: &WordPieces, id: u32, text: &str) -> bool {
     pieces.word(id).is_some_and(|word| word == text || word.to_lowercase() == text.to_lowercase())
 }

@@ -32,7 +32,7 @@ impl WordScores {
     pub fn best(&self, queries: &[f32], count: usize, skip: impl Fn(usize, u32) -> bool + Sync) -> Vec<Vec<u32>> {
         let blocks = queries.par_chunks(TOGETHER * self.width).enumerate();
         let best = blocks.map_init(
-            || (Input::new(), Vec::new()),
+            || (Input::default(), Vec::new()),
             |(input, scores), (block, queries)| {
                 let n = queries.len() / self.width;
                 scores.resize(TOGETHER * self.ids.len(), 0.0);

@@ -10,6 +10,7 @@ const MOST: usize = 10_000;
 /// Where candidates come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum WordSource {
     /// As TinyBERT: the masked-language-model head for words of one piece, embeddings for the others; embeddings for all where
     /// there is no head.
@@ -24,6 +25,7 @@ pub enum WordSource {
 /// What a copy of a pair is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Pairs {
     /// One text changes and the other stays, as in TinyBERT: `copies` for each of the two.
     #[default]
@@ -86,7 +88,7 @@ impl AugmentSettings {
             return setting("probability", format!("is {}; allowed are numbers from 0 to 1", self.probability));
         }
         if self.limit == Some(0) {
-            return setting("limit", "is 0; leave it out for all rows".into());
+            return setting("limit", "is 0; to use all rows, leave it out".into());
         }
         Ok(())
     }

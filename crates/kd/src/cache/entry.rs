@@ -1,4 +1,4 @@
-//! An entry as a file, which proves what it is and that it is whole.
+//! An entry as a file with a digest and its key, so that damaged and foreign files are recognized.
 //!
 //! ```text
 //! digest   SHA-256 of all that follows, 64 hexadecimal digits
@@ -6,7 +6,7 @@
 //! tensors  a safetensors file, in which their names are their places: 0000, 0001, ...
 //! ```
 //!
-//! A torn, changed or renamed file is told from a whole one by digest and key, so an entry needs no trust in whoever wrote it last.
+//! A torn, changed or renamed file is recognized by digest and key, so an entry is used only as it was written.
 
 use burn::tensor::{DType, TensorData, f16};
 use safetensors::tensor::TensorView;
@@ -42,13 +42,13 @@ pub(super) fn encode(key: &str, tensors: &[u8]) -> Vec<u8> {
 /// The tensors of a file.
 ///
 /// # Errors
-/// What is wrong with it; nothing of it is to be used then.
+/// What is wrong with it; it must not be used then.
 pub(super) fn decode(bytes: &[u8], key: &str) -> Result<Vec<TensorData>, String> {
     let (digest, body) = bytes.split_at_checked(DIGITS).ok_or("it is cut off")?;
     if run_store::hash::bytes(body).as_bytes() != digest {
-        return Err("its checksum does not fit".into());
+        return Err("its checksum is wrong".into());
     }
-    let tensors = body.strip_prefix(key.as_bytes()).ok_or("it is an entry for something else")?;
+    let tensors = body.strip_prefix(key.as_bytes()).ok_or("it belongs to another question")?;
     let tensors = SafeTensors::deserialize(tensors).map_err(|e| e.to_string())?;
     let piece = |place| {
         let view = tensors.tensor(&name(place)).map_err(|e| e.to_string())?;

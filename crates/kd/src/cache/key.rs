@@ -7,8 +7,8 @@ use bert_core::{BertConfig, TokenBatch};
 
 use super::{Format, TeacherLayers};
 
-/// Says how entries are laid out and which code computed them.
-const VERSION: &str = concat!("teacher cache 2, ", env!("CARGO_PKG_VERSION"));
+/// The layout of entries, and the version of the code that computed them.
+const VERSION: &str = concat!("teacher cache 3, ", env!("CARGO_PKG_VERSION"));
 
 /// Hash of a teacher: its configuration and every weight, by module path.
 pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
@@ -27,10 +27,8 @@ pub fn fingerprint(config: &BertConfig, weights: &Tensors) -> String {
 /// What a teacher is asked for beside layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Nothing.
-    States,
-    /// Nothing, on the task of this head, which may have a model of its own.
-    TaskStates(usize),
+    /// Nothing; the head names the task of the batch, which may have a model of its own.
+    States(Option<usize>),
     /// Scores of a head for each example.
     Answers(usize),
     /// Scores of a head for each token.
@@ -38,7 +36,7 @@ pub(super) enum Asked {
 }
 
 /// The key of an entry: 64 hexadecimal digits, a hash of everything that the answer depends on. Besides teacher, question and
-/// batch that is what decides about the last bits: format of products, device, instruction set.
+/// batch these are what the last bits depend on: format of products, device, instruction set.
 pub(super) fn key(teacher: &str, format: Format, asked: Asked, layers: &TeacherLayers, batch: &TokenBatch) -> String {
     let device = batch.mask.device();
     let (precision, isa) = (fused_ops::precision(), cpu_kernels::Isa::current());

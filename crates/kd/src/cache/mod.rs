@@ -1,7 +1,7 @@
-//! What a teacher said about a batch, kept for the next student that is shown the same one.
+//! A teacher's answers to batches, kept for the next student that learns from the same batches.
 //!
 //! A search trains every candidate on the same batches in the same order, and the teacher says the same about them every time.
-//! [`CachedTeacher`] stands before a teacher and asks it only what [`TeacherCache`] does not know yet.
+//! [`CachedTeacher`] wraps a teacher and asks it only for what [`TeacherCache`] does not have yet.
 //!
 //! | file | concern |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | `teacher` | the teacher with the cache before it |
 //!
 //! **Found by content.** The key is a hash of everything that the answer depends on, the token ids of the batch among it, not the
-//! step's number and the settings from which the ids follow. So parts of a step ([`train::engine::Part`]), resumed trainings, other
-//! phases and other processes find what fits and nothing else, whatever their data order is called.
+//! step's number and the settings from which the ids follow. So parts of a step ([`train::engine::MicroBatch`]), resumed trainings, other
+//! phases and other processes find exactly what fits, independent of the name of their data order.
 //!
 //! **Bounded, the first ones stay.** A data order is gone through from its beginning, again and again. The least recently used
 //! entry would be the one that is needed next, so throwing it away for the newest one would leave nothing to be found: with room for
@@ -33,6 +33,6 @@ mod teacher;
 
 pub use key::fingerprint;
 pub use pieces::TeacherLayers;
-pub use settings::{ByteSize, CacheSettings, Format, Place, Room};
+pub use settings::{ByteSize, CacheSettings, CacheStorage, Format, Room};
 pub use store::{CacheReport, Expected, TeacherCache};
 pub use teacher::CachedTeacher;

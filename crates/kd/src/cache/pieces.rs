@@ -19,7 +19,7 @@ pub struct TeacherLayers {
 }
 
 impl TeacherLayers {
-    /// Those that the terms of `plan` compare, in whatever step.
+    /// Those that the terms of `plan` compare in any step.
     pub fn of(plan: &Plan) -> Self {
         let mut layers = Self::default();
         for entry in plan.layers() {
@@ -132,7 +132,7 @@ impl Pieces {
         Some(pieces)
     }
 
-    /// Back on a device; `None` where it is not what `layers` and `asked` would have for a batch of `rows` examples.
+    /// Back on a device; `None` where it does not fit `layers` and `asked` for a batch of `rows` examples.
     pub(super) fn from_host(
         pieces: Vec<TensorData>,
         layers: &TeacherLayers,
@@ -157,7 +157,7 @@ impl Pieces {
         let scores = take(&mut from, layers.scores.len(), rows, device)?;
         let values = take(&mut from, layers.values.len(), rows, device)?;
         let answer = match asked {
-            Asked::States | Asked::TaskStates(_) => None,
+            Asked::States(_) => None,
             Asked::Answers(_) => Some(Answer::Logits(take(&mut from, 1, rows, device)?.pop()?)),
             Asked::Spans(_) => Some(Answer::Spans(take(&mut from, 1, rows, device)?.pop()?)),
         };
@@ -165,7 +165,7 @@ impl Pieces {
     }
 }
 
-/// Stands where nothing is kept: a tensor of no numbers, which no loss takes by mistake.
+/// An empty tensor, for layers that are not kept: no loss accepts it.
 fn nothing<const D: usize>() -> Tensor<D> {
     Tensor::from_data(TensorData::new(Vec::<f32>::new(), [0; D]), &Device::flex())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, IntoDeserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Settings of a [`TeacherCache`](super::TeacherCache).
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub struct CacheSettings {
     /// Where answers are kept.
     #[serde(default, rename = "where")]
-    pub place: Place,
+    pub place: CacheStorage,
     /// Most bytes that are kept; what does not fit is computed again.
     #[serde(default)]
     pub max_bytes: Room,
@@ -24,7 +24,7 @@ pub struct CacheSettings {
 /// Where answers are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum CacheStorage {
     /// Nowhere: the teacher is asked every time.
     Off,
     /// In memory; of exact answers in that of the device that the teacher computes on.
@@ -45,22 +45,10 @@ pub enum Format {
     F16,
 }
 
-impl Format {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
-
-    /// Name in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        }
-    }
-}
-
+/// The name in files and messages.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -68,21 +56,18 @@ impl FromStr for Format {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|f| f.name() == text)
-            .ok_or_else(|| format!("unknown format `{text}`: one of {}", known()))
+        let read: Result<_, de::value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| format!("unknown format `{text}`: one of {}, {}", Self::F32, Self::F16))
     }
 }
 
 /// How many bytes may be kept: `auto`, or a [`ByteSize`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Room {
-    /// As many as are worth it on the machine at hand; whoever makes the cache decides.
+    /// As many as are useful on this machine; the caller that makes the cache decides.
     #[default]
     Auto,
-    /// So many, whatever the machine has.
+    /// This many, however much memory the machine has.
     Bytes(ByteSize),
 }
 
@@ -123,7 +108,7 @@ impl<'de> Deserialize<'de> for Room {
                 Ok(Room::Bytes(ByteSize(bytes)))
             }
             fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Room, E> {
-                let refuse = || E::custom(format!("{bytes} is less than no bytes"));
+                let refuse = || E::custom(format!("{bytes} is not a number of bytes; it must not be negative"));
                 u64::try_from(bytes).map(|bytes| Room::Bytes(ByteSize(bytes))).map_err(|_| refuse())
             }
         }
@@ -204,7 +189,7 @@ mod tests {
         let other = read("where = \"disk\"\nmax_bytes = 1024\nformat = \"f16\"").unwrap();
         assert_eq!(
             other,
-            CacheSettings { place: Place::Disk, max_bytes: Room::Bytes(ByteSize(1024)), format: Format::F16 }
+            CacheSettings { place: CacheStorage::Disk, max_bytes: Room::Bytes(ByteSize(1024)), format: Format::F16 }
         );
         assert_eq!(read("max_bytes = \"auto\"").unwrap(), CacheSettings::default());
         let given = read("max_bytes = \"2 GiB\"").unwrap();
@@ -212,7 +197,7 @@ mod tests {
         assert!(toml::to_string(&given).unwrap().contains("max_bytes = \"2 GiB\""));
         for (wrong, word) in [
             ("where = \"tape\"", "memory"),
-            ("max_bytes = -1", "less than"),
+            ("max_bytes = -1", "must not be negative"),
             ("max_bytes = \"much\"", "auto"),
             ("size = 1", "size"),
         ] {

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// How the name of an entry's file ends.
 const EXTENSION: &str = "teacher";
-/// Entries that are to be written between two looks at what other processes did to the folder.
+/// Entries to write before the folder is read again for changes by other processes.
 const LOOK_EVERY: u64 = 64;
 /// Of one kind, more than this many are not told one by one.
 const MOST_NOTES: u64 = 3;
@@ -29,7 +29,7 @@ pub struct Expected {
     pub order: u64,
 }
 
-/// What became of the questions so far, and what is kept now.
+/// How many questions were answered from the cache so far, and what is kept now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheReport {
     /// Answers that were there.
@@ -119,10 +119,10 @@ impl TeacherCache {
         Self { max_bytes: max_bytes.0, format, folder: None, inner: Mutex::default() }
     }
 
-    /// Keeps answers in `folder`, which is made if need be; what another process kept there is used.
+    /// Keeps answers in `folder`, which is created if necessary; entries of other processes are used.
     ///
     /// Entries of several trainings and processes may share a folder. The bound is meant for all of it, and processes that write at
-    /// the same time may go beyond it by what the others wrote lately. Nothing but room is lost when the folder is deleted.
+    /// the same time may go beyond it by what the others wrote lately. The folder can be deleted; its entries are computed again then.
     ///
     /// # Errors
     /// The folder cannot be made or listed.
@@ -151,12 +151,12 @@ impl TeacherCache {
         CacheReport { entries: inner.index.len() as u64, bytes: inner.bytes, ..inner.report }
     }
 
-    /// What is worth telling people since this was last asked: entries that were not usable, a folder that cannot be written.
+    /// Messages for the user since the last call: entries that were not usable, a folder that cannot be written.
     pub fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut self.inner().notes)
     }
 
-    /// Drops the answers of a data order that nobody will ask for any more.
+    /// Drops the answers of a data order that will not be asked for again.
     pub fn release(&self, order: u64) {
         let mut inner = self.inner();
         let keys = inner.index.iter().filter(|(_, known)| known.expected.order == order).map(|(key, _)| key.clone());
@@ -232,7 +232,7 @@ impl TeacherCache {
         }
     }
 
-    /// Whether [`TeacherCache::keep`] can have a use for an answer that is expected so often.
+    /// Whether [`TeacherCache::keep`] may keep an answer that is expected so often.
     pub(super) fn may_keep(&self, expected: Expected) -> bool {
         expected.again > 0 && !self.inner().closed
     }
@@ -300,7 +300,7 @@ impl TeacherCache {
         let mut lesser: Vec<_> = lesser
             .map(|(key, known)| (known.expected.again, u64::MAX - known.number, known.bytes, key.clone()))
             .collect();
-        // Nothing goes in vain.
+        // Nothing is dropped unless that makes enough room.
         if lesser.iter().map(|(_, _, bytes, _)| bytes).sum::<u64>() < missing {
             return false;
         }

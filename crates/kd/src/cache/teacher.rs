@@ -9,12 +9,12 @@ use super::key::{Asked, key};
 use super::pieces::{Answer, Pieces};
 use super::store::Question;
 use super::{Expected, Format, TeacherCache, TeacherLayers};
-use crate::job::Teacher;
+use crate::job::{Scored, Teacher};
 
 /// Asks a teacher what the cache does not know.
 ///
-/// It hands out the layers that the objective looks at and nothing else: other places of the lists, and
-/// [`EncoderOutput::last_hidden`], hold tensors of no numbers, whether the answer was kept or is new.
+/// It returns only the layers that the objective compares: other elements of the lists, and
+/// [`EncoderOutput::last_hidden`], hold empty tensors, whether the answer was kept or is new.
 pub struct CachedTeacher<'a> {
     teacher: Box<dyn Teacher + 'a>,
     cache: Arc<TeacherCache>,
@@ -81,15 +81,11 @@ impl<'a> CachedTeacher<'a> {
 }
 
 impl Teacher for CachedTeacher<'_> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.ask(batch, options, Asked::States, || (self.teacher.states(batch, options), None)).0
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+        self.ask(batch, options, Asked::States(head), || (self.teacher.states(batch, head, options), None)).0
     }
 
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        self.ask(batch, options, Asked::TaskStates(head), || (self.teacher.task_states(batch, head, options), None)).0
-    }
-
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         let compute = || {
             let (output, logits) = self.teacher.logits(batch, head, options);
             (output, Some(Answer::Logits(logits)))
@@ -101,7 +97,7 @@ impl Teacher for CachedTeacher<'_> {
         }
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         let compute = || {
             let (output, scores) = self.teacher.span_logits(batch, head, options);
             (output, Some(Answer::Spans(scores)))
@@ -113,12 +109,7 @@ impl Teacher for CachedTeacher<'_> {
     }
 
     /// Not kept: other words are hidden in every epoch, and scores of a vocabulary take more room than they are worth.
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.teacher.word_logits(batch, positions, options)
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
+        self.teacher.word_logits(batch, at, options)
     }
 }

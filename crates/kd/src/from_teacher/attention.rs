@@ -50,7 +50,7 @@ impl<'a> Half<'a> {
 fn contexts(attention: &Attention, x: Tensor<3>, mask: Tensor<4>, heads: usize) -> Tensor<3> {
     let key = attention.key.as_ref().unwrap_or(&attention.query);
     let qkv = [dense(&attention.query, x.clone()), dense(key, x.clone()), dense(&attention.value, x)];
-    fused_ops::attention(qkv, mask, heads, &DropoutConfig::new(0.0).init())
+    fused_ops::attention(qkv, mask, heads, &DropoutConfig::new(0.0).init(), false).0
 }
 
 /// Makes the attention of a layer; its output on the sample, of which `ours` is the input.

@@ -1,6 +1,6 @@
 //! Which hidden channels a narrower student keeps: one set for all layers, the most important first.
 
-use bert_core::Keep;
+use bert_core::AttentionOptions;
 use burn::nn::Linear;
 use encoder_spec::{Encoder, Shape};
 use linear_fit::greedy::{Target, choose as greedy};
@@ -27,19 +27,19 @@ pub(super) fn choose(start: &Start<'_>, teacher: &Encoder<Shape>, count: usize) 
     }
     let places = places(start);
     match start.settings.channels {
-        ChannelChoice::Explained => greedy(places.into_iter().map(Place::target).collect(), count, 1e-4),
+        ChannelChoice::Explained => greedy(places.into_iter().map(Site::target).collect(), count, 1e-4),
         ChannelChoice::Variance => by_variance(&places, count),
     }
 }
 
 /// A place of the encoder between two halves of a layer.
-struct Place {
+struct Site {
     covariance: Matrix,
     /// What the maps that read it make of an error: `sum_i W_i^T W_i`.
     read_by: Option<Matrix>,
 }
 
-impl Place {
+impl Site {
     fn of(sample: &Sample, states: &[burn::tensor::Tensor<3>], readers: &[&Linear]) -> Self {
         let mut x = sample.gather(states).select_columns(&sample.some(TOKENS));
         let mean = x.column_mean();
@@ -68,7 +68,7 @@ impl Place {
 }
 
 /// Every place of the layers that the student begins as.
-fn places(start: &Start<'_>) -> Vec<Place> {
+fn places(start: &Start<'_>) -> Vec<Site> {
     let (sample, encoder) = (start.sample, &start.teacher.encoder);
     let mut states = sample.embedded(&encoder.embeddings);
     let mut places = Vec::new();
@@ -77,24 +77,24 @@ fn places(start: &Start<'_>) -> Vec<Place> {
         let begun = start.layers.contains(&(index + 1));
         if begun || index == 0 {
             let key = attention.key.as_ref().unwrap_or(&attention.query);
-            places.push(Place::of(sample, &states, &[&attention.query, key, &attention.value]));
+            places.push(Site::of(sample, &states, &[&attention.query, key, &attention.value]));
         }
-        states = sample.through(states, |x, mask| attention.forward_self(x, mask, Keep::default()).hidden);
+        states = sample.through(states, |x, mask| attention.forward_self(x, mask, AttentionOptions::default()).hidden);
         if begun {
-            places.push(Place::of(sample, &states, &[first]));
+            places.push(Site::of(sample, &states, &[first]));
         }
         states = sample.through(states, |x, _| layer.feed_forward.forward(x));
     }
-    places.push(Place::of(sample, &states, &[]));
+    places.push(Site::of(sample, &states, &[]));
     places
 }
 
 /// The channels of most variance, relative to that of all channels at a place.
-fn by_variance(places: &[Place], count: usize) -> Vec<usize> {
+fn by_variance(places: &[Site], count: usize) -> Vec<usize> {
     let size = places.first().map_or(0, |place| place.covariance.nrows());
     let score = |channel: usize| -> f64 {
         let share =
-            |place: &Place| place.covariance[(channel, channel)] / place.covariance.trace().max(f64::MIN_POSITIVE);
+            |place: &Site| place.covariance[(channel, channel)] / place.covariance.trace().max(f64::MIN_POSITIVE);
         places.iter().map(share).sum()
     };
     let scores: Vec<f64> = (0..size).map(score).collect();

@@ -114,7 +114,8 @@ impl Work<'_> {
         for (index, &source) in self.start.layers.iter().enumerate() {
             let skipped = if index == 0 { 0 } else { self.start.layers[index - 1] };
             for layer in &teacher.encoder.layers[skipped..source - 1] {
-                theirs = sample.through(theirs, |x, mask| layer.forward(x, mask, bert_core::Keep::default()).hidden);
+                theirs = sample
+                    .through(theirs, |x, mask| layer.forward(x, mask, bert_core::AttentionOptions::default()).hidden);
             }
             if skipped + 1 < source {
                 after = sample.gather(&theirs);
@@ -130,7 +131,8 @@ impl Work<'_> {
         let deepest = self.start.layers.last().copied().unwrap_or_default();
         if deepest < teacher.encoder.layers.len() {
             for layer in &teacher.encoder.layers[deepest..] {
-                theirs = sample.through(theirs, |x, mask| layer.forward(x, mask, bert_core::Keep::default()).hidden);
+                theirs = sample
+                    .through(theirs, |x, mask| layer.forward(x, mask, bert_core::AttentionOptions::default()).hidden);
             }
             after = sample.gather(&theirs);
         }

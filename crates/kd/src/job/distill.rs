@@ -1,12 +1,12 @@
 //! General and task distillation.
 
-use bert_core::{Encoder, TaskModel};
+use bert_core::TaskModel;
 use burn::tensor::Device;
 use glue_squad::batch::Labels;
 use glue_squad::task::Head;
 use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
-use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
 use train::text::TextSource;
@@ -54,15 +54,15 @@ impl GeneralDistillation<'_> {
         match (&self.words, self.plan.mlm()) {
             (Some(words), _) => Ok(words.mask.hide(batch, step / self.text.batches_per_epoch())),
             (None, None) => Ok(MaskedBatch::none(batch)),
-            (None, Some(_)) => Err(Error::Mismatch(
-                "the objective has a term between masked words, and the text comes unmasked".into(),
-            )),
+            (None, Some(_)) => {
+                Err(Error::Mismatch("the objective has a term between masked words, but the text is not masked".into()))
+            }
         }
     }
 }
 
 impl Job<TaskModel> for GeneralDistillation<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let whole = self.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let hidden = whole.rows(cut.rows());
@@ -76,7 +76,7 @@ impl Job<TaskModel> for GeneralDistillation<'_> {
                     self.teacher.word_logits(&tokens, places.clone(), options).ok_or_else(|| headless("teacher"))?;
                 (Some(states), Some(scores))
             }
-            _ => ((now.layer_count() > 0).then(|| self.teacher.states(&tokens, options)), None),
+            _ => ((now.layer_count() > 0).then(|| self.teacher.states(&tokens, None, options)), None),
         };
         if states.is_none() && words.is_none() {
             // Nothing is hidden in this part, and no layers are compared.
@@ -104,14 +104,8 @@ impl Job<TaskModel> for GeneralDistillation<'_> {
         Ok(self.text.batch(step)?.tokens() as u64)
     }
 
-    /// Nothing before the head for words has been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the masked-language-model head has been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.words_taught_by(steps - 1);
         let words = self.words.as_ref().filter(|_| taught);
         words.and_then(|words| words.held_out).map(|text| text.evaluate(model, device, watch)).transpose()
@@ -144,7 +138,7 @@ pub struct TaskDistillation<'a> {
 }
 
 impl Job<TaskModel> for TaskDistillation<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -158,7 +152,7 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let by_labels = gold && now.prediction.is_some_and(|p| p.regression_on_labels());
         let (states, taught) = now.taught(
             !by_labels,
-            || self.teacher.task_states(&tokens, head, options),
+            || self.teacher.states(&tokens, Some(head), options),
             || self.teacher.logits(&tokens, head, options),
         );
         let student = (self.prepare)(model, part.step);
@@ -185,14 +179,8 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    /// Nothing before the heads have been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the heads have been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         if self.eval.is_empty() || !taught {
             return Ok(None);

@@ -10,7 +10,7 @@
 //! | `ordered` | a teacher whose classes stand in another order than the data's |
 //! | `replicated` | a teacher on several devices |
 //!
-//! Students may be prepared anew in every step, which is how a supernet samples an architecture.
+//! Students may be prepared again in every step, which is how a supernet samples an architecture.
 
 mod distill;
 mod ordered;
@@ -26,4 +26,4 @@ pub use repeated::RepeatedBatch;
 pub use replicated::ReplicatedTeacher;
 pub use span::SpanDistillation;
 pub use task_teachers::{TaskTeacher, TaskTeachers, check_alike};
-pub use teacher::Teacher;
+pub use teacher::{Scored, Teacher};

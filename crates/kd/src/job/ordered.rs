@@ -7,11 +7,11 @@ use burn::tensor::{Int, Tensor};
 use glue_squad::task::ClassOrder;
 use predict::heads::AnsweringHead;
 
-use super::Teacher;
+use super::{Scored, Teacher};
 
 /// A teacher that gives the scores of each class in the place that the data give it: `logits[class] = scores[order[class]]`.
 ///
-/// A cache belongs behind it, before the model, whose answers it keeps as they are.
+/// A cache belongs between it and the model: it keeps the model's answers as they are.
 pub struct OrderedTeacher<'a> {
     teacher: Box<dyn Teacher + 'a>,
     /// By the head that is asked; heads that are not here are in order.
@@ -40,31 +40,22 @@ impl<'a> OrderedTeacher<'a> {
 }
 
 impl Teacher for OrderedTeacher<'_> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.teacher.states(batch, options)
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+        self.teacher.states(batch, head, options)
     }
 
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        self.teacher.task_states(batch, head, options)
-    }
-
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         let (output, scores) = self.teacher.logits(batch, head, options);
         let Some(order) = self.orders.get(&head) else { return (output, scores) };
         let columns = order.outputs().iter().map(|&output| scores.clone().narrow(1, output, 1)).collect();
         (output, Tensor::cat(columns, 1))
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         self.teacher.span_logits(batch, head, options)
     }
 
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.teacher.word_logits(batch, positions, options)
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
+        self.teacher.word_logits(batch, at, options)
     }
 }

@@ -1,9 +1,9 @@
 //! One batch again and again, for measuring.
 
-use bert_core::{Encoder, TaskModel, TokenBatch};
+use bert_core::{TaskModel, TokenBatch};
 use burn::tensor::Device;
 use train::Result;
-use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 
 use crate::objective::Plan;
 
@@ -11,8 +11,8 @@ use crate::objective::Plan;
 ///
 /// The loss is that of [`GeneralDistillation`](super::GeneralDistillation).
 pub struct RepeatedBatch<'a> {
-    /// Teaches.
-    pub teacher: &'a (dyn Encoder + Sync),
+    /// The teacher.
+    pub teacher: &'a TaskModel,
     /// What is compared.
     pub plan: &'a Plan,
     /// The batch, on the one device that is measured.
@@ -20,7 +20,7 @@ pub struct RepeatedBatch<'a> {
 }
 
 impl Job<TaskModel> for RepeatedBatch<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, _: &Device) -> Result<LossTerms> {
         let [batch, _] = self.tokens.dims();
         let Some(cut) = part.cut(batch) else { return Ok(LossTerms(Vec::new())) };
         let tokens = self.tokens.rows(cut.rows());
@@ -31,7 +31,7 @@ impl Job<TaskModel> for RepeatedBatch<'_> {
         Ok(cut.weigh(now.layer_terms(&student, &teacher, &tokens.mask, 1.0)))
     }
 
-    fn evaluate(&self, _: &TaskModel, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, _: &TaskModel, _: u64, _: &Device, _: &mut Watch<'_>) -> Evaluated {
         Ok(None)
     }
 }

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use train::engine::Devices;
 
-use super::Teacher;
+use super::{Scored, Teacher};
 
 /// A teacher with its weights on every device of a training; the one on the device of the batch answers.
 #[derive(Debug)]
@@ -40,24 +40,19 @@ impl ReplicatedTeacher {
 }
 
 impl Teacher for ReplicatedTeacher {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.near(batch).states(batch, options)
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+        self.near(batch).states(batch, head, options)
     }
 
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         self.near(batch).logits(batch, head, options)
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         self.near(batch).span_logits(batch, head, options)
     }
 
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
-        Teacher::word_logits(self.near(batch), batch, positions, options)
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
+        Teacher::word_logits(self.near(batch), batch, at, options)
     }
 }

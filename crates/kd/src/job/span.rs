@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use predict::span::SpanEval;
 use train::Result;
 use train::data::to_device;
-use train::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::span_sides;
 use train::span::{SpanTrainSet, gold_loss};
 
@@ -31,7 +31,7 @@ pub struct SpanDistillation<'a> {
 }
 
 impl Job<TaskModel> for SpanDistillation<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let whole = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
@@ -41,7 +41,7 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         let options = now.options();
         let (states, taught) = now.taught(
             true,
-            || self.teacher.task_states(&tokens, self.teacher_head, options),
+            || self.teacher.states(&tokens, Some(self.teacher_head), options),
             || self.teacher.span_logits(&tokens, self.teacher_head, options),
         );
         let (output, logits) = model.forward_tokens(&tokens, self.student_head, options);
@@ -70,14 +70,8 @@ impl Job<TaskModel> for SpanDistillation<'_> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    /// Nothing before the head has been taught anything.
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        steps: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    /// `None` before the head has been trained.
+    fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
         let eval = self.eval.filter(|_| taught);
         Ok(eval.map(|eval| eval.evaluate(model, self.student_head, device, watch)).transpose()?)

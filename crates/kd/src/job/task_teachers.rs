@@ -3,13 +3,13 @@
 use bert_core::{BertConfig, EncodeOptions, EncoderOutput, TokenBatch};
 use burn::tensor::{Int, Tensor};
 
-use super::Teacher;
+use super::{Scored, Teacher};
 use crate::objective::Shape;
 use crate::{Error, Result};
 
 /// A teacher of [`TaskTeachers`].
 pub struct TaskTeacher<'a> {
-    /// What errors call it: its task, or where it comes from.
+    /// Its name in errors: its task, or where it comes from.
     pub name: String,
     /// Its configuration.
     pub config: &'a BertConfig,
@@ -19,7 +19,7 @@ pub struct TaskTeacher<'a> {
     pub head: usize,
 }
 
-/// A teacher for each task, as EfficientBERT's multi-task fine-tuning has them (Dong et al. 2021): a batch of a task is shown to the
+/// A teacher for each task, as EfficientBERT's multi-task fine-tuning has them (Dong et al. 2021): a batch of a task goes to the
 /// teacher that was fine-tuned on it, for layers as well as for answers. All of them stay in memory; the released code loads one
 /// for every batch.
 ///
@@ -43,7 +43,7 @@ impl<'a> TaskTeachers<'a> {
     /// No task, or teachers of different shapes, see [`check_alike`].
     pub fn new(general: Box<dyn Teacher + 'a>, tasks: Vec<TaskTeacher<'a>>) -> Result<Self> {
         let Some(first) = tasks.first() else {
-            return Err(Error::Mismatch("there is no teacher: none for any task".into()));
+            return Err(Error::Mismatch("there is no teacher for any task".into()));
         };
         for other in &tasks[1..] {
             check_alike((&first.name, first.config), (&other.name, other.config))?;
@@ -53,32 +53,25 @@ impl<'a> TaskTeachers<'a> {
 }
 
 impl Teacher for TaskTeachers<'_> {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-        self.general.states(batch, options)
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+        match head.map(|task| &self.tasks[task]) {
+            Some(of) => of.teacher.states(batch, Some(of.head), options),
+            None => self.general.states(batch, None, options),
+        }
     }
 
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        let of = &self.tasks[head];
-        of.teacher.task_states(batch, of.head, options)
-    }
-
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         let of = &self.tasks[head];
         of.teacher.logits(batch, of.head, options)
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         let of = &self.tasks[head];
         of.teacher.span_logits(batch, of.head, options)
     }
 
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
-        self.general.word_logits(batch, positions, options)
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
+        self.general.word_logits(batch, at, options)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The teacher of a job.
 
-use bert_core::{EncodeOptions, Encoder, EncoderOutput, TaskModel, TokenBatch};
+use bert_core::{EncodeOptions, EncoderOutput, TaskModel, TokenBatch};
 use burn::tensor::{Int, Tensor};
+
+/// Layers of a teacher, and scores of one of its heads.
+pub type Scored<const D: usize> = (EncoderOutput, Tensor<D>);
 
 /// A frozen teacher: hidden states and scores, and the logits of a head.
 ///
@@ -9,41 +12,29 @@ use burn::tensor::{Int, Tensor};
 ///
 /// It answers on the device of the batch, from several threads at a time.
 pub trait Teacher: Sync {
-    /// Encodes a batch of text and keeps what `options` ask for.
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput;
-
-    /// Encodes a batch of the task that head `head` is for, as [`Teacher::logits`] and [`Teacher::span_logits`] do, without its scores.
-    ///
-    /// One model encodes every task alike; where each task has a model of its own, it is that one's to say.
-    fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-        let _ = head;
-        self.states(batch, options)
-    }
+    /// Encodes a batch and keeps what `options` ask for. A batch of a task names the head for it, as [`Teacher::logits`] does, and
+    /// a batch of text none: where each task has a model of its own, the head decides which one encodes.
+    fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput;
 
     /// Encodes a batch and scores it with head `head`.
     ///
     /// # Shapes
-    /// - second output: `[batch, outputs]`
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>);
+    /// - scores: `[batch, outputs]`
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2>;
 
     /// Encodes a batch and scores every token with the span head `head`.
     ///
     /// # Shapes
-    /// - second output: `[batch, seq, 2]`
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>);
+    /// - scores: `[batch, seq, 2]`
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3>;
 
     /// Encodes a batch and scores every word piece at some positions; `None`, and nothing computed, without a masked-language-model
     /// head.
     ///
     /// # Shapes
-    /// - `positions`: `[n]`, each `row * seq + column`
-    /// - second output: `[n, vocab]`
-    fn word_logits(
-        &self,
-        _batch: &TokenBatch,
-        _positions: Tensor<1, Int>,
-        _options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
+    /// - `at`: `[n]`, each `row * seq + column`
+    /// - scores: `[n, vocab]`
+    fn word_logits(&self, _batch: &TokenBatch, _at: Tensor<1, Int>, _options: EncodeOptions) -> Option<Scored<2>> {
         None
     }
 }
@@ -52,29 +43,20 @@ pub trait Teacher: Sync {
 macro_rules! behind_a_pointer {
     ($($pointer:ty),*) => {$(
         impl<T: Teacher + ?Sized> Teacher for $pointer {
-            fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
-                (**self).states(batch, options)
+            fn states(&self, batch: &TokenBatch, head: Option<usize>, options: EncodeOptions) -> EncoderOutput {
+                (**self).states(batch, head, options)
             }
 
-            fn task_states(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> EncoderOutput {
-                (**self).task_states(batch, head, options)
-            }
-
-            fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+            fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
                 (**self).logits(batch, head, options)
             }
 
-            fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+            fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
                 (**self).span_logits(batch, head, options)
             }
 
-            fn word_logits(
-                &self,
-                batch: &TokenBatch,
-                positions: Tensor<1, Int>,
-                options: EncodeOptions,
-            ) -> Option<(EncoderOutput, Tensor<2>)> {
-                (**self).word_logits(batch, positions, options)
+            fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
+                (**self).word_logits(batch, at, options)
             }
         }
     )*};
@@ -83,27 +65,22 @@ macro_rules! behind_a_pointer {
 behind_a_pointer!(&T, Box<T>);
 
 impl Teacher for TaskModel {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+    fn states(&self, batch: &TokenBatch, _: Option<usize>, options: EncodeOptions) -> EncoderOutput {
         self.encode(batch, options)
     }
 
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         self.forward(batch, head, options)
     }
 
-    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
         self.forward_tokens(batch, head, options)
     }
 
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
         self.mlm.as_ref()?;
         let output = self.encode(batch, options);
-        let scores = TaskModel::words(self, output.last_hidden.clone(), positions)?;
+        let scores = TaskModel::words(self, output.last_hidden.clone(), at)?;
         Some((output, scores))
     }
 }

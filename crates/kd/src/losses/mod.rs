@@ -18,7 +18,7 @@ pub use rows::{attention_cross_entropy, attention_kl, cosine, kl, row_cosine, va
 /// What a span distillation does with position 0, the `[CLS]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClsPosition {
-    /// Nobody may choose it, as in EfficientBERT's code: every question has an answer (SQuAD v1.1).
+    /// It cannot be chosen, as in EfficientBERT's code: every question has an answer (SQuAD v1.1).
     Blocked,
     /// It is a position like others: it stands for "no answer" (SQuAD v2.0), and blocked it could not be learned.
     Kept,
@@ -98,32 +98,19 @@ mod tests {
     const START: [[f32; 4]; 2] = [[0.5, -1.0, 2.0, 50.0], [0.0, 1.0, -0.5, 0.25]];
     const END: [[f32; 4]; 2] = [[1.5, 0.0, -2.0, 70.0], [0.3, -1.0, 0.5, 2.0]];
 
-    fn floats(values: [[f32; 4]; 2], device: &Device) -> Tensor<2> {
-        Tensor::from_floats(values, device)
-    }
-
-    fn value(loss: Tensor<1>) -> f64 {
-        f64::from(loss.into_scalar::<f32>())
-    }
-
-    /// `-log(exp(row[gold]) / sum of exp over the row)`.
-    fn by_hand(row: &[f32], gold: usize) -> f64 {
-        let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
-        sum.ln() - f64::from(row[gold])
-    }
-
     #[test]
     fn span_distillation_blocks_padding_and_the_cls_only_where_there_is_no_null_answer() {
-        let device = Device::flex();
-        let pair = |s: [[f32; 4]; 2], t: [[f32; 4]; 2]| (floats(s, &device), floats(t, &device));
+        let [start, end, mask] = [START, END, MASK].map(|rows| Tensor::<2>::from_floats(rows, &Device::flex()));
         let loss = |cls| {
-            let mask = floats(MASK, &device);
-            value(span_sum(pair(START, END), pair(END, START), mask, cls, |s, t| soft_cross_entropy(s, t, 1.0)))
+            let (starts, ends) = ((start.clone(), end.clone()), (end.clone(), start.clone()));
+            let loss = span_sum(starts, ends, mask.clone(), cls, |s, t| soft_cross_entropy(s, t, 1.0));
+            f64::from(loss.into_scalar::<f32>())
         };
         // Over the positions that may be chosen: -softmax(teacher) . log_softmax(student).
         let soft = |student: &[f32], teacher: &[f32]| {
-            let sum: f64 = teacher.iter().map(|&v| f64::from(v).exp()).sum();
-            (0..student.len()).map(|i| f64::from(teacher[i]).exp() / sum * by_hand(student, i)).sum::<f64>()
+            let sum = |row: &[f32]| row.iter().map(|&v| f64::from(v).exp()).sum::<f64>();
+            let term = |(&s, &t): (&f32, &f32)| f64::from(t).exp() / sum(teacher) * (sum(student).ln() - f64::from(s));
+            student.iter().zip(teacher).map(term).sum::<f64>()
         };
         let expected = |first: usize| {
             let rows = [(first..3, 0), (first..4, 1)];

@@ -1,12 +1,12 @@
 //! Losses between rows: distributions over keys or classes, and directions.
 //!
-//! The mean runs over the rows of real tokens. A row of padding attends to whatever it likes, and a batch would teach another
-//! thing the longer its longest text is.
+//! The mean runs over the rows of real tokens. The rows of padding mean nothing, and with them the loss of a text would depend on
+//! the longest text of its batch.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
 
-/// Added to scores that stand for no token.
+/// Added to scores of padding.
 const BLOCKED_SCORE: f64 = -10_000.0;
 /// Added to squared lengths, so that a vector of zeros has a direction and a gradient.
 const LENGTH_EPS: f64 = 1e-12;

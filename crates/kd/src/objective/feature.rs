@@ -1,5 +1,7 @@
 //! What can be compared, and how.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What is compared.
@@ -50,17 +52,6 @@ impl Feature {
     pub const ALL: [Self; 5] =
         [Self::Embedding, Self::Hidden, Self::AttentionScores, Self::AttentionProbs, Self::ValueRelation];
 
-    /// Name in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Embedding => "embedding",
-            Self::Hidden => "hidden",
-            Self::AttentionScores => "attention_scores",
-            Self::AttentionProbs => "attention_probs",
-            Self::ValueRelation => "value_relation",
-        }
-    }
-
     /// The losses that mean something for it.
     pub fn losses(self) -> &'static [MatchLoss] {
         use MatchLoss::{Cosine, CrossEntropy, FeatureMap, Kl, Mean, Mse, Variance};
@@ -81,32 +72,18 @@ impl MatchLoss {
     /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Mse, Self::CrossEntropy, Self::Kl, Self::Cosine, Self::FeatureMap, Self::Mean, Self::Variance];
+}
 
-    /// Name in files and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Mse => "mse",
-            Self::CrossEntropy => "cross_entropy",
-            Self::Kl => "kl",
-            Self::Cosine => "cosine",
-            Self::FeatureMap => "feature_map",
-            Self::Mean => "mean",
-            Self::Variance => "variance",
-        }
+/// The name in files and messages.
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_files() {
-        for feature in Feature::ALL {
-            assert_eq!(serde_json::to_value(feature).unwrap(), feature.name());
-        }
-        for loss in MatchLoss::ALL {
-            assert_eq!(serde_json::to_value(loss).unwrap(), loss.name());
-        }
+/// The name in files and messages.
+impl fmt::Display for MatchLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }

@@ -32,7 +32,7 @@ fn one() -> Schedule {
 pub struct Shape {
     /// Number of layers.
     pub layers: usize,
-    /// Width of the hidden states it hands out.
+    /// Width of the hidden states it returns.
     pub width: usize,
     /// Number of attention heads.
     pub heads: usize,
@@ -65,18 +65,13 @@ impl LayerMatch {
     pub fn check(&self) -> Result<(), String> {
         let (feature, loss) = (self.feature, self.loss);
         if !feature.losses().contains(&loss) {
-            let names: Vec<&str> = feature.losses().iter().map(|l| l.name()).collect();
+            let names: Vec<String> = feature.losses().iter().map(MatchLoss::to_string).collect();
             let of_distributions = matches!(loss, MatchLoss::CrossEntropy | MatchLoss::Kl);
             let hint = match feature {
                 Feature::AttentionScores if of_distributions => "; distributions are compared by attention_probs",
                 _ => "",
             };
-            return Err(format!(
-                "loss {} is not for feature {}, which takes {}{hint}",
-                loss.name(),
-                feature.name(),
-                names.join(", ")
-            ));
+            return Err(format!("loss {loss} is not for feature {feature}, which takes {}{hint}", names.join(", ")));
         }
         if !self.weight.numbers().iter().all(|w| w.is_finite() && *w >= 0.0) {
             return Err(format!("weight {:?} is not a number from 0 up", self.weight.numbers()));
@@ -90,7 +85,7 @@ impl LayerMatch {
     /// What does not fit.
     pub fn fits(&self, student: Shape, teacher: Shape) -> Result<(), String> {
         self.check()?;
-        let name = self.feature.name();
+        let name = self.feature;
         let lowest = usize::from(self.feature != Feature::Embedding);
         for (who, layer, model) in [("teacher", self.teacher, teacher), ("student", self.student, student)] {
             let highest = if lowest == 0 { 0 } else { model.layers };
@@ -114,7 +109,7 @@ impl LayerMatch {
     }
 }
 
-/// Reads entries one by one, so that a mistake is told with its entry's number.
+/// Reads entries one by one, so that an error names its entry.
 pub(super) fn numbered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerMatch>, D::Error> {
     struct Entries;
     impl<'de> Visitor<'de> for Entries {

@@ -5,6 +5,7 @@ use corpus::MaskSettings;
 use serde::{Deserialize, Serialize};
 use train::losses::cross_entropy;
 
+use super::schedule::check_term;
 use super::{Schedule, Shape};
 use crate::losses;
 
@@ -47,19 +48,8 @@ impl Mlm {
     /// # Errors
     /// The key, what is wrong and what is allowed.
     pub fn check(&self) -> Result<(), String> {
-        let all = |schedule: Schedule, good: &dyn Fn(f64) -> bool| schedule.numbers().iter().all(|&v| good(v));
-        if !all(self.weight(), &|w| w.is_finite() && w >= 0.0) {
-            return Err("`weight` must be a number from 0 up".into());
-        }
-        if !all(self.teacher, &|share| (0.0..=1.0).contains(&share)) {
-            return Err("`teacher` must lie between 0 (the words alone) and 1 (the teacher's distribution)".into());
-        }
-        if !all(self.temperature, &|t| t.is_finite() && t > 0.0) {
-            return Err("`temperature` must be above 0".into());
-        }
-        if matches!(self.temperature, Schedule::Gate { .. }) {
-            return Err("`temperature` cannot be a gate, which is 0 outside; give `from` and `to`".into());
-        }
+        let share = "`teacher` must lie between 0 (the words alone) and 1 (the teacher's distribution)";
+        check_term(self.weight(), self.temperature, (self.teacher, share))?;
         self.mask.check().map_err(|e| e.to_string())
     }
 
@@ -72,7 +62,7 @@ impl Mlm {
         let Some(ours) = student.words else {
             return Err(
                 "the student has no masked-language-model head; `efficientbert distill` on text gives it one, \
-                        the students of a search have none"
+                        a search gives none to its students"
                     .into(),
             );
         };

@@ -6,7 +6,7 @@ use super::prediction::PredictionTerm;
 use super::{Feature, LayerMatch, Mlm, MlmTerm, Objective, Point, Prediction, Schedule, Shape, Source};
 use crate::{Error, Result};
 
-/// What every step of a training learns from. Nothing in it can fail any more: it was checked against both models.
+/// What every step of a training learns from, checked against both models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     layers: Vec<LayerMatch>,
@@ -20,21 +20,9 @@ impl Plan {
     /// are not checked.
     ///
     /// # Errors
-    /// [`Error::LayerMap`] naming the entry that does not fit, or [`Error::Objective`] naming a step without any term.
+    /// [`Error::LayerMap`] naming the entry that does not fit, or [`Error::Objective`] naming a step without any term, or for the term
+    /// between masked words a model without its head, or two vocabularies.
     pub fn new(
-        layers: Vec<LayerMatch>,
-        prediction: Option<Prediction>,
-        shapes: (Shape, Shape),
-        steps: u64,
-    ) -> Result<Self> {
-        Self::with_words(layers, prediction, None, shapes, steps)
-    }
-
-    /// [`Plan::new`] with a term between masked words.
-    ///
-    /// # Errors
-    /// As [`Plan::new`]; a model without the head that the term needs, or two vocabularies.
-    pub fn with_words(
         layers: Vec<LayerMatch>,
         prediction: Option<Prediction>,
         mlm: Option<Mlm>,
@@ -113,7 +101,7 @@ impl Plan {
         self.prediction.is_some_and(|p| p.asks_teacher())
     }
 
-    /// The term between masked words; text of a training that has it comes masked, in every step.
+    /// The term between masked words; a training that has it gets masked text in every step.
     pub fn mlm(&self) -> Option<&Mlm> {
         self.mlm.as_ref()
     }
@@ -174,7 +162,7 @@ pub struct StepPlan<'a> {
 }
 
 impl StepPlan<'_> {
-    /// What both models have to hand out.
+    /// What both models have to return.
     pub fn options(&self) -> EncodeOptions {
         let any = |wanted: &dyn Fn(Feature) -> bool| self.layers.iter().any(|(entry, _)| wanted(entry.feature));
         EncodeOptions {

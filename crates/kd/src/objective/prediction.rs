@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use train::Result;
 
 use super::Schedule;
+use super::schedule::check_term;
 use crate::losses;
 
 /// How the student's logits are compared with the teacher's.
@@ -69,20 +70,9 @@ impl Prediction {
     /// # Errors
     /// The key, what is wrong and what is allowed.
     pub fn check(&self) -> Result<(), String> {
-        let all = |schedule: Schedule, good: &dyn Fn(f64) -> bool| schedule.numbers().iter().all(|&v| good(v));
-        if !all(self.weight, &|w| w.is_finite() && w >= 0.0) {
-            return Err("`weight` must be a number from 0 up".into());
-        }
-        if !all(self.hard_label, &|h| (0.0..=1.0).contains(&h)) {
-            return Err("`hard_label` must lie between 0 (the teacher's answers) and 1 (labels)".into());
-        }
-        if !all(self.temperature, &|t| t.is_finite() && t > 0.0) {
-            return Err("`temperature` must be above 0".into());
-        }
-        if matches!(self.temperature, Schedule::Gate { .. }) {
-            return Err("`temperature` cannot be a gate, which is 0 outside; give `from` and `to`".into());
-        }
-        if self.loss == PredictionLoss::Mse && !all(self.temperature, &|t| t == 1.0) {
+        let share = "`hard_label` must lie between 0 (the teacher's logits) and 1 (labels)";
+        check_term(self.weight, self.temperature, (self.hard_label, share))?;
+        if self.loss == PredictionLoss::Mse && !self.temperature.numbers().iter().all(|&t| t == 1.0) {
             return Err("`temperature` has no effect on loss mse, which compares scores before the softmax".into());
         }
         Ok(())

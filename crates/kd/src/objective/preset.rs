@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -13,6 +14,7 @@ use crate::{Error, Result};
 
 /// What a training learns on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Source {
     /// Unlabeled text: the terms between layers.
     Text,
@@ -23,11 +25,11 @@ pub enum Source {
 /// A published objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
-    /// Dong et al. 2021: embedding, attention scores and hidden states of all layers, and the teacher's answers.
+    /// Dong et al. 2021: embedding, attention scores and hidden states of all layers, and the teacher's logits.
     #[default]
     #[serde(rename = "efficientbert")]
     EfficientBert,
-    /// Jiao et al. 2020: the same layer terms, then the teacher's answers, one stage after the other.
+    /// Jiao et al. 2020: the same layer terms, then the teacher's logits, one stage after the other.
     #[serde(rename = "tinybert")]
     TinyBert,
     /// The first stage of TinyBERT alone.
@@ -36,20 +38,20 @@ pub enum Preset {
     /// The second stage of TinyBERT alone.
     #[serde(rename = "tinybert-prediction")]
     TinyBertPrediction,
-    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the answers, all at once (auxiliary
+    /// Sun et al. 2020: feature maps with means and variances, attention distributions, and the logits, all at once (auxiliary
     /// knowledge transfer).
     #[serde(rename = "mobilebert")]
     MobileBert,
-    /// The same layers all at once, then the answers (joint knowledge transfer).
+    /// The same layers all at once, then the logits (joint knowledge transfer).
     #[serde(rename = "mobilebert-joint")]
     MobileBertJoint,
-    /// The same layer after layer, then the answers (progressive knowledge transfer).
+    /// The same layer after layer, then the logits (progressive knowledge transfer).
     #[serde(rename = "mobilebert-progressive")]
     MobileBertProgressive,
     /// Wang et al. 2020: attention distributions and value relations of the last layer.
     #[serde(rename = "minilm")]
     MiniLm,
-    /// Hinton et al. 2015: the teacher's softened answers mixed with the labels.
+    /// Hinton et al. 2015: the teacher's softened logits mixed with the labels.
     #[serde(rename = "logits")]
     Logits,
     /// Gold labels alone: what distillation has to beat.
@@ -84,34 +86,18 @@ impl Preset {
         Self::Labels,
     ];
 
-    /// Name in files, on the command line and in messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EfficientBert => "efficientbert",
-            Self::TinyBert => "tinybert",
-            Self::TinyBertIntermediate => "tinybert-intermediate",
-            Self::TinyBertPrediction => "tinybert-prediction",
-            Self::MobileBert => "mobilebert",
-            Self::MobileBertJoint => "mobilebert-joint",
-            Self::MobileBertProgressive => "mobilebert-progressive",
-            Self::MiniLm => "minilm",
-            Self::Logits => "logits",
-            Self::Labels => "labels",
-        }
-    }
-
     /// One line on what it is.
     pub fn summary(self) -> &'static str {
         match self {
-            Self::EfficientBert => "attention scores, hidden states and embedding by MSE, and the teacher's answers",
-            Self::TinyBert => "efficientbert's layer terms for 87% of the steps, then the teacher's answers",
+            Self::EfficientBert => "attention scores, hidden states and embedding by MSE, and the teacher's logits",
+            Self::TinyBert => "efficientbert's layer terms for 87% of the steps, then the teacher's logits",
             Self::TinyBertIntermediate => "the layer terms of tinybert alone, for a training of its own",
-            Self::TinyBertPrediction => "the answers of tinybert alone, for a training after that",
-            Self::MobileBert => "feature maps, means and variances of hidden states, attention cross-entropy, answers",
-            Self::MobileBertJoint => "mobilebert's layer terms for 32.4% of the steps, then the answers",
-            Self::MobileBertProgressive => "mobilebert layer after layer for 32.4% of the steps, then the answers",
-            Self::MiniLm => "KL of attention and of value relations in the last layer, and the teacher's answers",
-            Self::Logits => "KL to the teacher's answers at temperature 2, mixed half and half with the labels",
+            Self::TinyBertPrediction => "the logits term of tinybert alone, for a training after that",
+            Self::MobileBert => "feature maps, means and variances of hidden states, attention cross-entropy, logits",
+            Self::MobileBertJoint => "mobilebert's layer terms for 32.4% of the steps, then the logits",
+            Self::MobileBertProgressive => "mobilebert layer after layer for 32.4% of the steps, then the logits",
+            Self::MiniLm => "KL of attention and of value relations in the last layer, and the teacher's logits",
+            Self::Logits => "KL to the teacher's logits at temperature 2, mixed half and half with the labels",
             Self::Labels => "gold labels alone, without a teacher's pass: what distillation has to beat",
         }
     }
@@ -243,9 +229,10 @@ fn mobile(pairs: &[(usize, usize)], schedule: impl Fn(usize, f64) -> Schedule) -
     pairs.iter().flat_map(terms).collect()
 }
 
+/// The name in files, on the command line and in messages.
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -253,10 +240,8 @@ impl FromStr for Preset {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == text)
-            .ok_or_else(|| format!("unknown objective `{text}`; presets: {}", names()))
+        let names = || Self::ALL.map(|preset| preset.to_string()).join(", ");
+        let read: Result<_, value::Error> = Self::deserialize(text.into_deserializer());
+        read.map_err(|_| format!("unknown objective `{text}`; presets: {}", names()))
     }
 }

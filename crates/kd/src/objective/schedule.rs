@@ -42,9 +42,9 @@ impl FromStr for Point {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let part = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
-        part.filter(|part| (0.0..=100.0).contains(part))
-            .map(Self::Percent)
-            .ok_or_else(|| format!("`{text}` is no point of a training: a step (1000) or a part of it (\"25%\")"))
+        part.filter(|part| (0.0..=100.0).contains(part)).map(Self::Percent).ok_or_else(|| {
+            format!("`{text}` is not a point of a training; give a step (1000) or a percentage of the steps (\"25%\")")
+        })
     }
 }
 
@@ -110,6 +110,28 @@ pub enum Schedule {
         /// First step after.
         end: Point,
     },
+}
+
+/// Checks the schedules of a term that compares with the teacher at a temperature; `message` is what a bad share gets.
+pub(super) fn check_term(
+    weight: Schedule,
+    temperature: Schedule,
+    (share, message): (Schedule, &str),
+) -> Result<(), String> {
+    let all = |schedule: Schedule, good: &dyn Fn(f64) -> bool| schedule.numbers().iter().all(|&v| good(v));
+    if !all(weight, &|w| w.is_finite() && w >= 0.0) {
+        return Err("`weight` must be a number from 0 up".into());
+    }
+    if !all(share, &|share| (0.0..=1.0).contains(&share)) {
+        return Err(message.into());
+    }
+    if !all(temperature, &|t| t.is_finite() && t > 0.0) {
+        return Err("`temperature` must be above 0".into());
+    }
+    if matches!(temperature, Schedule::Gate { .. }) {
+        return Err("`temperature` cannot be a gate, which is 0 outside; give `from` and `to`".into());
+    }
+    Ok(())
 }
 
 impl Schedule {

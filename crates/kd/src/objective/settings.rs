@@ -75,7 +75,9 @@ impl Objective {
         let fail = |message: &str| Err(Error::Objective(message.into()));
         match self.preset {
             None if self.matches.is_empty() && self.prediction.is_none() && self.mlm.is_none() => {
-                return fail("give `preset`, `match`, `prediction` or `mlm`; as it is there is nothing to learn from");
+                return fail(
+                    "give `preset`, `match`, `prediction` or `mlm`; without any of them there is nothing to learn from",
+                );
             }
             None if !self.map.is_empty() => {
                 return fail("`map` belongs to a `preset`; `match` names its layers itself");
@@ -124,12 +126,12 @@ impl Objective {
     /// As [`Objective::written_out`] and [`Plan::new`].
     pub fn plan(&self, student: Shape, teacher: Shape, source: Source, steps: u64) -> Result<Plan> {
         let nothing = |what: String| {
-            Err(Error::Objective(format!("{what} compares no layers, and text has no answers: it is for tasks")))
+            Err(Error::Objective(format!("{what} compares no layers, and text has no labels; it is for tasks")))
         };
         match (source, self.preset) {
             (Source::Tasks, _) if self.mlm.is_some() => {
                 let message =
-                    "`mlm` hides words of text for the student to find; it is for training on text, not on tasks";
+                    "`mlm` masks words of text, which the student predicts; it is for training on text, not on tasks";
                 return Err(Error::Objective(message.into()));
             }
             (Source::Text, _) if self.mlm.is_some() => {}
@@ -139,6 +141,6 @@ impl Objective {
         }
         let objective = self.written_out(student, teacher, source)?;
         let prediction = objective.prediction.filter(|_| source == Source::Tasks);
-        Plan::with_words(objective.matches, prediction, objective.mlm, (student, teacher), steps)
+        Plan::new(objective.matches, prediction, objective.mlm, (student, teacher), steps)
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, EncoderOutput, TaskModel, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, EncoderOutput, TaskModel, TokenBatch};
 use burn::tensor::{Int, Tensor};
-use kd::job::Teacher;
+use kd::job::{Scored, Teacher};
 
 pub struct Counted {
     pub config: BertConfig,
@@ -33,24 +33,19 @@ impl Counted {
 }
 
 impl Teacher for Counted {
-    fn states(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
+    fn states(&self, batch: &TokenBatch, _: Option<usize>, options: EncodeOptions) -> EncoderOutput {
         self.states.fetch_add(1, Relaxed);
         self.model.encode(batch, options)
     }
-    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
+    fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         self.answers.fetch_add(1, Relaxed);
         self.model.forward(batch, head, options)
     }
-    fn span_logits(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> (EncoderOutput, Tensor<3>) {
+    fn span_logits(&self, _: &TokenBatch, _: usize, _: EncodeOptions) -> Scored<3> {
         unreachable!("no task of spans")
     }
-    fn word_logits(
-        &self,
-        batch: &TokenBatch,
-        positions: Tensor<1, Int>,
-        options: EncodeOptions,
-    ) -> Option<(EncoderOutput, Tensor<2>)> {
+    fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
         self.words.fetch_add(1, Relaxed);
-        Teacher::word_logits(&self.model, batch, positions, options)
+        Teacher::word_logits(&self.model, batch, at, options)
     }
 }

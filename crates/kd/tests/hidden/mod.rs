@@ -1,6 +1,6 @@
 //! Small models with a masked-language-model head, texts of several lengths, and trainings that hide words of them.
 
-use bert_core::{BertConfig, EncodeOptions, Encoder, ModelType, Parts, TaskModel, TokenBatch};
+use bert_core::{BertConfig, EncodeOptions, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
 use glue_squad::batch::{BatchPlan, EncodedBatch};
 use glue_squad::features::{Features, lengths};

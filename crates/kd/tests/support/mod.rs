@@ -7,14 +7,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors, apply, collect, collect_internal};
-use bert_core::{BertConfig, Encoder, EncoderOutput, ModelType, Parts, TaskModel, TokenBatch, student_config};
+use bert_core::{BertConfig, EncoderOutput, ModelType, Parts, TaskModel, TokenBatch, student_config};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use device::TestDevice;
 use kd::objective::{Objective, Plan, Shape, Source};
 use mlp_space::Architecture;
 use serde_json::Value;
-use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, Precision, TrainConfig, TrainEvent, train};
+use train::engine::{
+    Devices, Evaluation, Job, LossTerms, MicroBatch, Monitor, Precision, TrainConfig, TrainEvent, train,
+};
 use train::optim::{Gradients, Schedule};
 
 pub fn golden(name: &str) -> PathBuf {
@@ -88,7 +90,7 @@ impl Reference {
 }
 
 impl Job<TaskModel> for Reference {
-    fn loss(&self, model: &TaskModel, part: Part, _: &Device) -> train::Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, _: &Device) -> train::Result<LossTerms> {
         let cut = part.cut(self.batch.dims()[0]).expect("no more parts than sequences");
         let Range { start, end } = cut.rows();
         let now = self.plan.at(part.step);
@@ -173,7 +175,7 @@ fn five_steps(at: &TestDevice, devices: &Devices, parts: u32) {
     let (_, model) = student(&file, &device.clone().autodiff());
     let mut gradients = Gradients::default();
     for index in 0..parts {
-        let terms = job.loss(&model, Part { step: 0, index, of: parts }, &device).unwrap();
+        let terms = job.loss(&model, MicroBatch { step: 0, index, of: parts }, &device).unwrap();
         gradients.add(Gradients::of(&terms.total(), &model));
     }
     check_gradients(&gradients, &model, &file, at);
@@ -201,7 +203,7 @@ pub fn five_steps_in_short_floats_are_near_pytorchs() {
     let meta = json("kd-train-step.json");
     let job = Reference::read(&file, &at.device);
     for (precision, tolerances) in [(Precision::Bf16, [0.02, 0.05]), (Precision::F16, [0.003, 0.01])] {
-        if precision.check(&devices).is_err() {
+        if devices.check_precision(precision).is_err() {
             test_support::skipped(&format!("this device has no {precision}"));
             continue;
         }

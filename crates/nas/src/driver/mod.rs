@@ -60,7 +60,7 @@ pub struct Within {
 
 /// Turns a candidate into a fitness.
 pub trait Evaluate<G> {
-    /// Evaluates one candidate, and tells `watch` how far it is. Should depend on nothing but the
+    /// Evaluates one candidate, and reports progress to `watch`. Should depend on nothing but the
     /// candidate, so that a search replays.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ where
 /// Settings of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StageConfig {
-    /// Number of the stage; keeps its trials and its randomness apart from other stages.
+    /// Number of the stage; its trials and its random numbers are separate from those of other stages.
     pub stage: u32,
     /// Trials to finish, failed ones included.
     pub trials: u64,
@@ -120,7 +120,7 @@ pub struct StageParts<'a, S: SearchSpace + ?Sized> {
     pub clock: &'a mut dyn FnMut() -> i64,
     /// Set by another thread to stop after the current trial.
     pub stop: &'a AtomicBool,
-    /// Hears what happens.
+    /// Receives events.
     pub on_event: &'a mut dyn FnMut(&Event),
 }
 

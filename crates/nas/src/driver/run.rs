@@ -78,7 +78,7 @@ impl<'a, 'c, S: SearchSpace + ?Sized> Run<'a, 'c, S> {
         for (expected, trial) in (0u64..).zip(stored) {
             if trial.number != expected || run.left_over.is_some() {
                 return Err(run.inconsistent(&format!(
-                    "trial {} stands where trial {expected} should, or after an unfinished one",
+                    "trial {} was found in place of trial {expected}, or after an unfinished one",
                     trial.number
                 )));
             }

@@ -1,5 +1,7 @@
 //! Stage 1: expression, stack count and ratio of every layer together.
 
+use std::collections::BTreeMap;
+
 use mlp_space::encode::Numbering;
 use mlp_space::{Architecture, Expression, LinearId, Mutation, Unary};
 use rand::Rng;
@@ -10,6 +12,9 @@ use crate::error::Result;
 use crate::space::size::SizeSampler;
 use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
 
+/// Varied expressions of each size among which [`CoarseSpace::fastest`] looks, beside the plain ones.
+const VARIED: usize = 24;
+
 /// All architectures of a student within size limits.
 ///
 /// A sample draws the stack counts and ratios uniformly among those within the limits, and then, as
@@ -17,6 +22,8 @@ use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
 #[derive(Debug, Clone)]
 pub struct CoarseSpace {
     student: Student,
+    /// Those that a layer may have.
+    ids: Vec<LinearId>,
     sizes: SizeSampler,
     mutation: Mutation,
 }
@@ -34,13 +41,13 @@ impl CoarseSpace {
             .filter(|&id| expressions.check(&plain(id)).is_ok())
             .map(|id| (id, student.layer_cost(id)))
             .collect();
+        let ids = layer.iter().map(|&(id, _)| id).collect();
         let sizes = SizeSampler::new(student.fixed, vec![layer; student.layers], budget)?;
         let mutation = Mutation { keep_id: true, ..Mutation::stage1(expressions) };
-        Ok(Self { student, sizes, mutation })
+        Ok(Self { student, ids, sizes, mutation })
     }
 
     /// Number of (stack count, ratio) tuples within the limits.
-    #[must_use]
     pub fn tuples(&self) -> u128 {
         self.sizes.count()
     }
@@ -95,6 +102,27 @@ impl SearchSpace for CoarseSpace {
 
     fn check(&self, genome: &Architecture) -> Result<()> {
         self.student.check(genome)
+    }
+
+    /// Exact over sizes where `ms` is a sum over the layers; the expressions of each size are the plain ones, and varied ones.
+    fn fastest(&self, ms: &dyn Fn(&Architecture) -> f64) -> Architecture {
+        let layers = self.student.layers;
+        let whole = |layer: &Expression| rebuilt(vec![layer.clone(); layers]);
+        let quickest: BTreeMap<LinearId, (f64, Expression)> = self
+            .ids
+            .iter()
+            .map(|&id| {
+                let mut rng = run_store::rng::keyed(0, "nas.fastest", &[id.stacks().into(), id.ratio().into()]);
+                let plain = Unary::ALL.into_iter().map(|activation| Expression::plain(id, activation));
+                let varied = (0..VARIED).map(|_| self.mutation.mutate(&self::plain(id), &mut rng));
+                let timed = plain.chain(varied).map(|layer| (ms(&whole(&layer)) / layers as f64, layer));
+                let best = timed.reduce(|best, other| if other.0 < best.0 { other } else { best });
+                (id, best.unwrap_or_else(|| (f64::INFINITY, self::plain(id))))
+            })
+            .collect();
+        let of = |id: LinearId| &quickest[&id];
+        let ids = self.sizes.cheapest(&|_, id| of(id).0);
+        rebuilt(ids.into_iter().map(|id| of(id).1.clone()).collect())
     }
 }
 

@@ -10,6 +10,7 @@ mod operators;
 mod size;
 mod student;
 mod widths;
+mod within;
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -22,6 +23,7 @@ pub use operators::OperatorSpace;
 pub use size::SizeSampler;
 pub use student::{Encoding, Student};
 pub use widths::WidthSpace;
+pub use within::{Predicted, WithinLatency};
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
@@ -54,6 +56,12 @@ pub trait SearchSpace: Sync {
     /// # Errors
     /// [`Error::Genome`] with the reason.
     fn check(&self, genome: &Self::Genome) -> Result<()>;
+
+    /// The architecture within the size limits that takes least time by `ms`, as far as the space knows: by default the end of a
+    /// descent from random ones, always the same.
+    fn fastest(&self, ms: &dyn Fn(&Self::Genome) -> f64) -> Self::Genome {
+        within::descent(self, ms)
+    }
 
     /// Reads an architecture of the space from its text.
     ///

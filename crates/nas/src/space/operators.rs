@@ -77,7 +77,7 @@ impl SearchSpace for OperatorSpace {
         }
         Err(Error::Genome {
             text: genome.to_string(),
-            detail: "its stack counts and ratios are not those this stage keeps".to_owned(),
+            detail: "its stack counts and ratios differ from those that this stage keeps".to_owned(),
         })
     }
 }

@@ -57,13 +57,11 @@ impl SizeSampler {
     }
 
     /// Number of tuples within the limits.
-    #[must_use]
     pub fn count(&self) -> u128 {
         self.completions[0].get(&self.fixed).copied().unwrap_or(0)
     }
 
     /// Sizes that the tuples reach, limits aside, and the one nearest to `budget`.
-    #[must_use]
     pub fn reach(&self, budget: &Budget) -> Reach {
         if *budget == self.limits {
             return self.reach;
@@ -73,7 +71,6 @@ impl SizeSampler {
     }
 
     /// Size of the student with these ids; `None` if a layer does not allow its id.
-    #[must_use]
     pub fn cost(&self, ids: &[LinearId]) -> Option<Cost> {
         if ids.len() != self.choices.len() {
             return None;
@@ -107,6 +104,37 @@ impl SizeSampler {
             size = size + chosen.1;
         }
         ids
+    }
+
+    /// The tuple within the limits with the least sum of `price(layer, id)`; of equal ones the first ids.
+    #[must_use]
+    pub fn cheapest(&self, price: &dyn Fn(usize, LinearId) -> f64) -> Vec<LinearId> {
+        let layers = self.choices.len();
+        // Per layer: accumulated size -> least price of the rest, and the id that it begins with.
+        let mut best: Vec<BTreeMap<Cost, (f64, LinearId)>> = vec![BTreeMap::new(); layers];
+        for layer in (0..layers).rev() {
+            let prices: Vec<f64> = self.choices[layer].iter().map(|&(id, _)| price(layer, id)).collect();
+            let after = best.get(layer + 1);
+            let rest = |size: Cost| match after {
+                Some(after) => after.get(&size).map(|&(rest, _)| rest),
+                None => self.completions[layers].contains_key(&size).then_some(0.0),
+            };
+            let least = |size: Cost| {
+                let choices = self.choices[layer].iter().zip(&prices);
+                let possible = choices.filter_map(|(&(id, cost), price)| Some((price + rest(size + cost)?, id)));
+                possible.reduce(|least, other| if other.0 < least.0 { other } else { least })
+            };
+            let found = self.completions[layer].keys().filter_map(|&size| Some((size, least(size)?))).collect();
+            best[layer] = found;
+        }
+        let mut size = self.fixed;
+        let ids = best.iter().enumerate().map(|(layer, best)| {
+            // `new` refuses an empty window, and every size that is reached has a completion.
+            let id = best.get(&size).map_or(self.choices[layer][0].0, |&(_, id)| id);
+            size = size + self.choices[layer].iter().find(|(of, _)| *of == id).map_or_else(Cost::default, |(_, c)| *c);
+            id
+        });
+        ids.collect()
     }
 
     /// A different tuple within the limits that agrees with `ids` in all but one to three layers, or
@@ -257,6 +285,27 @@ mod tests {
         // 400 expected, standard deviation 20: five of them.
         for (ids, count) in drawn {
             assert!((300..=500).contains(&count), "{ids:?} was drawn {count} times of 400 expected");
+        }
+    }
+
+    #[test]
+    fn the_cheapest_tuple_of_a_window_is_the_one_that_a_look_at_all_finds() {
+        // A price that does not grow with the size, so that the smallest tuple is not the cheapest.
+        let price = |layer: usize, id: LinearId| {
+            let (stacks, inner) = (id.stacks() as f64, id.inner_size(12) as f64);
+            (stacks - 2.0).abs() + (inner - 5.0 - layer as f64).abs() * 0.3
+        };
+        for limits in [
+            Budget::default(),
+            Budget { min_params: Some(2400), max_params: Some(2500), ..Budget::default() },
+            Budget { max_macs: Some(6000), ..Budget::default() },
+        ] {
+            let sum = |ids: &[LinearId]| ids.iter().enumerate().map(|(l, &id)| price(l, id)).sum::<f64>();
+            let least = pairs(&limits).iter().map(|pair| sum(pair)).fold(f64::INFINITY, f64::min);
+            let sampler = sampler(2, &limits).unwrap();
+            let found = sampler.cheapest(&price);
+            assert!((sum(&found) - least).abs() < 1e-12, "{found:?} costs {}, {least} is possible", sum(&found));
+            assert!(limits.check(sampler.cost(&found).unwrap()).is_none(), "it is within the limits");
         }
     }
 

@@ -74,14 +74,12 @@ impl Student {
     }
 
     /// Cost of one layer's feed-forwards.
-    #[must_use]
     pub fn layer_cost(&self, id: LinearId) -> Cost {
         let cost = feed_forward(id, self.widths.hidden, self.widths.base);
         Cost { params: cost.params, macs: cost.macs.saturating_mul(self.seq as u64) }
     }
 
     /// Cost of the whole student.
-    #[must_use]
     pub fn cost(&self, genome: &Architecture) -> Cost {
         genome.ids().iter().fold(self.fixed, |sum, &id| sum + self.layer_cost(id))
     }

@@ -38,7 +38,6 @@ impl WidthSpace {
     }
 
     /// Number of architectures within the limits.
-    #[must_use]
     pub fn count(&self) -> u128 {
         self.sizes.count()
     }
@@ -88,7 +87,7 @@ impl SearchSpace for WidthSpace {
         }
         Err(Error::Genome {
             text: genome.to_string(),
-            detail: "its expressions are not those this stage keeps".to_owned(),
+            detail: "its expressions differ from those that this stage keeps".to_owned(),
         })
     }
 }

@@ -33,7 +33,6 @@ pub struct DrawKey {
 
 impl DrawKey {
     /// The generator of this draw for one purpose.
-    #[must_use]
     pub fn rng(&self, purpose: &str) -> ChaCha8Rng {
         let counters = [u64::from(self.stage), self.number, self.attempt];
         run_store::rng::keyed(self.seed, purpose, &counters)

@@ -12,7 +12,7 @@ use crate::budget::{Cost, Rejection};
 use crate::error::{Error, Result};
 use crate::study::{Fitness, NewTrial, RejectedDraw, StudyIdentity, StudyStore, TrialState};
 
-/// Checks a kind of store; `fresh` gives a new and empty one of the identity it is told.
+/// Checks a kind of store; `fresh` makes a new, empty one with the given identity.
 ///
 /// # Panics
 /// A store that does not conform; the message says how.

@@ -17,7 +17,6 @@ pub struct MemoryStudy {
 
 impl MemoryStudy {
     /// An empty study.
-    #[must_use]
     pub fn new(identity: StudyIdentity) -> Self {
         Self { identity, trials: Vec::new(), rejected: Vec::new(), exhausted: BTreeSet::new() }
     }

@@ -4,19 +4,28 @@
 //! [`StudyStore`] is what the [driver](crate::driver) needs; `SqliteStudy` (feature `sqlite`) keeps a
 //! study in one SQLite file, [`MemoryStudy`] in memory. Both pass the [`conformance`] suite, and so
 //! should every other store.
+//!
+//! For other programs a study is [`StageRecord`]s: counts and places, a flat [`table`](table::Table), a database of Optuna (`optuna`).
 
 pub mod conformance;
 mod memory;
+#[cfg(feature = "sqlite")]
+pub mod optuna;
+mod parameters;
 mod record;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stage;
+pub mod table;
 
 use std::collections::BTreeMap;
 
 pub use memory::MemoryStudy;
+pub use parameters::{Value, parameters};
 pub use record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{SCHEMA_VERSION, SqliteStudy};
+pub use stage::StageRecord;
 
 use crate::budget::Rejection;
 use crate::error::Result;

@@ -63,7 +63,6 @@ pub enum TrialState {
 
 impl TrialState {
     /// The name under which the study stores it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -73,7 +72,6 @@ impl TrialState {
     }
 
     /// The state of that [name](Self::name).
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Running, Self::Complete, Self::Failed].into_iter().find(|state| state.name() == name)
     }
@@ -158,10 +156,15 @@ pub struct Trial {
 
 impl Trial {
     /// Its place among others; `None` unless it is complete.
-    #[must_use]
     pub fn rank(&self) -> Option<Rank> {
         let Self { cost, latency_ms, number, .. } = *self;
         self.fitness.map(|fitness| Rank { fitness, cost, latency_ms, number })
+    }
+
+    /// Seconds from its last start to its end; `None` while it runs.
+    #[must_use]
+    pub fn seconds(&self) -> Option<f64> {
+        self.finished_at.map(|end| (end - self.started_at) as f64 / 1e3)
     }
 
     /// Best first: complete trials by their [`Rank`], then the others by number.
@@ -198,7 +201,6 @@ pub struct Settled {
 
 impl Settled {
     /// A trial that failed for `reason`.
-    #[must_use]
     pub fn failed(reason: &str) -> Self {
         Self { state: TrialState::Failed, fitness: None, metrics: BTreeMap::new(), reason: Some(reason.to_owned()) }
     }
@@ -206,7 +208,6 @@ impl Settled {
 
 impl Fitness {
     /// How a trial of this fitness ends: a number that is not finite fails it.
-    #[must_use]
     pub fn settle(&self) -> Settled {
         let mut reason =
             (!self.score.is_finite()).then(|| format!("the fitness is {}, not a finite number", self.score));

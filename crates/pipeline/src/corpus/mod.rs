@@ -1,7 +1,7 @@
 //! The text of general distillation: plain files, or a folder of packed shards.
 
-mod judge;
 mod packed;
+mod plain_text;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use train::text::{TextSet, TextSource};
 
 pub use packed::PackedText;
 
-use crate::inputs::Files;
+use crate::input_files::Files;
 use crate::{Error, Problem, Result};
 
 /// Sequences packed between two looks at whether to stop.
@@ -52,7 +52,7 @@ impl Corpus {
             }
             if !dir.join(MANIFEST).is_file() {
                 return Err(Error::Mismatch(format!(
-                    "{} holds shards without a {MANIFEST}: packing was not finished; give the same `data pack` again, it goes on",
+                    "{} holds shards without a {MANIFEST}: packing was not finished; give the same `data pack` command again to continue",
                     dir.display()
                 )));
             }
@@ -69,12 +69,12 @@ impl Corpus {
             match corpus_files(path) {
                 Ok(found) => files.extend(found),
                 Err(e) => {
-                    let hint = judge::other_forms(path).map_or_else(String::new, |hint| format!("; {hint}"));
+                    let hint = plain_text::other_forms(path).map_or_else(String::new, |hint| format!("; {hint}"));
                     problems.push(Problem { message: format!("{e}{hint}"), usage: false, missing: false });
                 }
             }
         }
-        problems.extend(files.iter().filter_map(|file| judge::fault(file)));
+        problems.extend(files.iter().filter_map(|file| plain_text::fault(file)));
         if problems.is_empty() { Ok(Self::Text(files)) } else { Err(Error::Inputs(problems)) }
     }
 
@@ -214,9 +214,6 @@ impl Corpus {
     }
 
     /// Whether `sequences` fill a batch.
-    ///
-    /// # Errors
-    /// They do not.
     pub(crate) fn enough(&self, sequences: usize, settings: BatchSettings) -> Result<()> {
         let BatchSettings { batch_size, max_len, .. } = settings;
         if sequences >= batch_size {

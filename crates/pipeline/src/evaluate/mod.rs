@@ -11,12 +11,22 @@ mod slice;
 pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nas::driver::{EvalError, Within};
 use nas::study::Fitness;
 use train::engine::Evaluation;
 
-fn scoring(done: usize, total: usize) -> Within {
-    Within { what: "scoring", unit: "examples", done: done as u64, total: total as u64 }
+/// Passes on how far a scoring is, until `stop` is set.
+fn scoring<'a>(
+    watch: &'a mut dyn FnMut(Within),
+    stop: &'a AtomicBool,
+) -> impl FnMut(usize, usize) -> ControlFlow<()> + 'a {
+    move |done, total| {
+        watch(Within { what: "scoring", unit: "examples", done: done as u64, total: total as u64 });
+        if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }
 
 /// A diverged loss is the candidate's fault; anything else stops the run.

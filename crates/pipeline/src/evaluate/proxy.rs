@@ -1,6 +1,5 @@
 //! A short training from inherited weights.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -88,11 +87,7 @@ impl ProxyTraining<'_> {
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
         let mut monitor = CandidateMonitor { what: "training on tasks", watch: &mut *watch, stop: self.stop };
         let model = self.train(model, &job, config, &mut monitor)?;
-        let mut watch = |done, total| {
-            watch(scoring(done, total));
-            if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        Ok(evaluate(&model, self.held_out, self.devices.main(), &mut watch)?)
+        Ok(evaluate(&model, self.held_out, self.devices.main(), &mut scoring(watch, self.stop))?)
     }
 
     fn train(

@@ -1,7 +1,6 @@
 //! A slice of the trained supernet, scored as it is.
 
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
@@ -33,10 +32,7 @@ impl Evaluate<Architecture> for SupernetSlice<'_> {
         watch: &mut dyn FnMut(Within),
     ) -> Result<Fitness, EvalError> {
         let model = self.supernet.clone().activate(&candidate.genome);
-        let mut watch = |done, total| {
-            watch(scoring(done, total));
-            if self.stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        evaluate(&model, self.held_out, &self.device, &mut watch).map(fitness).map_err(eval_error)
+        let scored = evaluate(&model, self.held_out, &self.device, &mut scoring(watch, self.stop));
+        scored.map(fitness).map_err(eval_error)
     }
 }

@@ -94,9 +94,6 @@ fn said(kind: TaskHeadKind) -> &'static str {
 }
 
 /// Whether `architectures` names a class whose head is one of `wanted`'s; where it names none, the tensors decide.
-///
-/// # Errors
-/// It names other classes only.
 fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, what: &str) -> Result<(), ImportError> {
     let named = config.extra.get("architectures").and_then(Value::as_array);
     // `BertModel` and its like say nothing of a head.
@@ -105,7 +102,7 @@ fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, w
     if named.is_empty() || named.iter().any(|class| class.ends_with(wanted)) {
         return Ok(());
     }
-    let message = format!("`architectures` is {}, whose head is another one than {what}", named.join(", "));
+    let message = format!("`architectures` is {}, whose head is not {what}", named.join(", "));
     Err(of_config(source, message, Remedy::ClassOf(wanted)))
 }
 

@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use bert_core::weights::{NameFormat, Tensors};
+use bert_core::weights::{self, NameFormat, Tensors};
 use bert_core::{BertConfig, ModelType, Parts, TaskModel, usable};
 use burn::tensor::Device;
 use serde_json::Value;
 
 use super::heads::task_head;
 use super::left_behind::{count, in_short, outside_encoder};
-use super::{ImportError, Imported, Source, read_weights};
+use super::{ImportError, Imported, Source};
 use crate::note::Note;
 
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
     let mut config = model_dir::read_config(source.config).map_err(ImportError::Config)?;
     judge_keys(source.config, &config, notes)?;
-    let mut tensors = modern_names(read_weights(source.weights)?);
-    let left_behind = |what: &str| Note::message(format!("left behind: {what}"));
+    let mut tensors = modern_names(weights::read(source.weights).map_err(ImportError::Weights)?);
+    let left_behind = |what: &str| Note::Message(format!("left behind: {what}"));
     let before = tensors.0.len();
     tensors.0.retain(|name, _| !name.starts_with("cls.seq_relationship."));
     if tensors.0.len() < before {
@@ -59,7 +59,7 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
 fn judge_keys(path: &Path, config: &BertConfig, notes: &mut Vec<Note>) -> Result<(), ImportError> {
     let unknown: Vec<String> = config.unknown_keys().map(|key| format!("`{key}`")).collect();
     if !unknown.is_empty() {
-        notes.push(Note::warning(format!(
+        notes.push(Note::Warning(format!(
             "{}: kept, but not used, as no BERT of transformers reads it: {}",
             path.display(),
             unknown.join(", ")
@@ -95,7 +95,7 @@ fn ignore_embedding_size(config: &mut BertConfig, tensors: &Tensors, notes: &mut
     let has_projection = tensors.0.keys().any(|name| name.ends_with("embeddings.embedding_transformation.weight"));
     let is_plain = config.model_type == ModelType::Bert && !config.trigram_input && !has_projection;
     if is_plain && let Some(size) = config.embedding_size.take() {
-        notes.push(Note::message(format!("`embedding_size` {size} is not used: the file holds no projection")));
+        notes.push(Note::Message(format!("`embedding_size` {size} is not used: the file holds no projection")));
     }
 }
 

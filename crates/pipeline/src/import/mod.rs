@@ -90,31 +90,27 @@ pub fn tokenizer_files(
     let has = |name: &str| beside.join(name).is_file();
     let as_they_are = || model_dir::tokenizer_files(beside).map_err(ImportError::Tokenizer);
     if !has("tokenizer.json") && !has("vocab.txt") {
-        notes.push(Note::warning(
+        notes.push(Note::Warning(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
-             directory before text is read with it",
+             directory before text is read with it"
+                .to_owned(),
         ));
         return as_they_are();
     }
     if !has("tokenizer.json") {
-        notes.push(Note::message(
-            "no tokenizer.json stands beside the weights; vocab.txt is used, and one is made of it",
+        notes.push(Note::Message(
+            "no tokenizer.json stands beside the weights; vocab.txt is used, and one is made of it".to_owned(),
         ));
     }
     let read = TextEncoder::from_dir(beside).and_then(|encoder| Ok((encoder.files(positions)?, encoder)));
     match read {
         Ok((files, encoder)) => {
-            notes.extend(encoder.notes().map(Note::warning));
+            notes.extend(encoder.notes().map(Note::Warning));
             Ok(files)
         }
         Err(error) => {
-            notes.push(Note::warning(format!("{error}; the files of the tokenizer are copied as they are")));
+            notes.push(Note::Warning(format!("{error}; the files of the tokenizer are copied as they are")));
             as_they_are()
         }
     }
-}
-
-/// Reads the weight file, whichever of the two formats it has.
-fn read_weights(path: &Path) -> Result<bert_core::weights::Tensors, ImportError> {
-    bert_core::weights::read(path).map_err(ImportError::Weights)
 }

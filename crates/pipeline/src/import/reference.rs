@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bert_core::weights::{NameFormat, Tensors};
+use bert_core::weights::{self, NameFormat, Tensors};
 use bert_core::{Activation, BertConfig, LayerSource, ModelType, NormKind, Parts, TaskModel, inherit, student_config};
 use burn::tensor::Device;
 use mlp_space::{Architecture, LinearId};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ImportError, Imported, Source, read_weights};
+use super::{ImportError, Imported, Source};
 use crate::note::Note;
 
 /// Why no model can be built.
@@ -62,14 +62,14 @@ struct ReferenceConfig {
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
     let file = read_config(source.config)?;
     for key in file.extra.keys().chain(file.config.extra.keys()).filter(|key| !SILENT_KEYS.contains(&key.as_str())) {
-        notes.push(Note::warning(format!("{}: `{key}` is not used", source.config.display())));
+        notes.push(Note::Warning(format!("{}: `{key}` is not used", source.config.display())));
     }
     let unbuildable = |cause: Cause| {
         let what = format!("{}: no model can be built", source.config.display());
         ImportError::Unbuildable { what, source: cause }
     };
     let config = bert_config(&file).map_err(unbuildable)?;
-    let tensors = read_weights(source.weights)?;
+    let tensors = weights::read(source.weights).map_err(ImportError::Weights)?;
     let params = tensors.under("param.");
     let tensors = if params.0.is_empty() { tensors } else { params };
     if config.model_type == ModelType::EfficientBert {

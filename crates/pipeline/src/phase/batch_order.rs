@@ -16,6 +16,8 @@ struct BatchOrder<'a> {
     accumulate: u32,
     max_len: usize,
     precision: Option<Precision>,
+    /// Final trainings with another seed go through other batches.
+    seed: u32,
     objective: &'a Objective,
 }
 
@@ -49,7 +51,8 @@ impl<'a> BatchOrders<'a> {
             let (data, length_window, precision) = (training.data, settings.length_window, settings.precision);
             let max_len = if settings.max_len == 0 { recipe.max_len } else { settings.max_len };
             let (batch_size, accumulate) = (settings.batch_size, settings.train.accumulate);
-            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, objective };
+            let seed = phase.id.seed();
+            let order = BatchOrder { data, batch_size, length_window, accumulate, max_len, precision, seed, objective };
             Some(Distillation { phase: phase.id, training, order, times })
         };
         Self(trainings(phases).filter_map(distillation).collect())
@@ -132,12 +135,12 @@ mod tests {
         assert_eq!(of("stage-2", Source::Text), None, "no steps");
         assert_eq!(of("supernet/warm-up", Source::Text), Some(2), "winner and baseline");
         assert_eq!(of("final/task", Source::Tasks), Some(1), "the baseline");
-        assert_eq!(of("baseline/task", Source::Tasks), Some(0));
+        assert_eq!(of("compare/same-params/seed-1/task", Source::Tasks), Some(0));
     }
 
     #[test]
     fn what_no_other_training_sees_is_left_to_the_teacher() {
-        let alone = recipe(&["final.baseline=false", "warm_up.batch_size=12", "final.general.max_len=16"]);
+        let alone = recipe(&["compare.same_params=false", "warm_up.batch_size=12", "final.general.max_len=16"]);
         for phase in ["supernet/warm-up", "final/general"] {
             assert_eq!(again(&alone, phase, Source::Text), None, "{phase}");
         }
@@ -158,9 +161,9 @@ mod tests {
         };
         let pocket = load("pocket", &[]).unwrap();
         // Text: warm-up 300 steps, supernet 150, winner 200, baseline 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
-        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Search, 60), (Data::Train, 1800)]);
-        assert_eq!(of(&pocket, 4), [(Data::Text, 150), (Data::Search, 60)]);
-        assert_eq!(of(&pocket, 5), [(Data::Search, 60)]);
+        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Tasks, 60), (Data::Tasks, 1800)]);
+        assert_eq!(of(&pocket, 4), [(Data::Text, 150), (Data::Tasks, 60)]);
+        assert_eq!(of(&pocket, 5), [(Data::Tasks, 60)]);
         assert_eq!(of(&pocket, 22), []);
     }
 
@@ -175,7 +178,7 @@ mod tests {
         assert_eq!(over_after("supernet/general"), [order("stage-1", Source::Text)]);
         assert_eq!(over_after("supernet/task"), [order("stage-1", Source::Tasks)]);
         assert!(over_after("final/task").is_empty());
-        assert_eq!(over_after("baseline/general"), [order("supernet/warm-up", Source::Text)]);
-        assert_eq!(over_after("baseline/task"), [order("final/task", Source::Tasks)]);
+        assert_eq!(over_after("compare/same-params/seed-1/general"), [order("supernet/warm-up", Source::Text)]);
+        assert_eq!(over_after("compare/same-params/seed-1/task"), [order("final/task", Source::Tasks)]);
     }
 }

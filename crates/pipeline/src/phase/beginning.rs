@@ -42,8 +42,8 @@ pub(super) fn as_teacher(
         [one] => (one, in_order(&one.config)),
         _ => (&teachers.general, vec![None; spec.heads.len()]),
     };
-    let stage = run.spec(PhaseId::Stage(1))?.training_on(Data::Search)?;
-    let (mix, _) = run.inputs.search(recipe, &stage.settings)?;
+    let stage = run.spec(PhaseId::Stage(1))?.training_on(Data::Tasks)?;
+    let (mix, _) = run.inputs.tasks(recipe, &stage.settings)?;
     let batch = |step| Ok(mix.batch(step)?.1);
     let sample = Sample::of_training(mix.batches_per_epoch(), batch, &run.device)?;
     let layers = layer_map(plan, spec.layers.len(), teacher.config.num_hidden_layers)?;

@@ -1,10 +1,11 @@
 //! How many bytes of the teacher's answers are worth keeping on this machine, where the recipe leaves that open.
 
 use bert_core::BertConfig;
-use kd::cache::{ByteSize, Format, Place, Room, TeacherLayers};
+use kd::cache::{ByteSize, CacheStorage, Format, Room, TeacherLayers};
 
 use super::batch_order::{BatchOrders, Shared};
-use super::supernet::{frame, plan};
+use super::distillation::plan;
+use super::supernet::frame;
 use super::{Data, PhaseSpec};
 use crate::Result;
 use crate::disk::size;
@@ -50,9 +51,9 @@ pub fn cache_room(
         return Ok(CacheRoom { bytes, story: None });
     }
     let (times, most) = match settings.place {
-        Place::Off => return Ok(CacheRoom { bytes: ByteSize(0), story: None }),
-        Place::Memory => (IN_MEMORY, free.map_or(MOST, |free| free / PART_OF_MEMORY)),
-        Place::Disk => (ON_DISK, MOST),
+        CacheStorage::Off => return Ok(CacheRoom { bytes: ByteSize(0), story: None }),
+        CacheStorage::Memory => (IN_MEMORY, free.map_or(MOST, |free| free / PART_OF_MEMORY)),
+        CacheStorage::Disk => (ON_DISK, MOST),
     };
     let mut asked = 0;
     for shared in BatchOrders::of(recipe, phases).shared(times) {
@@ -63,28 +64,28 @@ pub fn cache_room(
 }
 
 /// The room for `asked` bytes that will be asked for again, and why.
-fn choose(place: Place, asked: u64, most: u64, free: Option<u64>) -> (u64, String) {
+fn choose(place: CacheStorage, asked: u64, most: u64, free: Option<u64>) -> (u64, String) {
     let bound = match (place, free) {
-        (Place::Memory, Some(_)) => "a quarter of the free memory".to_string(),
+        (CacheStorage::Memory, Some(_)) => "a quarter of the free memory".to_string(),
         _ => format!("the usual {}", size(MOST)),
     };
-    let place = if place == Place::Disk { "on the disk" } else { "in memory" };
+    let place = if place == CacheStorage::Disk { "on the disk" } else { "in memory" };
     if asked == 0 {
         return (0, "teacher cache: nothing is kept, since no batch is shown to many trainings".into());
     }
     if asked <= most {
         return (
             asked,
-            format!("teacher cache: at most {} {place}, all answers that are asked for again and again", size(asked)),
+            format!("teacher cache: at most {} {place}, all answers that are asked for repeatedly", size(asked)),
         );
     }
     let (all, most_shown) = (size(asked), size(most));
     if most < asked / LEAST_PART {
         let story =
-            format!("teacher cache: nothing is kept; of {all} that are asked for again, {bound} is but {most_shown}");
+            format!("teacher cache: nothing is kept; {all} will be asked for again, but {bound} is only {most_shown}");
         return (0, story);
     }
-    (most, format!("teacher cache: at most {most_shown} {place}, {bound}; {all} are asked for again and again"))
+    (most, format!("teacher cache: at most {most_shown} {place}, {bound}; {all} are asked for repeatedly"))
 }
 
 /// Bytes of the teacher's answers for the batches of `shared`, a little more rather than less.
@@ -105,11 +106,8 @@ fn bytes(recipe: &Recipe, inputs: &Inputs, teacher: &BertConfig, shared: &Shared
                 add(batch.batch, batch.seq);
             }
         }
-        Data::Search | Data::Train => {
-            let tasks = match training.data {
-                Data::Search => inputs.search(recipe, settings)?.0,
-                _ => inputs.train(recipe, settings)?,
-            };
+        Data::Tasks => {
+            let tasks = inputs.tasks(recipe, settings)?.0;
             for i in 0..looked_at {
                 let (_, batch) = tasks.batch(step(i))?;
                 add(batch.batch, batch.seq);
@@ -140,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_again_is_kept_as_far_as_a_part_of_the_memory_reaches() {
-        let choose = |asked, free: u64| choose(Place::Memory, asked, free / PART_OF_MEMORY, Some(free));
+        let choose = |asked, free: u64| choose(CacheStorage::Memory, asked, free / PART_OF_MEMORY, Some(free));
         let (bytes, said) = choose(180 * MB, 8000 * MB);
         assert!(bytes == 180 * MB && said.contains("at most 180 MB in memory, all answers"), "{said}");
         let (bytes, said) = choose(180 * MB, 400 * MB);
@@ -149,7 +147,7 @@ mod tests {
             "{said}"
         );
         let (bytes, said) = choose(180_000 * MB, 400 * MB);
-        assert!(bytes == 0 && said.contains("nothing is kept; of 180 GB"), "{said}");
+        assert!(bytes == 0 && said.contains("nothing is kept; 180 GB"), "{said}");
         let (bytes, said) = choose(0, 400 * MB);
         assert!(bytes == 0 && said.contains("no batch is shown to many"), "{said}");
     }

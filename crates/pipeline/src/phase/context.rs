@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::cache::{ByteSize, CacheReport, Format, Place, TeacherCache, TeacherLayers};
+use kd::cache::{ByteSize, CacheReport, CacheStorage, Format, TeacherCache, TeacherLayers};
 use kd::job::{TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
@@ -18,6 +18,7 @@ use super::batch_order::BatchOrders;
 use super::{PhaseId, PhaseSpec, SearchParts, Teachers, TunedTeacher};
 use crate::events::{Host, Pace, PhaseMonitor, RunEvent};
 use crate::inputs::Inputs;
+use crate::latency::Limit;
 use crate::recipe::{Phase, Recipe};
 use crate::teachers::{KeptAnswers, teacher_on};
 use crate::{Error, Result};
@@ -55,6 +56,8 @@ pub struct Context<'a> {
     pub host: &'a mut dyn Host,
     /// What its search is made of.
     pub parts: &'a mut dyn SearchParts,
+    /// What holds its search to a latency, if anything does.
+    pub limit: Option<Limit>,
     /// The teacher's answers, if they are kept.
     cache: Option<Arc<TeacherCache>>,
     log: JsonlWriter,
@@ -79,11 +82,11 @@ impl<'a> Context<'a> {
         let log = JsonlWriter::open(paths.log())?;
         let settings = recipe.teacher.cache;
         let cache = match settings.place {
-            Place::Off => None,
+            CacheStorage::Off => None,
             // Rounded answers are rounded whether they are kept or not.
             _ if room == ByteSize(0) && settings.format == Format::F32 => None,
-            Place::Memory => Some(TeacherCache::in_memory(room, settings.format)),
-            Place::Disk => Some(TeacherCache::in_folder(paths.root().join(CACHE), room, settings.format)?),
+            CacheStorage::Memory => Some(TeacherCache::in_memory(room, settings.format)),
+            CacheStorage::Disk => Some(TeacherCache::in_folder(paths.root().join(CACHE), room, settings.format)?),
         };
         let cache = cache.map(Arc::new);
         Ok(Self {
@@ -96,6 +99,7 @@ impl<'a> Context<'a> {
             devices,
             host,
             parts,
+            limit: None,
             cache,
             log,
             pace: Pace::default(),
@@ -216,9 +220,6 @@ impl<'a> Context<'a> {
 
     /// The teacher of a phase's distillation on `source`, on tasks each task's own where they have them; with the cache before it
     /// where another training of the run sees the same batches.
-    ///
-    /// # Errors
-    /// Teachers of tasks that are not alike.
     pub(super) fn teacher_for<'t>(
         &self,
         phase: PhaseId,
@@ -275,7 +276,7 @@ impl<'a> Context<'a> {
             return;
         }
         if let Err(e) = std::fs::remove_dir_all(&folder) {
-            let message = format!("cannot remove {CACHE}: {e}; it is not needed any more");
+            let message = format!("cannot remove {CACHE}: {e}; it is no longer needed");
             self.note(RunEvent::Note { message });
         }
     }
@@ -286,20 +287,16 @@ impl<'a> Context<'a> {
             let folder = self.folder(&phase.name);
             if let Err(e) = CheckpointStore::new(&folder, self.config_hash).clear() {
                 let name = &phase.name;
-                let message = format!("cannot remove the checkpoints in {name}: {e}; they are not needed any more");
+                let message = format!("cannot remove the checkpoints in {name}: {e}; they are no longer needed");
                 self.note(RunEvent::Note { message });
             }
-            // One that is empty; what else somebody put there stays.
-            if let Some(parent) = folder.parent().filter(|parent| *parent != self.paths.root()) {
+            // Those that are empty; what else somebody put there stays.
+            for parent in folder.ancestors().skip(1).take_while(|parent| *parent != self.paths.root()) {
                 let _ = std::fs::remove_dir(parent);
             }
         }
     }
 
-    /// The phase `id` of this run.
-    ///
-    /// # Errors
-    /// The recipe does without it.
     pub(super) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
         let missing = || Error::Mismatch(format!("a run of this recipe has no phase `{}`", id.name()));
         self.phases.iter().find(|phase| phase.id == id).ok_or_else(missing)

@@ -1,156 +1,264 @@
-//! Final distillation of the winner and of the uniform baseline.
+//! Final training of the winner and of what it is compared with.
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
-use bert_core::{BertConfig, LayerSource, ModelType, Parts, TaskModel, inherit, student_config};
-use encoder_spec::Encoder;
-use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::Source;
+use bert_core::{BertConfig, LayerSource, ModelDir, Package, Parts, TaskModel, inherit, student_config};
+use burn::tensor::Device;
+use kd::inherit::continue_from;
+use kd::job::as_is;
+use mlp_space::Architecture;
+use nas::budget::Budget;
+use predict::evaluate::evaluate;
+use predict::heads::task_head;
+use tokenizer::TextEncoder;
 use train::engine::Evaluation;
+use train::fine_tune::FineTune;
 
 use super::beginning::{Weights, as_teacher};
-use super::supernet::plan;
-use super::{Context, PhaseId, Teachers, Winner};
-use crate::recipe::Inherit;
+use super::distillation::{on_tasks, on_text, plan};
+use super::plain::{same_latency, same_params};
+use super::stages::{MAX_DRAWS, sized_student, within};
+use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
+use crate::events::RunEvent;
+use crate::inputs::Inputs;
+use crate::latency::CandidateLatency;
+use crate::recipe::{Inherit, Phase};
 use crate::{Error, Result};
 
-/// A distilled model with its dev scores.
+/// In the folder of a network that was measured or drawn: what it is, so that a run that goes on takes the same.
+const NETWORK: &str = "network.json";
+
+/// A network that was trained to the end.
 #[derive(Debug)]
 pub struct FinalModel {
+    /// Which one.
+    pub network: Network,
+    /// Which of its seeds, counted from 1.
+    pub seed: u32,
     /// Configuration.
     pub config: BertConfig,
     /// Weights.
     pub model: TaskModel,
-    /// Dev scores of the kept weights.
+    /// Score on the held-out examples, by which its weights were chosen.
+    pub held_out: f64,
+    /// Dev scores of these weights.
     pub evaluation: Evaluation,
 }
 
-/// Distills the winner: on text, then on the tasks with the best dev score kept.
+/// What final trainings begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The student's frame.
+    pub frame: &'a BertConfig,
+    /// Who teaches.
+    pub teachers: &'a Teachers,
+    /// Weights of the warm-up's supernet.
+    pub warm: &'a Tensors,
+    /// What the search has found.
+    pub winner: &'a Winner,
+}
+
+/// Trains `network` with each of the recipe's seeds: on text, then on the tasks with the best held-out score kept. Empty where there is
+/// no such network, which is then said.
 ///
 /// # Errors
-/// Training that fails, files that cannot be read or written.
-pub fn student(
-    run: &mut Context<'_>,
-    frame: &BertConfig,
-    teachers: &Teachers,
-    warm: &Tensors,
-    winner: &Winner,
-) -> Result<FinalModel> {
-    let config = student_config(frame, &winner.genome)?;
-    let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
-    let shapes = parameter_shapes(&model);
-    let phases = [PhaseId::StudentOnText, PhaseId::StudentOnTasks];
-    let model = match run.recipe.final_.inherit {
-        Inherit::Nothing => model.initialized(&config, run.seed_of("final init")),
-        Inherit::Teacher => {
-            let fresh = model.initialized(&config, run.seed_of("final init"));
-            whole_as_teacher(run, &config, fresh, teachers, phases)?
-        }
-        source => {
-            let from = match source {
-                Inherit::Supernet => collect_internal(&winner.supernet),
-                _ => warm.clone(),
-            };
-            let weights = inherit(&shapes, &from, LayerSource::Same, |_| false)?;
-            apply_internal(model, weights, Path::new("supernet weights"))?
-        }
-    };
-    let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
-    Ok(FinalModel { config, model, evaluation })
-}
-
-/// A student as its teacher, by the layers of its distillation on the tasks.
-fn whole_as_teacher(
-    run: &mut Context<'_>,
-    config: &BertConfig,
-    model: TaskModel,
-    teachers: &Teachers,
-    phases: [PhaseId; 2],
-) -> Result<TaskModel> {
-    let plan = plan(run.spec(phases[1])?.training()?, config, &teachers.config)?;
-    let spec = Encoder::describe(config, Parts::POOLER)?;
-    as_teacher(run, (model, &spec), teachers, Some(&plan), (&phases, Weights::Whole))
-}
-
-/// Distills the uniform baseline: plain GELU feed-forwards of one width in every layer, as many
-/// parameters as the student within 1%, from random weights or from its teacher's as the recipe says, with the student's
-/// distillation steps plus the warm-up's.
-///
-/// # Errors
-/// No width comes within 1%, training that fails, files that cannot be read or written.
-pub fn baseline(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, params: u64) -> Result<FinalModel> {
-    let config = baseline_config(run, frame, params)?;
-    let device = run.device.clone();
-    let model = TaskModel::new(&config, Parts::POOLER, &device)?;
-    let model = model.initialized(&config, run.seed_of("baseline init"));
-    let phases = [PhaseId::BaselineOnText, PhaseId::BaselineOnTasks];
-    let model = match run.recipe.baseline_inherit() {
-        Inherit::Teacher => whole_as_teacher(run, &config, model, teachers, phases)?,
-        _ => model,
-    };
-    let (model, evaluation) = distill(run, phases, &config, model, teachers)?;
-    Ok(FinalModel { config, model, evaluation })
-}
-
-fn baseline_config(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result<BertConfig> {
-    let of_width = |width: usize| BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() };
-    let count = |width: usize| -> Result<u64> {
-        let config = of_width(width);
-        Ok(Encoder::describe(&config, Parts::POOLER)?.count(run.recipe.latency.seq).params_without_fit())
-    };
-    // Parameters are linear in the width.
-    let (one, two) = (count(1)?, count(2)?);
-    let width = (1.0 + params.saturating_sub(one) as f64 / (two - one) as f64).round().max(1.0) as usize;
-    let found = count(width)?;
-    if found.abs_diff(params) * 100 > params {
-        return Err(Error::Mismatch(format!(
-            "no uniform baseline within 1% of {params} parameters; the nearest has {found}"
-        )));
+/// No uniform network within 1% of the student's parameters, training that fails, files that cannot be read or written.
+pub fn final_models(run: &mut Context<'_>, network: Network, found: Found<'_>) -> Result<Vec<FinalModel>> {
+    if let Network::Checkpoint(number) = network {
+        return checkpoint(run, number);
     }
-    Ok(of_width(width))
+    let Some(config) = config_of(run, network, found)? else {
+        let message = "same latency: no uniform network of this frame is as fast as the student; it is left out";
+        run.emit(RunEvent::Note { message: message.into() })?;
+        return Ok(Vec::new());
+    };
+    let one = |run: &mut Context<'_>, seed| {
+        let model = start(run, network, seed, &config, found)?;
+        distill(run, (network, seed), &config, model, found.teachers)
+    };
+    (1..=run.recipe.compare.seeds).map(|seed| one(run, seed)).collect()
+}
+
+/// The configuration of a network that is distilled.
+fn config_of(run: &mut Context<'_>, network: Network, found: Found<'_>) -> Result<Option<BertConfig>> {
+    let Found { frame, winner, .. } = found;
+    let student = || student_config(frame, &winner.genome);
+    match network {
+        Network::Student => Ok(Some(student()?)),
+        Network::SameParams => {
+            let params = encoder_spec::Encoder::describe(&student()?, Parts::POOLER)?;
+            let params = params.count(run.recipe.latency.seq).params_without_fit();
+            Ok(Some(same_params(run, frame, params)?))
+        }
+        Network::SameLatency => {
+            let student = student()?;
+            let width = noted(run, network, |run| {
+                Ok(same_latency(run, frame, &student)?.map(|config| config.intermediate_size))
+            })?;
+            Ok(width.map(|width| super::plain::of_width(frame, width)))
+        }
+        Network::Random(number) => {
+            let genome = noted(run, network, |run| Ok(random(run, frame, number)?.to_string()))?;
+            let space = run.parts.space(run.recipe, 1, sized_student(frame, run.recipe)?, None)?;
+            Ok(Some(student_config(frame, &space.parse(&genome)?)?))
+        }
+        Network::Checkpoint(_) => Ok(None),
+    }
+}
+
+/// What `choose` gives for `network`, or what it gave when the run came here first.
+fn noted<T: serde::Serialize + serde::de::DeserializeOwned>(
+    run: &mut Context<'_>,
+    network: Network,
+    choose: impl FnOnce(&mut Context<'_>) -> Result<T>,
+) -> Result<T> {
+    let path = run.folder(&network.folder()).join(NETWORK);
+    if path.exists() {
+        let read = |source| Error::Io { action: "read", path: path.clone(), source };
+        let text = std::fs::read_to_string(&path).map_err(read)?;
+        return serde_json::from_str(&text)
+            .map_err(|e| Error::RunFile { path: path.clone(), message: format!("not what this run wrote: {e}") });
+    }
+    let chosen = choose(run)?;
+    run_store::atomic::write_json(path, &chosen)?;
+    Ok(chosen)
+}
+
+/// A network drawn at random within the budget.
+fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Architecture> {
+    let (recipe, device) = (run.recipe, run.device.clone());
+    let space = run.parts.space(recipe, 1, sized_student(frame, recipe)?, None)?;
+    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
+    let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device, predictor };
+    let mut latency = run.parts.latency(usual);
+    // As the candidates of the search: within the limit by prediction.
+    let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
+    let space = within(run, space, fastest.as_ref(), 0);
+    let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
+    let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
+    let mut rng = run_store::rng::keyed(recipe.seed, "random network", &[u64::from(number)]);
+    for _ in 0..MAX_DRAWS {
+        let genome = space.sample(&mut rng);
+        if budget.check(space.cost(&genome)).is_some() {
+            continue;
+        }
+        if budget.max_latency_ms.is_some() {
+            run.check_stop()?;
+            let ms = latency.measure(&genome).map_err(Error::Mismatch)?;
+            if budget.check_latency(ms).is_some() {
+                continue;
+            }
+        }
+        return Ok(genome);
+    }
+    Err(Error::Mismatch(format!("none of {MAX_DRAWS} networks drawn at random is within the budget")))
+}
+
+/// The weights that a final training begins with.
+fn start(
+    run: &mut Context<'_>,
+    network: Network,
+    seed: u32,
+    config: &BertConfig,
+    found: Found<'_>,
+) -> Result<TaskModel> {
+    let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
+    let fresh = run.seed_of(&format!("{} init", network.seed_folder(seed)));
+    let from = match run.recipe.inherit(network) {
+        Inherit::Nothing => return Ok(model.initialized(config, fresh)),
+        Inherit::Teacher => {
+            let phases = [PhaseId::FinalOnText(network, seed), PhaseId::FinalOnTasks(network, seed)];
+            let plan = plan(run.spec(phases[1])?.training()?, config, &found.teachers.config)?;
+            let spec = encoder_spec::Encoder::describe(config, Parts::POOLER)?;
+            let model = model.initialized(config, fresh);
+            return as_teacher(run, (model, &spec), found.teachers, Some(&plan), (&phases, Weights::Whole));
+        }
+        Inherit::WarmUp => found.warm.clone(),
+        Inherit::Supernet => collect_internal(&found.winner.supernet),
+    };
+    let weights = inherit(&parameter_shapes(&model), &from, LayerSource::Same, |_| false)?;
+    Ok(apply_internal(model, weights, Path::new("supernet weights"))?)
 }
 
 fn distill(
     run: &mut Context<'_>,
-    [on_text, on_tasks]: [PhaseId; 2],
+    (network, seed): (Network, u32),
     config: &BertConfig,
     model: TaskModel,
     teachers: &Teachers,
-) -> Result<(TaskModel, Evaluation)> {
+) -> Result<FinalModel> {
+    let model = on_text(run, PhaseId::FinalOnText(network, seed), (config, model), teachers, as_is())?;
+    let id = PhaseId::FinalOnTasks(network, seed);
+    let (recipe, phase) = (run.recipe, run.spec(id)?);
+    let settings = &phase.training()?.settings;
+    let (data, held_out) = run.inputs.tasks_of(recipe, &recipe.tasks, settings, recipe.order_seed(seed))?;
+    let trained = on_tasks(run, id, (config, model), teachers, (&data, &held_out), as_is())?;
+    let held_out = trained.evaluation.map_or(0.0, |evaluation| evaluation.score);
+    let evaluation = on_dev(run, (run.inputs, phase), settings, &trained.model)?;
+    Ok(FinalModel { network, seed, config: config.clone(), model: trained.model, held_out, evaluation })
+}
+
+/// A model that the recipe names, fine-tuned on the labels with its own tokenizer.
+fn checkpoint(run: &mut Context<'_>, number: u32) -> Result<Vec<FinalModel>> {
     let recipe = run.recipe;
-    let mut model = model;
-    let phase = run.spec(on_text)?;
-    let training = phase.training()?;
-    if training.settings.train.steps > 0 {
-        let text = run.inputs.text(recipe, &training.settings)?;
-        let plan = plan(training, config, &teachers.config)?;
-        let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
-        let job = GeneralDistillation {
-            teacher: teacher.as_ref(),
-            plan: &plan,
-            text: text.as_ref(),
-            words: None,
-            prepare: as_is(),
-        };
-        model = run.train(phase, model, &job)?.model;
-    }
-    let phase = run.spec(on_tasks)?;
-    let training = phase.training()?;
-    let data = run.inputs.train(recipe, &training.settings)?;
-    let dev = run.inputs.dev(recipe, &training.settings)?;
-    let heads: Vec<usize> = (0..phase.tasks.len()).collect();
-    let plan = plan(training, config, &teachers.config)?;
-    let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;
-    let job = TaskDistillation {
-        teacher: teacher.as_ref(),
-        teacher_heads: heads.clone(),
-        student_heads: heads,
-        plan: &plan,
-        data: &data,
-        eval: &dev,
-        prepare: as_is(),
+    let dir = &recipe.compare.checkpoints[number as usize - 1];
+    let loaded = ModelDir::load(dir, &Device::flex())?;
+    let inputs = run.inputs.with_tokenizer(TextEncoder::from_dir(dir)?);
+    let task_heads = recipe.tasks.iter().map(task_head).collect();
+    let config = BertConfig { task_heads, ..loaded.config }.with_dropout(recipe.teacher.dropout);
+    let one = |run: &mut Context<'_>, seed| {
+        let network = Network::Checkpoint(number);
+        let model = TaskModel::new(&config, Parts::POOLER, &run.device)?;
+        let fresh = model.initialized(&config, run.seed_of(&format!("{} init", network.seed_folder(seed))));
+        let phase = run.spec(PhaseId::FinalOnTasks(network, seed))?;
+        let settings = &phase.training()?.settings;
+        let (data, held_out) = inputs.tasks_of(recipe, &recipe.tasks, settings, recipe.order_seed(seed))?;
+        let heads = (0..phase.tasks.len()).collect();
+        let job = FineTune { data: &data, heads, eval: &held_out };
+        let trained = run.train(phase, continue_from(fresh, &loaded.model, dir)?, &job)?;
+        let held_out = trained.evaluation.map_or(0.0, |evaluation| evaluation.score);
+        let evaluation = on_dev(run, (&inputs, phase), settings, &trained.model)?;
+        Ok(FinalModel { network, seed, config: config.clone(), model: trained.model, held_out, evaluation })
     };
-    let trained = run.train(phase, model, &job)?;
-    Ok((trained.model, trained.evaluation.unwrap_or_default()))
+    (1..=recipe.compare.seeds).map(|seed| one(run, seed)).collect()
+}
+
+/// Scores of a trained model on the dev sets of the tasks of `phase`.
+///
+/// # Errors
+/// Files that cannot be read; the host asked to stop.
+pub(super) fn on_dev(
+    run: &Context<'_>,
+    (inputs, phase): (&Inputs, &PhaseSpec<'_>),
+    settings: &Phase,
+    model: &TaskModel,
+) -> Result<Evaluation> {
+    let dev = inputs.dev(run.recipe, phase.tasks, settings)?;
+    let stop = run.host.stop();
+    let mut watch = |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    match evaluate(model, &dev, &run.device, &mut watch) {
+        Err(_) if stop.load(Ordering::SeqCst) => Err(Error::Interrupted),
+        scored => Ok(scored?),
+    }
+}
+
+/// Writes a network that the student is compared with to a model directory in the run folder.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn save_compared(run: &Context<'_>, model: &FinalModel, card: &str) -> Result<()> {
+    let own = match model.network {
+        Network::Checkpoint(number) => {
+            Some(TextEncoder::from_dir(&run.recipe.compare.checkpoints[number as usize - 1])?)
+        }
+        _ => None,
+    };
+    let files = own.as_ref().unwrap_or(&run.inputs.encoder).files(model.config.max_position_embeddings)?;
+    let dir = run.folder(&model.network.seed_folder(model.seed)).join("model");
+    ModelDir::save(&dir, &model.config, &model.model, Package { card, files: &files, keep_fit: false })?;
+    Ok(())
 }

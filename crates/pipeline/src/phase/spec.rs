@@ -8,6 +8,72 @@ use kd::objective::{Objective, Source};
 use crate::recipe::{Phase, Recipe};
 use crate::{Error, Result};
 
+/// A network that a run trains to the end: the winner of its search, or what that is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Network {
+    /// The winner.
+    Student,
+    /// A uniform plain network with as many parameters.
+    SameParams,
+    /// A uniform plain network with the same measured latency.
+    SameLatency,
+    /// One that was drawn at random within the budget, counted from 1.
+    Random(u32),
+    /// A model that the recipe names, counted from 1; it is fine-tuned on labels.
+    Checkpoint(u32),
+}
+
+impl Network {
+    /// Those that a run of `recipe` trains, the winner first.
+    pub fn of(recipe: &Recipe) -> Vec<Self> {
+        let compare = &recipe.compare;
+        let mut all = vec![Self::Student];
+        all.extend(compare.same_params.then_some(Self::SameParams));
+        all.extend(compare.same_latency.then_some(Self::SameLatency));
+        all.extend((1..=compare.random).map(Self::Random));
+        all.extend((1..).zip(&compare.checkpoints).map(|(number, _)| Self::Checkpoint(number)));
+        all
+    }
+
+    /// The folder of its trainings in a run folder.
+    pub fn folder(self) -> String {
+        match self {
+            Self::Student => "final".into(),
+            Self::SameParams => "compare/same-params".into(),
+            Self::SameLatency => "compare/same-latency".into(),
+            Self::Random(number) => format!("compare/random-{number}"),
+            Self::Checkpoint(number) => format!("compare/checkpoint-{number}"),
+        }
+    }
+
+    /// The folder of its training with a seed, counted from 1; the first of the winner is in the winner's own.
+    pub fn seed_folder(self, seed: u32) -> String {
+        match (self, seed) {
+            (Self::Student, 1) => self.folder(),
+            _ => format!("{}/seed-{seed}", self.folder()),
+        }
+    }
+
+    fn of_folder(folder: &str) -> Option<(Self, u32)> {
+        let (network, seed) = match folder.rsplit_once("/seed-") {
+            Some((network, seed)) => (network, seed.parse().ok()?),
+            None => (folder, 1),
+        };
+        let number = |prefix: &str| network.strip_prefix(prefix)?.parse().ok();
+        let network = match network {
+            "final" => Self::Student,
+            "compare/same-params" => Self::SameParams,
+            "compare/same-latency" => Self::SameLatency,
+            _ => match (number("compare/random-"), number("compare/checkpoint-")) {
+                (Some(n), _) => Self::Random(n),
+                (_, Some(n)) => Self::Checkpoint(n),
+                _ => return None,
+            },
+        };
+        Some((network, seed))
+    }
+}
+
 /// Which phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PhaseId {
@@ -21,21 +87,17 @@ pub enum PhaseId {
     SupernetOnText,
     /// The same on the tasks.
     SupernetOnTasks,
-    /// Distillation of the winner on text.
-    StudentOnText,
-    /// The same on the tasks.
-    StudentOnTasks,
-    /// Distillation of the uniform baseline on text.
-    BaselineOnText,
-    /// The same on the tasks.
-    BaselineOnTasks,
+    /// Distillation of a network on text, with a seed counted from 1.
+    FinalOnText(Network, u32),
+    /// The same on the tasks; fine-tuning of a checkpoint.
+    FinalOnTasks(Network, u32),
 }
 
 const ON_TEXT: &str = "Distillation on text";
 const ON_TASKS: &str = "Distillation on tasks";
 
-/// Every phase in the order of a run, with its name and its title.
-const ALL: [(PhaseId, &str, &str); 11] = [
+/// The phases up to the end of the search, in the order of a run, with name and title.
+const OF_THE_SEARCH: [(PhaseId, &str, &str); 7] = [
     (PhaseId::Teacher, "teacher", "Teacher: loss on labels"),
     (PhaseId::WarmUp, "supernet/warm-up", ON_TEXT),
     (PhaseId::Stage(1), "stage-1", "Stage 1: expressions, stacks and ratios"),
@@ -43,28 +105,45 @@ const ALL: [(PhaseId, &str, &str); 11] = [
     (PhaseId::SupernetOnText, "supernet/general", ON_TEXT),
     (PhaseId::SupernetOnTasks, "supernet/task", ON_TASKS),
     (PhaseId::Stage(3), "stage-3", "Stage 3: stacks and ratios on the supernet"),
-    (PhaseId::StudentOnText, "final/general", ON_TEXT),
-    (PhaseId::StudentOnTasks, "final/task", ON_TASKS),
-    (PhaseId::BaselineOnText, "baseline/general", ON_TEXT),
-    (PhaseId::BaselineOnTasks, "baseline/task", ON_TASKS),
 ];
 
 impl PhaseId {
     /// The phase of a name in an event or a folder, that of one task's teacher included.
     pub fn of_name(name: &str) -> Option<Self> {
         let is = |known: &str| name == known || known == "teacher" && name.starts_with("teacher/");
-        ALL.into_iter().find(|(_, known, _)| is(known)).map(|(id, ..)| id)
+        if let Some((id, ..)) = OF_THE_SEARCH.into_iter().find(|(_, known, _)| is(known)) {
+            return Some(id);
+        }
+        let (folder, data) = name.rsplit_once('/')?;
+        let (network, seed) = Network::of_folder(folder)?;
+        match data {
+            "general" => Some(Self::FinalOnText(network, seed)),
+            "task" => Some(Self::FinalOnTasks(network, seed)),
+            _ => None,
+        }
     }
 
     /// Its name in events and messages, and of a training the folder of its checkpoints; where each task has a teacher,
     /// [`PhaseSpec::name`] has the task after a slash.
-    pub fn name(self) -> &'static str {
-        ALL.into_iter().find(|(id, ..)| *id == self).map_or("", |(_, name, _)| name)
+    pub fn name(self) -> String {
+        match self {
+            Self::FinalOnText(network, seed) => format!("{}/general", network.seed_folder(seed)),
+            Self::FinalOnTasks(network, seed) => format!("{}/task", network.seed_folder(seed)),
+            _ => self.of_search().map_or_else(String::new, |(name, _)| name.into()),
+        }
     }
 
     /// What it is called in a report; the curves of one title are drawn together.
     pub fn title(self) -> &'static str {
-        ALL.into_iter().find(|(id, ..)| *id == self).map_or("", |(.., title)| title)
+        match self {
+            Self::FinalOnText(..) => ON_TEXT,
+            Self::FinalOnTasks(..) => ON_TASKS,
+            _ => self.of_search().map_or("", |(_, title)| title),
+        }
+    }
+
+    fn of_search(self) -> Option<(&'static str, &'static str)> {
+        OF_THE_SEARCH.into_iter().find(|(id, ..)| *id == self).map(|(_, name, title)| (name, title))
     }
 
     /// The number of a stage of the search.
@@ -74,7 +153,15 @@ impl PhaseId {
 
     /// The stages of the search, in order.
     pub fn stages() -> impl Iterator<Item = (u32, Self)> {
-        ALL.into_iter().filter_map(|(id, ..)| Some((id.stage()?, id)))
+        OF_THE_SEARCH.into_iter().filter_map(|(id, ..)| Some((id.stage()?, id)))
+    }
+
+    /// Which of the seeds of a final training it has, counted from 1; all other phases have the first.
+    pub fn seed(self) -> u32 {
+        match self {
+            Self::FinalOnText(_, seed) | Self::FinalOnTasks(_, seed) => seed,
+            _ => 1,
+        }
     }
 
     /// What is trained in it.
@@ -83,8 +170,7 @@ impl PhaseId {
             Self::Teacher => Model::Teacher,
             Self::WarmUp | Self::SupernetOnText | Self::SupernetOnTasks => Model::Largest,
             Self::Stage(_) => Model::Candidate,
-            Self::StudentOnText | Self::StudentOnTasks => Model::Student,
-            Self::BaselineOnText | Self::BaselineOnTasks => Model::Baseline,
+            Self::FinalOnText(network, _) | Self::FinalOnTasks(network, _) => Model::Final(network),
         }
     }
 }
@@ -98,10 +184,8 @@ pub enum Model {
     Largest,
     /// One candidate after the other; none of them stays.
     Candidate,
-    /// The winner.
-    Student,
-    /// The uniform baseline.
-    Baseline,
+    /// The winner, or what it is compared with.
+    Final(Network),
 }
 
 /// What a training is shown.
@@ -109,10 +193,9 @@ pub enum Model {
 pub enum Data {
     /// Text.
     Text,
-    /// The tasks' training examples, less those that are held out to score candidates.
-    Search,
-    /// All training examples of the tasks; scored on their dev sets, by which the best weights are chosen.
-    Train,
+    /// The tasks' training examples, less those that are held out: to score candidates, and to choose the best weights of a training
+    /// that is evaluated.
+    Tasks,
 }
 
 impl Data {
@@ -133,6 +216,8 @@ pub struct TrainingSpec<'a> {
     pub data: Data,
     /// What is learned from the teacher; `None` where it is the labels.
     pub objective: Option<&'a Objective>,
+    /// Whether the best weights on the held-out examples are kept, and scored on the dev sets.
+    pub evaluated: bool,
 }
 
 /// A phase of a run.
@@ -161,18 +246,11 @@ pub(crate) enum Input {
 
 impl<'a> PhaseSpec<'a> {
     /// Its training; the first one of a stage's candidates.
-    ///
-    /// # Errors
-    /// Nothing is trained in it.
     pub(super) fn training(&self) -> Result<&TrainingSpec<'a>> {
         let none = || Error::Mismatch(format!("nothing is trained in the phase `{}`", self.name));
         self.trainings.first().ok_or_else(none)
     }
 
-    /// The training on `data`.
-    ///
-    /// # Errors
-    /// There is none.
     pub(super) fn training_on(&self, data: Data) -> Result<&TrainingSpec<'a>> {
         let none = || Error::Mismatch(format!("the phase `{}` has no training on {data:?}", self.name));
         self.trainings.iter().find(|training| training.data == data).ok_or_else(none)
@@ -187,7 +265,9 @@ impl<'a> PhaseSpec<'a> {
             _ => false,
         };
         let scores = matches!(input, Input::Task(task) if self.trials.is_some() && self.tasks.contains(task));
-        scores || self.trainings.iter().filter(|training| training.settings.train.steps > 0).any(training)
+        // A teacher that is not trained is scored as it is.
+        let works = |training: &&TrainingSpec<'_>| training.settings.train.steps > 0 || self.id == PhaseId::Teacher;
+        scores || self.trainings.iter().filter(works).any(training)
     }
 
     /// Whether it leaves checkpoints in a folder of its name.
@@ -199,33 +279,33 @@ impl<'a> PhaseSpec<'a> {
 /// The phases of a run of `recipe`, in their order; those without steps are among them.
 pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
     let (teacher, search, last) = (&recipe.teacher, &recipe.search, &recipe.final_);
-    let phase = |id: PhaseId, trainings| PhaseSpec {
-        id,
-        name: id.name().into(),
-        tasks: &recipe.tasks,
-        trainings,
-        trials: None,
-    };
+    let phase =
+        |id: PhaseId, trainings| PhaseSpec { id, name: id.name(), tasks: &recipe.tasks, trainings, trials: None };
     let tuning =
-        |settings| vec![TrainingSpec { key: "teacher.fine_tune", settings, data: Data::Train, objective: None }];
+        |key, settings| vec![TrainingSpec { key, settings, data: Data::Tasks, objective: None, evaluated: true }];
     let mut all = match teacher.per_task {
-        false => vec![phase(PhaseId::Teacher, tuning(Cow::Borrowed(&teacher.fine_tune)))],
+        false => vec![phase(PhaseId::Teacher, tuning("teacher.fine_tune", Cow::Borrowed(&teacher.fine_tune)))],
         true => {
             let of = |task: &Task| format!("{}/{}", PhaseId::Teacher.name(), task.name());
             let each = recipe.tasks.chunks(1).map(|tasks| PhaseSpec {
                 name: of(&tasks[0]),
                 tasks,
-                ..phase(PhaseId::Teacher, tuning(Cow::Owned(teacher.fine_tune_on(&tasks[0]))))
+                ..phase(PhaseId::Teacher, tuning("teacher.fine_tune", Cow::Owned(teacher.fine_tune_on(&tasks[0]))))
             });
             each.collect()
         }
     };
-    let distill = |key, data, objective, settings| TrainingSpec { key, settings, data, objective: Some(objective) };
+    let distill = |key, data, objective, settings| TrainingSpec {
+        key,
+        settings,
+        data,
+        objective: Some(objective),
+        evaluated: false,
+    };
     let usual = |key, data, settings| distill(key, data, &recipe.distill, Cow::Borrowed(settings));
     let stage = |id, trials, trainings| PhaseSpec { trials: Some(trials), ..phase(id, trainings) };
     let (one, two, three) = (&search.stage1, &search.stage2, &search.stage3);
     let objective = recipe.final_objective();
-    let at_last = |key, data, settings| vec![distill(key, data, objective, Cow::Borrowed(settings))];
     all.extend([
         phase(PhaseId::WarmUp, vec![usual("warm_up", Data::Text, &recipe.warm_up)]),
         stage(
@@ -233,7 +313,7 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
             one.trials,
             vec![
                 usual("search.stage1.proxy.general", Data::Text, &one.proxy.general),
-                usual("search.stage1.proxy.task", Data::Search, &one.proxy.task),
+                usual("search.stage1.proxy.task", Data::Tasks, &one.proxy.task),
             ],
         ),
         stage(
@@ -241,21 +321,29 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
             two.trials,
             vec![
                 usual("search.stage2.proxy.general", Data::Text, &two.proxy.general),
-                usual("search.stage2.proxy.task", Data::Search, &two.proxy.task),
+                usual("search.stage2.proxy.task", Data::Tasks, &two.proxy.task),
             ],
         ),
         phase(PhaseId::SupernetOnText, vec![usual("search.stage3.general", Data::Text, &three.general)]),
-        phase(PhaseId::SupernetOnTasks, vec![usual("search.stage3.task", Data::Search, &three.task)]),
+        phase(PhaseId::SupernetOnTasks, vec![usual("search.stage3.task", Data::Tasks, &three.task)]),
         stage(PhaseId::Stage(3), three.trials, Vec::new()),
-        phase(PhaseId::StudentOnText, at_last("final.general", Data::Text, &last.general)),
-        phase(PhaseId::StudentOnTasks, at_last("final.task", Data::Train, &last.task)),
     ]);
-    if last.baseline {
-        let on_text = Cow::Owned(recipe.baseline_general());
-        all.extend([
-            phase(PhaseId::BaselineOnText, vec![distill("final.general", Data::Text, objective, on_text)]),
-            phase(PhaseId::BaselineOnTasks, at_last("final.task", Data::Train, &last.task)),
-        ]);
+    for network in Network::of(recipe) {
+        for seed in 1..=recipe.compare.seeds {
+            let on_tasks = PhaseId::FinalOnTasks(network, seed);
+            if let Network::Checkpoint(_) = network {
+                all.push(phase(on_tasks, tuning("final.task", Cow::Borrowed(&last.task))));
+                continue;
+            }
+            let general = match recipe.lacks_warm_up(network) {
+                true => Cow::Owned(recipe.general_with_warm_up()),
+                false => Cow::Borrowed(&last.general),
+            };
+            let on_text = distill("final.general", Data::Text, objective, general);
+            let task = distill("final.task", Data::Tasks, objective, Cow::Borrowed(&last.task));
+            all.push(phase(PhaseId::FinalOnText(network, seed), vec![on_text]));
+            all.push(phase(on_tasks, vec![TrainingSpec { evaluated: true, ..task }]));
+        }
     }
     all
 }
@@ -278,12 +366,16 @@ mod tests {
 
     #[test]
     fn every_phase_is_found_by_the_name_it_has_in_a_run() {
-        for recipe in [recipe(&[]), recipe(&["teacher.per_task=true"])] {
+        let everything =
+            ["compare.same_latency=true", "compare.random=2", "compare.checkpoints=[\"m\"]", "compare.seeds=3"];
+        for recipe in [recipe(&[]), recipe(&["teacher.per_task=true"]), recipe(&everything)] {
             for phase in phases(&recipe) {
                 assert_eq!(PhaseId::of_name(&phase.name), Some(phase.id), "{}", phase.name);
             }
         }
-        for name in ["stage-4", "teachers", "final", "distill", ""] {
+        for name in
+            ["stage-4", "teachers", "final", "distill", "", "final/seed-x/task", "compare/random-/task", "compare/task"]
+        {
             assert_eq!(PhaseId::of_name(name), None, "{name}");
         }
     }
@@ -292,13 +384,16 @@ mod tests {
     fn the_phases_of_a_recipe_follow_each_other_as_in_the_table() {
         let recipe = recipe(&[]);
         let listed: Vec<PhaseId> = phases(&recipe).iter().map(|phase| phase.id).collect();
-        assert_eq!(listed, ALL.map(|(id, ..)| id));
+        let last = [Network::Student, Network::SameParams]
+            .map(|network| [PhaseId::FinalOnText(network, 1), PhaseId::FinalOnTasks(network, 1)]);
+        let expected = OF_THE_SEARCH.map(|(id, ..)| id).into_iter().chain(last.into_iter().flatten());
+        assert_eq!(listed, expected.collect::<Vec<_>>());
         assert_eq!(PhaseId::stages().map(|(number, _)| number).collect::<Vec<_>>(), [1, 2, 3]);
     }
 
     #[test]
     fn the_key_of_a_training_is_where_the_recipe_has_its_settings() {
-        let recipe = recipe(&["final.baseline=false"]);
+        let recipe = recipe(&["compare.same_params=false"]);
         let table: toml::Table = recipe.to_toml().unwrap().parse().unwrap();
         let all = phases(&recipe);
         for (phase, training) in trainings(&all) {
@@ -317,7 +412,8 @@ mod tests {
         let readers = |input: Input| -> Vec<&str> {
             all.iter().filter(|phase| phase.reads(&input)).map(|phase| phase.name.as_str()).collect()
         };
-        let on_text = ["supernet/warm-up", "stage-1", "supernet/general", "final/general", "baseline/general"];
+        let on_text =
+            ["supernet/warm-up", "stage-1", "supernet/general", "final/general", "compare/same-params/seed-1/general"];
         assert_eq!(readers(Input::Corpus), on_text);
         let of_first = readers(Input::Task(first));
         assert!(of_first.contains(&all[0].name.as_str()) && !of_first.contains(&all[1].name.as_str()), "{of_first:?}");

@@ -1,24 +1,30 @@
 //! The three stages of the search (Dong et al. 2021): coarse to fine.
 
+use std::sync::Arc;
+
 use bert_core::weights::Tensors;
 use bert_core::{BertConfig, Parts, TaskModel};
 use kd::objective::Source;
 use mlp_space::Architecture;
-use nas::budget::{CachedLatency, Latency};
+use nas::budget::{Budget, CachedLatency, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
-use nas::space::{Encoding, Student};
-use nas::study::{StudyIdentity, StudyStore, TrialState};
+use nas::space::{Encoding, Student, WithinLatency};
+use nas::study::{StudyIdentity, StudyStore, Trial, TrialState};
 
-use super::supernet::plan;
+use super::distillation::plan;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
-use crate::Result;
 use crate::evaluate::{ProxyTraining, SupernetSlice};
-use crate::events::RunEvent;
-use crate::latency::CandidateLatency;
+use crate::events::{NOTED_WARNING, RunEvent};
+use crate::latency::{CandidateLatency, Verdict};
 use crate::recipe::{Recipe, StageSettings, StrategyKind};
+use crate::{Error, Result};
+
+/// Candidates of a round that are measured before more are asked for, and rounds after the first.
+const MOST_MEASURED: usize = 12;
+const MORE_ROUNDS: usize = 3;
 
 /// Draws per trial before a space counts as exhausted (the reference redraws up to 10000 times).
-const MAX_DRAWS: u64 = 10_000;
+pub(super) const MAX_DRAWS: u64 = 10_000;
 
 /// The found architecture.
 #[derive(Debug)]
@@ -27,25 +33,31 @@ pub struct Winner {
     pub genome: Architecture,
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
+    /// Its latency, predicted and measured, where the run has a latency table.
+    pub latency: Option<Verdict>,
     /// The supernet of stage 3, which the student may inherit from.
     pub supernet: TaskModel,
 }
 
 /// The search's view of the student: what the budget counts.
-pub(crate) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
+pub(super) fn sized_student(frame: &BertConfig, recipe: &Recipe) -> Result<Student> {
     // Pooler and heads count, the distillation projection does not.
     let frame = BertConfig { fit_size: None, ..frame.clone() };
     let student = Student::new(&frame, Parts::POOLER, recipe.latency.seq)?;
     Ok(student.with_encoding(encoding(recipe.search.strategy)))
 }
 
-/// Refuses a budget that no candidate meets, with the nearest reachable size.
+/// What stage 1 draws from, whatever its latency.
 ///
 /// # Errors
-/// [`nas::Error`] with the nearest reachable size.
+/// As [`SearchParts::space`].
+pub(crate) fn first_space(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<Box<Space>> {
+    parts.space(recipe, 1, sized_student(frame, recipe)?, None)
+}
+
+/// Refuses a budget that no candidate meets, with the nearest reachable size.
 pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
-    let student = sized_student(frame, recipe)?;
-    Ok(parts.space(recipe, 1, student, None)?.ensure_reachable(&recipe.budget)?)
+    Ok(first_space(parts, recipe, frame)?.ensure_reachable(&recipe.budget)?)
 }
 
 /// What a strategy sees of a candidate: the released code's features where it is imitated.
@@ -65,19 +77,142 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let mut study = Study::open(run, frame)?;
 
     let coarse = run.parts.space(recipe, 1, student, None)?;
+    let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
+    let coarse = within(run, coarse, fastest.as_ref(), 0);
     let first = short_trainings(run, (1, &settings.stage1), &*coarse, &mut study, (frame, teachers, &warm))?;
     let operators = run.parts.space(recipe, 2, student, Some(&first))?;
+    let operators = within(run, operators, Some(&first), 0);
     let second = short_trainings(run, (2, &settings.stage2), &*operators, &mut study, (frame, teachers, &warm))?;
 
     let widths = run.parts.space(recipe, 3, student, Some(&second))?;
+    let widths = within(run, widths, Some(&second), 0);
     let supernet = stage_three_supernet(run, frame, teachers, warm, &second, &*widths)?;
-    let (_, held_out) = run.inputs.search(recipe, &settings.stage3.task)?;
+    let (_, held_out) = run.inputs.tasks(recipe, &settings.stage3.task)?;
     let (device, stop) = (run.device.clone(), run.host.stop());
     let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
     let mut evaluate = run.parts.supernet_slice(slice);
-    let third = stage(run, (3, settings.stage3.initial_random), &*widths, &mut study, evaluate.as_mut())?;
-    drop(evaluate);
-    Ok(Winner { genome: third.genome, score: third.best.fitness, supernet })
+    let trials = run.spec(PhaseId::Stage(3))?.trials.unwrap_or_default();
+    let of_stage = (3, settings.stage3.initial_random, trials);
+    let third = stage(run, of_stage, (&*widths, 0), &mut study, evaluate.as_mut())?;
+    if run.limit.is_none() {
+        drop(evaluate);
+        return Ok(Winner { genome: third.genome, score: third.best.fitness, latency: None, supernet });
+    }
+    for round in 0..=MORE_ROUNDS {
+        let asked = trials * (round as u64 + 1);
+        if round > 0 {
+            // None of those so far is fast enough, so less is allowed from now on.
+            let space = run.parts.space(recipe, 3, student, Some(&second))?;
+            let Some(limit) = run.limit.as_ref() else { break };
+            let known = space.fastest(&*limit.predicted());
+            if limit.bound_ms(round).is_some_and(|bound| limit.predictor.ms_or_infinite(&known) > bound) {
+                break;
+            }
+            let space = within(run, space, Some(&known), round);
+            let of_stage = (3, settings.stage3.initial_random, asked);
+            stage(run, of_stage, (&*space, round), &mut study, evaluate.as_mut())?;
+        }
+        if let Some((trial, genome, verdict)) = measured_winner(run, &*widths, &study, asked, round)? {
+            drop(evaluate);
+            return Ok(Winner { genome, score: trial.fitness, latency: Some(verdict), supernet });
+        }
+    }
+    Err(none_holds(run))
+}
+
+/// The best of the first `asked` trials of stage 3 that is within the latency limit when it is measured; where none is, predictions are
+/// corrected.
+fn measured_winner(
+    run: &mut Context<'_>,
+    space: &Space,
+    study: &Study,
+    asked: u64,
+    round: usize,
+) -> Result<Option<(Trial, Architecture, Verdict)>> {
+    let mut trials = study.store.trials(3)?;
+    trials.retain(|trial| trial.number < asked && trial.state == TrialState::Complete);
+    trials.sort_by(Trial::order);
+    let stop = run.host.stop();
+    let Some(limit) = &run.limit else { return Ok(None) };
+    // Those of earlier rounds were measured, and found too slow.
+    let before = limit.measured().candidates.len();
+    let mut measured = 0;
+    for trial in trials {
+        let genome = space.parse(&trial.genome)?;
+        let Some(limit) = &mut run.limit else { break };
+        let verdict = limit.verdict(trial.number, &genome, stop)?;
+        let (is_new, is_by_pace, is_here) =
+            (limit.measured().candidates.len() > before + measured, limit.is_by_pace(&verdict), limit.is_here());
+        if is_new {
+            measured += 1;
+            let limit_ms = limit.limit_ms;
+            run.emit(RunEvent::Note { message: told(&verdict, limit_ms, is_by_pace, is_here) })?;
+        }
+        if verdict.within {
+            return Ok(Some((trial, genome, verdict)));
+        }
+        if measured == MOST_MEASURED {
+            break;
+        }
+    }
+    if let Some(limit) = &mut run.limit {
+        let correction = limit.correct(round)?;
+        let message = format!(
+            "stage-3: no candidate is within the latency limit when it is measured; predictions are multiplied by {correction:.3} from now on"
+        );
+        run.emit(RunEvent::Note { message })?;
+    }
+    Ok(None)
+}
+
+fn told(verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: bool) -> String {
+    let Verdict { trial, predicted_ms, measured_ms, pace, within, .. } = verdict;
+    let kept = match (limit_ms, within) {
+        (None, _) => String::new(),
+        (Some(limit), true) => format!(", within {limit} ms"),
+        (Some(limit), false) => format!(", over {limit} ms"),
+    };
+    let found = format!("stage-3: trial {trial} takes {measured_ms:.4} ms, {predicted_ms:.4} predicted{kept}");
+    if !is_by_pace {
+        return found;
+    }
+    let why = if is_here { "this machine is busy" } else { "the table is of another processor" };
+    format!(
+        "{NOTED_WARNING}{found} at the table's pace ({:.4} ms): {why}, the reference takes {pace:.2} times its time",
+        verdict.at_pace_ms()
+    )
+}
+
+fn none_holds(run: &Context<'_>) -> Error {
+    let none = || Error::Mismatch("no candidate of stage 3 was measured".into());
+    let Some(limit) = &run.limit else { return none() };
+    let fastest = limit.measured().candidates.iter().min_by(|a, b| a.measured_ms.total_cmp(&b.measured_ms));
+    let Some(fastest) = fastest else { return none() };
+    Error::TooSlow(format!(
+        "none of {} candidates of stage 3 is within max_latency_ms {} when it is measured: the fastest takes {:.4} ms, {:.4} predicted, \
+         while the table's reference takes {:.2} times its time; run it on a quiet machine with a new table, or allow more",
+        limit.measured().candidates.len(),
+        limit.limit_ms.unwrap_or_default(),
+        fastest.measured_ms,
+        fastest.predicted_ms,
+        fastest.pace,
+    ))
+}
+
+/// What the run's latency limit leaves of a space, after so many corrections; `known` is fast enough.
+pub(super) fn within(
+    run: &Context<'_>,
+    space: Box<Space>,
+    known: Option<&Architecture>,
+    corrections: usize,
+) -> Box<Space> {
+    let limit = run.limit.as_ref();
+    match (limit, limit.and_then(|limit| limit.bound_ms(corrections)), known) {
+        (Some(limit), Some(bound), Some(known)) => {
+            Box::new(WithinLatency::new(space, limit.predicted(), bound, known.clone()))
+        }
+        _ => space,
+    }
 }
 
 /// What the stages share.
@@ -91,7 +226,12 @@ impl Study {
         let recipe = run.recipe;
         let config_hash = format!("{}{}", run.config_hash, run.parts.name());
         let identity = StudyIdentity { name: recipe.name.clone(), config_hash, seed: recipe.seed };
-        let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device: run.device.clone() };
+        let usual = CandidateLatency {
+            frame: frame.clone(),
+            settings: recipe.latency,
+            device: run.device.clone(),
+            predictor: run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor)),
+        };
         Ok(Self {
             store: run.parts.open_study(run.paths, &identity)?,
             latency: CachedLatency::new(run.parts.latency(usual)),
@@ -109,14 +249,14 @@ fn short_trainings(
 ) -> Result<Architecture> {
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
-    let (data, held_out) = run.inputs.search(recipe, &settings.proxy.task)?;
+    let (data, held_out) = run.inputs.tasks(recipe, &settings.proxy.task)?;
     let text = match settings.proxy.general.train.steps {
         0 => None,
         _ => Some(run.inputs.text(recipe, &settings.proxy.general)?),
     };
     let plan_of = |data: Data| plan(phase.training_on(data)?, frame, &teachers.config);
     let general = text.as_ref().map(|_| plan_of(Data::Text)).transpose()?;
-    let task = plan_of(Data::Search)?;
+    let task = plan_of(Data::Tasks)?;
     let on_text = general.as_ref().map(|plan| run.teacher_for(phase.id, Source::Text, teachers, plan)).transpose()?;
     let on_tasks = run.teacher_for(phase.id, Source::Tasks, teachers, &task)?;
     let text = on_text.as_deref().zip(text.as_deref()).zip(general.as_ref());
@@ -133,18 +273,23 @@ fn short_trainings(
         stop: run.host.stop(),
     };
     let mut evaluate = run.parts.short_training(number, training);
-    Ok(stage(run, (number, settings.initial_random), space, study, evaluate.as_mut())?.genome)
+    let trials = phase.trials.unwrap_or_default();
+    Ok(stage(run, (number, settings.initial_random, trials), (space, 0), study, evaluate.as_mut())?.genome)
 }
 
 fn stage(
     run: &mut Context<'_>,
-    (stage, initial_random): (u32, u64),
-    space: &Space,
+    (stage, initial_random, trials): (u32, u64, u64),
+    (space, corrections): (&Space, usize),
     study: &mut Study,
     evaluate: &mut dyn Evaluate<Architecture>,
 ) -> Result<StageOutcome<Architecture>> {
     let phase = run.spec(PhaseId::Stage(stage))?;
-    let (recipe, trials) = (run.recipe, phase.trials.unwrap_or_default());
+    let recipe = run.recipe;
+    // Predictions that are kept below the limit, or measurements that are not.
+    let predicted = run.limit.as_ref().and_then(|limit| limit.bound_ms(corrections));
+    let budget = Budget { max_latency_ms: predicted.or(recipe.budget.max_latency_ms), ..recipe.budget };
+    let is_timed = budget.max_latency_ms.is_some() || run.limit.is_some();
     let stop = run.host.stop();
     let mut strategy = run.parts.strategy(recipe, stage)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
@@ -165,8 +310,8 @@ fn stage(
                 space,
                 strategy: strategy.as_mut(),
                 store: study.store.as_mut(),
-                budget: &recipe.budget,
-                latency: recipe.budget.max_latency_ms.map(|_| latency),
+                budget: &budget,
+                latency: is_timed.then_some(latency),
                 evaluate,
                 clock: &mut clock,
                 stop,

@@ -5,16 +5,16 @@ use std::path::Path;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, TaskModel, student_config, student_frame, supernet_architecture};
 use encoder_spec::Encoder;
-use kd::job::{GeneralDistillation, TaskDistillation, as_is};
-use kd::objective::{Plan, Shape, Source};
+use kd::job::as_is;
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
 use predict::heads::task_head;
 
 use super::beginning::{Weights, as_teacher};
-use super::{Context, PhaseId, PhaseSpec, Teachers, TrainingSpec, trainings};
+use super::distillation::{on_tasks, on_text, plan};
+use super::{Context, PhaseId, Teachers};
+use crate::Result;
 use crate::recipe::{Begin, Recipe};
-use crate::{Error, Result};
 
 /// The student's configuration but for its feed-forwards: everything that the search leaves alone.
 pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
@@ -38,36 +38,6 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
     }
 }
 
-/// What a student of configuration `student` learns in `training`, checked against both models.
-///
-/// # Errors
-/// Layers, widths or heads that do not fit, or a step without any term; a training on labels.
-pub(super) fn plan(training: &TrainingSpec<'_>, student: &BertConfig, teacher: &BertConfig) -> Result<Plan> {
-    let labels = || Error::Mismatch(format!("`{}` is a training on labels", training.key));
-    let objective = training.objective.ok_or_else(labels)?;
-    let source = training.data.source();
-    Ok(objective.plan(Shape::of(student), Shape::of(teacher), source, training.settings.train.steps)?)
-}
-
-/// Whether the teacher can teach a student of this frame in every distillation of the recipe.
-///
-/// # Errors
-/// As [`plan`], naming the training; or nothing that would train the heads.
-pub(crate) fn check_fit(phases: &[PhaseSpec<'_>], frame: &BertConfig, teacher: &BertConfig) -> Result<()> {
-    let distills = |training: &TrainingSpec<'_>| training.objective.is_some() && training.settings.train.steps > 0;
-    for (_, training) in trainings(phases).filter(|(_, training)| distills(training)) {
-        let fail = |message: String| Err(Error::Mismatch(format!("`{}`: {message}", training.key)));
-        match plan(training, frame, teacher) {
-            Err(e) => return fail(e.to_string()),
-            Ok(plan) if training.data.source() == Source::Tasks && !plan.has_prediction() => {
-                return fail("the objective has no prediction term, so nothing would train the student's heads".into());
-            }
-            Ok(_) => {}
-        }
-    }
-    Ok(())
-}
-
 /// The largest student with `genome` active in it.
 pub(super) fn largest(run: &Context<'_>, frame: &BertConfig, genome: &Architecture) -> Result<(BertConfig, TaskModel)> {
     let config = student_config(frame, genome)?;
@@ -84,22 +54,12 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     let genome = supernet_architecture(frame.num_hidden_layers)?;
     let (config, model) = largest(run, frame, &genome)?;
     let model = model.initialized(&config, run.seed_of("student init"));
-    let phase = run.spec(PhaseId::WarmUp)?;
-    let training = phase.training()?;
     let model = match run.recipe.student.begin {
         Begin::Random => model,
         Begin::Teacher => largest_as_teacher(run, &config, model, teachers)?,
     };
-    if training.settings.train.steps == 0 {
-        return Ok(collect_internal(&model));
-    }
-    let plan = plan(training, &config, &teachers.config)?;
-    let text = run.inputs.text(run.recipe, &training.settings)?;
-    let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
-    let (teacher, text) = (teacher.as_ref(), text.as_ref());
-    let job = GeneralDistillation { teacher, plan: &plan, text, words: None, prepare: as_is() };
-    let trained = run.train(phase, model, &job)?;
-    Ok(collect_internal(&trained.model))
+    let model = on_text(run, PhaseId::WarmUp, (&config, model), teachers, as_is())?;
+    Ok(collect_internal(&model))
 }
 
 /// The largest student as its teacher, slices of it too.
@@ -132,7 +92,7 @@ pub fn stage_three_supernet(
     space: &dyn SearchSpace<Genome = Architecture>,
 ) -> Result<TaskModel> {
     let (config, model) = largest(run, frame, genome)?;
-    let mut model = apply_internal(model, warm, Path::new("warm-up weights"))?;
+    let model = apply_internal(model, warm, Path::new("warm-up weights"))?;
     let seed = run.recipe.seed;
     let sample = move |purpose: &'static str| {
         move |model: &TaskModel, step: u64| {
@@ -140,38 +100,13 @@ pub fn stage_three_supernet(
             model.clone().activate(&genome)
         }
     };
-    let phase = run.spec(PhaseId::SupernetOnText)?;
-    let training = phase.training()?;
-    if training.settings.train.steps > 0 {
-        let text = run.inputs.text(run.recipe, &training.settings)?;
-        let plan = plan(training, &config, &teachers.config)?;
-        let teacher = run.teacher_for(phase.id, Source::Text, teachers, &plan)?;
-        let job = GeneralDistillation {
-            teacher: teacher.as_ref(),
-            plan: &plan,
-            text: text.as_ref(),
-            words: None,
-            prepare: Box::new(sample("supernet sample, text")),
-        };
-        model = run.train(phase, model, &job)?.model;
+    let prepare = Box::new(sample("supernet sample, text"));
+    let model = on_text(run, PhaseId::SupernetOnText, (&config, model), teachers, prepare)?;
+    let settings = &run.spec(PhaseId::SupernetOnTasks)?.training()?.settings;
+    if settings.train.steps == 0 {
+        return Ok(model);
     }
-    let phase = run.spec(PhaseId::SupernetOnTasks)?;
-    let training = phase.training()?;
-    if training.settings.train.steps > 0 {
-        let (data, _) = run.inputs.search(run.recipe, &training.settings)?;
-        let heads: Vec<usize> = (0..phase.tasks.len()).collect();
-        let plan = plan(training, &config, &teachers.config)?;
-        let teacher = run.teacher_for(phase.id, Source::Tasks, teachers, &plan)?;
-        let job = TaskDistillation {
-            teacher: teacher.as_ref(),
-            teacher_heads: heads.clone(),
-            student_heads: heads,
-            plan: &plan,
-            data: &data,
-            eval: &[],
-            prepare: Box::new(sample("supernet sample, tasks")),
-        };
-        model = run.train(phase, model, &job)?.model;
-    }
-    Ok(model)
+    let (data, _) = run.inputs.tasks(run.recipe, settings)?;
+    let prepare = Box::new(sample("supernet sample, tasks"));
+    Ok(on_tasks(run, PhaseId::SupernetOnTasks, (&config, model), teachers, (&data, &[]), prepare)?.model)
 }

@@ -6,12 +6,13 @@ use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::Task;
 use kd::cache::fingerprint;
-use kd::inherit::continue_from;
-use predict::heads::task_head;
+use kd::inherit::{continue_from, with_heads_of};
+use predict::heads::{answering_head, task_head};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 
+use super::finish::on_dev;
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
 use crate::recipe::ScratchTeacher;
@@ -53,7 +54,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => {
             let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
-            (loaded.config, Some(loaded.model))
+            (loaded.config.clone(), Some((loaded.config, loaded.model)))
         }
         (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
@@ -72,7 +73,8 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
         let (phase, tasks) = (&spec.name, spec.tasks);
         let config = BertConfig { task_heads: tasks.iter().map(task_head).collect(), ..config.clone() };
-        let start = start(run, phase, &config, untrained.as_ref())?;
+        let loaded = untrained.as_ref().map(|(config, model)| (config, model));
+        let start = start(run, spec, &config, loaded)?;
         // Text is taught by what was pre-trained on it.
         if general.is_none() && untrained.is_some() {
             general = Some(taught(run, phase, &config, start.clone()));
@@ -85,15 +87,24 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     Ok(Teachers { config: tuned[0].config.clone(), general, tuned, evaluation: together(evaluations) })
 }
 
-/// The model that the fine-tuning `phase` begins with. Its heads are new; everything that a loaded model has comes from it.
-fn start(run: &Context<'_>, phase: &str, config: &BertConfig, untrained: Option<&TaskModel>) -> Result<TaskModel> {
+/// The model that a fine-tuning begins with. Everything that a loaded model has comes from it; its heads are new, unless nothing is
+/// trained: then they are the loaded one's.
+fn start(
+    run: &Context<'_>,
+    spec: &PhaseSpec<'_>,
+    config: &BertConfig,
+    loaded: Option<(&BertConfig, &TaskModel)>,
+) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let fresh = model.initialized(config, run.seed_of(&format!("{phase} init")));
+    let fresh = model.initialized(config, run.seed_of(&format!("{} init", spec.name)));
     let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
-    Ok(match untrained {
-        Some(loaded) => continue_from(fresh, loaded, dir)?,
-        None => fresh,
-    })
+    let Some((of_loaded, loaded)) = loaded else { return Ok(fresh) };
+    let model = continue_from(fresh, loaded, dir)?;
+    if spec.training()?.settings.train.steps > 0 {
+        return Ok(model);
+    }
+    let heads = spec.tasks.iter().map(|task| answering_head(of_loaded, task));
+    Ok(with_heads_of(model, loaded, &heads.collect::<predict::Result<Vec<_>>>()?, dir)?)
 }
 
 /// Fine-tunes on the phase's tasks and writes the model directory.
@@ -105,19 +116,20 @@ fn fine_tune(
 ) -> Result<(TaskModel, Evaluation)> {
     let recipe = run.recipe;
     let (phase, tasks, settings) = (&spec.name, spec.tasks, &spec.training()?.settings);
-    let data = run.inputs.train_on(recipe, tasks, settings)?;
-    let dev = run.inputs.dev_on(recipe, tasks, settings)?;
+    let (data, held_out) = run.inputs.tasks_of(recipe, tasks, settings, recipe.seed)?;
     let heads = (0..tasks.len()).collect();
-    let job = FineTune { data: &data, heads, eval: &dev };
+    let job = FineTune { data: &data, heads, eval: &held_out };
     let trained = run.train(spec, start, &job)?;
-    let evaluation = trained.evaluation.unwrap_or_default();
+    let evaluation = on_dev(run, (run.inputs, spec), settings, &trained.model)?;
+    let dev = run.inputs.dev(recipe, tasks, settings)?;
     let majority = MajorityBaseline::of_sets(|task| data.labels(task), &dev)?;
     // Said here, since everything that follows learns from this model.
     for doubt in doubts(&evaluation, &majority) {
         run.emit(RunEvent::Note { message: format!("{NOTED_WARNING}{phase}: {doubt}") })?;
     }
+    let made = if settings.train.steps > 0 { "Fine-tuned on" } else { "Taken as it was for" };
     let card = format!(
-        "# Teacher of run `{}`\n\nFine-tuned on {}; dev scores: {}\n{}",
+        "# Teacher of run `{}`\n\n{made} {}; dev scores: {}\n{}",
         recipe.name,
         tasks.iter().map(Task::name).collect::<Vec<_>>().join(", "),
         evaluation,

@@ -1,30 +1,19 @@
 //! What a run has otherwise than its recipe.
 
-use serde::{Deserialize, Serialize};
+use report::ChangedSetting;
 use toml::{Table, Value};
 
 use super::Recipe;
-use super::agree::{leaves, table};
 use super::load::{Override, source};
+use super::resumed_settings::{leaves, table};
 use crate::{Error, Result};
 
-/// A key that was changed by `--set` or by an option.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// Dotted key.
-    pub key: String,
-    /// The run's value, as TOML.
-    pub value: String,
-    /// The recipe's value, or the default that it leaves; `None` where there is neither.
-    pub recipe: Option<String>,
-}
-
 /// The keys that `overrides` have changed in the recipe `name`, which became `recipe`; a key that was set to what it was anyway is
-/// left out. In the order of the overrides.
+/// left out. In the order of the overrides; values are TOML, and the recipe's is the default where it leaves one.
 ///
 /// # Errors
 /// As [`load`](super::load) of the recipe without overrides, as far as reading goes.
-pub fn changes(name: &str, recipe: &Recipe, overrides: &[Override]) -> Result<Vec<Change>> {
+pub fn changes(name: &str, recipe: &Recipe, overrides: &[Override]) -> Result<Vec<ChangedSetting>> {
     let (origin, text) = source(name)?;
     let wrong = |e: toml::de::Error| Error::Recipe { origin: origin.clone(), message: e.to_string() };
     let raw: Table = text.parse().map_err(wrong)?;
@@ -34,7 +23,7 @@ pub fn changes(name: &str, recipe: &Recipe, overrides: &[Override]) -> Result<Ve
         Err(_) => leaves(&raw),
     };
     let after = leaves(&table(recipe)?);
-    let mut all: Vec<Change> = Vec::new();
+    let mut all: Vec<ChangedSetting> = Vec::new();
     for Override { key, value } in overrides {
         // The key itself, or everything in it where it is a section.
         let meant = |leaf: &&(String, String)| {
@@ -48,7 +37,7 @@ pub fn changes(name: &str, recipe: &Recipe, overrides: &[Override]) -> Result<Ve
         for (key, value) in set {
             let recipe = before.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
             if recipe.as_ref() != Some(&value) && all.iter().all(|known| known.key != key) {
-                all.push(Change { key, value, recipe });
+                all.push(ChangedSetting { key, value, recipe });
             }
         }
     }

@@ -51,12 +51,30 @@ pub fn load(name: &str, overrides: &[Override]) -> Result<Recipe> {
     load_changed(name, overrides, |_| {})
 }
 
+/// [`load`] for those who ask for the student's sizes and how it is timed alone: nothing has to be said of data, and of the teacher
+/// only as far as the recipe does.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_frame(name: &str, overrides: &[Override]) -> Result<Recipe> {
+    let (origin, recipe) = read_changed(name, overrides, |_| {})?;
+    recipe.check_sizes().map_err(|message| Error::Recipe { origin, message })?;
+    Ok(recipe.with_defaults_of_phases())
+}
+
 /// [`load`], with `change` made after the overrides.
 pub(super) fn load_changed(
     name: &str,
     overrides: &[Override],
     change: impl FnOnce(&mut toml::Table),
 ) -> Result<Recipe> {
+    let (origin, recipe) = read_changed(name, overrides, change)?;
+    recipe.check().map_err(|message| Error::Recipe { origin, message })?;
+    Ok(recipe.with_defaults_of_phases())
+}
+
+/// A recipe with overrides and what it is called in messages, not checked yet.
+fn read_changed(name: &str, overrides: &[Override], change: impl FnOnce(&mut toml::Table)) -> Result<(String, Recipe)> {
     let (origin, text) = source(name)?;
     let fail = |message: String| Error::Recipe { origin: origin.clone(), message };
     let base: toml::Table = text.parse().map_err(|e: toml::de::Error| fail(e.to_string()))?;
@@ -70,8 +88,7 @@ pub(super) fn load_changed(
         Some((culprit, message)) => fail(explained(culprit, &message)),
         None => fail(with_suggestion(message)),
     })?;
-    recipe.check().map_err(fail)?;
-    Ok(recipe.with_defaults_of_phases())
+    Ok((origin, recipe))
 }
 
 /// What a recipe is called in messages, and its text.
@@ -126,20 +143,20 @@ fn explained(Override { key, value }: &Override, message: &str) -> String {
 /// What serde says of types, in words.
 fn in_words(message: &str) -> String {
     const WORDS: [(&str, &str); 8] = [
-        ("expected u64", "a whole number is wanted"),
-        ("expected u32", "a whole number is wanted"),
-        ("expected usize", "a whole number is wanted"),
-        ("expected i64", "a whole number is wanted"),
-        ("expected f64", "a number is wanted"),
-        ("expected a boolean", "true or false is wanted"),
-        ("expected a sequence", "a list is wanted"),
-        ("expected a string", "a text is wanted"),
+        ("expected u64", "a whole number is expected"),
+        ("expected u32", "a whole number is expected"),
+        ("expected usize", "a whole number is expected"),
+        ("expected i64", "a whole number is expected"),
+        ("expected f64", "a number is expected"),
+        ("expected a boolean", "true or false is expected"),
+        ("expected a sequence", "a list is expected"),
+        ("expected a string", "a text is expected"),
     ];
     let Some((before, expected)) = message.rsplit_once(", ").filter(|(_, last)| last.starts_with("expected ")) else {
         return message.to_owned();
     };
     let found = WORDS.iter().find(|(said, _)| *said == expected).map(|(_, words)| *words);
-    match found.or_else(|| expected.starts_with("expected struct").then_some("a section with keys is wanted")) {
+    match found.or_else(|| expected.starts_with("expected struct").then_some("a section with keys is expected")) {
         Some(words) => format!("{before}, {words}"),
         None => message.to_owned(),
     }
@@ -167,7 +184,7 @@ fn refuse_squad(table: &toml::Table) -> Result<(), String> {
     let tasks = table.get("tasks").and_then(Value::as_array).into_iter().flatten();
     match tasks.filter_map(Value::as_str).find_map(|name| name.parse::<SquadVersion>().ok()) {
         Some(version) => Err(format!(
-            "`tasks`: a search cannot be made on {version}; search on GLUE tasks, then train the found student on it \
+            "`tasks`: {version} cannot be searched on; search on GLUE tasks, then train the found student on it \
              with `efficientbert distill --task {version}`"
         )),
         None => Ok(()),

@@ -3,26 +3,26 @@
 //! | file | concern |
 //! |---|---|
 //! | `settings` | the sections |
-//! | `phases` | its trainings |
-//! | `check` | what a recipe must be beyond its types |
+//! | `phase_settings` | the settings of its trainings |
+//! | `validate` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
-//! | `agree` | what a command line says otherwise than a run that goes on |
-//! | `changes` | what a run has otherwise than its recipe |
-//! | `moved` | inputs that are elsewhere when a run goes on |
+//! | `resumed_settings` | settings of a command line that differ from those of the run that it resumes |
+//! | `changes` | settings of a run that differ from its recipe |
+//! | `moved_inputs` | inputs that lie elsewhere when a run is resumed |
 
-mod agree;
 mod changes;
-mod check;
 mod load;
-mod moved;
-mod phases;
+mod moved_inputs;
+mod phase_settings;
+mod resumed_settings;
 mod settings;
+mod validate;
 
-pub use agree::{Difference, differences, load_beside};
-pub use changes::{Change, changes};
-pub use load::{Override, PUBLISHED, load};
-pub use moved::Moved;
+pub use changes::changes;
+pub use load::{Override, PUBLISHED, load, load_frame};
+pub use moved_inputs::Moved;
+pub use resumed_settings::{Difference, differences, differing_keys, load_beside};
 pub use settings::{
-    Begin, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe, ScratchTeacher, SearchSettings,
-    StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
+    Begin, CompareSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe,
+    ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
 };

@@ -53,9 +53,12 @@ pub struct Recipe {
     /// What students learn from the teacher in every distillation that does not name its own; EfficientBERT's where it is absent.
     #[serde(default)]
     pub distill: Objective,
-    /// Distillation of the winner (and of the baseline).
+    /// Distillation of the winner, and of what it is compared with.
     #[serde(rename = "final")]
     pub final_: FinalSettings,
+    /// What the student is compared with, and how often each is trained.
+    #[serde(default)]
+    pub compare: CompareSettings,
     /// How latency is measured.
     #[serde(default)]
     pub latency: LatencySettings,
@@ -77,8 +80,8 @@ pub struct DataSettings {
     /// Training examples per task at most; 0 for all.
     #[serde(default)]
     pub train_examples: usize,
-    /// Part of the training examples held out to score candidates. No candidate sees the dev set, but the
-    /// teacher's weights are the best on it, and the final training uses the held-out part too.
+    /// Part of the training examples held out: to score candidates, and to choose the best weights of teachers and of final trainings.
+    /// Nothing is trained on it, and nothing is chosen on the dev sets.
     pub hold_out: f64,
 }
 
@@ -98,8 +101,12 @@ pub struct TeacherSettings {
     /// Whether each task has a teacher of its own, fine-tuned on it alone (EfficientBERT), or all have one with a head for each.
     #[serde(default)]
     pub per_task: bool,
-    /// Fine-tuning on gold labels; with `per_task` that of each teacher.
+    /// Fine-tuning on gold labels; with `per_task` that of each teacher. With 0 steps the model's own heads teach.
     pub fine_tune: Phase,
+    /// Whether a teacher is taken that looks as if it could not teach: one that is no better than one answer to every example, or whose
+    /// tokenizer looks like another model's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
     /// Steps of the fine-tuning on a task in place of `fine_tune.steps`; with `per_task`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_steps: BTreeMap<Task, u64>,
@@ -259,6 +266,9 @@ pub struct SearchSettings {
     /// Held-out examples that score a candidate; 0 for all.
     #[serde(default)]
     pub score_examples: usize,
+    /// Latency table from which candidates are predicted; absent means that a run with a latency limit measures its own at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_table: Option<PathBuf>,
     /// Stage 1: expressions, stacks and ratios together.
     pub stage1: StageSettings,
     /// Stage 2: expressions.
@@ -319,12 +329,47 @@ pub enum Inherit {
 
 impl Inherit {
     /// Whether there are such weights for a student that the search did not find.
-    pub(super) fn suits_baseline(self) -> bool {
+    pub(super) fn suits_plain_networks(self) -> bool {
         matches!(self, Self::Nothing | Self::Teacher)
     }
 }
 
-/// Distillation of the winner and of the baseline.
+/// The key `final.baseline` of earlier versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OldKey;
+
+impl<'de> Deserialize<'de> for OldKey {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("`final.baseline` is `compare.same_params` now"))
+    }
+}
+
+/// What the student is compared with: each with the same data, steps and objective.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompareSettings {
+    /// A uniform plain network with as many parameters: GELU feed-forwards of one width.
+    pub same_params: bool,
+    /// A uniform plain network with the same measured latency.
+    pub same_latency: bool,
+    /// Networks drawn at random within the budget; the best of them on the held-out examples is the one that is compared.
+    pub random: u32,
+    /// Where the weights of the uniform plain networks come from; absent: the teacher where the student's do, else nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inherit: Option<Inherit>,
+    /// Model directories, each fine-tuned on the labels.
+    pub checkpoints: Vec<PathBuf>,
+    /// Final trainings of the student and of each of these, which differ in the order of the examples and in what is drawn at random.
+    pub seeds: u32,
+}
+
+impl Default for CompareSettings {
+    fn default() -> Self {
+        Self { same_params: false, same_latency: false, random: 0, inherit: None, checkpoints: Vec::new(), seeds: 1 }
+    }
+}
+
+/// Distillation of the winner, and of what it is compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FinalSettings {
@@ -332,14 +377,12 @@ pub struct FinalSettings {
     pub inherit: Inherit,
     /// Distillation on text.
     pub general: Phase,
-    /// Distillation on the tasks, best dev score kept.
+    /// Distillation on the tasks, best held-out score kept.
     pub task: Phase,
-    /// Whether the uniform baseline of equal size is distilled too.
-    pub baseline: bool,
-    /// Where the baseline's weights come from; absent: the teacher where the winner's or the largest student's do, else nowhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub baseline_inherit: Option<Inherit>,
-    /// What both learn, if something else than the recipe's `distill`.
+    /// Of earlier versions; refused with what to write in its place.
+    #[serde(default, skip_serializing)]
+    pub(crate) baseline: OldKey,
+    /// What all of them learn, if something else than the recipe's `distill`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<Objective>,
 }

@@ -1,23 +1,19 @@
 //! From a model and a SQuAD file to answers and official scores.
 
-#[cfg(feature = "burn")]
-use bert_core::{EncodeOptions, TaskModel};
-#[cfg(feature = "burn")]
-use burn::tensor::Device;
 use cpu_runtime::{Outputs, Ragged, Session};
 use glue_squad::squad::{
     self, BestThresholds, DecodeConfig, Decoded, NO_ANSWER_THRESHOLD, OrderedMap, Score, SpanLogits, search_threshold,
 };
 
 use super::SpanEvalSet;
-#[cfg(feature = "burn")]
-use crate::Evaluation;
-#[cfg(feature = "burn")]
-use crate::data::to_device;
 use crate::data::to_ragged;
-#[cfg(feature = "burn")]
-use crate::evaluate::passes;
 use crate::{Error, Result, Watch};
+#[cfg(feature = "burn")]
+use {
+    crate::{Evaluation, data::to_device, evaluate::passes},
+    bert_core::{EncodeOptions, TaskModel},
+    burn::tensor::Device,
+};
 
 /// Scores of the span head `head` for every window of `set`, in the order of the file; `watch` hears after every pass how many
 /// windows are done.
@@ -103,10 +99,10 @@ impl SpanScores {
     pub fn values(&self) -> OrderedMap<Score> {
         let mut values = self.official.scores.clone();
         if let Some(best) = &self.best {
-            values.insert("best_exact", Score::Number(best.best_exact));
-            values.insert("best_exact_thresh", Score::Number(best.best_exact_thresh));
-            values.insert("best_f1", Score::Number(best.best_f1));
-            values.insert("best_f1_thresh", Score::Number(best.best_f1_thresh));
+            values.insert("best_exact".to_owned(), Score::Number(best.best_exact));
+            values.insert("best_exact_thresh".to_owned(), Score::Number(best.best_exact_thresh));
+            values.insert("best_f1".to_owned(), Score::Number(best.best_f1));
+            values.insert("best_f1_thresh".to_owned(), Score::Number(best.best_f1_thresh));
         }
         values
     }
@@ -130,7 +126,7 @@ pub struct SpanEval {
 
 impl SpanEval {
     /// Scores the span head `head`. The score is [`SpanScores::primary`]; exact match and F1 in all their official forms are the
-    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks. `watch` hears how many windows are done.
+    /// metrics, named `TASK/METRIC` and fractions like those of the other tasks. `watch` is called with the number of windows done.
     ///
     /// # Errors
     /// Data that cannot be batched or scored, a model that has diverged, or `watch` ended it.

@@ -1,8 +1,8 @@
 //! A made-up run of realistic shape, for the tests and the `sample` example. None of its numbers was measured.
 
 use report::{
-    Budget, ChangedSetting, Curve, LayerReport, Machine, ModelRow, Role, RunReport, StageReport, StudentReport,
-    TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
+    StageReport, StudentReport, TaskScore, TrialPoint,
 };
 
 /// A made-up run with `trials` trials in each of three stages and `steps` points in each loss curve.
@@ -38,8 +38,37 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
             curve("Distillation", "loss", "prediction", steps, 0.1, 0.5),
         ],
         comparison: models(),
+        latency: Some(latency()),
+        gains: vec![
+            "the search gained 0.80 \u{b1} 0.30 points over a plain network with as many parameters (3 seeds)".into(),
+        ],
         student: Some(student()),
         notes: vec!["All numbers on this page are made up to show its layout.".into()],
+    }
+}
+
+fn latency() -> LatencyReport {
+    let point = |trial, predicted_ms, measured_ms, pace, within| LatencyPoint {
+        trial,
+        predicted_ms,
+        measured_ms,
+        pace,
+        within,
+    };
+    LatencyReport {
+        limit_ms: Some(75.0),
+        margin: 0.021,
+        table: "measured 2025-01-02 03:04:05 UTC on An Imaginary Processor, 8-core (avx2, 2 threads), 1 x 128 tokens, f32; program 0.1.0"
+            .into(),
+        architectures: Some(100),
+        mean_abs_error: Some(0.0234),
+        p90_abs_error: Some(0.041),
+        candidates: vec![
+            point(17, 73.1, 75.9, 1.01, false),
+            point(4, 70.2, 76.0, 1.4, true),
+            point(9, 68.9, 69.4, 1.0, true),
+        ],
+        corrections: vec![1.038],
     }
 }
 
@@ -122,6 +151,7 @@ fn models() -> Vec<ModelRow> {
                 task: (*task).into(),
                 metric: metric.into(),
                 value: base + 0.1 * noise(i as u64) - 0.05,
+                standard_error: None,
             })
             .collect(),
         search_score,

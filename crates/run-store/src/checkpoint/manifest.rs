@@ -177,12 +177,6 @@ impl Checkpoint {
         self.manifest.step
     }
 
-    /// The hash of the configuration it was made with.
-    #[must_use]
-    pub fn config_hash(&self) -> &str {
-        &self.manifest.config_hash
-    }
-
     /// The free-form state that was saved with it.
     #[must_use]
     pub fn state(&self) -> &Value {

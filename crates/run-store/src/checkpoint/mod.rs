@@ -33,5 +33,4 @@ mod retain;
 mod store;
 
 pub use manifest::{Checkpoint, FileEntry, MANIFEST};
-pub use retain::Retained;
 pub use store::{CheckpointStore, FileContent, Latest, Skipped};

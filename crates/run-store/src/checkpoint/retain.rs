@@ -1,24 +1,13 @@
 //! Deleting old checkpoints, never the last good one.
 
 use super::manifest::Manifest;
-use super::store::{CheckpointStore, Entry, Skipped};
+use super::store::{CheckpointStore, Entry};
 use crate::error::{Error, Result};
 use crate::ops;
 
-/// What [`CheckpointStore::retain`] did.
-#[derive(Debug)]
-pub struct Retained {
-    /// The steps that were verified and kept, newest first.
-    pub kept: Vec<u64>,
-    /// The steps of the folders that were deleted, newest first.
-    pub removed: Vec<u64>,
-    /// Checkpoints that do not verify; they were deleted only if `removed` lists them.
-    pub skipped: Vec<Skipped>,
-}
-
 impl CheckpointStore {
-    /// Keeps the newest `last_k` checkpoints that verify (at least one) and the one of step `keep`
-    /// (the best, say), and deletes the older ones.
+    /// Keeps the newest `last_k` checkpoints that verify (at least one) and deletes the older ones; gives the steps of the deleted
+    /// folders, newest first.
     ///
     /// What is kept is verified first, so nothing is deleted on the strength of a damaged folder.
     /// Damaged folders older than a valid checkpoint are deleted too; newer ones, and those that
@@ -28,42 +17,30 @@ impl CheckpointStore {
     /// # Errors
     /// [`Error::ConfigMismatch`] when the store holds a checkpoint of another configuration
     /// (nothing is deleted then), or an error of listing, reading or deleting.
-    pub fn retain(&self, last_k: usize, keep: Option<u64>) -> Result<Retained> {
+    pub fn retain(&self, last_k: usize) -> Result<Vec<u64>> {
         let last_k = last_k.max(1);
-        let mut kept = Vec::new();
-        let mut doomed: Vec<Entry> = Vec::new();
-        let mut skipped = Vec::new();
+        let (mut kept, mut doomed) = (Vec::new(), Vec::new());
         for entry in self.entries()? {
-            let protected = keep == Some(entry.step);
             if kept.last() == Some(&entry.step) {
                 // The superseded copy of a step that verified.
                 doomed.push(entry);
-            } else if kept.len() < last_k || protected {
-                match self.verify(&entry) {
-                    Ok(_) => kept.push(entry.step),
-                    Err(foreign @ Error::ConfigMismatch { .. }) => return Err(foreign),
-                    Err(reason) => {
-                        let useless = matches!(reason, Error::Damaged { .. });
-                        skipped.push(entry.clone().skipped(reason));
-                        if useless && !protected && !kept.is_empty() {
-                            doomed.push(entry);
-                        }
-                    }
-                }
-            } else {
-                match Manifest::read(&entry.path, entry.step, &self.config_hash) {
-                    Ok(_) => doomed.push(entry),
-                    Err(Error::Damaged { path, reason }) => {
-                        skipped.push(entry.clone().skipped(Error::Damaged { path, reason }));
-                        doomed.push(entry);
-                    }
-                    Err(foreign @ Error::ConfigMismatch { .. }) => return Err(foreign),
-                    Err(reason) => skipped.push(entry.skipped(reason)),
-                }
+                continue;
+            }
+            let is_kept = kept.len() < last_k;
+            let judged = match is_kept {
+                true => self.verify(&entry).map(drop),
+                false => Manifest::read(&entry.path, entry.step, &self.config_hash).map(drop),
+            };
+            match judged {
+                Ok(()) if is_kept => kept.push(entry.step),
+                Ok(()) => doomed.push(entry),
+                Err(foreign @ Error::ConfigMismatch { .. }) => return Err(foreign),
+                Err(Error::Damaged { .. }) if !kept.is_empty() => doomed.push(entry),
+                Err(_) => {}
             }
         }
         self.remove(&doomed)?;
-        Ok(Retained { kept, removed: doomed.iter().map(|entry| entry.step).collect(), skipped })
+        Ok(doomed.iter().map(|entry| entry.step).collect())
     }
 
     /// Deletes every checkpoint of the store, verified or not, and the store's folder where nothing else is in it; gives their number.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::manifest::{Checkpoint, FileEntry, MANIFEST, Manifest};
+use crate::atomic::Temp;
 use crate::error::{Error, Operation, Result};
 use crate::{hash, ops, relative};
 
@@ -78,7 +79,7 @@ impl CheckpointStore {
     /// written; with other content, or damaged, it is replaced.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Permission`], [`Error::Io`]; [`Error::BadName`] for a name that
+    /// [`Error::Io`]; [`Error::BadName`] for a name that
     /// is not plain, is given twice or is the manifest's; [`Error::ConfigMismatch`] when the step
     /// exists with another configuration. Earlier checkpoints are untouched in every case.
     pub fn save(&self, step: u64, files: &[(&str, FileContent<'_>)], state: Value) -> Result<Checkpoint> {
@@ -93,26 +94,6 @@ impl CheckpointStore {
             }
             written.push(staging.write(name, content)?);
         }
-        self.commit(step, staging, written, state)
-    }
-
-    /// Saves a checkpoint of `step` made of the files that `write` puts into the folder it is
-    /// given; for writers that need a path of their own. Otherwise as [`save`](Self::save).
-    ///
-    /// Each file is read back and hashed after `write` returns. Folders may be nested; symbolic
-    /// links and names that are not Unicode are refused.
-    ///
-    /// # Errors
-    /// As [`save`](Self::save), and [`Error::Staging`] with the error of `write`.
-    pub fn save_with<F>(&self, step: u64, state: Value, write: F) -> Result<Checkpoint>
-    where
-        F: FnOnce(&Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>,
-    {
-        self.refuse_foreign(step)?;
-        let staging = self.stage(step)?;
-        write(&staging.path).map_err(|cause| Error::Staging { path: self.path_of(step), cause })?;
-        let mut written = Vec::new();
-        staging.collect(&staging.path, "", &mut written)?;
         self.commit(step, staging, written, state)
     }
 
@@ -236,11 +217,11 @@ impl CheckpointStore {
         ops::remove_dir_all(&path)?;
         let shown = self.path_of(step);
         ops::create_dir(&path).map_err(|e| Error::io(Operation::Create, &shown, e))?;
-        Ok(Staging { path, shown, renamed: false })
+        Ok(Staging { folder: Temp::folder(path), shown })
     }
 
     /// Writes the manifest and puts the staged folder in place.
-    fn commit(&self, step: u64, mut staging: Staging, mut files: Vec<FileEntry>, state: Value) -> Result<Checkpoint> {
+    fn commit(&self, step: u64, staging: Staging, mut files: Vec<FileEntry>, state: Value) -> Result<Checkpoint> {
         files.sort_by(|a, b| a.name.cmp(&b.name));
         let target = self.path_of(step);
         let manifest = Manifest::new(step, &self.config_hash, files, state);
@@ -259,13 +240,12 @@ impl CheckpointStore {
             },
         };
         staging.write(MANIFEST, FileContent::Bytes(text.as_bytes()))?;
-        sync_folders(&staging.path)?;
+        sync_folders(&staging.folder.path)?;
         if let Some(aside) = &aside {
             ops::remove_dir_all(aside)?;
             ops::rename(&target, aside)?;
         }
-        ops::rename(&staging.path, &target)?;
-        staging.renamed = true;
+        staging.folder.rename(&target)?;
         ops::sync_dir(&self.dir)?;
         // Reading back costs one pass; nothing is deleted on the strength of an unread file.
         let saved = Checkpoint::verify(&target, step, &self.config_hash)?;
@@ -284,27 +264,17 @@ impl Entry {
     }
 }
 
-/// The staging folder while it has not become the checkpoint; removed on error and on panic.
+/// The folder of a checkpoint that is being saved.
 struct Staging {
-    path: PathBuf,
+    folder: Temp,
     /// The checkpoint's final folder, which errors name.
     shown: PathBuf,
-    renamed: bool,
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        if !self.renamed {
-            // The error that brought us here is the one to report.
-            let _ = ops::remove_dir_all(&self.path);
-        }
-    }
 }
 
 impl Staging {
     /// Writes one file and forces it to the disk.
     fn write(&self, name: &str, content: FileContent<'_>) -> Result<FileEntry> {
-        let (path, shown) = (self.path.join(name), self.shown.join(name));
+        let (path, shown) = (self.folder.path.join(name), self.shown.join(name));
         let failed = |e| Error::io(Operation::Create, &shown, e);
         fs::create_dir_all(ops::parent(&path)).map_err(failed)?;
         let file = ops::create_new(&path).map_err(failed)?;
@@ -320,30 +290,6 @@ impl Staging {
         };
         ops::sync_file(&file, &shown)?;
         Ok(FileEntry { name: name.to_owned(), size, sha256 })
-    }
-
-    /// Syncs and hashes every file below `dir`, which is `prefix` inside the checkpoint.
-    fn collect(&self, dir: &Path, prefix: &str, found: &mut Vec<FileEntry>) -> Result<()> {
-        for (raw_name, is_dir) in ops::list_raw(dir)? {
-            let path = dir.join(&raw_name);
-            let name = format!("{prefix}{}", raw_name.to_string_lossy());
-            if raw_name.to_str().is_none() {
-                return Err(bad_name(&self.shown, &name, "it is not Unicode"));
-            }
-            if is_dir {
-                self.collect(&path, &format!("{name}/"), found)?;
-                continue;
-            }
-            let regular = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());
-            let fault = if regular { name_fault(&name) } else { Some("it is not a regular file") };
-            if let Some(reason) = fault {
-                return Err(bad_name(&self.shown, &name, reason));
-            }
-            ops::sync_path(&path)?;
-            let (size, sha256) = hash::size_and_hash(&path)?;
-            found.push(FileEntry { name, size, sha256 });
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::difference::first_difference;
 use super::paths::{RECIPE, RunPaths};
 use crate::error::{Error, Operation, Result};
 use crate::lock::{Holder, LOCK, Previous, RunLock};
@@ -14,7 +13,6 @@ use crate::{atomic, hash, ops};
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
-    config_text: String,
     config_hash: String,
     lock: RunLock,
 }
@@ -55,13 +53,15 @@ impl RunFolder {
     /// the lock and removes temporary files that a killed process left in the folder.
     ///
     /// # Errors
-    /// [`Error::NoRun`] when there is none, [`Error::RecipeDiffers`] naming the first differing key
-    /// (or line), [`Error::Locked`] when another process works there.
+    /// [`Error::NoRun`] when there is none, [`Error::RecipeDiffers`] naming the first differing
+    /// line, [`Error::Locked`] when another process works there.
     pub fn open_for_resume(path: impl Into<PathBuf>, config_text: &str, holder: &Holder) -> Result<Self> {
         let paths = RunPaths::new(path);
         let recorded = recorded_recipe(&paths)?;
-        if let Some(difference) = first_difference(&recorded, config_text) {
-            return Err(Error::RecipeDiffers { path: paths.root().to_owned(), difference });
+        if recorded != config_text {
+            let same = recorded.split('\n').zip(config_text.split('\n'));
+            let line = 1 + same.take_while(|(was, is)| was == is).count();
+            return Err(Error::RecipeDiffers { path: paths.root().to_owned(), line, recorded });
         }
         let lock = RunLock::acquire(paths.root(), holder)?;
         atomic::clean_stale_temps(paths.root())?;
@@ -86,19 +86,13 @@ impl RunFolder {
     }
 
     fn new(paths: RunPaths, config_text: &str, lock: RunLock) -> Self {
-        Self { paths, config_text: config_text.to_owned(), config_hash: hash::bytes(config_text), lock }
+        Self { paths, config_hash: hash::bytes(config_text), lock }
     }
 
     /// Where things lie.
     #[must_use]
     pub fn paths(&self) -> &RunPaths {
         &self.paths
-    }
-
-    /// The effective recipe.
-    #[must_use]
-    pub fn config_text(&self) -> &str {
-        &self.config_text
     }
 
     /// SHA-256 of the effective recipe: what checkpoints of this run carry.

@@ -14,7 +14,6 @@
 //!
 //! Whatever is stored inside names other files relative to the folder, so a run folder can be moved.
 
-mod difference;
 mod folder;
 mod paths;
 

@@ -19,7 +19,7 @@ pub enum NotFinite {
 
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 ///
-/// As it is serialized it holds what decides the result, which a resumed training must have as it was; how often it reports and saves
+/// Serialized, it holds what decides the result; a resumed training must have the same. How often a training reports and saves
 /// is left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
@@ -104,38 +104,29 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Setting`] naming the first at fault.
     pub fn validate(&self) -> Result<()> {
-        let fail = |field, message: &str| Err(Error::Setting { field, message: message.into() });
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return fail("learning_rate", "must be above 0");
-        }
-        if !(0.0..=1.0).contains(&self.warmup_ratio) {
-            return fail("warmup_ratio", "must be between 0 and 1");
-        }
         self.schedule.validate(self.warmup_steps(), self.steps)?;
         self.optimizer.validate()?;
         self.groups.iter().try_for_each(Group::validate)?;
-        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
-            return fail("clip_norm", "must be above 0");
+        let finite = f64::is_finite;
+        let rules = [
+            ("learning_rate", self.learning_rate > 0.0 && finite(self.learning_rate), "must be above 0"),
+            ("warmup_ratio", (0.0..=1.0).contains(&self.warmup_ratio), "must be between 0 and 1"),
+            ("clip_norm", self.clip_norm > 0.0, "must be above 0"),
+            ("accumulate", (1..=MAX_PARTS).contains(&self.accumulate), "must be between 1 and 65536"),
+            ("min_delta", self.min_delta >= 0.0 && finite(self.min_delta), "must not be negative"),
+            ("min_delta", self.min_delta == 0.0 || self.patience > 0, "has no effect without `patience`"),
+            (
+                "patience",
+                self.patience == 0 || self.eval_every > 0,
+                "has no effect without `eval_every`: the only evaluation is at the end",
+            ),
+            ("keep_last", self.keep_last > 0, "must be at least 1"),
+            ("log_every", self.log_every > 0, "must be at least 1"),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((field, _, message)) => Err(Error::Setting { field, message: message.into() }),
+            None => Ok(()),
         }
-        if !(1..=MAX_PARTS).contains(&self.accumulate) {
-            return fail("accumulate", "must be between 1 and 65536");
-        }
-        if !(self.min_delta >= 0.0 && self.min_delta.is_finite()) {
-            return fail("min_delta", "must not be negative");
-        }
-        if self.min_delta > 0.0 && self.patience == 0 {
-            return fail("min_delta", "has no effect without `patience`");
-        }
-        if self.patience > 0 && self.eval_every == 0 {
-            return fail("patience", "has no effect without `eval_every`: the only evaluation is at the end");
-        }
-        if self.keep_last == 0 {
-            return fail("keep_last", "must be at least 1");
-        }
-        if self.log_every == 0 {
-            return fail("log_every", "must be at least 1");
-        }
-        Ok(())
     }
 
     /// Steps over which the learning rate rises.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
+use fused_ops::Precision;
 use rayon::ThreadPool;
 
 use crate::{Error, Result};
@@ -50,7 +51,7 @@ impl From<&Devices> for Devices {
 impl Devices {
     /// `main` and `others`, each of which gets `threads` processor threads of its own; all without autodiff.
     ///
-    /// A device may be there more than once, which is of use on the processor alone.
+    /// A device may appear more than once, which is useful only for the CPU.
     ///
     /// # Errors
     /// Threads that cannot be started.
@@ -66,6 +67,31 @@ impl Devices {
     /// The device that keeps the weights and evaluates.
     pub fn main(&self) -> &Device {
         &self.main
+    }
+
+    /// Checks that every device can train in this number format; [`train`](super::train) asks too, before its first step.
+    ///
+    /// # Errors
+    /// A device does not compute in this format.
+    pub fn check_precision(&self, precision: Precision) -> Result<()> {
+        // The CPU has its own kernels, whatever burn says of its formats.
+        let is_on = |precision: Precision, device: &Device| match (precision, *device == Device::flex()) {
+            (Precision::F32, _) | (Precision::Bf16, true) => true,
+            (Precision::Bf16, false) => device.supports_dtype(DType::BF16),
+            (Precision::F16, on_cpu) => !on_cpu && device.supports_dtype(DType::F16),
+        };
+        let on_all = |precision: &Precision| self.all().all(|device| is_on(*precision, device));
+        if on_all(&precision) {
+            return Ok(());
+        }
+        let others = Precision::ALL
+            .into_iter()
+            .filter(on_all)
+            .map(|precision| precision.to_string())
+            .collect::<Vec<_>>()
+            .join(" or ");
+        let message = format!("{precision} is not available on this device; use {others}");
+        Err(Error::Setting { field: "precision", message })
     }
 
     /// All of them, the main one first.
@@ -98,7 +124,7 @@ impl Devices {
         }
         std::thread::scope(|scope| {
             let work = &work;
-            // Modules can be handed from thread to thread, but not shared: a copy goes there and comes back.
+            // Modules can be moved between threads, but not shared: a copy is moved there and back.
             let started: Vec<_> = (1..)
                 .zip(&self.others)
                 .zip(copies.drain(..))

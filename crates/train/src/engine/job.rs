@@ -1,12 +1,15 @@
-//! What the engine trains, and who watches.
+//! What the engine trains, and what it reports.
 
 use burn::module::Module;
 use burn::tensor::Device;
 pub use predict::{Evaluation, Watch};
 use serde::Serialize;
 
-use super::{LossTerms, Part};
+use super::{LossTerms, MicroBatch};
 use crate::Result;
+
+/// What [`Job::evaluate`] gives: `None` where nothing was evaluated.
+pub type Evaluated = Result<Option<Evaluation>>;
 
 /// A training: the loss of a step, and optionally an evaluation.
 ///
@@ -15,14 +18,14 @@ pub trait Job<M: Module>: Sync {
     /// Loss terms of one part of a step on `device` (without autodiff), where `model` lives; data and anything random depend on the
     /// step and the part alone.
     ///
-    /// The terms of all parts of a step add up to those of the step ([`Part::cut`] says which rows of its batch a part has, and
+    /// The terms of all parts of a step add up to those of the step ([`MicroBatch::cut`] says which rows of its batch a part has, and
     /// weighs them); a part without examples has no terms.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
-    fn loss(&self, model: &M, part: Part, device: &Device) -> Result<LossTerms>;
+    fn loss(&self, model: &M, part: MicroBatch, device: &Device) -> Result<LossTerms>;
 
-    /// Real tokens in the batch of a step, padding left out; 0 where nobody can tell. Asked after the losses of the step.
+    /// Real tokens in the batch of a step, padding left out; 0 where that is not known. Asked after the losses of the step.
     ///
     /// # Errors
     /// Data that cannot be read or encoded.
@@ -31,11 +34,11 @@ pub trait Job<M: Module>: Sync {
     }
 
     /// Evaluates a snapshot without autodiff on `device` after `steps` steps; `None` where there is nothing to evaluate on, or
-    /// not yet. `watch` hears how far it is.
+    /// not yet. `watch` is called with the progress.
     ///
     /// # Errors
     /// Data that cannot be read or encoded, or `watch` ended it.
-    fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Result<Option<Evaluation>>;
+    fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated;
 }
 
 /// What happened in a step.
@@ -57,7 +60,7 @@ pub struct StepReport {
     pub tokens: u64,
 }
 
-/// What a watcher is told.
+/// What a [`Monitor`] receives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TrainEvent<'a> {
     /// A checkpoint was found; training goes on from `step`.

@@ -14,7 +14,7 @@ const START: u32 = 16;
 const MOST: u32 = 24;
 
 /// Dynamic loss scaling (Micikevicius et al. 2018): `f16` has no numbers below 6e-8, so the loss is multiplied by a factor before it
-/// is back-propagated, and gradients are divided by it before anything is made of them.
+/// is back-propagated, and gradients are divided by it before they are used.
 ///
 /// The factor is a power of two, which rounds nothing. It is halved where a gradient is not finite, and doubled after
 /// 2000 steps in a row in which all were.

@@ -6,8 +6,7 @@
 //! | `devices` | one device, or several that share the steps |
 //! | `job` | what is trained: loss and evaluation |
 //! | `loss_scale` | the factor of the loss where gradients are in `f16` |
-//! | `part` | the parts in which a step is taken |
-//! | `precision` | number format of matrix products |
+//! | `micro_batch` | the micro-batches in which a step is taken |
 //! | `state` | what a checkpoint holds |
 //! | `step` | one step: losses, gradients, update |
 //! | `terms` | the loss of a step, term by term |
@@ -17,18 +16,18 @@ mod config;
 mod devices;
 mod job;
 mod loss_scale;
-mod part;
-mod precision;
+mod micro_batch;
 mod run;
 mod state;
 mod step;
 mod terms;
 
+pub use fused_ops::Precision;
+
 pub use config::{NotFinite, TrainConfig};
 pub use devices::Devices;
-pub use job::{Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
-pub use part::{Cut, Part};
-pub use precision::Precision;
+pub use job::{Evaluated, Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
+pub use micro_batch::{Cut, MicroBatch};
 pub use run::{Trained, train};
 pub use state::{Reached, keep_result, reached};
 pub use terms::LossTerms;

@@ -51,7 +51,7 @@ pub fn train<M: Module>(
 ) -> Result<Trained<M>> {
     config.validate()?;
     let devices = &devices.into();
-    config.precision.check(devices)?;
+    devices.check_precision(config.precision)?;
     let mut state = State::new(model.train(), config);
     if !config.groups.is_empty() {
         let paths: Vec<String> = parameter_shapes(&state.model).into_keys().collect();
@@ -66,7 +66,7 @@ pub fn train<M: Module>(
         if let Some(checkpoint) = &latest.checkpoint {
             state.restore(checkpoint, config)?;
             // A process that was killed between a save and the clearing away after it left too many.
-            store.retain(config.keep_last, None)?;
+            store.retain(config.keep_last)?;
             let best = state.best.as_ref().map(|best| best.evaluation.score);
             monitor.event(&TrainEvent::Resumed { step: state.step, best });
         }

@@ -75,7 +75,7 @@ struct Saved {
     loss_scale: Option<LossScale>,
 }
 
-/// How far the training is whose checkpoints stand in a store.
+/// How far a training has come, by the checkpoints in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     /// Steps of the newest checkpoint that verifies; 0 without one.
@@ -84,7 +84,7 @@ pub struct Reached {
     pub finished: bool,
 }
 
-/// How far the training is whose checkpoints stand in `store`, without reading weights.
+/// How far a training has come, by the checkpoints in `store`, without reading weights.
 ///
 /// # Errors
 /// Checkpoints of another configuration, or a folder that cannot be read.
@@ -99,7 +99,7 @@ fn read_saved(checkpoint: &Checkpoint) -> Result<Saved> {
     serde_json::from_value(checkpoint.state().clone()).map_err(bad)
 }
 
-/// Leaves, of the checkpoints of a finished training in `store`, what [`train`](super::train) needs to hand its model out again: one
+/// Leaves, of the checkpoints of a finished training in `store`, what [`train`](super::train) needs to return its model again: one
 /// checkpoint with the weights of the result, without moments. Checkpoints of a training that goes on stay as they are.
 ///
 /// Whenever this ends, also by a crash, a checkpoint that verifies is there.
@@ -117,7 +117,7 @@ pub fn keep_result(store: &CheckpointStore) -> Result<()> {
         let weights = checkpoint.file(result)?;
         store.save(checkpoint.step(), &[(result, FileContent::CopyOf(&weights))], checkpoint.state().clone())?;
     }
-    store.retain(1, None)?;
+    store.retain(1)?;
     Ok(())
 }
 
@@ -148,7 +148,7 @@ impl<M: Module> State<M> {
         store.save(self.step, &contents, json!(saved))?;
         // It reads what stays once more, which takes its time, for the sake of what goes.
         if store.steps()?.len() > config.keep_last {
-            store.retain(config.keep_last, None)?;
+            store.retain(config.keep_last)?;
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl<M: Module> State<M> {
         let wanted = config.optimizer.kind;
         if saved.optimizer != wanted {
             return Err(bad(format!(
-                "its moments are those of `{}`, the training is set to `{wanted}`; go on with the same optimizer, or start anew",
+                "it holds the moments of the optimizer `{}`, the training uses `{wanted}`; continue with the same optimizer, or start from the beginning",
                 saved.optimizer
             )));
         }

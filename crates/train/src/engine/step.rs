@@ -6,7 +6,7 @@ use rand::RngCore;
 
 use super::loss_scale::LossScale;
 use super::state::State;
-use super::{Devices, Job, Monitor, Part, StepReport, TrainConfig, TrainEvent};
+use super::{Devices, Job, MicroBatch, Monitor, StepReport, TrainConfig, TrainEvent};
 use crate::Result;
 use crate::optim::{Gradients, Pace};
 
@@ -77,7 +77,7 @@ fn sum_of_parts<M: Module>(
     let mut copies = devices.copies(model);
     for round in 0..config.accumulate {
         let results = devices.each(model, &mut copies, |place, model, device| {
-            let part = Part { step, index: round * together + place, of: config.accumulate * together };
+            let part = MicroBatch { step, index: round * together + place, of: config.accumulate * together };
             measure_part(model, part, factor, device, job, config)
         });
         for result in results {
@@ -102,7 +102,7 @@ fn sum_of_parts<M: Module>(
 /// A part without examples has no terms and no gradients.
 fn measure_part<M: Module>(
     model: &M,
-    part: Part,
+    part: MicroBatch,
     factor: f64,
     device: &Device,
     job: &dyn Job<M>,
@@ -114,7 +114,9 @@ fn measure_part<M: Module>(
     let counters = if part.of == 1 { &counters[..1] } else { &counters[..] };
     let seed = run_store::rng::keyed(config.seed, "dropout", counters).next_u64();
     device.seed(seed);
-    let terms = config.precision.scope(|| fused_ops::with_dropout_seed(seed, || job.loss(model, part, device)))?;
+    let terms = fused_ops::with_precision(config.precision, || {
+        fused_ops::with_dropout_seed(seed, || job.loss(model, part, device))
+    })?;
     if terms.0.is_empty() {
         return Ok(Sum::Finite(Vec::new(), Gradients::default()));
     }
@@ -133,7 +135,7 @@ fn measure_part<M: Module>(
     Ok(Sum::Finite(values, gradients))
 }
 
-/// By value: the optimizer updates in place the weights that nobody else holds.
+/// By value: the optimizer updates weights in place where nothing else holds them.
 pub(super) fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) -> (State<M>, StepReport) {
     let State { model, mut optimizer, step, best, last, mut progress, .. } = state;
     let Finite { terms, gradients, norm, mut loss_scale } = measured;
@@ -164,16 +166,16 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::engine::{Evaluation, LossTerms, Precision, Watch};
+    use crate::engine::{Evaluated, LossTerms, Precision, Watch};
 
     /// A loss of the weights alone.
     struct Of(fn(Tensor<2>) -> Tensor<2>);
 
     impl Job<Linear> for Of {
-        fn loss(&self, model: &Linear, _: Part, _: &Device) -> Result<LossTerms> {
+        fn loss(&self, model: &Linear, _: MicroBatch, _: &Device) -> Result<LossTerms> {
             Ok(LossTerms(vec![("of weights", self.0(model.weight.val()).sum())]))
         }
-        fn evaluate(&self, _: &Linear, _: u64, _: &Device, _: &mut Watch<'_>) -> Result<Option<Evaluation>> {
+        fn evaluate(&self, _: &Linear, _: u64, _: &Device, _: &mut Watch<'_>) -> Evaluated {
             Ok(None)
         }
     }

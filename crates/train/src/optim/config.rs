@@ -1,4 +1,4 @@
-//! Which optimizer, with which numbers.
+//! The optimizer and its hyperparameters.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ impl fmt::Display for OptimizerKind {
     }
 }
 
-/// An optimizer with its numbers. Written as a name (`"lamb"`) or a table
+/// An optimizer with its hyperparameters. Written as a name (`"lamb"`) or a table
 /// (`{ kind = "lamb", beta1 = 0.9, beta2 = 0.999, eps = 1e-6, weight_decay = 0.01 }`), of which `kind` is required.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct OptimizerConfig {
@@ -50,7 +50,7 @@ pub struct OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// The numbers that are usual for a rule: betas 0.9 and 0.999, decay 0.01, and an epsilon of 1e-8 for AdamW (PyTorch's,
+    /// The usual hyperparameters of a rule: betas 0.9 and 0.999, decay 0.01, and an epsilon of 1e-8 for AdamW (PyTorch's,
     /// EfficientBERT's) and 1e-6 for LAMB (its authors').
     pub fn of(kind: OptimizerKind) -> Self {
         let eps = match kind {

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use cpu_kernels::elementwise::optimizer::{axpy, sum_of_squares};
 use rayon::prelude::*;
 
-/// Elements that one thread works on at a time: large enough to be worth handing over.
+/// Elements that one thread works on at a time: large enough to pay for another thread.
 pub(super) const CHUNK: usize = 1 << 14;
 
 /// The floats of one parameter, flat, where its device computes with them: in host memory for the CPU, whose kernels update weights
@@ -33,7 +33,7 @@ impl FlatParam {
         }
     }
 
-    /// The values in host memory, moved there if need be.
+    /// The values in host memory, moved there if necessary.
     pub fn into_host(self) -> Vec<f32> {
         match self {
             Self::Host(x) => x,
@@ -41,7 +41,7 @@ impl FlatParam {
         }
     }
 
-    /// The values on `device`, moved there if need be.
+    /// The values on `device`, moved there if necessary.
     pub fn into_device(self, device: &Device) -> Tensor<1> {
         match self {
             Self::Host(x) => Tensor::from_floats(x.as_slice(), device),
@@ -87,7 +87,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.try_into_vec_as::<f32>().expect("float tensors convert to f32")
 }
 
-/// `sum x^2` by chunks of fixed size, whatever the number of threads.
+/// `sum x^2` by chunks of fixed size, which do not depend on the number of threads.
 pub(super) fn squares(x: &[f32]) -> f64 {
     x.par_chunks(CHUNK).map(sum_of_squares).collect::<Vec<f64>>().into_iter().sum()
 }

@@ -37,7 +37,7 @@ impl Gradients {
         Self(self.0.into_iter().map(|(name, param)| (name, param.on(device))).collect())
     }
 
-    /// Drops those of the parameters that `keep` says no to: they are not updated, and not counted in the norm.
+    /// Drops those of parameters for which `keep` is false: they are not updated, and not counted in the norm.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.0.retain(|name, _| keep(name));
     }

@@ -18,7 +18,7 @@ pub struct Group {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// Whether the parameters count as biases and norms ([`is_norm`]). Of the groups that fit a parameter the first one that says this
-    /// counts, whatever else comes before it.
+    /// counts, even if others come before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<bool>,
     /// Whether the parameters stay as they are; their gradients are not counted in the norm that is clipped.
@@ -110,23 +110,25 @@ impl Group {
         match self.pattern.matches(LAYER).count() {
             0 => {}
             1 if self.gate.is_some() => {}
-            1 => return fail("`{layer}` moves a gate from layer to layer; without one write `*`"),
-            _ => return fail("`{layer}` may stand once"),
-        }
-        if !number(self.factor) || self.gate.is_some_and(|g| !number(g.before) || !number(g.after)) {
-            return fail("factors must not be negative");
-        }
-        if self.weight_decay.is_some_and(|decay| !number(decay)) {
-            return fail("`weight_decay` must not be negative");
+            1 => {
+                return fail(
+                    "`{layer}` is for patterns with a gate, which it moves from layer to layer; without a gate write `*`",
+                );
+            }
+            _ => return fail("a pattern may have `{layer}` only once"),
         }
         let others = self.factor != 1.0 || self.weight_decay.is_some() || self.norm.is_some() || self.gate.is_some();
-        if self.frozen && others {
-            return fail("`frozen` leaves nothing for the other keys to do; give one or the others");
-        }
-        if self.gate.is_some_and(|gate| gate.from >= gate.to) {
-            return fail("`gate.from` must be below `gate.to`");
-        }
-        Ok(())
+        let factors = number(self.factor) && self.gate.is_none_or(|g| number(g.before) && number(g.after));
+        let rules = [
+            (factors, "factors must not be negative"),
+            (self.weight_decay.is_none_or(number), "`weight_decay` must not be negative"),
+            (
+                !(self.frozen && others),
+                "the other keys have no effect on frozen parameters; give either `frozen` or them",
+            ),
+            (self.gate.is_none_or(|gate| gate.from < gate.to), "`gate.from` must be below `gate.to`"),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, message)| fail(message))
     }
 }
 
@@ -138,7 +140,7 @@ pub fn is_norm(groups: &[Group], path: &str, axes: usize) -> bool {
     said.and_then(|group| group.norm).unwrap_or(axes == 1)
 }
 
-/// Whether every pattern has a parameter among `paths`, the parameters of a model.
+/// Checks that every pattern has a parameter among `paths`, the parameters of a model.
 ///
 /// # Errors
 /// [`Error::Setting`] naming the first pattern that has none: it is misspelled, or an earlier one has them all.
@@ -146,8 +148,8 @@ pub fn check_groups(groups: &[Group], paths: &[String]) -> Result<()> {
     let Some(pattern) = first_without_match(groups, paths) else { return Ok(()) };
     let example = paths.get(paths.len() / 2).map_or("", String::as_str);
     let message = format!(
-        "pattern `{pattern}`: no parameter of the model is left for it; one of them is `{example}`, and of several patterns \
-         the first counts"
+        "pattern `{pattern}` matches no parameter of the model that no earlier pattern matches; one of the parameters is \
+         `{example}`"
     );
     Err(Error::Setting { field: "groups", message })
 }

@@ -34,14 +34,14 @@ pub struct Optimizer {
     moments: BTreeMap<String, Moments>,
 }
 
-/// How far a step goes.
+/// The size of a step.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace<'a> {
     /// The learning rate, schedule included.
     pub learning_rate: f64,
     /// Factor of the gradients, see [`Gradients::clip_factor`].
     pub scale: f64,
-    /// The step's number, from 0: what the gates of groups go by.
+    /// The step's number, from 0, which the gates of groups depend on.
     pub step: u64,
     /// Parameters for which it is different.
     pub groups: &'a [Group],
@@ -59,7 +59,7 @@ impl Pace<'_> {
         self.groups.iter().find(|group| group.fits(path))
     }
 
-    /// Whether the parameter at `path` rests in this step.
+    /// Whether the parameter at `path` is not updated in this step.
     pub fn rests(&self, path: &str) -> bool {
         self.group(path).is_some_and(|group| group.factor_at(path, self.step) == 0.0)
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::flat_param::{CHUNK, FlatParam, squares};
 use super::{OptimizerConfig, OptimizerKind};
 
-/// What the updates of a parameter have left.
+/// The state that the updates of a parameter leave.
 #[derive(Clone, Debug)]
 pub(super) struct Moments {
     pub steps: u32,
@@ -22,7 +22,7 @@ impl Moments {
     }
 }
 
-/// What the update of one tensor goes by.
+/// What the update of one tensor depends on.
 pub(super) struct Rule {
     pub config: OptimizerConfig,
     pub learning_rate: f64,

@@ -145,7 +145,7 @@ impl Schedule {
             }
             Self::Phases { length: 0 } => fail("`length` must be at least 1".into()),
             Self::Phases { .. } if warmup > 0 => {
-                fail("`phases` begins every phase with a ramp of its own: set `warmup_ratio` to 0".into())
+                fail("with `phases` every phase begins with its own warm-up; set `warmup_ratio` to 0".into())
             }
             Self::Phases { .. } => Ok(()),
         }

@@ -17,7 +17,7 @@ pub struct SpanTrainSet {
 }
 
 impl SpanTrainSet {
-    /// Encodes the questions of `dataset`. How long windows are, and what those without the answer teach, is `config`'s to say.
+    /// Encodes the questions of `dataset`. `config` says how long windows are, and what those without the answer teach.
     ///
     /// # Errors
     /// As [`WindowSet::for_training`], or a batch size of 0.

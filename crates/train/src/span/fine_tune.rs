@@ -7,7 +7,7 @@ use predict::span::SpanEval;
 
 use super::SpanTrainSet;
 use crate::data::to_device;
-use crate::engine::{Evaluation, Job, LossTerms, Part, Watch};
+use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::{span_cross_entropy, span_sides};
 use crate::{Error, Result};
 
@@ -22,7 +22,7 @@ pub struct SpanFineTune<'a> {
 }
 
 impl Job<TaskModel> for SpanFineTune<'_> {
-    fn loss(&self, model: &TaskModel, part: Part, device: &Device) -> Result<LossTerms> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let batch = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.tokens.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = batch.rows(cut.rows());
@@ -36,13 +36,7 @@ impl Job<TaskModel> for SpanFineTune<'_> {
         Ok(self.data.batch(step)?.tokens.tokens() as u64)
     }
 
-    fn evaluate(
-        &self,
-        model: &TaskModel,
-        _: u64,
-        device: &Device,
-        watch: &mut Watch<'_>,
-    ) -> Result<Option<Evaluation>> {
+    fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
         Ok(self.eval.map(|eval| eval.evaluate(model, self.head, device, watch)).transpose()?)
     }
 }

@@ -10,7 +10,9 @@ use glue_squad::task::{Label, TaskKind};
 use predict::heads::task_head;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
-use train::engine::{Devices, Evaluation, Job, LossTerms, Monitor, Part, TrainConfig, TrainEvent, Trained, train};
+use train::engine::{
+    Devices, Evaluation, Job, LossTerms, MicroBatch, Monitor, TrainConfig, TrainEvent, Trained, train,
+};
 use train::fine_tune::FineTune;
 
 pub type Model = TaskModel;
@@ -71,7 +73,7 @@ pub struct Recording<'a> {
 }
 
 impl Job<Model> for Recording<'_> {
-    fn loss(&self, model: &Model, part: Part, device: &Device) -> train::Result<LossTerms> {
+    fn loss(&self, model: &Model, part: MicroBatch, device: &Device) -> train::Result<LossTerms> {
         let fault = self.faults.get(&(part.step, part.index));
         if fault == Some(&Fault::Power) {
             return Err(train::Error::Mismatch("the power is gone".into()));

@@ -30,10 +30,6 @@ pub enum Command {
     Sample(sample::SampleArgs),
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// The architecture cannot be resolved, is not valid, or none fits the limits.
 pub fn run(command: &Command) -> Result<(), CliError> {
     match command {
         Command::Show(args) => show::run(args),

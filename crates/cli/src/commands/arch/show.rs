@@ -35,9 +35,6 @@ pub fn run(args: &ShowArgs) -> Result<(), CliError> {
 }
 
 /// The sequence length that was asked for, else 128 or as many as all of `models` take.
-///
-/// # Errors
-/// What was asked for is empty, or longer than a position table.
 pub fn sequence(asked: Option<usize>, models: &[&BertConfig]) -> Result<usize, CliError> {
     let longest = models.iter().map(|config| config.max_position_embeddings).min().unwrap_or(USUAL_SEQ);
     match asked {

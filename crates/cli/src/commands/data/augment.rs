@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use bert_core::WEIGHTS_FILE;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use glue_squad::task::{Split, Task, TaskKind};
 use kd::augment::{AugmentProgress, AugmentSettings, Augmented, Augmenter, Pairs, WordSource};
 use serde_json::{Value, json};
@@ -49,21 +49,21 @@ pub struct AugmentArgs {
     /// Folder of GLUE tasks to put the task into.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Draws for every text.
+    /// Copies that are drawn for every text.
     #[arg(long, value_name = "N", default_value_t = 20)]
     copies: usize,
-    /// Words that may stand in a word's place.
+    /// Number of words that a word may be replaced by.
     #[arg(long, value_name = "K", default_value_t = 15)]
     candidates: usize,
-    /// Chance of a word to be replaced.
+    /// Probability that a word is replaced.
     #[arg(long, value_name = "P", default_value_t = 0.4)]
     probability: f64,
     /// Where candidates come from.
-    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = Source::Auto)]
-    source: Source,
+    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = WordSource::Auto)]
+    source: WordSource,
     /// Pairs: whether a copy changes one of its texts or both.
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = PairArg::Each)]
-    pairs: PairArg,
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Pairs::Each)]
+    pairs: Pairs,
     /// The head sees the original behind the masked text, as in TinyBERT's released script: candidates are nearer to the word.
     #[arg(long)]
     see_original: bool,
@@ -83,28 +83,6 @@ pub struct AugmentArgs {
     json: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// The head for words of one piece, embeddings for the others; embeddings for all where there is no head.
-    Auto,
-    /// The head for all words.
-    Mlm,
-    /// Embeddings for all words.
-    Embeddings,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum PairArg {
-    /// One of them; so many copies for each of the two.
-    Each,
-    /// Both.
-    Both,
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// A task without a training set, damaged data, a teacher that cannot propose words, an occupied folder, Ctrl-C.
 pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let task = task(args)?;
     let settings = settings(args);
@@ -113,7 +91,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage("--device: words are looked up on the cpu; leave the option out"));
     }
     must_exist("--data", [&args.data])?;
-    let source = Sources::find(task, &args.data)?;
+    let source = TaskFiles::find(task, &args.data)?;
     let folder = args.out.join(task.folder());
     let train = folder.join(task.file_name(Split::Train));
     refuse_occupied(&folder, &source, args.force)?;
@@ -123,13 +101,13 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let precision = args.precision.precision;
     let augmenter = Augmenter::load(&args.teacher, encoder, settings.clone(), precision, context.threads);
     let mut augmenter = augmenter.hint(models::IMPORT_HINT)?;
-    if args.source == Source::Auto && !augmenter.uses_mlm() {
+    if args.source == WordSource::Auto && !augmenter.uses_mlm() {
         context.progress.message(&format!(
             "{}: no masked-language-model head; candidates are the nearest words of its embeddings",
             args.teacher.display()
         ));
     }
-    let record = Record { task, args, settings: &settings, uses_mlm: augmenter.uses_mlm() };
+    let record = AugmentationRecord { task, args, settings: &settings, uses_mlm: augmenter.uses_mlm() };
     let inputs = record.inputs(&source)?;
     interrupt::install(&context.progress)?;
     std::fs::create_dir_all(&folder)
@@ -171,15 +149,8 @@ fn settings(args: &AugmentArgs) -> AugmentSettings {
         copies: args.copies,
         candidates: args.candidates,
         probability: args.probability,
-        source: match args.source {
-            Source::Auto => WordSource::Auto,
-            Source::Mlm => WordSource::Mlm,
-            Source::Embeddings => WordSource::Embeddings,
-        },
-        pairs: match args.pairs {
-            PairArg::Each => Pairs::Each,
-            PairArg::Both => Pairs::Both,
-        },
+        source: args.source,
+        pairs: args.pairs,
         sees_original: args.see_original,
         seed: args.seed,
         limit: args.limit,
@@ -187,13 +158,13 @@ fn settings(args: &AugmentArgs) -> AugmentSettings {
 }
 
 /// Files of the task.
-struct Sources {
+struct TaskFiles {
     train: Vec<PathBuf>,
     /// Development and test files and their places in the task's folder.
     others: Vec<(PathBuf, PathBuf)>,
 }
 
-impl Sources {
+impl TaskFiles {
     fn find(task: TaskKind, data: &Path) -> Result<Self, CliError> {
         let (dir, train) = if data.is_file() {
             let parent = data.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -237,7 +208,7 @@ impl Sources {
 }
 
 /// Before anything is read: what is there stays unless `force` is given, and the data is never replaced by its copies.
-fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), CliError> {
+fn refuse_occupied(folder: &Path, source: &TaskFiles, force: bool) -> Result<(), CliError> {
     let place = std::fs::canonicalize(folder).ok();
     for path in source.train.iter().chain(source.others.iter().map(|(path, _)| path)) {
         let inside = std::fs::canonicalize(path).ok().zip(place.as_ref());
@@ -262,16 +233,16 @@ fn refuse_occupied(folder: &Path, source: &Sources, force: bool) -> Result<(), C
 }
 
 /// What is written about a run.
-struct Record<'a> {
+struct AugmentationRecord<'a> {
     task: TaskKind,
     args: &'a AugmentArgs,
     settings: &'a AugmentSettings,
     uses_mlm: bool,
 }
 
-impl Record<'_> {
+impl AugmentationRecord<'_> {
     /// Names and digests of what is read.
-    fn inputs(&self, source: &Sources) -> Result<Value, CliError> {
+    fn inputs(&self, source: &TaskFiles) -> Result<Value, CliError> {
         let digest = |path: &Path| -> Result<Value, CliError> {
             Ok(json!({ "path": shown(path), "sha256": run_store::hash::file(path)? }))
         };
@@ -286,7 +257,7 @@ impl Record<'_> {
             _ => "embeddings",
         };
         json!({
-            "task": self.task, "out": shown(&self.args.out), "teacher": shown(&self.args.teacher), "source": source,
+            "task": self.task.name(), "out": shown(&self.args.out), "teacher": shown(&self.args.teacher), "source": source,
             "precision": if self.uses_mlm { self.args.precision.precision.name() } else { "f32" },
             "settings": self.settings, "inputs": inputs, "counts": done, "copied": copied,
             "version": env!("CARGO_PKG_VERSION"),

@@ -4,7 +4,7 @@ use clap::Args;
 use data_catalog::check::{Checksum, FileReport, SetReport, check};
 use serde_json::json;
 
-use super::selection::{Place, select};
+use super::selection::{CatalogArgs, select};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
@@ -20,16 +20,16 @@ pub struct CheckArgs {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    catalog: CatalogArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
-    let catalog = args.place.catalog()?;
+    let catalog = args.catalog.catalog()?;
     let sets = select(&catalog, &args.names)?;
-    let folder = args.place.folder();
+    let folder = args.catalog.folder();
     context.progress.start("check", sets.len() as u64, "data sets");
     let mut reports = Vec::new();
     for (done, set) in sets.iter().enumerate() {
@@ -42,13 +42,13 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
     if reports.iter().all(|report| report.files.is_empty()) {
-        let message = format!("{}: there is nothing to check", args.place.dir.display());
+        let message = format!("{}: there is nothing to check", args.catalog.dir.display());
         return Err(CliError::failed(message)
             .with_hint("`efficientbert data fetch NAME` fetches data sets, --dir DIR names another folder"));
     }
     let problems: usize = reports.iter().map(|report| report.problems().count()).sum();
     if args.json {
-        print_json(&json!({ "dir": args.place.dir, "problems": problems, "sets": reports }))?;
+        print_json(&json!({ "dir": args.catalog.dir, "problems": problems, "sets": reports }))?;
     } else {
         print(&as_text(&reports))?;
     }

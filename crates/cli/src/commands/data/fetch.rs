@@ -13,7 +13,7 @@ use data_catalog::net::{Client, Network, Proxies};
 use data_catalog::{Error, readable_bytes};
 use serde_json::{Value, json};
 
-use super::selection::{Place, select};
+use super::selection::{CatalogArgs, select};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::interrupt;
@@ -31,7 +31,7 @@ pub struct FetchArgs {
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    catalog: CatalogArgs,
     /// Folder with files fetched elsewhere, under the names that they have at their addresses; the rest is downloaded.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
@@ -53,12 +53,12 @@ pub struct FetchArgs {
 }
 
 pub fn run(args: &FetchArgs, context: &Context) -> Result<(), CliError> {
-    let catalog = args.place.catalog()?;
+    let catalog = args.catalog.catalog()?;
     let sets = without_unavailable(&catalog, args, context)?;
     if let Some(from) = args.from.as_ref().filter(|from| !from.is_dir()) {
         return Err(CliError::usage(format!("--from {}: there is no such folder", from.display())));
     }
-    let folder = args.place.folder();
+    let folder = args.catalog.folder();
     if args.dry_run {
         return plan(&catalog, &sets, &folder, args);
     }
@@ -87,7 +87,7 @@ fn without_unavailable<'c>(
     let (available, others): (Vec<_>, Vec<_>) =
         select(catalog, &args.names)?.into_iter().partition(|set| set.unavailable.is_none());
     for set in others {
-        context.progress.message(&format!("passed over: {}: {}", set.id, set.unavailable.as_deref().unwrap_or("")));
+        context.progress.message(&format!("skipped: {}: {}", set.id, set.unavailable.as_deref().unwrap_or("")));
     }
     Ok(available)
 }
@@ -119,7 +119,7 @@ fn show(event: &Event<'_>, context: &Context) {
     match event {
         Event::Begun { name, url, from, total } => {
             let host = url.split('/').nth(2).unwrap_or(url);
-            let going_on = if *from > 0 { format!(", going on at {}", readable_bytes(*from)) } else { String::new() };
+            let going_on = if *from > 0 { format!(", continuing at {}", readable_bytes(*from)) } else { String::new() };
             progress.message(&format!("{name} from {host}{going_on}"));
             progress.start(name, total.unwrap_or(0).div_ceil(UNIT), "kB");
         }
@@ -136,7 +136,7 @@ fn show(event: &Event<'_>, context: &Context) {
                 progress.message(&format!("{name}: {size}, checksum right"));
             } else {
                 progress.warn(&format!(
-                    "{name}: {size}; the manifest knows no checksum, so SHA-256 {sha256} is remembered and later fetches are held to it"
+                    "{name}: {size}; the manifest knows no checksum, so SHA-256 {sha256} is recorded, and later fetches must match it"
                 ));
             }
         }
@@ -156,7 +156,7 @@ fn report(args: &FetchArgs, asked: usize, outcomes: Outcomes<'_>, context: &Cont
     };
     if args.json {
         let sets: Vec<Value> = outcomes.iter().map(as_json).collect();
-        print_json(&json!({ "dir": args.place.dir, "sets": sets }))?;
+        print_json(&json!({ "dir": args.catalog.dir, "sets": sets }))?;
     } else {
         print(&as_text(&outcomes))?;
     }
@@ -166,7 +166,7 @@ fn report(args: &FetchArgs, asked: usize, outcomes: Outcomes<'_>, context: &Cont
     match failed.len() {
         0 => Ok(()),
         _ if stopped => Err(CliError::interrupted(failed.remove(failed.len() - 1).1.to_string())
-            .with_hint("the same command goes on from there")),
+            .with_hint("the same command continues from there")),
         1 if tried == asked => Err(CliError::from(failed.remove(0).1)),
         count => {
             for (id, error) in &failed {
@@ -205,7 +205,7 @@ fn plan(catalog: &Catalog, sets: &[&DataSet], folder: &DataFolder, args: &FetchA
     let mut states = list(catalog, folder)?;
     states.retain(|state| sets.iter().any(|set| set.id == state.id) && state.presence != Presence::Complete);
     if args.json {
-        return print_json(&json!({ "dir": args.place.dir, "to_fetch": states }));
+        return print_json(&json!({ "dir": args.catalog.dir, "to_fetch": states }));
     }
     let rows: Vec<Vec<String>> = sets
         .iter()

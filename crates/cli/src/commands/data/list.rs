@@ -5,7 +5,7 @@ use data_catalog::list::{Presence, SetState, list};
 use data_catalog::readable_bytes;
 use serde_json::json;
 
-use super::selection::{Place, select};
+use super::selection::{CatalogArgs, select};
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
 use crate::units::grouped;
@@ -19,19 +19,19 @@ pub struct ListArgs {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    catalog: CatalogArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &ListArgs) -> Result<(), CliError> {
-    let catalog = args.place.catalog()?;
+    let catalog = args.catalog.catalog()?;
     let wanted: Vec<&str> = select(&catalog, &args.names)?.iter().map(|set| set.id.as_str()).collect();
-    let mut states = list(&catalog, &args.place.folder())?;
+    let mut states = list(&catalog, &args.catalog.folder())?;
     states.retain(|state| wanted.contains(&state.id.as_str()));
     if args.json {
-        return print_json(&json!({ "dir": args.place.dir, "sets": states }));
+        return print_json(&json!({ "dir": args.catalog.dir, "sets": states }));
     }
     if args.names.is_empty() {
         return print(&overview(&states));

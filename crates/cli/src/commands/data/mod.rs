@@ -30,10 +30,6 @@ pub enum Command {
     MakePocket(pocket::MakePocketArgs),
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// The command's own.
 pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::List(args) => list::run(args),

@@ -35,7 +35,7 @@ It holds shards of token ids and, written last, a manifest.json with sizes and S
 of threads. A command that was interrupted, or that is given again with more inputs, makes only what is missing. Memory stays below 1 GiB \
 whatever the size of the inputs.")]
 pub struct PackArgs {
-    /// Files, or folders of which every file is taken in the order of names. Packed with gzip, zstd or bzip2 or not.
+    /// Files, or folders of which every file is taken in the order of names; they may be compressed with gzip, zstd or bzip2.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
     /// Model directory whose tokenizer is used.
@@ -44,7 +44,7 @@ pub struct PackArgs {
     /// Folder of the shards; one that was packed with other settings is refused.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What the inputs are [default: told by the name and the first bytes of each].
+    /// What the inputs are [default: detected from the name and the first bytes of each].
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<InputFormat>,
     /// Key (JSON Lines) or column (Parquet) of the text.
@@ -65,7 +65,7 @@ pub struct PackArgs {
     /// full: begin every document with a new sequence.
     #[arg(long)]
     within_documents: bool,
-    /// Pack the text so many times, each time with other draws.
+    /// How often the text is packed, each time with other random draws.
     #[arg(long, value_name = "N", default_value_t = 1)]
     copies: u32,
     /// Hide tokens in the shards themselves (static masking); without it they can be hidden anew in every epoch of training.
@@ -115,10 +115,6 @@ enum InputFormat {
     Mediawiki,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// Wrong settings, inputs that cannot be read, a folder of another packing, a full disk, Ctrl-C.
 pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     check_packing(args)?;
     let settings = settings(args);

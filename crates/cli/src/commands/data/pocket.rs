@@ -23,10 +23,6 @@ pub struct MakePocketArgs {
     force: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// Files would be overwritten or cannot be written.
 pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
     let files = synthetic_tasks::generate(args.seed);
     let mut to_write = Vec::new();

@@ -10,7 +10,7 @@ use crate::error::{CliError, ResultExt};
 
 /// The options that `data list`, `fetch` and `check` share.
 #[derive(Args, Debug)]
-pub struct Place {
+pub struct CatalogArgs {
     /// Folder of the data sets: GLUE goes into DIR/glue, SQuAD into DIR/squad, corpora into DIR/corpus, models into DIR/models.
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub dir: PathBuf,
@@ -19,7 +19,7 @@ pub struct Place {
     manifest: Option<PathBuf>,
 }
 
-impl Place {
+impl CatalogArgs {
     pub fn folder(&self) -> DataFolder {
         DataFolder::new(&self.dir)
     }
@@ -33,9 +33,6 @@ impl Place {
 }
 
 /// The sets that the names mean, none meaning all.
-///
-/// # Errors
-/// A name is not known, which is wrong usage.
 pub fn select<'c>(catalog: &'c Catalog, names: &[String]) -> Result<Vec<&'c DataSet>, CliError> {
     if names.is_empty() {
         return Ok(catalog.sets.iter().collect());

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use glue_squad::task::Task;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use glue_squad::task::{Split, Task};
 
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
@@ -29,9 +30,9 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR|FILE")]
     pub(super) data: PathBuf,
     /// Part of the data.
-    #[arg(long, value_enum, default_value_t = Part::Dev)]
-    pub(super) split: Part,
-    /// Write the official prediction file; one that stands there is replaced.
+    #[arg(long, value_parser = splits(), default_value_t = Split::Dev)]
+    pub(super) split: Split,
+    /// Write the official prediction file; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
     /// Examples or windows per pass; does not change the result.
@@ -52,20 +53,9 @@ pub struct EvalArgs {
     pub(super) json: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug)]
-pub(super) enum Part {
-    Train,
-    Dev,
-    Test,
-}
-
-impl Part {
-    /// As it stands in file names.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        }
-    }
+/// Reads a split by its name.
+fn splits() -> impl TypedValueParser<Value = Split> {
+    let all = [Split::Train, Split::Dev, Split::Test];
+    let named = move |name: String| all.into_iter().find(|split| split.name() == name).expect("a possible value");
+    PossibleValuesParser::new(all.map(Split::name)).map(named)
 }

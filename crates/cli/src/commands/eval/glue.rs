@@ -10,7 +10,7 @@ use predict::data::{BatchSettings, EvalSet};
 use predict::heads::answering_head;
 use serde_json::{Map, Value, json};
 
-use super::args::{EvalArgs, Part};
+use super::args::EvalArgs;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::models::{capped_length, check_segments, model_paths};
@@ -20,12 +20,7 @@ use crate::squad::refuse_for_glue;
 use crate::tasks::{default_length, read_examples};
 
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
-    let task = &args.task;
-    let split = match args.split {
-        Part::Train => Split::Train,
-        Part::Dev => Split::Dev,
-        Part::Test => Split::Test,
-    };
+    let (task, split) = (&args.task, args.split);
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
     let files = task.find_all(&args.data, split)?;

@@ -32,7 +32,7 @@ pub struct PredictArgs {
         help_heading = "SQuAD options"
     )]
     pub(super) data: Option<PathBuf>,
-    /// SQuAD: where the answers to --data go; a file that stands there is replaced.
+    /// SQuAD: where the answers to --data go; an existing file is replaced.
     #[arg(long, value_name = "FILE", requires = "data", help_heading = "SQuAD options")]
     pub(super) predictions: Option<PathBuf>,
     /// Longest window in tokens; at most what the model has positions for [default: 384].

@@ -23,10 +23,6 @@ impl<'a> Labels<'a> {
         Self { predictor, heads, context, mismatch: Vec::new() }
     }
 
-    /// Prints one line per query.
-    ///
-    /// # Errors
-    /// The model does not take the texts, or its answer is not finite.
     pub fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
         self.warn_of_pairs(queries);
         let mut texts = Vec::with_capacity(queries.len());

@@ -46,9 +46,6 @@ pub fn read_ahead() -> Receiver<Result<Query, CliError>> {
 }
 
 /// Checks that there are one or two texts, or a file.
-///
-/// # Errors
-/// Nothing to answer to, or more than two texts.
 pub fn check(query: Query) -> Result<Query, CliError> {
     let Query { place, a, b } = &query;
     if a.trim().is_empty() {

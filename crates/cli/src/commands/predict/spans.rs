@@ -19,7 +19,6 @@ use crate::tasks::default_length;
 /// What stands for no answer in a line of text.
 const NO_ANSWER: &str = "(no answer)";
 
-/// A span head.
 pub(super) struct Spans<'a> {
     predictor: Predictor,
     head: usize,
@@ -79,10 +78,6 @@ impl<'a> Spans<'a> {
         print(&table(&[self.version.name(), ""], &rows, true))
     }
 
-    /// Prints one line per query.
-    ///
-    /// # Errors
-    /// A query without a second text, or a model that has diverged.
     pub fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
         let mut pairs = Vec::with_capacity(queries.len());
         for query in queries {

@@ -154,53 +154,43 @@ macro_rules! by_tiles {
     };
 }
 
-/// Computes a block of `bf16` products, in pairs.
-///
-/// # Safety
-/// See [`super::run`]; [`configure`] was called on this thread.
-pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
-    macro_rules! body {
-        ($m:tt, $n:tt) => {
-            sums!(
-                job,
-                block,
-                "2048",
-                "1024",
-                rows!($m, "0", "1024"),
-                ahead!("0" "64" "128" "192" "256" "320" "384" "448"),
-                cols!($n, "0", "1024"),
-                ahead!("512" "576" "640" "704" "768" "832" "896" "960"),
-                products!("tdpbf16ps", $m, $n)
-            )
-        };
-    }
-    // SAFETY: reads `steps` steps of two tiles, writes the block; the loop runs at least once, as `run` sees to.
-    unsafe { by_tiles!(job, body) };
+/// A kernel of single tiles, whose products are those of `$op`.
+macro_rules! tiles {
+    ($(#[$doc:meta])* $name:ident, $op:literal) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// See [`super::run`]; [`configure`] was called on this thread.
+        pub(super) unsafe fn $name(job: Job, block: &mut Block) {
+            macro_rules! body {
+                ($m:tt, $n:tt) => {
+                    sums!(
+                        job,
+                        block,
+                        "2048",
+                        "1024",
+                        rows!($m, "0", "1024"),
+                        ahead!("0" "64" "128" "192" "256" "320" "384" "448"),
+                        cols!($n, "0", "1024"),
+                        ahead!("512" "576" "640" "704" "768" "832" "896" "960"),
+                        products!($op, $m, $n)
+                    )
+                };
+            }
+            // SAFETY: reads `steps` steps of two tiles, writes the block; the loop runs at least once, as `run` sees to.
+            unsafe { by_tiles!(job, body) };
+        }
+    };
 }
 
-/// Computes a block of 8-bit products, in fours.
-///
-/// # Safety
-/// As [`pairs`].
-pub(super) unsafe fn quads(job: Job, block: &mut Block) {
-    macro_rules! body {
-        ($m:tt, $n:tt) => {
-            sums!(
-                job,
-                block,
-                "2048",
-                "1024",
-                rows!($m, "0", "1024"),
-                ahead!("0" "64" "128" "192" "256" "320" "384" "448"),
-                cols!($n, "0", "1024"),
-                ahead!("512" "576" "640" "704" "768" "832" "896" "960"),
-                products!("tdpbusd", $m, $n)
-            )
-        };
-    }
-    // SAFETY: as in `pairs`.
-    unsafe { by_tiles!(job, body) };
-}
+tiles!(
+    /// Computes a block of `bf16` products, in pairs.
+    pairs, "tdpbf16ps"
+);
+tiles!(
+    /// Computes a block of 8-bit products, in fours.
+    quads, "tdpbusd"
+);
 
 /// The six products of three planes whose factors are above `2^-24`, smallest first.
 ///

@@ -5,7 +5,6 @@
 //! 65,536.
 
 use super::Source;
-use crate::elementwise::Arith;
 use crate::matmul::format::{TILE, TILE_BYTES};
 
 /// Scale and offset of one lane. For a row of activations `offset` is the byte that stands for 0, for an output of weights the
@@ -38,11 +37,11 @@ pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, grou
     let (row, steps) = unsafe {
         (std::slice::from_raw_parts(row, k), std::slice::from_raw_parts_mut(group.cast::<Rows>(), k.div_ceil(STEP)))
     };
-    dispatch!(quantize_row, (row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized)
+    dispatch!(|row: &[f32], lane: usize, steps: &mut [Rows]| -> Quantized { quantize_row(row, lane, steps) })
 }
 
 #[inline(always)]
-fn quantize_row<A: Arith>(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
+fn quantize_row(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
     let (low, high) = range(row);
     // An empty range has the scale of 1, so that nothing divides by 0.
     let span = high - low;
@@ -100,12 +99,14 @@ pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8,
         }
         let values = &values[..];
         let steps = &mut *steps;
-        *quantized = dispatch!(quantize_column, (values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantized);
+        *quantized = dispatch!(|values: &[f32], lane: usize, steps: &mut [Columns]| -> Quantized {
+            quantize_column(values, lane, steps)
+        });
     }
 }
 
 #[inline(always)]
-fn quantize_column<A: Arith>(values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantized {
+fn quantize_column(values: &[f32], lane: usize, steps: &mut [Columns]) -> Quantized {
     let (low, high) = range(values);
     let largest = high.max(-low);
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };

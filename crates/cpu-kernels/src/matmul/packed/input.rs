@@ -20,19 +20,15 @@ pub struct Input {
     pub(in crate::matmul) isa: Isa,
 }
 
+/// Without memory yet.
 impl Default for Input {
     fn default() -> Self {
-        Self::new()
+        let (packed, quantized) = (Buffer::new(0), Buffer::new(0));
+        Self { packed, quantized, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
     }
 }
 
 impl Input {
-    /// Without memory yet.
-    pub fn new() -> Self {
-        let (packed, quantized) = (Buffer::new(0), Buffer::new(0));
-        Self { packed, quantized, rows: 0, k: 0, precision: Precision::F32, isa: Isa::current() }
-    }
-
     /// Makes room for `rows` rows of `k` values and forgets what was packed. Memory grows and never shrinks.
     pub fn reserve(&mut self, rows: usize, k: usize, precision: Precision) {
         (self.rows, self.k) = (rows, k);

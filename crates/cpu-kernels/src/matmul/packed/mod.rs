@@ -12,4 +12,4 @@ mod weights;
 
 pub use input::Input;
 pub(super) use packing::Packing;
-pub use weights::{OneUse, Part, Weights};
+pub use weights::{OneUse, ScaledColumns, Weights};

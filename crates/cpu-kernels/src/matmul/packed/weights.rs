@@ -50,11 +50,11 @@ impl Weights {
     ///
     /// # Panics
     /// There are no parts, or they differ in their rows.
-    pub fn pack_parts(parts: &[Part<'_>], precision: Precision) -> Self {
+    pub fn pack_parts(parts: &[ScaledColumns<'_>], precision: Precision) -> Self {
         let inputs = parts.first().expect("at least one part").values.rows();
         assert!(parts.iter().all(|p| p.values.rows() == inputs), "parts of one operand have the same rows");
         let outputs = parts.iter().map(|p| p.values.cols()).sum();
-        if let [Part { values, scale: 1.0 }] = parts {
+        if let [ScaledColumns { values, scale: 1.0 }] = parts {
             return Self::pack(*values, precision);
         }
         let mut weights = Self { inputs, outputs, precision, ..Self::empty() };
@@ -146,9 +146,10 @@ pub struct OneUse {
     gathered: Vec<f32>,
 }
 
+/// Without memory yet.
 impl Default for OneUse {
     fn default() -> Self {
-        Self::new()
+        Self { weights: Weights::empty(), gathered: Vec::new() }
     }
 }
 
@@ -156,18 +157,13 @@ impl OneUse {
     /// Columns to pack at a time, a multiple of [`crate::matmul::COL_GROUP`].
     pub const COLUMNS: usize = PIECE * GROUP;
 
-    /// Without memory yet.
-    pub fn new() -> Self {
-        Self { weights: Weights::empty(), gathered: Vec::new() }
-    }
-
     /// The columns `cols` of what [`Weights::pack_parts`] packs, as an operand of their own; on the calling thread.
     ///
     /// # Panics
     /// As there, or the columns do not exist.
-    pub fn pack(&mut self, parts: &[Part<'_>], cols: Range<usize>, precision: Precision) -> &Weights {
+    pub fn pack(&mut self, parts: &[ScaledColumns<'_>], cols: Range<usize>, precision: Precision) -> &Weights {
         let view = match parts {
-            [Part { values, scale: 1.0 }] => values.cols_in(cols),
+            [ScaledColumns { values, scale: 1.0 }] => values.cols_in(cols),
             _ => {
                 let inputs = parts.first().expect("at least one part").values.rows();
                 gather(parts, cols.clone(), &mut self.gathered);
@@ -181,7 +177,7 @@ impl OneUse {
 
 /// Columns of an operand, beside those of others.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub struct ScaledColumns<'a> {
     /// `[inputs, columns]`, with any strides.
     pub values: MatRef<'a>,
     /// What every value is multiplied by.
@@ -189,10 +185,10 @@ pub struct Part<'a> {
 }
 
 /// The columns `lanes` of all parts, scaled, one after the other.
-fn gather(parts: &[Part<'_>], lanes: Range<usize>, to: &mut Vec<f32>) {
+fn gather(parts: &[ScaledColumns<'_>], lanes: Range<usize>, to: &mut Vec<f32>) {
     to.clear();
     let mut start = 0;
-    for Part { values, scale } in parts {
+    for ScaledColumns { values, scale } in parts {
         let inside = lanes.start.max(start) - start..lanes.end.min(start + values.cols()).max(start) - start;
         start += values.cols();
         if inside.is_empty() {
@@ -225,9 +221,9 @@ mod tests {
         for k in [1, 33, 70] {
             for widths in [[1, 31, 1], [40, 0, 130], [128, 128, 5], [200, 57, 44]] {
                 let parts = [
-                    Part { values: by_output(widths[0], k), scale: 0.3 },
-                    Part { values: by_input(widths[1], k), scale: 1.0 },
-                    Part { values: by_output(widths[2], k), scale: 1.0 },
+                    ScaledColumns { values: by_output(widths[0], k), scale: 0.3 },
+                    ScaledColumns { values: by_input(widths[1], k), scale: 1.0 },
+                    ScaledColumns { values: by_output(widths[2], k), scale: 1.0 },
                 ];
                 let width: usize = widths.iter().sum();
                 let mut together = vec![0.0; width * k];
@@ -246,7 +242,7 @@ mod tests {
                     assert_eq!(found.quantized, expected.quantized);
                     assert_eq!(bytes(&found), bytes(&expected), "{k} {widths:?} {precision:?}");
 
-                    let mut once = OneUse::new();
+                    let mut once = OneUse::default();
                     for first in (0..width).step_by(OneUse::COLUMNS) {
                         let cols = first..width.min(first + OneUse::COLUMNS);
                         let piece = once.pack(&parts, cols.clone(), precision);

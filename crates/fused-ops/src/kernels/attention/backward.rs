@@ -22,12 +22,12 @@ pub(crate) struct Saved {
     pub scores: PendingGradient,
 }
 
-impl Saved {
+impl BackwardPass<3> for Saved {
     /// Gradients of queries, keys and values.
     ///
     /// `dV = dropout(P)ᵀ dC`; `dS = P (dP - Σ dP P)` with `dP = dropout(dC Vᵀ)`, plus the gradient of scores that were
     /// handed out; `dQ = dS K / sqrt(d)`, `dK = dSᵀ Q / sqrt(d)`.
-    fn all(&self, grad: FlexTensor) -> [FlexTensor; 3] {
+    fn gradients(self, grad: FlexTensor, _: [bool; 3]) -> [Option<FlexTensor>; 3] {
         let grad = dense(grad);
         let handed_out = self.scores.take().map(dense);
         let s = Sizes::of(&self.inputs[0], self.heads);
@@ -56,7 +56,7 @@ impl Saved {
                 });
             });
         });
-        gradients.map(|data| host::wrap(data, query.shape()))
+        gradients.map(|data| Some(host::wrap(data, query.shape())))
     }
 }
 
@@ -113,11 +113,5 @@ impl Element<'_> {
             s.product(ds, s.view(self.key, head), out.view_mut(0, &s, head), Some(s.scale()), None);
             s.product(ds.t(), s.view(self.query, head), out.view_mut(1, &s, head), Some(s.scale()), None);
         }
-    }
-}
-
-impl BackwardPass<3> for Saved {
-    fn gradients(self, grad: FlexTensor, _: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        self.all(grad).map(Some)
     }
 }

@@ -79,13 +79,13 @@ pub(super) struct Element<'a> {
     pub dropout: Option<Mask>,
 }
 
-/// Where values go that a head hands out.
+/// Where the values that a head computes are written.
 pub(super) enum Sink<'a> {
-    /// To fresh memory, from the start; nowhere if there is none.
+    /// To fresh memory, from the start; not at all if there is none.
     Fresh(Fresh<'a>),
     /// To what is kept for the backward pass.
     Kept(StorePart<'a>),
-    /// Nowhere.
+    /// Not at all.
     Nowhere,
 }
 

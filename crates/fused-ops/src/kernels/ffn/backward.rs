@@ -16,12 +16,12 @@ use crate::kernels::linear::LinearSettings;
 use crate::kernels::packed::{tokens, with_packed};
 use crate::kernels::scratch::{Scratch, with_scratch};
 
-impl Saved {
+impl BackwardPass<7> for Saved {
     /// Gradients of `x`, `W1`, `b1`, `W2`, `b2`, `gamma` and `beta`.
     ///
     /// With `dS` the gradient of what was normalized, `dropout(dS)` goes back through the program, and what arrives at the input
     /// is added to `dS`. Where `dU` arrives behind a linear map of `V`: `dW = Vᵀ dU`, `db` the sums of its columns.
-    fn all(&self, grad: FlexTensor) -> [FlexTensor; 7] {
+    fn gradients(self, grad: FlexTensor, _: [bool; 7]) -> [Option<FlexTensor>; 7] {
         let grad = dense(grad);
         let (n, width) = rows(&self.inputs.x);
         let (inner, precision) = (self.settings.layout.inner, self.settings.precision);
@@ -39,7 +39,7 @@ impl Saved {
                 let behind = d1.parts().into_par_iter().zip(d2.parts());
                 let parts = dx.chunks(together * width).zip(shares.par_chunks_mut(share)).zip(behind);
                 parts.with_max_len(1).enumerate().for_each(|(index, ((dx, share), (d1, d2)))| {
-                    let task = Task { saved: self, packed, grad: values(&grad), width, first: index * together };
+                    let task = Task { saved: &self, packed, grad: values(&grad), width, first: index * together };
                     with_scratch(|scratch| dx.write(|dx| task.run(dx, [d1, d2], share, scratch)));
                 });
             })
@@ -70,6 +70,7 @@ impl Saved {
             line(d_gamma, &self.inputs.gamma),
             line(d_beta, &self.inputs.beta),
         ]
+        .map(Some)
     }
 }
 
@@ -237,11 +238,5 @@ impl Task<'_> {
         input.repack(MatRef::row_major(grad, n, outputs), self.saved.settings.precision, false);
         let epilogue = Epilogue { accumulate, ..Epilogue::default() };
         multiply_all(input, &self.packed[which], MatMut::row_major(out, n, inputs), &epilogue);
-    }
-}
-
-impl BackwardPass<7> for Saved {
-    fn gradients(self, grad: FlexTensor, _: [bool; 7]) -> [Option<FlexTensor>; 7] {
-        self.all(grad).map(Some)
     }
 }

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::FfnSettings;
 use super::program::Step;
+use crate::kernels::Operation;
 use crate::kernels::binary::Combine;
 use crate::kernels::host::{self, Fresh, dense, rows, values};
 use crate::kernels::packed::{tokens, with_packed};
@@ -40,7 +41,7 @@ pub(crate) struct Saved {
     pub inv_std: FlexTensor,
 }
 
-/// What is kept by tasks.
+/// What tasks keep for the backward pass.
 #[derive(Debug)]
 pub(crate) struct Stores {
     /// What `W1` and `W2` are applied to.
@@ -90,11 +91,25 @@ impl Stores {
     }
 }
 
+/// The input, `W1`, `b1`, `W2`, `b2`, `gamma` and `beta`.
+impl Operation<7> for FfnSettings {
+    type Saved = Saved;
+
+    fn forward(self, operands: [FlexTensor; 7]) -> (FlexTensor, Saved) {
+        let (y, saved) = evaluate(operands, self, true);
+        (y, saved.expect("asked for"))
+    }
+
+    fn value(self, operands: [FlexTensor; 7]) -> FlexTensor {
+        evaluate(operands, self, false).0
+    }
+}
+
 /// The block's output, and what the backward pass needs where it is wanted.
-pub(crate) fn forward(inputs: Inputs, settings: FfnSettings, keep: bool) -> (FlexTensor, Option<Saved>) {
-    let Inputs { x, weights, biases, gamma, beta } = inputs;
-    let (x, biases) = (dense(x), biases.map(dense));
-    let inputs = Inputs { x, weights, biases, gamma: dense(gamma), beta: dense(beta) };
+fn evaluate(operands: [FlexTensor; 7], settings: FfnSettings, keep: bool) -> (FlexTensor, Option<Saved>) {
+    let [x, w1, b1, w2, b2, gamma, beta] = operands;
+    let (x, biases) = (dense(x), [dense(b1), dense(b2)]);
+    let inputs = Inputs { x, weights: [w1, w2], biases, gamma: dense(gamma), beta: dense(beta) };
     let (n, width) = rows(&inputs.x);
     let together = tokens(settings.precision);
     let mut stores = keep.then(|| Stores::new(n, together, &settings));

@@ -7,7 +7,6 @@ mod backward;
 mod forward;
 mod program;
 
-pub(crate) use forward::{Inputs, forward};
 pub(crate) use program::Layout;
 pub use program::{Program, Step};
 

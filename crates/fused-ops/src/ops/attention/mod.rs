@@ -15,45 +15,19 @@ use super::product::product;
 use crate::extension::FusedOps;
 use crate::kernels::attention::Heads;
 
-/// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask` for every head, heads side by side again.
+/// `dropout(softmax(S)) V` with `S = Q Kᵀ / sqrt(d) + mask` for every head, heads side by side again; with `keep_scores` also `S`, before
+/// the softmax and with the mask, which distillation compares.
 ///
-/// The scores are nowhere held in memory; for the backward pass the probabilities are.
+/// Without `keep_scores` all scores are never in memory at once; for the backward pass the probabilities are.
 ///
 /// # Shapes
-/// - `query`, `key`, `value`, output: `[batch, seq, heads * d]`
+/// - `query`, `key`, `value`, first output: `[batch, seq, heads * d]`
 /// - `mask_bias`: `[batch, 1, 1, seq]`, constant
-///
-/// # Panics
-/// The heads do not divide the width.
-pub fn attention(
-    [query, key, value]: [Tensor<3>; 3],
-    mask_bias: Tensor<4>,
-    heads: usize,
-    layer: &Dropout,
-) -> Tensor<3> {
-    attend([query, key, value], mask_bias, heads, layer, false).0
-}
-
-/// [`attention`] and its scores `S`, before the softmax and with the mask, which distillation compares.
-///
-/// # Shapes
-/// - first output: `[batch, seq, heads * d]`
 /// - second output: `[batch, heads, seq, seq]`
 ///
 /// # Panics
 /// The heads do not divide the width.
-pub fn attention_with_scores(
-    [query, key, value]: [Tensor<3>; 3],
-    mask_bias: Tensor<4>,
-    heads: usize,
-    layer: &Dropout,
-) -> (Tensor<3>, Tensor<4>) {
-    let (context, scores) = attend([query, key, value], mask_bias, heads, layer, true);
-    (context, scores.expect("asked for"))
-}
-
-/// The context, and the scores where they are asked for.
-fn attend(
+pub fn attention(
     [query, key, value]: [Tensor<3>; 3],
     mask_bias: Tensor<4>,
     heads: usize,
@@ -66,15 +40,9 @@ fn attend(
     }
     let dropout = next_mask(layer, &query.device());
     let heads = Heads { count: heads, precision: kernel_precision() };
-    let (context, scores) = <Dispatch as FusedOps>::fused_attention(
-        query.into_dispatch(),
-        key.into_dispatch(),
-        value.into_dispatch(),
-        mask_bias.into_dispatch(),
-        heads,
-        dropout,
-        keep_scores,
-    );
+    let [query, key, value] = [query, key, value].map(Tensor::into_dispatch);
+    let operands = [query, key, value, mask_bias.into_dispatch()].into();
+    let (context, scores) = <Dispatch as FusedOps>::fused_attention(operands, heads, dropout, keep_scores);
     (Tensor::from_dispatch(context), scores.map(Tensor::from_dispatch))
 }
 
@@ -83,7 +51,7 @@ fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
     x.reshape([batch, seq, heads, width / heads]).swap_dims(1, 2)
 }
 
-/// [`attention_with_scores`] in burn's primitives.
+/// [`attention`] and its scores in burn's primitives.
 fn composed(
     [query, key, value]: [Tensor<3>; 3],
     mask_bias: Tensor<4>,

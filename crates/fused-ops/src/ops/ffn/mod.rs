@@ -4,7 +4,6 @@
 //! Nothing in it mixes two tokens but the gradients of weights, so a task takes some tokens through the whole block: what one step
 //! writes the next one reads from the core's cache, and only what the backward pass needs is kept.
 
-use burn::backend::Dispatch;
 use burn::nn::{Dropout, Linear};
 use burn::tensor::Tensor;
 
@@ -12,7 +11,7 @@ use super::attention::Projection;
 use super::dropout::next_mask;
 use super::precision::kernel_precision;
 use super::{Affine, activate, applies, combine, linear_part, residual_layer_norm};
-use crate::extension::{FfnOperands, FusedOps};
+use crate::extension::run;
 use crate::kernels::ffn::{FfnSettings, Layout, Program, Step};
 
 /// The layers of a feed-forward.
@@ -88,16 +87,17 @@ pub fn ffn_block(x: Tensor<3>, ffn: &Ffn<'_>, program: Program, norm: Affine) ->
     };
     let dropout = next_mask(ffn.dropout, &x.device());
     let settings = FfnSettings { program, layout, precision: kernel_precision(), eps: norm.eps as f32, dropout };
-    let operands = FfnOperands::<Dispatch> {
-        x: x.into_dispatch(),
-        first: ffn.first.weight.clone().into_dispatch(),
-        first_bias: first_bias.clone().into_dispatch(),
-        second: ffn.second.weight.clone().into_dispatch(),
-        second_bias: second_bias.clone().into_dispatch(),
-        gamma: norm.weight.into_dispatch(),
-        beta: norm.bias.into_dispatch(),
-    };
-    Tensor::from_dispatch(<Dispatch as FusedOps>::fused_ffn(operands, settings))
+    let (first, second) = (ffn.first.weight.clone(), ffn.second.weight.clone());
+    let operands = [
+        x.into_dispatch(),
+        first.into_dispatch(),
+        first_bias.clone().into_dispatch(),
+        second.into_dispatch(),
+        second_bias.clone().into_dispatch(),
+        norm.weight.into_dispatch(),
+        norm.bias.into_dispatch(),
+    ];
+    run(operands, settings)
 }
 
 /// The layout of the program, where the operation exists for what it is given.

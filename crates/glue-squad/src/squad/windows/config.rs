@@ -80,7 +80,7 @@ mod tests {
         let refused = |max_len, stride, max_query| {
             WindowConfig { max_len, stride, max_query, ..WindowConfig::bert() }.check().unwrap_err().to_string()
         };
-        assert!(refused(67, 1, 64).contains("maximum length 67 is too small: 68"));
+        assert!(refused(67, 1, 64).contains("maximum length 67 is too small: at least 68"));
         assert!(refused(384, 0, 64).contains("stride"));
         assert!(refused(384, 1, 0).contains("query"));
         assert!(refused(384, 1, usize::MAX).contains("too small"));

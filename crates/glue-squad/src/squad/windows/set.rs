@@ -88,7 +88,7 @@ impl WindowSet {
         config: WindowConfig,
         version: SquadVersion,
     ) -> Result<Self> {
-        let mut set = Self::untargeted(dataset, encoder, config, version)?;
+        let mut set = Self::for_prediction(dataset, encoder, config, version)?;
         let targeted: Vec<_> = (0..dataset.questions.len())
             .into_par_iter()
             .map(|q| set.target_windows(dataset, q))
@@ -114,15 +114,6 @@ impl WindowSet {
     /// # Errors
     /// A configuration that makes no sense, or the tokenizer's errors.
     pub fn for_prediction(
-        dataset: &Dataset,
-        encoder: &TextEncoder,
-        config: WindowConfig,
-        version: SquadVersion,
-    ) -> Result<Self> {
-        Self::untargeted(dataset, encoder, config, version)
-    }
-
-    fn untargeted(
         dataset: &Dataset,
         encoder: &TextEncoder,
         config: WindowConfig,
@@ -250,11 +241,6 @@ impl WindowSet {
     /// How many questions, with windows or without.
     pub fn questions(&self) -> usize {
         self.questions.len()
-    }
-
-    /// The settings.
-    pub fn config(&self) -> &WindowConfig {
-        &self.config
     }
 
     /// The task.

@@ -1,4 +1,4 @@
-//! Tells good from bad architectures: a random forest over their encodings.
+//! Separates good from bad architectures: a random forest over their encodings.
 
 use smartcore::ensemble::random_forest_regressor::{RandomForestRegressor, RandomForestRegressorParameters};
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_classifier_no_better_than_a_coin_is_not_used() {
-        // Identical rows with alternating labels cannot be told apart.
+        // Identical rows with alternating labels cannot be separated.
         let train = vec![vec![1.0, 2.0]; 40];
         let good: Vec<bool> = (0..40).map(|i| i % 2 == 0).collect();
         assert!(fit(&train, &good, 5).is_none());

@@ -61,7 +61,7 @@ pub struct PartitionConfig {
     pub height: Height,
     /// Fewest samples on either side of a split.
     pub min_leaf: u32,
-    /// The tree is fitted anew after so many new samples (LaNAS 20, EfficientBERT 10).
+    /// The tree is fitted again after this many new samples (LaNAS 20, EfficientBERT 10).
     pub refit_every: u32,
     /// Trees in the forest of each classifier.
     pub trees: u32,
@@ -74,7 +74,6 @@ pub struct PartitionConfig {
 impl PartitionConfig {
     /// This project's default: LaNAS' mean split, exploration and height of 5, refitted every 10
     /// samples, with half of the draws next to good samples of the leaf.
-    #[must_use]
     pub fn learned() -> Self {
         Self {
             split: Split::Mean,
@@ -90,7 +89,6 @@ impl PartitionConfig {
 
     /// EfficientBERT's released code: median split, no exploration, always the best-median leaf,
     /// rejection sampling only. Its classifier is LightGBM, here it is a random forest.
-    #[must_use]
     pub fn compatible() -> Self {
         Self {
             split: Split::Median,

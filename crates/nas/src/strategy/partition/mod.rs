@@ -102,7 +102,7 @@ impl<G: Clone> LearnedPartition<G> {
             // A draw that is neither inside nor closer than the closest so far is of no use.
             let floor = closest.as_ref().map_or(f64::NEG_INFINITY, |(agreement, _)| *agreement);
             let agreement = tree.agreement(leaf, &features, floor).map_err(fault)?;
-            // The fingerprint is the dear part, so it is asked for last.
+            // The fingerprint is expensive, so it is computed last.
             if agreement > floor && !self.fingerprints.contains(&space.fingerprint(&genome)) {
                 if agreement >= 0.5 {
                     return Ok(genome);

@@ -2,7 +2,7 @@
 //!
 //! Write-ahead log with `synchronous = FULL`: a row whose call returned survives a killed process
 //! and a power cut, on file systems that honor fsync. Costs one fsync per trial start and end. The log and its
-//! index (`-wal`, `-shm`) are there while somebody has the study open; the last one who closes it removes them.
+//! index (`-wal`, `-shm`) exist while the study is open; the last process that closes it removes them.
 
 mod rows;
 mod schema;
@@ -21,6 +21,7 @@ use crate::budget::Rejection;
 use crate::error::{Error, Result};
 use crate::study::StudyStore;
 use crate::study::record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId};
+use crate::study::stage::StageRecord;
 
 /// A study kept in a SQLite database.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl SqliteStudy {
         Ok(Self { path: path.to_owned(), connection, identity: found })
     }
 
-    /// Opens a study for reading, whoever it belongs to; a run may be writing it meanwhile. Calls
+    /// Opens a study for reading, of any identity; a run may be writing it meanwhile. Calls
     /// that write return an error. Where the file may be written, what a killed process was in the middle of is put in order.
     ///
     /// # Errors
@@ -95,8 +96,29 @@ impl SqliteStudy {
         Ok(Self { path: path.to_owned(), connection, identity })
     }
 
+    /// Numbers of the stages that have begun.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub fn stages(&self) -> Result<Vec<u32>> {
+        let sql = "SELECT DISTINCT stage FROM trial ORDER BY stage";
+        let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.wrap(e))?;
+        let stages = statement.query_map([], |row| row.get(0)).map_err(|e| self.wrap(e))?;
+        stages.collect::<rusqlite::Result<_>>().map_err(|e| self.wrap(e))
+    }
+
+    /// Everything that the study knows of the stages that have begun, all of it as it stood at one moment, also where another process
+    /// is writing.
+    ///
+    /// # Errors
+    /// Storage errors.
+    pub fn read_stages(&self) -> Result<Vec<StageRecord>> {
+        // A reader in a transaction sees no later commit; dropped, it ends.
+        let _snapshot = self.connection.unchecked_transaction().map_err(|e| self.wrap(e))?;
+        self.stages()?.into_iter().map(|stage| StageRecord::read(self, stage)).collect()
+    }
+
     /// The database file.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

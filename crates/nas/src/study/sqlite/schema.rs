@@ -50,7 +50,7 @@ pub(super) fn store_name(path: &Path) -> String {
     format!("study {}", path.display())
 }
 
-/// Adds the path; tells damage apart from other failures.
+/// Adds the path; separates damage from other failures.
 pub(super) fn wrap(path: &Path, source: rusqlite::Error) -> Error {
     match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -24,12 +24,14 @@ impl Saved {
         let [_, inner] = dims(&self.weights[0]);
         (Sizes::new([batch, seq, inner], self.settings.heads), width)
     }
+}
 
+impl BackwardPass<11> for Saved {
     /// Gradients of `x`, the four weights, the four biases, `gamma` and `beta`.
     ///
     /// With `dS` the gradient of what was normalized and `dZ = dropout(dS)`: `dW_o = Aᵀ dZ`, `dA = dZ W_oᵀ`, `dQ`, `dK`, `dV` from
     /// the attention, `dX = dS + dQ W_qᵀ + dK W_kᵀ + dV W_vᵀ`, `dW_q = Xᵀ dQ` and so on.
-    pub fn all(&self, grad: FlexTensor) -> [FlexTensor; 11] {
+    fn gradients(self, grad: FlexTensor, _: [bool; 11]) -> [Option<FlexTensor>; 11] {
         let grad = dense(grad);
         let handed_out = self.scores.take().map(dense);
         let (s, width) = self.sizes();
@@ -47,7 +49,7 @@ impl Saved {
                 let behind: Vec<[TallPart<'_>; 4]> = (0..s.batch.div_ceil(together)).map(next).collect();
                 let tasks = dx.chunks(part * width).zip(shares.par_chunks_mut(share)).zip(behind);
                 tasks.with_max_len(1).enumerate().for_each(|(index, ((dx, share), behind))| {
-                    let (saved, grad, handed_out) = (self, values(&grad), handed_out.as_ref().map(values));
+                    let (saved, grad, handed_out) = (&self, values(&grad), handed_out.as_ref().map(values));
                     let task = Task { saved, packed, grad, handed_out, s, width, first: index * together };
                     with_scratch(|scratch| dx.write(|dx| task.run(dx, behind, share, scratch)));
                 });
@@ -67,7 +69,7 @@ impl Saved {
         let Stores { x, context, .. } = &*self.stores;
         let [dq, dk, dv] = [q, k, v].map(|grad| weight(x, grad, [width, s.width]));
         let d_output = weight(context, o, [s.width, width]);
-        [host::wrap(dx, self.shape.clone()), dq, dk, dv, d_output, bq, bk, bv, bo, d_gamma, d_beta]
+        [host::wrap(dx, self.shape.clone()), dq, dk, dv, d_output, bq, bk, bv, bo, d_gamma, d_beta].map(Some)
     }
 }
 
@@ -159,11 +161,5 @@ impl Task<'_> {
             part.pack(grad);
         }
         dx
-    }
-}
-
-impl BackwardPass<11> for Saved {
-    fn gradients(self, grad: FlexTensor, _: [bool; 11]) -> [Option<FlexTensor>; 11] {
-        self.all(grad).map(Some)
     }
 }

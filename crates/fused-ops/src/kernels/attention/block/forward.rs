@@ -18,7 +18,7 @@ use crate::kernels::PendingGradient;
 use crate::kernels::host::{self, Fresh, dense, dims, values};
 use crate::kernels::packed::with_packed;
 
-/// The operands. Weights and biases are of queries, keys, values and output.
+/// The operands, in the order in which the operation takes them. Weights and biases are of queries, keys, values and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
     pub x: FlexTensor,
@@ -40,12 +40,12 @@ pub(crate) struct Saved {
     pub mean: FlexTensor,
     pub inv_std: FlexTensor,
     pub settings: BlockSettings,
-    /// Gradients of the output and of the scores, where both are handed out.
+    /// Gradients of the output and of the scores, where both are returned.
     pub output: PendingGradient,
     pub scores: PendingGradient,
 }
 
-/// What is kept by tasks.
+/// What tasks keep for the backward pass.
 #[derive(Debug)]
 pub(crate) struct Stores {
     /// `x`, the operand of queries, keys and values.
@@ -94,6 +94,12 @@ impl Stores {
 }
 
 impl Inputs {
+    /// The operands that have gradients, and the mask.
+    pub fn new(operands: [FlexTensor; 11], mask: FlexTensor) -> Self {
+        let [x, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o, gamma, beta] = operands;
+        Self { x, weights: [w_q, w_k, w_v, w_o], biases: [b_q, b_k, b_v, b_o], gamma, beta, mask }
+    }
+
     /// Sizes of the attention, and the width of the block.
     fn sizes(&self, settings: BlockSettings) -> (Sizes, usize) {
         let [batch, seq, width] = dims(&self.x);

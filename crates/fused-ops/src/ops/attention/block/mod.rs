@@ -10,8 +10,8 @@ use burn::module::Param;
 use burn::nn::{Dropout, Linear};
 use burn::tensor::Tensor;
 
-use super::attend;
-use crate::extension::{BlockOperands, FusedOps};
+use super::attention;
+use crate::extension::FusedOps;
 use crate::kernels::attention::Heads;
 use crate::kernels::attention::block::BlockSettings;
 use crate::ops::applies;
@@ -81,24 +81,12 @@ pub fn attention_block(
     let heads = Heads { count: block.heads, precision: kernel_precision() };
     let settings = BlockSettings { heads, eps: norm.eps as f32, dropout };
     let maps = [block.query, block.key, block.value, block.output];
-    let [(query, query_bias), (key, key_bias), (value, value_bias), (output, output_bias)] = maps.map(|map| {
-        let bias = map.bias.expect("only blocks with biases are fused");
-        (map.weight.into_dispatch(), bias.into_dispatch())
-    });
-    let operands = BlockOperands::<Dispatch> {
-        x: x.into_dispatch(),
-        query,
-        key,
-        value,
-        output,
-        query_bias,
-        key_bias,
-        value_bias,
-        output_bias,
-        gamma: norm.weight.into_dispatch(),
-        beta: norm.bias.into_dispatch(),
-        mask: mask_bias.into_dispatch(),
-    };
+    let biases =
+        maps.each_ref().map(|map| map.bias.clone().expect("only blocks with biases are fused").into_dispatch());
+    let ([w_q, w_k, w_v, w_o], [b_q, b_k, b_v, b_o]) = (maps.map(|map| map.weight.into_dispatch()), biases);
+    let (gamma, beta) = (norm.weight.into_dispatch(), norm.bias.into_dispatch());
+    let (x, mask) = (x.into_dispatch(), mask_bias.into_dispatch());
+    let operands = [x, w_q, w_k, w_v, w_o, b_q, b_k, b_v, b_o, gamma, beta, mask].into();
     let (y, scores) = <Dispatch as FusedOps>::fused_attention_block(operands, settings, keep_scores);
     (Tensor::from_dispatch(y), scores.map(Tensor::from_dispatch))
 }
@@ -124,7 +112,7 @@ fn unfused(
     keep_scores: bool,
 ) -> (Tensor<3>, Option<Tensor<4>>) {
     let projected = [block.query, block.key, block.value].map(|map| linear(x.clone(), map.weight, map.bias));
-    let (context, scores) = attend(projected, mask_bias, block.heads, block.score_dropout, keep_scores);
+    let (context, scores) = attention(projected, mask_bias, block.heads, block.score_dropout, keep_scores);
     (
         residual_layer_norm(linear(context, block.output.weight, block.output.bias), x, block.output_dropout, norm),
         scores,

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
+use run_store::hash::hex;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::settings::PackSettings;
-use crate::shard::{InputInfo, hex};
+use crate::shard::InputInfo;
 use crate::vocabulary::TokenizerInfo;
 
 /// Changes whenever the same inputs and settings give other shards.
@@ -22,7 +22,7 @@ const PACKING_VERSION: u32 = 1;
 
 /// Neighboring inputs that are read as one text.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct InputGroup {
     pub inputs: Vec<Input>,
     pub bytes: u64,
     /// 32 hexadecimal digits, of everything that the shards depend on.
@@ -34,27 +34,15 @@ pub(super) struct Part {
 
 /// Size and SHA-256 of every input, in their order.
 pub(super) fn digests(inputs: &[Input], threads: usize, stop: &AtomicBool) -> Result<Vec<InputInfo>> {
-    let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<Option<Result<InputInfo>>>> = Mutex::new(inputs.iter().map(|_| None).collect());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(inputs.len()) {
-            scope.spawn(|| {
-                while let Some((at, input)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, inputs.get(n)?)))
-                {
-                    let info = size_and_hash(&input.path, stop).map(|(bytes, sha256)| InputInfo {
-                        name: input.name.clone(),
-                        bytes,
-                        sha256,
-                        format: input.format.clone(),
-                    });
-                    found.lock().unwrap_or_else(PoisonError::into_inner)[at] = Some(info);
-                }
-            });
-        }
-    });
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.into_iter().map(|info| info.unwrap_or(Err(Error::Worker))).collect()
+    let info = |input: &Input| {
+        let (bytes, sha256) = size_and_hash(&input.path, stop)?;
+        Ok(InputInfo { name: input.name.clone(), bytes, sha256, format: input.format.clone() })
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::Settings(format!("cannot start {threads} threads: {e}")))?;
+    // All are looked at before the first error is taken, so that it does not depend on the threads.
+    let found: Vec<Result<InputInfo>> = pool.install(|| inputs.par_iter().map(info).collect());
+    found.into_iter().collect()
 }
 
 fn size_and_hash(path: &Path, stop: &AtomicBool) -> Result<(u64, String)> {
@@ -83,7 +71,7 @@ pub(super) fn parts(
     infos: &[InputInfo],
     settings: &PackSettings,
     tokenizer: &TokenizerInfo,
-) -> Vec<Part> {
+) -> Vec<InputGroup> {
     let mut groups: Vec<(Vec<usize>, u64)> = Vec::new();
     for (at, info) in infos.iter().enumerate() {
         let small = info.bytes < settings.group_bytes;
@@ -108,7 +96,7 @@ pub(super) fn parts(
         });
         *occurrence += 1;
         let key_bytes: [u8; 16] = std::array::from_fn(|i| Sha256::digest(all.to_string())[i]);
-        Part {
+        InputGroup {
             inputs: group.iter().map(|at| inputs[*at].clone()).collect(),
             bytes,
             key: hex(&key_bytes),
@@ -128,7 +116,7 @@ mod tests {
         InputInfo { name: "n".to_owned(), bytes, sha256: content.to_owned(), format: Format::Plain }
     }
 
-    fn check(sizes: &[u64], wanted: &[usize]) -> Vec<Part> {
+    fn check(sizes: &[u64], wanted: &[usize]) -> Vec<InputGroup> {
         let tokenizer = TokenizerInfo { sha256: "t".to_owned(), vocab_size: 9, cls: 1, sep: 2, pad: 0, mask: None };
         let input = Input { path: "p".into(), name: "n".to_owned(), format: Format::Plain };
         let infos: Vec<_> = sizes.iter().map(|size| info(*size, &size.to_string())).collect();

@@ -15,7 +15,7 @@ use crate::net::{Answer, Range};
 const SAFE_EVERY: u64 = 32 << 20;
 
 /// `NAME.part`, locked for this process while it lives.
-pub(super) struct Part {
+pub(super) struct PartialFile {
     file: File,
     path: PathBuf,
     note_path: PathBuf,
@@ -38,7 +38,7 @@ struct Note {
     safe: u64,
 }
 
-impl Part {
+impl PartialFile {
     pub fn open(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(format!("{name}.part"));
         let note_path = folder.join(format!("{name}.part.json"));

@@ -1,4 +1,4 @@
-//! A command line that is given again for a run that goes on: what of it says otherwise than the run's recipe.
+//! Settings of a command line that differ from those of the run that it resumes.
 
 use std::path::PathBuf;
 
@@ -26,8 +26,8 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// [`load`](super::load) for a command line that goes on with a run of recipe `run`: where the recipe `name` names no teacher, data or
-/// corpus, as the published ones do not, those of the run are meant.
+/// [`load`](super::load) for a command line that goes on with a run of recipe `run`: where the recipe `name` names no teacher, data,
+/// corpus or latency table, as the published ones do not, those of the run are meant.
 ///
 /// # Errors
 /// As [`load`](super::load).
@@ -42,6 +42,7 @@ pub fn load_beside(name: &str, overrides: &[Override], run: &Recipe) -> Result<R
                 section.insert(key.into(), value);
             }
         };
+        fill("search", "latency_table", run.search.latency_table.as_ref().map(text));
         fill("teacher", "model", run.teacher.model.as_ref().map(text));
         fill("data", "glue", run.data.glue.as_ref().map(text));
         let corpus: Vec<Value> = run.data.corpus.iter().map(text).collect();
@@ -58,19 +59,25 @@ const WITHOUT_EFFECT: [&str; 2] = ["log_every", "teacher.cache.max_bytes"];
 /// # Errors
 /// Never for recipes that were loaded.
 pub fn differences(run: &Recipe, given: &Recipe) -> Result<Vec<Difference>> {
-    let (ours, theirs) = (flat(run)?, flat(given)?);
+    let mut found = compared(&table(run)?, &table(given)?);
+    found.retain(|difference| !WITHOUT_EFFECT.contains(&difference.key.as_str()));
+    Ok(found)
+}
+
+/// The keys in which two TOML texts differ, those of `run` first; `None` where one of them is not TOML.
+pub fn differing_keys(run: &str, given: &str) -> Option<Vec<Difference>> {
+    Some(compared(&run.parse().ok()?, &given.parse().ok()?))
+}
+
+fn compared(run: &Table, given: &Table) -> Vec<Difference> {
+    let (ours, theirs) = (leaves(run), leaves(given));
     let value = |list: &[(String, String)], key: &str| {
         let found = list.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| value.clone())
     };
     let keys = ours.iter().chain(theirs.iter().filter(|(key, _)| value(&ours, key).is_none())).map(|(key, _)| key);
-    let keys = keys.filter(|key| !WITHOUT_EFFECT.contains(&key.as_str()));
-    let compared = keys.map(|key| Difference { key: key.clone(), run: value(&ours, key), given: value(&theirs, key) });
-    Ok(compared.filter(|d| d.run != d.given).collect())
-}
-
-fn flat(recipe: &Recipe) -> Result<Vec<(String, String)>> {
-    Ok(leaves(&table(recipe)?))
+    let all = keys.map(|key| Difference { key: key.clone(), run: value(&ours, key), given: value(&theirs, key) });
+    all.filter(|d| d.run != d.given).collect()
 }
 
 /// A recipe as it is written, with every default.

@@ -1,16 +1,16 @@
-//! The parts in which a step is taken.
+//! The micro-batches in which a step is taken.
 
 use std::ops::Range;
 
 use super::LossTerms;
 
-/// What a job is asked for: one of the parts into which the batch of a step is cut.
+/// What a job computes the loss of: one of the parts into which the batch of a step is cut.
 ///
-/// The parts of a step are contiguous rows of one batch, at its width, so that their losses, weighed, add up to the loss of the
+/// The parts of a step are contiguous rows of one batch, at its width, so that their weighted losses add up to the loss of the
 /// batch: by rows where that is a mean over examples or all positions ([`Cut::weigh`]), by tokens where it is one over real tokens
 /// ([`Cut::density`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct MicroBatch {
     /// The step, from 0. Data and anything random depend on it alone.
     pub step: u64,
     /// Which part of the step, from 0.
@@ -19,7 +19,7 @@ pub struct Part {
     pub of: u32,
 }
 
-impl Part {
+impl MicroBatch {
     /// All of a step.
     pub fn whole(step: u64) -> Self {
         Self { step, index: 0, of: 1 }
@@ -76,20 +76,24 @@ mod tests {
         let tokens = [7, 2, 4, 3, 9];
         let count = |rows: Range<usize>| tokens[rows].iter().sum::<usize>();
         for of in 1..5 {
-            let cuts = (0..of).filter_map(|index| Part { step: 0, index, of }.cut(tokens.len()));
+            let cuts = (0..of).filter_map(|index| MicroBatch { step: 0, index, of }.cut(tokens.len()));
             let share = |cut: Cut| cut.density(count(cut.rows()), 25) * cut.rows().len() as f64 / 5.0;
             let shares: Vec<f64> = cuts.map(share).collect();
             assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{shares:?}");
         }
-        assert_eq!(Part::whole(0).cut(5).unwrap().density(25, 25), 1.0);
-        assert_eq!(Part { step: 0, index: 0, of: 2 }.cut(5).unwrap().density(9, 25), 0.9, "4.5 tokens to a row of 5");
+        assert_eq!(MicroBatch::whole(0).cut(5).unwrap().density(25, 25), 1.0);
+        assert_eq!(
+            MicroBatch { step: 0, index: 0, of: 2 }.cut(5).unwrap().density(9, 25),
+            0.9,
+            "4.5 tokens to a row of 5"
+        );
     }
 
     #[test]
     fn the_parts_of_a_step_have_every_row_once_and_shares_that_add_up() {
         for of in 1..6 {
             for rows in 1..12 {
-                let cuts: Vec<_> = (0..of).filter_map(|index| Part { step: 0, index, of }.cut(rows)).collect();
+                let cuts: Vec<_> = (0..of).filter_map(|index| MicroBatch { step: 0, index, of }.cut(rows)).collect();
                 let all: Vec<usize> = cuts.iter().flat_map(Cut::rows).collect();
                 assert_eq!(all, (0..rows).collect::<Vec<_>>(), "{rows} rows in {of} parts");
                 let most = cuts.iter().map(|c| c.rows().len()).max().unwrap();

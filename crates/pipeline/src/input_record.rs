@@ -10,6 +10,7 @@ use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 use train::engine::reached;
 
+use crate::error::text_of;
 use crate::phase::{Input, PhaseSpec, phases};
 use crate::recipe::{Moved, Recipe};
 use crate::{Error, Result};
@@ -35,14 +36,8 @@ impl Record {
     /// The file cannot be read, or holds something else.
     pub fn read(paths: &RunPaths) -> Result<Option<Self>> {
         let path = paths.root().join(INPUTS);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let bad = |e: serde_json::Error| Error::RunFile { path: path.clone(), message: e.to_string() };
-                serde_json::from_slice(&bytes).map(Some).map_err(bad)
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { action: "read", path, source }),
-        }
+        let read = text_of(&path)?.map(|text| serde_json::from_str(&text)).transpose();
+        read.map_err(|e| Error::RunFile { path, message: e.to_string() })
     }
 
     /// Puts it into a run folder.
@@ -106,7 +101,7 @@ impl fmt::Display for Input {
 
 /// How far a phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Far {
+enum PhaseProgress {
     Untouched,
     /// There are checkpoints, which can be dropped.
     Begun,
@@ -128,16 +123,16 @@ pub(crate) struct Resumed<'a> {
 }
 
 impl Resumed<'_> {
-    fn far(&self, phase: &PhaseSpec<'_>) -> Result<Far> {
+    fn far(&self, phase: &PhaseSpec<'_>) -> Result<PhaseProgress> {
         if let Some(stage) = phase.id.stage() {
             let trials = self.study.map(|study| study.trials(stage)).transpose()?.unwrap_or_default();
-            return Ok(if trials.is_empty() { Far::Untouched } else { Far::Over });
+            return Ok(if trials.is_empty() { PhaseProgress::Untouched } else { PhaseProgress::Over });
         }
         let reached = reached(&CheckpointStore::new(self.paths.root().join(&phase.name), self.config_hash))?;
         Ok(match (reached.finished, reached.step) {
-            (true, _) => Far::Over,
-            (false, 0) => Far::Untouched,
-            (false, _) => Far::Begun,
+            (true, _) => PhaseProgress::Over,
+            (false, 0) => PhaseProgress::Untouched,
+            (false, _) => PhaseProgress::Begun,
         })
     }
 
@@ -166,10 +161,10 @@ impl Resumed<'_> {
         for kind in kinds.keys().flatten() {
             let place = kind.place(self.recipe).map_or_else(String::new, |place| format!(" ({place})"));
             messages.push(format!(
-                "{kind}: another one than the run was started with; no finished phase has used that, so the run goes on with this{place}"
+                "{kind}: differs from what the run was started with; no finished phase has used the old input, so the run continues with the new one{place}"
             ));
         }
-        messages.extend(dropped.iter().map(|phase| format!("{phase}: begins anew")));
+        messages.extend(dropped.iter().map(|phase| format!("{phase}: starts again")));
         // A finished run stays as it is.
         if before != now && !self.finished {
             now.write(self.paths)?;
@@ -188,19 +183,19 @@ impl Resumed<'_> {
         if self.finished {
             return refuse("the run is finished", anew);
         }
-        let Some(kind) = kind else { return refuse("it is none of the recipe's inputs", anew) };
+        let Some(kind) = kind else { return refuse("it is not one of the recipe's inputs", anew) };
         let mut begun = Vec::new();
         for phase in phases(self.recipe).into_iter().filter(|phase| phase.reads(&kind)) {
             match self.far(&phase)? {
-                Far::Untouched => {}
-                Far::Over => return refuse(&format!("{} has used it", phase.name), anew),
-                Far::Begun => begun.push(phase.name),
+                PhaseProgress::Untouched => {}
+                PhaseProgress::Over => return refuse(&format!("{} has used it", phase.name), anew),
+                PhaseProgress::Begun => begun.push(phase.name),
             }
         }
         match begun.first() {
             Some(phase) if !kind.is_named(self.asked) => {
-                let what = format!("name it at another path with {} to begin that phase anew with that", kind.option());
-                refuse(&format!("{phase} has begun with it"), &what)
+                let what = format!("give it at another path with {} to start that phase again with it", kind.option());
+                refuse(&format!("{phase} has started with it"), &what)
             }
             _ => Ok(begun),
         }
@@ -276,7 +271,7 @@ mod tests {
         assert_eq!(run.settle(&record("a", "b", "c"), &asked).unwrap(), Vec::<String>::new());
         assert!(Record::read(&run.paths).unwrap().is_none(), "nothing changed, nothing is written");
         let said = run.settle(&record("x", "y", "z"), &asked).unwrap();
-        assert!(said.len() == 3 && said[2].starts_with("the corpus: another one"), "{said:?}");
+        assert!(said.len() == 3 && said[2].starts_with("the corpus: differs from"), "{said:?}");
 
         run.save("teacher", true);
         assert_eq!(run.settle(&other_corpus, &asked).unwrap().len(), 1);
@@ -298,11 +293,11 @@ mod tests {
         run.save("supernet/warm-up", false);
         let other = record("a", "b", "x");
         let message = refused(run.settle(&other, &Moved::default()));
-        assert!(message.contains("supernet/warm-up has begun with it") && message.contains("--corpus"), "{message}");
+        assert!(message.contains("supernet/warm-up has started with it") && message.contains("--corpus"), "{message}");
         let warm_up = run.paths.root().join("supernet/warm-up");
         assert!(warm_up.join("step-000003").exists());
         let said = run.settle(&other, &Moved { corpus: vec!["new".into()], ..Moved::default() }).unwrap();
-        assert!(said.iter().any(|line| line == "supernet/warm-up: begins anew"), "{said:?}");
+        assert!(said.iter().any(|line| line == "supernet/warm-up: starts again"), "{said:?}");
         assert!(!warm_up.exists() && run.paths.root().join("teacher/step-000003").exists());
     }
 

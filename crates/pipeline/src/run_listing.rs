@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::disk::bytes_below;
 use crate::events::RunEvent;
-use crate::phase::{LogLine, PhaseId};
+use crate::phase::{LogLine, Network, PhaseId};
 use crate::{Error, Result};
 
 /// Folders are looked into so far below the first.
@@ -146,8 +146,7 @@ pub fn directly_in(folder: &Path) -> Result<Vec<RunSummary>> {
 }
 
 fn found_in(folder: &Path, depth: usize) -> Result<Vec<RunSummary>> {
-    let io = |source| Error::Io { action: "list", path: folder.to_path_buf(), source };
-    std::fs::read_dir(folder).map_err(io)?;
+    std::fs::read_dir(folder).map_err(Error::io("list", folder))?;
     let mut found = Vec::new();
     visit(folder, folder, depth, &mut found);
     found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -199,7 +198,7 @@ fn is_search(folder: &Path) -> bool {
 
 /// What a log says.
 #[derive(Default)]
-struct Story {
+struct LogSummary {
     phase: Option<String>,
     done: Option<u64>,
     total: Option<u64>,
@@ -211,7 +210,7 @@ struct Story {
     problems: Vec<String>,
 }
 
-impl Story {
+impl LogSummary {
     fn read(path: &Path) -> Self {
         let mut story = Self::default();
         if !path.is_file() {
@@ -273,7 +272,7 @@ impl Story {
 
 fn search(name: String, folder: &Path) -> RunSummary {
     let paths = RunPaths::new(folder);
-    let mut story = Story::read(&paths.log());
+    let mut story = LogSummary::read(&paths.log());
     let recipe = story.table(&paths.recipe());
     let run = match std::fs::read(paths.run_json()).map(|bytes| serde_json::from_slice::<Value>(&bytes)) {
         Ok(Ok(run)) => run,
@@ -293,7 +292,7 @@ fn search(name: String, folder: &Path) -> RunSummary {
         Some(Scores::of_metrics(row["scores"].as_array()?.iter().filter_map(metric).collect()))
     };
     let teacher = measured("teacher").unwrap_or_else(|| story.scores(Some(PhaseId::Teacher)));
-    let student = measured("student").unwrap_or_else(|| story.scores(Some(PhaseId::StudentOnTasks)));
+    let student = measured("student").unwrap_or_else(|| story.scores(Some(PhaseId::FinalOnTasks(Network::Student, 1))));
     let bytes = bytes_below(folder);
     let tasks = strings(recipe.get("tasks"));
     RunSummary { teacher, student, ..summary(name, folder, Kind::Search, tasks, is_finished, bytes, story) }
@@ -302,7 +301,7 @@ fn search(name: String, folder: &Path) -> RunSummary {
 /// A training that is not finished, or whose folder could not be removed.
 fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
     let paths = RunPaths::new(folder);
-    let mut story = Story::read(&paths.log());
+    let mut story = LogSummary::read(&paths.log());
     let recipe = story.table(&paths.recipe());
     let command = recipe.get("command").and_then(toml::Value::as_table);
     let of_command = |key: &str| command.and_then(|command| command.get(key));
@@ -325,7 +324,7 @@ fn training(name: String, folder: &Path, model: &Path) -> RunSummary {
 }
 
 fn finished_training(name: String, folder: &Path) -> RunSummary {
-    let mut story = Story::read(&folder.join(LOG));
+    let mut story = LogSummary::read(&folder.join(LOG));
     let kind = if story.phase.as_deref() == Some("teacher") { Kind::Teacher } else { Kind::Distill };
     let scores = story.scores(None);
     let mut tasks: Vec<String> =
@@ -352,7 +351,7 @@ fn summary(
     tasks: Vec<String>,
     is_finished: bool,
     bytes: u64,
-    story: Story,
+    story: LogSummary,
 ) -> RunSummary {
     let process = working(path);
     let state = match (&process, &story.failed) {

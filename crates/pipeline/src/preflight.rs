@@ -10,15 +10,16 @@ use encoder_spec::Encoder;
 use glue_squad::task::Task;
 use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
-use predict::heads::task_head;
+use predict::heads::{AnsweringHead, task_head};
 use train::engine::Devices;
 use train::optim::check_groups;
 
+use crate::check_teacher::{answers, other_vocabulary, unknown_pieces};
 use crate::corpus::Corpus;
 use crate::error::Problem;
 use crate::inputs::{Inputs, add};
 use crate::latency::check_precision;
-use crate::phase::{self, Input, Model, PhaseSpec, SearchParts, trainings};
+use crate::phase::{self, Input, Model, Network, PhaseSpec, SearchParts, trainings};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -34,14 +35,8 @@ pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Input
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
     match (there.then(|| teacher_config(recipe)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
-            let pieces = inputs.as_ref().map_or(0, |inputs| inputs.encoder.vocab_size());
-            if pieces > teacher.vocab_size {
-                return Err(Error::Mismatch(format!(
-                    "the tokenizer has {pieces} word pieces, the teacher {}",
-                    teacher.vocab_size
-                )));
-            }
-            Ok((teacher, inputs))
+            let other = inputs.as_ref().and_then(|inputs| other_vocabulary(recipe, &inputs.encoder, &teacher));
+            other.map_or(Ok((teacher, inputs)), |message| Err(Error::Mismatch(message)))
         }
         (teacher, inputs) => {
             let mut problems: Vec<Problem> = Vec::new();
@@ -53,15 +48,22 @@ pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Input
 }
 
 /// Reads everything that the run is given, the teacher's weights included, before anything is written; what was read is kept for the
-/// phases.
+/// phases. A teacher that is taken as it is, whose `heads` teach, is asked about dev examples. Gives what is to be said of that.
 ///
 /// # Errors
 /// [`Error::Inputs`] with everything that is wrong; [`Error::Interrupted`] once `stop` is set.
-pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Result<()> {
+pub fn read(
+    recipe: &Recipe,
+    heads: &[(Task, AnsweringHead)],
+    inputs: Option<&Inputs>,
+    stop: &AtomicBool,
+) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if let Some(dir) = &recipe.teacher.model {
-        add(&mut problems, ModelDir::load(dir, &Device::flex()).err().map(Error::from));
-    }
+    let teacher = recipe.teacher.model.as_ref().map(|dir| ModelDir::load(dir, &Device::flex()));
+    let teacher = teacher.transpose().unwrap_or_else(|e| {
+        add(&mut problems, [Error::from(e)]);
+        None
+    });
     if stop.load(Ordering::SeqCst) {
         return Err(Error::Interrupted);
     }
@@ -69,14 +71,20 @@ pub fn read(recipe: &Recipe, inputs: Option<&Inputs>, stop: &AtomicBool) -> Resu
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         read => add(&mut problems, read.err()),
     }
-    if problems.is_empty() { Ok(()) } else { Err(Error::Inputs(problems)) }
+    let mut notes = Vec::new();
+    if let Some(inputs) = inputs.filter(|_| problems.is_empty()) {
+        problems.extend(unknown_pieces(recipe, inputs)?);
+        if let Some(teacher) = teacher.filter(|_| problems.is_empty()) {
+            let (wrong, said) = answers(recipe, heads, inputs, &teacher, stop)?;
+            problems.extend(wrong);
+            notes.extend(said);
+        }
+    }
+    if problems.is_empty() { Ok(notes) } else { Err(Error::Inputs(problems)) }
 }
 
 /// The teacher's configuration, before it gets its heads.
-///
-/// # Errors
-/// A model directory that cannot be read, or no teacher.
-fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
+pub(crate) fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
         (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
@@ -97,7 +105,7 @@ pub fn before_training(
 ) -> Result<()> {
     let device = devices.main();
     for (_, training) in trainings(phases) {
-        let checked = training.settings.train_config(recipe.seed).precision.check(devices);
+        let checked = devices.check_precision(training.settings.train_config(recipe.seed).precision);
         checked.map_err(|e| Error::Mismatch(format!("`{}`: {e}", training.key)))?;
     }
     if recipe.max_len > teacher.max_position_embeddings {
@@ -116,6 +124,18 @@ pub fn before_training(
     }
     if recipe.data.glue.is_none() {
         generated_tasks(&recipe.tasks)?;
+    }
+    for dir in &recipe.compare.checkpoints {
+        let (config, _) = model_dir::outline(dir)?;
+        tokenizer::TextEncoder::from_dir(dir)?;
+        if recipe.max_len > config.max_position_embeddings {
+            return Err(Error::Mismatch(format!(
+                "`compare.checkpoints`: {} has {} positions, fewer than max_len {}",
+                dir.display(),
+                config.max_position_embeddings,
+                recipe.max_len
+            )));
+        }
     }
     let trained = teacher.clone().with_dropout(recipe.teacher.dropout);
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
@@ -156,8 +176,10 @@ fn generated_tasks(tasks: &[Task]) -> Result<()> {
     let has = |task: &&Task| files.iter().any(|file| file.relative_path.starts_with(task.folder()));
     let Some(missing) = tasks.iter().find(|task| !has(task)) else { return Ok(()) };
     let known: Vec<&str> = Task::built_in().iter().filter(has).map(Task::name).collect();
-    let message =
-        format!("`tasks`: the generated data have {}, not {missing}; name data with `data.glue`", known.join(", "));
+    let message = format!(
+        "`tasks`: the generated data have {}, not {missing}; give other data with `data.glue`",
+        known.join(", ")
+    );
     Err(Error::Mismatch(message))
 }
 
@@ -183,7 +205,7 @@ fn parameter_groups(
     let largest = ("the largest student", searched(&supernet_architecture(frame.num_hidden_layers)?)?);
     let smallest = ("the smallest student", searched(&smallest)?);
     let uniform = BertConfig { model_type: ModelType::Bert, ..frame.clone() };
-    let baseline = ("the uniform baseline", paths(&uniform)?);
+    let plain = ("the uniform plain network", paths(&uniform)?);
     for (phase, training) in trainings(phases) {
         let fits = |(who, paths): &(&str, Vec<String>)| {
             let checked = check_groups(&training.settings.train.groups, paths);
@@ -191,9 +213,13 @@ fn parameter_groups(
         };
         match phase.id.model() {
             Model::Teacher => fits(&teacher)?,
-            Model::Baseline => fits(&baseline)?,
+            Model::Final(Network::SameParams | Network::SameLatency) => fits(&plain)?,
+            // Its parameters are those of its own family; what does not fit shows when it is trained.
+            Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
-            Model::Candidate | Model::Student => [&largest, &smallest].into_iter().try_for_each(fits)?,
+            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
+                [&largest, &smallest].into_iter().try_for_each(fits)?
+            }
         }
     }
     Ok(())

@@ -6,12 +6,13 @@ use glue_squad::task::Task;
 use report::Budget;
 use run_store::rundir::RunPaths;
 
-use crate::record::Record;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::text_of;
+use crate::input_record::Record;
 
 /// What a run is about, from its `recipe.toml`, which may be another version's: what is not understood is left out.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct About {
+pub(crate) struct ReportHeader {
     /// Its tasks, as result tables have them.
     pub tasks: Vec<String>,
     /// Its teacher, in a few words.
@@ -22,25 +23,19 @@ pub(crate) struct About {
     pub budget: Budget,
 }
 
-impl About {
+impl ReportHeader {
     /// Reads what the recipe of a run folder says of the run.
     ///
     /// # Errors
     /// The file is there and cannot be read.
     pub fn read(paths: &RunPaths) -> Result<Self> {
-        let path = paths.recipe();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default();
-                let mut about = Self::parse(&text);
-                if let Some(name) = moved.glue.as_deref().and_then(Path::file_name) {
-                    about.data = name.to_string_lossy().into_owned();
-                }
-                Ok(about)
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Error::Io { action: "read", path, source }),
+        let Some(text) = text_of(&paths.recipe())? else { return Ok(Self::default()) };
+        let moved = Record::read(paths)?.map(|record| record.moved).unwrap_or_default();
+        let mut about = Self::parse(&text);
+        if let Some(name) = moved.glue.as_deref().and_then(Path::file_name) {
+            about.data = name.to_string_lossy().into_owned();
         }
+        Ok(about)
     }
 
     fn parse(text: &str) -> Self {
@@ -99,16 +94,16 @@ mod tests {
         let tasks = vec!["MRPC".to_string(), "MNLI-m".into()];
         assert_eq!(listed(&tasks), "MRPC and MNLI-m");
         assert_eq!(
-            About::parse(text),
-            About { tasks, teacher: "tiny, one for each task".into(), data: "glue".into(), budget }
+            ReportHeader::parse(text),
+            ReportHeader { tasks, teacher: "tiny, one for each task".into(), data: "glue".into(), budget }
         );
-        let pocket = About::parse(include_str!("../recipes/pocket.toml"));
+        let pocket = ReportHeader::parse(include_str!("../recipes/pocket.toml"));
         assert_eq!(pocket.teacher, "4 layers of 128 channels, from scratch");
         assert_eq!(
             (listed(&pocket.tasks).as_str(), pocket.data.as_str()),
             ("SST-2, RTE and STS-B", "generated pocket data")
         );
-        let damaged = About::parse("not = = toml");
+        let damaged = ReportHeader::parse("not = = toml");
         assert!(damaged.tasks.is_empty(), "the report of a damaged folder is still drawn");
     }
 }

@@ -13,13 +13,10 @@ use crate::environment;
 use crate::progress::duration;
 use crate::units::grouped;
 
-/// How far a training came.
-pub struct Done {
-    /// Steps of the training.
+pub struct TrainingResult {
     pub steps: u64,
     /// Steps after which its model was reached.
     pub step: u64,
-    /// Evaluation of the model, if there was one.
     pub evaluation: Option<Evaluation>,
     /// What one answer to every example scores there.
     pub majority: Vec<MajorityBaseline>,
@@ -27,29 +24,26 @@ pub struct Done {
 
 /// The result of `teacher` and `distill`. What was not measured is `null`.
 #[derive(Serialize)]
-pub struct Ending {
-    /// The model directory.
+pub struct TrainingSummary {
     out: PathBuf,
     steps: u64,
     /// Steps after which the model was reached.
     best_step: u64,
     score: Option<f64>,
     metrics: Option<std::collections::BTreeMap<String, f64>>,
-    /// What one answer to every example scores.
     majority: Vec<MajorityBaseline>,
-    /// Why the scores may mean nothing.
-    warnings: Vec<String>,
+    /// Why the scores may mean nothing, a sentence each.
+    pub warnings: Vec<String>,
     /// Seconds of training over all processes that had a part in it.
     seconds: Option<f64>,
     /// Real tokens by these seconds, evaluations and checkpoints included.
     tokens_per_second: Option<f64>,
-    /// Most memory of this process.
     peak_memory_mib: Option<f64>,
 }
 
-impl Ending {
+impl TrainingSummary {
     /// Puts it together from the log.
-    pub fn new(out: &Path, done: &Done, log: &[LogLine]) -> Self {
+    pub fn new(out: &Path, done: &TrainingResult, log: &[LogLine]) -> Self {
         let phase = log.iter().find_map(|line| line.event.phase());
         let seconds = phase.and_then(|phase| pipeline::summary::seconds(log, phase));
         let tokens = log.iter().map(|line| match line.event {
@@ -71,12 +65,6 @@ impl Ending {
         }
     }
 
-    /// Why the scores may mean nothing, a sentence each.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// For a person.
     pub fn table(&self) -> String {
         let known = |value: Option<String>| value.unwrap_or_else(|| "n/a".into());
         let time = |s| Duration::try_from_secs_f64(s).map(duration).unwrap_or_default();
@@ -129,8 +117,13 @@ mod tests {
         let evaluation = Evaluation { score: 0.5, metrics, ..Evaluation::default() };
         let labels = [0, 1, 0, 0].map(Label::Class);
         let majority = MajorityBaseline::of_task(TaskKind::Sst2.task(), &[], &labels).unwrap();
-        let done = Done { steps: 9, step: 4, evaluation: Some(evaluation), majority: majority.into_iter().collect() };
-        let ending = Ending::new(Path::new("out"), &done, &log);
+        let done = TrainingResult {
+            steps: 9,
+            step: 4,
+            evaluation: Some(evaluation),
+            majority: majority.into_iter().collect(),
+        };
+        let ending = TrainingSummary::new(Path::new("out"), &done, &log);
         assert_eq!((ending.seconds, ending.tokens_per_second), (Some(5.0), Some(200.0)));
         let table = ending.table();
         for row in [
@@ -143,9 +136,9 @@ mod tests {
             assert!(table.contains(row), "{row} in {table}");
         }
         let said = ["sst-2: a score of 50.00 is not above the 75.00 of answering negative (0) to every example"];
-        assert_eq!(ending.warnings(), said);
-        let done = Done { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
-        let nothing = Ending::new(Path::new("out"), &done, &[]);
+        assert_eq!(ending.warnings, said);
+        let done = TrainingResult { steps: 9, step: 9, evaluation: None, majority: Vec::new() };
+        let nothing = TrainingSummary::new(Path::new("out"), &done, &[]);
         assert!(nothing.table().contains("not evaluated") && nothing.table().contains("time         n/a"));
     }
 }

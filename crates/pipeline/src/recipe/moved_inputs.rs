@@ -71,7 +71,7 @@ impl Moved {
     /// What to tell people of these places where the run goes on with those of `now`, since they were no [news](Self::news).
     pub(crate) fn passed_over(&self, now: &Self) -> Vec<String> {
         let story = |option: &str, path: &Path| {
-            format!("{option}: the run was told of {} since it was started, and goes on with that", path.display())
+            format!("{option}: the run was given {} after it was started, and continues with that", path.display())
         };
         let one = |option: &str, said: &Option<PathBuf>, now: &Option<PathBuf>| match (said, now) {
             (Some(said), Some(now)) if said != now => Some(story(option, now)),
@@ -159,7 +159,7 @@ mod tests {
         let other = Moved { corpus: vec![there("other")], ..Moved::default() };
         assert_eq!(again.news(&recipe, &other), Moved::default());
         let said = again.passed_over(&other);
-        assert!(said.len() == 1 && said[0].starts_with("--corpus: the run was told of "), "{said:?}");
+        assert!(said.len() == 1 && said[0].starts_with("--corpus: the run was given "), "{said:?}");
         assert_eq!(other.passed_over(&other), Vec::<String>::new());
         assert_eq!(other.news(&recipe, &other), Moved::default());
         assert_eq!(to(&["third"]).news(&recipe, &other), to(&["third"]));

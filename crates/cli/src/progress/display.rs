@@ -7,7 +7,7 @@ use super::phase::Phase;
 
 /// A way of showing progress, once it is known whether there is a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum DisplayMode {
     Bar,
     Dashboard,
     Plain,
@@ -15,7 +15,7 @@ pub(super) enum Look {
     Silent,
 }
 
-impl Look {
+impl DisplayMode {
     /// Shows `phase` after `event`: `start`, `progress`, `within` or `finish`.
     pub fn show(self, phase: &mut Phase, event: &str) {
         match self {
@@ -41,7 +41,6 @@ fn draw(phase: &Phase, event: &str, message: &str) {
     }
 }
 
-/// A line on standard error.
 pub(super) fn line(text: &str) {
     // With standard error gone there is nobody to tell; the work goes on.
     let _ = writeln!(std::io::stderr().lock(), "{text}");

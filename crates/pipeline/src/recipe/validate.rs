@@ -1,11 +1,11 @@
 //! Checks of a recipe: what types cannot say.
 
 use glue_squad::task::Task;
-use kd::cache::{ByteSize, Place, Room};
+use kd::cache::{ByteSize, CacheStorage, Room};
 use train::engine::TrainConfig;
 
 use super::Recipe;
-use crate::phase::{Data, phases, trainings};
+use crate::phase::{phases, trainings};
 
 /// A setting of the training `key` that cannot be.
 fn of_key(key: &str, error: train::Error) -> String {
@@ -14,6 +14,9 @@ fn of_key(key: &str, error: train::Error) -> String {
         other => format!("`{key}`: {other}"),
     }
 }
+
+/// More trainings of one kind than anybody waits for.
+const MOST_TRAININGS: u32 = 100;
 
 impl Recipe {
     /// Checks what types cannot: sizes that fit each other.
@@ -27,19 +30,24 @@ impl Recipe {
         if let Some(objective) = &self.final_.distill {
             objective.check().map_err(|e| format!("`final.distill`: {e}"))?;
         }
-        if let Some(given) = self.final_.baseline_inherit.filter(|given| !given.suits_baseline()) {
+        if let Some(given) = self.compare.inherit.filter(|given| !given.suits_plain_networks()) {
             let given = format!("{given:?}").to_lowercase();
             return Err(format!(
-                "`final.baseline_inherit` ({given}): a baseline is no slice of a supernet; give \"nothing\" or \"teacher\""
+                "`compare.inherit` ({given}): a plain network is no slice of a supernet; give \"nothing\" or \"teacher\""
             ));
         }
         self.check_inputs()?;
         self.check_task_steps()?;
         self.check_phases()?;
+        self.check_compare()?;
         self.check_counts()
     }
 
-    fn check_sizes(&self) -> Result<(), String> {
+    /// Sizes of the student and of a timed pass.
+    ///
+    /// # Errors
+    /// A message naming the key.
+    pub(super) fn check_sizes(&self) -> Result<(), String> {
         let positive = [
             ("max_len", self.max_len),
             ("length_window", self.length_window),
@@ -93,7 +101,7 @@ impl Recipe {
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
             "`teacher.model` must be given, and with it `data.glue` and `data.corpus` (--teacher DIR --data DIR --corpus PATH); or \
              `teacher.scratch` alone, for data that are generated"
-        } else if teacher.cache.place != Place::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
+        } else if teacher.cache.place != CacheStorage::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
             return Ok(());
@@ -115,7 +123,7 @@ impl Recipe {
             let key = format!("teacher.task_steps.{}", task.name());
             if !self.tasks.contains(task) {
                 let tasks: Vec<&str> = self.tasks.iter().map(Task::name).collect();
-                return Err(format!("`{key}`: the task is none of `tasks` ({})", tasks.join(", ")));
+                return Err(format!("`{key}`: the task is not in `tasks` ({})", tasks.join(", ")));
             }
             if steps == 0 {
                 return Err(format!("`{key}` must be at least 1"));
@@ -135,7 +143,7 @@ impl Recipe {
             if phase.length_window == Some(0) {
                 return Err(format!("`{key}.length_window` must be at least 1"));
             }
-            if phase.train.eval_every > 0 && training.data != Data::Train {
+            if phase.train.eval_every > 0 && !training.evaluated {
                 return Err(format!("`{key}.eval_every` has no effect: nothing is evaluated in this phase"));
             }
             if !of.has_checkpoints() {
@@ -157,6 +165,17 @@ impl Recipe {
         Ok(())
     }
 
+    fn check_compare(&self) -> Result<(), String> {
+        if self.compare.seeds == 0 {
+            return Err("`compare.seeds` must be at least 1".into());
+        }
+        let longest = [("random", self.compare.random), ("seeds", self.compare.seeds)];
+        match longest.into_iter().find(|(_, number)| *number > MOST_TRAININGS) {
+            Some((key, number)) => Err(format!("`compare.{key}` is {number}; more than {MOST_TRAININGS} is a mistake")),
+            None => Ok(()),
+        }
+    }
+
     fn check_counts(&self) -> Result<(), String> {
         let (search, stages) = (&self.search, [&self.search.stage1, &self.search.stage2]);
         let zero = [
@@ -167,10 +186,14 @@ impl Recipe {
             ("search.stage1.proxy.task.steps", stages[0].proxy.task.train.steps),
             ("search.stage2.proxy.task.steps", stages[1].proxy.task.train.steps),
             ("search.stage3.task.steps", search.stage3.task.train.steps),
-            ("teacher.fine_tune.steps", self.teacher.fine_tune.train.steps),
             ("final.task.steps", self.final_.task.train.steps),
         ];
-        let zero = zero.iter().find(|(_, number)| *number == 0);
-        zero.map_or(Ok(()), |(key, _)| Err(format!("`{key}` must be at least 1")))
+        if let Some((key, _)) = zero.iter().find(|(_, number)| *number == 0) {
+            return Err(format!("`{key}` must be at least 1"));
+        }
+        if self.teacher.fine_tune.train.steps == 0 && self.teacher.model.is_none() {
+            return Err("`teacher.fine_tune.steps` must be at least 1 where the teacher is made from scratch".into());
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,227 @@
+//! A student's latency from a table.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use bert_core::BertConfig;
+use cpu_runtime::Part;
+use mlp_space::{Architecture, Expression, Unary};
+
+use super::LatencyTable;
+use super::network::parts_of;
+use crate::{Error, Result};
+
+/// Foretells the latency of the students of a frame: a pure function of the table and of the architecture.
+#[derive(Debug)]
+pub struct Predictor {
+    table: LatencyTable,
+    frame: BertConfig,
+    /// Microseconds of everything but the layers.
+    fixed_us: f64,
+    /// Microseconds of a layer with the first known feed-forward, by its text.
+    layers_us: Mutex<BTreeMap<String, f64>>,
+}
+
+/// Microseconds of parts.
+pub(super) struct Times<'a> {
+    parts_us: &'a BTreeMap<String, f64>,
+    /// Widths at which elementwise operations may have been measured.
+    widths: Vec<usize>,
+}
+
+impl<'a> Times<'a> {
+    pub fn new(parts_us: &'a BTreeMap<String, f64>, frame: &BertConfig) -> Self {
+        let ratios = (1..=4).map(|r| frame.intermediate_size / r);
+        Self { parts_us, widths: std::iter::once(frame.hidden_size).chain(ratios).collect() }
+    }
+
+    fn known(&self, part: &Part) -> Option<f64> {
+        self.parts_us.get(&part.to_string()).copied()
+    }
+
+    /// The time of a part; one that was not measured follows from its kin.
+    ///
+    /// # Errors
+    /// The name of a part of which nothing is known.
+    pub fn us(&self, part: &Part) -> std::result::Result<f64, String> {
+        let found = self.known(part).or_else(|| match *part {
+            Part::Activation(activation, width) => self.of_width(width, |w| Part::Activation(activation, w)),
+            Part::Binary(op, width) | Part::Tail(op, width) => self.of_width(width, |w| Part::Binary(op, w)),
+            Part::Pack(width) => self.of_width(width, Part::Pack),
+            Part::Product { inputs, outputs, activation } => self.product(inputs, outputs, activation),
+            _ => None,
+        });
+        found.ok_or_else(|| part.to_string())
+    }
+
+    /// The operation at the nearest width that is known, in proportion to the width.
+    fn of_width(&self, width: usize, at: impl Fn(usize) -> Part) -> Option<f64> {
+        let known = self.widths.iter().filter_map(|&w| Some((w, self.known(&at(w))?)));
+        let (nearest, us) = known.min_by_key(|(w, _)| w.abs_diff(width))?;
+        Some(us * width as f64 / nearest as f64)
+    }
+
+    /// The product with another activation, and the difference between the two, as far as that is known.
+    fn product(&self, inputs: usize, outputs: usize, activation: Option<Fused>) -> Option<f64> {
+        let alone = |of: Option<Fused>| match of {
+            None => Some(0.0),
+            Some(of) => self.us(&Part::Activation(of, outputs)).ok(),
+        };
+        let others = std::iter::once(None).chain(Unary::ALL.map(|op| Some(fused(op))));
+        let wanted = alone(activation);
+        others
+            .filter_map(|other| {
+                let us = self.known(&Part::Product { inputs, outputs, activation: other })?;
+                let more = wanted.zip(alone(other)).map_or(0.0, |(wanted, other)| wanted - other);
+                // An activation hides behind the arithmetic of its product, so that less of it shows than alone: the nearest is best.
+                Some((more.abs(), (us + more).max(us * 0.5)))
+            })
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, us)| us)
+    }
+
+    /// The sum over parts.
+    ///
+    /// # Errors
+    /// As [`Times::us`].
+    pub fn sum(&self, parts: &[Part]) -> std::result::Result<f64, String> {
+        parts.iter().map(|part| self.us(part)).sum()
+    }
+}
+
+/// Activation of a product.
+type Fused = cpu_kernels::elementwise::Activation;
+
+fn fused(op: Unary) -> Fused {
+    encoder_spec::Activation::from(op).into()
+}
+
+impl Predictor {
+    /// What predicts from `table`, read from `path`, for the students of `frame`.
+    ///
+    /// # Errors
+    /// [`Error::Table`]: it lacks a part that every student has.
+    pub fn new(table: LatencyTable, path: &Path, frame: &BertConfig) -> Result<Self> {
+        let (one, two) = {
+            let times = Times::new(&table.parts_us, frame);
+            let plain = &table.reference.architecture.layers()[0];
+            let sum = |layers: usize| -> Result<f64> {
+                let parts = parts_of(frame, &vec![plain.clone(); layers])?;
+                times.sum(&parts).map_err(|part| lacks(path, &part))
+            };
+            (sum(1)?, sum(2)?)
+        };
+        Ok(Self { table, frame: frame.clone(), fixed_us: 2.0 * one - two, layers_us: Mutex::default() })
+    }
+
+    /// The table.
+    pub fn table(&self) -> &LatencyTable {
+        &self.table
+    }
+
+    /// Milliseconds of a pass.
+    ///
+    /// # Errors
+    /// An architecture that does not fit the frame, or with a part of which the table knows nothing.
+    pub fn ms(&self, genome: &Architecture) -> Result<f64> {
+        let layers = genome.layers().iter().map(|layer| self.layer_us(layer)).sum::<Result<f64>>()?;
+        let LatencyTable { scale, outside_us, .. } = self.table;
+        Ok((scale * (self.fixed_us + layers) + outside_us) / 1e3)
+    }
+
+    fn layer_us(&self, layer: &Expression) -> Result<f64> {
+        let key = layer.to_string();
+        let known = |all: &BTreeMap<String, f64>| all.get(&key).copied();
+        if let Some(us) = known(&self.layers_us.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(us);
+        }
+        let parts = parts_of(&self.frame, std::slice::from_ref(layer))?;
+        let sum = Times::new(&self.table.parts_us, &self.frame).sum(&parts);
+        let us = sum.map_err(|part| lacks(Path::new("the latency table"), &part))? - self.fixed_us;
+        self.layers_us.lock().unwrap_or_else(PoisonError::into_inner).insert(key, us);
+        Ok(us)
+    }
+
+    /// [`Predictor::ms`], infinite for what cannot be predicted.
+    pub fn ms_or_infinite(&self, genome: &Architecture) -> f64 {
+        self.ms(genome).unwrap_or(f64::INFINITY)
+    }
+}
+
+fn lacks(path: &Path, part: &str) -> Error {
+    let message = format!("has no time of `{part}`; make the table again with `efficientbert bench --table`");
+    Error::Table { path: path.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::tests::made_up;
+    use super::*;
+
+    fn frame() -> BertConfig {
+        let shape = mlp_space::StudentShape {
+            vocab: 90,
+            embed: 8,
+            hidden: 24,
+            base: 24,
+            heads: 2,
+            max_positions: 32,
+            segments: 2,
+            fit: None,
+        };
+        bert_core::student_frame(&shape, 2)
+    }
+
+    /// A table in which every part of some networks takes a microsecond per channel of its name's first number.
+    fn table(layers: &[&str]) -> LatencyTable {
+        let mut parts_us = BTreeMap::new();
+        for layer in layers {
+            for part in parts_of(&frame(), &[layer.parse().unwrap(), layer.parse().unwrap()]).unwrap() {
+                let name = part.to_string();
+                let first: f64 =
+                    name.split(' ').find_map(|word| word.trim_end_matches(',').parse().ok()).unwrap_or(1.0);
+                parts_us.insert(name, first);
+            }
+        }
+        let mut table = made_up();
+        (table.parts_us, table.scale, table.outside_us) = (parts_us, 2.0, 10.0);
+        table
+    }
+
+    const PLAIN: &str = "linear1_1(relu(linear1_1(x,wb1)),wb2)";
+    const STACKED: &str = "linear3_2(gelu(linear3_2(x,wb1)),wb2)";
+
+    #[test]
+    fn a_latency_is_the_sum_of_its_parts() {
+        let predictor = Predictor::new(table(&[PLAIN, STACKED]), Path::new("t"), &frame()).unwrap();
+        let genome: Architecture = format!("{PLAIN}; {STACKED}").parse().unwrap();
+        let parts = parts_of(&frame(), genome.layers()).unwrap();
+        let table = predictor.table().clone();
+        let sum: f64 = parts.iter().map(|part| table.parts_us[&part.to_string()]).sum();
+        let found = predictor.ms(&genome).unwrap();
+        assert!((found - (2.0 * sum + 10.0) / 1e3).abs() < 1e-12, "{found}");
+        let other: Architecture = format!("{STACKED}; {PLAIN}").parse().unwrap();
+        assert!((predictor.ms(&other).unwrap() - found).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_was_not_measured_follows_from_its_kin() {
+        let known = table(&[PLAIN, STACKED, "linear1_1(relu(gelu(linear1_1(x,wb1))),wb2)"]);
+        let predictor = Predictor::new(known, Path::new("t"), &frame()).unwrap();
+        let ms = |text: &str| predictor.ms(&text.parse().unwrap());
+        // relu with half the width; gelu in a product of the full one.
+        for layer in ["linear1_2(relu(linear1_2(x,wb1)),wb2)", "linear1_1(gelu(linear1_1(x,wb1)),wb2)"] {
+            let found = ms(&format!("{layer}; {layer}")).unwrap();
+            assert!(found > 0.0 && found < 3.0 * ms(&format!("{PLAIN}; {PLAIN}")).unwrap(), "{layer}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_table_without_a_part_that_every_student_has_is_refused_with_its_name() {
+        let mut lacking = table(&[PLAIN]);
+        lacking.parts_us.remove("attention 2 x 12").unwrap();
+        let message = Predictor::new(lacking, Path::new("t.json"), &frame()).unwrap_err().to_string();
+        assert!(message.contains("t.json") && message.contains("`attention 2 x 12`"), "{message}");
+    }
+}

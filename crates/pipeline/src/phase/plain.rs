@@ -1,0 +1,109 @@
+//! Uniform plain networks that cost as much as the student: GELU feed-forwards of one width in every layer.
+
+use bert_core::{BertConfig, ModelType, Parts, TaskModel};
+use encoder_spec::Encoder;
+
+use super::Context;
+use crate::latency::median_ms;
+use crate::{Error, Result};
+
+/// The widest feed-forward that is tried, in hidden widths.
+const WIDEST: usize = 16;
+/// Widths are multiples of this: kernels work on so many numbers at a time.
+const STEP: usize = 8;
+/// Times that two networks are measured in turn; the machine may become slower or faster meanwhile.
+const ROUNDS: usize = 3;
+
+/// The plain network of feed-forward width `width` in `frame`.
+pub(super) fn of_width(frame: &BertConfig, width: usize) -> BertConfig {
+    BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() }
+}
+
+/// The plain network whose number of parameters is the nearest to `params`.
+///
+/// # Errors
+/// None comes within 1%.
+pub(super) fn same_params(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result<BertConfig> {
+    let count = |width: usize| -> Result<u64> {
+        let encoder = Encoder::describe(&of_width(frame, width), Parts::POOLER)?;
+        Ok(encoder.count(run.recipe.latency.seq).params_without_fit())
+    };
+    // Parameters are linear in the width.
+    let (one, two) = (count(1)?, count(2)?);
+    let width = (1.0 + params.saturating_sub(one) as f64 / (two - one) as f64).round().max(1.0) as usize;
+    let found = count(width)?;
+    if found.abs_diff(params) * 100 > params {
+        return Err(Error::Mismatch(format!(
+            "no uniform network within 1% of {params} parameters; the nearest has {found}"
+        )));
+    }
+    Ok(of_width(frame, width))
+}
+
+/// The plain network whose measured latency is the nearest to that of `student`, by bisection on the width; `None` where even the
+/// narrowest takes longer. Each width is measured in turn with the student, and their ratio counts.
+///
+/// # Errors
+/// Models that cannot be built or measured.
+pub(super) fn same_latency(run: &Context<'_>, frame: &BertConfig, student: &BertConfig) -> Result<Option<BertConfig>> {
+    let built = |config: &BertConfig| -> Result<TaskModel> {
+        Ok(TaskModel::new(config, Parts::default(), &run.device)?.initialized(config, 0))
+    };
+    let reference = built(student)?;
+    let ratio = |steps: usize| -> Result<f64> {
+        let config = of_width(frame, steps * STEP);
+        let model = built(&config)?;
+        let mut ratios = Vec::new();
+        for _ in 0..ROUNDS {
+            run.check_stop()?;
+            let time = |model, config| median_ms(model, config, run.recipe.latency, &run.device);
+            let (plain, found) = (time(&model, &config)?, time(&reference, student)?);
+            ratios.push(plain / found);
+        }
+        ratios.sort_by(f64::total_cmp);
+        Ok(ratios[ROUNDS / 2])
+    };
+    let most = (WIDEST * frame.hidden_size).div_ceil(STEP);
+    Ok(nearest(most, ratio)?.map(|steps| of_width(frame, steps * STEP)))
+}
+
+/// Where in `1..=most` a rising `ratio` is the nearest to 1; `None` where it begins above 1.05.
+fn nearest(most: usize, mut ratio: impl FnMut(usize) -> Result<f64>) -> Result<Option<usize>> {
+    const ENOUGH: f64 = 1.05;
+    let first = ratio(1)?;
+    if first > ENOUGH {
+        return Ok(None);
+    }
+    let mut best = (1, first);
+    let (mut low, mut high) = (1, most + 1);
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        let found = ratio(middle)?;
+        if (found - 1.0).abs() < (best.1 - 1.0).abs() {
+            best = (middle, found);
+        }
+        if found > 1.0 { high = middle } else { low = middle }
+    }
+    Ok(Some(best.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_width_of_equal_latency_is_found_by_bisection() {
+        let line = |slope: f64| move |steps: usize| Ok(0.5 + slope * steps as f64);
+        assert_eq!(nearest(500, line(0.01)).unwrap(), Some(50));
+        assert_eq!(nearest(500, line(0.0001)).unwrap(), Some(500), "the widest is still faster");
+        assert_eq!(nearest(500, line(0.5)).unwrap(), Some(1));
+        assert_eq!(nearest(500, line(0.6)).unwrap(), None, "the narrowest is slower");
+        let mut asked = 0;
+        let counted = |steps: usize| {
+            asked += 1;
+            line(0.01)(steps)
+        };
+        nearest(500, counted).unwrap();
+        assert!(asked <= 11, "{asked} widths were measured");
+    }
+}
