@@ -56,8 +56,8 @@ impl Settings {
         Self {
             channels: ChannelChoice::default(),
             without: Vec::new(),
-            ridge: 1e-3,
-            ridge_of_first: 1e-2,
+            ridge: 1e-2,
+            ridge_of_first: 0.3,
             first_token: 4.0,
             unseen_words: 1.0,
             seed,
