@@ -101,7 +101,9 @@ pub fn bilinear(queries: &Matrix, keys: &Matrix, rank: usize) -> (Matrix, Matrix
 /// Maps `A` (to `rank` values) and `B` (back), such that `B A c` is the best approximation of `output c` of that rank, for `c` with this second
 /// moment.
 ///
-/// With `L L^T` the moment and `U S V^T` the SVD of `output L`: `A = V^T L^-1` and `B = output L V`, the largest singular values first.
+/// With `L L^T` the moment and `U S V^T` the SVD of `output L`, `B A = output L V V^T L^-1`, the largest singular values first. The rows of
+/// `A` are made orthonormal, so that its values are of the size of `c`'s and a step of a training does the same to both maps as to the
+/// larger ones; the first `k` of them still give the best approximation of rank `k`.
 ///
 /// # Shapes
 /// - `moment`: `[d, d]`
@@ -113,8 +115,10 @@ pub fn product(moment: &Matrix, output: &Matrix, rank: usize) -> (Matrix, Matrix
     let (_, right, _) = singular(&through);
     let kept = rank.min(right.ncols());
     let right = right.columns(0, kept).into_owned();
-    let down = (right.transpose() * inverse).resize_vertically(rank, 0.0);
-    (down, (through * right).resize_horizontally(rank, 0.0))
+    // A^T = Q R, so B A = (B R^T) Q^T.
+    let (q, r) = (right.transpose() * inverse).transpose().qr().unpack();
+    let up = through * right * r.transpose();
+    (q.transpose().resize_vertically(rank, 0.0), up.resize_horizontally(rank, 0.0))
 }
 
 /// The rows of `m` turned to their principal directions, of which the first `rows` are kept: sums of squares of columns lose no more than the

@@ -139,7 +139,7 @@ pub fn download(
     let mut transfer = Transfer { client, source, part, stop, watch };
     let mut causes = Vec::new();
     for url in &source.urls {
-        match transfer.from_address(url) {
+        match transfer.download_address(url) {
             Ok(found) => {
                 let Transfer { part, watch, .. } = transfer;
                 part.finish(&finished)?;
@@ -186,7 +186,7 @@ struct Transfer<'a, 'w> {
 
 impl Transfer<'_, '_> {
     /// Tries one address until the file is whole, the address is given up, or the disk refuses.
-    fn from_address(&mut self, url: &str) -> Result<Found> {
+    fn download_address(&mut self, url: &str) -> Result<Found> {
         self.part.fit_for(url, self.source)?;
         let mut last_chance = false;
         loop {

@@ -90,7 +90,7 @@ pub(super) fn begin(
     let flat = (Vector::from_element(work.channels.len(), level), Vector::zeros(work.channels.len()));
     let mut x = ours.clone();
     for (stack, (block, spec)) in student.blocks.iter_mut().zip(stacks).enumerate() {
-        let seen = expression.into_first(&x);
+        let seen = expression.first_input(&x);
         let inputs = match stack == 0 && seen == x {
             true => whole.clone(),
             // Not the teacher's input, but something that tells it.
@@ -109,7 +109,7 @@ pub(super) fn begin(
         if stack == 0 {
             prior.bias.copy_from(&columns.bias);
         }
-        let features = expression.into_second(&x, &first);
+        let features = expression.second_input(&x, &first);
         let second = match start.settings.does(Part::Mending) {
             false => prior,
             true => {

@@ -41,7 +41,7 @@ pub fn check(student: &Encoder<Shape>, teacher: &Encoder<Shape>, layers: &[usize
     }
     if layers.len() != student.layers.len() || layers.last().is_some_and(|&l| l > teacher.layers.len()) {
         let (ours, theirs) = (student.layers.len(), teacher.layers.len());
-        return fail(format!("the map {:?} is not one of {ours} layers to the teacher's {theirs}", layers));
+        return fail(format!("the map {layers:?} is not one of {ours} layers to the teacher's {theirs}"));
     }
     match &student.fit {
         Some(fit) if fit.outputs() != teacher.hidden() => {

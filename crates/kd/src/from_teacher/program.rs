@@ -30,7 +30,7 @@ impl<'a> Expression<'a> {
     }
 
     /// What the first linear map reads, of the block's input.
-    pub(super) fn into_first(&self, x: &Matrix) -> Matrix {
+    pub(super) fn first_input(&self, x: &Matrix) -> Matrix {
         if self.reads[0] == 0 {
             return x.clone();
         }
@@ -39,7 +39,7 @@ impl<'a> Expression<'a> {
     }
 
     /// What the second linear map reads, of the block's input and the first one.
-    pub(super) fn into_second(&self, x: &Matrix, first: &Affine) -> Matrix {
+    pub(super) fn second_input(&self, x: &Matrix, first: &Affine) -> Matrix {
         let values = self.values(x, Some(first), None);
         from_device(values[self.reads[1]].clone().expect("the second linear map does not depend on itself"))
     }

@@ -275,8 +275,14 @@ mod tests {
         StageRecord::read(&store, 1).unwrap()
     }
 
-    fn genome(depth: usize) -> String {
-        let inner = (0..depth).fold("linear2_4(x,wb1)".to_owned(), |inner, _| format!("max({inner},x)"));
+    /// A genome of its own for each of 256 numbers.
+    fn genome(number: usize) -> String {
+        let inner = (0..4).fold("linear2_4(x,wb1)".to_owned(), |inner, level| match number >> (2 * level) & 3 {
+            0 => format!("max({inner},x)"),
+            1 => format!("add({inner},x)"),
+            2 => format!("mul({inner},x)"),
+            _ => format!("tanh({inner})"),
+        });
         format!("linear2_4(gelu({inner}),wb2)")
     }
 
@@ -302,7 +308,7 @@ mod tests {
         let forms = text(&format!("SELECT distribution_json {of_second}"));
         let choices = &serde_json::from_str::<Json>(&forms).unwrap()["attributes"]["choices"];
         let chosen = number(&format!("SELECT param_value {of_second}")) as usize;
-        assert_eq!(choices[chosen], "linear(gelu(max(linear(x,wb1),x)),wb2)", "{forms}");
+        assert_eq!(choices[chosen], "linear(gelu(max(max(max(add(linear(x,wb1),x),x),x),x)),wb2)", "{forms}");
         assert_eq!(
             number("SELECT param_value FROM trial_params WHERE trial_id = 1 AND param_name = 'layer1.ratio'"),
             0.25
@@ -335,7 +341,7 @@ mod tests {
             "INSERT INTO studies (study_name) VALUES ('mine')",
             "INSERT INTO trials (number, study_id, state) VALUES (9, 1, 'COMPLETE')",
             "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (1, 'dashboard:note:0', '\"n\"')",
-            "DROP TABLE trials",
+            "PRAGMA foreign_keys = OFF; DROP TABLE trials",
         ] {
             let (dir, db) = opened(&found);
             let path = dir.path().join("optuna.db");
