@@ -16,6 +16,9 @@ use super::table::MOST_MARGIN;
 use crate::Result;
 use crate::recipe::LatencySettings;
 
+/// Measurements of an architecture while the machine is busy.
+const ATTEMPTS: usize = 4;
+
 /// How well a table predicts random architectures of a search space. Errors are parts of the measured latency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +137,10 @@ pub fn accuracy(
     watch(0, count as u64);
     for genome in drawn {
         let model = networks.compile(&genome)?;
-        let times = timer.patient_ms(&[&reference, &model], predictor.table().reference.ms, Some(stop), &|_| false)?;
+        let times =
+            timer.patient_ms(&[&reference, &model], (predictor.table().reference.ms, ATTEMPTS), Some(stop), &|_| {
+                false
+            })?;
         let pace = times[0] / predictor.table().reference.ms;
         let predicted_ms = predictor.ms(&genome)?;
         pairs.push(Pair { architecture: genome, predicted_ms, measured_ms: times[1], pace });

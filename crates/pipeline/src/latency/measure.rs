@@ -10,8 +10,7 @@ use cpu_runtime::{Model, Outputs, Session};
 use crate::recipe::LatencySettings;
 use crate::{Error, Result};
 
-/// Measurements while the machine is busy, and the pause between two of them.
-const ATTEMPTS: usize = 8;
+/// The pause between two measurements while the machine is busy.
 const PAUSE: Duration = Duration::from_millis(300);
 /// A machine is busy while a table's reference takes so many times its time.
 pub(super) const BUSY: f64 = 1.05;
@@ -103,19 +102,20 @@ impl Timer {
     }
 
     /// [`Timer::quiet_ms`] of models of which the first is the reference of a table, where it took `reference_ms`: again, with a pause
-    /// before, while it takes longer by more than [`BUSY`] and `enough` does not hold of what was measured so far, the least of each.
+    /// before, while it takes longer by more than [`BUSY`] and `enough` does not hold of what was measured so far, at most `attempts` times; the least of
+    /// each.
     ///
     /// # Errors
     /// As there.
     pub fn patient_ms(
         &mut self,
         models: &[&Model],
-        reference_ms: f64,
+        (reference_ms, attempts): (f64, usize),
         stop: Option<&AtomicBool>,
         enough: &dyn Fn(&[f64]) -> bool,
     ) -> Result<Vec<f64>> {
         let mut least = self.quiet_ms(models, stop)?;
-        for _ in 1..ATTEMPTS {
+        for _ in 1..attempts {
             if least[0] <= reference_ms * BUSY || enough(&least) {
                 break;
             }
