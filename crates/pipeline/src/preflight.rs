@@ -218,7 +218,7 @@ fn parameter_groups(
             Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
             Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
-                [&largest, &smallest].into_iter().try_for_each(fits)?
+                [&largest, &smallest].into_iter().try_for_each(fits)?;
             }
         }
     }

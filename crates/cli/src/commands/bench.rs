@@ -192,7 +192,7 @@ fn step(args: &BenchArgs, (model, teacher): (&str, &str), context: &Context) -> 
         ("median", format!("{median:.1} ms")),
         ("fastest", format!("{min:.1} ms")),
         ("slowest", format!("{max:.1} ms")),
-        ("step", format!("{batch_size} x {} tokens, {}, {} timed", seq, precision, runs)),
+        ("step", format!("{batch_size} x {seq} tokens, {precision}, {runs} timed")),
         ("tokens", format!("{:.0} a second", tokens / median * 1e3)),
         ("device", device(context)),
         ("peak memory", peak.map_or("n/a".to_owned(), |mib| format!("{mib:.0} MiB"))),

@@ -106,7 +106,9 @@ fn overrides(args: &BenchArgs) -> Result<Vec<Override>, CliError> {
 
 fn explained(error: pipeline::Error) -> CliError {
     match error {
-        pipeline::Error::Interrupted => CliError::interrupted("stopped; no table was made of what was measured"),
+        pipeline::Error::Interrupted => {
+            CliError::interrupted("stopped before everything was measured; a table that was finished is in its file")
+        }
         pipeline::Error::Search(nas::Error::Budget { .. } | nas::Error::Unreachable { .. }) => {
             CliError::usage(error.to_string())
         }

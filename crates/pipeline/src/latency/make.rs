@@ -185,7 +185,10 @@ impl Burst {
     }
 }
 
-fn total((parts, outside): &(Vec<f64>, f64)) -> f64 {
+/// Nanoseconds of the parts of a pass, and of what is outside of them.
+type TimedPass = (Vec<f64>, f64);
+
+fn total((parts, outside): &TimedPass) -> f64 {
     parts.iter().sum::<f64>() + outside
 }
 
@@ -198,7 +201,7 @@ fn burst(timer: &mut Timer, (reference, model): (&Model, &Model), reading_ns: f6
     timed.sort_by(|a, b| total(a).total_cmp(&total(b)));
     timed.truncate((count / QUIETEST).max(5));
     let parts = timed.first().map_or(0, |(parts, _)| parts.len());
-    let middle = |of: &dyn Fn(&(Vec<f64>, f64)) -> f64| median(&mut timed.iter().map(of).collect::<Vec<f64>>()) / 1e3;
+    let middle = |of: &dyn Fn(&TimedPass) -> f64| median(&mut timed.iter().map(of).collect::<Vec<f64>>()) / 1e3;
     Ok(Burst {
         reference_ms: before[0].max(after[0]),
         ms: before[1],

@@ -174,9 +174,9 @@ fn quiet_rounds(
     timed: &mut dyn FnMut(usize) -> Result<f64>,
 ) -> Result<Vec<f64>> {
     let mut least = vec![f64::INFINITY; count];
-    for subject in 0..count {
+    for (subject, least) in least.iter_mut().enumerate() {
         for _ in 0..WARM_UP_PASSES {
-            least[subject] = least[subject].min(timed(subject)?);
+            *least = least.min(timed(subject)?);
         }
     }
     let longest = least.iter().copied().fold(0.0, f64::max);
