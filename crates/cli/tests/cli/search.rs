@@ -187,7 +187,7 @@ fn a_student_is_compared_with_networks_of_its_cost_each_with_several_seeds() {
     assert!(gains[0].contains("over a plain network with as many parameters (2 seeds)"), "{gains:?}");
     for folder in ["same-params/seed-2", "random-1/seed-1", "random-2/seed-2", "checkpoint-1/seed-1"] {
         let model = format!("run/compare/{folder}/model");
-        let scored = run(dir.path(), &["eval", "--model", &model, "--task", "rte", "--data", "pocket", "--json"]);
+        let scored = run(dir.path(), &["eval", "--model", &model, "--task", "sst-2", "--data", "pocket", "--json"]);
         assert_eq!(scored.code, Some(0), "{folder}: {}", scored.stderr);
     }
     let weights = |folder: &str| std::fs::read(dir.path().join(folder).join("model.safetensors")).unwrap();
