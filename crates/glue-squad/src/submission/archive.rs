@@ -33,7 +33,7 @@ impl Archive {
 /// Writes the predictions of tasks to an archive, which appears complete or not at all. The same predictions give the same bytes.
 ///
 /// # Errors
-/// No predictions, a task twice, as [`super::write`](fn@super::write), or the system's refusal to write.
+/// No predictions, a task twice, predictions that do not fit their task, or the system's refusal to write.
 pub fn zip(path: &Path, predictions: &[(TaskKind, Predictions)]) -> Result<Archive> {
     if predictions.is_empty() {
         return Err(Error::Invalid("a submission needs the predictions of at least one task".to_owned()));
