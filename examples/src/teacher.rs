@@ -93,7 +93,8 @@ mod tests {
     fn it_says_the_mean_of_what_its_members_say() {
         let [(_, a), (_, b)] = [bert(2, 1), bert(2, 2)];
         let batch = to_device(&WALKS.batch(0).unwrap(), &Device::flex());
-        let of = |teacher: &dyn Teacher| numbers(teacher.states(&batch, None, EncodeOptions::ALL).hidden_states.remove(2));
+        let of =
+            |teacher: &dyn Teacher| numbers(teacher.states(&batch, None, EncodeOptions::ALL).hidden_states.remove(2));
         let together = of(&Ensemble::new(&a, vec![&b]));
         for ((one, other), mean) in of(&a).into_iter().zip(of(&b)).zip(together) {
             assert!(((one + other) / 2.0 - mean).abs() < 1e-6);
@@ -107,8 +108,9 @@ mod tests {
         let teacher = Ensemble::new(&a, vec![&b]);
         let plan = Objective::default().plan(Shape::of(&small), Shape::of(&large), Source::Text, 60).unwrap();
         let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &WALKS, words: None, prepare: as_is() };
-        let loss =
-            |model: &_| -> f32 { job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar() };
+        let loss = |model: &_| -> f32 {
+            job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar()
+        };
         let before = loss(&student);
         let trained = train(student, Device::flex(), &job, &TrainConfig::new(60, 5e-3), None, &mut Silent).unwrap();
         let after = loss(&trained.model);

@@ -74,8 +74,9 @@ mod tests {
         let ((large, teacher), (small, student)) = (bert(4, 1), bert(2, 2));
         let plan = Objective::default().plan(Shape::of(&small), Shape::of(&large), Source::Text, 60).unwrap();
         let job = GeneralDistillation { teacher: &teacher, plan: &plan, text: &WALKS, words: None, prepare: as_is() };
-        let loss =
-            |model: &_| -> f32 { job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar() };
+        let loss = |model: &_| -> f32 {
+            job.loss(model, MicroBatch::whole(999), &Device::flex()).unwrap().total().into_scalar()
+        };
         let before = loss(&student);
         let config = TrainConfig::new(60, 5e-3);
         let trained = train(student, Device::flex(), &job, &config, None, &mut train::engine::Silent).unwrap();
