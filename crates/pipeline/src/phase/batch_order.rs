@@ -160,11 +160,12 @@ mod tests {
             shared.into_iter().map(|s| (s.training.data, s.batches)).collect()
         };
         let pocket = load("pocket", &[]).unwrap();
-        // Text: warm-up 300 steps, supernet 150, winner 200, baseline 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
-        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Tasks, 60), (Data::Tasks, 1800)]);
+        // Text: warm-up 300 steps, supernet 150, winner 200, plain network 500. Tasks: 20 candidates 60, supernet 400; at the end twice 1800.
+        assert_eq!(of(&pocket, 2), [(Data::Text, 300), (Data::Tasks, 1800)]);
         assert_eq!(of(&pocket, 4), [(Data::Text, 150), (Data::Tasks, 60)]);
         assert_eq!(of(&pocket, 5), [(Data::Tasks, 60)]);
-        assert_eq!(of(&pocket, 22), []);
+        assert_eq!(of(&pocket, 23), [(Data::Tasks, 60)]);
+        assert_eq!(of(&pocket, 24), []);
     }
 
     #[test]
