@@ -151,15 +151,24 @@ pub fn gains(trained: &[FinalModel]) -> Vec<String> {
         };
         let differences: Vec<f64> =
             student.iter().zip(&models).map(|(s, m)| (s.evaluation.score - m.evaluation.score) * 100.0).collect();
-        let (mean, error) = mean_and_error(&differences);
-        let error = match error {
-            Some(error) => format!(" \u{b1} {error:.2} points over {over} ({} seeds)", differences.len()),
-            None => format!(" points over {over} (one seed: no standard error)"),
-        };
-        let verb = if mean < 0.0 { "lost" } else { "gained" };
-        Some(format!("the search {verb} {:.2}{error}", mean.abs()))
+        Some(gain(&differences, over))
     };
     networks.into_iter().filter_map(sentence).collect()
+}
+
+/// What `differences` in points, seed by seed, say of the search beside `other`. Less than two standard errors is noise.
+fn gain(differences: &[f64], other: &str) -> String {
+    let (mean, error) = mean_and_error(differences);
+    let (verb, over) = if mean < 0.0 { ("lost", "to") } else { ("gained", "over") };
+    let points = mean.abs();
+    match error {
+        None => format!("the search {verb} {points:.2} points {over} {other} (one seed: no standard error)"),
+        Some(error) => {
+            let noise = if points < 2.0 * error { "; that is within the noise" } else { "" };
+            let seeds = differences.len();
+            format!("the search {verb} {points:.2} \u{b1} {error:.2} points {over} {other} ({seeds} seeds){noise}")
+        }
+    }
 }
 
 /// Mean and standard error `s / sqrt(n)`, with the sample's standard deviation `s`; no error of one value.
@@ -500,7 +509,15 @@ pub fn utc(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogLine, RunEvent, mean_and_error, seconds, utc};
+    use super::{LogLine, RunEvent, gain, mean_and_error, seconds, utc};
+
+    #[test]
+    fn a_gain_is_said_with_its_error_and_noise_is_called_noise() {
+        assert_eq!(gain(&[0.5], "x"), "the search gained 0.50 points over x (one seed: no standard error)");
+        assert_eq!(gain(&[1.0, 1.2], "x"), "the search gained 1.10 \u{b1} 0.10 points over x (2 seeds)");
+        let lost = "the search lost 0.50 \u{b1} 0.50 points to x (2 seeds); that is within the noise";
+        assert_eq!(gain(&[0.0, -1.0], "x"), lost);
+    }
 
     #[test]
     fn the_standard_error_of_a_mean_is_that_of_the_sample() {
