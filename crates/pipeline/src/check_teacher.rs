@@ -9,8 +9,7 @@
 //! The last two are for a teacher whose own heads teach (`teacher.fine_tune.steps = 0`): others get new heads, and their fine-tuning is
 //! judged where it ends.
 
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bert_core::{BertConfig, ModelDir, TaskModel};
 use burn::tensor::Device;
@@ -22,6 +21,7 @@ use predict::heads::{AnsweringHead, answering_head};
 use predict::majority::{ERRORS_APART, MajorityBaseline};
 use tokenizer::TextEncoder;
 
+use crate::evaluate::until;
 use crate::inputs::Inputs;
 use crate::phase::{Model, PhaseSpec};
 use crate::recipe::Recipe;
@@ -181,8 +181,7 @@ pub fn unfit(
 ) -> Result<Option<Unfit>> {
     let set = dev.sample(ASKED, BATCH)?;
     let task = &set.task;
-    let mut watch = |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let found = match predictions(model, head, &set, device, &mut watch) {
+    let found = match predictions(model, head, &set, device, &mut until(stop)) {
         Err(predict::Error::Stopped) => return Err(Error::Interrupted),
         found => found?,
     };

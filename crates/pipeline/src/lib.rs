@@ -20,12 +20,14 @@
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`run_listing`] | what runs there are below a folder, and how far they are |
 //! | [`similar`] | which of the names that there are was meant |
-//! | [`summary`] | the comparison and the report's data |
+//! | `comparison` | the models of a finished run side by side, and what the search has gained |
+//! | [`summary`] | `run.json`, the model card and the report's data |
 //!
 //! Nothing here prints or reads the clock: the host does ([`events::Host`]).
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod check_teacher;
+mod comparison;
 pub mod corpus;
 pub mod disk;
 mod error;

@@ -19,7 +19,7 @@ use crate::phase::{
     self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
 };
 use crate::recipe::{Moved, Recipe};
-use crate::{Error, Result, check_teacher, disk, preflight, run_json, summary};
+use crate::{Error, Result, check_teacher, comparison, disk, preflight, run_json, summary};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
 const CHECKPOINTS: &str = "checkpoints";
@@ -187,6 +187,7 @@ pub fn run(
 
 /// The comparison of a finished run, and what the search has gained.
 type Compared<'a> = (&'a [report::ModelRow], &'a [String]);
+
 /// Says what the run is going to do, and how long that takes where it can be measured.
 fn plan(run: &mut Context<'_>, teacher: &BertConfig, room: ByteSize) -> Result<()> {
     run.emit(RunEvent::Note { message: "measuring a few steps of each training".into() })?;
@@ -218,7 +219,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
             Network::Student => save_student(run, best(&models)?, &winner, &majority)?,
             _ => {
                 for model in &models {
-                    phase::save_compared(run, model, &summary::compared_card(recipe, model, &majority))?;
+                    phase::save_compared(run, model, &comparison::compared_card(recipe, model, &majority))?;
                 }
             }
         }
@@ -226,7 +227,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
     }
     run.clear_cache();
     let comparison = compare(run, &teachers, (&trained, winner.latency.as_ref()), &majority)?;
-    let gains = summary::gains(&trained);
+    let gains = comparison::gains(&trained);
     run_store::atomic::write_json(run.paths.run_json(), &about(Some((&comparison, &gains)))?)?;
     run.emit(RunEvent::Note { message: "comparison measured".into() })?;
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
@@ -366,14 +367,14 @@ fn compare(
     let time = |model: &TaskModel, config: &BertConfig| median_ms(model, config, settings, &run.device);
     // Where there are several, they are of one size.
     let teacher =
-        summary::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
+        comparison::teacher_row(run.recipe, teachers, time(&teachers.tuned[0].model, &teachers.config)?, majority);
     let mut rows = vec![teacher];
-    for models in summary::compared(trained) {
+    for models in comparison::compared(trained) {
         let first = models[0];
         // What the student was chosen by is what it takes.
         let verdict = verdict.filter(|_| first.network == Network::Student);
         let latency = verdict.map_or_else(|| time(&first.model, &first.config), |verdict| Ok(verdict.measured_ms))?;
-        let mut row = summary::final_row(run.recipe, &models, latency, majority);
+        let mut row = comparison::final_row(run.recipe, &models, latency, majority);
         if let Some(verdict) = verdict {
             let predicted =
                 format!("latency as measured for the search; {:.4} ms were predicted", verdict.predicted_ms);
@@ -381,6 +382,6 @@ fn compare(
         }
         rows.push(row);
     }
-    rows.extend(summary::majority_row(majority));
+    rows.extend(comparison::majority_row(majority));
     Ok(rows)
 }

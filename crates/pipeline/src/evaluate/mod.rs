@@ -23,10 +23,16 @@ fn scoring<'a>(
     watch: &'a mut dyn FnMut(Within),
     stop: &'a AtomicBool,
 ) -> impl FnMut(usize, usize) -> ControlFlow<()> + 'a {
+    let mut go_on = until(stop);
     move |done, total| {
         watch(Within { what: "scoring", unit: "examples", done: done as u64, total: total as u64 });
-        if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on(done, total)
     }
+}
+
+/// Lets an evaluation go on until `stop` is set.
+pub(crate) fn until(stop: &AtomicBool) -> impl FnMut(usize, usize) -> ControlFlow<()> + '_ {
+    move |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// A diverged loss is the candidate's fault; anything else stops the run.

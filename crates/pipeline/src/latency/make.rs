@@ -19,7 +19,7 @@ use nas::space::{CoarseSpace, SearchSpace, Student};
 use super::measure::Timer;
 use super::network::{LayerParts, Networks, parts_of};
 use super::predict::Times;
-use super::table::{Conditions, Content, LatencyTable, MOST_MARGIN, Reference, TableShape};
+use super::table::{Conditions, FORMAT, LatencyTable, MOST_MARGIN, Reference, TableShape, VERSION};
 use crate::recipe::LatencySettings;
 use crate::{Error, Result};
 
@@ -144,7 +144,9 @@ fn measure(
     let margin = quantile(&excess, 0.9).clamp(0.0, MOST_MARGIN);
     let is_busy = !PLAUSIBLE.contains(&scale) || scales.len() * 2 < chosen.len();
     let scale = scale.clamp(*PLAUSIBLE.start(), *PLAUSIBLE.end());
-    Ok(Content {
+    Ok(LatencyTable {
+        format: FORMAT.into(),
+        version: VERSION,
         program: maker.program.clone(),
         measured: maker.now.clone(),
         processor: maker.processor.clone(),
@@ -158,8 +160,8 @@ fn measure(
         is_busy,
         outside_us: rounded(outside_us, 1e4),
         parts_us: parts_us.into_iter().map(|(name, us)| (name, rounded(us, 1e4))).collect(),
-    }
-    .into())
+        accuracy: None,
+    })
 }
 
 /// A network, measured while the machine did mostly that.
@@ -279,6 +281,7 @@ fn rounded(value: f64, digits: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::tests::frame;
     use super::*;
 
     #[test]
@@ -291,17 +294,7 @@ mod tests {
 
     #[test]
     fn the_measured_networks_have_every_part_of_random_ones_and_a_table_predicts_more_layers_as_more_time() {
-        let shape = mlp_space::StudentShape {
-            vocab: 90,
-            embed: 8,
-            hidden: 24,
-            base: 24,
-            heads: 2,
-            max_positions: 32,
-            segments: 2,
-            fit: None,
-        };
-        let frame = bert_core::student_frame(&shape, 2);
+        let frame = frame();
         let settings = LatencySettings { seq: 16, runs: 2, ..LatencySettings::default() };
         let stop = AtomicBool::new(false);
         let networks = chosen(&frame, settings, &stop).unwrap();

@@ -156,22 +156,8 @@ fn lacks(path: &Path, part: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table::tests::made_up;
+    use super::super::table::tests::{frame, made_up};
     use super::*;
-
-    fn frame() -> BertConfig {
-        let shape = mlp_space::StudentShape {
-            vocab: 90,
-            embed: 8,
-            hidden: 24,
-            base: 24,
-            heads: 2,
-            max_positions: 32,
-            segments: 2,
-            fit: None,
-        };
-        bert_core::student_frame(&shape, 2)
-    }
 
     /// A table in which every part of some networks takes a microsecond per channel of its name's first number.
     fn table(layers: &[&str]) -> LatencyTable {

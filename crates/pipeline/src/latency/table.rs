@@ -14,8 +14,8 @@ use crate::recipe::LatencySettings;
 use crate::{Error, Result};
 
 /// What the file says it is, and the version that this program reads.
-const FORMAT: &str = "efficientbert latency table";
-const VERSION: u32 = 1;
+pub(super) const FORMAT: &str = "efficientbert latency table";
+pub(super) const VERSION: u32 = 1;
 /// Largest part of a predicted latency that a candidate is kept away from the limit.
 pub(super) const MOST_MARGIN: f64 = 0.1;
 
@@ -120,8 +120,8 @@ pub struct Reference {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyTable {
-    format: String,
-    version: u32,
+    pub(super) format: String,
+    pub(super) version: u32,
     /// Version of the program that measured.
     pub program: String,
     /// When, in UTC.
@@ -152,46 +152,6 @@ pub struct LatencyTable {
     /// How well it predicts other networks than it was made from, where that was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
-}
-
-/// What a table is made of.
-pub(super) struct Content {
-    pub program: String,
-    pub measured: String,
-    pub processor: String,
-    pub conditions: Conditions,
-    pub shape: TableShape,
-    pub reference: Reference,
-    pub networks: usize,
-    pub passes: u64,
-    pub margin: f64,
-    pub scale: f64,
-    pub is_busy: bool,
-    pub outside_us: f64,
-    pub parts_us: BTreeMap<String, f64>,
-}
-
-impl From<Content> for LatencyTable {
-    fn from(c: Content) -> Self {
-        Self {
-            format: FORMAT.into(),
-            version: VERSION,
-            program: c.program,
-            measured: c.measured,
-            processor: c.processor,
-            conditions: c.conditions,
-            shape: c.shape,
-            reference: c.reference,
-            networks: c.networks,
-            passes: c.passes,
-            margin: c.margin,
-            scale: c.scale,
-            is_busy: c.is_busy,
-            outside_us: c.outside_us,
-            parts_us: c.parts_us,
-            accuracy: None,
-        }
-    }
 }
 
 impl LatencyTable {
@@ -296,7 +256,9 @@ pub(super) mod tests {
     /// A table of made-up times for students of two layers, 24 channels and 2 heads.
     pub fn made_up() -> LatencyTable {
         let layer = "linear1_1(relu(linear1_1(x,wb1)),wb2)".parse().unwrap();
-        Content {
+        LatencyTable {
+            format: FORMAT.into(),
+            version: VERSION,
             program: "0".into(),
             measured: "then".into(),
             processor: "some".into(),
@@ -317,8 +279,23 @@ pub(super) mod tests {
             is_busy: false,
             outside_us: 3.0,
             parts_us: [("norm 24".to_owned(), 0.5), ("wait".to_owned(), 0.25)].into(),
+            accuracy: None,
         }
-        .into()
+    }
+
+    /// Two layers of the sizes of [`made_up`]'s students.
+    pub fn frame() -> BertConfig {
+        let shape = mlp_space::StudentShape {
+            vocab: 90,
+            embed: 8,
+            hidden: 24,
+            base: 24,
+            heads: 2,
+            max_positions: 32,
+            segments: 2,
+            fit: None,
+        };
+        bert_core::student_frame(&shape, 2)
     }
 
     fn refused(text: &str) -> String {

@@ -1,6 +1,5 @@
 //! Final training of the winner and of what it is compared with.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +14,7 @@ use nas::budget::Budget;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
-use train::engine::Evaluation;
+use train::engine::{Evaluation, Trained};
 use train::fine_tune::FineTune;
 
 use super::beginning::{Weights, as_teacher};
@@ -23,6 +22,7 @@ use super::distillation::{on_tasks, on_text, plan};
 use super::plain::{same_latency, same_params};
 use super::stages::{MAX_DRAWS, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
+use crate::evaluate::until;
 use crate::events::RunEvent;
 use crate::inputs::Inputs;
 use crate::latency::CandidateLatency;
@@ -198,8 +198,19 @@ fn distill(
     let settings = &phase.training()?.settings;
     let (data, held_out) = run.inputs.tasks_of(recipe, &recipe.tasks, settings, recipe.order_seed(seed))?;
     let trained = on_tasks(run, id, (config, model), teachers, (&data, &held_out), as_is())?;
+    scored(run, (network, seed), config, trained, (run.inputs, phase))
+}
+
+/// What was trained, with its scores.
+fn scored(
+    run: &Context<'_>,
+    (network, seed): (Network, u32),
+    config: &BertConfig,
+    trained: Trained<TaskModel>,
+    (inputs, phase): (&Inputs, &PhaseSpec<'_>),
+) -> Result<FinalModel> {
     let held_out = trained.evaluation.map_or(0.0, |evaluation| evaluation.score);
-    let evaluation = on_dev(run, (run.inputs, phase), settings, &trained.model)?;
+    let evaluation = on_dev(run, (inputs, phase), &phase.training()?.settings, &trained.model)?;
     Ok(FinalModel { network, seed, config: config.clone(), model: trained.model, held_out, evaluation })
 }
 
@@ -221,9 +232,7 @@ fn checkpoint(run: &mut Context<'_>, number: u32) -> Result<Vec<FinalModel>> {
         let heads = (0..phase.tasks.len()).collect();
         let job = FineTune { data: &data, heads, eval: &held_out };
         let trained = run.train(phase, continue_from(fresh, &loaded.model, dir)?, &job)?;
-        let held_out = trained.evaluation.map_or(0.0, |evaluation| evaluation.score);
-        let evaluation = on_dev(run, (&inputs, phase), settings, &trained.model)?;
-        Ok(FinalModel { network, seed, config: config.clone(), model: trained.model, held_out, evaluation })
+        scored(run, (network, seed), &config, trained, (&inputs, phase))
     };
     (1..=recipe.compare.seeds).map(|seed| one(run, seed)).collect()
 }
@@ -240,8 +249,7 @@ pub(super) fn on_dev(
 ) -> Result<Evaluation> {
     let dev = inputs.dev(run.recipe, phase.tasks, settings)?;
     let stop = run.host.stop();
-    let mut watch = |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    match evaluate(model, &dev, &run.device, &mut watch) {
+    match evaluate(model, &dev, &run.device, &mut until(stop)) {
         Err(_) if stop.load(Ordering::SeqCst) => Err(Error::Interrupted),
         scored => Ok(scored?),
     }

@@ -1,8 +1,7 @@
 //! What a run is going to do and how long that takes here, from a few measured steps of each of its trainings.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
@@ -22,6 +21,7 @@ use super::stopwatch::{StepTime, Timed, step_time};
 use super::supernet::frame;
 use super::{Context, Data, Model, Network, PhaseSpec, TrainingSpec};
 use crate::Result;
+use crate::evaluate::until;
 use crate::teachers::teacher_on;
 
 /// Dev examples that are scored to know how long that takes.
@@ -297,9 +297,7 @@ impl Models {
         let mut seconds = Vec::new();
         for _ in 0..2 {
             let start = Instant::now();
-            let mut watch =
-                |_, _| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-            if evaluate(&model, &sets, &run.device, &mut watch).is_err() {
+            if evaluate(&model, &sets, &run.device, &mut until(stop)).is_err() {
                 return Ok(None);
             }
             seconds.push(start.elapsed().as_secs_f64());
