@@ -53,7 +53,7 @@ fn commands_take_single_texts_and_refuse_pairs_before_the_work() {
     };
     works(&on("eval", "--model", "sst-2"));
     let lines = run_with_input(dir.path(), &["predict", "--model", "bert", "--task", "sst-2"], b"the soup\na\tb\n");
-    assert_eq!((lines.code, lines.stdout.lines().count()), (Some(1), 0));
+    assert_eq!((lines.code, lines.stdout.lines().count()), (Some(1), 1), "the line before is answered");
     lines.says(&[NEED, "standard input:2"]);
     let short = ["--steps", "1", "--max-len", "16", "--out"];
     works(&[&on("teacher", "--model", "sst-2")[..], &short, &["tuned"]].concat());

@@ -1,6 +1,6 @@
 //! Classes and numbers, a line for each text.
 
-use predict::{Error, HeadAnswer, Predictor, learned_on_pairs};
+use predict::{Error, HeadAnswer, Predictor, Text, learned_on_pairs};
 use serde_json::json;
 
 use super::query::Query;
@@ -23,38 +23,52 @@ impl<'a> Labels<'a> {
         Self { predictor, heads, context, mismatch: Vec::new() }
     }
 
-    pub fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
+    /// The tokens of a text or pair that the model takes.
+    ///
+    /// # Errors
+    /// A pair for a model with one segment.
+    pub fn encode(&self, query: &Query) -> Result<Text, CliError> {
+        let Query { place, a, b } = query;
+        check_segments("--model", &self.predictor.config, b.as_ref().map(|_| place))?;
+        Ok(self.predictor.encode(a, b.as_deref())?)
+    }
+
+    /// Prints the answers to `queries`. Where the model gives numbers that are not finite, the answers before come first.
+    ///
+    /// # Errors
+    /// Numbers that are not finite, with the place of the text.
+    pub fn answer(&mut self, queries: &[(Query, Text)], as_json: bool) -> Result<(), CliError> {
         self.warn_of_pairs(queries);
-        let mut texts = Vec::with_capacity(queries.len());
-        for Query { place, a, b } in queries {
-            check_segments("--model", &self.predictor.config, b.as_ref().map(|_| place))?;
-            let text = self.predictor.encode(a, b.as_deref())?;
-            if text.is_cut() {
-                let (tokens, longest) = (text.tokens, self.predictor.config.max_position_embeddings);
-                self.context.progress.warn(&format!("{place}: {tokens} tokens, cut to {longest}"));
-            }
-            texts.push(text);
+        for (Query { place, .. }, text) in queries.iter().filter(|(_, text)| text.is_cut()) {
+            let (tokens, longest) = (text.tokens, self.predictor.config.max_position_embeddings);
+            self.context.progress.warn(&format!("{place}: {tokens} tokens, cut to {longest}"));
         }
-        let answers = self.predictor.answer(&texts, &self.heads).map_err(|error| match error {
-            Error::NotFinite { text, .. } => CliError::failed(format!("{}: {error}", queries[text].place)),
-            other => other.into(),
-        })?;
+        let texts: Vec<Text> = queries.iter().map(|(_, text)| text.clone()).collect();
+        let (answers, failure) = match self.predictor.answer(&texts, &self.heads) {
+            Ok(answers) => (answers, None),
+            Err(error @ Error::NotFinite { text, .. }) => {
+                let before = self.predictor.answer(&texts[..text], &self.heads)?;
+                (before, Some(CliError::failed(format!("{}: {error}", queries[text].0.place))))
+            }
+            Err(other) => return Err(other.into()),
+        };
         let mut lines = String::new();
-        for (query, answers) in queries.iter().zip(answers) {
+        for ((query, _), answers) in queries.iter().zip(answers) {
             lines += &match as_json {
                 true => json!({ "text": query.a, "text_b": query.b, "answers": answers }).to_string(),
                 false => plain(&answers),
             };
             lines.push('\n');
         }
-        print(&lines)
+        print(&lines)?;
+        failure.map_or(Ok(()), Err)
     }
 
-    fn warn_of_pairs(&mut self, queries: &[Query]) {
+    fn warn_of_pairs(&mut self, queries: &[(Query, Text)]) {
         for &head in &self.heads {
             let name = &self.predictor.config.task_heads[head].task;
             let Some(pairs) = learned_on_pairs(&self.predictor.config.task_heads[head]) else { continue };
-            let Some(query) = queries.iter().find(|q| q.b.is_some() != pairs) else { continue };
+            let Some((query, _)) = queries.iter().find(|(q, _)| q.b.is_some() != pairs) else { continue };
             if self.mismatch.contains(&head) {
                 continue;
             }

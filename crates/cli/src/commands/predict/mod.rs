@@ -43,27 +43,34 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
             if let Some(option) = args.files.first_given() {
                 return Err(CliError::usage(format!("{option}: goes with --data FILE")));
             }
-            answer_all(args, context, |queries| spans.answer(queries, args.json))
+            let as_json = args.json;
+            answer_all(args, context, &mut spans, Spans::context_of, |spans, queries| spans.answer(queries, as_json))
         }
         _ => {
             let max_len = args.max_len.map(|_| "--max-len");
             let data = args.data.as_ref().map(|_| "--data");
             refuse_for_glue(data.or(args.span.first_given()).or(args.files.first_given()).or(max_len))?;
             let mut labels = Labels::new(predictor, heads, context);
-            answer_all(args, context, |queries| labels.answer(queries, args.json))
+            let as_json = args.json;
+            answer_all(args, context, &mut labels, Labels::encode, |labels, queries| labels.answer(queries, as_json))
         }
     }
 }
 
-/// Hands TEXT, or the lines of standard input as they arrive, to `answer`, which prints a line for each.
-fn answer_all(
+/// Hands TEXT, or the lines of standard input as they arrive, to `answer`, which prints a line for each. A line that `prepare` refuses
+/// ends it when all lines before are answered, however many arrived together.
+fn answer_all<M, T>(
     args: &PredictArgs,
     context: &Context,
-    mut answer: impl FnMut(&[Query]) -> Result<(), CliError>,
+    model: &mut M,
+    prepare: impl Fn(&M, &Query) -> Result<T, CliError>,
+    mut answer: impl FnMut(&mut M, &[(Query, T)]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
+    let prepared = |model: &M, query: Query| prepare(model, &query).map(|made| (query, made));
     if let Some(text) = &args.text {
-        let query = Query { place: "TEXT".into(), a: text.clone(), b: args.text_b.clone() };
-        return answer(&[check(query).or_usage()?]);
+        let query = check(Query { place: "TEXT".into(), a: text.clone(), b: args.text_b.clone() }).or_usage()?;
+        let query = prepared(model, query)?;
+        return answer(model, &[query]);
     }
     if std::io::stdin().is_terminal() {
         context.progress.message("reading lines from standard input, a tab between the texts of a pair");
@@ -74,7 +81,7 @@ fn answer_all(
         let mut batch = Vec::new();
         let mut failure = None;
         for line in std::iter::once(first).chain(lines.try_iter()).take(BATCH) {
-            match line.and_then(check) {
+            match line.and_then(check).and_then(|query| prepared(model, query)) {
                 Ok(query) => batch.push(query),
                 Err(error) => {
                     failure = Some(error);
@@ -83,7 +90,7 @@ fn answer_all(
             }
         }
         if !batch.is_empty() {
-            answer(&batch)?;
+            answer(model, &batch)?;
         }
         if let Some(error) = failure {
             return Err(error);

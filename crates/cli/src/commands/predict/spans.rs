@@ -78,20 +78,26 @@ impl<'a> Spans<'a> {
         print(&table(&[self.version.name(), ""], &rows, true))
     }
 
-    pub fn answer(&mut self, queries: &[Query], as_json: bool) -> Result<(), CliError> {
-        let mut pairs = Vec::with_capacity(queries.len());
-        for query in queries {
-            let Some(text) = &query.b else {
-                let message = format!("{}: only one text; the head `{}` needs two", query.place, self.version);
-                return Err(
-                    CliError::failed(message).with_hint("give the question first, then the text that answers it")
-                );
-            };
-            pairs.push((query.a.as_str(), text.as_str()));
-        }
+    /// The text that answers the question of `query`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn context_of(&self, query: &Query) -> Result<String, CliError> {
+        query.b.clone().ok_or_else(|| {
+            let message = format!("{}: only one text; the head `{}` needs two", query.place, self.version);
+            CliError::failed(message).with_hint("give the question first, then the text that answers it")
+        })
+    }
+
+    /// Prints the answers to questions about their texts.
+    ///
+    /// # Errors
+    /// A model that has diverged.
+    pub fn answer(&mut self, queries: &[(Query, String)], as_json: bool) -> Result<(), CliError> {
+        let pairs: Vec<(&str, &str)> = queries.iter().map(|(query, text)| (query.a.as_str(), text.as_str())).collect();
         let answers = self.predictor.answer_questions((self.head, self.version), &pairs, &self.settings)?;
         let mut lines = String::new();
-        for (query, answer) in queries.iter().zip(answers) {
+        for ((query, _), answer) in queries.iter().zip(answers) {
             if as_json {
                 lines += &json!({ "text": query.a, "text_b": query.b, "answers": [answer] }).to_string();
             } else {
