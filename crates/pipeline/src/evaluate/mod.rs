@@ -3,11 +3,16 @@
 //! | file | how |
 //! |---|---|
 //! | `proxy` | a short training from inherited weights (stages 1 and 2) |
+//! | `encoder` | a short training of a whole encoder that begins as its teacher (all stages) |
+//! | `short` | what the two have in common |
 //! | `slice` | a slice of the trained supernet, scored as it is (stage 3) |
 
+mod encoder;
 mod proxy;
+mod short;
 mod slice;
 
+pub(crate) use encoder::{EncoderTraining, PlanOf};
 pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 
@@ -17,6 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nas::driver::{EvalError, Within};
 use nas::study::Fitness;
 use train::engine::Evaluation;
+
+use crate::recipe::CandidateScore;
 
 /// Passes on how far a scoring is, until `stop` is set.
 fn scoring<'a>(
@@ -46,8 +53,13 @@ fn eval_error(error: impl Into<kd::Error>) -> EvalError {
     }
 }
 
-fn fitness(evaluation: Evaluation) -> Fitness {
-    Fitness { score: evaluation.score, metrics: evaluation.metrics }
+/// Metrics are kept beside the score.
+fn fitness((evaluation, gold): (Evaluation, f64), by: CandidateScore) -> Fitness {
+    let score = match by {
+        CandidateScore::Probability => gold,
+        CandidateScore::Metric => evaluation.score,
+    };
+    Fitness { score, metrics: evaluation.metrics }
 }
 
 #[cfg(test)]
