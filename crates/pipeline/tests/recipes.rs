@@ -17,7 +17,7 @@ fn refused(overrides: &[&str], words: &[&str]) {
 fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
     let real = ["teacher.model=\"t\"", "data.glue=\"g\"", "data.corpus=[\"c\"]"];
     for (name, _) in PUBLISHED {
-        let needs_paths = matches!(name, "minilm-quick" | "tinybert-quick" | "paper");
+        let needs_paths = matches!(name, "minilm" | "minilm-quick" | "tinybert-quick" | "paper");
         let overrides: Vec<Override> = real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
         let recipe = load(name, &overrides).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(recipe.name, name);
@@ -30,7 +30,7 @@ fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
 
 #[test]
 fn recipes_for_real_data_say_what_they_need() {
-    for name in ["minilm-quick", "tinybert-quick", "paper"] {
+    for name in ["minilm", "minilm-quick", "tinybert-quick", "paper"] {
         let message = load(name, &[]).unwrap_err().to_string();
         assert!(message.contains("--teacher"), "{message}");
     }

@@ -24,6 +24,16 @@ pub type Encoders = dyn EncodedSpace<Genome = EncoderGenome>;
 /// the same.
 const FITTED_TOKENS: usize = 8_192;
 
+/// What a stage does, from an architecture of it: one of EfficientBERT's stages, or a rung of the search among whole encoders.
+pub fn stage_title(stage: u32, genome: Option<&str>) -> &'static str {
+    match (stage, genome.is_some_and(|genome| genome.parse::<EncoderGenome>().is_ok())) {
+        (1, true) => "Stage 1: encoders as drawn",
+        (2, true) => "Stage 2: the best of stage 1, trained longer",
+        (3, true) => "Stage 3: the best of stage 2, trained longer still",
+        _ => PhaseId::Stage(stage).title(),
+    }
+}
+
 /// What stage 1 draws from.
 ///
 /// # Errors

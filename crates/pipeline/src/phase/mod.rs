@@ -39,7 +39,7 @@ pub(crate) use context::TeachersOfPhase;
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
 pub(crate) use encoders::extremes;
-pub use encoders::{Encoders, search_encoders};
+pub use encoders::{Encoders, search_encoders, stage_title};
 pub use finish::{FinalModel, Found, final_models, save_compared};
 pub(crate) use forecast::forecast;
 pub use forecast::{Forecast, PhaseForecast};
