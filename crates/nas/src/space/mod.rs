@@ -6,6 +6,7 @@
 //! varies stack counts and ratios. All three draw only architectures within the size limits.
 
 mod coarse;
+mod encoder;
 mod listed;
 mod operators;
 mod size;
@@ -21,6 +22,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub use coarse::CoarseSpace;
+pub use encoder::{EncoderChoices, EncoderGenome, EncoderSpace};
 pub use listed::ListedSpace;
 pub use operators::OperatorSpace;
 pub use size::SizeSampler;

@@ -3,8 +3,12 @@
 use mlp_space::Architecture;
 use nas::budget::Latency;
 use nas::driver::Evaluate;
+use nas::pareto::Measure;
 use nas::space::{CoarseSpace, EncodedSpace, OperatorSpace, Student, WidthSpace};
-use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
+use nas::strategy::{
+    Evolution, EvolutionConfig, LearnedPartition, Nsga2, Nsga2Config, PartitionConfig, RandomSearch, Strategy, Tpe,
+    TpeConfig,
+};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore};
 use run_store::rundir::RunPaths;
 
@@ -53,6 +57,10 @@ pub trait SearchParts {
             StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
             StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
             StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
+            StrategyKind::Nsga2 => {
+                Box::new(Nsga2::new(Nsga2Config { minimize: minimized(recipe), ..Nsga2Config::default() })?)
+            }
+            StrategyKind::Tpe => Box::new(Tpe::new(TpeConfig::default())?),
         })
     }
 
@@ -94,6 +102,12 @@ pub trait SearchParts {
 pub struct FromRecipe;
 
 impl SearchParts for FromRecipe {}
+
+/// What NSGA-II minimizes: parameters, and latency where candidates have one.
+fn minimized(recipe: &Recipe) -> Vec<Measure> {
+    let timed = recipe.budget.max_latency_ms.is_some() || recipe.search.latency_table.is_some();
+    [Some(Measure::Params), timed.then_some(Measure::Latency)].into_iter().flatten().collect()
+}
 
 /// The study in a run folder, if there is one.
 ///

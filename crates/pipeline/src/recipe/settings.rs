@@ -255,6 +255,21 @@ pub enum StrategyKind {
     Compatible,
     /// Regularized evolution.
     Evolution,
+    /// Evolution toward the front of fitness against parameters, and against latency where the run knows it (NSGA-II).
+    Nsga2,
+    /// Tree-structured Parzen estimator.
+    Tpe,
+}
+
+/// What a candidate is scored by, on the held-out examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateScore {
+    /// The mean probability of the right answer; of numbers R² ([`predict::mean_gold_score`]).
+    #[default]
+    Probability,
+    /// The mean of the tasks' primary metrics.
+    Metric,
 }
 
 /// The three stages.
@@ -263,6 +278,9 @@ pub enum StrategyKind {
 pub struct SearchSettings {
     /// How candidates are drawn.
     pub strategy: StrategyKind,
+    /// What a candidate is scored by.
+    #[serde(default)]
+    pub score: CandidateScore,
     /// Held-out examples that score a candidate; 0 for all.
     #[serde(default)]
     pub score_examples: usize,
