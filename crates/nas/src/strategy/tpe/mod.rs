@@ -40,9 +40,9 @@ pub struct TpeConfig {
 }
 
 impl Default for TpeConfig {
-    /// The best quarter (at most 25), 10 trials at the beginning, 64 candidates of which half come from good trials, a prior of one trial.
+    /// The best 15% (at most 25), 10 trials at the beginning, 64 candidates of which half come from good trials, a prior of one trial.
     fn default() -> Self {
-        Self { good_share: 0.25, max_good: 25, startup: 10, candidates: 64, local_share: 0.5, prior: 1.0 }
+        Self { good_share: 0.15, max_good: 25, startup: 10, candidates: 64, local_share: 0.5, prior: 1.0 }
     }
 }
 
