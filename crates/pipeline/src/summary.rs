@@ -135,7 +135,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
         student.evaluation,
         card_lines(&student.evaluation, majority),
     );
-    for (i, expression) in winner.genome.layers().iter().enumerate() {
+    for (i, expression) in winner.config.layers.iter().map(|layer| &layer.expression).enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
     }
     text.push_str("\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`.\n");
@@ -306,7 +306,7 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
         expression: spec.expression.clone(),
         stacks: spec.stacks as u64,
         ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },
-        inner: (config.intermediate_size / spec.ratio.max(1)) as u64,
+        inner: if spec.has_feed_forward() { (config.intermediate_size / spec.ratio.max(1)) as u64 } else { 0 },
         params: part.params,
         macs: part.macs,
     };
