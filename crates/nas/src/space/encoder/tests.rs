@@ -127,3 +127,26 @@ fn choices_that_make_no_student_and_students_of_other_choices_are_refused() {
         assert!(message.contains(why), "{message}");
     }
 }
+
+#[test]
+fn a_crossed_student_takes_each_choice_from_a_parent_and_is_within_the_window() {
+    for (expressions, window, least) in [(true, Budget::default(), 50), (false, WINDOW, 5)] {
+        let space = space(expressions, &window);
+        let mut rng = rng(7);
+        let mut found = 0;
+        for _ in 0..60 {
+            let (one, other) = (space.sample(&mut rng), space.sample(&mut rng));
+            assert_eq!(space.crossover(&one, &one, &mut rng), None);
+            let Some(child) = space.crossover(&one, &other, &mut rng) else { continue };
+            found += 1;
+            space.check(&child).unwrap();
+            assert_eq!(window.check(space.cost(&child)), None, "{child}");
+            assert!(child != one && child != other);
+            assert!([one.hidden, other.hidden].contains(&child.hidden), "{child}");
+            assert!([one.heads, other.heads].contains(&child.heads), "{child}");
+            let depth = |genome: &EncoderGenome| genome.feed_forwards.layers().len();
+            assert!([depth(&one), depth(&other)].contains(&depth(&child)), "{child}");
+        }
+        assert!(found >= least, "{found} of 60 pairs have a child");
+    }
+}
