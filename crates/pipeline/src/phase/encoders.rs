@@ -123,7 +123,10 @@ pub(crate) fn extremes(recipe: &Recipe, choices: &EncoderChoices, frame: &BertCo
     let mut found: Vec<BertConfig> = Vec::new();
     for &layers in &choices.layers {
         for &heads in &choices.heads {
-            let of = |genome: &&EncoderGenome| genome.heads == heads && genome.feed_forwards.layers().len() == layers;
+            let of = |genome: &&EncoderGenome| {
+                let shape = genome.layers.first().and_then(|layer| layer.attention);
+                shape.is_some_and(|shape| shape.heads == heads) && genome.layers.len() == layers
+            };
             let ends = [
                 all.iter().filter(of).min_by_key(|genome| width(genome)),
                 all.iter().filter(of).max_by_key(|genome| width(genome)),
