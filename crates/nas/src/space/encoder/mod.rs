@@ -241,9 +241,14 @@ impl EncoderSpace {
                 }
             }
         }
-        // Another hidden width may go with other heads.
-        let possible = c.attention_of(new.hidden);
-        for layer in &mut new.layers {
+        self.fit_attention(&mut new, rng);
+        new
+    }
+
+    /// Another hidden width may go with other heads.
+    fn fit_attention(&self, genome: &mut EncoderGenome, rng: &mut ChaCha8Rng) {
+        let possible = self.choices.attention_of(genome.hidden);
+        for layer in &mut genome.layers {
             if let Some(attention) = &mut layer.attention
                 && !possible.contains(attention)
             {
@@ -251,7 +256,6 @@ impl EncoderSpace {
                 *attention = *same_heads.unwrap_or_else(|| pick(&possible, rng));
             }
         }
-        new
     }
 
     fn walk(&self, from: &EncoderGenome, steps: usize, rng: &mut ChaCha8Rng) -> EncoderGenome {
@@ -318,6 +322,25 @@ impl SearchSpace for EncoderSpace {
         });
         let found = varied.into_iter().find(|new| new != genome && self.is_within(new));
         found.unwrap_or_else(|| self.sample(rng))
+    }
+
+    /// Each width and the depth from either parent; each layer from either parent that has it.
+    fn crossover(&self, one: &EncoderGenome, other: &EncoderGenome, rng: &mut ChaCha8Rng) -> Option<EncoderGenome> {
+        let mut cross = || {
+            let mut either = |get: fn(&EncoderGenome) -> usize| get(if rng.random() { one } else { other });
+            let (hidden, embed, base) = (either(|g| g.hidden), either(|g| g.embed), either(|g| g.base));
+            let depth = either(|g| g.layers.len());
+            let layer = |at: usize| {
+                let [own, its] = [one, other].map(|parent| parent.layers.get(at));
+                if rng.random() { own.or(its) } else { its.or(own) }
+            };
+            let layers: Vec<EncoderLayer> = (0..depth).filter_map(layer).cloned().collect();
+            let mut child = EncoderGenome { hidden, embed, base, layers };
+            self.fit_attention(&mut child, rng);
+            child
+        };
+        let children = (0..super::CROSSINGS).map(|_| cross());
+        children.into_iter().find(|child| child != one && child != other && self.is_within(child))
     }
 
     /// Of the inner widths, not of bases and ratios that give the same.

@@ -131,6 +131,33 @@ fn choices_that_make_no_student_and_students_of_other_choices_are_refused() {
 }
 
 #[test]
+fn a_crossed_student_takes_each_choice_from_a_parent_and_is_within_the_window() {
+    for (expressions, window, least) in [(true, Budget::default(), 50), (false, WINDOW, 5)] {
+        let space = space(expressions, &window);
+        let mut rng = rng(7);
+        let mut found = 0;
+        for _ in 0..60 {
+            let (one, other) = (space.sample(&mut rng), space.sample(&mut rng));
+            assert_eq!(space.crossover(&one, &one, &mut rng), None);
+            let Some(child) = space.crossover(&one, &other, &mut rng) else { continue };
+            found += 1;
+            space.check(&child).unwrap();
+            assert_eq!(window.check(space.cost(&child)), None, "{child}");
+            assert!(child != one && child != other);
+            assert!([one.hidden, other.hidden].contains(&child.hidden), "{child}");
+            assert!([one.layers.len(), other.layers.len()].contains(&child.layers.len()), "{child}");
+            let feed_forward =
+                |genome: &EncoderGenome, at: usize| genome.layers.get(at).map(|l| l.feed_forward.clone());
+            for at in 0..child.layers.len() {
+                let own = feed_forward(&child, at);
+                assert!(own == feed_forward(&one, at) || own == feed_forward(&other, at), "{child}");
+            }
+        }
+        assert!(found >= least, "{found} of 60 pairs have a child");
+    }
+}
+
+#[test]
 fn layers_may_differ_in_heads_and_width_of_attention_and_may_lack_a_part() {
     let wide = EncoderChoices { head_width: vec![4, 8], absent: true, ..choices(true) };
     let space = EncoderSpace::new(&frame(), Parts::POOLER, 16, wide, &WINDOW).unwrap();
