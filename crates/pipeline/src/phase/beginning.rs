@@ -12,7 +12,7 @@ use crate::events::RunEvent;
 
 /// What of a student's weights is a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weights {
+pub(crate) enum Weights {
     /// All of them.
     Whole,
     /// Leading slices too.
@@ -27,7 +27,7 @@ pub(super) enum Weights {
 ///
 /// # Errors
 /// The models do not go together, or files cannot be read.
-pub(super) fn as_teacher(
+pub(crate) fn as_teacher(
     run: &mut Context<'_>,
     (model, spec): (TaskModel, &Encoder<Shape>),
     teachers: &Teachers,

@@ -31,6 +31,7 @@ mod stopwatch;
 mod supernet;
 mod teacher;
 
+pub(crate) use beginning::{Weights, as_teacher};
 pub use cache_room::{CacheRoom, cache_room};
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
@@ -42,6 +43,7 @@ pub use spec::{Data, Model, Network, PhaseId, PhaseSpec, TrainingSpec, phases};
 pub(crate) use spec::{Input, trainings};
 pub use stages::{Winner, search};
 pub(crate) use stages::{check_budget, first_space};
+pub(crate) use supernet::supernet_as_teacher;
 pub use supernet::{frame, stage_three_supernet, warm_up};
 pub(crate) use teacher::scratch_config;
 pub use teacher::{Teachers, TunedTeacher, teacher};
