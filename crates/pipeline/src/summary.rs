@@ -17,7 +17,7 @@ use crate::events::RunEvent;
 use crate::input_record::Record;
 use crate::latency::{Conditions, History, Maker, history};
 use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
-use crate::recipe::Recipe;
+use crate::recipe::{CandidateScore, Recipe};
 use crate::report_header::{ReportHeader, listed};
 use crate::run_json::{self, stored_comparison, stored_gains};
 use crate::{Error, Result};
@@ -62,6 +62,7 @@ pub fn run_json(
         "seed": recipe.seed,
         "changed": changes,
         "environment": environment,
+        "candidate_score": recipe.search.score,
         "latency": recipe.latency,
         "finished": comparison.is_some(),
         "comparison": comparison,
@@ -188,7 +189,13 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         versions: environment.versions,
         seed: run["seed"].as_u64().unwrap_or_default(),
         device: environment.device,
-        score_name: "mean of the tasks' primary metrics on held-out training examples".into(),
+        score_name: match serde_json::from_value(run["candidate_score"].clone()) {
+            Ok(CandidateScore::Probability) => "probability of the right answer, held-out examples".into(),
+            // Runs of earlier versions do not say it.
+            Ok(CandidateScore::Metric) | Err(_) => {
+                "mean of the tasks' primary metrics on held-out training examples".into()
+            }
+        },
         stages: study.map(|study| stages(study, &records)).transpose()?.unwrap_or_default(),
         curves: curves(&records),
         comparison: comparison.unwrap_or_default(),

@@ -8,7 +8,7 @@ use crate::heads::AnsweringHead;
 use crate::{Error, Result, Watch};
 #[cfg(feature = "burn")]
 use {
-    crate::{Evaluation, data::to_device},
+    crate::{Evaluation, data::to_device, mean_gold_score},
     bert_core::{EncodeOptions, TaskModel},
     burn::tensor::Device,
     std::ops::Range,
@@ -41,6 +41,19 @@ pub fn predictions(
     device: &Device,
     watch: &mut Watch<'_>,
 ) -> Result<Predictions> {
+    let rows = outputs(model, head, set, device, watch)?;
+    as_predictions(set, &rows)
+}
+
+/// The outputs of `head` for every example of `set`, in the order of the file, those of classes in the order of the task's labels.
+#[cfg(feature = "burn")]
+fn outputs(
+    model: &TaskModel,
+    head: &AnsweringHead,
+    set: &EvalSet,
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Vec<f32>>> {
     let mut rows = Vec::with_capacity(set.len());
     for batch in set.batches() {
         let batch = batch?;
@@ -55,7 +68,7 @@ pub fn predictions(
             }
         }
     }
-    finish(set, head, rows)
+    in_order(set, head, rows)
 }
 
 /// [`predictions`] of a model compiled for this processor; padding is not computed.
@@ -80,7 +93,7 @@ pub fn predictions_compiled(
             return Err(Error::Stopped);
         }
     }
-    finish(set, head, rows)
+    as_predictions(set, &in_order(set, head, rows)?)
 }
 
 /// Appends the values of a batch of `size` examples, row by row.
@@ -97,11 +110,15 @@ fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f
     Ok(())
 }
 
-fn finish(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Predictions> {
+/// Rows of batches in the order of the file and of the task's labels.
+fn in_order(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
     let mut rows = set.restore(rows)?;
     rows.iter_mut().for_each(|row| head.order.sort(row));
-    let count = rows.len();
-    Ok(Predictions::from_logits(set.task.head(), count, &rows.concat())?)
+    Ok(rows)
+}
+
+fn as_predictions(set: &EvalSet, rows: &[Vec<f32>]) -> Result<Predictions> {
+    Ok(Predictions::from_logits(set.task.head(), rows.len(), &rows.concat())?)
 }
 
 /// Scores every (head, set) of a model whose heads were made for the data; the score is the mean of the tasks' primary metrics and
@@ -116,21 +133,38 @@ pub fn evaluate(
     device: &Device,
     watch: &mut Watch<'_>,
 ) -> Result<Evaluation> {
+    Ok(evaluate_gold(model, sets, device, watch)?.0)
+}
+
+/// [`evaluate`], and the mean over the sets of [`mean_gold_score`]; a set that it is not defined for counts with its metric.
+///
+/// # Errors
+/// As [`evaluate`].
+#[cfg(feature = "burn")]
+pub fn evaluate_gold(
+    model: &TaskModel,
+    sets: &[(usize, EvalSet)],
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Result<(Evaluation, f64)> {
     let total = sets.iter().map(|(_, set)| set.len()).sum();
     let mut before = 0;
-    let mut all = Evaluation::default();
+    let (mut all, mut gold) = (Evaluation::default(), 0.0);
     for (head, set) in sets {
         let head = AnsweringHead::in_order(*head, set.task.head().outputs());
-        let predictions = predictions(model, &head, set, device, &mut |done, _| watch(before + done, total))?;
+        let rows = outputs(model, &head, set, device, &mut |done, _| watch(before + done, total))?;
+        let predictions = as_predictions(set, &rows)?;
         before += set.len();
         let scores = set.task.score(&predictions, &set.labels)?;
         let Evaluation { score, metrics, one_answer } = Evaluation::of_task(&set.task, &scores, &predictions);
+        gold += mean_gold_score(set.task.head(), &rows, &set.labels).unwrap_or(score);
         all.score += score;
         all.metrics.extend(metrics);
         all.one_answer.extend(one_answer);
     }
-    all.score /= sets.len().max(1) as f64;
-    Ok(all)
+    let count = sets.len().max(1) as f64;
+    all.score /= count;
+    Ok((all, gold / count))
 }
 
 #[cfg(all(test, feature = "burn"))]

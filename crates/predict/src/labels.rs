@@ -105,7 +105,7 @@ pub fn learned_on_pairs(head: &TaskHeadConfig) -> Option<bool> {
 }
 
 /// Probabilities from the scores of one text.
-fn softmax(scores: &[f32]) -> Vec<f32> {
+pub(crate) fn softmax(scores: &[f32]) -> Vec<f32> {
     let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights: Vec<f32> = scores.iter().map(|s| (s - highest).exp()).collect();
     let total: f32 = weights.iter().sum();

@@ -15,6 +15,7 @@
 //! | [`examples`], [`data`] | the encoded examples of a split, and these in batches |
 //! | [`evaluate`] | answers to all examples of a set |
 //! | `evaluation` | [`Evaluation`]: scores over a data set |
+//! | `gold` | [`mean_gold_score`]: how sure a model is of the right answers |
 //! | [`majority`] | what one answer to every example scores, and which scores that makes doubtful |
 //! | `token_ids` | token ids from tensors, checked; hidden states and attention scores of them |
 //!
@@ -30,6 +31,7 @@ mod error;
 pub mod evaluate;
 mod evaluation;
 pub mod examples;
+mod gold;
 pub mod heads;
 mod inference;
 mod labels;
@@ -40,6 +42,7 @@ mod token_ids;
 
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation, SpanEvaluated, Watch};
+pub use gold::mean_gold_score;
 pub use inference::{Inference, PlacedBatch, Target};
 pub use labels::{HeadAnswer, learned_on_pairs};
 pub use predictor::{Predictor, Text, check_segments, check_vocabulary, tokenizer};

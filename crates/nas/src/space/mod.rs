@@ -6,6 +6,7 @@
 //! varies stack counts and ratios. All three draw only architectures within the size limits.
 
 mod coarse;
+mod encoder;
 mod operators;
 mod size;
 mod student;
@@ -19,6 +20,7 @@ use mlp_space::{Architecture, Expression};
 use rand_chacha::ChaCha8Rng;
 
 pub use coarse::CoarseSpace;
+pub use encoder::{EncoderChoices, EncoderGenome, EncoderSpace};
 pub use operators::OperatorSpace;
 pub use size::SizeSampler;
 pub use student::{Encoding, Student};

@@ -18,6 +18,8 @@ use nas::driver::{EvalError, Within};
 use nas::study::Fitness;
 use train::engine::Evaluation;
 
+use crate::recipe::CandidateScore;
+
 /// Passes on how far a scoring is, until `stop` is set.
 fn scoring<'a>(
     watch: &'a mut dyn FnMut(Within),
@@ -46,8 +48,13 @@ fn eval_error(error: impl Into<kd::Error>) -> EvalError {
     }
 }
 
-fn fitness(evaluation: Evaluation) -> Fitness {
-    Fitness { score: evaluation.score, metrics: evaluation.metrics }
+/// Metrics are kept beside the score.
+fn fitness((evaluation, gold): (Evaluation, f64), by: CandidateScore) -> Fitness {
+    let score = match by {
+        CandidateScore::Probability => gold,
+        CandidateScore::Metric => evaluation.score,
+    };
+    Fitness { score, metrics: evaluation.metrics }
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@ use kd::objective::Plan;
 use mlp_space::Architecture;
 use nas::driver::{Candidate, EvalError, Evaluate, Within};
 use nas::study::Fitness;
-use predict::evaluate::evaluate;
+use predict::evaluate::evaluate_gold;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Devices, Evaluation, Job, Monitor, TrainConfig, TrainEvent, train};
 use train::text::TextSource;
 
 use super::{eval_error, fitness, scoring};
-use crate::recipe::Proxy;
+use crate::recipe::{CandidateScore, Proxy};
 
 /// Trains every candidate for a short while: weights sliced from the warm-up supernet, then
-/// distillation on text, then on the tasks; fitness is the score on held-out training examples
+/// distillation on text, then on the tasks; fitness is a score on held-out training examples
 /// (Dong et al. 2021, stages 1 and 2).
 pub struct ProxyTraining<'a> {
     /// The student's frame.
@@ -36,6 +36,8 @@ pub struct ProxyTraining<'a> {
     pub data: &'a TaskMix,
     /// The held-out part.
     pub held_out: &'a [(usize, EvalSet)],
+    /// What the fitness is.
+    pub score: CandidateScore,
     /// Length of the training.
     pub proxy: &'a Proxy,
     /// Where trainings are.
@@ -64,7 +66,11 @@ impl Monitor for CandidateMonitor<'_> {
 }
 
 impl ProxyTraining<'_> {
-    fn run(&self, candidate: &Candidate<Architecture>, watch: &mut dyn FnMut(Within)) -> Result<Evaluation, kd::Error> {
+    fn run(
+        &self,
+        candidate: &Candidate<Architecture>,
+        watch: &mut dyn FnMut(Within),
+    ) -> Result<(Evaluation, f64), kd::Error> {
         let config = student_config(self.frame, &candidate.genome)?;
         let model = TaskModel::new(&config, Parts::POOLER, self.devices.main())?;
         let weights = inherit(&parameter_shapes(&model), self.warm, LayerSource::Same, |_| false)?;
@@ -87,7 +93,7 @@ impl ProxyTraining<'_> {
         let config = TrainConfig { keep_best: false, ..self.proxy.task.train_config(candidate.seed) };
         let mut monitor = CandidateMonitor { what: "training on tasks", watch: &mut *watch, stop: self.stop };
         let model = self.train(model, &job, config, &mut monitor)?;
-        Ok(evaluate(&model, self.held_out, self.devices.main(), &mut scoring(watch, self.stop))?)
+        Ok(evaluate_gold(&model, self.held_out, self.devices.main(), &mut scoring(watch, self.stop))?)
     }
 
     fn train(
@@ -107,6 +113,6 @@ impl Evaluate<Architecture> for ProxyTraining<'_> {
         candidate: &Candidate<Architecture>,
         watch: &mut dyn FnMut(Within),
     ) -> Result<Fitness, EvalError> {
-        self.run(candidate, watch).map(fitness).map_err(eval_error)
+        self.run(candidate, watch).map(|scored| fitness(scored, self.score)).map_err(eval_error)
     }
 }

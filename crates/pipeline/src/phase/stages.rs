@@ -89,7 +89,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let supernet = stage_three_supernet(run, frame, teachers, warm, &second, &*widths)?;
     let (_, held_out) = run.inputs.tasks(recipe, &settings.stage3.task)?;
     let (device, stop) = (run.device.clone(), run.host.stop());
-    let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, device, stop };
+    let slice = SupernetSlice { supernet: &supernet, held_out: &held_out, score: settings.score, device, stop };
     let mut evaluate = run.parts.supernet_slice(slice);
     let trials = run.spec(PhaseId::Stage(3))?.trials.unwrap_or_default();
     let of_stage = (3, settings.stage3.initial_random, trials);
@@ -268,6 +268,7 @@ fn short_trainings(
         plan: &task,
         data: &data,
         held_out: &held_out,
+        score: recipe.search.score,
         proxy: &settings.proxy,
         devices: run.devices.clone(),
         stop: run.host.stop(),

@@ -23,6 +23,7 @@ pub use load::{Override, PUBLISHED, load, load_frame, load_without_text};
 pub use moved_inputs::Moved;
 pub use resumed_settings::{Difference, differences, differing_keys, load_beside};
 pub use settings::{
-    Begin, CompareSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy, Recipe,
-    ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings, TeacherSettings,
+    Begin, CandidateScore, CompareSettings, DataSettings, FinalSettings, Inherit, LatencySettings, Phase, Proxy,
+    Recipe, ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings,
+    TeacherSettings,
 };

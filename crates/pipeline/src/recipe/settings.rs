@@ -257,12 +257,26 @@ pub enum StrategyKind {
     Evolution,
 }
 
+/// What a candidate is scored by, on the held-out examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateScore {
+    /// The mean probability of the right answer; of numbers R² ([`predict::mean_gold_score`]).
+    #[default]
+    Probability,
+    /// The mean of the tasks' primary metrics.
+    Metric,
+}
+
 /// The three stages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchSettings {
     /// How candidates are drawn.
     pub strategy: StrategyKind,
+    /// What a candidate is scored by.
+    #[serde(default)]
+    pub score: CandidateScore,
     /// Held-out examples that score a candidate; 0 for all.
     #[serde(default)]
     pub score_examples: usize,
