@@ -1,11 +1,15 @@
 //! Which networks are measured.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 
-use bert_core::{BertConfig, student_config};
-use nas::budget::Budget;
+use bert_core::{BertConfig, Parts, student_config};
+use mlp_space::Architecture;
+use nas::budget::{Budget, Reach};
+use nas::space::{EncoderChoices, EncoderGenome, EncoderSpace, SearchSpace};
+use rand_chacha::ChaCha8Rng;
 
-use crate::phase::{SearchParts, Space, first_space};
+use crate::phase::{SearchParts, first_space};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -45,31 +49,64 @@ pub fn distinct(count: u32, mut draw: impl FnMut(u32, u64) -> Result<Drawn>) -> 
     Ok(all)
 }
 
-/// `count` random networks of stage 1's space: within the recipe's budget, or with `spread` of all sizes that the space has.
+/// `count` random networks: of the space of whole encoders that `choices` describe, else of the recipe's first stage; within the recipe's
+/// budget, or with `spread` of all sizes that the space has.
 ///
 /// A narrow budget leaves networks of about one size, which their number of parameters cannot order; but these are what a search chooses
 /// from. With `spread`, network `n` is drawn from a window of sizes, one of 16 between the smallest and the largest, in the order of the binary
 /// digits of `n` read backwards, so that the first few are spread too.
 ///
 /// # Errors
-/// A budget that nothing meets, or fewer networks than asked for.
-pub fn of_first_stage(
+/// A budget that nothing meets, choices that make no student, or fewer networks than asked for.
+pub fn draw(
     parts: &mut dyn SearchParts,
     recipe: &Recipe,
     frame: &BertConfig,
+    choices: Option<&EncoderChoices>,
     (count, spread): (u32, bool),
 ) -> Result<Vec<Drawn>> {
-    let spaces: Vec<Box<Space>> = match spread {
-        false => vec![first_space(parts, recipe, frame)?],
-        true => windows(parts, recipe, frame)?,
+    let wanted = (recipe, count, spread);
+    match choices {
+        None => {
+            let config = |genome: &Architecture| Ok(student_config(frame, genome)?);
+            let within = |budget| first_space(parts, &Recipe { budget, ..recipe.clone() }, frame);
+            of_space(wanted, within, |space, rng| space.sample(rng), |space, free| space.reach(free), config)
+        }
+        Some(choices) => {
+            // As in a search: pooler and heads count, the distillation projection does not.
+            let counted = BertConfig { fit_size: None, ..frame.clone() };
+            let config = |genome: &EncoderGenome| Ok(genome.config(frame)?);
+            let within = |budget| {
+                let seq = recipe.latency.seq;
+                Ok(EncoderSpace::new(&counted, Parts::POOLER, seq, choices.clone(), &budget)?)
+            };
+            of_space(wanted, within, |space, rng| space.sample(rng), |space, free| space.reach(free), config)
+        }
+    }
+}
+
+/// Networks of the spaces that `within` makes of budgets.
+fn of_space<S, G: Display>(
+    (recipe, count, spread): (&Recipe, u32, bool),
+    mut within: impl FnMut(Budget) -> Result<S>,
+    sample: impl Fn(&S, &mut ChaCha8Rng) -> G,
+    reach: impl Fn(&S, &Budget) -> Reach,
+    config: impl Fn(&G) -> Result<BertConfig>,
+) -> Result<Vec<Drawn>> {
+    let spaces = match spread {
+        false => vec![within(recipe.budget)?],
+        true => {
+            let free = Budget::default();
+            let all = reach(&within(free)?, &free);
+            windows((all.smallest.params, all.largest.params), within)?
+        }
     };
-    let draw = |number: u32, attempt: u64| {
+    distinct(count, |number, attempt| {
         let space = &spaces[window(number) as usize * spaces.len() / WINDOWS as usize];
         let mut rng = run_store::rng::keyed(recipe.seed, "fidelity network", &[number.into(), attempt]);
-        let genome = space.sample(&mut rng);
-        Ok(Drawn { config: student_config(frame, &genome)?, label: genome.to_string() })
-    };
-    distinct(count, draw)
+        let genome = sample(space, &mut rng);
+        Ok(Drawn { config: config(&genome)?, label: genome.to_string() })
+    })
 }
 
 /// The number of a network's window.
@@ -77,17 +114,14 @@ fn window(number: u32) -> u32 {
     (number % WINDOWS).reverse_bits() >> (u32::BITS - WINDOWS.trailing_zeros())
 }
 
-/// The spaces of the windows that hold any network, from the smallest to the largest.
-fn windows(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<Vec<Box<Space>>> {
-    let within = |budget| Recipe { budget, ..recipe.clone() };
-    let free = Budget::default();
-    let reach = first_space(parts, &within(free), frame)?.reach(&free);
-    let (low, high) = (reach.smallest.params, reach.largest.params);
+/// The spaces of the windows between two sizes that hold any network, from the smallest to the largest.
+fn windows<S>((low, high): (u64, u64), mut within: impl FnMut(Budget) -> Result<S>) -> Result<Vec<S>> {
     let at = |window: u32| low + (high - low) * u64::from(window) / u64::from(WINDOWS);
     let mut all = Vec::new();
     for window in 0..WINDOWS {
-        let budget = Budget { min_params: Some(at(window)), max_params: Some(at(window + 1)), ..free };
-        match first_space(parts, &within(budget), frame) {
+        let budget =
+            Budget { min_params: Some(at(window)), max_params: Some(at(window + 1)), ..Budget::default() };
+        match within(budget) {
             Ok(space) => all.push(space),
             Err(Error::Search(nas::Error::Unreachable { .. })) => {}
             Err(other) => return Err(other),

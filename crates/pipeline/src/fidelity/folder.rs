@@ -6,6 +6,7 @@ use run_store::lock::{Holder, RunLock};
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
+use super::DrawnFrom;
 use super::draw::Drawn;
 use super::record::{self, Row};
 use crate::recipe::{Recipe, differences};
@@ -19,7 +20,7 @@ const SCORES: &str = "scores.jsonl";
 /// What a measurement was begun with: what decides its scores.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Begun {
-    spread: bool,
+    drawn: DrawnFrom,
     recipe: Recipe,
 }
 
@@ -37,7 +38,7 @@ impl MeasurementFolder {
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what is there, or what is different.
-    pub(super) fn check(folder: &Path, recipe: &Recipe, spread: bool) -> Result<()> {
+    pub(super) fn check(folder: &Path, recipe: &Recipe, drawn: &DrawnFrom) -> Result<()> {
         let path = folder.join(BEGUN);
         if !path.exists() {
             let Ok(mut entries) = std::fs::read_dir(folder) else { return Ok(()) };
@@ -56,9 +57,13 @@ impl MeasurementFolder {
         let begun: Begun = serde_json::from_str(&text)
             .map_err(|e| Error::RunFile { path: path.clone(), message: format!("not what a measurement begins with: {e}") })?;
         let mut found: Vec<String> = differences(&begun.recipe, recipe)?.iter().map(ToString::to_string).collect();
-        if begun.spread != spread {
+        if begun.drawn.spread != drawn.spread {
             let said = |spread| if spread { "of all sizes" } else { "within the budget" };
-            found.push(format!("its networks are {}, here they are {}", said(begun.spread), said(spread)));
+            let (was, is) = (said(begun.drawn.spread), said(drawn.spread));
+            found.push(format!("its networks are {was}, here they are {is}"));
+        }
+        if begun.drawn.choices != drawn.choices {
+            found.push("its networks are drawn from other choices".into());
         }
         match found.is_empty() {
             true => Ok(()),
@@ -74,13 +79,13 @@ impl MeasurementFolder {
     ///
     /// # Errors
     /// As [`MeasurementFolder::check`]; another process works there; the folder cannot be written.
-    pub(super) fn open(folder: &Path, recipe: &Recipe, spread: bool, holder: &Holder) -> Result<Self> {
+    pub(super) fn open(folder: &Path, recipe: &Recipe, drawn: &DrawnFrom, holder: &Holder) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = RunLock::acquire(folder, holder)?;
         // Again under the lock.
-        Self::check(folder, recipe, spread)?;
+        Self::check(folder, recipe, drawn)?;
         run_store::atomic::clean_stale_temps(folder)?;
-        let begun = Begun { spread, recipe: recipe.clone() };
+        let begun = Begun { drawn: drawn.clone(), recipe: recipe.clone() };
         let path = folder.join(BEGUN);
         if !path.exists() {
             run_store::atomic::write_json(&path, &begun)?;

@@ -22,16 +22,18 @@ mod network;
 mod ranking;
 mod record;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use bert_core::weights::Tensors;
 use kd::cache::ByteSize;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
-use serde::Serialize;
+use nas::space::EncoderChoices;
+use serde::{Deserialize, Serialize};
 use train::engine::Devices;
 
-pub use draw::{Drawn, distinct, of_first_stage};
+pub use draw::{Drawn, distinct, draw};
 pub use kind::{Beginning, Fidelity, UnknownFidelity};
 pub use ranking::{FEWEST, Ranked, Target, Verdict, rank};
 pub use record::{Measured, Row, Score, by_network, parse, read};
@@ -50,6 +52,16 @@ pub const PHASE: &str = "fidelity";
 /// Most networks of a measurement.
 pub const MOST: u32 = 10_000;
 
+/// What networks are drawn from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnFrom {
+    /// All sizes that the space has, in place of those within the recipe's budget.
+    pub spread: bool,
+    /// Whole encoders, in place of the space of the recipe's first stage.
+    pub choices: Option<EncoderChoices>,
+}
+
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -57,8 +69,8 @@ pub struct Settings {
     pub networks: u32,
     /// Lengths of the short trainings, in steps; 0 is no training.
     pub steps: Vec<u64>,
-    /// Networks of all sizes that the space has, in place of those within the recipe's budget.
-    pub spread: bool,
+    /// What networks are drawn from.
+    pub drawn: DrawnFrom,
 }
 
 /// Where it is done.
@@ -115,7 +127,7 @@ pub fn measure(
     settings.check()?;
     let recipe = &recipe.clone().without_text();
     let folder = place.folder;
-    MeasurementFolder::check(folder, recipe, settings.spread)?;
+    MeasurementFolder::check(folder, recipe, &settings.drawn)?;
     let (teacher, given) = preflight::given(recipe, folder)?;
     let phases = &phases(recipe)[..];
     preflight::before_training((recipe, phases), parts, &teacher, &place.devices)?;
@@ -123,8 +135,9 @@ pub fn measure(
     host.event(&RunEvent::Note { message: "reading the inputs".into() });
     let doubts = preflight::read(recipe, &heads, given.as_ref(), host.stop())?;
     let frame = phase::frame(recipe, &teacher);
-    let networks = of_first_stage(parts, recipe, &frame, (settings.networks, settings.spread))?;
-    let open = MeasurementFolder::open(folder, recipe, settings.spread, &place.holder)?;
+    let DrawnFrom { spread, choices } = &settings.drawn;
+    let networks = draw(parts, recipe, &frame, choices.as_ref(), (settings.networks, *spread))?;
+    let open = MeasurementFolder::open(folder, recipe, &settings.drawn, &place.holder)?;
     let rows = open.rows()?;
     open.check_networks(&rows, &networks)?;
     let inputs = match given {
@@ -144,7 +157,7 @@ pub fn measure(
     let missing = missing_scores(settings, &networks, &rows);
     if missing.iter().any(|(_, wanted)| !wanted.is_empty()) {
         let mut file = JsonlWriter::open(open.scores())?;
-        work(&mut run, settings, (&frame, &networks), missing, (&rows, &mut file))?;
+        work(&mut run, (&frame, &networks), missing, (&rows, &mut file))?;
     }
     Ok(Findings::of(open.rows()?, recipe.seed))
 }
@@ -173,7 +186,6 @@ fn missing_scores(settings: &Settings, networks: &[Drawn], rows: &[Row]) -> Vec<
 /// Measures what is missing.
 fn work(
     run: &mut Context<'_>,
-    settings: &Settings,
     (frame, networks): (&bert_core::BertConfig, &[Drawn]),
     missing: Vec<(u32, Vec<Fidelity>)>,
     (rows, file): (&[Row], &mut JsonlWriter),
@@ -182,7 +194,7 @@ fn work(
     let slices = |(_, wanted): &(u32, Vec<Fidelity>)| wanted.iter().any(|fidelity| fidelity.is_slice());
     let supernet = match missing.iter().any(slices) {
         true => phase::supernet_as_teacher(run, frame, &teachers)?,
-        false => Tensors::default(),
+        false => Tensors(BTreeMap::new()),
     };
     let bench = Bench::new(run, &teachers, &supernet, run.recipe)?;
     let total = networks.len() as u64;

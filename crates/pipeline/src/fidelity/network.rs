@@ -10,7 +10,7 @@ use kd::from_teacher::Sample;
 use kd::job::{TaskDistillation, as_is};
 use kd::objective::{self, Objective, Source};
 use kd::proxy::Proxy;
-use predict::evaluate::evaluate;
+use predict::evaluate::evaluate_gold;
 use run_store::checkpoint::CheckpointStore;
 use train::data::{EvalSet, TaskMix};
 use train::engine::{Monitor, TrainConfig, TrainEvent, train};
@@ -271,12 +271,12 @@ impl Measuring<'_, '_> {
 
     fn answers(&mut self, model: &TaskModel, sets: &[(usize, EvalSet)]) -> Result<Answers> {
         let stop = self.run.host.stop();
-        let scored = evaluate(model, sets, &self.run.device, &mut until(stop));
+        let scored = evaluate_gold(model, sets, &self.run.device, &mut until(stop));
         match scored {
             Err(_) if stop.load(Ordering::SeqCst) => Err(Error::Interrupted),
             scored => {
-                let scored = scored?;
-                Ok(Answers { probability: scored.probability, metric: scored.score })
+                let (evaluation, probability) = scored?;
+                Ok(Answers { probability, metric: evaluation.score })
             }
         }
     }
