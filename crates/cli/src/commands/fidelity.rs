@@ -120,8 +120,9 @@ fn explain(error: pipeline::Error, folder: &Path) -> CliError {
     let begun = folder.join("fidelity.json").is_file();
     if error.is_interruption() {
         return match begun {
-            true => CliError::interrupted("the measurement was stopped; everything measured is saved")
-                .with_hint(format!("the same command goes on with it; its scores are in {}", quoted(&folder.join("scores.jsonl")))),
+            true => CliError::interrupted("the measurement was stopped; everything measured is saved").with_hint(
+                format!("the same command goes on with it; its scores are in {}", quoted(&folder.join("scores.jsonl"))),
+            ),
             false => CliError::interrupted("stopped while the inputs were read; nothing was written"),
         };
     }
@@ -140,9 +141,12 @@ fn explain(error: pipeline::Error, folder: &Path) -> CliError {
 
 fn show(args: &FidelityArgs, found: &Findings) -> Result<(), CliError> {
     if args.json {
-        return print_json(&json!({ "what": "fidelity", "folder": args.out, "recipe": args.recipe, "findings": found }));
+        return print_json(
+            &json!({ "what": "fidelity", "folder": args.out, "recipe": args.recipe, "findings": found }),
+        );
     }
-    let mut text = format!("\n{} networks trained to the end; intervals hold 95% of 2,000 bootstrap samples\n", found.networks);
+    let mut text =
+        format!("\n{} networks trained to the end; intervals hold 95% of 2,000 bootstrap samples\n", found.networks);
     for (what, rows) in [
         ("the mean probability of the right dev answer", &found.probability),
         ("the tasks' metrics on dev", &found.metric),
@@ -155,7 +159,8 @@ fn show(args: &FidelityArgs, found: &Findings) -> Result<(), CliError> {
 }
 
 fn row(ranked: &Ranked) -> Vec<String> {
-    let estimate = |e: pipeline::fidelity::correlation::Estimate| format!("{:.2} ({:.2} to {:.2})", e.value, e.low, e.high);
+    let estimate =
+        |e: pipeline::fidelity::correlation::Estimate| format!("{:.2} ({:.2} to {:.2})", e.value, e.low, e.high);
     vec![
         ranked.fidelity.to_string(),
         ranked.networks.to_string(),

@@ -43,7 +43,8 @@ pub fn distinct(count: u32, mut draw: impl FnMut(u32, u64) -> Result<Drawn>) -> 
                 break;
             }
         }
-        let few = || Error::Mismatch(format!("only {number} networks can be drawn within the budget, {count} are asked for"));
+        let few =
+            || Error::Mismatch(format!("only {number} networks can be drawn within the budget, {count} are asked for"));
         all.push(found.ok_or_else(few)?);
     }
     Ok(all)
@@ -119,8 +120,7 @@ fn windows<S>((low, high): (u64, u64), mut within: impl FnMut(Budget) -> Result<
     let at = |window: u32| low + (high - low) * u64::from(window) / u64::from(WINDOWS);
     let mut all = Vec::new();
     for window in 0..WINDOWS {
-        let budget =
-            Budget { min_params: Some(at(window)), max_params: Some(at(window + 1)), ..Budget::default() };
+        let budget = Budget { min_params: Some(at(window)), max_params: Some(at(window + 1)), ..Budget::default() };
         match within(budget) {
             Ok(space) => all.push(space),
             Err(Error::Search(nas::Error::Unreachable { .. })) => {}

@@ -43,7 +43,8 @@ impl MeasurementFolder {
         if !path.exists() {
             let Ok(mut entries) = std::fs::read_dir(folder) else { return Ok(()) };
             // What a process left that was killed right at the start.
-            let other = entries.find_map(|entry| Some(entry.ok()?.file_name()).filter(|name| *name != run_store::lock::LOCK));
+            let other =
+                entries.find_map(|entry| Some(entry.ok()?.file_name()).filter(|name| *name != run_store::lock::LOCK));
             return match other {
                 None => Ok(()),
                 Some(name) => Err(Error::Mismatch(format!(
@@ -54,8 +55,10 @@ impl MeasurementFolder {
             };
         }
         let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let begun: Begun = serde_json::from_str(&text)
-            .map_err(|e| Error::RunFile { path: path.clone(), message: format!("not what a measurement begins with: {e}") })?;
+        let begun: Begun = serde_json::from_str(&text).map_err(|e| Error::RunFile {
+            path: path.clone(),
+            message: format!("not what a measurement begins with: {e}"),
+        })?;
         let mut found: Vec<String> = differences(&begun.recipe, recipe)?.iter().map(ToString::to_string).collect();
         if begun.drawn.spread != drawn.spread {
             let said = |spread| if spread { "of all sizes" } else { "within the budget" };

@@ -27,9 +27,9 @@ use std::path::Path;
 
 use bert_core::weights::Tensors;
 use kd::cache::ByteSize;
+use nas::space::EncoderChoices;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
-use nas::space::EncoderChoices;
 use serde::{Deserialize, Serialize};
 use train::engine::Devices;
 

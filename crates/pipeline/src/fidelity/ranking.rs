@@ -109,8 +109,7 @@ pub fn rank(networks: &BTreeMap<u32, Measured>, target: Target, seed: u64) -> Ve
         };
         let rho = bootstrap(count, seed, |sample| by(spearman, &own, sample));
         let tau = bootstrap(count, seed, |sample| by(kendall, &own, sample));
-        let gain =
-            bootstrap(count, seed, |sample| by(spearman, &own, sample) - by(spearman, &control_scores, sample));
+        let gain = bootstrap(count, seed, |sample| by(spearman, &own, sample) - by(spearman, &control_scores, sample));
         let verdict = match () {
             () if fidelity == control => Verdict::Control,
             () if gain.low > 0.0 => Verdict::Beats,
