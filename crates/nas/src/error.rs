@@ -77,6 +77,10 @@ pub enum Error {
         detail: String,
     },
 
+    /// Rungs of successive halving that cannot be.
+    #[error("successive halving: {0}")]
+    Halving(String),
+
     /// Stage settings that cannot be run.
     #[error("stage {stage}: {detail}")]
     Stage {

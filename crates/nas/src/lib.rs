@@ -6,7 +6,9 @@
 //! | [`space`] | what each of the three stages may draw, within size limits |
 //! | [`budget`] | hard limits on parameters, MACs and latency |
 //! | [`rank`] | which of two evaluated architectures is the better one |
-//! | [`strategy`] | what to try next: random, evolution, learned partition (LaNAS) |
+//! | [`pareto`] | which architectures no other one beats in fitness and in what it costs |
+//! | [`strategy`] | what to try next: random, evolution, NSGA-II, TPE, learned partition (LaNAS) |
+//! | [`halving`] | who goes on from a cheap evaluation to a dearer one |
 //! | [`study`] | the store of all trials: SQLite or memory |
 //! | [`driver`] | runs one stage; stops, resumes and replays exactly |
 //!
@@ -22,6 +24,8 @@ struct Readme;
 pub mod budget;
 pub mod driver;
 mod error;
+pub mod halving;
+pub mod pareto;
 pub mod rank;
 pub mod space;
 pub mod strategy;

@@ -140,10 +140,20 @@ pub fn before_training(
     let trained = teacher.clone().with_dropout(recipe.teacher.dropout);
     trained.validate().map_err(|e| Error::Mismatch(format!("teacher: {e}")))?;
     let frame = phase::frame(recipe, teacher);
-    let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
-    TaskModel::supernet(&largest, Parts::POOLER, device)?;
-    phase::check_fit(phases, &frame, teacher)?;
-    begins_as_teacher(recipe, &largest, &trained)?;
+    match &recipe.search.encoder {
+        None => {
+            let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
+            TaskModel::supernet(&largest, Parts::POOLER, device)?;
+            phase::check_fit(phases, &frame, teacher)?;
+            begins_as_teacher(recipe, &largest, &trained)?;
+        }
+        Some(choices) => {
+            for student in phase::extremes(recipe, choices, &frame)? {
+                phase::check_fit(phases, &student, teacher)?;
+                begins_as_teacher(recipe, &student, &trained)?;
+            }
+        }
+    }
     parameter_groups((recipe, phases), &trained, &frame, device)?;
     check_precision(recipe.latency, device)?;
     phase::check_budget(parts, recipe, &frame)

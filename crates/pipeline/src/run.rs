@@ -105,12 +105,14 @@ pub fn run(
         // A run that goes on was begun with this teacher.
         let heads = if resume { &[][..] } else { &heads };
         judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
-        let frame = phase::frame(recipe, &teacher);
-        let space = phase::first_space(parts, recipe, &frame)?;
-        let maker = options.environment.maker(host.now_ms());
-        let device = options.devices.main();
-        let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
-        limit = Limit::prepare(wanted, &*space, host)?;
+        if recipe.search.encoder.is_none() {
+            let frame = phase::frame(recipe, &teacher);
+            let space = phase::first_space(parts, recipe, &frame)?;
+            let maker = options.environment.maker(host.now_ms());
+            let device = options.devices.main();
+            let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
+            limit = Limit::prepare(wanted, &*space, host)?;
+        }
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -207,8 +209,14 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
     let recipe = run.recipe;
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
-    let warm = phase::warm_up(run, &frame, &teachers)?;
-    let winner = phase::search(run, &frame, &teachers, warm.clone())?;
+    let (warm, winner) = match &recipe.search.encoder {
+        Some(choices) => (Tensors::new(), phase::search_encoders(run, choices, &frame, &teachers)?),
+        None => {
+            let warm = phase::warm_up(run, &frame, &teachers)?;
+            let winner = phase::search(run, &frame, &teachers, warm.clone())?;
+            (warm, winner)
+        }
+    };
     let found = Found { frame: &frame, teachers: &teachers, warm: &warm, winner: &winner };
     let majority = majority(run)?;
     let mut trained = Vec::new();
@@ -233,7 +241,7 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
     summary::write_report(run.paths, run.parts.read_study(run.paths)?.as_deref())?;
     // Last: until here the run may have to be resumed.
     run.clear_checkpoints();
-    let architecture = winner.genome.layers().iter().map(ToString::to_string).collect();
+    let architecture = winner.config.layers.iter().map(|layer| layer.expression.clone()).collect();
     Ok(Outcome { comparison, gains, architecture })
 }
 

@@ -135,7 +135,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
         student.evaluation,
         card_lines(&student.evaluation, majority),
     );
-    for (i, expression) in winner.genome.layers().iter().enumerate() {
+    for (i, expression) in winner.config.layers.iter().map(|layer| &layer.expression).enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
     }
     text.push_str("\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`.\n");

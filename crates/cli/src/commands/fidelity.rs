@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use pipeline::FromRecipe;
 use pipeline::events::{Host, RunEvent};
-use pipeline::fidelity::{DrawnFrom, FEWEST, Findings, MOST, Place, Ranked, Settings, measure};
+use pipeline::fidelity::{FEWEST, Findings, MOST, Place, Ranked, Settings, measure};
 use pipeline::recipe::{Override, load_without_text};
 use run_store::lock::Holder;
 use serde_json::json;
@@ -42,10 +42,6 @@ pub struct FidelityArgs {
     /// size, which their number of parameters cannot order.
     #[arg(long)]
     spread: bool,
-    /// Draw whole encoders from the choices of a TOML file (lists `layers`, `hidden`, `embed`, `heads`, `base`), in place of stage 1's
-    /// feed-forwards.
-    #[arg(long, value_name = "FILE")]
-    choices: Option<PathBuf>,
     /// Seed of everything random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -68,18 +64,16 @@ pub struct FidelityArgs {
 /// # Errors
 /// A recipe or a folder that is not usable (exit code 2), work that failed (1) or was interrupted (130).
 pub fn run(args: &FidelityArgs, context: &Context) -> Result<(), CliError> {
-    let named = [("--teacher", &args.teacher), ("--data", &args.data), ("--choices", &args.choices)];
+    let named = [("--teacher", &args.teacher), ("--data", &args.data)];
     must_all_exist(named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))))?;
     if let Some(teacher) = &args.teacher {
         refuse_run_folder("--teacher", teacher)?;
     }
-    let choices = args.choices.as_deref().map(choices).transpose()?;
     let recipe = load_without_text(&args.recipe, &overrides(args)?).or_usage()?;
     let mut steps = args.steps.clone();
     steps.sort_unstable();
     steps.dedup();
-    let drawn = DrawnFrom { spread: args.spread, choices };
-    let settings = Settings { networks: args.networks, steps, drawn };
+    let settings = Settings { networks: args.networks, steps, spread: args.spread };
     interrupt::install(&context.progress)?;
     let started = pipeline::summary::utc(environment::now_ms());
     let place = Place {
@@ -91,14 +85,6 @@ pub fn run(args: &FidelityArgs, context: &Context) -> Result<(), CliError> {
     let found = measure(&recipe, &settings, place, &mut FromRecipe, &mut host).map_err(|e| explain(e, &args.out))?;
     context.progress.finish();
     show(args, &found)
-}
-
-fn choices(path: &Path) -> Result<nas::space::EncoderChoices, CliError> {
-    let text = std::fs::read_to_string(path).context(format!("cannot read {}", path.display()))?;
-    let read: Result<nas::space::EncoderChoices, _> = toml::from_str(&text);
-    let choices = read.map_err(|e| CliError::usage(format!("--choices {}: {e}", path.display())))?;
-    choices.check().context(format!("--choices {}", path.display())).or_usage()?;
-    Ok(choices)
 }
 
 /// The options as keys of the recipe.

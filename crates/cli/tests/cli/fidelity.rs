@@ -90,9 +90,8 @@ fn a_measurement_that_lost_its_last_scores_measures_them_again_and_the_rest_stay
 #[test]
 fn whole_encoders_are_drawn_from_choices_and_networks_of_all_sizes_are_spread() {
     let dir = folder();
-    let choices = "layers = [2]\nhidden = [12, 24]\nembed = [8, 16]\nheads = [2]\nbase = [8, 16, 32]\n";
-    std::fs::write(dir.path().join("choices.toml"), choices).unwrap();
-    let args = ["--choices", "choices.toml", "--spread", "--set", "student.layers=2", "--steps", "0"];
+    let choices = "search.encoder={layers=[2], hidden=[12, 24], embed=[8, 16], heads=[2], base=[8, 16, 32]}";
+    let args = ["--spread", "--steps", "0", "--set", choices, "--set", "search.stage3.trials=1", "--set", "warm_up.steps=0"];
     let small = ["fidelity", "--recipe", "smoke", "--networks", "5", "--out", "m", "--json"];
     run(dir.path(), &[&small[..], &args[..]].concat()).json();
     let rows = rows(dir.path());
@@ -119,15 +118,6 @@ fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     refused(&["--set", "final.task.stepz=3"], &["stepz"]);
     refused(&["--set", "budget.max_params=100"], &["max_params"]);
     refused(&["--networks", "9000", "--set", "budget.max_params=13481"], &["networks can be drawn", "9000"]);
-    std::fs::write(dir.path().join("choices.toml"), "layers = [2]\nwidth = [3]\n").unwrap();
-    refused(&["--choices", "choices.toml"], &["choices.toml", "width"]);
-    std::fs::write(
-        dir.path().join("choices.toml"),
-        "layers = [2]\nhidden = [7]\nembed = [8]\nheads = [2]\nbase = [8]\n",
-    )
-    .unwrap();
-    refused(&["--choices", "choices.toml"], &["choices.toml", "hidden width 7"]);
-
     let other = folder();
     std::fs::write(other.path().join("notes.txt"), "mine").unwrap();
     run(dir.path(), &["fidelity", "--recipe", "smoke", "--out", arg(other.path())])

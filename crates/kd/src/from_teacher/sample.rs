@@ -53,14 +53,23 @@ impl Sample {
     ///
     /// # Errors
     /// What `batch` gives; no tokens.
-    pub fn of_training(
+    pub fn of_training(epoch: u64, batch: impl FnMut(u64) -> Result<EncodedBatch>, device: &Device) -> Result<Self> {
+        Self::of_tokens(TOKENS, epoch, batch, device)
+    }
+
+    /// The same up to about `most` tokens.
+    ///
+    /// # Errors
+    /// What `batch` gives; no tokens.
+    pub fn of_tokens(
+        most: usize,
         epoch: u64,
         mut batch: impl FnMut(u64) -> Result<EncodedBatch>,
         device: &Device,
     ) -> Result<Self> {
         let (mut batches, mut tokens) = (Vec::new(), 0);
         for step in 0..epoch {
-            if tokens >= TOKENS {
+            if tokens >= most {
                 break;
             }
             let next = batch(step)?;

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::Result;
 use crate::space::size::SizeSampler;
-use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, crossed, fingerprint, rebuilt};
 
 /// Varied expressions of each size among which [`CoarseSpace::fastest`] looks, beside the plain ones.
 const VARIED: usize = 24;
@@ -86,6 +86,10 @@ impl SearchSpace for CoarseSpace {
             layers[at] = self.mutation.mutate(&layers[at], rng);
         }
         rebuilt(layers)
+    }
+
+    fn crossover(&self, one: &Architecture, other: &Architecture, rng: &mut ChaCha8Rng) -> Option<Architecture> {
+        crossed(one, other, |child| self.sizes.holds(child.ids()), rng)
     }
 
     fn fingerprint(&self, genome: &Architecture) -> String {

@@ -7,6 +7,7 @@
 
 mod coarse;
 mod encoder;
+mod listed;
 mod operators;
 mod size;
 mod student;
@@ -17,10 +18,12 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use mlp_space::{Architecture, Expression};
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub use coarse::CoarseSpace;
 pub use encoder::{EncoderChoices, EncoderGenome, EncoderSpace};
+pub use listed::ListedSpace;
 pub use operators::OperatorSpace;
 pub use size::SizeSampler;
 pub use student::{Encoding, Student};
@@ -43,6 +46,13 @@ pub trait SearchSpace: Sync {
 
     /// A random architecture close to `genome`.
     fn mutate(&self, genome: &Self::Genome, rng: &mut ChaCha8Rng) -> Self::Genome;
+
+    /// A random architecture made of parts of both, which differs from both, if the space has such an operation and finds one within its
+    /// limits; by default it has none.
+    fn crossover(&self, one: &Self::Genome, other: &Self::Genome, rng: &mut ChaCha8Rng) -> Option<Self::Genome> {
+        let _ = (one, other, rng);
+        None
+    }
 
     /// Equal for architectures that compute the same function of the same weights.
     fn fingerprint(&self, genome: &Self::Genome) -> String;
@@ -95,6 +105,23 @@ pub trait EncodedSpace: SearchSpace {
 
 fn fingerprint(genome: &Architecture) -> String {
     mlp_space::Fingerprint::of_architecture(genome).to_string()
+}
+
+/// Tries before two architectures count as having no child within the limits.
+const CROSSINGS: usize = 20;
+
+/// Uniform crossover: each layer from either parent with equal probability, until the child differs from both and `holds`.
+fn crossed(
+    one: &Architecture,
+    other: &Architecture,
+    holds: impl Fn(&Architecture) -> bool,
+    rng: &mut ChaCha8Rng,
+) -> Option<Architecture> {
+    let mut cross = || {
+        let pairs = one.layers().iter().zip(other.layers());
+        rebuilt(pairs.map(|(own, its)| if rng.random() { own } else { its }.clone()).collect())
+    };
+    (0..CROSSINGS).map(|_| cross()).find(|child| child != one && child != other && holds(child))
 }
 
 /// An architecture of layers that a space made from valid ones.

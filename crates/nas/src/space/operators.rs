@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
-use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, crossed, fingerprint, rebuilt};
 
 /// Architectures with the stack counts and ratios of a given one, so all of one size.
 ///
@@ -55,6 +55,10 @@ impl SearchSpace for OperatorSpace {
         let at = rng.random_range(0..layers.len() as u32) as usize;
         layers[at] = self.mutation.mutate(&layers[at], rng);
         rebuilt(layers)
+    }
+
+    fn crossover(&self, one: &Architecture, other: &Architecture, rng: &mut ChaCha8Rng) -> Option<Architecture> {
+        crossed(one, other, |_| true, rng)
     }
 
     fn fingerprint(&self, genome: &Architecture) -> String {

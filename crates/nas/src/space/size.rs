@@ -80,6 +80,11 @@ impl SizeSampler {
         })
     }
 
+    /// Whether every layer allows its id and the size of all is within the limits.
+    pub fn holds(&self, ids: &[LinearId]) -> bool {
+        self.cost(ids).is_some_and(|cost| self.limits.check(cost).is_none())
+    }
+
     /// A tuple within the limits, each with equal probability.
     pub fn sample(&self, rng: &mut ChaCha8Rng) -> Vec<LinearId> {
         let mut size = self.fixed;

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
 use crate::space::size::SizeSampler;
-use crate::space::{EncodedSpace, SearchSpace, Student, fingerprint, rebuilt};
+use crate::space::{EncodedSpace, SearchSpace, Student, crossed, fingerprint, rebuilt};
 
 /// Architectures with the expressions of a given one, at all stack counts and ratios at which those
 /// run, within size limits; every one is drawn equally often.
@@ -66,6 +66,10 @@ impl SearchSpace for WidthSpace {
             }
         }
         self.sample(rng)
+    }
+
+    fn crossover(&self, one: &Architecture, other: &Architecture, rng: &mut ChaCha8Rng) -> Option<Architecture> {
+        crossed(one, other, |child| self.sizes.holds(child.ids()), rng)
     }
 
     fn fingerprint(&self, genome: &Architecture) -> String {

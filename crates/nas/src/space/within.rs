@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::Result;
-use crate::space::{EncodedSpace, SearchSpace};
+use crate::space::{CROSSINGS, EncodedSpace, SearchSpace};
 
 /// Draws from the space before one is made from what is known to be fast enough.
 const DRAWS: usize = 200;
@@ -80,6 +80,10 @@ where
     fn mutate(&self, genome: &G, rng: &mut ChaCha8Rng) -> G {
         let varied = (0..VARIATIONS).map(|_| self.space.mutate(genome, rng)).find(|genome| self.holds(genome));
         varied.unwrap_or_else(|| self.walk(&self.known, rng))
+    }
+
+    fn crossover(&self, one: &G, other: &G, rng: &mut ChaCha8Rng) -> Option<G> {
+        (0..CROSSINGS).find_map(|_| self.space.crossover(one, other, rng).filter(|child| self.holds(child)))
     }
 
     fn fingerprint(&self, genome: &G) -> String {

@@ -3,11 +3,16 @@
 //! | file | how |
 //! |---|---|
 //! | `proxy` | a short training from inherited weights (stages 1 and 2) |
+//! | `encoder` | a short training of a whole encoder that begins as its teacher (all stages) |
+//! | `short` | what the two have in common |
 //! | `slice` | a slice of the trained supernet, scored as it is (stage 3) |
 
+mod encoder;
 mod proxy;
+mod short;
 mod slice;
 
+pub(crate) use encoder::{EncoderTraining, PlanOf};
 pub use proxy::ProxyTraining;
 pub use slice::SupernetSlice;
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use bert_core::{BertConfig, Parts, student_config};
+use bert_core::{BertConfig, student_config};
 use mlp_space::Architecture;
 use nas::budget::{Budget, Reach};
-use nas::space::{EncoderChoices, EncoderGenome, EncoderSpace, SearchSpace};
+use nas::space::{EncoderGenome, SearchSpace};
 use rand_chacha::ChaCha8Rng;
 
-use crate::phase::{SearchParts, first_space};
+use crate::phase::{SearchParts, encoder_space, first_space};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -50,8 +50,8 @@ pub fn distinct(count: u32, mut draw: impl FnMut(u32, u64) -> Result<Drawn>) -> 
     Ok(all)
 }
 
-/// `count` random networks: of the space of whole encoders that `choices` describe, else of the recipe's first stage; within the recipe's
-/// budget, or with `spread` of all sizes that the space has.
+/// `count` random networks of what the recipe's first stage draws from: whole encoders where it has `search.encoder`, else feed-forwards; within
+/// its budget, or with `spread` of all sizes that the space has.
 ///
 /// A narrow budget leaves networks of about one size, which their number of parameters cannot order; but these are what a search chooses
 /// from. With `spread`, network `n` is drawn from a window of sizes, one of 16 between the smallest and the largest, in the order of the binary
@@ -63,24 +63,18 @@ pub fn draw(
     parts: &mut dyn SearchParts,
     recipe: &Recipe,
     frame: &BertConfig,
-    choices: Option<&EncoderChoices>,
     (count, spread): (u32, bool),
 ) -> Result<Vec<Drawn>> {
     let wanted = (recipe, count, spread);
-    match choices {
+    match &recipe.search.encoder {
         None => {
             let config = |genome: &Architecture| Ok(student_config(frame, genome)?);
             let within = |budget| first_space(parts, &Recipe { budget, ..recipe.clone() }, frame);
             of_space(wanted, within, |space, rng| space.sample(rng), |space, free| space.reach(free), config)
         }
         Some(choices) => {
-            // As in a search: pooler and heads count, the distillation projection does not.
-            let counted = BertConfig { fit_size: None, ..frame.clone() };
             let config = |genome: &EncoderGenome| Ok(genome.config(frame)?);
-            let within = |budget| {
-                let seq = recipe.latency.seq;
-                Ok(EncoderSpace::new(&counted, Parts::POOLER, seq, choices.clone(), &budget)?)
-            };
+            let within = |budget| encoder_space(&Recipe { budget, ..recipe.clone() }, choices, frame);
             of_space(wanted, within, |space, rng| space.sample(rng), |space, free| space.reach(free), config)
         }
     }

@@ -6,7 +6,6 @@ use run_store::lock::{Holder, RunLock};
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
-use super::DrawnFrom;
 use super::draw::Drawn;
 use super::record::{self, Row};
 use crate::recipe::{Recipe, differences};
@@ -20,7 +19,7 @@ const SCORES: &str = "scores.jsonl";
 /// What a measurement was begun with: what decides its scores.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Begun {
-    drawn: DrawnFrom,
+    spread: bool,
     recipe: Recipe,
 }
 
@@ -38,7 +37,7 @@ impl MeasurementFolder {
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what is there, or what is different.
-    pub(super) fn check(folder: &Path, recipe: &Recipe, drawn: &DrawnFrom) -> Result<()> {
+    pub(super) fn check(folder: &Path, recipe: &Recipe, spread: bool) -> Result<()> {
         let path = folder.join(BEGUN);
         if !path.exists() {
             let Ok(mut entries) = std::fs::read_dir(folder) else { return Ok(()) };
@@ -60,13 +59,10 @@ impl MeasurementFolder {
             message: format!("not what a measurement begins with: {e}"),
         })?;
         let mut found: Vec<String> = differences(&begun.recipe, recipe)?.iter().map(ToString::to_string).collect();
-        if begun.drawn.spread != drawn.spread {
+        if begun.spread != spread {
             let said = |spread| if spread { "of all sizes" } else { "within the budget" };
-            let (was, is) = (said(begun.drawn.spread), said(drawn.spread));
+            let (was, is) = (said(begun.spread), said(spread));
             found.push(format!("its networks are {was}, here they are {is}"));
-        }
-        if begun.drawn.choices != drawn.choices {
-            found.push("its networks are drawn from other choices".into());
         }
         match found.is_empty() {
             true => Ok(()),
@@ -82,13 +78,13 @@ impl MeasurementFolder {
     ///
     /// # Errors
     /// As [`MeasurementFolder::check`]; another process works there; the folder cannot be written.
-    pub(super) fn open(folder: &Path, recipe: &Recipe, drawn: &DrawnFrom, holder: &Holder) -> Result<Self> {
+    pub(super) fn open(folder: &Path, recipe: &Recipe, spread: bool, holder: &Holder) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let lock = RunLock::acquire(folder, holder)?;
         // Again under the lock.
-        Self::check(folder, recipe, drawn)?;
+        Self::check(folder, recipe, spread)?;
         run_store::atomic::clean_stale_temps(folder)?;
-        let begun = Begun { drawn: drawn.clone(), recipe: recipe.clone() };
+        let begun = Begun { spread, recipe: recipe.clone() };
         let path = folder.join(BEGUN);
         if !path.exists() {
             run_store::atomic::write_json(&path, &begun)?;

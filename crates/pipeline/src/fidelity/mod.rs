@@ -27,10 +27,9 @@ use std::path::Path;
 
 use bert_core::weights::Tensors;
 use kd::cache::ByteSize;
-use nas::space::EncoderChoices;
 use run_store::lock::Holder;
 use run_store::log::JsonlWriter;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use train::engine::Devices;
 
 pub use draw::{Drawn, distinct, draw};
@@ -52,16 +51,6 @@ pub const PHASE: &str = "fidelity";
 /// Most networks of a measurement.
 pub const MOST: u32 = 10_000;
 
-/// What networks are drawn from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrawnFrom {
-    /// All sizes that the space has, in place of those within the recipe's budget.
-    pub spread: bool,
-    /// Whole encoders, in place of the space of the recipe's first stage.
-    pub choices: Option<EncoderChoices>,
-}
-
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -69,8 +58,8 @@ pub struct Settings {
     pub networks: u32,
     /// Lengths of the short trainings, in steps; 0 is no training.
     pub steps: Vec<u64>,
-    /// What networks are drawn from.
-    pub drawn: DrawnFrom,
+    /// Networks of all sizes that the space has, in place of those within the recipe's budget.
+    pub spread: bool,
 }
 
 /// Where it is done.
@@ -127,7 +116,7 @@ pub fn measure(
     settings.check()?;
     let recipe = &recipe.clone().without_text();
     let folder = place.folder;
-    MeasurementFolder::check(folder, recipe, &settings.drawn)?;
+    MeasurementFolder::check(folder, recipe, settings.spread)?;
     let (teacher, given) = preflight::given(recipe, folder)?;
     let phases = &phases(recipe)[..];
     preflight::before_training((recipe, phases), parts, &teacher, &place.devices)?;
@@ -135,9 +124,8 @@ pub fn measure(
     host.event(&RunEvent::Note { message: "reading the inputs".into() });
     let doubts = preflight::read(recipe, &heads, given.as_ref(), host.stop())?;
     let frame = phase::frame(recipe, &teacher);
-    let DrawnFrom { spread, choices } = &settings.drawn;
-    let networks = draw(parts, recipe, &frame, choices.as_ref(), (settings.networks, *spread))?;
-    let open = MeasurementFolder::open(folder, recipe, &settings.drawn, &place.holder)?;
+    let networks = draw(parts, recipe, &frame, (settings.networks, settings.spread))?;
+    let open = MeasurementFolder::open(folder, recipe, settings.spread, &place.holder)?;
     let rows = open.rows()?;
     open.check_networks(&rows, &networks)?;
     let inputs = match given {
@@ -154,7 +142,7 @@ pub fn measure(
         let message = "networks are drawn within the limits of size; their latency is not measured here";
         run.emit(RunEvent::Note { message: message.into() })?;
     }
-    let missing = missing_scores(settings, &networks, &rows);
+    let missing = missing_scores((recipe, settings), &networks, &rows);
     if missing.iter().any(|(_, wanted)| !wanted.is_empty()) {
         let mut file = JsonlWriter::open(open.scores())?;
         work(&mut run, (&frame, &networks), missing, (&rows, &mut file))?;
@@ -173,9 +161,11 @@ impl Settings {
 }
 
 /// The scores of each network that are not there yet.
-fn missing_scores(settings: &Settings, networks: &[Drawn], rows: &[Row]) -> Vec<(u32, Vec<Fidelity>)> {
+fn missing_scores(
+    (recipe, settings): (&Recipe, &Settings),
+    networks: &[Drawn], rows: &[Row]) -> Vec<(u32, Vec<Fidelity>)> {
     let measured = by_network(rows.iter().cloned());
-    let all = Bench::fidelities(&settings.steps);
+    let all = Bench::fidelities(recipe, &settings.steps);
     let of = |number: u32| {
         let there = |fidelity: &Fidelity| measured.get(&number).is_some_and(|m| m.scores.contains_key(fidelity));
         all.iter().copied().filter(|fidelity| !there(fidelity)).collect()

@@ -20,7 +20,7 @@ use super::record::Row;
 use super::{Beginning, Fidelity, PHASE};
 use crate::evaluate::until;
 use crate::events::RunEvent;
-use crate::phase::{Context, Data, Network, PhaseId, Teachers, Weights, as_teacher};
+use crate::phase::{Context, Data, FITTED_TOKENS, Network, Origin, PhaseId, Teachers, Weights};
 use crate::recipe::Recipe;
 use crate::{Error, Result};
 
@@ -37,6 +37,7 @@ type Examples = (TaskMix, Vec<(usize, EvalSet)>);
 pub(super) struct Bench<'b> {
     teachers: &'b Teachers,
     supernet: &'b Tensors,
+    origin: Origin<'b>,
     texts: Sample,
     short: Examples,
     long: Examples,
@@ -68,16 +69,21 @@ impl<'b> Bench<'b> {
             .map(|step| Ok(long.0.batch(step)?.1))
             .collect::<Result<Vec<_>>>()?;
         let texts = Sample::new(&batches, &run.device)?;
-        Ok(Self { teachers, supernet, texts, short, long, dev })
+        // As the candidates of a search.
+        let origin = Origin::of(run, teachers, Some(FITTED_TOKENS))?;
+        Ok(Self { teachers, supernet, origin, texts, short, long, dev })
     }
 
-    /// The fidelities of a network with short trainings of so many `steps`, from the cheapest; the final scores come last.
-    pub(super) fn fidelities(steps: &[u64]) -> Vec<Fidelity> {
+    /// The fidelities of a network with short trainings of so many `steps`, from the cheapest; the final scores come last. Whole encoders are no
+    /// slices of one largest student.
+    pub(super) fn fidelities(recipe: &Recipe, steps: &[u64]) -> Vec<Fidelity> {
         let mut all = vec![Fidelity::CONTROL];
         for beginning in [Beginning::Random, Beginning::Teacher] {
             all.extend(Proxy::ALL.into_iter().filter(|p| p.reads_weights()).map(|p| Fidelity::Proxy(p, beginning)));
         }
-        for beginning in [Beginning::Slice, Beginning::Teacher] {
+        let has_slices = recipe.search.encoder.is_none();
+        let beginnings = [Beginning::Slice, Beginning::Teacher];
+        for beginning in beginnings.into_iter().filter(|&beginning| has_slices || beginning != Beginning::Slice) {
             all.extend(steps.iter().map(|&steps| Fidelity::Trained(beginning, steps)));
         }
         all.extend([Fidelity::HeldOut, Fidelity::Final]);
@@ -231,7 +237,7 @@ impl Measuring<'_, '_> {
                 let training = self.run.spec(LAST)?.training()?;
                 let plan = plan(objective_of(training.objective)?, (config, self.bench.teachers), 1)?;
                 let model = fresh.initialized(config, seed);
-                as_teacher(self.run, (model, &spec), self.bench.teachers, Some(&plan), (&[], Weights::Whole))?
+                self.bench.origin.begin(model, &spec, Some(&plan), Weights::Whole)?
             }
             Beginning::Slice => {
                 let weights = inherit(&parameter_shapes(&fresh), self.bench.supernet, LayerSource::Same, |_| false)?;
@@ -316,8 +322,6 @@ fn explained(found: Result<(f64, Option<f64>)>) -> Result<(Option<f64>, Option<f
 fn candidates_fault(error: Error) -> Result<String> {
     match &error {
         Error::Training { source, .. } | Error::Train(source) if source.is_divergence() => Ok(error.to_string()),
-        // A shape that is no slice of the supernet, or none that can begin as its teacher.
-        Error::Core(bert_core::Error::Inherit { .. }) => Ok(error.to_string()),
         _ => Err(error),
     }
 }

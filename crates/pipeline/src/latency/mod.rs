@@ -69,9 +69,21 @@ impl Latency<Architecture> for CandidateLatency {
         if let Some(predictor) = &self.predictor {
             return predictor.ms(genome).map_err(|e| e.to_string());
         }
-        let config = student_config(&self.frame, genome).map_err(|e| e.to_string())?;
-        let model = TaskModel::new(&config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
-        let model = model.initialized(&config, 0);
-        median_ms(&model, &config, self.settings, &self.device).map_err(|e| e.to_string())
+        self.measured(&student_config(&self.frame, genome).map_err(|e| e.to_string())?)
+    }
+}
+
+/// Measured: tables are of feed-forwards in one frame.
+impl Latency<EncoderGenome> for CandidateLatency {
+    fn measure(&mut self, genome: &EncoderGenome) -> std::result::Result<f64, String> {
+        self.measured(&genome.config(&self.frame).map_err(|e| e.to_string())?)
+    }
+}
+
+impl CandidateLatency {
+    fn measured(&self, config: &BertConfig) -> std::result::Result<f64, String> {
+        let model = TaskModel::new(config, Parts::default(), &self.device).map_err(|e| e.to_string())?;
+        let model = model.initialized(config, 0);
+        median_ms(&model, config, self.settings, &self.device).map_err(|e| e.to_string())
     }
 }

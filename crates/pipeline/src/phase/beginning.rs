@@ -6,7 +6,7 @@ use kd::from_teacher::{self, Sample, Settings, Start, layer_map};
 use kd::objective::Plan;
 use predict::heads::AnsweringHead;
 
-use super::{Context, Data, PhaseId, Teachers};
+use super::{Context, Data, PhaseId, Teachers, TunedTeacher};
 use crate::Result;
 use crate::events::RunEvent;
 
@@ -27,7 +27,7 @@ pub(crate) enum Weights {
 ///
 /// # Errors
 /// The models do not go together, or files cannot be read.
-pub(crate) fn as_teacher(
+pub(super) fn as_teacher(
     run: &mut Context<'_>,
     (model, spec): (TaskModel, &Encoder<Shape>),
     teachers: &Teachers,
@@ -37,29 +37,68 @@ pub(crate) fn as_teacher(
     if phases.iter().map(|&phase| run.has_begun(phase)).collect::<Result<Vec<_>>>()?.contains(&true) {
         return Ok(model);
     }
-    let recipe = run.recipe;
-    let (teacher, heads) = match &teachers.tuned[..] {
-        [one] => (one, in_order(&one.config)),
-        _ => (&teachers.general, vec![None; spec.heads.len()]),
-    };
-    let stage = run.spec(PhaseId::Stage(1))?.training_on(Data::Tasks)?;
-    let (mix, _) = run.inputs.tasks(recipe, &stage.settings)?;
-    let batch = |step| Ok(mix.batch(step)?.1);
-    let sample = Sample::of_training(mix.batches_per_epoch(), batch, &run.device)?;
-    let layers = layer_map(plan, spec.layers.len(), teacher.config.num_hidden_layers)?;
-    let (texts, tokens) = (sample.texts(), sample.len());
+    let origin = Origin::of(run, teachers, None)?;
+    let (texts, tokens) = (origin.sample.texts(), origin.sample.len());
     let message = format!("a student begins as its teacher, by {tokens} tokens of {texts} texts");
     run.emit(RunEvent::Note { message })?;
-    let start = Start {
-        teacher: &teacher.model,
-        config: &teacher.config,
-        layers: &layers,
-        heads: &heads,
-        sample: &sample,
-        settings: &Settings::new(recipe.seed),
-        slices: weights == Weights::Slices,
-    };
-    Ok(from_teacher::begin(model, spec, &start)?)
+    Ok(origin.begin(model, spec, plan, weights)?)
+}
+
+/// What students begin as, with the texts that they are fitted on.
+pub(crate) struct Origin<'t> {
+    teacher: &'t TunedTeacher,
+    /// Whether the heads are the teacher's.
+    has_heads: bool,
+    sample: Sample,
+    settings: Settings,
+}
+
+impl<'t> Origin<'t> {
+    /// The teacher of a run: the fine-tuned one with all heads, or the loaded one where each task has a teacher. Students are fitted on about
+    /// `tokens` tokens, or as many as is usual.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn of(run: &Context<'_>, teachers: &'t Teachers, tokens: Option<usize>) -> Result<Self> {
+        let (teacher, has_heads) = match &teachers.tuned[..] {
+            [one] => (one, true),
+            _ => (&teachers.general, false),
+        };
+        let stage = run.spec(PhaseId::Stage(1))?.training_on(Data::Tasks)?;
+        let (mix, _) = run.inputs.tasks(run.recipe, &stage.settings)?;
+        let batch = |step| Ok(mix.batch(step)?.1);
+        let epoch = mix.batches_per_epoch();
+        let sample = match tokens {
+            None => Sample::of_training(epoch, batch, &run.device)?,
+            Some(tokens) => Sample::of_tokens(tokens, epoch, batch, &run.device)?,
+        };
+        Ok(Self { teacher, has_heads, sample, settings: Settings::new(run.recipe.seed) })
+    }
+
+    /// `model`, which `spec` describes, with weights computed from the teacher's.
+    ///
+    /// # Errors
+    /// The models do not go together.
+    pub fn begin(
+        &self,
+        model: TaskModel,
+        spec: &Encoder<Shape>,
+        plan: Option<&Plan>,
+        weights: Weights,
+    ) -> std::result::Result<TaskModel, kd::Error> {
+        let config = &self.teacher.config;
+        let heads = if self.has_heads { in_order(config) } else { vec![None; spec.heads.len()] };
+        let start = Start {
+            teacher: &self.teacher.model,
+            config,
+            layers: &layer_map(plan, spec.layers.len(), config.num_hidden_layers)?,
+            heads: &heads,
+            sample: &self.sample,
+            settings: &self.settings,
+            slices: weights == Weights::Slices,
+        };
+        from_teacher::begin(model, spec, &start)
+    }
 }
 
 fn in_order(teacher: &BertConfig) -> Vec<Option<AnsweringHead>> {

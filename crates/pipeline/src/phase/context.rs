@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bert_core::TaskModel;
 use burn::tensor::Device;
-use kd::cache::{ByteSize, CacheReport, CacheStorage, Format, TeacherCache, TeacherLayers};
+use kd::cache::{ByteSize, CacheReport, CacheStorage, Expected, Format, TeacherCache, TeacherLayers};
 use kd::job::{TaskTeacher, TaskTeachers, Teacher};
 use kd::objective::{Plan, Source};
 use run_store::checkpoint::CheckpointStore;
@@ -25,6 +25,43 @@ use crate::{Error, Result};
 
 /// Folder of the teacher's answers in a run folder, where the recipe wants them on the disk; gone once the run is finished.
 const CACHE: &str = "teacher-cache";
+
+/// Teachers of a phase's distillation, for any plan of what is learned from them.
+pub(crate) struct TeachersOfPhase<'t> {
+    teachers: &'t Teachers,
+    source: Source,
+    devices: Devices,
+    /// The cache before them, where another training of the run sees the same batches.
+    kept: Option<(Arc<TeacherCache>, Expected)>,
+}
+
+impl<'t> TeachersOfPhase<'t> {
+    /// The teacher that answers what `plan` asks.
+    ///
+    /// # Errors
+    /// Teachers of several tasks that do not go together.
+    pub fn of(&self, plan: &Plan) -> Result<Box<dyn Teacher + 't>> {
+        let kept = |of: &'t TunedTeacher| {
+            let (cache, expected) = self.kept.clone()?;
+            Some(KeptAnswers { cache, identity: of.identity.clone(), layers: TeacherLayers::of(plan), expected })
+        };
+        let asked = |of: &'t TunedTeacher| teacher_on(&self.devices, &of.model, kept(of));
+        let teachers = self.teachers;
+        Ok(match (self.source, &teachers.tuned[..]) {
+            (Source::Text, _) => asked(&teachers.general),
+            (Source::Tasks, [one]) => asked(one),
+            (Source::Tasks, several) => {
+                let of_task = |of: &'t TunedTeacher| TaskTeacher {
+                    name: of.phase.clone(),
+                    config: &of.config,
+                    teacher: asked(of),
+                    head: 0,
+                };
+                Box::new(TaskTeachers::new(asked(&teachers.general), several.iter().map(of_task).collect())?)
+            }
+        })
+    }
+}
 
 /// One line of `log.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,25 +264,19 @@ impl<'a> Context<'a> {
         teachers: &'t Teachers,
         plan: &Plan,
     ) -> Result<Box<dyn Teacher + 't>> {
+        self.teachers_for(phase, source, teachers).of(plan)
+    }
+
+    /// The same before it is known what is learned from it.
+    pub(super) fn teachers_for<'t>(
+        &self,
+        phase: PhaseId,
+        source: Source,
+        teachers: &'t Teachers,
+    ) -> TeachersOfPhase<'t> {
         let expected = BatchOrders::of(self.recipe, self.phases).expected(phase, source);
-        let kept = |of: &'t TunedTeacher| {
-            let (cache, expected) = (self.cache.clone()?, expected?);
-            Some(KeptAnswers { cache, identity: of.identity.clone(), layers: TeacherLayers::of(plan), expected })
-        };
-        let asked = |of: &'t TunedTeacher| teacher_on(&self.devices, &of.model, kept(of));
-        Ok(match (source, &teachers.tuned[..]) {
-            (Source::Text, _) => asked(&teachers.general),
-            (Source::Tasks, [one]) => asked(one),
-            (Source::Tasks, several) => {
-                let of_task = |of: &'t TunedTeacher| TaskTeacher {
-                    name: of.phase.clone(),
-                    config: &of.config,
-                    teacher: asked(of),
-                    head: 0,
-                };
-                Box::new(TaskTeachers::new(asked(&teachers.general), several.iter().map(of_task).collect())?)
-            }
-        })
+        let kept = self.cache.clone().zip(expected);
+        TeachersOfPhase { teachers, source, devices: self.devices.clone(), kept }
     }
 
     fn cache_report(&self) -> CacheReport {

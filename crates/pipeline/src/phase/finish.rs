@@ -10,7 +10,8 @@ use burn::tensor::Device;
 use kd::inherit::continue_from;
 use kd::job::as_is;
 use mlp_space::Architecture;
-use nas::budget::Budget;
+use nas::budget::{Budget, Latency};
+use nas::space::EncoderGenome;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -19,6 +20,7 @@ use train::fine_tune::FineTune;
 
 use super::beginning::{Weights, as_teacher};
 use super::distillation::{on_tasks, on_text, plan};
+use super::encoders::drawn;
 use super::plain::{same_latency, same_params};
 use super::stages::{MAX_DRAWS, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
@@ -86,20 +88,24 @@ pub fn final_models(run: &mut Context<'_>, network: Network, found: Found<'_>) -
 /// The configuration of a network that is distilled.
 fn config_of(run: &mut Context<'_>, network: Network, found: Found<'_>) -> Result<Option<BertConfig>> {
     let Found { frame, winner, .. } = found;
-    let student = || student_config(frame, &winner.genome);
+    let student = &winner.config;
     match network {
-        Network::Student => Ok(Some(student()?)),
+        Network::Student => Ok(Some(student.clone())),
         Network::SameParams => {
-            let params = encoder_spec::Encoder::describe(&student()?, Parts::POOLER)?;
+            let params = encoder_spec::Encoder::describe(student, Parts::POOLER)?;
             let params = params.count(run.recipe.latency.seq).params_without_fit();
             Ok(Some(same_params(run, frame, params)?))
         }
         Network::SameLatency => {
-            let student = student()?;
             let width = noted(run, network, |run| {
-                Ok(same_latency(run, frame, &student)?.map(|config| config.intermediate_size))
+                Ok(same_latency(run, frame, student)?.map(|config| config.intermediate_size))
             })?;
             Ok(width.map(|width| super::plain::of_width(frame, width)))
+        }
+        Network::Random(number) if run.recipe.search.encoder.is_some() => {
+            let genome = noted(run, network, |run| Ok(random_encoder(run, frame, number)?.to_string()))?;
+            let genome = genome.parse::<EncoderGenome>().map_err(Error::Mismatch)?;
+            Ok(Some(genome.config(frame)?))
         }
         Network::Random(number) => {
             let genome = noted(run, network, |run| Ok(random(run, frame, number)?.to_string()))?;
@@ -159,6 +165,29 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
     Err(Error::Mismatch(format!("none of {MAX_DRAWS} networks drawn at random is within the budget")))
 }
 
+/// The same where whole encoders are searched.
+fn random_encoder(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<EncoderGenome> {
+    let recipe = run.recipe;
+    let Some(choices) = &recipe.search.encoder else {
+        return Err(Error::Mismatch("the recipe has no `search.encoder`".into()));
+    };
+    let (settings, device) = (recipe.latency, run.device.clone());
+    let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor: None };
+    let mut latency = run.parts.encoder_latency(usual);
+    for attempt in 0..MAX_DRAWS {
+        let number = (u64::from(number) << 32) | attempt;
+        let genome = drawn(recipe, choices, frame, ("random network", number))?;
+        if recipe.budget.max_latency_ms.is_none() {
+            return Ok(genome);
+        }
+        run.check_stop()?;
+        if recipe.budget.check_latency(latency.measure(&genome).map_err(Error::Mismatch)?).is_none() {
+            return Ok(genome);
+        }
+    }
+    Err(Error::Mismatch(format!("none of {MAX_DRAWS} networks drawn at random is within the budget")))
+}
+
 /// The weights that a final training begins with.
 fn start(
     run: &mut Context<'_>,
@@ -179,7 +208,10 @@ fn start(
             return as_teacher(run, (model, &spec), found.teachers, Some(&plan), (&phases, Weights::Whole));
         }
         Inherit::WarmUp => found.warm.clone(),
-        Inherit::Supernet => collect_internal(&found.winner.supernet),
+        Inherit::Supernet => match &found.winner.supernet {
+            Some(supernet) => collect_internal(supernet),
+            None => return Err(Error::Mismatch("`final.inherit`: this search has no supernet".into())),
+        },
     };
     let weights = inherit(&parameter_shapes(&model), &from, LayerSource::Same, |_| false)?;
     Ok(apply_internal(model, weights, Path::new("supernet weights"))?)

@@ -15,6 +15,7 @@ use train::fine_tune::FineTune;
 
 use super::batch_order::BatchOrders;
 use super::distillation::plan;
+use super::encoders::drawn;
 use super::plain::of_width;
 use super::stages::sized_student;
 use super::stopwatch::{StepTime, Timed, step_time};
@@ -186,18 +187,29 @@ struct Models {
     tuned: BertConfig,
     frame: BertConfig,
     /// One that could be drawn.
-    candidate: Architecture,
+    candidate: BertConfig,
+    /// Its feed-forwards.
+    slice: Architecture,
 }
 
 impl Models {
     fn of(run: &mut Context<'_>, teacher: &BertConfig) -> Result<Self> {
         let recipe = run.recipe;
         let frame = frame(recipe, teacher);
-        let space = run.parts.space(recipe, 1, sized_student(&frame, recipe)?, None)?;
-        let candidate = space.sample(&mut run_store::rng::keyed(recipe.seed, "forecast", &[]));
+        let (candidate, slice) = match &recipe.search.encoder {
+            Some(choices) => {
+                let drawn = drawn(recipe, choices, &frame, ("forecast", 0))?;
+                (drawn.config(&frame)?, drawn.feed_forwards)
+            }
+            None => {
+                let space = run.parts.space(recipe, 1, sized_student(&frame, recipe)?, None)?;
+                let drawn = space.sample(&mut run_store::rng::keyed(recipe.seed, "forecast", &[]));
+                (student_config(&frame, &drawn)?, drawn)
+            }
+        };
         let task_heads = recipe.tasks.iter().map(task_head).collect();
         let tuned = BertConfig { task_heads, ..teacher.clone().with_dropout(recipe.teacher.dropout) };
-        Ok(Self { tuned, frame, candidate })
+        Ok(Self { tuned, frame, candidate, slice })
     }
 
     /// A model of the kind that is trained in a phase, and its configuration.
@@ -218,17 +230,17 @@ impl Models {
                 (config, model)
             }
             Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
-                let config = student_config(&self.frame, &self.candidate)?;
+                let config = self.candidate.clone();
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)
             }
             Model::Final(Network::SameParams | Network::SameLatency) => {
                 // The feed-forwards of one layer together, which the uniform network has in one.
                 let widths = self
-                    .candidate
+                    .slice
                     .ids()
                     .iter()
-                    .map(|id| usize::from(id.stacks()) * id.inner_size(self.frame.intermediate_size));
+                    .map(|id| usize::from(id.stacks()) * id.inner_size(self.candidate.intermediate_size));
                 let width = (widths.sum::<usize>() / self.frame.num_hidden_layers).max(1);
                 let config = of_width(&self.frame, width);
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
@@ -262,11 +274,14 @@ impl Models {
         let teacher = Timed { teacher: teacher_on(&run.devices, &teacher, None), spent: &spent };
         // A supernet trains another slice in every step.
         let slices = phase.id.model() == Model::Largest && phase.id != super::PhaseId::WarmUp;
-        let slice = supernet_architecture(self.frame.num_hidden_layers)?.with_ids(self.candidate.ids())?;
+        let slice = match slices {
+            true => Some(supernet_architecture(self.frame.num_hidden_layers)?.with_ids(self.slice.ids())?),
+            false => None,
+        };
         let prepare = || -> kd::job::Prepare<'_> {
-            match slices {
-                true => Box::new(|model, _| model.clone().activate(&slice)),
-                false => as_is(),
+            match &slice {
+                Some(slice) => Box::new(|model, _| model.clone().activate(slice)),
+                None => as_is(),
             }
         };
         if training.data == Data::Text {

@@ -13,6 +13,7 @@
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
 //! | `stages` | the three stages of the search |
+//! | `encoders` | the search among whole encoders |
 //! | `finish` | final training of the winner and of what it is compared with |
 //! | `plain` | uniform plain networks of the student's size or latency |
 
@@ -21,6 +22,7 @@ mod beginning;
 mod cache_room;
 mod context;
 mod distillation;
+mod encoders;
 mod finish;
 mod forecast;
 mod parts;
@@ -31,10 +33,13 @@ mod stopwatch;
 mod supernet;
 mod teacher;
 
-pub(crate) use beginning::{Weights, as_teacher};
+pub(crate) use beginning::{Origin, Weights};
 pub use cache_room::{CacheRoom, cache_room};
+pub(crate) use context::TeachersOfPhase;
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
+pub(crate) use encoders::{FITTED_TOKENS, encoder_space, extremes};
+pub use encoders::{Encoders, search_encoders};
 pub use finish::{FinalModel, Found, final_models, save_compared};
 pub(crate) use forecast::forecast;
 pub use forecast::{Forecast, PhaseForecast};

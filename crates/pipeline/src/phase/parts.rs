@@ -3,11 +3,12 @@
 use mlp_space::Architecture;
 use nas::budget::Latency;
 use nas::driver::Evaluate;
-use nas::space::{CoarseSpace, EncodedSpace, OperatorSpace, Student, WidthSpace};
+use nas::space::{CoarseSpace, EncodedSpace, EncoderGenome, OperatorSpace, Student, WidthSpace};
 use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore};
 use run_store::rundir::RunPaths;
 
+use super::Encoders;
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::latency::CandidateLatency;
 use crate::recipe::{Recipe, StrategyKind};
@@ -48,12 +49,15 @@ pub trait SearchParts {
     /// Settings that it cannot run with.
     fn strategy(&mut self, recipe: &Recipe, stage: u32) -> Result<Box<dyn Strategy<Space>>> {
         let _ = stage;
-        Ok(match recipe.search.strategy {
-            StrategyKind::Random => Box::new(RandomSearch),
-            StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
-            StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
-            StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
-        })
+        strategy(recipe.search.strategy)
+    }
+
+    /// The same of stage 1 of a search among whole encoders.
+    ///
+    /// # Errors
+    /// Settings that it cannot run with.
+    fn encoder_strategy(&mut self, recipe: &Recipe) -> Result<Box<dyn Strategy<Encoders>>> {
+        strategy(recipe.search.strategy)
     }
 
     /// The study of a run, begun where there is none yet.
@@ -87,6 +91,23 @@ pub trait SearchParts {
     fn latency(&mut self, usual: CandidateLatency) -> Box<dyn Latency<Architecture>> {
         Box::new(usual)
     }
+
+    /// The same of whole encoders.
+    fn encoder_latency(&mut self, usual: CandidateLatency) -> Box<dyn Latency<EncoderGenome>> {
+        Box::new(usual)
+    }
+}
+
+fn strategy<S>(kind: StrategyKind) -> Result<Box<dyn Strategy<S>>>
+where
+    S: EncodedSpace<Genome: 'static> + ?Sized + 'static,
+{
+    Ok(match kind {
+        StrategyKind::Random => Box::new(RandomSearch),
+        StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
+        StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
+        StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
+    })
 }
 
 /// Every part as the recipe says.

@@ -306,6 +306,10 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
     let stage = |id, trials, trainings| PhaseSpec { trials: Some(trials), ..phase(id, trainings) };
     let (one, two, three) = (&search.stage1, &search.stage2, &search.stage3);
     let objective = recipe.final_objective();
+    let of_stage_three = vec![
+        usual("search.stage3.general", Data::Text, &three.general),
+        usual("search.stage3.task", Data::Tasks, &three.task),
+    ];
     all.extend([
         phase(PhaseId::WarmUp, vec![usual("warm_up", Data::Text, &recipe.warm_up)]),
         stage(
@@ -324,10 +328,17 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
                 usual("search.stage2.proxy.task", Data::Tasks, &two.proxy.task),
             ],
         ),
-        phase(PhaseId::SupernetOnText, vec![usual("search.stage3.general", Data::Text, &three.general)]),
-        phase(PhaseId::SupernetOnTasks, vec![usual("search.stage3.task", Data::Tasks, &three.task)]),
+        phase(PhaseId::SupernetOnText, of_stage_three[..1].to_vec()),
+        phase(PhaseId::SupernetOnTasks, of_stage_three[1..].to_vec()),
         stage(PhaseId::Stage(3), three.trials, Vec::new()),
     ]);
+    if search.encoder.is_some() {
+        // Whole encoders are no slices of one largest student; each candidate of stage 3 is trained.
+        all.retain(|phase| phase.id.model() != Model::Largest);
+        for phase in all.iter_mut().filter(|phase| phase.id == PhaseId::Stage(3)) {
+            phase.trainings.clone_from(&of_stage_three);
+        }
+    }
     for network in Network::of(recipe) {
         for seed in 1..=recipe.compare.seeds {
             let on_tasks = PhaseId::FinalOnTasks(network, seed);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, Parts, TaskModel};
+use bert_core::{BertConfig, Parts, TaskModel, student_config};
 use kd::objective::Source;
 use mlp_space::Architecture;
 use nas::budget::{Budget, CachedLatency, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
-use nas::space::{Encoding, Student, WithinLatency};
+use nas::space::{Encoding, SearchSpace, Student, WithinLatency};
+use nas::strategy::Strategy;
 use nas::study::{StudyIdentity, StudyStore, Trial, TrialState};
 
 use super::distillation::plan;
+use super::encoders::encoder_space;
 use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::{NOTED_WARNING, RunEvent};
@@ -29,14 +31,14 @@ pub(super) const MAX_DRAWS: u64 = 10_000;
 /// The found architecture.
 #[derive(Debug)]
 pub struct Winner {
-    /// Expressions, stacks and ratios per layer.
-    pub genome: Architecture,
+    /// The student's configuration.
+    pub config: BertConfig,
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// Its latency, predicted and measured, where the run has a latency table.
     pub latency: Option<Verdict>,
-    /// The supernet of stage 3, which the student may inherit from.
-    pub supernet: TaskModel,
+    /// The supernet of stage 3, which the student may inherit from, where there is one.
+    pub supernet: Option<TaskModel>,
 }
 
 /// The search's view of the student: what the budget counts.
@@ -57,6 +59,9 @@ pub(crate) fn first_space(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &
 
 /// Refuses a budget that no candidate meets, with the nearest reachable size.
 pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: &BertConfig) -> Result<()> {
+    if let Some(choices) = &recipe.search.encoder {
+        return encoder_space(recipe, choices, frame).map(|_| ());
+    }
     Ok(first_space(parts, recipe, frame)?.ensure_reachable(&recipe.budget)?)
 }
 
@@ -74,7 +79,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let recipe = run.recipe;
     let settings = &recipe.search;
     let student = sized_student(frame, recipe)?;
-    let mut study = Study::open(run, frame)?;
+    let mut study = Study::open(run, frame, |parts, usual| parts.latency(usual))?;
 
     let coarse = run.parts.space(recipe, 1, student, None)?;
     let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
@@ -93,10 +98,12 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let mut evaluate = run.parts.supernet_slice(slice);
     let trials = run.spec(PhaseId::Stage(3))?.trials.unwrap_or_default();
     let of_stage = (3, settings.stage3.initial_random, trials);
-    let third = stage(run, of_stage, (&*widths, 0), &mut study, evaluate.as_mut())?;
+    let mut strategy = run.parts.strategy(recipe, 3)?;
+    let third = stage(run, of_stage, (&*widths, 0), strategy.as_mut(), &mut study, evaluate.as_mut())?;
     if run.limit.is_none() {
         drop(evaluate);
-        return Ok(Winner { genome: third.genome, score: third.best.fitness, latency: None, supernet });
+        let config = student_config(frame, &third.genome)?;
+        return Ok(Winner { config, score: third.best.fitness, latency: None, supernet: Some(supernet) });
     }
     for round in 0..=MORE_ROUNDS {
         let asked = trials * (round as u64 + 1);
@@ -110,11 +117,13 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
             }
             let space = within(run, space, Some(&known), round);
             let of_stage = (3, settings.stage3.initial_random, asked);
-            stage(run, of_stage, (&*space, round), &mut study, evaluate.as_mut())?;
+            let mut strategy = run.parts.strategy(recipe, 3)?;
+            stage(run, of_stage, (&*space, round), strategy.as_mut(), &mut study, evaluate.as_mut())?;
         }
         if let Some((trial, genome, verdict)) = measured_winner(run, &*widths, &study, asked, round)? {
             drop(evaluate);
-            return Ok(Winner { genome, score: trial.fitness, latency: Some(verdict), supernet });
+            let config = student_config(frame, &genome)?;
+            return Ok(Winner { config, score: trial.fitness, latency: Some(verdict), supernet: Some(supernet) });
         }
     }
     Err(none_holds(run))
@@ -125,7 +134,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
 fn measured_winner(
     run: &mut Context<'_>,
     space: &Space,
-    study: &Study,
+    study: &Study<Architecture>,
     asked: u64,
     round: usize,
 ) -> Result<Option<(Trial, Architecture, Verdict)>> {
@@ -216,13 +225,18 @@ pub(super) fn within(
 }
 
 /// What the stages share.
-struct Study {
-    store: Box<dyn StudyStore>,
-    latency: CachedLatency<Box<dyn Latency<Architecture>>>,
+pub(super) struct Study<G> {
+    pub store: Box<dyn StudyStore>,
+    pub latency: CachedLatency<Box<dyn Latency<G>>>,
 }
 
-impl Study {
-    fn open(run: &mut Context<'_>, frame: &BertConfig) -> Result<Self> {
+impl<G> Study<G> {
+    /// The study of the run folder; `latency` is what measures its candidates, in place of the usual.
+    pub fn open(
+        run: &mut Context<'_>,
+        frame: &BertConfig,
+        latency: impl FnOnce(&mut dyn SearchParts, CandidateLatency) -> Box<dyn Latency<G>>,
+    ) -> Result<Self> {
         let recipe = run.recipe;
         let config_hash = format!("{}{}", run.config_hash, run.parts.name());
         let identity = StudyIdentity { name: recipe.name.clone(), config_hash, seed: recipe.seed };
@@ -234,7 +248,7 @@ impl Study {
         };
         Ok(Self {
             store: run.parts.open_study(run.paths, &identity)?,
-            latency: CachedLatency::new(run.parts.latency(usual)),
+            latency: CachedLatency::new(latency(run.parts, usual)),
         })
     }
 }
@@ -244,7 +258,7 @@ fn short_trainings(
     run: &mut Context<'_>,
     (number, settings): (u32, &StageSettings),
     space: &Space,
-    study: &mut Study,
+    study: &mut Study<Architecture>,
     (frame, teachers, warm): (&BertConfig, &Teachers, &Tensors),
 ) -> Result<Architecture> {
     let recipe = run.recipe;
@@ -275,16 +289,20 @@ fn short_trainings(
     };
     let mut evaluate = run.parts.short_training(number, training);
     let trials = phase.trials.unwrap_or_default();
-    Ok(stage(run, (number, settings.initial_random, trials), (space, 0), study, evaluate.as_mut())?.genome)
+    let mut strategy = run.parts.strategy(recipe, number)?;
+    let of_stage = (number, settings.initial_random, trials);
+    Ok(stage(run, of_stage, (space, 0), strategy.as_mut(), study, evaluate.as_mut())?.genome)
 }
 
-fn stage(
+/// One stage of a study; `corrections` is how often predictions of latency were corrected before.
+pub(super) fn stage<S: SearchSpace + ?Sized>(
     run: &mut Context<'_>,
     (stage, initial_random, trials): (u32, u64, u64),
-    (space, corrections): (&Space, usize),
-    study: &mut Study,
-    evaluate: &mut dyn Evaluate<Architecture>,
-) -> Result<StageOutcome<Architecture>> {
+    (space, corrections): (&S, usize),
+    strategy: &mut dyn Strategy<S>,
+    study: &mut Study<S::Genome>,
+    evaluate: &mut dyn Evaluate<S::Genome>,
+) -> Result<StageOutcome<S::Genome>> {
     let phase = run.spec(PhaseId::Stage(stage))?;
     let recipe = run.recipe;
     // Predictions that are kept below the limit, or measurements that are not.
@@ -292,7 +310,6 @@ fn stage(
     let budget = Budget { max_latency_ms: predicted.or(recipe.budget.max_latency_ms), ..recipe.budget };
     let is_timed = budget.max_latency_ms.is_some() || run.limit.is_some();
     let stop = run.host.stop();
-    let mut strategy = run.parts.strategy(recipe, stage)?;
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
     let done = study.store.trials(stage)?.iter().filter(|t| t.state != TrialState::Running).count() as u64;
     run.phase(phase, (trials, done), done >= trials, |run| {
@@ -304,12 +321,12 @@ fn stage(
             }
         };
         let mut clock = || shared.borrow().host.now_ms();
-        let latency: &mut dyn Latency<Architecture> = &mut study.latency;
+        let latency: &mut dyn Latency<S::Genome> = &mut study.latency;
         let outcome = run_stage(
             &config,
             StageParts {
                 space,
-                strategy: strategy.as_mut(),
+                strategy,
                 store: study.store.as_mut(),
                 budget: &budget,
                 latency: is_timed.then_some(latency),

@@ -9,6 +9,7 @@ use glue_squad::task::Task;
 use kd::cache::CacheSettings;
 use kd::objective::Objective;
 use nas::budget::Budget;
+use nas::space::EncoderChoices;
 use serde::{Deserialize, Serialize};
 use train::engine::{Precision, TrainConfig};
 use train::keys::TrainingKeys;
@@ -280,6 +281,9 @@ pub struct SearchSettings {
     /// Held-out examples that score a candidate; 0 for all.
     #[serde(default)]
     pub score_examples: usize,
+    /// Searches whole encoders among these, in place of feed-forwards in the student's frame: the three stages are rungs of successive halving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderChoices>,
     /// Latency table from which candidates are predicted; absent means that a run with a latency limit measures its own at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_table: Option<PathBuf>,

@@ -4,7 +4,7 @@ use glue_squad::task::Task;
 use kd::cache::{ByteSize, CacheStorage, Room};
 use train::engine::TrainConfig;
 
-use super::Recipe;
+use super::{Begin, Inherit, Recipe};
 use crate::phase::{phases, trainings};
 
 /// A setting of the training `key` that cannot be.
@@ -39,6 +39,7 @@ impl Recipe {
         self.check_inputs()?;
         self.check_task_steps()?;
         self.check_phases()?;
+        self.check_encoder_search()?;
         self.check_compare()?;
         self.check_counts()
     }
@@ -166,6 +167,30 @@ impl Recipe {
         Ok(())
     }
 
+    /// What goes with a search among whole encoders.
+    fn check_encoder_search(&self) -> Result<(), String> {
+        let Some(choices) = &self.search.encoder else { return Ok(()) };
+        choices.check().map_err(|e| format!("`search.encoder`: {e}"))?;
+        if self.warm_up.train.steps > 0 {
+            return Err("`warm_up.steps` has no effect with `search.encoder`: candidates are no slices of one largest student; set it to 0".into());
+        }
+        if matches!(self.final_.inherit, Inherit::WarmUp | Inherit::Supernet) {
+            return Err(
+                "`final.inherit` is \"teacher\" or \"nothing\" with `search.encoder`: there is no supernet".into()
+            );
+        }
+        if self.search.latency_table.is_some() {
+            return Err("`search.latency_table` has no effect with `search.encoder`: tables are of feed-forwards in one frame; candidates are measured".into());
+        }
+        let (one, two, three) = (self.search.stage1.trials, self.search.stage2.trials, self.search.stage3.trials);
+        if two > one || three > two {
+            return Err(format!(
+                "`search.stage1.trials`, `search.stage2.trials` and `search.stage3.trials` ({one}, {two}, {three}): with `search.encoder` the best of a stage go on to the next, so there cannot be more"
+            ));
+        }
+        Ok(())
+    }
+
     fn check_compare(&self) -> Result<(), String> {
         if self.compare.seeds == 0 {
             return Err("`compare.seeds` must be at least 1".into());
@@ -179,12 +204,14 @@ impl Recipe {
 
     fn check_counts(&self) -> Result<(), String> {
         let (search, stages) = (&self.search, [&self.search.stage1, &self.search.stage2]);
+        // A whole encoder that begins as its teacher has the teacher's heads.
+        let scores_at_once = search.encoder.is_some() && self.student.begin == Begin::Teacher && !self.teacher.per_task;
         let zero = [
             ("search.stage1.trials", stages[0].trials),
             ("search.stage2.trials", stages[1].trials),
             ("search.stage3.trials", search.stage3.trials),
             // Candidates are told apart by the scores of heads, which only these train.
-            ("search.stage1.proxy.task.steps", stages[0].proxy.task.train.steps),
+            ("search.stage1.proxy.task.steps", if scores_at_once { 1 } else { stages[0].proxy.task.train.steps }),
             ("search.stage2.proxy.task.steps", stages[1].proxy.task.train.steps),
             ("search.stage3.task.steps", search.stage3.task.train.steps),
             ("final.task.steps", self.final_.task.train.steps),

@@ -117,8 +117,8 @@ impl EncoderSpace {
         Ok(space)
     }
 
-    /// Plain feed-forwards of one width in every layer, for each choice of all else.
-    fn with_equal_layers(&self) -> Vec<EncoderGenome> {
+    /// All students with plain feed-forwards of one width in every layer, those outside the size limits too.
+    pub fn with_equal_layers(&self) -> Vec<EncoderGenome> {
         let c = &self.choices;
         let mut all = Vec::new();
         for (&layers, &hidden) in c.layers.iter().flat_map(|l| c.hidden.iter().map(move |h| (l, h))) {

@@ -76,6 +76,37 @@ impl<G: Clone> LearnedPartition<G> {
         Ok(())
     }
 
+    /// What is drawn by the tree as it is.
+    fn draw_by_tree<S>(&self, space: &S, key: &DrawKey) -> Result<G>
+    where
+        S: EncodedSpace<Genome = G> + ?Sized,
+    {
+        let mut rng = key.rng("nas.partition.draw");
+        match &self.tree {
+            Some(tree) if tree.is_split() => {
+                let leaf = tree.descend(&self.config, &self.samples);
+                self.draw(space, tree, &leaf, &mut rng)
+            }
+            _ => Ok(space.sample(&mut rng)),
+        }
+    }
+
+    /// Places `pending` in the tree as failed trials.
+    fn suppose<S>(&mut self, space: &S, pending: &[G]) -> Result<()>
+    where
+        S: EncodedSpace<Genome = G> + ?Sized,
+    {
+        for genome in pending {
+            if !self.samples.push(space.encode(genome), None) {
+                return Err(fault("a pending trial is encoded by another number of features".to_owned()));
+            }
+        }
+        match &mut self.tree {
+            Some(tree) => tree.extend(&self.samples).map_err(fault),
+            None => Ok(()),
+        }
+    }
+
     /// An unseen architecture of the leaf, or else the unseen draw that came closest.
     fn draw<S>(&self, space: &S, tree: &Tree, leaf: &Leaf, rng: &mut ChaCha8Rng) -> Result<G>
     where
@@ -118,7 +149,8 @@ impl<G: Clone> LearnedPartition<G> {
         if self.config.local_share == 0.0 {
             return Vec::new();
         }
-        let ranked = |&i: &usize| Some((i, self.ranks[i]?));
+        // Pending ones have no rank.
+        let ranked = |&i: &usize| Some((i, self.ranks.get(i).copied().flatten()?));
         let mut members: Vec<(usize, Rank)> = leaf.members.iter().filter_map(ranked).collect();
         members.sort_by(|a, b| a.1.order(&b.1));
         members.truncate(members.len().div_ceil(2));
@@ -129,14 +161,27 @@ impl<G: Clone> LearnedPartition<G> {
 impl<S: EncodedSpace + ?Sized> Strategy<S> for LearnedPartition<S::Genome> {
     fn ask(&mut self, space: &S, key: &DrawKey) -> Result<S::Genome> {
         self.refresh(key)?;
-        let mut rng = key.rng("nas.partition.draw");
-        match &self.tree {
-            Some(tree) if tree.is_split() => {
-                let leaf = tree.descend(&self.config, &self.samples);
-                self.draw(space, tree, &leaf, &mut rng)
-            }
-            _ => Ok(space.sample(&mut rng)),
+        self.draw_by_tree(space, key)
+    }
+
+    /// Pending trials count as failed ones: their regions look visited and bad. The forests stay those of the finished trials.
+    fn ask_beside(&mut self, space: &S, key: &DrawKey, pending: &[S::Genome]) -> Result<S::Genome> {
+        self.refresh(key)?;
+        let told = self.samples.len();
+        let new: Vec<String> = pending
+            .iter()
+            .map(|genome| space.fingerprint(genome))
+            .filter(|fingerprint| self.fingerprints.insert(fingerprint.clone()))
+            .collect();
+        let drawn = self.suppose(space, pending).and_then(|()| self.draw_by_tree(space, key));
+        self.samples.truncate(told);
+        if let Some(tree) = &mut self.tree {
+            tree.truncate(told);
         }
+        for fingerprint in &new {
+            self.fingerprints.remove(fingerprint);
+        }
+        drawn
     }
 
     fn tell(&mut self, space: &S, observation: Observation<S::Genome>) -> Result<()> {

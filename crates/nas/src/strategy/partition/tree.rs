@@ -36,6 +36,12 @@ impl Samples {
         true
     }
 
+    /// Takes off all samples but the first `len`, the last of which have no fitness.
+    pub fn truncate(&mut self, len: usize) {
+        self.features.truncate(len);
+        self.fitness.truncate(len);
+    }
+
     /// Fitness scaled to 0 (worst complete trial) .. 1 (best). A failed trial has 0: the reference
     /// gives it fitness 0, which no trained candidate falls below.
     pub fn fitness(&self, index: usize) -> f64 {
@@ -142,6 +148,17 @@ impl Tree {
         }
         self.placed = samples.len();
         Ok(())
+    }
+
+    /// Takes the samples off that [`Tree::extend`] has placed, but for the first `len`.
+    pub fn truncate(&mut self, len: usize) {
+        if self.placed > len {
+            // A node has its samples by ascending number.
+            for node in &mut self.nodes {
+                node.members.truncate(node.members.partition_point(|&index| index < len));
+            }
+            self.placed = len;
+        }
     }
 
     /// Walks from the root to the leaf that the next draw should come from.

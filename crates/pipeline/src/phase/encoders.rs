@@ -1,0 +1,154 @@
+//! The search among whole encoders: three rungs of successive halving.
+//!
+//! Stage 1 draws candidates and trains each for few steps or none; the best go on to stage 2 and the best of these to stage 3, each time with the
+//! steps of that stage (Jamieson & Talwalkar 2016). Every rung scores anew, from the weights that the candidate begins with.
+
+use bert_core::{BertConfig, Parts, TaskModel};
+use kd::objective::Source;
+use nas::halving::promoted;
+use nas::space::{EncodedSpace, EncoderChoices, EncoderGenome, EncoderSpace, ListedSpace, SearchSpace};
+use nas::strategy::InOrder;
+
+use super::beginning::Origin;
+use super::distillation::plan;
+use super::stages::{Study, stage};
+use super::{Context, Data, PhaseId, PhaseSpec, SearchParts, Teachers, Winner};
+use crate::evaluate::{EncoderTraining, PlanOf};
+use crate::recipe::{Begin, Recipe};
+use crate::{Error, Result};
+
+/// The space of whole encoders.
+pub type Encoders = dyn EncodedSpace<Genome = EncoderGenome>;
+
+/// Tokens that candidates are fitted to their teacher on: a quarter of what the winner gets, since it takes as much less time and all candidates get
+/// the same.
+pub(crate) const FITTED_TOKENS: usize = 8_192;
+
+/// What stage 1 draws from.
+///
+/// # Errors
+/// Choices that make no student, or a budget that none of them meets.
+pub(crate) fn encoder_space(recipe: &Recipe, choices: &EncoderChoices, frame: &BertConfig) -> Result<EncoderSpace> {
+    Ok(EncoderSpace::new(frame, Parts::POOLER, recipe.latency.seq, choices.clone(), &recipe.budget)?)
+}
+
+/// Runs the three rungs on the study of the run folder.
+///
+/// # Errors
+/// A budget that nothing meets, a study that belongs to another run, a rung without a complete trial, training that fails for another reason than
+/// the candidate.
+pub fn search_encoders(
+    run: &mut Context<'_>,
+    choices: &EncoderChoices,
+    frame: &BertConfig,
+    teachers: &Teachers,
+) -> Result<Winner> {
+    let recipe = run.recipe;
+    let space = encoder_space(recipe, choices, frame)?;
+    let mut study = Study::open(run, frame, |parts, usual| parts.encoder_latency(usual))?;
+    let origin = match recipe.student.begin {
+        Begin::Teacher => Some(Origin::of(run, teachers, Some(FITTED_TOKENS))?),
+        Begin::Random => None,
+    };
+    let shared = (frame, teachers, origin.as_ref());
+    let mut best = {
+        let space: &Encoders = &space;
+        let mut strategy = run.parts.encoder_strategy(recipe)?;
+        let rung = (1, recipe.search.stage1.initial_random);
+        rung_of(run, rung, (space, strategy.as_mut()), &mut study, shared)?
+    };
+    for number in 2..=3 {
+        let trials = run.spec(PhaseId::Stage(number))?.trials.unwrap_or_default();
+        let before = study.store.trials(number - 1)?;
+        let members = promoted(&before, usize::try_from(trials).unwrap_or(usize::MAX));
+        let members = members.into_iter().map(|trial| space.parse(&trial.genome)).collect::<nas::Result<Vec<_>>>()?;
+        let mut strategy = InOrder::new(members.clone())?;
+        let listed = ListedSpace::new(Box::new(space.clone()) as Box<Encoders>, members)?;
+        best = rung_of(run, (number, 0), (&listed as &Encoders, &mut strategy), &mut study, shared)?;
+    }
+    let config = best.0.config(frame)?;
+    Ok(Winner { config, score: best.1, latency: None, supernet: None })
+}
+
+/// One rung; its best candidate and that one's score.
+fn rung_of(
+    run: &mut Context<'_>,
+    (number, initial_random): (u32, u64),
+    (space, strategy): (&Encoders, &mut dyn nas::strategy::Strategy<Encoders>),
+    study: &mut Study<EncoderGenome>,
+    (frame, teachers, origin): (&BertConfig, &Teachers, Option<&Origin<'_>>),
+) -> Result<(EncoderGenome, Option<f64>)> {
+    let recipe = run.recipe;
+    let phase = run.spec(PhaseId::Stage(number))?;
+    let (on_text, on_tasks) = (phase.training_on(Data::Text)?, phase.training_on(Data::Tasks)?);
+    let (data, held_out) = run.inputs.tasks(recipe, &on_tasks.settings)?;
+    let text = match on_text.settings.train.steps {
+        0 => None,
+        _ => Some(run.inputs.text(recipe, &on_text.settings)?),
+    };
+    let plan_of = |of| plan_for(phase, of, teachers);
+    let on_text = text.as_deref().map(|text| {
+        let asked = run.teachers_for(phase.id, Source::Text, teachers);
+        (asked, text, plan_of(Data::Text), &*on_text.settings)
+    });
+    let asked = run.teachers_for(phase.id, Source::Tasks, teachers);
+    let mut evaluate = EncoderTraining {
+        frame,
+        origin,
+        text: on_text,
+        tasks: (asked, &data, plan_of(Data::Tasks), &on_tasks.settings),
+        held_out: &held_out,
+        score: recipe.search.score,
+        devices: run.devices.clone(),
+        stop: run.host.stop(),
+    };
+    let of_stage = (number, initial_random, phase.trials.unwrap_or_default());
+    let outcome = stage(run, of_stage, (space, 0), strategy, study, &mut evaluate)?;
+    Ok((outcome.genome, outcome.best.fitness))
+}
+
+fn plan_for<'a>(phase: &'a PhaseSpec<'a>, data: Data, teachers: &'a Teachers) -> PlanOf<'a> {
+    Box::new(move |student: &BertConfig| plan(phase.training_on(data)?, student, &teachers.config))
+}
+
+/// A student with equal layers for each depth and number of heads of the choices, which every distillation of the recipe has to fit; the widest and the
+/// narrowest of them.
+///
+/// # Errors
+/// Choices that make no student.
+pub(crate) fn extremes(recipe: &Recipe, choices: &EncoderChoices, frame: &BertConfig) -> Result<Vec<BertConfig>> {
+    let space = encoder_space(recipe, choices, frame)?;
+    let all = space.with_equal_layers();
+    let width = |genome: &EncoderGenome| (genome.hidden, genome.embed, genome.base);
+    let mut found: Vec<BertConfig> = Vec::new();
+    for &layers in &choices.layers {
+        for &heads in &choices.heads {
+            let of = |genome: &&EncoderGenome| genome.heads == heads && genome.feed_forwards.layers().len() == layers;
+            let ends = [
+                all.iter().filter(of).min_by_key(|genome| width(genome)),
+                all.iter().filter(of).max_by_key(|genome| width(genome)),
+            ];
+            for genome in ends.into_iter().flatten() {
+                found.push(genome.config(frame)?);
+            }
+        }
+    }
+    match found.is_empty() {
+        true => Err(Error::Mismatch("`search.encoder` makes no student".into())),
+        false => Ok(found),
+    }
+}
+
+/// A student drawn at random, as the forecast's candidates are.
+///
+/// # Errors
+/// As [`encoder_space`].
+pub(crate) fn drawn(
+    recipe: &Recipe,
+    choices: &EncoderChoices,
+    frame: &BertConfig,
+    (purpose, number): (&str, u64),
+) -> Result<EncoderGenome> {
+    let space = encoder_space(recipe, choices, frame)?;
+    Ok(space.sample(&mut run_store::rng::keyed(recipe.seed, purpose, &[number])))
+}
