@@ -13,6 +13,8 @@ use crate::spec::linear;
 ///
 /// `S = Q Kᵀ / sqrt(d) + mask`, `y = Norm(residual + W_o softmax(S) V)`.
 ///
+/// Queries, keys and values of all heads together may be wider or narrower than the residual.
+///
 /// The scores `S` are what EfficientBERT and TinyBERT distill; burn's own module does not return
 /// them, hence this one.
 #[derive(Module, Debug)]
@@ -44,11 +46,11 @@ pub struct AttentionOptions {
 /// What [`Attention::forward`] computes.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput {
-    /// `[batch, seq, width]`.
+    /// `[batch, seq, width of the residual]`.
     pub hidden: Tensor<3>,
     /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`, where they were asked for.
     pub scores: Option<Tensor<4>>,
-    /// Values `V` of each head, `[batch, heads, seq, width / heads]`, where they were asked for.
+    /// Values `V` of each head, `[batch, heads, seq, width of a head]`, where they were asked for.
     pub values: Option<Tensor<4>>,
 }
 
@@ -148,7 +150,7 @@ mod tests {
             ..BertConfig::bert(9, 12, 1, 3, 6)
         };
         let spec = Encoder::describe(&config, Parts::NONE).unwrap();
-        let attention = Attention::new(&spec.layers[0].attention, &config, &device);
+        let attention = Attention::new(spec.layers[0].attention.as_ref().unwrap(), &config, &device);
         let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
         let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);
         let all = AttentionOptions { scores: true, values: true };

@@ -41,10 +41,11 @@ pub struct EncoderOutput {
     /// Embedding output, then every layer's output, after the distillation projection where the
     /// model has one: `layers + 1` tensors `[batch, seq, hidden or fit]`. Empty unless asked for.
     pub hidden_states: Vec<Tensor<3>>,
-    /// Scores before the softmax with the mask added, one `[batch, heads, seq, seq]` per layer.
-    /// Empty unless asked for.
+    /// Scores before the softmax with the mask added, one `[batch, heads, seq, seq]` per layer; of a layer without attention of no
+    /// heads. Empty unless asked for.
     pub attention_scores: Vec<Tensor<4>>,
-    /// Values of each head, one `[batch, heads, seq, width / heads]` per layer. Empty unless asked for.
+    /// Values of each head, one `[batch, heads, seq, width of a head]` per layer; of a layer without attention of no heads. Empty
+    /// unless asked for.
     pub values: Vec<Tensor<4>>,
     /// The last layer's output, never projected, `[batch, seq, hidden]`.
     pub last_hidden: Tensor<3>,
@@ -105,8 +106,11 @@ impl BertEncoder {
             if options.hidden_states {
                 output.hidden_states.push(self.project(hidden.clone()));
             }
-            output.attention_scores.extend(out.scores);
-            output.values.extend(out.values);
+            // Every layer has its place in the lists.
+            let none =
+                |asked: bool, columns| asked.then(|| Tensor::zeros([size, 0, seq, columns], &mask_bias.device()));
+            output.attention_scores.extend(out.scores.or_else(|| none(attention.scores, seq)));
+            output.values.extend(out.values.or_else(|| none(attention.values, 1)));
         }
         output.last_hidden = hidden;
         output

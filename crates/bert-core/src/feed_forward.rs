@@ -19,6 +19,7 @@ use crate::spec::linear;
 /// | BERT | 1 | `act(x W1 + b1) W2 + b2` |
 /// | MobileBERT | 4 | the same |
 /// | EfficientBERT (Dong et al. 2021) | 1 to 4 | an expression of the search space |
+/// | a searched layer without a feed-forward | 0 | none: the output is the input |
 ///
 /// The weights may be larger than the program asks for: a supernet holds 4 blocks of full inner width, and `linearN_R` then uses
 /// the first N blocks, the first `floor(base / R)` rows of `W1` and `b1` and the first as many columns of `W2` (in PyTorch's

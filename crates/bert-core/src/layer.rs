@@ -67,9 +67,9 @@ fn normed(x: Tensor<3>, norm: Option<&Norm>) -> Tensor<3> {
 /// One layer of the encoder.
 #[derive(Module, Debug)]
 pub struct EncoderLayer {
-    /// Self-attention.
-    pub attention: Attention,
-    /// Feed-forward part.
+    /// Self-attention, if any.
+    pub attention: Option<Attention>,
+    /// Feed-forward part; without blocks it gives its input.
     pub feed_forward: FeedForward,
     /// MobileBERT's bottleneck, if any.
     pub bottleneck: Option<Bottleneck>,
@@ -79,7 +79,7 @@ impl EncoderLayer {
     /// Builds a layer of `config` from its description.
     pub fn new(spec: &encoder_spec::Layer<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            attention: Attention::new(&spec.attention, config, device),
+            attention: spec.attention.as_ref().map(|spec| Attention::new(spec, config, device)),
             feed_forward: FeedForward::new(&spec.feed_forward, config, device),
             bottleneck: spec.bottleneck.as_ref().map(|spec| Bottleneck::new(spec, config, device)),
         }
@@ -90,10 +90,14 @@ impl EncoderLayer {
     /// # Shapes
     /// - `h`: `[batch, seq, hidden]`
     /// - `mask_bias`: `[batch, 1, 1, seq]`
-    /// - output: hidden `[batch, seq, hidden]` and what `options` ask for, see [`AttentionOutput`]
+    /// - output: hidden `[batch, seq, hidden]` and what `options` ask for, see [`AttentionOutput`]; a layer without attention has neither
+    ///   scores nor values
     pub fn forward(&self, h: Tensor<3>, mask_bias: Tensor<4>, options: AttentionOptions) -> AttentionOutput {
+        let Some(attention) = &self.attention else {
+            return AttentionOutput { hidden: self.feed_forward.forward(h), scores: None, values: None };
+        };
         let Some(b) = &self.bottleneck else {
-            let out = self.attention.forward_self(h, mask_bias, options);
+            let out = attention.forward_self(h, mask_bias, options);
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());
@@ -102,7 +106,7 @@ impl EncoderLayer {
             (_, Some(shared)) => (normed(dense(shared, h.clone()), b.attention_norm.as_ref()), h.clone()),
             _ => (h.clone(), h.clone()),
         };
-        let out = self.attention.forward(query_input, value_input, narrow, mask_bias, options);
+        let out = attention.forward(query_input, value_input, narrow, mask_bias, options);
         let y = dense(&b.output, self.feed_forward.forward(out.hidden));
         let hidden = b.output_norm.forward_residual(y, h, &b.dropout);
         AttentionOutput { hidden, ..out }

@@ -34,9 +34,10 @@ pub use directory::ModelDir;
 pub use embeddings::Embeddings;
 pub use encoder::{BertEncoder, EncodeOptions, EncoderOutput};
 pub use encoder_spec::{
-    Activation, AttentionInput, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerSpec, ModelType, NormKind,
-    PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, layer_specs, preset, student_config, student_frame,
-    supernet_architecture, transferred_config,
+    Activation, AttentionInput, AttentionShape, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerParts,
+    LayerSpec, ModelType, NormKind, PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, feed_forwards,
+    layer_parts, layer_specs, layered_config, preset, student_config, student_frame, supernet_architecture,
+    transferred_config,
 };
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, FeedForwardBlock};

@@ -6,9 +6,9 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
-use encoder_spec::{BertConfig, Count, Parts, Shape, architecture};
+use encoder_spec::{BertConfig, Count, Parts, Shape, feed_forwards};
 use fused_ops::dense;
-use mlp_space::Architecture;
+use mlp_space::{Architecture, Expression};
 
 use crate::batch::TokenBatch;
 use crate::encoder::{BertEncoder, EncodeOptions, EncoderOutput};
@@ -49,7 +49,8 @@ impl TaskModel {
     /// As [`TaskModel::new`], or the configuration is not a searched student's.
     pub fn supernet(config: &BertConfig, parts: Parts, device: &Device) -> Result<Self> {
         let spec = encoder_spec::Encoder::supernet(config, parts)?;
-        Ok(Self::described(&spec, config, device).activate(&architecture(config)?))
+        let expressions = feed_forwards(config)?;
+        Ok(Self::described(&spec, config, device).with_expressions(expressions.iter().map(Option::as_ref)))
     }
 
     fn described(spec: &encoder_spec::Encoder<Shape>, config: &BertConfig, device: &Device) -> Self {
@@ -67,15 +68,21 @@ impl TaskModel {
         init::normal(self, seed, config.initializer_range)
     }
 
-    /// The same weights with another architecture active in every layer.
+    /// The same weights with another architecture active in every layer; the expression of a layer without a feed-forward is ignored.
     ///
     /// # Panics
     /// When the number of layers differs: a programming error, callers hold both.
     #[must_use]
-    pub fn activate(mut self, architecture: &Architecture) -> Self {
+    pub fn activate(self, architecture: &Architecture) -> Self {
         assert_eq!(self.encoder.layers.len(), architecture.layers().len(), "layers of model and architecture");
-        for (layer, expression) in self.encoder.layers.iter_mut().zip(architecture.layers()) {
-            layer.feed_forward = layer.feed_forward.clone().activate(expression);
+        self.with_expressions(architecture.layers().iter().map(Some))
+    }
+
+    fn with_expressions<'a>(mut self, expressions: impl Iterator<Item = Option<&'a Expression>>) -> Self {
+        for (layer, expression) in self.encoder.layers.iter_mut().zip(expressions) {
+            if let Some(expression) = expression {
+                layer.feed_forward = layer.feed_forward.clone().activate(expression);
+            }
         }
         self
     }

@@ -175,7 +175,7 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
         error.to_string()
     };
     assert_eq!(
-        message(&|e| e.layers[1].attention.heads = 7),
+        message(&|e| e.layers[1].attention.as_mut().unwrap().heads = 7),
         "layer 2, attention heads: expected a divisor of 90, found 7"
     );
     assert_eq!(
@@ -187,11 +187,11 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
     let table = message(&|e| set(&mut e.embedding.words.data, 7, f32::INFINITY));
     assert!(table.contains("word_embeddings.weight: holds"), "{table}");
     assert_eq!(
-        message(&|e| e.layers[0].attention.query.weight.shape[1] = 80),
+        message(&|e| e.layers[0].attention.as_mut().unwrap().query.weight.shape[1] = 80),
         "layer 1, query: expected 90 inputs, found 80"
     );
     assert_eq!(
-        message(&|e| e.layers[0].attention.value.weight.shape = vec![8100]),
+        message(&|e| e.layers[0].attention.as_mut().unwrap().value.weight.shape = vec![8100]),
         "layer 1, value: expected a matrix, found shape [8100]"
     );
     let program = message(&|e| {
@@ -207,7 +207,7 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
 fn values_of_another_number_than_the_shape_says_are_refused() {
     let sizes = sizes();
     let mut encoder = sizes.encoder(1);
-    let data = &mut encoder.layers[0].attention.output.weight.data;
+    let data = &mut encoder.layers[0].attention.as_mut().unwrap().output.weight.data;
     *data = data[1..].to_vec().into();
     let message = Model::compile(encoder, Precision::F32).unwrap_err().to_string();
     assert!(message.contains("attention.output.weight") && message.contains("8100"), "{message}");

@@ -6,7 +6,7 @@ use cpu_runtime::{Model, Outputs, Precision, Session};
 use encoder_spec::{Activation, Normalization};
 use mlp_space::Align;
 use proptest::prelude::*;
-use reference::{EPS, Forward, Narrow, Sizes, difference, forward, ragged, sequences};
+use reference::{EPS, Forward, Narrow, Own, Sizes, difference, forward, ragged, sequences};
 
 const ACTIVATIONS: [Activation; 8] = [
     Activation::GeluErf,
@@ -50,6 +50,20 @@ fn feed_forward(width: usize) -> impl Strategy<Value = Forward> {
     ]
 }
 
+fn own() -> impl Strategy<Value = Own> {
+    prop_oneof![
+        2 => Just(Own::Usual),
+        2 => (1..5usize, 1..20usize).prop_map(|(heads, each)| Own::Heads(heads, each)),
+        1 => Just(Own::Absent),
+    ]
+}
+
+/// Attention stands in every bottleneck, and a layer has one of the two parts at least.
+fn possible(narrow: Narrow, (forward, own): &(Forward, Own)) -> bool {
+    let has_blocks = !matches!(forward, Forward::Plain { blocks: 0, .. });
+    *own != Own::Absent || narrow == Narrow::None && has_blocks
+}
+
 fn sizes() -> impl Strategy<Value = Sizes> {
     let narrow = prop::sample::select(vec![Narrow::None, Narrow::Wide, Narrow::Shared, Narrow::Inner]);
     let shape = (1..4usize, 1..20usize, 1..20usize, narrow, any::<bool>(), any::<bool>(), any::<bool>());
@@ -58,15 +72,20 @@ fn sizes() -> impl Strategy<Value = Sizes> {
         let width = heads * head;
         let hidden = if narrow == Narrow::None { width } else { width + extra };
         let norm = if layer_norm { EPS } else { Normalization::NoNorm };
-        prop::collection::vec(feed_forward(width), 0..3).prop_map(move |layers| Sizes {
-            embed,
-            norm,
-            tied,
-            narrow,
-            width,
-            bottleneck_norm,
-            pooler,
-            ..Sizes::plain(hidden, heads, layers)
+        let layer = (feed_forward(width), own()).prop_filter("a layer", move |layer| possible(narrow, layer));
+        prop::collection::vec(layer, 0..3).prop_map(move |layers| {
+            let (layers, attention) = layers.into_iter().unzip();
+            Sizes {
+                embed,
+                norm,
+                tied,
+                narrow,
+                width,
+                bottleneck_norm,
+                pooler,
+                attention,
+                ..Sizes::plain(hidden, heads, layers)
+            }
         })
     })
 }

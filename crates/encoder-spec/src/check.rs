@@ -107,14 +107,18 @@ fn embedding<W: Shaped>(e: &Embedding<W>, hidden: usize) -> Result<()> {
 }
 
 fn layer<W: Shaped>(layer: &Layer<W>, hidden: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
-    let width = match &layer.bottleneck {
-        None => {
-            attention(&layer.attention, hidden, hidden, at)?;
+    let width = match (&layer.bottleneck, &layer.attention) {
+        (None, None) if layer.feed_forward.blocks.is_empty() => {
+            return Err(part(&at("attention and feed-forward"), "at least one of them", "neither"));
+        }
+        (None, None) => hidden,
+        (None, Some(a)) => {
+            attention(a, (hidden, hidden), hidden, at)?;
             hidden
         }
-        Some(b) => bottleneck(b, &layer.attention, hidden, at)?,
+        (Some(_), None) => return Err(part(&at("attention"), "attention inside the bottleneck", "none")),
+        (Some(b), Some(a)) => bottleneck(b, a, hidden, at)?,
     };
-    fits(&at("query"), width, layer.attention.width(), "outputs")?;
     feed_forward(&layer.feed_forward, width, at)
 }
 
@@ -140,13 +144,19 @@ fn bottleneck<W: Shaped>(
             (dense.outputs(), hidden)
         }
     };
-    attention(a, queries, keys_values, at)?;
+    attention(a, (queries, keys_values), narrow, at)?;
     linear(&at("bottleneck output"), &b.output, narrow, Some(hidden))?;
     norm(&at("bottleneck output norm"), &b.output_norm, hidden)?;
     Ok(narrow)
 }
 
-fn attention<W: Shaped>(a: &Attention<W>, queries: usize, values: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
+/// Attention that computes queries and keys from `queries` channels, values from `values`, and adds to a residual of `residual`.
+fn attention<W: Shaped>(
+    a: &Attention<W>,
+    (queries, values): (usize, usize),
+    residual: usize,
+    at: &dyn Fn(&str) -> String,
+) -> Result<()> {
     let width = a.width();
     if a.heads == 0 || !width.is_multiple_of(a.heads) {
         return Err(part(&at("attention heads"), format!("a divisor of {width}"), a.heads));
@@ -156,8 +166,8 @@ fn attention<W: Shaped>(a: &Attention<W>, queries: usize, values: usize, at: &dy
         linear(&at("key"), key, queries, Some(width))?;
     }
     linear(&at("value"), &a.value, values, Some(width))?;
-    linear(&at("attention output"), &a.output, width, Some(width))?;
-    norm(&at("attention norm"), &a.norm, width)
+    linear(&at("attention output"), &a.output, width, Some(residual))?;
+    norm(&at("attention norm"), &a.norm, residual)
 }
 
 fn feed_forward<W: Shaped>(f: &FeedForward<W>, width: usize, at: &dyn Fn(&str) -> String) -> Result<()> {

@@ -41,7 +41,7 @@ pub struct Count {
     pub seq: usize,
     /// Per part.
     pub parts: BTreeMap<CountPart, Cost>,
-    /// Feed-forward of each layer.
+    /// Feed-forward of each layer; nothing where a layer has none.
     pub layers: Vec<Cost>,
 }
 
@@ -76,9 +76,11 @@ impl Count {
             let cost = Cost { params, macs };
             let entry = parts.entry(part).or_default();
             *entry = *entry + cost;
-            if let (CountPart::FeedForward, Some(i)) = (part, layer) {
+            if let Some(i) = layer {
                 layers.resize(layers.len().max(i + 1), Cost::default());
-                layers[i] = layers[i] + cost;
+                if part == CountPart::FeedForward {
+                    layers[i] = layers[i] + cost;
+                }
             }
         }
         Self { seq, parts, layers }

@@ -5,7 +5,7 @@ use crate::encoder::{
     Normalization, Projection, Shape,
 };
 use crate::families::efficientbert;
-use crate::{AttentionInput, BertConfig, BottleneckConfig, Error, NormKind, Parts, Program, Result};
+use crate::{AttentionInput, AttentionShape, BertConfig, BottleneckConfig, Error, NormKind, Parts, Program, Result};
 
 impl Encoder<Shape> {
     /// The encoder of `config`, of any family, with the heads that `config.task_heads` lists.
@@ -15,7 +15,7 @@ impl Encoder<Shape> {
     /// as wide as the hidden states.
     pub fn describe(config: &BertConfig, parts: Parts) -> Result<Self> {
         config.validate()?;
-        around(config, parts, config.model_type.family().feed_forwards(config)?)
+        around(config, parts, config.model_type.family().layers(config)?)
     }
 
     /// The encoder of a searched student with the largest feed-forwards of the search space, of which its own are leading slices.
@@ -24,7 +24,7 @@ impl Encoder<Shape> {
     /// As [`Encoder::describe`], or the configuration is not a searched student's.
     pub fn supernet(config: &BertConfig, parts: Parts) -> Result<Self> {
         config.validate()?;
-        around(config, parts, efficientbert::largest_feed_forwards(config)?)
+        around(config, parts, efficientbert::largest_layers(config)?)
     }
 
     /// The optional parts that it has.
@@ -34,13 +34,12 @@ impl Encoder<Shape> {
     }
 }
 
-fn around(config: &BertConfig, parts: Parts, feed_forwards: Vec<FeedForward<Shape>>) -> Result<Encoder<Shape>> {
+fn around(config: &BertConfig, parts: Parts, layers: Vec<Layer<Shape>>) -> Result<Encoder<Shape>> {
     let hidden = config.hidden_size;
-    let layer = |feed_forward| Layer { attention: attention(config), feed_forward, bottleneck: bottleneck(config) };
     Ok(Encoder {
         family: config.model_type,
         embedding: embedding(config),
-        layers: feed_forwards.into_iter().map(layer).collect(),
+        layers,
         fit: config.fit_size.map(|fit| Linear::of(hidden, fit)),
         pooler: parts.pooler.then(|| Linear::of(hidden, hidden)),
         heads: config
@@ -80,20 +79,29 @@ fn embedding(config: &BertConfig) -> Embedding<Shape> {
     }
 }
 
-fn attention(config: &BertConfig) -> Attention<Shape> {
-    let (width, hidden) = (config.inner_width(), config.hidden_size);
+/// A layer with attention of that shape, if any, and that feed-forward.
+pub(crate) fn layer(
+    config: &BertConfig,
+    shape: Option<AttentionShape>,
+    feed_forward: FeedForward<Shape>,
+) -> Layer<Shape> {
+    Layer { attention: shape.map(|shape| attention(config, shape)), feed_forward, bottleneck: bottleneck(config) }
+}
+
+fn attention(config: &BertConfig, AttentionShape { heads, width }: AttentionShape) -> Attention<Shape> {
+    let (inside, hidden) = (config.inner_width(), config.hidden_size);
     let (queries, values) = match config.bottleneck().map(|b| b.attention_input) {
-        None | Some(AttentionInput::Bottleneck) => (width, width),
+        None | Some(AttentionInput::Bottleneck) => (inside, inside),
         Some(AttentionInput::Wide) => (hidden, hidden),
-        Some(AttentionInput::SharedKeyQuery) => (width, hidden),
+        Some(AttentionInput::SharedKeyQuery) => (inside, hidden),
     };
     Attention {
-        heads: config.num_attention_heads,
+        heads,
         query: Linear::of(queries, width),
         key: (!config.tie_key_query).then(|| Linear::of(queries, width)),
         value: Linear::of(values, width),
-        output: Linear::of(width, width),
-        norm: norm(config, width, config.layer_norm_eps),
+        output: Linear::of(width, inside),
+        norm: norm(config, inside, config.layer_norm_eps),
     }
 }
 

@@ -100,17 +100,19 @@ pub struct Embedding<W> {
 }
 
 /// `Norm(residual + W_o softmax(q k^T / sqrt(d)) v)` with `heads` heads of width `d`.
+///
+/// Queries, keys and values are `heads * d` wide together ([`Attention::width`]), which needs not be the width of the residual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention<W> {
-    /// Number of heads; divides the width.
+    /// Number of heads; divides the width of the queries.
     pub heads: usize,
-    /// Query projection.
+    /// Query projection, to `heads * d`.
     pub query: Linear<W>,
     /// Key projection; `None`: keys are the queries.
     pub key: Option<Linear<W>>,
-    /// Value projection.
+    /// Value projection, to `heads * d`.
     pub value: Linear<W>,
-    /// Output projection.
+    /// Output projection, from `heads * d` to the residual's width.
     pub output: Linear<W>,
     /// After the residual.
     pub norm: Norm<W>,
@@ -167,16 +169,16 @@ pub struct FeedForward<W> {
     pub program: Program,
     /// Channels between the two linear maps.
     pub inner: usize,
-    /// In order of application.
+    /// In order of application; empty where the layer has no feed-forward.
     pub blocks: Vec<Block<W>>,
 }
 
-/// One layer.
+/// One layer: attention, then the feed-forward. One of the two may be absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer<W> {
-    /// Self-attention.
-    pub attention: Attention<W>,
-    /// Feed-forward part.
+    /// Self-attention; without it the feed-forward takes the layer's input.
+    pub attention: Option<Attention<W>>,
+    /// Feed-forward part; without blocks the layer ends after its attention.
     pub feed_forward: FeedForward<W>,
     /// MobileBERT's bottleneck around both, if any.
     pub bottleneck: Option<Bottleneck<W>>,
@@ -226,7 +228,7 @@ pub struct Encoder<W> {
 }
 
 impl<W: Shaped> Attention<W> {
-    /// Width of queries, keys and values.
+    /// Width of queries, keys and values, all heads together.
     pub fn width(&self) -> usize {
         self.query.outputs()
     }

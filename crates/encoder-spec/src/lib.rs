@@ -50,8 +50,9 @@ pub use encoder::{
 pub use error::{Error, Result};
 pub use families::ModelType;
 pub use families::efficientbert::{
-    architecture, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
+    architecture, feed_forwards, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
 };
+pub use families::layer_parts::{AttentionShape, LayerParts, layer_parts, layered_config};
 pub use floats::Floats;
 pub use mlp_space::Cost;
 pub use names::NameFormat;

@@ -102,7 +102,7 @@ impl<W> Embedding<W> {
 impl<W> Layer<W> {
     fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<Layer<V>, E> {
         Ok(Layer {
-            attention: self.attention.walk(&format!("{at}.attention"), f)?,
+            attention: optional(&self.attention, |a| a.walk(&format!("{at}.attention"), f))?,
             feed_forward: self.feed_forward.walk(&format!("{at}.feed_forward"), f)?,
             bottleneck: optional(&self.bottleneck, |b| b.walk(&format!("{at}.bottleneck"), f))?,
         })

@@ -210,14 +210,14 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
     let teachers = phase::teacher(run)?;
     let frame = phase::frame(recipe, &teachers.config);
     let (warm, winner) = match &recipe.search.encoder {
-        Some(choices) => (Tensors::new(), phase::search_encoders(run, choices, &frame, &teachers)?),
+        Some(choices) => (None, phase::search_encoders(run, choices, &frame, &teachers)?),
         None => {
             let warm = phase::warm_up(run, &frame, &teachers)?;
             let winner = phase::search(run, &frame, &teachers, warm.clone())?;
-            (warm, winner)
+            (Some(warm), winner)
         }
     };
-    let found = Found { frame: &frame, teachers: &teachers, warm: &warm, winner: &winner };
+    let found = Found { frame: &frame, teachers: &teachers, warm: warm.as_ref(), winner: &winner };
     let majority = majority(run)?;
     let mut trained = Vec::new();
     for network in Network::of(recipe) {

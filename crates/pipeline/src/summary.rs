@@ -306,7 +306,7 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
         expression: spec.expression.clone(),
         stacks: spec.stacks as u64,
         ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },
-        inner: (config.intermediate_size / spec.ratio.max(1)) as u64,
+        inner: if spec.has_feed_forward() { (config.intermediate_size / spec.ratio.max(1)) as u64 } else { 0 },
         params: part.params,
         macs: part.macs,
     };

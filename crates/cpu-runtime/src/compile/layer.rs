@@ -20,18 +20,20 @@ impl Builder {
 
     fn plain_layer(
         &mut self,
-        attention: Attention<MappedTensor>,
+        attention: Option<Attention<MappedTensor>>,
         feed_forward: FeedForward<MappedTensor>,
         x: Memory,
         hidden: usize,
         target: Option<Memory>,
     ) -> Memory {
+        let Some(attention) = attention else { return self.feed_forward(feed_forward, x, hidden, target) };
         let no_feed_forward = feed_forward.blocks.is_empty();
         let Attention { heads, query, key, value, output, norm } = attention;
+        let inside = query.outputs();
         let (maps, scale) = projections(heads, query, key);
         let (q, k, v) = columns(0, &maps);
         let qkv = self.fused(x.whole(), hidden, with(maps, value));
-        let context = self.attend(heads, hidden, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+        let context = self.attend(heads, inside, scale, qkv.from(q), qkv.from(k), qkv.from(v));
         self.release(qkv);
         let after = if no_feed_forward { target } else { None };
         let y = self.residual_norm(context, output, x.whole(), norm, after);
@@ -42,7 +44,7 @@ impl Builder {
     /// MobileBERT's: everything that starts from the wide input is one product.
     fn bottleneck_layer(
         &mut self,
-        attention: Attention<MappedTensor>,
+        attention: Option<Attention<MappedTensor>>,
         feed_forward: FeedForward<MappedTensor>,
         bottleneck: Bottleneck<MappedTensor>,
         x: Memory,
@@ -50,15 +52,16 @@ impl Builder {
         target: Option<Memory>,
     ) -> Memory {
         let Bottleneck { input, input_norm, attention: source, output, output_norm } = bottleneck;
+        let attention = attention.expect("a checked encoder: attention stands in every bottleneck");
         let Attention { heads, query, key, value, output: dense, norm } = attention;
-        let width = input.outputs();
+        let (width, inside) = (input.outputs(), query.outputs());
         let (maps, scale) = projections(heads, query, key);
         let (narrow, residual, context) = match source {
             AttentionSource::Wide => {
                 let (q, k, v) = columns(width, &maps);
                 let all = self.fused(x.whole(), hidden, [vec![input.into()], with(maps, value)].concat());
                 let residual = self.normed_view(all, 0, input_norm, width);
-                let context = self.attend(heads, width, scale, all.from(q), all.from(k), all.from(v));
+                let context = self.attend(heads, inside, scale, all.from(q), all.from(k), all.from(v));
                 (all, residual, context)
             }
             AttentionSource::Bottleneck => {
@@ -66,7 +69,7 @@ impl Builder {
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let (q, k, v) = columns(0, &maps);
                 let qkv = self.fused(residual, width, with(maps, value));
-                let context = self.attend(heads, width, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+                let context = self.attend(heads, inside, scale, qkv.from(q), qkv.from(k), qkv.from(v));
                 self.release(qkv);
                 (all, residual, context)
             }
@@ -81,7 +84,7 @@ impl Builder {
                 if shared.place != all {
                     self.release(shared.place);
                 }
-                let context = self.attend(heads, width, scale, qk.from(q), qk.from(k), all.from(v));
+                let context = self.attend(heads, inside, scale, qk.from(q), qk.from(k), all.from(v));
                 self.release(qk);
                 (all, residual, context)
             }

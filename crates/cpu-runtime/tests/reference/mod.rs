@@ -90,6 +90,17 @@ pub enum Narrow {
     Inner,
 }
 
+/// Attention of one layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Own {
+    /// The network's heads, as wide as the layer inside.
+    Usual,
+    /// Heads, and their width.
+    Heads(usize, usize),
+    /// None.
+    Absent,
+}
+
 /// Sizes of a network.
 #[derive(Clone, Debug)]
 pub struct Sizes {
@@ -106,6 +117,8 @@ pub struct Sizes {
     pub width: usize,
     pub bottleneck_norm: bool,
     pub layers: Vec<Forward>,
+    /// Of each layer; usual where the list ends.
+    pub attention: Vec<Own>,
     pub pooler: bool,
 }
 
@@ -125,6 +138,7 @@ impl Sizes {
             width: hidden,
             bottleneck_norm: true,
             layers,
+            attention: Vec::new(),
             pooler: true,
         }
     }
@@ -142,14 +156,15 @@ impl Sizes {
             segments: draw.table(2, hidden),
             norm: draw.norm(norm, hidden),
         };
-        let layers = self.layers.iter().map(|forward| self.layer(forward, draw)).collect();
+        let own = self.attention.iter().copied().chain(std::iter::repeat(Own::Usual));
+        let layers = self.layers.iter().zip(own).map(|(forward, own)| self.layer(forward, own, draw)).collect();
         let head = |kind, outputs, draw: &mut Draw| Head { kind, dense: draw.linear(hidden, outputs) };
         let pooler = self.pooler.then(|| draw.linear(hidden, hidden));
         let heads = vec![head(TaskHeadKind::Classification, 3, draw), head(TaskHeadKind::Span, 2, draw)];
         Encoder { family: ModelType::Bert, embedding, layers, fit: None, pooler, heads, mlm: None }
     }
 
-    fn layer(&self, forward: &Forward, draw: &mut Draw) -> Layer {
+    fn layer(&self, forward: &Forward, own: Own, draw: &mut Draw) -> Layer {
         let (hidden, norm) = (self.hidden, self.norm);
         let width = if self.narrow == Narrow::None { hidden } else { self.width };
         let (queries, values) = match self.narrow {
@@ -157,14 +172,19 @@ impl Sizes {
             Narrow::Wide => (hidden, hidden),
             Narrow::Shared => (width, hidden),
         };
-        let attention = Attention {
-            heads: self.heads,
-            query: draw.linear(queries, width),
-            key: (!self.tied).then(|| draw.linear(queries, width)),
-            value: draw.linear(values, width),
-            output: draw.linear(width, width),
-            norm: draw.norm(norm, width),
+        let shape = match own {
+            Own::Usual => Some((self.heads, width)),
+            Own::Heads(heads, each) => Some((heads, heads * each)),
+            Own::Absent => None,
         };
+        let attention = shape.map(|(heads, inside)| Attention {
+            heads,
+            query: draw.linear(queries, inside),
+            key: (!self.tied).then(|| draw.linear(queries, inside)),
+            value: draw.linear(values, inside),
+            output: draw.linear(inside, width),
+            norm: draw.norm(norm, width),
+        });
         let inner_norm = |draw: &mut Draw| self.bottleneck_norm.then(|| draw.norm(norm, width));
         let bottleneck = (self.narrow != Narrow::None).then(|| Bottleneck {
             input: draw.linear(hidden, width),
@@ -270,7 +290,7 @@ pub fn forward(sizes: &Sizes, encoder: &Encoder, s: &Sequence) -> (Rows, Vec<f64
 }
 
 fn run_layer(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
-    let a = &layer.attention;
+    let Some(a) = &layer.attention else { return feed_forward(forward, &layer.feed_forward, h) };
     let Some(b) = &layer.bottleneck else {
         return feed_forward(forward, &layer.feed_forward, &attention(a, h, h, h, mask));
     };

@@ -42,16 +42,37 @@ pub struct BottleneckConfig {
     pub norm: bool,
 }
 
-/// The searched feed-forward of one layer as the configuration carries it.
+/// One layer of a searched student as the configuration carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSpec {
-    /// The expression, e.g. `tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))`.
+    /// The feed-forward's expression, e.g. `tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))`; [`LayerSpec::NONE`] where there is none.
     pub expression: String,
-    /// Number of stacked feed-forwards, 1 to 4.
+    /// Number of stacked feed-forwards, 1 to 4; 0 where there is none.
     pub stacks: usize,
     /// Denominator r of the inner expansion ratio 1/r, 1 to 4.
     pub ratio: usize,
+    /// Attention heads of this layer, 0 for no attention; absent: `num_attention_heads`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_heads: Option<usize>,
+    /// Width of this layer's queries, keys and values, all heads together; absent: `hidden_size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_size: Option<usize>,
+}
+
+impl LayerSpec {
+    /// What stands in place of an expression where a layer has no feed-forward.
+    pub const NONE: &'static str = "none";
+
+    /// A layer of attention alone.
+    pub fn without_feed_forward() -> Self {
+        Self { expression: Self::NONE.into(), stacks: 0, ratio: 1, attention_heads: None, attention_size: None }
+    }
+
+    /// Whether the layer has a feed-forward.
+    pub fn has_feed_forward(&self) -> bool {
+        self.expression.trim() != Self::NONE
+    }
 }
 
 /// What a task head predicts.
@@ -170,7 +191,7 @@ pub struct BertConfig {
     /// Width of the distillation projection `fit_dense`, if the model carries one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit_size: Option<usize>,
-    /// The searched feed-forward of every layer; empty for plain ones.
+    /// Every layer of a searched student; empty for plain ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<LayerSpec>,
     /// Whether operators of searched feed-forwards pad the narrower operand instead of cutting the wider (TinyBERT's shape).
@@ -215,7 +236,7 @@ fn is_default<T: Default + PartialEq>(v: &T) -> bool {
 }
 
 /// Largest value accepted for any size: keeps a crafted file from asking for absurd memory.
-const MAX_SIZE: usize = 1 << 24;
+pub(crate) const MAX_SIZE: usize = 1 << 24;
 
 impl BertConfig {
     /// A plain BERT encoder: LayerNorm, erf GELU, learned positions.
@@ -357,12 +378,13 @@ impl BertConfig {
         }
         let (layers, heads, width, range) =
             (self.num_hidden_layers, self.num_attention_heads, self.inner_width(), self.initializer_range);
-        let lists = format!("lists {} feed-forwards for {layers} layers", self.layers.len());
+        let lists = format!("describes {} layers, `num_hidden_layers` is {layers}", self.layers.len());
+        let each_has_own_heads = !self.layers.is_empty() && self.layers.iter().all(|l| l.attention_heads.is_some());
         let rules = [
             ("num_hidden_layers", layers <= 1024, format!("must be at most 1024, is {layers}")),
             (
                 "num_attention_heads",
-                width.is_multiple_of(heads),
+                each_has_own_heads || width.is_multiple_of(heads),
                 format!("must divide the attention width {width}, is {heads}"),
             ),
             ("initializer_range", range >= 0.0 && range.is_finite(), format!("must not be negative, is {range}")),

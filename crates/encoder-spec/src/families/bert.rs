@@ -1,9 +1,9 @@
 //! BERT (Devlin et al. 2019) and everything of its shape.
 
 use super::Family;
-use crate::describe::feed_forward;
-use crate::encoder::{FeedForward, Shape};
-use crate::{BertConfig, Error, Parts, Program, Result};
+use crate::describe::{feed_forward, layer};
+use crate::encoder::{Layer, Shape};
+use crate::{AttentionShape, BertConfig, Error, Parts, Program, Result};
 
 pub(super) struct Bert;
 
@@ -24,8 +24,8 @@ impl Family for Bert {
         Parts::POOLER
     }
 
-    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
-        plain_feed_forwards(config)
+    fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
+        plain_layers(config)
     }
 
     fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
@@ -33,18 +33,18 @@ impl Family for Bert {
     }
 }
 
-/// `config.num_feedforward_networks` blocks in every layer.
+/// Equal layers, with `config.num_feedforward_networks` blocks in every feed-forward.
 ///
 /// # Errors
 /// The configuration lists searched ones.
-pub(super) fn plain_feed_forwards(config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+pub(super) fn plain_layers(config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
     if !config.layers.is_empty() {
         let message = "searched feed-forwards need `model_type` \"efficientbert\"".into();
         return Err(Error::Config { field: "layers", message });
     }
     let (program, inner) = (Program::plain(config.hidden_act), config.intermediate_size);
     let each = feed_forward(config, program, inner, (config.num_feedforward_networks, inner), config.outer_norm_eps());
-    Ok(vec![each; config.num_hidden_layers])
+    Ok(vec![layer(config, Some(AttentionShape::usual(config)), each); config.num_hidden_layers])
 }
 
 /// The last block has BERT's names, those before it MobileBERT's.

@@ -1,10 +1,12 @@
-//! EfficientBERT (Dong et al. 2021): students with searched feed-forwards, and the architectures in their configurations.
+//! EfficientBERT (Dong et al. 2021): students with searched layers, and the architectures in their configurations.
 
+use mlp_space::arch::MAX_LAYERS;
 use mlp_space::{Align, Architecture, Expression, LinearId, StudentShape, Unary, Widths};
 
 use super::Family;
-use crate::describe::feed_forward;
-use crate::encoder::{FeedForward, Shape};
+use super::layer_parts::layer_parts;
+use crate::describe::{feed_forward, layer};
+use crate::encoder::{FeedForward, Layer, Shape};
 use crate::{Activation, BertConfig, Error, LayerSpec, ModelType, Program, Result};
 
 /// The family.
@@ -23,7 +25,7 @@ impl Family for EfficientBert {
         "bert."
     }
 
-    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+    fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
         searched(config, |id| (usize::from(id.stacks()), id.inner_size(config.intermediate_size)))
     }
 
@@ -32,16 +34,17 @@ impl Family for EfficientBert {
     }
 }
 
-/// The largest feed-forwards of the search space with the expressions of `config` active in them.
+/// The layers of `config` with the largest feed-forwards of the search space, in which the expressions of `config` are active. A layer
+/// without a feed-forward has none here either, and attention stays as it is.
 ///
 /// # Errors
-/// As [`architecture`]; the configuration lists no feed-forwards, or has a bottleneck.
-pub(crate) fn largest_feed_forwards(config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
+/// As [`feed_forwards`] and [`layer_parts`]; the configuration lists no layers, or has a bottleneck.
+pub(crate) fn largest_layers(config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
     searched(config, |_| (usize::from(LinearId::LARGEST.stacks()), config.intermediate_size))
 }
 
 /// `size` gives the number of blocks and the inner width of a layer's weights.
-fn searched(config: &BertConfig, size: impl Fn(LinearId) -> (usize, usize)) -> Result<Vec<FeedForward<Shape>>> {
+fn searched(config: &BertConfig, size: impl Fn(LinearId) -> (usize, usize)) -> Result<Vec<Layer<Shape>>> {
     if config.intra_bottleneck_size.is_some() || config.num_feedforward_networks != 1 {
         return Err(bottleneck());
     }
@@ -49,12 +52,19 @@ fn searched(config: &BertConfig, size: impl Fn(LinearId) -> (usize, usize)) -> R
         let message = "the configuration lists no searched feed-forwards".into();
         return Err(Error::Layer { layer: 1, message });
     }
-    let architecture = architecture(config)?;
-    let layer = |(expression, id): (&Expression, &LinearId)| {
-        let (program, inner) = (Program::searched(expression, align(config)), id.inner_size(config.intermediate_size));
-        feed_forward(config, program, inner, size(*id), config.layer_norm_eps)
+    let blocks = |expression: Option<Expression>| match expression.as_ref().and_then(|e| Some((e, e.id()?))) {
+        Some((expression, id)) => {
+            let inner = id.inner_size(config.intermediate_size);
+            feed_forward(config, Program::searched(expression, align(config)), inner, size(id), config.layer_norm_eps)
+        }
+        None => FeedForward {
+            program: Program::plain(config.hidden_act),
+            inner: config.intermediate_size,
+            blocks: Vec::new(),
+        },
     };
-    Ok(architecture.layers().iter().zip(architecture.ids()).map(layer).collect())
+    let parts = layer_parts(config)?.into_iter();
+    Ok(parts.zip(feed_forwards(config)?).map(|(parts, f)| layer(config, parts.attention, blocks(f))).collect())
 }
 
 fn bottleneck() -> Error {
@@ -62,15 +72,39 @@ fn bottleneck() -> Error {
     Error::Config { field: "intra_bottleneck_size", message }
 }
 
-/// The architecture that a configuration's `layers` describe, checked: expressions parse, are valid, run at the
-/// configuration's widths, and agree with the stacks and ratio written beside them.
+/// The architecture that a configuration's `layers` describe, checked as by [`feed_forwards`].
 ///
 /// # Errors
-/// [`Error::Layer`] naming the layer.
+/// [`Error::Layer`] naming the layer, also for a layer without a feed-forward, since an architecture has an expression for every layer.
 pub fn architecture(config: &BertConfig) -> Result<Architecture> {
+    let one = |(index, expression): (usize, Option<Expression>)| {
+        let message = "has no feed-forward, and an architecture has one in every layer";
+        expression.ok_or_else(|| Error::Layer { layer: index + 1, message: message.into() })
+    };
+    Ok(Architecture::new(feed_forwards(config)?.into_iter().enumerate().map(one).collect::<Result<_>>()?)?)
+}
+
+/// The feed-forward of every layer of a searched student, `None` where a layer has none, checked: expressions parse, are valid, run at
+/// the configuration's widths, and agree with the stacks and ratio written beside them.
+///
+/// # Errors
+/// [`Error::Layer`] naming the layer; more than [`MAX_LAYERS`] of them.
+pub fn feed_forwards(config: &BertConfig) -> Result<Vec<Option<Expression>>> {
+    let found = config.layers.len();
+    if found > MAX_LAYERS {
+        return Err(mlp_space::Error::TooManyLayers { found, limit: MAX_LAYERS }.into());
+    }
     let widths = Widths { hidden: config.hidden_size, base: config.intermediate_size, align: align(config) };
     let parse = |(index, spec): (usize, &LayerSpec)| {
         let at = |message: String| Error::Layer { layer: index + 1, message };
+        if !spec.has_feed_forward() {
+            return match (spec.stacks, spec.ratio) {
+                (0, 1) => Ok(None),
+                (stacks, ratio) => Err(at(format!(
+                    "has no feed-forward, so the fields beside it must be 0 stacks and ratio 1, are {stacks} and {ratio}"
+                ))),
+            };
+        }
         let expression: Expression = spec.expression.parse().map_err(|e: mlp_space::Error| at(e.to_string()))?;
         expression.validate().map_err(|e| at(format!("`{expression}`: {e}")))?;
         expression.check_widths(widths).map_err(|e| at(format!("`{expression}`: {e}")))?;
@@ -84,10 +118,9 @@ pub fn architecture(config: &BertConfig) -> Result<Architecture> {
                 spec.ratio
             )));
         }
-        Ok(expression)
+        Ok(Some(expression))
     };
-    let layers = config.layers.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-    Ok(Architecture::new(layers)?)
+    config.layers.iter().enumerate().map(parse).collect()
 }
 
 /// What the operators of a student's feed-forwards do with operands of different width.
@@ -106,7 +139,13 @@ fn active_id(expression: &Expression) -> Result<LinearId, String> {
 pub fn layer_specs(architecture: &Architecture) -> Result<Vec<LayerSpec>> {
     let spec = |(layer, e): (usize, &Expression)| {
         let id = active_id(e).map_err(|message| Error::Layer { layer: layer + 1, message })?;
-        Ok(LayerSpec { expression: e.to_string(), stacks: usize::from(id.stacks()), ratio: usize::from(id.ratio()) })
+        Ok(LayerSpec {
+            expression: e.to_string(),
+            stacks: usize::from(id.stacks()),
+            ratio: usize::from(id.ratio()),
+            attention_heads: None,
+            attention_size: None,
+        })
     };
     architecture.layers().iter().enumerate().map(spec).collect()
 }
@@ -127,7 +166,8 @@ pub fn student_frame(shape: &StudentShape, layers: usize) -> BertConfig {
     }
 }
 
-/// `base` turned into the configuration of a student with the given feed-forwards.
+/// `base` turned into the configuration of a student with the given feed-forwards, and `base`'s attention in every layer
+/// ([`layered_config`](crate::layered_config) gives each its own).
 ///
 /// # Errors
 /// As [`layer_specs`].

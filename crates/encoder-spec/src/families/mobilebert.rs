@@ -13,9 +13,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Family;
-use super::bert::{plain_block_name, plain_feed_forwards};
+use super::bert::{plain_block_name, plain_layers};
 use crate::config::config;
-use crate::encoder::{FeedForward, Shape};
+use crate::encoder::{Layer, Shape};
 use crate::{AttentionInput, BertConfig, ModelType, NormKind, Result};
 
 /// Keys that `transformers` writes for every MobileBERT. Where none of them stands, the file is one that this program wrote before
@@ -69,8 +69,8 @@ impl Family for MobileBert {
         }
     }
 
-    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>> {
-        plain_feed_forwards(config)
+    fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
+        plain_layers(config)
     }
 
     fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {

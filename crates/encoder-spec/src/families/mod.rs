@@ -5,13 +5,14 @@
 
 mod bert;
 pub(crate) mod efficientbert;
+pub(crate) mod layer_parts;
 pub(crate) mod mobilebert;
 pub(crate) mod reference;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::encoder::{FeedForward, Shape};
+use crate::encoder::{Layer, Shape};
 use crate::{BertConfig, Parts, Result};
 
 /// Which family a configuration belongs to.
@@ -90,11 +91,11 @@ pub(crate) trait Family: Sync {
         false
     }
 
-    /// The feed-forward of each layer.
+    /// The layers.
     ///
     /// # Errors
-    /// The configuration lists feed-forwards that this family does not have, or not those that it has.
-    fn feed_forwards(&self, config: &BertConfig) -> Result<Vec<FeedForward<Shape>>>;
+    /// The configuration lists layers that this family does not have, or not those that it has.
+    fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>>;
 
     /// Name in files, behind that of the layer, of a weight of block `block` of `blocks` of its feed-forward: `dense1`, `dense2` or
     /// `norm`, and `weight` or `bias`.

@@ -21,17 +21,34 @@ pub(super) struct Half<'a> {
     context: Matrix,
     /// Its sum before the norm, `[width, tokens]`.
     sums: Matrix,
+    /// Scale and shift of its norm on the kept channels.
+    norm: (Vector, Vector),
     /// Its output, as the next half takes it.
     pub(super) output: Vec<Tensor<3>>,
     /// The same as columns.
     pub(super) after: Matrix,
 }
 
+/// What a layer's attention is made for: a sum, and the norm of it.
+pub(super) struct Target<'a> {
+    /// Before the norm, `[width, tokens]`.
+    pub(super) sums: &'a Matrix,
+    /// After it.
+    pub(super) after: &'a Matrix,
+    /// Scale and shift of the norm on the kept channels.
+    pub(super) norm: &'a (Vector, Vector),
+}
+
 impl<'a> Half<'a> {
+    /// The half itself: what attention is made for where a feed-forward follows.
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { sums: &self.sums, after: &self.after, norm: &self.norm }
+    }
+
     /// Computes the half of a teacher's layer; `before` are the columns of `states`.
     pub(super) fn of(work: &Work<'_>, layer: &'a EncoderLayer, states: Vec<Tensor<3>>, before: Matrix) -> Result<Self> {
         let sample = work.start.sample;
-        let attention = &layer.attention;
+        let attention = layer.attention.as_ref().expect("a checked teacher has attention in every layer");
         let heads = work.start.config.num_attention_heads;
         let context = sample.through(states, |x, mask| contexts(attention, x, mask, heads));
         let sums = context.iter().map(|context| dense(&attention.output, context.clone())).collect::<Vec<_>>();
@@ -40,7 +57,10 @@ impl<'a> Half<'a> {
             sample.scatter(&sums).into_iter().map(|sums| attention.norm.forward(sums)).collect();
         let after = sample.gather(&output);
         match after.iter().all(|v| v.is_finite()) {
-            true => Ok(Self { layer: attention, before, context: sample.gather(&context), sums, output, after }),
+            true => {
+                let norm = prior(&attention.norm, &work.channels);
+                Ok(Self { layer: attention, before, context: sample.gather(&context), sums, norm, output, after })
+            }
             false => Err(not_finite()),
         }
     }
@@ -58,17 +78,22 @@ fn contexts(attention: &Attention, x: Tensor<3>, mask: Tensor<4>, heads: usize) 
 /// For head `h` with queries `q = W_q x + b_q` and keys `k`, biases being weights of a constant input, the student's are maps of the
 /// teacher's to fewer values, such that their products are the best approximation of `q^T k`, by the second moments of `q` and `k` on the
 /// student's own inputs; scaled for the division by the square root of the new width. Values and the output are the best factors of
-/// `W_o W_v` by the covariance of what the teacher's head gives; its mean goes to the bias. Then the output is mended.
+/// `W_o W_v` by the covariance of what the teacher's head gives; its mean goes to the bias. Then the output is mended for `target`.
+///
+/// Of more heads than the student has, those of most effect are taken. A student with more heads than the teacher keeps its own queries,
+/// keys and values in the rest, whose output is what the mending finds for it, and nothing without it.
+///
+/// A layer without attention gives `ours`: what follows reads the layer's input, and its first map makes up for it as far as that tells.
 pub(super) fn begin(
-    student: &mut Attention,
+    student: Option<&mut Attention>,
     work: &Work<'_>,
     (index, source): (usize, usize),
-    teacher: &Half<'_>,
+    (teacher, target): (&Half<'_>, &Target<'_>),
     ours: &Matrix,
 ) -> Result<Matrix> {
     let (start, sample) = (work.start, work.start.sample);
-    let spec = &work.spec.layers[index].attention;
-    let theirs = &work.teacher_spec.layers[source].attention;
+    let (spec, theirs) = (&work.spec.layers[index].attention, &work.teacher_spec.layers[source].attention);
+    let (Some(student), Some(spec), Some(theirs)) = (student, spec, theirs) else { return Ok(ours.clone()) };
     let inputs = work.reconstruction(ours, &teacher.before)?;
     let key = teacher.layer.key.as_ref().unwrap_or(&teacher.layer.query);
     let weights = start.settings.does(Part::Covariance).then_some(ours);
@@ -83,7 +108,11 @@ pub(super) fn begin(
         widths,
     };
     let mut query = read(&student.query);
-    let mut made_key = Affine::zero(spec.query.inputs(), spec.width());
+    let mut made_key = student.key.as_ref().map_or_else(|| Affine::zero(spec.query.inputs(), spec.width()), read);
+    // What heads do not fill counts nothing.
+    let filled = spec.heads.min(theirs.heads) * widths[1];
+    made_key.weight.rows_mut(0, filled).fill(0.0);
+    made_key.bias.rows_mut(0, filled).fill(0.0);
     let (mut value, mut output) = (read(&student.value), Affine::zero(spec.width(), work.channels.len()));
     output.bias.copy_from(&heads.output.bias);
     for (place, head) in heads.chosen(theirs.heads, spec.heads).into_iter().enumerate() {
@@ -100,14 +129,14 @@ pub(super) fn begin(
     let context = sample.through(sample.scatter(ours), |x, mask| contexts(student, x, mask, spec.heads));
     let context = sample.gather(&context);
     if start.settings.does(Part::Mending) {
-        let (_, deviations) = normalized(&teacher.sums, spec.norm.kind);
-        let target = work.kept(&teacher.sums) - ours;
-        output = work.near(&output, &context, &target, Some(&token_weights(&deviations, &counts)))?;
+        let (_, deviations) = normalized(target.sums, spec.norm.kind);
+        let wanted = work.kept(target.sums) - ours;
+        output = work.near(&output, &context, &wanted, Some(&token_weights(&deviations, &counts)))?;
     }
     write(&mut student.output, &output);
     let sums = output.apply(&context) + ours;
-    let (scale, shift) = prior(&teacher.layer.norm, &work.channels);
-    Ok(fit_norm(&mut student.norm, &spec.norm, &sums, &work.kept(&teacher.after), (&counts, (&scale, &shift))))
+    let (scale, shift) = target.norm;
+    Ok(fit_norm(&mut student.norm, &spec.norm, &sums, &work.kept(target.after), (&counts, (scale, shift))))
 }
 
 /// The teacher's heads as maps of the student's hidden states.

@@ -73,7 +73,8 @@ fn places(start: &Start<'_>) -> Vec<Site> {
     let mut states = sample.embedded(&encoder.embeddings);
     let mut places = Vec::new();
     for (index, layer) in encoder.layers.iter().enumerate() {
-        let (attention, first) = (&layer.attention, &layer.feed_forward.blocks[0].dense1);
+        let (attention, first) = (layer.attention.as_ref(), &layer.feed_forward.blocks[0].dense1);
+        let attention = attention.expect("a checked teacher has attention in every layer");
         let begun = start.layers.contains(&(index + 1));
         if begun || index == 0 {
             let key = attention.key.as_ref().unwrap_or(&attention.query);

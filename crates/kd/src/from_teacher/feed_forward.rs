@@ -28,9 +28,9 @@ pub(super) struct Half {
     /// Its input, `[width, tokens]`.
     before: Matrix,
     /// Its sum before the norm, `[width, tokens]`.
-    sums: Matrix,
+    pub(super) sums: Matrix,
     /// Scale and shift of its norm on the kept channels.
-    norm: (Vector, Vector),
+    pub(super) norm: (Vector, Vector),
     /// Its output, as the next layer takes it.
     pub(super) output: Vec<Tensor<3>>,
     /// The same as columns.
@@ -63,6 +63,8 @@ impl Half {
 /// least. Where slices will be models, every stack is made to be the last one.
 ///
 /// An expression with more than activations between its maps takes the neurons that are best with the teacher's own activation.
+///
+/// A layer without blocks gives `ours`.
 pub(super) fn begin(
     student: &mut FeedForward,
     work: &Work<'_>,
@@ -73,6 +75,9 @@ pub(super) fn begin(
     let start = work.start;
     let spec = &work.spec.layers[index].feed_forward;
     let stacks = &spec.blocks;
+    if stacks.is_empty() {
+        return Ok(ours.clone());
+    }
     // A supernet's weights are larger than what is active in them.
     let inner = stacks[0].dense1.outputs();
     let expression = Expression::new(&spec.program, work.channels.len(), inner, start.sample.device());

@@ -23,12 +23,14 @@ pub fn check(student: &Encoder<Shape>, teacher: &Encoder<Shape>, layers: &[usize
     if teacher.embedding.projection.is_some() {
         return fail("the teacher's word table is factorized already".into());
     }
+    if teacher.layers.iter().any(|layer| layer.attention.is_none()) {
+        return fail("the teacher has layers without attention".into());
+    }
     if teacher.layers.iter().any(|layer| layer.feed_forward.blocks.len() != 1) {
         return fail("the teacher has several feed-forwards in a layer".into());
     }
     let sizes = [
         ("hidden width", student.hidden(), teacher.hidden()),
-        ("attention heads", heads(student), heads(teacher)),
         ("positions", student.embedding.positions[0], teacher.embedding.positions[0]),
         ("segments", student.embedding.segments[0], teacher.embedding.segments[0]),
     ];
@@ -70,19 +72,15 @@ pub(super) fn check_heads(
     Ok(())
 }
 
-/// Heads of every layer.
-fn heads(spec: &Encoder<Shape>) -> usize {
-    spec.layers.first().map_or(0, |layer| layer.attention.heads)
-}
-
 /// What of a model this method does not know.
 fn unlike_bert(spec: &Encoder<Shape>) -> Option<&'static str> {
     let other_norm = |norm: &encoder_spec::Norm<Shape>| !matches!(norm.kind, Normalization::LayerNorm { .. });
+    let attention = || spec.layers.iter().filter_map(|layer| layer.attention.as_ref());
     if spec.layers.iter().any(|layer| layer.bottleneck.is_some()) {
         Some("has bottlenecks, as MobileBERT")
-    } else if other_norm(&spec.embedding.norm) || spec.layers.iter().any(|layer| other_norm(&layer.attention.norm)) {
+    } else if other_norm(&spec.embedding.norm) || attention().any(|attention| other_norm(&attention.norm)) {
         Some("has norms without statistics, as MobileBERT")
-    } else if spec.layers.iter().any(|layer| layer.attention.key.is_none()) {
+    } else if attention().any(|attention| attention.key.is_none()) {
         Some("has keys that are its queries")
     } else {
         None

@@ -121,11 +121,17 @@ impl Work<'_> {
                 after = sample.gather(&theirs);
             }
             let (layer, begun) = (&teacher.encoder.layers[source - 1], &mut student.encoder.layers[index]);
-            let half = attention::Half::of(self, layer, theirs, after)?;
-            ours = attention::begin(&mut begun.attention, self, (index, source - 1), &half, &ours)?;
-            let half = feed_forward::Half::of(self, layer, half.output, half.after);
-            ours = feed_forward::begin(&mut begun.feed_forward, self, (index, source - 1), &half, &ours)?;
-            (theirs, after) = (half.output, half.after);
+            let mut half = attention::Half::of(self, layer, theirs, after)?;
+            let states = std::mem::take(&mut half.output);
+            let second = feed_forward::Half::of(self, layer, states, half.after.clone());
+            // Where nothing follows, attention is made for what the teacher's whole layer gives.
+            let target = match self.spec.layers[index].feed_forward.blocks.is_empty() {
+                true => attention::Target { sums: &second.sums, after: &second.after, norm: &second.norm },
+                false => half.target(),
+            };
+            ours = attention::begin(begun.attention.as_mut(), self, (index, source - 1), (&half, &target), &ours)?;
+            ours = feed_forward::begin(&mut begun.feed_forward, self, (index, source - 1), &second, &ours)?;
+            (theirs, after) = (second.output, second.after);
             projection.compare(&ours, &after);
         }
         let deepest = self.start.layers.last().copied().unwrap_or_default();

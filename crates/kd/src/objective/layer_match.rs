@@ -1,6 +1,6 @@
 //! One comparison of a teacher's layer with a student's, and its check against both models.
 
-use bert_core::BertConfig;
+use bert_core::{BertConfig, layer_parts};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub struct Shape {
     pub layers: usize,
     /// Width of the hidden states it returns.
     pub width: usize,
-    /// Number of attention heads.
+    /// Number of attention heads of every layer; 0 where layers have different numbers of them.
     pub heads: usize,
     /// Word pieces that its masked-language-model head scores, where it has one.
     pub words: Option<usize>,
@@ -43,17 +43,28 @@ pub struct Shape {
 impl Shape {
     /// The shape of a configuration's encoder.
     pub fn of(config: &BertConfig) -> Self {
-        Self {
-            layers: config.num_hidden_layers,
-            width: config.state_width(),
-            heads: config.num_attention_heads,
-            words: None,
-        }
+        Self { layers: config.num_hidden_layers, width: config.state_width(), heads: heads(config), words: None }
     }
 
     /// The shape of a configuration's encoder, and of a masked-language-model head where there is one.
     pub fn with_words(config: &BertConfig, head: bool) -> Self {
         Self { words: head.then_some(config.vocab_size), ..Self::of(config) }
+    }
+}
+
+/// The heads that all layers have, else 0.
+fn heads(config: &BertConfig) -> usize {
+    let parts = layer_parts(config).unwrap_or_default();
+    let mut each = parts.iter().map(|layer| layer.attention.map_or(0, |attention| attention.heads));
+    match each.next() {
+        None => config.num_attention_heads,
+        Some(first) => {
+            if each.all(|heads| heads == first) {
+                first
+            } else {
+                0
+            }
+        }
     }
 }
 
@@ -92,6 +103,13 @@ impl LayerMatch {
             if !(lowest..=highest).contains(&layer) {
                 return Err(format!("{who} layer {layer} is outside {lowest}..={highest} for feature {name}"));
             }
+        }
+        if !self.feature.is_state() && student.heads == 0 {
+            return Err(format!(
+                "{name} is compared head by head with the teacher's {} heads, and the student's layers have other numbers of heads, or \
+                 none; compare hidden states instead, as the objective `hidden` does",
+                teacher.heads
+            ));
         }
         if !self.feature.is_state() && student.heads != teacher.heads {
             return Err(format!(

@@ -80,7 +80,7 @@ impl Evaluate<EncoderGenome> for EncoderTraining<'_> {
     ) -> std::result::Result<Fitness, EvalError> {
         match self.run(candidate, watch) {
             Ok(scored) => Ok(fitness(scored, self.score)),
-            Err(Error::Kd(error)) => Err(eval_error(error)),
+            Err(Error::Distillation(error)) => Err(eval_error(error)),
             Err(other) => Err(EvalError::Run(other.to_string())),
         }
     }

@@ -34,6 +34,7 @@ use bert_core::{BertConfig, Parts, TaskModel, student_config};
 use burn::tensor::Device;
 use mlp_space::Architecture;
 use nas::budget::Latency;
+use nas::space::EncoderGenome;
 use std::sync::Arc;
 
 use crate::preflight::teacher_config;

@@ -3,7 +3,7 @@
 //! Stage 1 draws candidates and trains each for few steps or none; the best go on to stage 2 and the best of these to stage 3, each time with the
 //! steps of that stage (Jamieson & Talwalkar 2016). Every rung scores anew, from the weights that the candidate begins with.
 
-use bert_core::{BertConfig, Parts, TaskModel};
+use bert_core::{BertConfig, Parts};
 use kd::objective::Source;
 use nas::halving::promoted;
 use nas::space::{EncodedSpace, EncoderChoices, EncoderGenome, EncoderSpace, ListedSpace, SearchSpace};
@@ -12,7 +12,7 @@ use nas::strategy::InOrder;
 use super::beginning::Origin;
 use super::distillation::plan;
 use super::stages::{Study, stage};
-use super::{Context, Data, PhaseId, PhaseSpec, SearchParts, Teachers, Winner};
+use super::{Context, Data, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::{EncoderTraining, PlanOf};
 use crate::recipe::{Begin, Recipe};
 use crate::{Error, Result};

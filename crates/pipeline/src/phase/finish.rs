@@ -58,8 +58,8 @@ pub struct Found<'a> {
     pub frame: &'a BertConfig,
     /// Who teaches.
     pub teachers: &'a Teachers,
-    /// Weights of the warm-up's supernet.
-    pub warm: &'a Tensors,
+    /// Weights of the warm-up's supernet, where there is one.
+    pub warm: Option<&'a Tensors>,
     /// What the search has found.
     pub winner: &'a Winner,
 }
@@ -207,14 +207,15 @@ fn start(
             let model = model.initialized(config, fresh);
             return as_teacher(run, (model, &spec), found.teachers, Some(&plan), (&phases, Weights::Whole));
         }
-        Inherit::WarmUp => found.warm.clone(),
-        Inherit::Supernet => match &found.winner.supernet {
-            Some(supernet) => collect_internal(supernet),
-            None => return Err(Error::Mismatch("`final.inherit`: this search has no supernet".into())),
-        },
+        Inherit::WarmUp => found.warm.cloned().ok_or_else(no_supernet)?,
+        Inherit::Supernet => collect_internal(found.winner.supernet.as_ref().ok_or_else(no_supernet)?),
     };
     let weights = inherit(&parameter_shapes(&model), &from, LayerSource::Same, |_| false)?;
     Ok(apply_internal(model, weights, Path::new("supernet weights"))?)
+}
+
+fn no_supernet() -> Error {
+    Error::Mismatch("`final.inherit`: this search has no supernet".into())
 }
 
 fn distill(

@@ -47,7 +47,7 @@ pub fn sequence(asked: Option<usize>, models: &[&BertConfig]) -> Result<usize, C
 fn as_json(arch: &Arch, count: &Count) -> Value {
     let layer = |(i, c): (usize, &Cost)| {
         let mut entry = json!({ "layer": i + 1, "params": c.params, "macs": c.macs });
-        if let Some(LayerSpec { expression, stacks, ratio }) = arch.config.layers.get(i) {
+        if let Some(LayerSpec { expression, stacks, ratio, .. }) = arch.config.layers.get(i) {
             entry["expression"] = json!(expression);
             entry["stacks"] = json!(stacks);
             entry["ratio"] = json!(ratio);
