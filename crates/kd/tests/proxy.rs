@@ -95,7 +95,7 @@ fn w_pca_is_the_parameters_times_the_components_before_each_activation() {
         let mut x = model.encoder.embeddings.forward(&tokens);
         let mut seen = Vec::new();
         for layer in &model.encoder.layers {
-            x = layer.attention.forward_self(x, mask.clone(), AttentionOptions::default()).hidden;
+            x = layer.attention.as_ref().unwrap().forward_self(x, mask.clone(), AttentionOptions::default()).hidden;
             for stack in 0..layer.feed_forward.blocks.len() {
                 seen.push(x.clone().try_into_vec_as::<f32>().unwrap()[..(4 + text) * 12].to_vec());
                 let mut alone = layer.feed_forward.clone();

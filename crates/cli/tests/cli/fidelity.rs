@@ -91,7 +91,8 @@ fn a_measurement_that_lost_its_last_scores_measures_them_again_and_the_rest_stay
 fn whole_encoders_are_drawn_from_choices_and_networks_of_all_sizes_are_spread() {
     let dir = folder();
     let choices = "search.encoder={layers=[2], hidden=[12, 24], embed=[8, 16], heads=[2], base=[8, 16, 32]}";
-    let args = ["--spread", "--steps", "0", "--set", choices, "--set", "search.stage3.trials=1", "--set", "warm_up.steps=0"];
+    let args =
+        ["--spread", "--steps", "0", "--set", choices, "--set", "search.stage3.trials=1", "--set", "warm_up.steps=0"];
     let small = ["fidelity", "--recipe", "smoke", "--networks", "5", "--out", "m", "--json"];
     run(dir.path(), &[&small[..], &args[..]].concat()).json();
     let rows = rows(dir.path());

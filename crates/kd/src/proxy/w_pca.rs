@@ -32,8 +32,10 @@ pub fn principal_components(model: &TaskModel, spec: &Encoder<Shape>, sample: &S
     let mut states = sample.embedded(&model.encoder.embeddings);
     let mut all = 0;
     for (layer, spec) in model.encoder.layers.iter().zip(&spec.layers) {
-        states =
-            sample.through(states, |x, mask| layer.attention.forward_self(x, mask, AttentionOptions::default()).hidden);
+        if let Some(attention) = &layer.attention {
+            states =
+                sample.through(states, |x, mask| attention.forward_self(x, mask, AttentionOptions::default()).hidden);
+        }
         for (block, described) in layer.feed_forward.blocks.iter().zip(&spec.feed_forward.blocks) {
             let x = sample.gather(&states);
             let (width, inner) = (x.nrows(), described.dense1.outputs());

@@ -39,7 +39,7 @@ pub fn stable_rank(model: &TaskModel) -> f64 {
 type Matrices = fn(&EncoderLayer) -> Vec<&Linear>;
 
 fn attention(layer: &EncoderLayer) -> Vec<&Linear> {
-    let part = &layer.attention;
+    let Some(part) = &layer.attention else { return Vec::new() };
     [Some(&part.query), part.key.as_ref(), Some(&part.value), Some(&part.output)].into_iter().flatten().collect()
 }
 

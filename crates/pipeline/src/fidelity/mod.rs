@@ -163,7 +163,9 @@ impl Settings {
 /// The scores of each network that are not there yet.
 fn missing_scores(
     (recipe, settings): (&Recipe, &Settings),
-    networks: &[Drawn], rows: &[Row]) -> Vec<(u32, Vec<Fidelity>)> {
+    networks: &[Drawn],
+    rows: &[Row],
+) -> Vec<(u32, Vec<Fidelity>)> {
     let measured = by_network(rows.iter().cloned());
     let all = Bench::fidelities(recipe, &settings.steps);
     let of = |number: u32| {
