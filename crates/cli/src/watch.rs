@@ -37,8 +37,11 @@ impl<'a> Watch<'a> {
             RunEvent::PhaseStarted { phase, total, done } => {
                 (self.best, self.skipped) = (None, 0);
                 // A stage of a search counts its candidates.
-                let unit =
-                    if PhaseId::of_name(phase).and_then(PhaseId::stage).is_some() { "candidates" } else { "steps" };
+                let unit = match PhaseId::of_name(phase).and_then(PhaseId::stage) {
+                    Some(_) => "candidates",
+                    None if phase == pipeline::fidelity::PHASE => "networks",
+                    None => "steps",
+                };
                 progress.start_at(phase, (*total, *done), unit);
             }
             RunEvent::Resumed { phase, step, best } => {

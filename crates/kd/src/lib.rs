@@ -7,6 +7,7 @@
 //! | [`job`] | what is trained: general and task distillation, on text, labels and questions |
 //! | [`inherit`] | a model that goes on from the weights of another one |
 //! | [`from_teacher`] | a student that begins as its teacher: weights computed from the teacher's |
+//! | [`proxy`] | zero-cost scores of a network that nothing was trained of |
 //! | [`cache`] | a teacher's answers, kept for the next student that is shown the same batches |
 //! | [`augment`] | more training examples by replacing words |
 //!
@@ -26,5 +27,6 @@ pub mod inherit;
 pub mod job;
 pub mod losses;
 pub mod objective;
+pub mod proxy;
 
 pub use error::{Error, Result};

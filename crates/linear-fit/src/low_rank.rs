@@ -48,6 +48,40 @@ fn singular(m: &Matrix) -> (Vector, Matrix, Matrix) {
     (values, right, left)
 }
 
+/// Singular values of `m`, the largest first: the square roots of the eigenvalues of the smaller of `m m^T` and `m^T m`.
+pub fn singular_values(m: &Matrix) -> Vector {
+    smaller_gram_eigenvalues(m).map(|square| square.max(0.0).sqrt())
+}
+
+/// The number of principal components of samples that explain more than `share` of their variance: the least `k` such that the `k` largest
+/// eigenvalues of the covariance sum to more than `share` of all; all components that there are where none do, and 0 without any variance.
+///
+/// # Shapes
+/// - `x`: `[features, samples]`
+pub fn principal_components(x: &Matrix, share: f64) -> usize {
+    let mean = x.column_mean();
+    let mut centered = x.clone();
+    centered.column_iter_mut().for_each(|mut column| column -= &mean);
+    let variances = smaller_gram_eigenvalues(&centered).map(|value| value.max(0.0));
+    let least = variances.iter().copied().fold(0.0, f64::max) * NEGLIGIBLE;
+    let variances: Vec<f64> = variances.iter().copied().filter(|&value| value > least).collect();
+    let wanted = variances.iter().sum::<f64>() * share;
+    let mut sum = 0.0;
+    let enough = variances.iter().position(|value| {
+        sum += value;
+        sum > wanted
+    });
+    enough.map_or(variances.len(), |last| last + 1)
+}
+
+/// Eigenvalues of the smaller of `m m^T` and `m^T m`, the largest first; the larger has the same, and zeros.
+fn smaller_gram_eigenvalues(m: &Matrix) -> Vector {
+    let gram = if m.nrows() <= m.ncols() { m * m.transpose() } else { m.transpose() * m };
+    let mut values: Vec<f64> = gram.symmetric_eigenvalues().iter().copied().collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    Vector::from_vec(values)
+}
+
 /// The best factors `T P` of a table by truncated SVD, row `r` of which counts `weights[r]` times.
 ///
 /// `P^T` are the principal directions of the weighted rows and `T = table P^T`. Without weights the squared error is the sum of the

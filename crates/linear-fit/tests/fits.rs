@@ -142,3 +142,37 @@ fn features_without_variance_and_values_that_are_not_finite_are_no_panic() {
     assert!(fit_near(&Affine::zero(2, 1), &(x * f64::NAN), &y, None, 1e-3).is_none());
     assert!(LeastSquares::new(2, 1).solve(1e-3).unwrap().weight.iter().all(|&w| w == 0.0));
 }
+
+/// Entries `((7 i + 3 j + shift) mod 11 - 5) / 4`.
+fn patterned(rows: usize, columns: usize, shift: usize) -> Matrix {
+    Matrix::from_fn(rows, columns, |i, j| (((i * 7 + j * 3 + shift) % 11) as f64 - 5.0) / 4.0)
+}
+
+/// `numpy.linalg.svd` of the same matrices.
+#[test]
+fn singular_values_equal_numpys_for_wide_and_for_tall_matrices() {
+    let expected = [
+        (patterned(4, 6, 1), vec![2.806833700051525, 2.4103944727200757, 0.983797169929482, 0.39538107513425225]),
+        (patterned(5, 3, 2), vec![2.311786903943833, 1.7677669529663687, 0.7284513098030551]),
+    ];
+    for (matrix, values) in expected {
+        let found = low_rank::singular_values(&matrix);
+        assert!((&found - Vector::from_vec(values)).norm() < 1e-12, "{found}");
+    }
+}
+
+/// Shares of the variance by `numpy.linalg.eigvalsh(numpy.cov(m))`: 0.93589, 0.99089, 0.99992, 1.
+#[test]
+fn components_are_counted_until_they_explain_more_than_the_share() {
+    let mut m = patterned(4, 40, 1);
+    for (mut row, scale) in m.row_iter_mut().zip([8.0, 2.0, 1.0, 0.1]) {
+        row *= scale;
+    }
+    let count = |share| low_rank::principal_components(&m, share);
+    assert_eq!([0.5, 0.9358, 0.936, 0.99, 0.991, 0.99999].map(count), [1, 1, 2, 2, 3, 4]);
+    let shifted = m.add_scalar(100.0);
+    assert_eq!(low_rank::principal_components(&shifted, 0.99), 2, "the mean is no variance");
+    assert_eq!(low_rank::principal_components(&m.columns(0, 2).into_owned(), 0.99), 1, "two samples lie on a line");
+    assert_eq!(low_rank::principal_components(&Matrix::from_element(3, 5, 2.0), 0.99), 0);
+    assert_eq!(low_rank::principal_components(&Matrix::zeros(3, 0), 0.99), 0);
+}

@@ -11,6 +11,7 @@
 //! | [`note`] | what a person should know of something that went well |
 //! | [`phase`] | the phases, as a [list](phase::phases) and as work: teacher, warm-up, the three stages, final distillation, baseline |
 //! | [`evaluate`] | candidates: short training, or a slice of the supernet |
+//! | [`fidelity`] | how well cheap scores of networks foretell their final ones |
 //! | [`disk`] | how much room a run or a training takes |
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
 //! | [`check_teacher`] | whether a teacher can teach |
@@ -33,6 +34,7 @@ pub mod disk;
 mod error;
 pub mod evaluate;
 pub mod events;
+pub mod fidelity;
 pub mod import;
 pub mod input_files;
 mod input_record;

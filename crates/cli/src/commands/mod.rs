@@ -9,6 +9,7 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
+mod fidelity;
 mod import;
 mod man;
 mod objective;
@@ -39,6 +40,8 @@ pub enum Command {
     /// What a search has tried: its stages and trials, the best of them, exports for other programs.
     #[command(subcommand)]
     Study(study::Command),
+    /// Measure how well cheap scores of networks foretell their final ones.
+    Fidelity(Box<fidelity::FidelityArgs>),
     /// Metrics of a model on a task, and the official prediction file.
     Eval(eval::EvalArgs),
     /// Official scores of a predictions file, without a model.
@@ -92,6 +95,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Report(args) => report::run(&args, context),
         Command::Runs(args) => runs::run(&args),
         Command::Study(command) => study::run(&command, context),
+        Command::Fidelity(args) => fidelity::run(&args, context),
         Command::Eval(args) => eval::run(&args, context),
         Command::Score(args) => score::run(&args, context),
         Command::Submit(args) => submit::run(&args, context),

@@ -13,6 +13,7 @@ mod eval;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;
 mod family;
+mod fidelity;
 mod general;
 mod import;
 mod inputs;

@@ -20,7 +20,7 @@ fn set<const D: usize>(param: &mut Param<Tensor<D>>, values: impl Iterator<Item 
 }
 
 /// The map of a layer.
-pub(super) fn read(layer: &Linear) -> Affine {
+pub(crate) fn read(layer: &Linear) -> Affine {
     let weight = layer.weight.val();
     let [inputs, outputs] = weight.dims();
     let bias = layer.bias.as_ref().map(|bias| Vector::from_iterator(outputs, values(bias.val())));

@@ -7,7 +7,7 @@ use linear_fit::{Affine, Matrix};
 use mlp_space::{Align, Binary};
 
 /// A program at its widths.
-pub(super) struct Expression<'a> {
+pub(crate) struct Expression<'a> {
     program: &'a Program,
     widths: Vec<usize>,
     /// The values that the two linear maps read.
@@ -20,7 +20,7 @@ impl<'a> Expression<'a> {
     ///
     /// # Panics
     /// The program does not run at these widths, or lacks a linear map: those of checked descriptions do and have both.
-    pub(super) fn new(program: &'a Program, width: usize, inner: usize, device: &'a Device) -> Self {
+    pub(crate) fn new(program: &'a Program, width: usize, inner: usize, device: &'a Device) -> Self {
         let widths = program.widths(width, inner).expect("a program that runs at the widths of its encoder");
         let reads = [0, 1].map(|map| {
             let found = program.steps().iter().find_map(|step| step.linear().filter(|(number, _)| *number == map));
@@ -30,7 +30,7 @@ impl<'a> Expression<'a> {
     }
 
     /// What the first linear map reads, of the block's input.
-    pub(super) fn first_input(&self, x: &Matrix) -> Matrix {
+    pub(crate) fn first_input(&self, x: &Matrix) -> Matrix {
         if self.reads[0] == 0 {
             return x.clone();
         }

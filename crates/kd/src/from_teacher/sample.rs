@@ -112,7 +112,7 @@ impl Sample {
         self.first.len()
     }
 
-    pub(super) fn device(&self) -> &Device {
+    pub(crate) fn device(&self) -> &Device {
         &self.device
     }
 
@@ -140,7 +140,7 @@ impl Sample {
     }
 
     /// Output of a model's embedding.
-    pub(super) fn embedded(&self, embeddings: &Embeddings) -> Vec<Tensor<3>> {
+    pub(crate) fn embedded(&self, embeddings: &Embeddings) -> Vec<Tensor<3>> {
         self.batches.iter().map(|batch| embeddings.forward(batch)).collect()
     }
 
@@ -150,7 +150,7 @@ impl Sample {
     }
 
     /// Hidden states, batch by batch with its mask, through something.
-    pub(super) fn through(
+    pub(crate) fn through(
         &self,
         states: Vec<Tensor<3>>,
         layer: impl Fn(Tensor<3>, Tensor<4>) -> Tensor<3>,
@@ -159,7 +159,7 @@ impl Sample {
     }
 
     /// The real tokens of padded states, `[width, tokens]`.
-    pub(super) fn gather(&self, states: &[Tensor<3>]) -> Matrix {
+    pub(crate) fn gather(&self, states: &[Tensor<3>]) -> Matrix {
         let width = states.first().map_or(0, |states| states.dims()[2]);
         let mut values = Vec::with_capacity(width * self.len());
         for (states, tokens) in states.iter().zip(&self.tokens) {

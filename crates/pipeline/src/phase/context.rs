@@ -154,7 +154,7 @@ impl<'a> Context<'a> {
     }
 
     /// Logs an event; a failure to do so surfaces with the next [`Context::emit`].
-    pub(super) fn note(&mut self, mut event: RunEvent) {
+    pub(crate) fn note(&mut self, mut event: RunEvent) {
         let time_ms = self.host.now_ms();
         self.pace.complete(&mut event, time_ms, self.host.memory_mib());
         let line = LogLine { time_ms, event };
@@ -244,7 +244,7 @@ impl<'a> Context<'a> {
     }
 
     /// Settings of the training `phase` for the engine, which reports as often as the program or the recipe wants it.
-    fn train_config(&self, phase: &Phase, seed: u64) -> TrainConfig {
+    pub(crate) fn train_config(&self, phase: &Phase, seed: u64) -> TrainConfig {
         let usual = phase.train_config(seed);
         let log_every = self.host.log_every().or(self.recipe.log_every);
         TrainConfig { log_every: log_every.unwrap_or(usual.log_every), ..usual }
@@ -257,7 +257,7 @@ impl<'a> Context<'a> {
 
     /// The teacher of a phase's distillation on `source`, on tasks each task's own where they have them; with the cache before it
     /// where another training of the run sees the same batches.
-    pub(super) fn teacher_for<'t>(
+    pub(crate) fn teacher_for<'t>(
         &self,
         phase: PhaseId,
         source: Source,
@@ -328,7 +328,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
+    pub(crate) fn spec(&self, id: PhaseId) -> Result<&'a PhaseSpec<'a>> {
         let missing = || Error::Mismatch(format!("a run of this recipe has no phase `{}`", id.name()));
         self.phases.iter().find(|phase| phase.id == id).ok_or_else(missing)
     }

@@ -22,7 +22,7 @@ pub type Encoders = dyn EncodedSpace<Genome = EncoderGenome>;
 
 /// Tokens that candidates are fitted to their teacher on: a quarter of what the winner gets, since it takes as much less time and all candidates get
 /// the same.
-const FITTED_TOKENS: usize = 8_192;
+pub(crate) const FITTED_TOKENS: usize = 8_192;
 
 /// What a stage does, from an architecture of it: one of EfficientBERT's stages, or a rung of the search among whole encoders.
 pub fn stage_title(stage: u32, genome: Option<&str>) -> &'static str {

@@ -246,12 +246,12 @@ pub(crate) enum Input {
 
 impl<'a> PhaseSpec<'a> {
     /// Its training; the first one of a stage's candidates.
-    pub(super) fn training(&self) -> Result<&TrainingSpec<'a>> {
+    pub(crate) fn training(&self) -> Result<&TrainingSpec<'a>> {
         let none = || Error::Mismatch(format!("nothing is trained in the phase `{}`", self.name));
         self.trainings.first().ok_or_else(none)
     }
 
-    pub(super) fn training_on(&self, data: Data) -> Result<&TrainingSpec<'a>> {
+    pub(crate) fn training_on(&self, data: Data) -> Result<&TrainingSpec<'a>> {
         let none = || Error::Mismatch(format!("the phase `{}` has no training on {data:?}", self.name));
         self.trainings.iter().find(|training| training.data == data).ok_or_else(none)
     }

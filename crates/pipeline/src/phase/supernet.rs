@@ -62,6 +62,17 @@ pub fn warm_up(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -
     Ok(collect_internal(&model))
 }
 
+/// Weights of the largest student, slices of it too, as they are computed from the teacher's; nothing is trained.
+///
+/// # Errors
+/// Models that do not go together, files that cannot be read.
+pub(crate) fn supernet_as_teacher(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers) -> Result<Tensors> {
+    let genome = supernet_architecture(frame.num_hidden_layers)?;
+    let (config, model) = largest(run, frame, &genome)?;
+    let model = model.initialized(&config, run.seed_of("student init"));
+    Ok(collect_internal(&largest_as_teacher(run, &config, model, teachers)?))
+}
+
 /// The largest student as its teacher, slices of it too.
 fn largest_as_teacher(
     run: &mut Context<'_>,

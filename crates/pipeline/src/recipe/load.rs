@@ -63,6 +63,17 @@ pub fn load_frame(name: &str, overrides: &[Override]) -> Result<Recipe> {
     Ok(recipe.with_defaults_of_phases())
 }
 
+/// [`load`] of the recipe [without its trainings on text](Recipe::without_text), which needs no `data.corpus`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_without_text(name: &str, overrides: &[Override]) -> Result<Recipe> {
+    let (origin, recipe) = read_changed(name, overrides, |_| {})?;
+    let recipe = recipe.without_text();
+    recipe.check().map_err(|message| Error::Recipe { origin, message })?;
+    Ok(recipe.with_defaults_of_phases())
+}
+
 /// [`load`], with `change` made after the overrides.
 pub(super) fn load_changed(
     name: &str,

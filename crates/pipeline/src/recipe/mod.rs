@@ -19,7 +19,7 @@ mod settings;
 mod validate;
 
 pub use changes::changes;
-pub use load::{Override, PUBLISHED, load, load_frame};
+pub use load::{Override, PUBLISHED, load, load_frame, load_without_text};
 pub use moved_inputs::Moved;
 pub use resumed_settings::{Difference, differences, differing_keys, load_beside};
 pub use settings::{

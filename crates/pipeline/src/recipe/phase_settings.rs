@@ -52,6 +52,33 @@ impl Recipe {
         }
     }
 
+    /// The settings of every training on text.
+    fn on_text(&mut self) -> [&mut Phase; 5] {
+        let s = &mut self.search;
+        [
+            &mut self.warm_up,
+            &mut s.stage1.proxy.general,
+            &mut s.stage2.proxy.general,
+            &mut s.stage3.general,
+            &mut self.final_.general,
+        ]
+    }
+
+    /// Whether any training is on text.
+    pub(super) fn reads_text(&self) -> bool {
+        let s = &self.search;
+        let all =
+            [&self.warm_up, &s.stage1.proxy.general, &s.stage2.proxy.general, &s.stage3.general, &self.final_.general];
+        all.iter().any(|phase| phase.train.steps > 0)
+    }
+
+    /// The recipe without its trainings on text.
+    #[must_use]
+    pub fn without_text(mut self) -> Self {
+        self.on_text().into_iter().for_each(|phase| phase.train.steps = 0);
+        self
+    }
+
     /// The settings of every training, to be changed.
     pub(super) fn phases_mut(&mut self) -> [&mut Phase; 10] {
         let s = &mut self.search;

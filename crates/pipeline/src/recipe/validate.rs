@@ -93,7 +93,8 @@ impl Recipe {
     /// Teacher, tasks and text go together: all given, or all made by the run.
     fn check_inputs(&self) -> Result<(), String> {
         let (teacher, data) = (&self.teacher, &self.data);
-        let message = if data.glue.is_some() == data.corpus.is_empty() {
+        let lacks_text = data.glue.is_some() && data.corpus.is_empty() && self.reads_text();
+        let message = if lacks_text || data.glue.is_none() && !data.corpus.is_empty() {
             "`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither"
         } else if data.glue.is_some() && teacher.model.is_none() {
             "`teacher.model` is needed for real data (--teacher DIR): the scratch teacher has no tokenizer for it"
