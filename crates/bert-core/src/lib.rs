@@ -44,7 +44,7 @@ pub use feed_forward::{FeedForward, FeedForwardBlock};
 pub use freeze::freeze;
 pub use heads::{MlmHead, TaskHead};
 pub use layer::{Bottleneck, EncoderLayer};
-pub use leading_slices::{LayerSource, inherit};
+pub use leading_slices::{LayerSource, inherit, inherit_encoder};
 pub use model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};
 pub use norm::Norm;
 pub use task_model::TaskModel;

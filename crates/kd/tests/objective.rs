@@ -342,3 +342,29 @@ fn masked_words_that_cannot_be_learned_are_refused() {
     let alone = "[distill.mlm]\nteacher = 0.0";
     Objective::from_toml(alone).unwrap().plan(WORDS.0, TEACHER, Source::Text, 9).unwrap();
 }
+
+#[test]
+fn comparing_heads_with_a_student_whose_layers_have_other_numbers_of_heads_is_refused() {
+    use bert_core::{AttentionShape, BertConfig, LayerParts, layered_config};
+    let teacher = BertConfig::bert(40, 12, 2, 3, 24);
+    let frame = BertConfig { intermediate_size: 12, ..teacher.clone() };
+    let expressions = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"; 2].join("; ").parse().unwrap();
+    let usual = LayerParts::usual(&frame);
+    let plan = |parts: [LayerParts; 2]| {
+        let student = layered_config(&frame, &expressions, &parts).unwrap();
+        kd::objective::Plan::between(&student, &teacher)
+    };
+    plan([usual; 2]).unwrap();
+    let narrow = LayerParts { attention: Some(AttentionShape { heads: 3, width: 6 }), ..usual };
+    plan([narrow, usual]).unwrap();
+    for other in [
+        LayerParts { attention: None, ..usual },
+        LayerParts { attention: Some(AttentionShape { heads: 2, width: 12 }), ..usual },
+    ] {
+        let message = plan([usual, other]).unwrap_err().to_string();
+        assert!(message.contains("head by head") && message.contains("3 heads"), "{message}");
+    }
+    let all = LayerParts { attention: Some(AttentionShape { heads: 2, width: 12 }), ..usual };
+    let message = plan([all; 2]).unwrap_err().to_string();
+    assert!(message.contains("the student has 2, the teacher 3"), "{message}");
+}

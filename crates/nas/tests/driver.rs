@@ -11,7 +11,10 @@ use nas::Error;
 use nas::budget::{Budget, CachedLatency, Cost, Latency, Reach, Rejection};
 use nas::driver::{Candidate, EvalError, Event, StageConfig};
 use nas::space::{EncodedSpace, SearchSpace};
-use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
+use nas::strategy::{
+    Evolution, EvolutionConfig, LearnedPartition, Nsga2, Nsga2Config, PartitionConfig, RandomSearch, Strategy, Tpe,
+    TpeConfig,
+};
 use nas::study::{Fitness, MemoryStudy, RejectedDraw, SqliteStudy, StudyStore, Trial, TrialId, TrialState};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -309,6 +312,8 @@ fn a_run_killed_four_times_has_the_rows_of_an_uninterrupted_one() {
         Box::new(Evolution::new(EvolutionConfig { population: 10, tournament: 3 }).unwrap())
     };
     resumed_equals_uninterrupted(&widths(), &evolution, &config(40, 12));
+    resumed_equals_uninterrupted(&widths(), &|| Box::new(Nsga2::new(Nsga2Config::default()).unwrap()), &config(40, 5));
+    resumed_equals_uninterrupted(&operators(), &|| Box::new(Tpe::new(TpeConfig::default()).unwrap()), &config(40, 5));
 }
 
 #[test]

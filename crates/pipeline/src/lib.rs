@@ -56,5 +56,5 @@ pub mod teachers;
 pub mod training_data;
 
 pub use error::{Error, Problem, Result};
-pub use phase::{FromRecipe, PhaseId, SearchParts, phases};
+pub use phase::{FromRecipe, PhaseId, SearchParts, phases, stage_title};
 pub use run::{Outcome, RunOptions, run};

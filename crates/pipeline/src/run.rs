@@ -224,8 +224,11 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
         let models = phase::final_models(run, network, found)?;
         match network {
             // At once, so that it is there whatever becomes of the comparison.
-            Network::Student => save_student(run, best(&models)?, &winner, &majority)?,
+            Network::Student if models.len() == 1 => save_student(run, best(&models)?, &winner, &majority)?,
             _ => {
+                if network == Network::Student {
+                    save_student(run, best(&models)?, &winner, &majority)?;
+                }
                 for model in &models {
                     phase::save_compared(run, model, &comparison::compared_card(recipe, model, &majority))?;
                 }

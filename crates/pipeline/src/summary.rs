@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::events::RunEvent;
 use crate::input_record::Record;
 use crate::latency::{Conditions, History, Maker, history};
-use crate::phase::{FinalModel, LogLine, PhaseId, Winner};
+use crate::phase::{FinalModel, LogLine, PhaseId, Winner, stage_title};
 use crate::recipe::{CandidateScore, Recipe};
 use crate::report_header::{ReportHeader, listed};
 use crate::run_json::{self, stored_comparison, stored_gains};
@@ -248,7 +248,7 @@ fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport
             genome: t.genome.clone(),
         };
         stages.push(StageReport {
-            name: phase.title().into(),
+            name: stage_title(stage, trials.first().map(|trial| trial.genome.as_str())).into(),
             trials: trials.iter().map(point).collect(),
             best: store.best(stage)?.map(|t| t.number),
             rejected: store.rejection_counts(stage)?.into_iter().map(|(r, n)| (r.name().to_string(), n)).collect(),

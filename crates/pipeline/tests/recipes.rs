@@ -1,6 +1,7 @@
 //! Recipes: the published ones load, mistakes are named.
 
 use glue_squad::task::TaskKind;
+use pipeline::SearchParts;
 use pipeline::recipe::{Override, PUBLISHED, Recipe, load};
 use train::engine::{NotFinite, TrainConfig};
 use train::optim::{Group, OptimizerConfig, OptimizerKind, Schedule};
@@ -17,7 +18,7 @@ fn refused(overrides: &[&str], words: &[&str]) {
 fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
     let real = ["teacher.model=\"t\"", "data.glue=\"g\"", "data.corpus=[\"c\"]"];
     for (name, _) in PUBLISHED {
-        let needs_paths = matches!(name, "minilm-quick" | "tinybert-quick" | "paper");
+        let needs_paths = matches!(name, "minilm" | "minilm-quick" | "tinybert-quick" | "paper");
         let overrides: Vec<Override> = real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
         let recipe = load(name, &overrides).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(recipe.name, name);
@@ -30,7 +31,7 @@ fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
 
 #[test]
 fn recipes_for_real_data_say_what_they_need() {
-    for name in ["minilm-quick", "tinybert-quick", "paper"] {
+    for name in ["minilm", "minilm-quick", "tinybert-quick", "paper"] {
         let message = load(name, &[]).unwrap_err().to_string();
         assert!(message.contains("--teacher"), "{message}");
     }
@@ -42,6 +43,19 @@ fn an_override_changes_one_key_and_text_needs_no_quotes() {
     let recipe = load("smoke", &overrides).unwrap();
     assert_eq!(recipe.seed, 9);
     assert_eq!(recipe.search.strategy, pipeline::recipe::StrategyKind::Random);
+}
+
+#[test]
+fn every_strategy_that_a_recipe_can_name_can_be_made_and_another_name_is_answered_with_all_of_them() {
+    let names = ["random", "learned", "compatible", "evolution", "nsga2", "tpe"];
+    for name in names {
+        let recipe = load("smoke", &[format!("search.strategy={name}").parse().unwrap()]).unwrap();
+        for stage in 1..=3 {
+            assert!(pipeline::FromRecipe.strategy(&recipe, stage).is_ok(), "{name}");
+        }
+    }
+    let message = load("smoke", &["search.strategy=annealing".parse().unwrap()]).unwrap_err().to_string();
+    assert!(names.iter().all(|name| message.contains(&format!("`{name}`"))), "{message}");
 }
 
 #[test]

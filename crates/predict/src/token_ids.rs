@@ -64,7 +64,7 @@ fn whole_numbers(name: &str, tensor: &HostTensor, shape: &[usize], limit: usize)
 ///
 /// # Shapes
 /// - `hidden.I`, `last_hidden`: `[batch, seq, hidden]`; the former after the distillation projection where there is one
-/// - `attn_scores.I`: `[batch, heads, seq, seq]`
+/// - `attn_scores.I`: `[batch, heads, seq, seq]`; of no heads where a layer has no attention
 #[cfg(feature = "burn")]
 pub fn states_and_scores(model: &bert_core::TaskModel, batch: &EncodedBatch, device: &burn::tensor::Device) -> Tensors {
     let output = model.encode(&crate::data::to_device(batch, device), bert_core::EncodeOptions::STATES_AND_SCORES);

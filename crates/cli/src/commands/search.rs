@@ -24,7 +24,7 @@ const DEFAULT_RECIPE: &str = "pocket";
 /// Options of `search`.
 #[derive(Args, Debug)]
 pub struct SearchArgs {
-    /// A published recipe (pocket, smoke, minilm-quick, tinybert-quick, paper) or a TOML file [default: pocket].
+    /// A published recipe (pocket, smoke, minilm-quick, minilm, tinybert-quick, paper) or a TOML file [default: pocket].
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
     /// The run folder [default: runs/RECIPE].

@@ -1,7 +1,10 @@
 //! `distill`.
 
-use bert_core::BertConfig;
+use std::path::Path;
+
+use bert_core::{AttentionShape, BertConfig, LayerParts};
 use glue_squad::task::TaskKind;
+use mlp_space::StudentShape;
 use serde_json::{Value, json};
 
 use crate::support::{folder, plain_bert, pocket, pocket_folder, run, save_bert, snapshot};
@@ -143,4 +146,70 @@ fn a_second_student_of_the_same_batches_asks_no_teacher_and_the_first_is_no_othe
     let outcome =
         run(dir.path(), &[&distill(&["--arch", ARCH, "--out", "h"])[..], &["--teacher-cache-bytes", "2 GiB"]].concat());
     outcome.fails_with(2, &["--teacher-cache"]);
+}
+
+/// A student of three layers that differ: narrow attention, feed-forward alone, wide attention alone.
+fn layers_that_differ(dir: &Path) {
+    let shape = StudentShape {
+        vocab: synthetic_tasks::vocabulary().len(),
+        embed: 8,
+        hidden: 12,
+        base: 48,
+        heads: 2,
+        max_positions: 24,
+        segments: 2,
+        fit: Some(16),
+    };
+    let frame = bert_core::student_frame(&shape, 2);
+    let usual = LayerParts::usual(&frame);
+    let parts = [
+        LayerParts { attention: Some(AttentionShape { heads: 1, width: 6 }), ..usual },
+        LayerParts { attention: None, ..usual },
+    ];
+    let expressions = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"; 2].join("; ").parse().unwrap();
+    let config = bert_core::layered_config(&frame, &expressions, &parts).unwrap();
+    std::fs::write(dir.join("student.json"), config.to_json().unwrap()).unwrap();
+}
+
+#[test]
+fn a_student_whose_layers_differ_is_shown_distilled_scored_and_measured() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    layers_that_differ(dir.path());
+    let shown = run(dir.path(), &["arch", "show", "student.json", "--json", "--seq", "16"]).json();
+    let heads: Vec<_> = (0..2).map(|i| shown["layers"][i]["attention_heads"].clone()).collect();
+    assert_eq!(heads, [json!(1), json!(0)]);
+    assert_eq!(shown["layers"][0]["attention_size"], json!(6));
+    let text = run(dir.path(), &["arch", "show", "student.json", "--seq", "16"]).stdout;
+    assert!(text.contains("attention by layer") && text.contains("1 heads of 6") && text.contains("none"), "{text}");
+    let checked = run(dir.path(), &["arch", "check", "student.json"]).stdout;
+    assert!(checked.contains("valid, 2 layers") && checked.contains("1 without attention"), "{checked}");
+
+    // What compares heads has nothing to compare.
+    let refused = distill(&["--arch", "student.json", "--corpus", "pocket/corpus.txt", "--out", "text"]);
+    run(dir.path(), &refused).fails_with(2, &["head by head", "hidden states"]);
+    let task =
+        ["--task", "sst-2", "--data", "pocket", "--out", "student", "--objective", "logits", "--inherit", "teacher"];
+    let done = run(dir.path(), &[&distill(&["--arch", "student.json"])[..], &task].concat()).json();
+    for more in [&[][..], &["--precision", "int8"]] {
+        let eval = ["eval", "--model", "student", "--task", "sst-2", "--data", "pocket", "--max-len", "16", "--json"];
+        let scored = run(dir.path(), &[&eval[..], more].concat()).json();
+        if more.is_empty() {
+            assert_eq!(scored["metrics"]["accuracy"], done["metrics"]["sst-2/accuracy"]);
+        }
+    }
+    assert_eq!(run(dir.path(), &["predict", "--model", "student", "the soup was good"]).code, Some(0));
+    let timed = run(dir.path(), &["bench", "--model", "student", "--seq", "16", "--runs", "2"]);
+    assert_eq!(timed.code, Some(0), "{}", timed.stderr);
+}
+
+#[test]
+fn a_layer_that_cannot_be_built_is_refused_with_its_number() {
+    let dir = folder();
+    layers_that_differ(dir.path());
+    let text = std::fs::read_to_string(dir.path().join("student.json")).unwrap();
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    value["layers"][0]["attention_heads"] = json!(4);
+    std::fs::write(dir.path().join("student.json"), value.to_string()).unwrap();
+    let shown = run(dir.path(), &["arch", "check", "student.json"]);
+    shown.fails_with(1, &["layer 1", "must divide the attention width 6, is 4"]);
 }

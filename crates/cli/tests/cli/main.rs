@@ -8,6 +8,7 @@ mod data;
 mod devices;
 mod distill;
 mod encode;
+mod encoders;
 mod eval;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;

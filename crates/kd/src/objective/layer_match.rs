@@ -107,7 +107,7 @@ impl LayerMatch {
         if !self.feature.is_state() && student.heads == 0 {
             return Err(format!(
                 "{name} is compared head by head with the teacher's {} heads, and the student's layers have other numbers of heads, or \
-                 none; compare hidden states instead, as the objective `hidden` does",
+                 none; compare hidden states instead",
                 teacher.heads
             ));
         }

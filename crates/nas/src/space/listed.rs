@@ -11,6 +11,8 @@ use crate::space::{EncodedSpace, SearchSpace};
 
 /// Nearest members among which a variation draws.
 const NEAREST: usize = 12;
+/// Probability that it draws among all members instead.
+const FAR: f64 = 0.1;
 
 /// What the list knows of a member.
 #[derive(Debug, Clone)]
@@ -24,7 +26,8 @@ struct Known {
 
 /// Some architectures of a space as a space of their own: those that survived a cheap evaluation, or those whose evaluations were recorded.
 ///
-/// A sample is any member with equal probability. A variation is one of the 12 members nearest to it, each with equal probability.
+/// A sample is any member with equal probability. A variation is one of the 12 members nearest to it, each with equal probability; one in
+/// ten is any member, so that no search ends because all near ones are known.
 /// The distance is Euclidean in the encoding, each number in units of its standard deviation over the list, so that those of large
 /// values do not decide alone; a number that is the same in all members counts nothing.
 pub struct ListedSpace<S: SearchSpace + ?Sized> {
@@ -106,6 +109,9 @@ impl<S: SearchSpace<Genome: Sync> + ?Sized> SearchSpace for ListedSpace<S> {
     }
 
     fn mutate(&self, genome: &S::Genome, rng: &mut ChaCha8Rng) -> S::Genome {
+        if rng.random_bool(FAR) {
+            return self.sample(rng);
+        }
         let near = self.known(genome).and_then(|known| self.drawn(known.nearest.iter().copied(), rng));
         near.unwrap_or_else(|| self.sample(rng))
     }

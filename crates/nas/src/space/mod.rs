@@ -22,7 +22,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 pub use coarse::CoarseSpace;
-pub use encoder::{EncoderChoices, EncoderGenome, EncoderSpace};
+pub use encoder::{EncoderChoices, EncoderGenome, EncoderLayer, EncoderSpace};
 pub use listed::ListedSpace;
 pub use operators::OperatorSpace;
 pub use size::SizeSampler;

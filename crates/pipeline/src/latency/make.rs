@@ -10,14 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bert_core::{BertConfig, Parts};
+use bert_core::{BertConfig, Parts, student_config};
 use cpu_runtime::{Model, Part};
 use mlp_space::{Architecture, Expression, LinearId, Unary};
 use nas::budget::Budget;
 use nas::space::{CoarseSpace, SearchSpace, Student};
 
 use super::measure::Timer;
-use super::network::{LayerParts, Networks, parts_of};
+use super::network::{LayerParts, Networks, bare, parts_in};
 use super::predict::Times;
 use super::table::{Conditions, FORMAT, LatencyTable, MOST_MARGIN, Reference, TableShape, VERSION};
 use crate::recipe::LatencySettings;
@@ -66,12 +66,35 @@ pub fn make(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(u64, u64),
 ) -> Result<LatencyTable> {
-    measure(&chosen(frame, settings, stop)?, (frame, settings), maker, stop, watch)
+    let students = chosen(frame, settings, stop)?;
+    let configs = students.iter().map(|genome| student_config(&bare(frame), genome));
+    measure(&configs.collect::<std::result::Result<Vec<_>, _>>()?, (frame, settings), maker, stop, watch)
+}
+
+/// As [`make`], of networks that have all parts which random ones of `students` have: configurations of a space whose students differ in
+/// more than their feed-forwards. A part is named by what it computes (`attention 4 x 16` is four heads of 16 channels, `product 264 x 192`
+/// a map of so many channels to so many), under the conditions of the table, so that one table holds layers of any widths.
+///
+/// # Errors
+/// As [`make`]; a configuration that is not valid.
+pub fn make_of(
+    students: Vec<BertConfig>,
+    (frame, settings): (&BertConfig, LatencySettings),
+    maker: &Maker,
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<LatencyTable> {
+    let named = |config: BertConfig| {
+        let names = parts_in(&config)?.iter().map(Part::to_string).collect();
+        Ok((config, names))
+    };
+    let named = students.into_iter().map(named).collect::<Result<Vec<_>>>()?;
+    measure(&covering(named), (frame, settings), maker, stop, watch)
 }
 
 /// A table of the parts that the `chosen` networks have.
 fn measure(
-    chosen: &[Architecture],
+    chosen: &[BertConfig],
     (frame, settings): (&BertConfig, LatencySettings),
     maker: &Maker,
     stop: &AtomicBool,
@@ -99,7 +122,7 @@ fn measure(
             if stop.load(Ordering::SeqCst) {
                 return Err(Error::Interrupted);
             }
-            let model = networks.compile(&chosen[number])?;
+            let model = networks.compile_config(&chosen[number])?;
             let burst = burst(&mut timer, (&reference_model, &model), reading_ns, stop)?;
             passes += burst.passes;
             references.push(burst.reference_ms);
@@ -114,12 +137,12 @@ fn measure(
     let quietest = references.iter().copied().fold(f64::INFINITY, f64::min);
     references.retain(|ms| *ms <= quietest * QUIET);
     let reference_ms = median(&mut references);
-    let bursts: Vec<(&Architecture, Burst)> = chosen.iter().zip(bursts).filter_map(|(n, b)| Some((n, b?))).collect();
+    let bursts: Vec<(&BertConfig, Burst)> = chosen.iter().zip(bursts).filter_map(|(n, b)| Some((n, b?))).collect();
     let is_quiet = |burst: &Burst| burst.disturbed_ms() <= quietest * QUIET;
     // A part is as fast as in quiet bursts, where it is in any.
     let mut of_parts: BTreeMap<String, [Vec<f64>; 2]> = BTreeMap::new();
-    for (genome, burst) in &bursts {
-        for (part, us) in parts_of(frame, genome.layers())?.iter().zip(&burst.parts_us) {
+    for (config, burst) in &bursts {
+        for (part, us) in parts_in(config)?.iter().zip(&burst.parts_us) {
             of_parts.entry(part.to_string()).or_default()[usize::from(!is_quiet(burst))].push(*us);
         }
     }
@@ -132,8 +155,8 @@ fn measure(
     let outside_us = median(&mut bursts.iter().map(|(_, burst)| burst.outside_us).collect::<Vec<_>>());
     let times = Times::new(&parts_us, frame);
     let mut scales = Vec::new();
-    for (genome, burst) in bursts.iter().filter(|(_, burst)| is_quiet(burst)) {
-        let parts = parts_of(frame, genome.layers())?;
+    for (config, burst) in bursts.iter().filter(|(_, burst)| is_quiet(burst)) {
+        let parts = parts_in(config)?;
         let sum = times.sum(&parts).map_err(|part| Error::Mismatch(format!("no time of `{part}`")))?;
         let us = burst.ms * 1e3 * reference_ms / burst.reference_ms;
         scales.push((us - outside_us).max(us * 0.1) / sum);
@@ -236,6 +259,11 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
         }
         drawn.push((genome, names));
     }
+    Ok(covering(drawn))
+}
+
+/// Of networks with the names of their parts those that have each name, in two of them as far as that goes.
+fn covering<T>(mut drawn: Vec<(T, BTreeSet<String>)>) -> Vec<T> {
     let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     for name in drawn.iter().flat_map(|(_, names)| names) {
         let wanted = missing.entry(name.clone()).or_default();
@@ -257,7 +285,7 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
         }
         chosen.push(genome);
     }
-    Ok(chosen)
+    chosen
 }
 
 pub(super) fn median(values: &mut [f64]) -> f64 {
@@ -281,6 +309,7 @@ fn rounded(value: f64, digits: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::network::parts_of;
     use super::super::table::tests::frame;
     use super::*;
 
@@ -317,6 +346,7 @@ mod tests {
         };
         let maker = Maker { program: "0".into(), processor: "some".into(), now: "now".into() };
         let few: Vec<Architecture> = [[1, 4], [4, 1]].iter().map(|&[stacks, ratio]| plain(stacks, ratio)).collect();
+        let few: Vec<BertConfig> = few.iter().map(|genome| student_config(&frame, genome).unwrap()).collect();
         let table = measure(&few, (&frame, settings), &maker, &stop, &mut |done, of| heard.push((done, of))).unwrap();
         assert_eq!(heard.last().map(|&(done, of)| done == of), Some(true));
         assert_eq!(table.conditions, Conditions::here(settings, rayon::current_num_threads()));

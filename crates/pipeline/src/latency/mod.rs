@@ -24,7 +24,7 @@ mod table;
 pub use accuracy::{Accuracy, Pair, accuracy};
 pub(crate) use limit::{History, Wanted, history};
 pub use limit::{Limit, Measured, Verdict};
-pub use make::{Maker, make};
+pub use make::{Maker, make, make_of};
 pub use measure::median_ms;
 pub(crate) use measure::{check_precision, on_cpu};
 pub use predict::Predictor;

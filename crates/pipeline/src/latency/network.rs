@@ -26,12 +26,16 @@ pub(super) fn bare(frame: &BertConfig) -> BertConfig {
 /// Parts of a pass of the student with these feed-forwards, of a frame with another number of layers maybe.
 pub(super) fn parts_of(frame: &BertConfig, layers: &[Expression]) -> Result<Vec<Part>> {
     let frame = BertConfig { num_hidden_layers: layers.len(), ..bare(frame) };
-    let genome = Architecture::new(layers.to_vec())?;
-    Ok(cpu_runtime::parts(&outline(&frame, &genome)?).map_err(bert_core::Error::from)?)
+    parts_in(&student_config(&frame, &Architecture::new(layers.to_vec())?)?)
 }
 
-fn outline(frame: &BertConfig, genome: &Architecture) -> Result<Encoder<Shape>> {
-    Ok(Encoder::describe(&student_config(frame, genome)?, Parts::default())?)
+/// Parts of a pass of any student, whose layers may have attention of their own or lack a part: what is absent adds none.
+pub(super) fn parts_in(config: &BertConfig) -> Result<Vec<Part>> {
+    Ok(cpu_runtime::parts(&outline(config)?).map_err(bert_core::Error::from)?)
+}
+
+fn outline(config: &BertConfig) -> Result<Encoder<Shape>> {
+    Ok(Encoder::describe(&bare(config), Parts::default())?)
 }
 
 impl Networks {
@@ -48,9 +52,18 @@ impl Networks {
     /// # Errors
     /// An architecture that does not fit the frame.
     pub fn compile(&self, genome: &Architecture) -> Result<Model> {
-        let encoder = outline(&self.frame, genome)?.map(|path, shape| MappedTensor {
+        self.compile_config(&student_config(&self.frame, genome)?)
+    }
+
+    /// The compiled student of a configuration of its own.
+    ///
+    /// # Errors
+    /// A configuration that is not valid.
+    pub fn compile_config(&self, config: &BertConfig) -> Result<Model> {
+        let words = [self.frame.vocab_size, self.frame.embed_width()];
+        let encoder = outline(config)?.map(|path, shape| MappedTensor {
             shape: shape.clone(),
-            data: if path.ends_with("word_embeddings.weight") && shape.len() == 2 && shape[0] == self.frame.vocab_size {
+            data: if path.ends_with("word_embeddings.weight") && *shape == words {
                 self.words.clone()
             } else {
                 weight(path, shape).into()

@@ -9,7 +9,7 @@ use cpu_runtime::Part;
 use mlp_space::{Architecture, Expression, Unary};
 
 use super::LatencyTable;
-use super::network::parts_of;
+use super::network::{parts_in, parts_of};
 use crate::{Error, Result};
 
 /// Foretells the latency of the students of a frame: a pure function of the table and of the architecture.
@@ -130,6 +130,17 @@ impl Predictor {
         Ok((scale * (self.fixed_us + layers) + outside_us) / 1e3)
     }
 
+    /// [`Predictor::ms`] of any student: its layers may have attention of their own or lack a part, which then costs nothing.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, or with a part of which the table knows nothing.
+    pub fn ms_of(&self, config: &BertConfig) -> Result<f64> {
+        let sum = Times::new(&self.table.parts_us, &self.frame).sum(&parts_in(config)?);
+        let sum = sum.map_err(|part| lacks(Path::new("the latency table"), &part))?;
+        let LatencyTable { scale, outside_us, .. } = self.table;
+        Ok((scale * sum + outside_us) / 1e3)
+    }
+
     fn layer_us(&self, layer: &Expression) -> Result<f64> {
         let key = layer.to_string();
         let known = |all: &BTreeMap<String, f64>| all.get(&key).copied();
@@ -189,6 +200,60 @@ mod tests {
         assert!((found - (2.0 * sum + 10.0) / 1e3).abs() < 1e-12, "{found}");
         let other: Architecture = format!("{STACKED}; {PLAIN}").parse().unwrap();
         assert!((predictor.ms(&other).unwrap() - found).abs() < 1e-12);
+    }
+
+    #[test]
+    fn layers_that_differ_cost_their_own_parts_and_what_is_absent_costs_nothing() {
+        use bert_core::{AttentionShape, LayerParts, layered_config};
+        let genome: Architecture = format!("{PLAIN}; {PLAIN}").parse().unwrap();
+        let usual = LayerParts::usual(&frame());
+        let own = LayerParts { attention: Some(AttentionShape { heads: 3, width: 9 }), ..usual };
+        let config = |first: LayerParts| layered_config(&frame(), &genome, &[first, usual]).unwrap();
+        let mut table = table(&[PLAIN]);
+        for part in parts_in(&config(own)).unwrap() {
+            table.parts_us.entry(part.to_string()).or_insert(100.0);
+        }
+        let known = table.parts_us.clone();
+        assert_eq!(
+            (known["attention 3 x 3"], known["product 24 x 27"], known["product 9 x 24"]),
+            (100.0, 100.0, 100.0)
+        );
+        let predictor = Predictor::new(table, Path::new("t"), &frame()).unwrap();
+        let us = |config: &BertConfig| (predictor.ms_of(config).unwrap() * 1e3 - 10.0) / 2.0;
+        let of = |first: LayerParts| us(&config(first));
+        assert!((of(usual) - (predictor.ms(&genome).unwrap() * 1e3 - 10.0) / 2.0).abs() < 1e-9);
+        let sum = |names: &[&str]| names.iter().map(|name| known[*name]).sum::<f64>();
+        // Around attention: what is packed and waited for, two products, attention, a norm.
+        let usual_attention = [
+            "pack 24",
+            "wait",
+            "product 24 x 72",
+            "attention 2 x 12",
+            "pack 24",
+            "wait",
+            "product 24 x 24",
+            "norm 24 of a sum",
+        ];
+        let without = of(LayerParts { attention: None, ..usual });
+        assert!((of(usual) - without - sum(&usual_attention)).abs() < 1e-9, "{}", of(usual) - without);
+        let own_attention = [
+            "pack 24",
+            "wait",
+            "product 24 x 27",
+            "attention 3 x 3",
+            "pack 9",
+            "wait",
+            "product 9 x 24",
+            "norm 24 of a sum",
+        ];
+        assert!((of(own) - without - sum(&own_attention)).abs() < 1e-9, "{}", of(own) - without);
+        let feed_forward =
+            ["pack 24", "wait", "product 24 x 24, relu", "pack 24", "wait", "product 24 x 24", "norm 24 of a sum"];
+        let alone = of(LayerParts { feed_forward: false, ..usual });
+        assert!((of(usual) - alone - sum(&feed_forward)).abs() < 1e-9, "{}", of(usual) - alone);
+        let other = LayerParts { attention: Some(AttentionShape { heads: 5, width: 35 }), ..usual };
+        let message = predictor.ms_of(&config(other)).unwrap_err().to_string();
+        assert!(message.contains("`product 24 x 105`"), "{message}");
     }
 
     #[test]

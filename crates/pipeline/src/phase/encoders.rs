@@ -24,6 +24,16 @@ pub type Encoders = dyn EncodedSpace<Genome = EncoderGenome>;
 /// the same.
 pub(crate) const FITTED_TOKENS: usize = 8_192;
 
+/// What a stage does, from an architecture of it: one of EfficientBERT's stages, or a rung of the search among whole encoders.
+pub fn stage_title(stage: u32, genome: Option<&str>) -> &'static str {
+    match (stage, genome.is_some_and(|genome| genome.parse::<EncoderGenome>().is_ok())) {
+        (1, true) => "Stage 1: encoders as drawn",
+        (2, true) => "Stage 2: the best of stage 1, trained longer",
+        (3, true) => "Stage 3: the best of stage 2, trained longer still",
+        _ => PhaseId::Stage(stage).title(),
+    }
+}
+
 /// What stage 1 draws from.
 ///
 /// # Errors
@@ -123,7 +133,10 @@ pub(crate) fn extremes(recipe: &Recipe, choices: &EncoderChoices, frame: &BertCo
     let mut found: Vec<BertConfig> = Vec::new();
     for &layers in &choices.layers {
         for &heads in &choices.heads {
-            let of = |genome: &&EncoderGenome| genome.heads == heads && genome.feed_forwards.layers().len() == layers;
+            let of = |genome: &&EncoderGenome| {
+                let shape = genome.layers.first().and_then(|layer| layer.attention);
+                shape.is_some_and(|shape| shape.heads == heads) && genome.layers.len() == layers
+            };
             let ends = [
                 all.iter().filter(of).min_by_key(|genome| width(genome)),
                 all.iter().filter(of).max_by_key(|genome| width(genome)),

@@ -199,7 +199,7 @@ impl Models {
         let (candidate, slice) = match &recipe.search.encoder {
             Some(choices) => {
                 let drawn = drawn(recipe, choices, &frame, ("forecast", 0))?;
-                (drawn.config(&frame)?, drawn.feed_forwards)
+                (drawn.config(&frame)?, drawn.feed_forwards()?)
             }
             None => {
                 let space = run.parts.space(recipe, 1, sized_student(&frame, recipe)?, None)?;

@@ -38,7 +38,7 @@ pub use cache_room::{CacheRoom, cache_room};
 pub(crate) use context::TeachersOfPhase;
 pub use context::{Context, LogLine};
 pub(crate) use distillation::check_fit;
-pub use encoders::{Encoders, search_encoders};
+pub use encoders::{Encoders, search_encoders, stage_title};
 pub(crate) use encoders::{FITTED_TOKENS, encoder_space, extremes};
 pub use finish::{FinalModel, Found, final_models, save_compared};
 pub(crate) use forecast::forecast;

@@ -3,8 +3,12 @@
 use mlp_space::Architecture;
 use nas::budget::Latency;
 use nas::driver::Evaluate;
+use nas::pareto::Measure;
 use nas::space::{CoarseSpace, EncodedSpace, EncoderGenome, OperatorSpace, Student, WidthSpace};
-use nas::strategy::{Evolution, EvolutionConfig, LearnedPartition, PartitionConfig, RandomSearch, Strategy};
+use nas::strategy::{
+    Evolution, EvolutionConfig, LearnedPartition, Nsga2, Nsga2Config, PartitionConfig, RandomSearch, Strategy, Tpe,
+    TpeConfig,
+};
 use nas::study::{SqliteStudy, StudyIdentity, StudyStore};
 use run_store::rundir::RunPaths;
 
@@ -49,7 +53,7 @@ pub trait SearchParts {
     /// Settings that it cannot run with.
     fn strategy(&mut self, recipe: &Recipe, stage: u32) -> Result<Box<dyn Strategy<Space>>> {
         let _ = stage;
-        strategy(recipe.search.strategy)
+        strategy(recipe)
     }
 
     /// The same of stage 1 of a search among whole encoders.
@@ -57,7 +61,7 @@ pub trait SearchParts {
     /// # Errors
     /// Settings that it cannot run with.
     fn encoder_strategy(&mut self, recipe: &Recipe) -> Result<Box<dyn Strategy<Encoders>>> {
-        strategy(recipe.search.strategy)
+        strategy(recipe)
     }
 
     /// The study of a run, begun where there is none yet.
@@ -98,15 +102,20 @@ pub trait SearchParts {
     }
 }
 
-fn strategy<S>(kind: StrategyKind) -> Result<Box<dyn Strategy<S>>>
+/// The strategy that the recipe names.
+fn strategy<S>(recipe: &Recipe) -> Result<Box<dyn Strategy<S>>>
 where
     S: EncodedSpace<Genome: 'static> + ?Sized + 'static,
 {
-    Ok(match kind {
+    Ok(match recipe.search.strategy {
         StrategyKind::Random => Box::new(RandomSearch),
         StrategyKind::Learned => Box::new(LearnedPartition::new(PartitionConfig::learned())?),
         StrategyKind::Compatible => Box::new(LearnedPartition::new(PartitionConfig::compatible())?),
         StrategyKind::Evolution => Box::new(Evolution::new(EvolutionConfig::default())?),
+        StrategyKind::Nsga2 => {
+            Box::new(Nsga2::new(Nsga2Config { minimize: minimized(recipe), ..Nsga2Config::default() })?)
+        }
+        StrategyKind::Tpe => Box::new(Tpe::new(TpeConfig::default())?),
     })
 }
 
@@ -115,6 +124,12 @@ where
 pub struct FromRecipe;
 
 impl SearchParts for FromRecipe {}
+
+/// What NSGA-II minimizes: parameters, and latency where candidates have one.
+fn minimized(recipe: &Recipe) -> Vec<Measure> {
+    let timed = recipe.budget.max_latency_ms.is_some() || recipe.search.latency_table.is_some();
+    [Some(Measure::Params), timed.then_some(Measure::Latency)].into_iter().flatten().collect()
+}
 
 /// The study in a run folder, if there is one.
 ///

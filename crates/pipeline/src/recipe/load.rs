@@ -10,10 +10,11 @@ use crate::similar::{closest, suggestion, with_suggestion};
 use crate::{Error, Result};
 
 /// Recipes that the program carries, by name.
-pub const PUBLISHED: [(&str, &str); 5] = [
+pub const PUBLISHED: [(&str, &str); 6] = [
     ("pocket", include_str!("../../recipes/pocket.toml")),
     ("smoke", include_str!("../../recipes/smoke.toml")),
     ("minilm-quick", include_str!("../../recipes/minilm-quick.toml")),
+    ("minilm", include_str!("../../recipes/minilm.toml")),
     ("tinybert-quick", include_str!("../../recipes/tinybert-quick.toml")),
     ("paper", include_str!("../../recipes/paper.toml")),
 ];

@@ -256,6 +256,10 @@ pub enum StrategyKind {
     Compatible,
     /// Regularized evolution.
     Evolution,
+    /// Evolution toward the front of fitness against parameters, and against latency where the run knows it (NSGA-II).
+    Nsga2,
+    /// Tree-structured Parzen estimator.
+    Tpe,
 }
 
 /// What a candidate is scored by, on the held-out examples.

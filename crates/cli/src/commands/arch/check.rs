@@ -1,11 +1,14 @@
 //! `arch check`.
 
 use clap::Args;
+use encoder_spec::Shape;
 use serde_json::json;
 
 use crate::arch_spec::{ShapeArgs, resolve};
 use crate::error::{CliError, Kind};
 use crate::output::{print, print_json};
+
+type Layer = encoder_spec::Layer<Shape>;
 
 #[derive(Args, Debug)]
 pub struct CheckArgs {
@@ -33,7 +36,13 @@ pub fn run(args: &CheckArgs) -> Result<(), CliError> {
                 }));
             }
             let what = if searched == 0 { "plain" } else { "searched" };
-            print(&format!("{}: valid, {layers} layers with {what} feed-forwards\n", arch.name))
+            let without = |lacks: &dyn Fn(&Layer) -> bool, part: &str| {
+                let count = arch.outline.layers.iter().filter(|layer| lacks(layer)).count();
+                if count == 0 { String::new() } else { format!(", {count} without {part}") }
+            };
+            let lacking = without(&|layer| layer.attention.is_none(), "attention")
+                + &without(&|layer| layer.feed_forward.blocks.is_empty(), "feed-forward");
+            print(&format!("{}: valid, {layers} layers with {what} feed-forwards{lacking}\n", arch.name))
         }
         Err(error) => {
             if args.json && error.kind == Kind::Failed {

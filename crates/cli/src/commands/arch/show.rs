@@ -1,6 +1,6 @@
 //! `arch show`.
 
-use bert_core::{BertConfig, Cost, Count, CountPart, LayerSpec};
+use bert_core::{AttentionShape, BertConfig, Cost, Count, CountPart, LayerSpec};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -52,6 +52,9 @@ fn as_json(arch: &Arch, count: &Count) -> Value {
             entry["stacks"] = json!(stacks);
             entry["ratio"] = json!(ratio);
         }
+        let attention = attention(arch, i);
+        entry["attention_heads"] = json!(attention.map_or(0, |a| a.heads));
+        entry["attention_size"] = json!(attention.map_or(0, |a| a.width));
         entry
     };
     json!({
@@ -67,11 +70,28 @@ fn as_json(arch: &Arch, count: &Count) -> Value {
     })
 }
 
+/// Heads and width of a layer's attention, if it has any.
+fn attention(arch: &Arch, layer: usize) -> Option<AttentionShape> {
+    let attention = arch.outline.layers.get(layer)?.attention.as_ref()?;
+    Some(AttentionShape { heads: attention.heads, width: attention.width() })
+}
+
+/// What all layers have in common, and whether their attention differs.
+fn heads(arch: &Arch) -> (String, bool) {
+    let layers: Vec<_> = (0..arch.outline.layers.len()).map(|i| attention(arch, i)).collect();
+    let usual = AttentionShape::usual(&arch.config);
+    match layers.iter().all(|layer| *layer == Some(usual)) {
+        true => (format!("{} heads", usual.heads), false),
+        false => ("attention by layer".into(), true),
+    }
+}
+
 fn as_text(arch: &Arch, count: &Count) -> String {
     let c = &arch.config;
+    let (heads, differ) = heads(arch);
     let mut text = format!(
-        "{}: {} layers of width {}, {} heads, {} word pieces\n\n",
-        arch.name, c.num_hidden_layers, c.hidden_size, c.num_attention_heads, c.vocab_size
+        "{}: {} layers of width {}, {heads}, {} word pieces\n\n",
+        arch.name, c.num_hidden_layers, c.hidden_size, c.vocab_size
     );
     let row = |name: &str, part: Cost| vec![name.to_owned(), grouped(part.params), grouped(part.macs)];
     let mut rows: Vec<_> = count.parts.iter().map(|(part, c)| row(part_name(*part), *c)).collect();
@@ -97,13 +117,17 @@ fn as_text(arch: &Arch, count: &Count) -> String {
         format!("{stacked}{} to {} to {}", c.inner_width(), c.intermediate_size, c.inner_width())
     };
     let describe = |i: usize| c.layers.get(i).map_or_else(|| plain(i), |l| l.expression.clone());
-    let rows: Vec<_> = count
-        .layers
-        .iter()
-        .enumerate()
-        .map(|(i, n)| vec![(i + 1).to_string(), grouped(n.params), grouped(n.macs), describe(i)])
-        .collect();
-    text + &table(&["layer", "parameters", "MACs", "feed-forward"], &rows, true)
+    let of_layer = |i: usize| match attention(arch, i) {
+        Some(a) => format!("{} heads of {}", a.heads, a.head_width()),
+        None => LayerSpec::NONE.to_owned(),
+    };
+    let row = |(i, n): (usize, &Cost)| {
+        let first = [(i + 1).to_string(), grouped(n.params), grouped(n.macs)];
+        first.into_iter().chain(differ.then(|| of_layer(i))).chain([describe(i)]).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = count.layers.iter().enumerate().map(row).collect();
+    let columns = ["layer", "parameters", "MACs"].into_iter().chain(differ.then_some("attention"));
+    text + &table(&columns.chain(["feed-forward"]).collect::<Vec<_>>(), &rows, true)
 }
 
 fn part_name(part: CountPart) -> &'static str {

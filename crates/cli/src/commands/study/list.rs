@@ -51,7 +51,7 @@ fn object(study: &Study) -> Result<Value, CliError> {
         let best = stage.best_first().first().map(|trial| trial_json(trial, places.get(&trial.number).copied()));
         Ok(json!({
             "stage": stage.stage,
-            "title": Some(title(stage.stage)).filter(|title| !title.is_empty()),
+            "title": Some(title(stage)).filter(|title| !title.is_empty()),
             "trials": stage.trials.len(),
             "complete": stage.count(TrialState::Complete),
             "failed": stage.count(TrialState::Failed),
@@ -77,7 +77,7 @@ fn text(study: &Study) -> String {
 
 fn row(stage: &StageRecord) -> Vec<String> {
     let best = stage.best_first().first().copied();
-    let mut what = title(stage.stage).split_once(": ").map_or("", |(_, what)| what).to_owned();
+    let mut what = title(stage).split_once(": ").map_or("", |(_, what)| what).to_owned();
     if stage.exhausted {
         what += if what.is_empty() { "nothing new can be drawn" } else { "; nothing new can be drawn" };
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use mlp_space::Architecture;
+use mlp_space::{Architecture, Expression};
+use nas::space::{EncoderGenome, EncoderLayer};
 use nas::study::{StageRecord, Trial, TrialState};
 use pipeline::summary::utc;
 use serde_json::json;
@@ -87,15 +88,26 @@ fn trials(stage: &StageRecord) -> String {
     text + if stage.exhausted { "nothing new can be drawn\n" } else { "" }
 }
 
-/// Stacks and ratio of each layer, `2 x 1/3`; an architecture of another space as it is.
+/// Stacks and ratio of each layer, `2 x 1/3`; of a whole encoder hidden width, table width and each layer's widths of attention and feed-forward,
+/// `264/128 264+304 264+152`; an architecture of another space as it is.
 fn sizes(genome: &str) -> String {
     match genome.parse::<Architecture>() {
         Ok(architecture) => {
             let each = architecture.ids().iter().map(|id| format!("{}x1/{}", id.stacks(), id.ratio()));
             each.collect::<Vec<_>>().join(" ")
         }
-        Err(_) => genome.to_owned(),
+        Err(_) => genome.parse().map_or_else(|_| genome.to_owned(), |encoder| widths(&encoder)),
     }
+}
+
+fn widths(encoder: &EncoderGenome) -> String {
+    let layer = |layer: &EncoderLayer| {
+        let attention = layer.attention.map_or(0, |shape| shape.width);
+        let id = layer.feed_forward.as_ref().and_then(Expression::id);
+        format!("{attention}+{}", id.map_or(0, |id| usize::from(id.stacks()) * id.inner_size(encoder.base)))
+    };
+    let layers: Vec<String> = encoder.layers.iter().map(layer).collect();
+    format!("{}/{} {}", encoder.hidden, encoder.embed, layers.join(" "))
 }
 
 /// All that is known of a trial.

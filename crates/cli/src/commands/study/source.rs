@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nas::Error;
 use nas::study::{SqliteStudy, StageRecord, StudyIdentity, StudyStore};
-use pipeline::PhaseId;
+use pipeline::stage_title;
 use run_store::rundir::{RECIPE, RunPaths};
 
 use crate::error::CliError;
@@ -63,9 +63,9 @@ impl Study {
     }
 }
 
-/// What a stage does, where it is one of EfficientBERT's.
-pub fn title(stage: u32) -> &'static str {
-    PhaseId::Stage(stage).title()
+/// What a stage does, where it is one of this program's searches.
+pub fn title(stage: &StageRecord) -> &'static str {
+    stage_title(stage.stage, stage.trials.first().map(|trial| trial.genome.as_str()))
 }
 
 /// The file of the study that `run` names.

@@ -55,7 +55,7 @@ pub fn study_json(path: &std::path::Path, identity: &StudyIdentity, stages: Vec<
 
 /// A stage as a heading: `stage 1: expressions, stacks and ratios`.
 pub fn heading(stage: &StageRecord) -> String {
-    match title(stage.stage) {
+    match title(stage) {
         "" => format!("stage {}", stage.stage),
         title => title.replacen("Stage", "stage", 1),
     }

@@ -6,13 +6,13 @@
 
 mod genome;
 
-use encoder_spec::{BertConfig, Encoder, Parts};
+use encoder_spec::{AttentionShape, BertConfig, Encoder, Parts};
 use mlp_space::{Architecture, Expression, Heights, LinearId, Mutation, Space, Unary, Widths};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use genome::EncoderGenome;
+pub use genome::{EncoderGenome, EncoderLayer};
 
 use crate::budget::{Budget, Cost, Reach};
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ const DRAWS: usize = 400;
 const WALK: usize = 16;
 /// Variations of a student that are looked at for one within the limits.
 const VARIATIONS: usize = 60;
+/// Where parts may be absent, one layer in so many is drawn without attention, and as many without a feed-forward.
+const ONE_IN_ABSENT: u32 = 8;
 
 /// What a student of the space may have; each list holds at least one number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,13 +37,19 @@ pub struct EncoderChoices {
     pub hidden: Vec<usize>,
     /// Widths of the word table.
     pub embed: Vec<usize>,
-    /// Attention heads of each layer; a hidden width goes with those that divide it.
+    /// Attention heads of each layer.
     pub heads: Vec<usize>,
+    /// Widths of one head; without any, heads divide the hidden width.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub head_width: Vec<usize>,
     /// Base widths of the feed-forwards; a layer's has that width, or a half, a third or a quarter of it.
     pub base: Vec<usize>,
     /// Whether feed-forwards may be any expression and stack of EfficientBERT's space; if not, all are `linear(gelu(linear(x)))`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expressions: bool,
+    /// Whether a layer may have no attention, or no feed-forward.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
 }
 
 impl EncoderChoices {
@@ -62,7 +70,10 @@ impl EncoderChoices {
                 return Err(Error::Space(format!("`{name}` lists at least one number, and no 0")));
             }
         }
-        match self.hidden.iter().find(|&&hidden| self.heads_of(hidden).is_empty()) {
+        if self.head_width.contains(&0) {
+            return Err(Error::Space("`head_width` lists no 0".into()));
+        }
+        match self.hidden.iter().find(|&&hidden| self.attention_of(hidden).is_empty()) {
             Some(hidden) => {
                 Err(Error::Space(format!("no number of heads in `heads` divides the hidden width {hidden}")))
             }
@@ -70,8 +81,14 @@ impl EncoderChoices {
         }
     }
 
-    fn heads_of(&self, hidden: usize) -> Vec<usize> {
-        self.heads.iter().copied().filter(|heads| hidden.is_multiple_of(*heads)).collect()
+    /// What the attention of a layer may be, by the hidden width.
+    fn attention_of(&self, hidden: usize) -> Vec<AttentionShape> {
+        if self.head_width.is_empty() {
+            let divides = self.heads.iter().filter(|&&heads| hidden.is_multiple_of(heads));
+            return divides.map(|&heads| AttentionShape { heads, width: hidden }).collect();
+        }
+        let of = |heads: usize| self.head_width.iter().map(move |width| AttentionShape { heads, width: heads * width });
+        self.heads.iter().flat_map(|&heads| of(heads)).collect()
     }
 }
 
@@ -122,11 +139,12 @@ impl EncoderSpace {
         let c = &self.choices;
         let mut all = Vec::new();
         for (&layers, &hidden) in c.layers.iter().flat_map(|l| c.hidden.iter().map(move |h| (l, h))) {
-            for heads in c.heads_of(hidden) {
+            for attention in c.attention_of(hidden) {
                 for (&embed, &base) in c.embed.iter().flat_map(|e| c.base.iter().map(move |b| (e, b))) {
                     for id in plain_ids() {
-                        let feed_forwards = architecture(vec![Expression::plain(id, Unary::Gelu); layers]);
-                        all.push(EncoderGenome { hidden, embed, heads, base, feed_forwards });
+                        let feed_forward = Some(Expression::plain(id, Unary::Gelu));
+                        let layer = EncoderLayer { attention: Some(attention), feed_forward };
+                        all.push(EncoderGenome { hidden, embed, base, layers: vec![layer; layers] });
                     }
                 }
             }
@@ -165,45 +183,79 @@ impl EncoderSpace {
         let c = &self.choices;
         let (layers, hidden) = (*pick(&c.layers, rng), *pick(&c.hidden, rng));
         let (embed, base) = (*pick(&c.embed, rng), *pick(&c.base, rng));
-        let heads = *pick(&c.heads_of(hidden), rng);
-        let feed_forwards = architecture((0..layers).map(|_| self.feed_forward(hidden, base, rng)).collect());
-        EncoderGenome { hidden, embed, heads, base, feed_forwards }
+        let layers = (0..layers).map(|_| self.layer(hidden, base, rng)).collect();
+        EncoderGenome { hidden, embed, base, layers }
     }
 
-    /// One change: of a width to the next smaller or larger one, of the heads, of the depth, or of the feed-forward of one or two layers.
+    fn layer(&self, hidden: usize, base: usize, rng: &mut ChaCha8Rng) -> EncoderLayer {
+        let mut layer = EncoderLayer {
+            attention: Some(*pick(&self.choices.attention_of(hidden), rng)),
+            feed_forward: Some(self.feed_forward(hidden, base, rng)),
+        };
+        if self.choices.absent {
+            match rng.random_range(0..ONE_IN_ABSENT) {
+                0 => layer.attention = None,
+                1 => layer.feed_forward = None,
+                _ => {}
+            }
+        }
+        layer
+    }
+
+    /// One change: of a width to the next smaller or larger one, of the depth, of the attention of one layer, or of the feed-forward of one or
+    /// two.
     fn changed(&self, genome: &EncoderGenome, rng: &mut ChaCha8Rng) -> EncoderGenome {
         let c = &self.choices;
         let mut new = genome.clone();
-        let mut layers = genome.feed_forwards.layers().to_vec();
+        let count = new.layers.len();
         match rng.random_range(0..6u32) {
             0 => new.hidden = beside(&c.hidden, new.hidden, rng),
             1 => new.embed = beside(&c.embed, new.embed, rng),
             2 => new.base = beside(&c.base, new.base, rng),
             3 => {
-                let count = beside(&c.layers, layers.len(), rng);
-                while layers.len() > count {
-                    layers.remove(index(layers.len(), rng));
+                let wanted = beside(&c.layers, count, rng);
+                while new.layers.len() > wanted {
+                    new.layers.remove(index(new.layers.len(), rng));
                 }
-                while layers.len() < count {
-                    let at = index(layers.len(), rng);
-                    layers.insert(at, layers[at].clone());
+                while new.layers.len() < wanted {
+                    let at = index(new.layers.len(), rng);
+                    new.layers.insert(at, new.layers[at].clone());
                 }
             }
-            4 => new.heads = *pick(&c.heads_of(new.hidden), rng),
+            4 => {
+                let at = index(count, rng);
+                let is_left_out = c.absent && new.layers[at].feed_forward.is_some() && rng.random_range(0..4u32) == 0;
+                new.layers[at].attention = (!is_left_out).then(|| *pick(&c.attention_of(new.hidden), rng));
+            }
             _ => {
                 for _ in 0..=index(2, rng) {
-                    let at = index(layers.len(), rng);
-                    layers[at] = match self.choices.expressions && rng.random() {
-                        true => self.mutation(new.hidden, new.base).mutate(&layers[at], rng),
-                        false => self.feed_forward(new.hidden, new.base, rng),
-                    };
+                    let at = index(count, rng);
+                    let is_left_out = c.absent && new.layers[at].attention.is_some() && rng.random_range(0..4u32) == 0;
+                    let old = new.layers[at].feed_forward.take();
+                    new.layers[at].feed_forward = (!is_left_out).then(|| match &old {
+                        Some(old) if c.expressions && rng.random() => {
+                            self.mutation(new.hidden, new.base).mutate(old, rng)
+                        }
+                        _ => self.feed_forward(new.hidden, new.base, rng),
+                    });
                 }
             }
         }
-        if !new.hidden.is_multiple_of(new.heads) {
-            new.heads = *pick(&c.heads_of(new.hidden), rng);
+        self.fit_attention(&mut new, rng);
+        new
+    }
+
+    /// Another hidden width may go with other heads.
+    fn fit_attention(&self, genome: &mut EncoderGenome, rng: &mut ChaCha8Rng) {
+        let possible = self.choices.attention_of(genome.hidden);
+        for layer in &mut genome.layers {
+            if let Some(attention) = &mut layer.attention
+                && !possible.contains(attention)
+            {
+                let same_heads = possible.iter().find(|shape| shape.heads == attention.heads);
+                *attention = *same_heads.unwrap_or_else(|| pick(&possible, rng));
+            }
         }
-        EncoderGenome { feed_forwards: architecture(layers), ..new }
     }
 
     fn walk(&self, from: &EncoderGenome, steps: usize, rng: &mut ChaCha8Rng) -> EncoderGenome {
@@ -272,19 +324,42 @@ impl SearchSpace for EncoderSpace {
         found.unwrap_or_else(|| self.sample(rng))
     }
 
+    /// Each width and the depth from either parent; each layer from either parent that has it.
+    fn crossover(&self, one: &EncoderGenome, other: &EncoderGenome, rng: &mut ChaCha8Rng) -> Option<EncoderGenome> {
+        let mut cross = || {
+            let mut either = |get: fn(&EncoderGenome) -> usize| get(if rng.random() { one } else { other });
+            let (hidden, embed, base) = (either(|g| g.hidden), either(|g| g.embed), either(|g| g.base));
+            let depth = either(|g| g.layers.len());
+            let layer = |at: usize| {
+                let [own, its] = [one, other].map(|parent| parent.layers.get(at));
+                if rng.random() { own.or(its) } else { its.or(own) }
+            };
+            let layers: Vec<EncoderLayer> = (0..depth).filter_map(layer).cloned().collect();
+            let mut child = EncoderGenome { hidden, embed, base, layers };
+            self.fit_attention(&mut child, rng);
+            child
+        };
+        let children = (0..super::CROSSINGS).map(|_| cross());
+        children.into_iter().find(|child| child != one && child != other && self.is_within(child))
+    }
+
     /// Of the inner widths, not of bases and ratios that give the same.
     fn fingerprint(&self, genome: &EncoderGenome) -> String {
-        let EncoderGenome { hidden, embed, heads, base, feed_forwards } = genome;
-        let layer = |expression: &Expression| {
-            let alone = super::fingerprint(&architecture(vec![expression.clone()]));
+        let EncoderGenome { hidden, embed, base, layers } = genome;
+        let feed_forward = |expression: &Expression| {
             let plain = expression.id().filter(|&id| *expression == Expression::plain(id, Unary::Gelu));
             match plain {
                 Some(id) => format!("{}x{}", id.stacks(), id.inner_size(*base)),
-                None => format!("{base} {alone}"),
+                None => format!("{base} {}", super::fingerprint(&architecture(vec![expression.clone()]))),
             }
         };
-        let layers: Vec<String> = feed_forwards.layers().iter().map(layer).collect();
-        format!("{hidden} {embed} {heads}: {}", layers.join("; "))
+        let layer = |layer: &EncoderLayer| {
+            let attention = layer.attention.map_or("-".to_owned(), |shape| format!("{}x{}", shape.heads, shape.width));
+            let feed_forward = layer.feed_forward.as_ref().map_or("-".to_owned(), feed_forward);
+            format!("{attention} {feed_forward}")
+        };
+        let layers: Vec<String> = layers.iter().map(layer).collect();
+        format!("{hidden} {embed}: {}", layers.join("; "))
     }
 
     fn cost(&self, genome: &EncoderGenome) -> Cost {
@@ -302,20 +377,27 @@ impl SearchSpace for EncoderSpace {
 
     fn check(&self, genome: &EncoderGenome) -> Result<()> {
         let c = &self.choices;
-        let layers = genome.feed_forwards.layers();
+        let layers = &genome.layers;
         let fits = [
             ("hidden", &c.hidden, genome.hidden),
             ("embed", &c.embed, genome.embed),
-            ("heads", &c.heads, genome.heads),
             ("base", &c.base, genome.base),
             ("layers", &c.layers, layers.len()),
         ];
         if let Some((name, list, number)) = fits.into_iter().find(|(_, list, number)| !list.contains(number)) {
             return Err(genome.wrong(format!("`{name}` is {number}, the space has {list:?}")));
         }
+        let possible = c.attention_of(genome.hidden);
+        if let Some(shape) = layers.iter().filter_map(|layer| layer.attention).find(|shape| !possible.contains(shape)) {
+            let AttentionShape { heads, width } = shape;
+            return Err(genome.wrong(format!("the space has no {heads} heads of together {width} channels")));
+        }
+        if !c.absent && layers.iter().any(|layer| layer.attention.is_none() || layer.feed_forward.is_none()) {
+            return Err(genome.wrong("each layer of the space has attention and a feed-forward"));
+        }
         let plain =
             |e: &Expression| e.id().is_some_and(|id| id.stacks() == 1 && *e == Expression::plain(id, Unary::Gelu));
-        if !c.expressions && !layers.iter().all(plain) {
+        if !c.expressions && !layers.iter().filter_map(|layer| layer.feed_forward.as_ref()).all(plain) {
             return Err(genome.wrong("the space has plain GELU feed-forwards only"));
         }
         self.describes(genome).map(|_| ())
@@ -323,18 +405,22 @@ impl SearchSpace for EncoderSpace {
 }
 
 impl EncodedSpace for EncoderSpace {
-    /// Hidden width, table width, heads and layers; then of each layer the width of its feed-forward, its stacks and its length as an expression,
-    /// 0 for layers that it does not have.
+    /// Hidden width, table width and layers; then of each layer the heads and width of its attention, the width of its feed-forward, its stacks and
+    /// its length as an expression, 0 for what it does not have.
     fn encode(&self, genome: &EncoderGenome) -> Vec<f64> {
         let deepest = self.choices.layers.iter().copied().max().unwrap_or_default();
-        let layers = genome.feed_forwards.layers();
-        let mut numbers = vec![genome.hidden as f64, genome.embed as f64, genome.heads as f64, layers.len() as f64];
+        let mut numbers = vec![genome.hidden as f64, genome.embed as f64, genome.layers.len() as f64];
         for index in 0..deepest {
-            let layer = layers.get(index).and_then(|layer| Some((layer.id()?, layer.tokens().len())));
-            let (width, stacks, length) = layer.map_or((0.0, 0.0, 0.0), |(id, tokens)| {
-                (id.inner_size(genome.base) as f64, f64::from(id.stacks()), tokens as f64)
+            let layer = genome.layers.get(index);
+            let attention = layer.and_then(|layer| layer.attention);
+            numbers.extend(attention.map_or([0.0; 2], |shape| [shape.heads as f64, shape.width as f64]));
+            let expression = layer.and_then(|layer| layer.feed_forward.as_ref());
+            let sizes = expression.and_then(|expression| {
+                let id = expression.id()?;
+                let (width, stacks) = (id.inner_size(genome.base) as f64, f64::from(id.stacks()));
+                Some([width, stacks, expression.tokens().len() as f64])
             });
-            numbers.extend([width, stacks, length]);
+            numbers.extend(sizes.unwrap_or_default());
         }
         numbers
     }

@@ -17,6 +17,8 @@ fn choices(expressions: bool) -> EncoderChoices {
         heads: vec![2, 3],
         base: vec![12, 24, 48, 96],
         expressions,
+        head_width: Vec::new(),
+        absent: false,
     }
 }
 
@@ -42,7 +44,7 @@ fn every_draw_and_variation_is_within_a_narrow_window_and_is_read_back_from_its_
             for genome in [space.mutate(&drawn, &mut rng), drawn] {
                 assert_eq!(WINDOW.check(space.cost(&genome)), None, "{genome}");
                 assert_eq!(space.parse(&genome.to_string()).unwrap(), genome);
-                assert_eq!(space.encode(&genome).len(), 4 + 3 * 3);
+                assert_eq!(space.encode(&genome).len(), 3 + 3 * 5);
                 seen.insert(space.fingerprint(&genome));
             }
         }
@@ -65,15 +67,16 @@ fn all_that_can_be_chosen_is_drawn() {
     assert_eq!(all(&|g| g.hidden), c.hidden);
     assert_eq!(all(&|g| g.embed), c.embed);
     assert_eq!(all(&|g| g.base), c.base);
-    assert_eq!(all(&|g| g.feed_forwards.layers().len()), c.layers);
-    assert_eq!(all(&|g| g.heads), c.heads);
+    assert_eq!(all(&|g| g.layers.len()), c.layers);
+    assert_eq!(all(&|g| g.layers[1].attention.unwrap().heads), c.heads);
 }
 
 #[test]
 fn plain_bert_with_four_times_the_hidden_width_is_in_it() {
     let space = space(false, &Budget::default());
     let plain = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
-    let genome = space.parse(&format!("hidden=24 embed=8 heads=2 base=96: {plain}; {plain}; {plain}")).unwrap();
+    let layer = format!("2x24 + {plain}");
+    let genome = space.parse(&format!("hidden=24 embed=8 base=96: {layer}; {layer}; {layer}")).unwrap();
     let config = genome.config(&frame()).unwrap();
     let encoder = Encoder::describe(&config, Parts::POOLER).unwrap();
     let block = &encoder.layers[1].feed_forward.blocks[0];
@@ -88,8 +91,8 @@ fn plain_bert_with_four_times_the_hidden_width_is_in_it() {
 fn equal_inner_widths_are_one_student_whatever_the_base_is() {
     let space = space(false, &Budget::default());
     let of = |base: usize, ratio: usize| {
-        let plain = format!("linear1_{ratio}(gelu(linear1_{ratio}(x,wb1)),wb2)");
-        space.fingerprint(&space.parse(&format!("hidden=24 embed=8 heads=2 base={base}: {plain}; {plain}")).unwrap())
+        let layer = format!("2x24 + linear1_{ratio}(gelu(linear1_{ratio}(x,wb1)),wb2)");
+        space.fingerprint(&space.parse(&format!("hidden=24 embed=8 base={base}: {layer}; {layer}")).unwrap())
     };
     assert_eq!(of(96, 4), of(24, 1));
     assert_ne!(of(96, 4), of(96, 2));
@@ -111,19 +114,64 @@ fn choices_that_make_no_student_and_students_of_other_choices_are_refused() {
     let message = EncoderSpace::new(&frame(), Parts::POOLER, 16, none, &Budget::default()).unwrap_err().to_string();
     assert!(message.contains("`embed`"), "{message}");
     let space = space(false, &Budget::default());
+    let plain = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
+    let relu = "linear1_1(relu(linear1_1(x,wb1)),wb2)";
     for (text, why) in [
-        (
-            "hidden=20 embed=8 heads=2 base=96: linear1_1(gelu(linear1_1(x,wb1)),wb2); linear1_1(gelu(linear1_1(x,wb1)),wb2)",
-            "`hidden` is 20",
-        ),
-        ("hidden=24 embed=8 heads=2 base=96: linear1_1(gelu(linear1_1(x,wb1)),wb2)", "`layers` is 1"),
-        (
-            "hidden=24 embed=8 heads=2 base=96: linear1_1(relu(linear1_1(x,wb1)),wb2); linear1_1(gelu(linear1_1(x,wb1)),wb2)",
-            "plain GELU",
-        ),
-        ("hidden=24 embed=8 base=96: linear1_1(gelu(linear1_1(x,wb1)),wb2)", "`heads=NUMBER`"),
+        (format!("hidden=20 embed=8 base=96: 2x24 + {plain}; 2x24 + {plain}"), "`hidden` is 20"),
+        (format!("hidden=24 embed=8 base=96: 2x24 + {plain}"), "`layers` is 1"),
+        (format!("hidden=24 embed=8 base=96: 2x24 + {relu}; 2x24 + {plain}"), "plain GELU"),
+        (format!("hidden=24 embed=8 base=96: 2x20 + {plain}; 2x24 + {plain}"), "2 heads of together 20"),
+        (format!("hidden=24 embed=8 base=96: 2x24; 2x24 + {plain}"), "attention and a feed-forward"),
+        (format!("hidden=24 base=96: 2x24 + {plain}"), "`embed=NUMBER`"),
+        (format!("hidden=24 embed=8 base=96: twox24 + {plain}"), "HEADSxWIDTH"),
     ] {
-        let message = space.parse(text).unwrap_err().to_string();
+        let message = space.parse(&text).unwrap_err().to_string();
         assert!(message.contains(why), "{message}");
     }
+}
+
+#[test]
+fn a_crossed_student_takes_each_choice_from_a_parent_and_is_within_the_window() {
+    for (expressions, window, least) in [(true, Budget::default(), 50), (false, WINDOW, 5)] {
+        let space = space(expressions, &window);
+        let mut rng = rng(7);
+        let mut found = 0;
+        for _ in 0..60 {
+            let (one, other) = (space.sample(&mut rng), space.sample(&mut rng));
+            assert_eq!(space.crossover(&one, &one, &mut rng), None);
+            let Some(child) = space.crossover(&one, &other, &mut rng) else { continue };
+            found += 1;
+            space.check(&child).unwrap();
+            assert_eq!(window.check(space.cost(&child)), None, "{child}");
+            assert!(child != one && child != other);
+            assert!([one.hidden, other.hidden].contains(&child.hidden), "{child}");
+            assert!([one.layers.len(), other.layers.len()].contains(&child.layers.len()), "{child}");
+            let feed_forward =
+                |genome: &EncoderGenome, at: usize| genome.layers.get(at).map(|l| l.feed_forward.clone());
+            for at in 0..child.layers.len() {
+                let own = feed_forward(&child, at);
+                assert!(own == feed_forward(&one, at) || own == feed_forward(&other, at), "{child}");
+            }
+        }
+        assert!(found >= least, "{found} of 60 pairs have a child");
+    }
+}
+
+#[test]
+fn layers_may_differ_in_heads_and_width_of_attention_and_may_lack_a_part() {
+    let wide = EncoderChoices { head_width: vec![4, 8], absent: true, ..choices(true) };
+    let space = EncoderSpace::new(&frame(), Parts::POOLER, 16, wide, &WINDOW).unwrap();
+    let mut rng = rng(3);
+    let (mut no_attention, mut no_feed_forward, mut differ) = (0, 0, 0);
+    for _ in 0..100 {
+        let drawn = space.sample(&mut rng);
+        for genome in [space.mutate(&drawn, &mut rng), drawn] {
+            assert_eq!(WINDOW.check(space.cost(&genome)), None, "{genome}");
+            assert_eq!(space.parse(&genome.to_string()).unwrap(), genome);
+            no_attention += usize::from(genome.layers.iter().any(|layer| layer.attention.is_none()));
+            no_feed_forward += usize::from(genome.layers.iter().any(|layer| layer.feed_forward.is_none()));
+            differ += usize::from(genome.layers.iter().any(|layer| layer.attention != genome.layers[0].attention));
+        }
+    }
+    assert!(no_attention > 5 && no_feed_forward > 5 && differ > 50, "{no_attention} {no_feed_forward} {differ}");
 }
