@@ -59,6 +59,9 @@ pub fn singular_values(m: &Matrix) -> Vector {
 /// # Shapes
 /// - `x`: `[features, samples]`
 pub fn principal_components(x: &Matrix, share: f64) -> usize {
+    if x.is_empty() {
+        return 0;
+    }
     let mean = x.column_mean();
     let mut centered = x.clone();
     centered.column_iter_mut().for_each(|mut column| column -= &mean);
@@ -76,6 +79,9 @@ pub fn principal_components(x: &Matrix, share: f64) -> usize {
 
 /// Eigenvalues of the smaller of `m m^T` and `m^T m`, the largest first; the larger has the same, and zeros.
 fn smaller_gram_eigenvalues(m: &Matrix) -> Vector {
+    if m.is_empty() {
+        return Vector::zeros(0);
+    }
     let gram = if m.nrows() <= m.ncols() { m * m.transpose() } else { m.transpose() * m };
     let mut values: Vec<f64> = gram.symmetric_eigenvalues().iter().copied().collect();
     values.sort_by(|a, b| b.total_cmp(a));

@@ -91,8 +91,16 @@ fn a_measurement_that_lost_its_last_scores_measures_them_again_and_the_rest_stay
 fn whole_encoders_are_drawn_from_choices_and_networks_of_all_sizes_are_spread() {
     let dir = folder();
     let choices = "search.encoder={layers=[2], hidden=[12, 24], embed=[8, 16], heads=[2], base=[8, 16, 32]}";
-    let args =
-        ["--spread", "--steps", "0", "--set", choices, "--set", "search.stage3.trials=1", "--set", "warm_up.steps=0"];
+    let sets = [
+        choices,
+        "search.stage3.trials=1",
+        "search.stage3.general.checkpoint_every=0",
+        "search.stage3.task.checkpoint_every=0",
+        "warm_up.steps=0",
+        "final.inherit=teacher",
+    ];
+    let mut args = vec!["--spread", "--steps", "0"];
+    args.extend(sets.iter().flat_map(|set| ["--set", set]));
     let small = ["fidelity", "--recipe", "smoke", "--networks", "5", "--out", "m", "--json"];
     run(dir.path(), &[&small[..], &args[..]].concat()).json();
     let rows = rows(dir.path());
@@ -117,8 +125,7 @@ fn what_cannot_be_measured_is_refused_before_anything_is_written() {
     refused(&["--networks", "3"], &["--networks", "4"]);
     refused(&["--steps", "0,many"], &["--steps", "many"]);
     refused(&["--set", "final.task.stepz=3"], &["stepz"]);
-    refused(&["--set", "budget.max_params=100"], &["max_params"]);
-    refused(&["--networks", "9000", "--set", "budget.max_params=13481"], &["networks can be drawn", "9000"]);
+    refused(&["--set", "budget.max_params=100"], &["at most 100 parameters", "11991"]);
     let other = folder();
     std::fs::write(other.path().join("notes.txt"), "mine").unwrap();
     run(dir.path(), &["fidelity", "--recipe", "smoke", "--out", arg(other.path())])
