@@ -92,7 +92,12 @@ fn plain_note(recipe: &Recipe, model: &FinalModel) -> String {
         if recipe.inherit(model.network) == Inherit::Teacher { "begins as its teacher" } else { "random start" };
     let steps =
         if recipe.lacks_warm_up(model.network) { "steps of student and warm-up" } else { "the student's steps" };
-    format!("plain GELU feed-forwards of width {} in every layer, {start}, {steps}", model.config.intermediate_size)
+    let hidden = match model.config.hidden_size == recipe.student.hidden {
+        true => String::new(),
+        false => format!("hidden width {}, ", model.config.hidden_size),
+    };
+    let width = model.config.intermediate_size;
+    format!("{hidden}plain GELU feed-forwards of width {width} in every layer, {start}, {steps}")
 }
 
 /// What the search has gained over each network that the student is compared with, a sentence each: the mean over the tasks of the task's

@@ -166,7 +166,7 @@ fn begins_as_teacher(recipe: &Recipe, student: &BertConfig, teacher: &BertConfig
     }
     let layers = layer_map(None, student.num_hidden_layers, teacher.num_hidden_layers)?;
     let described = |config: &BertConfig| Encoder::describe(config, Parts::POOLER);
-    Ok(from_teacher::check(&described(student)?, &described(teacher)?, &layers)?)
+    from_teacher::check(&described(student)?, &described(teacher)?, &layers).map_err(|e| Error::Mismatch(e.to_string()))
 }
 
 /// What the run reads that has pairs of texts: a task, or text.

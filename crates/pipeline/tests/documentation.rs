@@ -57,6 +57,10 @@ fn every_key_and_every_published_recipe_is_documented() {
             // Its preset goes with no `match`.
             continue;
         }
+        // A search among whole encoders goes with fewer of them.
+        let paths = ["teacher.model", "data.glue", "data.corpus"];
+        let fits = |given: &&Override| name != "minilm" || paths.contains(&given.key.as_str());
+        let given: Vec<Override> = given.iter().filter(fits).cloned().collect();
         let recipe = load(name, &given).expect("a published recipe loads");
         let written = recipe.to_toml().expect("a recipe can be written");
         keys(&Value::Table(written.parse().expect("what was written is TOML")), &mut wanted);

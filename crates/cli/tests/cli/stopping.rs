@@ -109,15 +109,16 @@ fn a_training_stopped_in_an_evaluation_goes_on_by_its_folder_alone_to_the_same_w
 #[test]
 fn options_given_again_must_be_as_they_were() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
-    let args = ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--out", "out", "--steps", "4000"];
+    let args =
+        ["teacher", "--model", "bert", "--task", "sst-2", "--data", "pocket", "--out", "out", "--steps", "40000"];
     let reports = |line: &Value| line["event"] == "progress";
     let (code, said) = stopped_at(dir.path(), &[&args[..], &SIZES[..6]].concat(), "-INT", reports);
     assert_eq!(code, Some(130), "{said}");
     let resume = |more: &[&str]| run(dir.path(), &[&["teacher", "--resume", "--out", "out"][..], more].concat());
     let before = snapshot(dir.path());
     resume(&["--steps", "5"])
-        .fails_with(2, &["out.training was started with other options", "`training.steps` was 4000"]);
-    resume(&["--epochs", "5"]).fails_with(2, &["`training.steps` was 4000"]);
+        .fails_with(2, &["out.training was started with other options", "`training.steps` was 40000"]);
+    resume(&["--epochs", "5"]).fails_with(2, &["`training.steps` was 40000"]);
     resume(&["--task", "rte"]).fails_with(2, &["was started with other options"]);
     run(dir.path(), &["distill", "--resume", "--out", "out"])
         .fails_with(2, &["a training of `teacher`, not of `distill`", "efficientbert teacher --resume --out out"]);

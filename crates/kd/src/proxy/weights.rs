@@ -17,7 +17,7 @@ pub const BALANCE: f64 = 0.5;
 /// The form is ZeroLM's (Chen et al. 2025, "ZeroLM: Data-Free Transformer Architecture Search for Language Models", arXiv 2503.18646): the
 /// capacity of a module is a function of its singular values, and attention is weighed against feed-forwards. The paper fits the weight on a
 /// benchmark or by a heuristic; here it is an argument. Of the functions of singular values this is the simplest, chosen without the paper's
-/// code, which is not public.
+/// code, which was not found.
 pub fn nuclear_norm(model: &TaskModel, balance: f64) -> f64 {
     let of = |matrices: Matrices| total(model, matrices, |m| singular_values(m).sum());
     balance * of(attention) + (1.0 - balance) * of(feed_forward)

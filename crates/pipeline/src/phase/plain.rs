@@ -19,15 +19,23 @@ pub(super) fn of_width(frame: &BertConfig, width: usize) -> BertConfig {
     BertConfig { intermediate_size: width, model_type: ModelType::Bert, ..frame.clone() }
 }
 
-/// The plain network whose number of parameters is the nearest to `params`.
+/// The plain network whose number of parameters is the nearest to `params`: of the frame's hidden width, or, where even the narrowest feed-forwards of
+/// that have more, of the widest hidden width that goes with the frame's heads and has not.
 ///
 /// # Errors
 /// None comes within 1%.
 pub(super) fn same_params(run: &Context<'_>, frame: &BertConfig, params: u64) -> Result<BertConfig> {
-    let count = |width: usize| -> Result<u64> {
+    let count_in = |frame: &BertConfig, width: usize| -> Result<u64> {
         let encoder = Encoder::describe(&of_width(frame, width), Parts::POOLER)?;
         Ok(encoder.count(run.recipe.latency.seq).params_without_fit())
     };
+    let heads = frame.num_attention_heads;
+    let mut narrower = frame.clone();
+    while count_in(&narrower, 1)? > params && narrower.hidden_size > heads {
+        narrower.hidden_size -= heads;
+    }
+    let frame = &narrower;
+    let count = |width: usize| count_in(frame, width);
     // Parameters are linear in the width.
     let (one, two) = (count(1)?, count(2)?);
     let width = (1.0 + params.saturating_sub(one) as f64 / (two - one) as f64).round().max(1.0) as usize;
