@@ -168,7 +168,7 @@ fn weight_statistics_of_matrices_with_a_single_entry_are_counted_by_hand() {
     assert!((stable_rank(&full) - (12.0 + 2.0 * 7.0)).abs() < 1e-9, "two of them have 8 directions now");
     let none = changed(&single, |name, data| {
         if is_matrix(name) {
-            data.fill(0.0)
+            data.fill(0.0);
         }
     });
     assert_eq!((stable_rank(&none), nuclear_norm(&none, 0.5)), (0.0, 0.0));

@@ -75,7 +75,7 @@ pub fn draw(
         Some(choices) => {
             let config = |genome: &EncoderGenome| Ok(genome.config(frame)?);
             let within = |budget| encoder_space(&Recipe { budget, ..recipe.clone() }, choices, frame);
-            of_space(wanted, within, |space, rng| space.sample(rng), |space, free| space.reach(free), config)
+            of_space(wanted, within, SearchSpace::sample, SearchSpace::reach, config)
         }
     }
 }
