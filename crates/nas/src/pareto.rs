@@ -95,7 +95,7 @@ pub fn crowding(ranks: &[Rank], members: &[usize], against: &[Measure]) -> Vec<f
     distance
 }
 
-/// A small, a middle and a large architecture of the [front](front) of fitness against `by`, as indices by ascending cost: the cheapest
+/// A small, a middle and a large architecture of the [`front`] of fitness against `by`, as indices by ascending cost: the cheapest
 /// one, the one of highest fitness, and between them the one with which the three cover most, which is the largest
 /// `(fitness - fitness of the small one) * (cost of the large one - cost)`. Fewer where the front has fewer.
 pub fn three(ranks: &[Rank], by: Measure) -> Vec<usize> {
