@@ -201,9 +201,9 @@ fn with_one_table_a_search_repeats_exactly_and_its_winner_is_measured_within_the
 fn a_winner_that_is_slower_than_predicted_is_not_called_one() {
     let dir = folder();
     let mut wrong = table().clone();
-    // It says half of what passes take.
-    wrong["scale"] = json!(wrong["scale"].as_f64().unwrap() * 0.4);
-    wrong["outside_us"] = json!(wrong["outside_us"].as_f64().unwrap() * 0.4);
+    // It says a third of what passes take: even where the machine was busy while it was made, far less than half.
+    wrong["scale"] = json!(wrong["scale"].as_f64().unwrap() * 0.3);
+    wrong["outside_us"] = json!(wrong["outside_us"].as_f64().unwrap() * 0.3);
     wrong["margin"] = json!(0.0);
     std::fs::write(dir.path().join("t.json"), wrong.to_string()).unwrap();
     let bound = table()["reference"]["ms"].as_f64().unwrap() * 1.3;
