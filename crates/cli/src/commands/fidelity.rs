@@ -1,22 +1,21 @@
 //! `fidelity`: how well cheap scores foretell the final ones.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use pipeline::FromRecipe;
-use pipeline::events::{Host, RunEvent};
 use pipeline::fidelity::{FEWEST, Findings, MOST, Place, Ranked, Settings, measure};
 use pipeline::recipe::{Override, load_without_text};
 use run_store::lock::Holder;
 use serde_json::json;
 
+use super::search::Terminal;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::{must_all_exist, quoted, refuse_run_folder};
 use crate::output::{print, print_json, table};
 use crate::watch::Watch;
-use crate::{environment, free, interrupt};
+use crate::{environment, interrupt};
 
 /// Options of `fidelity`.
 #[derive(Args, Debug)]
@@ -81,7 +80,7 @@ pub fn run(args: &FidelityArgs, context: &Context) -> Result<(), CliError> {
         devices: context.devices.clone(),
         holder: Holder::this_process(environment::host_name(), started),
     };
-    let mut host = Terminal { watch: Watch::new(&context.progress, None, true)? };
+    let mut host = Terminal { watch: Watch::new(&context.progress, None, true)?, log_every: None };
     let found = measure(&recipe, &settings, place, &mut FromRecipe, &mut host).map_err(|e| explain(e, &args.out))?;
     context.progress.finish();
     show(args, &found)
@@ -156,35 +155,4 @@ fn row(ranked: &Ranked) -> Vec<String> {
         format!("{:.1}", ranked.seconds),
         ranked.verdict.words().to_owned(),
     ]
-}
-
-/// The program around a measurement.
-struct Terminal<'a> {
-    watch: Watch<'a>,
-}
-
-impl Host for Terminal<'_> {
-    fn event(&mut self, event: &RunEvent) {
-        self.watch.show(event);
-    }
-
-    fn now_ms(&self) -> i64 {
-        environment::now_ms()
-    }
-
-    fn memory_mib(&self) -> Option<f64> {
-        environment::resident_mib()
-    }
-
-    fn free_memory(&self) -> Option<u64> {
-        free::memory()
-    }
-
-    fn free_disk(&self, folder: &Path) -> Option<u64> {
-        free::disk(folder)
-    }
-
-    fn stop(&self) -> &'static AtomicBool {
-        interrupt::flag()
-    }
 }

@@ -327,10 +327,10 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
     output::print(&text)
 }
 
-/// The program around a run.
-struct Terminal<'a> {
-    watch: Watch<'a>,
-    log_every: Option<u64>,
+/// The program around a run, or a measurement.
+pub(super) struct Terminal<'a> {
+    pub watch: Watch<'a>,
+    pub log_every: Option<u64>,
 }
 
 impl Host for Terminal<'_> {

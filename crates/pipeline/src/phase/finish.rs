@@ -11,7 +11,7 @@ use kd::inherit::continue_from;
 use kd::job::as_is;
 use mlp_space::Architecture;
 use nas::budget::{Budget, Latency};
-use nas::space::EncoderGenome;
+use nas::space::{EncoderGenome, SearchSpace};
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -20,7 +20,7 @@ use train::fine_tune::FineTune;
 
 use super::beginning::{Weights, as_teacher};
 use super::distillation::{on_tasks, on_text, plan};
-use super::encoders::drawn;
+use super::encoders::encoder_space;
 use super::plain::{same_latency, same_params};
 use super::stages::{MAX_DRAWS, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
@@ -174,9 +174,10 @@ fn random_encoder(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Res
     let (settings, device) = (recipe.latency, run.device.clone());
     let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor: None };
     let mut latency = run.parts.encoder_latency(usual);
+    let space = encoder_space(recipe, choices, frame)?;
     for attempt in 0..MAX_DRAWS {
         let number = (u64::from(number) << 32) | attempt;
-        let genome = drawn(recipe, choices, frame, ("random network", number))?;
+        let genome = space.sample(&mut run_store::rng::keyed(recipe.seed, "random network", &[number]));
         if recipe.budget.max_latency_ms.is_none() {
             return Ok(genome);
         }
