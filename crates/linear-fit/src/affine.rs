@@ -1,5 +1,6 @@
 //! `y = W x + b`.
 
+use crate::products::product;
 use crate::{Matrix, Vector};
 
 /// An affine map `y = W x + b`.
@@ -55,7 +56,7 @@ impl Affine {
     /// - `x`: `[inputs, samples]`
     /// - output: `[outputs, samples]`
     pub fn apply(&self, x: &Matrix) -> Matrix {
-        let mut y = &self.weight * x;
+        let mut y = product(&self.weight, x);
         for mut column in y.column_iter_mut() {
             column += &self.bias;
         }
@@ -65,7 +66,7 @@ impl Affine {
     /// This map after `first`: `W (W' x + b') + b`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {
-        Self { weight: &self.weight * &first.weight, bias: &self.weight * &first.bias + &self.bias }
+        Self { weight: product(&self.weight, &first.weight), bias: &self.weight * &first.bias + &self.bias }
     }
 
     /// Some outputs, in the order in which they are named.

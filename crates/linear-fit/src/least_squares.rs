@@ -1,5 +1,6 @@
 //! Weighted least squares with a ridge.
 
+use crate::products::{moments_with, product_transposed, scaled};
 use crate::{Affine, Matrix, Vector};
 
 /// Normal equations of `min_W,b sum_n w_n |y_n - W x_n - b|^2 + ridge |W|^2`, gathered from pieces of the samples.
@@ -45,8 +46,8 @@ impl LeastSquares {
             Some(weights) => y * Vector::from_column_slice(weights),
             None => y.column_sum(),
         };
-        self.xx.gemm(1.0, wx, &x.transpose(), 1.0);
-        self.yx.gemm(1.0, y, &wx.transpose(), 1.0);
+        self.xx += moments_with(wx, x);
+        self.yx += product_transposed(y, wx);
     }
 
     /// The map of least squares, with its bias; `None` where a sum is not finite. Without any variance of the features, or without
@@ -66,15 +67,6 @@ impl LeastSquares {
         let total = if self.weight > 0.0 { self.weight } else { 1.0 };
         regress(&self.xx / total, &(&self.yx / total), ridge)
     }
-}
-
-/// Columns times their weights.
-fn scaled(x: &Matrix, weights: &[f64]) -> Matrix {
-    let mut x = x.clone();
-    for (mut column, &weight) in x.column_iter_mut().zip(weights) {
-        column *= weight;
-    }
-    x
 }
 
 /// `yx (xx + ridge tr(xx)/n)^-1`.

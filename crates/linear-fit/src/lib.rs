@@ -7,6 +7,7 @@
 //! | `affine` | `y = W x + b`, applied, composed and cut |
 //! | `least_squares` | normal equations of weighted samples, solved with a ridge |
 //! | [`low_rank`] | best low-rank factors of tables, bilinear forms and products |
+//! | [`products`] | products of large matrices, on all threads |
 //! | [`greedy`] | which columns explain a target best |
 
 /// The example of the README, as a test.
@@ -18,6 +19,7 @@ mod affine;
 pub mod greedy;
 mod least_squares;
 pub mod low_rank;
+pub mod products;
 
 pub use affine::Affine;
 pub use least_squares::{LeastSquares, fit_near};

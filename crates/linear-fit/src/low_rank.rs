@@ -2,6 +2,7 @@
 
 use nalgebra::SymmetricEigen;
 
+use crate::products::{self, moments};
 use crate::{Matrix, Vector};
 
 /// Eigenvalues below this part of the largest count as 0.
@@ -82,7 +83,7 @@ fn smaller_gram_eigenvalues(m: &Matrix) -> Vector {
     if m.is_empty() {
         return Vector::zeros(0);
     }
-    let gram = if m.nrows() <= m.ncols() { m * m.transpose() } else { m.transpose() * m };
+    let gram = if m.nrows() <= m.ncols() { moments(m, None) } else { moments(&m.transpose(), None) };
     let mut values: Vec<f64> = gram.symmetric_eigenvalues().iter().copied().collect();
     values.sort_by(|a, b| b.total_cmp(a));
     Vector::from_vec(values)
@@ -97,20 +98,10 @@ fn smaller_gram_eigenvalues(m: &Matrix) -> Vector {
 /// - `table`: `[rows, columns]`
 /// - outputs: `T` `[rows, rank]`, `P` `[rank, columns]`; with a rank above the columns the rest of both is 0
 pub fn table(table: &Matrix, weights: Option<&[f64]>, rank: usize) -> (Matrix, Matrix) {
-    let moment = match weights {
-        Some(weights) => {
-            let mut weighted = table.transpose();
-            for (mut column, &weight) in weighted.column_iter_mut().zip(weights) {
-                column *= weight;
-            }
-            weighted * table
-        }
-        None => table.transpose() * table,
-    };
-    let (_, vectors) = principal(&moment);
+    let (_, vectors) = principal(&moments(&table.transpose(), weights));
     let kept = rank.min(table.ncols());
     let directions = vectors.columns(0, kept).into_owned();
-    let left = (table * &directions).resize_horizontally(rank, 0.0);
+    let left = products::product(table, &directions).resize_horizontally(rank, 0.0);
     (left, directions.transpose().resize_vertically(rank, 0.0))
 }
 
@@ -167,6 +158,6 @@ pub fn compressed(m: &Matrix, rows: usize) -> Matrix {
     if m.nrows() <= rows {
         return m.clone();
     }
-    let (_, vectors) = principal(&(m * m.transpose()));
+    let (_, vectors) = principal(&moments(m, None));
     vectors.columns(0, rows).transpose() * m
 }

@@ -22,9 +22,20 @@ pub struct Budget {
     /// Most multiply-adds of one forward pass, counted once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_macs: Option<u64>,
+    /// Largest file of weights in `f32`, bytes ([`file_bytes`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
     /// Longest measured forward pass, milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_latency_ms: Option<f64>,
+}
+
+/// Most bytes that a `model.safetensors` has beside its weights: names, shapes and places of its tensors.
+const BESIDE_WEIGHTS: u64 = 128 << 10;
+
+/// Bytes of a `model.safetensors` with so many parameters in `f32`, with room for what it says of its tensors: an upper bound.
+pub fn file_bytes(params: u64) -> u64 {
+    params.saturating_mul(4).saturating_add(BESIDE_WEIGHTS)
 }
 
 /// Why a drawn candidate was not evaluated.
@@ -37,6 +48,8 @@ pub enum Rejection {
     TooManyParams,
     /// More multiply-adds than the budget's maximum.
     TooManyMacs,
+    /// A larger file than the budget's maximum.
+    TooManyBytes,
     /// Slower than the budget's maximum latency.
     TooSlow,
     /// Computes the same function as an earlier trial of the stage.
@@ -45,8 +58,14 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::TooFewParams, Self::TooManyParams, Self::TooManyMacs, Self::TooSlow, Self::Duplicate];
+    pub const ALL: [Self; 6] = [
+        Self::TooFewParams,
+        Self::TooManyParams,
+        Self::TooManyMacs,
+        Self::TooManyBytes,
+        Self::TooSlow,
+        Self::Duplicate,
+    ];
 
     /// The name under which the study stores it.
     pub fn name(self) -> &'static str {
@@ -54,6 +73,7 @@ impl Rejection {
             Self::TooFewParams => "too few parameters",
             Self::TooManyParams => "too many parameters",
             Self::TooManyMacs => "too many MACs",
+            Self::TooManyBytes => "file too large",
             Self::TooSlow => "too slow",
             Self::Duplicate => "duplicate",
         }
@@ -99,6 +119,8 @@ impl Budget {
             Some(Rejection::TooManyParams)
         } else if self.max_macs.is_some_and(|max| cost.macs > max) {
             Some(Rejection::TooManyMacs)
+        } else if self.max_bytes.is_some_and(|max| file_bytes(cost.params) > max) {
+            Some(Rejection::TooManyBytes)
         } else {
             None
         }
@@ -123,6 +145,10 @@ impl Budget {
         if let Some(max) = self.max_macs.filter(|&max| cost.macs > max) {
             excess += overshoot(cost.macs, max);
         }
+        let bytes = file_bytes(cost.params);
+        if let Some(max) = self.max_bytes.filter(|&max| bytes > max) {
+            excess += overshoot(bytes, max);
+        }
         excess
     }
 }
@@ -138,6 +164,10 @@ impl fmt::Display for Budget {
         }
         if let Some(max) = self.max_macs {
             parts.push(format!("at most {max} MACs"));
+        }
+        if let Some(max) = self.max_bytes {
+            let params = max.saturating_sub(BESIDE_WEIGHTS) / 4;
+            parts.push(format!("at most {max} bytes of weights in f32, which are {params} parameters"));
         }
         if let Some(max) = self.max_latency_ms {
             parts.push(format!("at most {max} ms"));
@@ -233,8 +263,24 @@ impl<G: fmt::Display, L: Latency<G>> Latency<G> for CachedLatency<L> {
 mod tests {
     use super::*;
 
-    const WINDOW: Budget =
-        Budget { min_params: Some(15), max_params: Some(16), max_macs: Some(100), max_latency_ms: Some(2.0) };
+    const WINDOW: Budget = Budget {
+        min_params: Some(15),
+        max_params: Some(16),
+        max_macs: Some(100),
+        max_bytes: None,
+        max_latency_ms: Some(2.0),
+    };
+
+    #[test]
+    fn a_file_holds_four_bytes_a_parameter_and_what_is_said_of_them() {
+        let budget = Budget { max_bytes: Some(27_000_000), ..Budget::default() };
+        let most = (27_000_000 - (128 << 10)) / 4;
+        let cost = |params| Cost { params, macs: 0 };
+        assert_eq!(budget.check(cost(most)), None);
+        assert_eq!(budget.check(cost(most + 1)), Some(Rejection::TooManyBytes));
+        assert!(budget.excess(cost(most)) == 0.0 && budget.excess(cost(2 * most)) > 0.9);
+        assert!(budget.to_string().contains(&format!("{most} parameters")), "{budget}");
+    }
 
     #[test]
     fn a_candidate_at_a_limit_is_within_it() {

@@ -6,6 +6,7 @@
 //! [`ListedSpace`](crate::space::ListedSpace) of the survivors, its strategy [`InOrder`](crate::strategy::InOrder).
 
 use crate::error::{Error, Result};
+use crate::pareto::{Measure, crowding, fronts};
 use crate::rank::Rank;
 use crate::study::Trial;
 
@@ -104,6 +105,27 @@ pub fn promoted(trials: &[Trial], keep: usize) -> Vec<&Trial> {
     complete
 }
 
+/// The `keep` complete trials of a rung that go on where several costs are wanted: by [`fronts`] of fitness against `measures`, and of the front that
+/// does not fit as a whole those of largest [crowding] distance, its ends first. By ascending number of the front, best first within it.
+pub fn promoted_along<'t>(trials: &'t [Trial], keep: usize, measures: &[Measure]) -> Vec<&'t Trial> {
+    let (complete, ranks): (Vec<&Trial>, Vec<Rank>) =
+        trials.iter().filter_map(|trial| Some((trial, trial.rank()?))).unzip();
+    let mut kept = Vec::new();
+    for mut members in fronts(&ranks, measures) {
+        let room = keep.saturating_sub(kept.len());
+        if members.len() > room {
+            let far = crowding(&ranks, &members, measures);
+            let mut order: Vec<usize> = (0..members.len()).collect();
+            order.sort_by(|&a, &b| far[b].total_cmp(&far[a]).then(a.cmp(&b)));
+            order.truncate(room);
+            order.sort_unstable();
+            members = order.into_iter().map(|place| members[place]).collect();
+        }
+        kept.extend(members);
+    }
+    kept.into_iter().map(|index| complete[index]).collect()
+}
+
 fn check(candidates: u64, eta: u64) -> Result<()> {
     if candidates == 0 || eta < 2 {
         return Err(Error::Halving(format!(
@@ -119,6 +141,8 @@ mod tests {
 
     use super::*;
     use crate::budget::Cost;
+    use crate::pareto::dominates;
+    use crate::study::{TrialId, TrialState};
 
     fn pairs(rungs: &[Rung]) -> Vec<(u64, u64)> {
         rungs.iter().map(|rung| (rung.candidates, rung.budget)).collect()
@@ -160,6 +184,25 @@ mod tests {
         assert!(rungs(4, 3, 2, 2).is_err() && brackets(0, 2).is_err() && brackets(9, 0).is_err());
     }
 
+    fn trial(number: u64, fitness: u8, params: u64) -> Trial {
+        Trial {
+            id: TrialId(0),
+            stage: 1,
+            number,
+            genome: String::new(),
+            fingerprint: String::new(),
+            cost: Cost { params, macs: 1 },
+            latency_ms: None,
+            state: TrialState::Complete,
+            fitness: Some(f64::from(fitness)),
+            metrics: std::collections::BTreeMap::new(),
+            seed: 0,
+            started_at: 0,
+            finished_at: None,
+            reason: None,
+        }
+    }
+
     #[test]
     fn of_equally_good_ones_the_smaller_goes_on() {
         let rank = |fitness, params, number| Rank { fitness, cost: Cost { params, macs: 1 }, latency_ms: None, number };
@@ -169,6 +212,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn who_goes_on_along_the_front_is_dominated_by_nobody_left_behind_and_has_the_best_and_the_cheapest(
+            points in prop::collection::vec((0u8..6, 1u64..6), 1..30), keep in 2usize..30
+        ) {
+            let trials: Vec<Trial> = (0..).zip(&points).map(|(number, &(f, params))| trial(number, f, params)).collect();
+            let kept = promoted_along(&trials, keep, &[Measure::Params]);
+            prop_assert_eq!(kept.len(), keep.min(trials.len()));
+            let is_kept = |trial: &Trial| kept.iter().any(|kept| kept.number == trial.number);
+            for left in trials.iter().filter(|trial| !is_kept(trial)) {
+                for one in &kept {
+                    prop_assert!(!dominates(&left.rank().unwrap(), &one.rank().unwrap(), &[Measure::Params]));
+                }
+            }
+            let best = promoted(&trials, 1)[0];
+            prop_assert!(is_kept(best), "the best, {}, of {:?}", best.number, points);
+            let cheapest = trials.iter().map(|trial| trial.cost.params).min();
+            prop_assert!(kept.iter().any(|trial| Some(trial.cost.params) == cheapest));
+        }
+
         #[test]
         fn every_rung_has_fewer_candidates_and_more_budget_than_the_one_before(
             candidates in 1u64..500, least in 1u64..50, more in 0u64..5000, eta in 2u64..6

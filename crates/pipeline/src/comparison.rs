@@ -55,6 +55,8 @@ pub fn final_row(recipe: &Recipe, models: &[&FinalModel], latency_ms: f64, major
     let random = recipe.compare.random;
     let (name, role, note) = match first.network {
         Network::Student => ("found student".into(), Role::Student, String::new()),
+        Network::Small => ("small student".into(), Role::Student, "the cheapest of the search's front".into()),
+        Network::Middle => ("middle student".into(), Role::Student, "between the small and the found one".into()),
         Network::SameParams => ("same parameters".into(), Role::Baseline, plain_note(recipe, first)),
         Network::SameLatency => ("same latency".into(), Role::Baseline, plain_note(recipe, first)),
         Network::Random(1) if random == 1 => {
@@ -110,7 +112,7 @@ pub fn gains(trained: &[FinalModel]) -> Vec<String> {
             Network::SameParams => "a plain network with as many parameters",
             Network::SameLatency => "a plain network of the same latency",
             Network::Random(_) => "the best network drawn at random",
-            Network::Checkpoint(_) | Network::Student => return None,
+            Network::Checkpoint(_) | Network::Student | Network::Small | Network::Middle => return None,
         };
         let differences: Vec<f64> =
             student.iter().zip(&models).map(|(s, m)| (s.evaluation.score - m.evaluation.score) * 100.0).collect();

@@ -47,6 +47,7 @@ pub mod phase;
 mod preflight;
 pub mod recipe;
 mod report_header;
+mod report_scores;
 mod run;
 mod run_json;
 pub mod run_listing;

@@ -227,7 +227,8 @@ fn parameter_groups(
             // Its parameters are those of its own family; what does not fit shows when it is trained.
             Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
-            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
+            Model::Candidate
+            | Model::Final(Network::Student | Network::Small | Network::Middle | Network::Random(_)) => {
                 [&largest, &smallest].into_iter().try_for_each(fits)?;
             }
         }

@@ -67,6 +67,7 @@ impl ReportHeader {
                 min_params: count("min_params"),
                 max_params: count("max_params"),
                 max_macs: count("max_macs"),
+                max_bytes: count("max_bytes"),
                 max_latency_ms: budget.get("max_latency_ms").and_then(number),
             },
         }

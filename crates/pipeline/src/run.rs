@@ -14,11 +14,12 @@ use train::engine::Devices;
 use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
-use crate::latency::{Limit, Verdict, Wanted, median_ms, on_cpu};
+use crate::latency::{Limit, Timed, Verdict, Wanted, median_ms, on_cpu};
 use crate::phase::{
     self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
 };
 use crate::recipe::{Moved, Recipe};
+use crate::report_scores::Scores;
 use crate::{Error, Result, check_teacher, comparison, disk, preflight, run_json, summary};
 
 /// Key of `run.json` that says what became of the checkpoints of a finished run, and its value; runs of earlier versions kept them.
@@ -99,20 +100,28 @@ pub fn run(
     let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
     let mut judged = Vec::new();
     let mut limit = None;
+    let mut scores = None;
     if !finished {
         // There is no log yet, and large data take a while.
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
         // A run that goes on was begun with this teacher.
         let heads = if resume { &[][..] } else { &heads };
         judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
-        if recipe.search.encoder.is_none() {
-            let frame = phase::frame(recipe, &teacher);
-            let space = phase::first_space(parts, recipe, &frame)?;
-            let maker = options.environment.maker(host.now_ms());
-            let device = options.devices.main();
-            let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
-            limit = Limit::prepare(wanted, &*space, host)?;
-        }
+        let frame = phase::frame(recipe, &teacher);
+        let maker = options.environment.maker(host.now_ms());
+        let device = options.devices.main();
+        let wanted = Wanted { recipe, frame: &frame, device, maker, paths: &before, resume };
+        limit = match &recipe.search.encoder {
+            Some(choices) => {
+                let space = phase::encoder_space(recipe, choices, &frame)?;
+                Limit::prepare(wanted, &Timed::Encoders(&space), host)?
+            }
+            None => {
+                let space = phase::first_space(parts, recipe, &frame)?;
+                Limit::prepare(wanted, &Timed::FeedForwards(&*space), host)?
+            }
+        };
+        scores = Some(Scores::read(recipe, &before)?);
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,
@@ -127,6 +136,7 @@ pub fn run(
     let resumed = Resumed { recipe, paths, config_hash: &hash, study: study.as_deref(), finished, asked: &asked };
     let opened = open_inputs(given, &resumed, (recorded, moved)).and_then(|(inputs, replaced)| {
         limit.as_mut().map_or(Ok(()), |limit| limit.keep(paths))?;
+        scores.map_or(Ok(()), |scores: Scores| scores.keep(paths))?;
         let (room, disk) = match finished {
             true => (CacheRoom { bytes: ByteSize(0), story: None }, Vec::new()),
             false => rooms((recipe, phases), (&inputs, &teacher), paths, options.devices.main(), host)?,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nas::study::{StudyStore, Trial};
+use encoder_spec::{Layer, Shape};
+use nas::study::{StudyStore, Trial, frequencies};
 use predict::majority::{MajorityBaseline, card_lines};
 use report::{
-    ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, RunReport, StageReport,
-    StudentReport, TrialPoint,
+    ChangedSetting, Curve, GeneValue, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, RunReport,
+    StageReport, StudentReport, TrialPoint,
 };
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::latency::{Conditions, History, Maker, history};
 use crate::phase::{FinalModel, LogLine, PhaseId, Winner, stage_title};
 use crate::recipe::{CandidateScore, Recipe};
 use crate::report_header::{ReportHeader, listed};
+use crate::report_scores::fidelities;
 use crate::run_json::{self, stored_comparison, stored_gains};
 use crate::{Error, Result};
 
@@ -201,6 +203,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         comparison: comparison.unwrap_or_default(),
         latency,
         gains: stored_gains(&run).map_err(bad)?,
+        fidelities: fidelities(paths, study, run["seed"].as_u64().unwrap_or_default())?,
         student: student_report(paths, &run)?,
         notes: damaged.collect(),
     })
@@ -247,12 +250,17 @@ fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport
             state: t.state.name().into(),
             genome: t.genome.clone(),
         };
+        let (found, counted) = frequencies(&trials);
+        let genes = found.into_iter().map(|f| GeneValue { gene: f.gene, value: f.value, all: f.all, good: f.good });
+        let genes = genes.collect();
         stages.push(StageReport {
             name: stage_title(stage, trials.first().map(|trial| trial.genome.as_str())).into(),
             trials: trials.iter().map(point).collect(),
             best: store.best(stage)?.map(|t| t.number),
             rejected: store.rejection_counts(stage)?.into_iter().map(|(r, n)| (r.name().to_string(), n)).collect(),
             seconds: seconds(records, &phase.name()),
+            genes,
+            counted: counted.map(|count| count as u64),
         });
     }
     Ok(stages)
@@ -302,20 +310,21 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
     let (config, outline) = model_dir::outline(&dir)?;
     let seq = run["latency"]["seq"].as_u64().unwrap_or(128) as usize;
     let count = outline.count(seq);
-    let layer = |(spec, part): (&bert_core::LayerSpec, &bert_core::Cost)| LayerReport {
+    let layer = |((spec, part), built): ((&bert_core::LayerSpec, &bert_core::Cost), &Layer<Shape>)| LayerReport {
         expression: spec.expression.clone(),
-        stacks: spec.stacks as u64,
+        stacks: built.feed_forward.blocks.len() as u64,
         ratio: if spec.ratio == 1 { "1".into() } else { format!("1/{}", spec.ratio) },
-        inner: if spec.has_feed_forward() { (config.intermediate_size / spec.ratio.max(1)) as u64 } else { 0 },
+        inner: built.feed_forward.blocks.first().map_or(0, |block| block.dense1.outputs() as u64),
+        heads: built.attention.as_ref().map_or(0, |attention| attention.heads as u64),
+        attention: built.attention.as_ref().map_or(0, |attention| attention.width() as u64),
         params: part.params,
         macs: part.macs,
     };
     Ok(Some(StudentReport {
         hidden: config.hidden_size as u64,
-        heads: config.num_attention_heads as u64,
         params: Some(count.params_without_fit()),
         macs: Some(count.macs()),
-        layers: config.layers.iter().zip(&count.layers).map(layer).collect(),
+        layers: config.layers.iter().zip(&count.layers).zip(&outline.layers).map(layer).collect(),
     }))
 }
 

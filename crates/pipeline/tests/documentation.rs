@@ -36,8 +36,11 @@ fn every_key_and_every_published_recipe_is_documented() {
         ("data.corpus", "[\"FILE\"]"),
         ("budget.min_params", "1"),
         ("budget.max_macs", "9000000000"),
+        ("budget.max_bytes", "9000000000"),
         ("budget.max_latency_ms", "9.5"),
         ("search.latency_table", "FILE"),
+        ("search.fidelities", "FILE"),
+        ("final.students", "3"),
         (
             "final.distill.match",
             "[{ teacher = 1, student = 1, feature = \"hidden\", loss = \"mse\", weight = { value = 1, end = 9 } }]",

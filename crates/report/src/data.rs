@@ -52,6 +52,8 @@ pub struct RunReport {
     pub latency: Option<LatencyReport>,
     /// What the search has gained over models of the same cost, a sentence each.
     pub gains: Vec<String>,
+    /// How well scores of the search order networks.
+    pub fidelities: Vec<FidelityRow>,
     /// The network that the search chose; `None` when the run did not get that far.
     pub student: Option<StudentReport>,
     /// Remarks for the reader, one paragraph each.
@@ -68,6 +70,8 @@ pub struct Budget {
     pub max_params: Option<u64>,
     /// Most multiply-adds of one forward pass, counted once.
     pub max_macs: Option<u64>,
+    /// Largest file of weights, in bytes.
+    pub max_bytes: Option<u64>,
     /// Longest forward pass, in milliseconds.
     pub max_latency_ms: Option<f64>,
 }
@@ -110,6 +114,44 @@ pub struct StageReport {
     pub rejected: BTreeMap<String, u64>,
     /// Time the stage took, in seconds; `None` when it was not measured.
     pub seconds: Option<f64>,
+    /// How often genes have each value, the values of a gene together.
+    pub genes: Vec<GeneValue>,
+    /// Number of candidates with a score and of the best of these, which the genes were counted in.
+    pub counted: [u64; 2],
+}
+
+/// How often a gene of the candidates has a value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GeneValue {
+    /// What varies, e.g. `hidden`.
+    pub gene: String,
+    /// The value.
+    pub value: String,
+    /// Part of all candidates that have it.
+    pub all: f64,
+    /// Part of the best candidates that have it.
+    pub good: f64,
+}
+
+/// How well a score orders networks as a later one does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FidelityRow {
+    /// The score.
+    pub score: String,
+    /// The later score that it is to foretell.
+    pub target: String,
+    /// Networks that have both.
+    pub networks: u64,
+    /// Spearman's rank correlation.
+    pub spearman: f64,
+    /// Lower end of its 95% interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Whether it is better than the number of parameters, in a few words; empty where that was not asked.
+    pub verdict: String,
 }
 
 /// One candidate that was tried.
@@ -256,8 +298,6 @@ pub struct TaskScore {
 pub struct StudentReport {
     /// Width of the hidden states, in channels.
     pub hidden: u64,
-    /// Attention heads of a layer.
-    pub heads: u64,
     /// Parameters of the whole model; `None` when not counted.
     pub params: Option<u64>,
     /// Multiply-adds of the whole model for one forward pass, counted once.
@@ -276,8 +316,12 @@ pub struct LayerReport {
     pub stacks: u64,
     /// Expansion ratio as the search space writes it, e.g. `1/2`.
     pub ratio: String,
-    /// Inner width of each feed-forward network, in channels.
+    /// Inner width of each feed-forward network, in channels; 0: the layer has none.
     pub inner: u64,
+    /// Attention heads; 0: the layer has no attention.
+    pub heads: u64,
+    /// Width of all heads together, in channels.
+    pub attention: u64,
     /// Parameters of the layer.
     pub params: u64,
     /// Multiply-adds of the layer for one forward pass, counted once.

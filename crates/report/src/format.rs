@@ -57,7 +57,8 @@ pub(crate) fn budget(limits: &Budget) -> String {
     };
     let macs = limits.max_macs.map(|n| format!("at most {} multiply-adds", count(n)));
     let latency = finite(limits.max_latency_ms).map(|ms| format!("at most {}", milliseconds(Some(ms))));
-    let all: Vec<String> = [params, macs, latency].into_iter().flatten().collect();
+    let file = limits.max_bytes.map(|n| format!("at most {} MB of weights", significant(n as f64 / 1e6)));
+    let all: Vec<String> = [params, macs, file, latency].into_iter().flatten().collect();
     if all.is_empty() { "no limit".into() } else { all.join(", ") }
 }
 

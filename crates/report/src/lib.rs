@@ -10,9 +10,11 @@
 //! | `markup` | HTML and SVG text that is escaped by construction |
 //! | `axis`, `chart` | scales, ticks and the drawing of points, lines and marks |
 //! | `plots` | the charts of a report: search history, Pareto fronts, loss curves |
+//! | `genes` | how often the good candidates have each value |
 //! | `network` | the found network, layer by layer, as a picture |
 //! | `table` | the comparison for a terminal and as JSON |
 //! | [`tensorboard`] | event files for TensorBoard, as bytes |
+//! | `search` | the part of the page about the search |
 //! | `page` | the HTML page around all of it |
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -20,16 +22,18 @@ mod axis;
 mod chart;
 mod data;
 mod format;
+mod genes;
 mod markup;
 mod network;
 mod page;
 mod plots;
+mod search;
 mod table;
 pub mod tensorboard;
 
 pub use data::{
-    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
-    StageReport, StudentReport, TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, FidelityRow, GeneValue, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow,
+    Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
 };
 pub use page::render_html;
 pub use table::{TERMINAL_COLUMNS, comparison_table_text};

@@ -16,7 +16,8 @@ const MOST_DRAWN: u64 = 6;
 
 /// Every layer with its picture, expression and sizes, from the embeddings up.
 pub(crate) fn layers(student: &StudentReport) -> Markup {
-    let widest = student.layers.iter().map(|l| l.inner).chain([student.hidden, 1]).max().unwrap_or(1) as f64;
+    let widest =
+        student.layers.iter().flat_map(|l| [l.inner, l.attention]).chain([student.hidden, 1]).max().unwrap_or(1) as f64;
     let mut out = Markup::default();
     out.raw("<ol class=\"layers\">");
     for (i, layer) in student.layers.iter().enumerate() {
@@ -24,8 +25,14 @@ pub(crate) fn layers(student: &StudentReport) -> Markup {
         out.text(count(layer.params)).raw(" parameters, ").text(count(layer.macs)).raw(" multiply-adds</p>");
         out.append(&picture(student, layer, i + 1, widest));
         out.raw("<p class=\"expression\"><code>").text(&layer.expression).raw("</code></p><p class=\"sizes\">");
-        out.text(layer.stacks).raw(" stacked, ratio ").text(crate::format::text_or_missing(&layer.ratio));
-        out.raw(": ").text(layer.inner).raw(" inner of ").text(student.hidden).raw(" channels</p></li>");
+        match layer.inner {
+            0 => out.raw("no feed-forward"),
+            inner => {
+                out.text(layer.stacks).raw(" stacked, ratio ").text(crate::format::text_or_missing(&layer.ratio));
+                out.raw(": ").text(inner).raw(" inner of ").text(student.hidden).raw(" channels")
+            }
+        };
+        out.raw("</p></li>");
     }
     out.raw("</ol>");
     out
@@ -36,12 +43,14 @@ fn picture(student: &StudentReport, layer: &LayerReport, number: usize, widest: 
     let (hidden, inner) = (height(student.hidden), height(layer.inner));
     let mut svg = Markup::default();
     let view = format!("0 0 {WIDTH} {HEIGHT}");
-    let label = format!(
-        "layer {number}: attention, then {} feed-forward networks of inner width {}",
-        layer.stacks, layer.inner
-    );
+    let stacks = if layer.inner == 0 { 0 } else { layer.stacks };
+    let label = match (layer.heads, stacks) {
+        (0, _) => format!("layer {number}: {stacks} feed-forward networks of inner width {}", layer.inner),
+        (_, 0) => format!("layer {number}: attention alone"),
+        _ => format!("layer {number}: attention, then {stacks} feed-forward networks of inner width {}", layer.inner),
+    };
     svg.open("svg", &[("class", &"layer"), ("viewBox", &view), ("role", &"img"), ("aria-label", &label)]);
-    let drawn = if layer.stacks > MOST_DRAWN { 1 } else { layer.stacks };
+    let drawn = if stacks > MOST_DRAWN { 1 } else { stacks };
     let left = 6.0 + ATTENTION + GAP;
     // As wide as if four were there, so that layers can be compared by eye.
     let each = (WIDTH - left - 6.0) / drawn.max(4) as f64 - GAP;
@@ -50,26 +59,29 @@ fn picture(student: &StudentReport, layer: &LayerReport, number: usize, widest: 
         [("class", &"wire"), ("x1", &0), ("y1", &Px(MIDDLE)), ("x2", &Px(end)), ("y2", &Px(MIDDLE))];
     svg.open("line", &wire).close("line");
 
-    let top = MIDDLE - hidden / 2.0;
-    let rect: [(&str, &dyn std::fmt::Display); 6] = [
-        ("class", &"attention"),
-        ("x", &6),
-        ("y", &Px(top)),
-        ("width", &Px(ATTENTION)),
-        ("height", &Px(hidden)),
-        ("rx", &4),
-    ];
-    svg.open("rect", &rect).close("rect");
-    let center = 6.0 + ATTENTION / 2.0;
-    write(&mut svg, "box", center, MIDDLE - 2.0, "attention");
-    write(&mut svg, "box", center, MIDDLE + 12.0, &format!("{} heads", student.heads));
-    write(&mut svg, "tick", center, 11.0, &student.hidden.to_string());
+    if layer.heads > 0 {
+        let wide = height(layer.attention);
+        let rect: [(&str, &dyn std::fmt::Display); 6] = [
+            ("class", &"attention"),
+            ("x", &6),
+            ("y", &Px(MIDDLE - wide / 2.0)),
+            ("width", &Px(ATTENTION)),
+            ("height", &Px(wide)),
+            ("rx", &4),
+        ];
+        svg.open("rect", &rect).close("rect");
+        let center = 6.0 + ATTENTION / 2.0;
+        let heads = if layer.heads == 1 { "1 head".into() } else { format!("{} heads", layer.heads) };
+        write(&mut svg, "box", center, MIDDLE - 2.0, "attention");
+        write(&mut svg, "box", center, MIDDLE + 12.0, &heads);
+        write(&mut svg, "tick", center, 11.0, &layer.attention.to_string());
+    }
 
     for i in 0..drawn {
         let x = left + i as f64 * (each + GAP);
         svg.open("polygon", &[("class", &"ffn"), ("points", &waist(x, each, hidden, inner))]).close("polygon");
         write(&mut svg, "tick", x + each / 2.0, 11.0, &layer.inner.to_string());
-        let name = if drawn == layer.stacks { format!("FFN {}", i + 1) } else { format!("FFN × {}", layer.stacks) };
+        let name = if drawn == stacks { format!("FFN {}", i + 1) } else { format!("FFN × {stacks}") };
         write(&mut svg, "box", x + each / 2.0, HEIGHT - 4.0, &name);
     }
     svg.close("svg");
@@ -96,8 +108,23 @@ mod tests {
     fn drawn(stacks: u64, inner: u64) -> String {
         let layer =
             LayerReport { expression: "gelu(x)".into(), stacks, ratio: "1/2".into(), inner, ..LayerReport::default() };
-        let student = StudentReport { hidden: 540, heads: 12, layers: vec![layer], ..StudentReport::default() };
-        layers(&student).finish()
+        let layer = LayerReport { heads: 12, attention: 540, ..layer };
+        network(vec![layer])
+    }
+
+    fn network(all: Vec<LayerReport>) -> String {
+        layers(&StudentReport { hidden: 540, layers: all, ..StudentReport::default() }).finish()
+    }
+
+    #[test]
+    fn what_a_layer_lacks_is_not_drawn_and_narrow_attention_is_drawn_narrow() {
+        let attention = LayerReport { heads: 4, attention: 270, ..LayerReport::default() };
+        let page = network(vec![attention.clone()]);
+        assert!(page.contains("4 heads") && page.contains("no feed-forward") && !page.contains("FFN"), "{page}");
+        assert!(page.contains("height=\"31.0\""), "half of the tallest: {page}");
+        let feed_forward = LayerReport { stacks: 1, inner: 540, ..LayerReport::default() };
+        let page = network(vec![feed_forward]);
+        assert!(!page.contains("class=\"attention\"") && page.contains("FFN 1"), "{page}");
     }
 
     #[test]

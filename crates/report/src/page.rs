@@ -1,18 +1,14 @@
 //! The HTML page around the charts: headings, tables and explanations, in the order in which a reader asks.
 
-use crate::data::{RunReport, StageReport};
-use crate::format::{
-    MISSING, budget, count, count_or_missing, duration, finite, milliseconds, points_with_error, score, text_or_missing,
-};
+use crate::data::{RunReport, StudentReport};
+use crate::format::{MISSING, budget, count_or_missing, finite, milliseconds, points_with_error, text_or_missing};
 use crate::markup::Markup;
-use crate::plots::{Cost, loss_curves, model_front, score_of, search_history, shared_tasks, stage_front};
+use crate::plots::{Cost, loss_curves, model_front, score_of, shared_tasks};
+use crate::search;
 use crate::table::all_tasks;
 
 /// Scores beside the sizes that still fit a printed page; of more, each model is a card.
 const TASKS_ON_PAPER: usize = 4;
-
-/// Rows of a stage's table of trials; the run folder has all of them.
-const TRIALS_SHOWN: usize = 10;
 
 const HEAD: &str = concat!(
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">",
@@ -35,7 +31,7 @@ pub fn render_html(run: &RunReport) -> String {
     page.raw("</header><main>");
     result(&mut page, run);
     network(&mut page, run);
-    search(&mut page, run);
+    search::section(&mut page, run);
     latency(&mut page, run);
     curves(&mut page, run);
     circumstances(&mut page, run);
@@ -132,19 +128,13 @@ const MODELS_KEY: &str = concat!(
     "<span class=\"key square k-teacher\"></span>teacher<span class=\"key triangle k-baseline\"></span>baseline",
     "<span class=\"key star k-student\"></span>student<span class=\"key bar k-front\"></span>front"
 );
-const STAGE_KEY: &str = concat!(
-    "<span class=\"key k-dot\"></span>a trial<span class=\"key bar k-best\"></span>best so far",
-    "<span class=\"key k-front\"></span>on the front of score and cost<span class=\"key star k-student\"></span>chosen",
-    "<span class=\"key bar k-failed\"></span>no score<span class=\"key bar k-teacher\"></span>model beyond the chart"
-);
-
 fn network(page: &mut Markup, run: &RunReport) {
     page.raw("<section><h2>The network found</h2>");
     match &run.student {
         None => page.raw("<p class=\"soft\">This run did not get as far as choosing a network.</p>"),
         Some(student) => {
             page.raw("<p>").text(student.layers.len()).raw(" layers, ").text(student.hidden).raw(" channels, ");
-            page.text(student.heads).raw(" attention heads; ").text(count_or_missing(student.params));
+            page.text(heads(student)).raw("; ").text(count_or_missing(student.params));
             page.raw(" parameters and ").text(count_or_missing(student.macs));
             page.raw(" multiply-adds (counted once) in all.</p><p class=\"soft\">Each picture reads from left to right; heights ");
             page.raw("are in proportion to the channels written above, so a narrow waist is a narrow inner layer.</p>");
@@ -154,50 +144,14 @@ fn network(page: &mut Markup, run: &RunReport) {
     page.raw("</section>");
 }
 
-fn search(page: &mut Markup, run: &RunReport) {
-    page.raw("<section><h2>The search</h2>");
-    if run.stages.is_empty() {
-        page.raw("<p class=\"soft\">No stage of the search was run.</p>");
-    }
-    let score_name = if run.score_name.trim().is_empty() { "score" } else { &run.score_name };
-    for stage in &run.stages {
-        stage_part(page, stage, run, score_name);
-    }
-    page.raw("</section>");
-}
-
-fn stage_part(page: &mut Markup, stage: &StageReport, run: &RunReport, score_name: &str) {
-    let scored = stage.trials.iter().filter(|t| finite(t.score).is_some()).count();
-    page.raw("<h3>").text(text_or_missing(&stage.name)).raw("</h3><p class=\"soft\">");
-    page.text(stage.trials.len())
-        .raw(" trials, ")
-        .text(scored)
-        .raw(" with a score; took ")
-        .text(duration(stage.seconds));
-    if let Some(best) = stage.best {
-        page.raw("; chose trial ").text(best);
-    }
-    page.raw(".</p>");
-    if let Some(chart) = search_history(stage, score_name) {
-        let front = |c: &Cost| stage_front(stage, &run.comparison, *c, score_name);
-        let mut charts = vec![chart];
-        charts.extend(Cost::ALL.iter().filter_map(front));
-        figures(page, &charts, STAGE_KEY);
-    } else {
-        page.raw("<p class=\"soft\">No trial of this stage has a score, so there is nothing to draw.</p>");
-    }
-    if !stage.rejected.is_empty() {
-        page.raw("<div class=\"wide\"><table><thead><tr><th>thrown away before training because</th><th>candidates</th></tr>");
-        page.raw("</thead><tbody>");
-        for (reason, n) in &stage.rejected {
-            page.raw("<tr><td>").text(reason).raw("</td>");
-            cell(page, "candidates", &n.to_string());
-            page.raw("</tr>");
-        }
-        page.raw("</tbody></table></div>");
-    }
-    if !stage.trials.is_empty() {
-        trials(page, stage);
+/// Attention heads of a layer, the fewest and the most where layers differ.
+fn heads(student: &StudentReport) -> String {
+    let all = || student.layers.iter().map(|layer| layer.heads).filter(|&heads| heads > 0);
+    match (all().min(), all().max()) {
+        (Some(1), Some(1)) => "1 attention head".into(),
+        (Some(least), Some(most)) if least == most => format!("{least} attention heads"),
+        (Some(least), Some(most)) => format!("{least} to {most} attention heads"),
+        _ => "no attention".into(),
     }
 }
 
@@ -262,24 +216,6 @@ fn latency(page: &mut Markup, run: &RunReport) {
     }
     page.raw("</tbody></table></div><p class=\"soft\">Pace: how much longer than in the table its reference network took at the same time. ");
     page.raw("On a busy machine, and on another processor than the table's, that is above 1.</p></section>");
-}
-
-fn trials(page: &mut Markup, stage: &StageReport) {
-    let shown = stage.trials.len().min(TRIALS_SHOWN);
-    page.raw("<details><summary>The ").text(shown).raw(" best of ").text(stage.trials.len()).raw(" trials</summary>");
-    page.raw("<div class=\"wide\"><table class=\"cards\"><thead><tr><th>candidate</th><th>trial</th><th>score</th><th>parameters</th>");
-    page.raw("<th>MACs</th><th>latency</th><th class=\"left\">state</th></tr></thead><tbody>");
-    for t in &stage.trials[..shown] {
-        page.raw("<tr><td><code>").text(&t.genome).raw("</code></td>");
-        cell(page, "trial", &t.number.to_string());
-        cell(page, "score", &score(t.score));
-        cell(page, "parameters", &count(t.params));
-        cell(page, "MACs", &count(t.macs));
-        cell(page, "latency", &milliseconds(t.latency_ms));
-        text_cell(page, "state", &t.state);
-        page.raw("</tr>");
-    }
-    page.raw("</tbody></table></div></details>");
 }
 
 fn curves(page: &mut Markup, run: &RunReport) {
@@ -348,17 +284,17 @@ fn fact(page: &mut Markup, name: &'static str, value: &str) {
 }
 
 /// A number; where the table is narrow, `label` stands beside it in place of the column's head.
-fn cell(page: &mut Markup, label: &str, text: &str) {
+pub(crate) fn cell(page: &mut Markup, label: &str, text: &str) {
     let class = if text == MISSING { "na" } else { "number" };
     page.element("td", &[("class", &class), ("data-label", &label)], text);
 }
 
 /// [`cell`] of words.
-fn text_cell(page: &mut Markup, label: &str, text: &str) {
+pub(crate) fn text_cell(page: &mut Markup, label: &str, text: &str) {
     page.element("td", &[("class", &"left"), ("data-label", &label)], text);
 }
 
-fn figures(page: &mut Markup, charts: &[Markup], key: &'static str) {
+pub(crate) fn figures(page: &mut Markup, charts: &[Markup], key: &'static str) {
     page.raw("<div class=\"charts\">");
     for chart in charts {
         page.raw("<figure>").append(chart).raw("</figure>");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pipeline::latency::{
-    Accuracy, Conditions, LatencyTable, Maker, Pair, Predictor, TableShape, accuracy, make, timed_student,
+    Accuracy, Conditions, LatencyTable, Maker, Pair, Predictor, TableShape, accuracy, timed_students,
 };
 use pipeline::recipe::{Override, load_frame};
 use serde_json::json;
@@ -37,7 +37,8 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     check_targets([("--table", args.table.as_deref())], &[])?;
     let recipe = load_frame(args.recipe.as_deref().unwrap_or(DEFAULT_RECIPE), &overrides(args)?).or_usage()?;
     let hint = "a recipe of a given teacher needs it here too: --teacher DIR";
-    let (frame, settings) = timed_student(&recipe).or_usage().hint(hint)?;
+    let (students, settings) = timed_students(&recipe).or_usage().hint(hint)?;
+    let frame = students.frame();
     interrupt::install(&context.progress)?;
     let stop = interrupt::flag();
     let maker = Maker {
@@ -50,12 +51,13 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
         _ => context.progress.step(done, &[]),
     };
     let mut measured = match &args.table {
-        Some(_) => make(&frame, settings, &maker, stop, &mut |done, of| watch("latency table", "networks", done, of))
+        Some(_) => students
+            .table(settings, &maker, stop, &mut |done, of| watch("latency table", "networks", done, of))
             .map_err(explained)?,
         None => LatencyTable::read(path).or_usage()?,
     };
     context.progress.finish();
-    measured.agree(path, &Conditions::here(settings, context.threads), &TableShape::of(&frame)).or_usage()?;
+    measured.agree(path, &Conditions::here(settings, context.threads), &TableShape::of(frame)).or_usage()?;
     // Before anything else is measured: what was measured so far is kept.
     if args.table.is_some() {
         measured.write(path)?;
@@ -63,13 +65,13 @@ pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
     if measured.is_busy {
         context.progress.warn("the machine was busy while the table was measured; measure it again when it is not");
     }
-    let predictor = Predictor::new(measured.clone(), path, &frame).or_usage()?;
+    let predictor = Predictor::new(measured.clone(), path, frame).or_usage()?;
     let pairs = match args.check {
         None => Vec::new(),
         Some(count) => {
             let asked = (&recipe.budget, count as usize, args.seed);
             let mut watch = |done, of| watch("check", "architectures", done, of);
-            let pairs = accuracy(&predictor, (&frame, settings), asked, stop, &mut watch).map_err(explained)?;
+            let pairs = accuracy(&predictor, (&students, settings), asked, stop, &mut watch).map_err(explained)?;
             context.progress.finish();
             measured.margin = Accuracy::margin(&pairs);
             measured.accuracy = Some(Accuracy::of(&pairs, args.seed, &maker.now));

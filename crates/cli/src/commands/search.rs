@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use kd::cache::ByteSize;
 use pipeline::events::{Host, RunEvent};
 use pipeline::recipe::{Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{FromRecipe, Outcome, RunOptions};
@@ -59,6 +60,9 @@ pub struct SearchArgs {
     /// Most multiply-adds (counted once) of the student, for example 1.6G.
     #[arg(long, value_name = "N", value_parser = parse_count)]
     max_macs: Option<u64>,
+    /// Largest file of the student's weights, for example 27MB.
+    #[arg(long, value_name = "SIZE")]
+    max_bytes: Option<ByteSize>,
     /// Longest latency of the student, milliseconds: predicted for candidates, measured for the winner.
     #[arg(long, value_name = "MS")]
     max_latency_ms: Option<f64>,
@@ -136,7 +140,8 @@ fn recipe_and_folder(args: &SearchArgs) -> Result<(Recipe, PathBuf), CliError> {
 fn with_absolute_paths(mut recipe: Recipe) -> Result<Recipe, CliError> {
     let inputs = recipe.data.glue.iter_mut().chain(&mut recipe.data.corpus).chain(&mut recipe.teacher.model);
     let inputs = inputs.chain(&mut recipe.compare.checkpoints);
-    for path in inputs.chain(&mut recipe.search.latency_table) {
+    let inputs = inputs.chain(&mut recipe.search.latency_table).chain(&mut recipe.search.fidelities);
+    for path in inputs {
         *path = std::path::absolute(&*path).context(format!("{}", path.display()))?;
     }
     Ok(recipe)
@@ -210,6 +215,7 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
         ("budget.min_params", args.min_params),
         ("budget.max_params", args.max_params),
         ("budget.max_macs", args.max_macs),
+        ("budget.max_bytes", args.max_bytes.map(|size| size.0)),
     ] {
         if let Some(value) = value {
             push(key, value.to_string());
@@ -236,6 +242,7 @@ fn limits(args: &SearchArgs, recipe: &Recipe) -> String {
         ("min_params", "--min-params", args.min_params.is_some(), budget.min_params.is_some()),
         ("max_params", "--max-params", args.max_params.is_some(), budget.max_params.is_some()),
         ("max_macs", "--max-macs", args.max_macs.is_some(), budget.max_macs.is_some()),
+        ("max_bytes", "--max-bytes", args.max_bytes.is_some(), budget.max_bytes.is_some()),
         ("max_latency_ms", "--max-latency-ms", args.max_latency_ms.is_some(), budget.max_latency_ms.is_some()),
     ];
     let said = given.into_iter().filter(|(.., set)| *set).map(|(key, option, is_option, _)| {

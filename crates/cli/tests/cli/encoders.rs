@@ -98,6 +98,54 @@ fn the_best_of_each_rung_go_on_and_a_killed_search_ends_with_the_same_student() 
 }
 
 #[test]
+fn three_students_are_of_one_front_and_each_is_a_model_directory() {
+    let dir = folder();
+    let more = ["final.students=3", "search.strategy=nsga2", "compare.random=0", "compare.same_params=false"];
+    let more = [&more[..], &["search.stage1.trials=10", "search.stage2.trials=6", "search.stage3.trials=5"]].concat();
+    let done = run(dir.path(), &arguments("run", &more)).json();
+    let rows = done["comparison"].as_array().unwrap();
+    let students: Vec<&Value> = rows.iter().filter(|row| row["role"] == "student").collect();
+    let names: Vec<&str> = students.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["small student", "middle student", "found student"]);
+    let params: Vec<u64> = students.iter().map(|row| row["params"].as_u64().unwrap()).collect();
+    assert!(params.is_sorted() && params[0] < params[2], "{params:?}");
+    for (folder, params) in ["students/small/model", "students/middle/model", "student"].iter().zip(&params) {
+        let shown = run(dir.path(), &["arch", "show", &format!("run/{folder}"), "--json"]).json();
+        assert_eq!(shown["params"].as_u64(), Some(*params), "{folder}: {shown}");
+    }
+    refused(&["final.students=2"], &["2 students: a search hands over 1 or 3"]);
+}
+
+#[test]
+fn a_latency_limit_is_held_by_a_table_of_whole_encoders_and_one_that_nothing_meets_is_refused() {
+    let dir = folder();
+    let set: Vec<&str> = SETTINGS.iter().flat_map(|setting| ["--set", setting]).collect();
+    let bench =
+        [&["bench", "--table", "t.json", "--recipe", "smoke", "--threads", "1", "--check", "5", "--json"], &set[..]];
+    let table = run(dir.path(), &bench.concat()).json();
+    assert_eq!(table["accuracy"]["architectures"], 5);
+    assert!(table["checked"][0]["architecture"].as_str().unwrap().starts_with("hidden="), "{table}");
+
+    let more = ["budget.max_latency_ms=50.0", "compare.random=0", "compare.same_params=false", "compare.seeds=1"];
+    let done = run(dir.path(), &[&arguments("run", &more)[..], &["--latency-table", "t.json"]].concat()).json();
+    let measured: Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join("run/latency-measured.json")).unwrap()).unwrap();
+    let winner = &measured["candidates"][0];
+    assert_eq!(winner["within"], true);
+    let student = done["comparison"].as_array().unwrap().iter().find(|row| row["role"] == "student").unwrap();
+    assert_eq!(student["latency_ms"], winner["measured_ms"]);
+    let first = trials(dir.path(), "run", 1);
+    assert!(first.iter().all(|trial| trial["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 50.0)));
+    let again = run(dir.path(), &[&arguments("again", &more)[..], &["--latency-table", "t.json"]].concat());
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert_eq!(trials(dir.path(), "again", 1), trials(dir.path(), "run", 1), "a search with a table repeats exactly");
+
+    let none = [&arguments("none", &["budget.max_latency_ms=0.00001"])[..], &["--latency-table", "t.json"]].concat();
+    run(dir.path(), &none).fails_with(2, &["no student of this recipe is within max_latency_ms", "at least"]);
+    assert!(!dir.path().join("none").exists());
+}
+
+#[test]
 fn settings_that_have_no_effect_or_cannot_be_met_are_refused_before_anything_is_trained() {
     refused(&["warm_up.steps=5"], &["`warm_up.steps` has no effect with `search.encoder`"]);
     refused(&["final.inherit=supernet"], &["`final.inherit`", "there is no supernet"]);

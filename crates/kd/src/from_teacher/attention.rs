@@ -4,7 +4,7 @@ use bert_core::{Attention, EncoderLayer};
 use burn::nn::DropoutConfig;
 use burn::tensor::Tensor;
 use fused_ops::dense;
-use linear_fit::{Affine, Matrix, Vector, low_rank};
+use linear_fit::{Affine, Matrix, Vector, low_rank, products};
 
 use super::modules::{read, write};
 use super::norm::{fit as fit_norm, normalized, prior, token_weights};
@@ -223,7 +223,7 @@ impl Heads<'_> {
 }
 
 fn moments(x: &Matrix) -> Matrix {
-    x * x.transpose() / x.ncols() as f64
+    products::moments(x, None) / x.ncols() as f64
 }
 
 /// Moments with a little of every direction: what a sample does not show is not lost where there is room for it.

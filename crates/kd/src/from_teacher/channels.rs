@@ -4,7 +4,7 @@ use bert_core::AttentionOptions;
 use burn::nn::Linear;
 use encoder_spec::{Encoder, Shape};
 use linear_fit::greedy::{Target, choose as greedy};
-use linear_fit::{Matrix, low_rank};
+use linear_fit::{Matrix, low_rank, products};
 use rand::seq::SliceRandom;
 
 use super::modules::read;
@@ -44,7 +44,7 @@ impl Site {
         let mut x = sample.gather(states).select_columns(&sample.some(TOKENS));
         let mean = x.column_mean();
         x.column_iter_mut().for_each(|mut column| column -= &mean);
-        let covariance = &x * x.transpose() / x.ncols() as f64;
+        let covariance = products::moments(&x, None) / x.ncols() as f64;
         let read_by = readers.iter().map(|reader| read(reader).weight).map(|w| w.transpose() * w);
         Self { covariance, read_by: read_by.reduce(|a, b| a + b) }
     }

@@ -4,6 +4,7 @@ use bert_core::{EncoderLayer, FeedForward};
 use burn::tensor::Tensor;
 use fused_ops::{dense, dense_activated};
 use linear_fit::greedy::{Target, choose};
+use linear_fit::products::product_transposed;
 use linear_fit::{Affine, Matrix, Vector, low_rank};
 use mlp_space::LinearId;
 
@@ -188,6 +189,6 @@ fn neurons(
     let mut wanted = target.select_columns(&some);
     let mean = wanted.column_mean();
     wanted.column_iter_mut().for_each(|mut column| column -= &mean);
-    let with_target = low_rank::compressed(&(wanted * values.transpose()), DIRECTIONS);
+    let with_target = low_rank::compressed(&product_transposed(&wanted, &values), DIRECTIONS);
     Ok(choose(vec![Target { features, with_target, weight: 1.0 }], count, 1e-4))
 }

@@ -234,6 +234,7 @@ fn count_completions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::file_bytes;
     use proptest::prelude::*;
 
     /// A layer of hidden width 12: `stacks * (2 * 12 * inner + inner + 36)` parameters.
@@ -342,6 +343,7 @@ mod tests {
                 min_params: Some(low),
                 max_params: Some(low + width),
                 max_macs: Some(macs),
+                max_bytes: seed.is_multiple_of(2).then_some(file_bytes(low + width / 2)),
                 max_latency_ms: None,
             };
             let all = pairs(&limits);

@@ -8,6 +8,7 @@
 //! For other programs a study is [`StageRecord`]s: counts and places, a flat [`table`](table::Table), a database of Optuna (`optuna`).
 
 pub mod conformance;
+mod frequency;
 mod memory;
 #[cfg(feature = "sqlite")]
 pub mod optuna;
@@ -20,6 +21,7 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
+pub use frequency::{Frequency, frequencies};
 pub use memory::MemoryStudy;
 pub use parameters::{Value, parameters};
 pub use record::{Fitness, NewTrial, RejectedDraw, Settled, StudyIdentity, Trial, TrialId, TrialState};

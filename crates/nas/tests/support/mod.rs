@@ -12,8 +12,13 @@ use nas::strategy::Strategy;
 use nas::study::{Fitness, MemoryStudy, StudyIdentity, StudyStore};
 use rand::Rng;
 
-pub const WINDOW: Budget =
-    Budget { min_params: Some(15_000_000), max_params: Some(16_000_000), max_macs: None, max_latency_ms: None };
+pub const WINDOW: Budget = Budget {
+    min_params: Some(15_000_000),
+    max_params: Some(16_000_000),
+    max_macs: None,
+    max_bytes: None,
+    max_latency_ms: None,
+};
 
 pub fn student() -> Student {
     Student::efficientbert(&StudentShape::efficientbert(), 6, 128).unwrap()

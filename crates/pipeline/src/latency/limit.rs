@@ -7,14 +7,15 @@ use std::sync::atomic::AtomicBool;
 use bert_core::BertConfig;
 use burn::tensor::Device;
 use mlp_space::Architecture;
-use nas::space::Predicted;
+use nas::space::{EncoderSpace, Predicted};
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
 use super::make::median;
 use super::measure::{BUSY, Timer, on_cpu};
 use super::network::Networks;
-use super::{Conditions, LatencyTable, Maker, Predictor, TableShape, make};
+use super::students::least_ms;
+use super::{Conditions, LatencyTable, Maker, Predictor, TableShape, TimedStudents};
 use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::phase::Space;
 use crate::recipe::Recipe;
@@ -25,7 +26,7 @@ pub(crate) const LATENCY_TABLE: &str = "latency-table.json";
 pub(crate) const LATENCY_MEASURED: &str = "latency-measured.json";
 
 /// Measurements of a candidate that is over the limit while the machine is busy.
-const ATTEMPTS: usize = 20;
+const ATTEMPTS: usize = 60;
 
 /// A candidate, measured after it was predicted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +34,8 @@ const ATTEMPTS: usize = 20;
 pub struct Verdict {
     /// Number of its trial in stage 3.
     pub trial: u64,
-    /// Its feed-forwards.
-    pub architecture: Architecture,
+    /// Its feed-forwards, or a whole encoder.
+    pub architecture: String,
     /// Milliseconds, predicted from the table.
     pub predicted_ms: f64,
     /// Milliseconds, measured.
@@ -70,8 +71,8 @@ pub struct Limit {
     pub predictor: Arc<Predictor>,
     /// Milliseconds at most, where there is a limit and not a table alone.
     pub limit_ms: Option<f64>,
-    /// The fastest architecture of the first stage, by prediction.
-    pub fastest: Architecture,
+    /// The fastest feed-forwards of the first stage, by prediction; `None` where whole encoders are searched.
+    pub fastest: Option<Architecture>,
     /// Whether the table was measured on such a processor.
     is_here: bool,
     recipe: Recipe,
@@ -91,13 +92,19 @@ pub(crate) struct Wanted<'a> {
     pub resume: bool,
 }
 
+/// What the first stage draws from.
+pub(crate) enum Timed<'s> {
+    FeedForwards(&'s Space),
+    Encoders(&'s EncoderSpace),
+}
+
 impl Limit {
     /// The limit of a run, where its recipe has one or names a table: with the table that the run folder has, the given one, or one that is
     /// measured now. On other devices than the processor there is none, and candidates are measured one by one.
     ///
     /// # Errors
     /// A table that cannot be used, a limit that nothing of `space`, that of the first stage, meets.
-    pub(crate) fn prepare(wanted: Wanted<'_>, space: &Space, host: &mut dyn Host) -> Result<Option<Self>> {
+    pub(crate) fn prepare(wanted: Wanted<'_>, space: &Timed<'_>, host: &mut dyn Host) -> Result<Option<Self>> {
         let Wanted { recipe, frame, device, maker, paths, resume } = wanted;
         let (limit_ms, given) = (recipe.budget.max_latency_ms, recipe.search.latency_table.as_ref());
         if limit_ms.is_none() && given.is_none() {
@@ -124,7 +131,7 @@ impl Limit {
                         _ => RunEvent::Within { phase, what, unit, done, total },
                     });
                 };
-                let table = make(frame, settings, &maker, stop, &mut watch)?;
+                let table = TimedStudents::new(recipe, frame).table(settings, &maker, stop, &mut watch)?;
                 host.event(&RunEvent::PhaseFinished { phase, seconds: 0.0 });
                 (kept, table)
             }
@@ -145,8 +152,14 @@ impl Limit {
             host.event(&RunEvent::Note { message });
         }
         let predictor = Predictor::new(table, &path, frame)?;
-        let fastest = space.fastest(&|genome| predictor.ms_or_infinite(genome));
-        let least = predictor.ms(&fastest)?;
+        let (fastest, least) = match space {
+            Timed::FeedForwards(space) => {
+                let fastest = space.fastest(&|genome| predictor.ms_or_infinite(genome));
+                let least = predictor.ms(&fastest)?;
+                (Some(fastest), least)
+            }
+            Timed::Encoders(space) => (None, least_ms(&predictor, frame, space)?),
+        };
         let limit = Self {
             predictor: Arc::new(predictor),
             limit_ms,
@@ -199,25 +212,32 @@ impl Limit {
         Arc::new(move |genome| predictor.ms_or_infinite(genome))
     }
 
-    /// Measures the architecture of a trial of stage 3, unless this run has done so already, and says whether it is within the limit.
+    /// Measures the student of a trial, whose architecture is `genome` and whose configuration `config`, unless this run has done so already, and
+    /// says whether it is within the limit.
     ///
     /// # Errors
     /// It cannot be built, the file cannot be written; [`Error::Interrupted`].
-    pub(crate) fn verdict(&mut self, trial: u64, genome: &Architecture, stop: &AtomicBool) -> Result<Verdict> {
+    pub(crate) fn verdict(
+        &mut self,
+        trial: u64,
+        (genome, config): (&str, &BertConfig),
+        stop: &AtomicBool,
+    ) -> Result<Verdict> {
         if let Some(known) = self.measured.candidates.iter().find(|known| known.architecture == *genome) {
             return Ok(known.clone());
         }
         let settings = self.recipe.latency;
         let networks = Networks::new(&self.frame, settings);
         let table = self.predictor.table();
-        let (reference, model) = (networks.compile(&table.reference.architecture)?, networks.compile(genome)?);
+        let (reference, model) = (networks.compile(&table.reference.architecture)?, networks.compile_config(config)?);
         let mut timer = Timer::new(settings, self.frame.vocab_size, rayon::current_num_threads());
-        let predicted_ms = self.predictor.ms(genome)?;
+        let predicted_ms = self.predictor.ms_of(config)?;
         // Another processor is not busy: it has a pace of its own.
         let enough = |times: &[f64]| !self.is_here || self.limit_ms.is_none_or(|limit| times[1] <= limit);
         let times = timer.patient_ms(&[&reference, &model], (table.reference.ms, ATTEMPTS), Some(stop), &enough)?;
         let (pace, measured_ms) = (times[0] / table.reference.ms, times[1]);
-        let verdict = Verdict { trial, architecture: genome.clone(), predicted_ms, measured_ms, pace, within: false };
+        let verdict =
+            Verdict { trial, architecture: genome.to_owned(), predicted_ms, measured_ms, pace, within: false };
         let verdict = Verdict { within: self.holds(&verdict), ..verdict };
         self.measured.candidates.push(verdict.clone());
         self.write()?;

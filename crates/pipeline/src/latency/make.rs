@@ -27,8 +27,9 @@ use crate::{Error, Result};
 const DRAWN: u64 = 400;
 /// Networks that shall have each part.
 const TWICE: usize = 2;
-/// Most networks that are measured.
+/// Most networks that are measured, of students that differ in their feed-forwards alone, and of whole encoders.
 const MOST_NETWORKS: usize = 48;
+const MOST_ENCODERS: usize = 200;
 /// How often networks are measured again that no quiet burst was found for.
 const SWEEPS: usize = 4;
 /// A burst is quiet while the reference takes at most so many times what it takes in the quietest.
@@ -89,7 +90,7 @@ pub fn make_of(
         Ok((config, names))
     };
     let named = students.into_iter().map(named).collect::<Result<Vec<_>>>()?;
-    measure(&covering(named), (frame, settings), maker, stop, watch)
+    measure(&covering(named, MOST_ENCODERS), (frame, settings), maker, stop, watch)
 }
 
 /// A table of the parts that the `chosen` networks have.
@@ -259,18 +260,18 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
         }
         drawn.push((genome, names));
     }
-    Ok(covering(drawn))
+    Ok(covering(drawn, MOST_NETWORKS))
 }
 
-/// Of networks with the names of their parts those that have each name, in two of them as far as that goes.
-fn covering<T>(mut drawn: Vec<(T, BTreeSet<String>)>) -> Vec<T> {
+/// Of networks with the names of their parts those that have each name, in two of them as far as that goes; at most `most`.
+fn covering<T>(mut drawn: Vec<(T, BTreeSet<String>)>, most: usize) -> Vec<T> {
     let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     for name in drawn.iter().flat_map(|(_, names)| names) {
         let wanted = missing.entry(name.clone()).or_default();
         *wanted = (*wanted + 1).min(TWICE);
     }
     let mut chosen = Vec::new();
-    while chosen.len() < MOST_NETWORKS {
+    while chosen.len() < most {
         let news =
             |names: &BTreeSet<String>| names.iter().filter(|name| missing.get(*name).is_some_and(|&n| n > 0)).count();
         let best = drawn

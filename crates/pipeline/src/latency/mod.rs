@@ -7,6 +7,7 @@
 //! | `table` | the file of measured parts, and what it is good for |
 //! | `make` | a table, measured on this machine |
 //! | `predict` | a student's latency from a table |
+//! | `students` | which students a search times |
 //! | `accuracy` | how far predicted and measured latencies are apart |
 //! | `limit` | the latency limit of a run: its table, and what was measured of its winner |
 //!
@@ -19,15 +20,17 @@ mod make;
 mod measure;
 mod network;
 mod predict;
+mod students;
 mod table;
 
 pub use accuracy::{Accuracy, Pair, accuracy};
-pub(crate) use limit::{History, Wanted, history};
+pub(crate) use limit::{History, Timed, Wanted, history};
 pub use limit::{Limit, Measured, Verdict};
 pub use make::{Maker, make, make_of};
 pub use measure::median_ms;
 pub(crate) use measure::{check_precision, on_cpu};
 pub use predict::Predictor;
+pub use students::TimedStudents;
 pub use table::{Conditions, LatencyTable, Reference, TableShape};
 
 use bert_core::{BertConfig, Parts, TaskModel, student_config};
@@ -41,14 +44,14 @@ use crate::preflight::teacher_config;
 use crate::recipe::{LatencySettings, Recipe};
 use crate::{Result, phase};
 
-/// The frame of the students that a search of `recipe` times, and how it does: what a table for it is made of.
+/// The students that a search of `recipe` times, and how it does: what a table for it is made of.
 ///
 /// # Errors
 /// The recipe names no teacher, or one that cannot be read: the student has its vocabulary.
-pub fn timed_student(recipe: &Recipe) -> Result<(BertConfig, LatencySettings)> {
+pub fn timed_students(recipe: &Recipe) -> Result<(TimedStudents, LatencySettings)> {
     let teacher = teacher_config(recipe)?;
     let settings = recipe.latency.within(teacher.max_position_embeddings);
-    Ok((phase::frame(recipe, &teacher), settings))
+    Ok((TimedStudents::new(recipe, &phase::frame(recipe, &teacher)), settings))
 }
 
 /// The latency of a search's candidates: predicted where there is a table, else measured at random weights, on whose values it does not
@@ -74,9 +77,11 @@ impl Latency<Architecture> for CandidateLatency {
     }
 }
 
-/// Measured: tables are of feed-forwards in one frame.
 impl Latency<EncoderGenome> for CandidateLatency {
     fn measure(&mut self, genome: &EncoderGenome) -> std::result::Result<f64, String> {
+        if let Some(predictor) = &self.predictor {
+            return Ok(students::ms_or_infinite(predictor, &self.frame, genome));
+        }
         self.measured(&genome.config(&self.frame).map_err(|e| e.to_string())?)
     }
 }

@@ -135,7 +135,7 @@ impl Predictor {
     /// # Errors
     /// A configuration that is not valid, or with a part of which the table knows nothing.
     pub fn ms_of(&self, config: &BertConfig) -> Result<f64> {
-        let sum = Times::new(&self.table.parts_us, &self.frame).sum(&parts_in(config)?);
+        let sum = Times::new(&self.table.parts_us, config).sum(&parts_in(config)?);
         let sum = sum.map_err(|part| lacks(Path::new("the latency table"), &part))?;
         let LatencyTable { scale, outside_us, .. } = self.table;
         Ok((scale * sum + outside_us) / 1e3)

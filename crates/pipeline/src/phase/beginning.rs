@@ -21,9 +21,7 @@ pub(crate) enum Weights {
 
 /// `model`, which `spec` describes, with weights computed from its teacher's: the fine-tuned one with all heads, or the loaded one where each
 /// task has a teacher, and heads are new then. Texts are the first of the search's training examples; nothing that is held out is among them.
-/// `plan` is what is learned in `phase` later, which says which layer begins as which.
-///
-/// A training that has begun has its weights, so that nothing is computed for it.
+/// `plan` is what is learned later, which says which layer begins as which.
 ///
 /// # Errors
 /// The models do not go together, or files cannot be read.
@@ -32,16 +30,26 @@ pub(super) fn as_teacher(
     (model, spec): (TaskModel, &Encoder<Shape>),
     teachers: &Teachers,
     plan: Option<&Plan>,
-    (phases, weights): (&[PhaseId], Weights),
+    weights: Weights,
 ) -> Result<TaskModel> {
-    if phases.iter().map(|&phase| run.has_begun(phase)).collect::<Result<Vec<_>>>()?.contains(&true) {
-        return Ok(model);
-    }
     let origin = Origin::of(run, teachers, None)?;
     let (texts, tokens) = (origin.sample.texts(), origin.sample.len());
     let message = format!("a student begins as its teacher, by {tokens} tokens of {texts} texts");
     run.emit(RunEvent::Note { message })?;
     Ok(origin.begin(model, spec, plan, weights)?)
+}
+
+/// Whether one of these trainings has its weights in a checkpoint already, so that nothing need be computed for it.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(super) fn has_begun(run: &Context<'_>, phases: &[PhaseId]) -> Result<bool> {
+    for &phase in phases {
+        if run.has_begun(phase)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What students begin as, with the texts that they are fitted on.

@@ -5,16 +5,18 @@
 
 use bert_core::{BertConfig, Parts};
 use kd::objective::Source;
-use nas::halving::promoted;
+use nas::driver::StageOutcome;
+use nas::halving::{promoted, promoted_along};
 use nas::space::{EncodedSpace, EncoderChoices, EncoderGenome, EncoderSpace, ListedSpace, SearchSpace};
 use nas::strategy::InOrder;
+use nas::study::Trial;
 
 use super::beginning::Origin;
 use super::distillation::plan;
-use super::stages::{Study, stage};
+use super::stages::{Study, front_cost, measured_winner, none_holds, smaller, stage};
 use super::{Context, Data, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::{EncoderTraining, PlanOf};
-use crate::recipe::{Begin, Recipe};
+use crate::recipe::{Begin, Recipe, Students};
 use crate::{Error, Result};
 
 /// The space of whole encoders.
@@ -70,24 +72,48 @@ pub fn search_encoders(
     for number in 2..=3 {
         let trials = run.spec(PhaseId::Stage(number))?.trials.unwrap_or_default();
         let before = study.store.trials(number - 1)?;
-        let members = promoted(&before, usize::try_from(trials).unwrap_or(usize::MAX));
+        let count = usize::try_from(trials).unwrap_or(usize::MAX);
+        // Where cheaper students are wanted too, they go on beside the best.
+        let members = match recipe.final_.students {
+            Students::One => promoted(&before, count),
+            Students::Three => promoted_along(&before, count, &[front_cost(&before)]),
+        };
         let members = members.into_iter().map(|trial| space.parse(&trial.genome)).collect::<nas::Result<Vec<_>>>()?;
         let mut strategy = InOrder::new(members.clone())?;
         let listed = ListedSpace::new(Box::new(space.clone()) as Box<Encoders>, members)?;
         best = rung_of(run, (number, 0), (&listed as &Encoders, &mut strategy), &mut study, shared)?;
     }
-    let config = best.0.config(frame)?;
-    Ok(Winner { config, score: best.1, latency: None, supernet: None })
+    let config_of = |genome: &str| Ok(genome.parse::<EncoderGenome>().map_err(Error::Mismatch)?.config(frame)?);
+    let (winner, config, latency) = match run.limit.is_some() {
+        false => (best.best, best.genome.config(frame)?, None),
+        true => {
+            // Where none of the last rung is fast enough when it is measured, one of those before is the best that is.
+            let mut last_first = Vec::new();
+            for number in (1..=3).rev() {
+                let mut trials = study.store.trials(number)?;
+                trials.sort_by(Trial::order);
+                last_first.extend(trials);
+            }
+            let (trial, config, verdict) =
+                measured_winner(run, last_first, &config_of)?.ok_or_else(|| none_holds(run))?;
+            (trial, config, Some(verdict))
+        }
+    };
+    let smaller = match winner.stage {
+        3 => smaller(run, &study, winner.number, &config_of)?,
+        _ => Vec::new(),
+    };
+    Ok(Winner { config, smaller, score: winner.fitness, latency, supernet: None })
 }
 
-/// One rung; its best candidate and that one's score.
+/// One rung.
 fn rung_of(
     run: &mut Context<'_>,
     (number, initial_random): (u32, u64),
     (space, strategy): (&Encoders, &mut dyn nas::strategy::Strategy<Encoders>),
     study: &mut Study<EncoderGenome>,
     (frame, teachers, origin): (&BertConfig, &Teachers, Option<&Origin<'_>>),
-) -> Result<(EncoderGenome, Option<f64>)> {
+) -> Result<StageOutcome<EncoderGenome>> {
     let recipe = run.recipe;
     let phase = run.spec(PhaseId::Stage(number))?;
     let (on_text, on_tasks) = (phase.training_on(Data::Text)?, phase.training_on(Data::Tasks)?);
@@ -113,8 +139,7 @@ fn rung_of(
         stop: run.host.stop(),
     };
     let of_stage = (number, initial_random, phase.trials.unwrap_or_default());
-    let outcome = stage(run, of_stage, (space, 0), strategy, study, &mut evaluate)?;
-    Ok((outcome.genome, outcome.best.fitness))
+    stage(run, of_stage, (space, 0), strategy, study, &mut evaluate)
 }
 
 fn plan_for<'a>(phase: &'a PhaseSpec<'a>, data: Data, teachers: &'a Teachers) -> PlanOf<'a> {

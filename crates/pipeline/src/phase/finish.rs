@@ -18,7 +18,7 @@ use tokenizer::TextEncoder;
 use train::engine::{Evaluation, Trained};
 use train::fine_tune::FineTune;
 
-use super::beginning::{Weights, as_teacher};
+use super::beginning::{Weights, as_teacher, has_begun};
 use super::distillation::{on_tasks, on_text, plan};
 use super::encoders::encoder_space;
 use super::plain::{same_latency, same_params};
@@ -74,12 +74,15 @@ pub fn final_models(run: &mut Context<'_>, network: Network, found: Found<'_>) -
         return checkpoint(run, number);
     }
     let Some(config) = config_of(run, network, found)? else {
-        let message = "same latency: no uniform network of this frame is as fast as the student; it is left out";
-        run.emit(RunEvent::Note { message: message.into() })?;
+        if network == Network::SameLatency {
+            let message = "same latency: no uniform network of this frame is as fast as the student; it is left out";
+            run.emit(RunEvent::Note { message: message.into() })?;
+        }
         return Ok(Vec::new());
     };
-    let one = |run: &mut Context<'_>, seed| {
-        let model = start(run, network, seed, &config, found)?;
+    let mut begun = None;
+    let mut one = |run: &mut Context<'_>, seed| {
+        let model = start(run, (network, seed), &config, found, &mut begun)?;
         distill(run, (network, seed), &config, model, found.teachers)
     };
     (1..=run.recipe.compare.seeds).map(|seed| one(run, seed)).collect()
@@ -91,6 +94,10 @@ fn config_of(run: &mut Context<'_>, network: Network, found: Found<'_>) -> Resul
     let student = &winner.config;
     match network {
         Network::Student => Ok(Some(student.clone())),
+        Network::Small | Network::Middle => {
+            let found = winner.smaller.iter().find(|(smaller, _)| *smaller == network);
+            Ok(found.map(|(_, config)| config.clone()))
+        }
         Network::SameParams => {
             let params = encoder_spec::Encoder::describe(student, Parts::POOLER)?;
             let params = params.count(run.recipe.latency.seq).params_without_fit();
@@ -143,7 +150,7 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
     let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device, predictor };
     let mut latency = run.parts.latency(usual);
     // As the candidates of the search: within the limit by prediction.
-    let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
+    let fastest = run.limit.as_ref().and_then(|limit| limit.fastest.clone());
     let space = within(run, space, fastest.as_ref(), 0);
     let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
     let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
@@ -172,41 +179,52 @@ fn random_encoder(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Res
         return Err(Error::Mismatch("the recipe has no `search.encoder`".into()));
     };
     let (settings, device) = (recipe.latency, run.device.clone());
-    let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor: None };
+    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
+    let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor };
     let mut latency = run.parts.encoder_latency(usual);
     let space = encoder_space(recipe, choices, frame)?;
+    let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
+    let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
     for attempt in 0..MAX_DRAWS {
         let number = (u64::from(number) << 32) | attempt;
         let genome = space.sample(&mut run_store::rng::keyed(recipe.seed, "random network", &[number]));
-        if recipe.budget.max_latency_ms.is_none() {
+        if budget.max_latency_ms.is_none() {
             return Ok(genome);
         }
         run.check_stop()?;
-        if recipe.budget.check_latency(latency.measure(&genome).map_err(Error::Mismatch)?).is_none() {
+        if budget.check_latency(latency.measure(&genome).map_err(Error::Mismatch)?).is_none() {
             return Ok(genome);
         }
     }
     Err(Error::Mismatch(format!("none of {MAX_DRAWS} networks drawn at random is within the budget")))
 }
 
-/// The weights that a final training begins with.
+/// The weights that a final training begins with. Those that are computed from the teacher's are kept in `begun` for the other seeds, which differ in the
+/// order of the examples and in dropout.
 fn start(
     run: &mut Context<'_>,
-    network: Network,
-    seed: u32,
+    (network, seed): (Network, u32),
     config: &BertConfig,
     found: Found<'_>,
+    begun: &mut Option<TaskModel>,
 ) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let fresh = run.seed_of(&format!("{} init", network.seed_folder(seed)));
+    let fresh = |run: &Context<'_>, seed| run.seed_of(&format!("{} init", network.seed_folder(seed)));
     let from = match run.recipe.inherit(network) {
-        Inherit::Nothing => return Ok(model.initialized(config, fresh)),
+        Inherit::Nothing => return Ok(model.initialized(config, fresh(run, seed))),
         Inherit::Teacher => {
+            if let Some(begun) = begun {
+                return Ok(begun.clone());
+            }
             let phases = [PhaseId::FinalOnText(network, seed), PhaseId::FinalOnTasks(network, seed)];
+            if has_begun(run, &phases)? {
+                return Ok(model);
+            }
             let plan = plan(run.spec(phases[1])?.training()?, config, &found.teachers.config)?;
             let spec = encoder_spec::Encoder::describe(config, Parts::POOLER)?;
-            let model = model.initialized(config, fresh);
-            return as_teacher(run, (model, &spec), found.teachers, Some(&plan), (&phases, Weights::Whole));
+            let model = model.initialized(config, fresh(run, 1));
+            let model = as_teacher(run, (model, &spec), found.teachers, Some(&plan), Weights::Whole)?;
+            return Ok(begun.insert(model).clone());
         }
         Inherit::WarmUp => found.warm.cloned().ok_or_else(no_supernet)?,
         Inherit::Supernet => collect_internal(found.winner.supernet.as_ref().ok_or_else(no_supernet)?),

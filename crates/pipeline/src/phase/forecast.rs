@@ -229,7 +229,8 @@ impl Models {
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)
             }
-            Model::Candidate | Model::Final(Network::Student | Network::Random(_)) => {
+            Model::Candidate
+            | Model::Final(Network::Student | Network::Small | Network::Middle | Network::Random(_)) => {
                 let config = self.candidate.clone();
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)

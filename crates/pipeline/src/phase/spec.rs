@@ -13,6 +13,10 @@ use crate::{Error, Result};
 pub enum Network {
     /// The winner.
     Student,
+    /// The cheapest student of the last stage's front of score against cost, where the recipe wants three.
+    Small,
+    /// One between that and the winner.
+    Middle,
     /// A uniform plain network with as many parameters.
     SameParams,
     /// A uniform plain network with the same measured latency.
@@ -28,6 +32,7 @@ impl Network {
     pub fn of(recipe: &Recipe) -> Vec<Self> {
         let compare = &recipe.compare;
         let mut all = vec![Self::Student];
+        all.extend(recipe.final_.students.of_front());
         all.extend(compare.same_params.then_some(Self::SameParams));
         all.extend(compare.same_latency.then_some(Self::SameLatency));
         all.extend((1..=compare.random).map(Self::Random));
@@ -39,6 +44,8 @@ impl Network {
     pub fn folder(self) -> String {
         match self {
             Self::Student => "final".into(),
+            Self::Small => "students/small".into(),
+            Self::Middle => "students/middle".into(),
             Self::SameParams => "compare/same-params".into(),
             Self::SameLatency => "compare/same-latency".into(),
             Self::Random(number) => format!("compare/random-{number}"),
@@ -62,6 +69,8 @@ impl Network {
         let number = |prefix: &str| network.strip_prefix(prefix)?.parse().ok();
         let network = match network {
             "final" => Self::Student,
+            "students/small" => Self::Small,
+            "students/middle" => Self::Middle,
             "compare/same-params" => Self::SameParams,
             "compare/same-latency" => Self::SameLatency,
             _ => match (number("compare/random-"), number("compare/checkpoint-")) {

@@ -8,13 +8,15 @@ use kd::objective::Source;
 use mlp_space::Architecture;
 use nas::budget::{Budget, CachedLatency, Latency};
 use nas::driver::{Evaluate, Event, StageConfig, StageOutcome, StageParts, Within, run_stage};
+use nas::pareto::{Measure, three};
+use nas::rank::Rank;
 use nas::space::{Encoding, SearchSpace, Student, WithinLatency};
 use nas::strategy::Strategy;
 use nas::study::{StudyIdentity, StudyStore, Trial, TrialState};
 
 use super::distillation::plan;
 use super::encoders::encoder_space;
-use super::{Context, Data, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
+use super::{Context, Data, Network, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::{NOTED_WARNING, RunEvent};
 use crate::latency::{CandidateLatency, Verdict};
@@ -33,6 +35,8 @@ pub(super) const MAX_DRAWS: u64 = 10_000;
 pub struct Winner {
     /// The student's configuration.
     pub config: BertConfig,
+    /// Smaller students of the last stage's front, where the recipe wants them and the front has them.
+    pub smaller: Vec<(Network, BertConfig)>,
     /// Its held-out score in stage 3.
     pub score: Option<f64>,
     /// Its latency, predicted and measured, where the run has a latency table.
@@ -82,7 +86,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let mut study = Study::open(run, frame, |parts, usual| parts.latency(usual))?;
 
     let coarse = run.parts.space(recipe, 1, student, None)?;
-    let fastest = run.limit.as_ref().map(|limit| limit.fastest.clone());
+    let fastest = run.limit.as_ref().and_then(|limit| limit.fastest.clone());
     let coarse = within(run, coarse, fastest.as_ref(), 0);
     let first = short_trainings(run, (1, &settings.stage1), &*coarse, &mut study, (frame, teachers, &warm))?;
     let operators = run.parts.space(recipe, 2, student, Some(&first))?;
@@ -103,7 +107,9 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     if run.limit.is_none() {
         drop(evaluate);
         let config = student_config(frame, &third.genome)?;
-        return Ok(Winner { config, score: third.best.fitness, latency: None, supernet: Some(supernet) });
+        let smaller =
+            smaller(run, &study, third.best.number, &|genome| Ok(student_config(frame, &widths.parse(genome)?)?))?;
+        return Ok(Winner { config, smaller, score: third.best.fitness, latency: None, supernet: Some(supernet) });
     }
     for round in 0..=MORE_ROUNDS {
         let asked = trials * (round as u64 + 1);
@@ -120,68 +126,114 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
             let mut strategy = run.parts.strategy(recipe, 3)?;
             stage(run, of_stage, (&*space, round), strategy.as_mut(), &mut study, evaluate.as_mut())?;
         }
-        if let Some((trial, genome, verdict)) = measured_winner(run, &*widths, &study, asked, round)? {
+        let mut trials = study.store.trials(3)?;
+        trials.retain(|trial| trial.number < asked);
+        trials.sort_by(Trial::order);
+        let config_of = |genome: &str| Ok(student_config(frame, &widths.parse(genome)?)?);
+        if let Some((trial, config, verdict)) = measured_winner(run, trials, &config_of)? {
             drop(evaluate);
-            let config = student_config(frame, &genome)?;
-            return Ok(Winner { config, score: trial.fitness, latency: Some(verdict), supernet: Some(supernet) });
+            let smaller = smaller(run, &study, trial.number, &config_of)?;
+            let latency = Some(verdict);
+            return Ok(Winner { config, smaller, score: trial.fitness, latency, supernet: Some(supernet) });
         }
+        correct(run, round)?;
     }
     Err(none_holds(run))
 }
 
-/// The best of the first `asked` trials of stage 3 that is within the latency limit when it is measured; where none is, predictions are
-/// corrected.
-fn measured_winner(
+/// A small and a middle student of the front that the last stage's trials and the winner, trial `winner`, make of score against latency, or against
+/// parameters where no latency is known; none where the recipe wants one student, fewer where the front has fewer.
+pub(super) fn smaller<G>(
     run: &mut Context<'_>,
-    space: &Space,
-    study: &Study<Architecture>,
-    asked: u64,
-    round: usize,
-) -> Result<Option<(Trial, Architecture, Verdict)>> {
-    let mut trials = study.store.trials(3)?;
-    trials.retain(|trial| trial.number < asked && trial.state == TrialState::Complete);
-    trials.sort_by(Trial::order);
+    study: &Study<G>,
+    winner: u64,
+    config_of: &dyn Fn(&str) -> Result<BertConfig>,
+) -> Result<Vec<(Network, BertConfig)>> {
+    let wanted = run.recipe.final_.students.of_front();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let trials = study.store.trials(3)?;
+    let ranked: Vec<(&Trial, Rank)> = trials.iter().filter_map(|trial| Some((trial, trial.rank()?))).collect();
+    let by = front_cost(&trials);
+    let Some(&(_, best)) = ranked.iter().find(|(trial, _)| trial.number == winner) else { return Ok(Vec::new()) };
+    // What scores better was found too slow.
+    let beside = |rank: &Rank| rank.number == winner || by.of(rank) < by.of(&best) && rank.fitness <= best.fitness;
+    let beside: Vec<(&Trial, Rank)> = ranked.into_iter().filter(|(_, rank)| beside(rank)).collect();
+    let ranks: Vec<Rank> = beside.iter().map(|(_, rank)| *rank).collect();
+    let mut found = three(&ranks, by);
+    found.retain(|&index| ranks[index].number != winner);
+    if found.len() < wanted.len() {
+        let message = format!(
+            "the search's front has {} smaller students than the winner, not {}; the others are left out",
+            found.len(),
+            wanted.len()
+        );
+        run.emit(RunEvent::Note { message })?;
+    }
+    let pairs = wanted.into_iter().zip(found);
+    pairs.map(|(network, index)| Ok((network, config_of(&beside[index].0.genome)?))).collect()
+}
+
+/// What the front of trials is against: latency where they have one.
+pub(super) fn front_cost(trials: &[Trial]) -> Measure {
+    let mut complete = trials.iter().filter(|trial| trial.state == TrialState::Complete);
+    match complete.all(|trial| trial.latency_ms.is_some()) {
+        true => Measure::Latency,
+        false => Measure::Params,
+    }
+}
+
+/// The first of `trials`, which stand best first, that is within the latency limit when it is measured, with its configuration.
+pub(super) fn measured_winner(
+    run: &mut Context<'_>,
+    trials: Vec<Trial>,
+    config_of: &dyn Fn(&str) -> Result<BertConfig>,
+) -> Result<Option<(Trial, BertConfig, Verdict)>> {
     let stop = run.host.stop();
     let Some(limit) = &run.limit else { return Ok(None) };
     // Those of earlier rounds were measured, and found too slow.
     let before = limit.measured().candidates.len();
     let mut measured = 0;
-    for trial in trials {
-        let genome = space.parse(&trial.genome)?;
+    for trial in trials.into_iter().filter(|trial| trial.state == TrialState::Complete) {
+        let config = config_of(&trial.genome)?;
         let Some(limit) = &mut run.limit else { break };
-        let verdict = limit.verdict(trial.number, &genome, stop)?;
+        let verdict = limit.verdict(trial.number, (&trial.genome, &config), stop)?;
         let (is_new, is_by_pace, is_here) =
             (limit.measured().candidates.len() > before + measured, limit.is_by_pace(&verdict), limit.is_here());
         if is_new {
             measured += 1;
             let limit_ms = limit.limit_ms;
-            run.emit(RunEvent::Note { message: told(&verdict, limit_ms, is_by_pace, is_here) })?;
+            run.emit(RunEvent::Note { message: told(trial.stage, &verdict, limit_ms, is_by_pace, is_here) })?;
         }
         if verdict.within {
-            return Ok(Some((trial, genome, verdict)));
+            return Ok(Some((trial, config, verdict)));
         }
         if measured == MOST_MEASURED {
             break;
         }
     }
-    if let Some(limit) = &mut run.limit {
-        let correction = limit.correct(round)?;
-        let message = format!(
-            "stage-3: no candidate is within the latency limit when it is measured; predictions are multiplied by {correction:.3} from now on"
-        );
-        run.emit(RunEvent::Note { message })?;
-    }
     Ok(None)
 }
 
-fn told(verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: bool) -> String {
+/// Corrects predictions by what was measured, after a round in which nothing was within the limit.
+fn correct(run: &mut Context<'_>, round: usize) -> Result<()> {
+    let Some(limit) = &mut run.limit else { return Ok(()) };
+    let correction = limit.correct(round)?;
+    let message = format!(
+        "stage-3: no candidate is within the latency limit when it is measured; predictions are multiplied by {correction:.3} from now on"
+    );
+    run.emit(RunEvent::Note { message })
+}
+
+fn told(stage: u32, verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: bool) -> String {
     let Verdict { trial, predicted_ms, measured_ms, pace, within, .. } = verdict;
     let kept = match (limit_ms, within) {
         (None, _) => String::new(),
         (Some(limit), true) => format!(", within {limit} ms"),
         (Some(limit), false) => format!(", over {limit} ms"),
     };
-    let found = format!("stage-3: trial {trial} takes {measured_ms:.4} ms, {predicted_ms:.4} predicted{kept}");
+    let found = format!("stage-{stage}: trial {trial} takes {measured_ms:.4} ms, {predicted_ms:.4} predicted{kept}");
     if !is_by_pace {
         return found;
     }
@@ -192,13 +244,13 @@ fn told(verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: boo
     )
 }
 
-fn none_holds(run: &Context<'_>) -> Error {
-    let none = || Error::Mismatch("no candidate of stage 3 was measured".into());
+pub(super) fn none_holds(run: &Context<'_>) -> Error {
+    let none = || Error::Mismatch("no candidate of the last stage was measured".into());
     let Some(limit) = &run.limit else { return none() };
     let fastest = limit.measured().candidates.iter().min_by(|a, b| a.measured_ms.total_cmp(&b.measured_ms));
     let Some(fastest) = fastest else { return none() };
     Error::TooSlow(format!(
-        "none of {} candidates of stage 3 is within max_latency_ms {} when it is measured: the fastest takes {:.4} ms, {:.4} predicted, \
+        "none of {} candidates is within max_latency_ms {} when it is measured: the fastest takes {:.4} ms, {:.4} predicted, \
          while the table's reference takes {:.2} times its time; run it on a quiet machine with a new table, or allow more",
         limit.measured().candidates.len(),
         limit.limit_ms.unwrap_or_default(),

@@ -10,7 +10,7 @@ use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
 use predict::heads::task_head;
 
-use super::beginning::{Weights, as_teacher};
+use super::beginning::{Weights, as_teacher, has_begun};
 use super::distillation::{on_tasks, on_text, plan};
 use super::{Context, PhaseId, Teachers};
 use crate::Result;
@@ -80,13 +80,16 @@ fn largest_as_teacher(
     model: TaskModel,
     teachers: &Teachers,
 ) -> Result<TaskModel> {
+    if has_begun(run, &[PhaseId::WarmUp])? {
+        return Ok(model);
+    }
     let training = run.spec(PhaseId::WarmUp)?.training()?;
     let plan = match training.settings.train.steps {
         0 => None,
         _ => Some(plan(training, config, &teachers.config)?),
     };
     let spec = Encoder::supernet(config, Parts::POOLER)?;
-    as_teacher(run, (model, &spec), teachers, plan.as_ref(), (&[PhaseId::WarmUp], Weights::Slices))
+    as_teacher(run, (model, &spec), teachers, plan.as_ref(), Weights::Slices)
 }
 
 /// Trains the supernet of stage 3: from the warm-up weights, with the expressions of `genome`, one

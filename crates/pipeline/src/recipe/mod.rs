@@ -3,6 +3,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `settings` | the sections |
+//! | `students` | how many students a run hands over |
 //! | `phase_settings` | the settings of its trainings |
 //! | `validate` | what a recipe must be beyond its types |
 //! | `load` | published recipes, files, `--set key=value` |
@@ -16,6 +17,7 @@ mod moved_inputs;
 mod phase_settings;
 mod resumed_settings;
 mod settings;
+mod students;
 mod validate;
 
 pub use changes::changes;
@@ -27,3 +29,4 @@ pub use settings::{
     Recipe, ScratchTeacher, SearchSettings, StageSettings, StrategyKind, StudentSettings, SupernetSettings,
     TeacherSettings,
 };
+pub use students::Students;

@@ -27,7 +27,7 @@ impl std::fmt::Display for Difference {
 }
 
 /// [`load`](super::load) for a command line that goes on with a run of recipe `run`: where the recipe `name` names no teacher, data,
-/// corpus or latency table, as the published ones do not, those of the run are meant.
+/// corpus, latency table or measured scores, as the published ones do not, those of the run are meant.
 ///
 /// # Errors
 /// As [`load`](super::load).
@@ -43,6 +43,7 @@ pub fn load_beside(name: &str, overrides: &[Override], run: &Recipe) -> Result<R
             }
         };
         fill("search", "latency_table", run.search.latency_table.as_ref().map(text));
+        fill("search", "fidelities", run.search.fidelities.as_ref().map(text));
         fill("teacher", "model", run.teacher.model.as_ref().map(text));
         fill("data", "glue", run.data.glue.as_ref().map(text));
         let corpus: Vec<Value> = run.data.corpus.iter().map(text).collect();

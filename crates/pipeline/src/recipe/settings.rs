@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use train::engine::{Precision, TrainConfig};
 use train::keys::TrainingKeys;
 
+use super::students::Students;
+
 /// Everything that decides a run's result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -291,6 +293,9 @@ pub struct SearchSettings {
     /// Latency table from which candidates are predicted; absent means that a run with a latency limit measures its own at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_table: Option<PathBuf>,
+    /// Scores of networks that `fidelity` measured; the report says how well each orders them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fidelities: Option<PathBuf>,
     /// Stage 1: expressions, stacks and ratios together.
     pub stage1: StageSettings,
     /// Stage 2: expressions.
@@ -397,6 +402,9 @@ impl Default for CompareSettings {
 pub struct FinalSettings {
     /// Where the winner's weights come from.
     pub inherit: Inherit,
+    /// How many students are handed over.
+    #[serde(default, skip_serializing_if = "Students::is_one")]
+    pub students: Students,
     /// Distillation on text.
     pub general: Phase,
     /// Distillation on the tasks, best held-out score kept.

@@ -179,9 +179,6 @@ impl Recipe {
                 "`final.inherit` is \"teacher\" or \"nothing\" with `search.encoder`: there is no supernet".into()
             );
         }
-        if self.search.latency_table.is_some() {
-            return Err("`search.latency_table` has no effect with `search.encoder`: tables are of feed-forwards in one frame; candidates are measured".into());
-        }
         let (one, two, three) = (self.search.stage1.trials, self.search.stage2.trials, self.search.stage3.trials);
         if two > one || three > two {
             return Err(format!(

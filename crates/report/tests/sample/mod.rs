@@ -1,8 +1,8 @@
 //! A made-up run of realistic shape, for the tests and the `sample` example. None of its numbers was measured.
 
 use report::{
-    Budget, ChangedSetting, Curve, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, Role, RunReport,
-    StageReport, StudentReport, TaskScore, TrialPoint,
+    Budget, ChangedSetting, Curve, FidelityRow, GeneValue, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow,
+    Role, RunReport, StageReport, StudentReport, TaskScore, TrialPoint,
 };
 
 /// A made-up run with `trials` trials in each of three stages and `steps` points in each loss curve.
@@ -39,6 +39,7 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
         ],
         comparison: models(),
         latency: Some(latency()),
+        fidelities: fidelities(),
         gains: vec![
             "the search gained 0.80 \u{b1} 0.30 points over a plain network with as many parameters (3 seeds)".into(),
         ],
@@ -108,7 +109,37 @@ fn stage(s: u64, trials: u64) -> StageReport {
             .into(),
         seconds: Some(613.4 * s as f64),
         trials,
+        genes: genes(),
+        counted: [100, 25],
     }
+}
+
+fn genes() -> Vec<GeneValue> {
+    let rows = [
+        ("stacks", "1", 0.4, 0.6),
+        ("stacks", "2", 0.6, 0.4),
+        ("function", "gelu", 0.9, 1.0),
+        ("function", "<max>", 0.2, 0.05),
+        ("layers", "6", 1.0, 1.0),
+    ];
+    rows.map(|(gene, value, all, good)| GeneValue { gene: gene.into(), value: value.into(), all, good }).into()
+}
+
+fn fidelities() -> Vec<FidelityRow> {
+    let row = |score: &str, spearman, low, high, verdict: &str| FidelityRow {
+        score: score.into(),
+        target: "the final score on dev".into(),
+        networks: 24,
+        spearman,
+        low,
+        high,
+        verdict: verdict.into(),
+    };
+    vec![
+        row("parameters", 0.11, -0.32, 0.51, "the control"),
+        row("teacher/60", 0.74, 0.45, 0.9, "beats the control"),
+        row("w-pca", -0.2, -0.6, 0.3, "does not beat the control"),
+    ]
 }
 
 fn curve(title: &str, y_label: &str, series: &str, steps: u64, low: f64, high: f64) -> Curve {
@@ -188,12 +219,13 @@ fn student() -> StudentReport {
         stacks,
         ratio: ratio.into(),
         inner,
+        heads: 12,
+        attention: 540,
         params,
         macs,
     };
     StudentReport {
         hidden: 540,
-        heads: 12,
         params: Some(15_600_000),
         macs: Some(1_490_000_000),
         layers: vec![

@@ -134,6 +134,11 @@ impl EncoderSpace {
         Ok(space)
     }
 
+    /// Students with plain feed-forwards of one width in every layer that are within the size limits.
+    pub fn known(&self) -> &[EncoderGenome] {
+        &self.known
+    }
+
     /// All students with plain feed-forwards of one width in every layer, those outside the size limits too.
     pub fn with_equal_layers(&self) -> Vec<EncoderGenome> {
         let c = &self.choices;

@@ -31,7 +31,7 @@ fn rng(seed: u64) -> ChaCha8Rng {
 }
 
 const WINDOW: Budget =
-    Budget { min_params: Some(9_000), max_params: Some(9_600), max_macs: None, max_latency_ms: None };
+    Budget { min_params: Some(9_000), max_params: Some(9_600), max_macs: None, max_bytes: None, max_latency_ms: None };
 
 #[test]
 fn every_draw_and_variation_is_within_a_narrow_window_and_is_read_back_from_its_text() {
