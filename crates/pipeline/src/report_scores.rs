@@ -143,7 +143,7 @@ mod tests {
     fn scores_of_a_stage_are_compared_with_those_of_the_next_where_candidates_are_scored_twice() {
         let rows = rungs(&study(|number| format!("hidden={} embed=8 base=96: 2x16", 16 + number)), 1).unwrap();
         let [row] = &rows[..] else { panic!("{rows:?}") };
-        assert_eq!((row.networks, row.spearman), (6, -1.0));
+        assert!(row.networks == 6 && (row.spearman + 1.0).abs() < 1e-12, "{row:?}");
         assert!(rungs(&study(|number| format!("other {number}")), 1).unwrap().is_empty());
     }
 }

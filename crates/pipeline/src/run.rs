@@ -15,9 +15,7 @@ use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::input_record::{Record, Resumed};
 use crate::inputs::Inputs;
 use crate::latency::{Limit, Timed, Verdict, Wanted, median_ms, on_cpu};
-use crate::phase::{
-    self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, Winner, phases,
-};
+use crate::phase::{self, CacheRoom, Context, FinalModel, Found, Network, PhaseSpec, SearchParts, Teachers, phases};
 use crate::recipe::{Moved, Recipe};
 use crate::report_scores::Scores;
 use crate::{Error, Result, check_teacher, comparison, disk, preflight, run_json, summary};
@@ -232,16 +230,13 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
     let mut trained = Vec::new();
     for network in Network::of(recipe) {
         let models = phase::final_models(run, network, found)?;
-        match network {
-            // At once, so that it is there whatever becomes of the comparison.
-            Network::Student if models.len() == 1 => save_student(run, best(&models)?, &winner, &majority)?,
-            _ => {
-                if network == Network::Student {
-                    save_student(run, best(&models)?, &winner, &majority)?;
-                }
-                for model in &models {
-                    phase::save_compared(run, model, &comparison::compared_card(recipe, model, &majority))?;
-                }
+        // At once, so that it is there whatever becomes of the comparison.
+        if let (true, Some(best)) = (network.is_handed_over(), best(&models)) {
+            save_student(run, best, &majority)?;
+        }
+        if !network.is_handed_over() || models.len() > 1 {
+            for model in &models {
+                phase::save_compared(run, model, &comparison::compared_card(recipe, model, &majority))?;
             }
         }
         trained.extend(models);
@@ -259,10 +254,9 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
 }
 
 /// The one with the best held-out score; of equal ones the first.
-fn best(models: &[FinalModel]) -> Result<&FinalModel> {
+fn best(models: &[FinalModel]) -> Option<&FinalModel> {
     let better = |best: &FinalModel, model: &FinalModel| model.held_out > best.held_out;
-    let best = models.iter().reduce(|best, model| if better(best, model) { model } else { best });
-    best.ok_or_else(|| Error::Mismatch("no student was trained".into()))
+    models.iter().reduce(|best, model| if better(best, model) { model } else { best })
 }
 
 /// What one answer to every example of a task scores on the dev sets.
@@ -370,11 +364,15 @@ fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn save_student(run: &Context<'_>, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> Result<()> {
-    let card = summary::model_card(run.recipe, student, winner, majority);
+fn save_student(run: &Context<'_>, student: &FinalModel, majority: &[MajorityBaseline]) -> Result<()> {
+    let card = summary::model_card(run.recipe, student, majority);
     let files = run.inputs.encoder.files(student.config.max_position_embeddings)?;
     let package = Package { card: &card, files: &files, keep_fit: false };
-    ModelDir::save(&run.paths.student(), &student.config, &student.model, package)?;
+    let dir = match student.network {
+        Network::Student => run.paths.student(),
+        smaller => run.paths.root().join(smaller.folder()).join("model"),
+    };
+    ModelDir::save(&dir, &student.config, &student.model, package)?;
     Ok(())
 }
 

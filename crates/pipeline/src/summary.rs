@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::events::RunEvent;
 use crate::input_record::Record;
 use crate::latency::{Conditions, History, Maker, history};
-use crate::phase::{FinalModel, LogLine, PhaseId, Winner, stage_title};
+use crate::phase::{FinalModel, LogLine, PhaseId, stage_title};
 use crate::recipe::{CandidateScore, Recipe};
 use crate::report_header::{ReportHeader, listed};
 use crate::report_scores::fidelities;
@@ -122,7 +122,7 @@ fn latency(paths: &RunPaths, limit_ms: Option<f64>) -> Result<Option<LatencyRepo
 }
 
 /// Text of the student's `README.md`.
-pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majority: &[MajorityBaseline]) -> String {
+pub fn model_card(recipe: &Recipe, student: &FinalModel, majority: &[MajorityBaseline]) -> String {
     let count = student.model.count(recipe.latency.seq);
     let mut text = format!(
         "# {} student\n\nFound and distilled by recipe `{}` (seed {}).\n\n\
@@ -137,7 +137,7 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, winner: &Winner, majori
         student.evaluation,
         card_lines(&student.evaluation, majority),
     );
-    for (i, expression) in winner.config.layers.iter().map(|layer| &layer.expression).enumerate() {
+    for (i, expression) in student.config.layers.iter().map(|layer| &layer.expression).enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
     }
     text.push_str("\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`.\n");

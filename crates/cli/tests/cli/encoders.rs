@@ -101,7 +101,11 @@ fn the_best_of_each_rung_go_on_and_a_killed_search_ends_with_the_same_student() 
 fn three_students_are_of_one_front_and_each_is_a_model_directory() {
     let dir = folder();
     let more = ["final.students=3", "search.strategy=nsga2", "compare.random=0", "compare.same_params=false"];
-    let more = [&more[..], &["search.stage1.trials=10", "search.stage2.trials=6", "search.stage3.trials=5"]].concat();
+    let more = [
+        &more[..],
+        &["compare.seeds=2", "search.stage1.trials=10", "search.stage2.trials=6", "search.stage3.trials=5"],
+    ]
+    .concat();
     let done = run(dir.path(), &arguments("run", &more)).json();
     let rows = done["comparison"].as_array().unwrap();
     let students: Vec<&Value> = rows.iter().filter(|row| row["role"] == "student").collect();
@@ -112,6 +116,9 @@ fn three_students_are_of_one_front_and_each_is_a_model_directory() {
     for (folder, params) in ["students/small/model", "students/middle/model", "student"].iter().zip(&params) {
         let shown = run(dir.path(), &["arch", "show", &format!("run/{folder}"), "--json"]).json();
         assert_eq!(shown["params"].as_u64(), Some(*params), "{folder}: {shown}");
+    }
+    for seed in ["students/small/seed-1/model", "students/middle/seed-2/model", "final/seed-2/model"] {
+        assert!(dir.path().join("run").join(seed).join("model.safetensors").exists(), "{seed}");
     }
     refused(&["final.students=2"], &["2 students: a search hands over 1 or 3"]);
 }
@@ -138,7 +145,11 @@ fn a_latency_limit_is_held_by_a_table_of_whole_encoders_and_one_that_nothing_mee
     assert!(first.iter().all(|trial| trial["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 50.0)));
     let again = run(dir.path(), &[&arguments("again", &more)[..], &["--latency-table", "t.json"]].concat());
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    assert_eq!(trials(dir.path(), "again", 1), trials(dir.path(), "run", 1), "a search with a table repeats exactly");
+    let decided = |out: &str| -> Vec<Value> {
+        let keys = ["genome", "fitness", "latency_ms", "seed"];
+        trials(dir.path(), out, 1).iter().map(|trial| keys.iter().map(|key| trial[key].clone()).collect()).collect()
+    };
+    assert_eq!(decided("again"), decided("run"), "a search with a table repeats exactly");
 
     let none = [&arguments("none", &["budget.max_latency_ms=0.00001"])[..], &["--latency-table", "t.json"]].concat();
     run(dir.path(), &none).fails_with(2, &["no student of this recipe is within max_latency_ms", "at least"]);

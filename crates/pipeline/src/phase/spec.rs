@@ -57,8 +57,14 @@ impl Network {
     pub fn seed_folder(self, seed: u32) -> String {
         match (self, seed) {
             (Self::Student, 1) => self.folder(),
+            // `model` of the folder itself is the best of its seeds.
             _ => format!("{}/seed-{seed}", self.folder()),
         }
+    }
+
+    /// Whether it is a result of the search, rather than what that is compared with.
+    pub fn is_handed_over(self) -> bool {
+        matches!(self, Self::Student | Self::Small | Self::Middle)
     }
 
     fn of_folder(folder: &str) -> Option<(Self, u32)> {
