@@ -192,7 +192,9 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         seed: run["seed"].as_u64().unwrap_or_default(),
         device: environment.device,
         score_name: match serde_json::from_value(run["candidate_score"].clone()) {
-            Ok(CandidateScore::Probability) => "probability of the right answer, held-out examples".into(),
+            Ok(CandidateScore::Probability) => {
+                "probability of the right answer (R\u{b2} of numbers), held-out examples".into()
+            }
             // Runs of earlier versions do not say it.
             Ok(CandidateScore::Metric) | Err(_) => {
                 "mean of the tasks' primary metrics on held-out training examples".into()
@@ -322,6 +324,7 @@ fn student_report(paths: &RunPaths, run: &Value) -> Result<Option<StudentReport>
     };
     Ok(Some(StudentReport {
         hidden: config.hidden_size as u64,
+        embed: config.embed_width() as u64,
         params: Some(count.params_without_fit()),
         macs: Some(count.macs()),
         layers: config.layers.iter().zip(&count.layers).zip(&outline.layers).map(layer).collect(),

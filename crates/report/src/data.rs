@@ -298,6 +298,8 @@ pub struct TaskScore {
 pub struct StudentReport {
     /// Width of the hidden states, in channels.
     pub hidden: u64,
+    /// Width of the word table, in channels; 0 where it is not known.
+    pub embed: u64,
     /// Parameters of the whole model; `None` when not counted.
     pub params: Option<u64>,
     /// Multiply-adds of the whole model for one forward pass, counted once.

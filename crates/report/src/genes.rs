@@ -11,9 +11,12 @@ const LENGTH: f64 = 250.0;
 const ROW: f64 = 30.0;
 const BAR: f64 = 9.0;
 
-/// A picture with its heading for every gene that has more than one value; none of a stage with less than two candidates.
+/// Of fewer candidates a part says nothing.
+const FEWEST: u64 = 8;
+
+/// A picture with its heading for every gene that has more than one value; none of a stage with fewer than eight scored candidates.
 pub(crate) fn pictures(stage: &StageReport) -> Vec<(String, Markup)> {
-    if stage.counted[0] < 2 {
+    if stage.counted[0] < FEWEST {
         return Vec::new();
     }
     let mut genes: Vec<&[GeneValue]> = stage.genes.chunk_by(|a, b| a.gene == b.gene).collect();
@@ -78,7 +81,7 @@ mod tests {
     #[test]
     fn genes_that_vary_have_a_picture_with_two_bars_a_value() {
         let rows = [("hidden", "264", 0.5, 1.0), ("hidden", "312", 0.5, 0.0), ("layers", "6", 1.0, 1.0)];
-        let mut found = pictures(&stage(&rows, [4, 1]));
+        let mut found = pictures(&stage(&rows, [8, 2]));
         assert_eq!(found.len(), 1, "the number of layers does not vary");
         let (title, picture) = found.remove(0);
         let svg = picture.finish();
@@ -87,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn one_candidate_is_nothing_to_compare() {
-        assert!(pictures(&stage(&[("hidden", "264", 1.0, 1.0), ("hidden", "3", 0.0, 0.0)], [1, 1])).is_empty());
+    fn a_few_candidates_are_nothing_to_compare() {
+        assert!(pictures(&stage(&[("hidden", "264", 1.0, 1.0), ("hidden", "3", 0.0, 0.0)], [7, 2])).is_empty());
     }
 }

@@ -133,7 +133,12 @@ fn network(page: &mut Markup, run: &RunReport) {
     match &run.student {
         None => page.raw("<p class=\"soft\">This run did not get as far as choosing a network.</p>"),
         Some(student) => {
-            page.raw("<p>").text(student.layers.len()).raw(" layers, ").text(student.hidden).raw(" channels, ");
+            let layers = student.layers.len();
+            page.raw("<p>").text(layers).raw(if layers == 1 { " layer, " } else { " layers, " });
+            page.text(student.hidden).raw(" channels, ");
+            if student.embed > 0 {
+                page.raw("a word table of width ").text(student.embed).raw(", ");
+            }
             page.text(heads(student)).raw("; ").text(count_or_missing(student.params));
             page.raw(" parameters and ").text(count_or_missing(student.macs));
             page.raw(" multiply-adds (counted once) in all.</p><p class=\"soft\">Each picture reads from left to right; heights ");

@@ -322,16 +322,30 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
     for gain in &outcome.gains {
         text += &format!("\n{gain}\n");
     }
-    text += "\nfound feed-forwards:\n";
-    for (i, expression) in outcome.architecture.iter().enumerate() {
-        text += &format!("  layer {:>2}  {expression}\n", i + 1);
-    }
+    text += &format!("\nfound {}", found_student(folder, &outcome.architecture)?);
     text += &format!(
         "\nstudent: {}\nreport:  {}\n",
         folder.join("student").display(),
         folder.join("report.html").display()
     );
     output::print(&text)
+}
+
+/// The student's widths and layers, a line each.
+fn found_student(folder: &Path, expressions: &[String]) -> Result<String, CliError> {
+    let (config, student) = model_dir::outline(&folder.join("student"))?;
+    let (layers, hidden) = (student.layers.len(), config.hidden_size);
+    let mut text = format!("student, {layers} layers of {hidden} channels, word table {}:\n", config.embed_width());
+    for (number, (layer, expression)) in (1..).zip(student.layers.iter().zip(expressions)) {
+        let attention =
+            layer.attention.as_ref().map(|a| format!("attention {} x {}", a.heads, a.width() / a.heads.max(1)));
+        let blocks = &layer.feed_forward.blocks;
+        let inner =
+            blocks.first().map(|block| format!("{} x {} inner, {expression}", blocks.len(), block.dense1.outputs()));
+        let parts: Vec<String> = attention.into_iter().chain(inner).collect();
+        text += &format!("  layer {number:>2}  {}\n", parts.join(", "));
+    }
+    Ok(text)
 }
 
 /// The program around a run, or a measurement.

@@ -226,6 +226,7 @@ fn student() -> StudentReport {
     };
     StudentReport {
         hidden: 540,
+        embed: 128,
         params: Some(15_600_000),
         macs: Some(1_490_000_000),
         layers: vec![

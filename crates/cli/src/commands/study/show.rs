@@ -77,7 +77,13 @@ fn trials(stage: &StageRecord) -> String {
     let rows: Vec<Vec<String>> = stage.trials.iter().map(row).collect();
     let mut text = format!("{}\n", heading(stage));
     if !rows.is_empty() {
-        text += &table(&[&COLUMNS[..], &["stacks and ratios"]].concat(), &rows, true);
+        let is_encoder = |trial: &Trial| trial.genome.parse::<EncoderGenome>().is_ok();
+        let last = if stage.trials.iter().any(is_encoder) {
+            "hidden/table, attention+feed-forward"
+        } else {
+            "stacks and ratios"
+        };
+        text += &table(&[&COLUMNS[..], &[last]].concat(), &rows, true);
     }
     let rejected = stage.rejection_counts();
     if !rejected.is_empty() {
