@@ -4,6 +4,7 @@ use bert_core::{BertConfig, ModelType, Parts, TaskModel};
 use encoder_spec::Encoder;
 
 use super::Context;
+use crate::events::RunEvent;
 use crate::latency::median_ms;
 use crate::{Error, Result};
 
@@ -11,6 +12,8 @@ use crate::{Error, Result};
 const WIDEST: usize = 16;
 /// Widths are multiples of this: kernels work on so many numbers at a time.
 const STEP: usize = 8;
+/// A ratio of latencies from which on they are called the same.
+const CLOSE: f64 = 0.95;
 /// Times that two networks are measured in turn; the machine may become slower or faster meanwhile.
 const ROUNDS: usize = 3;
 
@@ -53,7 +56,11 @@ pub(super) fn same_params(run: &Context<'_>, frame: &BertConfig, params: u64) ->
 ///
 /// # Errors
 /// Models that cannot be built or measured.
-pub(super) fn same_latency(run: &Context<'_>, frame: &BertConfig, student: &BertConfig) -> Result<Option<BertConfig>> {
+pub(super) fn same_latency(
+    run: &mut Context<'_>,
+    frame: &BertConfig,
+    student: &BertConfig,
+) -> Result<Option<BertConfig>> {
     let built = |config: &BertConfig| -> Result<TaskModel> {
         Ok(TaskModel::new(config, Parts::default(), &run.device)?.initialized(config, 0))
     };
@@ -72,11 +79,19 @@ pub(super) fn same_latency(run: &Context<'_>, frame: &BertConfig, student: &Bert
         Ok(ratios[ROUNDS / 2])
     };
     let most = (WIDEST * frame.hidden_size).div_ceil(STEP);
-    Ok(nearest(most, ratio)?.map(|steps| of_width(frame, steps * STEP)))
+    let Some((steps, ratio)) = nearest(most, ratio)? else { return Ok(None) };
+    if steps == most && ratio < CLOSE {
+        let message = format!(
+            "same latency: the widest feed-forwards that are tried, {WIDEST} hidden widths, take {:.0}% of the student's time; no wider ones are compared",
+            ratio * 100.0
+        );
+        run.emit(RunEvent::Note { message })?;
+    }
+    Ok(Some(of_width(frame, steps * STEP)))
 }
 
-/// Where in `1..=most` a rising `ratio` is the nearest to 1; `None` where it begins above 1.05.
-fn nearest(most: usize, mut ratio: impl FnMut(usize) -> Result<f64>) -> Result<Option<usize>> {
+/// Where in `1..=most` a rising `ratio` is the nearest to 1, and what it is there; `None` where it begins above 1.05.
+fn nearest(most: usize, mut ratio: impl FnMut(usize) -> Result<f64>) -> Result<Option<(usize, f64)>> {
     const ENOUGH: f64 = 1.05;
     let first = ratio(1)?;
     if first > ENOUGH {
@@ -92,7 +107,7 @@ fn nearest(most: usize, mut ratio: impl FnMut(usize) -> Result<f64>) -> Result<O
         }
         if found > 1.0 { high = middle } else { low = middle }
     }
-    Ok(Some(best.0))
+    Ok(Some(best))
 }
 
 #[cfg(test)]
@@ -102,10 +117,13 @@ mod tests {
     #[test]
     fn the_width_of_equal_latency_is_found_by_bisection() {
         let line = |slope: f64| move |steps: usize| Ok(0.5 + slope * steps as f64);
-        assert_eq!(nearest(500, line(0.01)).unwrap(), Some(50));
-        assert_eq!(nearest(500, line(0.0001)).unwrap(), Some(500), "the widest is still faster");
-        assert_eq!(nearest(500, line(0.5)).unwrap(), Some(1));
-        assert_eq!(nearest(500, line(0.6)).unwrap(), None, "the narrowest is slower");
+        let width = |slope| nearest(500, line(slope)).unwrap().map(|(steps, _)| steps);
+        assert_eq!(width(0.01), Some(50));
+        assert_eq!(width(0.0001), Some(500), "the widest is still faster");
+        assert_eq!(width(0.5), Some(1));
+        assert_eq!(width(0.6), None, "the narrowest is slower");
+        let (_, ratio) = nearest(500, line(0.0001)).unwrap().unwrap();
+        assert!((ratio - 0.55).abs() < 1e-12);
         let mut asked = 0;
         let counted = |steps: usize| {
             asked += 1;
