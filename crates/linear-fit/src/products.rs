@@ -8,8 +8,10 @@ use rayon::slice::ParallelSliceMut;
 
 use crate::Matrix;
 
-/// Columns of a result that a thread computes at a time.
+/// Columns of a result that a thread computes at a time, of few columns and of one for each sample. The numbers are fixed: where a piece is narrow, its
+/// sums round otherwise, so that the same columns have to be narrow pieces on any number of threads.
 const COLUMNS: usize = 64;
+const SAMPLES: usize = 512;
 
 /// `a b`.
 ///
@@ -22,9 +24,7 @@ const COLUMNS: usize = 64;
 /// Shapes that do not fit.
 pub fn product(a: &Matrix, b: &Matrix) -> Matrix {
     assert_eq!(a.ncols(), b.nrows(), "inner sizes of a product");
-    // Samples are the columns, so there are many: a piece for each thread.
-    let piece = b.ncols().div_ceil(rayon::current_num_threads()).next_multiple_of(COLUMNS);
-    by_columns(a.nrows(), b.ncols(), piece, |columns, mut out| {
+    by_columns(a.nrows(), b.ncols(), SAMPLES, |columns, mut out| {
         out.gemm(1.0, a, &b.columns_range(columns), 0.0);
     })
 }

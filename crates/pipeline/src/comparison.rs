@@ -147,9 +147,10 @@ fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
 /// The card of a network that the student is compared with.
 pub fn compared_card(recipe: &Recipe, model: &FinalModel, majority: &[MajorityBaseline]) -> String {
     format!(
-        "# {} of run `{}`\n\nTrained to compare the student with (seed {} of {}); dev scores: {}\n{}",
+        "# {} of run `{}`\n\n{} (seed {} of {}); dev scores: {}\n{}",
         model.network.folder(),
         recipe.name,
+        if model.network.is_handed_over() { "A student of the search" } else { "Trained to compare the student with" },
         model.seed,
         recipe.compare.seeds,
         model.evaluation,

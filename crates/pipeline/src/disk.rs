@@ -83,6 +83,7 @@ pub(crate) fn needs(
     let fit = NUMBER * ((frame.hidden_size + 1) * teacher.state_width()) as u64;
     let student =
         recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most).saturating_add(fit)));
+    let student = recipe.budget.max_bytes.map_or(student, |most| student.min(most.saturating_add(fit)));
 
     let teachers = tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
     let (mut most, mut kept) = (0, teachers);

@@ -27,12 +27,14 @@ impl Scores {
     pub(crate) fn read(recipe: &Recipe, paths: &RunPaths) -> Result<Self> {
         let named = recipe.search.fidelities.as_ref().filter(|_| !paths.root().join(MEASURED).exists());
         let Some(path) = named else { return Ok(Self(None)) };
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
-        if rows(path, recipe.seed)?.is_empty() {
+        let wrong = |e: Error| Error::Mismatch(format!("`search.fidelities`: {e}"));
+        let text = std::fs::read(path).map_err(Error::io("read", path)).map_err(wrong)?;
+        if rows(path, recipe.seed).map_err(wrong)?.is_empty() {
             let message = format!(
-                "fewer than {FEWEST} networks have a final score there, too few for a correlation; `efficientbert fidelity` measures more"
+                "`search.fidelities`: {}: fewer than {FEWEST} networks have a final score there, too few for a correlation; `efficientbert fidelity` measures more",
+                path.display()
             );
-            return Err(Error::RunFile { path: path.clone(), message });
+            return Err(Error::Mismatch(message));
         }
         Ok(Self(Some(text)))
     }

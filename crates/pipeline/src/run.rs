@@ -104,6 +104,7 @@ pub fn run(
         host.event(&RunEvent::Note { message: "reading the inputs".into() });
         // A run that goes on was begun with this teacher.
         let heads = if resume { &[][..] } else { &heads };
+        scores = Some(Scores::read(recipe, &before)?);
         judged = preflight::read(recipe, heads, given.as_ref(), host.stop())?;
         let frame = phase::frame(recipe, &teacher);
         let maker = options.environment.maker(host.now_ms());
@@ -119,7 +120,6 @@ pub fn run(
                 Limit::prepare(wanted, &Timed::FeedForwards(&*space), host)?
             }
         };
-        scores = Some(Scores::read(recipe, &before)?);
     }
     let folder = match resume {
         true => RunFolder::open_for_resume(options.folder, &text, &options.holder)?,

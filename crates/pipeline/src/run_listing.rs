@@ -286,7 +286,8 @@ fn search(name: String, folder: &Path) -> RunSummary {
     let is_finished = run["finished"] == true && paths.student().join(WEIGHTS_FILE).is_file();
     let measured = |role: &str| -> Option<Scores> {
         let rows = run["comparison"].as_array()?;
-        let row = rows.iter().find(|row| row["role"] == role)?;
+        // Of several students the found one stands last.
+        let row = rows.iter().rfind(|row| row["role"] == role)?;
         let metric =
             |s: &Value| Some((format!("{}/{}", s["task"].as_str()?, s["metric"].as_str()?), s["value"].as_f64()?));
         Some(Scores::of_metrics(row["scores"].as_array()?.iter().filter_map(metric).collect()))

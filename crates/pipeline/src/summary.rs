@@ -110,6 +110,7 @@ fn latency(paths: &RunPaths, limit_ms: Option<f64>) -> Result<Option<LatencyRepo
             .candidates
             .iter()
             .map(|c| LatencyPoint {
+                stage: c.stage,
                 trial: c.trial,
                 predicted_ms: c.predicted_ms,
                 measured_ms: c.measured_ms,

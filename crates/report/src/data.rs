@@ -200,7 +200,9 @@ pub struct LatencyReport {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LatencyPoint {
-    /// Number of its trial in the last stage.
+    /// Stage of its trial.
+    pub stage: u32,
+    /// Number of its trial there.
     pub trial: u64,
     /// Predicted milliseconds.
     pub predicted_ms: f64,

@@ -203,7 +203,7 @@ fn latency(page: &mut Markup, run: &RunReport) {
     page.raw("<div class=\"wide\"><table class=\"cards\"><thead><tr><th>candidate for the winner</th><th>predicted</th><th>measured</th>");
     page.raw("<th>off by</th><th>pace</th><th class=\"left\">verdict</th></tr></thead><tbody>");
     for c in &found.candidates {
-        page.raw("<tr><td>trial ").text(c.trial).raw("</td>");
+        page.raw("<tr><td>stage ").text(c.stage).raw(", trial ").text(c.trial).raw("</td>");
         cell(page, "predicted", &milliseconds(Some(c.predicted_ms)));
         cell(page, "measured", &milliseconds(Some(c.measured_ms)));
         let off = finite(Some(c.predicted_ms / c.measured_ms - 1.0));

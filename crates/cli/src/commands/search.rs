@@ -323,11 +323,13 @@ fn show(outcome: &Outcome, folder: &Path, as_json: bool) -> Result<(), CliError>
         text += &format!("\n{gain}\n");
     }
     text += &format!("\nfound {}", found_student(folder, &outcome.architecture)?);
-    text += &format!(
-        "\nstudent: {}\nreport:  {}\n",
-        folder.join("student").display(),
-        folder.join("report.html").display()
-    );
+    text += "\n";
+    let smaller = ["small", "middle"].map(|name| folder.join("students").join(name).join("model"));
+    for dir in smaller.iter().filter(|dir| dir.is_dir()) {
+        text += &format!("student: {}\n", dir.display());
+    }
+    text +=
+        &format!("student: {}\nreport:  {}\n", folder.join("student").display(), folder.join("report.html").display());
     output::print(&text)
 }
 

@@ -120,20 +120,28 @@ fn three_students_are_of_one_front_and_each_is_a_model_directory() {
     for seed in ["students/small/seed-1/model", "students/middle/seed-2/model", "final/seed-2/model"] {
         assert!(dir.path().join("run").join(seed).join("model.safetensors").exists(), "{seed}");
     }
+    let listed = run(dir.path(), &["runs", ".", "--json"]).json();
+    let found = students[2]["scores"][0]["value"].as_f64().unwrap();
+    assert!(listed.to_string().contains(&found.to_string()), "the found student's score: {listed}");
     refused(&["final.students=2"], &["2 students: a search hands over 1 or 3"]);
+    refused(&["final.students=3"], &["`final.students` is 3, but `search.stage3.trials` 2"]);
+    refused(&["search.fidelities=nowhere.jsonl"], &["`search.fidelities`", "nowhere.jsonl"]);
 }
 
 #[test]
 fn a_latency_limit_is_held_by_a_table_of_whole_encoders_and_one_that_nothing_meets_is_refused() {
     let dir = folder();
-    let set: Vec<&str> = SETTINGS.iter().flat_map(|setting| ["--set", setting]).collect();
+    // The frame of the plain networks, by which the pace of the machine is told, need not be one of the choices.
+    let frame = "student.hidden=20";
+    let set: Vec<&str> = SETTINGS.iter().chain([&frame]).flat_map(|setting| ["--set", setting]).collect();
     let bench =
         [&["bench", "--table", "t.json", "--recipe", "smoke", "--threads", "1", "--check", "5", "--json"], &set[..]];
     let table = run(dir.path(), &bench.concat()).json();
     assert_eq!(table["accuracy"]["architectures"], 5);
     assert!(table["checked"][0]["architecture"].as_str().unwrap().starts_with("hidden="), "{table}");
 
-    let more = ["budget.max_latency_ms=50.0", "compare.random=0", "compare.same_params=false", "compare.seeds=1"];
+    let more =
+        [frame, "budget.max_latency_ms=50.0", "compare.random=0", "compare.same_params=false", "compare.seeds=1"];
     let done = run(dir.path(), &[&arguments("run", &more)[..], &["--latency-table", "t.json"]].concat()).json();
     let measured: Value =
         serde_json::from_slice(&std::fs::read(dir.path().join("run/latency-measured.json")).unwrap()).unwrap();
@@ -151,7 +159,8 @@ fn a_latency_limit_is_held_by_a_table_of_whole_encoders_and_one_that_nothing_mee
     };
     assert_eq!(decided("again"), decided("run"), "a search with a table repeats exactly");
 
-    let none = [&arguments("none", &["budget.max_latency_ms=0.00001"])[..], &["--latency-table", "t.json"]].concat();
+    let none =
+        [&arguments("none", &[frame, "budget.max_latency_ms=0.00001"])[..], &["--latency-table", "t.json"]].concat();
     run(dir.path(), &none).fails_with(2, &["no student of this recipe is within max_latency_ms", "at least"]);
     assert!(!dir.path().join("none").exists());
 }

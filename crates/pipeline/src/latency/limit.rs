@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use bert_core::BertConfig;
 use burn::tensor::Device;
 use mlp_space::Architecture;
-use nas::space::{EncoderSpace, Predicted};
+use nas::space::{EncoderGenome, EncoderSpace, Predicted};
 use run_store::rundir::RunPaths;
 use serde::{Deserialize, Serialize};
 
 use super::make::median;
 use super::measure::{BUSY, Timer, on_cpu};
 use super::network::Networks;
-use super::students::least_ms;
+use super::students::{fastest, ms_or_infinite};
 use super::{Conditions, LatencyTable, Maker, Predictor, TableShape, TimedStudents};
 use crate::events::{Host, NOTED_WARNING, RunEvent};
 use crate::phase::Space;
@@ -32,7 +32,10 @@ const ATTEMPTS: usize = 60;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
-    /// Number of its trial in stage 3.
+    /// Stage of its trial.
+    #[serde(default = "last_stage")]
+    pub stage: u32,
+    /// Number of its trial there.
     pub trial: u64,
     /// Its feed-forwards, or a whole encoder.
     pub architecture: String,
@@ -44,6 +47,11 @@ pub struct Verdict {
     pub pace: f64,
     /// Whether it is within the limit.
     pub within: bool,
+}
+
+/// What runs of earlier versions measured alone.
+fn last_stage() -> u32 {
+    3
 }
 
 impl Verdict {
@@ -71,8 +79,8 @@ pub struct Limit {
     pub predictor: Arc<Predictor>,
     /// Milliseconds at most, where there is a limit and not a table alone.
     pub limit_ms: Option<f64>,
-    /// The fastest feed-forwards of the first stage, by prediction; `None` where whole encoders are searched.
-    pub fastest: Option<Architecture>,
+    /// The fastest student of the first stage, by prediction.
+    pub fastest: Fastest,
     /// Whether the table was measured on such a processor.
     is_here: bool,
     recipe: Recipe,
@@ -90,6 +98,15 @@ pub(crate) struct Wanted<'a> {
     /// The run folder, of which a run that goes on has its table.
     pub paths: &'a RunPaths,
     pub resume: bool,
+}
+
+/// A student that is known to be fast enough.
+#[derive(Clone, Debug)]
+pub enum Fastest {
+    /// Where feed-forwards are searched.
+    FeedForwards(Architecture),
+    /// Where whole encoders are.
+    Encoder(EncoderGenome),
 }
 
 /// What the first stage draws from.
@@ -156,9 +173,12 @@ impl Limit {
             Timed::FeedForwards(space) => {
                 let fastest = space.fastest(&|genome| predictor.ms_or_infinite(genome));
                 let least = predictor.ms(&fastest)?;
-                (Some(fastest), least)
+                (Fastest::FeedForwards(fastest), least)
             }
-            Timed::Encoders(space) => (None, least_ms(&predictor, frame, space)?),
+            Timed::Encoders(space) => {
+                let (fastest, least) = fastest(&predictor, frame, space)?;
+                (Fastest::Encoder(fastest), least)
+            }
         };
         let limit = Self {
             predictor: Arc::new(predictor),
@@ -212,6 +232,17 @@ impl Limit {
         Arc::new(move |genome| predictor.ms_or_infinite(genome))
     }
 
+    /// The same of whole encoders.
+    pub fn predicted_encoders(&self) -> Predicted<EncoderGenome> {
+        let (predictor, frame) = (Arc::clone(&self.predictor), self.frame.clone());
+        Arc::new(move |genome| ms_or_infinite(&predictor, &frame, genome))
+    }
+
+    /// Whether this run has measured that architecture.
+    pub(crate) fn knows(&self, genome: &str) -> bool {
+        self.measured.candidates.iter().any(|known| known.architecture == *genome)
+    }
+
     /// Measures the student of a trial, whose architecture is `genome` and whose configuration `config`, unless this run has done so already, and
     /// says whether it is within the limit.
     ///
@@ -219,7 +250,7 @@ impl Limit {
     /// It cannot be built, the file cannot be written; [`Error::Interrupted`].
     pub(crate) fn verdict(
         &mut self,
-        trial: u64,
+        (stage, trial): (u32, u64),
         (genome, config): (&str, &BertConfig),
         stop: &AtomicBool,
     ) -> Result<Verdict> {
@@ -237,7 +268,7 @@ impl Limit {
         let times = timer.patient_ms(&[&reference, &model], (table.reference.ms, ATTEMPTS), Some(stop), &enough)?;
         let (pace, measured_ms) = (times[0] / table.reference.ms, times[1]);
         let verdict =
-            Verdict { trial, architecture: genome.to_owned(), predicted_ms, measured_ms, pace, within: false };
+            Verdict { stage, trial, architecture: genome.to_owned(), predicted_ms, measured_ms, pace, within: false };
         let verdict = Verdict { within: self.holds(&verdict), ..verdict };
         self.measured.candidates.push(verdict.clone());
         self.write()?;

@@ -72,7 +72,7 @@ pub fn make(
     measure(&configs.collect::<std::result::Result<Vec<_>, _>>()?, (frame, settings), maker, stop, watch)
 }
 
-/// As [`make`], of networks that have all parts which random ones of `students` have: configurations of a space whose students differ in
+/// As [`make`], of networks that have all parts which `students` and the reference network have: configurations of a space whose students differ in
 /// more than their feed-forwards. A part is named by what it computes (`attention 4 x 16` is four heads of 16 channels, `product 264 x 192`
 /// a map of so many channels to so many), under the conditions of the table, so that one table holds layers of any widths.
 ///
@@ -89,8 +89,9 @@ pub fn make_of(
         let names = parts_in(&config)?.iter().map(Part::to_string).collect();
         Ok((config, names))
     };
-    let named = students.into_iter().map(named).collect::<Result<Vec<_>>>()?;
-    measure(&covering(named, MOST_ENCODERS), (frame, settings), maker, stop, watch)
+    let pace = student_config(&bare(frame), &reference(frame)?)?;
+    let named = std::iter::once(pace).chain(students).map(named).collect::<Result<Vec<_>>>()?;
+    measure(&covering(named, MOST_ENCODERS, true), (frame, settings), maker, stop, watch)
 }
 
 /// A table of the parts that the `chosen` networks have.
@@ -260,20 +261,29 @@ fn chosen(frame: &BertConfig, settings: LatencySettings, stop: &AtomicBool) -> R
         }
         drawn.push((genome, names));
     }
-    Ok(covering(drawn, MOST_NETWORKS))
+    Ok(covering(drawn, MOST_NETWORKS, false))
 }
 
-/// Of networks with the names of their parts those that have each name, in two of them as far as that goes; at most `most`.
-fn covering<T>(mut drawn: Vec<(T, BTreeSet<String>)>, most: usize) -> Vec<T> {
+/// Of networks with the names of their parts those that have each name, in two of them as far as that goes; at most `most`, but where `all` names
+/// must be there as many more as have a new one.
+fn covering<T>(mut drawn: Vec<(T, BTreeSet<String>)>, most: usize, all: bool) -> Vec<T> {
     let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     for name in drawn.iter().flat_map(|(_, names)| names) {
         let wanted = missing.entry(name.clone()).or_default();
         *wanted = (*wanted + 1).min(TWICE);
     }
     let mut chosen = Vec::new();
-    while chosen.len() < most {
-        let news =
-            |names: &BTreeSet<String>| names.iter().filter(|name| missing.get(*name).is_some_and(|&n| n > 0)).count();
+    let wanted: BTreeMap<String, usize> = missing.clone();
+    loop {
+        let is_full = chosen.len() >= most;
+        if is_full && !all {
+            break;
+        }
+        let is_new = |name: &String| {
+            let left = missing.get(name).copied().unwrap_or_default();
+            left > 0 && (!is_full || wanted.get(name) == Some(&left))
+        };
+        let news = |names: &BTreeSet<String>| names.iter().filter(|name| is_new(name)).count();
         let best = drawn
             .iter()
             .enumerate()
@@ -313,6 +323,23 @@ mod tests {
     use super::super::network::parts_of;
     use super::super::table::tests::frame;
     use super::*;
+
+    #[test]
+    fn networks_cover_every_part_twice_as_far_as_their_number_allows_and_once_beyond_it() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+        let drawn = || {
+            vec![
+                (0, names(&["a", "b"])),
+                (1, names(&["a"])),
+                (2, names(&["a", "c"])),
+                (3, names(&["b"])),
+                (4, names(&["d"])),
+            ]
+        };
+        assert_eq!(covering(drawn(), 9, false), [0, 2, 3, 4]);
+        assert_eq!(covering(drawn(), 2, false), [0, 2]);
+        assert_eq!(covering(drawn(), 2, true), [0, 2, 4], "what no network has yet is measured all the same");
+    }
 
     #[test]
     fn quantiles_lie_between_neighbors() {

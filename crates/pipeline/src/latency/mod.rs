@@ -24,8 +24,8 @@ mod students;
 mod table;
 
 pub use accuracy::{Accuracy, Pair, accuracy};
+pub use limit::{Fastest, Limit, Measured, Verdict};
 pub(crate) use limit::{History, Timed, Wanted, history};
-pub use limit::{Limit, Measured, Verdict};
 pub use make::{Maker, make, make_of};
 pub use measure::median_ms;
 pub(crate) use measure::{check_precision, on_cpu};
@@ -80,7 +80,8 @@ impl Latency<Architecture> for CandidateLatency {
 impl Latency<EncoderGenome> for CandidateLatency {
     fn measure(&mut self, genome: &EncoderGenome) -> std::result::Result<f64, String> {
         if let Some(predictor) = &self.predictor {
-            return Ok(students::ms_or_infinite(predictor, &self.frame, genome));
+            let config = genome.config(&self.frame).map_err(|e| e.to_string())?;
+            return predictor.ms_of(&config).map_err(|e| e.to_string());
         }
         self.measured(&genome.config(&self.frame).map_err(|e| e.to_string())?)
     }

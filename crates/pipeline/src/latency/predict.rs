@@ -33,7 +33,10 @@ pub(super) struct Times<'a> {
 impl<'a> Times<'a> {
     pub fn new(parts_us: &'a BTreeMap<String, f64>, frame: &BertConfig) -> Self {
         let ratios = (1..=4).map(|r| frame.intermediate_size / r);
-        Self { parts_us, widths: std::iter::once(frame.hidden_size).chain(ratios).collect() }
+        let of_frame = std::iter::once(frame.hidden_size).chain(ratios);
+        // Whatever is multiplied is packed before.
+        let packed = parts_us.keys().filter_map(|name| name.strip_prefix("pack ")?.parse().ok());
+        Self { parts_us, widths: of_frame.chain(packed).collect() }
     }
 
     fn known(&self, part: &Part) -> Option<f64> {

@@ -46,12 +46,21 @@ impl TimedStudents {
     ) -> Result<LatencyTable> {
         match &self.choices {
             None => make(&self.frame, settings, maker, stop, watch),
-            Some(_) => {
+            Some(choices) => {
+                let frame = BertConfig { fit_size: None, ..self.frame.clone() };
+                let space = self.encoders(choices, &Budget::default())?;
+                // Those with equal layers have every combination of widths.
+                let equal = space.with_equal_layers().into_iter().filter_map(|genome| genome.config(&frame).ok());
                 let drawn = self.drawn(&Budget::default(), ("latency table", 0), DRAWN)?;
-                let configs = drawn.into_iter().map(|(_, config)| config).collect();
+                let configs = drawn.into_iter().map(|(_, config)| config).chain(equal).collect();
                 make_of(configs, (&self.frame, settings), maker, stop, watch)
             }
         }
+    }
+
+    fn encoders(&self, choices: &EncoderChoices, budget: &Budget) -> Result<EncoderSpace> {
+        let frame = BertConfig { fit_size: None, ..self.frame.clone() };
+        Ok(EncoderSpace::new(&frame, Parts::POOLER, self.seq, choices.clone(), budget)?)
     }
 
     /// `count` random students within the size limits of `budget`, as text and as configuration.
@@ -76,7 +85,7 @@ impl TimedStudents {
                 (0..count).map(one).collect()
             }
             Some(choices) => {
-                let space = EncoderSpace::new(&frame, Parts::POOLER, self.seq, choices.clone(), budget)?;
+                let space = self.encoders(choices, budget)?;
                 let one = |number| {
                     let genome = space.sample(&mut rng(number));
                     Ok((genome.to_string(), genome.config(&frame)?))
@@ -87,17 +96,21 @@ impl TimedStudents {
     }
 }
 
-/// The least predicted latency among the whole encoders of `space` with equal layers and some random ones, milliseconds.
+/// The whole encoder of `space` with the least predicted latency, and its milliseconds: the best of those with equal layers and of a descent from
+/// random ones.
 ///
 /// # Errors
 /// A part of which the table knows nothing.
-pub(super) fn least_ms(predictor: &Predictor, frame: &BertConfig, space: &EncoderSpace) -> Result<f64> {
-    let random = (0..DRAWN).map(|number| space.sample(&mut run_store::rng::keyed(0, "fastest encoder", &[number])));
-    let mut least = f64::INFINITY;
-    for genome in random.chain(space.known().iter().cloned()) {
-        least = least.min(predictor.ms_of(&genome.config(frame)?)?);
+pub(super) fn fastest(predictor: &Predictor, frame: &BertConfig, space: &EncoderSpace) -> Result<(EncoderGenome, f64)> {
+    let mut best = space.fastest(&|genome| ms_or_infinite(predictor, frame, genome));
+    let mut least = predictor.ms_of(&best.config(frame)?)?;
+    for genome in space.known() {
+        let ms = predictor.ms_of(&genome.config(frame)?)?;
+        if ms < least {
+            (best, least) = (genome.clone(), ms);
+        }
     }
-    Ok(least)
+    Ok((best, least))
 }
 
 /// Milliseconds of a whole encoder, infinite for what cannot be predicted.

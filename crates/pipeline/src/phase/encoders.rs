@@ -7,15 +7,16 @@ use bert_core::{BertConfig, Parts};
 use kd::objective::Source;
 use nas::driver::StageOutcome;
 use nas::halving::{promoted, promoted_along};
-use nas::space::{EncodedSpace, EncoderChoices, EncoderGenome, EncoderSpace, ListedSpace, SearchSpace};
+use nas::space::{EncodedSpace, EncoderChoices, EncoderGenome, EncoderSpace, ListedSpace, SearchSpace, WithinLatency};
 use nas::strategy::InOrder;
 use nas::study::Trial;
 
 use super::beginning::Origin;
 use super::distillation::plan;
-use super::stages::{Study, front_cost, measured_winner, none_holds, smaller, stage};
+use super::stages::{MOST_MEASURED, Study, front_cost, measured_winner, none_holds, smaller, stage};
 use super::{Context, Data, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::{EncoderTraining, PlanOf};
+use crate::latency::Fastest;
 use crate::recipe::{Begin, Recipe, Students};
 use crate::{Error, Result};
 
@@ -44,6 +45,17 @@ pub(crate) fn encoder_space(recipe: &Recipe, choices: &EncoderChoices, frame: &B
     Ok(EncoderSpace::new(frame, Parts::POOLER, recipe.latency.seq, choices.clone(), &recipe.budget)?)
 }
 
+/// What the run's latency limit leaves of a space.
+pub(super) fn encoders_within(run: &Context<'_>, space: Box<EncoderSpace>) -> Box<Encoders> {
+    let limit = run.limit.as_ref();
+    match limit.and_then(|limit| Some((limit, limit.bound_ms(0)?, &limit.fastest))) {
+        Some((limit, bound, Fastest::Encoder(known))) => {
+            Box::new(WithinLatency::new(space, limit.predicted_encoders(), bound, known.clone()))
+        }
+        _ => space,
+    }
+}
+
 /// Runs the three rungs on the study of the run folder.
 ///
 /// # Errors
@@ -64,7 +76,7 @@ pub fn search_encoders(
     };
     let shared = (frame, teachers, origin.as_ref());
     let mut best = {
-        let space: &Encoders = &space;
+        let space: &Encoders = &*encoders_within(run, Box::new(space.clone()));
         let mut strategy = run.parts.encoder_strategy(recipe)?;
         let rung = (1, recipe.search.stage1.initial_random);
         rung_of(run, rung, (space, strategy.as_mut()), &mut study, shared)?
@@ -94,15 +106,12 @@ pub fn search_encoders(
                 trials.sort_by(Trial::order);
                 last_first.extend(trials);
             }
-            let (trial, config, verdict) =
-                measured_winner(run, last_first, &config_of)?.ok_or_else(|| none_holds(run))?;
+            let found = measured_winner(run, last_first, &config_of, MOST_MEASURED)?;
+            let (trial, config, verdict) = found.ok_or_else(|| none_holds(run))?;
             (trial, config, Some(verdict))
         }
     };
-    let smaller = match winner.stage {
-        3 => smaller(run, &study, winner.number, &config_of)?,
-        _ => Vec::new(),
-    };
+    let smaller = smaller(run, &study, (winner.stage, winner.number), &config_of)?;
     Ok(Winner { config, smaller, score: winner.fitness, latency, supernet: None })
 }
 

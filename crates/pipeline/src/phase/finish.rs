@@ -11,7 +11,7 @@ use kd::inherit::continue_from;
 use kd::job::as_is;
 use mlp_space::Architecture;
 use nas::budget::{Budget, Latency};
-use nas::space::{EncoderGenome, SearchSpace};
+use nas::space::EncoderGenome;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -20,9 +20,9 @@ use train::fine_tune::FineTune;
 
 use super::beginning::{Weights, as_teacher, has_begun};
 use super::distillation::{on_tasks, on_text, plan};
-use super::encoders::encoder_space;
+use super::encoders::{encoder_space, encoders_within};
 use super::plain::{same_latency, same_params};
-use super::stages::{MAX_DRAWS, sized_student, within};
+use super::stages::{MAX_DRAWS, fastest_feed_forwards, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::until;
 use crate::events::RunEvent;
@@ -150,7 +150,7 @@ fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Arch
     let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device, predictor };
     let mut latency = run.parts.latency(usual);
     // As the candidates of the search: within the limit by prediction.
-    let fastest = run.limit.as_ref().and_then(|limit| limit.fastest.clone());
+    let fastest = fastest_feed_forwards(run);
     let space = within(run, space, fastest.as_ref(), 0);
     let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
     let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
@@ -182,7 +182,7 @@ fn random_encoder(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Res
     let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
     let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor };
     let mut latency = run.parts.encoder_latency(usual);
-    let space = encoder_space(recipe, choices, frame)?;
+    let space = encoders_within(run, Box::new(encoder_space(recipe, choices, frame)?));
     let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
     let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
     for attempt in 0..MAX_DRAWS {

@@ -19,12 +19,12 @@ use super::encoders::encoder_space;
 use super::{Context, Data, Network, PhaseId, SearchParts, Space, Teachers, stage_three_supernet};
 use crate::evaluate::{ProxyTraining, SupernetSlice};
 use crate::events::{NOTED_WARNING, RunEvent};
-use crate::latency::{CandidateLatency, Verdict};
+use crate::latency::{CandidateLatency, Fastest, Verdict};
 use crate::recipe::{Recipe, StageSettings, StrategyKind};
 use crate::{Error, Result};
 
 /// Candidates of a round that are measured before more are asked for, and rounds after the first.
-const MOST_MEASURED: usize = 12;
+pub(super) const MOST_MEASURED: usize = 12;
 const MORE_ROUNDS: usize = 3;
 
 /// Draws per trial before a space counts as exhausted (the reference redraws up to 10000 times).
@@ -86,7 +86,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     let mut study = Study::open(run, frame, |parts, usual| parts.latency(usual))?;
 
     let coarse = run.parts.space(recipe, 1, student, None)?;
-    let fastest = run.limit.as_ref().and_then(|limit| limit.fastest.clone());
+    let fastest = fastest_feed_forwards(run);
     let coarse = within(run, coarse, fastest.as_ref(), 0);
     let first = short_trainings(run, (1, &settings.stage1), &*coarse, &mut study, (frame, teachers, &warm))?;
     let operators = run.parts.space(recipe, 2, student, Some(&first))?;
@@ -108,7 +108,7 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         drop(evaluate);
         let config = student_config(frame, &third.genome)?;
         let smaller =
-            smaller(run, &study, third.best.number, &|genome| Ok(student_config(frame, &widths.parse(genome)?)?))?;
+            smaller(run, &study, (3, third.best.number), &|genome| Ok(student_config(frame, &widths.parse(genome)?)?))?;
         return Ok(Winner { config, smaller, score: third.best.fitness, latency: None, supernet: Some(supernet) });
     }
     for round in 0..=MORE_ROUNDS {
@@ -130,9 +130,9 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
         trials.retain(|trial| trial.number < asked);
         trials.sort_by(Trial::order);
         let config_of = |genome: &str| Ok(student_config(frame, &widths.parse(genome)?)?);
-        if let Some((trial, config, verdict)) = measured_winner(run, trials, &config_of)? {
+        if let Some((trial, config, verdict)) = measured_winner(run, trials, &config_of, MOST_MEASURED * (round + 1))? {
             drop(evaluate);
-            let smaller = smaller(run, &study, trial.number, &config_of)?;
+            let smaller = smaller(run, &study, (3, trial.number), &config_of)?;
             let latency = Some(verdict);
             return Ok(Winner { config, smaller, score: trial.fitness, latency, supernet: Some(supernet) });
         }
@@ -141,19 +141,19 @@ pub fn search(run: &mut Context<'_>, frame: &BertConfig, teachers: &Teachers, wa
     Err(none_holds(run))
 }
 
-/// A small and a middle student of the front that the last stage's trials and the winner, trial `winner`, make of score against latency, or against
+/// A small and a middle student of the front that the trials of a stage and the winner, trial `winner` of it, make of score against latency, or against
 /// parameters where no latency is known; none where the recipe wants one student, fewer where the front has fewer.
 pub(super) fn smaller<G>(
     run: &mut Context<'_>,
     study: &Study<G>,
-    winner: u64,
+    (stage, winner): (u32, u64),
     config_of: &dyn Fn(&str) -> Result<BertConfig>,
 ) -> Result<Vec<(Network, BertConfig)>> {
     let wanted = run.recipe.final_.students.of_front();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    let trials = study.store.trials(3)?;
+    let trials = study.store.trials(stage)?;
     let ranked: Vec<(&Trial, Rank)> = trials.iter().filter_map(|trial| Some((trial, trial.rank()?))).collect();
     let by = front_cost(&trials);
     let Some(&(_, best)) = ranked.iter().find(|(trial, _)| trial.number == winner) else { return Ok(Vec::new()) };
@@ -184,36 +184,40 @@ pub(super) fn front_cost(trials: &[Trial]) -> Measure {
     }
 }
 
-/// The first of `trials`, which stand best first, that is within the latency limit when it is measured, with its configuration.
+/// The first of `trials`, which stand best first, that is within the latency limit when it is measured, with its configuration. No more are measured
+/// once the run has measured `most`, so that one that was killed in between ends as it would have.
 pub(super) fn measured_winner(
     run: &mut Context<'_>,
     trials: Vec<Trial>,
     config_of: &dyn Fn(&str) -> Result<BertConfig>,
+    most: usize,
 ) -> Result<Option<(Trial, BertConfig, Verdict)>> {
     let stop = run.host.stop();
-    let Some(limit) = &run.limit else { return Ok(None) };
-    // Those of earlier rounds were measured, and found too slow.
-    let before = limit.measured().candidates.len();
-    let mut measured = 0;
     for trial in trials.into_iter().filter(|trial| trial.state == TrialState::Complete) {
         let config = config_of(&trial.genome)?;
         let Some(limit) = &mut run.limit else { break };
-        let verdict = limit.verdict(trial.number, (&trial.genome, &config), stop)?;
-        let (is_new, is_by_pace, is_here) =
-            (limit.measured().candidates.len() > before + measured, limit.is_by_pace(&verdict), limit.is_here());
+        let is_new = !limit.knows(&trial.genome);
+        if is_new && limit.measured().candidates.len() >= most {
+            break;
+        }
+        let verdict = limit.verdict((trial.stage, trial.number), (&trial.genome, &config), stop)?;
         if is_new {
-            measured += 1;
-            let limit_ms = limit.limit_ms;
-            run.emit(RunEvent::Note { message: told(trial.stage, &verdict, limit_ms, is_by_pace, is_here) })?;
+            let (limit_ms, is_by_pace, is_here) = (limit.limit_ms, limit.is_by_pace(&verdict), limit.is_here());
+            run.emit(RunEvent::Note { message: told(&verdict, limit_ms, is_by_pace, is_here) })?;
         }
         if verdict.within {
             return Ok(Some((trial, config, verdict)));
         }
-        if measured == MOST_MEASURED {
-            break;
-        }
     }
     Ok(None)
+}
+
+/// The fastest feed-forwards, where the run has a limit of them.
+pub(super) fn fastest_feed_forwards(run: &Context<'_>) -> Option<Architecture> {
+    match &run.limit.as_ref()?.fastest {
+        Fastest::FeedForwards(fastest) => Some(fastest.clone()),
+        Fastest::Encoder(_) => None,
+    }
 }
 
 /// Corrects predictions by what was measured, after a round in which nothing was within the limit.
@@ -226,8 +230,8 @@ fn correct(run: &mut Context<'_>, round: usize) -> Result<()> {
     run.emit(RunEvent::Note { message })
 }
 
-fn told(stage: u32, verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: bool) -> String {
-    let Verdict { trial, predicted_ms, measured_ms, pace, within, .. } = verdict;
+fn told(verdict: &Verdict, limit_ms: Option<f64>, is_by_pace: bool, is_here: bool) -> String {
+    let Verdict { stage, trial, predicted_ms, measured_ms, pace, within, .. } = verdict;
     let kept = match (limit_ms, within) {
         (None, _) => String::new(),
         (Some(limit), true) => format!(", within {limit} ms"),

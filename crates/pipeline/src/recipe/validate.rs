@@ -41,6 +41,7 @@ impl Recipe {
         self.check_phases()?;
         self.check_encoder_search()?;
         self.check_compare()?;
+        self.check_students()?;
         self.check_counts()
     }
 
@@ -186,6 +187,16 @@ impl Recipe {
             ));
         }
         Ok(())
+    }
+
+    fn check_students(&self) -> Result<(), String> {
+        let (wanted, trials) = (u8::from(self.final_.students), self.search.stage3.trials);
+        match trials < u64::from(wanted) {
+            true => Err(format!(
+                "`final.students` is {wanted}, but `search.stage3.trials` {trials}: the students are trials of stage 3"
+            )),
+            false => Ok(()),
+        }
     }
 
     fn check_compare(&self) -> Result<(), String> {

@@ -50,6 +50,7 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
 
 fn latency() -> LatencyReport {
     let point = |trial, predicted_ms, measured_ms, pace, within| LatencyPoint {
+        stage: 3,
         trial,
         predicted_ms,
         measured_ms,
