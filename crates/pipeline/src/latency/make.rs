@@ -336,7 +336,7 @@ mod tests {
                 (4, names(&["d"])),
             ]
         };
-        assert_eq!(covering(drawn(), 9, false), [0, 2, 3, 4]);
+        assert_eq!(covering(drawn(), 9, false), [0, 2, 4, 3]);
         assert_eq!(covering(drawn(), 2, false), [0, 2]);
         assert_eq!(covering(drawn(), 2, true), [0, 2, 4], "what no network has yet is measured all the same");
     }
