@@ -8,9 +8,11 @@ use super::config::{Descent, PartitionConfig, Split};
 pub(super) struct Samples {
     features: Vec<Vec<f64>>,
     fitness: Vec<Option<f64>>,
-    /// Lowest and highest fitness of a complete trial.
-    range: Option<(f64, f64)>,
 }
+
+/// Lowest and highest fitness of the complete trials among some samples.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Range(Option<(f64, f64)>);
 
 impl Samples {
     pub fn len(&self) -> usize {
@@ -27,10 +29,6 @@ impl Samples {
         if !self.features.is_empty() && features.len() != self.width() {
             return false;
         }
-        if let Some(new) = fitness {
-            let (low, high) = self.range.unwrap_or((new, new));
-            self.range = Some((low.min(new), high.max(new)));
-        }
         self.features.push(features);
         self.fitness.push(fitness);
         true
@@ -42,21 +40,30 @@ impl Samples {
         self.fitness.truncate(len);
     }
 
-    /// Fitness scaled to 0 (worst complete trial) .. 1 (best). A failed trial has 0: the reference
+    /// That of the first `size` samples.
+    pub fn range(&self, size: usize) -> Range {
+        let complete = self.fitness[..size].iter().flatten();
+        Range(complete.fold(None, |range: Option<(f64, f64)>, &new| {
+            let (low, high) = range.unwrap_or((new, new));
+            Some((low.min(new), high.max(new)))
+        }))
+    }
+
+    /// Fitness scaled to 0 (worst complete trial of the range) .. 1 (best). A failed trial has 0: the reference
     /// gives it fitness 0, which no trained candidate falls below.
-    pub fn fitness(&self, index: usize) -> f64 {
-        let (Some(fitness), Some((low, high))) = (self.fitness[index], self.range) else {
+    pub fn fitness(&self, index: usize, range: Range) -> f64 {
+        let (Some(fitness), Some((low, high))) = (self.fitness[index], range.0) else {
             return 0.0;
         };
         if high > low { (fitness - low) / (high - low) } else { 0.0 }
     }
 
-    fn mean(&self, members: &[usize]) -> f64 {
-        members.iter().map(|&i| self.fitness(i)).sum::<f64>() / members.len().max(1) as f64
+    fn mean(&self, members: &[usize], range: Range) -> f64 {
+        members.iter().map(|&i| self.fitness(i, range)).sum::<f64>() / members.len().max(1) as f64
     }
 
-    fn median(&self, members: &[usize]) -> f64 {
-        let mut sorted: Vec<f64> = members.iter().map(|&i| self.fitness(i)).collect();
+    fn median(&self, members: &[usize], range: Range) -> f64 {
+        let mut sorted: Vec<f64> = members.iter().map(|&i| self.fitness(i, range)).collect();
         sorted.sort_by(f64::total_cmp);
         match sorted.len() {
             0 => f64::NEG_INFINITY,
@@ -99,7 +106,8 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Fits a tree to the first `size` samples; `seed` gives each node's classifier its seed.
+    /// Fits a tree to the first `size` samples, whatever came after them: a search that is resumed later fits the same tree. `seed` gives each node's
+    /// classifier its seed.
     pub fn fit(
         config: &PartitionConfig,
         samples: &Samples,
@@ -108,11 +116,12 @@ impl Tree {
     ) -> Result<Self, String> {
         let mut tree = Self { nodes: Vec::new(), fitted_to: size, placed: size };
         tree.nodes.push(Node { members: (0..size).collect(), split: None });
+        let range = samples.range(size);
         let mut open = vec![(0usize, config.height.limit(size))];
         while let Some((node, height)) = open.pop() {
             let Some((good, bad, classifier)) = ({
                 let members = &tree.nodes[node].members;
-                split(config, samples, members, height, seed(node as u64))?
+                split(config, (samples, range), members, height, seed(node as u64))?
             }) else {
                 continue;
             };
@@ -163,6 +172,7 @@ impl Tree {
 
     /// Walks from the root to the leaf that the next draw should come from.
     pub fn descend(&self, config: &PartitionConfig, samples: &Samples) -> Leaf {
+        let range = samples.range(samples.len());
         let mut node = 0;
         let mut path = Vec::new();
         while let Some(branch) = &self.nodes[node].split {
@@ -170,9 +180,9 @@ impl Tree {
                 let members = &self.nodes[child].members;
                 match config.descent {
                     Descent::Uct { exploration } => {
-                        uct(samples.mean(members), exploration, self.nodes[node].members.len(), members.len())
+                        uct(samples.mean(members, range), exploration, self.nodes[node].members.len(), members.len())
                     }
-                    Descent::BestMedian => samples.median(members),
+                    Descent::BestMedian => samples.median(members, range),
                 }
             };
             let good = value(branch.good) >= value(branch.bad);
@@ -219,16 +229,16 @@ type Halves = (Vec<usize>, Vec<usize>, Classifier);
 /// Divides a node's samples and learns the division; `None` if the node stays a leaf.
 fn split(
     config: &PartitionConfig,
-    samples: &Samples,
+    (samples, range): (&Samples, Range),
     members: &[usize],
     height: u32,
     seed: u64,
 ) -> Result<Option<Halves>, String> {
     let threshold = match config.split {
-        Split::Mean => samples.mean(members),
-        Split::Median => samples.median(members),
+        Split::Mean => samples.mean(members, range),
+        Split::Median => samples.median(members, range),
     };
-    let is_good = |&i: &usize| samples.fitness(i) >= threshold;
+    let is_good = |&i: &usize| samples.fitness(i, range) >= threshold;
     let (good, bad): (Vec<usize>, Vec<usize>) = members.iter().copied().partition(is_good);
     if height == 0 || good.len().min(bad.len()) < config.min_leaf as usize {
         return Ok(None);
@@ -274,7 +284,7 @@ mod tests {
         ] {
             let tree = fit(&config, &samples, 80);
             let leaf = tree.descend(&config, &samples);
-            assert!(leaf.members.iter().all(|&i| samples.fitness(i) >= 0.5), "{leaf:?}");
+            assert!(leaf.members.iter().all(|&i| samples.fitness(i, samples.range(80)) >= 0.5), "{leaf:?}");
             assert!(tree.agreement(&leaf, &[9.0, 9.0], 0.0).unwrap() >= 0.5);
             assert!(tree.agreement(&leaf, &[0.0, 10.0], 0.0).unwrap() < 0.5);
         }
@@ -299,6 +309,22 @@ mod tests {
         assert!(!explored.path[0].1, "the bad half was never visited again");
         let greedy = PartitionConfig { descent: Descent::BestMedian, ..config };
         assert!(tree.descend(&greedy, &samples).path[0].1);
+    }
+
+    #[test]
+    fn a_tree_is_that_of_its_first_samples_whatever_came_after_them() {
+        // Failed trials count as the worst complete one, so that the mean depends on which that is.
+        let mut samples = Samples::default();
+        for i in 0..40 {
+            assert!(samples.push(vec![f64::from(i)], (i % 4 != 0).then_some(0.5 + f64::from(i) / 80.0)));
+        }
+        let halves = |samples: &Samples| -> Vec<Vec<usize>> {
+            let tree = fit(&PartitionConfig::learned(), samples, 40);
+            tree.nodes.iter().map(|node| node.members.clone()).collect()
+        };
+        let at_once = halves(&samples);
+        assert!(samples.push(vec![1.0], Some(-9.0)));
+        assert_eq!(halves(&samples), at_once);
     }
 
     #[test]
