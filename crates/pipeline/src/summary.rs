@@ -186,6 +186,7 @@ pub fn run_report(paths: &RunPaths, study: Option<&dyn StudyStore>) -> Result<Ru
         changed,
         started: records.first().map_or(environment.started.clone(), |l| utc(l.time_ms)),
         finished: records.last().filter(|_| finished).map(|l| utc(l.time_ms)),
+        seconds: all_seconds(&records),
         machine: environment.machine,
         threads: Some(environment.threads),
         pass: pass(&run["latency"]),
@@ -269,6 +270,13 @@ fn stages(store: &dyn StudyStore, records: &[LogLine]) -> Result<Vec<StageReport
     Ok(stages)
 }
 
+/// Seconds spent in all phases.
+fn all_seconds(records: &[LogLine]) -> Option<f64> {
+    let phases: std::collections::BTreeSet<&str> = records.iter().filter_map(|line| line.event.phase()).collect();
+    let each: Vec<f64> = phases.into_iter().filter_map(|phase| seconds(records, phase)).collect();
+    (!each.is_empty()).then(|| each.iter().sum())
+}
+
 /// Seconds spent in a phase, over all processes that worked on it. The time between a kill and the
 /// resume does not count, nor does what a killed process did after its last event.
 pub fn seconds(records: &[LogLine], phase: &str) -> Option<f64> {
@@ -349,7 +357,7 @@ pub fn utc(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{LogLine, RunEvent, seconds, utc};
+    use super::{LogLine, RunEvent, all_seconds, seconds, utc};
 
     #[test]
     fn time_between_a_kill_and_the_resume_is_not_counted() {
@@ -361,6 +369,7 @@ mod tests {
         let records: Vec<LogLine> = events.into_iter().map(|(time_ms, event)| LogLine { time_ms, event }).collect();
         assert_eq!(seconds(&records, "stage-1"), Some(3.5));
         assert_eq!(seconds(&records, "stage-2"), None);
+        assert_eq!((all_seconds(&records), all_seconds(&[])), (Some(3.5), None));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct RunReport {
     pub started: String,
     /// When the run ended; `None` while it is still going or was interrupted.
     pub finished: Option<String>,
+    /// Seconds of work in all phases, without what a killed process had not written yet; `None` where nothing was measured.
+    pub seconds: Option<f64>,
     /// The computer that ran it.
     pub machine: Machine,
     /// Threads that it was given.

@@ -1,7 +1,9 @@
 //! The HTML page around the charts: headings, tables and explanations, in the order in which a reader asks.
 
 use crate::data::{RunReport, StudentReport};
-use crate::format::{MISSING, budget, count_or_missing, finite, milliseconds, points_with_error, text_or_missing};
+use crate::format::{
+    MISSING, budget, count_or_missing, duration, finite, milliseconds, points_with_error, text_or_missing,
+};
 use crate::markup::Markup;
 use crate::plots::{Cost, loss_curves, model_front, score_of, shared_tasks};
 use crate::search;
@@ -48,6 +50,7 @@ fn about(page: &mut Markup, run: &RunReport) {
     fact(page, "budget of the student", &budget(&run.budget));
     fact(page, "started", &run.started);
     fact(page, "finished", run.finished.as_deref().unwrap_or("not finished"));
+    fact(page, "cost", &cost(run));
     page.raw("</dl><p class=\"soft\">Recipe ").text(text_or_missing(&run.recipe));
     let changed = run.changed.as_deref().map_or(0, <[_]>::len);
     if changed > 0 {
@@ -59,6 +62,19 @@ fn about(page: &mut Markup, run: &RunReport) {
         page.raw(" The recipe says of itself: <q>").text(run.description.trim()).raw("</q>");
     }
     page.raw("</p>");
+}
+
+/// Time of work, and that of all threads together in core-hours.
+fn cost(run: &RunReport) -> String {
+    match (run.seconds.filter(|seconds| seconds.is_finite()), run.threads) {
+        (None, _) => MISSING.into(),
+        (seconds, None) => duration(seconds),
+        (Some(seconds), Some(threads)) => {
+            let unit = if threads == 1 { "thread" } else { "threads" };
+            let hours = seconds * threads as f64 / 3600.0;
+            format!("{} with {threads} {unit}: {hours:.2} core-hours", duration(Some(seconds)))
+        }
+    }
 }
 
 fn result(page: &mut Markup, run: &RunReport) {

@@ -143,6 +143,16 @@ fn numbers_that_are_not_finite_are_missing() {
 }
 
 #[test]
+fn the_cost_is_given_in_core_hours_as_far_as_it_is_known() {
+    let cost = |seconds, threads| render_html(&RunReport { seconds, threads, ..RunReport::default() });
+    assert!(cost(Some(5400.0), Some(2)).contains("<dd>1 h 30 min with 2 threads: 3.00 core-hours</dd>"));
+    assert!(cost(Some(30.0), None).contains("<dt>cost</dt><dd>30 s</dd>"));
+    for unknown in [None, Some(f64::NAN)] {
+        assert!(cost(unknown, Some(2)).contains("<dt>cost</dt><dd>n/a</dd>"));
+    }
+}
+
+#[test]
 fn missing_sizes_are_shown_as_missing_and_not_as_zero() {
     let row = ModelRow { name: "only a name".into(), role: Role::Baseline, ..ModelRow::default() };
     let page = render_html(&RunReport { comparison: vec![row], ..RunReport::default() });

@@ -23,6 +23,7 @@ pub fn made_up_run(trials: u64, steps: u64) -> RunReport {
         ]),
         started: "2025-01-02 03:04:05 UTC".into(),
         finished: Some("2025-01-02 04:05:06 UTC".into()),
+        seconds: Some(7380.0),
         threads: Some(2),
         pass: Some("1 x 128 tokens, f32, the median time of 15".into()),
         machine: Machine { cpu: "An Imaginary Processor, 8-core".into(), cores: Some(8), os: "Linux x86_64".into() },
