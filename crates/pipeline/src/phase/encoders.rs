@@ -13,7 +13,8 @@ use nas::study::Trial;
 
 use super::beginning::Origin;
 use super::distillation::plan;
-use super::stages::{MOST_MEASURED, Study, front_cost, measured_winner, none_holds, smaller, stage};
+use super::stages::{Study, stage};
+use super::winner::{MOST_MEASURED, front_cost, measured_winner, none_holds, smaller};
 use super::{Context, Data, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::{EncoderTraining, PlanOf};
 use crate::latency::Fastest;

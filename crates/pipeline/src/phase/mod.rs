@@ -10,6 +10,7 @@
 //! | `teacher` | load or make the teacher, fine-tune it, or one for each task |
 //! | `beginning` | students that begin as their teacher |
 //! | `distillation` | one distillation: what is learned, on text and on tasks |
+//! | `winner` | which candidate is handed over: measured, and smaller ones beside it |
 //! | `supernet` | warm-up, and the supernet of stage 3 |
 //! | `parts` | spaces, strategies, stores and evaluators of the search, which a program may bring |
 //! | `stages` | the three stages of the search |
@@ -32,6 +33,7 @@ mod stages;
 mod stopwatch;
 mod supernet;
 mod teacher;
+mod winner;
 
 pub(crate) use beginning::{Origin, Weights};
 pub use cache_room::{CacheRoom, cache_room};
