@@ -206,7 +206,8 @@ fn a_winner_that_is_slower_than_predicted_is_not_called_one() {
     wrong["outside_us"] = json!(wrong["outside_us"].as_f64().unwrap() * 0.3);
     wrong["margin"] = json!(0.0);
     std::fs::write(dir.path().join("t.json"), wrong.to_string()).unwrap();
-    let bound = table()["reference"]["ms"].as_f64().unwrap() * 1.3;
+    // Wide enough for the slowest operators that stage 2 may choose by a table that says anything is fast.
+    let bound = table()["reference"]["ms"].as_f64().unwrap() * 1.9;
     let limit = format!("{bound:.4}");
     let found = search(dir.path(), "run", "t.json", &[&SHORT[..], &["--max-latency-ms", &limit]].concat());
     assert_eq!(found.code, Some(0), "{}", found.stderr);

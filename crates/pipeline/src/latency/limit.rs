@@ -25,6 +25,8 @@ use crate::{Error, Result};
 pub(crate) const LATENCY_TABLE: &str = "latency-table.json";
 pub(crate) const LATENCY_MEASURED: &str = "latency-measured.json";
 
+/// A candidate that takes so many times the limit at the table's pace is too slow, however busy the machine is.
+const HOPELESS: f64 = 1.1;
 /// Measurements of a candidate that is over the limit while the machine is busy.
 const ATTEMPTS: usize = 60;
 
@@ -264,7 +266,11 @@ impl Limit {
         let mut timer = Timer::new(settings, self.frame.vocab_size, rayon::current_num_threads());
         let predicted_ms = self.predictor.ms_of(config)?;
         // Another processor is not busy: it has a pace of its own.
-        let enough = |times: &[f64]| !self.is_here || self.limit_ms.is_none_or(|limit| times[1] <= limit);
+        let enough = |times: &[f64]| {
+            let at_pace_ms = times[1] * table.reference.ms / times[0];
+            let is_clear = |limit: f64| times[1] <= limit || at_pace_ms > limit * HOPELESS;
+            !self.is_here || self.limit_ms.is_none_or(is_clear)
+        };
         let times = timer.patient_ms(&[&reference, &model], (table.reference.ms, ATTEMPTS), Some(stop), &enough)?;
         let (pace, measured_ms) = (times[0] / table.reference.ms, times[1]);
         let verdict =
