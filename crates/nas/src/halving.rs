@@ -142,7 +142,6 @@ mod tests {
     use super::*;
     use crate::budget::Cost;
     use crate::pareto::dominates;
-    use crate::study::{TrialId, TrialState};
 
     fn pairs(rungs: &[Rung]) -> Vec<(u64, u64)> {
         rungs.iter().map(|rung| (rung.candidates, rung.budget)).collect()
@@ -185,22 +184,7 @@ mod tests {
     }
 
     fn trial(number: u64, fitness: u8, params: u64) -> Trial {
-        Trial {
-            id: TrialId(0),
-            stage: 1,
-            number,
-            genome: String::new(),
-            fingerprint: String::new(),
-            cost: Cost { params, macs: 1 },
-            latency_ms: None,
-            state: TrialState::Complete,
-            fitness: Some(f64::from(fitness)),
-            metrics: std::collections::BTreeMap::new(),
-            seed: 0,
-            started_at: 0,
-            finished_at: None,
-            reason: None,
-        }
+        Trial::of_test(number, "", params, Some(f64::from(fitness)))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use report::FidelityRow;
 use run_store::rundir::RunPaths;
 
 use crate::fidelity::correlation::{bootstrap, spearman};
-use crate::fidelity::{self, FEWEST, Ranked, Row, Target};
+use crate::fidelity::{self, FEWEST, Ranked, Target};
 use crate::phase::PhaseId;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
@@ -65,7 +65,7 @@ pub(crate) fn fidelities(paths: &RunPaths, study: Option<&dyn StudyStore>, seed:
 }
 
 fn rows(path: &Path, seed: u64) -> Result<Vec<FidelityRow>> {
-    let networks = fidelity::by_network(fidelity::read(path)?.into_iter().collect::<Vec<Row>>());
+    let networks = fidelity::by_network(fidelity::read(path)?);
     let row = |ranked: Ranked| FidelityRow {
         score: ranked.fidelity.to_string(),
         target: "networks measured before: the final score on dev".into(),

@@ -148,25 +148,9 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::{TrialId, TrialState};
 
     fn trial(number: u64, genome: &str, fitness: Option<f64>) -> Trial {
-        Trial {
-            id: TrialId(0),
-            stage: 1,
-            number,
-            genome: genome.into(),
-            fingerprint: String::new(),
-            cost: mlp_space::Cost { params: 1, macs: 1 },
-            latency_ms: None,
-            state: if fitness.is_some() { TrialState::Complete } else { TrialState::Failed },
-            fitness,
-            metrics: BTreeMap::new(),
-            seed: 0,
-            started_at: 0,
-            finished_at: None,
-            reason: None,
-        }
+        Trial::of_test(number, genome, 1, fitness)
     }
 
     fn row(gene: &str, value: &str, all: f64, good: f64) -> Frequency {

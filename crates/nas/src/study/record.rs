@@ -257,3 +257,26 @@ impl Trial {
         self.finished_at = Some(finished_at);
     }
 }
+
+#[cfg(test)]
+impl Trial {
+    /// A trial of stage 1 for unit tests, complete where it has a fitness.
+    pub(crate) fn of_test(number: u64, genome: &str, params: u64, fitness: Option<f64>) -> Self {
+        Self {
+            id: TrialId(0),
+            stage: 1,
+            number,
+            genome: genome.into(),
+            fingerprint: String::new(),
+            cost: Cost { params, macs: 1 },
+            latency_ms: None,
+            state: if fitness.is_some() { TrialState::Complete } else { TrialState::Failed },
+            fitness,
+            metrics: BTreeMap::new(),
+            seed: 0,
+            started_at: 0,
+            finished_at: None,
+            reason: None,
+        }
+    }
+}

@@ -47,7 +47,7 @@ impl TimedStudents {
         match &self.choices {
             None => make(&self.frame, settings, maker, stop, watch),
             Some(choices) => {
-                let frame = BertConfig { fit_size: None, ..self.frame.clone() };
+                let frame = self.sized();
                 let space = self.encoders(choices, &Budget::default())?;
                 // Those with equal layers have every combination of widths.
                 let equal = space.with_equal_layers().into_iter().filter_map(|genome| genome.config(&frame).ok());
@@ -58,9 +58,13 @@ impl TimedStudents {
         }
     }
 
+    /// The frame without the distillation projection, which no budget counts and no pass computes.
+    fn sized(&self) -> BertConfig {
+        BertConfig { fit_size: None, ..self.frame.clone() }
+    }
+
     fn encoders(&self, choices: &EncoderChoices, budget: &Budget) -> Result<EncoderSpace> {
-        let frame = BertConfig { fit_size: None, ..self.frame.clone() };
-        Ok(EncoderSpace::new(&frame, Parts::POOLER, self.seq, choices.clone(), budget)?)
+        Ok(EncoderSpace::new(&self.sized(), Parts::POOLER, self.seq, choices.clone(), budget)?)
     }
 
     /// `count` random students within the size limits of `budget`, as text and as configuration.
@@ -74,7 +78,7 @@ impl TimedStudents {
         count: u64,
     ) -> Result<Vec<(String, BertConfig)>> {
         let rng = |number: u64| run_store::rng::keyed(seed, purpose, &[number]);
-        let frame = BertConfig { fit_size: None, ..self.frame.clone() };
+        let frame = self.sized();
         match &self.choices {
             None => {
                 let space = CoarseSpace::new(Student::new(&frame, Parts::POOLER, self.seq)?, budget)?;

@@ -1,7 +1,6 @@
 //! Final training of the winner and of what it is compared with.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
@@ -10,7 +9,7 @@ use burn::tensor::Device;
 use kd::inherit::continue_from;
 use kd::job::as_is;
 use mlp_space::Architecture;
-use nas::budget::{Budget, Latency};
+use nas::budget::Latency;
 use nas::space::EncoderGenome;
 use predict::evaluate::evaluate;
 use predict::heads::task_head;
@@ -22,12 +21,11 @@ use super::beginning::{Weights, as_teacher, has_begun};
 use super::distillation::{on_tasks, on_text, plan};
 use super::encoders::{encoder_space, encoders_within};
 use super::plain::{same_latency, same_params};
-use super::stages::{MAX_DRAWS, fastest_feed_forwards, sized_student, within};
+use super::stages::{MAX_DRAWS, candidate_budget, candidate_latency, fastest_feed_forwards, sized_student, within};
 use super::{Context, Network, PhaseId, PhaseSpec, Teachers, Winner};
 use crate::evaluate::until;
 use crate::events::RunEvent;
 use crate::inputs::Inputs;
-use crate::latency::CandidateLatency;
 use crate::recipe::{Inherit, Phase};
 use crate::{Error, Result};
 
@@ -144,16 +142,14 @@ fn noted<T: serde::Serialize + serde::de::DeserializeOwned>(
 
 /// A network drawn at random within the budget.
 fn random(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Result<Architecture> {
-    let (recipe, device) = (run.recipe, run.device.clone());
+    let recipe = run.recipe;
     let space = run.parts.space(recipe, 1, sized_student(frame, recipe)?, None)?;
-    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
-    let usual = CandidateLatency { frame: frame.clone(), settings: recipe.latency, device, predictor };
+    let usual = candidate_latency(run, frame);
     let mut latency = run.parts.latency(usual);
     // As the candidates of the search: within the limit by prediction.
     let fastest = fastest_feed_forwards(run);
     let space = within(run, space, fastest.as_ref(), 0);
-    let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
-    let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
+    let budget = candidate_budget(run, 0);
     let mut rng = run_store::rng::keyed(recipe.seed, "random network", &[u64::from(number)]);
     for _ in 0..MAX_DRAWS {
         let genome = space.sample(&mut rng);
@@ -178,13 +174,10 @@ fn random_encoder(run: &mut Context<'_>, frame: &BertConfig, number: u32) -> Res
     let Some(choices) = &recipe.search.encoder else {
         return Err(Error::Mismatch("the recipe has no `search.encoder`".into()));
     };
-    let (settings, device) = (recipe.latency, run.device.clone());
-    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
-    let usual = CandidateLatency { frame: frame.clone(), settings, device, predictor };
+    let usual = candidate_latency(run, frame);
     let mut latency = run.parts.encoder_latency(usual);
     let space = encoders_within(run, Box::new(encoder_space(recipe, choices, frame)?));
-    let bound = run.limit.as_ref().and_then(|limit| limit.bound_ms(0));
-    let budget = &Budget { max_latency_ms: bound.or(recipe.budget.max_latency_ms), ..recipe.budget };
+    let budget = candidate_budget(run, 0);
     for attempt in 0..MAX_DRAWS {
         let number = (u64::from(number) << 32) | attempt;
         let genome = space.sample(&mut run_store::rng::keyed(recipe.seed, "random network", &[number]));

@@ -163,6 +163,19 @@ pub(super) fn within(
     }
 }
 
+/// The latency of candidates, from the run's table where it has one.
+pub(super) fn candidate_latency(run: &Context<'_>, frame: &BertConfig) -> CandidateLatency {
+    let predictor = run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor));
+    CandidateLatency { frame: frame.clone(), settings: run.recipe.latency, device: run.device.clone(), predictor }
+}
+
+/// The budget of candidates after so many corrections: predicted latencies are kept below the limit, measured ones are not.
+pub(super) fn candidate_budget(run: &Context<'_>, corrections: usize) -> Budget {
+    let (budget, limit) = (run.recipe.budget, run.limit.as_ref());
+    let predicted = limit.and_then(|limit| limit.bound_ms(corrections));
+    Budget { max_latency_ms: predicted.or(budget.max_latency_ms), ..budget }
+}
+
 /// What the stages share.
 pub(super) struct Study<G> {
     pub store: Box<dyn StudyStore>,
@@ -179,12 +192,7 @@ impl<G> Study<G> {
         let recipe = run.recipe;
         let config_hash = format!("{}{}", run.config_hash, run.parts.name());
         let identity = StudyIdentity { name: recipe.name.clone(), config_hash, seed: recipe.seed };
-        let usual = CandidateLatency {
-            frame: frame.clone(),
-            settings: recipe.latency,
-            device: run.device.clone(),
-            predictor: run.limit.as_ref().map(|limit| Arc::clone(&limit.predictor)),
-        };
+        let usual = candidate_latency(run, frame);
         Ok(Self {
             store: run.parts.open_study(run.paths, &identity)?,
             latency: CachedLatency::new(latency(run.parts, usual)),
@@ -243,10 +251,7 @@ pub(super) fn stage<S: SearchSpace + ?Sized>(
     evaluate: &mut dyn Evaluate<S::Genome>,
 ) -> Result<StageOutcome<S::Genome>> {
     let phase = run.spec(PhaseId::Stage(stage))?;
-    let recipe = run.recipe;
-    // Predictions that are kept below the limit, or measurements that are not.
-    let predicted = run.limit.as_ref().and_then(|limit| limit.bound_ms(corrections));
-    let budget = Budget { max_latency_ms: predicted.or(recipe.budget.max_latency_ms), ..recipe.budget };
+    let budget = candidate_budget(run, corrections);
     let is_timed = budget.max_latency_ms.is_some() || run.limit.is_some();
     let stop = run.host.stop();
     let config = StageConfig { stage, trials, initial_random, max_draws: MAX_DRAWS };
