@@ -65,10 +65,8 @@ fn frozen_models_reproduce_the_reference() {
 
 fn small(name: &str) -> BertConfig {
     let config = preset(name).unwrap();
-    let head = |task: &str, kind, labels: &[&str]| TaskHeadConfig {
-        task: task.into(),
-        kind,
-        labels: labels.iter().map(ToString::to_string).collect(),
+    let head = |task: &str, kind, labels: &[&str]| {
+        TaskHeadConfig::new(task, kind, labels.iter().map(ToString::to_string).collect())
     };
     BertConfig {
         vocab_size: 40,

@@ -20,11 +20,11 @@ fn small(name: &str) -> BertConfig {
         intra_bottleneck_size: config.intra_bottleneck_size.map(|_| 8),
         fit_size: Some(12),
         num_hidden_layers: config.layers.len().max(2),
-        task_heads: vec![TaskHeadConfig {
-            task: "sst-2".into(),
-            kind: TaskHeadKind::Classification,
-            labels: vec!["negative".into(), "positive".into()],
-        }],
+        task_heads: vec![TaskHeadConfig::new(
+            "sst-2",
+            TaskHeadKind::Classification,
+            vec!["negative".into(), "positive".into()],
+        )],
         ..config
     }
 }
@@ -131,7 +131,7 @@ fn a_classifier_is_described_the_way_hugging_face_reads_it() {
 
 #[test]
 fn a_span_head_alone_has_the_name_and_class_of_question_answering_and_reads_back() {
-    let span = TaskHeadConfig { task: "squad-v1".into(), kind: TaskHeadKind::Span, labels: Vec::new() };
+    let span = TaskHeadConfig::new("squad-v1", TaskHeadKind::Span, Vec::new());
     let parts = Parts::POOLER;
     for name in ["tinybert-4", "mobilebert", "efficientbert"] {
         let config = BertConfig { task_heads: vec![span.clone()], fit_size: None, ..small(name) };

@@ -14,7 +14,7 @@ fn config() -> BertConfig {
     BertConfig {
         max_position_embeddings: 16,
         fit_size: Some(10),
-        task_heads: vec![TaskHeadConfig { task: "rte".into(), kind: TaskHeadKind::Classification, labels }],
+        task_heads: vec![TaskHeadConfig::new("rte", TaskHeadKind::Classification, labels)],
         ..BertConfig::bert(20, 12, 1, 2, 30)
     }
 }

@@ -9,7 +9,7 @@ use bert_core::{
 use clap::Args;
 use encoder_spec::{Encoder, Shape};
 use mlp_space::{Architecture, StudentShape, released};
-use pipeline::similar::closest;
+use run_store::similar::closest;
 
 use crate::error::{CliError, ResultExt};
 use crate::inputs::refuse_run_folder;

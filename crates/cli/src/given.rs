@@ -18,9 +18,10 @@ const COMMANDS: [&str; 2] = ["teacher", "distill"];
 /// What belongs to a call, not to the training.
 const OF_THE_CALL: [&str; 2] = ["out", "resume"];
 /// Values that are paths.
-const PATHS: [&str; 7] = ["model", "data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache"];
+const PATHS: [&str; 10] =
+    ["model", "data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "train", "dev", "test"];
 /// Values that are paths where something stands there, also behind `TASK=`.
-const PERHAPS_PATHS: [&str; 5] = ["teacher", "init", "arch", "method", "objective"];
+const PERHAPS_PATHS: [&str; 6] = ["teacher", "init", "arch", "method", "objective", "task"];
 /// Two ways to say one thing: one that is given replaces the other.
 const INSTEAD: [(&str, &str); 2] = [("steps", "epochs"), ("warmup-ratio", "warmup-steps")];
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use pipeline::run_listing::{Kind, RunSummary, directly_in};
-use pipeline::similar::closest;
 use run_store::rundir::RECIPE;
+use run_store::similar::closest;
 
 use crate::error::CliError;
 

@@ -44,6 +44,7 @@ mod interrupt;
 mod models;
 mod objective_spec;
 mod output;
+mod own_task;
 mod panics;
 mod plan_table;
 mod predictor;

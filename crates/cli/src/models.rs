@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, CONFIG_FILE, ModelDir};
 use burn::tensor::Device;
 use pipeline::input_files::model_files;
-use pipeline::similar::closest;
 use predict::Error;
+use run_store::similar::closest;
 use tokenizer::TextEncoder;
 
 use crate::context::Context;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::BertConfig;
 use kd::objective::{Mlm, Objective, Preset};
-use pipeline::similar::{closest, with_suggestion};
+use run_store::similar::{closest, with_suggestion};
 
 use crate::arch_spec::ShapeArgs;
 use crate::error::{CliError, ResultExt};

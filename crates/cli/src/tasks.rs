@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bert_core::TaskHeadConfig;
 use glue_squad::squad::SquadVersion;
-use glue_squad::task::{Head, Split, Task};
+use glue_squad::task::{Head, OwnTask, Split, Task};
 use predict::examples::Examples;
 use predict::heads::task_head;
 use tokenizer::TextEncoder;
@@ -17,8 +17,16 @@ const LENGTH: u32 = 128;
 /// Tokens of a SQuAD window, where none are given: BERT's setting.
 const SPAN_LENGTH: u32 = 384;
 
-/// A task by any of its names, for the command line.
+/// A task by any of its names, or by the TOML file that describes it, for the command line.
 pub fn parse(given: &str) -> Result<Task, String> {
+    let path = Path::new(given);
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        let folder = std::path::absolute(path).map_err(|e| format!("{given}: {e}"))?;
+        let folder = folder.parent().unwrap_or(Path::new("")).to_owned();
+        let own = OwnTask::read(path).map_err(|e| e.to_string())?;
+        let own = if own.is_complete() { own } else { own.described(&folder).map_err(|e| e.to_string())?.own };
+        return own.task(&folder).map_err(|e| e.to_string());
+    }
     given.parse().map_err(|e| {
         let near = closest(given).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         format!("{e}{near}")
@@ -27,7 +35,7 @@ pub fn parse(given: &str) -> Result<Task, String> {
 
 /// The name of a task that is most like `given`, if any is like it.
 pub fn closest(given: &str) -> Option<&'static str> {
-    pipeline::similar::closest(given, Task::built_in().iter().map(Task::name))
+    run_store::similar::closest(given, Task::built_in().iter().map(Task::name))
 }
 
 /// Longest sequence of a task in tokens, where none is given.

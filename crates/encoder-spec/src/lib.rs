@@ -41,7 +41,9 @@ mod tensor;
 mod walk;
 
 pub use activation::Activation;
-pub use config::{AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, TaskHeadConfig, TaskHeadKind};
+pub use config::{
+    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, TaskHeadConfig, TaskHeadKind,
+};
 pub use count::{Count, CountPart};
 pub use encoder::{
     Attention, AttentionSource, Block, Bottleneck, Embedding, Encoder, FeedForward, Head, Layer, Linear, MlmHead, Norm,

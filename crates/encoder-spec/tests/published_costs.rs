@@ -44,7 +44,7 @@ fn warm_up_supernet_and_stage_winners_have_the_published_sizes() {
 fn a_classifier_adds_a_pooler_and_one_output_per_class() {
     let config = preset("efficientbert").unwrap();
     let labels = ["a", "b", "c"].map(String::from).to_vec();
-    let head = TaskHeadConfig { task: "mnli".into(), kind: TaskHeadKind::Classification, labels };
+    let head = TaskHeadConfig::new("mnli", TaskHeadKind::Classification, labels);
     let params = |parts, task_heads| {
         let config = encoder_spec::BertConfig { task_heads, ..config.clone() };
         Encoder::describe(&config, parts).unwrap().count(128).params()

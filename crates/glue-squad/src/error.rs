@@ -72,6 +72,10 @@ pub enum Error {
     #[cfg(feature = "parquet")]
     #[error(transparent)]
     Parquet(#[from] parquet_rows::Error),
+    /// A table that cannot be read.
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Table(#[from] table_rows::Error),
     /// A JSON file that is damaged or of another structure.
     #[error("{path}:{line}:{column}: {inside}: {reason}")]
     Json {

@@ -17,6 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, excerpt};
+use crate::task::LabelSet;
 
 /// A metric by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +26,10 @@ pub enum Metric {
     Accuracy,
     /// [`f1`] of the second of two classes; of spans that of the words of answers ([`crate::squad`]).
     F1,
+    /// F1 over all labels together: [`LabelCounts::micro_f1`]; of classes the same as accuracy.
+    MicroF1,
+    /// The mean over labels of their F1: [`LabelCounts::macro_f1`]; of classes [`macro_f1`].
+    MacroF1,
     /// [`matthews`].
     Matthews,
     /// [`pearson`].
@@ -37,13 +42,24 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Accuracy, Self::F1, Self::Matthews, Self::Pearson, Self::Spearman, Self::Exact];
+    pub const ALL: [Self; 8] = [
+        Self::Accuracy,
+        Self::F1,
+        Self::MicroF1,
+        Self::MacroF1,
+        Self::Matthews,
+        Self::Pearson,
+        Self::Spearman,
+        Self::Exact,
+    ];
 
-    /// `accuracy`, `f1`, `matthews`, `pearson`, `spearman`, `exact`.
+    /// `accuracy`, `f1`, `f1-micro`, `f1-macro`, `matthews`, `pearson`, `spearman`, `exact`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
             Self::F1 => "f1",
+            Self::MicroF1 => "f1-micro",
+            Self::MacroF1 => "f1-macro",
             Self::Matthews => "matthews",
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",
@@ -103,6 +119,76 @@ pub fn f1(predictions: &[usize], labels: &[usize]) -> Result<f64> {
     let (tp, wrong) = (count(|p, l| p && l), count(|p, l| p != l));
     let denominator = 2.0 * tp + wrong;
     Ok(if denominator == 0.0 { 0.0 } else { 2.0 * tp / denominator })
+}
+
+/// The mean over all classes that are predicted or present of the F1 of each, 2 tp / (predicted + present). No pairs give 0.0.
+///
+/// # Errors
+/// Different lengths.
+pub fn macro_f1(predictions: &[usize], labels: &[usize]) -> Result<f64> {
+    same_length(predictions.len(), labels.len())?;
+    // (right, predicted, present) of each class.
+    let mut counts = BTreeMap::<usize, [f64; 3]>::new();
+    for (predicted, gold) in predictions.iter().zip(labels) {
+        counts.entry(*predicted).or_default()[1] += 1.0;
+        counts.entry(*gold).or_default()[2] += 1.0;
+        if predicted == gold {
+            counts.entry(*gold).or_default()[0] += 1.0;
+        }
+    }
+    let sum: f64 = counts.values().map(|[right, predicted, present]| 2.0 * right / (predicted + present)).sum();
+    Ok(if counts.is_empty() { 0.0 } else { sum / counts.len() as f64 })
+}
+
+/// How often each label of a set is right, predicted and present: what the metrics of sets of labels are computed from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelCounts {
+    counts: Vec<[f64; 3]>,
+    equal: usize,
+    examples: usize,
+}
+
+impl LabelCounts {
+    /// Counts the labels below `width` in pairs of predicted and gold sets.
+    ///
+    /// # Errors
+    /// Different lengths.
+    pub fn of(predictions: &[LabelSet], labels: &[LabelSet], width: usize) -> Result<Self> {
+        same_length(predictions.len(), labels.len())?;
+        let mut counts = vec![[0.0; 3]; width];
+        for (predicted, gold) in predictions.iter().zip(labels) {
+            for (label, count) in counts.iter_mut().enumerate() {
+                let (predicted, gold) = (predicted.contains(label), gold.contains(label));
+                let [right, all, present] = count;
+                *right += f64::from(predicted && gold);
+                *all += f64::from(predicted);
+                *present += f64::from(gold);
+            }
+        }
+        let equal = predictions.iter().zip(labels).filter(|(predicted, gold)| predicted == gold).count();
+        Ok(Self { counts, equal, examples: labels.len() })
+    }
+
+    /// The share of examples whose set is right as a whole. No examples give 0.0.
+    pub fn accuracy(&self) -> f64 {
+        self.equal as f64 / self.examples.max(1) as f64
+    }
+
+    /// 2 tp / (predicted + present), summed over labels before the division. 0.0 when no label is predicted or present.
+    pub fn micro_f1(&self) -> f64 {
+        let sum = |at: usize| self.counts.iter().map(|count| count[at]).sum::<f64>();
+        let denominator = sum(1) + sum(2);
+        if denominator == 0.0 { 0.0 } else { 2.0 * sum(0) / denominator }
+    }
+
+    /// The mean over all labels of their F1; a label that is neither predicted nor present counts as 0.0, as in scikit-learn.
+    pub fn macro_f1(&self) -> f64 {
+        let f1 = |[right, predicted, present]: &[f64; 3]| match predicted + present {
+            0.0 => 0.0,
+            denominator => 2.0 * right / denominator,
+        };
+        self.counts.iter().map(f1).sum::<f64>() / self.counts.len().max(1) as f64
+    }
 }
 
 /// Matthews correlation of any number of classes, R_K of Gorodkin (2004): with n pairs, c of them equal, p_k predictions and

@@ -20,7 +20,6 @@
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
 //! | [`run_listing`] | what runs there are below a folder, and how far they are |
-//! | [`similar`] | which of the names that there are was meant |
 //! | `comparison` | the models of a finished run side by side, and what the search has gained |
 //! | [`summary`] | `run.json`, the model card and the report's data |
 //!
@@ -51,7 +50,6 @@ mod report_scores;
 mod run;
 mod run_json;
 pub mod run_listing;
-pub mod similar;
 pub mod summary;
 pub mod teachers;
 pub mod training_data;

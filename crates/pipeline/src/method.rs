@@ -7,7 +7,7 @@ use kd::objective::Objective;
 use serde::Deserialize;
 use train::keys::TrainingKeys;
 
-use crate::similar::{closest, with_suggestion};
+use run_store::similar::{closest, with_suggestion};
 
 /// Methods that the program carries, by name.
 const PUBLISHED: [(&str, &str); 5] = [

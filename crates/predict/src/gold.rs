@@ -2,11 +2,12 @@
 
 use glue_squad::task::{Head, Label};
 
-use crate::labels::softmax;
+use crate::labels::{sigmoid, softmax};
 
 /// The mean over examples of how near the outputs `rows` come to the gold answers `labels`, in their order; 1 is perfect.
 ///
 /// - classes: `softmax(logits)[gold]`, the probability of the right class;
+/// - sets of labels: the mean over labels of the probability of what is right, `sigmoid(±logit)`;
 /// - numbers: `1 - (output - gold)² / var(gold)`, whose mean is the coefficient of determination R².
 ///
 /// On a few hundred examples its differences between models that are alike are less noisy than those of accuracy: an example counts by degrees,
@@ -36,7 +37,17 @@ pub fn mean_gold_score(head: Head, rows: &[Vec<f32>], labels: &[Label]) -> Optio
             };
             rows.iter().zip(&golds).map(near).sum::<Option<f64>>()?
         }
-        Head::MultiLabel { .. } | Head::Spans => return None,
+        Head::MultiLabel { labels: width } => {
+            let near = |(row, label): (&Vec<f32>, &Label)| {
+                let Label::Set(gold) = label else { return None };
+                let right = |(label, logit): (usize, &f32)| {
+                    f64::from(sigmoid(if gold.contains(label) { *logit } else { -*logit }))
+                };
+                (row.len() == width).then(|| row.iter().enumerate().map(right).sum::<f64>() / width as f64)
+            };
+            rows.iter().zip(labels).map(near).sum::<Option<f64>>()?
+        }
+        Head::Spans => return None,
     };
     Some(sum / count)
 }
@@ -66,6 +77,15 @@ mod tests {
         near(mean_gold_score(Head::Regression, &rows([2.5; 4]), &golds), 0.0);
         // Squared errors 1, 0, 0, 1 of a variance of 1.25.
         near(mean_gold_score(Head::Regression, &rows([2.0, 2.0, 3.0, 3.0]), &golds), 1.0 - 0.5 / 1.25);
+    }
+
+    #[test]
+    fn sets_of_labels_are_scored_label_by_label() {
+        let head = Head::MultiLabel { labels: 2 };
+        let gold = |labels: &[usize]| Label::Set(labels.iter().copied().collect());
+        // 3/4 for the label that is there, 1/2 for the one that is not.
+        near(mean_gold_score(head, &[vec![3f32.ln(), 0.0]], &[gold(&[0])]), 0.625);
+        near(mean_gold_score(head, &[vec![3f32.ln(), 0.0]], &[gold(&[])]), 0.375);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The heads of tasks: which one a model needs, and which of its heads answers.
 
-use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, NumberScale, TaskHeadConfig, TaskHeadKind};
 use glue_squad::task::{ClassOrder, Head, Task};
 
 use crate::{Error, Result};
@@ -14,7 +14,8 @@ pub fn task_head(task: &Task) -> TaskHeadConfig {
         Head::Spans => TaskHeadKind::Span,
     };
     let labels = task.labels().into_iter().map(str::to_owned).collect();
-    TaskHeadConfig { task: task.name().into(), kind, labels }
+    let scale = task.scale().map(|scale| NumberScale { mean: scale.mean, deviation: scale.deviation });
+    TaskHeadConfig { scale, ..TaskHeadConfig::new(task.name(), kind, labels) }
 }
 
 /// The head of a model that answers a task.
@@ -82,7 +83,7 @@ mod tests {
 
     fn with_head(task: &str, kind: TaskHeadKind, labels: &[&str]) -> BertConfig {
         let labels = labels.iter().map(ToString::to_string).collect();
-        let task_heads = vec![task_head(TaskKind::Cola.task()), TaskHeadConfig { task: task.into(), kind, labels }];
+        let task_heads = vec![task_head(TaskKind::Cola.task()), TaskHeadConfig::new(task, kind, labels)];
         BertConfig { task_heads, ..BertConfig::bert(9, 4, 1, 2, 6) }
     }
 

@@ -66,7 +66,11 @@ impl HeadAnswer {
                 let labels = likely.map(|(label, _)| label.clone()).collect();
                 Some(Self::Labels { task, labels, probabilities: probabilities() })
             }
-            _ => Some(Self::Number { task, score: *values.first()? }),
+            _ => {
+                let score = *values.first()?;
+                let number = head.scale.map_or(score, |scale| scale.number(f64::from(score)) as f32);
+                Some(Self::Number { task, score: number })
+            }
         }
     }
 
@@ -113,7 +117,7 @@ pub(crate) fn softmax(scores: &[f32]) -> Vec<f32> {
 }
 
 /// The probability of a label that is for itself, from its score.
-fn sigmoid(score: f32) -> f32 {
+pub(crate) fn sigmoid(score: f32) -> f32 {
     1.0 / (1.0 + (-score).exp())
 }
 
@@ -127,7 +131,7 @@ mod tests {
     use super::*;
 
     fn head(kind: TaskHeadKind, labels: &[&str]) -> TaskHeadConfig {
-        TaskHeadConfig { task: "t".into(), kind, labels: labels.iter().map(ToString::to_string).collect() }
+        TaskHeadConfig::new("t", kind, labels.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -149,6 +153,13 @@ mod tests {
             panic!("labels")
         };
         assert_eq!(labels, ["a", "c"]);
+    }
+
+    #[test]
+    fn a_number_is_in_the_units_of_its_task() {
+        let scale = encoder_spec::NumberScale { mean: 50.0, deviation: 20.0 };
+        let number = TaskHeadConfig { scale: Some(scale), ..head(TaskHeadKind::Regression, &[]) };
+        assert_eq!(HeadAnswer::of(&number, &[0.5]), Some(HeadAnswer::Number { task: "t".into(), score: 60.0 }));
     }
 
     #[test]

@@ -39,7 +39,7 @@ fn labels() -> Vec<TaskHeadConfig> {
     let kinds = [("tags", TaskHeadKind::MultiLabel, &["a", "b", "c"][..]), ("warmth", TaskHeadKind::Regression, &[])];
     let own = kinds.map(|(task, kind, labels)| {
         let labels = labels.iter().map(ToString::to_string).collect();
-        TaskHeadConfig { task: task.into(), kind, labels }
+        TaskHeadConfig::new(task, kind, labels)
     });
     [vec![task_head(TaskKind::Sst2.task())], own.to_vec()].concat()
 }

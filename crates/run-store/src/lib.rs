@@ -14,6 +14,7 @@
 //! | [`rundir`] | the layout of a run folder, and who may start or resume it |
 //! | [`contain`] | foreign code whose panics are errors of its input |
 //! | [`shown`] | values of the user as messages show them |
+//! | [`similar`] | which of the names that there are was meant |
 //!
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
@@ -36,5 +37,6 @@ mod relative;
 pub mod rng;
 pub mod rundir;
 pub mod shown;
+pub mod similar;
 
 pub use error::{Error, Operation, Result};

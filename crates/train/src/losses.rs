@@ -1,6 +1,6 @@
 //! Losses against gold labels, as functions of tensors.
 
-use burn::tensor::activation::log_softmax;
+use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use glue_squad::batch::Labels;
 
@@ -28,6 +28,12 @@ pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result
             let data = TensorData::new(scores.clone(), [scores.len(), 1]);
             Ok(mse(logits, Tensor::from_data(data, device)))
         }
+        Labels::Sets(sets) => {
+            let [batch, width] = logits.dims();
+            let flags = sets.iter().flat_map(|set| (0..width).map(|label| f32::from(u8::from(set.contains(label)))));
+            let data = TensorData::new(flags.collect::<Vec<f32>>(), [batch, width]);
+            Ok(binary_cross_entropy(logits, Tensor::from_data(data, device)))
+        }
         Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
     }
 }
@@ -39,6 +45,17 @@ pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result
 /// - `labels`: `[batch]`
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
+}
+
+/// Binary cross-entropy of logits `s` and probabilities `p`: mean over batch and labels of `softplus(s) - p s`, which is
+/// `-p log σ(s) - (1 - p) log(1 - σ(s))` (PyTorch's `BCEWithLogitsLoss`).
+///
+/// # Shapes
+/// - `logits`, `probabilities`: `[batch, labels]`
+pub fn binary_cross_entropy(logits: Tensor<2>, probabilities: Tensor<2>) -> Tensor<1> {
+    // softplus without overflow
+    let softplus = relu(logits.clone()) + (logits.clone().abs().neg().exp() + 1.0).log();
+    (softplus - probabilities * logits).mean()
 }
 
 /// Start scores and end scores of a span head, as two tensors.
@@ -93,6 +110,21 @@ mod tests {
     fn by_hand(row: &[f32], gold: usize) -> f64 {
         let sum: f64 = row.iter().map(|&v| f64::from(v).exp()).sum();
         sum.ln() - f64::from(row[gold])
+    }
+
+    #[test]
+    fn sets_of_labels_are_learned_by_binary_cross_entropy() {
+        let device = Device::flex();
+        let sets = Labels::Sets(vec![[0, 2].into_iter().collect(), [].into_iter().collect()]);
+        let rows = [[2.0f32, -1.0, 100.0], [0.5, -100.0, 0.0]];
+        let found = value(label_loss(Tensor::from_floats(rows, &device), &sets, &device).unwrap());
+        let term = |logit: f32, gold: bool| {
+            let logit = f64::from(if gold { logit } else { -logit });
+            (-logit).max(0.0) + (-logit.abs()).exp().ln_1p()
+        };
+        let expected = term(2.0, true) + term(-1.0, false) + term(100.0, true);
+        let expected = expected + term(0.5, false) + term(-100.0, false) + term(0.0, false);
+        assert!((found - expected / 6.0).abs() < 1e-6, "{found}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::inputs::must_all_exist;
 use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
 use crate::objective_spec::{project, read_objective, with_words};
+use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, TrainingTasks};
 use crate::teachers;
@@ -48,6 +49,7 @@ Examples
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus text/ --out general --steps 10000
   efficientbert distill --arch efficientbert --teacher models/bert-base --corpus packed/wiki --out general --epochs 10
   efficientbert distill --init general --teacher teachers/sst-2 --task sst-2 --data glue --out student
+  efficientbert distill --arch efficientbert --teacher teachers/reviews --inherit teacher --train reviews.csv --text review --label stars --out small
   efficientbert distill --init general --teacher teachers/squad --task squad-v1 --data squad --out reader
   efficientbert distill --init general --task mrpc --teacher mrpc=teachers/mrpc --task rte --teacher rte=teachers/rte --data glue --out two
   efficientbert distill --arch efficientbert++ --init student --inherit doubled --teacher models/bert-base --corpus text/ --out plus
@@ -72,18 +74,22 @@ pub struct DistillArgs {
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
     /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
-    #[arg(long, requires = "tasks")]
+    #[arg(long, conflicts_with = "corpus")]
     unchecked_teacher: bool,
     /// Text files, folders of .txt files, or one folder that `data pack` made; of that one --max-len is the default.
-    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "tasks", conflicts_with = "tasks")]
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present_any = ["tasks", "train"],
+        conflicts_with_all = ["tasks", "train"])]
     corpus: Vec<PathBuf>,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
-    #[arg(long = "task", value_name = "TASK", value_parser = tasks::parse, requires = "data")]
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, or a TOML file that describes one, which may be repeated; or
+    /// squad-v1, squad-v2.
+    #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse)]
     tasks: Vec<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
-    /// file.
+    /// file [default of a described task: the folder of its description].
     #[arg(long, value_name = "DIR|FILE", requires = "tasks")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnTaskArgs,
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
@@ -143,7 +149,10 @@ struct RecordedOptions {
     objective: Objective,
 }
 
-pub fn run(args: &DistillArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
+    let ChosenData { tasks, data } = args.own.or_of(&args.tasks, args.data.as_deref(), context)?;
+    (args.tasks, args.data) = (tasks, data);
+    let args = &args;
     let chosen = args.check()?;
     let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;

@@ -91,7 +91,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         context.one_device()?;
     }
     match command {
-        Command::Search(args) => search::run(&args, context),
+        Command::Search(args) => search::run(args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Runs(args) => runs::run(&args),
         Command::Study(command) => study::run(&command, context),
@@ -101,7 +101,7 @@ pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
         Command::Submit(args) => submit::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
-        Command::Distill(args) => distill::run(&args, context),
+        Command::Distill(args) => distill::run(*args, context),
         Command::Objective(command) => objective::run(&command),
         Command::Arch(command) => arch::run(&command),
         Command::Import(args) => import::run(&args, context),

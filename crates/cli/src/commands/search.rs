@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use glue_squad::task::Task;
 use kd::cache::ByteSize;
 use pipeline::events::{Host, RunEvent};
 use pipeline::recipe::{Difference, Moved, Override, Recipe, differences, load_beside};
@@ -15,9 +16,10 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::inputs::{nothing_to_resume, quoted, refuse_run_folder};
+use crate::own_task::OwnTaskArgs;
 use crate::units::parse_count;
 use crate::watch::Watch;
-use crate::{environment, free, interrupt, output};
+use crate::{environment, free, interrupt, output, tasks};
 
 /// The recipe that is run where none is named.
 const DEFAULT_RECIPE: &str = "pocket";
@@ -45,9 +47,14 @@ pub struct SearchArgs {
     /// The teacher, a model directory.
     #[arg(long, value_name = "DIR")]
     teacher: Option<PathBuf>,
-    /// Folder of GLUE tasks.
+    /// The tasks, in place of the recipe's: names, or TOML files that describe them.
+    #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse)]
+    tasks: Vec<Task>,
+    /// Folder of GLUE tasks, or of the files of described tasks.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnTaskArgs,
     /// Text for general distillation: files, folders of .txt files, or one folder that `data pack` made.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     corpus: Vec<PathBuf>,
@@ -85,7 +92,9 @@ pub struct SearchArgs {
 ///
 /// # Errors
 /// A recipe that is not usable (exit code 2), a run that failed (1) or was interrupted (130).
-pub fn run(args: &SearchArgs, context: &Context) -> Result<(), CliError> {
+pub fn run(mut args: SearchArgs, context: &Context) -> Result<(), CliError> {
+    args.take_tasks(context)?;
+    let args = &args;
     let (recipe, folder) = recipe_and_folder(args)?;
     let resume = args.resume.then(|| moved(args)).transpose()?;
     let moved = resume.as_ref().and_then(|moved| moved.teacher.as_ref());
@@ -167,6 +176,23 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
         quoted(folder)
     );
     Err(CliError::usage(message).with_hint(hint))
+}
+
+impl SearchArgs {
+    /// Takes the tasks that are named or described as changes of the recipe.
+    fn take_tasks(&mut self, context: &Context) -> Result<(), CliError> {
+        let is_own = self.own.train.is_some() || self.tasks.iter().any(|task| task.described_by().is_some());
+        if is_own {
+            let chosen = self.own.or_of(&self.tasks, self.data.as_deref(), context)?;
+            (self.tasks, self.data) = (chosen.tasks, chosen.data);
+        }
+        if !self.tasks.is_empty() {
+            let tasks = self.tasks.iter().map(toml::Value::try_from).collect::<Result<Vec<_>, _>>();
+            let tasks = tasks.context("--task").or_usage()?;
+            self.set.push(Override { key: "tasks".into(), value: toml::Value::Array(tasks).to_string() });
+        }
+        Ok(())
+    }
 }
 
 /// What a new run has otherwise than its recipe.

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::inputs::must_all_exist;
 use crate::models::{capped_length, check_segments, load_with_tokenizer, warn_of};
+use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, TrainingTasks};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
@@ -26,6 +27,7 @@ use crate::training::{Training, TrainingArgs, shown, taken_apart};
 Examples
   efficientbert teacher --model models/bert-base --task sst-2 --data glue --out teachers/sst-2 --epochs 3
   efficientbert teacher --model models/bert-base --task squad-v1 --data squad --out teachers/squad --epochs 2
+  efficientbert teacher --model models/bert-base --train reviews.csv --text review --label stars --out teachers/reviews
 
 The heads are new; encoder and pooler go on from the model. Several --task make one model with a head for each; SQuAD is trained \
 alone.")]
@@ -33,13 +35,16 @@ pub struct TeacherArgs {
     /// Model directory to go on from.
     #[arg(long, value_name = "DIR")]
     model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, which may be repeated; or squad-v1, squad-v2.
-    #[arg(long = "task", value_name = "TASK", value_parser = tasks::parse, required = true)]
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, or a TOML file that describes one, which may be repeated; or
+    /// squad-v1, squad-v2.
+    #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse, required_unless_present = "train")]
     tasks: Vec<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with the official train and dev file, or a training
-    /// file.
+    /// file [default of a described task: the folder of its description].
     #[arg(long, value_name = "DIR|FILE")]
-    data: PathBuf,
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnTaskArgs,
     /// Dropout while training.
     #[arg(long, value_name = "P", default_value_t = 0.1)]
     dropout: f64,
@@ -64,8 +69,10 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     }
     args.training.check()?;
     // A model that alone is missing is left to what loads it, which knows more about it.
-    let model = Some(("--model", args.model.as_path())).filter(|_| !args.data.exists());
-    must_all_exist(model.into_iter().chain([("--data", args.data.as_path())]))?;
+    let ChosenData { tasks, data } = args.own.or_of(&args.tasks, args.data.as_deref(), context)?;
+    let data = data.unwrap_or_default();
+    let model = Some(("--model", args.model.as_path())).filter(|_| !data.exists());
+    must_all_exist(model.into_iter().chain([("--data", data.as_path())]))?;
     if let Some(method) = &args.training.file
         && (method.settings.distill.is_some() || method.settings.teacher_embedding)
     {
@@ -73,7 +80,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
             format!("--method {}: says what a student learns from a teacher; here labels are learned", method.name);
         return Err(CliError::usage(message).with_hint("leave `distill` and `teacher_embedding` out of the file"));
     }
-    let chosen = TrainingTasks::new(&args.tasks)?;
+    let chosen = TrainingTasks::new(&tasks)?;
     args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
     check_segments("--model", &loaded.config, chosen.pairs())?;
@@ -85,11 +92,11 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
     let model = continue_from(fresh.initialized(&config, args.training.seed), &loaded.model, &loaded.path)?;
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
-    let data = labeled_data(&chosen, &args.data, (&args.squad, &args.training), &encoder, max_len, context)?;
+    let data = labeled_data(&chosen, &data, (&args.squad, &args.training), &encoder, max_len, context)?;
 
     let settings = RecordedOptions {
         name: "teacher",
-        tasks: args.tasks.clone(),
+        tasks: tasks.clone(),
         dropout: args.dropout,
         squad: args.squad.settings(&chosen, max_len)?,
     };
@@ -100,7 +107,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let (model, mut done) = trained.map(taken_apart)?;
     done.majority = data.majority()?;
     let (steps, evaluation) = (done.steps, done.evaluation.clone().unwrap_or_default());
-    let names = args.tasks.iter().map(Task::name).collect::<Vec<_>>().join(", ");
+    let names = tasks.iter().map(Task::name).collect::<Vec<_>>().join(", ");
     let card = format!(
         "# Fine-tuned {names}\n\nFrom `{}`, {steps} steps on gold labels by `efficientbert teacher`; dev scores: {evaluation}\n{}",
         shown(&args.model),

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use super::{Compression, Format, Input, compressed};
+use table_rows::compressed;
+
+use super::{Format, Input};
 use crate::error::{Error, Result};
 
 /// Unpacked bytes that are looked at to tell a format.
@@ -58,7 +58,7 @@ fn walk(folder: &Path, prefix: &str, depth: usize, found: &mut dyn FnMut(&Path, 
 /// The format of a file by its name and first bytes.
 pub(super) fn detect(path: &Path, field: &str) -> Result<Format> {
     let mut first = Vec::new();
-    let head = compressed::open(path, Arc::new(AtomicU64::new(0)))?;
+    let head = compressed::open(path).map_err(|e| Error::io(path, e))?;
     head.take(SNIFF_BYTES).read_to_end(&mut first).map_err(|e| Error::io(path, e))?;
     let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().to_lowercase());
     let bare = PACKED.iter().find_map(|ext| name.strip_suffix(ext)?.strip_suffix('.')).unwrap_or(&name);
@@ -81,21 +81,10 @@ pub(super) fn detect(path: &Path, field: &str) -> Result<Format> {
     })
 }
 
-impl Compression {
-    /// How the file at `path` is packed.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn of_file(path: &Path) -> Result<Self> {
-        let mut first = Vec::new();
-        let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
-        file.take(8).read_to_end(&mut first).map_err(|e| Error::io(path, e))?;
-        Ok(Self::of(&first))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use table_rows::compressed::Compression;
+
     use super::*;
 
     #[test]

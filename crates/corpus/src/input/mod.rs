@@ -12,7 +12,6 @@
 //! All but Parquet may be packed with gzip, zstd or bzip2, which is seen from the first bytes; the name is then looked at without its
 //! last extension. Documents longer than 1 MiB come in several, cut between lines or words.
 
-mod compressed;
 mod extract;
 mod folder;
 mod json_lines;
@@ -28,12 +27,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use serde::{Deserialize, Serialize};
+use table_rows::compressed;
+pub use table_rows::compressed::Compression;
 
 use self::pending::RecordDocuments;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::text::{Layout, TextDocuments};
 
-pub use compressed::Compression;
 pub use folder::inputs_of;
 pub use markup::strip_markup;
 
@@ -118,7 +118,7 @@ pub(crate) fn open(input: &Input, read: &Arc<AtomicU64>) -> Result<Box<dyn Docum
     if let Format::Parquet { field } = &input.format {
         return Ok(Box::new(RecordDocuments::new(parquet::ParquetTexts::open(path, field, Arc::clone(read))?)));
     }
-    let text = compressed::open(path, Arc::clone(read))?;
+    let text = compressed::open_counted(path, Arc::clone(read)).map_err(|e| Error::io(path, e))?;
     Ok(match &input.format {
         Format::Plain => Box::new(TextDocuments::new(text, path.to_owned(), Layout::BlankLine)),
         Format::WikiText => Box::new(TextDocuments::new(text, path.to_owned(), Layout::WikiText)),

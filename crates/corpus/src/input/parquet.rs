@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parquet_rows::{Rows, Value};
+use table_rows::compressed::Counted;
 
-use super::compressed::Counted;
 use super::pending::Records;
 use crate::error::{Error, Result};
 

@@ -90,7 +90,7 @@ pub enum TaskHeadKind {
 }
 
 /// One task head of a model directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskHeadConfig {
     /// Task name, e.g. `sst-2`.
@@ -100,9 +100,34 @@ pub struct TaskHeadConfig {
     /// Names of the classes or labels in the order of the logits; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// How the output of a regression becomes a number; `None`: it is the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<NumberScale>,
+}
+
+/// A number is `mean + output * deviation`: a regression learns numbers less their mean, in units of their standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberScale {
+    /// The mean of the training labels.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub deviation: f64,
+}
+
+impl NumberScale {
+    /// The number that an output stands for.
+    pub fn number(self, output: f64) -> f64 {
+        self.mean + output * self.deviation
+    }
 }
 
 impl TaskHeadConfig {
+    /// A head whose outputs need no scale.
+    pub fn new(task: impl Into<String>, kind: TaskHeadKind, labels: Vec<String>) -> Self {
+        Self { task: task.into(), kind, labels, scale: None }
+    }
+
     /// Width of the head's output.
     pub fn outputs(&self) -> usize {
         match self.kind {

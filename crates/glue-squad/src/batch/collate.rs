@@ -6,7 +6,7 @@ use tokenizer::{PaddedIds, Padding};
 
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::task::Label;
+use crate::task::{Label, LabelSet};
 
 /// The labels of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub enum Labels {
     Classes(Vec<i32>),
     /// Scores, `[batch]`.
     Scores(Vec<f32>),
+    /// Sets of labels, `[batch]`.
+    Sets(Vec<LabelSet>),
     /// No example has a label.
     None,
 }
@@ -75,6 +77,7 @@ impl EncodedBatch {
         let labels = match &self.labels {
             Labels::Classes(classes) => Labels::Classes(classes[rows.clone()].to_vec()),
             Labels::Scores(scores) => Labels::Scores(scores[rows.clone()].to_vec()),
+            Labels::Sets(sets) => Labels::Sets(sets[rows.clone()].to_vec()),
             Labels::None => Labels::None,
         };
         Self {
@@ -95,7 +98,7 @@ impl EncodedBatch {
 }
 
 fn collect_labels(rows: &[(usize, &Features)]) -> Result<Labels> {
-    let (mut classes, mut scores) = (Vec::new(), Vec::new());
+    let (mut classes, mut scores, mut sets) = (Vec::new(), Vec::new(), Vec::new());
     for (_, row) in rows {
         match row.label {
             Some(Label::Class(class)) => {
@@ -104,15 +107,17 @@ fn collect_labels(rows: &[(usize, &Features)]) -> Result<Labels> {
                 );
             }
             Some(Label::Score(score)) => scores.push(score as f32),
+            Some(Label::Set(set)) => sets.push(set),
             None => {}
         }
     }
-    match (classes.len(), scores.len()) {
-        (0, 0) => Ok(Labels::None),
-        (n, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
-        (0, n) if n == rows.len() => Ok(Labels::Scores(scores)),
+    match (classes.len(), scores.len(), sets.len()) {
+        (0, 0, 0) => Ok(Labels::None),
+        (n, 0, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
+        (0, n, 0) if n == rows.len() => Ok(Labels::Scores(scores)),
+        (0, 0, n) if n == rows.len() => Ok(Labels::Sets(sets)),
         _ => Err(Error::Invalid(
-            "a batch mixes classes, scores and unlabeled examples; batch one kind at a time".to_owned(),
+            "a batch mixes classes, scores, sets of labels and unlabeled examples; batch one kind at a time".to_owned(),
         )),
     }
 }

@@ -16,11 +16,20 @@ pub fn file_name(task: TaskKind) -> String {
 /// The text of a prediction file. Classes are written by the names of [`crate::task::Task::labels`]; STS-B scores are cut to 0..5 and
 /// written with three decimals.
 ///
+/// Of a task of one's own it is a CSV file with the columns `row` and `prediction`.
+///
 /// # Errors
 /// Predictions of the wrong kind, an unknown class, or a score that is not finite.
 pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
+    #[cfg(feature = "tables")]
+    if let Some((own, _)) = task.described_by() {
+        return crate::task::render_predictions(task, own, predictions);
+    }
     let mut text = format!("{HEADER}\n");
     match predictions {
+        Predictions::Sets(_) => {
+            return Err(Error::Invalid(format!("{task}: there is no official file of sets of labels")));
+        }
         Predictions::Classes(classes) => {
             task.check_classes(classes)?;
             let names = task.labels();

@@ -4,14 +4,19 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
+#[cfg(feature = "tables")]
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[cfg(feature = "tables")]
+use super::own::{Home, OwnTask};
 use super::spec::{self, Answer, ClassName, Head, TaskSpec};
 use super::table::TABLE;
-use super::{Label, Split, TaskKind};
+use super::{Label, LabelSet, Scale, Split, TaskKind};
 use crate::error::{Error, Result, excerpt};
 use crate::squad::SquadVersion;
 
@@ -25,12 +30,14 @@ struct Inner {
 }
 
 /// Whose files the task has.
-#[derive(Clone, Copy)]
 enum Format {
     Glue(TaskKind),
     Squad(SquadVersion),
     /// None that this crate reads: its examples come from memory.
-    Own,
+    Memory,
+    /// Tables that its description names.
+    #[cfg(feature = "tables")]
+    Own(Box<Home>),
 }
 
 /// GLUE's tasks in the order of [`TaskKind::ALL`], then both versions of SQuAD.
@@ -51,11 +58,21 @@ impl Task {
     /// # Errors
     /// A description that contradicts itself, or the name of a task that is built in.
     pub fn new(spec: TaskSpec) -> Result<Self> {
+        Self::of_format(spec, Format::Memory)
+    }
+
+    /// A task whose examples come from tables.
+    #[cfg(feature = "tables")]
+    pub(super) fn own(spec: TaskSpec, home: Home) -> Result<Self> {
+        Self::of_format(spec, Format::Own(Box::new(home)))
+    }
+
+    fn of_format(spec: TaskSpec, format: Format) -> Result<Self> {
         spec.check()?;
         if let Some(known) = BUILT_IN.iter().find(|task| task.is_called(&spec.name)) {
             return Err(Error::Invalid(format!("task `{}`: {known} is built in; choose another name", spec.name)));
         }
-        Ok(Self(Arc::new(Inner { spec, format: Format::Own })))
+        Ok(Self(Arc::new(Inner { spec, format })))
     }
 
     /// The tasks that are built in: what GLUE scores, in the order of its tables, then SQuAD v1.1 and v2.0.
@@ -70,12 +87,18 @@ impl Task {
 
     /// Which of GLUE's tasks it is, whose files and official predictions it has.
     pub fn glue(&self) -> Option<TaskKind> {
-        if let Format::Glue(kind) = self.0.format { Some(kind) } else { None }
+        if let Format::Glue(kind) = &self.0.format { Some(*kind) } else { None }
     }
 
     /// Which SQuAD it is, whose files and official predictions it has.
     pub fn squad(&self) -> Option<SquadVersion> {
-        if let Format::Squad(version) = self.0.format { Some(version) } else { None }
+        if let Format::Squad(version) = &self.0.format { Some(*version) } else { None }
+    }
+
+    /// The description of a task of one's own and the folder that its paths start from.
+    #[cfg(feature = "tables")]
+    pub fn described_by(&self) -> Option<(&OwnTask, &Path)> {
+        if let Format::Own(home) = &self.0.format { Some((&home.own, &home.folder)) } else { None }
     }
 
     /// The name in commands, recipes, model configurations and reports.
@@ -95,8 +118,8 @@ impl Task {
 
     /// Whether this is what `given` names, in any spelling.
     pub fn is_called(&self, given: &str) -> bool {
-        if let Format::Squad(version) = self.0.format {
-            return given.parse().is_ok_and(|named: SquadVersion| named == version);
+        if let Format::Squad(version) = &self.0.format {
+            return given.parse().is_ok_and(|named: SquadVersion| named == *version);
         }
         let given = plain_name(given);
         plain_name(self.name()) == given || self.spec().aliases.iter().any(|alias| plain_name(alias) == given)
@@ -126,6 +149,15 @@ impl Task {
         if let Answer::Number(range) = &self.spec().answer { Some(range) } else { None }
     }
 
+    /// How its numbers are scaled for training; `None`: they are not.
+    pub fn scale(&self) -> Option<Scale> {
+        #[cfg(feature = "tables")]
+        if let Some((own, _)) = self.described_by() {
+            return own.scale.filter(|scale| *scale != Scale::NONE);
+        }
+        None
+    }
+
     /// The output layer of the task.
     pub fn head(&self) -> Head {
         spec::head(&self.spec().answer)
@@ -141,16 +173,16 @@ impl Task {
         self.spec().metrics.iter().map(|metric| metric.name()).collect()
     }
 
-    /// Whether examples with one label each train and score it, as classes and numbers do.
+    /// Whether labeled examples train and score it, as classes, numbers and sets of labels do.
     ///
     /// # Errors
     /// They do not; the message says what would.
     pub fn check_trainable(&self) -> Result<()> {
         match self.head() {
-            Head::Classification { .. } | Head::Regression => Ok(()),
-            Head::MultiLabel { .. } => Err(Error::Invalid(format!(
-                "{self}: a task with any number of labels per example cannot be trained or scored yet"
-            ))),
+            Head::MultiLabel { labels } if labels > LabelSet::MOST => {
+                Err(Error::Invalid(format!("{self}: {labels} labels; at most {} can be trained", LabelSet::MOST)))
+            }
+            Head::Classification { .. } | Head::Regression | Head::MultiLabel { .. } => Ok(()),
             Head::Spans => Err(Error::Invalid(format!("{self}: spans are trained and scored on windows of the text"))),
         }
     }
@@ -163,6 +195,7 @@ impl Task {
         let fits = |label: &&Label| match (label, self.head()) {
             (Label::Class(class), Head::Classification { classes }) => *class < classes,
             (Label::Score(score), Head::Regression) => score.is_finite(),
+            (Label::Set(set), Head::MultiLabel { labels }) => set.iter().all(|label| label < labels),
             _ => false,
         };
         match labels.into_iter().find(|label| !fits(label)) {
@@ -271,15 +304,40 @@ impl FromStr for Task {
 }
 
 impl Serialize for Task {
+    /// The name; of a task of one's own its description.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[cfg(feature = "tables")]
+        if let Some((own, _)) = self.described_by() {
+            return own.serialize(serializer);
+        }
         serializer.serialize_str(self.name())
     }
 }
 
 impl<'de> Deserialize<'de> for Task {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        name.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_any(NameOrDescription)
+    }
+}
+
+/// Reads the name of a task that is built in, or the description of another one, whose paths start from the folder of the data.
+struct NameOrDescription;
+
+impl<'de> Visitor<'de> for NameOrDescription {
+    type Value = Task;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a task, or a table that describes one")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Task, E> {
+        name.parse().map_err(E::custom)
+    }
+
+    #[cfg(feature = "tables")]
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Task, A::Error> {
+        let own = OwnTask::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        own.task("".as_ref()).map_err(serde::de::Error::custom)
     }
 }
 
@@ -327,7 +385,12 @@ mod tests {
     fn what_cannot_be_trained_is_said_and_labels_of_another_task_are_refused() {
         let labels = Answer::Labels(["a", "b"].map(Into::into).to_vec());
         let tags = Task::new(TaskSpec::new("tags", &["text"], labels)).unwrap();
-        assert!(tags.check_trainable().unwrap_err().to_string().contains("cannot be trained or scored yet"));
+        tags.check_trainable().unwrap();
+        tags.check_labels(&[Label::Set([0, 1].into_iter().collect()), Label::Set(LabelSet::default())]).unwrap();
+        assert!(tags.check_labels(&[Label::Set([2].into_iter().collect())]).is_err());
+        let many = Answer::Labels((0..=LabelSet::MOST).map(|n| format!("l{n}").as_str().into()).collect());
+        let many = Task::new(TaskSpec::new("many", &["text"], many)).unwrap();
+        assert!(many.check_trainable().unwrap_err().to_string().contains("at most 256 can be trained"));
         assert!(SquadVersion::V1.task().check_trainable().unwrap_err().to_string().contains("windows"));
         let classes = Answer::Class(["world", "sports", "science"].map(Into::into).to_vec());
         let topic = Task::new(TaskSpec::new("topic", &["text"], classes)).unwrap();

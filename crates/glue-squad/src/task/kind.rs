@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::LabelSet;
 use super::table::{Entry, TABLE};
 
 /// A task of the GLUE benchmark (Wang et al. 2019): the key to its files and official predictions. What it asks and how it is scored
@@ -53,8 +54,10 @@ pub enum Split {
 pub enum Label {
     /// Index into [`super::Task::labels`].
     Class(usize),
-    /// A score, 0 to 5 for STS-B.
+    /// A score, 0 to 5 for STS-B. Of a task of one's own it is [scaled](super::Scale).
     Score(f64),
+    /// Any number of labels.
+    Set(LabelSet),
 }
 
 /// One row of a task.

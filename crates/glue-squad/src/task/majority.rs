@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Label, Predictions, Scores, Task};
+use super::{Label, LabelSet, Predictions, Scores, Task};
 use crate::error::Result;
 
 /// Regression outputs that differ by less than this, relative to their magnitude (at least 1), are one answer: a model that
@@ -10,7 +10,7 @@ use crate::error::Result;
 const SAME_SCORE: f64 = 1e-5;
 
 /// The answer that needs no text: the most frequent class of some labels, the lowest of equally frequent ones; for a regression
-/// their mean. A model that scores no more has learned nothing that this answer does not know.
+/// their mean; of sets of labels those that half of the examples have, or else the most frequent one. A model that scores no more has learned nothing that this answer does not know.
 ///
 /// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +34,21 @@ impl Majority {
             match label {
                 Label::Class(class) => *counts.entry(*class).or_default() += 1,
                 Label::Score(score) => mean += score / labels.len() as f64,
+                Label::Set(set) => set.iter().for_each(|label| *counts.entry(label).or_default() += 1),
             }
         }
         if labels.is_empty() {
             return Ok(None);
         }
         let most = counts.values().max();
+        if matches!(labels[0], Label::Set(_)) {
+            // Each label that half of the examples have; if there is none, the most frequent one.
+            let half = counts.iter().filter(|(_, count)| **count * 2 >= labels.len()).map(|(label, _)| *label);
+            let first = counts.iter().find(|(_, count)| Some(*count) == most).map(|(label, _)| *label);
+            let set: LabelSet = half.collect();
+            let set = if set.is_empty() { first.into_iter().collect() } else { set };
+            return Ok(Some(Self { task: task.clone(), answer: Label::Set(set) }));
+        }
         let answer = match counts.iter().find(|(_, count)| Some(*count) == most) {
             Some((class, _)) => Label::Class(*class),
             None => Label::Score(mean),
@@ -52,6 +61,7 @@ impl Majority {
         match self.answer {
             Label::Class(class) => Predictions::Classes(vec![class; rows]),
             Label::Score(score) => Predictions::Scores(vec![score; rows]),
+            Label::Set(set) => Predictions::Sets(vec![set; rows]),
         }
     }
 
@@ -72,6 +82,10 @@ impl Predictions {
                 [first, _, ..] if classes.iter().all(|class| *class == first) => Some(Label::Class(first)),
                 _ => None,
             },
+            Self::Sets(sets) => match sets[..] {
+                [first, _, ..] if sets.iter().all(|set| *set == first) => Some(Label::Set(first)),
+                _ => None,
+            },
             Self::Scores(scores) => {
                 let first = *scores.first().filter(|_| scores.len() > 1)?;
                 let most = scores.iter().fold(first, |a, b| a.max(*b));
@@ -86,7 +100,11 @@ impl Task {
     /// An answer in words: `positive (1)`, `entailment`, `2.70`.
     pub fn answer_name(&self, answer: Label) -> String {
         match answer {
-            Label::Score(score) => format!("{score:.2}"),
+            Label::Score(score) => format!("{:.2}", self.scale().map_or(score, |scale| scale.number(score))),
+            Label::Set(set) => match set.is_empty() {
+                true => "no label".to_owned(),
+                false => set.iter().map(|label| self.answer_name(Label::Class(label))).collect::<Vec<_>>().join(", "),
+            },
             Label::Class(class) => match self.classes().get(class) {
                 Some(class) if class.word != class.name => format!("{} ({})", class.word, class.name),
                 Some(class) => class.name.clone(),

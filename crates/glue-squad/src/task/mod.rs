@@ -19,6 +19,9 @@
 //! | `read` | one reader over all of them |
 //! | `write` | training files in GLUE's own layout |
 //! | `score`, `average`, `score_file` | scores of predictions, averages that name their columns, scores of files |
+//! | `scale` | numbers as training sees them |
+//! | `own` | tasks of one's own, from tables |
+//! | `label_set` | sets of labels |
 //! | `majority` | what one answer to every example scores |
 
 mod average;
@@ -28,11 +31,15 @@ mod find;
 mod hub;
 mod kind;
 mod label;
+mod label_set;
 mod layout;
 mod majority;
+#[cfg(feature = "tables")]
+mod own;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod read;
+mod scale;
 mod score;
 mod score_file;
 mod spec;
@@ -44,8 +51,14 @@ pub use average::{Average, Column, EIGHT_COLUMNS, NINE_COLUMNS, SEVEN_COLUMNS};
 pub use classes::ClassOrder;
 pub use described::Task;
 pub use kind::{Example, Label, Split, TaskKind};
+pub use label_set::LabelSet;
 pub use majority::{Majority, labels_differ};
+#[cfg(feature = "tables")]
+pub(crate) use own::render_predictions;
+#[cfg(feature = "tables")]
+pub use own::{Described, Kind, OwnTask};
 pub use read::{ExampleReader, SplitData};
+pub use scale::Scale;
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};
 pub use spec::{Answer, ClassName, Head, TaskSpec};

@@ -19,9 +19,14 @@ pub struct SplitData {
     pub path: PathBuf,
     /// Its rows in their order.
     pub examples: Vec<Example>,
-    /// Lines that were passed over as every reader of this data set does: rows of QQP's training set that are torn apart.
+    /// Lines or rows that were passed over: in GLUE as every reader does rows of QQP's training set that are torn apart, in tables rows without text.
     pub skipped: Vec<u64>,
+    /// Why, in words for people.
+    pub why: &'static str,
 }
+
+/// Why rows of GLUE's files are passed over.
+const TORN: &str = "torn apart by a line break in a question, as in the official file";
 
 impl SplitData {
     /// What was passed over and why, in words for people; `None` where every row was read.
@@ -31,7 +36,7 @@ impl SplitData {
             1 => format!("line {first} is skipped"),
             count => format!("{count} lines are skipped, the first is line {first}"),
         };
-        Some(format!("{path}: {what}: torn apart by a line break in a question, as in the official file"))
+        Some(format!("{path}: {what}: {}", self.why))
     }
 }
 
@@ -74,24 +79,26 @@ impl Task {
     fn reader(&self) -> Result<TaskKind> {
         self.glue().ok_or_else(|| match self.squad() {
             Some(_) => Error::Invalid(format!("{self}: is read by `squad::Dataset`")),
-            None => Error::Invalid(format!(
-                "{self}: its examples are not read from files, which a task of one's own cannot name yet"
-            )),
+            None => Error::Invalid(format!("{self}: its description names no files; its examples come from memory")),
         })
     }
 
     /// The files of a split below `dir`.
     ///
     /// # Errors
-    /// As [`TaskKind::find_all`]; a task that is none of GLUE's.
+    /// As [`TaskKind::find_all`]; a task that is none of GLUE's and not described by a file.
     pub fn find_all(&self, dir: &Path, split: Split) -> Result<Vec<PathBuf>> {
+        #[cfg(feature = "tables")]
+        if let Some((own, _)) = self.described_by() {
+            return own.find(dir, split);
+        }
         self.reader()?.find_all(dir, split)
     }
 
     /// Streams one file of a split.
     ///
     /// # Errors
-    /// As [`TaskKind::open`]; a task that is none of GLUE's.
+    /// As [`TaskKind::open`]; a task that is none of GLUE's and not described by a file.
     pub fn open(&self, path: &Path, split: Split) -> Result<ExampleReader<'static>> {
         self.reader()?.open(path, split)
     }
@@ -99,8 +106,12 @@ impl Task {
     /// Reads a whole split below `dir`.
     ///
     /// # Errors
-    /// As [`TaskKind::read_split`]; a task that is none of GLUE's.
+    /// As [`TaskKind::read_split`]; a task that is none of GLUE's and not described by a file.
     pub fn read_split(&self, dir: &Path, split: Split) -> Result<SplitData> {
+        #[cfg(feature = "tables")]
+        if let Some((own, _)) = self.described_by() {
+            return own.read_split(dir, split);
+        }
         self.reader()?.read_split(dir, split)
     }
 
@@ -109,6 +120,10 @@ impl Task {
     /// # Errors
     /// As [`Task::read_split`].
     pub fn split_labels(&self, dir: &Path, split: Split) -> Result<Vec<Label>> {
+        #[cfg(feature = "tables")]
+        if let Some((own, _)) = self.described_by() {
+            return Ok(own.read_split(dir, split)?.examples.into_iter().filter_map(|example| example.label).collect());
+        }
         let kind = self.reader()?;
         let paths = kind.find_all(dir, split)?;
         kind.stream(&paths, split).filter_map(|example| example.map(|e| e.label).transpose()).collect()
@@ -132,7 +147,7 @@ impl TaskKind {
             skipped.extend(reader.skipped());
         }
         let path = paths.into_iter().next().unwrap_or_else(|| dir.to_owned());
-        Ok(SplitData { path, examples, skipped })
+        Ok(SplitData { path, examples, skipped, why: TORN })
     }
 
     /// Streams one file of this task and split. Its content decides the layout: Parquet by its first bytes, JSONL by an opening

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Label, Task};
+use super::{Head, Label, LabelSet, Task};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metric};
 
@@ -14,12 +14,14 @@ pub enum Predictions {
     Classes(Vec<usize>),
     /// Regression outputs.
     Scores(Vec<f64>),
+    /// Sets of labels.
+    Sets(Vec<LabelSet>),
 }
 
 /// A metric's name and value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NamedScore {
-    /// `accuracy`, `f1`, `matthews`, `pearson` or `spearman`.
+    /// The name of a [`Metric`].
     pub name: String,
     /// A fraction, 1.0 is perfect.
     pub value: f64,
@@ -64,9 +66,8 @@ impl Predictions {
         Ok(match head {
             Head::Regression => Self::Scores(logits.iter().map(|v| f64::from(*v)).collect()),
             Head::Classification { .. } => Self::Classes(logits.chunks(width).map(argmax).collect()),
-            Head::MultiLabel { .. } | Head::Spans => {
-                return Err(Error::Invalid("logits of several labels or of spans are no classes or scores".to_owned()));
-            }
+            Head::MultiLabel { .. } => Self::Sets(logits.chunks(width).map(likely).collect()),
+            Head::Spans => return Err(Error::Invalid("logits of spans are no classes or scores".to_owned())),
         })
     }
 
@@ -75,6 +76,7 @@ impl Predictions {
         match self {
             Self::Classes(classes) => classes.len(),
             Self::Scores(scores) => scores.len(),
+            Self::Sets(sets) => sets.len(),
         }
     }
 
@@ -82,6 +84,12 @@ impl Predictions {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The labels that are at least as likely as not: those with a logit of at least 0.
+fn likely(row: &[f32]) -> LabelSet {
+    let likely = row.iter().enumerate().take(LabelSet::MOST).filter(|(_, logit)| **logit >= 0.0);
+    likely.map(|(label, _)| label).collect()
 }
 
 fn argmax(row: &[f32]) -> usize {
@@ -128,11 +136,14 @@ impl Task {
                     let value = match metric {
                         Metric::F1 => metrics::f1(classes, &gold)?,
                         Metric::Matthews => metrics::matthews(classes, &gold)?,
+                        Metric::MicroF1 => metrics::accuracy(classes, &gold)?,
+                        Metric::MacroF1 => metrics::macro_f1(classes, &gold)?,
                         _ => metrics::accuracy(classes, &gold)?,
                     };
                     scored.push((*metric, value));
                 }
             }
+            Predictions::Sets(sets) => scored = self.score_sets(sets, labels)?,
             Predictions::Scores(scores) => {
                 let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
                 let gold = labels.iter().map(score).collect::<Option<Vec<_>>>();
@@ -149,6 +160,19 @@ impl Task {
             }
         }
         Ok(Scores::new(&scored, self.spec().headline))
+    }
+
+    fn score_sets(&self, sets: &[LabelSet], labels: &[Label]) -> Result<Vec<(Metric, f64)>> {
+        let set = |label: &Label| if let Label::Set(set) = label { Some(*set) } else { None };
+        let gold = labels.iter().map(set).collect::<Option<Vec<_>>>();
+        let gold = gold.ok_or_else(|| Error::Invalid(format!("{self}: labels were predicted, but a label is none")))?;
+        let counts = metrics::LabelCounts::of(sets, &gold, self.classes().len())?;
+        let value = |metric: &Metric| match metric {
+            Metric::MicroF1 => counts.micro_f1(),
+            Metric::MacroF1 => counts.macro_f1(),
+            _ => counts.accuracy(),
+        };
+        Ok(self.spec().metrics.iter().map(|metric| (*metric, value(metric))).collect())
     }
 
     /// Refuses a class that the task does not have.

@@ -49,7 +49,7 @@ pub struct TaskSpec {
 pub enum Answer {
     /// One of these classes, in the order of their indices.
     Class(Vec<ClassName>),
-    /// Any number of these labels. Can be described, but not trained or scored so far.
+    /// Any number of these labels.
     Labels(Vec<ClassName>),
     /// A number in this range.
     Number(RangeInclusive<f64>),
@@ -106,11 +106,12 @@ impl Head {
 }
 
 impl TaskSpec {
-    /// A task whose title and folder are its name, with the usual metrics of its kind: accuracy; Pearson and Spearman correlation;
+    /// A task whose title and folder are its name, with the usual metrics of its kind: accuracy; micro and macro F1 of labels; Pearson and Spearman correlation;
     /// exact match and F1 of spans.
     pub fn new(name: &str, texts: &[&str], answer: Answer) -> Self {
         let metrics = match &answer {
-            Answer::Class(_) | Answer::Labels(_) => vec![Metric::Accuracy],
+            Answer::Class(_) => vec![Metric::Accuracy],
+            Answer::Labels(_) => vec![Metric::MicroF1, Metric::MacroF1],
             Answer::Number(_) => vec![Metric::Pearson, Metric::Spearman],
             Answer::Span => vec![Metric::Exact, Metric::F1],
         };
@@ -179,8 +180,11 @@ impl TaskSpec {
                 (Answer::Class(classes), Metric::F1) if classes.len() != 2 => {
                     return refuse(format!("f1 is that of the second of two classes; there are {}", classes.len()));
                 }
-                (Answer::Class(_), Metric::Accuracy | Metric::F1 | Metric::Matthews) => true,
-                (Answer::Labels(_), Metric::Accuracy | Metric::F1) => true,
+                (
+                    Answer::Class(_),
+                    Metric::Accuracy | Metric::F1 | Metric::Matthews | Metric::MicroF1 | Metric::MacroF1,
+                ) => true,
+                (Answer::Labels(_), Metric::Accuracy | Metric::MicroF1 | Metric::MacroF1) => true,
                 (Answer::Number(_), Metric::Pearson | Metric::Spearman) => true,
                 (Answer::Span, Metric::Exact | Metric::F1) => true,
                 _ => false,

@@ -59,7 +59,8 @@ impl<W: Write> TrainWriter<W> {
                 (TextB(_), _) => self.text(example.text_b.as_deref().unwrap_or_default())?,
                 (Gold(_), Label::Class(class)) => self.out.write_all(self.task.entry().classes[class].0.as_bytes())?,
                 (Gold(_), Label::Score(score)) => write!(self.out, "{score}")?,
-                (Other(_), _) => {}
+                // No task of GLUE has sets of labels.
+                (Gold(_), Label::Set(_)) | (Other(_), _) => {}
             }
         }
         self.rows += 1;

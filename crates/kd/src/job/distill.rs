@@ -146,7 +146,9 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let tokens = to_device(&batch, device);
         let now = self.plan.at(part.step);
         let options = now.options();
-        let regression = self.data.tasks()[task].head() == Head::Regression;
+        let task_head = self.data.tasks()[task].head();
+        let regression = task_head == Head::Regression;
+        let labels = matches!(task_head, Head::MultiLabel { .. });
         let head = self.teacher_heads[task];
         let gold = regression && matches!(batch.labels, Labels::Scores(_));
         let by_labels = gold && now.prediction.is_some_and(|p| p.regression_on_labels());
@@ -169,6 +171,7 @@ impl Job<TaskModel> for TaskDistillation<'_> {
             true if by_labels => prediction.weighted(hard()?),
             true if gold => prediction.mixed(|| losses::mse(logits.clone(), taught()), hard)?,
             true if prediction.asks_teacher() => prediction.weighted(losses::mse(logits, taught())),
+            _ if labels => prediction.mixed(|| prediction.soft_labels(logits.clone(), taught()), hard)?,
             _ => prediction.mixed(|| prediction.soft(logits.clone(), taught()), hard)?,
         };
         terms.0.push(("prediction", term));

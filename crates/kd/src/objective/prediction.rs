@@ -1,8 +1,10 @@
 //! The term between logits: the teacher's, the labels, or both.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 use serde::{Deserialize, Serialize};
 use train::Result;
+use train::losses::binary_cross_entropy;
 
 use super::Schedule;
 use super::schedule::check_term;
@@ -138,6 +140,23 @@ impl PredictionTerm {
         let loss = match self.loss {
             PredictionLoss::SoftCrossEntropy => losses::soft_cross_entropy(student, teacher, t),
             PredictionLoss::Kl => losses::kl(student, teacher, t),
+            PredictionLoss::Mse => return losses::mse(student, teacher),
+        };
+        if self.t_squared && t != 1.0 { loss * (t * t) } else { loss }
+    }
+
+    /// The soft term between scores of labels that are each right or wrong for themselves: binary cross-entropy with the teacher's
+    /// probabilities `σ(logits / T)`, or the squared error.
+    ///
+    /// # Shapes
+    /// - `student`, `teacher`: `[batch, labels]`
+    /// - output: `[1]`
+    pub fn soft_labels(&self, student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+        let t = self.temperature;
+        let loss = match self.loss {
+            PredictionLoss::SoftCrossEntropy | PredictionLoss::Kl => {
+                binary_cross_entropy(student / t, sigmoid(teacher / t))
+            }
             PredictionLoss::Mse => return losses::mse(student, teacher),
         };
         if self.t_squared && t != 1.0 { loss * (t * t) } else { loss }

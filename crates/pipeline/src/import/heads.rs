@@ -68,7 +68,7 @@ pub(super) fn task_head(
             .class_order(&labels)
             .map_err(|e| of_config(source, format!("`id2label`: {e}"), Remedy::TrainedTaskOrClasses))?;
     }
-    Ok(Some(TaskHeadConfig { task: task.to_owned(), kind, labels }))
+    Ok(Some(TaskHeadConfig::new(task, kind, labels)))
 }
 
 /// The task of this name, where it is built in.

@@ -6,8 +6,8 @@ use glue_squad::squad::SquadVersion;
 use toml::Value;
 
 use super::Recipe;
-use crate::similar::{closest, suggestion, with_suggestion};
 use crate::{Error, Result};
+use run_store::similar::{closest, suggestion, with_suggestion};
 
 /// Recipes that the program carries, by name.
 pub const PUBLISHED: [(&str, &str); 6] = [

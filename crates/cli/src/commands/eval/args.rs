@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use glue_squad::task::{Split, Task};
 
+use crate::own_task::OwnTaskArgs;
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
 use crate::tasks;
@@ -22,17 +23,20 @@ pub struct EvalArgs {
     /// Model directory with a head for the task.
     #[arg(long, value_name = "DIR")]
     pub(super) model: PathBuf,
-    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2.
-    #[arg(long, value_name = "TASK", value_parser = tasks::parse)]
-    pub(super) task: Task,
+    /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2, or a TOML file that describes
+    /// one.
+    #[arg(long, value_name = "TASK|FILE", value_parser = tasks::parse, required_unless_present_any = ["train", "dev", "test"])]
+    pub(super) task: Option<Task>,
     /// Folder of GLUE tasks, or the task's own folder; SQuAD: the folder with dev-v1.1.json or dev-v2.0.json, or any file
     /// of that layout.
-    #[arg(long, value_name = "DIR|FILE")]
-    pub(super) data: PathBuf,
-    /// Part of the data.
-    #[arg(long, value_parser = splits(), default_value_t = Split::Dev)]
-    pub(super) split: Split,
-    /// Write the official prediction file; an existing one is replaced.
+    #[arg(long, value_name = "DIR|FILE", requires = "task")]
+    pub(super) data: Option<PathBuf>,
+    /// Part of the data [default: dev; where only --test names a file: test].
+    #[arg(long, value_parser = splits())]
+    pub(super) split: Option<Split>,
+    #[command(flatten)]
+    pub(super) own: OwnTaskArgs,
+    /// Write the official prediction file, of a described task a CSV file; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
     /// Examples or windows per pass; does not change the result.

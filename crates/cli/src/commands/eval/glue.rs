@@ -4,12 +4,13 @@ use std::path::Path;
 
 use cpu_runtime::Packing;
 use glue_squad::submission;
-use glue_squad::task::Split;
+use glue_squad::task::{Split, Task};
 use predict::Evaluated;
 use predict::data::{BatchSettings, EvalSet};
 use predict::heads::answering_head;
 use serde_json::{Map, Value, json};
 
+use super::EvaluatedOn;
 use super::args::EvalArgs;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -19,14 +20,15 @@ use crate::predictor::{self, load};
 use crate::squad::refuse_for_glue;
 use crate::tasks::{default_length, read_examples};
 
-pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
-    let (task, split) = (&args.task, args.split);
+pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), CliError> {
+    let EvaluatedOn { task, data, split } = on;
+    let split = *split;
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
-    let files = task.find_all(&args.data, split)?;
+    let files = task.find_all(data, split)?;
     let path = files[0].clone();
     // The training files beside it: their labels say what the majority class is.
-    let training = task.trained_as().find_all(&args.data, Split::Train).unwrap_or_default();
+    let training = task.trained_as().find_all(data, Split::Train).unwrap_or_default();
     let read = [model_paths(&args.model), files, training].concat();
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let mut model = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
@@ -39,7 +41,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     let wanted = args.max_len.unwrap_or_else(|| default_length(task));
     let max_len = capped_length(wanted, model.config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
-    let examples = read_examples(task, (&args.data, split), &model.tokenizer, max_len, context)?;
+    let examples = read_examples(task, (data, split), &model.tokenizer, max_len, context)?;
     let set = EvalSet::of_split(split, task, examples.features, model.tokenizer.pad_id(), settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
         return Err(CliError::usage(format!("{}: has no labels to score against", path.display()))
@@ -47,7 +49,7 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     }
 
     context.progress.start("eval", set.len() as u64, "examples");
-    let train = task.trained_as().split_labels(&args.data, Split::Train).unwrap_or_default();
+    let train = task.trained_as().split_labels(data, Split::Train).unwrap_or_default();
     let mut watch = predictor::shown(&context.progress);
     let evaluated = model.model.evaluate(&head, &set, &train, &mut watch)?;
     context.progress.finish();
@@ -57,11 +59,12 @@ pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
     for warning in &evaluated.warnings {
         context.progress.warn(warning);
     }
-    show(args, &path, (set.len(), max_len), &evaluated)
+    show(args, task, &path, (set.len(), max_len), &evaluated)
 }
 
 fn show(
     args: &EvalArgs,
+    task: &Task,
     path: &Path,
     (examples, max_len): (usize, usize),
     evaluated: &Evaluated,
@@ -73,7 +76,7 @@ fn show(
             Value::Object(pairs.collect::<Map<_, _>>())
         });
         return print_json(&json!({
-            "model": args.model, "task": args.task.name(), "file": path, "examples": examples, "max_len": max_len,
+            "model": args.model, "task": task.name(), "file": path, "examples": examples, "max_len": max_len,
             "precision": args.precision.precision.name(),
             "metrics": metrics, "score": scores.as_ref().map(|s| s.primary), "predictions": args.predictions,
             "majority": majority, "warnings": warnings,
@@ -89,5 +92,5 @@ fn show(
     if let Some(file) = &args.predictions {
         rows.push(vec!["predictions".into(), file.display().to_string()]);
     }
-    print(&table(&[args.task.name(), ""], &rows, true))
+    print(&table(&[task.name(), ""], &rows, true))
 }

@@ -9,6 +9,7 @@ use predict::heads::answering_head;
 use predict::span::{SpanEvalSet, SpanScores};
 use serde_json::json;
 
+use super::EvaluatedOn;
 use super::args::EvalArgs;
 use crate::commands::score::squad_rows;
 use crate::context::Context;
@@ -18,10 +19,10 @@ use crate::output::{print, print_json, table};
 use crate::predictor::{load, shown};
 use crate::tasks::default_length;
 
-pub fn run(args: &EvalArgs, version: SquadVersion, context: &Context) -> Result<(), CliError> {
+pub fn run(args: &EvalArgs, version: SquadVersion, on: &EvaluatedOn, context: &Context) -> Result<(), CliError> {
     let threshold = args.span.threshold(version)?;
     // A missing file is found at once, a large model takes seconds.
-    let path = version.find(&args.data, args.split.name())?;
+    let path = version.find(&on.data, on.split.name())?;
     let read = [model_paths(&args.model), vec![path.clone()]].concat();
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;

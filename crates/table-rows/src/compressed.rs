@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use crate::error::{Error, Result};
-
 const BUFFER: usize = 128 * 1024;
 
 /// How a file is packed.
@@ -38,13 +36,33 @@ impl Compression {
             _ => Self::None,
         }
     }
+
+    /// How the file at `path` is packed.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let mut first = Vec::new();
+        File::open(path)?.take(8).read_to_end(&mut first)?;
+        Ok(Self::of(&first))
+    }
 }
 
-/// The unpacked bytes of a file; `read` counts what is taken from the file itself.
-pub(super) fn open(path: &Path, read: Arc<AtomicU64>) -> Result<BufReader<Box<dyn Read + Send>>> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let mut raw = BufReader::with_capacity(BUFFER, Counted { file, read });
-    let first = raw.fill_buf().map_err(|e| Error::io(path, e))?;
+/// The unpacked bytes of a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn open(path: &Path) -> io::Result<BufReader<Box<dyn Read + Send>>> {
+    open_counted(path, Arc::default())
+}
+
+/// The same; `read` counts what is taken from the file itself.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn open_counted(path: &Path, read: Arc<AtomicU64>) -> io::Result<BufReader<Box<dyn Read + Send>>> {
+    let mut raw = BufReader::with_capacity(BUFFER, Counted { file: File::open(path)?, read });
+    let first = raw.fill_buf()?;
     let unpacked: Box<dyn Read + Send> = match Compression::of(first) {
         Compression::None => Box::new(raw),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
@@ -55,8 +73,10 @@ pub(super) fn open(path: &Path, read: Arc<AtomicU64>) -> Result<BufReader<Box<dy
 }
 
 /// Counts the bytes that are read, wherever they are read from.
-pub(super) struct Counted {
+pub struct Counted {
+    /// What is read.
     pub file: File,
+    /// How many bytes of it were.
     pub read: Arc<AtomicU64>,
 }
 
@@ -157,7 +177,7 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let read = Arc::new(AtomicU64::new(0));
         let mut out = Vec::new();
-        open(&path, Arc::clone(&read)).unwrap().read_to_end(&mut out).map_err(|e| e.to_string())?;
+        open_counted(&path, Arc::clone(&read)).unwrap().read_to_end(&mut out).map_err(|e| e.to_string())?;
         assert_eq!(read.load(Ordering::Relaxed), bytes.len() as u64);
         Ok(out)
     }

@@ -9,8 +9,8 @@ const SHORT: usize = 3;
 /// The one of `known` that is most like `text`, if any is like it; letters count regardless of case.
 ///
 /// ```
-/// assert_eq!(pipeline::similar::closest("mprc", ["mrpc", "rte"]), Some("mrpc"));
-/// assert_eq!(pipeline::similar::closest("squad", ["mrpc", "rte"]), None);
+/// assert_eq!(run_store::similar::closest("mprc", ["mrpc", "rte"]), Some("mrpc"));
+/// assert_eq!(run_store::similar::closest("squad", ["mrpc", "rte"]), None);
 /// ```
 pub fn closest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text = text.to_lowercase();
@@ -33,7 +33,7 @@ pub fn with_suggestion(message: String) -> String {
 }
 
 /// The known name that the unknown field or variant of a serde error is most like.
-pub(crate) fn suggestion(message: &str) -> Option<&str> {
+pub fn suggestion(message: &str) -> Option<&str> {
     let (_, rest) = message.split_once("unknown field `").or_else(|| message.split_once("unknown variant `"))?;
     let (unknown, rest) = rest.split_once("`, expected ")?;
     let names = rest.lines().next().unwrap_or_default().split('`').skip(1).step_by(2);

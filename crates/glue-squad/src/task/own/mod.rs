@@ -1,0 +1,22 @@
+//! Tasks of one's own: a description in a file or in options, and examples in tables.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `file` | the description, as TOML and as part of recipes, and the task that is made of it |
+//! | `describe` | what the description leaves open, found in the training file |
+//! | `cell` | cells of a table as texts and labels |
+//! | `read` | the examples of a split |
+//! | `part` | a dev part of the training rows, stratified |
+//! | `predictions` | predictions as a table |
+
+mod cell;
+mod describe;
+mod file;
+mod part;
+mod predictions;
+mod read;
+
+pub use describe::Described;
+pub(super) use file::Home;
+pub use file::{Kind, OwnTask};
+pub use predictions::render_predictions;

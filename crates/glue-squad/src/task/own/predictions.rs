@@ -1,0 +1,45 @@
+//! Predictions as a table.
+
+use super::file::OwnTask;
+use crate::error::{Error, Result};
+use crate::task::{Predictions, Task};
+
+/// A CSV file with the columns `row` (from 0, as the file has them) and `prediction`: the name of the class, the names of the labels, or
+/// the number.
+///
+/// # Errors
+/// Predictions that are not of the task's kind or not finite.
+pub fn render_predictions(task: &Task, own: &OwnTask, predictions: &Predictions) -> Result<String> {
+    let mut text = "row,prediction\n".to_owned();
+    let names = task.labels();
+    let name = |class: usize| {
+        let found = names.get(class).copied();
+        found.ok_or_else(|| Error::Invalid(format!("{task}: class {class}; the task has {} classes", names.len())))
+    };
+    for row in 0..predictions.len() {
+        let answer = match predictions {
+            Predictions::Classes(classes) => name(classes[row])?.to_owned(),
+            Predictions::Sets(sets) => {
+                sets[row].iter().map(name).collect::<Result<Vec<_>>>()?.join(&own.label_separator)
+            }
+            Predictions::Scores(scores) => {
+                let number = task.scale().map_or(scores[row], |scale| scale.number(scores[row]));
+                if !number.is_finite() {
+                    let message = format!("{task}: the answer to row {row} is {number}; the model has diverged");
+                    return Err(Error::Invalid(message));
+                }
+                number.to_string()
+            }
+        };
+        text += &format!("{row},{}\n", quoted(&answer));
+    }
+    Ok(text)
+}
+
+/// A field of a CSV file.
+fn quoted(field: &str) -> String {
+    match field.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field.to_owned(),
+    }
+}
