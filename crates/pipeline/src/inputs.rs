@@ -55,8 +55,16 @@ impl Inputs {
         let mut problems = missing(recipe);
         let there = |path: &Path| path.exists();
         let encoder = there(teacher).then(|| TextEncoder::from_dir(teacher).map_err(Error::from));
-        let corpora = &recipe.data.corpus;
-        let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(corpora));
+        let mut corpora = recipe.data.corpus.clone();
+        let mut note = None;
+        if corpora.is_empty() && recipe.reads_text() {
+            // What is wrong with the files is found below.
+            if let Ok(file) = training_texts(&recipe.tasks, glue, scratch) {
+                corpora.push(file);
+                note = Some("no corpus is given: general distillation learns from the texts of the training examples");
+            }
+        }
+        let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(&corpora));
         if there(glue) {
             let splits = recipe.tasks.iter().flat_map(|task| [Split::Train, Split::Dev].map(|split| (task, split)));
             let found = splits.filter_map(|(task, split)| task.find_all(glue, split).err());
@@ -65,6 +73,7 @@ impl Inputs {
         match (encoder, corpus) {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
                 let inputs = Self::new(encoder, glue.clone(), corpus);
+                inputs.kept().notes.extend(note.map(str::to_owned));
                 // Shards of another tokenizer or length must show before an hour of training.
                 let phases = phases(recipe);
                 let on_text = trainings(&phases).map(|(_, training)| training).filter(|t| t.data == Data::Text);
@@ -333,6 +342,25 @@ fn of_key(key: &str, error: Error) -> Error {
         Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
         other => other,
     }
+}
+
+/// Writes the texts of the training examples as a corpus in `scratch`: a document for each example, a line for each text.
+fn training_texts(tasks: &[Task], data: &Path, scratch: &Path) -> Result<PathBuf> {
+    let mut corpus = String::new();
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    for task in tasks {
+        for example in task.read_split(data, Split::Train)?.examples {
+            corpus += &line(&example.text_a);
+            corpus += &example.text_b.as_deref().map(line).unwrap_or_default();
+            corpus += "\n";
+        }
+    }
+    let path = scratch.join("training-texts.txt");
+    if !std::fs::read(&path).is_ok_and(|there| there == corpus.as_bytes()) {
+        std::fs::create_dir_all(scratch).map_err(Error::io("create", scratch))?;
+        run_store::atomic::write_file(&path, corpus.as_bytes())?;
+    }
+    Ok(path)
 }
 
 /// Writes the pocket data; files that are there already with the same bytes are left alone.

@@ -23,6 +23,7 @@ mod latency;
 mod majority;
 mod objective;
 mod outputs;
+mod own_data;
 mod plan;
 mod predict;
 mod runs;

@@ -65,7 +65,7 @@ impl Recipe {
     }
 
     /// Whether any training is on text.
-    pub(super) fn reads_text(&self) -> bool {
+    pub(crate) fn reads_text(&self) -> bool {
         let s = &self.search;
         let all =
             [&self.warm_up, &s.stage1.proxy.general, &s.stage2.proxy.general, &s.stage3.general, &self.final_.general];

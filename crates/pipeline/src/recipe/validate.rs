@@ -94,7 +94,9 @@ impl Recipe {
     /// Teacher, tasks and text go together: all given, or all made by the run.
     fn check_inputs(&self) -> Result<(), String> {
         let (teacher, data) = (&self.teacher, &self.data);
-        let lacks_text = data.glue.is_some() && data.corpus.is_empty() && self.reads_text();
+        // The texts of described tasks are a corpus where no other is given.
+        let has_texts = self.tasks.iter().any(|task| task.described_by().is_some());
+        let lacks_text = data.glue.is_some() && data.corpus.is_empty() && self.reads_text() && !has_texts;
         let message = if lacks_text || data.glue.is_none() && !data.corpus.is_empty() {
             "`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither"
         } else if data.glue.is_some() && teacher.model.is_none() {

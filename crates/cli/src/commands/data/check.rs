@@ -1,32 +1,52 @@
 //! `data check`.
 
+mod own;
+
+use std::path::PathBuf;
+
 use clap::Args;
 use data_catalog::check::{Checksum, FileReport, SetReport, check};
+use glue_squad::task::Task;
 use serde_json::json;
 
 use super::selection::{CatalogArgs, select};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::{print, print_json, table};
+use crate::own_task::OwnTaskArgs;
+use crate::tasks;
 use crate::units::grouped;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The files are read by the readers that a training uses. Problems (another number of rows, a line that cannot be read, a wrong \
 checksum, more rows shared with the training set than officially) end the command with exit code 1; what official files have \
-too, such as repeated rows, is noted.")]
+too, such as repeated rows, is noted.\n\
+  efficientbert data check --train reviews.csv --text review --label stars --write-task reviews.toml\n\
+shows the rows and labels of a file of your own, as a training would read them.")]
 pub struct CheckArgs {
     /// Data sets or groups [default: all that are here].
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     #[command(flatten)]
     catalog: CatalogArgs,
+    #[command(flatten)]
+    own: OwnTaskArgs,
+    /// Check the task that this TOML file describes.
+    #[arg(long, value_name = "FILE", value_parser = tasks::parse, conflicts_with_all = ["names", "train"])]
+    task: Option<Task>,
+    /// Write the description of the task of --train, which other commands take as --task; an existing file is replaced.
+    #[arg(long, value_name = "FILE", requires = "train")]
+    write_task: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
+    if args.own.train.is_some() || args.task.is_some() {
+        return own::check(args, context);
+    }
     let catalog = args.catalog.catalog()?;
     let sets = select(&catalog, &args.names)?;
     let folder = args.catalog.folder();

@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use table_rows::{Format, Layout};
 
+use crate::error::CliError;
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Without TEXT, lines are read from standard input, a tab between the two texts of a pair, and every line is answered as soon as \
-it is there. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
+it is there; with --table the rows of a file are. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
 task's name in front of each, heads separated by tabs.\n\
 A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
 answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
@@ -21,6 +23,18 @@ pub struct PredictArgs {
     /// Answer with the head of this task only [default: all heads].
     #[arg(long, value_name = "TASK")]
     pub(super) task: Option<String>,
+    /// Answer the rows of a file: CSV, TSV, JSON Lines or Parquet.
+    #[arg(long, value_name = "FILE", requires = "columns", conflicts_with_all = ["text", "data"])]
+    pub(super) table: Option<PathBuf>,
+    /// Column of the text in --table; given twice, those of both texts of a pair.
+    #[arg(long = "text", id = "columns", value_name = "COLUMN", requires = "table")]
+    pub(super) columns: Vec<String>,
+    /// Format of --table: csv, tsv, jsonl, parquet [default: as its name says].
+    #[arg(long, value_name = "FORMAT", requires = "table")]
+    pub(super) table_format: Option<Format>,
+    /// What separates the fields of a CSV file [default: a comma].
+    #[arg(long, value_name = "CHARACTER", requires = "table")]
+    pub(super) separator: Option<char>,
     #[command(flatten)]
     pub(super) precision: PrecisionArgs,
     /// SQuAD: answer the questions of this file.
@@ -49,4 +63,12 @@ pub struct PredictArgs {
     pub(super) text: Option<String>,
     /// The second text of a pair.
     pub(super) text_b: Option<String>,
+}
+
+impl PredictArgs {
+    /// How --table holds its rows.
+    pub(super) fn layout(&self) -> Result<Layout, CliError> {
+        let ascii = |c: char| u8::try_from(c).map_err(|_| CliError::usage(format!("--separator {c}: must be ASCII")));
+        Ok(Layout { format: self.table_format, separator: self.separator.map(ascii).transpose()? })
+    }
 }

@@ -13,6 +13,7 @@ mod query;
 mod spans;
 
 use std::io::IsTerminal;
+use std::sync::mpsc::Receiver;
 
 pub use args::PredictArgs;
 use bert_core::TaskHeadKind;
@@ -26,11 +27,14 @@ use crate::models::explained;
 use crate::predictor::load;
 use crate::squad::refuse_for_glue;
 use labels::Labels;
-use query::{BATCH, Query, check, read_ahead};
+use query::{BATCH, Query, check, read_ahead, rows_of};
 use spans::Spans;
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     must_exist("--data", &args.data)?;
+    must_exist("--table", &args.table)?;
+    // A column that is not there is found before a large model is loaded.
+    let rows = args.table.as_ref().map(|table| rows_of(table, &args.layout()?, &args.columns)).transpose()?;
     let packing = if args.text.is_some() { Packing::AtUse } else { Packing::Ahead };
     let predictor = load("--model", &args.model, args.precision.precision, packing, context)?;
     let heads = heads(args, &predictor)?;
@@ -44,7 +48,9 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
                 return Err(CliError::usage(format!("{option}: goes with --data FILE")));
             }
             let as_json = args.json;
-            answer_all(args, context, &mut spans, Spans::context_of, |spans, queries| spans.answer(queries, as_json))
+            answer_all(args, (rows, context), &mut spans, Spans::context_of, |spans, queries| {
+                spans.answer(queries, as_json)
+            })
         }
         _ => {
             let max_len = args.max_len.map(|_| "--max-len");
@@ -52,16 +58,18 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
             refuse_for_glue(data.or(args.span.first_given()).or(args.files.first_given()).or(max_len))?;
             let mut labels = Labels::new(predictor, heads, context);
             let as_json = args.json;
-            answer_all(args, context, &mut labels, Labels::encode, |labels, queries| labels.answer(queries, as_json))
+            answer_all(args, (rows, context), &mut labels, Labels::encode, |labels, queries| {
+                labels.answer(queries, as_json)
+            })
         }
     }
 }
 
-/// Hands TEXT, or the lines of standard input as they arrive, to `answer`, which prints a line for each. A line that `prepare` refuses
+/// Hands TEXT, the rows of a table, or the lines of standard input as they arrive, to `answer`, which prints a line for each. A line that `prepare` refuses
 /// ends it when all lines before are answered, however many arrived together.
 fn answer_all<M, T>(
     args: &PredictArgs,
-    context: &Context,
+    (rows, context): (Option<Receiver<Result<Query, CliError>>>, &Context),
     model: &mut M,
     prepare: impl Fn(&M, &Query) -> Result<T, CliError>,
     mut answer: impl FnMut(&mut M, &[(Query, T)]) -> Result<(), CliError>,
@@ -72,16 +80,21 @@ fn answer_all<M, T>(
         let query = prepared(model, query)?;
         return answer(model, &[query]);
     }
-    if std::io::stdin().is_terminal() {
-        context.progress.message("reading lines from standard input, a tab between the texts of a pair");
-    }
-    let lines = read_ahead();
+    let lines = match rows {
+        Some(rows) => rows,
+        None => {
+            if std::io::stdin().is_terminal() {
+                context.progress.message("reading lines from standard input, a tab between the texts of a pair");
+            }
+            read_ahead()
+        }
+    };
     // Blocks for the first line only, so an answer never waits for input that is yet to be typed.
     while let Ok(first) = lines.recv() {
         let mut batch = Vec::new();
         let mut failure = None;
         for line in std::iter::once(first).chain(lines.try_iter()).take(BATCH) {
-            match line.and_then(check).and_then(|query| prepared(model, query)) {
+            match line.and_then(|query| prepared(model, query)) {
                 Ok(query) => batch.push(query),
                 Err(error) => {
                     failure = Some(error);

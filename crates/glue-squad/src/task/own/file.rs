@@ -147,6 +147,18 @@ impl OwnTask {
         toml::to_string(self).map_err(|e| Error::Invalid(format!("task `{}`: {e}", excerpt(&self.name))))
     }
 
+    /// The same description, whose paths start from `to` in place of `from`: relative where a file is below it, else absolute.
+    #[must_use]
+    pub fn seen_from(&self, from: &Path, to: &Path) -> Self {
+        let moved = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| {
+                let whole = from.join(path);
+                whole.strip_prefix(to).map_or_else(|_| whole.clone(), Path::to_owned)
+            })
+        };
+        Self { train: moved(&self.train), dev: moved(&self.dev), test: moved(&self.test), ..self.clone() }
+    }
+
     /// Whether nothing is left to be found in the training file.
     pub fn is_complete(&self) -> bool {
         match self.kind {
