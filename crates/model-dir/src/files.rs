@@ -13,8 +13,15 @@ pub const CONFIG_FILE: &str = "config.json";
 /// Name of the weights inside a model directory.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// Files of a tokenizer, in the order in which they are preferred.
-pub const TOKENIZER_FILES: [&str; 5] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"];
+pub const TOKENIZER_FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+];
 
 /// What is saved besides configuration and weights.
 #[derive(Clone, Copy, Debug, Default)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use tokenizers::AddedToken;
 
+use crate::frame::PairFrame;
 use crate::plain::PlainBert;
 use crate::stated::{CONFIG, FOLLOWED, Stated};
 
@@ -66,6 +67,11 @@ pub(crate) fn agreed(
         (None, Some(file)) => Header::of(file)?,
         (None, None) => return None,
     };
+    // Of RoBERTa's kind, which the settings of BERT's tokenizer say nothing about.
+    let is_roberta = file.as_ref().is_some_and(|file| PairFrame::of(&file["post_processor"]) == PairFrame::Roberta);
+    if is_roberta && stated.has_no_class() {
+        return None;
+    }
     let casing = header.casing.map(|own| stated.casing(own));
     if !stated.goes_first() {
         for (key, one, two) in header.casing.zip(casing).iter().flat_map(|(own, other)| own.differences(*other)) {

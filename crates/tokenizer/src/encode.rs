@@ -1,4 +1,4 @@
-//! Building `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`.
+//! Building `[CLS] a [SEP]` and `[CLS] a [SEP] b [SEP]`, or what stands in their place ([`PairFrame`](crate::PairFrame)).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::plain::PlainBert;
 pub struct Encoded {
     /// Token ids with the special tokens.
     pub ids: Vec<u32>,
-    /// 0 up to and with the first `[SEP]`, then 1.
+    /// 0 up to and with the first `[SEP]`, then 1; 0 throughout for a tokenizer of one segment.
     pub type_ids: Vec<u8>,
 }
 
@@ -37,7 +37,8 @@ impl TextEncoder {
         let library = self.library()?;
         let encoded = contain::call(|| library.encode(text, false));
         let encoding = self.checked(encoded, text)?;
-        // A tokenizer of bytes can cut a character; whole characters are what a reader of the text can use.
+        // A tokenizer of bytes can cut a character; whole characters are what a reader of the text can use. The space before a word
+        // belongs to the word's first token in some vocabularies, and not to the word.
         let whole = |(mut start, mut end): (usize, usize)| {
             end = end.min(text.len());
             start = start.min(end);
@@ -47,7 +48,8 @@ impl TextEncoder {
             while !text.is_char_boundary(end) {
                 end += 1;
             }
-            (start, end)
+            let spaces = text[start..end].len() - text[start..end].trim_start().len();
+            (start + spaces, end)
         };
         let offsets = encoding.get_offsets().iter().copied().map(whole).collect();
         Ok(WithOffsets { ids: encoding.get_ids().to_vec(), offsets })
@@ -99,13 +101,13 @@ impl TextEncoder {
         }
     }
 
-    /// `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]`, of at most `max_len` tokens. What is too long loses its end, the longer
-    /// text first (Hugging Face's `longest_first`: equal halves where both are too long).
+    /// `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` as [`TextEncoder::frame`] has it, of at most `max_len` tokens. What is too long
+    /// loses its end, the longer text first (Hugging Face's `longest_first`: equal halves where both are too long).
     ///
     /// # Errors
-    /// `max_len` below 3 (4 for a pair), or as [`TextEncoder::encode_plain`].
+    /// `max_len` that leaves no room beside the special tokens, or as [`TextEncoder::encode_plain`].
     pub fn encode_pair(&self, a: &str, b: Option<&str>, max_len: usize) -> Result<Encoded> {
-        let special = if b.is_some() { 3 } else { 2 };
+        let special = if b.is_some() { self.frame.special() } else { 2 };
         if max_len <= special {
             return Err(Error::MaxLenTooSmall { given: max_len, needed: special + 1 });
         }
@@ -117,15 +119,17 @@ impl TextEncoder {
 
     /// Places the special tokens around ids that already fit.
     pub fn assemble(&self, a: &[u32], b: Option<&[u32]>) -> Encoded {
-        let mut ids = Vec::with_capacity(a.len() + b.map_or(0, |b| b.len() + 1) + 2);
+        let mut ids = Vec::with_capacity(a.len() + b.map_or(2, |b| b.len() + self.frame.special()));
         ids.push(self.cls);
         ids.extend_from_slice(a);
         ids.push(self.sep);
         let mut type_ids = vec![0; ids.len()];
         if let Some(b) = b {
+            ids.resize(ids.len() + self.frame.separators() - 1, self.sep);
+            type_ids.resize(ids.len(), 0);
             ids.extend_from_slice(b);
             ids.push(self.sep);
-            type_ids.resize(ids.len(), 1);
+            type_ids.resize(ids.len(), self.frame.second_segment());
         }
         Encoded { ids, type_ids }
     }

@@ -16,7 +16,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// A folder without a tokenizer.
-    #[error("{folder}: tokenizer.json or vocab.txt is missing; the folder holds {found}")]
+    #[error(
+        "{folder}: tokenizer.json or vocab.txt is missing, and so is vocab.json with merges.txt; the folder holds {found}"
+    )]
     FileMissing {
         /// The folder that was searched.
         folder: PathBuf,

@@ -1,13 +1,16 @@
-//! Text to BERT input ids.
+//! Text to the input ids of BERT, RoBERTa and their relatives.
 //!
-//! [`TextEncoder`] wraps the `tokenizers` crate: a model folder's `tokenizer.json`, else its `vocab.txt` (BERT WordPiece). It places
-//! `[CLS]` and `[SEP]` and truncates by itself, so a tokenizer file cannot change the shape of the input.
+//! [`TextEncoder`] wraps the `tokenizers` crate: a model folder's `tokenizer.json`, else its `vocab.txt` (BERT WordPiece), else its
+//! `vocab.json` and `merges.txt` (RoBERTa BPE). It places `[CLS]` and `[SEP]` and truncates by itself. A tokenizer file chooses one
+//! of two frames for pairs ([`PairFrame`]) and cannot change the shape of the input otherwise.
 //!
 //! | module | concern |
 //! |---|---|
 //! | `load` | the tokenizer of a folder |
 //! | `stated` | what `tokenizer_config.json` and its kin say about a vocabulary |
 //! | `agree` | `tokenizer.json` where they say something else |
+//! | `byte_level` | the tokenizer of `vocab.json` and `merges.txt` |
+//! | `frame` | how the second text of a pair follows the first |
 //! | `encode` | texts and pairs |
 //! | `plain`, `pieces` | texts without the library |
 //! | `cached` | much text: most words were seen before |
@@ -26,9 +29,11 @@
 struct Readme;
 
 mod agree;
+mod byte_level;
 mod cached;
 mod encode;
 mod error;
+mod frame;
 mod load;
 mod padding;
 mod pieces;
@@ -40,6 +45,7 @@ mod write;
 pub use cached::{WordCache, WordEncoder};
 pub use encode::{Encoded, WithOffsets};
 pub use error::{Error, Result};
+pub use frame::PairFrame;
 pub use load::{MAX_TOKENIZER_BYTES, MAX_VOCAB, TextEncoder};
 pub use padding::{PaddedIds, Padding};
 pub use words::{Sentence, Word, WordPieces};

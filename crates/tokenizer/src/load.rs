@@ -14,7 +14,9 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::agree::{Casing, agreed};
+use crate::byte_level;
 use crate::error::{Error, Result};
+use crate::frame::PairFrame;
 use crate::plain::PlainBert;
 use crate::stated::Stated;
 
@@ -24,7 +26,10 @@ pub const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 /// One more than the largest token id that is accepted. An id sizes the embedding table, so a wild id is refused here.
 pub const MAX_VOCAB: usize = 1 << 22;
 
-/// A tokenizer with BERT's special tokens.
+/// SentencePiece's own files, which are not read.
+const SENTENCE_PIECE: [&str; 2] = ["sentencepiece.bpe.model", "spiece.model"];
+
+/// A tokenizer with the special tokens of BERT or RoBERTa.
 #[derive(Clone)]
 pub struct TextEncoder {
     library: Arc<Library>,
@@ -37,6 +42,7 @@ pub struct TextEncoder {
     unk: Option<u32>,
     mask: Option<u32>,
     vocab_size: usize,
+    pub(crate) frame: PairFrame,
     pub(crate) origin: Arc<Origin>,
 }
 
@@ -67,26 +73,38 @@ impl std::fmt::Debug for TextEncoder {
 }
 
 impl TextEncoder {
-    /// Loads from a model folder: `tokenizer.json`, else `vocab.txt`, and what `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `added_tokens.json` say about it. Where they contradict each other, the configuration goes before `tokenizer.json` as in
-    /// `transformers`, and [`TextEncoder::notes`] says so. Where nothing is said, a `vocab.txt` is that of BERT uncased. Padding and
-    /// truncation stored in the file are switched off.
+    /// Loads from a model folder: `tokenizer.json`, else `vocab.txt`, else `vocab.json` with `merges.txt`, and what
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say about it. Where they contradict each other, the
+    /// configuration goes before `tokenizer.json` as in `transformers`, and [`TextEncoder::notes`] says so. Where nothing is said, a
+    /// `vocab.txt` is that of BERT uncased, and a `vocab.json` that of RoBERTa. Padding and truncation stored in the file are switched
+    /// off.
     ///
     /// # Errors
-    /// Neither file is there, a file is too large or damaged, `[CLS]`, `[SEP]` or `[PAD]`, or what the configuration names in their
-    /// place, is missing, or a `vocab.txt` belongs to another kind of tokenizer.
+    /// None of these files is there, a file is too large or damaged, `[CLS]`, `[SEP]` or `[PAD]`, or what the configuration names in
+    /// their place, is missing, or a vocabulary belongs to another kind of tokenizer.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         if !dir.is_dir() {
             return Err(Error::FolderMissing { path: dir.to_owned() });
         }
         let (json, vocab) = (dir.join("tokenizer.json"), dir.join("vocab.txt"));
-        if !json.is_file() && !vocab.is_file() {
+        let pieces = byte_level::files(dir);
+        if !json.is_file() && !vocab.is_file() && pieces.is_none() {
+            if let Some(path) = SENTENCE_PIECE.iter().map(|name| dir.join(name)).find(|path| path.is_file()) {
+                let reason = "a SentencePiece model is not read, only the tokenizer.json that transformers makes of it \
+                              (`AutoTokenizer.from_pretrained(...).save_pretrained(...)`)";
+                return Err(broken(&path, reason));
+            }
             return Err(Error::FileMissing { folder: dir.to_owned(), found: folder_listing(dir) });
         }
-        let stated = Stated::read(dir)?;
+        let mut stated = Stated::read(dir)?;
         let mut notes: Vec<String> = stated.unused().into_iter().collect();
-        if !json.is_file() {
-            return Self::from_vocab(&vocab, stated, notes);
+        match pieces {
+            _ if json.is_file() => {}
+            Some((vocab, merges)) if !dir.join("vocab.txt").is_file() => {
+                let tokenizer = byte_level::build((&vocab, &merges), &mut stated, &mut notes)?;
+                return Self::new(tokenizer, &vocab, Origin { stated, json: None, notes });
+            }
+            _ => return Self::from_vocab(&vocab, stated, notes),
         }
         let bytes = read_bounded(&json)?;
         let plain = PlainBert::read(&bytes);
@@ -110,14 +128,16 @@ impl TextEncoder {
         Self::read(PlainBert::read(bytes), bytes, source, Origin { json: Some(bytes.to_vec()), ..Origin::default() })
     }
 
-    fn read(plain: Option<PlainBert>, bytes: &[u8], source: &Path, origin: Origin) -> Result<Self> {
+    fn read(plain: Option<PlainBert>, bytes: &[u8], source: &Path, mut origin: Origin) -> Result<Self> {
         if let Some(plain) = plain {
             let library = Library { built: OnceLock::new(), json: bytes.to_vec() };
             let (id, largest) = (|name: &str| plain.id(name), plain.largest_id());
+            origin.stated.settle(|name| id(name).is_some());
             let special = Special::find(id, largest, source, &origin.stated)?;
-            return Ok(Self::with(library, special, Some(Arc::new(plain)), (source, origin)));
+            return Ok(Self::with(library, special, (Some(Arc::new(plain)), PairFrame::Bert), (source, origin)));
         }
         let tokenizer = parse(bytes).map_err(|reason| broken(source, &reason))?;
+        origin.stated.settle(|name| tokenizer.token_to_id(name).is_some());
         Self::new(tokenizer, source, origin)
     }
 
@@ -182,20 +202,22 @@ impl TextEncoder {
     fn new(tokenizer: Tokenizer, source: &Path, origin: Origin) -> Result<Self> {
         let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
         let special = Special::find(|name| tokenizer.token_to_id(name), largest, source, &origin.stated)?;
+        let frame = tokenizer.get_post_processor().and_then(|frame| serde_json::to_value(frame).ok());
+        let frame = frame.map_or(PairFrame::Bert, |frame| PairFrame::of(&frame));
         let built = tokenizer_alone(tokenizer).map_err(|reason| broken(source, &reason))?;
         let library = Library { built: OnceLock::from(Ok(built)), json: Vec::new() };
-        Ok(Self::with(library, special, None, (source, origin)))
+        Ok(Self::with(library, special, (None, frame), (source, origin)))
     }
 
     fn with(
         library: Library,
         special: Special,
-        plain: Option<Arc<PlainBert>>,
+        (plain, frame): (Option<Arc<PlainBert>>, PairFrame),
         (source, origin): (&Path, Origin),
     ) -> Self {
         let Special { cls, sep, pad, unk, mask, vocab_size } = special;
         let (library, origin, source) = (Arc::new(library), Arc::new(origin), source.to_owned());
-        Self { library, plain, source, cls, sep, pad, unk, mask, vocab_size, origin }
+        Self { library, plain, source, cls, sep, pad, unk, mask, vocab_size, frame, origin }
     }
 
     /// What the files of its folder contradict each other in, and what was decided; for people.
@@ -226,17 +248,22 @@ impl TextEncoder {
         self.vocab_size
     }
 
-    /// The id of `[PAD]`.
+    /// How the second text of a pair follows the first.
+    pub fn frame(&self) -> PairFrame {
+        self.frame
+    }
+
+    /// The id of `[PAD]`, or of what the tokenizer has in its place.
     pub fn pad_id(&self) -> u32 {
         self.pad
     }
 
-    /// The id of `[CLS]`.
+    /// The id of `[CLS]`, or of what the tokenizer has in its place.
     pub fn cls_id(&self) -> u32 {
         self.cls
     }
 
-    /// The id of `[SEP]`.
+    /// The id of `[SEP]`, or of what the tokenizer has in its place.
     pub fn sep_id(&self) -> u32 {
         self.sep
     }
@@ -284,7 +311,8 @@ impl Special {
             let missing = || {
                 let who = if stated.named(key).is_some() { format!(", the `{key}`,") } else { String::new() };
                 let name = excerpt(name);
-                broken(source, &format!("the special token `{name}`{who} is missing; a BERT vocabulary is needed"))
+                let needed = "a vocabulary of BERT or RoBERTa is needed";
+                broken(source, &format!("the special token `{name}`{who} is missing; {needed}"))
             };
             id(name).ok_or_else(missing)
         };

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokenizers::{AddedToken, DecoderWrapper, PaddingParams, PostProcessorWrapper, TruncationParams};
 
 use crate::agree::{Casing, Header};
+use crate::frame::PairFrame;
 use crate::pieces::Pieces;
 
 /// Quotes, dashes and ellipses, U+2010 to U+2027: all of them punctuation, in UTF-8 `E2 80 90` to `E2 80 A7`.
@@ -29,9 +30,8 @@ struct File {
     added_tokens: Vec<Added>,
     normalizer: Normalizer,
     pre_tokenizer: Splitter,
-    /// Only for other readers: special tokens are placed by this crate.
-    #[serde(rename = "post_processor")]
-    _post_processor: Option<PostProcessorWrapper>,
+    /// Special tokens are placed by this crate, in BERT's frame.
+    post_processor: Option<PostProcessorWrapper>,
     #[serde(rename = "decoder")]
     _decoder: Option<DecoderWrapper>,
     model: Model,
@@ -123,7 +123,7 @@ impl PlainBert {
     pub fn read(json: &[u8]) -> Option<Self> {
         // The library's own types panic on some files; it will say what is wrong with them.
         let file = contain::call(|| serde_json::from_slice(json)).ok()?.ok()?;
-        let File { version, added_tokens, normalizer, pre_tokenizer, model, .. } = file;
+        let File { version, added_tokens, normalizer, pre_tokenizer, post_processor, model, .. } = file;
         let Model { kind, unk_token, continuing_subword_prefix: prefix, max_input_chars_per_word: max_word, vocab } =
             model;
         let fits = version == "1.0"
@@ -133,7 +133,8 @@ impl PlainBert {
             && !prefix.is_empty()
             && prefix.bytes().all(|b| b.is_ascii_punctuation())
             && max_word > 0;
-        if !fits {
+        let frame = post_processor.and_then(|frame| serde_json::to_value(frame).ok());
+        if !fits || frame.is_some_and(|frame| PairFrame::of(&frame) != PairFrame::Bert) {
             return None;
         }
         let unknown = vocab.get(unk_token.as_bytes())?;

@@ -5,7 +5,7 @@
 //! | `tokenizer_config.json` | casing, names of special tokens, added tokens by id, the class that reads it |
 //! | `special_tokens_map.json` | names of special tokens; they go before those of the configuration, unless that lists added tokens |
 //! | `added_tokens.json` | added tokens with their ids, where the configuration lists none |
-//! | `config.json` | rows of the table, and the class where the configuration names none |
+//! | `config.json` | rows of the table, the type of the model, and the class where the configuration names none |
 //!
 //! Which file goes before which is as in `transformers` 5.24 (`PreTrainedTokenizerBase._from_pretrained`).
 
@@ -34,6 +34,8 @@ pub(crate) const NAMED: [(&str, &str); 5] = [
     ("cls_token", "[CLS]"),
     ("mask_token", "[MASK]"),
 ];
+/// The same tokens of RoBERTa and its relatives, in the order of [`NAMED`].
+const ROBERTA_NAMES: [&str; 5] = ["<unk>", "</s>", "<pad>", "<s>", "<mask>"];
 /// Where lists of further special tokens stand, by the names of `transformers` 4 and 5.
 pub(crate) const ADDITIONAL: &str = "additional_special_tokens";
 pub(crate) const EXTRA: &str = "extra_special_tokens";
@@ -44,6 +46,10 @@ const BERT_CLASSES: &str = "BertTokenizer DistilBertTokenizer DPRContextEncoderT
     RetriBertTokenizer SqueezeBertTokenizer";
 /// Classes that read `tokenizer.json` as it is, and a `vocab.txt` as BERT's.
 const OTHER_CLASSES: &str = "BertTokenizerLegacy ConvBertTokenizer PreTrainedTokenizer PythonBackend TokenizersBackend";
+/// The class that reads `vocab.json` and `merges.txt`.
+const BYTE_LEVEL_CLASSES: &str = "RobertaTokenizer";
+/// Types of models whose tokenizers are BERT's with BERT's defaults.
+const BERT_TYPES: [&str; 4] = ["bert", "mobilebert", "distilbert", "electra"];
 
 /// One of the files, where it is there.
 #[derive(Debug, Clone)]
@@ -65,7 +71,7 @@ impl JsonFile {
 }
 
 /// What the files beside a vocabulary say about it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Stated {
     pub config: Option<JsonFile>,
     pub map: Option<JsonFile>,
@@ -76,6 +82,11 @@ pub(crate) struct Stated {
     lower: Option<bool>,
     accents: Option<Option<bool>>,
     chinese: Option<bool>,
+    /// Of a byte-level tokenizer: whether a text begins as if a space stood before it, and whether that space is part of an offset.
+    pub add_prefix_space: bool,
+    pub trim_offsets: bool,
+    /// Whether tokens that nothing names have RoBERTa's names ([`Stated::settle`]).
+    has_roberta_names: bool,
     /// In the order of [`NAMED`].
     named: [Option<AddedToken>; 5],
     /// With the ids that the file gives them, by id.
@@ -83,6 +94,30 @@ pub(crate) struct Stated {
     further: Vec<AddedToken>,
     /// Whether there is a list of further special tokens.
     has_list: bool,
+}
+
+impl Default for Stated {
+    /// Nothing is said.
+    fn default() -> Self {
+        Self {
+            config: None,
+            map: None,
+            added: None,
+            class: None,
+            model_type: None,
+            rows: None,
+            lower: None,
+            accents: None,
+            chinese: None,
+            add_prefix_space: false,
+            trim_offsets: true,
+            has_roberta_names: false,
+            named: Default::default(),
+            listed: Vec::new(),
+            further: Vec::new(),
+            has_list: false,
+        }
+    }
 }
 
 impl Stated {
@@ -130,6 +165,9 @@ impl Stated {
         };
         self.lower = flag("do_lower_case")?;
         self.chinese = flag("tokenize_chinese_chars")?;
+        let set = |key: &str, default: bool| config.get(key).and_then(Value::as_bool).unwrap_or(default);
+        self.add_prefix_space = set("add_prefix_space", false);
+        self.trim_offsets = set("trim_offsets", true);
         self.accents = match config.get("strip_accents") {
             Some(Value::Null) => Some(None),
             _ => flag("strip_accents")?.map(Some),
@@ -191,7 +229,7 @@ impl Stated {
     pub fn assumes_defaults(&self) -> bool {
         match (&self.class, &self.model_type) {
             (Some(_), _) => self.goes_first(),
-            (None, Some(kind)) => matches!(kind.as_str(), "bert" | "mobilebert"),
+            (None, Some(kind)) => BERT_TYPES.contains(&kind.as_str()),
             (None, None) => false,
         }
     }
@@ -200,6 +238,21 @@ impl Stated {
     pub fn foreign_class(&self) -> Option<&str> {
         let class = self.class.as_deref()?;
         (!is_listed(class, BERT_CLASSES) && !is_listed(class, OTHER_CLASSES)).then_some(class)
+    }
+
+    /// The class, where it does not read `vocab.json` and `merges.txt` as RoBERTa's.
+    pub fn class_of_other_bpe(&self) -> Option<&str> {
+        self.class.as_deref().filter(|class| !is_listed(class, BYTE_LEVEL_CLASSES))
+    }
+
+    /// Whether no class is named, so that the tokenizer itself says of which kind it is.
+    pub fn has_no_class(&self) -> bool {
+        self.class.is_none()
+    }
+
+    /// Decides how special tokens are called that nothing names: as BERT's, or as RoBERTa's in a vocabulary that has those alone.
+    pub fn settle(&mut self, is_token: impl Fn(&str) -> bool) {
+        self.has_roberta_names = !is_token("[CLS]") && is_token("<s>");
     }
 
     /// The casing of a tokenizer that has `own` where nothing is said.
@@ -228,8 +281,15 @@ impl Stated {
 
     /// What the special token under a key of [`NAMED`] is called.
     pub fn name(&self, key: &str) -> &str {
-        let default = || NAMED.iter().find(|(named, _)| *named == key).map_or("", |(_, name)| *name);
+        let default = || self.defaults().find(|(named, _)| *named == key).map_or("", |(_, name)| name);
         self.named(key).map_or_else(default, |token| token.content.as_str())
+    }
+
+    /// Keys of [`NAMED`], and what they name where nothing is said.
+    fn defaults(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let has_roberta_names = self.has_roberta_names;
+        let name = move |((key, bert), roberta)| (key, if has_roberta_names { roberta } else { bert });
+        NAMED.into_iter().zip(ROBERTA_NAMES).map(name)
     }
 
     /// Options that are not applied, here as in `transformers`.
@@ -273,11 +333,11 @@ impl Stated {
             }
             wanted.push((Some(*id), token, "tokenizer.json"));
         }
-        let defaults: Vec<Option<AddedToken>> = NAMED
-            .iter()
+        let defaults: Vec<Option<AddedToken>> = self
+            .defaults()
             .zip(&self.named)
             .map(|((_, name), stated)| match stated {
-                None => id(name).map(|_| AddedToken::from(*name, true)),
+                None => id(name).map(|_| AddedToken::from(name, true)),
                 Some(_) => None,
             })
             .collect();

@@ -61,7 +61,11 @@ impl TextEncoder {
     fn describe(&self, config: &mut Object, library: &Tokenizer, positions: usize) {
         let casing = bert_casing(library);
         let class = if casing.is_some() { "BertTokenizer" } else { "PreTrainedTokenizerFast" };
-        config.entry("tokenizer_class").or_insert_with(|| class.into());
+        let written = config.entry("tokenizer_class").or_insert_with(|| class.into());
+        // DistilBERT's class is BERT's without segments. Here pairs have two, so other programs must give them two.
+        if let Some(fast) = written.as_str().and_then(|class| class.strip_prefix("DistilBertTokenizer")) {
+            *written = format!("BertTokenizer{fast}").into();
+        }
         if let Some(Casing { lower, accents, chinese }) = casing {
             config.insert("do_lower_case".into(), lower.into());
             config.insert("strip_accents".into(), accents.into());
