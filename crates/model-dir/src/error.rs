@@ -31,10 +31,48 @@ pub enum Error {
     WeightFile {
         /// The weight file.
         path: PathBuf,
-        /// "safetensors" or "PyTorch".
+        /// "safetensors", "PyTorch" or "index of weights".
         format: &'static str,
         /// What the reader said.
         message: String,
+    },
+    /// An index of weight files names one that is missing.
+    #[error("{}: the weight file {} is missing", index.display(), shard.display())]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The file.
+        shard: PathBuf,
+    },
+    /// An index of weight files names one that is not beside it.
+    #[error("{}: `{shard}`, the file of tensor `{name}`, is outside of the folder of the index", index.display())]
+    ShardOutside {
+        /// The index.
+        index: PathBuf,
+        /// What it names.
+        shard: String,
+        /// The tensor.
+        name: String,
+    },
+    /// A weight file lacks a tensor that the index says is in it.
+    #[error("{}: tensor `{name}` is not in {}, where the index has it", index.display(), shard.display())]
+    NotInShard {
+        /// The index.
+        index: PathBuf,
+        /// The weight file.
+        shard: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// A weight file holds a tensor that the index does not have there.
+    #[error("{}: tensor `{name}` is in {}, where the index does not have it", index.display(), shard.display())]
+    NotInIndex {
+        /// The index.
+        index: PathBuf,
+        /// The weight file.
+        shard: PathBuf,
+        /// The tensor.
+        name: String,
     },
     /// Tensors that the model needs are not in the file.
     #[error("{}: {} missing: {}", path.display(), plural(names.len()), list(names))]

@@ -20,6 +20,7 @@ mod hugging_face;
 mod mapped;
 mod place;
 mod read;
+mod shards;
 mod tensors;
 
 pub use config::read_config;
@@ -29,4 +30,5 @@ pub use header::tensor_names;
 pub use hugging_face::usable;
 pub use place::{Shapes, resolve, resolve_unread};
 pub use read::{ModelDir, outline};
+pub use shards::{is_shard_index, read_shards};
 pub use tensors::{Tensors, to_f32};

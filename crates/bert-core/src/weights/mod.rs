@@ -24,11 +24,16 @@ use burn::module::Module;
 
 use crate::error::Result;
 
-/// Reads a weight file by its extension: `.safetensors`, or a PyTorch file for anything else.
+/// Reads a weight file by its extension: `.safetensors`, the index of several weight files (`.index.json`), or a PyTorch file for
+/// anything else.
 ///
 /// # Errors
-/// The file is missing, cut off, or not in that format.
+/// The file is missing, cut off, or not in that format; or as [`model_dir::read_shards`].
 pub fn read(path: &Path) -> Result<Tensors> {
+    if model_dir::is_shard_index(path) { model_dir::read_shards(path, read_file) } else { read_file(path) }
+}
+
+fn read_file(path: &Path) -> Result<Tensors> {
     if path.extension().is_some_and(|e| e == "safetensors") {
         Ok(Tensors::read_safetensors(path)?)
     } else {

@@ -23,7 +23,8 @@ Examples
 
 A reference configuration is JSON: {\"config\": {sizes as in the released code}, \"ffn_expressions\": [one for each layer]}.")]
 pub struct ImportArgs {
-    /// A safetensors file, or a PyTorch file, of which only data is read and no code is run.
+    /// A safetensors file, or a PyTorch file, of which only data is read and no code is run; or the index of several such files,
+    /// e.g. model.safetensors.index.json.
     #[arg(value_name = "WEIGHTS")]
     weights: PathBuf,
     /// The model's configuration.
@@ -71,7 +72,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     }
     if args.weights.is_dir() {
         return Err(CliError::usage(format!("WEIGHTS {}: is a folder", args.weights.display()))
-            .with_hint("name the weight file in it, such as model.safetensors"));
+            .with_hint("name the weight file in it, such as model.safetensors or model.safetensors.index.json"));
     }
     let source = Source {
         weights: &args.weights,
@@ -140,7 +141,7 @@ fn explained(args: &ImportArgs, error: ImportError) -> CliError {
         ImportError::ReferenceConfig { .. } => CliError::from(error)
             .with_hint("a reference configuration is {\"config\": {...}, \"ffn_expressions\": [...]}"),
         ImportError::Weights(_) => CliError::from(error)
-            .with_hint("WEIGHTS is a .safetensors file, or a PyTorch file such as pytorch_model.bin"),
+            .with_hint("WEIGHTS is a .safetensors file, a PyTorch file such as pytorch_model.bin, or the .index.json of several"),
         ImportError::Misfit(_) if args.format == Format::Hf && !args.encoder_only => CliError::from(error).with_hint(
             "the weights must belong to --config; --encoder-only leaves behind what is outside the encoder",
         ),

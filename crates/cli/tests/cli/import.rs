@@ -160,6 +160,43 @@ fn cut_off_and_foreign_files_are_named() {
 }
 
 #[test]
+fn weights_in_several_files_are_read_by_their_index() {
+    let dir = folder();
+    write_checkpoint(dir.path(), &tiny_config(), &tiny_tensors());
+    let all = tiny_tensors().0;
+    let names: Vec<String> = all.keys().cloned().collect();
+    let (mut parts, mut map) = ([Tensors::default(), Tensors::default()], serde_json::Map::new());
+    for (at, (name, tensor)) in all.into_iter().enumerate() {
+        map.insert(name.clone(), json!(format!("part-{}.safetensors", at % 2)));
+        parts[at % 2].0.insert(name, tensor);
+    }
+    for (at, part) in parts.iter().enumerate() {
+        part.write_safetensors(&dir.path().join(format!("part-{at}.safetensors"))).unwrap();
+    }
+    let index = "model.safetensors.index.json";
+    let write = |map: &serde_json::Map<String, Value>| {
+        std::fs::write(dir.path().join(index), json!({ "metadata": {}, "weight_map": map }).to_string()).unwrap();
+    };
+    write(&map);
+    let import = |out: &str| {
+        run(dir.path(), &["import", index, "--config", "config.json", "--format", "hf", "--out", out])
+    };
+    assert_eq!(import("model").code, Some(0));
+    let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
+    assert_eq!(read, tiny_tensors().under("bert."));
+    for (shard, parts) in [
+        ("part-2.safetensors", ["the weight file part-2.safetensors is missing", "hint: WEIGHTS is"]),
+        ("../part-0.safetensors", ["`../part-0.safetensors`", "outside of the folder of the index"]),
+    ] {
+        let mut map = map.clone();
+        map.insert(names[0].clone(), json!(shard));
+        write(&map);
+        import("other").fails_with(1, &parts);
+        assert!(!dir.path().join("other").exists());
+    }
+}
+
+#[test]
 fn an_unknown_activation_names_file_and_value() {
     let dir = folder();
     let mut config = tiny_config();

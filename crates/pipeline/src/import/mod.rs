@@ -36,7 +36,7 @@ pub enum Format {
 /// What is to be imported.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// A safetensors file, or a PyTorch file, of which only data is read and no code is run.
+    /// A safetensors file, or a PyTorch file, of which only data is read and no code is run; or the index of several such files.
     pub weights: &'a Path,
     /// The model's configuration.
     pub config: &'a Path,
