@@ -81,9 +81,14 @@ pub fn explained(what: &str, error: Error) -> CliError {
     }
 }
 
-/// Whether the model that `what` names has a second segment, where texts come in pairs, see [`predict::check_segments`].
-pub fn check_segments(what: &str, config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<(), CliError> {
-    predict::check_segments(config, pairs).map_err(|error| explained(what, error))
+/// Whether the model that `what` names has the segments of its tokenizer, where texts come in pairs, see [`predict::check_segments`].
+pub fn check_segments(
+    what: &str,
+    config: &BertConfig,
+    encoder: &TextEncoder,
+    pairs: Option<impl std::fmt::Display>,
+) -> Result<(), CliError> {
+    predict::check_segments(config, encoder, pairs).map_err(|error| explained(what, error))
 }
 
 /// Warns of what the files of a tokenizer contradict each other in.

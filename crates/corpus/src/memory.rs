@@ -30,7 +30,7 @@ const PACKING: u64 = 0;
 /// How a corpus is packed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackConfig {
-    /// Tokens of a sequence with `[CLS]` and two `[SEP]`. Default 128.
+    /// Tokens of a sequence with its special tokens. Default 128.
     pub max_len: usize,
     /// Chance that a document is packed to a random shorter length. Default 0.1, as BERT and EfficientBERT.
     pub short_seq_prob: f64,
@@ -130,8 +130,8 @@ impl<'a> PackedCorpus<'a> {
         let documents = texts.par_iter().map(|d| self.tokenize(d)).collect::<Result<Vec<TokenDocument>>>()?;
         let documents: Vec<TokenDocument> = documents.into_iter().filter(|d| !d.is_empty()).collect();
         let PackConfig { seed, max_len, short_seq_prob, random_next, .. } = self.config;
-        let rules = PairRules { max_len, short: short_seq_prob, random_next };
         let (block, encoder) = (self.block, self.encoder);
+        let rules = PairRules { max_len, special: encoder.frame().special(), short: short_seq_prob, random_next };
         let pack = |at: usize| {
             let mut rng = keyed(seed, "glue-squad/pack", &[PACKING, block, at as u64]);
             let mut packed = Vec::new();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokenizer::TextEncoder;
+use tokenizer::{PairFrame, TextEncoder};
 
 use crate::error::{Error, Result};
 
@@ -22,6 +22,14 @@ pub struct TokenizerInfo {
     pub pad: u32,
     /// The id of `[MASK]`, where the vocabulary has one.
     pub mask: Option<u32>,
+    /// How the second text of a pair follows the first; manifests name RoBERTa's frame only.
+    #[serde(default, skip_serializing_if = "is_bert")]
+    pub pairs: PairFrame,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+fn is_bert(frame: &PairFrame) -> bool {
+    *frame == PairFrame::Bert
 }
 
 /// A tokenizer's special ids, and which of its tokens continue a word.
@@ -61,6 +69,7 @@ impl Vocabulary {
             sep: encoder.sep_id(),
             pad: encoder.pad_id(),
             mask: encoder.mask_id(),
+            pairs: encoder.frame(),
         };
         Ok(Self { info, continues })
     }

@@ -5,8 +5,9 @@ mod common;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use common::{documents, encoder, files, pack, sequences, small, write_plain};
-use corpus::{Error, MaskSettings, Next, PackSettings, Packing, Progress, Shards, build};
+use common::{byte_level, documents, encoder, files, pack, sequences, small, write_plain};
+use corpus::{Error, Manifest, MaskSettings, Next, PackSettings, Packing, Progress, Shards, build};
+use tokenizer::PairFrame;
 
 fn kinds() -> Vec<PackSettings> {
     let masking = Some(MaskSettings { whole_words: true, ..MaskSettings::default() });
@@ -51,10 +52,29 @@ fn pairs_are_framed_and_say_where_their_second_segment_comes_from() {
         assert!(sequence.ids.len() <= 32 && a[0] == 2 && a.last() == Some(&3), "{sequence:?}");
         assert_eq!(b.is_empty(), sequence.next == Next::Single);
         assert!(b.is_empty() || b.last() == Some(&3));
-        assert_eq!(sequence.type_ids().iter().filter(|t| **t == 1).count(), b.len());
+        assert_eq!(sequence.type_ids(PairFrame::Bert).iter().filter(|t| **t == 1).count(), b.len());
     }
     let count = |next| all.iter().filter(|s| s.next == next).count();
     assert!(count(Next::Random) > count(Next::Follows) && count(Next::Follows) > 20, "{}", count(Next::Follows));
+}
+
+#[test]
+fn pairs_of_a_roberta_tokenizer_have_two_separators_and_one_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = write_plain(&dir.path().join("a.txt"), &documents(0, 40));
+    let (out, settings) = (dir.path().join("out"), small(PackSettings::default()));
+    let manifest =
+        build(&[input], &byte_level(), &settings, &out, 2, &|_: Progress| ControlFlow::Continue(())).unwrap();
+    assert_eq!(manifest.tokenizer.pairs, PairFrame::Roberta);
+    assert_eq!(Manifest::read(&out).unwrap(), manifest);
+    let all = sequences(&out);
+    for sequence in &all {
+        let (a, b) = sequence.ids.split_at(sequence.second);
+        assert!(sequence.ids.len() <= 32 && a[0] == 0 && sequence.ids.last() == Some(&2), "{sequence:?}");
+        assert_eq!(a.ends_with(&[2, 2]), !b.is_empty(), "{sequence:?}");
+        assert!(sequence.type_ids(manifest.tokenizer.pairs).iter().all(|segment| *segment == 0));
+    }
+    assert!(all.iter().filter(|s| s.next != Next::Single).count() > 20);
 }
 
 #[test]

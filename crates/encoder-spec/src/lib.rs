@@ -14,6 +14,7 @@
 //! | `config/` | `config.json` |
 //! | `describe` | from a configuration to an encoder |
 //! | `families/` | what each family's files mean and are called |
+//! | `foreign/` | models of other families that become BERTs |
 //! | `names` | from paths to names of tensors |
 //! | `presets` | published configurations |
 //! | `floats`, `tensor` | values, owned or in mapped memory |
@@ -32,6 +33,7 @@ mod encoder;
 mod error;
 mod families;
 mod floats;
+mod foreign;
 mod names;
 mod parts;
 mod precision;
@@ -56,6 +58,7 @@ pub use families::efficientbert::{
 };
 pub use families::layer_parts::{AttentionShape, LayerParts, layer_parts, layered_config};
 pub use floats::Floats;
+pub use foreign::{Converted, ForeignError, ForeignModel};
 pub use mlp_space::Cost;
 pub use names::NameFormat;
 pub use parts::Parts;

@@ -60,6 +60,30 @@ fn encoder() -> TextEncoder {
 }
 
 #[test]
+fn windows_of_a_roberta_tokenizer_have_two_separators_and_one_segment() {
+    let dir = tempfile::tempdir().unwrap();
+    let vocab = r#"{"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"a":4,"b":5,"c":6,"d":7,"e":8,"f":9,"Ġ":10,"<mask>":11}"#;
+    std::fs::write(dir.path().join("vocab.json"), vocab).unwrap();
+    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").unwrap();
+    let encoder = TextEncoder::from_dir(dir.path()).unwrap();
+    let answers = serde_json::json!([{ "text": "e", "answer_start": 8 }]);
+    let questions = serde_json::json!([{ "id": "q", "question": "c d", "answers": answers }]);
+    let paragraphs = serde_json::json!([{ "context": "a b c d e f", "qas": questions }]);
+    let data = serde_json::json!({ "version": "1.1", "data": [{ "title": "t", "paragraphs": paragraphs }] });
+    let data = Dataset::parse(data.to_string().as_bytes(), Path::new("own.json")).unwrap();
+    let config = WindowConfig { max_len: 30, stride: 4, max_query: 4, ..WindowConfig::bert() };
+    let set = WindowSet::for_training(&data, &encoder, config, SquadVersion::V1).unwrap();
+    assert_eq!((set.len(), set.context_position(0)), (1, 6));
+    let features = set.features(0).unwrap();
+    assert_eq!(features.ids, [0, 6, 10, 7, 2, 2, 4, 10, 5, 10, 6, 10, 7, 10, 8, 10, 9, 2]);
+    assert_eq!((features.type_ids, set.length(0)), (vec![0; 18], 18));
+    assert_eq!(set.windows()[0].target, Some((14, 14)), "the `e`, without the space before it");
+    let tight = WindowConfig { max_len: 8, ..config };
+    let message = WindowSet::for_prediction(&data, &encoder, tight, SquadVersion::V1).unwrap_err().to_string();
+    assert!(message.contains("maximum length 8 is too small: at least 9"), "{message}");
+}
+
+#[test]
 fn windows_and_targets_are_those_of_run_squad() {
     let encoder = encoder();
     for case in cases() {

@@ -11,6 +11,7 @@ use glue_squad::task::Task;
 use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
 use predict::heads::{AnsweringHead, task_head};
+use tokenizer::PairFrame;
 use train::engine::Devices;
 use train::optim::check_groups;
 
@@ -100,7 +101,7 @@ pub(crate) fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
 pub fn before_training(
     (recipe, phases): (&Recipe, &[PhaseSpec<'_>]),
     parts: &mut dyn SearchParts,
-    teacher: &BertConfig,
+    (teacher, given): (&BertConfig, Option<&Inputs>),
     devices: &Devices,
 ) -> Result<()> {
     let device = devices.main();
@@ -114,7 +115,9 @@ pub fn before_training(
             recipe.max_len, teacher.max_position_embeddings
         )));
     }
-    if teacher.type_vocab_size < 2
+    // The generated data have BERT's tokenizer.
+    let frame = given.map_or(PairFrame::Bert, |inputs| inputs.encoder.frame());
+    if teacher.type_vocab_size < frame.segments()
         && let Some(pairs) = pairs(recipe, phases)?
     {
         return Err(Error::Mismatch(format!(

@@ -94,7 +94,7 @@ pub fn run(
         .then(|| format!("latency.seq {}: cut to the models' {} positions", recipe.latency.seq, latency.seq));
     let recipe = &Recipe { latency, ..recipe.clone() };
     let phases = &phases(recipe)[..];
-    preflight::before_training((recipe, phases), parts, &teacher, &options.devices)?;
+    preflight::before_training((recipe, phases), parts, (&teacher, given.as_ref()), &options.devices)?;
     let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
     let mut judged = Vec::new();
     let mut limit = None;

@@ -109,14 +109,18 @@ pub fn check_vocabulary(config: &BertConfig, tokenizer: &TextEncoder) -> Result<
     if pieces > rows { Err(Error::Vocabulary { pieces, rows }) } else { Ok(()) }
 }
 
-/// Whether the model has a second segment, which `pairs` (a task, a file) needs for the second text of a pair; `None` where only
-/// single texts are read.
+/// Whether the model has the segments that its tokenizer gives to `pairs` (a task, a file): BERT's tokenizer puts the second text of a
+/// pair into a second one, RoBERTa's does not. `None` where only single texts are read.
 ///
 /// # Errors
-/// The table has one row.
-pub fn check_segments(config: &BertConfig, pairs: Option<impl std::fmt::Display>) -> Result<()> {
+/// The table has too few rows.
+pub fn check_segments(
+    config: &BertConfig,
+    tokenizer: &TextEncoder,
+    pairs: Option<impl std::fmt::Display>,
+) -> Result<()> {
     match pairs {
-        Some(pairs) if config.type_vocab_size < 2 => {
+        Some(pairs) if config.type_vocab_size < tokenizer.frame().segments() => {
             Err(Error::Segments { rows: config.type_vocab_size, pairs: pairs.to_string() })
         }
         _ => Ok(()),

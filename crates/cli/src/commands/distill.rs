@@ -162,8 +162,8 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
     let pairs = chosen.pairs().map(ToString::to_string).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
-    check_segments("--teacher", teachers.config(), pairs.as_ref())?;
-    check_segments("--arch", &config, pairs.as_ref())?;
+    check_segments("--teacher", teachers.config(), encoder, pairs.as_ref())?;
+    check_segments("--arch", &config, encoder, pairs.as_ref())?;
     warn_of(encoder, context);
     let source = if args.tasks.is_empty() { Source::Text } else { Source::Tasks };
     let shapes = (

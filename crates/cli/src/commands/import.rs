@@ -46,7 +46,7 @@ pub struct ImportArgs {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
-    /// Hugging Face: BERT, MobileBERT, and model directories of this program.
+    /// Hugging Face: BERT, MobileBERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, ELECTRA, and model directories of this program.
     Hf,
     /// EfficientBERT's released code.
     Reference,
@@ -145,7 +145,9 @@ fn explained(args: &ImportArgs, error: ImportError) -> CliError {
         ImportError::Misfit(_) if args.format == Format::Hf && !args.encoder_only => CliError::from(error).with_hint(
             "the weights must belong to --config; --encoder-only leaves behind what is outside the encoder",
         ),
-        ImportError::Misfit(_) => CliError::from(error).with_hint("the weights must belong to --config"),
+        ImportError::Misfit(_) | ImportError::Foreign { .. } => {
+            CliError::from(error).with_hint("the weights must belong to --config")
+        }
         ImportError::Unbuildable { .. } | ImportError::Tokenizer(_) => error.into(),
     }
 }

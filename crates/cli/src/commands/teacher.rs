@@ -83,7 +83,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let chosen = TrainingTasks::new(&tasks)?;
     args.squad.check(&chosen)?;
     let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
-    check_segments("--model", &loaded.config, chosen.pairs())?;
+    check_segments("--model", &loaded.config, &encoder, chosen.pairs())?;
     warn_of(&encoder, context);
     let config = BertConfig { task_heads: chosen.heads(), ..loaded.config.clone() }.with_dropout(args.dropout);
     if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {

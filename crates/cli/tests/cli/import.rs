@@ -178,9 +178,8 @@ fn weights_in_several_files_are_read_by_their_index() {
         std::fs::write(dir.path().join(index), json!({ "metadata": {}, "weight_map": map }).to_string()).unwrap();
     };
     write(&map);
-    let import = |out: &str| {
-        run(dir.path(), &["import", index, "--config", "config.json", "--format", "hf", "--out", out])
-    };
+    let import =
+        |out: &str| run(dir.path(), &["import", index, "--config", "config.json", "--format", "hf", "--out", out]);
     assert_eq!(import("model").code, Some(0));
     let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
     assert_eq!(read, tiny_tensors().under("bert."));
@@ -256,7 +255,7 @@ fn keys_that_change_what_is_computed_are_refused_by_every_command_with_their_nam
         ("pruned_heads", json!({ "0": [1] }), ["`pruned_heads`", "empty"]),
         ("quantization_config", json!({ "bits": 4 }), ["`quantization_config`", "not supported"]),
         ("layer_types", json!(["sliding_attention"]), ["`layer_types`", "full_attention"]),
-        ("model_type", json!("roberta"), ["\"roberta\"", "bert, mobilebert, efficientbert"]),
+        ("model_type", json!("deberta"), ["\"deberta\"", "bert, mobilebert, efficientbert"]),
         ("hidden_act", json!("quick_gelu"), ["quick_gelu", "gelu_new"]),
     ] {
         let mut config = tiny_config();

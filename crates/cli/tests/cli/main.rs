@@ -14,6 +14,7 @@ mod eval;
 mod event_reader;
 mod family;
 mod fidelity;
+mod foreign;
 mod general;
 mod import;
 mod inputs;

@@ -117,7 +117,9 @@ mod tests {
     }
 
     fn check(sizes: &[u64], wanted: &[usize]) -> Vec<InputGroup> {
-        let tokenizer = TokenizerInfo { sha256: "t".to_owned(), vocab_size: 9, cls: 1, sep: 2, pad: 0, mask: None };
+        let pairs = tokenizer::PairFrame::Bert;
+        let tokenizer =
+            TokenizerInfo { sha256: "t".to_owned(), vocab_size: 9, cls: 1, sep: 2, pad: 0, mask: None, pairs };
         let input = Input { path: "p".into(), name: "n".to_owned(), format: Format::Plain };
         let infos: Vec<_> = sizes.iter().map(|size| info(*size, &size.to_string())).collect();
         let settings = PackSettings { group_bytes: 10, ..PackSettings::default() };

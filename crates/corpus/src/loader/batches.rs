@@ -105,6 +105,7 @@ impl Loader {
     pub fn batch(&self, step: u64) -> Result<Batch> {
         let (epoch, _) = self.plan.position(step);
         let numbers = self.plan.batch(step, |sequence| self.shards.length(sequence))?;
+        let frame = self.shards.manifest().tokenizer.pairs;
         let (mut sequences, mut next, mut hidden) = (Vec::new(), Vec::new(), Vec::new());
         for number in &numbers {
             let mut sequence = self.shards.get(*number)?;
@@ -113,7 +114,7 @@ impl Loader {
             }
             hidden.push(std::mem::take(&mut sequence.masked));
             next.push(sequence.next);
-            sequences.push((sequence.type_ids(), sequence.ids));
+            sequences.push((sequence.type_ids(frame), sequence.ids));
         }
         let rows: Vec<_> = sequences.iter().enumerate().map(|(row, (types, ids))| (row, &**ids, &**types)).collect();
         let tokens = self.padding.pad(&rows)?;

@@ -47,6 +47,8 @@ impl TokenDocument {
 pub(crate) struct PairRules {
     /// Tokens of a sequence with its special tokens.
     pub max_len: usize,
+    /// Special tokens of a pair.
+    pub special: usize,
     /// Chance that a document is packed to a random shorter length.
     pub short: f64,
     /// Chance that segment B comes from another document.
@@ -69,7 +71,7 @@ pub(crate) struct Pair<'a> {
 /// packed again), and what is too long loses tokens at random ends of the longer segment. `emit` gets the pairs in order.
 ///
 /// Differences: with `random_next` 0, or only one document to draw from, a chunk of one sentence becomes a sequence without B.
-/// No document may be empty; `max_len` has room for three special tokens and at least two others.
+/// No document may be empty; `max_len` has room for the special tokens and at least two others.
 pub(crate) fn pack_pairs<'a>(
     documents: &'a [TokenDocument],
     at: usize,
@@ -78,7 +80,7 @@ pub(crate) fn pack_pairs<'a>(
     mut emit: impl FnMut(Pair<'a>),
 ) {
     let document = &documents[at];
-    let max_tokens = rules.max_len.saturating_sub(3).max(2);
+    let max_tokens = rules.max_len.saturating_sub(rules.special).max(2);
     let short = unit(rng) < rules.short;
     let target = if short { 2 + below(rng, max_tokens - 1) } else { max_tokens };
     let (mut next, mut from) = (0, 0);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     fn rules(random_next: f64) -> PairRules {
-        PairRules { max_len: 23, short: 0.1, random_next }
+        PairRules { max_len: 23, special: 3, short: 0.1, random_next }
     }
 
     fn pack(documents: &[TokenDocument], at: usize, rules: PairRules, seed: u64) -> Vec<Pair<'_>> {

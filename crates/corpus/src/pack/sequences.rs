@@ -50,7 +50,8 @@ impl<'a> Packer<'a> {
                 Sink { packer: self, buffer: &mut buffer, ids: Vec::new(), counters, sequences: 0, error: None };
             match self.settings.packing {
                 Packing::Pairs { short_seq_prob, random_next } => {
-                    let rules = PairRules { max_len: self.settings.max_len, short: short_seq_prob, random_next };
+                    let (max_len, special) = (self.settings.max_len, self.vocabulary.info().pairs.special());
+                    let rules = PairRules { max_len, special, short: short_seq_prob, random_next };
                     // One stream for all documents of the block: a key for each would cost more than packing a short one.
                     let mut rng = keyed(seed, "text-shards/pack", &counters);
                     for at in 0..documents.len() {
@@ -80,7 +81,7 @@ impl<'a> Packer<'a> {
 
     fn tokenize(&self, block: &TextBlock, cache: &mut WordCache, counts: &mut Header) -> Result<Vec<TokenDocument>> {
         // A sentence that fills more than a sequence would lose its end to truncation; it becomes several.
-        let most = self.settings.max_len - 3;
+        let most = self.settings.max_len - self.vocabulary.info().pairs.special();
         let (mut documents, mut ids, mut start) = (Vec::with_capacity(block.ends.len()), Vec::new(), 0);
         for end in &block.ends {
             let mut document = TokenDocument::default();
@@ -147,6 +148,9 @@ impl Sink<'_> {
         self.ids.push(info.cls);
         self.ids.extend_from_slice(a);
         self.ids.push(info.sep);
+        if !b.is_empty() {
+            self.ids.resize(self.ids.len() + info.pairs.separators() - 1, info.sep);
+        }
         let second = self.ids.len();
         if !b.is_empty() {
             self.ids.extend_from_slice(b);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use memmap2::Mmap;
+use tokenizer::PairFrame;
 
 use super::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Next, TRAILER_BYTES};
 use super::manifest::{Manifest, ShardInfo, shard_path};
@@ -37,10 +38,10 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Segment of every token, 0 or 1.
-    pub fn type_ids(&self) -> Vec<u8> {
+    /// Segment of every token, 0 or 1, as the tokenizer of this frame gives them.
+    pub fn type_ids(&self, frame: PairFrame) -> Vec<u8> {
         let mut types = vec![0; self.second.min(self.ids.len())];
-        types.resize(self.ids.len(), 1);
+        types.resize(self.ids.len(), frame.second_segment());
         types
     }
 }

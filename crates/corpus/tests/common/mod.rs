@@ -23,6 +23,18 @@ pub fn encoder() -> TextEncoder {
     TextEncoder::from_dir(dir.path()).expect("a tokenizer")
 }
 
+/// A small RoBERTa vocabulary: a token for every byte of the documents.
+pub fn byte_level() -> TextEncoder {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"].map(str::to_owned);
+    let bytes = (b'!'..=b'~').map(|byte| char::from(byte).to_string());
+    let pieces = special.into_iter().chain(bytes).chain(["Ġ".to_owned(), "Ċ".to_owned()]).enumerate();
+    let vocab: serde_json::Map<_, _> = pieces.map(|(id, piece)| (piece, id.into())).collect();
+    std::fs::write(dir.path().join("vocab.json"), serde_json::Value::Object(vocab).to_string()).expect("a vocabulary");
+    std::fs::write(dir.path().join("merges.txt"), "#version: 0.2\n").expect("a file");
+    TextEncoder::from_dir(dir.path()).expect("a tokenizer")
+}
+
 /// Documents of several sentences, all of them different.
 pub fn documents(from: usize, count: usize) -> Vec<String> {
     let sentence =

@@ -89,7 +89,11 @@ pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
     let Some(Value::String(name)) = keys.get("model_type") else { return Ok(ModelType::default()) };
     ModelType::ALL.into_iter().find(|family| family.name() == name).ok_or_else(|| {
         let known = ModelType::ALL.map(ModelType::name).join(", ");
-        config("model_type", format!("models of type \"{name}\" are not supported; supported are {known}"))
+        let converted = crate::foreign::model_types().collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "models of type \"{name}\" are not supported; supported are {known}, and an import converts {converted}"
+        );
+        config("model_type", message)
     })
 }
 

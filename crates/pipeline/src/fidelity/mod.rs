@@ -119,7 +119,7 @@ pub fn measure(
     MeasurementFolder::check(folder, recipe, settings.spread)?;
     let (teacher, given) = preflight::given(recipe, folder)?;
     let phases = &phases(recipe)[..];
-    preflight::before_training((recipe, phases), parts, &teacher, &place.devices)?;
+    preflight::before_training((recipe, phases), parts, (&teacher, given.as_ref()), &place.devices)?;
     let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
     host.event(&RunEvent::Note { message: "reading the inputs".into() });
     let doubts = preflight::read(recipe, &heads, given.as_ref(), host.stop())?;

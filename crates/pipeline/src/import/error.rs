@@ -83,6 +83,14 @@ pub enum ImportError {
     /// The weights cannot be read.
     #[error(transparent)]
     Weights(bert_core::Error),
+    /// Tensors of a model of another family that cannot become a BERT's.
+    #[error("{}: {reason}", path.display())]
+    Foreign {
+        /// The weights.
+        path: PathBuf,
+        /// What is wrong.
+        reason: encoder_spec::ForeignError,
+    },
     /// The weights are not those of the configuration.
     #[error(transparent)]
     Misfit(bert_core::Error),

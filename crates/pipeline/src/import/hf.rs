@@ -5,7 +5,10 @@ use std::path::Path;
 use bert_core::weights::{self, NameFormat, Tensors};
 use bert_core::{BertConfig, ModelType, Parts, TaskModel, usable};
 use burn::tensor::Device;
+use encoder_spec::ForeignModel;
 use serde_json::Value;
+
+use super::foreign;
 
 use super::heads::task_head;
 use super::left_behind::{count, in_short, outside_encoder};
@@ -13,9 +16,16 @@ use super::{ImportError, Imported, Source};
 use crate::note::Note;
 
 pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>) -> Result<Imported, ImportError> {
-    let mut config = model_dir::read_config(source.config).map_err(ImportError::Config)?;
-    judge_keys(source.config, &config, notes)?;
+    let family = foreign::family(source.config)?;
+    let mut config = match &family {
+        None => model_dir::read_config(source.config).map_err(ImportError::Config)?,
+        Some(family) => foreign::config(source.config, family, notes)?,
+    };
+    judge_keys(source.config, &config, family.as_ref(), notes)?;
     let mut tensors = modern_names(weights::read(source.weights).map_err(ImportError::Weights)?);
+    if let Some(family) = &family {
+        tensors = foreign::tensors(source, family, tensors, notes)?;
+    }
     let left_behind = |what: &str| Note::Message(format!("left behind: {what}"));
     let before = tensors.0.len();
     tensors.0.retain(|name, _| !name.starts_with("cls.seq_relationship."));
@@ -56,12 +66,18 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
 ///
 /// # Errors
 /// A MobileBERT leaves open what is computed, and says by no tensor's shape how it is meant.
-fn judge_keys(path: &Path, config: &BertConfig, notes: &mut Vec<Note>) -> Result<(), ImportError> {
+fn judge_keys(
+    path: &Path,
+    config: &BertConfig,
+    family: Option<&ForeignModel>,
+    notes: &mut Vec<Note>,
+) -> Result<(), ImportError> {
     let unknown: Vec<String> = config.unknown_keys().map(|key| format!("`{key}`")).collect();
     if !unknown.is_empty() {
         notes.push(Note::Warning(format!(
-            "{}: kept, but not used, as no BERT of transformers reads it: {}",
+            "{}: kept, but not used, as no {} of transformers reads it: {}",
             path.display(),
+            family.map_or("BERT", ForeignModel::name),
             unknown.join(", ")
         )));
     }

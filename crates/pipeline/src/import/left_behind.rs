@@ -41,7 +41,9 @@ pub(super) fn in_short(names: &[String]) -> String {
         let words: Vec<&str> = name.split('.').collect();
         let group = match words[..] {
             // Behind the prefix of a whole model the part says more.
-            ["bert" | "mobilebert" | "cls", part, _, ..] => format!("{}.{part}.*", words[0]),
+            ["bert" | "mobilebert" | "roberta" | "distilbert" | "electra" | "cls", part, _, ..] => {
+                format!("{}.{part}.*", words[0])
+            }
             [first, _, ..] => format!("{first}.*"),
             _ => name.clone(),
         };

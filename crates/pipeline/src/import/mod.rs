@@ -1,14 +1,17 @@
-//! Foreign weights as a model directory: BERT and MobileBERT of Hugging Face, and checkpoints of EfficientBERT's released code.
+//! Foreign weights as a model directory: BERT, MobileBERT and what becomes a BERT (RoBERTa, DistilBERT, ELECTRA) of Hugging Face, and
+//! checkpoints of EfficientBERT's released code.
 //!
 //! | file | concern |
 //! |---|---|
 //! | `hf` | Hugging Face's checkpoints |
+//! | `foreign` | those of other families, which become BERTs |
 //! | `heads` | the head that such a file holds, under the task that it is said to be of |
 //! | `left_behind` | what does not become part of a model directory |
 //! | `reference` | checkpoints of the released code |
 //! | `error` | what is not imported, and the ways out |
 
 mod error;
+mod foreign;
 mod heads;
 mod hf;
 mod left_behind;
@@ -27,7 +30,7 @@ use crate::note::Note;
 /// Whose names the tensors carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Hugging Face's: BERT, MobileBERT, and model directories of this project.
+    /// Hugging Face's: BERT, MobileBERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, ELECTRA, and model directories of this project.
     HuggingFace,
     /// Those of EfficientBERT's released code.
     Reference,
@@ -89,18 +92,24 @@ pub fn tokenizer_files(
     let beside = weights.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let has = |name: &str| beside.join(name).is_file();
     let as_they_are = || model_dir::tokenizer_files(beside).map_err(ImportError::Tokenizer);
-    if !has("tokenizer.json") && !has("vocab.txt") {
-        notes.push(Note::Warning(
+    let has_pieces = has("vocab.json") && has("merges.txt");
+    if !has("tokenizer.json") && !has("vocab.txt") && !has_pieces {
+        let sentence_piece = match has("sentencepiece.bpe.model") || has("spiece.model") {
+            true => "; a SentencePiece model is not read, only the tokenizer.json that transformers makes of it",
+            false => "",
+        };
+        notes.push(Note::Warning(format!(
             "neither tokenizer.json nor vocab.txt stands beside the weights; copy the one that belongs to them into the model \
-             directory before text is read with it"
-                .to_owned(),
-        ));
+             directory before text is read with it{sentence_piece}"
+        )));
         return as_they_are();
     }
     if !has("tokenizer.json") {
-        notes.push(Note::Message(
-            "no tokenizer.json stands beside the weights; vocab.txt is used, and one is made of it".to_owned(),
-        ));
+        let (used, of) =
+            if has("vocab.txt") { ("vocab.txt is", "it") } else { ("vocab.json and merges.txt are", "them") };
+        notes.push(Note::Message(format!(
+            "no tokenizer.json stands beside the weights; {used} used, and one is made of {of}"
+        )));
     }
     let read = TextEncoder::from_dir(beside).and_then(|encoder| Ok((encoder.files(positions)?, encoder)));
     match read {

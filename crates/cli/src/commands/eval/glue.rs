@@ -37,7 +37,7 @@ pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), C
     if let Some(note) = &head.note {
         context.progress.warn(&format!("{shown}: {note}"));
     }
-    check_segments(&shown, &model.config, task.is_pair().then_some(task))?;
+    check_segments(&shown, &model.config, &model.tokenizer, task.is_pair().then_some(task))?;
     let wanted = args.max_len.unwrap_or_else(|| default_length(task));
     let max_len = capped_length(wanted, model.config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);

@@ -26,7 +26,7 @@ pub fn run(args: &EvalArgs, version: SquadVersion, on: &EvaluatedOn, context: &C
     let read = [model_paths(&args.model), vec![path.clone()]].concat();
     args.files.check(version, args.predictions.as_deref(), &read)?;
     let mut predictor = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
-    check_segments("--model", &predictor.config, Some(version))?;
+    check_segments("--model", &predictor.config, &predictor.tokenizer, Some(version))?;
     let head = answering_head(&predictor.config, version.task());
     let head = head.context(format!("--model {}", args.model.display())).or_usage()?.index;
     let wanted = args.max_len.unwrap_or_else(|| default_length(version.task()));

@@ -26,10 +26,11 @@ impl<'a> Labels<'a> {
     /// The tokens of a text or pair that the model takes.
     ///
     /// # Errors
-    /// A pair for a model with one segment.
+    /// A pair, whose tokenizer gives it two segments, for a model with one.
     pub fn encode(&self, query: &Query) -> Result<Text, CliError> {
         let Query { place, a, b } = query;
-        check_segments("--model", &self.predictor.config, b.as_ref().map(|_| place))?;
+        let Predictor { config, tokenizer, .. } = &self.predictor;
+        check_segments("--model", config, tokenizer, b.as_ref().map(|_| place))?;
         Ok(self.predictor.encode(a, b.as_deref())?)
     }
 

@@ -36,7 +36,7 @@ impl<'a> Spans<'a> {
         let config = &predictor.config;
         let name = &config.task_heads[head].task;
         let version: SquadVersion = name.parse().context(format!("--model {}", args.model.display()))?;
-        check_segments("--model", config, Some(version))?;
+        check_segments("--model", config, &predictor.tokenizer, Some(version))?;
         args.span.threshold(version)?;
         let read = [model_paths(&args.model), args.data.iter().cloned().collect()].concat();
         args.files.check(version, args.predictions.as_deref(), &read)?;

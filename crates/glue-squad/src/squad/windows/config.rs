@@ -1,6 +1,7 @@
 //! How contexts are cut into windows.
 
 use serde::{Deserialize, Serialize};
+use tokenizer::PairFrame;
 
 use crate::error::{Error, Result};
 
@@ -15,7 +16,7 @@ pub enum AnswerlessWindows {
     Drop,
 }
 
-/// Sizes of the sliding windows, in tokens. A window is `[CLS] question [SEP] context tokens [SEP]`.
+/// Sizes of the sliding windows, in tokens. A window is `[CLS] question [SEP] context tokens [SEP]`, or as the tokenizer builds pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowConfig {
     /// Tokens of a whole window.
@@ -30,9 +31,6 @@ pub struct WindowConfig {
 }
 
 impl WindowConfig {
-    /// Tokens of a window that are neither question nor context: `[CLS]` and two `[SEP]`.
-    pub const SPECIAL: usize = 3;
-
     /// BERT's and MobileBERT's setting: 384 tokens, stride 128, questions of 64.
     pub const fn bert() -> Self {
         Self { max_len: 384, stride: 128, max_query: 64, answerless: AnswerlessWindows::Cls }
@@ -43,18 +41,26 @@ impl WindowConfig {
         Self { max_len: 128, stride: 32, max_query: 62, answerless: AnswerlessWindows::Cls }
     }
 
-    /// Checks that the lengths leave room for a context.
+    /// Checks that the lengths leave room for a context in BERT's frame.
+    ///
+    /// # Errors
+    /// As [`WindowConfig::check_in`].
+    pub fn check(&self) -> Result<()> {
+        self.check_in(PairFrame::Bert)
+    }
+
+    /// Checks that the lengths leave room for a context in a frame.
     ///
     /// # Errors
     /// A length that leaves no room for context beside the longest question, a stride of 0, or questions of 0 tokens.
-    pub fn check(&self) -> Result<()> {
+    pub fn check_in(&self, frame: PairFrame) -> Result<()> {
         if self.stride == 0 {
             return Err(Error::Invalid("a document stride of 0 never ends; use 1 or more, 128 is usual".to_owned()));
         }
         if self.max_query == 0 {
             return Err(Error::Invalid("a maximum query length of 0 leaves no question; 64 is usual".to_owned()));
         }
-        match self.max_query.checked_add(Self::SPECIAL + 1) {
+        match self.max_query.checked_add(frame.special() + 1) {
             Some(needed) if self.max_len >= needed => Ok(()),
             needed => {
                 Err(tokenizer::Error::MaxLenTooSmall { given: self.max_len, needed: needed.unwrap_or(usize::MAX) }
@@ -84,6 +90,9 @@ mod tests {
         assert!(refused(384, 0, 64).contains("stride"));
         assert!(refused(384, 1, 0).contains("query"));
         assert!(refused(384, 1, usize::MAX).contains("too small"));
-        assert!(WindowConfig { max_len: 68, stride: 1, ..WindowConfig::bert() }.check().is_ok());
+        let tight = WindowConfig { max_len: 68, stride: 1, ..WindowConfig::bert() };
+        assert!(tight.check().is_ok());
+        let message = tight.check_in(PairFrame::Roberta).unwrap_err().to_string();
+        assert!(message.contains("maximum length 68 is too small: at least 69"), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
-use tokenizer::{TextEncoder, WithOffsets};
+use tokenizer::{PairFrame, TextEncoder, WithOffsets};
 
 use super::config::{AnswerlessWindows, WindowConfig};
 use super::geometry::{ContextSpan, sliding_windows};
@@ -70,6 +70,7 @@ pub struct WindowSet {
     config: WindowConfig,
     version: SquadVersion,
     special: [u32; 2],
+    frame: PairFrame,
     contexts: Vec<WithOffsets>,
     questions: Vec<EncodedQuestion>,
     windows: Vec<Window>,
@@ -119,7 +120,8 @@ impl WindowSet {
         config: WindowConfig,
         version: SquadVersion,
     ) -> Result<Self> {
-        config.check()?;
+        let frame = encoder.frame();
+        config.check_in(frame)?;
         let contexts: Vec<WithOffsets> =
             dataset.paragraphs.par_iter().map(|p| encoder.encode_with_offsets(&p.context)).collect::<Result<_, _>>()?;
         let encode_query = |question: &crate::squad::Question| {
@@ -135,7 +137,7 @@ impl WindowSet {
                 let given = format!("question {number} is about paragraph {}", question.paragraph);
                 Error::Invalid(format!("{given}, but there are {}", dataset.paragraphs.len()))
             })?;
-            let room = config.max_len - WindowConfig::SPECIAL - query.len();
+            let room = config.max_len - frame.special() - query.len();
             let first = windows.len();
             windows.extend(sliding_windows(context.ids.len(), room, config.stride).into_iter().map(|context| Window {
                 question: number,
@@ -145,7 +147,7 @@ impl WindowSet {
             questions.push(EncodedQuestion { query, paragraph: question.paragraph, windows: first..windows.len() });
         }
         let special = [encoder.cls_id(), encoder.sep_id()];
-        Ok(Self { config, version, special, contexts, questions, windows, issues: Vec::new() })
+        Ok(Self { config, version, special, frame, contexts, questions, windows, issues: Vec::new() })
     }
 
     /// The windows of one question with their targets.
@@ -222,7 +224,7 @@ impl WindowSet {
     /// # Panics
     /// There is no such question.
     pub fn context_position(&self, question: usize) -> usize {
-        self.questions[question].query.len() + 2
+        self.questions[question].query.len() + 1 + self.frame.separators()
     }
 
     /// The positions of a question's windows.
@@ -269,7 +271,7 @@ impl WindowSet {
     /// There is no such window.
     pub fn length(&self, window: usize) -> usize {
         let window = &self.windows[window];
-        self.questions[window.question].query.len() + WindowConfig::SPECIAL + window.context.len
+        self.questions[window.question].query.len() + self.frame.special() + window.context.len
     }
 
     /// Tokens of every window, for [`crate::batch::BatchPlan`] and [`crate::batch::EvalPlan`].
@@ -277,7 +279,8 @@ impl WindowSet {
         (0..self.len()).map(|window| self.length(window)).collect()
     }
 
-    /// The ids of a window: `[CLS] question [SEP]` in segment 0, `context [SEP]` in segment 1.
+    /// The ids of a window: question and context as the tokenizer builds pairs, `[CLS] question [SEP]` in segment 0 and
+    /// `context [SEP]` in segment 1 for BERT's.
     ///
     /// # Errors
     /// There is no such window.
@@ -290,11 +293,11 @@ impl WindowSet {
         let mut ids = Vec::with_capacity(self.length(window));
         ids.push(cls);
         ids.extend_from_slice(&question.query);
-        ids.push(sep);
+        ids.resize(ids.len() + self.frame.separators(), sep);
         let mut type_ids = vec![0; ids.len()];
         ids.extend_from_slice(&self.contexts[question.paragraph].ids[found.context.start..found.context.end()]);
         ids.push(sep);
-        type_ids.resize(ids.len(), 1);
+        type_ids.resize(ids.len(), self.frame.second_segment());
         Ok(Features { ids, type_ids, label: None })
     }
 }
