@@ -1,10 +1,11 @@
-"""Random BERTs and MobileBERTs of `transformers`, and what they compute.
+"""Random models of `transformers`, of every family that is imported, and what they compute.
 
-    random_models.py make DIR COUNT SEED    writes COUNT models of each family below DIR, one folder each
+    random_models.py make DIR COUNT SEED    writes COUNT models of each family below DIR, one folder each; a fifth as many of
+                                            XLM-RoBERTa and CamemBERT, which share all but their name with RoBERTa
     random_models.py check DIR              computes again with what stands in DIR/*/imported, prints a JSON line for each
 
-A folder holds config.json and model.safetensors as `save_pretrained` writes them, vocab.txt, inputs.safetensors (what `encode`
-takes), expected.safetensors (computed in 64 bits) and case.json.
+A folder holds config.json and model.safetensors as `save_pretrained` writes them, vocab.txt or tokenizer.json, inputs.safetensors
+(what `encode` takes), expected.safetensors (computed in 64 bits) and case.json.
 """
 
 import glob
@@ -28,6 +29,13 @@ ACTIVATIONS = [
     "tanh", "sigmoid", "leaky_relu",
 ]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+# Names of classes begin with these.
+CLASSES = {
+    "bert": "Bert", "mobilebert": "MobileBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert",
+    "distilbert": "DistilBert", "electra": "Electra",
+}
+ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 # What a head answers to: outputs, and whether it reads pairs.
 TASKS = {"sst-2": (2, False), "mnli": (3, True), "sts-b": (1, True)}
 
@@ -92,9 +100,65 @@ def mobilebert_config(rng, index):
     )
 
 
+def roberta_config(family, rng, _index):
+    keys, width = common(rng)
+    keys["pad_token_id"] = rng.choice([1, 1, 0, 3])
+    # Rows before the first position come on top.
+    keys["max_position_embeddings"] += keys["pad_token_id"] + 1
+    keys["type_vocab_size"] = rng.choice([1, 1, 2])
+    return getattr(transformers, CLASSES[family] + "Config")(hidden_size=width, **keys)
+
+
+def distilbert_config(rng, _index):
+    keys, width = common(rng)
+    return transformers.DistilBertConfig(
+        dim=width,
+        n_heads=keys["num_attention_heads"],
+        n_layers=keys["num_hidden_layers"],
+        hidden_dim=keys["intermediate_size"],
+        activation=keys["hidden_act"],
+        dropout=keys["hidden_dropout_prob"],
+        vocab_size=keys["vocab_size"],
+        max_position_embeddings=keys["max_position_embeddings"],
+        pad_token_id=keys["pad_token_id"],
+        sinusoidal_pos_embds=rng.random() < 0.5,
+    )
+
+
+def electra_config(rng, _index):
+    keys, width = common(rng)
+    return transformers.ElectraConfig(hidden_size=width, embedding_size=width, **keys)
+
+
+def build_foreign(family, config, rng):
+    """As `build`, of a family that becomes a BERT."""
+    kinds = {"distilbert": ["Model", "ForQuestionAnswering", "ForMaskedLM"],
+             "electra": ["Model", "ForQuestionAnswering", "ForMaskedLM", "ForPreTraining"]}
+    classifies = ["Model", "ForSequenceClassification", "ForSequenceClassification", "ForQuestionAnswering", "ForMaskedLM"]
+    kind = rng.choice(kinds.get(family, classifies))
+    task = None
+    if kind == "ForSequenceClassification":
+        task = rng.choice(list(TASKS))
+        config.num_labels = TASKS[task][0]
+        # The tokenizer's.
+        config.max_position_embeddings += 1 - config.pad_token_id
+        config.pad_token_id = 1
+    elif kind == "ForQuestionAnswering":
+        task = "squad-v1"
+    elif kind == "ForMaskedLM" and family != "distilbert":
+        # These heads have an activation of their own.
+        config.hidden_act = rng.choice(["gelu", "gelu_python"])
+    more = {"add_pooling_layer": rng.random() < 0.7} if kind == "Model" and family in ROBERTAS else {}
+    model = getattr(transformers, CLASSES[family] + kind)(config, **more)
+    # A directory keeps no head that tells replaced tokens.
+    return model, "Discriminator" if kind == "ForPreTraining" else kind, task
+
+
 def build(family, config, rng, index):
-    """A model of a random class, the task of its head, and whether it is a pretraining head."""
-    prefix = {"bert": "Bert", "mobilebert": "MobileBert"}[family]
+    """A model of a random class, its kind, and the task of its head."""
+    if family not in ("bert", "mobilebert"):
+        return build_foreign(family, config, rng)
+    prefix = CLASSES[family]
     kind = rng.choice(["Model", "Model", "ForSequenceClassification", "ForSequenceClassification",
                        "ForQuestionAnswering", "ForMaskedLM", "ForPreTraining"])
     if family == "mobilebert" and index % 6 == 3:
@@ -122,33 +186,63 @@ def fill(model, config, rng):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if name.endswith("LayerNorm.weight"):
+            # LayerNorm, layer_norm, sa_layer_norm, vocab_layer_norm
+            plain = name.lower().replace("_", "")
+            if plain.endswith("layernorm.weight"):
                 parameter.copy_(1 + 0.3 * noise)
-            elif name.endswith("LayerNorm.bias"):
+            elif plain.endswith("layernorm.bias"):
                 parameter.copy_(0.3 * noise)
             else:
                 parameter.copy_(spread * noise)
     model.tie_weights()
 
 
-def batch(config, rng):
+def positions(family, config):
+    """How long a text can be."""
+    return config.max_position_embeddings - (config.pad_token_id + 1 if family in ROBERTAS else 0)
+
+
+def batch(family, config, rng):
     """Rows of different lengths, padded to the longest; some are pairs."""
-    rows, seq = rng.randint(2, 4), rng.randint(4, config.max_position_embeddings)
+    rows, seq = rng.randint(2, 4), rng.randint(4, positions(family, config))
+    # RoBERTa counts no position for padding, wherever it stands.
+    tokens = [i for i in range(config.vocab_size) if family not in ROBERTAS or i != config.pad_token_id]
+    # DistilBERT has no segments, so they must make no difference.
+    types = getattr(config, "type_vocab_size", 2)
     ids = torch.full((rows, seq), config.pad_token_id)
     segments, mask = torch.zeros_like(ids), torch.zeros_like(ids)
     for row in range(rows):
         length = seq if row == 0 else rng.randint(1, seq)
-        ids[row, :length] = torch.tensor([rng.randrange(config.vocab_size) for _ in range(length)])
+        ids[row, :length] = torch.tensor([tokens[rng.randrange(len(tokens))] for _ in range(length)])
         mask[row, :length] = 1
-        if config.type_vocab_size > 1 and rng.random() < 0.6:
-            segments[row, rng.randrange(length):length] = rng.randint(1, config.type_vocab_size - 1)
+        if types > 1 and rng.random() < 0.6:
+            segments[row, rng.randrange(length):length] = rng.randint(1, types - 1)
     return ids, segments, mask
 
 
-def compute(model, kind, ids, segments, mask):
+def inputs_of(family, config, ids, segments, mask):
+    """What the model of a family takes. Positions of a RoBERTa go on over the padding, as a BERT's do."""
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if family != "distilbert":
+        inputs["token_type_ids"] = segments
+    if family in ROBERTAS:
+        inputs["position_ids"] = (torch.arange(ids.shape[1]) + config.pad_token_id + 1).expand(ids.shape)
+    return inputs
+
+
+def check_positions(model, kind, found, inputs, mask):
+    """Positions that the model chooses itself are the same for all tokens but padding."""
+    own = compute(model, kind, {name: value for name, value in inputs.items() if name != "position_ids"})
+    for name, value in found.items():
+        of_tokens = mask.bool() if value.dim() == 3 else slice(None)
+        difference = (own[name][of_tokens] - value[of_tokens]).abs().max().item()
+        assert difference < 1e-5, f"{name}: {difference}"
+
+
+def compute(model, kind, inputs):
     """Hidden states and scores under the names of `encode` and of the heads."""
     with torch.no_grad():
-        out = model(input_ids=ids, token_type_ids=segments, attention_mask=mask, output_hidden_states=True)
+        out = model(output_hidden_states=True, **inputs)
     found = {f"output.hidden.{i}": h for i, h in enumerate(out.hidden_states)}
     found["output.last_hidden"] = out.hidden_states[-1]
     if kind == "ForSequenceClassification":
@@ -162,18 +256,23 @@ def compute(model, kind, ids, segments, mask):
     return {name: value.float().contiguous() for name, value in found.items()}
 
 
-def texts(model, config, task, rng):
-    """Texts as ids of vocab.txt, and the model's answers: probabilities, or the score of a regression."""
+def texts(family, model, config, task, rng):
+    """Texts as ids of the tokenizer, and the model's answers: probabilities, or the score of a regression."""
     _, is_pair = TASKS[task]
+    # [CLS] a [SEP], [CLS] a [SEP] b [SEP]; <s> a </s>, <s> a </s></s> b </s>
+    cls, sep, between, second = (0, 2, 2, 0) if family in ROBERTAS else (2, 3, 1, 1)
     answers = []
     for _ in range(3):
-        # [CLS] a [SEP], or [CLS] a [SEP] b [SEP], which must fit.
-        most = (config.max_position_embeddings - 3) // 2
+        # They must fit.
+        most = (positions(family, config) - 2 - between) // 2
         words = [[rng.randrange(len(SPECIAL), config.vocab_size) for _ in range(rng.randint(1, most))]
                  for _ in range(2 if is_pair else 1)]
-        ids, segments = [2] + words[0] + [3], [0] * (len(words[0]) + 2)
+        ids = [cls] + words[0] + [sep]
         if is_pair:
-            ids, segments = ids + words[1] + [3], segments + [1] * (len(words[1]) + 1)
+            ids += [sep] * (between - 1)
+        segments = [0] * len(ids)
+        if is_pair:
+            ids, segments = ids + words[1] + [sep], segments + [second] * (len(words[1]) + 1)
         with torch.no_grad():
             scores = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([segments])).logits[0]
         values = scores if len(scores) == 1 else scores.softmax(0)
@@ -181,9 +280,35 @@ def texts(model, config, task, rng):
     return answers
 
 
+def write_tokenizer(folder, family, size):
+    """A tokenizer whose words are separated by spaces."""
+    names = ROBERTA_SPECIAL if family in ROBERTAS else SPECIAL
+    words = names + [f"w{i}" for i in range(len(names), size)]
+    if family not in ROBERTAS:
+        with open(os.path.join(folder, "vocab.txt"), "w") as file:
+            file.writelines(word + "\n" for word in words)
+        return
+    added = [{"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+             for i, name in enumerate(names)]
+    frame = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0], "trim_offsets": True, "add_prefix_space": False}
+    vocab = {word: i for i, word in enumerate(words)}
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+        "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": frame, "decoder": None,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+    }
+    with open(os.path.join(folder, "tokenizer.json"), "w") as file:
+        json.dump(tokenizer, file)
+
+
 def make(folder, family, index, seed):
     rng = random.Random(f"{seed} {family} {index}")
-    config = {"bert": bert_config, "mobilebert": mobilebert_config}[family](rng, index)
+    if family in ROBERTAS:
+        config = roberta_config(family, rng, index)
+    else:
+        configs = {"bert": bert_config, "mobilebert": mobilebert_config, "distilbert": distilbert_config,
+                   "electra": electra_config}
+        config = configs[family](rng, index)
     model, kind, task = build(family, config, rng, index)
     model = model.eval()
     fill(model, config, rng)
@@ -200,18 +325,20 @@ def make(folder, family, index, seed):
         tensors[f"{prefix}pooler.dense.weight"] = torch.randn(width, width)
         tensors[f"{prefix}pooler.dense.bias"] = torch.randn(width)
         save_file(tensors, path, metadata={"format": "pt"})
-    words = SPECIAL + [f"w{i}" for i in range(len(SPECIAL), config.vocab_size)]
-    with open(os.path.join(folder, "vocab.txt"), "w") as file:
-        file.writelines(word + "\n" for word in words)
+    write_tokenizer(folder, family, config.vocab_size)
 
     model = model.double()
-    ids, segments, mask = batch(config, rng)
+    ids, segments, mask = batch(family, config, rng)
     inputs = {"input.token_ids": ids, "input.segment_ids": segments, "input.pad_mask": 1 - mask}
     save_file(inputs, os.path.join(folder, "inputs.safetensors"))
-    save_file(compute(model, kind, ids, segments, mask), os.path.join(folder, "expected.safetensors"))
+    inputs = inputs_of(family, config, ids, segments, mask)
+    expected = compute(model, kind, inputs)
+    if family in ROBERTAS:
+        check_positions(model, kind, expected, inputs, mask)
+    save_file(expected, os.path.join(folder, "expected.safetensors"))
     case = {"kind": kind, "task": task, "answers": []}
     if task in TASKS:
-        case["answers"] = texts(model, config, task, rng)
+        case["answers"] = texts(family, model, config, task, rng)
     with open(os.path.join(folder, "case.json"), "w") as file:
         json.dump(case, file)
 
@@ -228,7 +355,8 @@ def check(folder):
     ids, segments = inputs["input.token_ids"], inputs["input.segment_ids"]
     # A directory keeps no next-sentence head.
     kind = {"ForPreTraining": "ForMaskedLM"}.get(case["kind"], case["kind"])
-    found = compute(model, kind, ids, segments, 1 - inputs["input.pad_mask"])
+    mask = 1 - inputs["input.pad_mask"]
+    found = compute(model, kind, {"input_ids": ids, "token_type_ids": segments, "attention_mask": mask})
     expected = load_file(os.path.join(folder, "expected.safetensors"))
     worst = max(
         ((found[name] - value).abs().max() / max(1.0, value.abs().max())).item() for name, value in expected.items()
@@ -241,11 +369,11 @@ def main():
     command, root = sys.argv[1], sys.argv[2]
     if command == "make":
         count, seed = int(sys.argv[3]), int(sys.argv[4])
-        for family in ("bert", "mobilebert"):
-            for index in range(count):
+        for family in CLASSES:
+            for index in range(count // 5 if family in ("xlm-roberta", "camembert") else count):
                 make(os.path.join(root, f"{family}-{index:02}"), family, index, seed)
     elif command == "check":
-        for folder in sorted(glob.glob(os.path.join(root, "*bert-*"))):
+        for folder in sorted(glob.glob(os.path.join(root, "*-*"))):
             check(folder)
     else:
         sys.exit(f"unknown command {command}")
