@@ -189,7 +189,7 @@ mod tests {
             fit_size: Some(3),
             layers: vec![LayerSpec::without_feed_forward()],
             pad_operands: true,
-            task_heads: vec![TaskHeadConfig { task: "a".into(), kind: TaskHeadKind::Span, labels: Vec::new() }],
+            task_heads: vec![TaskHeadConfig::new("a", TaskHeadKind::Span, Vec::new())],
             ..BertConfig::bert(9, 4, 1, 2, 6)
         };
         let Value::Object(written) = serde_json::to_value(config).unwrap() else { panic!("an object") };
