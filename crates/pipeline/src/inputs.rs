@@ -55,16 +55,8 @@ impl Inputs {
         let mut problems = missing(recipe);
         let there = |path: &Path| path.exists();
         let encoder = there(teacher).then(|| TextEncoder::from_dir(teacher).map_err(Error::from));
-        let mut corpora = recipe.data.corpus.clone();
-        let mut note = None;
-        if corpora.is_empty() && recipe.reads_text() {
-            // What is wrong with the files is found below.
-            if let Ok(file) = training_texts(&recipe.tasks, glue, scratch) {
-                corpora.push(file);
-                note = Some("no corpus is given: general distillation learns from the texts of the training examples");
-            }
-        }
-        let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(&corpora));
+        let corpora = &recipe.data.corpus;
+        let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(corpora));
         if there(glue) {
             let splits = recipe.tasks.iter().flat_map(|task| [Split::Train, Split::Dev].map(|split| (task, split)));
             let found = splits.filter_map(|(task, split)| task.find_all(glue, split).err());
@@ -73,7 +65,11 @@ impl Inputs {
         match (encoder, corpus) {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
                 let inputs = Self::new(encoder, glue.clone(), corpus);
-                inputs.kept().notes.extend(note.map(str::to_owned));
+                if corpora.is_empty() && recipe.reads_text() {
+                    let note =
+                        "no corpus is given: general distillation learns from the texts of the training examples";
+                    inputs.kept().notes.push(note.to_owned());
+                }
                 // Shards of another tokenizer or length must show before an hour of training.
                 let phases = phases(recipe);
                 let on_text = trainings(&phases).map(|(_, training)| training).filter(|t| t.data == Data::Text);
@@ -184,6 +180,19 @@ impl Inputs {
         Ok(read.features)
     }
 
+    /// The training examples of all tasks as text to learn from, where no corpus is given for tasks of one's own.
+    fn training_texts(&self, recipe: &Recipe, max_len: usize) -> Result<Option<Vec<Features>>> {
+        if !matches!(&self.corpus, Corpus::Text(files) if files.is_empty()) {
+            return Ok(None);
+        }
+        let mut texts = Vec::new();
+        for task in &recipe.tasks {
+            let examples = self.examples(recipe, task, Split::Train, max_len)?;
+            texts.extend(examples.iter().map(|example| Features { label: None, ..example.clone() }));
+        }
+        Ok(Some(texts))
+    }
+
     fn train_set(&self, recipe: &Recipe, task: &Task, phase: &Phase) -> Result<TrainSet> {
         let settings = Self::settings(recipe, phase);
         let features = self.examples(recipe, task, Split::Train, settings.max_len)?;
@@ -291,10 +300,12 @@ impl Inputs {
     ) -> Result<Arc<dyn TextSource>> {
         let settings = BatchSettings { seed, ..Self::settings(recipe, phase) };
         let key = ([settings.max_len, settings.batch_size, settings.length_window], seed);
-        let mut kept = self.kept();
-        if let Some(text) = kept.texts.get(&key) {
+        if let Some(text) = self.kept().texts.get(&key) {
             return Ok(Arc::clone(text));
         }
+        let texts =
+            recipe.data.corpus.is_empty().then(|| self.training_texts(recipe, settings.max_len)).transpose()?.flatten();
+        let mut kept = self.kept();
         let most = (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences);
         let text: Arc<dyn TextSource> = match &self.corpus {
             Corpus::Packed { .. } => self.corpus.open(&self.encoder, settings, most)?,
@@ -302,7 +313,10 @@ impl Inputs {
                 let packed = match kept.packed.get(&settings.max_len) {
                     Some(packed) => Arc::clone(packed),
                     None => {
-                        let packed = self.corpus.pack(&self.encoder, settings.max_len, recipe.seed, most, stop)?;
+                        let packed = match &texts {
+                            Some(texts) => texts.clone(),
+                            None => self.corpus.pack(&self.encoder, settings.max_len, recipe.seed, most, stop)?,
+                        };
                         let packed = Arc::new(packed);
                         kept.packed.insert(settings.max_len, Arc::clone(&packed));
                         packed
@@ -342,25 +356,6 @@ fn of_key(key: &str, error: Error) -> Error {
         Error::Mismatch(message) => Error::Mismatch(format!("`{key}`: {message}")),
         other => other,
     }
-}
-
-/// Writes the texts of the training examples as a corpus in `scratch`: a document for each example, a line for each text.
-fn training_texts(tasks: &[Task], data: &Path, scratch: &Path) -> Result<PathBuf> {
-    let mut corpus = String::new();
-    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
-    for task in tasks {
-        for example in task.read_split(data, Split::Train)?.examples {
-            corpus += &line(&example.text_a);
-            corpus += &example.text_b.as_deref().map(line).unwrap_or_default();
-            corpus += "\n";
-        }
-    }
-    let path = scratch.join("training-texts.txt");
-    if !std::fs::read(&path).is_ok_and(|there| there == corpus.as_bytes()) {
-        std::fs::create_dir_all(scratch).map_err(Error::io("create", scratch))?;
-        run_store::atomic::write_file(&path, corpus.as_bytes())?;
-    }
-    Ok(path)
 }
 
 /// Writes the pocket data; files that are there already with the same bytes are left alone.

@@ -98,11 +98,11 @@ fn what_no_training_is_for_yet_and_labels_of_another_task_are_refused_before_any
     let encoder = encoder();
     let rows = features::encode(&encoder, &examples(8), 16).unwrap();
     let pad = encoder.pad_id();
-    let labels = Answer::Labels(["a", "b"].map(Into::into).to_vec());
-    let tags = Task::new(TaskSpec::new("tags", &["text"], labels)).unwrap();
+    let labels = Answer::Labels((0..300).map(|n| format!("l{n}").as_str().into()).collect());
+    let many = Task::new(TaskSpec::new("many", &["text"], labels)).unwrap();
     let two = Task::new(TaskSpec::new("two", &["text"], Answer::Class(["a", "b"].map(Into::into).to_vec()))).unwrap();
     for (task, part) in [
-        (tags, "tags: a task with any number of labels"),
+        (many, "many: 300 labels; at most 256 can be trained"),
         (SquadVersion::V1.into(), "squad-v1: spans are trained"),
         (two, "two: Class(2) is no label of this task"),
     ] {
@@ -111,5 +111,5 @@ fn what_no_training_is_for_yet_and_labels_of_another_task_are_refused_before_any
         assert_eq!(EvalSet::new(&task, rows.clone(), pad, SETTINGS).unwrap_err().to_string(), message);
     }
     let message = topic().read_split(std::path::Path::new("data"), Split::Train).unwrap_err().to_string();
-    assert!(message.contains("topic: its examples are not read from files"), "{message}");
+    assert!(message.contains("topic: its description names no files"), "{message}");
 }

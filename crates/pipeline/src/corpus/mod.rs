@@ -221,7 +221,9 @@ impl Corpus {
         }
         let name = match self {
             Self::Text(files) if files.len() > 1 => format!("{} and the other files of the corpus", files[0].display()),
-            Self::Text(files) => files.first().map_or_else(String::new, |file| file.display().to_string()),
+            Self::Text(files) => {
+                files.first().map_or_else(|| "the training examples".to_owned(), |file| file.display().to_string())
+            }
             Self::Packed { dir, .. } => dir.display().to_string(),
         };
         let are = if sequences == 1 { "only 1 sequence".into() } else { format!("only {sequences} sequences") };
