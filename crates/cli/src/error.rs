@@ -62,6 +62,13 @@ impl CliError {
         self
     }
 
+    /// Takes `hint` in place of the one that there is.
+    #[must_use]
+    pub fn with_other_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
     #[must_use]
     pub fn with_hints(self, hint: Option<impl Into<String>>) -> Self {
         match hint {

@@ -88,8 +88,6 @@ pub struct DistillArgs {
     /// file [default of a described task: the folder of its description].
     #[arg(long, value_name = "DIR|FILE", requires = "tasks")]
     data: Option<PathBuf>,
-    #[command(flatten)]
-    own: OwnTaskArgs,
     /// Where weights come from: a student's model directory, or `random`.
     #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
     init: PathBuf,
@@ -125,6 +123,8 @@ pub struct DistillArgs {
     squad: SpanTrainingArgs,
     #[command(flatten)]
     shape: ShapeArgs,
+    #[command(flatten)]
+    own: OwnTaskArgs,
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,7 @@ mod bench;
 mod bench_step;
 mod bench_table;
 mod completions;
+mod compress;
 mod data;
 mod distill;
 mod encode;
@@ -31,6 +32,8 @@ use crate::given::GivenOptions;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Compress a model on data of your own, in one command.
+    Compress(Box<compress::CompressArgs>),
     /// Search a compact student, distill it and prove it: the main job.
     Search(search::SearchArgs),
     /// Write the report of a run folder again.
@@ -87,10 +90,11 @@ impl Command {
 }
 
 pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
-    if !matches!(command, Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
+    if !matches!(command, Command::Compress(_) | Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
         context.one_device()?;
     }
     match command {
+        Command::Compress(args) => compress::run(*args, context),
         Command::Search(args) => search::run(args, context),
         Command::Report(args) => report::run(&args, context),
         Command::Runs(args) => runs::run(&args),

@@ -25,67 +25,67 @@ use crate::{environment, free, interrupt, output, tasks};
 const DEFAULT_RECIPE: &str = "pocket";
 
 /// Options of `search`.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub struct SearchArgs {
     /// A published recipe (pocket, smoke, minilm-quick, minilm, tinybert-quick, paper) or a TOML file [default: pocket].
     #[arg(long, value_name = "NAME|FILE")]
-    recipe: Option<String>,
+    pub(super) recipe: Option<String>,
     /// The run folder [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Continue the run in the folder with its own recipe: give the command line that started it with --resume added, or --out alone.
     /// Other settings are refused. --teacher, --data and --corpus name inputs that were moved, or replace inputs that no finished phase
     /// has used.
     #[arg(long)]
-    resume: bool,
+    pub(super) resume: bool,
     /// Seed of everything random.
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// Change one key of the recipe, for example search.stage1.trials=20.
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<Override>,
+    pub(super) set: Vec<Override>,
     /// The teacher, a model directory.
     #[arg(long, value_name = "DIR")]
-    teacher: Option<PathBuf>,
+    pub(super) teacher: Option<PathBuf>,
     /// The tasks, in place of the recipe's: names, or TOML files that describe them.
     #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse)]
-    tasks: Vec<Task>,
+    pub(super) tasks: Vec<Task>,
     /// Folder of GLUE tasks, or of the files of described tasks.
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    #[command(flatten)]
-    own: OwnTaskArgs,
+    pub(super) data: Option<PathBuf>,
     /// Text for general distillation: files, folders of .txt files, or one folder that `data pack` made.
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    corpus: Vec<PathBuf>,
+    pub(super) corpus: Vec<PathBuf>,
     /// Fewest parameters of the student, for example 15M.
     #[arg(long, value_name = "N", value_parser = parse_count)]
-    min_params: Option<u64>,
+    pub(super) min_params: Option<u64>,
     /// Most parameters of the student.
     #[arg(long, value_name = "N", value_parser = parse_count)]
-    max_params: Option<u64>,
+    pub(super) max_params: Option<u64>,
     /// Most multiply-adds (counted once) of the student, for example 1.6G.
     #[arg(long, value_name = "N", value_parser = parse_count)]
-    max_macs: Option<u64>,
+    pub(super) max_macs: Option<u64>,
     /// Largest file of the student's weights, for example 27MB.
     #[arg(long, value_name = "SIZE")]
-    max_bytes: Option<ByteSize>,
+    pub(super) max_bytes: Option<ByteSize>,
     /// Longest latency of the student, milliseconds: predicted for candidates, measured for the winner.
     #[arg(long, value_name = "MS")]
-    max_latency_ms: Option<f64>,
+    pub(super) max_latency_ms: Option<f64>,
     /// Predict latencies from this table, which `bench --table` makes for the recipe; without one a search with a latency limit
     /// measures its own at the start.
     #[arg(long, value_name = "FILE")]
-    latency_table: Option<PathBuf>,
+    pub(super) latency_table: Option<PathBuf>,
     /// Write event files for TensorBoard into DIR, a folder for each phase.
     #[arg(long, value_name = "DIR")]
-    tensorboard: Option<PathBuf>,
+    pub(super) tensorboard: Option<PathBuf>,
     /// Steps between two reports of a training [default: the recipe's `log_every`, or 10].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    log_every: Option<u64>,
+    pub(super) log_every: Option<u64>,
     /// Print the comparison as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) own: OwnTaskArgs,
 }
 
 /// Runs the command.

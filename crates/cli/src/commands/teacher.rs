@@ -43,8 +43,6 @@ pub struct TeacherArgs {
     /// file [default of a described task: the folder of its description].
     #[arg(long, value_name = "DIR|FILE")]
     data: Option<PathBuf>,
-    #[command(flatten)]
-    own: OwnTaskArgs,
     /// Dropout while training.
     #[arg(long, value_name = "P", default_value_t = 0.1)]
     dropout: f64,
@@ -52,6 +50,8 @@ pub struct TeacherArgs {
     pub(super) training: TrainingArgs,
     #[command(flatten)]
     squad: SpanTrainingArgs,
+    #[command(flatten)]
+    own: OwnTaskArgs,
 }
 
 #[derive(Serialize)]

@@ -219,6 +219,63 @@ fn a_description_in_a_file_serves_every_command_and_a_search() {
 }
 
 #[test]
+fn a_model_is_compressed_on_a_table_in_one_command_and_the_run_goes_on_after_an_end() {
+    let dir = pocket_folder(&[]);
+    let mut csv = "text,label\n".to_owned();
+    for n in 0..160 {
+        writeln!(csv, "{},{}", text(n, ["good", "soup"][n % 2]), ["yes", "no"][n % 2]).unwrap();
+    }
+    std::fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let short = [
+        "--set",
+        "teacher.fine_tune.steps=20",
+        "--set",
+        "search.stage1.trials=4",
+        "--set",
+        "search.stage1.initial_random=2",
+        "--set",
+        "search.stage2.trials=2",
+        "--set",
+        "search.stage2.proxy.task.steps=2",
+        "--set",
+        "search.stage3.trials=1",
+        "--set",
+        "search.stage3.task.steps=2",
+        "--set",
+        "final.task.steps=20",
+        "--set",
+        "latency.runs=2",
+    ];
+    let compress =
+        ["compress", "--model", "bert", "--train", "t.csv", "--text", "text", "--label", "label", "--threads", "1"];
+    let out = ["--max-params", "14k", "--out", "small"];
+    let done = run(dir.path(), &[&compress[..], &out, &short].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&[
+        "`label` is taken for one of 2 classes: no, yes",
+        "the teacher is fine-tuned first: 300 steps",
+        "at most 16 tokens",
+        "at most 0.01 M parameters",
+    ]);
+    let answer = works(run(dir.path(), &["predict", "--model", "small", "the soup was good"])).stdout;
+    assert!(answer.starts_with("yes") || answer.starts_with("no"), "{answer}");
+    let same = |file: &str| {
+        std::fs::read(dir.path().join("small").join(file)).unwrap()
+            == std::fs::read(dir.path().join("small.run/student").join(file)).unwrap()
+    };
+    assert!(same("model.safetensors") && same("config.json"));
+    assert!(dir.path().join("small.run/report.html").is_file());
+    // Ended before the student was handed over.
+    std::fs::remove_dir_all(dir.path().join("small")).unwrap();
+    works(run(dir.path(), &["compress", "--resume", "--out", "small"]));
+    assert!(same("model.safetensors"));
+    run(dir.path(), &[&compress[..], &out].concat()).fails_with(2, &["small: exists and is not an empty folder"]);
+    run(dir.path(), &[&compress[..], &["--out", "other", "--max-params", "10"]].concat())
+        .fails_with(2, &["other.run", "max_params"][1..].as_ref());
+    assert!(!dir.path().join("other.run").exists());
+}
+
+#[test]
 fn a_typo_is_answered_with_what_there_is_before_anything_is_trained() {
     let dir = pocket_folder(&[]);
     std::fs::write(dir.path().join("t.csv"), "review,stars\na,1\nb,2\n").unwrap();

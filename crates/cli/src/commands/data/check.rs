@@ -30,8 +30,6 @@ pub struct CheckArgs {
     names: Vec<String>,
     #[command(flatten)]
     catalog: CatalogArgs,
-    #[command(flatten)]
-    own: OwnTaskArgs,
     /// Check the task that this TOML file describes.
     #[arg(long, value_name = "FILE", value_parser = tasks::parse, conflicts_with_all = ["names", "train"])]
     task: Option<Task>,
@@ -41,6 +39,8 @@ pub struct CheckArgs {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    own: OwnTaskArgs,
 }
 
 pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {

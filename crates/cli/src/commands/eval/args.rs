@@ -34,8 +34,6 @@ pub struct EvalArgs {
     /// Part of the data [default: dev; where only --test names a file: test].
     #[arg(long, value_parser = splits())]
     pub(super) split: Option<Split>,
-    #[command(flatten)]
-    pub(super) own: OwnTaskArgs,
     /// Write the official prediction file, of a described task a CSV file; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
@@ -55,6 +53,8 @@ pub struct EvalArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) own: OwnTaskArgs,
 }
 
 /// Reads a split by its name.
