@@ -65,7 +65,7 @@ pub struct TrainingArgs {
     tensorboard: Option<PathBuf>,
     #[command(flatten)]
     keys: TrainingKeys,
-    /// RecordedTraining of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
+    /// Settings of this training, and for `distill` what is learned: mobilebert-auxiliary, mobilebert-joint,
     /// mobilebert-progressive, mobilebert-words, mobilebert-answers, or a TOML file; options take precedence over it.
     #[arg(long = "method", value_name = "NAME|FILE", value_parser = Method::from_str)]
     pub file: Option<Method>,
@@ -185,7 +185,7 @@ impl<'a> Training<'a> {
     /// reads.
     ///
     /// # Errors
-    /// RecordedTraining that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
+    /// Settings that no training has, or none on this device; a folder that cannot be written, is in use, or was started with other
     /// settings or files.
     pub fn open(
         context: &'a Context,
