@@ -18,8 +18,19 @@ const COMMANDS: [&str; 2] = ["teacher", "distill"];
 /// What belongs to a call, not to the training.
 const OF_THE_CALL: [&str; 2] = ["out", "resume"];
 /// Values that are paths.
-const PATHS: [&str; 10] =
-    ["model", "data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "train", "dev", "test"];
+const PATHS: [&str; 11] = [
+    "model",
+    "data",
+    "dev-data",
+    "corpus",
+    "eval-corpus",
+    "tensorboard",
+    "teacher-cache",
+    "train",
+    "dev",
+    "test",
+    "teacher-logits",
+];
 /// Values that are paths where something stands there, also behind `TASK=`.
 const PERHAPS_PATHS: [&str; 6] = ["teacher", "init", "arch", "method", "objective", "task"];
 /// Two ways to say one thing: one that is given replaces the other.

@@ -1,7 +1,7 @@
 //! The job of a training, from what it learns from: on labels, or from a teacher.
 
 use bert_core::TaskModel;
-use kd::job::{GeneralDistillation, SpanDistillation, TaskDistillation, Teacher, as_is};
+use kd::job::{GeneralDistillation, LogitDistillation, SpanDistillation, TaskDistillation, Teacher, as_is};
 use kd::objective::Plan;
 use train::engine::Job;
 use train::fine_tune::FineTune;
@@ -24,7 +24,8 @@ pub fn with_fine_tuning<R>(data: &TrainingData, run: impl FnOnce(&dyn Job<TaskMo
     }
 }
 
-/// Hands `run` the job of a distillation on `data` by `plan`; `heads` are the teacher's for each task.
+/// Hands `run` the job of a distillation on `data` by `plan`; `heads` are the teacher's for each task. Given logits take the place
+/// of the teacher's.
 pub fn with_distillation<R>(
     teacher: &dyn Teacher,
     heads: Vec<usize>,
@@ -37,6 +38,13 @@ pub fn with_distillation<R>(
             let (text, words) = (data.text.as_ref(), data.words());
             run(&GeneralDistillation { teacher, plan, text, words, prepare: as_is() })
         }
+        TrainingData::Tasks(data) if !data.given.is_empty() => run(&LogitDistillation {
+            given: &data.given,
+            student_heads: (0..heads.len()).collect(),
+            plan,
+            data: &data.mix,
+            eval: &data.eval,
+        }),
         TrainingData::Tasks(data) => run(&TaskDistillation {
             teacher,
             student_heads: (0..heads.len()).collect(),

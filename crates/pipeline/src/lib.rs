@@ -34,6 +34,7 @@ mod error;
 pub mod evaluate;
 pub mod events;
 pub mod fidelity;
+pub mod given_logits;
 pub mod import;
 pub mod input_files;
 mod input_record;

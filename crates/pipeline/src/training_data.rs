@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use glue_squad::squad::{Dataset, SquadVersion};
 use glue_squad::task::{Split, Task};
 use kd::from_teacher::Sample;
-use kd::job::MlmTask;
+use kd::job::{GivenLogits, MlmTask};
 use predict::examples::Examples;
 use predict::majority::MajorityBaseline;
 use predict::span::{SpanEval, SpanEvalSet, SpanSettings};
@@ -84,6 +84,10 @@ impl TrainingData {
 pub struct TaskData {
     /// To train on.
     pub mix: TaskMix,
+    /// Rows of the training examples of each task in its files.
+    pub rows: Vec<Vec<usize>>,
+    /// Logits of the training examples of each task, where they take the place of a teacher's; else nothing.
+    pub given: Vec<GivenLogits>,
     /// To evaluate on, each with its head.
     pub eval: Vec<(usize, EvalSet)>,
     /// Where both come from.
@@ -103,7 +107,7 @@ impl TaskData {
         notes: &mut Vec<Note>,
     ) -> Result<Self> {
         let pad = encoder.pad_id();
-        let (mut train, mut eval, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut train, mut eval, mut rows, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (head, task) in tasks.iter().enumerate() {
             let mut read = |split| match Examples::read(task, (data, split), encoder, batches.max_len, None) {
                 Ok(examples) => {
@@ -117,12 +121,16 @@ impl TaskData {
             };
             if let (Some(dev), Some(examples)) = (read(Split::Dev), read(Split::Train)) {
                 eval.push((head, EvalSet::new(task, dev.features, pad, batches)?));
+                rows.push(examples.rows);
                 train.push(TrainSet::new(task, examples.features, pad, batches)?);
             }
         }
         match together(wrong) {
             Some(error) => Err(error),
-            None => Ok(Self { mix: TaskMix::new(train, batches.seed)?, eval, files: task_files(tasks, data)? }),
+            None => {
+                let (mix, files) = (TaskMix::new(train, batches.seed)?, task_files(tasks, data)?);
+                Ok(Self { mix, rows, given: Vec::new(), eval, files })
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::Result;
 pub struct Examples {
     /// The task.
     pub task: Task,
+    /// The row of each in its file, from 0.
+    pub rows: Vec<usize>,
     /// Its examples in the order of the file.
     pub features: Arc<Vec<Features>>,
     /// What the reader passed over, in words for people.
@@ -36,6 +38,7 @@ impl Examples {
         let mut data = task.read_split(dir, split)?;
         data.examples.truncate(limit.unwrap_or(usize::MAX));
         let features = Arc::new(features::encode(encoder, &data.examples, max_len)?);
-        Ok(Self { task, features, note: data.passed_over() })
+        let rows = data.examples.iter().map(|example| example.id).collect();
+        Ok(Self { task, rows, features, note: data.passed_over() })
     }
 }

@@ -73,6 +73,10 @@ pub struct DistillArgs {
     #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
+    /// Logits of the training examples, by any model, in place of the teacher's: JSON Lines with `row` and `logits`, a table with `row` and a column for each label, or
+    /// safetensors. Of several files the mean. --teacher then gives the tokenizer and sizes alone; layers are not compared.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "teacher_cache", "unchecked_teacher"])]
+    teacher_logits: Vec<PathBuf>,
     /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
     #[arg(long, conflicts_with = "corpus")]
     unchecked_teacher: bool,
@@ -176,10 +180,16 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
+    if !args.teacher_logits.is_empty() && !unbound.layers().is_empty() {
+        let message =
+            "--objective: compares layers, and of the model behind --teacher-logits only its logits are known";
+        return Err(CliError::usage(message).with_hint("use --objective logits, or leave it out"));
+    }
     if source == Source::Tasks && !unbound.has_prediction() && args.training.evaluates_often() {
         return Err(CliError::usage("--eval-every: the objective has no prediction term, so the heads learn nothing"));
     }
-    let heads = match unbound.asks_logits() {
+    let asks_teacher = unbound.asks_logits() && args.teacher_logits.is_empty();
+    let heads = match asks_teacher {
         true => answering(&teachers, context)?,
         false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
     };
@@ -197,18 +207,20 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(packed) => args.training.given_max_len().unwrap_or(packed).min(positions),
         None => capped_length(args.training.max_len(&chosen), positions, context),
     };
-    let taught = match &args.data {
+    let mut taught = match &args.data {
         Some(data) => labeled_data(&chosen, data, (&args.squad, &args.training), encoder, max_len, context)?,
         None => TrainingData::Text(text(args, &corpus, words, encoder, max_len)?),
     };
-    if unbound.asks_logits() && !args.training.resume {
+    args.take_logits(&mut taught)?;
+    if asks_teacher && !args.training.resume {
         judge(args, (&teachers, &heads), &taught, context)?;
     }
     let steps = args.training.steps(taught.batches_per_epoch());
     let plan = plan(steps)?;
     let settings = settings(args, (&chosen, &teachers), max_len, &config, &objective)?;
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
-    let files = [teachers.files(), init_files, taught.files().clone()].concat();
+    let given = args.teacher_logits.iter().map(|path| ("teacher-logits".to_owned(), path.clone()));
+    let files = [teachers.files(), init_files, taught.files().clone(), given.collect()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     let student = match args.inherit {
         Inheritance::Teacher => {
@@ -278,6 +290,20 @@ impl DistillArgs {
         if alone { Ok(()) } else { must_all_exist(models.into_iter().chain(others)) }
     }
 
+    /// Reads the logits that take the place of the teacher's.
+    fn take_logits(&self, taught: &mut TrainingData) -> Result<(), CliError> {
+        if self.teacher_logits.is_empty() {
+            return Ok(());
+        }
+        let refused = |why: &str| Err(CliError::usage(format!("--teacher-logits: {why}")));
+        let (TrainingData::Tasks(data), [task]) = (taught, self.tasks.as_slice()) else {
+            return refused("goes with one task of classes, labels or numbers");
+        };
+        let rows = &data.rows[0];
+        data.given = vec![pipeline::given_logits::read(&self.teacher_logits, task, rows).context("--teacher-logits")?];
+        Ok(())
+    }
+
     /// Where weights come from; `None` for random ones.
     fn initial(&self) -> Option<&Path> {
         Some(self.init.as_path()).filter(|dir| dir.as_os_str() != RANDOM)
@@ -297,6 +323,9 @@ impl DistillArgs {
         let objective = match (self.method(), &self.objective) {
             (Some((_, objective)), _) => objective.clone(),
             (None, Some(text)) => read_objective(text)?,
+            (None, None) if !self.teacher_logits.is_empty() => {
+                Objective { preset: Some(Preset::Logits), ..Objective::default() }
+            }
             (None, None) => Objective::default(),
         };
         Ok(with_words(objective, self.words.mlm))

@@ -296,3 +296,61 @@ fn a_typo_is_answered_with_what_there_is_before_anything_is_trained() {
     let predict = ["predict", "--model", "bert", "--table", "t.csv", "--text", "reviews"];
     run(dir.path(), &predict).fails_with(2, &["did you mean `review`?"]);
 }
+
+#[test]
+fn logits_that_any_model_wrote_teach_a_student() {
+    let dir = pocket_folder(&[]);
+    let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    let (mut csv, mut list, mut table) = ("text,label\n".to_owned(), String::new(), "row,no,yes\n".to_owned());
+    for n in 0..160 {
+        // The logits say what the labels do not: without them nothing could be learned.
+        let (word, label) = (["good", "soup"][n % 2], ["yes", "no"][n / 2 % 2]);
+        writeln!(csv, "{},{label}", text(n, word)).unwrap();
+        let logits = if n % 2 == 0 { [-3.0, 3.0] } else { [3.0, -3.0] };
+        writeln!(list, "{}", json!({ "row": n, "logits": logits })).unwrap();
+        writeln!(table, "{n},{},{}", logits[0], logits[1]).unwrap();
+    }
+    write("t.csv", csv);
+    write("logits.csv", table.clone());
+    write("logits.jsonl", list.clone());
+    let student = |out: &str, more: &[&str]| {
+        let base = [
+            "distill",
+            "--init",
+            "bert",
+            "--teacher",
+            "bert",
+            "--train",
+            "t.csv",
+            "--text",
+            "text",
+            "--label",
+            "label",
+        ];
+        let short =
+            ["--steps", "150", "--batch-size", "16", "--max-len", "12", "--learning-rate", "3e-3", "--threads", "1"];
+        run(dir.path(), &[&base[..], &short, &["--out", out], more].concat())
+    };
+    let taught = ["--objective", "logits", "--teacher-logits", "logits.jsonl"];
+    works(student("a", &taught));
+    let answer = works(run(dir.path(), &["predict", "--model", "a", "the soup was"])).stdout;
+    assert!(answer.starts_with("no 0."), "{answer}");
+    let answer = works(run(dir.path(), &["predict", "--model", "a", "good the was"])).stdout;
+    assert!(answer.starts_with("yes 0."), "{answer}");
+    // The same in another format, and twice the same file is its own mean.
+    works(student("b", &["--teacher-logits", "logits.csv", "--teacher-logits", "logits.jsonl"]));
+    let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
+    assert!(weights("a") == weights("b"));
+    // What does not fit is refused before anything is trained.
+    write("few.jsonl", list.lines().take(100).map(|line| line.to_owned() + "\n").collect());
+    student("c", &["--teacher-logits", "few.jsonl"])
+        .fails_with(1, &["few.jsonl: ", " training rows have no logits, the first is row 1"]);
+    write("other.csv", table.replace("row,no,yes", "row,nein,yes"));
+    student("c", &["--teacher-logits", "other.csv"])
+        .fails_with(1, &["there is no column `no`; the columns are: row, nein, yes"]);
+    write("twice.csv", table.clone() + "3,1,2\n");
+    student("c", &["--teacher-logits", "twice.csv"]).fails_with(1, &["twice.csv:162: row 3 stands there twice"]);
+    student("c", &["--teacher-logits", "logits.csv", "--objective", "efficientbert"])
+        .fails_with(2, &["compares layers", "use --objective logits"]);
+    assert!(!dir.path().join("c").exists());
+}

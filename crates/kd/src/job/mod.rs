@@ -3,6 +3,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//! | `given_logits` | a student of logits that another program computed |
 //! | `span` | a student on the questions of SQuAD |
 //! | `repeated` | a student on one batch, to measure a step |
 //! | `teacher` | what a student's jobs ask a teacher |
@@ -13,6 +14,7 @@
 //! Students may be prepared again in every step, which is how a supernet samples an architecture.
 
 mod distill;
+mod given_logits;
 mod ordered;
 mod repeated;
 mod replicated;
@@ -21,6 +23,7 @@ mod task_teachers;
 mod teacher;
 
 pub use distill::{GeneralDistillation, MlmTask, Prepare, TaskDistillation, as_is};
+pub use given_logits::{GivenLogits, LogitDistillation};
 pub use ordered::OrderedTeacher;
 pub use repeated::RepeatedBatch;
 pub use replicated::ReplicatedTeacher;
