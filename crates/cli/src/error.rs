@@ -62,10 +62,12 @@ impl CliError {
         self
     }
 
-    /// Takes `hint` in place of the one that there is.
+    /// Takes `hint` in place of one that names `command`.
     #[must_use]
-    pub fn with_other_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+    pub fn with_hint_of(mut self, command: &str, hint: impl Into<String>) -> Self {
+        if self.hint.as_ref().is_some_and(|there| there.contains(command)) || self.kind == Kind::Interrupted {
+            self.hint = Some(hint.into());
+        }
         self
     }
 

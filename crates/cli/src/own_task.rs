@@ -92,26 +92,30 @@ impl OwnTaskArgs {
         }
         let (own, folder) = self.description(train)?;
         let described = own.described(&folder).or_usage()?;
-        let task = described.own.task(&folder).or_usage()?;
+        let task = described.own.task(&folder).or_usage().hint("--task-name NAME gives it another name")?;
         for note in &described.notes {
             context.progress.message(&format!("{}: {note}", train.display()));
         }
         Ok(ChosenData { tasks: vec![task], data: Some(folder) })
     }
 
-    /// The task that the options describe for a model that has its head: classes and scale are the head's.
+    /// The task that the options describe for a model that has its head, and the place of that head: classes and scale are the head's.
     ///
     /// # Errors
     /// No file is named, or the model has no head that the options could mean.
-    pub fn for_model(&self, model: &Path) -> Result<Option<(Task, PathBuf)>, CliError> {
+    pub fn for_model(&self, model: &Path) -> Result<Option<(Task, PathBuf, usize)>, CliError> {
         let Some(file) = self.train.as_ref().or(self.dev.as_ref()).or(self.test.as_ref()) else { return Ok(None) };
         let (mut own, folder) = self.description(file)?;
         let config = model_dir::read_config(&model.join(CONFIG_FILE))
             .context(format!("--model {}", model.display()))
             .or_usage()?;
-        let head = self.head(&config, &own.name, model)?;
-        own.name.clone_from(&head.task);
-        own.kind = Some(match head.kind {
+        let index = self.head(&config, &own.name, model)?;
+        let head = &config.task_heads[index];
+        // A head of a built-in task may answer a table too, under the table's name.
+        if head.task.parse::<Task>().is_err() {
+            own.name.clone_from(&head.task);
+        }
+        let kind = match head.kind {
             TaskHeadKind::Classification => Kind::Class,
             TaskHeadKind::MultiLabel => Kind::Labels,
             TaskHeadKind::Regression => Kind::Number,
@@ -121,7 +125,12 @@ impl OwnTaskArgs {
                     model.display()
                 )));
             }
-        });
+        };
+        if let Some(given) = self.kind.filter(|given| *given != kind) {
+            let message = format!("--kind {}: the head `{}` answers with {}", given.name(), head.task, kind.name());
+            return Err(CliError::usage(message));
+        }
+        own.kind = Some(kind);
         own.classes.clone_from(&head.labels);
         let scale = head.scale.map(|scale| Scale { mean: scale.mean, deviation: scale.deviation });
         own.scale = (own.kind == Some(Kind::Number)).then(|| scale.unwrap_or(Scale::NONE));
@@ -129,20 +138,17 @@ impl OwnTaskArgs {
             // A test set without labels.
             own.label = vec!["label".to_owned()];
         }
-        Ok(Some((own.task(&folder).or_usage()?, folder)))
+        let task = own.task(&folder).or_usage().hint("--task-name NAME gives it another name")?;
+        Ok(Some((task, folder, index)))
     }
 
-    fn head<'a>(
-        &self,
-        config: &'a BertConfig,
-        name: &str,
-        model: &Path,
-    ) -> Result<&'a bert_core::TaskHeadConfig, CliError> {
+    /// The head that the options mean: that of the name, or the only one.
+    fn head(&self, config: &BertConfig, name: &str, model: &Path) -> Result<usize, CliError> {
         let heads = &config.task_heads;
-        let named = heads.iter().find(|head| head.task == self.task_name.as_deref().unwrap_or(name));
-        match (named, heads.as_slice()) {
+        let named = heads.iter().position(|head| head.task == self.task_name.as_deref().unwrap_or(name));
+        match (named, heads.len()) {
             (Some(head), _) => Ok(head),
-            (None, [only]) if self.task_name.is_none() => Ok(only),
+            (None, 1) => Ok(0),
             _ => {
                 let known: Vec<&str> = heads.iter().map(|head| head.task.as_str()).collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -180,6 +186,11 @@ impl OwnTaskArgs {
             ..usual
         };
         Ok((own, folder))
+    }
+
+    /// Whether any of the options is given.
+    pub fn is_given(&self) -> bool {
+        self.train.is_some() || self.without_training().is_some()
     }
 
     /// An option that says nothing without a training file.
@@ -221,7 +232,7 @@ fn plain_stem(file: &Path) -> String {
     let stem = name.split('.').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     let stem: String = stem.chars().map(plain).collect();
-    let stem = stem.trim_matches('-');
+    let stem = stem.trim_matches(['-', '_']);
     if stem.is_empty() { "task".to_owned() } else { stem.to_owned() }
 }
 

@@ -223,6 +223,61 @@ fn a_description_is_written_and_read_as_toml_and_as_part_of_other_files() {
 }
 
 #[test]
+fn a_head_is_matched_by_the_exact_names_of_its_labels() {
+    let class = |classes: &[&str], kind| OwnTask {
+        kind: Some(kind),
+        classes: classes.iter().map(|name| (*name).to_owned()).collect(),
+        ..trained_on("t", &["t"], &["y"])
+    };
+    for kind in [Kind::Class, Kind::Labels] {
+        let task = class(&["b", "a", "positive"], kind).task("".as_ref()).unwrap();
+        assert_eq!(task.class_order(&["a", "positive", "b"]).unwrap().outputs(), [2, 0, 1]);
+        // GLUE's tasks forgive these; here another name is another label.
+        for names in [
+            &["a", "b", "c"][..],
+            &["a", "b"],
+            &["A", "b", "positive"],
+            &["LABEL_0", "LABEL_1", "LABEL_2"],
+            &["a", "a", "b"],
+        ] {
+            let message = task.class_order(names).unwrap_err().to_string();
+            assert!(message.contains("those of mine are b, a, positive"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn predictions_name_the_rows_of_the_file() {
+    let own =
+        OwnTask { kind: Some(Kind::Class), classes: vec!["a".into(), "b".into()], ..trained_on("t", &["t"], &["y"]) };
+    let task = own.task("".as_ref()).unwrap();
+    let rows = glue_squad::submission::render_rows(&task, &[3, 8], &Predictions::Classes(vec![1, 0])).unwrap();
+    assert_eq!(rows, "row,prediction\n3,b\n8,a\n");
+}
+
+#[test]
+fn more_labels_than_a_set_holds_and_rows_without_text_are_dealt_with_before_they_are_read() {
+    let classes = (0..257).map(|n| format!("l{n}")).collect();
+    let own = OwnTask { kind: Some(Kind::Labels), classes, ..trained_on("t", &["t"], &["y"]) };
+    assert!(own.task("".as_ref()).unwrap_err().to_string().contains("257 labels; at most 256"));
+    // The last row has neither text nor label.
+    let dir = folder(&[("t.csv", "t,y\na,1\nb,2\nc,1\nd,2\n,\n")]);
+    let (task, found) = described(trained_on("t.csv", &["t"], &["y"]), dir.path()).unwrap();
+    assert_eq!((found.rows, task.read_split(dir.path(), Split::Train).unwrap().skipped), (4, vec![6]));
+}
+
+#[test]
+fn a_class_is_never_held_out_as_a_whole() {
+    let dir = folder(&[("t.csv", "t,y\na,1\nb,1\nc,2\nd,3\ne,4\n")]);
+    let own = OwnTask { dev_part: 0.5, ..trained_on("t.csv", &["t"], &["y"]) };
+    let (task, _) = described(own, dir.path()).unwrap();
+    let train = task.read_split(dir.path(), Split::Train).unwrap().examples;
+    let classes: std::collections::BTreeSet<usize> =
+        train.iter().filter_map(|e| if let Some(Label::Class(class)) = e.label { Some(class) } else { None }).collect();
+    assert_eq!(classes.len(), 4);
+}
+
+#[test]
 fn sets_are_scored_against_sets() {
     let set = |labels: &[usize]| labels.iter().copied().collect::<LabelSet>();
     let own = OwnTask {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use bert_core::weights;
-use glue_squad::task::Task;
+use glue_squad::task::{Head, Task};
 use kd::job::GivenLogits;
 use table_rows::{Cell, Format, Layout, Table};
 
@@ -54,7 +54,11 @@ fn from_table(path: &Path, task: &Task, width: usize) -> Result<Rows> {
     let table = |e: table_rows::Error| Error::Mismatch(e.to_string());
     let mut rows = Table::open(path, &Layout::default()).map_err(table)?;
     let is_list = Format::of_name(path) == Some(Format::Jsonl);
-    let labels = if width == 1 { vec!["prediction"] } else { task.labels() };
+    let labels = if task.head() == Head::Regression { vec!["prediction"] } else { task.labels() };
+    if !is_list && labels.contains(&ROW) {
+        let message = format!("{}: a label is called `{ROW}`, as the column of rows; use JSON Lines", path.display());
+        return Err(Error::Mismatch(message));
+    }
     let columns: Vec<&str> = std::iter::once(ROW).chain(if is_list { vec![LOGITS] } else { labels }).collect();
     rows.select(&columns).map_err(table)?;
     let mut all = Rows::new();

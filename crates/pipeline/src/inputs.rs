@@ -303,8 +303,11 @@ impl Inputs {
         if let Some(text) = self.kept().texts.get(&key) {
             return Ok(Arc::clone(text));
         }
-        let texts =
-            recipe.data.corpus.is_empty().then(|| self.training_texts(recipe, settings.max_len)).transpose()?.flatten();
+        let is_packed = self.kept().packed.contains_key(&settings.max_len);
+        let texts = match recipe.data.corpus.is_empty() && !is_packed {
+            true => self.training_texts(recipe, settings.max_len)?,
+            false => None,
+        };
         let mut kept = self.kept();
         let most = (recipe.data.corpus_sequences > 0).then_some(recipe.data.corpus_sequences);
         let text: Arc<dyn TextSource> = match &self.corpus {
@@ -313,8 +316,8 @@ impl Inputs {
                 let packed = match kept.packed.get(&settings.max_len) {
                     Some(packed) => Arc::clone(packed),
                     None => {
-                        let packed = match &texts {
-                            Some(texts) => texts.clone(),
+                        let packed = match texts {
+                            Some(texts) => texts,
                             None => self.corpus.pack(&self.encoder, settings.max_len, recipe.seed, most, stop)?,
                         };
                         let packed = Arc::new(packed);

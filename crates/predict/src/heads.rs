@@ -1,7 +1,7 @@
 //! The heads of tasks: which one a model needs, and which of its heads answers.
 
 use encoder_spec::{BertConfig, NumberScale, TaskHeadConfig, TaskHeadKind};
-use glue_squad::task::{ClassOrder, Head, Task};
+use glue_squad::task::{ClassOrder, Head, Scale, Task};
 
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ pub fn task_head(task: &Task) -> TaskHeadConfig {
 }
 
 /// The head of a model that answers a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AnsweringHead {
     /// Its position among the model's heads.
     pub index: usize,
@@ -49,7 +49,15 @@ pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead>
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
     })?;
-    let (head, wanted) = (&heads[index], task_head(task));
+    head_for(config, index, task)
+}
+
+/// Head `index` of a model as one that answers `task`, whatever the head is called. A number that the head has in other units comes out in those of the task.
+///
+/// # Errors
+/// [`Error::Mismatch`]: the head is of another kind, or its labels are others.
+pub fn head_for(config: &BertConfig, index: usize, task: &Task) -> Result<AnsweringHead> {
+    let (head, wanted) = (&config.task_heads[index], task_head(task));
     if head.kind != wanted.kind || head.labels.len() != wanted.labels.len() {
         return Err(Error::Mismatch(format!(
             "the model's head for task {} is of another kind: {:?} with {} classes instead of {:?} with {}",
@@ -60,7 +68,14 @@ pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead>
             wanted.labels.len()
         )));
     }
-    if head.kind != TaskHeadKind::Classification {
+    let ordered =
+        head.kind == TaskHeadKind::Classification || head.kind == TaskHeadKind::MultiLabel && task.is_described();
+    if head.kind == TaskHeadKind::Regression {
+        let theirs = head.scale.map_or(Scale::NONE, |scale| Scale { mean: scale.mean, deviation: scale.deviation });
+        let order = ClassOrder::in_units(theirs, task.scale().unwrap_or(Scale::NONE));
+        return Ok(AnsweringHead { index, order, note: None });
+    }
+    if !ordered {
         return Ok(AnsweringHead::in_order(index, head.outputs()));
     }
     let order = task.class_order(&head.labels)?;
@@ -100,6 +115,30 @@ mod tests {
             assert_eq!((found.index, found.order.outputs()), (1, &order[..]));
             assert_eq!(found.note.is_some(), assumed, "{:?}", found.note);
         }
+    }
+
+    #[test]
+    fn numbers_of_a_head_come_out_in_the_units_of_the_task() {
+        let scale = |mean, deviation| Scale { mean, deviation };
+        let own = glue_squad::task::OwnTask {
+            kind: Some(glue_squad::task::Kind::Number),
+            scale: Some(scale(10.0, 4.0)),
+            ..glue_squad::task::OwnTask::new("price", &["text"], &["price"])
+        };
+        let task = own.task("".as_ref()).unwrap();
+        let head = TaskHeadConfig {
+            scale: Some(NumberScale { mean: 50.0, deviation: 20.0 }),
+            ..TaskHeadConfig::new("price", TaskHeadKind::Regression, Vec::new())
+        };
+        let config = BertConfig { task_heads: vec![head], ..BertConfig::bert(9, 4, 1, 2, 6) };
+        let found = answering_head(&config, &task).unwrap();
+        let mut row = [0.5];
+        found.order.sort(&mut row);
+        // The head means 50 + 0.5 * 20 = 60, which is (60 - 10) / 4 of the task.
+        assert_eq!((row[0], found.order.is_identity()), (12.5, false));
+        let same = TaskHeadConfig { task: "other".into(), ..task_head(&task) };
+        let config = BertConfig { task_heads: vec![same], ..config };
+        assert!(head_for(&config, 0, &task).unwrap().order.is_identity());
     }
 
     #[test]

@@ -73,6 +73,35 @@ pub struct Layout {
     pub separator: Option<u8>,
 }
 
+impl Layout {
+    /// A separator of fields.
+    ///
+    /// # Errors
+    /// It is no ASCII character, or a quote or line break.
+    pub fn separator_of(given: char) -> Result<u8, String> {
+        let byte = u8::try_from(given).ok().filter(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r'));
+        byte.ok_or_else(|| format!("{given:?} must be one ASCII character, and no quote or line break"))
+    }
+}
+
+impl Cell {
+    /// The cell as text; nothing is an empty text.
+    ///
+    /// # Errors
+    /// What is there, where it is a list or something else.
+    pub fn into_text(self) -> Result<String, String> {
+        match self {
+            Self::Null => Ok(String::new()),
+            Self::Text(text) => Ok(text),
+            Self::Int(number) => Ok(number.to_string()),
+            Self::Float(number) => Ok(number.to_string()),
+            Self::Bool(truth) => Ok(truth.to_string()),
+            Self::List(_) => Err("a list".to_owned()),
+            Self::Other(other) => Err(other),
+        }
+    }
+}
+
 /// What stands in a row under a column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {

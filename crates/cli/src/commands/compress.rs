@@ -12,7 +12,7 @@ use run_store::rundir::RECIPE;
 
 use super::search::{self, SearchArgs};
 use crate::context::Context;
-use crate::error::{CliError, Kind, ResultExt};
+use crate::error::{CliError, ResultExt};
 use crate::inputs::{must_exist, quoted};
 use crate::models::{check_segments, load_with_tokenizer, refuse_occupied};
 use crate::own_task::{ChosenData, OwnTaskArgs};
@@ -87,7 +87,11 @@ pub struct CompressArgs {
 pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
     let folder = run_folder(&args.out)?;
     refuse_occupied(&args.out)?;
-    let search = match args.resume {
+    if args.resume && args.model.is_none() && args.says_more() {
+        let message = "--resume: give the whole command that started the run, or --resume --out DIR alone";
+        return Err(CliError::usage(message));
+    }
+    let search = match args.resume && args.model.is_none() {
         true => SearchArgs { out: Some(folder.clone()), resume: true, json: args.json, ..SearchArgs::default() },
         false => fitted(&args, &folder, context)?,
     };
@@ -96,8 +100,10 @@ pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
             true => format!("continue with: efficientbert compress --resume --out {}", quoted(&args.out)),
             false => "the same command begins again".to_owned(),
         };
-        if error.kind == Kind::Interrupted { error.with_other_hint(hint) } else { error }
+        error.with_hint_of("search --resume", hint)
     })?;
+    // A folder that is there and empty: a new one is written as a whole.
+    let _ = std::fs::remove_dir(&args.out);
     hand_over(&folder.join("student"), &args.out)?;
     context.progress.message(&format!(
         "student -> {}, report -> {}",
@@ -105,6 +111,15 @@ pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
         folder.join("report.html").display()
     ));
     Ok(())
+}
+
+impl CompressArgs {
+    /// Whether options are given that a run alone decides.
+    fn says_more(&self) -> bool {
+        let limits = self.max_params.is_some() || self.max_macs.is_some() || self.max_bytes.is_some();
+        let other = self.max_latency_ms.is_some() || self.max_len.is_some() || self.seed.is_some() || self.compare;
+        limits || other || self.task.is_some() || self.data.is_some() || self.own.is_given() || !self.set.is_empty()
+    }
 }
 
 /// Copies the files of a model directory.
@@ -167,6 +182,7 @@ fn fitted(args: &CompressArgs, folder: &Path, context: &Context) -> Result<Searc
     Ok(SearchArgs {
         recipe: Some(FITTED.to_owned()),
         out: Some(folder.to_owned()),
+        resume: args.resume,
         seed: args.seed,
         set: [settings, args.set.clone()].concat(),
         teacher: Some(model.clone()),

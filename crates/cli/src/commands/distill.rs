@@ -180,6 +180,11 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     };
     // The number of steps may follow from the data; all else is checked before they are read.
     let unbound = plan(0)?;
+    if !args.teacher_logits.is_empty() && !unbound.asks_logits() {
+        return Err(
+            CliError::usage("--objective: learns nothing from --teacher-logits").with_hint("use --objective logits")
+        );
+    }
     if !args.teacher_logits.is_empty() && !unbound.layers().is_empty() {
         let message =
             "--objective: compares layers, and of the model behind --teacher-logits only its logits are known";
@@ -333,7 +338,8 @@ impl DistillArgs {
 
     fn objective_name(&self) -> String {
         let given = self.method().map(|(name, _)| name).or(self.objective.as_deref());
-        given.map_or_else(|| Preset::default().to_string(), str::to_owned)
+        let usual = if self.teacher_logits.is_empty() { Preset::default() } else { Preset::Logits };
+        given.map_or_else(|| usual.to_string(), str::to_owned)
     }
 }
 
@@ -481,7 +487,7 @@ fn settings(
         // The architecture itself: a file that --arch names may have changed since.
         student: serde_json::to_string(config)?,
         teachers: teachers.assignment.of.clone(),
-        tasks: args.tasks.clone(),
+        tasks: args.tasks.iter().map(Task::without_files).collect(),
         inherit: args.inherit,
         inherit_without: args.inherit_without.clone(),
         teacher_embedding: args.takes_embedding(),
@@ -507,7 +513,9 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> Strin
     let held_out = if args.tasks.is_empty() { "held-out text" } else { "dev scores" };
     let scores = evaluation.as_ref().map_or_else(String::new, |e| format!("; {held_out}: {e}"));
     let lines = evaluation.as_ref().map_or_else(String::new, |e| card_lines(e, majority));
-    let (teacher, objective) = (&teachers.described, args.objective_name());
+    let logits = list(args.teacher_logits.iter().map(|p| format!("`{}`", shown(p))).collect());
+    let teacher = if logits.is_empty() { teachers.described.clone() } else { format!("the logits in {logits}") };
+    let objective = args.objective_name();
     format!(
         "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{lines}"
     )

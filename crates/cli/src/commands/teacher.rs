@@ -96,7 +96,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
 
     let settings = RecordedOptions {
         name: "teacher",
-        tasks: tasks.clone(),
+        tasks: tasks.iter().map(Task::without_files).collect(),
         dropout: args.dropout,
         squad: args.squad.settings(&chosen, max_len)?,
     };

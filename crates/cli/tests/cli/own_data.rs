@@ -269,6 +269,8 @@ fn a_model_is_compressed_on_a_table_in_one_command_and_the_run_goes_on_after_an_
     std::fs::remove_dir_all(dir.path().join("small")).unwrap();
     works(run(dir.path(), &["compress", "--resume", "--out", "small"]));
     assert!(same("model.safetensors"));
+    run(dir.path(), &["compress", "--resume", "--out", "other", "--seed", "7"])
+        .fails_with(2, &["give the whole command"]);
     run(dir.path(), &[&compress[..], &out].concat()).fails_with(2, &["small: exists and is not an empty folder"]);
     run(dir.path(), &[&compress[..], &["--out", "other", "--max-params", "10"]].concat())
         .fails_with(2, &["other.run", "max_params"][1..].as_ref());

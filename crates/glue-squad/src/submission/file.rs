@@ -21,10 +21,20 @@ pub fn file_name(task: TaskKind) -> String {
 /// # Errors
 /// Predictions of the wrong kind, an unknown class, or a score that is not finite.
 pub fn render(task: &Task, predictions: &Predictions) -> Result<String> {
+    render_rows(task, &(0..predictions.len()).collect::<Vec<_>>(), predictions)
+}
+
+/// [`render`] of examples that stand in these rows of their file, which a file of a task of one's own names.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_rows(task: &Task, rows: &[usize], predictions: &Predictions) -> Result<String> {
     #[cfg(feature = "tables")]
     if let Some((own, _)) = task.described_by() {
-        return crate::task::render_predictions(task, own, predictions);
+        return crate::task::render_predictions(task, own, rows, predictions);
     }
+    #[cfg(not(feature = "tables"))]
+    let _ = rows;
     let mut text = format!("{HEADER}\n");
     match predictions {
         Predictions::Sets(_) => {

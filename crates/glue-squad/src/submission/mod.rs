@@ -9,4 +9,4 @@ mod file;
 
 #[cfg(feature = "archive")]
 pub use archive::{Archive, zip, zip_folder};
-pub use file::{file_name, read, read_official, render};
+pub use file::{file_name, read, read_official, render, render_rows};

@@ -1,29 +1,43 @@
 //! Which output of a classifier is which class of a task, told by the names of its outputs.
 
-use super::Task;
-use crate::error::{Error, Result};
+use super::{Scale, Task};
+use crate::error::{Error, Result, excerpt};
 
 /// Which output of a head scores each class of a task.
 ///
 /// Checkpoints name their outputs (`id2label` of a Hugging Face configuration) and order them as they like; the data number their
 /// classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClassOrder {
     /// `outputs[class]` is the output that scores the class.
     outputs: Vec<usize>,
     /// Whether the names said so. Else the outputs are taken to stand in the order of the data.
     named: bool,
+    /// Factor and shift by which the output of a regression becomes a number as the task has it; `None`: it is one.
+    units: Option<[f64; 2]>,
 }
 
 impl ClassOrder {
     /// `count` outputs in the order of the classes.
     pub fn identity(count: usize) -> Self {
-        Self { outputs: (0..count).collect(), named: true }
+        Self { outputs: (0..count).collect(), named: true, units: None }
     }
 
-    /// Whether every class is scored by the output of its number.
+    /// The one output of a regression whose numbers are scaled by `theirs`, for a task whose numbers are scaled by `ours`.
+    pub fn in_units(theirs: Scale, ours: Scale) -> Self {
+        let units =
+            (theirs != ours).then(|| [theirs.deviation / ours.deviation, (theirs.mean - ours.mean) / ours.deviation]);
+        Self { units, ..Self::identity(1) }
+    }
+
+    /// Factor and shift of the output of a regression, where it is no number as the task has it.
+    pub fn units(&self) -> Option<[f64; 2]> {
+        self.units
+    }
+
+    /// Whether every class is scored by the output of its number, and a number is as the task has it.
     pub fn is_identity(&self) -> bool {
-        self.outputs.iter().enumerate().all(|(class, output)| class == *output)
+        self.units.is_none() && self.outputs.iter().enumerate().all(|(class, output)| class == *output)
     }
 
     /// Whether the names said nothing, so that the order of the data was assumed.
@@ -36,8 +50,11 @@ impl ClassOrder {
         &self.outputs
     }
 
-    /// Brings the scores of one example into the order of the classes.
+    /// Brings the scores of one example into the order of the classes, or a number into the task's units.
     pub fn sort(&self, scores: &mut [f32]) {
+        if let Some([factor, shift]) = self.units {
+            scores.iter_mut().for_each(|score| *score = (f64::from(*score) * factor + shift) as f32);
+        }
         if !self.is_identity() {
             let given = scores.to_vec();
             scores.iter_mut().zip(&self.outputs).for_each(|(to, output)| *to = given[*output]);
@@ -93,6 +110,23 @@ impl Task {
         }
     }
 
+    /// The order of names that are the labels' own, each once. Of a task of one's own no other spelling is known.
+    fn exact_order(&self, names: &[impl AsRef<str>]) -> Result<ClassOrder> {
+        let labels = self.labels();
+        let place = |label: &&str| names.iter().position(|name| name.as_ref() == *label);
+        match labels.iter().map(place).collect::<Option<Vec<usize>>>() {
+            Some(outputs) if names.len() == labels.len() => Ok(ClassOrder { outputs, named: true, units: None }),
+            _ => {
+                let theirs: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+                Err(Error::Invalid(format!(
+                    "the head's labels are {}; those of {self} are {}",
+                    excerpt(&theirs.join(", ")),
+                    excerpt(&labels.join(", "))
+                )))
+            }
+        }
+    }
+
     /// Which output of a head scores each class of this task, where the outputs are called `names`.
     ///
     /// Case and spelling are forgiven, and common words (`positive`, `duplicate`, `acceptable`) are known. Where all names but one
@@ -109,6 +143,9 @@ impl Task {
             return Ok(ClassOrder::identity(classes.len()));
         }
         let list = || names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+        if self.is_described() {
+            return self.exact_order(names);
+        }
         let refuse = |reason: &str| {
             let wanted = classes.join(", ");
             Err(Error::Invalid(format!("the head's classes are called {}; {self} has {wanted}: {reason}", list())))
@@ -143,7 +180,7 @@ impl Task {
         // The class that is left over.
         let last = said.iter().position(|said| !matches!(said, NameMeaning::Class(_)));
         let outputs = outputs.into_iter().map(|output| output.or(last)).collect::<Option<Vec<_>>>();
-        Ok(ClassOrder { outputs: outputs.unwrap_or_default(), named: true })
+        Ok(ClassOrder { outputs: outputs.unwrap_or_default(), named: true, units: None })
     }
 }
 

@@ -101,6 +101,26 @@ impl Task {
         if let Format::Own(home) = &self.0.format { Some((&home.own, &home.folder)) } else { None }
     }
 
+    /// The same task; of one's own without the places of its files, which may be moved.
+    #[must_use]
+    pub fn without_files(&self) -> Self {
+        #[cfg(feature = "tables")]
+        if let Format::Own(home) = &self.0.format {
+            let home = Home { own: home.own.without_files(), folder: home.folder.clone() };
+            return Self(Arc::new(Inner { spec: self.0.spec.clone(), format: Format::Own(Box::new(home)) }));
+        }
+        self.clone()
+    }
+
+    /// Whether it is a task of one's own that a description names the files of.
+    pub fn is_described(&self) -> bool {
+        #[cfg(feature = "tables")]
+        if self.described_by().is_some() {
+            return true;
+        }
+        false
+    }
+
     /// The name in commands, recipes, model configurations and reports.
     pub fn name(&self) -> &str {
         &self.spec().name

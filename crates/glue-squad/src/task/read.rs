@@ -79,6 +79,7 @@ impl Task {
     fn reader(&self) -> Result<TaskKind> {
         self.glue().ok_or_else(|| match self.squad() {
             Some(_) => Error::Invalid(format!("{self}: is read by `squad::Dataset`")),
+            None if self.is_described() => Error::Invalid(format!("{self}: its files are read whole, by `read_split`")),
             None => Error::Invalid(format!("{self}: its description names no files; its examples come from memory")),
         })
     }

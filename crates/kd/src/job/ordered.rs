@@ -9,7 +9,8 @@ use predict::heads::AnsweringHead;
 
 use super::{Scored, Teacher};
 
-/// A teacher that gives the scores of each class in the place that the data give it: `logits[class] = scores[order[class]]`.
+/// A teacher that gives the scores of each class in the place that the data give it: `logits[class] = scores[order[class]]`. A number is brought
+/// into the units of the task.
 ///
 /// A cache belongs between it and the model: it keeps the model's answers as they are.
 pub struct OrderedTeacher<'a> {
@@ -47,6 +48,9 @@ impl Teacher for OrderedTeacher<'_> {
     fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
         let (output, scores) = self.teacher.logits(batch, head, options);
         let Some(order) = self.orders.get(&head) else { return (output, scores) };
+        if let Some([factor, shift]) = order.units() {
+            return (output, scores * factor + shift);
+        }
         let columns = order.outputs().iter().map(|&output| scores.clone().narrow(1, output, 1)).collect();
         (output, Tensor::cat(columns, 1))
     }

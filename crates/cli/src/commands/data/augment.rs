@@ -138,6 +138,9 @@ fn task(args: &AugmentArgs) -> Result<TaskKind, CliError> {
         let message = format!("--task {task}: has no training set; it is answered by a model of {answers}");
         return Err(CliError::usage(message).with_hint(format!("use --task {answers}")));
     }
+    if task.is_described() {
+        return Err(CliError::usage(format!("--task {task}: only training sets of GLUE are augmented so far")));
+    }
     task.glue().ok_or_else(|| {
         let message = format!("--task {task}: answers are spans of the text, which replaced words would change");
         CliError::usage(message).with_hint("TinyBERT, too, trains on SQuAD's own questions only")

@@ -44,7 +44,7 @@ pub struct CheckArgs {
 }
 
 pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
-    if args.own.train.is_some() || args.task.is_some() {
+    if args.own.is_given() || args.task.is_some() {
         return own::check(args, context);
     }
     let catalog = args.catalog.catalog()?;

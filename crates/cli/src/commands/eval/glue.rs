@@ -7,7 +7,7 @@ use glue_squad::submission;
 use glue_squad::task::{Split, Task};
 use predict::Evaluated;
 use predict::data::{BatchSettings, EvalSet};
-use predict::heads::answering_head;
+use predict::heads::{answering_head, head_for};
 use serde_json::{Map, Value, json};
 
 use super::EvaluatedOn;
@@ -21,7 +21,7 @@ use crate::squad::refuse_for_glue;
 use crate::tasks::{default_length, read_examples};
 
 pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), CliError> {
-    let EvaluatedOn { task, data, split } = on;
+    let EvaluatedOn { task, data, split, .. } = on;
     let split = *split;
     refuse_for_glue(args.span.first_given().or(args.files.first_given()))?;
     // A missing file is found at once, a large model takes seconds.
@@ -33,7 +33,11 @@ pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), C
     check_targets([("--predictions", args.predictions.as_deref())], &read)?;
     let mut model = load("--model", &args.model, args.precision.precision, Packing::Ahead, context)?;
     let shown = format!("--model {}", args.model.display());
-    let head = answering_head(&model.config, task).context(shown.clone()).or_usage()?;
+    let head = match on.head {
+        Some(index) => head_for(&model.config, index, task),
+        None => answering_head(&model.config, task),
+    };
+    let head = head.context(shown.clone()).or_usage()?;
     if let Some(note) = &head.note {
         context.progress.warn(&format!("{shown}: {note}"));
     }
@@ -42,6 +46,7 @@ pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), C
     let max_len = capped_length(wanted, model.config.max_position_embeddings, context);
     let settings = BatchSettings::new(args.batch_size as usize, max_len, 0);
     let examples = read_examples(task, (data, split), &model.tokenizer, max_len, context)?;
+    let rows = examples.rows;
     let set = EvalSet::of_split(split, task, examples.features, model.tokenizer.pad_id(), settings)?;
     if set.labels.is_empty() && args.predictions.is_none() {
         return Err(CliError::usage(format!("{}: has no labels to score against", path.display()))
@@ -54,7 +59,7 @@ pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), C
     let evaluated = model.model.evaluate(&head, &set, &train, &mut watch)?;
     context.progress.finish();
     if let Some(file) = &args.predictions {
-        run_store::output::write(file, submission::render(task, &evaluated.predictions)?.as_bytes())?;
+        run_store::output::write(file, submission::render_rows(task, &rows, &evaluated.predictions)?.as_bytes())?;
     }
     for warning in &evaluated.warnings {
         context.progress.warn(warning);

@@ -18,6 +18,8 @@ pub(super) struct EvaluatedOn {
     task: Task,
     data: PathBuf,
     split: Split,
+    /// The head that answers, where it is not found by the name of the task.
+    head: Option<usize>,
 }
 
 pub fn run(args: &EvalArgs, context: &Context) -> Result<(), CliError> {
@@ -34,11 +36,11 @@ fn evaluated_on(args: &EvalArgs, context: &Context) -> Result<EvaluatedOn, CliEr
     let only_test = own.test.is_some() && own.dev.is_none() && own.train.is_none();
     let split = args.split.unwrap_or(if only_test { Split::Test } else { Split::Dev });
     if args.task.is_none()
-        && let Some((task, data)) = own.for_model(&args.model)?
+        && let Some((task, data, head)) = own.for_model(&args.model)?
     {
-        return Ok(EvaluatedOn { task, data, split });
+        return Ok(EvaluatedOn { task, data, split, head: Some(head) });
     }
     let chosen = own.or_of(args.task.as_slice(), args.data.as_deref(), context)?;
     let task = chosen.tasks.into_iter().next().expect("a task is required");
-    Ok(EvaluatedOn { task, data: chosen.data.unwrap_or_default(), split })
+    Ok(EvaluatedOn { task, data: chosen.data.unwrap_or_default(), split, head: None })
 }

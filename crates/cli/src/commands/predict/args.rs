@@ -68,7 +68,7 @@ pub struct PredictArgs {
 impl PredictArgs {
     /// How --table holds its rows.
     pub(super) fn layout(&self) -> Result<Layout, CliError> {
-        let ascii = |c: char| u8::try_from(c).map_err(|_| CliError::usage(format!("--separator {c}: must be ASCII")));
+        let ascii = |c: char| Layout::separator_of(c).map_err(|e| CliError::usage(format!("--separator: {e}")));
         Ok(Layout { format: self.table_format, separator: self.separator.map(ascii).transpose()? })
     }
 }

@@ -60,14 +60,11 @@ pub fn rows_of(
         let mut table = opened()?;
         while let Some(row) = table.next_row()? {
             let place = format!("{}{}", table.path().display(), row.place);
-            let mut texts = row.cells.into_iter().map(|cell| match cell {
-                Cell::Null => Ok(String::new()),
-                Cell::Text(text) => Ok(text),
-                Cell::Int(number) => Ok(number.to_string()),
-                Cell::Float(number) => Ok(number.to_string()),
-                Cell::Bool(truth) => Ok(truth.to_string()),
-                Cell::List(_) | Cell::Other(_) => Err(CliError::failed(format!("{place}: a text is expected"))),
-            });
+            let text = |cell: Cell| {
+                let wrong = |given| CliError::failed(format!("{place}: `{given}` is no text"));
+                cell.into_text().map_err(wrong)
+            };
+            let mut texts = row.cells.into_iter().map(text);
             let a = texts.next().transpose()?.unwrap_or_default();
             let b = texts.next().transpose()?;
             drop(texts);

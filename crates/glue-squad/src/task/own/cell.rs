@@ -1,5 +1,6 @@
 //! Cells of a table as texts and labels.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use table_rows::{Cell, Place};
@@ -8,24 +9,8 @@ use super::file::{Kind, OwnTask};
 use crate::error::{Error, Result, RowPlace};
 use crate::task::{Label, LabelSet};
 
-/// A cell as text; nothing is an empty text.
-///
-/// # Errors
-/// What is there, where it is a list or an object.
-pub(super) fn text(cell: Cell) -> Result<String, String> {
-    match cell {
-        Cell::Null => Ok(String::new()),
-        Cell::Text(text) => Ok(text),
-        Cell::Int(number) => Ok(number.to_string()),
-        Cell::Float(number) => Ok(number.to_string()),
-        Cell::Bool(truth) => Ok(truth.to_string()),
-        Cell::List(_) => Err("a list".to_owned()),
-        Cell::Other(other) => Err(other),
-    }
-}
-
 /// The names that stand in the cells of the labels: one of a class or number, any number of [`Kind::Labels`].
-pub(super) fn names(own: &OwnTask, cells: Vec<Cell>) -> Result<Vec<String>, String> {
+pub(super) fn names(own: &OwnTask, kind: Option<Kind>, cells: Vec<Cell>) -> Result<Vec<String>, String> {
     if own.label.len() > 1 {
         return flags(&own.label, cells);
     }
@@ -35,12 +20,12 @@ pub(super) fn names(own: &OwnTask, cells: Vec<Cell>) -> Result<Vec<String>, Stri
         match cell {
             Cell::List(cells) => {
                 for cell in cells {
-                    names.push(trimmed(text(cell)?));
+                    names.push(trimmed(cell.into_text()?));
                 }
             }
             other => {
-                let whole = trimmed(text(other)?);
-                match own.kind {
+                let whole = trimmed(other.into_text()?);
+                match kind {
                     Some(Kind::Labels) => {
                         names.extend(whole.split(&*own.label_separator).map(|name| trimmed(name.to_owned())))
                     }
@@ -57,7 +42,7 @@ pub(super) fn names(own: &OwnTask, cells: Vec<Cell>) -> Result<Vec<String>, Stri
 fn flags(columns: &[String], cells: Vec<Cell>) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for (column, cell) in columns.iter().zip(cells) {
-        let given = text(cell)?;
+        let given = cell.into_text()?;
         match given.trim().to_ascii_lowercase().as_str() {
             "1" | "1.0" | "true" => names.push(column.clone()),
             "0" | "0.0" | "false" => {}
@@ -67,19 +52,30 @@ fn flags(columns: &[String], cells: Vec<Cell>) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// The place of each class of a task.
+pub(super) fn places(own: &OwnTask) -> HashMap<&str, usize> {
+    own.classes.iter().enumerate().map(|(place, class)| (class.as_str(), place)).collect()
+}
+
 /// The label that these cells hold; `None` where there is none.
 ///
 /// # Errors
 /// What stands there, and what is allowed.
-pub(super) fn label(own: &OwnTask, cells: Vec<Cell>) -> Result<Option<Label>, [String; 2]> {
+pub(super) fn label(
+    own: &OwnTask,
+    places: &HashMap<&str, usize>,
+    cells: Vec<Cell>,
+) -> Result<Option<Label>, [String; 2]> {
     let is_empty = cells.iter().all(|cell| match cell {
         Cell::Null => true,
         Cell::Text(text) => text.trim().is_empty(),
         _ => false,
     });
-    let names = names(own, cells).map_err(|given| [given, allowed(own)])?;
-    let class =
-        |name: &String| own.classes.iter().position(|class| class == name).ok_or_else(|| [name.clone(), allowed(own)]);
+    let names = names(own, own.kind, cells).map_err(|given| [given, allowed(own)])?;
+    let class = |name: &String| {
+        let place = places.get(name.as_str()).copied();
+        place.ok_or_else(|| [name.clone(), allowed(own)])
+    };
     match own.kind {
         // An example without any of the labels is one like any other.
         Some(Kind::Labels) => {

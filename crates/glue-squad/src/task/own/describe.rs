@@ -103,14 +103,13 @@ impl OwnTask {
         if (is_open || self.label.len() > 1) && kind != Kind::Number {
             notes.push(self.assumption(kind, &columns));
         }
-        if kind == Kind::Class {
+        if kind != Kind::Number {
             let rare: Vec<&String> =
                 self.classes.iter().filter(|class| found.counts.get(*class).is_none_or(|count| *count < 2)).collect();
             if let Some(first) = rare.first() {
-                let more = if rare.len() > 1 {
-                    format!(", and {} more labels have no more", rare.len() - 1)
-                } else {
-                    String::new()
+                let more = match rare.len() {
+                    1 => String::new(),
+                    count => format!(", and {} more labels have 1 or none", count - 1),
                 };
                 let count = found.counts.get(*first).copied().unwrap_or(0);
                 notes.push(format!(
@@ -138,13 +137,18 @@ impl OwnTask {
         table.select(&columns)?;
         let mut found = Found { numbers: true, whole: true, ..Found::default() };
         while let Some(mut row) = table.next_row()? {
-            row.cells.truncate(self.label.len());
+            let texts = row.cells.split_off(self.label.len());
+            // Rows without text are passed over, as when they are read.
+            if texts.into_iter().all(|text| text.into_text().is_ok_and(|text| text.trim().is_empty())) {
+                continue;
+            }
             found.lists |= matches!(row.cells[..], [Cell::List(_)]);
-            let reading = if found.lists { Self { kind: Some(Kind::Labels), ..self.clone() } } else { self.clone() };
+            let kind = if found.lists { Some(Kind::Labels) } else { self.kind };
             let place = row.place;
-            let labels = names(&reading, row.cells)
-                .map_err(|given| Error::field(path, row_place(place), &self.label[0], &given, "a label"))?;
-            if labels.is_empty() && reading.kind != Some(Kind::Labels) {
+            let allowed = if self.label.len() > 1 { "0 or 1" } else { "a label" };
+            let labels = names(self, kind, row.cells)
+                .map_err(|given| Error::field(path, row_place(place), &self.label.join(", "), &given, allowed))?;
+            if labels.is_empty() && kind != Some(Kind::Labels) {
                 return Err(unlabeled(path, place, &self.label[0]));
             }
             found.add(labels);

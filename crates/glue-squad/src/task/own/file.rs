@@ -7,7 +7,7 @@ use table_rows::{Format, Layout};
 
 use crate::error::{Error, Result, excerpt};
 use crate::metrics::Metric;
-use crate::task::{Answer, Scale, Split, Task, TaskSpec};
+use crate::task::{Answer, LabelSet, Scale, Split, Task, TaskSpec};
 
 /// What is asked of an example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,12 @@ impl OwnTask {
         toml::to_string(self).map_err(|e| Error::Invalid(format!("task `{}`: {e}", excerpt(&self.name))))
     }
 
+    /// The same description without its files: what decides a result beside the files' content.
+    #[must_use]
+    pub fn without_files(&self) -> Self {
+        Self { train: None, dev: None, test: None, ..self.clone() }
+    }
+
     /// The same description, whose paths start from `to` in place of `from`: relative where a file is below it, else absolute.
     #[must_use]
     pub fn seen_from(&self, from: &Path, to: &Path) -> Self {
@@ -170,7 +176,7 @@ impl OwnTask {
 
     /// How its files hold their tables.
     pub fn layout(&self) -> Layout {
-        Layout { format: self.format, separator: self.separator.and_then(|c| u8::try_from(c).ok()) }
+        Layout { format: self.format, separator: self.separator.and_then(|c| Layout::separator_of(c).ok()) }
     }
 
     /// The file of a split, relative to the description's folder.
@@ -192,8 +198,8 @@ impl OwnTask {
         if !(0.0..=0.5).contains(&self.dev_part) || (self.dev_part == 0.0 && self.dev.is_none()) {
             return refuse(format!("dev_part {}: must be above 0 and at most 0.5", self.dev_part));
         }
-        if let Some(separator) = self.separator.filter(|c| !c.is_ascii() || matches!(c, '"' | '\n' | '\r')) {
-            return refuse(format!("separator {separator:?}: must be one ASCII character, and no quote or line break"));
+        if let Some(Err(reason)) = self.separator.map(Layout::separator_of) {
+            return refuse(format!("separator: {reason}"));
         }
         if self.label.is_empty() {
             return refuse("the column of the label is missing".to_owned());
@@ -219,6 +225,10 @@ impl OwnTask {
     /// A description that contradicts itself, or that leaves open what is asked.
     pub fn task(self, folder: &Path) -> Result<Task> {
         self.check()?;
+        if self.kind == Some(Kind::Labels) && self.classes.len() > LabelSet::MOST {
+            let (name, count, most) = (excerpt(&self.name), self.classes.len(), LabelSet::MOST);
+            return Err(Error::Invalid(format!("task `{name}`: {count} labels; at most {most} can be learned")));
+        }
         let open = || Error::Invalid(format!("task `{}`: what is asked is not said", excerpt(&self.name)));
         let answer = match self.kind.ok_or_else(open)? {
             Kind::Class => Answer::Class(self.classes.iter().map(|name| name.as_str().into()).collect()),

@@ -19,8 +19,11 @@ pub(super) fn held_out(examples: &[Example], part: f64, seed: u64) -> Vec<bool> 
     let total = ((examples.len() as f64 * part).round() as usize).max(1);
     // Largest remainders, the larger groups first among equals.
     let share = |group: &Vec<usize>| group.len() as f64 * part;
-    let mut taken: Vec<usize> = groups.iter().map(|group| share(group).floor() as usize).collect();
-    let mut order: Vec<usize> = (0..groups.len()).filter(|&at| groups[at].len() > 1).collect();
+    // One of each class stays in training.
+    let most = |at: usize| groups[at].len() - 1;
+    let mut taken: Vec<usize> =
+        (0..groups.len()).map(|at| (share(&groups[at]).floor() as usize).min(most(at))).collect();
+    let mut order: Vec<usize> = (0..groups.len()).filter(|&at| taken[at] < most(at)).collect();
     let remainder = |at: usize| share(&groups[at]).fract();
     order.sort_by(|&a, &b| remainder(b).total_cmp(&remainder(a)).then(groups[b].len().cmp(&groups[a].len())));
     let open = total.saturating_sub(taken.iter().sum());

@@ -9,21 +9,21 @@ use crate::task::{Predictions, Task};
 ///
 /// # Errors
 /// Predictions that are not of the task's kind or not finite.
-pub fn render_predictions(task: &Task, own: &OwnTask, predictions: &Predictions) -> Result<String> {
+pub fn render_predictions(task: &Task, own: &OwnTask, rows: &[usize], predictions: &Predictions) -> Result<String> {
     let mut text = "row,prediction\n".to_owned();
     let names = task.labels();
     let name = |class: usize| {
         let found = names.get(class).copied();
         found.ok_or_else(|| Error::Invalid(format!("{task}: class {class}; the task has {} classes", names.len())))
     };
-    for row in 0..predictions.len() {
+    for (at, row) in rows.iter().enumerate().take(predictions.len()) {
         let answer = match predictions {
-            Predictions::Classes(classes) => name(classes[row])?.to_owned(),
+            Predictions::Classes(classes) => name(classes[at])?.to_owned(),
             Predictions::Sets(sets) => {
-                sets[row].iter().map(name).collect::<Result<Vec<_>>>()?.join(&own.label_separator)
+                sets[at].iter().map(name).collect::<Result<Vec<_>>>()?.join(&own.label_separator)
             }
             Predictions::Scores(scores) => {
-                let number = task.scale().map_or(scores[row], |scale| scale.number(scores[row]));
+                let number = task.scale().map_or(scores[at], |scale| scale.number(scores[at]));
                 if !number.is_finite() {
                     let message = format!("{task}: the answer to row {row} is {number}; the model has diverged");
                     return Err(Error::Invalid(message));

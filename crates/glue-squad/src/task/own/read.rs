@@ -1,14 +1,15 @@
 //! The examples of a split of a task of one's own.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use table_rows::{Cell, Table};
+use table_rows::{Cell, Place, Table};
 
-use super::cell::{label, row_place, text, unlabeled};
-use super::file::{Kind, OwnTask};
+use super::cell::{label, places, row_place, unlabeled};
+use super::file::OwnTask;
 use super::part::held_out;
 use crate::error::{Error, Result, folder_listing};
-use crate::task::{Example, Split, SplitData};
+use crate::task::{Example, Label, Split, SplitData};
 
 /// Why rows are passed over.
 const NO_TEXT: &str = "no text in it";
@@ -49,36 +50,41 @@ impl OwnTask {
             data.examples.retain(|_| rows.next() == Some(split == Split::Dev));
         }
         if data.examples.is_empty() {
-            return Err(Error::EmptyFile { path, hint: format!("no row is left for {split}") });
+            let reason = format!("no row with text is left for {split}; give more rows, or name a file of its own");
+            return Err(Error::WrongEntry { path, inside: "all rows".to_owned(), reason });
         }
         Ok(data)
     }
 
     fn read_file(&self, path: &Path, split: Split) -> Result<SplitData> {
         let mut table = Table::open(path, &self.layout())?;
-        // A test set may lack labels; with some of several columns missing it has them in another way.
+        // A test set may lack labels; with one of several columns there it needs all of them.
         let has = |column: &String| table.columns().contains(column);
         let labeled = split != Split::Test || self.label.iter().any(has);
         let columns = self.text.iter().chain(self.label.iter().filter(|_| labeled));
         let columns: Vec<&str> = columns.map(String::as_str).collect();
         table.select(&columns)?;
         let (mut examples, mut skipped, mut id) = (Vec::new(), Vec::new(), 0);
+        let classes = places(self);
         while let Some(mut row) = table.next_row()? {
             let place = row.place;
             let labels = row.cells.split_off(self.text.len());
             let mut texts = Vec::new();
             for (column, cell) in self.text.iter().zip(row.cells) {
                 let wrong = |given: String| Error::field(path, row_place(place), column, &given, "a text");
-                texts.push(text(cell).map_err(wrong)?);
+                texts.push(cell.into_text().map_err(wrong)?);
             }
             if split != Split::Test && texts.iter().all(|text| text.trim().is_empty()) {
                 skipped.push(match place {
-                    table_rows::Place::Line(number) | table_rows::Place::Row(number) => number,
+                    Place::Line(number) | Place::Row(number) => number,
                 });
                 id += 1;
                 continue;
             }
-            let label = self.label_of(path, place, labels, labeled)?;
+            let label = match labeled {
+                true => self.label_of(path, place, &classes, labels)?,
+                false => None,
+            };
             if label.is_none() && split != Split::Test {
                 return Err(unlabeled(path, place, &self.label[0]));
             }
@@ -93,14 +99,12 @@ impl OwnTask {
     fn label_of(
         &self,
         path: &Path,
-        place: table_rows::Place,
+        place: Place,
+        classes: &HashMap<&str, usize>,
         cells: Vec<Cell>,
-        labeled: bool,
-    ) -> Result<Option<crate::task::Label>> {
-        if !labeled {
-            return Ok(None);
-        }
-        let column = if self.kind == Some(Kind::Labels) { self.label.join(", ") } else { self.label[0].clone() };
-        label(self, cells).map_err(|[given, allowed]| Error::field(path, row_place(place), &column, &given, &allowed))
+    ) -> Result<Option<Label>> {
+        let column = self.label.join(", ");
+        let wrong = |[given, allowed]: [String; 2]| Error::field(path, row_place(place), &column, &given, &allowed);
+        label(self, classes, cells).map_err(wrong)
     }
 }

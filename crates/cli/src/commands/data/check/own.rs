@@ -18,7 +18,10 @@ const SHOWN: usize = 12;
 /// Reads every split as a training does, and shows rows, labels and repeated texts.
 pub fn check(args: &CheckArgs, context: &Context) -> Result<(), CliError> {
     let chosen = args.own.or_of(args.task.as_slice(), None, context)?;
-    let (task, folder) = (&chosen.tasks[0], chosen.data.unwrap_or_default());
+    let Some(task) = chosen.tasks.first() else {
+        return Err(CliError::usage("name a task: --train FILE, or --task FILE"));
+    };
+    let (task, folder) = (task, chosen.data.unwrap_or_default());
     let Some((own, _)) = task.described_by() else {
         return Err(CliError::usage(format!("--task {task}: is built in"))
             .with_hint(format!("efficientbert data check {task}")));
