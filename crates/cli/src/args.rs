@@ -17,7 +17,12 @@ use crate::global::Global;
     after_help = "\
 Environment:
   EFFICIENTBERT_ISA  use at most these instructions on the cpu: portable, avx2, avx512 or amx
-                     [default: the best that the machine has]"
+                     [default: the best that the machine has]
+  HF_HOME            folder of the Hugging Face cache [default: ~/.cache/huggingface]
+  HF_HUB_CACHE       its folder of models and data alone [default: hub in HF_HOME]
+  HF_TOKEN           access token for private and gated models [default: that of `hf auth login`]
+  HF_HUB_OFFLINE     1: use what is in that cache, and no network
+  HF_ENDPOINT        a mirror of https://huggingface.co"
 )]
 pub struct Cli {
     #[command(flatten)]

@@ -18,21 +18,11 @@ const COMMANDS: [&str; 2] = ["teacher", "distill"];
 /// What belongs to a call, not to the training.
 const OF_THE_CALL: [&str; 2] = ["out", "resume"];
 /// Values that are paths.
-const PATHS: [&str; 11] = [
-    "model",
-    "data",
-    "dev-data",
-    "corpus",
-    "eval-corpus",
-    "tensorboard",
-    "teacher-cache",
-    "train",
-    "dev",
-    "test",
-    "teacher-logits",
-];
-/// Values that are paths where something stands there, also behind `TASK=`.
-const PERHAPS_PATHS: [&str; 6] = ["teacher", "init", "arch", "method", "objective", "task"];
+const PATHS: [&str; 7] =
+    ["data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "teacher-logits"];
+/// Values that are paths where something stands there, also behind `TASK=`; else names of the hub, of tasks or of what is built in.
+const PERHAPS_PATHS: [&str; 10] =
+    ["model", "train", "dev", "test", "teacher", "init", "arch", "method", "objective", "task"];
 /// Two ways to say one thing: one that is given replaces the other.
 const INSTEAD: [(&str, &str); 2] = [("steps", "epochs"), ("warmup-ratio", "warmup-steps")];
 

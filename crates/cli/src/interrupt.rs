@@ -7,17 +7,23 @@ use crate::error::{CliError, INTERRUPTED};
 use crate::progress::Progress;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// Whether there is work that has something to save.
+static SAVES: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
 /// Lets the process finish its step on the first Ctrl-C, SIGTERM or SIGHUP; a second one ends it at once.
 ///
 /// Commands that do not call this die of Ctrl-C as every program does.
 pub fn install(progress: &Progress) -> Result<(), CliError> {
+    SAVES.store(true, Ordering::SeqCst);
     if INSTALLED.set(()).is_err() {
         return Ok(());
     }
     let say = progress.voice();
     ctrlc::set_handler(move || {
+        if !SAVES.load(Ordering::SeqCst) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
         if REQUESTED.swap(true, Ordering::SeqCst) {
             say("stopped at once; what was saved before is kept");
             std::process::exit(i32::from(INTERRUPTED));
@@ -62,6 +68,11 @@ mod termination {
             unsafe { signal(SIGHUP, IGNORED) };
         }
     }
+}
+
+/// What had something to save is done: until the next [`install`] the process dies of Ctrl-C as every program does.
+pub fn nothing_to_save() {
+    SAVES.store(false, Ordering::SeqCst);
 }
 
 /// The flag itself, for libraries that look at it between steps.

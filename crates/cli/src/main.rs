@@ -14,6 +14,7 @@
 //! | `tasks`, `squad` | the tasks, and what SQuAD needs beside the others |
 //! | `training`, `training_summary` | a training that commands run, with checkpoints and resume; what it came to |
 //! | `given` | the options that a training was started with |
+//! | `hub`, `downloads` | names of the Hugging Face hub in place of paths; the network and downloads |
 //! | `context`, `device` | what a command is given to work with |
 //! | `free` | memory and room on disks that are free |
 //! | `error`, `usage`, `panics`, `interrupt` | exit codes and messages |
@@ -34,11 +35,13 @@ mod beginning;
 mod commands;
 mod context;
 mod device;
+mod downloads;
 mod environment;
 mod error;
 mod free;
 mod given;
 mod global;
+mod hub;
 mod inputs;
 mod interrupt;
 mod models;

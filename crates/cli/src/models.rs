@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use ::hub::repo_of_snapshot;
 use bert_core::{BertConfig, CONFIG_FILE, ModelDir};
-use burn::tensor::Device;
+use pipeline::import::{Checkpoint, Format, ImportError, Imported, Source, import_named, must_be_imported};
 use pipeline::input_files::model_files;
 use predict::Error;
 use run_store::similar::closest;
@@ -11,12 +12,89 @@ use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inputs::refuse_run_folder;
+use crate::hub;
+use crate::inputs::{quoted, refuse_run_folder};
 
-/// Loads the model directory that `option` names, with hints for the usual mistakes.
-pub fn load(option: &str, dir: &Path, device: &Device) -> Result<ModelDir, CliError> {
+/// Loads the model directory that `option` names, with hints for the usual mistakes. A checkpoint of `transformers` is imported into
+/// memory.
+pub fn load(option: &str, dir: &Path, context: &Context) -> Result<ModelDir, CliError> {
+    load_parts(option, dir, Heads::Wanted, context)
+}
+
+/// Whether heads of a checkpoint that is imported are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heads {
+    Wanted,
+    /// Those that cannot be imported are left behind.
+    Unused,
+}
+
+fn load_parts(option: &str, dir: &Path, heads: Heads, context: &Context) -> Result<ModelDir, CliError> {
     check_folder(option, dir)?;
-    ModelDir::load(dir, device).hint(IMPORT_HINT)
+    if must_be_imported(dir) {
+        return imported(option, dir, heads, context);
+    }
+    let error = match ModelDir::load(dir, &context.device) {
+        Ok(model) => return Ok(model),
+        Err(error) => error,
+    };
+    // A BERT of `transformers` may have names of earlier days, and heads of pre-training or without the names of their tasks.
+    match imported(option, dir, heads, context) {
+        Ok(model) => Ok(model),
+        Err(_) => Err(error).hint(import_hint(dir)),
+    }
+}
+
+/// The checkpoint in `dir` as the model directory that `import` would make of it.
+fn imported(option: &str, dir: &Path, heads: Heads, context: &Context) -> Result<ModelDir, CliError> {
+    let Some(Checkpoint { weights, config }) = Checkpoint::in_folder(dir) else {
+        return Err(CliError::failed(format!("{option} {}: holds no checkpoint", dir.display())));
+    };
+    let name = hub::last_name(dir);
+    let source = Source {
+        weights: &weights,
+        config: &config,
+        format: Format::HuggingFace,
+        task: None,
+        task_word: "--task of `efficientbert import`",
+        encoder_only: false,
+    };
+    let mut notes = Vec::new();
+    let done = match import_named(&source, &name, &context.device, &mut notes) {
+        Err(ImportError::TaskUnknown { .. } | ImportError::Task { .. } | ImportError::Head { .. })
+            if heads == Heads::Unused =>
+        {
+            notes.clear();
+            import_named(&Source { encoder_only: true, ..source }, &name, &context.device, &mut notes)
+        }
+        done => done,
+    };
+    let Imported { config, model } = done.map_err(|error| CliError::from(error).with_hint(import_hint(dir)))?;
+    context
+        .progress
+        .message(&format!("{option} {}: a checkpoint of transformers, imported into memory", hub::shown(dir)));
+    context.progress.tell(&notes);
+    Ok(ModelDir { path: dir.to_path_buf(), config, model })
+}
+
+/// How the model directory is made that `dir` is not.
+pub fn import_hint(dir: &Path) -> String {
+    if Checkpoint::in_folder(dir).is_none() {
+        return IMPORT_HINT.to_owned();
+    }
+    let source = repo_of_snapshot(dir).map_or_else(|| quoted(dir), |repo| repo.to_string());
+    let out = Path::new("models").join(hub::last_name(dir));
+    format!("{IMPORT_HINT}: efficientbert import {source} --out {}", quoted(&out))
+}
+
+/// [`check_folder`] for what reads model directories alone: a checkpoint of another family must be imported before.
+pub fn check_model_directory(option: &str, dir: &Path) -> Result<(), CliError> {
+    check_folder(option, dir)?;
+    if !must_be_imported(dir) {
+        return Ok(());
+    }
+    let message = format!("{option} {}: a checkpoint of transformers, which has to be imported first", hub::shown(dir));
+    Err(CliError::usage(message).with_hint(import_hint(dir)))
 }
 
 /// Where model directories come from.
@@ -37,11 +115,30 @@ pub fn check_folder(option: &str, dir: &Path) -> Result<(), CliError> {
     if let Some(near) = near {
         return Err(error.with_hint(format!("did you mean {}?", dir.with_file_name(near).display())));
     }
+    if hub::may_be_model(dir) {
+        let named = dir.display();
+        return Err(error.with_hint(format!("hf:{named} is the model {named} of the Hugging Face hub")));
+    }
     Err(error.with_hint("a model directory holds config.json and model.safetensors; `efficientbert import` makes one"))
 }
 
-pub fn load_with_tokenizer(option: &str, dir: &Path, device: &Device) -> Result<(ModelDir, TextEncoder), CliError> {
-    let model = load(option, dir, device)?;
+pub fn load_with_tokenizer(option: &str, dir: &Path, context: &Context) -> Result<(ModelDir, TextEncoder), CliError> {
+    let model = load(option, dir, context)?;
+    let encoder = tokenizer(option, dir, &model.config)?;
+    Ok((model, encoder))
+}
+
+/// As [`load_with_tokenizer`], for a model that is read from its directory again: a checkpoint has to be imported before.
+pub fn load_directory(option: &str, dir: &Path, context: &Context) -> Result<(ModelDir, TextEncoder), CliError> {
+    check_model_directory(option, dir)?;
+    let model = ModelDir::load(dir, &context.device).hint(import_hint(dir))?;
+    let encoder = tokenizer(option, dir, &model.config)?;
+    Ok((model, encoder))
+}
+
+/// As [`load_with_tokenizer`], for a model that gets new heads.
+pub fn load_for_new_heads(option: &str, dir: &Path, context: &Context) -> Result<(ModelDir, TextEncoder), CliError> {
+    let model = load_parts(option, dir, Heads::Unused, context)?;
     let encoder = tokenizer(option, dir, &model.config)?;
     Ok((model, encoder))
 }

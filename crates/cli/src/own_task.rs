@@ -11,6 +11,7 @@ use table_rows::Format;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 
 /// The files and columns of a task of one's own.
 #[derive(Args, Debug, Clone, Default)]
@@ -53,6 +54,14 @@ pub struct OwnTaskArgs {
     /// Name of the task [default: the name of the file].
     #[arg(long, value_name = "NAME", requires = "text_columns")]
     pub task_name: Option<String>,
+}
+
+impl OwnTaskArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub fn named(&mut self) -> Vec<Named<'_>> {
+        let files = [("--train", &mut self.train), ("--dev", &mut self.dev), ("--test", &mut self.test)];
+        files.into_iter().filter_map(|(option, path)| Some(Named::file(option, path.as_mut()?))).collect()
+    }
 }
 
 fn kinds() -> impl TypedValueParser<Value = Kind> {

@@ -12,7 +12,7 @@ use predict::{Inference, Predictor, Target};
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
-use crate::models::{check_folder, explained, warn_of};
+use crate::models::{check_model_directory, explained, import_hint, warn_of};
 use crate::progress::Progress;
 
 /// Reads a number format by its name.
@@ -59,8 +59,8 @@ pub fn load_model(
     context: &Context,
 ) -> Result<(BertConfig, Inference), CliError> {
     let target = target(precision, context)?;
-    check_folder(option, dir)?;
-    Inference::load(dir, &target, precision, Packing::Ahead).map_err(|error| explained(option, error))
+    check_model_directory(option, dir)?;
+    Inference::load(dir, &target, precision, Packing::Ahead).map_err(|error| refused(option, dir, error))
 }
 
 /// Loads the model directory that `option` names; [`Packing::AtUse`] for a model that answers once.
@@ -72,11 +72,19 @@ pub fn load(
     context: &Context,
 ) -> Result<Predictor, CliError> {
     let target = target(precision, context)?;
-    check_folder(option, dir)?;
+    check_model_directory(option, dir)?;
     let loaded = Predictor::load(dir, &target, precision, packing);
-    let predictor = loaded.map_err(|error| explained(option, error))?;
+    let predictor = loaded.map_err(|error| refused(option, dir, error))?;
     warn_of(&predictor.tokenizer, context);
     Ok(predictor)
+}
+
+/// A BERT of `transformers` may have names or heads that `import` alone knows.
+fn refused(option: &str, dir: &Path, error: predict::Error) -> CliError {
+    match error {
+        predict::Error::Directory(_) => CliError::from(error).with_hint(import_hint(dir)),
+        error => explained(option, error),
+    }
 }
 
 pub fn shown(progress: &Progress) -> impl FnMut(usize, usize) -> ControlFlow<()> + '_ {

@@ -1,9 +1,9 @@
 //! Teachers as `distill` takes them.
 
-use burn::tensor::Device;
 use glue_squad::task::Task;
 use pipeline::teachers::{Assignment, TeacherError, TeacherSource, Teachers};
 
+use crate::context::Context;
 use crate::error::CliError;
 use crate::models::load_with_tokenizer;
 
@@ -14,10 +14,10 @@ const HINT: &str = "--teacher DIR teaches everything; --teacher TASK=DIR, once f
 ///
 /// # Errors
 /// Teachers that cannot be assigned, read, or teach one student together.
-pub fn load(sources: &[TeacherSource], tasks: &[Task], device: &Device) -> Result<Teachers, CliError> {
+pub fn load(sources: &[TeacherSource], tasks: &[Task], context: &Context) -> Result<Teachers, CliError> {
     let assignment = Assignment::new(sources, tasks).map_err(explained)?;
     let load = |source: &TeacherSource| {
-        load_with_tokenizer("--teacher", &source.dir, device).map_err(|error| misspelt(source, error))
+        load_with_tokenizer("--teacher", &source.dir, context).map_err(|error| misspelt(source, error))
     };
     let loaded = assignment.sources.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     Teachers::new(assignment, loaded, |source| format!("--teacher {source}")).map_err(|error| match error {

@@ -369,7 +369,7 @@ impl Monitor for Recorder<'_> {
 
 /// A path as it stands in settings and model cards.
 pub fn shown(path: &Path) -> String {
-    path.display().to_string()
+    crate::hub::shown(path)
 }
 
 /// What differs from the training that is resumed: an option before a file.

@@ -12,6 +12,9 @@ use crate::{Error, Result, Tensors};
 pub const CONFIG_FILE: &str = "config.json";
 /// Name of the weights inside a model directory.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// Weights in a folder of `transformers`, in the order in which it takes them: one file, or the index of several.
+pub const FOREIGN_WEIGHTS: [&str; 4] =
+    [WEIGHTS_FILE, "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 /// Files of a tokenizer, in the order in which they are preferred.
 pub const TOKENIZER_FILES: [&str; 7] = [
     "tokenizer.json",

@@ -25,10 +25,10 @@ mod tensors;
 
 pub use config::read_config;
 pub use error::{Error, Result};
-pub use files::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};
+pub use files::{CONFIG_FILE, FOREIGN_WEIGHTS, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};
 pub use header::tensor_names;
 pub use hugging_face::usable;
 pub use place::{Shapes, resolve, resolve_unread};
 pub use read::{ModelDir, outline};
-pub use shards::{is_shard_index, read_shards};
+pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};

@@ -47,6 +47,14 @@ pub fn read_shards<E: From<Error>>(
     Ok(all)
 }
 
+/// The files that an index names, which need not be there.
+///
+/// # Errors
+/// The index is damaged, or names a file outside of its folder.
+pub fn shard_files(index: &Path) -> Result<Vec<PathBuf>> {
+    Ok(shards(index)?.into_keys().collect())
+}
+
 /// The files that an index names, each with its tensors.
 fn shards(index: &Path) -> Result<BTreeMap<PathBuf, Vec<String>>> {
     let bad = |message: String| Error::WeightFile { path: index.to_path_buf(), format: "index of weights", message };

@@ -7,6 +7,7 @@ use bert_core::{CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE};
 use glue_squad::task::{Split, Task};
 
 use crate::Result;
+use crate::import::Checkpoint;
 
 /// Files that decide a result: what each is, and where.
 pub type Files = Vec<(String, PathBuf)>;
@@ -45,6 +46,9 @@ pub fn digests(files: &[(String, PathBuf)]) -> Result<BTreeMap<String, String>> 
 
 /// What of a model directory decides a result, each file under the name `what`.
 pub fn model_files(what: &str, dir: &Path) -> Files {
-    let files = [CONFIG_FILE, WEIGHTS_FILE].into_iter().chain(TOKENIZER_FILES).map(|name| dir.join(name));
+    // A folder of another program may have its weights in other files.
+    let weights = Checkpoint::in_folder(dir).map_or_else(|| vec![dir.join(WEIGHTS_FILE)], |found| found.weight_files());
+    let tokenizer = TOKENIZER_FILES.into_iter().map(|name| dir.join(name));
+    let files = [dir.join(CONFIG_FILE)].into_iter().chain(weights).chain(tokenizer);
     files.filter(|path| path.is_file()).map(|path| (what.to_owned(), path)).collect()
 }

@@ -20,10 +20,11 @@ use crate::commands::bench_table;
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::CliError;
+use crate::hub::Named;
 use crate::output::{print, print_json, table};
 use crate::predictor::{formats, load_model, target};
 use crate::units::{gmac, grouped, spread};
-use crate::{environment, interrupt, models};
+use crate::{environment, hub, interrupt, models};
 
 /// Passes that are timed where nobody says how many.
 const RUNS: u32 = 20;
@@ -76,6 +77,14 @@ pub struct BenchArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl BenchArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        let texts = [("--model", &mut self.model), ("--teacher", &mut self.teacher)];
+        texts.into_iter().filter_map(|(option, text)| Some(Named::text(option, text.as_mut()?))).collect()
+    }
 }
 
 pub fn run(args: &BenchArgs, context: &Context) -> Result<(), CliError> {
@@ -149,7 +158,7 @@ fn step(args: &BenchArgs, (model, teacher): (&str, &str), context: &Context) -> 
     };
     let weighted = |text: &str| -> Result<(String, BertConfig, TaskModel), CliError> {
         if is_directory(text) {
-            let dir = models::load("--teacher", Path::new(text), &context.device)?;
+            let dir = models::load("--teacher", Path::new(text), context)?;
             return Ok((text.to_owned(), dir.config, dir.model));
         }
         let Arch { name, config, outline } = preset_arch(text)?;
@@ -157,7 +166,7 @@ fn step(args: &BenchArgs, (model, teacher): (&str, &str), context: &Context) -> 
         Ok((name, config, model))
     };
     let student = if is_directory(model) {
-        models::check_folder("--model", Path::new(model))?;
+        models::check_model_directory("--model", Path::new(model))?;
         model_dir::outline(Path::new(model))?.0
     } else {
         preset_arch(model)?.config
@@ -216,9 +225,7 @@ fn open(text: &str, (precision, target): (Precision, &Target), context: &Context
         let dir = Path::new(text);
         let (config, model) = load_model("--model", dir, precision, context)?;
         let (_, outline) = model_dir::outline(dir)?;
-        let path = std::path::absolute(text).unwrap_or_else(|_| PathBuf::from(text));
-        let name = path.file_name().map_or_else(|| text.to_owned(), |n| n.to_string_lossy().into_owned());
-        return Ok(Subject { name, config, outline, model });
+        return Ok(Subject { name: hub::last_name(dir), config, outline, model });
     }
     let Arch { name, config, outline } = preset_arch(text)?;
     let model = TaskModel::new(&config, outline.parts(), &context.device)?.initialized(&config, SEED);

@@ -13,8 +13,9 @@ use run_store::rundir::RECIPE;
 use super::search::{self, SearchArgs};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 use crate::inputs::{must_exist, quoted};
-use crate::models::{check_segments, load_with_tokenizer, refuse_occupied};
+use crate::models::{check_segments, load_directory, refuse_occupied};
 use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::tasks;
 use crate::units::parse_count;
@@ -38,8 +39,8 @@ It fine-tunes the model on the task if it has no head for it, searches a student
 and writes a report. What it assumes and its plan are said before it begins. DIR.run is the folder of the run, with the report, the \
 recipe and all trials; `efficientbert search --recipe DIR.run/recipe.toml` runs the same again with changes.")]
 pub struct CompressArgs {
-    /// The model to compress: a BERT, fine-tuned or not.
-    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    /// The model to compress: a BERT, fine-tuned or not; its directory or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME", required_unless_present = "resume")]
     model: Option<PathBuf>,
     /// The task: a name, or a TOML file that describes one.
     #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse, required_unless_present_any = ["train", "resume"])]
@@ -82,6 +83,14 @@ pub struct CompressArgs {
     json: bool,
     #[command(flatten)]
     own: OwnTaskArgs,
+}
+
+impl CompressArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        let model = self.model.as_mut().map(|path| Named::model("--model", path));
+        self.own.named().into_iter().chain(model).collect()
+    }
 }
 
 pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
@@ -151,7 +160,7 @@ fn fitted(args: &CompressArgs, folder: &Path, context: &Context) -> Result<Searc
     let (task, data) = (&tasks[0], data.unwrap_or_default());
     task.check_trainable().or_usage()?;
     must_exist("--data", [&data])?;
-    let (teacher, encoder) = load_with_tokenizer("--model", model, &context.device)?;
+    let (teacher, encoder) = load_directory("--model", model, context)?;
     check_segments("--model", &teacher.config, &encoder, task.is_pair().then_some(task))?;
     let is_tuned = answering_head(&teacher.config, task).is_ok();
     let positions = teacher.config.max_position_embeddings;

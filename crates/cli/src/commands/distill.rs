@@ -28,6 +28,7 @@ use crate::arch_spec::{ShapeArgs, resolve_with};
 use crate::beginning::{Inheritance, as_teacher, check_beginning};
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 use crate::inputs::must_all_exist;
 use crate::interrupt;
 use crate::models::{capped_length, check_segments, check_tables, explained_transfer, load, warn_of};
@@ -131,6 +132,18 @@ pub struct DistillArgs {
     own: OwnTaskArgs,
 }
 
+impl DistillArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        let mut named = self.own.named();
+        named.extend(self.teachers.iter_mut().map(|teacher| Named::model("--teacher", &mut teacher.dir)));
+        if self.init.as_os_str() != RANDOM {
+            named.push(Named::model("--init", &mut self.init));
+        }
+        named
+    }
+}
+
 #[derive(Serialize)]
 struct RecordedOptions {
     name: &'static str,
@@ -160,9 +173,9 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     let chosen = args.check()?;
     let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;
-    let teachers = teachers::load(&args.teachers, &args.tasks, &context.device)?;
+    let teachers = teachers::load(&args.teachers, &args.tasks, context)?;
     let encoder = &teachers.encoder;
-    let init = args.initial().map(|dir| load("--init", dir, &context.device)).transpose()?;
+    let init = args.initial().map(|dir| load("--init", dir, context)).transpose()?;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
     let pairs = chosen.pairs().map(ToString::to_string).or(corpus.has_pairs().then(|| "--corpus".to_owned()));

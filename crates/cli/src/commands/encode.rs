@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 use crate::models;
 use crate::output::{check_targets, print_json};
 use crate::predictor::{formats, load_model};
@@ -45,6 +46,13 @@ pub struct EncodeArgs {
     precision: Option<Precision>,
 }
 
+impl EncodeArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        vec![Named::model("--model", &mut self.model)]
+    }
+}
+
 pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
     let read = [models::model_paths(&args.model), vec![args.inputs.clone()]].concat();
     check_targets([("--out", Some(args.out.as_path()))], &read)?;
@@ -52,7 +60,7 @@ pub fn run(args: &EncodeArgs, context: &Context) -> Result<(), CliError> {
     if args.last_only {
         return last_only(args, &inputs, context);
     }
-    let ModelDir { config, model, .. } = models::load("--model", &args.model, &context.device)?;
+    let ModelDir { config, model, .. } = models::load("--model", &args.model, context)?;
     let batch = batch(args, &inputs, &config)?;
     let outputs = predict::states_and_scores(&model, &batch, &context.device);
     let count = |of: &str| outputs.0.keys().filter(|name| name.starts_with(of)).count();

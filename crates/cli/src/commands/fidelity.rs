@@ -12,10 +12,11 @@ use serde_json::json;
 use super::search::Terminal;
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
-use crate::inputs::{must_all_exist, quoted, refuse_run_folder};
+use crate::hub::Named;
+use crate::inputs::{must_all_exist, quoted};
 use crate::output::{print, print_json, table};
 use crate::watch::Watch;
-use crate::{environment, interrupt};
+use crate::{environment, interrupt, models};
 
 /// Options of `fidelity`.
 #[derive(Args, Debug)]
@@ -58,6 +59,13 @@ pub struct FidelityArgs {
     json: bool,
 }
 
+impl FidelityArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        self.teacher.as_mut().map(|path| Named::model("--teacher", path)).into_iter().collect()
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -66,7 +74,7 @@ pub fn run(args: &FidelityArgs, context: &Context) -> Result<(), CliError> {
     let named = [("--teacher", &args.teacher), ("--data", &args.data)];
     must_all_exist(named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))))?;
     if let Some(teacher) = &args.teacher {
-        refuse_run_folder("--teacher", teacher)?;
+        models::check_model_directory("--teacher", teacher)?;
     }
     let recipe = load_without_text(&args.recipe, &overrides(args)?).or_usage()?;
     let mut steps = args.steps.clone();

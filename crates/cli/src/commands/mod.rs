@@ -28,6 +28,7 @@ use clap::Subcommand;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::given::GivenOptions;
+use crate::hub::{self, Named};
 
 /// The commands.
 #[derive(Subcommand, Debug)]
@@ -89,10 +90,31 @@ impl Command {
     }
 }
 
-pub fn run(command: Command, context: &Context) -> Result<(), CliError> {
+impl Command {
+    /// The values that may name something on the Hugging Face hub.
+    fn named(&mut self) -> Vec<Named<'_>> {
+        match self {
+            Self::Compress(args) => args.named(),
+            Self::Search(args) => args.named(),
+            Self::Fidelity(args) => args.named(),
+            Self::Eval(args) => args.named(),
+            Self::Predict(args) => args.named(),
+            Self::Teacher(args) => args.named(),
+            Self::Distill(args) => args.named(),
+            Self::Import(args) => args.named(),
+            Self::Encode(args) => args.named(),
+            Self::Bench(args) => args.named(),
+            Self::Data(command) => command.named(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
     if !matches!(command, Command::Compress(_) | Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
         context.one_device()?;
     }
+    hub::resolve(command.named(), context)?;
     match command {
         Command::Compress(args) => compress::run(*args, context),
         Command::Search(args) => search::run(args, context),

@@ -7,6 +7,7 @@ use clap::Args;
 use glue_squad::task::Task;
 use kd::cache::ByteSize;
 use pipeline::events::{Host, RunEvent};
+use pipeline::import::must_be_imported;
 use pipeline::recipe::{Difference, Moved, Override, Recipe, differences, load_beside};
 use pipeline::{FromRecipe, Outcome, RunOptions};
 use report::ChangedSetting;
@@ -15,11 +16,12 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 use crate::inputs::{nothing_to_resume, quoted, refuse_run_folder};
 use crate::own_task::OwnTaskArgs;
 use crate::units::parse_count;
 use crate::watch::Watch;
-use crate::{environment, free, interrupt, output, tasks};
+use crate::{environment, free, interrupt, models, output, tasks};
 
 /// The recipe that is run where none is named.
 const DEFAULT_RECIPE: &str = "pocket";
@@ -88,6 +90,14 @@ pub struct SearchArgs {
     pub(super) own: OwnTaskArgs,
 }
 
+impl SearchArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        let teacher = self.teacher.as_mut().map(|path| Named::model("--teacher", path));
+        self.own.named().into_iter().chain(teacher).collect()
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -100,6 +110,9 @@ pub fn run(mut args: SearchArgs, context: &Context) -> Result<(), CliError> {
     let moved = resume.as_ref().and_then(|moved| moved.teacher.as_ref());
     if let Some(dir) = moved.or(recipe.teacher.model.as_ref()) {
         refuse_run_folder("`teacher.model` (--teacher)", dir)?;
+        if must_be_imported(dir) {
+            models::check_model_directory("`teacher.model` (--teacher)", dir)?;
+        }
     }
     let watch = Watch::new(&context.progress, args.tensorboard.as_deref(), true)?;
     interrupt::install(&context.progress)?;

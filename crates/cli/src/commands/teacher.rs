@@ -15,8 +15,9 @@ use tokenizer::TextEncoder;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::hub::Named;
 use crate::inputs::must_all_exist;
-use crate::models::{capped_length, check_segments, load_with_tokenizer, warn_of};
+use crate::models::{capped_length, check_segments, load_for_new_heads, warn_of};
 use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, TrainingTasks};
@@ -54,6 +55,15 @@ pub struct TeacherArgs {
     own: OwnTaskArgs,
 }
 
+impl TeacherArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        let mut named = self.own.named();
+        named.push(Named::model("--model", &mut self.model));
+        named
+    }
+}
+
 #[derive(Serialize)]
 struct RecordedOptions {
     name: &'static str,
@@ -82,7 +92,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     }
     let chosen = TrainingTasks::new(&tasks)?;
     args.squad.check(&chosen)?;
-    let (loaded, encoder) = load_with_tokenizer("--model", &args.model, &context.device)?;
+    let (loaded, encoder) = load_for_new_heads("--model", &args.model, context)?;
     check_segments("--model", &loaded.config, &encoder, chosen.pairs())?;
     warn_of(&encoder, context);
     let config = BertConfig { task_heads: chosen.heads(), ..loaded.config.clone() }.with_dropout(args.dropout);

@@ -154,8 +154,9 @@ fn cut_off_and_foreign_files_are_named() {
     };
     std::fs::write(dir.path().join("pytorch_model.bin"), b"PK\x03\x04 not a zip").unwrap();
     import("pytorch_model.bin").fails_with(1, &["pytorch_model.bin: not a readable PyTorch file"]);
-    import("none.safetensors").fails_with(2, &["WEIGHTS none.safetensors: no such file or folder"]);
-    import(".").fails_with(2, &["is a folder", "hint:"]);
+    import("none.safetensors").fails_with(2, &["SOURCE none.safetensors: no such file or folder"]);
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    import("empty").fails_with(2, &["SOURCE empty: is a folder without a checkpoint", "hint: it needs config.json"]);
     assert!(!dir.path().join("model").exists());
 }
 
@@ -184,7 +185,7 @@ fn weights_in_several_files_are_read_by_their_index() {
     let read = Tensors::read_safetensors(&dir.path().join("model/model.safetensors")).unwrap();
     assert_eq!(read, tiny_tensors().under("bert."));
     for (shard, parts) in [
-        ("part-2.safetensors", ["the weight file part-2.safetensors is missing", "hint: WEIGHTS is"]),
+        ("part-2.safetensors", ["the weight file part-2.safetensors is missing", "hint: SOURCE is"]),
         ("../part-0.safetensors", ["`../part-0.safetensors`", "outside of the folder of the index"]),
     ] {
         let mut map = map.clone();

@@ -30,6 +30,13 @@ pub(super) fn resolve(base: &Uri, location: &str) -> Result<Uri, String> {
     }
 }
 
+/// Whether two addresses are on one server: scheme, host and port agree.
+pub(super) fn same_server(a: &Uri, b: &Uri) -> bool {
+    let port = |uri: &Uri| uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    a.scheme_str() == b.scheme_str() && host(a).is_some() && host(a) == host(b) && port(a) == port(b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +60,14 @@ mod tests {
         assert!(to("file:///etc/hosts").unwrap_err().contains("no address"));
         assert!(to("ftp://b.org/z").unwrap_err().contains("no web address"));
         assert!(to("https://").unwrap_err().contains("no address"));
+    }
+
+    #[test]
+    fn a_server_is_its_scheme_host_and_port() {
+        let same = |a: &str, b: &str| same_server(&a.parse().unwrap(), &b.parse().unwrap());
+        assert!(same("https://a.org", "https://A.org:443/x"));
+        for other in ["http://a.org", "https://a.org:8443", "https://a.org.evil.net", "https://b.a.org", "/x"] {
+            assert!(!same("https://a.org", other), "{other}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ureq::http::Uri;
 use ureq::http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_RANGE,
-    LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap,
+    IF_RANGE, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
 };
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 
@@ -20,6 +20,22 @@ const MAX_REDIRECTS: usize = 10;
 pub struct Client {
     network: Network,
     tls: TlsConfig,
+    bearer: Option<Bearer>,
+}
+
+/// What says who asks, and the only server that is told.
+struct Bearer {
+    home: Uri,
+    token: String,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// The head of an answer.
+    Head,
+    /// All of it.
+    Get,
 }
 
 /// The rest of a file.
@@ -93,7 +109,22 @@ impl Client {
             }
             tls = tls.root_certs(RootCerts::Specific(Arc::new(certificates)));
         }
-        Ok(Self { network: network.clone(), tls: tls.build() })
+        Ok(Self { network: network.clone(), tls: tls.build(), bearer: None })
+    }
+
+    /// The same client, which says who asks: `token` goes to the server of the address `home`, and to no other one that a redirect
+    /// leads to.
+    ///
+    /// # Errors
+    /// `home` is no address, or the token cannot stand in a request.
+    pub fn with_token(mut self, home: &str, token: &str) -> Result<Self> {
+        let wrong = |reason: &str| Error::Address { url: home.to_owned(), reason: reason.to_owned() };
+        let uri: Uri = home.parse().map_err(|_| wrong("it is no address"))?;
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("the token for it holds characters that no token has"));
+        }
+        self.bearer = Some(Bearer { home: uri, token: token.to_owned() });
+        Ok(self)
     }
 
     /// The settings.
@@ -103,25 +134,42 @@ impl Client {
 
     /// Asks for a file or the rest of it. Statuses other than redirects are answers, not failures.
     pub(crate) fn get(&self, url: &str, range: Option<&Range>) -> Result<Answer, Failure> {
+        let (response, uri) = self.follow((Method::Get, url), range, |_| false)?;
+        Ok(Answer::new(response, &uri))
+    }
+
+    /// The first answer that is no redirect, or that `is_enough`; and the address that gave it.
+    pub(super) fn follow(
+        &self,
+        (method, url): (Method, &str),
+        range: Option<&Range>,
+        is_enough: impl Fn(&HeaderMap) -> bool,
+    ) -> Result<(ureq::http::Response<ureq::Body>, Uri), Failure> {
         let mut uri: Uri = url.parse().map_err(|_| Failure::Lasting("it is no address".to_owned()))?;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.request(&uri, range)?;
+            let response = self.request(method, &uri, range)?;
             let status = response.status().as_u16();
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
             match (status, location) {
+                (301 | 302 | 303 | 307 | 308, _) if is_enough(response.headers()) => return Ok((response, uri)),
                 (301 | 302 | 303 | 307 | 308, Some(location)) => {
                     uri = address::resolve(&uri, location).map_err(Failure::Lasting)?;
                 }
                 (301 | 302 | 303 | 307 | 308, None) => {
                     return Err(Failure::Lasting(format!("status {status} without saying where to go")));
                 }
-                _ => return Ok(Answer::new(response, &uri)),
+                _ => return Ok((response, uri)),
             }
         }
         Err(Failure::Lasting(format!("more than {MAX_REDIRECTS} redirects; the last leads to {uri}")))
     }
 
-    fn request(&self, uri: &Uri, range: Option<&Range>) -> Result<ureq::http::Response<ureq::Body>, Failure> {
+    fn request(
+        &self,
+        method: Method,
+        uri: &Uri,
+        range: Option<&Range>,
+    ) -> Result<ureq::http::Response<ureq::Body>, Failure> {
         let through = self.network.proxies.choose(uri);
         let proxy = through.map(proxy::parse).transpose().map_err(Failure::Settings)?;
         // An agent per request: downloads are few and long, and the proxy depends on the address.
@@ -137,7 +185,15 @@ impl Client {
             .timeout_recv_response(Some(self.network.idle_timeout))
             .timeout_per_read(Some(self.network.idle_timeout))
             .build();
-        let mut request = config.new_agent().get(uri).header(ACCEPT_ENCODING, "identity");
+        let agent = config.new_agent();
+        let request = match method {
+            Method::Head => agent.head(uri),
+            Method::Get => agent.get(uri),
+        };
+        let mut request = request.header(ACCEPT_ENCODING, "identity");
+        if let Some(bearer) = self.bearer.as_ref().filter(|bearer| address::same_server(&bearer.home, uri)) {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", bearer.token));
+        }
         if let Some(range) = range {
             request = request.header(RANGE, format!("bytes={}-", range.from));
             if let Some(validator) = &range.if_still {

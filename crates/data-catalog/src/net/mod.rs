@@ -1,12 +1,14 @@
 //! HTTP as downloads need it. Everything about the machine is handed in: proxies, certificates, time limits.
 
 mod address;
+mod ask;
 mod client;
 mod proxy;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use ask::{Headers, Reply};
 pub use client::Client;
 pub(crate) use client::{Answer, Failure, Range};
 pub use proxy::Proxies;

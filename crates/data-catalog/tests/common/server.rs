@@ -9,6 +9,7 @@ use std::time::Duration;
 /// A request as the server saw it; names of headers in lower case.
 #[derive(Debug, Clone)]
 pub struct Request {
+    pub method: String,
     pub path: String,
     pub headers: HashMap<String, String>,
 }
@@ -131,7 +132,9 @@ impl Server {
                         log.len() - 1
                     };
                     // The client may have left; that is part of the play.
-                    let _ = reply(number, &request).write(&mut stream);
+                    let answer = reply(number, &request);
+                    let answer = if request.method == "HEAD" { answer.dropped_after(0) } else { answer };
+                    let _ = answer.write(&mut stream);
                     let _ = stream.shutdown(Shutdown::Both);
                 });
             }
@@ -163,7 +166,7 @@ fn read_request(stream: &TcpStream) -> Option<(String, Request)> {
         let (name, value) = line.split_once(':')?;
         headers.insert(name.trim().to_ascii_lowercase(), value.trim().to_owned());
     }
-    Some((method, Request { path, headers }))
+    Some((method.clone(), Request { method, path, headers }))
 }
 
 /// A proxy that connects where it is told, or refuses with a status; the places that it was asked for.

@@ -3,6 +3,7 @@
 //!
 //! | file | concern |
 //! |---|---|
+//! | `folder` | what of it is found where a folder is named |
 //! | `hf` | Hugging Face's checkpoints |
 //! | `foreign` | those of other families, which become BERTs |
 //! | `heads` | the head that such a file holds, under the task that it is said to be of |
@@ -11,6 +12,7 @@
 //! | `error` | what is not imported, and the ways out |
 
 mod error;
+mod folder;
 mod foreign;
 mod heads;
 mod hf;
@@ -24,6 +26,7 @@ use burn::tensor::Device;
 use tokenizer::TextEncoder;
 
 pub use error::{ImportError, Remedy};
+pub use folder::{Checkpoint, format_of, import_named, must_be_imported};
 
 use crate::note::Note;
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::error::{CliError, ResultExt};
+use crate::hub::Named;
 use crate::inputs::must_exist;
 use crate::output::{print, print_json};
 use crate::predictor::PrecisionArgs;
@@ -83,6 +84,13 @@ pub struct AugmentArgs {
     json: bool,
 }
 
+impl AugmentArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        vec![Named::model("--teacher", &mut self.teacher)]
+    }
+}
+
 pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let task = task(args)?;
     let settings = settings(args);
@@ -95,7 +103,7 @@ pub fn run(args: &AugmentArgs, context: &Context) -> Result<(), CliError> {
     let folder = args.out.join(task.folder());
     let train = folder.join(task.file_name(Split::Train));
     refuse_occupied(&folder, &source, args.force)?;
-    models::check_folder("--teacher", &args.teacher)?;
+    models::check_model_directory("--teacher", &args.teacher)?;
     let encoder = models::tokenizer_alone(&args.teacher)?;
     models::warn_of(&encoder, context);
     let precision = args.precision.precision;

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::selection::{CatalogArgs, select};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::hub::Named;
 use crate::output::{print, print_json, table};
 use crate::own_task::OwnTaskArgs;
 use crate::tasks;
@@ -41,6 +42,13 @@ pub struct CheckArgs {
     json: bool,
     #[command(flatten)]
     own: OwnTaskArgs,
+}
+
+impl CheckArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        self.own.named()
+    }
 }
 
 pub fn run(args: &CheckArgs, context: &Context) -> Result<(), CliError> {

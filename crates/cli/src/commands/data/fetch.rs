@@ -9,12 +9,13 @@ use data_catalog::fetch::{Fetcher, How, Options, SetOutcome};
 use data_catalog::layout::DataFolder;
 use data_catalog::list::{Presence, list};
 use data_catalog::manifest::{Catalog, DataSet};
-use data_catalog::net::{Client, Network, Proxies};
+use data_catalog::net::{Client, Network};
 use data_catalog::{Error, readable_bytes};
 use serde_json::{Value, json};
 
 use super::selection::{CatalogArgs, select};
 use crate::context::Context;
+use crate::downloads;
 use crate::error::{CliError, ResultExt};
 use crate::interrupt;
 use crate::output::{print, print_json, table};
@@ -62,11 +63,12 @@ pub fn run(args: &FetchArgs, context: &Context) -> Result<(), CliError> {
     if args.dry_run {
         return plan(&catalog, &sets, &folder, args);
     }
-    let client = Client::new(&network(args.attempts)).or_usage()?;
+    let network = Network { attempts: args.attempts.get(), ..downloads::network() };
+    let client = Client::new(&network).or_usage()?;
     let options = Options { from: args.from.clone(), force: args.force, keep_archives: args.keep_archives };
     interrupt::install(&context.progress)?;
     let fetcher = Fetcher { folder: &folder, client: &client, options: &options, stop: interrupt::flag() };
-    let outcomes = fetcher.fetch_all(&sets, &mut |event: &Event<'_>| show(event, context));
+    let outcomes = fetcher.fetch_all(&sets, &mut |event: &Event<'_>| downloads::show(event, &context.progress));
     context.progress.finish();
     report(args, sets.len(), outcomes, context)
 }
@@ -90,60 +92,6 @@ fn without_unavailable<'c>(
         context.progress.message(&format!("skipped: {}: {}", set.id, set.unavailable.as_deref().unwrap_or("")));
     }
     Ok(available)
-}
-
-/// How this machine reaches the network. Lower-case names win, as they do for other programs.
-fn network(attempts: NonZeroU32) -> Network {
-    let variable = |name: &str| {
-        [name.to_ascii_lowercase(), name.to_owned()]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
-    };
-    Network {
-        proxies: Proxies {
-            https_proxy: variable("HTTPS_PROXY"),
-            http_proxy: variable("HTTP_PROXY"),
-            all_proxy: variable("ALL_PROXY"),
-            no_proxy: variable("NO_PROXY"),
-        },
-        certificates: std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from),
-        attempts: attempts.get(),
-        ..Network::default()
-    }
-}
-
-/// Tells the person who watches. Progress counts kilobytes.
-fn show(event: &Event<'_>, context: &Context) {
-    const UNIT: u64 = 1000;
-    let progress = &context.progress;
-    match event {
-        Event::Begun { name, url, from, total } => {
-            let host = url.split('/').nth(2).unwrap_or(url);
-            let going_on = if *from > 0 { format!(", continuing at {}", readable_bytes(*from)) } else { String::new() };
-            progress.message(&format!("{name} from {host}{going_on}"));
-            progress.start(name, total.unwrap_or(0).div_ceil(UNIT), "kB");
-        }
-        Event::Progress { done, .. } => progress.step(done.div_ceil(UNIT), &[]),
-        Event::Retry { name, reason, wait } => {
-            progress.message(&format!("{name}: {reason}; trying again in {wait:.0} s"));
-        }
-        Event::StartedAgain { name, reason } => progress.message(&format!("{name}: starting again: {reason}")),
-        Event::NextAddress { name, reason } => progress.warn(&format!("{name}: {reason}; trying the next address")),
-        Event::Fetched { name, bytes, sha256, verified } => {
-            progress.finish();
-            let size = readable_bytes(*bytes);
-            if *verified {
-                progress.message(&format!("{name}: {size}, checksum right"));
-            } else {
-                progress.warn(&format!(
-                    "{name}: {size}; the manifest knows no checksum, so SHA-256 {sha256} is recorded, and later fetches must match it"
-                ));
-            }
-        }
-        Event::Placed { path, .. } => progress.message(&format!("placed {}", path.display())),
-        // What later versions of the library tell beyond this is not needed here.
-        _ => {}
-    }
 }
 
 type Outcomes<'c> = Vec<(&'c DataSet, Result<SetOutcome, Error>)>;

@@ -12,6 +12,7 @@ use clap::Subcommand;
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::hub::Named;
 
 /// What to do with data sets.
 #[derive(Subcommand, Debug)]
@@ -28,6 +29,17 @@ pub enum Command {
     Augment(augment::AugmentArgs),
     /// Generate the small data set that a whole compression run needs, with no download.
     MakePocket(pocket::MakePocketArgs),
+}
+
+impl Command {
+    /// The values that may name something on the Hugging Face hub.
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        match self {
+            Self::Check(args) => args.named(),
+            Self::Augment(args) => args.named(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use glue_squad::task::{Split, Task};
 
+use crate::hub::Named;
 use crate::own_task::OwnTaskArgs;
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
@@ -55,6 +56,15 @@ pub struct EvalArgs {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) own: OwnTaskArgs,
+}
+
+impl EvalArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(in crate::commands) fn named(&mut self) -> Vec<Named<'_>> {
+        let mut named = self.own.named();
+        named.push(Named::model("--model", &mut self.model));
+        named
+    }
 }
 
 /// Reads a split by its name.

@@ -6,6 +6,7 @@ use clap::Args;
 use table_rows::{Format, Layout};
 
 use crate::error::CliError;
+use crate::hub::Named;
 use crate::predictor::PrecisionArgs;
 use crate::squad::{SpanArgs, SpanFiles};
 
@@ -63,6 +64,14 @@ pub struct PredictArgs {
     pub(super) text: Option<String>,
     /// The second text of a pair.
     pub(super) text_b: Option<String>,
+}
+
+impl PredictArgs {
+    /// The values that may name something on the Hugging Face hub.
+    pub(in crate::commands) fn named(&mut self) -> Vec<Named<'_>> {
+        let table = self.table.as_mut().map(|path| Named::file("--table", path));
+        [Named::model("--model", &mut self.model)].into_iter().chain(table).collect()
+    }
 }
 
 impl PredictArgs {
