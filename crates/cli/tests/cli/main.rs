@@ -12,10 +12,13 @@ mod encoders;
 mod eval;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;
+#[path = "../../../hub/tests/common/mod.rs"]
+mod fake_hub;
 mod family;
 mod fidelity;
 mod foreign;
 mod general;
+mod hub;
 mod import;
 mod inputs;
 mod instructions;

@@ -60,7 +60,12 @@ pub fn command(dir: &Path) -> Command {
 
 /// Runs the binary with `args` in `dir`.
 pub fn run(dir: &Path, args: &[&str]) -> Outcome {
-    let output = command(dir).args(args).output().expect("the binary runs");
+    outcome(command(dir).args(args))
+}
+
+/// What `command` leaves behind.
+pub fn outcome(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the binary runs");
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("standard output is UTF-8"),
