@@ -82,7 +82,9 @@ pub fn load(
 /// A BERT of `transformers` may have names or heads that `import` alone knows.
 fn refused(option: &str, dir: &Path, error: predict::Error) -> CliError {
     match error {
-        predict::Error::Directory(_) => CliError::from(error).with_hint(import_hint(dir)),
+        predict::Error::Directory(_) | predict::Error::Modules(_) | predict::Error::Runtime(_) => {
+            CliError::from(error).with_hint(import_hint(dir))
+        }
         error => explained(option, error),
     }
 }
