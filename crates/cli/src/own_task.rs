@@ -17,7 +17,8 @@ use crate::hub::Named;
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Options for data of your own, in place of --task and --data")]
 pub struct OwnTaskArgs {
-    /// Training file: CSV, TSV, JSON Lines or Parquet, all but the last also packed with gzip, zstd or bzip2.
+    /// Training file: CSV, TSV, JSON Lines or Parquet, all but the last also packed with gzip, zstd or bzip2; a file of the Hugging Face
+    /// hub is named datasets/ORG/NAME/PATH.
     #[arg(long, value_name = "FILE", requires_all = ["text_columns", "label_columns"])]
     pub train: Option<PathBuf>,
     /// File to evaluate on [default: a part of --train].

@@ -68,10 +68,10 @@ pub struct DistillArgs {
     /// The student, as in `arch show` [default: that of --init].
     #[arg(long, value_name = "ARCH")]
     arch: Option<String>,
-    /// Model directory of the teacher; with --task it needs that head. With several --task it may be repeated, once for each task:
+    /// Model directory of the teacher, or its name on the Hugging Face hub; with --task it needs that head. With several --task it may be repeated, once for each task:
     /// a batch of a task learns from that task's teacher. All stay in memory, and must have the same layers, width, attention heads
     /// and tokenizer.
-    #[arg(long = "teacher", value_name = "[TASK=]DIR", required = true,
+    #[arg(long = "teacher", value_name = "[TASK=]DIR|ORG/NAME", required = true,
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
     /// Logits of the training examples, by any model, in place of the teacher's: JSON Lines with `row` and `logits`, a table with `row` and a column for each label, or
@@ -93,8 +93,8 @@ pub struct DistillArgs {
     /// file [default of a described task: the folder of its description].
     #[arg(long, value_name = "DIR|FILE", requires = "tasks")]
     data: Option<PathBuf>,
-    /// Where weights come from: a student's model directory, or `random`.
-    #[arg(long, value_name = "DIR|random", default_value = RANDOM)]
+    /// Where weights come from: a student's model directory, its name on the Hugging Face hub, or `random`.
+    #[arg(long, value_name = "DIR|ORG/NAME|random", default_value = RANDOM)]
     init: PathBuf,
     /// What the student takes over: all of --init, a part of it, or what can be computed from the teacher's weights.
     #[arg(long, value_enum, default_value_t)]

@@ -29,8 +29,8 @@ Outputs:
   output.attn_scores.I before the softmax, -10000 added where blocked
   output.last_hidden   last layer, never projected")]
 pub struct EncodeArgs {
-    /// Model directory.
-    #[arg(long, value_name = "DIR")]
+    /// Model directory, or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     model: PathBuf,
     /// Token ids; other tensors than `input.*` are not looked at.
     #[arg(long, value_name = "FILE.safetensors")]

@@ -48,8 +48,8 @@ pub struct FidelityArgs {
     /// Change one key of the recipe, for example final.task.steps=800.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<Override>,
-    /// The teacher, a model directory.
-    #[arg(long, value_name = "DIR")]
+    /// The teacher: a model directory, or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     teacher: Option<PathBuf>,
     /// Folder of GLUE tasks.
     #[arg(long, value_name = "DIR")]

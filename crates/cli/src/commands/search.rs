@@ -46,8 +46,8 @@ pub struct SearchArgs {
     /// Change one key of the recipe, for example search.stage1.trials=20.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) set: Vec<Override>,
-    /// The teacher, a model directory.
-    #[arg(long, value_name = "DIR")]
+    /// The teacher: a model directory, or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     pub(super) teacher: Option<PathBuf>,
     /// The tasks, in place of the recipe's: names, or TOML files that describe them.
     #[arg(long = "task", value_name = "TASK|FILE", value_parser = tasks::parse)]

@@ -27,14 +27,15 @@ use crate::training::{Training, TrainingArgs, shown, taken_apart};
 #[command(after_help = "\
 Examples
   efficientbert teacher --model models/bert-base --task sst-2 --data glue --out teachers/sst-2 --epochs 3
+  efficientbert teacher --model google-bert/bert-base-uncased --task sst-2 --data glue --out teachers/sst-2
   efficientbert teacher --model models/bert-base --task squad-v1 --data squad --out teachers/squad --epochs 2
   efficientbert teacher --model models/bert-base --train reviews.csv --text review --label stars --out teachers/reviews
 
 The heads are new; encoder and pooler go on from the model. Several --task make one model with a head for each; SQuAD is trained \
 alone.")]
 pub struct TeacherArgs {
-    /// Model directory to go on from.
-    #[arg(long, value_name = "DIR")]
+    /// Model directory to go on from; or a checkpoint of transformers, as a folder or by its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     model: PathBuf,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, qnli, rte, wnli, or a TOML file that describes one, which may be repeated; or
     /// squad-v1, squad-v2.

@@ -21,8 +21,8 @@ fraction. For squad-v2 best_exact and best_f1 are what the best --null-threshold
 best_exact_thresh and best_f1_thresh say which. Windows should be those that the model was trained with: --max-len, --doc-stride and \
 --max-query-length.")]
 pub struct EvalArgs {
-    /// Model directory with a head for the task.
-    #[arg(long, value_name = "DIR")]
+    /// Model directory with a head for the task, or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     pub(super) model: PathBuf,
     /// The task: sst-2, cola, mrpc, sts-b, qqp, mnli, mnli-mm, qnli, rte, wnli, ax, squad-v1, squad-v2, or a TOML file that describes
     /// one.

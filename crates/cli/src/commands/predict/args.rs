@@ -18,8 +18,8 @@ task's name in front of each, heads separated by tabs.\n\
 A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
 answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
 pub struct PredictArgs {
-    /// Model directory with at least one head.
-    #[arg(long, value_name = "DIR")]
+    /// Model directory with at least one head, or its name on the Hugging Face hub.
+    #[arg(long, value_name = "DIR|ORG/NAME")]
     pub(super) model: PathBuf,
     /// Answer with the head of this task only [default: all heads].
     #[arg(long, value_name = "TASK")]
