@@ -9,12 +9,22 @@ use crate::command::{announce, cannot_start, cargo, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 2] = ["transformers", "optuna"];
+const TESTS: [&str; 3] = ["transformers", "optuna", "scikit_learn"];
 /// What they import.
-const PACKAGES: [&str; 6] = ["torch", "transformers", "safetensors", "numpy", "optuna", "optuna_dashboard"];
+const PACKAGES: [&str; 9] =
+    ["torch", "transformers", "safetensors", "numpy", "optuna", "optuna_dashboard", "scipy", "sklearn", "seqeval"];
 /// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
-const REQUIREMENTS: [&str; 6] =
-    ["torch==2.15.0", "transformers==5.24.0", "safetensors", "numpy", "optuna==5.0.0", "optuna-dashboard==0.21.0"];
+const REQUIREMENTS: [&str; 9] = [
+    "torch==2.15.0",
+    "transformers==5.24.0",
+    "safetensors",
+    "numpy",
+    "optuna==5.0.0",
+    "optuna-dashboard==0.21.0",
+    "scipy",
+    "scikit-learn",
+    "seqeval==1.2.2",
+];
 /// What a skipped test's line begins with.
 const SKIPPED: &str = "skipped:";
 

@@ -13,6 +13,7 @@ use crate::spec::linear;
 ///
 /// - classification and regression: `W dropout(pooled) + b`, `[batch, outputs]`
 /// - span: `W h + b` on every token, `[batch, seq, 2]` (start, end)
+/// - tags: the same, `[batch, seq, tags]`
 #[derive(Module, Debug)]
 pub struct TaskHead {
     /// Hidden width to outputs.

@@ -170,7 +170,7 @@ impl TaskModel {
         (output, logits)
     }
 
-    /// Encoder output and the scores of head `head` (span) on every token.
+    /// Encoder output and the scores of head `head` (span, tags) on every token.
     ///
     /// # Shapes
     /// - second output: `[batch, seq, outputs]`

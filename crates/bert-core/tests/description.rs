@@ -34,7 +34,13 @@ fn every_preset_has_the_weights_of_its_description() {
 }
 
 fn heads() -> impl Strategy<Value = Vec<TaskHeadConfig>> {
-    let kinds = [TaskHeadKind::Classification, TaskHeadKind::MultiLabel, TaskHeadKind::Regression, TaskHeadKind::Span];
+    let kinds = [
+        TaskHeadKind::Classification,
+        TaskHeadKind::MultiLabel,
+        TaskHeadKind::Regression,
+        TaskHeadKind::Span,
+        TaskHeadKind::Tags,
+    ];
     let head = (prop::sample::select(kinds.to_vec()), 1..4usize).prop_map(|(kind, labels)| {
         TaskHeadConfig::new("a task", kind, (0..labels).map(|label| label.to_string()).collect())
     });

@@ -17,43 +17,44 @@ use crate::hub::Named;
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Options for data of your own, in place of --task and --data")]
 pub struct OwnTaskArgs {
-    /// Training file: CSV, TSV, JSON Lines or Parquet, all but the last also packed with gzip, zstd or bzip2; a file of the Hugging Face
-    /// hub is named datasets/ORG/NAME/PATH.
-    #[arg(long, value_name = "FILE", requires_all = ["text_columns", "label_columns"])]
+    /// Training file: CSV, TSV, JSON Lines, CoNLL (a word and its tag on each line) or Parquet, all but the last also packed with gzip, zstd or bzip2;
+    /// a file of the Hugging Face hub is named datasets/ORG/NAME/PATH.
+    #[arg(long, value_name = "FILE")]
     pub train: Option<PathBuf>,
     /// File to evaluate on [default: a part of --train].
-    #[arg(long, value_name = "FILE", requires = "text_columns")]
+    #[arg(long, value_name = "FILE")]
     pub dev: Option<PathBuf>,
     /// The part of --train to evaluate on, of each class the same [default: 0.1].
     #[arg(long, value_name = "PART", requires = "train", conflicts_with = "dev")]
     pub dev_part: Option<f64>,
     /// File to predict, with or without labels.
-    #[arg(long, value_name = "FILE", requires = "text_columns")]
+    #[arg(long, value_name = "FILE")]
     pub test: Option<PathBuf>,
-    /// Column of the text; given twice, those of both texts of a pair.
+    /// Column of the text; given twice, those of both texts of a pair. Of CoNLL a number [default: 1].
     #[arg(id = "text_columns", long = "text", value_name = "COLUMN")]
     pub text: Vec<String>,
-    /// Column of the label; given several times, columns of 0 and 1, one for each label.
-    #[arg(id = "label_columns", long = "label", value_name = "COLUMN", requires = "text_columns")]
+    /// Column of the label; given several times, columns of 0 and 1, one for each label. Of CoNLL a number [default: the last].
+    #[arg(id = "label_columns", long = "label", value_name = "COLUMN")]
     pub label: Vec<String>,
-    /// What is asked: class, labels (any number of them) or number [default: as --label looks].
-    #[arg(long, value_name = "KIND", requires = "text_columns", value_parser = kinds())]
+    /// What is asked: class, labels (any number of them), number or tags (one for each word) [default: as --label looks].
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
     pub kind: Option<Kind>,
     /// What separates several labels in one cell [default: a comma].
-    #[arg(long, value_name = "TEXT", requires = "text_columns")]
+    #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
-    /// What answers are scored by, may be repeated: accuracy, f1, f1-micro, f1-macro, matthews, pearson, spearman [default: accuracy;
-    /// micro and macro F1 of labels; Pearson and Spearman of numbers].
-    #[arg(long = "metric", value_name = "METRIC", requires = "text_columns")]
+    /// What answers are scored by, may be repeated: accuracy, f1, f1-micro, f1-macro, matthews, pearson, spearman, entity-f1,
+    /// entity-precision, entity-recall, entity-f1-strict [default: accuracy; micro and macro F1 of labels; Pearson and Spearman of numbers;
+    /// all of entities, and accuracy, of tags].
+    #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<Metric>,
-    /// Format of the files: csv, tsv, jsonl, parquet [default: as their names say].
-    #[arg(long, value_name = "FORMAT", requires = "text_columns")]
+    /// Format of the files: csv, tsv, jsonl, conll, parquet [default: as their names say].
+    #[arg(long, value_name = "FORMAT")]
     pub table_format: Option<Format>,
     /// What separates the fields of a CSV file [default: a comma].
-    #[arg(long, value_name = "CHARACTER", requires = "text_columns")]
+    #[arg(long, value_name = "CHARACTER")]
     pub separator: Option<char>,
     /// Name of the task [default: the name of the file].
-    #[arg(long, value_name = "NAME", requires = "text_columns")]
+    #[arg(long, value_name = "NAME")]
     pub task_name: Option<String>,
 }
 
@@ -129,6 +130,7 @@ impl OwnTaskArgs {
             TaskHeadKind::Classification => Kind::Class,
             TaskHeadKind::MultiLabel => Kind::Labels,
             TaskHeadKind::Regression => Kind::Number,
+            TaskHeadKind::Tags => Kind::Tags,
             TaskHeadKind::Span => {
                 return Err(CliError::usage(format!(
                     "--model {}: answers questions; use --task squad-v1",
@@ -144,6 +146,7 @@ impl OwnTaskArgs {
         own.classes.clone_from(&head.labels);
         let scale = head.scale.map(|scale| Scale { mean: scale.mean, deviation: scale.deviation });
         own.scale = (own.kind == Some(Kind::Number)).then(|| scale.unwrap_or(Scale::NONE));
+        own = own.with_usual_columns(&folder).or_usage()?;
         if own.label.is_empty() {
             // A test set without labels.
             own.label = vec!["label".to_owned()];
@@ -195,6 +198,16 @@ impl OwnTaskArgs {
             kind: self.kind,
             ..usual
         };
+        // Columns of CoNLL have no names, and usual places.
+        if !own.is_conll() {
+            let missing = [
+                ("--text COLUMN", self.text.is_empty()),
+                ("--label COLUMN", self.label.is_empty() && self.train.is_some()),
+            ];
+            if let Some((option, _)) = missing.into_iter().find(|(_, is_missing)| *is_missing) {
+                return Err(CliError::usage(format!("{}: {option} is missing", file.display())));
+            }
+        }
         Ok((own, folder))
     }
 
@@ -210,6 +223,12 @@ impl OwnTaskArgs {
             ("--test", self.test.is_some()),
             ("--text", !self.text.is_empty()),
             ("--label", !self.label.is_empty()),
+            ("--kind", self.kind.is_some()),
+            ("--label-separator", self.label_separator.is_some()),
+            ("--metric", !self.metrics.is_empty()),
+            ("--table-format", self.table_format.is_some()),
+            ("--separator", self.separator.is_some()),
+            ("--task-name", self.task_name.is_some()),
         ];
         given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
     }

@@ -1,10 +1,12 @@
 //! An encoded example.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use tokenizer::{Encoded, TextEncoder};
 
 use crate::error::Result;
-use crate::task::{Example, Label};
+use crate::task::{Example, Head, Label, Task, words_of};
 
 /// Token ids of one example before padding.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +17,12 @@ pub struct Features {
     pub type_ids: Vec<u8>,
     /// The gold answer, where there is one.
     pub label: Option<Label>,
+    /// Where words are tagged: for every word the position of its first token, `None` where it has none.
+    pub words: Option<WordStarts>,
 }
+
+/// For every word of a text the position of its first token in [`Features::ids`], see [`tokenizer::AlignedWords::starts`].
+pub type WordStarts = Arc<[Option<u32>]>;
 
 impl Features {
     /// The number of tokens.
@@ -36,7 +43,23 @@ impl Features {
 pub fn encode(encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
     let encode = |example: &Example| {
         let encoded = encoder.encode_pair(&example.text_a, example.text_b.as_deref(), max_len)?;
-        Ok(Features { label: example.label, ..encoded.into() })
+        Ok(Features { label: example.label.clone(), ..encoded.into() })
+    };
+    examples.par_iter().map(encode).collect()
+}
+
+/// [`encode`] for a task: where it asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_for(task: &Task, encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
+    if !matches!(task.head(), Head::Tags { .. }) {
+        return encode(encoder, examples, max_len);
+    }
+    let encode = |example: &Example| {
+        let aligned = encoder.encode_words(&example.text_a, &words_of(&example.text_a), max_len)?;
+        let words = Some(aligned.starts.into());
+        Ok(Features { label: example.label.clone(), words, ..aligned.encoded.into() })
     };
     examples.par_iter().map(encode).collect()
 }
@@ -44,7 +67,7 @@ pub fn encode(encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Re
 impl From<Encoded> for Features {
     /// Without a label.
     fn from(encoded: Encoded) -> Self {
-        Self { ids: encoded.ids, type_ids: encoded.type_ids, label: None }
+        Self { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None }
     }
 }
 
@@ -71,7 +94,8 @@ mod tests {
         };
         let examples: Vec<Example> = (0..500).map(example).collect();
         for (at, row) in encode(&encoder, &examples, 8).unwrap().iter().enumerate() {
-            assert_eq!((row.ids.as_slice(), row.label), ([2, 4 + (at % 6) as u32, 3].as_slice(), examples[at].label));
+            assert_eq!(row.ids, [2, 4 + (at % 6) as u32, 3]);
+            assert_eq!((&row.label, &row.words), (&examples[at].label, &None));
         }
     }
 }

@@ -4,6 +4,7 @@
 //!   the Hugging Face copies.
 //! - [`features`] and [`batch`]: encoded examples, padded batches, and the order of batches as a pure function of (seed, epoch).
 //! - [`metrics`]: accuracy, F1, Matthews, Pearson, Spearman.
+//! - [`entities`]: what tags of words mark, and the scores of that.
 //! - [`augment`]: more training examples by replacing words; the part that needs no model.
 //! - [`squad`]: SQuAD v1.1 and v2.0: reader, sliding windows, n-best decoding, official predictions and scores.
 //! - [`submission`]: the official GLUE prediction files, written and read, and the archive of all of them.
@@ -20,6 +21,7 @@
 pub mod augment;
 #[cfg(feature = "batches")]
 pub mod batch;
+pub mod entities;
 mod error;
 #[cfg(feature = "batches")]
 pub mod features;

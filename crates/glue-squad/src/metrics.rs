@@ -38,11 +38,19 @@ pub enum Metric {
     Spearman,
     /// The share of questions whose answer is a gold answer ([`crate::squad`]).
     Exact,
+    /// F1 of entities, [`crate::entities::EntityCounts::f1`], as `seqeval` has it by default and `conlleval` too.
+    EntityF1,
+    /// Right entities of those that are predicted.
+    EntityPrecision,
+    /// Right entities of those that are there.
+    EntityRecall,
+    /// F1 of entities that IOB2 or BIOES allows, `seqeval`'s with `mode="strict"`.
+    StrictEntityF1,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Accuracy,
         Self::F1,
         Self::MicroF1,
@@ -51,9 +59,14 @@ impl Metric {
         Self::Pearson,
         Self::Spearman,
         Self::Exact,
+        Self::EntityF1,
+        Self::EntityPrecision,
+        Self::EntityRecall,
+        Self::StrictEntityF1,
     ];
 
-    /// `accuracy`, `f1`, `f1-micro`, `f1-macro`, `matthews`, `pearson`, `spearman`, `exact`.
+    /// `accuracy`, `f1`, `f1-micro`, `f1-macro`, `matthews`, `pearson`, `spearman`, `exact`, `entity-f1`, `entity-precision`,
+    /// `entity-recall`, `entity-f1-strict`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
@@ -64,6 +77,10 @@ impl Metric {
             Self::Pearson => "pearson",
             Self::Spearman => "spearman",
             Self::Exact => "exact",
+            Self::EntityF1 => "entity-f1",
+            Self::EntityPrecision => "entity-precision",
+            Self::EntityRecall => "entity-recall",
+            Self::StrictEntityF1 => "entity-f1-strict",
         }
     }
 }

@@ -39,7 +39,7 @@ fn class_numbers_stand_for_the_official_words() {
         let numbers = (0..task.task().labels().len()).map(|class| line.replace("LABEL", &class.to_string()));
         let words = task.task().class_words();
         let words = words.iter().map(|word| line.replace("LABEL", &format!("\"{word}\"")));
-        let read = |line: String| parse(task, Split::Dev, &line).unwrap()[0].label;
+        let read = |line: String| parse(task, Split::Dev, &line).unwrap()[0].label.clone();
         let (numbers, words): (Vec<_>, Vec<_>) = (numbers.map(read).collect(), words.map(read).collect());
         assert_eq!(numbers, words, "{task}");
         assert_eq!(numbers, (0..task.task().labels().len()).map(|class| Some(Label::Class(class))).collect::<Vec<_>>());
@@ -123,7 +123,7 @@ fn tsv_files_saved_from_the_hub_are_read_as_its_other_copies() {
         for label in ["-1", "-1.0", ""] {
             for file in saved_rows(columns, label) {
                 let read = parse(task, Split::Test, &file).unwrap_or_else(|e| panic!("{task} `{label}`: {e}"));
-                assert_eq!((read[0].text_a.as_str(), read[0].label), (first.as_str(), None), "{task}");
+                assert_eq!((read[0].text_a.as_str(), read[0].label.clone()), (first.as_str(), None), "{task}");
                 let wanted = ["x.jsonl:2", "field `label` is `nothing or -1`", "-1 in a test set only"];
                 for split in [Split::Train, Split::Dev] {
                     refused(task, split, &file, &wanted);

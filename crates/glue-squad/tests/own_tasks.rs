@@ -75,7 +75,10 @@ fn pairs_come_from_json_lines_and_a_dev_file_is_read_as_it_is() {
     assert!(task.is_pair());
     assert_eq!(task.read_split(dir.path(), Split::Train).unwrap().examples.len(), 6);
     let dev = task.read_split(dir.path(), Split::Dev).unwrap().examples;
-    assert_eq!((dev.len(), dev[0].text_b.as_deref(), dev[0].label), (1, Some("because 7"), Some(Label::Class(1))));
+    assert_eq!(
+        (dev.len(), dev[0].text_b.as_deref(), dev[0].label.clone()),
+        (1, Some("because 7"), Some(Label::Class(1)))
+    );
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn a_test_file_may_lack_labels_and_keeps_rows_without_text() {
     // A line with nothing but an empty field in quotes is a row.
     let test = task.read_split(dir.path(), Split::Test).unwrap().examples;
     assert_eq!(
-        test.iter().map(|e| (e.id, e.text_a.as_str(), e.label)).collect::<Vec<_>>(),
+        test.iter().map(|e| (e.id, e.text_a.as_str(), e.label.clone())).collect::<Vec<_>>(),
         [(0, "", None), (1, "x", None)]
     );
 }

@@ -110,9 +110,9 @@ fn rows_of_qqp_that_are_torn_apart_are_passed_over_and_named_as_everywhere() {
 #[test]
 fn cola_with_a_header_is_recognized_and_sts_b_as_released_may_have_notes_behind() {
     let cola = parse(TaskKind::Cola, Split::Dev, b"sentence\tlabel\nA cat sat.\t1\n").unwrap();
-    assert_eq!((cola.len(), cola[0].text_a.as_str(), cola[0].label), (1, "A cat sat.", Some(Label::Class(1))));
+    assert_eq!((cola.len(), cola[0].text_a.as_str(), cola[0].label.clone()), (1, "A cat sat.", Some(Label::Class(1))));
     let stsb = parse(TaskKind::Stsb, Split::Train, &samples()[15].2).unwrap();
-    assert_eq!((stsb[1].text_b.as_deref(), stsb[1].label), (Some("b"), Some(Label::Score(3.8))));
+    assert_eq!((stsb[1].text_b.as_deref(), stsb[1].label.clone()), (Some("b"), Some(Label::Score(3.8))));
     refused(TaskKind::Stsb, Split::Train, b"m\tM\t2012\t1\t5.0\ta\tb\nm\tM\t2012\t1\t5.0\ta\n", &["x.tsv:2", "6 tab-"]);
 }
 

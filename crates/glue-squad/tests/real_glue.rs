@@ -119,7 +119,7 @@ fn the_original_release_of_sts_b_has_the_scores_of_glues() {
         let rows: Vec<Example> = rows.collect::<Result<_, _>>().unwrap_or_else(|e| panic!("{e}"));
         let glues = TaskKind::Stsb.read_split(&glue, split).unwrap().examples;
         assert_eq!(rows.len(), glues.len());
-        let labels = |rows: &[Example]| rows.iter().map(|row| row.label).collect::<Vec<_>>();
+        let labels = |rows: &[Example]| rows.iter().map(|row| row.label.clone()).collect::<Vec<_>>();
         assert_eq!(labels(&rows), labels(&glues), "{name}");
     }
 }
@@ -132,7 +132,7 @@ fn the_columns_are_the_right_ones() {
     assert_eq!([count(0), count(1), count(2)], [3_479, 3_123, 3_213]);
     let cola = TaskKind::Cola.read_split(&glue.join("CoLA"), Split::Dev).unwrap().examples;
     assert_eq!(
-        (cola[0].text_a.as_str(), cola[0].label),
+        (cola[0].text_a.as_str(), cola[0].label.clone()),
         ("The sailors rode the breeze clear of the rocks.", Some(Label::Class(1)))
     );
     let mrpc = TaskKind::Mrpc.read_split(&glue, Split::Dev).unwrap().examples;
@@ -142,7 +142,7 @@ fn the_columns_are_the_right_ones() {
     );
     let stsb = TaskKind::Stsb.read_split(&glue, Split::Train).unwrap().examples;
     assert_eq!(
-        (stsb[0].text_b.as_deref(), stsb[0].label),
+        (stsb[0].text_b.as_deref(), stsb[0].label.clone()),
         (Some("An air plane is taking off."), Some(Label::Score(5.0)))
     );
     let qnli = TaskKind::Qnli.read_split(&glue, Split::Dev).unwrap().examples;
@@ -155,7 +155,10 @@ fn the_columns_are_the_right_ones() {
         qqp[0].text_a.starts_with("What causes stool") && qqp[0].text_b.as_deref().unwrap().starts_with("What can")
     );
     let wnli = TaskKind::Wnli.read_split(&glue, Split::Train).unwrap().examples;
-    assert_eq!((wnli[0].text_b.as_deref(), wnli[0].label), (Some("The carrot had a hole."), Some(Label::Class(1))));
+    assert_eq!(
+        (wnli[0].text_b.as_deref(), wnli[0].label.clone()),
+        (Some("The carrot had a hole."), Some(Label::Class(1)))
+    );
 }
 
 /// Writes examples as the hub's copies have them.
@@ -224,9 +227,9 @@ fn a_parquet_copy_has_the_labels_and_texts_of_the_tsv() {
             for (copied, original) in copy.examples.iter().zip(&tsv) {
                 let mut wanted = original.clone();
                 // The hub's copy has single precision: seven digits of the scores that are averages of nine votes.
-                if let (Some(Label::Score(found)), Some(Label::Score(score))) = (copied.label, original.label) {
-                    assert_eq!(found as f32, score as f32, "{task} {split}");
-                    wanted.label = copied.label;
+                if let (Some(Label::Score(found)), Some(Label::Score(score))) = (&copied.label, &original.label) {
+                    assert_eq!(*found as f32, *score as f32, "{task} {split}");
+                    wanted.label.clone_from(&copied.label);
                 }
                 assert_eq!(copied, &wanted, "{task} {split}");
             }
@@ -243,7 +246,7 @@ fn the_majority_class_of_mrpc_scores_what_scikit_learn_says() {
     let labels = |split| TaskKind::Mrpc.task().split_labels(&data, split).unwrap();
     let (train, dev) = (labels(Split::Train), labels(Split::Dev));
     let majority = Majority::of(TaskKind::Mrpc.task(), &train).unwrap().unwrap();
-    assert_eq!((train.len(), dev.len(), majority.answer), (3668, 408, Label::Class(1)));
+    assert_eq!((train.len(), dev.len(), &majority.answer), (3668, 408, &Label::Class(1)));
     let scores = majority.scores(&dev).unwrap();
     // `DummyClassifier(strategy="most_frequent")`, `accuracy_score`, `f1_score`.
     for (name, wanted) in [("accuracy", 0.683_823_529_411_764_7), ("f1", 0.812_227_074_235_807_9)] {

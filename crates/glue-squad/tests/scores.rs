@@ -96,7 +96,7 @@ fn real_development_sets_score_perfect_and_majority_answers_as_known() {
     let dir = tempfile::tempdir().unwrap();
     for task in TaskKind::ALL {
         let Ok(data) = task.read_split(&glue, Split::Dev) else { continue };
-        let labels: Vec<Label> = data.examples.iter().filter_map(|e| e.label).collect();
+        let labels: Vec<Label> = data.examples.iter().filter_map(|e| e.label.clone()).collect();
         let perfect = match task.task().labels().is_empty() {
             true => {
                 Predictions::Scores(labels.iter().map(|l| if let Label::Score(s) = l { *s } else { 0.0 }).collect())

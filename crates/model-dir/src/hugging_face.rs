@@ -1,5 +1,7 @@
 //! What makes a model directory one that Hugging Face's libraries read.
 
+use std::collections::BTreeMap;
+
 use encoder_spec::{BertConfig, ModelType, NameFormat, Parts, Stored, TaskHeadKind};
 use serde_json::{Map, Value, json};
 
@@ -50,17 +52,19 @@ fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
         config.extra.insert("classifier_activation".into(), json!(parts.pooler));
     }
     let class = match &config.task_heads[..] {
-        [head] if pooled && head.kind != TaskHeadKind::Span => {
+        [head] if head.kind == TaskHeadKind::Tags && !parts.mlm => {
+            name_labels(&mut config.extra, &head.labels);
+            "ForTokenClassification"
+        }
+        [head] if pooled && !head.kind.is_on_tokens() => {
             let regression = ["LABEL_0".to_owned()];
             let (labels, problem) = match head.kind {
                 TaskHeadKind::Regression => (&regression[..], Some("regression")),
                 TaskHeadKind::MultiLabel => (&head.labels[..], Some("multi_label_classification")),
                 _ => (&head.labels[..], None),
             };
-            let by_id: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
-            let by_label: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
             let problem = problem.map(|problem| ("problem_type".to_owned(), json!(problem)));
-            config.extra.extend([("id2label".into(), by_id.into()), ("label2id".into(), by_label.into())]);
+            name_labels(&mut config.extra, labels);
             config.extra.extend(problem);
             "ForSequenceClassification"
         }
@@ -69,6 +73,13 @@ fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
         _ => "Model",
     };
     config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
+}
+
+/// Names the outputs of the head.
+fn name_labels(extra: &mut BTreeMap<String, Value>, labels: &[String]) {
+    let by_id: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (i.to_string(), json!(l))).collect();
+    let by_label: Map<String, Value> = labels.iter().enumerate().map(|(i, l)| (l.clone(), json!(i))).collect();
+    extra.extend([("id2label".into(), by_id.into()), ("label2id".into(), by_label.into())]);
 }
 
 /// Tensors of a file as the model of `config` takes them, and the names of those left out: the head of Hugging Face's question

@@ -23,6 +23,11 @@ const LOGITS: &str = "logits";
 /// # Errors
 /// A file that cannot be read, has another number of labels, lacks rows, has a row twice, or a value that is no finite number.
 pub fn read(files: &[PathBuf], task: &Task, rows: &[usize]) -> Result<GivenLogits> {
+    if matches!(task.head(), Head::Tags { .. }) {
+        return Err(Error::Mismatch(format!(
+            "{task}: asks for a tag of each word; only logits of whole texts are read"
+        )));
+    }
     let width = task.head().outputs();
     let mut sum = vec![0.0f64; rows.len() * width];
     for file in files {

@@ -91,7 +91,7 @@ impl EvalSet {
         let labels =
             match split == Split::Test && features.iter().all(|f| f.label.is_none()) {
                 true => Vec::new(),
-                false => features.iter().map(|f| f.label).collect::<Option<_>>().ok_or_else(|| {
+                false => features.iter().map(|f| f.label.clone()).collect::<Option<_>>().ok_or_else(|| {
                     Error::Mismatch(format!("{}: an example to evaluate on has no label", task.name()))
                 })?,
             };
@@ -108,7 +108,7 @@ impl EvalSet {
         let count = self.features.len().min(most);
         let places: Vec<usize> = (0..count).map(|i| i * self.features.len() / count).collect();
         let features: Vec<Features> = places.iter().map(|&at| self.features[at].clone()).collect();
-        let labels = places.iter().filter_map(|&at| self.labels.get(at).copied()).collect();
+        let labels = places.iter().filter_map(|&at| self.labels.get(at).cloned()).collect();
         let plan = EvalPlan::new(&lengths(&features), batch_size)?;
         Ok(Self { task: self.task.clone(), labels, features: Arc::new(features), plan, padding: self.padding })
     }
@@ -134,6 +134,11 @@ impl EvalSet {
     /// Whether there are no examples; never, since construction refuses that.
     pub fn is_empty(&self) -> bool {
         self.features.is_empty()
+    }
+
+    /// The first tokens of the words of an example; none where the task has no tags.
+    pub(crate) fn words(&self, example: usize) -> &[Option<u32>] {
+        self.features.get(example).and_then(|f| f.words.as_deref()).unwrap_or_default()
     }
 
     /// Batches, longest first.

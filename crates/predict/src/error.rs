@@ -37,8 +37,8 @@ pub enum Error {
         /// Tasks of the heads that there are.
         known: String,
     },
-    /// Several heads are to answer, and one of them marks spans.
-    #[error("the head `{head}` marks spans and cannot answer together with others")]
+    /// Several heads are to answer, and one of them marks spans or tags words.
+    #[error("the head `{head}` marks parts of a text and cannot answer together with others")]
     SpanAmongOthers {
         /// Its task.
         head: String,

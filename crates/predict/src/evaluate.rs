@@ -1,7 +1,7 @@
 //! A model's answers to all examples of a set.
 
 use cpu_runtime::{Outputs, Ragged, Session};
-use glue_squad::task::Predictions;
+use glue_squad::task::{Head, Predictions};
 
 use crate::data::{EvalSet, to_ragged};
 use crate::heads::AnsweringHead;
@@ -59,10 +59,19 @@ fn outputs(
         let batch = batch?;
         for pass in passes(batch.batch, batch.seq, device) {
             let size = pass.len();
-            let tokens = to_device(&batch.rows(pass), device);
-            let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
-            let values = logits.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-            collect_rows(&values, size, set, &mut rows)?;
+            let part = batch.rows(pass);
+            let tokens = to_device(&part, device);
+            let floats = "float tensors convert to f32";
+            if is_of_tags(set) {
+                let (_, logits) = model.forward_tokens(&tokens, head.index, EncodeOptions::LAST);
+                let values = logits.inner().try_into_vec_as::<f32>().expect(floats);
+                let texts = part.indices.iter().enumerate().map(|(row, example)| (row * part.seq, *example));
+                collect_words(&values, texts, set, &mut rows)?;
+            } else {
+                let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
+                let values = logits.inner().try_into_vec_as::<f32>().expect(floats);
+                collect_rows(&values, size, set, &mut rows)?;
+            }
             if watch(rows.len(), set.len()).is_break() {
                 return Err(Error::Stopped);
             }
@@ -85,10 +94,17 @@ pub fn predictions_compiled(
     let mut rows = Vec::with_capacity(set.len());
     let mut ragged = Ragged::new();
     for batch in set.batches() {
-        to_ragged(&batch?, &mut ragged);
+        let batch = batch?;
+        to_ragged(&batch, &mut ragged);
         let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
-        let size = ragged.as_batch().sequences();
-        collect_rows(output.heads().next().unwrap_or_default(), size, set, &mut rows)?;
+        let values = output.heads().next().unwrap_or_default();
+        match is_of_tags(set) {
+            true => {
+                let starts = ragged.as_batch().offsets.iter().copied();
+                collect_words(values, starts.zip(batch.indices.iter().copied()), set, &mut rows)?;
+            }
+            false => collect_rows(values, ragged.as_batch().sequences(), set, &mut rows)?,
+        }
         if watch(rows.len(), set.len()).is_break() {
             return Err(Error::Stopped);
         }
@@ -110,6 +126,47 @@ fn collect_rows(values: &[f32], size: usize, set: &EvalSet, rows: &mut Vec<Vec<f
     Ok(())
 }
 
+fn is_of_tags(set: &EvalSet) -> bool {
+    matches!(set.task.head(), Head::Tags { .. })
+}
+
+/// Appends a row for each of `texts`, its first token among those of `values` and its position in the set: the values of the first tokens of
+/// its words one after another, NaN for a word without any.
+fn collect_words(
+    values: &[f32],
+    texts: impl Iterator<Item = (usize, usize)>,
+    set: &EvalSet,
+    rows: &mut Vec<Vec<f32>>,
+) -> Result<()> {
+    let width = set.task.head().outputs();
+    for (first, example) in texts {
+        let row = words_at(values, width, first, set.words(example))
+            .ok_or_else(|| Error::NotFiniteAnswer { task: set.task.name().to_owned(), example: rows.len() + 1 })?;
+        rows.push(row);
+    }
+    Ok(())
+}
+
+/// The values of the first tokens of words, `width` for each, of a text that begins at token `first` of `values`; NaN for a word without a
+/// token. `None` where the model gave a value that is not finite.
+pub(crate) fn words_at(values: &[f32], width: usize, first: usize, words: &[Option<u32>]) -> Option<Vec<f32>> {
+    let mut row = Vec::with_capacity(words.len() * width);
+    for start in words {
+        match start {
+            Some(start) => {
+                let at = (first + *start as usize) * width;
+                let word = &values[at..at + width];
+                if word.iter().any(|v| !v.is_finite()) {
+                    return None;
+                }
+                row.extend_from_slice(word);
+            }
+            None => row.extend(std::iter::repeat_n(f32::NAN, width)),
+        }
+    }
+    Some(row)
+}
+
 /// Rows of batches in the order of the file and of the task's labels.
 fn in_order(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>> {
     let mut rows = set.restore(rows)?;
@@ -118,6 +175,9 @@ fn in_order(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<
 }
 
 fn as_predictions(set: &EvalSet, rows: &[Vec<f32>]) -> Result<Predictions> {
+    if is_of_tags(set) {
+        return Ok(Predictions::of_words(&set.task, rows)?);
+    }
     Ok(Predictions::from_logits(set.task.head(), rows.len(), &rows.concat())?)
 }
 

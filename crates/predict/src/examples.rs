@@ -37,8 +37,24 @@ impl Examples {
         let task = task.into();
         let mut data = task.read_split(dir, split)?;
         data.examples.truncate(limit.unwrap_or(usize::MAX));
-        let features = Arc::new(features::encode(encoder, &data.examples, max_len)?);
+        let features = Arc::new(features::encode_for(&task, encoder, &data.examples, max_len)?);
+        let notes =
+            [data.passed_over(), unseen_words(&features, max_len).map(|n| format!("{}: {n}", data.path.display()))];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
         let rows = data.examples.iter().map(|example| example.id).collect();
-        Ok(Self { task, rows, features, note: data.passed_over() })
+        Ok(Self { task, rows, features, note: (!notes.is_empty()).then(|| notes.join("; ")) })
     }
+}
+
+/// How many words have no token that could carry a tag, in words for people.
+fn unseen_words(features: &[Features], max_len: usize) -> Option<String> {
+    let of = |row: &Features| row.words.iter().flat_map(|words| words.iter()).filter(|start| start.is_none()).count();
+    let counts: Vec<usize> = features.iter().map(of).filter(|count| *count > 0).collect();
+    let (words, texts) = (counts.iter().sum::<usize>(), counts.len());
+    (texts > 0).then(|| {
+        format!(
+            "{words} words of {texts} texts are not seen by the model: they are cut off after {max_len} tokens, or the tokenizer makes \
+             nothing of them; they are not learned, and answered as outside of every entity"
+        )
+    })
 }

@@ -8,6 +8,7 @@ use crate::labels::{sigmoid, softmax};
 ///
 /// - classes: `softmax(logits)[gold]`, the probability of the right class;
 /// - sets of labels: the mean over labels of the probability of what is right, `sigmoid(±logit)`;
+/// - tags: the mean over words of the probability of the right one;
 /// - numbers: `1 - (output - gold)² / var(gold)`, whose mean is the coefficient of determination R².
 ///
 /// On a few hundred examples its differences between models that are alike are less noisy than those of accuracy: an example counts by degrees,
@@ -44,6 +45,21 @@ pub fn mean_gold_score(head: Head, rows: &[Vec<f32>], labels: &[Label]) -> Optio
                     f64::from(sigmoid(if gold.contains(label) { *logit } else { -*logit }))
                 };
                 (row.len() == width).then(|| row.iter().enumerate().map(right).sum::<f64>() / width as f64)
+            };
+            rows.iter().zip(labels).map(near).sum::<Option<f64>>()?
+        }
+        Head::Tags { tags: width } => {
+            let near = |(row, label): (&Vec<f32>, &Label)| {
+                let Label::Tags(gold) = label else { return None };
+                if row.len() != gold.tags.len() * width {
+                    return None;
+                }
+                // A word that the model did not see has no probability.
+                let probability = |(word, tag): (&[f32], &u16)| {
+                    softmax(word).get(usize::from(*tag)).copied().filter(|p| p.is_finite()).map_or(0.0, f64::from)
+                };
+                let sum: f64 = row.chunks(width).zip(&gold.tags).map(probability).sum();
+                Some(sum / gold.tags.len().max(1) as f64)
             };
             rows.iter().zip(labels).map(near).sum::<Option<f64>>()?
         }

@@ -12,6 +12,7 @@ pub fn task_head(task: &Task) -> TaskHeadConfig {
         Head::MultiLabel { .. } => TaskHeadKind::MultiLabel,
         Head::Regression => TaskHeadKind::Regression,
         Head::Spans => TaskHeadKind::Span,
+        Head::Tags { .. } => TaskHeadKind::Tags,
     };
     let labels = task.labels().into_iter().map(str::to_owned).collect();
     let scale = task.scale().map(|scale| NumberScale { mean: scale.mean, deviation: scale.deviation });
@@ -68,13 +69,21 @@ pub fn head_for(config: &BertConfig, index: usize, task: &Task) -> Result<Answer
             wanted.labels.len()
         )));
     }
-    let ordered =
-        head.kind == TaskHeadKind::Classification || head.kind == TaskHeadKind::MultiLabel && task.is_described();
     if head.kind == TaskHeadKind::Regression {
         let theirs = head.scale.map_or(Scale::NONE, |scale| Scale { mean: scale.mean, deviation: scale.deviation });
         let order = ClassOrder::in_units(theirs, task.scale().unwrap_or(Scale::NONE));
         return Ok(AnsweringHead { index, order, note: None });
     }
+    if head.kind == TaskHeadKind::Tags && head.labels != wanted.labels {
+        return Err(Error::Mismatch(format!(
+            "the model's head for task {} has the tags {}; the data have {}",
+            task.name(),
+            head.labels.join(", "),
+            wanted.labels.join(", ")
+        )));
+    }
+    let ordered =
+        head.kind == TaskHeadKind::Classification || head.kind == TaskHeadKind::MultiLabel && task.is_described();
     if !ordered {
         return Ok(AnsweringHead::in_order(index, head.outputs()));
     }

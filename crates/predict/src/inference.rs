@@ -11,7 +11,7 @@ use glue_squad::task::Predictions;
 use tokenizer::Padding;
 
 use crate::data::{EvalSet, to_ragged};
-use crate::evaluate::predictions_compiled;
+use crate::evaluate::{predictions_compiled, words_at};
 use crate::heads::AnsweringHead;
 use crate::span::{SpanEvalSet, span_logits_compiled};
 use crate::{Result, Watch};
@@ -142,6 +142,43 @@ impl Inference {
                     logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
                 };
                 Ok(heads.iter().map(values).collect())
+            }
+        }
+    }
+
+    /// Values of head `head`, which looks at every token, for the first tokens of the words of every text: `[words, outputs]` per text, NaN for
+    /// a word without a token. `None` in place of a text with a value that is not finite.
+    ///
+    /// # Errors
+    /// The model does not take the texts.
+    #[cfg_attr(not(feature = "burn"), expect(unused_variables, reason = "what is compiled computes no padding"))]
+    pub fn tag(&mut self, texts: &[Features], padding: Padding, head: usize) -> Result<Vec<Option<Vec<f32>>>> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = |values: &[f32], tokens: usize, firsts: &mut dyn Iterator<Item = usize>| {
+            let width = values.len() / tokens.max(1);
+            let of = |(text, first): (&Features, usize)| {
+                words_at(values, width, first, text.words.as_deref().unwrap_or_default())
+            };
+            texts.iter().zip(firsts).map(of).collect::<Vec<_>>()
+        };
+        match self {
+            Self::Compiled { model, session } => {
+                let mut ragged = Ragged::new();
+                texts.iter().for_each(|t| ragged.push(&t.ids, t.type_ids.iter().copied().map(u32::from)));
+                let batch = ragged.as_batch();
+                let output = session.run(model, &batch, Outputs { pooled: false, heads: &[head] })?;
+                let values = output.heads().next().unwrap_or_default();
+                Ok(words(values, batch.tokens(), &mut batch.offsets.iter().copied()))
+            }
+            #[cfg(feature = "burn")]
+            Self::Modules { model, device } => {
+                let rows: Vec<usize> = (0..texts.len()).collect();
+                let batch = EncodedBatch::collate(texts, &rows, padding)?;
+                let (_, logits) = model.forward_tokens(&to_device(&batch, device), head, EncodeOptions::LAST);
+                let values = logits.try_into_vec_as::<f32>().expect("float tensors convert to f32");
+                Ok(words(&values, batch.batch * batch.seq, &mut rows.iter().map(|row| row * batch.seq)))
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | `predictor` | [`Predictor`]: a model directory that answers: model, tokenizer, heads |
 //! | `inference` | [`Inference`]: the model itself, compiled for this processor or as burn modules on a device |
 //! | `labels` | [`HeadAnswer`]: classes, labels and numbers with their probabilities |
+//! | `tags` | [`TagAnswer`]: the entities that a model finds in plain text |
 //! | [`span`] | SQuAD: windows, the piece of a text that answers a question, official scores |
 //! | [`heads`] | the head that a task needs, and the one that answers it |
 //! | [`examples`], [`data`] | the encoded examples of a split, and these in batches |
@@ -38,6 +39,7 @@ mod labels;
 pub mod majority;
 mod predictor;
 pub mod span;
+mod tags;
 mod token_ids;
 
 pub use error::{Error, Result};
@@ -46,6 +48,7 @@ pub use gold::mean_gold_score;
 pub use inference::{Inference, PlacedBatch, Target};
 pub use labels::{HeadAnswer, learned_on_pairs};
 pub use predictor::{Predictor, Text, check_segments, check_vocabulary, tokenizer};
+pub use tags::{TagAnswer, TaggedText, TextEntity};
 #[cfg(feature = "burn")]
 pub use token_ids::states_and_scores;
 pub use token_ids::token_ids;

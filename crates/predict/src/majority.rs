@@ -71,7 +71,7 @@ impl MajorityBaseline {
         let scores = majority.scores(scored)?;
         Ok(Some(Self {
             task: task.name().into(),
-            answer: task.answer_name(majority.answer),
+            answer: majority.answer_name(),
             chosen_by,
             examples: scored.len(),
             score: scores.primary,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cpu_runtime::{Packing, Precision};
-use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, TaskHeadConfig};
 use glue_squad::features::Features;
 use glue_squad::task::Task;
 use tokenizer::TextEncoder;
@@ -52,7 +52,7 @@ impl Predictor {
     /// Positions of the heads that answer `task`, or of all heads.
     ///
     /// # Errors
-    /// There is no such head, or one among several marks spans.
+    /// There is no such head, or one among several marks spans or words.
     pub fn heads(&self, task: Option<&str>) -> Result<Vec<usize>> {
         let heads = &self.config.task_heads;
         let known = || heads.iter().map(|h| h.task.as_str()).collect::<Vec<_>>().join(", ");
@@ -66,7 +66,7 @@ impl Predictor {
                 vec![found.ok_or_else(|| Error::UnknownHead { known: known() })?]
             }
         };
-        match chosen.iter().find(|&&i| chosen.len() > 1 && heads[i].kind == TaskHeadKind::Span) {
+        match chosen.iter().find(|&&i| chosen.len() > 1 && heads[i].kind.is_on_tokens()) {
             Some(&i) => Err(Error::SpanAmongOthers { head: heads[i].task.clone(), known: known() }),
             None => Ok(chosen),
         }
@@ -83,7 +83,10 @@ impl Predictor {
         if tokens > longest {
             encoded = self.tokenizer.encode_pair(a, b, longest)?;
         }
-        Ok(Text { features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None }, tokens })
+        Ok(Text {
+            features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None },
+            tokens,
+        })
     }
 }
 

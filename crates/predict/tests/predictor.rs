@@ -9,9 +9,9 @@ use cpu_runtime::{Packing, Precision};
 use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::features;
 use glue_squad::squad::{Dataset, DecodeConfig, SquadVersion, WindowConfig};
-use glue_squad::task::{Example, Label, TaskKind};
+use glue_squad::task::{Answer, Example, Label, Predictions, Tags, Task, TaskKind, TaskSpec};
 use predict::data::{BatchSettings, EvalSet};
-use predict::heads::{AnsweringHead, task_head};
+use predict::heads::{AnsweringHead, answering_head, task_head};
 use predict::span::SpanSettings;
 use predict::{Error, HeadAnswer, Predictor, Target};
 
@@ -85,7 +85,7 @@ fn heads_are_found_in_every_spelling_and_those_that_are_not_there_are_refused() 
     let message = predictor.heads(Some("rte")).unwrap_err().to_string();
     assert_eq!(message, "no such head; its heads: sst-2, tags, warmth, squad-v2");
     let message = predictor.heads(None).unwrap_err().to_string();
-    assert_eq!(message, "the head `squad-v2` marks spans and cannot answer together with others");
+    assert_eq!(message, "the head `squad-v2` marks parts of a text and cannot answer together with others");
 }
 
 #[test]
@@ -109,6 +109,46 @@ fn an_answer_to_a_question_is_a_piece_of_its_text() {
     assert_eq!((compiled.answer.as_str(), compiled.null_odds), (piece.as_str(), None));
     assert_eq!((compiled.start, compiled.end), (modules.start, modules.end));
     assert!((compiled.probability - modules.probability).abs() < 1e-4);
+}
+
+#[test]
+fn words_have_the_same_tags_compiled_and_as_modules_and_in_batches_and_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["O", "B-X", "I-X", "B-Y"];
+    let task = Task::new(TaskSpec::new("tags", &["words"], Answer::Tags(names.map(Into::into).to_vec()))).unwrap();
+    write(dir.path(), vec![task_head(&task)]);
+    let texts = ["the soup was good", "lamp", "the bad \u{200d} soup was the lamp was bad was good the soup"];
+    let tags = |text: &str| Label::Tags(Tags::new(text.split(' '), vec![1; text.split(' ').count()]));
+    let example =
+        |(id, text): (usize, &&str)| Example { id, text_a: (*text).to_owned(), text_b: None, label: Some(tags(text)) };
+    let examples: Vec<Example> = texts.iter().enumerate().map(example).collect();
+    let mut found = Vec::new();
+    for mut predictor in both(dir.path()) {
+        let rows = features::encode_for(&task, &predictor.tokenizer, &examples, 12).unwrap();
+        // Ten words of the last text fit beside the special tokens, and a control character has no token.
+        let seen: Vec<usize> =
+            rows.iter().map(|row| row.words.iter().flat_map(|w| w.iter()).flatten().count()).collect();
+        assert_eq!(seen, [4, 1, 10]);
+        let batches = BatchSettings::new(2, 12, 1);
+        let set = EvalSet::new(&task, rows, predictor.tokenizer.pad_id(), batches).unwrap();
+        let head = answering_head(&predictor.config, &task).unwrap();
+        let mut watch = |_, _| ControlFlow::Continue(());
+        let evaluated = predictor.model.evaluate(&head, &set, &[], &mut watch).unwrap();
+        assert!(evaluated.scores.is_some() && evaluated.majority.is_some());
+        let Predictions::Tags(all) = evaluated.predictions else { panic!("tags") };
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [4, 1, 13]);
+        assert!(all[2][2] == 0 && all[2][11..] == [0, 0], "words that are not seen are outside: {all:?}");
+        let words = predictor.words(texts[0]).unwrap();
+        let answer = predictor.tag(&[(texts[0], &words)], 0).unwrap().remove(0);
+        let entities = task.tag_set().unwrap().entities(&all[0]);
+        assert_eq!(answer.entities.len(), entities.len());
+        found.push(all);
+    }
+    assert_eq!(found[0], found[1]);
+    let other = TaskSpec::new("tags", &["words"], Answer::Tags(["B-X", "O", "I-X", "B-Y"].map(Into::into).to_vec()));
+    let [predictor, _] = both(dir.path());
+    let message = answering_head(&predictor.config, &Task::new(other).unwrap()).unwrap_err().to_string();
+    assert!(message.contains("has the tags O, B-X, I-X, B-Y; the data have B-X, O"), "{message}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Rows of tables that people have: CSV, TSV, JSON Lines and Parquet.
+//! Rows of tables that people have: CSV, TSV, JSON Lines, Parquet and the columns of CoNLL.
 //!
 //! [`Table::open`] finds the format by the file's name, or takes the one that [`Layout`] names. [`Table::select`] chooses columns by name,
 //! [`Table::next_row`] gives their cells. All but Parquet may be packed with gzip, zstd or bzip2, which is seen from the first bytes.
@@ -12,10 +12,12 @@
 //! | `delimited` | CSV and TSV |
 //! | `json_lines` | one JSON object per line |
 //! | `parquet` | Parquet |
+//! | `conll` | a word on each line |
 //! | `compressed` | bytes of a file, unpacked |
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod compressed;
+mod conll;
 mod delimited;
 mod error;
 mod json_lines;

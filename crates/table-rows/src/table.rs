@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::conll::Conll;
 use crate::delimited::Delimited;
 use crate::json_lines::JsonLines;
 use crate::parquet::Parquet;
@@ -21,11 +22,14 @@ pub enum Format {
     Jsonl,
     /// Parquet with plain columns.
     Parquet,
+    /// Sentences as CoNLL's shared tasks have them: a word with its tags on each line, an empty line behind each sentence. A sentence is a
+    /// row, whose cells are lists; the columns are called `1`, `2` and so on.
+    Conll,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Csv, Self::Tsv, Self::Jsonl, Self::Parquet];
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Tsv, Self::Jsonl, Self::Parquet, Self::Conll];
 
     /// The name in options and files.
     pub fn name(self) -> &'static str {
@@ -34,6 +38,7 @@ impl Format {
             Self::Tsv => "tsv",
             Self::Jsonl => "jsonl",
             Self::Parquet => "parquet",
+            Self::Conll => "conll",
         }
     }
 
@@ -46,6 +51,7 @@ impl Format {
             "tsv" | "tab" => Some(Self::Tsv),
             "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
             "parquet" | "pq" => Some(Self::Parquet),
+            "conll" | "bio" | "iob" | "iob2" | "bioes" => Some(Self::Conll),
             _ => None,
         }
     }
@@ -115,7 +121,7 @@ pub enum Cell {
     Float(f64),
     /// A truth value.
     Bool(bool),
-    /// A list, of JSON Lines.
+    /// A list, of JSON Lines and CoNLL.
     List(Vec<Cell>),
     /// Something else, as the file writes it.
     Other(String),
@@ -161,6 +167,7 @@ impl Table {
             Some(Format::Tsv) => Box::new(Delimited::tsv(path)?),
             Some(Format::Jsonl) => Box::new(JsonLines::open(path)?),
             Some(Format::Parquet) => Box::new(Parquet::open(path)?),
+            Some(Format::Conll) => Box::new(Conll::open(path)?),
             None => return Err(Error::Format { path: path.to_owned(), known: known() }),
         };
         Ok(Self { source, path: path.to_owned() })

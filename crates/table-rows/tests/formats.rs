@@ -148,9 +148,48 @@ fn a_quote_that_is_never_closed_and_an_endless_line_cost_bounded_memory() {
     assert_eq!(texts("x.csv", &many, &["b"]).unwrap().len(), 4 << 20);
 }
 
+#[test]
+fn a_sentence_of_conll_is_a_row_of_lists() {
+    let list = |words: &[&str]| Cell::List(words.iter().map(|word| Cell::Text((*word).to_owned())).collect());
+    let conll = b"-DOCSTART- -X- O O\n\nEU NNP I-NP B-ORG\nrejects VBZ I-VP O\r\n\n\n. . O O";
+    let found = rows("x.conll", conll, &["1", "4"], Layout::default()).unwrap();
+    let sentences = [(&["EU", "rejects"][..], &["B-ORG", "O"][..], ":3"), (&["."], &["O"], ":7")];
+    assert_eq!(found, sentences.map(|(words, tags, place)| (vec![list(words), list(tags)], place.to_owned())));
+    // Tabs divide columns where there are any: a word may hold spaces.
+    let tabs = b"\xef\xbb\xbfNew York\tB-LOC\nis\tO\n";
+    let layout = Layout { format: Some(Format::Conll), ..Layout::default() };
+    assert_eq!(rows("x.txt", tabs, &["1"], layout).unwrap()[0].0, [list(&["New York", "is"])]);
+    assert_eq!(Format::of_name("train.BIO.gz".as_ref()), Some(Format::Conll));
+}
+
+#[test]
+fn conll_that_is_none_is_an_error_with_its_line() {
+    let wide = b"a ".repeat(300);
+    for (bytes, part) in [
+        (&b"a b\nc\n"[..], "x.conll:2: 1 columns, divided by white space, instead of the 2 of the first word: `c`"),
+        (b"a\tb\n\nc d\n", "x.conll:3: 1 columns, divided by tabs, instead of the 2"),
+        (b"\n \n-DOCSTART-\n", "x.conll: the file is empty: a word with its tag"),
+        (b"a b\nc \xff\n", "x.conll:2: byte 3 of the line is not valid UTF-8"),
+        (b"a b\nc \0\n", "x.conll:2: the line holds a NUL"),
+        (b"\xff\xfea\0", "x.conll:1: the file is UTF-16"),
+        (&wide, "x.conll:1: more than 256 columns"),
+        (b"a b\n", "x.conll: there is no column `3`; the columns are: 1, 2"),
+    ] {
+        let column = if part.contains("no column") { "3" } else { "1" };
+        let message = refused("x.conll", bytes, &[column]);
+        assert!(message.starts_with(part), "{message}");
+    }
+    let endless = refused("x.conll", &b"a b\n".repeat(1 << 20), &["1"]);
+    assert!(endless.starts_with("x.conll:1: the sentence takes more than 16777216 bytes"), "{endless}");
+    let message = refused("x.conll", &[b'x'; 20 << 20], &["1"]);
+    assert!(message.starts_with("x.conll:1: the line is longer than 16777216 bytes"), "{message}");
+}
+
 proptest! {
     #[test]
-    fn any_bytes_are_rows_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), name in "x\\.(csv|tsv|jsonl|parquet)") {
+    fn any_bytes_are_rows_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300), name in "x\\.(csv|tsv|jsonl|parquet|conll)") {
+        let _ = rows("x.conll", &bytes, &["1"], Layout::default());
+        let _ = rows("x.conll", &[&b"a b\n"[..], &bytes].concat(), &["2", "1"], Layout::default());
         let _ = rows(&name, &bytes, &["a"], Layout::default());
         let with_header = [&b"a,b\n"[..], &bytes].concat();
         let _ = rows(&name, &with_header, &["a"], Layout::default());

@@ -15,6 +15,7 @@
 //! | `plain`, `pieces` | texts without the library |
 //! | `cached` | much text: most words were seen before |
 //! | `padding` | sequences as one rectangle |
+//! | `align` | texts that are given as words: the first token of each word; plain text divided into words |
 //! | `words` | the words of a text and the tokens that make each up |
 //! | `write` | the files of a new folder, which agree |
 //!
@@ -29,6 +30,7 @@
 struct Readme;
 
 mod agree;
+mod align;
 mod byte_level;
 mod cached;
 mod encode;
@@ -42,6 +44,7 @@ mod stated;
 mod words;
 mod write;
 
+pub use align::{AlignedWords, divide_words};
 pub use cached::{WordCache, WordEncoder};
 pub use encode::{Encoded, WithOffsets};
 pub use error::{Error, Result};

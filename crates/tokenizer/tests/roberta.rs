@@ -124,6 +124,29 @@ fn texts_and_pairs_are_framed_as_by_the_library() {
     }
 }
 
+/// The ranges of the words that spaces divide.
+fn words(text: &str) -> Vec<std::ops::Range<usize>> {
+    let start = |word: &str| word.as_ptr() as usize - text.as_ptr() as usize;
+    text.split(' ').map(|word| start(word)..start(word) + word.len()).collect()
+}
+
+#[test]
+fn the_first_token_of_each_word_is_found_whatever_the_tokenizer_makes_of_spaces() {
+    let encoder = |file: Value| read(&[("tokenizer.json", file.to_string())]);
+    // `ab`, `Ġ`, `cd`, `Ġab`: the space before `cd` is a token of its own, and the word's first.
+    let text = "ab cd ab";
+    let found = encoder(byte_level()).encode_words(text, &words(text), 10).unwrap();
+    assert_eq!((found.encoded.ids.len(), found.starts), (6, vec![Some(1), Some(2), Some(4)]));
+    // `▁ab`, `▁`, `cd`, `▁`, `é`.
+    let text = "ab cd é";
+    let found = encoder(unigram()).encode_words(text, &words(text), 10).unwrap();
+    assert_eq!((found.encoded.ids.len(), found.starts), (7, vec![Some(1), Some(2), Some(4)]));
+    // Both bytes of `é` are tokens; the second is no word.
+    let text = "é a";
+    let found = encoder(byte_level()).encode_words(text, &words(text), 10).unwrap();
+    assert_eq!(found.starts, [Some(1), Some(3)]);
+}
+
 #[test]
 fn special_tokens_have_robertas_names_where_nothing_names_them() {
     for (file, mask, size) in [(byte_level(), 20, 21), (unigram(), 10, 11)] {

@@ -77,7 +77,7 @@ impl TrainSet {
 
     /// The gold labels that are there, in the order of the file.
     pub fn labels(&self) -> Vec<Label> {
-        self.sequences.features.iter().filter_map(|f| f.label).collect()
+        self.sequences.features.iter().filter_map(|f| f.label.clone()).collect()
     }
 
     /// The batch of a step; epochs follow each other without end.

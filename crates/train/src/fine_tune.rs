@@ -7,9 +7,9 @@ use predict::evaluate;
 use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
-use crate::losses::label_loss;
+use crate::losses::{at_tokens, label_loss, tag_loss};
 
-/// Trains a model's heads and encoder on labels: cross-entropy for classes, MSE for scores.
+/// Trains a model's heads and encoder on labels: cross-entropy for classes and tags, MSE for scores.
 pub struct FineTune<'a> {
     /// Training data.
     pub data: &'a TaskMix,
@@ -23,8 +23,20 @@ impl Job<TaskModel> for FineTune<'_> {
     fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
         let (task, batch) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
-        let batch = batch.rows(cut.rows());
+        let whole = batch;
+        let batch = whole.rows(cut.rows());
         let tokens = to_device(&batch, device);
+        if let Some((places, tags)) = batch.tagged() {
+            if tags.is_empty() {
+                // No word in this part has a token.
+                return Ok(LossTerms(Vec::new()));
+            }
+            let (_, logits) = model.forward_tokens(&tokens, self.heads[task], EncodeOptions::LAST);
+            let loss = tag_loss(at_tokens(logits, places), tags.clone());
+            let density = cut.density(tags.len(), whole.tagged().map_or(0, |(_, tags)| tags.len()));
+            let loss = if density == 1.0 { loss } else { loss * density };
+            return Ok(cut.weigh(LossTerms(vec![("label", loss)])));
+        }
         let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
         Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, device)?)])))
     }

@@ -34,6 +34,7 @@ pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result
             let data = TensorData::new(flags.collect::<Vec<f32>>(), [batch, width]);
             Ok(binary_cross_entropy(logits, Tensor::from_data(data, device)))
         }
+        Labels::Tags(_) => Err(Error::Mismatch("tags belong to words; a head of texts cannot learn them".into())),
         Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
     }
 }
@@ -56,6 +57,29 @@ pub fn binary_cross_entropy(logits: Tensor<2>, probabilities: Tensor<2>) -> Tens
     // softplus without overflow
     let softplus = relu(logits.clone()) + (logits.clone().abs().neg().exp() + 1.0).log();
     (softplus - probabilities * logits).mean()
+}
+
+/// Scores at some tokens.
+///
+/// # Shapes
+/// - `scores`: `[batch, seq, outputs]`
+/// - `places`: `row * seq + column` of each
+/// - output: `[places, outputs]`
+pub fn at_tokens(scores: Tensor<3>, places: Vec<i32>) -> Tensor<2> {
+    let ([batch, seq, outputs], device) = (scores.dims(), scores.device());
+    let count = places.len();
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
+    scores.reshape([batch * seq, outputs]).select(0, places)
+}
+
+/// Hard cross-entropy of the tokens that carry a tag: the mean over them of `-log_softmax(scores)[tag]`, as `transformers` trains
+/// token classification, where other tokens have the label -100.
+///
+/// # Shapes
+/// - `scores`: `[tags, outputs]`, see [`at_tokens`]
+pub fn tag_loss(scores: Tensor<2>, tags: Vec<i32>) -> Tensor<1> {
+    let (count, device) = (tags.len(), scores.device());
+    cross_entropy(scores, Tensor::from_data(TensorData::new(tags, [count]), &device))
 }
 
 /// Start scores and end scores of a span head, as two tensors.
@@ -125,6 +149,16 @@ mod tests {
         let expected = term(2.0, true) + term(-1.0, false) + term(100.0, true);
         let expected = expected + term(0.5, false) + term(-100.0, false) + term(0.0, false);
         assert!((found - expected / 6.0).abs() < 1e-6, "{found}");
+    }
+
+    #[test]
+    fn the_tag_loss_is_the_mean_over_the_tokens_that_carry_one() {
+        let device = Device::flex();
+        let scores = Tensor::<3>::from_floats([START, END], &device);
+        let (places, tags) = (vec![1, 2], vec![3, 0]);
+        let found = value(tag_loss(at_tokens(scores, places), tags));
+        let expected = (by_hand(&START[1], 3) + by_hand(&END[0], 0)) / 2.0;
+        assert!((found - expected).abs() < 1e-6, "{found}");
     }
 
     #[test]

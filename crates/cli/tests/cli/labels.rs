@@ -216,11 +216,7 @@ fn heads_that_would_be_answered_otherwise_than_they_were_trained_are_refused() {
         (3, json!({ "id2label": { "0": "a", "1": "b" } }), &["id2label", "2 names", "3 outputs"]),
         (2, json!({ "id2label": { "0": "a", "1": "a" } }), &["id2label", "both called `a`"]),
         (2, json!({ "id2label": { "1": "a", "2": "b" } }), &["id2label", "no name for output 0"]),
-        (
-            2,
-            json!({ "architectures": ["BertForTokenClassification"] }),
-            &["BertForTokenClassification", "--task toxicity"],
-        ),
+        (1, json!({ "architectures": ["BertForTokenClassification"] }), &["has one output; tags need two"]),
         (1, json!({ "architectures": ["BertForMultipleChoice"] }), &["BertForMultipleChoice", "--task toxicity"]),
         (2, json!({ "architectures": ["BertForQuestionAnswering"] }), &["BertForQuestionAnswering", "--task toxicity"]),
     ] {
@@ -228,6 +224,23 @@ fn heads_that_would_be_answered_otherwise_than_they_were_trained_are_refused() {
         import(dir.path(), outputs, &keys).fails_with(2, &[&["config.json"], parts].concat());
         assert!(!dir.path().join("model").exists());
     }
+}
+
+#[test]
+fn a_token_classifier_tags_words() {
+    let dir = folder();
+    let names = json!({ "0": "O", "1": "B-X", "2": "I-X" });
+    let keys = json!({ "architectures": ["BertForTokenClassification"], "id2label": names });
+    let outcome = import(dir.path(), 3, &keys);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let config: Value = serde_json::from_slice(&std::fs::read(dir.path().join("model/config.json")).unwrap()).unwrap();
+    let head = json!({ "task": "toxicity", "kind": "tags", "labels": ["O", "B-X", "I-X"] });
+    assert_eq!(
+        (&config["task_heads"], &config["architectures"]),
+        (&json!([head]), &json!(["BertForTokenClassification"]))
+    );
+    let answer = run(dir.path(), &["predict", "--model", "model", "--json", "a b"]).json()["answers"][0].clone();
+    assert!(answer["entities"].is_array(), "{answer}");
 }
 
 #[test]

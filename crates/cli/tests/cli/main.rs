@@ -28,6 +28,7 @@ mod majority;
 mod objective;
 mod outputs;
 mod own_data;
+mod own_tags;
 mod plan;
 mod predict;
 mod runs;

@@ -31,7 +31,7 @@ fn quoted(field: &str) -> String {
 }
 
 /// Teacher and student of the data that `own` names: JSON of both trainings. Each must be better than its trivial baseline.
-fn teach(dir: &Path, own: &[&str]) -> [Value; 2] {
+pub fn teach(dir: &Path, own: &[&str]) -> [Value; 2] {
     let steps = ["--steps", "400", "--batch-size", "16", "--max-len", "12", "--threads", "1"];
     let teacher =
         [&["teacher", "--model", "bert", "--out", "teacher", "--learning-rate", "3e-3"], &steps[..], own].concat();
@@ -48,7 +48,7 @@ fn teach(dir: &Path, own: &[&str]) -> [Value; 2] {
     })
 }
 
-fn works(outcome: Outcome) -> Outcome {
+pub fn works(outcome: Outcome) -> Outcome {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     outcome
 }

@@ -130,11 +130,18 @@ def electra_config(rng, _index):
     return transformers.ElectraConfig(hidden_size=width, embedding_size=width, **keys)
 
 
+def tags(config, rng):
+    """Gives the head some tags, and returns the name of its task."""
+    config.num_labels = rng.randint(2, 7)
+    return "entities"
+
+
 def build_foreign(family, config, rng):
     """As `build`, of a family that becomes a BERT."""
-    kinds = {"distilbert": ["Model", "ForQuestionAnswering", "ForMaskedLM"],
-             "electra": ["Model", "ForQuestionAnswering", "ForMaskedLM", "ForPreTraining"]}
-    classifies = ["Model", "ForSequenceClassification", "ForSequenceClassification", "ForQuestionAnswering", "ForMaskedLM"]
+    kinds = {"distilbert": ["Model", "ForQuestionAnswering", "ForTokenClassification", "ForMaskedLM"],
+             "electra": ["Model", "ForQuestionAnswering", "ForTokenClassification", "ForMaskedLM", "ForPreTraining"]}
+    classifies = ["Model", "ForSequenceClassification", "ForSequenceClassification", "ForQuestionAnswering",
+                  "ForTokenClassification", "ForMaskedLM"]
     kind = rng.choice(kinds.get(family, classifies))
     task = None
     if kind == "ForSequenceClassification":
@@ -145,6 +152,8 @@ def build_foreign(family, config, rng):
         config.pad_token_id = 1
     elif kind == "ForQuestionAnswering":
         task = "squad-v1"
+    elif kind == "ForTokenClassification":
+        task = tags(config, rng)
     elif kind == "ForMaskedLM" and family != "distilbert":
         # These heads have an activation of their own.
         config.hidden_act = rng.choice(["gelu", "gelu_python"])
@@ -160,7 +169,7 @@ def build(family, config, rng, index):
         return build_foreign(family, config, rng)
     prefix = CLASSES[family]
     kind = rng.choice(["Model", "Model", "ForSequenceClassification", "ForSequenceClassification",
-                       "ForQuestionAnswering", "ForMaskedLM", "ForPreTraining"])
+                       "ForQuestionAnswering", "ForTokenClassification", "ForMaskedLM", "ForPreTraining"])
     if family == "mobilebert" and index % 6 == 3:
         kind = "ForSequenceClassification"
     task = None
@@ -170,6 +179,8 @@ def build(family, config, rng, index):
         config.pad_token_id = 0
     elif kind == "ForQuestionAnswering":
         task = "squad-v1"
+    elif kind == "ForTokenClassification":
+        task = tags(config, rng)
     elif kind == "Model" and rng.random() < 0.3:
         config.type_vocab_size = 1
     more = {"add_pooling_layer": rng.random() < 0.7} if kind == "Model" else {}
@@ -245,7 +256,7 @@ def compute(model, kind, inputs):
         out = model(output_hidden_states=True, **inputs)
     found = {f"output.hidden.{i}": h for i, h in enumerate(out.hidden_states)}
     found["output.last_hidden"] = out.hidden_states[-1]
-    if kind == "ForSequenceClassification":
+    if kind in ("ForSequenceClassification", "ForTokenClassification"):
         found["scores"] = out.logits
     elif kind == "ForQuestionAnswering":
         found["scores"] = torch.stack([out.start_logits, out.end_logits], dim=2)

@@ -291,9 +291,9 @@ fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
 
 fn head(b: &mut Builder, Head { kind, dense }: Head<MappedTensor>) -> CompiledHead {
     let (inputs, outputs) = (dense.inputs(), dense.outputs());
-    let (domain, x) = match kind {
-        TaskHeadKind::Span => (Domain::Tokens, Memory::Hidden),
-        _ => (Domain::Sequences, Memory::Pooled),
+    let (domain, x) = match kind.is_on_tokens() {
+        true => (Domain::Tokens, Memory::Hidden),
+        false => (Domain::Sequences, Memory::Pooled),
     };
     // A head is small and its rounding would go straight into the answer.
     let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Format::F32 });

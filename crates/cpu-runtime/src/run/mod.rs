@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use cpu_kernels::attention::Scratch;
 use cpu_kernels::matmul::OneUse;
-use encoder_spec::TaskHeadKind;
 
 use self::chunk::Chunk;
 use crate::batch::Batch;
@@ -138,7 +137,7 @@ impl Session {
         if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
             return Err(Error::Head { head, heads: count });
         }
-        let pooled = want.pooled || want.heads.iter().any(|&h| model.heads[h].kind != TaskHeadKind::Span);
+        let pooled = want.pooled || want.heads.iter().any(|&h| !model.heads[h].kind.is_on_tokens());
         let pooled_len = if pooled { batch.sequences() * model.hidden } else { 0 };
         let hidden_len = batch.tokens() * model.hidden;
         self.prepare(model, batch, want);
@@ -198,7 +197,7 @@ impl Session {
         self.starts.push(end);
         for &head in want.heads {
             let CompiledHead { kind, outputs, .. } = model.heads[head];
-            end += outputs * if kind == TaskHeadKind::Span { batch.tokens() } else { batch.sequences() };
+            end += outputs * if kind.is_on_tokens() { batch.tokens() } else { batch.sequences() };
             self.starts.push(end);
         }
         self.division.plan(batch, self.team.threads(), model.bytes);

@@ -281,9 +281,9 @@ pub fn forward(sizes: &Sizes, encoder: &Encoder, s: &Sequence) -> (Rows, Vec<f64
         Some(pooler) => apply(pooler, &h[0]).into_iter().map(f64::tanh).collect(),
         None => h[0].clone(),
     };
-    let head = |head: &Head| match head.kind {
-        TaskHeadKind::Span => each(&h, |x| apply(&head.dense, x)),
-        _ => vec![apply(&head.dense, &pooled)],
+    let head = |head: &Head| match head.kind.is_on_tokens() {
+        true => each(&h, |x| apply(&head.dense, x)),
+        false => vec![apply(&head.dense, &pooled)],
     };
     let heads = encoder.heads.iter().map(head).collect();
     (h, pooled, heads)

@@ -87,6 +87,15 @@ pub enum TaskHeadKind {
     Regression,
     /// Start and end of an answer: two scores per token.
     Span,
+    /// One of `labels.len()` tags for every word: `softmax(logits)` of its first token.
+    Tags,
+}
+
+impl TaskHeadKind {
+    /// Whether the head scores every token, and not the pooled vector.
+    pub fn is_on_tokens(self) -> bool {
+        matches!(self, Self::Span | Self::Tags)
+    }
 }
 
 /// One task head of a model directory.
@@ -97,7 +106,7 @@ pub struct TaskHeadConfig {
     pub task: String,
     /// What the head predicts.
     pub kind: TaskHeadKind,
-    /// Names of the classes or labels in the order of the logits; empty where there are none.
+    /// Names of the classes, labels or tags in the order of the logits; empty where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// How the output of a regression becomes a number; `None`: it is the number.
@@ -131,7 +140,7 @@ impl TaskHeadConfig {
     /// Width of the head's output.
     pub fn outputs(&self) -> usize {
         match self.kind {
-            TaskHeadKind::Classification | TaskHeadKind::MultiLabel => self.labels.len(),
+            TaskHeadKind::Classification | TaskHeadKind::MultiLabel | TaskHeadKind::Tags => self.labels.len(),
             TaskHeadKind::Regression => 1,
             TaskHeadKind::Span => 2,
         }

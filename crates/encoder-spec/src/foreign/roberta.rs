@@ -72,9 +72,12 @@ impl ForeignFamily for Roberta {
     }
 
     fn check_heads(&self, config: &Map<String, Value>, has: &dyn Fn(&str) -> bool) -> Result<(), ForeignError> {
-        if has("classifier.weight") {
-            let message = "`classifier.weight` is the head of a RoBERTa for tokens or for multiple choice; a classifier of texts has \
-                           `classifier.dense` and `classifier.out_proj`";
+        let classes = config.get("architectures").and_then(Value::as_array);
+        let named = |class: &Value| class.as_str().is_some_and(|class| class.ends_with("ForTokenClassification"));
+        let is_of_tokens = classes.is_some_and(|classes| classes.iter().any(named));
+        if has("classifier.weight") && !is_of_tokens {
+            let message = "`classifier.weight` is the head of a RoBERTa for tokens, which `architectures` does not name, or for multiple \
+                           choice; a classifier of texts has `classifier.dense` and `classifier.out_proj`";
             return Err(ForeignError::Head { message: message.into() });
         }
         if has("lm_head.dense.weight") && !has_exact_gelu(config) {

@@ -17,8 +17,15 @@ pub enum Labels {
     Scores(Vec<f32>),
     /// Sets of labels, `[batch]`.
     Sets(Vec<LabelSet>),
+    /// The tag of the word that each token begins, `[batch, seq]`; [`Labels::NO_TAG`] on other tokens.
+    Tags(Vec<i32>),
     /// No example has a label.
     None,
+}
+
+impl Labels {
+    /// On tokens that begin no word, which a loss leaves out: special tokens, padding, and the rest of words.
+    pub const NO_TAG: i32 = -1;
 }
 
 /// Examples padded on the right to one width. Rows are stored one after another.
@@ -59,7 +66,7 @@ impl EncodedBatch {
         let rows = indices.iter().map(row).collect::<Result<Vec<_>>>()?;
         let sequences: Vec<_> = rows.iter().map(|(index, row)| (*index, &*row.ids, &*row.type_ids)).collect();
         let padded = padding.pad(&sequences)?;
-        Ok(Self { labels: collect_labels(&rows)?, ..Self::unlabeled(padded, indices.to_vec()) })
+        Ok(Self { labels: collect_labels(&rows, padded.seq)?, ..Self::unlabeled(padded, indices.to_vec()) })
     }
 
     /// Padded sequences without labels; `indices` are their positions in the whole set.
@@ -78,6 +85,7 @@ impl EncodedBatch {
             Labels::Classes(classes) => Labels::Classes(classes[rows.clone()].to_vec()),
             Labels::Scores(scores) => Labels::Scores(scores[rows.clone()].to_vec()),
             Labels::Sets(sets) => Labels::Sets(sets[rows.clone()].to_vec()),
+            Labels::Tags(tags) => Labels::Tags(tags[cells.clone()].to_vec()),
             Labels::None => Labels::None,
         };
         Self {
@@ -91,43 +99,69 @@ impl EncodedBatch {
         }
     }
 
+    /// The tokens that carry a tag, each `row * seq + column`, and their tags; `None` where the labels are no tags.
+    pub fn tagged(&self) -> Option<(Vec<i32>, Vec<i32>)> {
+        let Labels::Tags(tags) = &self.labels else { return None };
+        let carrying = (0_i32..).zip(tags).filter(|(_, tag)| **tag != Labels::NO_TAG);
+        Some(carrying.map(|(place, tag)| (place, *tag)).unzip())
+    }
+
     /// Real tokens in the batch, special tokens included.
     pub fn tokens(&self) -> usize {
         self.mask.iter().map(|m| usize::from(*m)).sum()
     }
 }
 
-fn collect_labels(rows: &[(usize, &Features)]) -> Result<Labels> {
-    let (mut classes, mut scores, mut sets) = (Vec::new(), Vec::new(), Vec::new());
+fn collect_labels(rows: &[(usize, &Features)], seq: usize) -> Result<Labels> {
+    let (mut classes, mut scores, mut sets, mut tags) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (_, row) in rows {
-        match row.label {
+        match &row.label {
             Some(Label::Class(class)) => {
                 classes.push(
-                    i32::try_from(class).map_err(|_| Error::Invalid(format!("class {class} does not fit 31 bits")))?,
+                    i32::try_from(*class).map_err(|_| Error::Invalid(format!("class {class} does not fit 31 bits")))?,
                 );
             }
-            Some(Label::Score(score)) => scores.push(score as f32),
-            Some(Label::Set(set)) => sets.push(set),
+            Some(Label::Score(score)) => scores.push(*score as f32),
+            Some(Label::Set(set)) => sets.push(*set),
+            Some(Label::Tags(of)) => tags.push(tags_of_tokens(row, &of.tags, seq)?),
             None => {}
         }
     }
-    match (classes.len(), scores.len(), sets.len()) {
-        (0, 0, 0) => Ok(Labels::None),
-        (n, 0, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
-        (0, n, 0) if n == rows.len() => Ok(Labels::Scores(scores)),
-        (0, 0, n) if n == rows.len() => Ok(Labels::Sets(sets)),
+    match (classes.len(), scores.len(), sets.len(), tags.len()) {
+        (0, 0, 0, 0) => Ok(Labels::None),
+        (n, 0, 0, 0) if n == rows.len() => Ok(Labels::Classes(classes)),
+        (0, n, 0, 0) if n == rows.len() => Ok(Labels::Scores(scores)),
+        (0, 0, n, 0) if n == rows.len() => Ok(Labels::Sets(sets)),
+        (0, 0, 0, n) if n == rows.len() => Ok(Labels::Tags(tags.concat())),
         _ => Err(Error::Invalid(
-            "a batch mixes classes, scores, sets of labels and unlabeled examples; batch one kind at a time".to_owned(),
+            "a batch mixes classes, scores, sets of labels, tags and unlabeled examples; batch one kind at a time"
+                .to_owned(),
         )),
     }
+}
+
+/// The tags of words on their first tokens, for a row of `seq` tokens.
+fn tags_of_tokens(row: &Features, tags: &[u16], seq: usize) -> Result<Vec<i32>> {
+    let starts = row.words.as_deref().unwrap_or_default();
+    if starts.len() != tags.len() {
+        return Err(Error::Invalid(format!("{} tags for {} words", tags.len(), starts.len())));
+    }
+    let mut tokens = vec![Labels::NO_TAG; seq];
+    for (start, tag) in starts.iter().zip(tags) {
+        if let Some(token) = start.and_then(|start| tokens.get_mut(start as usize)) {
+            *token = i32::from(*tag);
+        }
+    }
+    Ok(tokens)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Tags;
 
     fn features(length: usize, label: Option<Label>) -> Features {
-        Features { ids: (1..=length as u32).collect(), type_ids: vec![1; length], label }
+        Features { ids: (1..=length as u32).collect(), type_ids: vec![1; length], label, words: None }
     }
 
     const PADDING: Padding = Padding { pad_id: 9, multiple: 4, max_len: 6 };
@@ -157,6 +191,21 @@ mod tests {
         let all = [features(5, Some(Label::Score(2.5)))];
         let batch = EncodedBatch::collate(&all, &[0], PADDING).unwrap();
         assert_eq!((batch.seq, batch.labels), (6, Labels::Scores(vec![2.5])));
+    }
+
+    #[test]
+    fn only_the_first_token_of_a_word_carries_its_tag() {
+        let tags = |tags: &[u16]| Some(Label::Tags(Tags::new(tags.iter().map(|_| "w"), tags.to_vec())));
+        let with =
+            |length, starts: &[Option<u32>], label| Features { words: Some(starts.into()), ..features(length, label) };
+        // Two words of two tokens and one, and one that was cut off; then a word between special tokens.
+        let all = [with(5, &[Some(1), Some(3), None], tags(&[2, 0, 1])), with(3, &[Some(1)], tags(&[1]))];
+        let batch = EncodedBatch::collate(&all, &[0, 1], PADDING).unwrap();
+        assert_eq!(batch.labels, Labels::Tags(vec![-1, 2, -1, 0, -1, -1, -1, 1, -1, -1, -1, -1]));
+        assert_eq!(batch.tagged(), Some((vec![1, 3, 7], vec![2, 0, 1])));
+        assert_eq!(batch.rows(1..2).tagged(), Some((vec![1], vec![1])));
+        let wrong = [with(3, &[Some(1)], tags(&[1, 2]))];
+        assert!(EncodedBatch::collate(&wrong, &[0], PADDING).unwrap_err().to_string().contains("2 tags for 1 words"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::own::{Home, OwnTask};
 use super::spec::{self, Answer, ClassName, Head, TaskSpec};
 use super::table::TABLE;
 use super::{Label, LabelSet, Scale, Split, TaskKind};
+use crate::entities::TagSet;
 use crate::error::{Error, Result, excerpt};
 use crate::squad::SquadVersion;
 
@@ -164,6 +165,11 @@ impl Task {
         self.spec().classes()
     }
 
+    /// What its tags mark; `None` where other things than tags are asked for.
+    pub fn tag_set(&self) -> Option<TagSet> {
+        if let Answer::Tags(tags) = &self.spec().answer { Some(spec::tag_set(tags)) } else { None }
+    }
+
     /// The numbers that are asked for, of a regression.
     pub fn range(&self) -> Option<&RangeInclusive<f64>> {
         if let Answer::Number(range) = &self.spec().answer { Some(range) } else { None }
@@ -193,7 +199,7 @@ impl Task {
         self.spec().metrics.iter().map(|metric| metric.name()).collect()
     }
 
-    /// Whether labeled examples train and score it, as classes, numbers and sets of labels do.
+    /// Whether labeled examples train and score it, as classes, numbers, sets of labels and tags do.
     ///
     /// # Errors
     /// They do not; the message says what would.
@@ -202,7 +208,7 @@ impl Task {
             Head::MultiLabel { labels } if labels > LabelSet::MOST => {
                 Err(Error::Invalid(format!("{self}: {labels} labels; at most {} can be trained", LabelSet::MOST)))
             }
-            Head::Classification { .. } | Head::Regression | Head::MultiLabel { .. } => Ok(()),
+            Head::Classification { .. } | Head::Regression | Head::MultiLabel { .. } | Head::Tags { .. } => Ok(()),
             Head::Spans => Err(Error::Invalid(format!("{self}: spans are trained and scored on windows of the text"))),
         }
     }
@@ -216,6 +222,9 @@ impl Task {
             (Label::Class(class), Head::Classification { classes }) => *class < classes,
             (Label::Score(score), Head::Regression) => score.is_finite(),
             (Label::Set(set), Head::MultiLabel { labels }) => set.iter().all(|label| label < labels),
+            (Label::Tags(of), Head::Tags { tags }) => {
+                of.tags.len() == of.keys.len() && of.tags.iter().all(|tag| usize::from(*tag) < tags)
+            }
             _ => false,
         };
         match labels.into_iter().find(|label| !fits(label)) {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::LabelSet;
 use super::table::{Entry, TABLE};
+use super::{LabelSet, Tags};
 
 /// A task of the GLUE benchmark (Wang et al. 2019): the key to its files and official predictions. What it asks and how it is scored
 /// is its [`TaskKind::task`], which is also what names are read as.
@@ -49,7 +49,7 @@ pub enum Split {
 }
 
 /// The gold answer of an example.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
     /// Index into [`super::Task::labels`].
@@ -58,6 +58,8 @@ pub enum Label {
     Score(f64),
     /// Any number of labels.
     Set(LabelSet),
+    /// A tag for each word.
+    Tags(Tags),
 }
 
 /// One row of a task.
@@ -65,7 +67,7 @@ pub enum Label {
 pub struct Example {
     /// Position of the row in its file, from 0; the index of the official prediction files.
     pub id: usize,
-    /// The sentence, or the first of the pair.
+    /// The sentence, or the first of the pair; of a task of tags its words, as [`super::join_words`] joins them.
     pub text_a: String,
     /// The second of the pair.
     pub text_b: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Label, LabelSet, Predictions, Scores, Task};
+use super::{Head, Label, LabelSet, Predictions, Scores, Tags, Task};
 use crate::error::Result;
 
 /// Regression outputs that differ by less than this, relative to their magnitude (at least 1), are one answer: a model that
@@ -10,15 +10,18 @@ use crate::error::Result;
 const SAME_SCORE: f64 = 1e-5;
 
 /// The answer that needs no text: the most frequent class of some labels, the lowest of equally frequent ones; for a regression
-/// their mean; of sets of labels those that half of the examples have, or else the most frequent one. A model that scores no more has learned nothing that this answer does not know.
+/// their mean; of sets of labels those that half of the examples have, or else the most frequent one; of tags that which a word has most often, and of
+/// a word that the labels do not have their most frequent tag. A model that scores no more has learned nothing that this answer does not know.
 ///
 /// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Majority {
     /// The task.
     pub task: Task,
-    /// The answer.
+    /// The answer; of tags the most frequent one, as a class.
     pub answer: Label,
+    /// The most frequent tag of each word, by its key.
+    words: BTreeMap<u64, u16>,
 }
 
 impl Majority {
@@ -30,11 +33,18 @@ impl Majority {
         task.check_labels(labels)?;
         let mut counts = BTreeMap::<usize, usize>::new();
         let mut mean = 0.0;
+        let mut words = BTreeMap::<u64, BTreeMap<u16, usize>>::new();
         for label in labels {
             match label {
                 Label::Class(class) => *counts.entry(*class).or_default() += 1,
                 Label::Score(score) => mean += score / labels.len() as f64,
                 Label::Set(set) => set.iter().for_each(|label| *counts.entry(label).or_default() += 1),
+                Label::Tags(Tags { tags, keys }) => {
+                    for (tag, key) in tags.iter().zip(keys) {
+                        *counts.entry(usize::from(*tag)).or_default() += 1;
+                        *words.entry(*key).or_default().entry(*tag).or_default() += 1;
+                    }
+                }
             }
         }
         if labels.is_empty() {
@@ -47,21 +57,46 @@ impl Majority {
             let first = counts.iter().find(|(_, count)| Some(*count) == most).map(|(label, _)| *label);
             let set: LabelSet = half.collect();
             let set = if set.is_empty() { first.into_iter().collect() } else { set };
-            return Ok(Some(Self { task: task.clone(), answer: Label::Set(set) }));
+            return Ok(Some(Self { task: task.clone(), answer: Label::Set(set), words: BTreeMap::new() }));
         }
+        let most_often = |tags: &BTreeMap<u16, usize>| {
+            let most = tags.values().max()?;
+            tags.iter().find(|(_, count)| *count == most).map(|(tag, _)| *tag)
+        };
+        let words = words.iter().filter_map(|(key, tags)| Some((*key, most_often(tags)?))).collect();
         let answer = match counts.iter().find(|(_, count)| Some(*count) == most) {
             Some((class, _)) => Label::Class(*class),
+            // Texts without words.
+            None if matches!(labels[0], Label::Tags(_)) => Label::Class(0),
             None => Label::Score(mean),
         };
-        Ok(Some(Self { task: task.clone(), answer }))
+        Ok(Some(Self { task: task.clone(), answer, words }))
     }
 
-    /// The answer to each of `rows` examples.
-    pub fn predictions(&self, rows: usize) -> Predictions {
+    /// The answer to each of the examples with the labels `gold`, of which only the number of examples counts, and of tags the words.
+    pub fn predictions(&self, gold: &[Label]) -> Predictions {
+        let rows = gold.len();
         match self.answer {
+            Label::Class(class) if matches!(self.task.head(), Head::Tags { .. }) => {
+                let tag = |key: &u64| self.words.get(key).copied().unwrap_or(class as u16);
+                let tags = |label: &Label| match label {
+                    Label::Tags(of) => of.keys.iter().map(tag).collect(),
+                    _ => Vec::new(),
+                };
+                Predictions::Tags(gold.iter().map(tags).collect())
+            }
             Label::Class(class) => Predictions::Classes(vec![class; rows]),
             Label::Score(score) => Predictions::Scores(vec![score; rows]),
             Label::Set(set) => Predictions::Sets(vec![set; rows]),
+            Label::Tags(_) => Predictions::Tags(Vec::new()),
+        }
+    }
+
+    /// The answer in words.
+    pub fn answer_name(&self) -> String {
+        match self.task.head() {
+            Head::Tags { .. } => "each word's most frequent tag".to_owned(),
+            _ => self.task.answer_name(self.answer.clone()),
         }
     }
 
@@ -70,7 +105,7 @@ impl Majority {
     /// # Errors
     /// As [`Task::score`].
     pub fn scores(&self, gold: &[Label]) -> Result<Scores> {
-        self.task.score(&self.predictions(gold.len()), gold)
+        self.task.score(&self.predictions(gold), gold)
     }
 }
 
@@ -86,6 +121,13 @@ impl Predictions {
                 [first, _, ..] if sets.iter().all(|set| *set == first) => Some(Label::Set(first)),
                 _ => None,
             },
+            // Of tags it is one tag of all words.
+            Self::Tags(texts) => {
+                let mut tags = texts.iter().flatten();
+                let first = tags.next()?;
+                tags.clone().next()?;
+                tags.all(|tag| tag == first).then_some(Label::Class(usize::from(*first)))
+            }
             Self::Scores(scores) => {
                 let first = *scores.first().filter(|_| scores.len() > 1)?;
                 let most = scores.iter().fold(first, |a, b| a.max(*b));
@@ -110,12 +152,21 @@ impl Task {
                 Some(class) => class.name.clone(),
                 None => class.to_string(),
             },
+            Label::Tags(Tags { tags, .. }) => {
+                let names = tags.iter().map(|tag| self.answer_name(Label::Class(usize::from(*tag))));
+                names.collect::<Vec<_>>().join(" ")
+            }
         }
     }
 }
 
-/// Whether two of `labels` differ; without that, every score says the same of a constant answer and of a model.
+/// Whether two of `labels` differ, of tags those of two words; without that, every score says the same of a constant answer and of a model.
 pub fn labels_differ(labels: &[Label]) -> bool {
+    if let Some(Label::Tags(_)) = labels.first() {
+        let tags = |label: &Label| if let Label::Tags(of) = label { of.tags.clone() } else { Vec::new() };
+        let all: Vec<u16> = labels.iter().flat_map(tags).collect();
+        return all.windows(2).any(|pair| pair[0] != pair[1]);
+    }
     labels.windows(2).any(|pair| pair[0] != pair[1])
 }
 

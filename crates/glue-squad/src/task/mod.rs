@@ -22,6 +22,7 @@
 //! | `scale` | numbers as training sees them |
 //! | `own` | tasks of one's own, from tables |
 //! | `label_set` | sets of labels |
+//! | `tags` | tags of words, and words as a text |
 //! | `majority` | what one answer to every example scores |
 
 mod average;
@@ -44,6 +45,7 @@ mod score;
 mod score_file;
 mod spec;
 mod table;
+mod tags;
 mod tsv;
 mod write;
 
@@ -56,10 +58,11 @@ pub use majority::{Majority, labels_differ};
 #[cfg(feature = "tables")]
 pub(crate) use own::render_predictions;
 #[cfg(feature = "tables")]
-pub use own::{Described, Kind, OwnTask};
+pub use own::{Described, Kind, OwnTask, render_tags};
 pub use read::{ExampleReader, SplitData};
 pub use scale::Scale;
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};
 pub use spec::{Answer, ClassName, Head, TaskSpec};
+pub use tags::{Tags, join_words, words_of};
 pub use write::TrainWriter;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Head, Label, LabelSet, Task};
+use crate::entities::EntityCounts;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metric};
 
@@ -16,6 +17,8 @@ pub enum Predictions {
     Scores(Vec<f64>),
     /// Sets of labels.
     Sets(Vec<LabelSet>),
+    /// A tag for each word.
+    Tags(Vec<Vec<u16>>),
 }
 
 /// A metric's name and value.
@@ -68,7 +71,21 @@ impl Predictions {
             Head::Classification { .. } => Self::Classes(logits.chunks(width).map(argmax).collect()),
             Head::MultiLabel { .. } => Self::Sets(logits.chunks(width).map(likely).collect()),
             Head::Spans => return Err(Error::Invalid("logits of spans are no classes or scores".to_owned())),
+            Head::Tags { .. } => return Err(Error::Invalid("logits of tags belong to words, not to rows".to_owned())),
         })
+    }
+
+    /// The tags of texts from the logits of their words, `words` x [`Head::outputs`] for each text. A word of NaN, of which the model saw
+    /// nothing, is outside of every entity.
+    ///
+    /// # Errors
+    /// The task has no tags.
+    pub fn of_words(task: &Task, texts: &[Vec<f32>]) -> Result<Self> {
+        let (Some(set), width) = (task.tag_set(), task.head().outputs().max(1)) else {
+            return Err(Error::Invalid(format!("{task}: has no tags")));
+        };
+        let tag = |word: &[f32]| if word.iter().all(|v| v.is_nan()) { set.outside() } else { argmax(word) };
+        Ok(Self::Tags(texts.iter().map(|text| text.chunks(width).map(|word| tag(word) as u16).collect()).collect()))
     }
 
     /// How many predictions.
@@ -77,6 +94,7 @@ impl Predictions {
             Self::Classes(classes) => classes.len(),
             Self::Scores(scores) => scores.len(),
             Self::Sets(sets) => sets.len(),
+            Self::Tags(texts) => texts.len(),
         }
     }
 
@@ -144,6 +162,7 @@ impl Task {
                 }
             }
             Predictions::Sets(sets) => scored = self.score_sets(sets, labels)?,
+            Predictions::Tags(texts) => scored = self.score_tags(texts, labels)?,
             Predictions::Scores(scores) => {
                 let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
                 let gold = labels.iter().map(score).collect::<Option<Vec<_>>>();
@@ -171,6 +190,26 @@ impl Task {
             Metric::MicroF1 => counts.micro_f1(),
             Metric::MacroF1 => counts.macro_f1(),
             _ => counts.accuracy(),
+        };
+        Ok(self.spec().metrics.iter().map(|metric| (*metric, value(metric))).collect())
+    }
+
+    fn score_tags(&self, texts: &[Vec<u16>], labels: &[Label]) -> Result<Vec<(Metric, f64)>> {
+        let tags = |label: &Label| if let Label::Tags(tags) = label { Some(tags.tags.clone()) } else { None };
+        let gold = labels.iter().map(tags).collect::<Option<Vec<_>>>();
+        let refuse = || Error::Invalid(format!("{self}: tags were predicted, but a label is none"));
+        let (gold, set) = (gold.ok_or_else(refuse)?, self.tag_set().ok_or_else(refuse)?);
+        let gold: Vec<&[u16]> = gold.iter().map(Vec::as_slice).collect();
+        let counts = EntityCounts::of(texts, &gold, |tags| set.entities(tags))?;
+        let strict = EntityCounts::of(texts, &gold, |tags| set.strict_entities(tags))?;
+        let numbers = |tags: &[u16]| tags.iter().map(|tag| usize::from(*tag)).collect::<Vec<_>>();
+        let accuracy = metrics::accuracy(&numbers(&texts.concat()), &numbers(&gold.concat()))?;
+        let value = |metric: &Metric| match metric {
+            Metric::EntityF1 => counts.f1(),
+            Metric::EntityPrecision => counts.precision(),
+            Metric::EntityRecall => counts.recall(),
+            Metric::StrictEntityF1 => strict.f1(),
+            _ => accuracy,
         };
         Ok(self.spec().metrics.iter().map(|metric| (*metric, value(metric))).collect())
     }

@@ -89,7 +89,7 @@ pub fn score_folder(glue: &Path, predictions: &Path) -> Result<FolderScores> {
         }
         let split = if task.official_rows(Split::Dev).is_some() { Split::Dev } else { Split::Test };
         let data = task.read_split(glue, split)?;
-        let gold: Vec<Label> = data.examples.iter().filter_map(|example| example.label).collect();
+        let gold: Vec<Label> = data.examples.iter().filter_map(|example| example.label.clone()).collect();
         if gold.is_empty() {
             unscored.push((task, format!("{} has no labels", data.path.display())));
             continue;

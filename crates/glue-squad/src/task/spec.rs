@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-use super::{Split, Task};
+use super::{Split, Tags, Task};
+use crate::entities::{Scheme, TagSet};
 use crate::error::{Error, Result, excerpt};
 use crate::metrics::Metric;
 
@@ -55,6 +56,8 @@ pub enum Answer {
     Number(RangeInclusive<f64>),
     /// A span of the second text.
     Span,
+    /// One of these tags for each word.
+    Tags(Vec<ClassName>),
 }
 
 /// The names of a class.
@@ -92,13 +95,20 @@ pub enum Head {
     Regression,
     /// A start and an end score for every token.
     Spans,
+    /// One logit per tag for every token, of which those of a word's first token count.
+    Tags {
+        /// How many tags.
+        tags: usize,
+    },
 }
 
 impl Head {
     /// The width of the output layer.
     pub fn outputs(self) -> usize {
         match self {
-            Self::Classification { classes: outputs } | Self::MultiLabel { labels: outputs } => outputs,
+            Self::Classification { classes: outputs }
+            | Self::MultiLabel { labels: outputs }
+            | Self::Tags { tags: outputs } => outputs,
             Self::Regression => 1,
             Self::Spans => 2,
         }
@@ -107,14 +117,16 @@ impl Head {
 
 impl TaskSpec {
     /// A task whose title and folder are its name, with the usual metrics of its kind: accuracy; micro and macro F1 of labels; Pearson and Spearman correlation;
-    /// exact match and F1 of spans.
+    /// exact match and F1 of spans; F1, precision and recall of entities and accuracy of tags.
     pub fn new(name: &str, texts: &[&str], answer: Answer) -> Self {
         let metrics = match &answer {
             Answer::Class(_) => vec![Metric::Accuracy],
             Answer::Labels(_) => vec![Metric::MicroF1, Metric::MacroF1],
             Answer::Number(_) => vec![Metric::Pearson, Metric::Spearman],
             Answer::Span => vec![Metric::Exact, Metric::F1],
+            Answer::Tags(tags) => tag_metrics(tags),
         };
+        let headline = metrics.contains(&Metric::EntityF1).then_some(Metric::EntityF1);
         Self {
             name: name.to_owned(),
             title: name.to_owned(),
@@ -123,7 +135,7 @@ impl TaskSpec {
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             answer,
             metrics,
-            headline: None,
+            headline,
             splits: vec![Split::Train, Split::Dev, Split::Test],
             trained_as: None,
         }
@@ -131,7 +143,7 @@ impl TaskSpec {
 
     pub(super) fn classes(&self) -> &[ClassName] {
         match &self.answer {
-            Answer::Class(classes) | Answer::Labels(classes) => classes,
+            Answer::Class(classes) | Answer::Labels(classes) | Answer::Tags(classes) => classes,
             Answer::Number(_) | Answer::Span => &[],
         }
     }
@@ -148,9 +160,13 @@ impl TaskSpec {
         let texts = self.texts.len();
         if !matches!(
             (&self.answer, texts),
-            (Answer::Span, 2) | (Answer::Class(_) | Answer::Labels(_) | Answer::Number(_), 1 | 2)
+            (Answer::Span, 2)
+                | (Answer::Class(_) | Answer::Labels(_) | Answer::Number(_), 1 | 2)
+                | (Answer::Tags(_), 1)
         ) {
-            return refuse(format!("{texts} text columns; one or two are needed, and two where a span is asked for"));
+            return refuse(format!(
+                "{texts} text columns; one or two are needed, two where a span is asked for, one of words where tags are"
+            ));
         }
         if let Some(twice) = repeated(self.texts.iter().map(String::as_str)) {
             return refuse(format!("two text columns are called `{}`", excerpt(twice)));
@@ -165,6 +181,9 @@ impl TaskSpec {
         match &self.answer {
             Answer::Class(classes) if classes.len() < 2 => {
                 return refuse(format!("{} classes; at least two are needed", classes.len()));
+            }
+            Answer::Tags(tags) if !(2..=Tags::MOST).contains(&tags.len()) => {
+                return refuse(format!("{} tags; 2 to {} are possible", tags.len(), Tags::MOST));
             }
             Answer::Labels(labels) if labels.is_empty() => return refuse("there are no labels".into()),
             Answer::Number(range) if range.start().partial_cmp(range.end()) != Some(Ordering::Less) => {
@@ -187,6 +206,11 @@ impl TaskSpec {
                 (Answer::Labels(_), Metric::Accuracy | Metric::MicroF1 | Metric::MacroF1) => true,
                 (Answer::Number(_), Metric::Pearson | Metric::Spearman) => true,
                 (Answer::Span, Metric::Exact | Metric::F1) => true,
+                (Answer::Tags(_), Metric::Accuracy) => true,
+                (
+                    Answer::Tags(tags),
+                    Metric::EntityF1 | Metric::EntityPrecision | Metric::EntityRecall | Metric::StrictEntityF1,
+                ) => tag_set(tags).scheme() != Scheme::Plain,
                 _ => false,
             };
             if !fits {
@@ -208,6 +232,21 @@ impl TaskSpec {
     }
 }
 
+/// What the names of tags say.
+pub(super) fn tag_set(tags: &[ClassName]) -> TagSet {
+    TagSet::of(&tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>())
+}
+
+/// The usual metrics of these tags: those of entities, where they mark any, and accuracy.
+fn tag_metrics(tags: &[ClassName]) -> Vec<Metric> {
+    let entities = [Metric::EntityF1, Metric::EntityPrecision, Metric::EntityRecall];
+    match tag_set(tags).scheme() {
+        Scheme::Plain => vec![Metric::Accuracy],
+        Scheme::Iob2 | Scheme::Bioes => [&entities[..], &[Metric::StrictEntityF1, Metric::Accuracy]].concat(),
+        Scheme::Io | Scheme::Iob1 => [&entities[..], &[Metric::Accuracy]].concat(),
+    }
+}
+
 fn repeated<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     names.clone().enumerate().find(|(at, name)| names.clone().take(*at).any(|before| before == *name)).map(|(_, n)| n)
 }
@@ -218,6 +257,7 @@ pub(super) fn head(answer: &Answer) -> Head {
         Answer::Labels(labels) => Head::MultiLabel { labels: labels.len() },
         Answer::Number(_) => Head::Regression,
         Answer::Span => Head::Spans,
+        Answer::Tags(tags) => Head::Tags { tags: tags.len() },
     }
 }
 

@@ -48,7 +48,7 @@ impl<W: Write> TrainWriter<W> {
     /// # Panics
     /// The example has no label, or a class that the task does not have.
     pub fn write(&mut self, example: &Example) -> io::Result<()> {
-        let label = example.label.expect("a training example has a label");
+        let label = example.label.as_ref().expect("a training example has a label");
         for (at, column) in self.task.entry().train_columns.iter().enumerate() {
             if at > 0 {
                 self.out.write_all(b"\t")?;
@@ -57,10 +57,10 @@ impl<W: Write> TrainWriter<W> {
                 (Index(_), _) => write!(self.out, "{}", self.rows)?,
                 (TextA(_), _) => self.text(&example.text_a)?,
                 (TextB(_), _) => self.text(example.text_b.as_deref().unwrap_or_default())?,
-                (Gold(_), Label::Class(class)) => self.out.write_all(self.task.entry().classes[class].0.as_bytes())?,
+                (Gold(_), Label::Class(class)) => self.out.write_all(self.task.entry().classes[*class].0.as_bytes())?,
                 (Gold(_), Label::Score(score)) => write!(self.out, "{score}")?,
                 // No task of GLUE has sets of labels.
-                (Gold(_), Label::Set(_)) | (Other(_), _) => {}
+                (Gold(_), Label::Set(_) | Label::Tags(_)) | (Other(_), _) => {}
             }
         }
         self.rows += 1;

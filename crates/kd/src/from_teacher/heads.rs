@@ -70,7 +70,7 @@ pub(super) fn begin(student: &mut TaskModel, work: &Work<'_>, (ours, theirs): (&
         let map = read(&teacher.heads[source.index].dense);
         let map = if head.kind() == TaskHeadKind::Classification { map.rows(source.order.outputs()) } else { map };
         let found = match (head.kind(), &pooled) {
-            (TaskHeadKind::Span, _) => near(&map.after(&inputs), ours, &map.apply(theirs))?,
+            (kind, _) if kind.is_on_tokens() => near(&map.after(&inputs), ours, &map.apply(theirs))?,
             (_, Some((our_pooled, their_pooled, placed))) => {
                 near(&map.after(placed), our_pooled, &map.apply(their_pooled))?
             }

@@ -147,6 +147,9 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let now = self.plan.at(part.step);
         let options = now.options();
         let task_head = self.data.tasks()[task].head();
+        if matches!(task_head, Head::Tags { .. }) {
+            return self.tag_terms(model, (task, part.step), (&batch, &whole), (&cut, &tokens));
+        }
         let regression = task_head == Head::Regression;
         let labels = matches!(task_head, Head::MultiLabel { .. });
         let head = self.teacher_heads[task];

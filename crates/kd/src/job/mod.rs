@@ -3,6 +3,7 @@
 //! | file | concern |
 //! |---|---|
 //! | `distill` | a student on text ([`GeneralDistillation`]) or on tasks ([`TaskDistillation`]) |
+//! | `tags` | the part of `distill` for tags of words |
 //! | `given_logits` | a student of logits that another program computed |
 //! | `span` | a student on the questions of SQuAD |
 //! | `repeated` | a student on one batch, to measure a step |
@@ -19,6 +20,7 @@ mod ordered;
 mod repeated;
 mod replicated;
 mod span;
+mod tags;
 mod task_teachers;
 mod teacher;
 

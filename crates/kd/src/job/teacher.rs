@@ -22,10 +22,10 @@ pub trait Teacher: Sync {
     /// - scores: `[batch, outputs]`
     fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2>;
 
-    /// Encodes a batch and scores every token with the span head `head`.
+    /// Encodes a batch and scores every token with head `head`, of spans or tags.
     ///
     /// # Shapes
-    /// - scores: `[batch, seq, 2]`
+    /// - scores: `[batch, seq, outputs]`
     fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3>;
 
     /// Encodes a batch and scores every word piece at some positions; `None`, and nothing computed, without a masked-language-model

@@ -10,6 +10,8 @@ use super::{ImportError, Remedy, Source};
 /// Endings of class names in `architectures`: of models with one head on the pooled vector, and of models that mark spans.
 const POOLED: &str = "ForSequenceClassification";
 const SPAN: &str = "ForQuestionAnswering";
+/// Of models with a head on every token, whose outputs are tags of words.
+const TAGS: &str = "ForTokenClassification";
 
 /// The head that the file holds, under the task the person names.
 ///
@@ -37,6 +39,9 @@ pub(super) fn task_head(
     if known.as_ref().is_some_and(|task| task.head() == Head::Spans) {
         let message = "wants a head that marks spans; the file holds `classifier.weight`";
         return Err(of_task(source, task, message, Remedy::EncoderOnly));
+    }
+    if classes(config).iter().any(|class| class.ends_with(TAGS)) {
+        return tags(source, config, weight.shape.first().copied().unwrap_or(0), task).map(Some);
     }
     check_class(source, config, POOLED, &format!("{}, which is answered from the pooled vector", source.named(task)))?;
     let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
@@ -71,6 +76,18 @@ pub(super) fn task_head(
     Ok(Some(TaskHeadConfig::new(task, kind, labels)))
 }
 
+/// The head of a model that tags words, under the names of `id2label`. No task that is built in has tags.
+fn tags(source: &Source<'_>, config: &BertConfig, outputs: usize, task: &str) -> Result<TaskHeadConfig, ImportError> {
+    if let Some(known) = known(source.task) {
+        let message = format!("is no task of tags; the file holds a head of {TAGS}, which tags words");
+        return Err(of_task(source, known.name(), message, Remedy::TrainedTask));
+    }
+    if outputs < 2 {
+        return Err(of_config(source, "`classifier.weight` has one output; tags need two".into(), Remedy::EncoderOnly));
+    }
+    Ok(TaskHeadConfig::new(task, TaskHeadKind::Tags, labels(source, config, outputs)?))
+}
+
 /// The task of this name, where it is built in.
 fn known(name: Option<&str>) -> Option<Task> {
     name?.parse().ok()
@@ -90,15 +107,20 @@ fn said(kind: TaskHeadKind) -> &'static str {
         TaskHeadKind::MultiLabel => "multi-label classification",
         TaskHeadKind::Regression => "regression",
         TaskHeadKind::Span => "span task",
+        TaskHeadKind::Tags => "tagging of words",
     }
+}
+
+/// The classes with a head that `architectures` names.
+fn classes(config: &BertConfig) -> Vec<&str> {
+    let named = config.extra.get("architectures").and_then(Value::as_array);
+    // `BertModel` and its like say nothing of a head.
+    named.into_iter().flatten().filter_map(Value::as_str).filter(|class| class.contains("For")).collect()
 }
 
 /// Whether `architectures` names a class whose head is one of `wanted`'s; where it names none, the tensors decide.
 fn check_class(source: &Source<'_>, config: &BertConfig, wanted: &'static str, what: &str) -> Result<(), ImportError> {
-    let named = config.extra.get("architectures").and_then(Value::as_array);
-    // `BertModel` and its like say nothing of a head.
-    let named: Vec<&str> =
-        named.into_iter().flatten().filter_map(Value::as_str).filter(|class| class.contains("For")).collect();
+    let named = classes(config);
     if named.is_empty() || named.iter().any(|class| class.ends_with(wanted)) {
         return Ok(());
     }

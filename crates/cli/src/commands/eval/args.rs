@@ -35,7 +35,7 @@ pub struct EvalArgs {
     /// Part of the data [default: dev; where only --test names a file: test].
     #[arg(long, value_parser = splits())]
     pub(super) split: Option<Split>,
-    /// Write the official prediction file, of a described task a CSV file; an existing one is replaced.
+    /// Write the official prediction file, of a described task a CSV file, of tags a CoNLL file; an existing one is replaced.
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
     /// Examples or windows per pass; does not change the result.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cpu_runtime::Packing;
 use glue_squad::submission;
-use glue_squad::task::{Split, Task};
+use glue_squad::task::{Predictions, Split, Task, render_tags};
 use predict::Evaluated;
 use predict::data::{BatchSettings, EvalSet};
 use predict::heads::{answering_head, head_for};
@@ -59,7 +59,12 @@ pub fn run(args: &EvalArgs, on: &EvaluatedOn, context: &Context) -> Result<(), C
     let evaluated = model.model.evaluate(&head, &set, &train, &mut watch)?;
     context.progress.finish();
     if let Some(file) = &args.predictions {
-        run_store::output::write(file, submission::render_rows(task, &rows, &evaluated.predictions)?.as_bytes())?;
+        let text = match &evaluated.predictions {
+            // The words stand beside their tags.
+            Predictions::Tags(tags) => render_tags(task, &task.read_split(data, split)?.examples, tags)?,
+            predictions => submission::render_rows(task, &rows, predictions)?,
+        };
+        run_store::output::write(file, text.as_bytes())?;
     }
     for warning in &evaluated.warnings {
         context.progress.warn(warning);

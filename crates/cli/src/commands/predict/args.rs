@@ -15,6 +15,8 @@ use crate::squad::{SpanArgs, SpanFiles};
 Without TEXT, lines are read from standard input, a tab between the two texts of a pair, and every line is answered as soon as \
 it is there; with --table the rows of a file are. One line of output per text: the label and its probability, or the score of a regression; with several heads the \
 task's name in front of each, heads separated by tabs.\n\
+A head of tags divides a text into words at white space and around punctuation, and answers with the entities it finds, separated by tabs: \
+kind, first character and the one after the last, probability, text.\n\
 A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
 answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
 pub struct PredictArgs {

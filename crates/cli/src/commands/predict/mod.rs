@@ -6,11 +6,13 @@
 //! | `query` | texts and pairs, from the command line and from standard input |
 //! | `labels` | classes and numbers as lines |
 //! | `spans` | answers to questions about a text |
+//! | `tags` | entities of texts |
 
 mod args;
 mod labels;
 mod query;
 mod spans;
+mod tags;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::Receiver;
@@ -29,6 +31,7 @@ use crate::squad::refuse_for_glue;
 use labels::Labels;
 use query::{BATCH, Query, check, read_ahead, rows_of};
 use spans::Spans;
+use tags::Tags;
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     must_exist("--data", &args.data)?;
@@ -52,10 +55,14 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
                 spans.answer(queries, as_json)
             })
         }
+        [head] if predictor.config.task_heads[head].kind == TaskHeadKind::Tags => {
+            refuse_span_options(args)?;
+            let mut tags = Tags::new(predictor, head, context);
+            let as_json = args.json;
+            answer_all(args, (rows, context), &mut tags, Tags::words, |tags, queries| tags.answer(queries, as_json))
+        }
         _ => {
-            let max_len = args.max_len.map(|_| "--max-len");
-            let data = args.data.as_ref().map(|_| "--data");
-            refuse_for_glue(data.or(args.span.first_given()).or(args.files.first_given()).or(max_len))?;
+            refuse_span_options(args)?;
             let mut labels = Labels::new(predictor, heads, context);
             let as_json = args.json;
             answer_all(args, (rows, context), &mut labels, Labels::encode, |labels, queries| {
@@ -63,6 +70,13 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
             })
         }
     }
+}
+
+/// Options of questions, for a head that answers none.
+fn refuse_span_options(args: &PredictArgs) -> Result<(), CliError> {
+    let max_len = args.max_len.map(|_| "--max-len");
+    let data = args.data.as_ref().map(|_| "--data");
+    refuse_for_glue(data.or(args.span.first_given()).or(args.files.first_given()).or(max_len))
 }
 
 /// Hands TEXT, the rows of a table, or the lines of standard input as they arrive, to `answer`, which prints a line for each. A line that `prepare` refuses

@@ -61,8 +61,10 @@ pub fn rows_of(
         while let Some(row) = table.next_row()? {
             let place = format!("{}{}", table.path().display(), row.place);
             let text = |cell: Cell| {
-                let wrong = |given| CliError::failed(format!("{place}: `{given}` is no text"));
-                cell.into_text().map_err(wrong)
+                let is_list = matches!(cell, Cell::List(_));
+                let wrong = |given| CliError::failed(format!("{place}: a text is expected, and there is {given}"));
+                let hint = is_list.then_some("words of a list are tagged by: eval --test FILE --predictions FILE");
+                cell.into_text().map_err(|given| wrong(given).with_hints(hint))
             };
             let mut texts = row.cells.into_iter().map(text);
             let a = texts.next().transpose()?.unwrap_or_default();

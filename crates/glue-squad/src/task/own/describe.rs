@@ -43,11 +43,12 @@ struct Found {
 
 impl OwnTask {
     /// Fills in kind, classes and scale from the training file in `folder`. Whole numbers of at most 20 different values are classes, other
-    /// numbers a regression, texts are classes, and lists are labels. Classes stand in the order of numbers, or else of their bytes.
+    /// numbers a regression, texts are classes, and lists are labels, or tags where the texts are lists too. Classes stand in the order of numbers, or else of their bytes.
     ///
     /// # Errors
     /// The file cannot be read, lacks a column, or has labels that are none.
     pub fn described(mut self, folder: &Path) -> Result<Described> {
+        self = self.with_usual_columns(folder)?;
         self.check()?;
         let file = self.train.clone().ok_or_else(|| {
             Error::Invalid(format!("task `{}`: there is no training file to find the labels in", excerpt(&self.name)))
@@ -57,6 +58,11 @@ impl OwnTask {
             self.classes.clone_from(&self.label);
         }
         let path = folder.join(file);
+        if self.is_tagged() || (self.kind.is_none() && self.has_words(&path)?) {
+            self.kind = Some(Kind::Tags);
+            let (rows, notes) = self.describe_tags(&path)?;
+            return Ok(Described { own: self, rows, notes });
+        }
         let found = self.scan(&path)?;
         let columns = self.label.join("`, `");
         let refuse =

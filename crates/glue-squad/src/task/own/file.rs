@@ -19,11 +19,13 @@ pub enum Kind {
     Labels,
     /// A number.
     Number,
+    /// A tag for each word.
+    Tags,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Class, Self::Labels, Self::Number];
+    pub const ALL: [Self; 4] = [Self::Class, Self::Labels, Self::Number, Self::Tags];
 
     /// The name in options and files.
     pub fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Class => "class",
             Self::Labels => "labels",
             Self::Number => "number",
+            Self::Tags => "tags",
         }
     }
 }
@@ -42,9 +45,13 @@ impl Kind {
 pub struct OwnTask {
     /// The name in commands, models and reports.
     pub name: String,
-    /// The column of the text, or both columns of a pair.
+    /// The column of the text, or both columns of a pair; of [`Kind::Tags`] that of the words. CoNLL files have numbered columns, the first is
+    /// that of the words unless another is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text: Vec<String>,
-    /// The column of the label; of [`Kind::Labels`] also one column of 0 and 1 for each label.
+    /// The column of the label; of [`Kind::Labels`] also one column of 0 and 1 for each label; of CoNLL files the last
+    /// one unless another is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label: Vec<String>,
     /// The training file, relative to the description's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,9 +140,10 @@ impl OwnTask {
     /// The file cannot be read or is no description.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-        let own: Self = toml::from_str(&text)
-            .map_err(|e| Error::Invalid(format!("{}: is no description of a task: {e}", path.display())))?;
-        own.check()?;
+        let refuse =
+            |reason: String| Error::Invalid(format!("{}: is no description of a task: {reason}", path.display()));
+        let own: Self = toml::from_str(&text).map_err(|e| refuse(e.to_string()))?;
+        own.check().map_err(|e| refuse(e.to_string()))?;
         Ok(own)
     }
 
@@ -170,6 +178,7 @@ impl OwnTask {
         match self.kind {
             Some(Kind::Number) => self.scale.is_some(),
             Some(Kind::Class | Kind::Labels) => !self.classes.is_empty(),
+            Some(Kind::Tags) => !self.classes.is_empty() && !self.text.is_empty() && !self.label.is_empty(),
             None => false,
         }
     }
@@ -201,8 +210,20 @@ impl OwnTask {
         if let Some(Err(reason)) = self.separator.map(Layout::separator_of) {
             return refuse(format!("separator: {reason}"));
         }
-        if self.label.is_empty() {
+        if self.is_conll() {
+            if !matches!(self.kind, None | Some(Kind::Tags)) {
+                return refuse("files with a word on each line have tags; another kind was given".to_owned());
+            }
+            if self.text.len() > 1 || self.label.len() > 1 {
+                return refuse("words and tags have one column each".to_owned());
+            }
+        } else if self.text.is_empty() {
+            return refuse("`text`, the column of the text, is missing".to_owned());
+        } else if self.label.is_empty() {
             return refuse("the column of the label is missing".to_owned());
+        }
+        if self.kind == Some(Kind::Tags) && (self.text.len() > 1 || self.label.len() > 1) {
+            return refuse("words and tags have one column each".to_owned());
         }
         if self.label_separator.is_empty() {
             return refuse("label_separator is empty".to_owned());
@@ -233,6 +254,7 @@ impl OwnTask {
         let answer = match self.kind.ok_or_else(open)? {
             Kind::Class => Answer::Class(self.classes.iter().map(|name| name.as_str().into()).collect()),
             Kind::Labels => Answer::Labels(self.classes.iter().map(|name| name.as_str().into()).collect()),
+            Kind::Tags => Answer::Tags(self.classes.iter().map(|name| name.as_str().into()).collect()),
             // Of scaled labels, and a dev set may go beyond the training set.
             Kind::Number => Answer::Number(f64::NEG_INFINITY..=f64::INFINITY),
         };
@@ -246,6 +268,7 @@ impl OwnTask {
         let mut spec = TaskSpec::new(&self.name, &texts, answer);
         if !self.metrics.is_empty() {
             spec.metrics.clone_from(&self.metrics);
+            spec.headline = spec.headline.filter(|metric| self.metrics.contains(metric));
         }
         let splits = [Split::Train, Split::Dev, Split::Test];
         let there: Vec<Split> = splits.into_iter().filter(|&split| self.file(split).is_some()).collect();

@@ -7,6 +7,7 @@
 //! | `cell` | cells of a table as texts and labels |
 //! | `read` | the examples of a split |
 //! | `part` | a dev part of the training rows, stratified |
+//! | `tags` | texts of words with a tag for each |
 //! | `predictions` | predictions as a table |
 
 mod cell;
@@ -15,8 +16,10 @@ mod file;
 mod part;
 mod predictions;
 mod read;
+mod tags;
 
 pub use describe::Described;
 pub(super) use file::Home;
 pub use file::{Kind, OwnTask};
 pub use predictions::render_predictions;
+pub use tags::render_tags;

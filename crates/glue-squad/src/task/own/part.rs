@@ -10,7 +10,7 @@ use crate::task::{Example, Label};
 const BINS: usize = 10;
 
 /// Which examples are held out: of each class nearly the same part, and `part` of all, at least one. A class with one example stays in training. Numbers
-/// are stratified by tenths of their order, sets of labels by their rarest label.
+/// are stratified by tenths of their order, sets of labels and texts of tags by their rarest one.
 pub(super) fn held_out(examples: &[Example], part: f64, seed: u64) -> Vec<bool> {
     let mut groups: Vec<Vec<usize>> = groups(examples).into_values().collect();
     for (number, group) in groups.iter_mut().enumerate() {
@@ -45,16 +45,23 @@ fn groups(examples: &[Example]) -> BTreeMap<usize, Vec<usize>> {
         if let Some(Label::Set(set)) = example.label {
             set.iter().for_each(|label| *counts.entry(label).or_default() += 1);
         }
+        if let Some(Label::Tags(of)) = &example.label {
+            of.tags.iter().for_each(|tag| *counts.entry(usize::from(*tag)).or_default() += 1);
+        }
     }
     let mut by_number: Vec<(usize, f64)> = Vec::new();
     let mut groups = BTreeMap::<usize, Vec<usize>>::new();
     for (row, example) in examples.iter().enumerate() {
-        match example.label {
-            Some(Label::Score(score)) => by_number.push((row, score)),
+        match &example.label {
+            Some(Label::Score(score)) => by_number.push((row, *score)),
             Some(Label::Class(class)) => groups.entry(class + 1).or_default().push(row),
             Some(Label::Set(set)) => {
                 let rarest = set.iter().min_by_key(|label| counts[label]).map_or(0, |label| label + 1);
                 groups.entry(rarest).or_default().push(row);
+            }
+            Some(Label::Tags(of)) => {
+                let rarest = of.tags.iter().map(|tag| usize::from(*tag)).min_by_key(|tag| counts[tag]);
+                groups.entry(rarest.map_or(0, |tag| tag + 1)).or_default().push(row);
             }
             None => groups.entry(0).or_default().push(row),
         }

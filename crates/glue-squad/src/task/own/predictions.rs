@@ -22,6 +22,8 @@ pub fn render_predictions(task: &Task, own: &OwnTask, rows: &[usize], prediction
             Predictions::Sets(sets) => {
                 sets[at].iter().map(name).collect::<Result<Vec<_>>>()?.join(&own.label_separator)
             }
+            // Words are needed beside them, see `render_tags`.
+            Predictions::Tags(_) => return Err(Error::Invalid(format!("{task}: tags belong to words, not to rows"))),
             Predictions::Scores(scores) => {
                 let number = task.scale().map_or(scores[at], |scale| scale.number(scores[at]));
                 if !number.is_finite() {

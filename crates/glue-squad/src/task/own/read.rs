@@ -57,6 +57,9 @@ impl OwnTask {
     }
 
     fn read_file(&self, path: &Path, split: Split) -> Result<SplitData> {
+        if self.is_tagged() {
+            return self.read_tagged(path, split);
+        }
         let mut table = Table::open(path, &self.layout())?;
         // A test set may lack labels; with one of several columns there it needs all of them.
         let has = |column: &String| table.columns().contains(column);

@@ -86,15 +86,16 @@ fn text_of(example: &Example) -> String {
     }
 }
 
-/// How many examples have each label, in the order of the task; nothing of numbers.
+/// How many examples have each label, and how many words each tag, in the order of the task; nothing of numbers.
 fn counts(task: &Task, examples: &[Example]) -> Vec<(String, u64)> {
     let names = task.labels();
     let mut counts: Vec<(String, u64)> = names.iter().map(|name| ((*name).to_owned(), 0)).collect();
     let mut unlabeled = 0;
     for example in examples {
-        match example.label {
-            Some(Label::Class(class)) => counts[class].1 += 1,
+        match &example.label {
+            Some(Label::Class(class)) => counts[*class].1 += 1,
             Some(Label::Set(set)) => set.iter().for_each(|label| counts[label].1 += 1),
+            Some(Label::Tags(of)) => of.tags.iter().for_each(|tag| counts[usize::from(*tag)].1 += 1),
             Some(Label::Score(_)) => {}
             None => unlabeled += 1,
         }
