@@ -180,7 +180,7 @@ fn what_makes_no_sense_is_refused_with_file_row_and_column() {
         ("t,y\na,1\nb,1\n", number(), "all 2 labels are the number 1"),
         ("t,y\na,1\nb,2\n", trained_on("t.csv", &["t"], &["t"]), "the column `t` is text and label"),
         ("t,y\na,1\nb,2\n", trained_on("x.csv", &["t"], &["y"]), "x.csv"),
-        ("t,y\n ,1\n ,2\n", class(), "DIR/t.csv: the file is empty: no row is left"),
+        ("t,y\n ,1\n ,2\n", class(), "DIR/t.csv: the file is empty: rows below the header"),
     ] {
         let message = refused(csv, own);
         assert!(message.contains(part), "{message}");

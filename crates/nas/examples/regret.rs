@@ -135,7 +135,7 @@ fn strategy(name: &str, rows: usize) -> Result<Box<dyn Strategy<List>>, Fault> {
 
 /// For each seed the regret after 1, 2, ... trials.
 fn regret(name: &str, rows: &[Row], plan: Plan) -> Result<Vec<Vec<f64>>, Fault> {
-    let encoding = if name == "compatible" { Encoding::Reference } else { Encoding::Rich };
+    let encoding = if matches!(name, "compatible" | "learned") { Encoding::Reference } else { Encoding::Rich };
     let space = list(rows, encoding)?;
     let highest = rows.iter().map(|row| row.score).fold(f64::MIN, f64::max);
     let search = |seed: u64| -> Result<Vec<f64>, Fault> {

@@ -71,6 +71,10 @@ impl Read for LineByLine {
     }
 }
 
+fn is_too_long(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<RowTooLong>)
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the row is longer than {MAX_ROW_BYTES} bytes; is a quote never closed?")]
 struct RowTooLong;
@@ -116,9 +120,7 @@ impl Delimited {
             let place = self.reader.get_ref().place();
             let reason = error.to_string();
             match error.into_kind() {
-                csv::ErrorKind::Io(source) if source.get_ref().is_some_and(|e| e.is::<RowTooLong>()) => {
-                    Error::row(&self.path, place, source.to_string())
-                }
+                csv::ErrorKind::Io(source) if is_too_long(&source) => Error::row(&self.path, place, source.to_string()),
                 csv::ErrorKind::Io(source) => Error::io(&self.path, source),
                 _ => Error::row(&self.path, place, reason),
             }

@@ -69,7 +69,10 @@ pub(crate) fn check_budget(parts: &mut dyn SearchParts, recipe: &Recipe, frame: 
 
 /// What a strategy sees of a candidate: the released code's features where it is imitated.
 fn encoding(kind: StrategyKind) -> Encoding {
-    if kind == StrategyKind::Compatible { Encoding::Reference } else { Encoding::Rich }
+    match kind {
+        StrategyKind::Learned | StrategyKind::Compatible => Encoding::Reference,
+        _ => Encoding::Rich,
+    }
 }
 
 /// Runs the three stages on the study of the run folder.

@@ -27,7 +27,7 @@ pub(super) fn names(own: &OwnTask, kind: Option<Kind>, cells: Vec<Cell>) -> Resu
                 let whole = trimmed(other.into_text()?);
                 match kind {
                     Some(Kind::Labels) => {
-                        names.extend(whole.split(&*own.label_separator).map(|name| trimmed(name.to_owned())))
+                        names.extend(whole.split(&*own.label_separator).map(|name| trimmed(name.to_owned())));
                     }
                     _ => names.push(whole),
                 }

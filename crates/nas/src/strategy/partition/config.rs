@@ -72,18 +72,17 @@ pub struct PartitionConfig {
 }
 
 impl PartitionConfig {
-    /// This project's default: LaNAS' mean split, exploration and height of 5, refitted every 10
-    /// samples, with half of the draws next to good samples of the leaf.
+    /// This project's default: the tree of EfficientBERT's released code with LaNAS' mean split and exploration, and half of the draws next to
+    /// good samples of the leaf. Deeper trees with larger leaves and fewer trees in each forest were worse on recorded evaluations
+    /// (`docs/results/strategies.md`).
     pub fn learned() -> Self {
         Self {
             split: Split::Mean,
             descent: Descent::Uct { exploration: 0.1 },
             height: Height::AtMost(5),
-            min_leaf: 5,
-            refit_every: 10,
-            trees: 50,
             local_share: 0.5,
             max_draws: 2_000,
+            ..Self::compatible()
         }
     }
 
