@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_snapshot_says_what_it_is_of() {
         let commit = "0123456789abcdef0123456789abcdef01234567";
-        let path = format!("/home/x/.cache/huggingface/hub/models--org--tiny-bert/snapshots/{commit}");
+        let path = format!("/somewhere/x/.cache/huggingface/hub/models--org--tiny-bert/snapshots/{commit}");
         assert_eq!(repo_of_snapshot(path.as_ref()).unwrap().to_string(), format!("org/tiny-bert@{commit}"));
         let file = format!("{}/data/a.csv", path.replace("models--", "datasets--"));
         assert_eq!(repo_of_snapshot(file.as_ref()).unwrap().to_string(), format!("datasets/org/tiny-bert@{commit}"));
