@@ -383,6 +383,21 @@ fn a_run_stopped_while_a_candidate_is_scored_ends_like_one_that_was_not() {
 }
 
 #[test]
+fn a_run_killed_before_its_study_had_tables_ends_like_one_that_was_not() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("run");
+    let mut run = start(&folder, Some(USUAL.settings));
+    // The study is made right after the teacher, and is empty for a moment.
+    assert!(kill_when(&mut run, &folder, |log| log.len() > 2), "the kill hit");
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.join(format!("study.sqlite{end}")));
+    }
+    std::fs::write(folder.join("study.sqlite"), "").expect("an empty database is an empty file");
+    finish(&folder, None);
+    equals_reference(&folder, &USUAL, "an empty study");
+}
+
+#[test]
 fn a_run_killed_at_several_random_moments_ends_like_one_that_was_not() {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
     let seed = std::env::var(SEED).ok().map_or_else(clock, |s| s.parse().expect("a number"));

@@ -169,6 +169,10 @@ pub enum Error {
         detail: String,
     },
 
+    /// An empty database: the process that made it was killed before the study had begun.
+    #[error("{0}: it is an empty database, but not a study; name another place")]
+    NotBegun(String),
+
     /// The study was written by a newer version.
     #[error(
         "{store}: its schema has version {found}, this program knows versions up to {known}; use the program that \

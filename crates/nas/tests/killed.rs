@@ -178,7 +178,7 @@ fn check(folder: &Path, at: &str) -> u64 {
     let returned = std::fs::read_to_string(folder.join("returned")).unwrap_or_default().lines().count() as u64;
     let study = match SqliteStudy::open_read_only(&path) {
         // Killed before the tables were there.
-        Err(Error::Missing(_) | Error::NotAStudy { .. }) => {
+        Err(Error::Missing(_) | Error::NotBegun(_)) => {
             assert_eq!(returned, 0, "{at}");
             return 0;
         }

@@ -131,7 +131,7 @@ fn minimized(recipe: &Recipe) -> Vec<Measure> {
     [Some(Measure::Params), timed.then_some(Measure::Latency)].into_iter().flatten().collect()
 }
 
-/// The study in a run folder, if there is one.
+/// The study in a run folder, if there is one and it has begun.
 ///
 /// # Errors
 /// It cannot be opened.
@@ -139,5 +139,10 @@ pub fn stored_study(paths: &RunPaths) -> Result<Option<Box<dyn StudyStore>>> {
     if !paths.study().exists() {
         return Ok(None);
     }
-    Ok(Some(Box::new(SqliteStudy::open_read_only(&paths.study())?)))
+    match SqliteStudy::open_read_only(&paths.study()) {
+        Ok(study) => Ok(Some(Box::new(study))),
+        // The run was killed between making the file and the tables in it.
+        Err(nas::Error::NotBegun(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

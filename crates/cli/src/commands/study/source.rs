@@ -86,7 +86,7 @@ fn file(run: &Path) -> Result<PathBuf, CliError> {
 
 /// An error of a study that the command line named.
 fn explained(error: Error) -> CliError {
-    let usage = matches!(error, Error::NotAStudy { .. } | Error::Missing(_));
+    let usage = matches!(error, Error::NotAStudy { .. } | Error::NotBegun(_) | Error::Missing(_));
     let error = CliError::from(error);
     if usage { error.into_usage() } else { error }
 }

@@ -77,7 +77,7 @@ impl SqliteStudy {
     /// that write return an error. Where the file may be written, what a killed process was in the middle of is put in order.
     ///
     /// # Errors
-    /// As [`SqliteStudy::resume`], without [`Error::Foreign`].
+    /// As [`SqliteStudy::resume`], without [`Error::Foreign`]; [`Error::NotBegun`] for an empty database.
     pub fn open_read_only(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(Error::Missing(store_name(path)));
@@ -89,7 +89,7 @@ impl SqliteStudy {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| wrap(path, e))?;
         connection.pragma_update(None, "query_only", true).map_err(|e| wrap(path, e))?;
         if check_header(path, &connection)? == 0 {
-            return Err(Error::NotAStudy { store: store_name(path), detail: "it is an empty database".into() });
+            return Err(Error::NotBegun(store_name(path)));
         }
         check_pages(path, &connection)?;
         let identity = read_identity(path, &connection)?;
