@@ -72,9 +72,8 @@ pub struct PartitionConfig {
 }
 
 impl PartitionConfig {
-    /// This project's default: the tree of EfficientBERT's released code with LaNAS' mean split and exploration, and half of the draws next to
-    /// good samples of the leaf. Deeper trees with larger leaves and fewer trees in each forest were worse on recorded evaluations
-    /// (`docs/results/strategies.md`).
+    /// This project's default: LaNAS' mean split, exploration and height of 5, with the leaves and forests of EfficientBERT's released
+    /// code, and half of the draws next to good samples of the leaf. What else was tried is in `docs/results/strategies.md`.
     pub fn learned() -> Self {
         Self {
             split: Split::Mean,
