@@ -45,8 +45,12 @@ pub fn busy_wait<R>(work: impl FnOnce() -> R) -> R {
         });
         let _end = End(&ended);
         let others = rayon::current_num_threads() - 1;
-        let mut looks = (0..LOOKS).take_while(|_| gate.load(Ordering::Acquire) < others);
-        looks.by_ref().for_each(|_| std::hint::spin_loop());
+        for _ in 0..LOOKS {
+            if gate.load(Ordering::Acquire) >= others {
+                break;
+            }
+            std::hint::spin_loop();
+        }
         gate.fetch_or(CLOSED, Ordering::AcqRel);
         work()
     })

@@ -194,7 +194,7 @@ fn agree(args: &SearchArgs, overrides: &[Override], run: &Recipe, folder: &Path)
 impl SearchArgs {
     /// Takes the tasks that are named or described as changes of the recipe.
     fn take_tasks(&mut self, context: &Context) -> Result<(), CliError> {
-        let is_own = self.own.is_given() || self.tasks.iter().any(|task| task.described_by().is_some());
+        let is_own = self.own.is_given() || self.tasks.iter().any(Task::is_described);
         if is_own {
             let chosen = self.own.or_of(&self.tasks, self.data.as_deref(), context)?;
             (self.tasks, self.data) = (chosen.tasks, chosen.data);

@@ -185,12 +185,22 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         Ok(self.data.batch(step)?.1.tokens() as u64)
     }
 
-    /// `None` before the heads have been trained.
     fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
-        let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
-        if self.eval.is_empty() || !taught {
-            return Ok(None);
-        }
-        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
+        heads_evaluated((model, self.plan), self.eval, steps, device, watch)
     }
+}
+
+/// Scores of a student after `steps` steps of `plan`; `None` without sets, or before its heads have been trained.
+pub(super) fn heads_evaluated(
+    (model, plan): (&TaskModel, &Plan),
+    sets: &[(usize, EvalSet)],
+    steps: u64,
+    device: &Device,
+    watch: &mut Watch<'_>,
+) -> Evaluated {
+    let taught = steps > 0 && plan.heads_taught_by(steps - 1);
+    if sets.is_empty() || !taught {
+        return Ok(None);
+    }
+    Ok(Some(evaluate::evaluate(model, sets, device, watch)?))
 }

@@ -3,12 +3,12 @@
 use bert_core::{EncodeOptions, TaskModel};
 use burn::tensor::{Device, Tensor, TensorData};
 use glue_squad::task::Head;
-use predict::evaluate;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::label_loss;
 use train::{Error, Result};
 
+use super::distill::heads_evaluated;
 use crate::losses;
 use crate::objective::Plan;
 
@@ -94,11 +94,7 @@ impl Job<TaskModel> for LogitDistillation<'_> {
     }
 
     fn evaluate(&self, model: &TaskModel, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
-        let taught = steps > 0 && self.plan.heads_taught_by(steps - 1);
-        if self.eval.is_empty() || !taught {
-            return Ok(None);
-        }
-        Ok(Some(evaluate::evaluate(model, self.eval, device, watch)?))
+        heads_evaluated((model, self.plan), self.eval, steps, device, watch)
     }
 }
 

@@ -95,7 +95,7 @@ impl Recipe {
     fn check_inputs(&self) -> Result<(), String> {
         let (teacher, data) = (&self.teacher, &self.data);
         // The texts of described tasks are a corpus where no other is given.
-        let has_texts = self.tasks.iter().any(|task| task.described_by().is_some());
+        let has_texts = self.tasks.iter().any(Task::is_described);
         let lacks_text = data.glue.is_some() && data.corpus.is_empty() && self.reads_text() && !has_texts;
         let message = if lacks_text || data.glue.is_none() && !data.corpus.is_empty() {
             "`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither"
