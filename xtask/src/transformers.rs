@@ -9,12 +9,22 @@ use crate::command::{announce, cannot_start, cargo, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 3] = ["transformers", "optuna", "scikit_learn"];
+const TESTS: [&str; 4] = ["transformers", "sentence_transformers", "optuna", "scikit_learn"];
 /// What they import.
-const PACKAGES: [&str; 9] =
-    ["torch", "transformers", "safetensors", "numpy", "optuna", "optuna_dashboard", "scipy", "sklearn", "seqeval"];
+const PACKAGES: [&str; 10] = [
+    "torch",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "optuna",
+    "optuna_dashboard",
+    "scipy",
+    "sklearn",
+    "seqeval",
+    "sentence_transformers",
+];
 /// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
-const REQUIREMENTS: [&str; 9] = [
+const REQUIREMENTS: [&str; 10] = [
     "torch==2.15.0",
     "transformers==5.24.0",
     "safetensors",
@@ -24,6 +34,7 @@ const REQUIREMENTS: [&str; 9] = [
     "scipy",
     "scikit-learn",
     "seqeval==1.2.2",
+    "sentence-transformers==6.2.0",
 ];
 /// What a skipped test's line begins with.
 const SKIPPED: &str = "skipped:";

@@ -3,7 +3,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::{Activation, BertConfig, Shape, TaskHeadKind};
+use encoder_spec::{Activation, BertConfig, Pooling, Shape, TaskHeadKind, VectorConfig};
 use fused_ops::{dense, dropout};
 
 use crate::norm::Norm;
@@ -14,22 +14,26 @@ use crate::spec::linear;
 /// - classification and regression: `W dropout(pooled) + b`, `[batch, outputs]`
 /// - span: `W h + b` on every token, `[batch, seq, 2]` (start, end)
 /// - tags: the same, `[batch, seq, tags]`
+/// - embedding: the vector of [`VectorConfig`], `[batch, outputs]`
 #[derive(Module, Debug)]
 pub struct TaskHead {
-    /// Hidden width to outputs.
-    pub dense: Linear,
+    /// Hidden width to outputs; a head that makes vectors may do without.
+    pub dense: Option<Linear>,
     dropout: Dropout,
     #[module(skip)]
     kind: TaskHeadKind,
+    #[module(skip)]
+    vector: Option<VectorConfig>,
 }
 
 impl TaskHead {
     /// Builds a head of `config` from its description.
     pub fn new(spec: &encoder_spec::Head<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            dense: linear(&spec.dense, device),
+            dense: spec.dense.as_ref().map(|dense| linear(dense, device)),
             dropout: DropoutConfig::new(config.head_dropout()).init(),
             kind: spec.kind,
+            vector: spec.vector,
         }
     }
 
@@ -44,7 +48,7 @@ impl TaskHead {
     /// - `pooled`: `[batch, hidden]`
     /// - output: `[batch, outputs]`
     pub fn forward_pooled(&self, pooled: Tensor<2>) -> Tensor<2> {
-        dense(&self.dense, dropout(pooled, &self.dropout))
+        self.map_2(dropout(pooled, &self.dropout))
     }
 
     /// Scores on every token.
@@ -53,8 +57,63 @@ impl TaskHead {
     /// - `hidden`: `[batch, seq, hidden]`
     /// - output: `[batch, seq, outputs]`
     pub fn forward_tokens(&self, hidden: Tensor<3>) -> Tensor<3> {
-        dense(&self.dense, dropout(hidden, &self.dropout))
+        let hidden = dropout(hidden, &self.dropout);
+        match &self.dense {
+            Some(map) => dense(map, hidden),
+            None => hidden,
+        }
     }
+
+    /// The vector of each text, of a head that makes vectors: `v = W pool(h) + b`, or `pool(h)` without a dense layer, then `v / |v|` if it is normalized. Without
+    /// dropout, as in `sentence-transformers`.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[batch, seq, hidden]`
+    /// - `mask`: `[batch, seq]`, 1 on tokens
+    /// - output: `[batch, outputs]`
+    pub fn forward_vectors(&self, hidden: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+        let vector = self.vector.unwrap_or_default();
+        let pooled = match vector.pooling {
+            Pooling::Mean => mean_of_tokens(hidden, mask),
+            Pooling::Cls => first_token(hidden),
+        };
+        let v = self.map_2(pooled);
+        if vector.normalize { to_unit_length(v) } else { v }
+    }
+
+    fn map_2(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.dense {
+            Some(map) => dense(map, x),
+            None => x,
+        }
+    }
+}
+
+/// The hidden states of the first tokens.
+///
+/// # Shapes
+/// - `hidden`: `[batch, seq, hidden]`
+/// - output: `[batch, hidden]`
+pub(crate) fn first_token(hidden: Tensor<3>) -> Tensor<2> {
+    let [batch, _, width] = hidden.dims();
+    hidden.narrow(1, 0, 1).reshape([batch, width])
+}
+
+/// The mean of hidden states over the tokens of a text.
+fn mean_of_tokens(hidden: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+    let count = mask.clone().sum_dim(1).clamp_min(1.0);
+    let sum = (hidden * mask.unsqueeze_dim(2)).sum_dim(1).squeeze_dim::<2>(1);
+    sum / count
+}
+
+/// `v / |v|` for each row; zeros stay.
+///
+/// # Shapes
+/// - `rows`: `[batch, width]`
+pub fn to_unit_length(rows: Tensor<2>) -> Tensor<2> {
+    // What is added keeps the gradient of a row of zeros finite; of other rows it changes nothing.
+    let length = (rows.clone() * rows.clone()).sum_dim(1).add_scalar(1e-24).sqrt();
+    rows / length
 }
 
 /// Masked-language-model head with the decoder tied to the word table:

@@ -35,14 +35,14 @@ pub use embeddings::Embeddings;
 pub use encoder::{BertEncoder, EncodeOptions, EncoderOutput};
 pub use encoder_spec::{
     Activation, AttentionInput, AttentionShape, BertConfig, BottleneckConfig, Cost, Count, CountPart, LayerParts,
-    LayerSpec, ModelType, NormKind, PRESETS, Parts, TaskHeadConfig, TaskHeadKind, architecture, feed_forwards,
-    layer_parts, layer_specs, layered_config, preset, student_config, student_frame, supernet_architecture,
-    transferred_config,
+    LayerSpec, ModelType, NormKind, PRESETS, Parts, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig, architecture,
+    feed_forwards, layer_parts, layer_specs, layered_config, preset, student_config, student_frame,
+    supernet_architecture, transferred_config,
 };
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, FeedForwardBlock};
 pub use freeze::freeze;
-pub use heads::{MlmHead, TaskHead};
+pub use heads::{MlmHead, TaskHead, to_unit_length};
 pub use layer::{Bottleneck, EncoderLayer};
 pub use leading_slices::{LayerSource, inherit, inherit_encoder};
 pub use model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};

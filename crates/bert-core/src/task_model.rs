@@ -6,14 +6,14 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
-use encoder_spec::{BertConfig, Count, Parts, Shape, feed_forwards};
+use encoder_spec::{BertConfig, Count, Parts, Shape, TaskHeadKind, feed_forwards};
 use fused_ops::dense;
 use mlp_space::{Architecture, Expression};
 
 use crate::batch::TokenBatch;
 use crate::encoder::{BertEncoder, EncodeOptions, EncoderOutput};
 use crate::error::Result;
-use crate::heads::{MlmHead, TaskHead};
+use crate::heads::{MlmHead, TaskHead, first_token};
 use crate::init;
 use crate::spec::linear;
 use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
@@ -132,8 +132,7 @@ impl TaskModel {
     /// - `last_hidden`: `[batch, seq, hidden]`
     /// - output: `[batch, hidden]`
     pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
-        let [batch, _, hidden] = last_hidden.dims();
-        let cls = last_hidden.narrow(1, 0, 1).reshape([batch, hidden]);
+        let cls = first_token(last_hidden);
         match &self.pooler {
             Some(pooler) => fused_ops::activate(dense(pooler, cls), fused_ops::Activation::Tanh),
             None => cls,
@@ -160,14 +159,28 @@ impl TaskModel {
         self.encoder.encode(batch, options)
     }
 
-    /// Encoder output and the pooled scores of head `head` (classification or regression).
+    /// Encoder output and, for each text, the scores of head `head` (classes, labels, a number) or its vector.
     ///
     /// # Shapes
     /// - second output: `[batch, outputs]`
     pub fn forward(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> (EncoderOutput, Tensor<2>) {
         let output = self.encoder.encode(batch, options);
-        let logits = self.heads[head].forward_pooled(self.pool(output.last_hidden.clone()));
+        let logits = self.of_texts(head, output.last_hidden.clone(), batch.mask.clone());
         (output, logits)
+    }
+
+    /// For each text the scores of head `head` (classes, labels, a number) or its vector, from the last hidden states.
+    ///
+    /// # Shapes
+    /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - `mask`: `[batch, seq]`, 1 on tokens
+    /// - output: `[batch, outputs]`
+    pub fn of_texts(&self, head: usize, last_hidden: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+        let head = &self.heads[head];
+        match head.kind() {
+            TaskHeadKind::Embedding => head.forward_vectors(last_hidden, mask),
+            _ => head.forward_pooled(self.pool(last_hidden)),
+        }
     }
 
     /// Encoder output and the scores of head `head` (span, tags) on every token.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bert_core::weights::{HostTensor, NameFormat, Tensors};
 use bert_core::{
-    BertConfig, EncodeOptions, ModelDir, Package, Parts, TaskHeadConfig, TaskHeadKind, TaskModel, TokenBatch,
-    WEIGHTS_FILE, freeze, preset,
+    BertConfig, EncodeOptions, ModelDir, Package, Parts, Pooling, TaskHeadConfig, TaskHeadKind, TaskModel, TokenBatch,
+    VectorConfig, WEIGHTS_FILE, freeze, preset,
 };
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
@@ -85,6 +85,8 @@ fn small(name: &str) -> BertConfig {
             head("sst-2", TaskHeadKind::Classification, &["negative", "positive"]),
             head("squad", TaskHeadKind::Span, &[]),
             head("sts-b", TaskHeadKind::Regression, &[]),
+            TaskHeadConfig::embedding("a", VectorConfig { pooling: Pooling::Mean, size: Some(7), normalize: true }),
+            TaskHeadConfig::embedding("b", VectorConfig { pooling: Pooling::Cls, size: None, normalize: false }),
         ],
         ..config
     }
@@ -157,6 +159,8 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             let pooled = model.pool(last.clone());
             let values = |head: usize| model.heads[head].forward_pooled(pooled.clone()).try_into_vec_as::<f32>();
             let (first, third) = (values(0).unwrap(), values(2).unwrap());
+            let vectors = [3, 4]
+                .map(|head| model.of_texts(head, last.clone(), tokens.mask.clone()).try_into_vec_as::<f32>().unwrap());
             let spans = model.heads[1].forward_tokens(last.clone()).try_into_vec_as::<f32>().unwrap();
             let last = last.try_into_vec_as::<f32>().unwrap();
 
@@ -180,6 +184,9 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             assert!(relative(&logits, &first) < 1e-5, "{name}");
             assert!(relative(&run(1).2, &kept(&spans)) < 1e-5, "{name}");
             assert!(relative(&run(2).2, &third) < 1e-5, "{name}");
+            for (head, vectors) in [3, 4].into_iter().zip(&vectors) {
+                assert!(relative(&run(head).2, vectors) < 1e-5, "{name}, head {head}");
+            }
 
             let half = freeze(&model, &config, Precision::Bf16).unwrap();
             let rounded = Session::new(1).run(&half, &batch, Outputs::default()).unwrap().hidden.to_vec();

@@ -58,6 +58,7 @@ fn imported(option: &str, dir: &Path, heads: Heads, context: &Context) -> Result
         task: None,
         task_word: "--task of `efficientbert import`",
         encoder_only: false,
+        pooling: None,
     };
     let mut notes = Vec::new();
     let done = match import_named(&source, &name, &context.device, &mut notes) {

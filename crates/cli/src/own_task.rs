@@ -36,15 +36,16 @@ pub struct OwnTaskArgs {
     /// Column of the label; given several times, columns of 0 and 1, one for each label. Of CoNLL a number [default: the last].
     #[arg(id = "label_columns", long = "label", value_name = "COLUMN")]
     pub label: Vec<String>,
-    /// What is asked: class, labels (any number of them), number or tags (one for each word) [default: as --label looks].
+    /// What is asked: class, labels (any number of them), number, tags (one for each word), similarity (a number that tells how alike two texts are) or
+    /// retrieval (the second text answers the first; no --label) [default: as --label looks].
     #[arg(long, value_name = "KIND", value_parser = kinds())]
     pub kind: Option<Kind>,
     /// What separates several labels in one cell [default: a comma].
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
     /// What answers are scored by, may be repeated: accuracy, f1, f1-micro, f1-macro, matthews, pearson, spearman, entity-f1,
-    /// entity-precision, entity-recall, entity-f1-strict [default: accuracy; micro and macro F1 of labels; Pearson and Spearman of numbers;
-    /// all of entities, and accuracy, of tags].
+    /// entity-precision, entity-recall, entity-f1-strict, mrr, recall@1, recall@5, recall@10 [default: accuracy; micro and macro F1 of labels; Pearson and
+    /// Spearman of numbers and similarities; all of entities, and accuracy, of tags; mrr, recall@1 and recall@10 of retrieval].
     #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<Metric>,
     /// Format of the files: csv, tsv, jsonl, conll, parquet [default: as their names say].
@@ -131,6 +132,11 @@ impl OwnTaskArgs {
             TaskHeadKind::MultiLabel => Kind::Labels,
             TaskHeadKind::Regression => Kind::Number,
             TaskHeadKind::Tags => Kind::Tags,
+            TaskHeadKind::Embedding => match self.kind {
+                Some(Kind::Similarity | Kind::Retrieval) => self.kind.unwrap_or(Kind::Similarity),
+                None if self.label.is_empty() => Kind::Retrieval,
+                _ => Kind::Similarity,
+            },
             TaskHeadKind::Span => {
                 return Err(CliError::usage(format!(
                     "--model {}: answers questions; use --task squad-v1",
@@ -147,7 +153,7 @@ impl OwnTaskArgs {
         let scale = head.scale.map(|scale| Scale { mean: scale.mean, deviation: scale.deviation });
         own.scale = (own.kind == Some(Kind::Number)).then(|| scale.unwrap_or(Scale::NONE));
         own = own.with_usual_columns(&folder).or_usage()?;
-        if own.label.is_empty() {
+        if own.label.is_empty() && own.kind != Some(Kind::Retrieval) {
             // A test set without labels.
             own.label = vec!["label".to_owned()];
         }
@@ -202,7 +208,7 @@ impl OwnTaskArgs {
         if !own.is_conll() {
             let missing = [
                 ("--text COLUMN", self.text.is_empty()),
-                ("--label COLUMN", self.label.is_empty() && self.train.is_some()),
+                ("--label COLUMN", self.label.is_empty() && self.train.is_some() && self.kind != Some(Kind::Retrieval)),
             ];
             if let Some((option, _)) = missing.into_iter().find(|(_, is_missing)| *is_missing) {
                 return Err(CliError::usage(format!("{}: {option} is missing", file.display())));

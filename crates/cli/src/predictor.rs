@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use cpu_runtime::{Packing, Precision};
 use predict::{Inference, Predictor, Target};
+use table_rows::{Format, Layout};
 
 use crate::context::Context;
 use crate::device::DeviceKind;
@@ -37,6 +38,15 @@ pub struct PrecisionArgs {
     /// Number format of weights and products; formats other than f32 on the cpu only.
     #[arg(long, value_parser = formats(), value_name = "FORMAT", default_value_t = Precision::F32)]
     pub precision: Precision,
+}
+
+/// How a table of texts holds its rows.
+///
+/// # Errors
+/// A separator that is none.
+pub fn layout(format: Option<Format>, separator: Option<char>) -> Result<Layout, CliError> {
+    let ascii = |c: char| Layout::separator_of(c).map_err(|e| CliError::usage(format!("--separator: {e}")));
+    Ok(Layout { format, separator: separator.map(ascii).transpose()? })
 }
 
 /// Where `context`'s models answer in `precision`.

@@ -134,7 +134,7 @@ fn of_rows(op: &RowOp, builder: &Builder, embed: usize, hidden: usize) -> Part {
         RowOp::Trigram { .. } => Part::Trigram(3 * embed),
         RowOp::Positions { .. } => Part::Positions(hidden),
         // Of a sequence: in the body there is none, and it copies what a pack of the width reads.
-        RowOp::First { .. } => Part::Pack(hidden),
+        RowOp::First { .. } | RowOp::Mean { .. } | RowOp::Unit { .. } => Part::Pack(hidden),
         RowOp::Norm { residual, norm, .. } => {
             Part::Norm { width: builder.norms[*norm].weight.len(), residual: residual.is_some() }
         }

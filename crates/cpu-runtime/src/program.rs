@@ -106,6 +106,10 @@ pub(crate) enum RowOp {
     Positions { x: View },
     /// `out = x` of the sequence's first token (domain: sequences).
     First { x: View, out: View },
+    /// `out = mean of x` over the sequence's tokens that are not masked (domain: sequences).
+    Mean { x: View, out: View },
+    /// `x = x / |x|`; zeros stay.
+    Unit { x: View, width: usize },
     /// `out = Norm(x + residual)`; `out` is neither of them.
     Norm { x: View, residual: Option<View>, norm: usize, out: View },
     /// `out = f(x)`; may be in place.

@@ -58,6 +58,14 @@ pub(crate) fn normalize(which: &Norm, x: &mut [f32], residual: Option<&[f32]>, o
     }
 }
 
+/// `x = x / |x|`; zeros stay.
+pub(crate) fn to_unit_length(x: &mut [f32]) {
+    let length = x.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if length > 0.0 {
+        x.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
 /// `out = f(x)` for row `i`; `out` may be `x`.
 ///
 /// # Safety

@@ -7,6 +7,8 @@ use encoder_spec::{Activation, Normalization};
 use mlp_space::Align;
 use reference::{EPS, Forward, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
 
+/// Heads of a network: classes, spans, and four that make vectors.
+const HEADS: usize = 6;
 /// Absolute tolerance in `f32`, for hidden states of size 1.
 const TOLERANCE: f64 = 2e-5;
 
@@ -21,7 +23,8 @@ fn searched(expression: &str, inner: usize) -> Forward {
 struct Outcome {
     hidden: Vec<f32>,
     pooled: Vec<f32>,
-    logits: [Vec<f32>; 2],
+    /// Of each head.
+    logits: Vec<Vec<f32>>,
 }
 
 fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) -> Outcome {
@@ -40,19 +43,19 @@ fn run(sizes: &Sizes, batch: &[Sequence], precision: Precision, threads: usize) 
         (out.hidden.to_vec(), out.pooled.to_vec(), out.heads().next().unwrap().to_vec())
     };
     let (hidden, pooled, first) = one(0);
-    Outcome { hidden, pooled, logits: [first, one(1).2] }
+    let others = (1..HEADS).map(|head| one(head).2);
+    Outcome { hidden, pooled, logits: std::iter::once(first).chain(others).collect() }
 }
 
-/// Hidden states, pooled vectors, and the values of both heads of the whole batch.
-fn expected(sizes: &Sizes, batch: &[Sequence]) -> [Vec<f64>; 4] {
+/// Hidden states, pooled vectors, and the values of all heads of the whole batch.
+fn expected(sizes: &Sizes, batch: &[Sequence]) -> Vec<Vec<f64>> {
     let encoder = sizes.encoder(7);
-    let mut all = [vec![], vec![], vec![], vec![]];
+    let mut all = vec![vec![]; 2 + HEADS];
     for s in batch {
         let (hidden, pooled, heads) = forward(sizes, &encoder, s);
         all[0].extend(hidden.concat());
         all[1].extend(pooled);
-        all[2].extend(heads[0].concat());
-        all[3].extend(heads[1].concat());
+        all[2..].iter_mut().zip(heads).for_each(|(all, head)| all.extend(head.concat()));
     }
     all
 }
@@ -69,8 +72,11 @@ fn check_batch(sizes: &Sizes, batch: &[Sequence]) {
 fn check_within(tolerance: f64, sizes: &Sizes, batch: &[Sequence]) {
     let wanted = expected(sizes, batch);
     let found = run(sizes, batch, Precision::F32, 2);
-    let found = [&found.hidden, &found.pooled, &found.logits[0], &found.logits[1]];
-    for ((found, wanted), what) in found.into_iter().zip(&wanted).zip(["hidden", "pooled", "head 0", "head 1"]) {
+    assert_eq!(found.logits.len() + 2, wanted.len());
+    let found = [&found.hidden, &found.pooled].into_iter().chain(&found.logits);
+    for ((found, wanted), what) in
+        found.zip(&wanted).zip(["hidden", "pooled", "classes", "spans", "unit means", "firsts", "means", "unit firsts"])
+    {
         let worst = difference(found, wanted);
         assert!(worst <= tolerance, "{what}: {worst:e} for {sizes:?}");
     }

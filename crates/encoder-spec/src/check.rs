@@ -26,7 +26,9 @@ impl<W: Shaped> Encoder<W> {
             linear("pooler", pooler, hidden, Some(hidden))?;
         }
         for (i, head) in self.heads.iter().enumerate() {
-            linear(&format!("head {i}"), &head.dense, hidden, None)?;
+            if let Some(dense) = &head.dense {
+                linear(&format!("head {i}"), dense, hidden, None)?;
+            }
         }
         let Some(mlm) = &self.mlm else { return Ok(()) };
         let (vocab, embed) = (self.embedding.words.shape()[0], self.embedding.words.shape()[1]);

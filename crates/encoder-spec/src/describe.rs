@@ -45,7 +45,11 @@ fn around(config: &BertConfig, parts: Parts, layers: Vec<Layer<Shape>>) -> Resul
         heads: config
             .task_heads
             .iter()
-            .map(|h| Head { kind: h.kind, dense: Linear::of(hidden, h.outputs()) })
+            .map(|h| Head {
+                kind: h.kind,
+                vector: h.vector,
+                dense: h.vector.is_none_or(|v| v.size.is_some()).then(|| Linear::of(hidden, h.outputs(hidden))),
+            })
             .collect(),
         mlm: parts.mlm.then(|| mlm_head(config, parts.mlm_extra)).transpose()?,
     })

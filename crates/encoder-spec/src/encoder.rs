@@ -1,6 +1,6 @@
 //! What an encoder is made of; `W` stands for a weight.
 
-use crate::{Activation, ModelType, Program, TaskHeadKind};
+use crate::{Activation, ModelType, Program, TaskHeadKind, VectorConfig};
 
 /// Shape of a weight as files hold it; linear maps are `[outputs, inputs]`.
 pub type Shape = Vec<usize>;
@@ -187,10 +187,12 @@ pub struct Layer<W> {
 /// A task head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head<W> {
-    /// What it predicts; a span's scores are of every token, all others of the pooled vector.
+    /// What it predicts. Scores of spans and tags are of every token, vectors of all last hidden states, and all others of the pooled vector.
     pub kind: TaskHeadKind,
-    /// Hidden width to outputs.
-    pub dense: Linear<W>,
+    /// How a vector is made, of [`TaskHeadKind::Embedding`] and of no other kind.
+    pub vector: Option<VectorConfig>,
+    /// Hidden width to outputs; only a head that makes vectors may do without.
+    pub dense: Option<Linear<W>>,
 }
 
 /// Masked-language-model head `Norm(act(W h + b)) [E X]^T + bias` over the word table `E`.

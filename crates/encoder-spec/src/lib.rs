@@ -44,7 +44,8 @@ mod walk;
 
 pub use activation::Activation;
 pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, TaskHeadConfig, TaskHeadKind,
+    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, Pooling, TaskHeadConfig,
+    TaskHeadKind, VectorConfig,
 };
 pub use count::{Count, CountPart};
 pub use encoder::{

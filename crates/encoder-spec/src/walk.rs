@@ -26,8 +26,9 @@ impl<W> Encoder<W> {
             layers.push(layer.walk(&format!("encoder.layers.{i}"), f)?);
         }
         let mut heads = Vec::with_capacity(self.heads.len());
-        for (i, Head { kind, dense }) in self.heads.iter().enumerate() {
-            heads.push(Head { kind: *kind, dense: dense.walk(&format!("heads.{i}.dense"), f)? });
+        for (i, Head { kind, vector, dense }) in self.heads.iter().enumerate() {
+            let dense = optional(dense, |dense| dense.walk(&format!("heads.{i}.dense"), f))?;
+            heads.push(Head { kind: *kind, vector: *vector, dense });
         }
         Ok(Encoder {
             family: self.family,

@@ -19,20 +19,22 @@ pub struct Features {
     pub label: Option<Label>,
     /// Where words are tagged: for every word the position of its first token, `None` where it has none.
     pub words: Option<WordStarts>,
+    /// The token ids of the second text, where both are read alone and their vectors compared.
+    pub second: Option<Vec<u32>>,
 }
 
 /// For every word of a text the position of its first token in [`Features::ids`], see [`tokenizer::AlignedWords::starts`].
 pub type WordStarts = Arc<[Option<u32>]>;
 
 impl Features {
-    /// The number of tokens.
+    /// The number of tokens, of both texts.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.ids.len() + self.second.as_ref().map_or(0, Vec::len)
     }
 
     /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.len() == 0
     }
 }
 
@@ -48,11 +50,20 @@ pub fn encode(encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Re
     examples.par_iter().map(encode).collect()
 }
 
-/// [`encode`] for a task: where it asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found.
+/// [`encode`] for a task: where it asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found; where it is learned by
+/// vectors, both texts are encoded alone, and each gets `max_len` tokens.
 ///
 /// # Errors
 /// As [`encode`].
 pub fn encode_for(task: &Task, encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
+    if task.head() == Head::Embedding {
+        let encode = |example: &Example| {
+            let alone = |text: &str| encoder.encode_pair(text, None, max_len);
+            let second = Some(alone(example.text_b.as_deref().unwrap_or_default())?.ids);
+            Ok(Features { label: example.label.clone(), second, ..alone(&example.text_a)?.into() })
+        };
+        return examples.par_iter().map(encode).collect();
+    }
     if !matches!(task.head(), Head::Tags { .. }) {
         return encode(encoder, examples, max_len);
     }
@@ -67,7 +78,7 @@ pub fn encode_for(task: &Task, encoder: &TextEncoder, examples: &[Example], max_
 impl From<Encoded> for Features {
     /// Without a label.
     fn from(encoded: Encoded) -> Self {
-        Self { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None }
+        Self { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None, second: None }
     }
 }
 

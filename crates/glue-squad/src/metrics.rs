@@ -46,11 +46,19 @@ pub enum Metric {
     EntityRecall,
     /// F1 of entities that IOB2 or BIOES allows, `seqeval`'s with `mode="strict"`.
     StrictEntityF1,
+    /// Mean reciprocal rank of answers ([`mrr`]).
+    Mrr,
+    /// [`recall_at`] 1.
+    RecallAt1,
+    /// [`recall_at`] 5.
+    RecallAt5,
+    /// [`recall_at`] 10.
+    RecallAt10,
 }
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Accuracy,
         Self::F1,
         Self::MicroF1,
@@ -63,10 +71,14 @@ impl Metric {
         Self::EntityPrecision,
         Self::EntityRecall,
         Self::StrictEntityF1,
+        Self::Mrr,
+        Self::RecallAt1,
+        Self::RecallAt5,
+        Self::RecallAt10,
     ];
 
     /// `accuracy`, `f1`, `f1-micro`, `f1-macro`, `matthews`, `pearson`, `spearman`, `exact`, `entity-f1`, `entity-precision`,
-    /// `entity-recall`, `entity-f1-strict`.
+    /// `entity-recall`, `entity-f1-strict`, `mrr`, `recall@1`, `recall@5`, `recall@10`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
@@ -81,6 +93,10 @@ impl Metric {
             Self::EntityPrecision => "entity-precision",
             Self::EntityRecall => "entity-recall",
             Self::StrictEntityF1 => "entity-f1-strict",
+            Self::Mrr => "mrr",
+            Self::RecallAt1 => "recall@1",
+            Self::RecallAt5 => "recall@5",
+            Self::RecallAt10 => "recall@10",
         }
     }
 }
@@ -109,6 +125,16 @@ fn same_length(predictions: usize, labels: usize) -> Result<()> {
     Err(Error::Invalid(format!(
         "{predictions} predictions for {labels} labels: a metric needs one prediction per label"
     )))
+}
+
+/// Mean reciprocal rank = mean of 1 / rank, over queries with one answer each; ranks count from 1. No ranks give 0.0.
+pub fn mrr(ranks: &[usize]) -> f64 {
+    ranks.iter().map(|rank| 1.0 / (*rank).max(1) as f64).sum::<f64>() / ranks.len().max(1) as f64
+}
+
+/// Recall at k = (queries whose answer is among the k nearest) / n; each query has one answer. No ranks give 0.0.
+pub fn recall_at(k: usize, ranks: &[usize]) -> f64 {
+    ranks.iter().filter(|rank| **rank <= k).count() as f64 / ranks.len().max(1) as f64
 }
 
 /// Accuracy = (equal pairs) / n. No pairs give 0.0.

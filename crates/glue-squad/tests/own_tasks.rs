@@ -298,3 +298,43 @@ fn sets_are_scored_against_sets() {
     let logits = [3.0, -1.0, -1.0, -2.0, 0.0, 0.1, -1.0, -1.0, f32::NAN];
     assert_eq!(Predictions::from_logits(task.head(), 3, &logits).unwrap(), predicted);
 }
+
+#[test]
+fn texts_that_are_compared_are_read_with_numbers_or_as_answers() {
+    let csv = "a,b,score\nx,y,2.5\nx,,1\nz,y,-1\nq,w,0\n";
+    let dir = folder(&[("t.csv", csv)]);
+    let own = |kind, label: &[&str]| OwnTask {
+        kind: Some(kind),
+        dev: Some("t.csv".into()),
+        ..trained_on("t.csv", &["a", "b"], label)
+    };
+    let (task, found) = described(own(Kind::Similarity, &["score"]), dir.path()).unwrap();
+    assert_eq!((found.rows, task.scale(), task.is_pair()), (4, None, true));
+    assert_eq!(task.metric_names(), ["pearson", "spearman"]);
+    let data = task.read_split(dir.path(), Split::Train).unwrap();
+    let labels: Vec<_> = data.examples.iter().map(|example| example.label.clone().unwrap()).collect();
+    assert_eq!(labels, [2.5, -1.0, 0.0].map(Label::Score), "the row without a second text is passed over");
+    let scores = task.score(&Predictions::Scores(vec![0.9, -0.2, 0.1]), &labels).unwrap();
+    assert_eq!((scores.get("spearman"), scores.primary), (Some(1.0), 1.0));
+
+    let (task, found) = described(own(Kind::Retrieval, &[]), dir.path()).unwrap();
+    assert_eq!((found.rows, task.metric_names()), (3, vec!["mrr", "recall@1", "recall@10"]));
+    let data = task.read_split(dir.path(), Split::Dev).unwrap();
+    let matches: Vec<_> = data.examples.iter().map(|example| example.label.clone().unwrap()).collect();
+    let [Label::Match(first), Label::Match(second), Label::Match(third)] = &matches[..] else { panic!("{matches:?}") };
+    assert!(first.answer == second.answer && first.query != second.query && third.answer != first.answer);
+    let scores = task.score(&Predictions::Ranks(vec![1, 2, 4]), &matches).unwrap();
+    assert!((scores.primary - (1.0 + 0.5 + 0.25) / 3.0).abs() < 1e-12);
+    assert_eq!(scores.get("recall@1"), Some(1.0 / 3.0));
+
+    for (own, words) in [
+        (OwnTask { text: vec!["a".into()], ..own(Kind::Similarity, &["score"]) }, "1 columns of text"),
+        (own(Kind::Retrieval, &["score"]), "has no labels"),
+        (own(Kind::Similarity, &["b"]), "is text and label"),
+    ] {
+        let message = described(own, dir.path()).unwrap_err();
+        assert!(message.contains(words), "{message}");
+    }
+    let words = refused("a,b,score\nx,y,high\nx,z,low\n", own(Kind::Similarity, &["score"]));
+    assert!(words.contains("`high` is no finite number"), "{words}");
+}

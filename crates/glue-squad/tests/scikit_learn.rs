@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use glue_squad::entities::{Scheme, TagSet};
 use glue_squad::metrics::Metric;
-use glue_squad::task::{Answer, ClassName, Label, LabelSet, Predictions, Tags, Task, TaskSpec};
+use glue_squad::task::{Answer, ClassName, Label, LabelSet, Match, Predictions, Tags, Task, TaskSpec};
 use serde_json::{Value, json};
 
 /// Random cases of each kind.
@@ -103,6 +103,29 @@ fn of_numbers(draw: &mut Draw) -> Case {
     }
 }
 
+/// Vectors of pairs of texts that are all different.
+fn of_vectors(draw: &mut Draw) -> Case {
+    let (count, width) = (3 + draw.below(40), 2 + draw.below(6));
+    let mut rows = || -> Vec<Vec<f64>> {
+        let number = |n: usize| (n as f64 - 500.0) / 250.0 + 1e-3;
+        (0..count).map(|_| draw.many(width, 1000).into_iter().map(number).collect()).collect()
+    };
+    let (first, second) = (rows(), rows());
+    let metrics = [Metric::Mrr, Metric::RecallAt1, Metric::RecallAt5, Metric::RecallAt10];
+    let task =
+        Task::new(TaskSpec { metrics: metrics.to_vec(), ..TaskSpec::new("answers", &["a", "b"], Answer::Retrieval) });
+    let both = |(a, b): (&Vec<f64>, &Vec<f64>)| a.iter().chain(b).map(|v| *v as f32).collect::<Vec<f32>>();
+    let vectors: Vec<Vec<f32>> = first.iter().zip(&second).map(both).collect();
+    let gold: Vec<Label> = (0..count).map(|n| Label::Match(Match::of(&format!("q{n}"), &format!("a{n}")))).collect();
+    let task = task.unwrap();
+    Case {
+        predictions: Predictions::of_vectors(&task, &gold, &vectors).unwrap(),
+        script: json!({ "kind": "ranks", "first": first, "second": second }),
+        task,
+        gold,
+    }
+}
+
 /// Tags in any order, rules are broken often.
 fn of_tags(draw: &mut Draw, tags: &[&str]) -> Case {
     let scheme = TagSet::of(tags).scheme();
@@ -146,7 +169,7 @@ fn random_answers_score_what_the_libraries_of_python_say() {
     let mut draw = Draw(1);
     let mut cases = Vec::new();
     for _ in 0..CASES {
-        cases.extend([of_classes(&mut draw), of_labels(&mut draw), of_numbers(&mut draw)]);
+        cases.extend([of_classes(&mut draw), of_labels(&mut draw), of_numbers(&mut draw), of_vectors(&mut draw)]);
         cases.extend(TAG_SETS.map(|tags| of_tags(&mut draw, tags)));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scikit_learn/metrics.py");

@@ -30,7 +30,7 @@ fn data(task: TaskKind) -> TaskMix {
     let row = |i: usize| {
         let ids: Vec<u32> = (0..4 + i % 3).map(|j| (i * 3 + j * 5) as u32 % 11 + 1).collect();
         let label = if task == TaskKind::Stsb { Label::Score(i as f64 / 2.0) } else { Label::Class(i % 2) };
-        Features { type_ids: vec![0; ids.len()], ids, label: Some(label), words: None }
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(label), words: None, second: None }
     };
     let set = TrainSet::new(task, (0..9).map(row).collect::<Vec<_>>(), 0, SETTINGS).unwrap();
     TaskMix::new(vec![set], 9).unwrap()

@@ -70,7 +70,16 @@ fn texts(count: usize, seed: u64) -> EncodedBatch {
             type_ids.push(i32::from(real && place > length / 2));
         }
     }
-    EncodedBatch { batch: count, seq, ids, type_ids, mask, labels: Labels::None, indices: (0..count).collect() }
+    EncodedBatch {
+        batch: count,
+        seq,
+        ids,
+        type_ids,
+        mask,
+        labels: Labels::None,
+        indices: (0..count).collect(),
+        second: None,
+    }
 }
 
 fn sample(count: usize, seed: u64) -> Sample {

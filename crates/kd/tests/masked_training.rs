@@ -107,8 +107,11 @@ fn what_is_missing_is_an_error_and_no_panic() {
 
 #[test]
 fn a_sequence_without_a_word_has_no_part_in_the_term() {
-    let text =
-        Texts((0..4).map(|_| Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None, words: None }).collect());
+    let text = Texts(
+        (0..4)
+            .map(|_| Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None, words: None, second: None })
+            .collect(),
+    );
     let (teacher, student) = (model(&config(), 1), model(&config(), 2));
     let plan = plan(HALF, &config());
     let mask = mask(&plan);
@@ -157,6 +160,6 @@ fn held_out_words_are_scored_by_the_share_that_is_found_once_the_head_was_taught
             && seen[0].0 < seen[1].0,
         "{seen:?}"
     );
-    let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None, words: None }]);
+    let empty = Texts(vec![Features { ids: vec![2, 3], type_ids: vec![0; 2], label: None, words: None, second: None }]);
     assert!(HeldOutWords::new(&empty, &mask).unwrap_err().to_string().contains("no word"));
 }

@@ -59,7 +59,7 @@ impl TextSource for Text {
 fn text() -> Text {
     let row = |i: usize| {
         let ids: Vec<u32> = (0..4 + i % 3).map(|j| (i * 3 + j * 5) as u32 % 11 + 1).collect();
-        Features { type_ids: vec![0; ids.len()], ids, label: None, words: None }
+        Features { type_ids: vec![0; ids.len()], ids, label: None, words: None, second: None }
     };
     Text((0..12).map(row).collect())
 }

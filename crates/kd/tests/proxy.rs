@@ -33,7 +33,7 @@ fn texts(seq: usize) -> EncodedBatch {
         }
     }
     let type_ids = vec![0; 5 * seq];
-    EncodedBatch { batch: 5, seq, ids, type_ids, mask, labels: Labels::None, indices: (0..5).collect() }
+    EncodedBatch { batch: 5, seq, ids, type_ids, mask, labels: Labels::None, indices: (0..5).collect(), second: None }
 }
 
 fn changed(model: &TaskModel, change: impl Fn(&str, &mut Vec<f32>)) -> TaskModel {

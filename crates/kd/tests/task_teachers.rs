@@ -34,7 +34,7 @@ const PRESETS: [&str; 4] = ["efficientbert", "tinybert", "tinybert-intermediate"
 fn data() -> TaskMix {
     let row = |i: usize| {
         let ids: Vec<u32> = (0..4 + i % 3).map(|j| (i * 3 + j * 5) as u32 % 11 + 1).collect();
-        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(i % 2)), words: None }
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(i % 2)), words: None, second: None }
     };
     let rows: Vec<Features> = (0..16).map(row).collect();
     let sets = TASKS.map(|task| TrainSet::new(task, rows.clone(), 0, SETTINGS).unwrap());

@@ -32,7 +32,7 @@ const OFTEN: Expected = Expected { again: 3, order: 1 };
 fn data() -> TaskMix {
     let row = |i: usize| {
         let ids: Vec<u32> = [i % 11, i / 11].into_iter().chain(2..4 + i % 3).map(|j| j as u32 % 11 + 1).collect();
-        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(i % 2)), words: None }
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(i % 2)), words: None, second: None }
     };
     // Different ones, and more than a training sees: the teacher is asked nothing twice.
     let set = TrainSet::new(TaskKind::Sst2, (0..4 * STEPS as usize).map(row).collect::<Vec<_>>(), 0, SETTINGS).unwrap();

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
-use crate::hugging_face;
 use crate::{Error, Result, Tensors};
+use crate::{hugging_face, sentence_transformers};
 
 /// Name of the configuration inside a model directory.
 pub const CONFIG_FILE: &str = "config.json";
@@ -71,10 +71,12 @@ pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Pac
     }
     let parts = Parts::of_paths(tensors.0.keys());
     agree(&Encoder::describe(&config, parts)?.weights(), &tensors)?;
+    let of_sentences = sentence_transformers::files(&config, &tensors)?;
     let (config, tensors) = hugging_face::image(config, parts, tensors);
     let text = config.to_json()?;
     let weights = tensors.to_safetensors()?;
     let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    files.extend(of_sentences.iter().map(|(n, b)| (n.as_str(), b.as_slice())));
     files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
     Ok(run_store::folder::write(dir, &files)?)
 }

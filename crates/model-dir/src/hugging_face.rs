@@ -56,7 +56,7 @@ fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
             name_labels(&mut config.extra, &head.labels);
             "ForTokenClassification"
         }
-        [head] if pooled && !head.kind.is_on_tokens() => {
+        [head] if pooled && head.kind.is_on_pooled() => {
             let regression = ["LABEL_0".to_owned()];
             let (labels, problem) = match head.kind {
                 TaskHeadKind::Regression => (&regression[..], Some("regression")),

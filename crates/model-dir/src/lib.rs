@@ -20,6 +20,7 @@ mod hugging_face;
 mod mapped;
 mod place;
 mod read;
+mod sentence_transformers;
 mod shards;
 mod tensors;
 
@@ -30,5 +31,6 @@ pub use header::tensor_names;
 pub use hugging_face::usable;
 pub use place::{Shapes, resolve, resolve_unread};
 pub use read::{ModelDir, outline};
+pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};

@@ -190,7 +190,7 @@ pub fn unfit(
     let Some(why) = majority.unlearned(&evaluation) else { return Ok(None) };
     let other_order = match &found {
         Predictions::Classes(found) => exchanged(task, head, found, &set.labels),
-        Predictions::Scores(_) | Predictions::Sets(_) | Predictions::Tags(_) => None,
+        Predictions::Scores(_) | Predictions::Sets(_) | Predictions::Tags(_) | Predictions::Ranks(_) => None,
     };
     Ok(Some(match other_order {
         Some(said) => Unfit::Exchanged(format!("{task}: {said}")),

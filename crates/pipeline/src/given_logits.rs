@@ -28,6 +28,11 @@ pub fn read(files: &[PathBuf], task: &Task, rows: &[usize]) -> Result<GivenLogit
             "{task}: asks for a tag of each word; only logits of whole texts are read"
         )));
     }
+    if task.head() == Head::Embedding {
+        return Err(Error::Mismatch(format!(
+            "{task}: is learned by vectors; only logits of labels and numbers are read"
+        )));
+    }
     let width = task.head().outputs();
     let mut sum = vec![0.0f64; rows.len() * width];
     for file in files {

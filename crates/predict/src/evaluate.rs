@@ -68,9 +68,14 @@ fn outputs(
                 let texts = part.indices.iter().enumerate().map(|(row, example)| (row * part.seq, *example));
                 collect_words(&values, texts, set, &mut rows)?;
             } else {
-                let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
-                let values = logits.inner().try_into_vec_as::<f32>().expect(floats);
-                collect_rows(&values, size, set, &mut rows)?;
+                let values = |tokens| {
+                    let (_, logits) = model.forward(&tokens, head.index, EncodeOptions::LAST);
+                    logits.inner().try_into_vec_as::<f32>().expect(floats)
+                };
+                collect_rows(&values(tokens), size, set, &mut rows)?;
+                if let Some(second) = &part.second {
+                    collect_second(&values(to_device(second, device)), size, set, &mut rows)?;
+                }
             }
             if watch(rows.len(), set.len()).is_break() {
                 return Err(Error::Stopped);
@@ -105,11 +110,26 @@ pub fn predictions_compiled(
             }
             false => collect_rows(values, ragged.as_batch().sequences(), set, &mut rows)?,
         }
+        if let Some(second) = &batch.second {
+            to_ragged(second, &mut ragged);
+            let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
+            let values = output.heads().next().unwrap_or_default();
+            collect_second(values, ragged.as_batch().sequences(), set, &mut rows)?;
+        }
         if watch(rows.len(), set.len()).is_break() {
             return Err(Error::Stopped);
         }
     }
     as_predictions(set, &in_order(set, head, rows)?)
+}
+
+/// Appends to each of the last `size` rows the values of the example's second text.
+fn collect_second(values: &[f32], size: usize, set: &EvalSet, rows: &mut [Vec<f32>]) -> Result<()> {
+    let done = rows.len() - size;
+    let mut second = Vec::with_capacity(size);
+    collect_rows(values, size, set, &mut second)?;
+    rows[done..].iter_mut().zip(second).for_each(|(row, second)| row.extend(second));
+    Ok(())
 }
 
 /// Appends the values of a batch of `size` examples, row by row.
@@ -177,6 +197,9 @@ fn in_order(set: &EvalSet, head: &AnsweringHead, rows: Vec<Vec<f32>>) -> Result<
 fn as_predictions(set: &EvalSet, rows: &[Vec<f32>]) -> Result<Predictions> {
     if is_of_tags(set) {
         return Ok(Predictions::of_words(&set.task, rows)?);
+    }
+    if set.task.head() == Head::Embedding {
+        return Ok(Predictions::of_vectors(&set.task, &set.labels, rows)?);
     }
     Ok(Predictions::from_logits(set.task.head(), rows.len(), &rows.concat())?)
 }

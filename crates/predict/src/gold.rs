@@ -63,7 +63,7 @@ pub fn mean_gold_score(head: Head, rows: &[Vec<f32>], labels: &[Label]) -> Optio
             };
             rows.iter().zip(labels).map(near).sum::<Option<f64>>()?
         }
-        Head::Spans => return None,
+        Head::Spans | Head::Embedding => return None,
     };
     Some(sum / count)
 }

@@ -1,6 +1,6 @@
 //! The heads of tasks: which one a model needs, and which of its heads answers.
 
-use encoder_spec::{BertConfig, NumberScale, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig};
 use glue_squad::task::{ClassOrder, Head, Scale, Task};
 
 use crate::{Error, Result};
@@ -8,6 +8,11 @@ use crate::{Error, Result};
 /// The head that a task needs, as the configuration of a model carries it.
 pub fn task_head(task: &Task) -> TaskHeadConfig {
     let kind = match task.head() {
+        // As most models of `sentence-transformers` make them.
+        Head::Embedding => {
+            let vector = VectorConfig { pooling: Pooling::Mean, size: None, normalize: true };
+            return TaskHeadConfig::embedding(task.name(), vector);
+        }
         Head::Classification { .. } => TaskHeadKind::Classification,
         Head::MultiLabel { .. } => TaskHeadKind::MultiLabel,
         Head::Regression => TaskHeadKind::Regression,
@@ -37,7 +42,8 @@ impl AnsweringHead {
     }
 }
 
-/// The head of a model that answers `task`, its own or that of [`Task::trained_as`]: MNLI's head answers MNLI-mm and AX too. Its classes are told by their names, see
+/// The head of a model that answers `task`, its own or that of [`Task::trained_as`]: MNLI's head answers MNLI-mm and AX too, and the only head that makes vectors
+/// every task that is learned by vectors. Its classes are told by their names, see
 /// [`Task::class_order`].
 ///
 /// # Errors
@@ -45,7 +51,14 @@ impl AnsweringHead {
 pub fn answering_head(config: &BertConfig, task: &Task) -> Result<AnsweringHead> {
     let heads = &config.task_heads;
     let head_of = |task: &Task| heads.iter().position(|h| task.is_called(&h.task));
-    let index = head_of(task).or_else(|| head_of(task.trained_as())).ok_or_else(|| {
+    // What makes vectors for one task makes them for another.
+    let only_vectors = || {
+        let mut all = heads.iter().enumerate().filter(|(_, head)| head.kind == TaskHeadKind::Embedding);
+        let first = all.next().filter(|_| task.head() == Head::Embedding && all.next().is_none());
+        first.map(|(index, _)| index)
+    };
+    let found = head_of(task).or_else(|| head_of(task.trained_as())).or_else(only_vectors);
+    let index = found.ok_or_else(|| {
         let known: Vec<&str> = heads.iter().map(|h| h.task.as_str()).collect();
         let known = if known.is_empty() { "none".into() } else { known.join(", ") };
         Error::Mismatch(format!("the model has no head for task {}; its heads: {known}", task.name()))
@@ -85,7 +98,7 @@ pub fn head_for(config: &BertConfig, index: usize, task: &Task) -> Result<Answer
     let ordered =
         head.kind == TaskHeadKind::Classification || head.kind == TaskHeadKind::MultiLabel && task.is_described();
     if !ordered {
-        return Ok(AnsweringHead::in_order(index, head.outputs()));
+        return Ok(AnsweringHead::in_order(index, head.outputs(config.hidden_size)));
     }
     let order = task.class_order(&head.labels)?;
     let note = order.is_assumed().then(|| {

@@ -136,9 +136,9 @@ impl Inference {
             Self::Modules { model, device } => {
                 let rows: Vec<usize> = (0..texts.len()).collect();
                 let batch = to_device(&EncodedBatch::collate(texts, &rows, padding)?, device);
-                let pooled = model.pool(model.encode(&batch, EncodeOptions::LAST).last_hidden);
+                let last = model.encode(&batch, EncodeOptions::LAST).last_hidden;
                 let values = |&head: &usize| {
-                    let logits = model.heads[head].forward_pooled(pooled.clone());
+                    let logits = model.of_texts(head, last.clone(), batch.mask.clone());
                     logits.try_into_vec_as::<f32>().expect("float tensors convert to f32")
                 };
                 Ok(heads.iter().map(values).collect())

@@ -11,6 +11,7 @@
 //! | `inference` | [`Inference`]: the model itself, compiled for this processor or as burn modules on a device |
 //! | `labels` | [`HeadAnswer`]: classes, labels and numbers with their probabilities |
 //! | `tags` | [`TagAnswer`]: the entities that a model finds in plain text |
+//! | `vectors` | vectors of texts |
 //! | [`span`] | SQuAD: windows, the piece of a text that answers a question, official scores |
 //! | [`heads`] | the head that a task needs, and the one that answers it |
 //! | [`examples`], [`data`] | the encoded examples of a split, and these in batches |
@@ -41,6 +42,7 @@ mod predictor;
 pub mod span;
 mod tags;
 mod token_ids;
+mod vectors;
 
 pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation, SpanEvaluated, Watch};

@@ -66,7 +66,7 @@ impl Predictor {
                 vec![found.ok_or_else(|| Error::UnknownHead { known: known() })?]
             }
         };
-        match chosen.iter().find(|&&i| chosen.len() > 1 && heads[i].kind.is_on_tokens()) {
+        match chosen.iter().find(|&&i| chosen.len() > 1 && !heads[i].kind.is_on_pooled()) {
             Some(&i) => Err(Error::SpanAmongOthers { head: heads[i].task.clone(), known: known() }),
             None => Ok(chosen),
         }
@@ -84,7 +84,7 @@ impl Predictor {
             encoded = self.tokenizer.encode_pair(a, b, longest)?;
         }
         Ok(Text {
-            features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None },
+            features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None, second: None },
             tokens,
         })
     }

@@ -61,7 +61,7 @@ impl TagAnswer {
                 all.iter().enumerate().filter(|(_, p)| p.is_finite()).reduce(|a, b| if b.1 > a.1 { b } else { a });
             best.map_or((set.outside() as u16, 0.0), |(tag, probability)| (tag as u16, *probability))
         };
-        let (tags, probabilities): (Vec<u16>, Vec<f32>) = values.chunks(head.outputs().max(1)).map(likely).unzip();
+        let (tags, probabilities): (Vec<u16>, Vec<f32>) = values.chunks(head.labels.len().max(1)).map(likely).unzip();
         let found: Vec<(Range<usize>, &str)> = match set.scheme() {
             Scheme::Plain => {
                 tags.iter().enumerate().map(|(at, tag)| (at..at + 1, head.labels[usize::from(*tag)].as_str())).collect()

@@ -41,7 +41,7 @@ pub fn token_ids(inputs: &Tensors, config: &BertConfig) -> Result<EncodedBatch> 
     }
     let mask: Vec<u8> = blocked.iter().map(|&b| u8::from(b == 0)).collect();
     let (labels, indices) = (Labels::None, (0..size).collect());
-    Ok(EncodedBatch { batch: size, seq, ids: tokens, type_ids: segments, mask, labels, indices })
+    Ok(EncodedBatch { batch: size, seq, ids: tokens, type_ids: segments, mask, labels, indices, second: None })
 }
 
 fn whole_numbers(name: &str, tensor: &HostTensor, shape: &[usize], limit: usize) -> Result<Vec<i32>> {

@@ -7,7 +7,7 @@ use crate::error::{Error, Operation, Result};
 use crate::output::Target;
 use crate::{atomic, ops};
 
-/// Writes `files` (plain name, content) as the folder `dir`.
+/// Writes `files` (name, content) as the folder `dir`. A name is plain, or that of a file in a folder inside: `a/b`.
 ///
 /// A folder that does not exist appears as a whole or not at all, also if the process is killed; what is missing above it is
 /// created. In one that exists every file is replaced by itself, in the order given; other files stay. Where `dir` is a link to a
@@ -19,7 +19,11 @@ use crate::{atomic, ops};
 pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
     let dir = dir.as_ref();
     if dir.is_dir() {
-        return files.iter().try_for_each(|(name, bytes)| atomic::write_file(dir.join(name), bytes));
+        return files.iter().try_for_each(|(name, bytes)| {
+            let path = dir.join(name);
+            ops::create_dir_all(ops::parent(&path))?;
+            atomic::write_file(path, bytes)
+        });
     }
     let target = dir.is_symlink().then(|| Target::of(dir)).transpose()?;
     let dir = target.as_ref().map_or(dir, Target::path);
@@ -28,10 +32,14 @@ pub fn write(dir: impl AsRef<Path>, files: &[(&str, &[u8])]) -> Result<()> {
     let (temp, ()) = atomic::create_beside(dir, ops::create_dir)?;
     let temp = Temp::folder(temp);
     for (name, bytes) in files {
-        let shown = dir.join(name);
-        let file = ops::create_new(&temp.path.join(name)).map_err(|e| Error::io(Operation::Create, &shown, e))?;
+        let (path, shown) = (temp.path.join(name), dir.join(name));
+        ops::create_dir_all(ops::parent(&path))?;
+        let file = ops::create_new(&path).map_err(|e| Error::io(Operation::Create, &shown, e))?;
         ops::write_all(&file, bytes, Operation::Write, &shown)?;
         ops::sync_file(&file, &shown)?;
+        if ops::parent(&path) != temp.path {
+            ops::sync_dir(ops::parent(&path))?;
+        }
     }
     ops::sync_dir(&temp.path)?;
     temp.rename(dir)?;

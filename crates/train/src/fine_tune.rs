@@ -1,6 +1,6 @@
 //! Fine-tuning on gold labels.
 
-use bert_core::{EncodeOptions, TaskModel};
+use bert_core::{EncodeOptions, TaskModel, to_unit_length};
 use burn::tensor::Device;
 use predict::evaluate;
 
@@ -8,8 +8,10 @@ use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::{at_tokens, label_loss, tag_loss};
+use crate::pair_losses::{halves, pair_loss};
 
-/// Trains a model's heads and encoder on labels: cross-entropy for classes and tags, MSE for scores.
+/// Trains a model's heads and encoder on labels: cross-entropy for classes and tags, MSE for scores,
+/// [`pair_loss`] for vectors.
 pub struct FineTune<'a> {
     /// Training data.
     pub data: &'a TaskMix,
@@ -25,6 +27,12 @@ impl Job<TaskModel> for FineTune<'_> {
         let Some(cut) = part.cut(batch.batch) else { return Ok(LossTerms(Vec::new())) };
         let whole = batch;
         let batch = whole.rows(cut.rows());
+        if batch.second.is_some() {
+            let (_, vectors) =
+                model.forward(&to_device(&batch.stacked(), device), self.heads[task], EncodeOptions::LAST);
+            let [first, second] = halves(to_unit_length(vectors));
+            return Ok(cut.weigh(LossTerms(vec![("label", pair_loss(first, second, &batch.labels)?)])));
+        }
         let tokens = to_device(&batch, device);
         if let Some((places, tags)) = batch.tagged() {
             if tags.is_empty() {

@@ -6,6 +6,7 @@
 //! | [`optim`] | AdamW and LAMB, parameter groups, global-norm clipping, learning-rate schedules |
 //! | [`keys`] | what a recipe, a method file and options may say of a training |
 //! | [`losses`] | losses against gold labels as functions of tensors |
+//! | [`pair_losses`] | losses of the vectors of two texts |
 //! | [`fine_tune`] | a model on gold labels |
 //! | [`data`] | task batches by step number |
 //! | [`text`] | batches of unlabeled text by step number, wherever the text is |
@@ -28,6 +29,7 @@ pub mod keys;
 pub mod losses;
 pub mod mlm;
 pub mod optim;
+pub mod pair_losses;
 pub mod span;
 pub mod text;
 

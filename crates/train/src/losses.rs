@@ -34,6 +34,9 @@ pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result
             let data = TensorData::new(flags.collect::<Vec<f32>>(), [batch, width]);
             Ok(binary_cross_entropy(logits, Tensor::from_data(data, device)))
         }
+        Labels::Matches(_) => {
+            Err(Error::Mismatch("a text answers another one; a head of texts cannot learn that".into()))
+        }
         Labels::Tags(_) => Err(Error::Mismatch("tags belong to words; a head of texts cannot learn them".into())),
         Labels::None => Err(Error::Mismatch("the training data has no labels".into())),
     }

@@ -132,7 +132,7 @@ fn tasks_are_mixed_in_proportion_and_every_batch_holds_one_task() {
 fn an_answer_of_nan_is_an_error_and_not_a_score() {
     let device = Device::flex();
     let mut broken = model(&device);
-    let head = &mut broken.heads[0].dense;
+    let head = broken.heads[0].dense.as_mut().unwrap();
     head.bias = head.bias.take().map(|b| b.map(|t| t * f32::NAN));
     let set = EvalSet::new(TaskKind::Sst2, examples(10), 0, SETTINGS).unwrap();
     let evaluated = evaluate(&broken, &[(0, set)], &device, &mut |_, _| ControlFlow::Continue(()));

@@ -246,5 +246,6 @@ fn random_batch(config: &BertConfig, batch: usize, seq: usize) -> EncodedBatch {
         mask: vec![1; n],
         labels: Labels::None,
         indices: (0..batch).collect(),
+        second: None,
     }
 }

@@ -78,6 +78,10 @@ pub struct DistillArgs {
     /// safetensors. Of several files the mean. --teacher then gives the tokenizer and sizes alone; layers are not compared.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "teacher_cache", "unchecked_teacher"])]
     teacher_logits: Vec<PathBuf>,
+    /// Width of the student's vectors, behind a dense layer [default: its hidden width, without one]. With the width of the teacher's vectors both stand in one
+    /// space: what was indexed with the teacher is found by the student.
+    #[arg(long, value_name = "N", conflicts_with = "corpus", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    dimensions: Option<u32>,
     /// Learn from a teacher whose labels seem to stand in another order than they are called, which is refused otherwise.
     #[arg(long, conflicts_with = "corpus")]
     unchecked_teacher: bool,
@@ -209,7 +213,9 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     let asks_teacher = unbound.asks_logits() && args.teacher_logits.is_empty();
     let heads = match asks_teacher {
         true => answering(&teachers, context)?,
-        false => config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs())).collect(),
+        false => {
+            config.task_heads.iter().map(|head| AnsweringHead::in_order(0, head.outputs(config.hidden_size))).collect()
+        }
     };
     let words = args.words.words(unbound.mlm(), &corpus, encoder, args.training.seed)?;
     let parts = Parts::POOLER;
@@ -484,6 +490,14 @@ fn student_config(
     };
     project(&mut config, &args.shape, teacher);
     config.task_heads = chosen.heads();
+    if let Some(size) = args.dimensions {
+        let vectors: Vec<_> = config.task_heads.iter_mut().filter_map(|head| head.vector.as_mut()).collect();
+        if vectors.is_empty() {
+            return Err(CliError::usage("--dimensions: no task is learned by vectors")
+                .with_hint("--kind similarity and --kind retrieval are"));
+        }
+        vectors.into_iter().for_each(|vector| vector.size = Some(size as usize));
+    }
     config.pad_token_id = teacher.pad_token_id;
     Ok(config.with_dropout(0.0))
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::{BertConfig, CONFIG_FILE, ModelDir, Package, TaskModel};
+use bert_core::{BertConfig, CONFIG_FILE, ModelDir, Package, Pooling, TaskModel};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use model_dir::FOREIGN_WEIGHTS;
 use pipeline::import::{
@@ -56,7 +57,18 @@ pub struct ImportArgs {
     /// Leave behind all that is outside the encoder: heads, projections, whatever else the file holds (hf only).
     #[arg(long)]
     encoder_only: bool,
+    /// Make it a model of vectors of length 1, pooled so from the hidden states of a text (hf only) [default: as the modules.json of
+    /// sentence-transformers has it, where there is one].
+    #[arg(long, value_name = "POOLING", value_parser = poolings())]
+    pooling: Option<Pooling>,
 }
+
+fn poolings() -> impl TypedValueParser<Value = Pooling> {
+    let named = |name: String| POOLINGS.into_iter().find(|p| p.name() == name).expect("a possible value");
+    PossibleValuesParser::new(POOLINGS.map(Pooling::name)).map(named)
+}
+
+const POOLINGS: [Pooling; 2] = [Pooling::Mean, Pooling::Cls];
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -134,7 +146,9 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
     let files = args.checkpoint()?;
     let format = args.format.unwrap_or_else(|| Format::of(&files.config));
     let chosen = Chosen { args, files, format };
-    for (option, given) in [("--task", args.task.is_some()), ("--encoder-only", args.encoder_only)] {
+    for (option, given) in
+        [("--task", args.task.is_some()), ("--encoder-only", args.encoder_only), ("--pooling", args.pooling.is_some())]
+    {
         if given && format == Format::Reference {
             return Err(CliError::usage(format!("{option} has no effect with --format reference")));
         }
@@ -147,6 +161,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
         task: args.task.as_deref(),
         task_word: "--task",
         encoder_only: args.encoder_only,
+        pooling: args.pooling,
     };
     let mut notes = Vec::new();
     let imported = match args.source.is_dir() {

@@ -29,6 +29,7 @@ mod objective;
 mod outputs;
 mod own_data;
 mod own_tags;
+mod own_vectors;
 mod plan;
 mod predict;
 mod runs;

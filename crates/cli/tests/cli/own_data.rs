@@ -14,7 +14,7 @@ const FILLERS: [&str; 4] = ["the", "was", "a", "and"];
 const NAMES: [&str; 5] = ["very good", "bad", "so, so", "\"quoted\"", "ünlü"];
 
 /// A searched student of two layers.
-const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
+pub const ARCH: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2); tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))";
 
 /// Text `n`, in which word `marker` says the answer.
 fn text(n: usize, marker: &str) -> String {

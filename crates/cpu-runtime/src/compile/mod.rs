@@ -9,7 +9,7 @@ use std::path::Path;
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{Precision as Format, Weights};
 use encoder_spec::{
-    BertConfig, Embedding, Encoder, Floats, Head, Layer, MappedTensor, Precision, Projection, TaskHeadKind,
+    BertConfig, Embedding, Encoder, Floats, Head, Layer, MappedTensor, Pooling, Precision, Projection, TaskHeadKind,
 };
 use model_dir::ModelDir;
 use rayon::prelude::*;
@@ -169,7 +169,7 @@ impl Model {
         let body = body(&mut b, (embed, hidden), (projection, norm), layers);
         pool(&mut b, hidden, pooler);
         let pool = b.take_steps();
-        let heads = heads.into_iter().map(|h| head(&mut b, h)).collect();
+        let heads = heads.into_iter().map(|h| head(&mut b, h, hidden)).collect();
         let Builder { linears, norms, places, slots, .. } = b;
         // All together at the end, so that threads wait for each other once and not once per product.
         let linears: Vec<Packed> = linears.into_par_iter().map(|l| l.pack(packing)).collect::<Result<_, _>>()?;
@@ -289,16 +289,35 @@ fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
     b.release_slot(slot);
 }
 
-fn head(b: &mut Builder, Head { kind, dense }: Head<MappedTensor>) -> CompiledHead {
-    let (inputs, outputs) = (dense.inputs(), dense.outputs());
-    let (domain, x) = match kind.is_on_tokens() {
-        true => (Domain::Tokens, Memory::Hidden),
-        false => (Domain::Sequences, Memory::Pooled),
+fn head(b: &mut Builder, Head { kind, vector, dense }: Head<MappedTensor>, hidden: usize) -> CompiledHead {
+    let outputs = dense.as_ref().map_or(hidden, Linear::outputs);
+    let domain = if kind.is_on_tokens() { Domain::Tokens } else { Domain::Sequences };
+    let x = match vector {
+        None if kind.is_on_tokens() => Memory::Hidden,
+        None => Memory::Pooled,
+        Some(vector) => {
+            let out = if dense.is_some() { b.place(hidden) } else { Memory::Logits };
+            let (last, pooled) = (Memory::Hidden.whole(), out.whole());
+            b.row(
+                domain,
+                match vector.pooling {
+                    Pooling::Mean => RowOp::Mean { x: last, out: pooled },
+                    Pooling::Cls => RowOp::First { x: last, out: pooled },
+                },
+            );
+            out
+        }
     };
-    // A head is small and its rounding would go straight into the answer.
-    let slot = b.pack_in(domain, x.whole(), Slot { width: inputs, precision: Format::F32 });
-    let linear = b.linear_in(dense, Format::F32);
-    b.product(domain, slot, linear, None, Memory::Logits);
-    b.release_slot(slot);
+    if let Some(dense) = dense {
+        // A head is small and its rounding would go straight into the answer.
+        let slot = b.pack_in(domain, x.whole(), Slot { width: dense.inputs(), precision: Format::F32 });
+        b.release(x);
+        let linear = b.linear_in(dense, Format::F32);
+        b.product(domain, slot, linear, None, Memory::Logits);
+        b.release_slot(slot);
+    }
+    if vector.is_some_and(|vector| vector.normalize) {
+        b.row(domain, RowOp::Unit { x: Memory::Logits.whole(), width: outputs });
+    }
     CompiledHead { kind, outputs, steps: b.take_steps() }
 }

@@ -10,7 +10,7 @@ use crate::compile::PackedWeights;
 use crate::parts::Laps;
 use crate::plan::{Lane, QUERY_BLOCK, block, stride};
 use crate::program::{AttentionStep, Domain, Memory, Product, RowOp, Step, Sync, View, Work};
-use crate::rows::{Rows, combine, normalize, pad, unary};
+use crate::rows::{Rows, combine, normalize, pad, to_unit_length, unary};
 use crate::team::{Worker, share};
 
 fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
@@ -148,6 +148,14 @@ impl<'a> Chunk<'a> {
                         out.write(i, width).copy_from_slice(x.read(token, width));
                     }
                 }
+                RowOp::Mean { x, out } => {
+                    let (x, out, width) = (self.view(*x, Domain::Tokens), view(out), self.run.model.hidden);
+                    rows.for_each(|i| self.mean(i, x, out.write(i, width)));
+                }
+                RowOp::Unit { x, width } => {
+                    let x = view(x);
+                    rows.for_each(|i| to_unit_length(x.write(i, *width)));
+                }
                 RowOp::Norm { x, residual, norm, out } => {
                     let norm = &self.run.model.norms[*norm];
                     let (width, x, out) = (norm.weight.len(), view(x), view(out));
@@ -177,6 +185,25 @@ impl<'a> Chunk<'a> {
                 }
             }
         }
+    }
+
+    /// The mean over the tokens of sequence `i` that are not masked; of all where all are.
+    ///
+    /// # Safety
+    /// No other thread writes the tokens' rows of `x`.
+    unsafe fn mean(&self, i: usize, x: Rows, out: &mut [f32]) {
+        let tokens = self.run.batch.range(self.first_sequence + i);
+        let is_seen = |token: &usize| self.run.bias.get(*token).is_none_or(|&bias| bias == 0.0);
+        let all_masked = !tokens.clone().any(|token| is_seen(&token));
+        let (mut count, width) = (0, out.len());
+        out.fill(0.0);
+        for token in tokens.filter(|token| all_masked || is_seen(token)) {
+            // SAFETY: the caller's promise.
+            cpu_kernels::elementwise::binary::add_in_place(out, unsafe { x.read(token - self.first_token, width) });
+            count += 1;
+        }
+        let factor = 1.0 / count.max(1) as f32;
+        out.iter_mut().for_each(|value| *value *= factor);
     }
 
     /// Token id of row `i`.

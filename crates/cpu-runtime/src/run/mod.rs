@@ -137,7 +137,7 @@ impl Session {
         if let Some(&head) = want.heads.iter().find(|&&h| h >= count) {
             return Err(Error::Head { head, heads: count });
         }
-        let pooled = want.pooled || want.heads.iter().any(|&h| !model.heads[h].kind.is_on_tokens());
+        let pooled = want.pooled || want.heads.iter().any(|&h| model.heads[h].kind.is_on_pooled());
         let pooled_len = if pooled { batch.sequences() * model.hidden } else { 0 };
         let hidden_len = batch.tokens() * model.hidden;
         self.prepare(model, batch, want);

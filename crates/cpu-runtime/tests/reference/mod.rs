@@ -3,8 +3,8 @@
 
 use cpu_runtime::Ragged;
 use encoder_spec::{
-    Activation, AttentionSource, Block, Embedding, MappedTensor, ModelType, Normalization, Program, Projection,
-    TaskHeadKind,
+    Activation, AttentionSource, Block, Embedding, MappedTensor, ModelType, Normalization, Pooling, Program,
+    Projection, TaskHeadKind, VectorConfig,
 };
 use mlp_space::Align;
 use mlp_space::eval::{LinearWeights, evaluate};
@@ -158,9 +158,23 @@ impl Sizes {
         };
         let own = self.attention.iter().copied().chain(std::iter::repeat(Own::Usual));
         let layers = self.layers.iter().zip(own).map(|(forward, own)| self.layer(forward, own, draw)).collect();
-        let head = |kind, outputs, draw: &mut Draw| Head { kind, dense: draw.linear(hidden, outputs) };
+        let head =
+            |kind, outputs, draw: &mut Draw| Head { kind, vector: None, dense: Some(draw.linear(hidden, outputs)) };
+        let vectors = |pooling, dense: Option<_>, normalize| {
+            let vector = VectorConfig { pooling, size: dense.as_ref().map(|_: &Linear| 7), normalize };
+            Head { kind: TaskHeadKind::Embedding, vector: Some(vector), dense }
+        };
         let pooler = self.pooler.then(|| draw.linear(hidden, hidden));
         let heads = vec![head(TaskHeadKind::Classification, 3, draw), head(TaskHeadKind::Span, 2, draw)];
+        let dense = [draw.linear(hidden, 7), draw.linear(hidden, 7)].map(Some);
+        let [first, second] = dense;
+        let vectors = [
+            vectors(Pooling::Mean, first, true),
+            vectors(Pooling::Cls, second, false),
+            vectors(Pooling::Mean, None, false),
+            vectors(Pooling::Cls, None, true),
+        ];
+        let heads = heads.into_iter().chain(vectors).collect();
         Encoder { family: ModelType::Bert, embedding, layers, fit: None, pooler, heads, mlm: None }
     }
 
@@ -281,12 +295,26 @@ pub fn forward(sizes: &Sizes, encoder: &Encoder, s: &Sequence) -> (Rows, Vec<f64
         Some(pooler) => apply(pooler, &h[0]).into_iter().map(f64::tanh).collect(),
         None => h[0].clone(),
     };
-    let head = |head: &Head| match head.kind.is_on_tokens() {
-        true => each(&h, |x| apply(&head.dense, x)),
-        false => vec![apply(&head.dense, &pooled)],
+    let head = |head: &Head| match (&head.dense, head.vector) {
+        (dense, Some(vector)) => vec![vector_of(vector, dense.as_ref(), &h, &s.mask)],
+        (Some(dense), None) if head.kind.is_on_tokens() => each(&h, |x| apply(dense, x)),
+        (Some(dense), None) => vec![apply(dense, &pooled)],
+        (None, None) => unreachable!("a head without weights makes vectors"),
     };
     let heads = encoder.heads.iter().map(head).collect();
     (h, pooled, heads)
+}
+
+fn vector_of(vector: VectorConfig, dense: Option<&Linear>, h: &Rows, mask: &[u8]) -> Vec<f64> {
+    let seen: Vec<&Vec<f64>> = h.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(h, _)| h).collect();
+    let mean = |i: usize| seen.iter().map(|h| h[i]).sum::<f64>() / seen.len() as f64;
+    let pooled: Vec<f64> = match vector.pooling {
+        Pooling::Mean => (0..h[0].len()).map(mean).collect(),
+        Pooling::Cls => h[0].clone(),
+    };
+    let v = dense.map_or(pooled.clone(), |dense| apply(dense, &pooled));
+    let length = v.iter().map(|x| x * x).sum::<f64>().sqrt();
+    v.into_iter().map(|x| if vector.normalize { x / length } else { x }).collect()
 }
 
 fn run_layer(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {

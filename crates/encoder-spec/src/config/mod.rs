@@ -1,11 +1,14 @@
 //! Encoder configuration, read from and written to Hugging Face's `config.json`.
 
+mod head;
 mod keys;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use head::{NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig};
 
 use crate::{Activation, Error, ModelType, Result};
 
@@ -72,78 +75,6 @@ impl LayerSpec {
     /// Whether the layer has a feed-forward.
     pub fn has_feed_forward(&self) -> bool {
         self.expression.trim() != Self::NONE
-    }
-}
-
-/// What a task head predicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskHeadKind {
-    /// One of `labels.len()` classes: `softmax(logits)`.
-    Classification,
-    /// Any number of `labels.len()` labels, each for itself: `sigmoid(logit)`.
-    MultiLabel,
-    /// One number.
-    Regression,
-    /// Start and end of an answer: two scores per token.
-    Span,
-    /// One of `labels.len()` tags for every word: `softmax(logits)` of its first token.
-    Tags,
-}
-
-impl TaskHeadKind {
-    /// Whether the head scores every token, and not the pooled vector.
-    pub fn is_on_tokens(self) -> bool {
-        matches!(self, Self::Span | Self::Tags)
-    }
-}
-
-/// One task head of a model directory.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TaskHeadConfig {
-    /// Task name, e.g. `sst-2`.
-    pub task: String,
-    /// What the head predicts.
-    pub kind: TaskHeadKind,
-    /// Names of the classes, labels or tags in the order of the logits; empty where there are none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<String>,
-    /// How the output of a regression becomes a number; `None`: it is the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scale: Option<NumberScale>,
-}
-
-/// A number is `mean + output * deviation`: a regression learns numbers less their mean, in units of their standard deviation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NumberScale {
-    /// The mean of the training labels.
-    pub mean: f64,
-    /// Their standard deviation.
-    pub deviation: f64,
-}
-
-impl NumberScale {
-    /// The number that an output stands for.
-    pub fn number(self, output: f64) -> f64 {
-        self.mean + output * self.deviation
-    }
-}
-
-impl TaskHeadConfig {
-    /// A head whose outputs need no scale.
-    pub fn new(task: impl Into<String>, kind: TaskHeadKind, labels: Vec<String>) -> Self {
-        Self { task: task.into(), kind, labels, scale: None }
-    }
-
-    /// Width of the head's output.
-    pub fn outputs(&self) -> usize {
-        match self.kind {
-            TaskHeadKind::Classification | TaskHeadKind::MultiLabel | TaskHeadKind::Tags => self.labels.len(),
-            TaskHeadKind::Regression => 1,
-            TaskHeadKind::Span => 2,
-        }
     }
 }
 
@@ -440,8 +371,8 @@ impl BertConfig {
         }
         keys::check(self)?;
         for head in &self.task_heads {
-            if head.outputs() == 0 {
-                return Err(config("task_heads", format!("the head `{}` lists no labels", head.task)));
+            if let Some(fault) = head.fault(self.hidden_size) {
+                return Err(config("task_heads", format!("the head `{}` {fault}", head.task)));
             }
         }
         Ok(())

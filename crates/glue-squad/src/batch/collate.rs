@@ -6,7 +6,7 @@ use tokenizer::{PaddedIds, Padding};
 
 use crate::error::{Error, Result};
 use crate::features::Features;
-use crate::task::{Label, LabelSet};
+use crate::task::{Label, LabelSet, Match};
 
 /// The labels of a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Labels {
     Sets(Vec<LabelSet>),
     /// The tag of the word that each token begins, `[batch, seq]`; [`Labels::NO_TAG`] on other tokens.
     Tags(Vec<i32>),
+    /// Each second text answers the first, `[batch]`.
+    Matches(Vec<Match>),
     /// No example has a label.
     None,
 }
@@ -48,6 +50,8 @@ pub struct EncodedBatch {
     pub labels: Labels,
     /// Position of every row's example in the whole set.
     pub indices: Vec<usize>,
+    /// The second texts in the same order, where both are read alone; without labels.
+    pub second: Option<Box<EncodedBatch>>,
 }
 
 impl EncodedBatch {
@@ -66,13 +70,15 @@ impl EncodedBatch {
         let rows = indices.iter().map(row).collect::<Result<Vec<_>>>()?;
         let sequences: Vec<_> = rows.iter().map(|(index, row)| (*index, &*row.ids, &*row.type_ids)).collect();
         let padded = padding.pad(&sequences)?;
-        Ok(Self { labels: collect_labels(&rows, padded.seq)?, ..Self::unlabeled(padded, indices.to_vec()) })
+        let labels = collect_labels(&rows, padded.seq)?;
+        let second = second_texts(&rows, padding)?.map(|padded| Box::new(Self::unlabeled(padded, indices.to_vec())));
+        Ok(Self { labels, second, ..Self::unlabeled(padded, indices.to_vec()) })
     }
 
     /// Padded sequences without labels; `indices` are their positions in the whole set.
     pub fn unlabeled(padded: PaddedIds, indices: Vec<usize>) -> Self {
         let PaddedIds { batch, seq, ids, type_ids, mask } = padded;
-        Self { batch, seq, ids, type_ids, mask, labels: Labels::None, indices }
+        Self { batch, seq, ids, type_ids, mask, labels: Labels::None, indices, second: None }
     }
 
     /// Some rows of the batch, at its width.
@@ -86,6 +92,7 @@ impl EncodedBatch {
             Labels::Scores(scores) => Labels::Scores(scores[rows.clone()].to_vec()),
             Labels::Sets(sets) => Labels::Sets(sets[rows.clone()].to_vec()),
             Labels::Tags(tags) => Labels::Tags(tags[cells.clone()].to_vec()),
+            Labels::Matches(matches) => Labels::Matches(matches[rows.clone()].to_vec()),
             Labels::None => Labels::None,
         };
         Self {
@@ -95,7 +102,44 @@ impl EncodedBatch {
             type_ids: self.type_ids[cells.clone()].to_vec(),
             mask: self.mask[cells].to_vec(),
             labels,
+            second: self.second.as_ref().map(|second| Box::new(second.rows(rows.clone()))),
             indices: self.indices[rows].to_vec(),
+        }
+    }
+
+    /// All texts as rows of one batch: the first texts, then the second ones, at the width of the wider; the batch itself, where its texts are
+    /// not compared. The labels are left out.
+    #[must_use]
+    pub fn stacked(&self) -> Self {
+        let Some(second) = &self.second else { return Self { labels: Labels::None, ..self.clone() } };
+        let seq = self.seq.max(second.seq);
+        let halves = [self, &**second];
+        fn widened<T: Copy>(
+            halves: [&EncodedBatch; 2],
+            seq: usize,
+            cells: fn(&EncodedBatch) -> &[T],
+            pad: T,
+        ) -> Vec<T> {
+            let mut all = Vec::with_capacity(2 * halves[0].batch * seq);
+            for half in halves {
+                for row in cells(half).chunks(half.seq) {
+                    all.extend_from_slice(row);
+                    all.resize(all.len() + seq - half.seq, pad);
+                }
+            }
+            all
+        }
+        // Attention does not look at padding, whatever stands there.
+        let pad = halves.iter().find_map(|half| half.mask.iter().position(|m| *m == 0).map(|at| half.ids[at]));
+        Self {
+            batch: 2 * self.batch,
+            seq,
+            ids: widened(halves, seq, |half| &half.ids, pad.unwrap_or(0)),
+            type_ids: widened(halves, seq, |half| &half.type_ids, 0),
+            mask: widened(halves, seq, |half| &half.mask, 0),
+            labels: Labels::None,
+            indices: halves.iter().flat_map(|half| half.indices.iter().copied()).collect(),
+            second: None,
         }
     }
 
@@ -108,12 +152,32 @@ impl EncodedBatch {
 
     /// Real tokens in the batch, special tokens included.
     pub fn tokens(&self) -> usize {
-        self.mask.iter().map(|m| usize::from(*m)).sum()
+        let own: usize = self.mask.iter().map(|m| usize::from(*m)).sum();
+        own + self.second.as_ref().map_or(0, |second| second.tokens())
     }
+}
+
+/// The second texts of rows that have them.
+fn second_texts(rows: &[(usize, &Features)], padding: Padding) -> Result<Option<PaddedIds>> {
+    let having = rows.iter().filter_map(|(index, row)| Some((*index, row.second.as_ref()?)));
+    let texts: Vec<(usize, &Vec<u32>, Vec<u8>)> = having.map(|(index, ids)| (index, ids, vec![0; ids.len()])).collect();
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    if texts.len() < rows.len() {
+        return Err(Error::Invalid("a batch mixes single texts and texts that are compared".to_owned()));
+    }
+    let sequences: Vec<_> = texts.iter().map(|(index, ids, segments)| (*index, &***ids, &**segments)).collect();
+    Ok(Some(padding.pad(&sequences)?))
 }
 
 fn collect_labels(rows: &[(usize, &Features)], seq: usize) -> Result<Labels> {
     let (mut classes, mut scores, mut sets, mut tags) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let matched = |row: &Features| if let Some(Label::Match(one)) = row.label { Some(one) } else { None };
+    let matches: Vec<Match> = rows.iter().filter_map(|(_, row)| matched(row)).collect();
+    if matches.len() == rows.len() {
+        return Ok(Labels::Matches(matches));
+    }
     for (_, row) in rows {
         match &row.label {
             Some(Label::Class(class)) => {
@@ -124,7 +188,7 @@ fn collect_labels(rows: &[(usize, &Features)], seq: usize) -> Result<Labels> {
             Some(Label::Score(score)) => scores.push(*score as f32),
             Some(Label::Set(set)) => sets.push(*set),
             Some(Label::Tags(of)) => tags.push(tags_of_tokens(row, &of.tags, seq)?),
-            None => {}
+            Some(Label::Match(_)) | None => {}
         }
     }
     match (classes.len(), scores.len(), sets.len(), tags.len()) {
@@ -161,7 +225,7 @@ mod tests {
     use crate::task::Tags;
 
     fn features(length: usize, label: Option<Label>) -> Features {
-        Features { ids: (1..=length as u32).collect(), type_ids: vec![1; length], label, words: None }
+        Features { ids: (1..=length as u32).collect(), type_ids: vec![1; length], label, words: None, second: None }
     }
 
     const PADDING: Padding = Padding { pad_id: 9, multiple: 4, max_len: 6 };

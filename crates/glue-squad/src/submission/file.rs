@@ -37,8 +37,8 @@ pub fn render_rows(task: &Task, rows: &[usize], predictions: &Predictions) -> Re
     let _ = rows;
     let mut text = format!("{HEADER}\n");
     match predictions {
-        Predictions::Sets(_) | Predictions::Tags(_) => {
-            return Err(Error::Invalid(format!("{task}: there is no official file of sets of labels or tags")));
+        Predictions::Sets(_) | Predictions::Tags(_) | Predictions::Ranks(_) => {
+            return Err(Error::Invalid(format!("{task}: there is no official file of sets of labels, tags or ranks")));
         }
         Predictions::Classes(classes) => {
             task.check_classes(classes)?;

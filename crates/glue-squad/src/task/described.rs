@@ -208,7 +208,11 @@ impl Task {
             Head::MultiLabel { labels } if labels > LabelSet::MOST => {
                 Err(Error::Invalid(format!("{self}: {labels} labels; at most {} can be trained", LabelSet::MOST)))
             }
-            Head::Classification { .. } | Head::Regression | Head::MultiLabel { .. } | Head::Tags { .. } => Ok(()),
+            Head::Classification { .. }
+            | Head::Regression
+            | Head::MultiLabel { .. }
+            | Head::Tags { .. }
+            | Head::Embedding => Ok(()),
             Head::Spans => Err(Error::Invalid(format!("{self}: spans are trained and scored on windows of the text"))),
         }
     }
@@ -221,6 +225,10 @@ impl Task {
         let fits = |label: &&Label| match (label, self.head()) {
             (Label::Class(class), Head::Classification { classes }) => *class < classes,
             (Label::Score(score), Head::Regression) => score.is_finite(),
+            (Label::Score(score), Head::Embedding) => {
+                score.is_finite() && matches!(self.spec().answer, Answer::Similarity)
+            }
+            (Label::Match(_), Head::Embedding) => matches!(self.spec().answer, Answer::Retrieval),
             (Label::Set(set), Head::MultiLabel { labels }) => set.iter().all(|label| label < labels),
             (Label::Tags(of), Head::Tags { tags }) => {
                 of.tags.len() == of.keys.len() && of.tags.iter().all(|tag| usize::from(*tag) < tags)

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::table::{Entry, TABLE};
-use super::{LabelSet, Tags};
+use super::{LabelSet, Match, Tags};
 
 /// A task of the GLUE benchmark (Wang et al. 2019): the key to its files and official predictions. What it asks and how it is scored
 /// is its [`TaskKind::task`], which is also what names are read as.
@@ -60,6 +60,8 @@ pub enum Label {
     Set(LabelSet),
     /// A tag for each word.
     Tags(Tags),
+    /// The second text answers the first.
+    Match(Match),
 }
 
 /// One row of a task.

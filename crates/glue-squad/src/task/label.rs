@@ -95,7 +95,7 @@ fn from_number(task: &Task, given: f64) -> Option<Label> {
             Some(Label::Class(class))
         }
         Head::Regression => from_score(task, given),
-        Head::MultiLabel { .. } | Head::Spans | Head::Tags { .. } => None,
+        Head::MultiLabel { .. } | Head::Spans | Head::Tags { .. } | Head::Embedding => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Head, Label, LabelSet, Predictions, Scores, Tags, Task};
+use super::{Head, Label, LabelSet, Match, Predictions, Scores, Tags, Task};
 use crate::error::Result;
 
 /// Regression outputs that differ by less than this, relative to their magnitude (at least 1), are one answer: a model that
@@ -11,7 +11,7 @@ const SAME_SCORE: f64 = 1e-5;
 
 /// The answer that needs no text: the most frequent class of some labels, the lowest of equally frequent ones; for a regression
 /// their mean; of sets of labels those that half of the examples have, or else the most frequent one; of tags that which a word has most often, and of
-/// a word that the labels do not have their most frequent tag. A model that scores no more has learned nothing that this answer does not know.
+/// a word that the labels do not have their most frequent tag; of answers to be found an order by chance. A model that scores no more has learned nothing that this answer does not know.
 ///
 /// scikit-learn has it as `DummyClassifier(strategy="most_frequent")` and `DummyRegressor(strategy="mean")`.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,7 @@ impl Majority {
                 Label::Class(class) => *counts.entry(*class).or_default() += 1,
                 Label::Score(score) => mean += score / labels.len() as f64,
                 Label::Set(set) => set.iter().for_each(|label| *counts.entry(label).or_default() += 1),
+                Label::Match(_) => {}
                 Label::Tags(Tags { tags, keys }) => {
                     for (tag, key) in tags.iter().zip(keys) {
                         *counts.entry(usize::from(*tag)).or_default() += 1;
@@ -68,6 +69,7 @@ impl Majority {
             Some((class, _)) => Label::Class(*class),
             // Texts without words.
             None if matches!(labels[0], Label::Tags(_)) => Label::Class(0),
+            None if matches!(labels[0], Label::Match(_)) => labels[0].clone(),
             None => Label::Score(mean),
         };
         Ok(Some(Self { task: task.clone(), answer, words }))
@@ -89,6 +91,8 @@ impl Majority {
             Label::Score(score) => Predictions::Scores(vec![score; rows]),
             Label::Set(set) => Predictions::Sets(vec![set; rows]),
             Label::Tags(_) => Predictions::Tags(Vec::new()),
+            // An order by chance has every rank equally often.
+            Label::Match(_) => Predictions::Ranks((1..=rows).collect()),
         }
     }
 
@@ -96,6 +100,7 @@ impl Majority {
     pub fn answer_name(&self) -> String {
         match self.task.head() {
             Head::Tags { .. } => "each word's most frequent tag".to_owned(),
+            Head::Embedding if matches!(self.answer, Label::Match(_)) => "an order by chance".to_owned(),
             _ => self.task.answer_name(self.answer.clone()),
         }
     }
@@ -119,6 +124,13 @@ impl Predictions {
             },
             Self::Sets(sets) => match sets[..] {
                 [first, _, ..] if sets.iter().all(|set| *set == first) => Some(Label::Set(first)),
+                _ => None,
+            },
+            // With vectors that are all alike each answer comes last.
+            Self::Ranks(ranks) => match ranks[..] {
+                [first, _, _, ..] if first > 2 && ranks.iter().all(|rank| *rank == first) => {
+                    Some(Label::Match(Match::of("", "")))
+                }
                 _ => None,
             },
             // Of tags it is one tag of all words.
@@ -152,6 +164,7 @@ impl Task {
                 Some(class) => class.name.clone(),
                 None => class.to_string(),
             },
+            Label::Match(_) => "one vector for all texts".to_owned(),
             Label::Tags(Tags { tags, .. }) => {
                 let names = tags.iter().map(|tag| self.answer_name(Label::Class(usize::from(*tag))));
                 names.collect::<Vec<_>>().join(" ")

@@ -23,6 +23,7 @@
 //! | `own` | tasks of one's own, from tables |
 //! | `label_set` | sets of labels |
 //! | `tags` | tags of words, and words as a text |
+//! | `retrieval` | texts and what answers them |
 //! | `majority` | what one answer to every example scores |
 
 mod average;
@@ -40,6 +41,7 @@ mod own;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod read;
+mod retrieval;
 mod scale;
 mod score;
 mod score_file;
@@ -60,6 +62,7 @@ pub(crate) use own::render_predictions;
 #[cfg(feature = "tables")]
 pub use own::{Described, Kind, OwnTask, render_tags};
 pub use read::{ExampleReader, SplitData};
+pub use retrieval::{Match, cosines, ranks};
 pub use scale::Scale;
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Head, Label, LabelSet, Task};
+use super::{Answer, Head, Label, LabelSet, Task, cosines, ranks};
 use crate::entities::EntityCounts;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metric};
@@ -19,6 +19,8 @@ pub enum Predictions {
     Sets(Vec<LabelSet>),
     /// A tag for each word.
     Tags(Vec<Vec<u16>>),
+    /// The rank of each answer, from 1, see [`super::ranks`].
+    Ranks(Vec<usize>),
 }
 
 /// A metric's name and value.
@@ -72,6 +74,7 @@ impl Predictions {
             Head::MultiLabel { .. } => Self::Sets(logits.chunks(width).map(likely).collect()),
             Head::Spans => return Err(Error::Invalid("logits of spans are no classes or scores".to_owned())),
             Head::Tags { .. } => return Err(Error::Invalid("logits of tags belong to words, not to rows".to_owned())),
+            Head::Embedding => return Err(Error::Invalid("vectors are compared, not read as scores".to_owned())),
         })
     }
 
@@ -88,6 +91,27 @@ impl Predictions {
         Ok(Self::Tags(texts.iter().map(|text| text.chunks(width).map(|word| tag(word) as u16).collect()).collect()))
     }
 
+    /// What the vectors of both texts of each example say: how alike they are, or the rank of the answer.
+    ///
+    /// # Shapes
+    /// - `rows`: for each example the vectors of both texts, one behind the other
+    ///
+    /// # Errors
+    /// The task asks for no vectors, or an example is not of it.
+    pub fn of_vectors(task: &Task, labels: &[Label], rows: &[Vec<f32>]) -> Result<Self> {
+        let refuse = |what: &str| Error::Invalid(format!("{task}: {what}"));
+        match task.spec().answer {
+            Answer::Similarity => Ok(Self::Scores(cosines(rows))),
+            Answer::Retrieval => {
+                let one = |label: &Label| if let Label::Match(one) = label { Some(*one) } else { None };
+                let matches = labels.iter().map(one).collect::<Option<Vec<_>>>();
+                let matches = matches.filter(|matches| matches.len() == rows.len());
+                Ok(Self::Ranks(ranks(&matches.ok_or_else(|| refuse("an example has no answer to find"))?, rows)))
+            }
+            _ => Err(refuse("is not answered by vectors")),
+        }
+    }
+
     /// How many predictions.
     pub fn len(&self) -> usize {
         match self {
@@ -95,6 +119,7 @@ impl Predictions {
             Self::Scores(scores) => scores.len(),
             Self::Sets(sets) => sets.len(),
             Self::Tags(texts) => texts.len(),
+            Self::Ranks(ranks) => ranks.len(),
         }
     }
 
@@ -163,6 +188,15 @@ impl Task {
             }
             Predictions::Sets(sets) => scored = self.score_sets(sets, labels)?,
             Predictions::Tags(texts) => scored = self.score_tags(texts, labels)?,
+            Predictions::Ranks(ranks) => {
+                let value = |metric: &Metric| match metric {
+                    Metric::RecallAt1 => metrics::recall_at(1, ranks),
+                    Metric::RecallAt5 => metrics::recall_at(5, ranks),
+                    Metric::RecallAt10 => metrics::recall_at(10, ranks),
+                    _ => metrics::mrr(ranks),
+                };
+                scored.extend(self.spec().metrics.iter().map(|metric| (*metric, value(metric))));
+            }
             Predictions::Scores(scores) => {
                 let score = |label: &Label| if let Label::Score(score) = label { Some(*score) } else { None };
                 let gold = labels.iter().map(score).collect::<Option<Vec<_>>>();

@@ -58,6 +58,10 @@ pub enum Answer {
     Span,
     /// One of these tags for each word.
     Tags(Vec<ClassName>),
+    /// How alike the two texts are, as a number: the nearer their vectors, the higher it should be.
+    Similarity,
+    /// Which text answers the first: the second, among all answers.
+    Retrieval,
 }
 
 /// The names of a class.
@@ -100,10 +104,12 @@ pub enum Head {
         /// How many tags.
         tags: usize,
     },
+    /// A vector for each text, read alone.
+    Embedding,
 }
 
 impl Head {
-    /// The width of the output layer.
+    /// The width of the output layer; 0 of vectors, whose width is the model's.
     pub fn outputs(self) -> usize {
         match self {
             Self::Classification { classes: outputs }
@@ -111,22 +117,29 @@ impl Head {
             | Self::Tags { tags: outputs } => outputs,
             Self::Regression => 1,
             Self::Spans => 2,
+            Self::Embedding => 0,
         }
     }
 }
 
 impl TaskSpec {
     /// A task whose title and folder are its name, with the usual metrics of its kind: accuracy; micro and macro F1 of labels; Pearson and Spearman correlation;
-    /// exact match and F1 of spans; F1, precision and recall of entities and accuracy of tags.
+    /// exact match and F1 of spans; F1, precision and recall of entities and accuracy of tags; correlations of similarities, of which
+    /// Spearman's decides; mean reciprocal rank, which decides, and recall of answers.
     pub fn new(name: &str, texts: &[&str], answer: Answer) -> Self {
         let metrics = match &answer {
             Answer::Class(_) => vec![Metric::Accuracy],
             Answer::Labels(_) => vec![Metric::MicroF1, Metric::MacroF1],
-            Answer::Number(_) => vec![Metric::Pearson, Metric::Spearman],
+            Answer::Number(_) | Answer::Similarity => vec![Metric::Pearson, Metric::Spearman],
+            Answer::Retrieval => vec![Metric::Mrr, Metric::RecallAt1, Metric::RecallAt10],
             Answer::Span => vec![Metric::Exact, Metric::F1],
             Answer::Tags(tags) => tag_metrics(tags),
         };
-        let headline = metrics.contains(&Metric::EntityF1).then_some(Metric::EntityF1);
+        let headline = match &answer {
+            Answer::Similarity => Some(Metric::Spearman),
+            Answer::Retrieval => Some(Metric::Mrr),
+            _ => metrics.contains(&Metric::EntityF1).then_some(Metric::EntityF1),
+        };
         Self {
             name: name.to_owned(),
             title: name.to_owned(),
@@ -144,7 +157,7 @@ impl TaskSpec {
     pub(super) fn classes(&self) -> &[ClassName] {
         match &self.answer {
             Answer::Class(classes) | Answer::Labels(classes) | Answer::Tags(classes) => classes,
-            Answer::Number(_) | Answer::Span => &[],
+            Answer::Number(_) | Answer::Span | Answer::Similarity | Answer::Retrieval => &[],
         }
     }
 
@@ -160,12 +173,12 @@ impl TaskSpec {
         let texts = self.texts.len();
         if !matches!(
             (&self.answer, texts),
-            (Answer::Span, 2)
+            (Answer::Span | Answer::Similarity | Answer::Retrieval, 2)
                 | (Answer::Class(_) | Answer::Labels(_) | Answer::Number(_), 1 | 2)
                 | (Answer::Tags(_), 1)
         ) {
             return refuse(format!(
-                "{texts} text columns; one or two are needed, two where a span is asked for, one of words where tags are"
+                "{texts} text columns; one or two are needed, two where a span, similarity or an answer is asked for, one of words where tags are"
             ));
         }
         if let Some(twice) = repeated(self.texts.iter().map(String::as_str)) {
@@ -204,7 +217,8 @@ impl TaskSpec {
                     Metric::Accuracy | Metric::F1 | Metric::Matthews | Metric::MicroF1 | Metric::MacroF1,
                 ) => true,
                 (Answer::Labels(_), Metric::Accuracy | Metric::MicroF1 | Metric::MacroF1) => true,
-                (Answer::Number(_), Metric::Pearson | Metric::Spearman) => true,
+                (Answer::Number(_) | Answer::Similarity, Metric::Pearson | Metric::Spearman) => true,
+                (Answer::Retrieval, Metric::Mrr | Metric::RecallAt1 | Metric::RecallAt5 | Metric::RecallAt10) => true,
                 (Answer::Span, Metric::Exact | Metric::F1) => true,
                 (Answer::Tags(_), Metric::Accuracy) => true,
                 (
@@ -258,6 +272,7 @@ pub(super) fn head(answer: &Answer) -> Head {
         Answer::Number(_) => Head::Regression,
         Answer::Span => Head::Spans,
         Answer::Tags(tags) => Head::Tags { tags: tags.len() },
+        Answer::Similarity | Answer::Retrieval => Head::Embedding,
     }
 }
 

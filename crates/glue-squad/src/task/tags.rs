@@ -27,7 +27,7 @@ impl Tags {
 }
 
 /// FNV-1a, which is the same everywhere.
-fn key(word: &str) -> u64 {
+pub(super) fn key(word: &str) -> u64 {
     word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

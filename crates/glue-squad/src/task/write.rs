@@ -60,7 +60,7 @@ impl<W: Write> TrainWriter<W> {
                 (Gold(_), Label::Class(class)) => self.out.write_all(self.task.entry().classes[*class].0.as_bytes())?,
                 (Gold(_), Label::Score(score)) => write!(self.out, "{score}")?,
                 // No task of GLUE has sets of labels.
-                (Gold(_), Label::Set(_) | Label::Tags(_)) | (Other(_), _) => {}
+                (Gold(_), Label::Set(_) | Label::Tags(_) | Label::Match(_)) | (Other(_), _) => {}
             }
         }
         self.rows += 1;

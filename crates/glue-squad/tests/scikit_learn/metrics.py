@@ -4,11 +4,12 @@ import json
 import sys
 import warnings
 
+import numpy as np
 from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as entity_f1
 from seqeval.metrics import precision_score, recall_score
 from seqeval.scheme import IOB2, IOBES
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, label_ranking_average_precision_score, matthews_corrcoef
 
 # Where nothing is predicted or present both sides say 0.
 warnings.filterwarnings("ignore")
@@ -59,5 +60,15 @@ def tags(case):
     return scores
 
 
-KINDS = {"classes": classes, "labels": labels, "numbers": numbers, "tags": tags}
+def ranks(case):
+    found = [np.array(rows) for rows in (case["first"], case["second"])]
+    first, second = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in found]
+    scores, right = first @ second.T, np.arange(len(first))
+    return {
+        "mrr": label_ranking_average_precision_score(np.eye(len(first), dtype=int), scores),
+        **{f"recall@{k}": np.mean([i in np.argsort(-scores[i])[:k] for i in right]) for k in (1, 5, 10)},
+    }
+
+
+KINDS = {"classes": classes, "labels": labels, "numbers": numbers, "tags": tags, "ranks": ranks}
 json.dump([{k: float(v) for k, v in KINDS[case["kind"]](case).items()} for case in json.load(sys.stdin)], sys.stdout)

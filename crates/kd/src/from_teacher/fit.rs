@@ -65,7 +65,12 @@ pub(super) fn check_heads(
     for (index, (head, source)) in student.heads.iter().zip(heads).enumerate() {
         let Some(source) = source else { continue };
         let found = teacher.heads.get(source.index);
-        if found.is_none_or(|found| found.kind != head.kind || found.dense.outputs() != head.dense.outputs()) {
+        let outputs = |head: &encoder_spec::Head<Shape>| head.dense.as_ref().map_or(0, encoder_spec::Linear::outputs);
+        // Vectors of another width begin anew, or are the hidden states themselves.
+        let fits = |found: &encoder_spec::Head<Shape>| {
+            found.kind == head.kind && (head.vector.is_some() || outputs(found) == outputs(head))
+        };
+        if !found.is_some_and(fits) {
             return Err(Error::FromTeacher(format!("its head {} is none of the teacher's", index + 1)));
         }
     }

@@ -1,7 +1,7 @@
 //! What stands on the encoder: pooler, task heads, and the projection that distillation compares.
 
-use bert_core::TaskModel;
-use encoder_spec::TaskHeadKind;
+use bert_core::{TaskHead, TaskModel};
+use encoder_spec::{Pooling, TaskHeadKind};
 use linear_fit::{Affine, LeastSquares, Matrix, fit_near};
 
 use super::modules::{read, write};
@@ -65,20 +65,37 @@ pub(super) fn begin(student: &mut TaskModel, work: &Work<'_>, (ours, theirs): (&
         // One reads a pooled vector and the other does not: the heads have nothing in common.
         _ => None,
     };
-    for (head, source) in student.heads.iter_mut().zip(start.heads) {
-        let Some(source) = source else { continue };
-        let map = read(&teacher.heads[source.index].dense);
-        let map = if head.kind() == TaskHeadKind::Classification { map.rows(source.order.outputs()) } else { map };
-        let found = match (head.kind(), &pooled) {
+    for (index, (head, source)) in student.heads.iter_mut().zip(start.heads).enumerate() {
+        let (Some(source), kind) = (source, head.kind()) else { continue };
+        let Some(dense) = &mut head.dense else { continue };
+        let map = map_of(&teacher.heads[source.index], work);
+        if map.outputs() != dense.weight.dims()[1] {
+            // Vectors of another width: fresh weights keep angles nearly, as a random projection does.
+            continue;
+        }
+        let map = if kind == TaskHeadKind::Classification { map.rows(source.order.outputs()) } else { map };
+        let vector = work.spec.heads.get(index).and_then(|head| head.vector);
+        let found = match (kind, &pooled) {
             (kind, _) if kind.is_on_tokens() => near(&map.after(&inputs), ours, &map.apply(theirs))?,
+            // The mean of what is right on each token is right too.
+            (TaskHeadKind::Embedding, _) if vector.is_none_or(|v| v.pooling == Pooling::Mean) => {
+                near(&map.after(&inputs), ours, &map.apply(theirs))?
+            }
+            (TaskHeadKind::Embedding, _) => near(&map.after(&inputs), &our_first, &map.apply(&their_first))?,
             (_, Some((our_pooled, their_pooled, placed))) => {
                 near(&map.after(placed), our_pooled, &map.apply(their_pooled))?
             }
             (_, None) => continue,
         };
-        write(&mut head.dense, &found);
+        write(dense, &found);
     }
     Ok(())
+}
+
+/// The teacher's head as a map of its hidden states, which are themselves the vectors of a head without a dense layer.
+fn map_of(head: &TaskHead, work: &Work<'_>) -> Affine {
+    let hidden = work.teacher_spec.hidden();
+    head.dense.as_ref().map_or_else(|| Affine::scatter(&(0..hidden).collect::<Vec<_>>(), hidden), read)
 }
 
 /// The outputs of the teacher's pooler that its heads use most; all of them in their order where the student has as many and keeps the
@@ -89,14 +106,15 @@ fn used_most(work: &Work<'_>, pooled: &Matrix) -> Vec<usize> {
         return (0..count).collect();
     }
     let mut use_of = vec![0.0; pooled.nrows()];
-    for source in work.start.heads.iter().flatten() {
-        let head = read(&work.start.teacher.heads[source.index].dense);
+    let heads = || work.start.heads.iter().flatten().map(|source| &work.start.teacher.heads[source.index]);
+    for head in heads().filter(|head| head.kind() != TaskHeadKind::Embedding) {
+        let head = map_of(head, work);
         let scores = head.apply(pooled).column_variance().sum().max(f64::MIN_POSITIVE);
         for (output, row) in pooled.row_iter().enumerate() {
             use_of[output] += head.weight.column(output).norm_squared() * row.variance() / scores;
         }
     }
-    if work.start.heads.iter().flatten().next().is_none() {
+    if heads().next().is_none() {
         for (output, row) in pooled.row_iter().enumerate() {
             use_of[output] = row.variance();
         }

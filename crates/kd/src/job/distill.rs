@@ -142,6 +142,9 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let (task, whole) = self.data.batch(part.step)?;
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
+        if batch.second.is_some() {
+            return self.vector_terms(model, (task, part.step), (&batch, &whole), &cut, device);
+        }
         let density = cut.density(batch.tokens(), whole.tokens());
         let tokens = to_device(&batch, device);
         let now = self.plan.at(part.step);

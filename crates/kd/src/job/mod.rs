@@ -23,6 +23,7 @@ mod span;
 mod tags;
 mod task_teachers;
 mod teacher;
+mod vectors;
 
 pub use distill::{GeneralDistillation, MlmTask, Prepare, TaskDistillation, as_is};
 pub use given_logits::{GivenLogits, LogitDistillation};

@@ -54,7 +54,7 @@ impl Texts {
         let row = |i: usize| {
             let words = (0..1 + (i * 5) % 12).map(|j| (5 + (i * 7 + j * 3) % (VOCAB - 5)) as u32);
             let ids: Vec<u32> = std::iter::once(2).chain(words).chain([3]).collect();
-            Features { type_ids: vec![0; ids.len()], ids, label: None, words: None }
+            Features { type_ids: vec![0; ids.len()], ids, label: None, words: None, second: None }
         };
         Self((0..22).map(row).collect())
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bert_core::CONFIG_FILE;
 use burn::tensor::Device;
 use encoder_spec::ForeignModel;
-use model_dir::{FOREIGN_WEIGHTS, WEIGHTS_FILE, is_shard_index, shard_files};
+use model_dir::{FOREIGN_WEIGHTS, MODULES_FILE, WEIGHTS_FILE, is_shard_index, shard_files};
 use serde_json::Value;
 
 use super::{Format, ImportError, Imported, Source, import};
@@ -71,6 +71,11 @@ pub fn format_of(config: &Path) -> Format {
 /// Whether a folder holds a model that must be imported before it is a model directory: one of another family, or with other files.
 pub fn must_be_imported(folder: &Path) -> bool {
     let Some(Checkpoint { weights, config }) = Checkpoint::in_folder(folder) else { return false };
+    // What this program writes names its heads in the configuration.
+    let lacks_head = keys(&config).is_some_and(|keys| keys.get("task_heads").is_none());
+    if lacks_head && folder.join(MODULES_FILE).is_file() {
+        return true;
+    }
     let is_of_other_family = keys(&config).is_some_and(|keys| !matches!(ForeignModel::read(&keys), Ok(None)));
     is_of_other_family || weights.file_name().is_none_or(|name| name != WEIGHTS_FILE)
 }

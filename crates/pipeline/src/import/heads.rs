@@ -108,6 +108,7 @@ fn said(kind: TaskHeadKind) -> &'static str {
         TaskHeadKind::Regression => "regression",
         TaskHeadKind::Span => "span task",
         TaskHeadKind::Tags => "tagging of words",
+        TaskHeadKind::Embedding => "maker of vectors",
     }
 }
 

@@ -12,6 +12,7 @@ use super::foreign;
 
 use super::heads::task_head;
 use super::left_behind::{count, in_short, outside_encoder};
+use super::vectors;
 use super::{ImportError, Imported, Source};
 use crate::note::Note;
 
@@ -43,7 +44,16 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
     ignore_embedding_size(&mut config, &tensors, notes);
     // Before a head is named: what a file of `transformers` leaves unused does not depend on it.
     let has_heads = !config.task_heads.is_empty();
-    let head = if has_heads { None } else { task_head(source, &config, &tensors)? };
+    let vector = if has_heads || source.encoder_only && source.pooling.is_none() {
+        None
+    } else {
+        vectors::head(source, &mut tensors, notes)?
+    };
+    let head = match vector {
+        Some(head) => Some(head),
+        None if has_heads => None,
+        None => task_head(source, &config, &tensors)?,
+    };
     if has_heads && source.task.is_some() {
         return Err(ImportError::HeadsNamed);
     }

@@ -7,6 +7,7 @@
 //! | `hf` | Hugging Face's checkpoints |
 //! | `foreign` | those of other families, which become BERTs |
 //! | `heads` | the head that such a file holds, under the task that it is said to be of |
+//! | `vectors` | how a model of `sentence-transformers` makes vectors |
 //! | `left_behind` | what does not become part of a model directory |
 //! | `reference` | checkpoints of the released code |
 //! | `error` | what is not imported, and the ways out |
@@ -18,11 +19,13 @@ mod heads;
 mod hf;
 mod left_behind;
 mod reference;
+mod vectors;
 
 use std::path::Path;
 
 use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
+use encoder_spec::Pooling;
 use tokenizer::TextEncoder;
 
 pub use error::{ImportError, Remedy};
@@ -54,6 +57,8 @@ pub struct Source<'a> {
     pub task_word: &'a str,
     /// Whether all that is outside the encoder is left behind ([`Format::HuggingFace`]).
     pub encoder_only: bool,
+    /// Makes it a model of vectors of texts, of length 1, in place of the head that the file holds ([`Format::HuggingFace`]).
+    pub pooling: Option<Pooling>,
 }
 
 impl Source<'_> {

@@ -110,6 +110,8 @@ impl<'t> Origin<'t> {
 }
 
 fn in_order(teacher: &BertConfig) -> Vec<Option<AnsweringHead>> {
-    let head = |(index, head): (usize, &encoder_spec::TaskHeadConfig)| AnsweringHead::in_order(index, head.outputs());
+    let head = |(index, head): (usize, &encoder_spec::TaskHeadConfig)| {
+        AnsweringHead::in_order(index, head.outputs(teacher.hidden_size))
+    };
     teacher.task_heads.iter().enumerate().map(head).map(Some).collect()
 }

@@ -24,7 +24,7 @@ pub fn examples(n: usize) -> Vec<Features> {
     let row = |i: usize| {
         let class = i % 2;
         let ids = vec![1, 5 + class as u32, 7 + (i % 3) as u32, 2];
-        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(class)), words: None }
+        Features { type_ids: vec![0; ids.len()], ids, label: Some(Label::Class(class)), words: None, second: None }
     };
     (0..n).map(row).collect()
 }

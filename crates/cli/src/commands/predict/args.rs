@@ -7,7 +7,7 @@ use table_rows::{Format, Layout};
 
 use crate::error::CliError;
 use crate::hub::Named;
-use crate::predictor::PrecisionArgs;
+use crate::predictor::{PrecisionArgs, layout};
 use crate::squad::{SpanArgs, SpanFiles};
 
 #[derive(Args, Debug)]
@@ -17,6 +17,7 @@ it is there; with --table the rows of a file are. One line of output per text: t
 task's name in front of each, heads separated by tabs.\n\
 A head of tags divides a text into words at white space and around punctuation, and answers with the entities it finds, separated by tabs: \
 kind, first character and the one after the last, probability, text.\n\
+A head that makes vectors prints that of a text as a list of numbers, and of two texts the cosine of their vectors. `encode --pool` writes the vectors of a table to a file.\n\
 A SQuAD head answers a question, the first text, about the second one: with a piece of it and its probability, or that there is no answer. With --data it \
 answers a file in SQuAD's layout and writes the official predictions, which `score` takes.")]
 pub struct PredictArgs {
@@ -79,7 +80,6 @@ impl PredictArgs {
 impl PredictArgs {
     /// How --table holds its rows.
     pub(super) fn layout(&self) -> Result<Layout, CliError> {
-        let ascii = |c: char| Layout::separator_of(c).map_err(|e| CliError::usage(format!("--separator: {e}")));
-        Ok(Layout { format: self.table_format, separator: self.separator.map(ascii).transpose()? })
+        layout(self.table_format, self.separator)
     }
 }

@@ -7,12 +7,14 @@
 //! | `labels` | classes and numbers as lines |
 //! | `spans` | answers to questions about a text |
 //! | `tags` | entities of texts |
+//! | `vectors` | vectors of texts, and how alike two texts are |
 
 mod args;
 mod labels;
 mod query;
 mod spans;
 mod tags;
+mod vectors;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::Receiver;
@@ -29,9 +31,11 @@ use crate::models::explained;
 use crate::predictor::load;
 use crate::squad::refuse_for_glue;
 use labels::Labels;
-use query::{BATCH, Query, check, read_ahead, rows_of};
+pub(super) use query::{BATCH, Query, rows_of};
+use query::{check, read_ahead};
 use spans::Spans;
 use tags::Tags;
+use vectors::Vectors;
 
 pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
     must_exist("--data", &args.data)?;
@@ -60,6 +64,14 @@ pub fn run(args: &PredictArgs, context: &Context) -> Result<(), CliError> {
             let mut tags = Tags::new(predictor, head, context);
             let as_json = args.json;
             answer_all(args, (rows, context), &mut tags, Tags::words, |tags, queries| tags.answer(queries, as_json))
+        }
+        [head] if predictor.config.task_heads[head].kind == TaskHeadKind::Embedding => {
+            refuse_span_options(args)?;
+            let mut vectors = Vectors::new(predictor, head, context);
+            let as_json = args.json;
+            answer_all(args, (rows, context), &mut vectors, Vectors::encode, |vectors, queries| {
+                vectors.answer(queries, as_json)
+            })
         }
         _ => {
             refuse_span_options(args)?;

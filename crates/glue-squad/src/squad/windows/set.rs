@@ -298,7 +298,7 @@ impl WindowSet {
         ids.extend_from_slice(&self.contexts[question.paragraph].ids[found.context.start..found.context.end()]);
         ids.push(sep);
         type_ids.resize(ids.len(), self.frame.second_segment());
-        Ok(Features { ids, type_ids, label: None, words: None })
+        Ok(Features { ids, type_ids, label: None, words: None, second: None })
     }
 }
 

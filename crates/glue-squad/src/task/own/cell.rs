@@ -88,6 +88,9 @@ pub(super) fn label(
                 (Some(number), Some(scale)) => Ok(Some(Label::Score(scale.scaled(number)))),
                 _ => Err([name.clone(), allowed(own)]),
             },
+            ([name], Some(Kind::Similarity)) => {
+                number(name).map(|number| Some(Label::Score(number))).ok_or_else(|| [name.clone(), allowed(own)])
+            }
             ([name], _) => Ok(Some(Label::Class(class(name)?))),
             _ => Err([names.join(", "), allowed(own)]),
         },
@@ -102,7 +105,7 @@ pub(super) fn number(text: &str) -> Option<f64> {
 /// The labels that the task has, for messages.
 fn allowed(own: &OwnTask) -> String {
     match (own.kind, own.label.len()) {
-        (Some(Kind::Number), _) => "a finite number".to_owned(),
+        (Some(Kind::Number | Kind::Similarity), _) => "a finite number".to_owned(),
         (_, 2..) => "0 or 1".to_owned(),
         _ => format!("{} (what the training data have)", own.classes.join(", ")),
     }

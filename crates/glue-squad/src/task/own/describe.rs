@@ -58,6 +58,10 @@ impl OwnTask {
             self.classes.clone_from(&self.label);
         }
         let path = folder.join(file);
+        if self.kind == Some(Kind::Retrieval) {
+            let rows = self.count_pairs(&path)?;
+            return Ok(Described { own: self, rows, notes: Vec::new() });
+        }
         if self.is_tagged() || (self.kind.is_none() && self.has_words(&path)?) {
             self.kind = Some(Kind::Tags);
             let (rows, notes) = self.describe_tags(&path)?;
@@ -80,7 +84,7 @@ impl OwnTask {
         };
         self.kind = Some(kind);
         let mut notes = Vec::new();
-        if kind == Kind::Number {
+        if matches!(kind, Kind::Number | Kind::Similarity) {
             if !found.numbers {
                 let other = found.counts.keys().find(|name| number(name).is_none()).map_or("", String::as_str);
                 return Err(refuse(format!("`{}` is no finite number", excerpt(other))));
@@ -88,6 +92,9 @@ impl OwnTask {
             let deviation = (found.squares / found.rows as f64).sqrt();
             if deviation <= 0.0 {
                 return Err(refuse(format!("all {} labels are the number {}", found.rows, found.mean)));
+            }
+            if kind == Kind::Similarity {
+                return Ok(Described { own: self, rows: found.rows, notes });
             }
             self.scale.get_or_insert(Scale::of(found.mean, deviation));
             if is_open {
@@ -125,6 +132,21 @@ impl OwnTask {
             }
         }
         Ok(Described { own: self, rows: found.rows, notes })
+    }
+
+    /// The rows of a file that have both texts.
+    fn count_pairs(&self, path: &Path) -> Result<u64> {
+        let mut table = Table::open(path, &self.layout())?;
+        table.select(&self.text.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let mut rows = 0;
+        while let Some(row) = table.next_row()? {
+            let is_text = |cell: Cell| cell.into_text().is_ok_and(|text| !text.trim().is_empty());
+            rows += u64::from(row.cells.into_iter().all(is_text));
+        }
+        match rows {
+            0 => Err(Error::EmptyFile { path: path.to_owned(), hint: "rows with both texts are expected".to_owned() }),
+            rows => Ok(rows),
+        }
     }
 
     fn assumption(&self, kind: Kind, columns: &str) -> String {

@@ -21,11 +21,15 @@ pub enum Kind {
     Number,
     /// A tag for each word.
     Tags,
+    /// How alike two texts are, as a number; learned by a vector for each text.
+    Similarity,
+    /// Which text answers a text; learned by a vector for each. There are no labels.
+    Retrieval,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Class, Self::Labels, Self::Number, Self::Tags];
+    pub const ALL: [Self; 6] = [Self::Class, Self::Labels, Self::Number, Self::Tags, Self::Similarity, Self::Retrieval];
 
     /// The name in options and files.
     pub fn name(self) -> &'static str {
@@ -34,6 +38,8 @@ impl Kind {
             Self::Labels => "labels",
             Self::Number => "number",
             Self::Tags => "tags",
+            Self::Similarity => "similarity",
+            Self::Retrieval => "retrieval",
         }
     }
 }
@@ -178,9 +184,15 @@ impl OwnTask {
         match self.kind {
             Some(Kind::Number) => self.scale.is_some(),
             Some(Kind::Class | Kind::Labels) => !self.classes.is_empty(),
+            Some(Kind::Similarity | Kind::Retrieval) => true,
             Some(Kind::Tags) => !self.classes.is_empty() && !self.text.is_empty() && !self.label.is_empty(),
             None => false,
         }
+    }
+
+    /// Whether it is learned by a vector for each text.
+    pub fn makes_vectors(&self) -> bool {
+        matches!(self.kind, Some(Kind::Similarity | Kind::Retrieval))
     }
 
     /// How its files hold their tables.
@@ -219,8 +231,16 @@ impl OwnTask {
             }
         } else if self.text.is_empty() {
             return refuse("`text`, the column of the text, is missing".to_owned());
+        } else if self.kind == Some(Kind::Retrieval) {
+            if !self.label.is_empty() {
+                return refuse("retrieval has no labels: the second text answers the first".to_owned());
+            }
         } else if self.label.is_empty() {
             return refuse("the column of the label is missing".to_owned());
+        }
+        if matches!(self.kind, Some(Kind::Similarity | Kind::Retrieval)) && self.text.len() != 2 {
+            let given = self.text.len();
+            return refuse(format!("{given} columns of text; two texts are compared, so two are needed"));
         }
         if self.kind == Some(Kind::Tags) && (self.text.len() > 1 || self.label.len() > 1) {
             return refuse("words and tags have one column each".to_owned());
@@ -255,6 +275,8 @@ impl OwnTask {
             Kind::Class => Answer::Class(self.classes.iter().map(|name| name.as_str().into()).collect()),
             Kind::Labels => Answer::Labels(self.classes.iter().map(|name| name.as_str().into()).collect()),
             Kind::Tags => Answer::Tags(self.classes.iter().map(|name| name.as_str().into()).collect()),
+            Kind::Similarity => Answer::Similarity,
+            Kind::Retrieval => Answer::Retrieval,
             // Of scaled labels, and a dev set may go beyond the training set.
             Kind::Number => Answer::Number(f64::NEG_INFINITY..=f64::INFINITY),
         };

@@ -63,7 +63,7 @@ fn groups(examples: &[Example]) -> BTreeMap<usize, Vec<usize>> {
                 let rarest = of.tags.iter().map(|tag| usize::from(*tag)).min_by_key(|tag| counts[tag]);
                 groups.entry(rarest.map_or(0, |tag| tag + 1)).or_default().push(row);
             }
-            None => groups.entry(0).or_default().push(row),
+            Some(Label::Match(_)) | None => groups.entry(0).or_default().push(row),
         }
     }
     by_number.sort_by(|a, b| a.1.total_cmp(&b.1));

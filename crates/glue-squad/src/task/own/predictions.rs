@@ -4,8 +4,8 @@ use super::file::OwnTask;
 use crate::error::{Error, Result};
 use crate::task::{Predictions, Task};
 
-/// A CSV file with the columns `row` (from 0, as the file has them) and `prediction`: the name of the class, the names of the labels, or
-/// the number.
+/// A CSV file with the columns `row` (from 0, as the file has them) and `prediction`: the name of the class, the names of the labels,
+/// the number, the cosine of two texts, or the rank of the answer.
 ///
 /// # Errors
 /// Predictions that are not of the task's kind or not finite.
@@ -24,6 +24,7 @@ pub fn render_predictions(task: &Task, own: &OwnTask, rows: &[usize], prediction
             }
             // Words are needed beside them, see `render_tags`.
             Predictions::Tags(_) => return Err(Error::Invalid(format!("{task}: tags belong to words, not to rows"))),
+            Predictions::Ranks(ranks) => ranks[at].to_string(),
             Predictions::Scores(scores) => {
                 let number = task.scale().map_or(scores[at], |scale| scale.number(scores[at]));
                 if !number.is_finite() {

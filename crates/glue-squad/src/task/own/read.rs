@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use table_rows::{Cell, Place, Table};
 
 use super::cell::{label, places, row_place, unlabeled};
-use super::file::OwnTask;
+use super::file::{Kind, OwnTask};
 use super::part::held_out;
 use crate::error::{Error, Result, folder_listing};
-use crate::task::{Example, Label, Split, SplitData};
+use crate::task::{Example, Label, Match, Split, SplitData};
 
 /// Why rows are passed over.
 const NO_TEXT: &str = "no text in it";
@@ -77,16 +77,21 @@ impl OwnTask {
                 let wrong = |given: String| Error::field(path, row_place(place), column, &given, "a text");
                 texts.push(cell.into_text().map_err(wrong)?);
             }
-            if split != Split::Test && texts.iter().all(|text| text.trim().is_empty()) {
+            let is_empty = |text: &String| text.trim().is_empty();
+            // Of two texts that are compared, one is nothing.
+            let is_passed_over =
+                if self.makes_vectors() { texts.iter().any(is_empty) } else { texts.iter().all(is_empty) };
+            if split != Split::Test && is_passed_over {
                 skipped.push(match place {
                     Place::Line(number) | Place::Row(number) => number,
                 });
                 id += 1;
                 continue;
             }
-            let label = match labeled {
-                true => self.label_of(path, place, &classes, labels)?,
-                false => None,
+            let label = match (self.kind, texts.as_slice()) {
+                (Some(Kind::Retrieval), [query, answer]) => Some(Label::Match(Match::of(query, answer))),
+                _ if labeled => self.label_of(path, place, &classes, labels)?,
+                _ => None,
             };
             if label.is_none() && split != Split::Test {
                 return Err(unlabeled(path, place, &self.label[0]));

@@ -96,7 +96,7 @@ fn counts(task: &Task, examples: &[Example]) -> Vec<(String, u64)> {
             Some(Label::Class(class)) => counts[*class].1 += 1,
             Some(Label::Set(set)) => set.iter().for_each(|label| counts[label].1 += 1),
             Some(Label::Tags(of)) => of.tags.iter().for_each(|tag| counts[usize::from(*tag)].1 += 1),
-            Some(Label::Score(_)) => {}
+            Some(Label::Score(_) | Label::Match(_)) => {}
             None => unlabeled += 1,
         }
     }
