@@ -6,7 +6,7 @@ use bert_core::{BertConfig, CONFIG_FILE, TaskHeadKind};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use glue_squad::metrics::Metric;
-use glue_squad::task::{Kind, OwnTask, Scale, Task};
+use glue_squad::task::{ClassWeights, Kind, OwnTask, Scale, Task};
 use table_rows::Format;
 
 use crate::context::Context;
@@ -40,6 +40,10 @@ pub struct OwnTaskArgs {
     /// retrieval (the second text answers the first; no --label) [default: as --label looks].
     #[arg(long, value_name = "KIND", value_parser = kinds())]
     pub kind: Option<Kind>,
+    /// How much an example of each class counts in training: `balanced`, so that rare classes count as much as frequent ones, or a number for each class in their
+    /// order, separated by commas [default: all the same].
+    #[arg(long, value_name = "WEIGHTS")]
+    pub class_weights: Option<ClassWeights>,
     /// What separates several labels in one cell [default: a comma].
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
@@ -149,6 +153,8 @@ impl OwnTaskArgs {
             return Err(CliError::usage(message));
         }
         own.kind = Some(kind);
+        // Of training alone.
+        own.class_weights = None;
         own.classes.clone_from(&head.labels);
         let scale = head.scale.map(|scale| Scale { mean: scale.mean, deviation: scale.deviation });
         own.scale = (own.kind == Some(Kind::Number)).then(|| scale.unwrap_or(Scale::NONE));
@@ -201,6 +207,7 @@ impl OwnTaskArgs {
             separator: self.separator,
             label_separator: self.label_separator.clone().unwrap_or(usual.label_separator.clone()),
             metrics: self.metrics.clone(),
+            class_weights: self.class_weights.clone(),
             kind: self.kind,
             ..usual
         };
@@ -230,6 +237,7 @@ impl OwnTaskArgs {
             ("--text", !self.text.is_empty()),
             ("--label", !self.label.is_empty()),
             ("--kind", self.kind.is_some()),
+            ("--class-weights", self.class_weights.is_some()),
             ("--label-separator", self.label_separator.is_some()),
             ("--metric", !self.metrics.is_empty()),
             ("--table-format", self.table_format.is_some()),

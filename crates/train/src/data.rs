@@ -75,6 +75,11 @@ impl TrainSet {
         self.sequences.batches_per_epoch()
     }
 
+    /// The examples in the order of the file.
+    pub fn features(&self) -> &[Features] {
+        &self.sequences.features
+    }
+
     /// The gold labels that are there, in the order of the file.
     pub fn labels(&self) -> Vec<Label> {
         self.sequences.features.iter().filter_map(|f| f.label.clone()).collect()
@@ -119,6 +124,11 @@ impl TaskMix {
     /// Batches until every example of every task was seen once.
     pub fn batches_per_epoch(&self) -> u64 {
         self.batches_per_epoch
+    }
+
+    /// The training sets in the order of the tasks.
+    pub fn sets(&self) -> &[TrainSet] {
+        &self.sets
     }
 
     /// The tasks in their order.

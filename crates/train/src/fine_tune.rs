@@ -46,7 +46,9 @@ impl Job<TaskModel> for FineTune<'_> {
             return Ok(cut.weigh(LossTerms(vec![("label", loss)])));
         }
         let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
-        Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, device)?)])))
+        let tasks = self.data.tasks();
+        let weights = tasks[task].class_weights();
+        Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, weights, device)?)])))
     }
 
     fn tokens(&self, step: u64) -> Result<u64> {

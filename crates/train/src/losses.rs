@@ -11,18 +11,25 @@ const BLOCKED_POSITION: f64 = -10_000.0;
 
 pub use fused_ops::mse;
 
-/// Loss against gold labels.
+/// Loss against gold labels; of classes with `weights` the mean over the batch of `-weights[label] log_softmax(logits)[label]`
+/// ([`Task::class_weights`](glue_squad::task::Task::class_weights)). The sum of weights does not divide it, so that losses of parts of a batch add up to that of the batch.
 ///
 /// # Shapes
 /// - `logits`: `[batch, classes]`, or `[batch, 1]` for scores
+/// - `weights`: `[classes]`
 ///
 /// # Errors
 /// A batch without labels.
-pub fn label_loss(logits: Tensor<2>, labels: &Labels, device: &Device) -> Result<Tensor<1>> {
+pub fn label_loss(logits: Tensor<2>, labels: &Labels, weights: Option<&[f32]>, device: &Device) -> Result<Tensor<1>> {
     match labels {
         Labels::Classes(classes) => {
             let data = TensorData::new(classes.clone(), [classes.len()]);
-            Ok(cross_entropy(logits, Tensor::<1, Int>::from_data(data, device)))
+            let gold = Tensor::<1, Int>::from_data(data, device);
+            let Some(weights) = weights else { return Ok(cross_entropy(logits, gold)) };
+            // Labels were checked against the classes.
+            let factors: Vec<f32> = classes.iter().map(|class| weights[*class as usize]).collect();
+            let factors = Tensor::<2>::from_data(TensorData::new(factors, [classes.len(), 1]), device);
+            Ok((log_softmax(logits, 1).gather(1, gold.unsqueeze_dim(1)) * factors).mean().neg())
         }
         Labels::Scores(scores) => {
             let data = TensorData::new(scores.clone(), [scores.len(), 1]);
@@ -144,7 +151,7 @@ mod tests {
         let device = Device::flex();
         let sets = Labels::Sets(vec![[0, 2].into_iter().collect(), [].into_iter().collect()]);
         let rows = [[2.0f32, -1.0, 100.0], [0.5, -100.0, 0.0]];
-        let found = value(label_loss(Tensor::from_floats(rows, &device), &sets, &device).unwrap());
+        let found = value(label_loss(Tensor::from_floats(rows, &device), &sets, None, &device).unwrap());
         let term = |logit: f32, gold: bool| {
             let logit = f64::from(if gold { logit } else { -logit });
             (-logit).max(0.0) + (-logit.abs()).exp().ln_1p()
@@ -152,6 +159,18 @@ mod tests {
         let expected = term(2.0, true) + term(-1.0, false) + term(100.0, true);
         let expected = expected + term(0.5, false) + term(-100.0, false) + term(0.0, false);
         assert!((found - expected / 6.0).abs() < 1e-6, "{found}");
+    }
+
+    #[test]
+    fn the_loss_of_an_example_is_multiplied_by_the_weight_of_its_class() {
+        let device = Device::flex();
+        let loss = |weights: Option<&[f32]>| {
+            let logits = Tensor::<2>::from_floats([START[0], END[1]], &device);
+            value(label_loss(logits, &Labels::Classes(vec![2, 0]), weights, &device).unwrap())
+        };
+        let [first, second] = [by_hand(&START[0], 2), by_hand(&END[1], 0)];
+        assert!((loss(None) - (first + second) / 2.0).abs() < 1e-5);
+        assert!((loss(Some(&[3.0, 9.0, 0.5, 9.0])) - (0.5 * first + 3.0 * second) / 2.0).abs() < 1e-4);
     }
 
     #[test]

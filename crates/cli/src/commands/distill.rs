@@ -75,9 +75,12 @@ pub struct DistillArgs {
         value_parser = OsStringValueParser::new().map(TeacherSource::from))]
     teachers: Vec<TeacherSource>,
     /// Logits of the training examples, by any model, in place of the teacher's: JSON Lines with `row` and `logits`, a table with `row` and a column for each label, or
-    /// safetensors. Of several files the mean. --teacher then gives the tokenizer and sizes alone; layers are not compared.
+    /// safetensors; of tags JSON Lines with a list for each word. Of several files the mean. --teacher then gives the tokenizer and sizes alone; layers are not compared.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["corpus", "teacher_cache", "unchecked_teacher"])]
     teacher_logits: Vec<PathBuf>,
+    /// How much each file of --teacher-logits counts, in their order [default: all the same].
+    #[arg(long, value_name = "WEIGHT", requires = "teacher_logits")]
+    teacher_weight: Vec<f64>,
     /// Width of the student's vectors, behind a dense layer [default: its hidden width, without one]. With the width of the teacher's vectors both stand in one
     /// space: what was indexed with the teacher is found by the student.
     #[arg(long, value_name = "N", conflicts_with = "corpus", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -321,10 +324,24 @@ impl DistillArgs {
         }
         let refused = |why: &str| Err(CliError::usage(format!("--teacher-logits: {why}")));
         let (TrainingData::Tasks(data), [task]) = (taught, self.tasks.as_slice()) else {
-            return refused("goes with one task of classes, labels or numbers");
+            return refused("goes with one task of classes, labels, numbers or tags");
         };
-        let rows = &data.rows[0];
-        data.given = vec![pipeline::given_logits::read(&self.teacher_logits, task, rows).context("--teacher-logits")?];
+        let (files, weights) = (self.teacher_logits.len(), &self.teacher_weight);
+        if !weights.is_empty() && weights.len() != files {
+            let message = format!("--teacher-weight: {} weights for {files} files of logits", weights.len());
+            return Err(CliError::usage(message));
+        }
+        if let Some(wrong) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return Err(CliError::usage(format!("--teacher-weight {wrong}: no number above 0")));
+        }
+        let weighed = self.teacher_logits.iter().enumerate().map(|(at, path)| {
+            let weight = weights.get(at).copied().unwrap_or(1.0);
+            pipeline::given_logits::Weighed { path: path.clone(), weight }
+        });
+        let weighed: Vec<_> = weighed.collect();
+        let (rows, examples) = (&data.rows[0], data.mix.sets()[0].features());
+        let read = pipeline::given_logits::read(&weighed, task, rows, examples);
+        data.given = vec![read.context("--teacher-logits")?];
         Ok(())
     }
 

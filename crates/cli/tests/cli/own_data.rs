@@ -344,6 +344,10 @@ fn logits_that_any_model_wrote_teach_a_student() {
     works(student("b", &["--teacher-logits", "logits.csv", "--teacher-logits", "logits.jsonl"]));
     let weights = |name: &str| std::fs::read(dir.path().join(name).join("model.safetensors")).unwrap();
     assert!(weights("a") == weights("b"));
+    let both = ["--teacher-logits", "logits.csv", "--teacher-logits", "logits.jsonl", "--teacher-weight", "3"];
+    works(student("w", &[&both[..], &["--teacher-weight", "1"]].concat()));
+    assert!(weights("a") == weights("w"), "whatever the weights");
+    student("c", &both).fails_with(2, &["--teacher-weight: 1 weights for 2 files of logits"]);
     // What does not fit is refused before anything is trained.
     write("few.jsonl", list.lines().take(100).map(|line| line.to_owned() + "\n").collect());
     student("c", &["--teacher-logits", "few.jsonl"])
@@ -356,4 +360,41 @@ fn logits_that_any_model_wrote_teach_a_student() {
     student("c", &["--teacher-logits", "logits.csv", "--objective", "efficientbert"])
         .fails_with(2, &["compares layers", "use --objective logits"]);
     assert!(!dir.path().join("c").exists());
+}
+
+#[test]
+fn a_rare_class_counts_as_much_as_a_frequent_one_with_balanced_weights() {
+    let dir = pocket_folder(&[]);
+    let mut csv = "text,label\n".to_owned();
+    for n in 0..200 {
+        // The same words have both labels, one of them nine times as often.
+        writeln!(csv, "{},{}", text(n / 10, "soup"), if n % 10 == 0 { "rare" } else { "usual" }).unwrap();
+    }
+    std::fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let own = ["--train", "t.csv", "--text", "text", "--label", "label"];
+    let balanced = [&own[..], &["--class-weights", "balanced"]].concat();
+    works(run(dir.path(), &[&["data", "check", "--write-task", "t.toml"], &balanced[..]].concat()));
+    let written = std::fs::read_to_string(dir.path().join("t.toml")).unwrap();
+    assert!(
+        written.contains("classes = [\"rare\", \"usual\"]") && written.contains("class_weights = [5.0, 0.55555"),
+        "{written}"
+    );
+    let teacher = |out: &str, own: &[&str]| {
+        let short =
+            ["--steps", "200", "--batch-size", "16", "--max-len", "12", "--learning-rate", "1e-3", "--threads", "1"];
+        run(dir.path(), &[&["teacher", "--model", "bert", "--out", out], &short[..], own].concat())
+    };
+    works(teacher("plain", &own));
+    works(teacher("balanced", &balanced));
+    let rare = |model: &str| {
+        let answer = run(dir.path(), &["predict", "--model", model, "--json", "soup the was"]).json();
+        answer["answers"][0]["probabilities"]["rare"].as_f64().unwrap()
+    };
+    assert!(rare("plain") < 0.25 && (rare("balanced") - 0.5).abs() < 0.2, "{} {}", rare("plain"), rare("balanced"));
+    let given = |weights| teacher("x", &[&own[..], &["--class-weights", weights]].concat());
+    given("1,2,3").fails_with(2, &["class_weights: 3 weights for 2 classes"]);
+    given("1,-2").fails_with(2, &["-2 is no number above 0"]);
+    given("more").fails_with(2, &["use `balanced`, or a number for each class"]);
+    let number = [&own[..], &["--kind", "labels", "--class-weights", "balanced"]].concat();
+    teacher("x", &number).fails_with(2, &["class_weights go with the kind `class`"]);
 }

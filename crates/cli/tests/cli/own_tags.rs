@@ -92,13 +92,46 @@ fn tags_of_a_conll_file_become_entities_of_plain_text() {
     assert_eq!((&entity["start"], &entity["end"]), (&json!(9), &json!(14)));
     let none = works(run(dir.path(), &["predict", "--model", "student", "great soup was a"])).stdout;
     assert_eq!(none, "(none)\n");
-    std::fs::write(dir.path().join("logits.jsonl"), "{\"row\":0,\"logits\":[0,0,0,1]}\n").unwrap();
-    let given =
-        ["distill", "--init", "bert", "--teacher", "bert", "--out", "s", "--steps", "2", "--train", "food.conll"];
-    run(dir.path(), &[&given[..], &["--teacher-logits", "logits.jsonl"]].concat())
-        .fails_with(1, &["food: asks for a tag of each word"]);
     run(dir.path(), &["predict", "--model", "student", "the soup", "was good"])
         .fails_with(1, &["tags the words of one"]);
+}
+
+/// The logits of each word of the sentences, by a program that knows the tags.
+fn logits(sentences: usize) -> String {
+    let tags = ["B-ART", "B-FOOD", "I-FOOD", "O"];
+    let word = |tag: &str| tags.map(|known| if known == tag { 4.0 } else { -1.0 });
+    let row = |n: usize| {
+        let words: Vec<_> = sentence(n).iter().map(|(_, tag)| word(tag)).collect();
+        json!({ "row": n, "logits": words }).to_string() + "\n"
+    };
+    (0..sentences).map(row).collect()
+}
+
+#[test]
+fn logits_of_words_teach_tags_without_a_teacher() {
+    let dir = pocket_folder(&[]);
+    std::fs::write(dir.path().join("food.conll"), conll(0..240)).unwrap();
+    std::fs::write(dir.path().join("logits.jsonl"), logits(240)).unwrap();
+    let student = |out: &str, file: &str, more: &[&str]| {
+        let given = ["distill", "--init", "bert", "--teacher", "bert", "--out", out, "--train", "food.conll"];
+        let how = ["--teacher-logits", file, "--learning-rate", "3e-3", "--batch-size", "16", "--max-len", "12"];
+        run(dir.path(), &[&given[..], &how[..], more].concat())
+    };
+    let done = student("taught", "logits.jsonl", &["--steps", "200", "--threads", "1"]).json();
+    let (score, trivial) = (done["score"].as_f64().unwrap(), done["majority"][0]["score"].as_f64().unwrap());
+    assert!(score > trivial + 0.1, "{score} is not above {trivial}");
+    for (file, text, words) in [
+        ("flat.jsonl", "{\"row\":0,\"logits\":[0,0,0,1]}\n", "is no list of 4 logits for each word"),
+        ("few.jsonl", "{\"row\":0,\"logits\":[[0,0,0,1]]}\n", "training rows have no logits"),
+        ("table.csv", "row,O\n0,1\n", "read from JSON Lines alone"),
+    ] {
+        std::fs::write(dir.path().join(file), text).unwrap();
+        student("s", file, &["--steps", "2"]).fails_with(1, &[file, words]);
+    }
+    // A sentence of another length is named.
+    let short = logits(240).lines().map(|line| line.replacen("],[", "],[0,0,0,0],[", 1) + "\n").collect::<String>();
+    std::fs::write(dir.path().join("long.jsonl"), short).unwrap();
+    student("s", "long.jsonl", &["--steps", "2"]).fails_with(1, &["has logits of 5 words, the training file has 4"]);
 }
 
 #[test]

@@ -184,6 +184,16 @@ impl Task {
         None
     }
 
+    /// By what the loss of an example of each class is multiplied in training; `None`: by nothing.
+    pub fn class_weights(&self) -> Option<&[f32]> {
+        #[cfg(feature = "tables")]
+        if let Some((OwnTask { class_weights: Some(super::ClassWeights::Given(weights)), .. }, _)) = self.described_by()
+        {
+            return Some(weights);
+        }
+        None
+    }
+
     /// The output layer of the task.
     pub fn head(&self) -> Head {
         spec::head(&self.spec().answer)

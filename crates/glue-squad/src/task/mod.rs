@@ -60,7 +60,7 @@ pub use majority::{Majority, labels_differ};
 #[cfg(feature = "tables")]
 pub(crate) use own::render_predictions;
 #[cfg(feature = "tables")]
-pub use own::{Described, Kind, OwnTask, render_tags};
+pub use own::{Balanced, ClassWeights, Described, Kind, OwnTask, render_tags};
 pub use read::{ExampleReader, SplitData};
 pub use retrieval::{Match, cosines, ranks};
 pub use scale::Scale;

@@ -170,7 +170,9 @@ impl Job<TaskModel> for TaskDistillation<'_> {
             None => LossTerms(Vec::new()),
         };
         let Some(prediction) = now.prediction else { return Ok(cut.weigh(terms)) };
-        let hard = || label_loss(logits.clone(), &batch.labels, device);
+        let tasks = self.data.tasks();
+        let weights = tasks[task].class_weights();
+        let hard = || label_loss(logits.clone(), &batch.labels, weights, device);
         // Where labels are not enough, the teacher was asked.
         let taught = || taught.clone().expect("the teacher was asked");
         let term = match regression {

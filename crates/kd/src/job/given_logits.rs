@@ -5,18 +5,20 @@ use burn::tensor::{Device, Tensor, TensorData};
 use glue_squad::task::Head;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
-use train::losses::label_loss;
+use train::losses::{at_tokens, label_loss, tag_loss};
 use train::{Error, Result};
 
 use super::distill::heads_evaluated;
 use crate::losses;
 use crate::objective::Plan;
 
-/// The logits of each training example of a task, in the order of its training set.
+/// The logits of each training example of a task, in the order of its training set; of tags those of each of its words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenLogits {
     width: usize,
     values: Vec<f32>,
+    /// Where the rows of each example begin, and the end, in rows.
+    starts: Vec<usize>,
 }
 
 impl GivenLogits {
@@ -30,30 +32,42 @@ impl GivenLogits {
         }
         match values.iter().position(|value| !value.is_finite()) {
             Some(at) => Err(Error::Mismatch(format!("logit {} of example {} is not finite", at % width, at / width))),
-            None => Ok(Self { width, values }),
+            None => Ok(Self { width, starts: (0..=values.len() / width).collect(), values }),
         }
+    }
+
+    /// `examples` are the rows of `width` logits of the words of each text that have a token.
+    ///
+    /// # Errors
+    /// No whole rows, or a value that is not finite.
+    pub fn of_words(width: usize, examples: Vec<Vec<f32>>) -> Result<Self> {
+        let mut starts = vec![0];
+        for example in &examples {
+            starts.push(starts[starts.len() - 1] + Self::new(width, example.clone())?.rows());
+        }
+        Ok(Self { width, values: examples.concat(), starts })
     }
 
     /// How many examples have logits.
     pub fn rows(&self) -> usize {
-        self.values.len() / self.width
+        self.starts.len() - 1
     }
 
     /// Those of some examples.
     ///
     /// # Shapes
-    /// - output: `[indices, width]`
+    /// - output: `[indices, width]`, of tags `[words, width]`
     fn batch(&self, indices: &[usize], device: &Device) -> Result<Tensor<2>> {
         let mut rows: Vec<f32> = Vec::with_capacity(indices.len() * self.width);
         for index in indices {
-            let row = self.values.get(index * self.width..(index + 1) * self.width);
-            rows.extend(
-                row.ok_or_else(|| {
+            let [start, end] =
+                self.starts.get(*index..=index + 1).and_then(|row| row.try_into().ok()).ok_or_else(|| {
                     Error::Mismatch(format!("example {index} has no logits; there are {}", self.rows()))
-                })?,
-            );
+                })?;
+            rows.extend(&self.values[start * self.width..end * self.width]);
         }
-        Ok(Tensor::from_data(TensorData::new(rows, [indices.len(), self.width]), device))
+        let count = rows.len() / self.width;
+        Ok(Tensor::from_data(TensorData::new(rows, [count, self.width]), device))
     }
 }
 
@@ -77,9 +91,28 @@ impl Job<TaskModel> for LogitDistillation<'_> {
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
         let Some(prediction) = self.plan.at(part.step).prediction else { return Ok(LossTerms(Vec::new())) };
+        if let (Some((places, tags)), Some((_, all))) = (batch.tagged(), whole.tagged()) {
+            if tags.is_empty() {
+                return Ok(LossTerms(Vec::new()));
+            }
+            let tokens = to_device(&batch, device);
+            let (_, logits) = model.forward_tokens(&tokens, self.student_heads[task], EncodeOptions::LAST);
+            let (ours, theirs) = (at_tokens(logits, places), self.given[task].batch(&batch.indices, device)?);
+            if ours.dims() != theirs.dims() {
+                let [found, wanted] = [theirs.dims()[0], ours.dims()[0]];
+                return Err(Error::Mismatch(format!("logits of {found} words for the {wanted} words of a batch")));
+            }
+            let hard = || Ok(tag_loss(ours.clone(), tags.clone()));
+            let term = prediction.mixed(|| prediction.soft(ours.clone(), theirs.clone()), hard)?;
+            let density = cut.density(tags.len(), all.len());
+            let term = if density == 1.0 { term } else { term * density };
+            return Ok(cut.weigh(LossTerms(vec![("prediction", term)])));
+        }
         let (_, logits) = model.forward(&to_device(&batch, device), self.student_heads[task], EncodeOptions::LAST);
         let taught = self.given[task].batch(&batch.indices, device)?;
-        let hard = || label_loss(logits.clone(), &batch.labels, device);
+        let tasks = self.data.tasks();
+        let weights = tasks[task].class_weights();
+        let hard = || label_loss(logits.clone(), &batch.labels, weights, device);
         let soft = || match self.data.tasks()[task].head() {
             Head::Regression => losses::mse(logits.clone(), taught.clone()),
             Head::MultiLabel { .. } => prediction.soft_labels(logits.clone(), taught.clone()),

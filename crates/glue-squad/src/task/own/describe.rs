@@ -6,6 +6,7 @@ use std::path::Path;
 use table_rows::{Cell, Table};
 
 use super::cell::{names, number, row_place, unlabeled};
+use super::class_weights::ClassWeights;
 use super::file::{Kind, OwnTask};
 use crate::error::{Error, Result, excerpt};
 use crate::task::{LabelSet, Scale};
@@ -113,6 +114,11 @@ impl OwnTask {
                 LabelSet::MOST
             )));
         }
+        if let Some(ClassWeights::Named(_)) = self.class_weights {
+            let rows = self.classes.iter().map(|class| found.counts.get(class).copied().unwrap_or(0));
+            self.class_weights = Some(ClassWeights::balanced(&rows.collect::<Vec<_>>()));
+        }
+        self.check()?;
         if (is_open || self.label.len() > 1) && kind != Kind::Number {
             notes.push(self.assumption(kind, &columns));
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use table_rows::{Format, Layout};
 
+use super::class_weights::ClassWeights;
 use crate::error::{Error, Result, excerpt};
 use crate::metrics::Metric;
 use crate::task::{Answer, LabelSet, Scale, Split, Task, TaskSpec};
@@ -92,6 +93,9 @@ pub struct OwnTask {
     /// The names of classes or labels, in the order of the head; empty: found in the training file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// How much an example of each class counts in training; `None`: all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
     /// Of a regression; `None`: found in the training file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale: Option<Scale>,
@@ -136,6 +140,7 @@ impl OwnTask {
             metrics: Vec::new(),
             kind: None,
             classes: Vec::new(),
+            class_weights: None,
             scale: None,
         }
     }
@@ -183,7 +188,9 @@ impl OwnTask {
     pub fn is_complete(&self) -> bool {
         match self.kind {
             Some(Kind::Number) => self.scale.is_some(),
-            Some(Kind::Class | Kind::Labels) => !self.classes.is_empty(),
+            Some(Kind::Class | Kind::Labels) => {
+                !self.classes.is_empty() && !matches!(self.class_weights, Some(ClassWeights::Named(_)))
+            }
             Some(Kind::Similarity | Kind::Retrieval) => true,
             Some(Kind::Tags) => !self.classes.is_empty() && !self.text.is_empty() && !self.label.is_empty(),
             None => false,
@@ -253,6 +260,14 @@ impl OwnTask {
         }
         if self.label.len() > 1 && !self.classes.is_empty() && self.classes != self.label {
             return refuse("`classes` are not the columns of the labels".to_owned());
+        }
+        if let Some(weights) = &self.class_weights {
+            if !matches!(self.kind, None | Some(Kind::Class)) {
+                return refuse("class_weights go with the kind `class`".to_owned());
+            }
+            if let Some(fault) = weights.fault(self.classes.len()) {
+                return refuse(fault);
+            }
         }
         match self.label.iter().find(|label| self.text.contains(label)) {
             Some(both) => refuse(format!("the column `{}` is text and label", excerpt(both))),
