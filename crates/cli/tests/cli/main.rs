@@ -17,6 +17,7 @@ mod fake_hub;
 mod family;
 mod fidelity;
 mod foreign;
+mod foreign_search;
 mod general;
 mod hub;
 mod import;
