@@ -86,10 +86,6 @@ impl OwnTask {
         self.kind = Some(kind);
         let mut notes = Vec::new();
         if matches!(kind, Kind::Number | Kind::Similarity) {
-            if !found.numbers {
-                let other = found.counts.keys().find(|name| number(name).is_none()).map_or("", String::as_str);
-                return Err(refuse(format!("`{}` is no finite number", excerpt(other))));
-            }
             let deviation = (found.squares / found.rows as f64).sqrt();
             if deviation <= 0.0 {
                 return Err(refuse(format!("all {} labels are the number {}", found.rows, found.mean)));
@@ -184,6 +180,11 @@ impl OwnTask {
                 .map_err(|given| Error::field(path, row_place(place), &self.label.join(", "), &given, allowed))?;
             if labels.is_empty() && kind != Some(Kind::Labels) {
                 return Err(unlabeled(path, place, &self.label[0]));
+            }
+            if matches!(self.kind, Some(Kind::Number | Kind::Similarity))
+                && let Some(other) = labels.iter().find(|label| number(label).is_none())
+            {
+                return Err(Error::field(path, row_place(place), &self.label[0], other, "a finite number"));
             }
             found.add(labels);
         }
