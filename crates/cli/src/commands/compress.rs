@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bert_core::{CONFIG_FILE, WEIGHTS_FILE};
 use clap::Args;
 use glue_squad::task::{Split, Task};
 use kd::cache::ByteSize;
@@ -95,7 +96,11 @@ impl CompressArgs {
 
 pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
     let folder = run_folder(&args.out)?;
-    refuse_occupied(&args.out)?;
+    // Of a run that has ended, the result is shown again.
+    let is_handed_over = args.resume && is_same_model(&folder.join("student"), &args.out);
+    if !is_handed_over {
+        refuse_occupied(&args.out)?;
+    }
     if args.resume && args.model.is_none() && args.says_more() {
         let message = "--resume: give the whole command that started the run, or --resume --out DIR alone";
         return Err(CliError::usage(message));
@@ -111,9 +116,11 @@ pub fn run(args: CompressArgs, context: &Context) -> Result<(), CliError> {
         };
         error.with_hint_of("search --resume", hint)
     })?;
-    // A folder that is there and empty: a new one is written as a whole.
-    let _ = std::fs::remove_dir(&args.out);
-    hand_over(&folder.join("student"), &args.out)?;
+    if !is_handed_over {
+        // A folder that is there and empty: a new one is written as a whole.
+        let _ = std::fs::remove_dir(&args.out);
+        hand_over(&folder.join("student"), &args.out)?;
+    }
     context.progress.message(&format!(
         "student -> {}, report -> {}",
         args.out.display(),
@@ -129,6 +136,14 @@ impl CompressArgs {
         let other = self.max_latency_ms.is_some() || self.max_len.is_some() || self.seed.is_some() || self.compare;
         limits || other || self.task.is_some() || self.data.is_some() || self.own.is_given() || !self.set.is_empty()
     }
+}
+
+/// Whether both folders hold a model, and the same one.
+fn is_same_model(a: &Path, b: &Path) -> bool {
+    [CONFIG_FILE, WEIGHTS_FILE].iter().all(|name| match (std::fs::read(a.join(name)), std::fs::read(b.join(name))) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    })
 }
 
 /// Copies the files of a model directory.

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// The binary with a cache of its own in `dir` and nothing of this machine's settings.
-fn with_hub(dir: &Path, endpoint: &str) -> Command {
+pub fn with_hub(dir: &Path, endpoint: &str) -> Command {
     let mut command = command(dir);
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name).env_remove(name.to_ascii_lowercase());
@@ -53,7 +53,7 @@ fn classifier() -> Files {
 }
 
 /// Files of a folder, as a repository has them.
-fn uploaded(dir: &Path) -> Files {
+pub fn uploaded(dir: &Path) -> Files {
     let files =
         snapshot(dir).into_iter().filter_map(|(path, bytes)| Some((path.to_string_lossy().into_owned(), bytes?)));
     files.collect()

@@ -46,5 +46,6 @@ mod task_teachers;
 mod teacher;
 mod teacher_checks;
 mod tokenizer;
+mod tutorial;
 mod watch;
 mod words;

@@ -29,6 +29,8 @@ pub enum Command {
     Augment(augment::AugmentArgs),
     /// Generate the small data set that a whole compression run needs, with no download.
     MakePocket(pocket::MakePocketArgs),
+    /// Generate the reviews of the tutorial: a table in three scripts and three classes.
+    MakeReviews(pocket::MakeReviewsArgs),
 }
 
 impl Command {
@@ -50,5 +52,6 @@ pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Pack(args) => pack::run(args, context),
         Command::Augment(args) => augment::run(args, context),
         Command::MakePocket(args) => pocket::run(args, context),
+        Command::MakeReviews(args) => pocket::reviews(args, context),
     }
 }

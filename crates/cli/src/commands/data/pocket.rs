@@ -1,4 +1,4 @@
-//! `data make-pocket`: the generated data set.
+//! `data make-pocket`, `data make-reviews`: generated data.
 
 use std::path::{Path, PathBuf};
 
@@ -23,12 +23,43 @@ pub struct MakePocketArgs {
     force: bool,
 }
 
+#[derive(Args, Debug)]
+pub struct MakeReviewsArgs {
+    /// Where to write.
+    #[arg(long, value_name = "DIR", default_value = "reviews")]
+    out: PathBuf,
+    /// Seed of the sentences.
+    #[arg(long, value_name = "N", default_value_t = synthetic_tasks::DEFAULT_SEED)]
+    seed: u64,
+    /// Replace files that differ from the generated ones.
+    #[arg(long)]
+    force: bool,
+}
+
 pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
     let files = synthetic_tasks::generate(args.seed);
+    write("make-pocket", &args.out, (args.seed, &files), args.force, context)
+}
+
+/// `data make-reviews`.
+pub fn reviews(args: &MakeReviewsArgs, context: &Context) -> Result<(), CliError> {
+    let file = |(name, text): (&str, String)| GeneratedFile { relative_path: name.into(), bytes: text.into_bytes() };
+    let files = synthetic_tasks::reviews(args.seed).map(file);
+    write("make-reviews", &args.out, (args.seed, &files), args.force, context)
+}
+
+/// Writes the files that are not there yet, and with `force` those that differ.
+fn write(
+    command: &str,
+    out: &Path,
+    (seed, files): (u64, &[GeneratedFile]),
+    force: bool,
+    context: &Context,
+) -> Result<(), CliError> {
     let mut to_write = Vec::new();
     let mut differing = Vec::new();
-    for file in &files {
-        match compare(&args.out, file)? {
+    for file in files {
+        match compare(out, file)? {
             Comparison::Same => {}
             Comparison::Absent => to_write.push(file),
             Comparison::Different => {
@@ -37,13 +68,13 @@ pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
             }
         }
     }
-    if !differing.is_empty() && !args.force {
-        let message = format!("{}: other contents stand in {}", args.out.display(), differing.join(", "));
+    if !differing.is_empty() && !force {
+        let message = format!("{}: other contents stand in {}", out.display(), differing.join(", "));
         return Err(CliError::failed(message).with_hint("nothing was written; --force replaces them"));
     }
-    context.progress.start("make-pocket", to_write.len() as u64, "files");
+    context.progress.start(command, to_write.len() as u64, "files");
     for (i, file) in to_write.iter().enumerate() {
-        let path = args.out.join(&file.relative_path);
+        let path = out.join(&file.relative_path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)
                 .map_err(|e| CliError::failed(format!("cannot create {}: {e}", parent.display())))?;
@@ -53,8 +84,8 @@ pub fn run(args: &MakePocketArgs, context: &Context) -> Result<(), CliError> {
     }
     context.progress.finish();
     print_json(&json!({
-        "out": args.out,
-        "seed": args.seed,
+        "out": out,
+        "seed": seed,
         "files": files.len(),
         "written": to_write.len(),
         "bytes": files.iter().map(|f| f.bytes.len()).sum::<usize>(),
