@@ -38,41 +38,63 @@ impl Features {
     }
 }
 
-/// Encodes examples on all threads of the current rayon pool, in their order; each gets at most `max_len` tokens.
+/// Encodes examples, pairs as one sequence, on all threads of the current rayon pool, in their order; each gets at most `max_len` tokens.
 ///
 /// # Errors
 /// As [`TextEncoder::encode_pair`].
 pub fn encode(encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
-    let encode = |example: &Example| {
-        let encoded = encoder.encode_pair(&example.text_a, example.text_b.as_deref(), max_len)?;
-        Ok(Features { label: example.label.clone(), ..encoded.into() })
-    };
-    examples.par_iter().map(encode).collect()
+    Ok(counted(encoder, examples, max_len)?.0)
 }
 
-/// [`encode`] for a task: where it asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found; where it is learned by
+/// [`encode`], and how many examples lose their end.
+fn counted(encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<(Vec<Features>, usize)> {
+    let encode = |example: &Example| {
+        let encoded = encoder.encode_pair(&example.text_a, example.text_b.as_deref(), max_len)?;
+        let is_cut = usize::from(encoded.left_out > 0);
+        Ok((Features { label: example.label.clone(), ..encoded.into() }, is_cut))
+    };
+    let all: Vec<(Features, usize)> = examples.par_iter().map(encode).collect::<Result<_>>()?;
+    Ok(summed(all))
+}
+
+fn summed(all: Vec<(Features, usize)>) -> (Vec<Features>, usize) {
+    let cut = all.iter().map(|(_, is_cut)| is_cut).sum();
+    (all.into_iter().map(|(features, _)| features).collect(), cut)
+}
+
+/// Encodes examples of a task on all threads of the current rayon pool, in their order; each gets at most `max_len` tokens. Also counts the examples that lose their end
+/// by that, but of tags, whose words say it.
+///
+/// Where the task asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found; where it is learned by
 /// vectors, both texts are encoded alone, and each gets `max_len` tokens.
 ///
 /// # Errors
-/// As [`encode`].
-pub fn encode_for(task: &Task, encoder: &TextEncoder, examples: &[Example], max_len: usize) -> Result<Vec<Features>> {
+/// As [`TextEncoder::encode_pair`].
+pub fn encode_for(
+    task: &Task,
+    encoder: &TextEncoder,
+    examples: &[Example],
+    max_len: usize,
+) -> Result<(Vec<Features>, usize)> {
     if task.head() == Head::Embedding {
         let encode = |example: &Example| {
             let alone = |text: &str| encoder.encode_pair(text, None, max_len);
-            let second = Some(alone(example.text_b.as_deref().unwrap_or_default())?.ids);
-            Ok(Features { label: example.label.clone(), second, ..alone(&example.text_a)?.into() })
+            let (first, second) = (alone(&example.text_a)?, alone(example.text_b.as_deref().unwrap_or_default())?);
+            let is_cut = usize::from(first.left_out + second.left_out > 0);
+            Ok((Features { label: example.label.clone(), second: Some(second.ids), ..first.into() }, is_cut))
         };
-        return examples.par_iter().map(encode).collect();
+        let all: Vec<(Features, usize)> = examples.par_iter().map(encode).collect::<Result<_>>()?;
+        return Ok(summed(all));
     }
     if !matches!(task.head(), Head::Tags { .. }) {
-        return encode(encoder, examples, max_len);
+        return counted(encoder, examples, max_len);
     }
     let encode = |example: &Example| {
         let aligned = encoder.encode_words(&example.text_a, &words_of(&example.text_a), max_len)?;
         let words = Some(aligned.starts.into());
         Ok(Features { label: example.label.clone(), words, ..aligned.encoded.into() })
     };
-    examples.par_iter().map(encode).collect()
+    Ok((examples.par_iter().map(encode).collect::<Result<_>>()?, 0))
 }
 
 impl From<Encoded> for Features {

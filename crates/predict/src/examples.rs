@@ -37,13 +37,23 @@ impl Examples {
         let task = task.into();
         let mut data = task.read_split(dir, split)?;
         data.examples.truncate(limit.unwrap_or(usize::MAX));
-        let features = Arc::new(features::encode_for(&task, encoder, &data.examples, max_len)?);
-        let notes =
-            [data.passed_over(), unseen_words(&features, max_len).map(|n| format!("{}: {n}", data.path.display()))];
+        let (features, cut) = features::encode_for(&task, encoder, &data.examples, max_len)?;
+        let features = Arc::new(features);
+        let of_file = |note: String| format!("{}: {note}", data.path.display());
+        let notes = [
+            data.passed_over(),
+            unseen_words(&features, max_len).map(of_file),
+            cut_texts(cut, features.len(), max_len).map(of_file),
+        ];
         let notes: Vec<String> = notes.into_iter().flatten().collect();
         let rows = data.examples.iter().map(|example| example.id).collect();
         Ok(Self { task, rows, features, note: (!notes.is_empty()).then(|| notes.join("; ")) })
     }
+}
+
+/// How many texts lose their end, in words for people.
+fn cut_texts(cut: usize, of: usize, max_len: usize) -> Option<String> {
+    (cut > 0).then(|| format!("{cut} of {of} texts are longer than {max_len} tokens and lose their end"))
 }
 
 /// How many words have no token that could carry a tag, in words for people.

@@ -124,7 +124,7 @@ fn words_have_the_same_tags_compiled_and_as_modules_and_in_batches_and_alone() {
     let examples: Vec<Example> = texts.iter().enumerate().map(example).collect();
     let mut found = Vec::new();
     for mut predictor in both(dir.path()) {
-        let rows = features::encode_for(&task, &predictor.tokenizer, &examples, 12).unwrap();
+        let rows = features::encode_for(&task, &predictor.tokenizer, &examples, 12).unwrap().0;
         // Ten words of the last text fit beside the special tokens, and a control character has no token.
         let seen: Vec<usize> =
             rows.iter().map(|row| row.words.iter().flat_map(|w| w.iter()).flatten().count()).collect();

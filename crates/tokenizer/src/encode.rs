@@ -16,6 +16,8 @@ pub struct Encoded {
     pub ids: Vec<u32>,
     /// 0 up to and with the first `[SEP]`, then 1; 0 throughout for a tokenizer of one segment.
     pub type_ids: Vec<u8>,
+    /// Tokens at the end of the text, or of both, for which there was no room.
+    pub left_out: usize,
 }
 
 /// The tokens of a text and where they come from.
@@ -113,8 +115,10 @@ impl TextEncoder {
         }
         let a = self.encode_plain(a)?;
         let b = b.map(|text| self.encode_plain(text)).transpose()?;
-        let (keep_a, keep_b) = longest_first(a.len(), b.as_ref().map_or(0, Vec::len), max_len - special);
-        Ok(self.assemble(&a[..keep_a], b.as_ref().map(|ids| &ids[..keep_b])))
+        let all = a.len() + b.as_ref().map_or(0, Vec::len);
+        let (keep_a, keep_b) = longest_first(a.len(), all - a.len(), max_len - special);
+        let encoded = self.assemble(&a[..keep_a], b.as_ref().map(|ids| &ids[..keep_b]));
+        Ok(Encoded { left_out: all - keep_a - keep_b, ..encoded })
     }
 
     /// Places the special tokens around ids that already fit.
@@ -131,7 +135,7 @@ impl TextEncoder {
             ids.push(self.sep);
             type_ids.resize(ids.len(), self.frame.second_segment());
         }
-        Encoded { ids, type_ids }
+        Encoded { ids, type_ids, left_out: 0 }
     }
 }
 
