@@ -41,6 +41,14 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A vocabulary that texts need as a whole.
+    #[error("{path}: there is nothing to trim: the texts need all {pieces} pieces")]
+    NothingToTrim {
+        /// The file that the tokenizer comes from.
+        path: PathBuf,
+        /// The pieces.
+        pieces: usize,
+    },
     /// A maximum length that leaves no room for text.
     #[error("maximum length {given} is too small: at least {needed} tokens are needed")]
     MaxLenTooSmall {

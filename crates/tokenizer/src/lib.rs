@@ -18,6 +18,7 @@
 //! | `align` | texts that are given as words: the first token of each word; plain text divided into words |
 //! | `words` | the words of a text and the tokens that make each up |
 //! | `write` | the files of a new folder, which agree |
+//! | `trim` | a tokenizer with a part of its pieces |
 //!
 //! A plain BERT tokenizer is read without the library and encodes plain words by itself (`plain`); the library is built when
 //! a text needs it.
@@ -41,6 +42,7 @@ mod padding;
 mod pieces;
 mod plain;
 mod stated;
+mod trim;
 mod words;
 mod write;
 
@@ -51,4 +53,5 @@ pub use error::{Error, Result};
 pub use frame::PairFrame;
 pub use load::{MAX_TOKENIZER_BYTES, MAX_VOCAB, TextEncoder};
 pub use padding::{PaddedIds, Padding};
+pub use trim::Trimmed;
 pub use words::{Sentence, Word, WordPieces};

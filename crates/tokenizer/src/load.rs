@@ -53,7 +53,7 @@ pub(crate) struct Origin {
     pub stated: Stated,
     /// The bytes of `tokenizer.json`, where it is followed in everything.
     pub json: Option<Vec<u8>>,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// The library's tokenizer. Building it takes longer than loading a small model, and most texts can do without.
@@ -128,7 +128,7 @@ impl TextEncoder {
         Self::read(PlainBert::read(bytes), bytes, source, Origin { json: Some(bytes.to_vec()), ..Origin::default() })
     }
 
-    fn read(plain: Option<PlainBert>, bytes: &[u8], source: &Path, mut origin: Origin) -> Result<Self> {
+    pub(crate) fn read(plain: Option<PlainBert>, bytes: &[u8], source: &Path, mut origin: Origin) -> Result<Self> {
         if let Some(plain) = plain {
             let library = Library { built: OnceLock::new(), json: bytes.to_vec() };
             let (id, largest) = (|name: &str| plain.id(name), plain.largest_id());

@@ -9,6 +9,8 @@
 //!
 //! Which file goes before which is as in `transformers` 5.24 (`PreTrainedTokenizerBase._from_pretrained`).
 
+mod renumbered;
+
 use std::path::Path;
 
 use run_store::shown::excerpt;
