@@ -33,6 +33,17 @@ impl ModelDir {
         Ok(Self { path: read.path, config: read.config, model })
     }
 
+    /// The model whose piece `i` is piece `rows[i]` of this one; see [`model_dir::with_vocabulary`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_vocabulary(&self, rows: &[u32], device: &Device) -> Result<Self> {
+        let (config, tensors) = model_dir::with_vocabulary(&self.config, self.model.collect_internal(), rows)?;
+        let model = TaskModel::new(&config, self.model.parts(), device)?;
+        let model = apply_internal(model, tensors, &self.path)?;
+        Ok(Self { path: self.path.clone(), config, model })
+    }
+
     /// Writes a model directory that [`ModelDir::load`] reads back; see [`model_dir::write`].
     ///
     /// # Errors

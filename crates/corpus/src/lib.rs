@@ -7,11 +7,13 @@
 //! - [`Masker`]: masked-language modeling as BERT does it, static or dynamic.
 //! - [`WindowPlan`], [`Loader`], [`Prefetch`]: batches of similar lengths, made ahead on worker threads, in one order.
 //! - [`PackedCorpus`]: text files packed into sequences in memory, for some hundred megabytes.
+//! - [`piece_counts`]: how often each piece of a vocabulary stands in text files.
 //!
 //! Nothing here prints, reads the environment or the clock.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod build;
+mod count;
 mod error;
 mod input;
 mod loader;
@@ -24,6 +26,7 @@ mod text;
 mod vocabulary;
 
 pub use build::{MAX_THREADS, Progress, build};
+pub use count::piece_counts;
 pub use error::{Error, Result};
 pub use input::{Compression, DEFAULT_FIELD, Format, Input, MAX_RECORD_BYTES, inputs_of, strip_markup};
 pub use loader::{Batch, IGNORED, Loader, LoaderSettings, Prefetch, Prefetched, WindowPlan};

@@ -128,6 +128,14 @@ pub enum Error {
         /// Tensor path and shape, or "nothing of that name".
         found: String,
     },
+    /// A piece that is kept has no row in the word table.
+    #[error("piece {row} has no row in the word table, which has {rows} rows")]
+    NoRow {
+        /// Its id.
+        row: usize,
+        /// Rows of the table.
+        rows: usize,
+    },
     /// The configuration describes no encoder.
     #[error(transparent)]
     Spec(#[from] encoder_spec::Error),

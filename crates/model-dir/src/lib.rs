@@ -23,6 +23,7 @@ mod read;
 mod sentence_transformers;
 mod shards;
 mod tensors;
+mod vocabulary;
 
 pub use config::read_config;
 pub use error::{Error, Result};
@@ -34,3 +35,4 @@ pub use read::{ModelDir, outline};
 pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};
+pub use vocabulary::with_vocabulary;
