@@ -35,4 +35,4 @@ pub use read::{ModelDir, outline};
 pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};
-pub use vocabulary::with_vocabulary;
+pub use vocabulary::{config_of_rows, with_vocabulary};

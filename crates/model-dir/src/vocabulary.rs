@@ -20,7 +20,7 @@ pub fn with_vocabulary(config: &BertConfig, tensors: Tensors, rows: &[u32]) -> R
         return Err(Error::NoRow { row: *row as usize, rows: whole });
     }
     let parts = Parts::of_paths(tensors.0.keys());
-    let trimmed = renumbered(config, rows);
+    let trimmed = config_of_rows(config, rows);
     let (before, after) = (Encoder::describe(config, parts)?.weights(), Encoder::describe(&trimmed, parts)?.weights());
     let mut made = Tensors::default();
     for (path, tensor) in tensors.0 {
@@ -41,7 +41,8 @@ pub fn with_vocabulary(config: &BertConfig, tensors: Tensors, rows: &[u32]) -> R
     Ok((trimmed, made))
 }
 
-fn renumbered(config: &BertConfig, rows: &[u32]) -> BertConfig {
+/// The configuration of the model that [`with_vocabulary`] gives.
+pub fn config_of_rows(config: &BertConfig, rows: &[u32]) -> BertConfig {
     let new = |old: u64| rows.iter().position(|row| u64::from(*row) == old);
     let mut trimmed = BertConfig { vocab_size: rows.len(), ..config.clone() };
     trimmed.pad_token_id = new(config.pad_token_id as u64).unwrap_or(0);

@@ -28,7 +28,7 @@ use crate::recipe::Recipe;
 use crate::{Error, Problem, Result};
 
 /// Dev examples of a task that a teacher is asked, at most.
-const ASKED: usize = 1000;
+pub(crate) const ASKED: usize = 1000;
 /// Of these together.
 const BATCH: usize = 32;
 /// Rows that a word table may have for no piece: tables are padded to round numbers. A hundredth of the rows is allowed too.

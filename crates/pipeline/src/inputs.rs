@@ -1,5 +1,7 @@
 //! Tokenizer, task sets and packed text of a run.
 
+mod trimmed;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use crate::corpus::Corpus;
 use crate::input_files::{digests, task_files};
 use crate::phase::{Data, phases, trainings};
 use crate::recipe::{Phase, Recipe};
+use crate::vocabulary::Trim;
 use crate::{Error, Problem, Result};
 
 /// Everything a run reads. What a phase has encoded is kept for the next ones: they read the same splits and texts again and again.
@@ -24,6 +27,8 @@ use crate::{Error, Problem, Result};
 pub struct Inputs {
     /// The teacher's tokenizer, which the student shares.
     pub encoder: TextEncoder,
+    /// How its vocabulary was trimmed, where it was.
+    pub trim: Option<Trim>,
     glue: PathBuf,
     corpus: Corpus,
     kept: Mutex<EncodedInputs>,
@@ -64,7 +69,10 @@ impl Inputs {
         }
         match (encoder, corpus) {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
-                let inputs = Self::new(encoder, glue.clone(), corpus);
+                let mut inputs = Self::new(encoder, glue.clone(), corpus);
+                if problems.is_empty() {
+                    add(&mut problems, inputs.trim_for(recipe, teacher).err());
+                }
                 if corpora.is_empty() && recipe.reads_text() {
                     let note =
                         "no corpus is given: general distillation learns from the texts of the training examples";
@@ -90,7 +98,7 @@ impl Inputs {
 
     fn new(encoder: TextEncoder, glue: PathBuf, corpus: Corpus) -> Self {
         let kept = EncodedInputs { notes: encoder.notes().collect(), ..EncodedInputs::default() };
-        Self { encoder, glue, corpus, kept: Mutex::new(kept) }
+        Self { encoder, trim: None, glue, corpus, kept: Mutex::new(kept) }
     }
 
     /// The same data for a model with a tokenizer of its own; nothing that was encoded is shared.

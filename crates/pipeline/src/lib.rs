@@ -16,6 +16,7 @@
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
 //! | [`check_teacher`] | whether a teacher can teach |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
+//! | [`vocabulary`] | a teacher's vocabulary, trimmed to what the texts of a task need |
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
 //! | [`run()`] | the phases in order; every one can be killed and resumed |
@@ -54,6 +55,7 @@ pub mod run_listing;
 pub mod summary;
 pub mod teachers;
 pub mod training_data;
+pub mod vocabulary;
 
 pub use error::{Error, Problem, Result};
 pub use phase::{FromRecipe, PhaseId, SearchParts, phases, stage_title};

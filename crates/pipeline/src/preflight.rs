@@ -36,8 +36,13 @@ pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Input
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
     match (there.then(|| teacher_config(recipe)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
-            let other = inputs.as_ref().and_then(|inputs| other_vocabulary(recipe, &inputs.encoder, &teacher));
-            other.map_or(Ok((teacher, inputs)), |message| Err(Error::Mismatch(message)))
+            let whole = inputs.as_ref().map(Inputs::whole_encoder);
+            if let Some(message) = whole.and_then(|encoder| other_vocabulary(recipe, encoder, &teacher)) {
+                return Err(Error::Mismatch(message));
+            }
+            let teacher =
+                inputs.as_ref().map_or_else(|| teacher.clone(), |inputs| inputs.teacher_config(teacher.clone()));
+            Ok((teacher, inputs))
         }
         (teacher, inputs) => {
             let mut problems: Vec<Problem> = Vec::new();
@@ -76,6 +81,7 @@ pub fn read(
     if let Some(inputs) = inputs.filter(|_| problems.is_empty()) {
         problems.extend(unknown_pieces(recipe, inputs)?);
         if let Some(teacher) = teacher.filter(|_| problems.is_empty()) {
+            let teacher = inputs.trimmed_teacher(teacher, (recipe, !heads.is_empty()), stop)?;
             let (wrong, said) = answers(recipe, heads, inputs, &teacher, stop)?;
             problems.extend(wrong);
             notes.extend(said);

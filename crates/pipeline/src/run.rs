@@ -365,7 +365,7 @@ fn sweep(dir: &Path) -> Result<()> {
 }
 
 fn save_student(run: &Context<'_>, student: &FinalModel, majority: &[MajorityBaseline]) -> Result<()> {
-    let card = summary::model_card(run.recipe, student, majority);
+    let card = summary::model_card(run.recipe, student, majority) + &run.inputs.card_line();
     let files = run.inputs.encoder.files(student.config.max_position_embeddings)?;
     let package = Package { card: &card, files: &files, keep_fit: false };
     let dir = match student.network {

@@ -20,6 +20,7 @@ use train::engine::Devices;
 use crate::Result;
 use crate::check_teacher::{Unfit, unfit};
 use crate::input_files::{Files, model_files};
+use crate::vocabulary::Trim;
 
 /// Where a teacher comes from: `DIR`, or `TASK=DIR`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,6 +215,21 @@ impl Teachers {
         let described = described(&models, &assignment.of, &assignment.tasks);
         let encoder = encoders.into_iter().next().expect("an assignment has a teacher");
         Ok(Self { models, assignment, described, encoder })
+    }
+
+    /// Them with the trimmed vocabulary.
+    ///
+    /// # Errors
+    /// One has a word table without the rows of the pieces.
+    pub fn trimmed(&self, trim: &Trim, device: &Device) -> Result<Self> {
+        let models = self.models.iter().map(|model| trim.model(model, device)).collect::<Result<_>>()?;
+        let (assignment, described) = (self.assignment.clone(), self.described.clone());
+        Ok(Self { models, assignment, described, encoder: trim.encoder.clone() })
+    }
+
+    /// That of the task at `place`; of text the first.
+    pub fn of_task(&self, place: usize) -> &ModelDir {
+        &self.models[self.assignment.of[place]]
     }
 
     /// Configuration of one of them; in sizes, the others are like it.

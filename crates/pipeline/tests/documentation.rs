@@ -28,6 +28,7 @@ fn every_key_and_every_published_recipe_is_documented() {
     let given = [
         ("tasks", "[\"sst-2\"]"),
         ("teacher.model", "DIR"),
+        ("teacher.trim_vocab", "2"),
         ("teacher.per_task", "true"),
         ("student.begin", "teacher"),
         ("compare.inherit", "nothing"),

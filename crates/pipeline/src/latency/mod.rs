@@ -42,13 +42,19 @@ use std::sync::Arc;
 
 use crate::preflight::teacher_config;
 use crate::recipe::{LatencySettings, Recipe};
-use crate::{Result, phase};
+use crate::{Error, Result, phase};
 
 /// The students that a search of `recipe` times, and how it does: what a table for it is made of.
 ///
 /// # Errors
-/// The recipe names no teacher, or one that cannot be read: the student has its vocabulary.
+/// The recipe names no teacher, or one that cannot be read: the student has its vocabulary. A vocabulary that the recipe trims is not
+/// known here.
 pub fn timed_students(recipe: &Recipe) -> Result<(TimedStudents, LatencySettings)> {
+    if recipe.teacher.trim_vocab.is_some() {
+        let message = "`teacher.trim_vocab`: a table is made for the vocabulary of a teacher as it is; trim the teacher first with \
+                       `efficientbert trim`, and name the trimmed one";
+        return Err(Error::Mismatch(message.into()));
+    }
     let teacher = teacher_config(recipe)?;
     let settings = recipe.latency.within(teacher.max_position_embeddings);
     Ok((TimedStudents::new(recipe, &phase::frame(recipe, &teacher)), settings))

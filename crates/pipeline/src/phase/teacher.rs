@@ -53,7 +53,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
     let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => {
-            let loaded = ModelDir::load(dir, &burn::tensor::Device::flex())?;
+            let loaded = run.inputs.teacher(dir)?;
             (loaded.config.clone(), Some((loaded.config, loaded.model)))
         }
         (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
@@ -134,7 +134,7 @@ fn fine_tune(
         tasks.iter().map(Task::name).collect::<Vec<_>>().join(", "),
         evaluation,
         card_lines(&evaluation, &majority)
-    );
+    ) + &run.inputs.card_line();
     let files = run.inputs.encoder.files(config.max_position_embeddings)?;
     let package = Package { card: &card, files: &files, keep_fit: false };
     let dir = run.folder(phase).join("model");

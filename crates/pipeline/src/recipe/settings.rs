@@ -95,6 +95,10 @@ pub struct TeacherSettings {
     /// A model directory (Hugging Face BERT); absent means one is trained from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
+    /// Trims its vocabulary, which is the student's too, to the word pieces that stand so often at least in the training examples, and to
+    /// what other texts need; absent: all pieces stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trim_vocab: Option<u32>,
     /// Size of a teacher trained from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<ScratchTeacher>,

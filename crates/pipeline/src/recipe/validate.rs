@@ -106,6 +106,10 @@ impl Recipe {
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
             "`teacher.model` must be given, and with it `data.glue` and `data.corpus` (--teacher DIR --data DIR --corpus PATH); or \
              `teacher.scratch` alone, for data that are generated"
+        } else if teacher.trim_vocab == Some(0) {
+            "`teacher.trim_vocab` must be at least 1"
+        } else if teacher.trim_vocab.is_some() && teacher.model.is_none() {
+            "`teacher.trim_vocab` (--trim-vocab) needs `teacher.model`: the generated data have a vocabulary of their own"
         } else if teacher.cache.place != CacheStorage::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
