@@ -58,6 +58,7 @@ mod teachers;
 mod tensorboard;
 mod training;
 mod training_summary;
+mod trim_vocab;
 mod units;
 mod usage;
 mod watch;

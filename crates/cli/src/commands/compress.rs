@@ -7,6 +7,7 @@ use clap::Args;
 use glue_squad::task::{Split, Task};
 use kd::cache::ByteSize;
 use pipeline::recipe::{FITTED, Facts, Limits, Override};
+use pipeline::vocabulary::Texts;
 use predict::examples::Examples;
 use predict::heads::answering_head;
 use run_store::rundir::RECIPE;
@@ -19,6 +20,7 @@ use crate::inputs::{must_exist, quoted};
 use crate::models::{check_segments, load_directory, refuse_occupied};
 use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::tasks;
+use crate::trim_vocab::TrimVocabArgs;
 use crate::units::parse_count;
 
 /// Longest sequence that is chosen, in tokens.
@@ -83,6 +85,8 @@ pub struct CompressArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    trim: TrimVocabArgs,
+    #[command(flatten)]
     own: OwnTaskArgs,
 }
 
@@ -133,7 +137,11 @@ impl CompressArgs {
     /// Whether options are given that a run alone decides.
     fn says_more(&self) -> bool {
         let limits = self.max_params.is_some() || self.max_macs.is_some() || self.max_bytes.is_some();
-        let other = self.max_latency_ms.is_some() || self.max_len.is_some() || self.seed.is_some() || self.compare;
+        let other = self.trim.trim_vocab.is_some()
+            || self.max_latency_ms.is_some()
+            || self.max_len.is_some()
+            || self.seed.is_some()
+            || self.compare;
         limits || other || self.task.is_some() || self.data.is_some() || self.own.is_given() || !self.set.is_empty()
     }
 }
@@ -177,8 +185,13 @@ fn fitted(args: &CompressArgs, folder: &Path, context: &Context) -> Result<Searc
     must_exist("--data", [&data])?;
     let (teacher, encoder) = load_directory("--model", model, context)?;
     check_segments("--model", &teacher.config, &encoder, task.is_pair().then_some(task))?;
-    let is_tuned = answering_head(&teacher.config, task).is_ok();
+    let texts = Texts::Tasks { tasks: &tasks, data: &data, most: None };
     let positions = teacher.config.max_position_embeddings;
+    let (teacher, encoder) = match args.trim.trim(&encoder, texts, positions, context)? {
+        Some(trim) => (trim.model(&teacher, &context.device)?, trim.encoder),
+        None => (teacher, encoder),
+    };
+    let is_tuned = answering_head(&teacher.config, task).is_ok();
     let examples = Examples::read(task, (&data, Split::Train), &encoder, positions, None)?;
     let lengths: Vec<usize> = examples.features.iter().map(glue_squad::features::Features::len).collect();
     let (max_len, note) = match args.max_len {
@@ -209,6 +222,7 @@ fn fitted(args: &CompressArgs, folder: &Path, context: &Context) -> Result<Searc
         resume: args.resume,
         seed: args.seed,
         set: [settings, args.set.clone()].concat(),
+        trim: args.trim,
         teacher: Some(model.clone()),
         tasks,
         data: Some(data),

@@ -18,6 +18,7 @@ use pipeline::input_files::{Files, model_files};
 use pipeline::jobs::with_distillation;
 use pipeline::teachers::{TeacherSource, Teachers};
 use pipeline::training_data::{TextData, TrainingData};
+use pipeline::vocabulary::{Texts, Trim};
 use predict::heads::AnsweringHead;
 use predict::majority::card_lines;
 use serde::Serialize;
@@ -39,6 +40,7 @@ use crate::tasks::{self, TrainingTasks};
 use crate::teachers;
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 use crate::training_summary::TrainingResult;
+use crate::trim_vocab::{self, TrimVocabArgs};
 use crate::words::{WordArgs, Words};
 
 /// What `--init` says where the student starts from random weights.
@@ -136,6 +138,8 @@ pub struct DistillArgs {
     #[command(flatten)]
     shape: ShapeArgs,
     #[command(flatten)]
+    trim: TrimVocabArgs,
+    #[command(flatten)]
     own: OwnTaskArgs,
 }
 
@@ -166,6 +170,9 @@ struct RecordedOptions {
     teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
+    /// How often a piece that is kept stands in the training texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trim_vocab: Option<u32>,
     /// Number format of the teacher's answers, where it is not exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     answers: Option<Format>,
@@ -181,8 +188,17 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     let objective = args.learned()?;
     let corpus = Corpus::find(&args.corpus)?;
     let teachers = teachers::load(&args.teachers, &args.tasks, context)?;
-    let encoder = &teachers.encoder;
     let init = args.initial().map(|dir| load("--init", dir, context)).transpose()?;
+    let trim = args.trimmed(&teachers, &corpus, context)?;
+    let (teachers, init) = match &trim {
+        Some(trim) => {
+            let init = init.map(|dir| trim_vocab::init(trim, &dir, context)).transpose()?;
+            let on = (&args.tasks[..], args.data.as_deref());
+            (trim_vocab::teachers(trim, &teachers, on, args.teacher_logits.is_empty(), context)?, init)
+        }
+        None => (teachers, init),
+    };
+    let encoder = &teachers.encoder;
     let config = student_config(args, &chosen, init.as_ref(), teachers.config())?;
     check_tables("--arch", &config, encoder)?;
     let pairs = chosen.pairs().map(ToString::to_string).or(corpus.has_pairs().then(|| "--corpus".to_owned()));
@@ -276,7 +292,7 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     if let Some(cache) = &cache {
         tell(cache, context);
     }
-    let card = card(args, &teachers, &done);
+    let card = card(args, (&teachers, trim.as_ref()), &done);
     let files = encoder.files(config.max_position_embeddings)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)
@@ -343,6 +359,15 @@ impl DistillArgs {
         let read = pipeline::given_logits::read(&weighed, task, rows, examples);
         data.given = vec![read.context("--teacher-logits")?];
         Ok(())
+    }
+
+    /// The vocabulary that the texts of this training need, where it is to be trimmed.
+    fn trimmed(&self, teachers: &Teachers, corpus: &Corpus, context: &Context) -> Result<Option<Trim>, CliError> {
+        let texts = match &self.data {
+            Some(data) => Texts::Tasks { tasks: &self.tasks, data, most: None },
+            None => Texts::Corpus(corpus),
+        };
+        self.trim.trim(&teachers.encoder, texts, teachers.positions(), context)
     }
 
     /// Where weights come from; `None` for random ones.
@@ -536,12 +561,13 @@ fn settings(
         inherit_without: args.inherit_without.clone(),
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
+        trim_vocab: args.trim.trim_vocab,
         answers: Some(args.teacher_cache_format).filter(|format| *format != Format::F32),
         objective: objective.clone(),
     })
 }
 
-fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> String {
+fn card(args: &DistillArgs, (teachers, trim): (&Teachers, Option<&Trim>), done: &TrainingResult) -> String {
     let TrainingResult { steps, evaluation, majority, .. } = done;
     let name = args.training.out.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let list = |items: Vec<String>| items.join(", ");
@@ -560,7 +586,8 @@ fn card(args: &DistillArgs, teachers: &Teachers, done: &TrainingResult) -> Strin
     let logits = list(args.teacher_logits.iter().map(|p| format!("`{}`", shown(p))).collect());
     let teacher = if logits.is_empty() { teachers.described.clone() } else { format!("the logits in {logits}") };
     let objective = args.objective_name();
+    let vocabulary = trim.map_or_else(String::new, |trim| format!("\nOf the teacher, {}.\n", trim.said()));
     format!(
-        "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{lines}"
+        "# {name}\n\nDistilled from {teacher} {on} in {steps} steps (objective `{objective}`), starting from {from}{scores}\n{vocabulary}{lines}"
     )
 }

@@ -22,6 +22,7 @@ mod search;
 mod study;
 mod submit;
 mod teacher;
+mod trim;
 
 use clap::Subcommand;
 
@@ -66,6 +67,8 @@ pub enum Command {
     Arch(arch::Command),
     /// Turn foreign weights into a model directory.
     Import(import::ImportArgs),
+    /// Trim a model's vocabulary to the word pieces that texts need.
+    Trim(Box<trim::TrimArgs>),
     /// Write hidden states and attention scores of given token ids, for comparisons.
     Encode(encode::EncodeArgs),
     /// Measure how long one forward pass takes, or a latency table for a search.
@@ -102,6 +105,7 @@ impl Command {
             Self::Teacher(args) => args.named(),
             Self::Distill(args) => args.named(),
             Self::Import(args) => args.named(),
+            Self::Trim(args) => args.named(),
             Self::Encode(args) => args.named(),
             Self::Bench(args) => args.named(),
             Self::Data(command) => command.named(),
@@ -131,6 +135,7 @@ pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
         Command::Objective(command) => objective::run(&command),
         Command::Arch(command) => arch::run(&command),
         Command::Import(args) => import::run(&args, context),
+        Command::Trim(args) => trim::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Data(command) => data::run(&command, context),

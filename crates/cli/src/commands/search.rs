@@ -19,6 +19,7 @@ use crate::error::{CliError, ResultExt};
 use crate::hub::Named;
 use crate::inputs::{nothing_to_resume, quoted, refuse_run_folder};
 use crate::own_task::OwnTaskArgs;
+use crate::trim_vocab::TrimVocabArgs;
 use crate::units::parse_count;
 use crate::watch::Watch;
 use crate::{environment, free, interrupt, models, output, tasks};
@@ -86,6 +87,8 @@ pub struct SearchArgs {
     /// Print the comparison as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) trim: TrimVocabArgs,
     #[command(flatten)]
     pub(super) own: OwnTaskArgs,
 }
@@ -249,6 +252,9 @@ fn overrides(args: &SearchArgs) -> Result<Vec<Override>, CliError> {
     let mut push = |key: &str, value: String| all.push(Override { key: key.into(), value });
     if let Some(seed) = args.seed {
         push("seed", seed.to_string());
+    }
+    if let Some(least) = args.trim.trim_vocab {
+        push("teacher.trim_vocab", least.to_string());
     }
     for (key, value) in [
         ("budget.min_params", args.min_params),

@@ -46,6 +46,7 @@ mod task_teachers;
 mod teacher;
 mod teacher_checks;
 mod tokenizer;
+mod trim;
 mod tutorial;
 mod watch;
 mod words;

@@ -31,7 +31,7 @@ fn long_evaluation(times: usize) -> tempfile::TempDir {
 }
 
 /// Starts the command with JSON progress and sends `signal` once a line is what `seen` waits for. Exit code and lines.
-fn stopped_at(dir: &Path, args: &[&str], signal: &str, seen: impl Fn(&Value) -> bool) -> (Option<i32>, String) {
+pub fn stopped_at(dir: &Path, args: &[&str], signal: &str, seen: impl Fn(&Value) -> bool) -> (Option<i32>, String) {
     let mut command = command(dir);
     let mut child =
         command.args(args).args(["--progress", "json"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
