@@ -34,7 +34,7 @@ fn file(questions: usize, version: &str) -> Value {
 }
 
 /// A folder with the tiny BERT and both versions of the data.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let dir = pocket_folder(&[]);
     std::fs::create_dir(dir.path().join("squad")).unwrap();
     for (version, name) in [("v1.1", "v1.1"), ("v2.0", "v2.0")] {

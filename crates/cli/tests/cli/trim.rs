@@ -57,7 +57,7 @@ fn a_trimmed_model_answers_training_texts_as_before_and_says_what_it_loses_on_de
 }
 
 #[test]
-fn a_student_with_a_trimmed_vocabulary_is_the_same_after_its_training_was_stopped() {
+fn a_student_with_a_trimmed_vocabulary_is_the_same_after_its_training_was_killed() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
     let distill = [
         "distill",
@@ -92,8 +92,8 @@ fn a_student_with_a_trimmed_vocabulary_is_the_same_after_its_training_was_stoppe
     let whole = works(run(dir.path(), &[&distill[..], &["--out", "whole"]].concat()));
     whole.says(&["the vocabulary is trimmed from", "of the teacher, ", "sst-2 dev: ", "the model scores"]);
     let args = [&distill[..], &["--out", "student"]].concat();
-    let (code, said) = stopped_at(dir.path(), &args, "-INT", |line| line["what"] == "evaluation");
-    assert_eq!(code, Some(130), "{said}");
+    let (code, said) = stopped_at(dir.path(), &args, "-KILL", |line| line["what"] == "evaluation");
+    assert_eq!(code, None, "{said}");
     works(run(dir.path(), &["distill", "--resume", "--out", "student"]));
     assert_eq!(weights(dir.path(), "whole"), weights(dir.path(), "student"));
     let (small, large) = (pieces(dir.path(), "student"), pieces(dir.path(), "bert"));
@@ -111,7 +111,7 @@ fn a_student_with_a_trimmed_vocabulary_is_the_same_after_its_training_was_stoppe
 }
 
 #[test]
-fn a_search_with_a_trimmed_vocabulary_goes_on_after_an_end_to_the_same_student() {
+fn a_search_with_a_trimmed_vocabulary_goes_on_after_a_kill_to_the_same_student() {
     let dir = pocket_folder(&[]);
     let search = |out: &'static str| {
         let inputs = ["--teacher", "bert", "--data", "pocket", "--corpus", "pocket/corpus.txt", "--set", "max_len=16"];
@@ -119,8 +119,8 @@ fn a_search_with_a_trimmed_vocabulary_goes_on_after_an_end_to_the_same_student()
     };
     works(run(dir.path(), &search("whole"))).says(&["the vocabulary is trimmed from", "dev: "]);
     let (code, said) =
-        stopped_at(dir.path(), &search("run"), "-INT", |line| line["event"] == "start" && line["phase"] == "stage-1");
-    assert_eq!(code, Some(130), "{said}");
+        stopped_at(dir.path(), &search("run"), "-KILL", |line| line["event"] == "start" && line["phase"] == "stage-1");
+    assert_eq!(code, None, "{said}");
     works(run(dir.path(), &["search", "--resume", "--out", "run", "--threads", "1"]));
     assert_eq!(weights(dir.path(), "whole/student"), weights(dir.path(), "run/student"));
     let sizes = ["run/teacher/model", "run/student"].map(|model| pieces(dir.path(), model));
@@ -159,6 +159,22 @@ fn a_model_is_compressed_to_a_student_of_the_pieces_of_its_table() {
 }
 
 #[test]
+fn text_files_and_questions_decide_too() {
+    let dir = crate::squad::folder();
+    let student =
+        ["--hidden", "12", "--embed", "8", "--teacher", "bert", "--corpus", "pocket/corpus.txt", "--trim-vocab=4"];
+    let short = ["--steps", "1", "--batch-size", "4", "--max-len", "16", "--out", "text"];
+    let distill = [&["distill", "--arch", ARCH], &student[..], &short].concat();
+    works(run(dir.path(), &distill)).says(&["at least 4 times in the training texts"]);
+    assert!(pieces(dir.path(), "text") < pieces(dir.path(), "bert"));
+    let questions =
+        ["trim", "--model", "bert", "--task", "squad-v1", "--data", "squad", "--out", "questions", "--json"];
+    let done = run(dir.path(), &questions).json();
+    assert!(done["dev"][0]["task"] == "squad-v1" && done["dev"][0]["score"].is_null(), "{done}");
+    assert_eq!(done["dev"][0]["changed"], 0, "the same words stand in both parts");
+}
+
+#[test]
 fn what_has_ids_of_the_whole_vocabulary_is_refused() {
     let dir = pocket_folder(&[]);
     let pack = ["data", "pack", "pocket/corpus.txt", "--tokenizer", "bert", "--max-len", "16", "--out", "packed"];
@@ -172,6 +188,14 @@ fn what_has_ids_of_the_whole_vocabulary_is_refused() {
     run(dir.path(), &[&search[..], &["--set", "max_len=16", "--out", "o"]].concat()).fails_with(2, &shards);
     run(dir.path(), &["search", "--trim-vocab", "--out", "o"])
         .fails_with(2, &["`teacher.trim_vocab`", "`teacher.model`"]);
+    let table = ["bench", "--table", "t.json", "--recipe", "smoke", "--teacher", "bert", "--set", "data.glue=pocket"];
+    let more = ["--set", "data.corpus=[\"pocket/corpus.txt\"]", "--set", "teacher.trim_vocab=1"];
+    let refused = run(dir.path(), &[&table[..], &more].concat());
+    refused.says(&[
+        "`teacher.trim_vocab`: a table is made for the vocabulary of a teacher as it is",
+        "efficientbert trim",
+    ]);
+    assert!(refused.code != Some(0) && !dir.path().join("t.json").exists());
     run(dir.path(), &["search", "--trim-vocab=0", "--out", "o"]).fails_with(2, &["--trim-vocab"]);
     run(dir.path(), &["trim", "--model", "bert", "--out", "o"]).fails_with(2, &["--task <TASK|FILE>"]);
     assert!(!dir.path().join("o").exists());
