@@ -6,6 +6,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "where Python is depends on the machine")]
 
+#[path = "transformers/fine_tuning.rs"]
+mod fine_tuning;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
