@@ -175,6 +175,33 @@ fn text_files_and_questions_decide_too() {
 }
 
 #[test]
+fn both_texts_count_where_each_is_read_alone() {
+    let dir = pocket_folder(&[]);
+    let mut csv = "one,two,near\n".to_owned();
+    for n in 0..40 {
+        writeln!(csv, "the good was,a soup and,0.{n}").unwrap();
+    }
+    std::fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let own = [
+        "--train",
+        "t.csv",
+        "--dev",
+        "t.csv",
+        "--text",
+        "one",
+        "--text",
+        "two",
+        "--label",
+        "near",
+        "--kind",
+        "similarity",
+    ];
+    let done = run(dir.path(), &[&["trim", "--model", "bert", "--out", "small", "--json"], &own[..]].concat()).json();
+    let dev = &done["dev"][0];
+    assert!(dev["changed"] == 0 && dev["unknown"][0] == dev["unknown"][1] && dev["tokens"] == 400, "{done}");
+}
+
+#[test]
 fn what_has_ids_of_the_whole_vocabulary_is_refused() {
     let dir = pocket_folder(&[]);
     let pack = ["data", "pack", "pocket/corpus.txt", "--tokenizer", "bert", "--max-len", "16", "--out", "packed"];

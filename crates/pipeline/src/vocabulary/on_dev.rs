@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokenizer::TextEncoder;
 
 use super::Trim;
-use super::texts::pieces;
+use super::texts::{ids, pieces};
 use crate::evaluate::until;
 use crate::{Error, Result};
 
@@ -78,7 +78,6 @@ impl OnDev {
             None => {
                 let read = |encoder| Ok::<_, Error>(Examples::read(task, at, encoder, positions, None)?.features);
                 let features = [read(&trim.whole)?, read(&trim.encoder)?];
-                let ids = |set: &Arc<Vec<Features>>| set.iter().map(|f| f.ids.clone()).collect::<Vec<_>>();
                 let texts = [ids(&features[0]), ids(&features[1])];
                 let score = models.map(|models| scores(trim, asked, features, models, device, stop));
                 (texts, score.transpose()?.flatten())

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use corpus::piece_counts;
+use glue_squad::features::Features;
 use glue_squad::squad::Dataset;
 use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
@@ -63,6 +64,12 @@ pub(crate) fn packed(dir: &Path) -> Error {
     ))
 }
 
+/// The word pieces of examples, those of both texts where each is read alone.
+pub(super) fn ids(features: &[Features]) -> Vec<Vec<u32>> {
+    let both = |one: &Features| [&one.ids[..], one.second.as_deref().unwrap_or_default()].concat();
+    features.iter().map(both).collect()
+}
+
 /// The word pieces of each example of a split as a model of so many positions reads it; of SQuAD those of the whole questions and
 /// paragraphs, which are read in parts.
 pub(super) fn pieces(
@@ -74,7 +81,7 @@ pub(super) fn pieces(
 ) -> Result<Vec<Vec<u32>>> {
     let Some(version) = task.squad() else {
         let examples = Examples::read(task, (data, split), encoder, positions, most)?;
-        return Ok(examples.features.iter().map(|features| features.ids.clone()).collect());
+        return Ok(ids(&examples.features));
     };
     let name = if split == Split::Train { "train" } else { "dev" };
     let file = version.find(data, name)?;
