@@ -55,7 +55,7 @@ impl Inputs {
     /// is scored there where `scored` says that its own heads teach.
     ///
     /// # Errors
-    /// Files that cannot be read; [`Error::Interrupted`] once `stop` is set.
+    /// Files that cannot be read; [`crate::Error::Interrupted`] once `stop` is set.
     pub(crate) fn trimmed_teacher(
         &self,
         whole: ModelDir,
