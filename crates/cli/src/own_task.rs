@@ -48,8 +48,8 @@ pub struct OwnTaskArgs {
     #[arg(long, value_name = "TEXT")]
     pub label_separator: Option<String>,
     /// What answers are scored by, may be repeated: accuracy, f1, f1-micro, f1-macro, matthews, pearson, spearman, entity-f1,
-    /// entity-precision, entity-recall, entity-f1-strict, mrr, recall@1, recall@5, recall@10 [default: accuracy; micro and macro F1 of labels; Pearson and
-    /// Spearman of numbers and similarities; all of entities, and accuracy, of tags; mrr, recall@1 and recall@10 of retrieval].
+    /// entity-precision, entity-recall, entity-f1-strict, mrr, recall@1, recall@5, recall@10. By default accuracy; of labels micro and macro F1; of numbers and
+    /// similarities Pearson and Spearman; of tags all of entities, and accuracy; of retrieval mrr, recall@1 and recall@10.
     #[arg(long = "metric", value_name = "METRIC")]
     pub metrics: Vec<Metric>,
     /// Format of the files: csv, tsv, jsonl, conll, parquet [default: as their names say].

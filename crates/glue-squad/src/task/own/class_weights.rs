@@ -65,7 +65,7 @@ mod tests {
     fn balanced_weights_are_those_of_scikit_learn() {
         // compute_class_weight("balanced", classes=[0, 1, 2], y=[0] * 6 + [1] * 3 + [2])
         let ClassWeights::Given(weights) = ClassWeights::balanced(&[6, 3, 1]) else { panic!("numbers") };
-        for (found, expected) in weights.iter().zip([0.555_555_6, 1.111_111_1, 3.333_333_3]) {
+        for (found, expected) in weights.iter().zip([5.0 / 9.0, 10.0 / 9.0, 10.0 / 3.0]) {
             assert!((found - expected).abs() < 1e-6);
         }
         assert_eq!(ClassWeights::balanced(&[2, 0]), ClassWeights::Given(vec![0.5, 1.0]));
