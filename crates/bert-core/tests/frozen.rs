@@ -85,8 +85,14 @@ fn small(name: &str) -> BertConfig {
             head("sst-2", TaskHeadKind::Classification, &["negative", "positive"]),
             head("squad", TaskHeadKind::Span, &[]),
             head("sts-b", TaskHeadKind::Regression, &[]),
-            TaskHeadConfig::embedding("a", VectorConfig { pooling: Pooling::Mean, size: Some(7), normalize: true }),
-            TaskHeadConfig::embedding("b", VectorConfig { pooling: Pooling::Cls, size: None, normalize: false }),
+            TaskHeadConfig::embedding(
+                "a",
+                VectorConfig { pooling: Pooling::Mean, size: Some(7), normalize: true, max_len: None },
+            ),
+            TaskHeadConfig::embedding(
+                "b",
+                VectorConfig { pooling: Pooling::Cls, size: None, normalize: false, max_len: None },
+            ),
         ],
         ..config
     }

@@ -62,9 +62,12 @@ fn imported(option: &str, dir: &Path, heads: Heads, context: &Context) -> Result
     };
     let mut notes = Vec::new();
     let done = match import_named(&source, &name, &context.device, &mut notes) {
-        Err(ImportError::TaskUnknown { .. } | ImportError::Task { .. } | ImportError::Head { .. })
-            if heads == Heads::Unused =>
-        {
+        Err(
+            ImportError::TaskUnknown { .. }
+            | ImportError::Task { .. }
+            | ImportError::Head { .. }
+            | ImportError::Modules(_),
+        ) if heads == Heads::Unused => {
             notes.clear();
             import_named(&Source { encoder_only: true, ..source }, &name, &context.device, &mut notes)
         }

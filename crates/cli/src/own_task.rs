@@ -136,10 +136,15 @@ impl OwnTaskArgs {
             TaskHeadKind::MultiLabel => Kind::Labels,
             TaskHeadKind::Regression => Kind::Number,
             TaskHeadKind::Tags => Kind::Tags,
-            TaskHeadKind::Embedding => match self.kind {
-                Some(Kind::Similarity | Kind::Retrieval) => self.kind.unwrap_or(Kind::Similarity),
-                None if self.label.is_empty() => Kind::Retrieval,
-                _ => Kind::Similarity,
+            TaskHeadKind::Embedding => match (self.kind, self.label.is_empty()) {
+                (Some(kind @ (Kind::Similarity | Kind::Retrieval)), _) => kind,
+                (_, false) => Kind::Similarity,
+                (_, true) => {
+                    let message = "--kind: is missing; the model makes vectors, which answer both kinds";
+                    return Err(CliError::usage(message).with_hint(
+                        "--kind similarity compares two texts, --kind retrieval looks for the second text among all of them",
+                    ));
+                }
             },
             TaskHeadKind::Span => {
                 return Err(CliError::usage(format!(
@@ -153,8 +158,11 @@ impl OwnTaskArgs {
             return Err(CliError::usage(message));
         }
         own.kind = Some(kind);
-        // Of training alone.
-        own.class_weights = None;
+        if self.class_weights.is_some() {
+            return Err(CliError::usage(
+                "--class-weights: have a part in training alone; the model is trained already",
+            ));
+        }
         own.classes.clone_from(&head.labels);
         let scale = head.scale.map(|scale| Scale { mean: scale.mean, deviation: scale.deviation });
         own.scale = (own.kind == Some(Kind::Number)).then(|| scale.unwrap_or(Scale::NONE));

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use bert_core::TaskHeadConfig;
+use bert_core::{BertConfig, TaskHeadConfig};
 use glue_squad::squad::SquadVersion;
 use glue_squad::task::{Head, OwnTask, Split, Task};
 use predict::examples::Examples;
-use predict::heads::task_head;
+use predict::heads::{student_head, task_head_of};
 use tokenizer::TextEncoder;
 
 use crate::context::Context;
@@ -75,9 +75,14 @@ impl TrainingTasks {
         }
     }
 
-    /// The heads of a model for this, in the order of the tasks.
-    pub fn heads(&self) -> Vec<TaskHeadConfig> {
-        self.tasks().iter().map(task_head).collect()
+    /// The heads of a model that goes on from `model`, in the order of the tasks.
+    pub fn heads(&self, model: &BertConfig) -> Vec<TaskHeadConfig> {
+        self.tasks().iter().map(|task| task_head_of(task, model)).collect()
+    }
+
+    /// The heads of a student of `teacher`, in the order of the tasks.
+    pub fn student_heads(&self, teacher: &BertConfig) -> Vec<TaskHeadConfig> {
+        self.tasks().iter().map(|task| student_head(task, teacher)).collect()
     }
 
     /// The first task whose examples are pairs of texts.

@@ -32,6 +32,11 @@ impl Features {
         self.ids.len() + self.second.as_ref().map_or(0, Vec::len)
     }
 
+    /// The number of tokens of the longer of two texts that are read alone; else that of all.
+    pub fn longest(&self) -> usize {
+        self.ids.len().max(self.second.as_ref().map_or(0, Vec::len))
+    }
+
     /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -63,7 +68,7 @@ fn summed(all: Vec<(Features, usize)>) -> (Vec<Features>, usize) {
 }
 
 /// Encodes examples of a task on all threads of the current rayon pool, in their order; each gets at most `max_len` tokens. Also counts the examples that lose their end
-/// by that, but of tags, whose words say it.
+/// by that; of tags 0, since words without a token are counted by themselves.
 ///
 /// Where the task asks for tags, the texts are words ([`crate::task::join_words`]), of which the first tokens are found; where it is learned by
 /// vectors, both texts are encoded alone, and each gets `max_len` tokens.

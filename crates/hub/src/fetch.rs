@@ -61,7 +61,7 @@ impl Hub {
         let (small, weights) = needed(&listing, repo)?;
         let mut job = Job { remote, cache: &cache, repo, commit: &listing.commit, stop, watch };
         for file in small {
-            job.fetch(file)?;
+            job.fetch(&file)?;
         }
         job.fetch(weights)?;
         if weights.ends_with(".json") {

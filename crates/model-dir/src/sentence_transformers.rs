@@ -36,8 +36,7 @@ pub struct SentenceModel {
     pub vector: VectorConfig,
     /// The file of the dense layer's weights, with the tensors `linear.weight` and `linear.bias`.
     pub dense: Option<PathBuf>,
-    /// Prompts that are put before texts unless none is asked for, and the longest text where it is shorter than the model's positions: what this program leaves to its
-    /// user, in words.
+    /// Prompts that are put before texts unless none is asked for: what this program leaves to its user, in words.
     pub notes: Vec<String>,
 }
 
@@ -80,6 +79,7 @@ impl SentenceModel {
         if modules.len() < 2 {
             return Err(refuse("has no Pooling, so nothing says how hidden states become a vector".into()));
         }
+        found.vector.max_len = longest(folder)?;
         found.notes = notes(folder)?;
         Ok(Some(found))
     }
@@ -129,6 +129,13 @@ fn dense(folder: &Path) -> Result<(usize, PathBuf)> {
     Ok((size as usize, weights.ok_or_else(|| refuse("no weights stand beside it".into()))?))
 }
 
+/// The longest text that the model was made for, where a file says it.
+fn longest(folder: &Path) -> Result<Option<usize>> {
+    let path = folder.join("sentence_bert_config.json");
+    let value = if path.is_file() { json(&path)?.get("max_seq_length").and_then(Value::as_u64) } else { None };
+    Ok(value.and_then(|longest| usize::try_from(longest).ok()).filter(|longest| *longest > 2))
+}
+
 fn notes(folder: &Path) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let path = folder.join("config_sentence_transformers.json");
@@ -138,12 +145,6 @@ fn notes(folder: &Path) -> Result<Vec<String>> {
             let prompt = keys.get("prompts").and_then(|prompts| prompts.get(name)?.as_str()).unwrap_or_default();
             notes.push(format!("texts are read without the prompt `{prompt}`; put it before them where it is wanted"));
         }
-    }
-    let path = folder.join("sentence_bert_config.json");
-    if path.is_file()
-        && let Some(longest) = json(&path)?.get("max_seq_length").and_then(Value::as_u64)
-    {
-        notes.push(format!("the model was made for texts of at most {longest} tokens; --max-len {longest} keeps that"));
     }
     Ok(notes)
 }
@@ -198,7 +199,8 @@ pub(crate) fn files(config: &BertConfig, tensors: &Tensors) -> Result<Vec<(Strin
         module(Some("Normalize"), "Normalize");
     }
     files.push((MODULES_FILE.to_owned(), text(modules.into())));
-    let longest = json!({ "max_seq_length": config.max_position_embeddings, "do_lower_case": false });
+    let longest =
+        json!({ "max_seq_length": vector.max_len.unwrap_or(config.max_position_embeddings), "do_lower_case": false });
     files.push(("sentence_bert_config.json".to_owned(), text(longest)));
     let about = json!({ "prompts": {}, "default_prompt_name": null, "similarity_fn_name": "cosine" });
     files.push(("config_sentence_transformers.json".to_owned(), text(about)));
@@ -228,7 +230,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for pooling in [Pooling::Mean, Pooling::Cls] {
             for (size, normalize) in [(None, true), (Some(3), false), (Some(3), true)] {
-                let vector = VectorConfig { pooling, size, normalize };
+                let vector = VectorConfig { pooling, size, normalize, max_len: None };
                 let dir = written(vector);
                 let found = SentenceModel::read(&dir.path().join("m")).unwrap().unwrap();
                 assert_eq!((found.vector, found.dense.is_some()), (vector, size.is_some()));

@@ -101,8 +101,9 @@ pub(crate) fn unknown_pieces(recipe: &Recipe, inputs: &Inputs) -> Result<Vec<Pro
     let mut problems = Vec::new();
     for task in &recipe.tasks {
         let sample = inputs.dev_sample(recipe, task, ASKED)?;
-        let pieces: usize = sample.iter().map(|features| features.ids.len()).sum();
-        let found = sample.iter().flat_map(|features| &features.ids).filter(|&&id| id == unknown).count();
+        let pieces: usize = sample.iter().map(glue_squad::features::Features::len).sum();
+        let ids = sample.iter().flat_map(|features| features.ids.iter().chain(features.second.iter().flatten()));
+        let found = ids.filter(|&&id| id == unknown).count();
         if found as f64 > UNKNOWN * pieces as f64 {
             problems.push(refusal(format!(
                 "{}: {task}: {:.0}% of the word pieces are unknown ones, so the tokenizer does not fit these texts",

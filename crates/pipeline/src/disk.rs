@@ -5,7 +5,7 @@ use std::path::Path;
 use bert_core::weights::parameter_shapes;
 use bert_core::{BertConfig, Parts, TaskModel, student_config, supernet_architecture};
 use burn::tensor::Device;
-use predict::heads::task_head;
+use predict::heads::task_head_of;
 use train::engine::TrainConfig;
 
 use crate::Result;
@@ -75,7 +75,8 @@ pub(crate) fn needs(
 ) -> Result<Needs> {
     let tasks = &recipe.tasks;
     let heads = if recipe.teacher.per_task { &tasks[..1] } else { &tasks[..] };
-    let tuned = BertConfig { task_heads: heads.iter().map(task_head).collect(), ..teacher.clone() };
+    let tuned =
+        BertConfig { task_heads: heads.iter().map(|task| task_head_of(task, teacher)).collect(), ..teacher.clone() };
     let tuned = weights(&TaskModel::new(&tuned, Parts::POOLER, device)?);
     let frame = frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;

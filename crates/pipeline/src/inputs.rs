@@ -196,7 +196,17 @@ impl Inputs {
         let mut texts = Vec::new();
         for task in &recipe.tasks {
             let examples = self.examples(recipe, task, Split::Train, max_len)?;
-            texts.extend(examples.iter().map(|example| Features { label: None, ..example.clone() }));
+            for example in examples.iter() {
+                texts.push(Features { label: None, second: None, ..example.clone() });
+                // A text that is read alone is a text by itself.
+                texts.extend(example.second.as_ref().map(|ids| Features {
+                    ids: ids.clone(),
+                    type_ids: vec![0; ids.len()],
+                    label: None,
+                    words: None,
+                    second: None,
+                }));
+            }
         }
         Ok(Some(texts))
     }

@@ -10,7 +10,7 @@ use encoder_spec::Encoder;
 use glue_squad::task::Task;
 use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
-use predict::heads::{AnsweringHead, task_head};
+use predict::heads::{AnsweringHead, task_head_of};
 use tokenizer::PairFrame;
 use train::engine::Devices;
 use train::optim::check_groups;
@@ -217,7 +217,7 @@ fn parameter_groups(
     };
     let searched = |architecture: &Architecture| paths(&student_config(frame, architecture)?);
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
-    let task_heads = recipe.tasks[..heads].iter().map(task_head).collect();
+    let task_heads = recipe.tasks[..heads].iter().map(|task| task_head_of(task, teacher)).collect();
     let teacher = ("the teacher", paths(&BertConfig { task_heads, ..teacher.clone() })?);
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;

@@ -10,7 +10,7 @@ pub fn task_head(task: &Task) -> TaskHeadConfig {
     let kind = match task.head() {
         // As most models of `sentence-transformers` make them.
         Head::Embedding => {
-            let vector = VectorConfig { pooling: Pooling::Mean, size: None, normalize: true };
+            let vector = VectorConfig { pooling: Pooling::Mean, size: None, normalize: true, max_len: None };
             return TaskHeadConfig::embedding(task.name(), vector);
         }
         Head::Classification { .. } => TaskHeadKind::Classification,
@@ -22,6 +22,30 @@ pub fn task_head(task: &Task) -> TaskHeadConfig {
     let labels = task.labels().into_iter().map(str::to_owned).collect();
     let scale = task.scale().map(|scale| NumberScale { mean: scale.mean, deviation: scale.deviation });
     TaskHeadConfig { scale, ..TaskHeadConfig::new(task.name(), kind, labels) }
+}
+
+/// [`task_head`] for a model that goes on from `model`: where the task is learned by vectors, they are made as `model` makes them already.
+pub fn task_head_of(task: &Task, model: &BertConfig) -> TaskHeadConfig {
+    let head = task_head(task);
+    match vector_of(task, model) {
+        Some(vector) => TaskHeadConfig { vector: Some(vector), ..head },
+        None => head,
+    }
+}
+
+/// [`task_head`] for a student of `teacher`: its vectors are pooled as the teacher's, and as wide as its own hidden states.
+pub fn student_head(task: &Task, teacher: &BertConfig) -> TaskHeadConfig {
+    let head = task_head(task);
+    match vector_of(task, teacher) {
+        Some(vector) => TaskHeadConfig { vector: Some(VectorConfig { size: None, ..vector }), ..head },
+        None => head,
+    }
+}
+
+/// How `model` makes vectors for `task`; `None` where it does not, or the task asks for none.
+fn vector_of(task: &Task, model: &BertConfig) -> Option<VectorConfig> {
+    let found = answering_head(model, task).ok().filter(|_| task.head() == Head::Embedding)?;
+    model.task_heads[found.index].vector
 }
 
 /// The head of a model that answers a task.

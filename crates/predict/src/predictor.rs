@@ -72,12 +72,21 @@ impl Predictor {
         }
     }
 
+    /// The longest text in tokens: what the model has positions for, and of a model that makes vectors alone what these are made of.
+    pub fn longest(&self) -> usize {
+        let positions = self.config.max_position_embeddings;
+        match &self.config.task_heads[..] {
+            [head] => head.vector.and_then(|vector| vector.max_len).map_or(positions, |longest| longest.min(positions)),
+            _ => positions,
+        }
+    }
+
     /// A text or a pair as the model reads it.
     ///
     /// # Errors
     /// A pair that has no room beside its special tokens.
     pub fn encode(&self, a: &str, b: Option<&str>) -> Result<Text> {
-        let longest = self.config.max_position_embeddings;
+        let longest = self.longest();
         let mut encoded = self.tokenizer.encode_pair(a, b, usize::MAX)?;
         let tokens = encoded.ids.len();
         if tokens > longest {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use glue_squad::batch::EncodedBatch;
 use glue_squad::features::Features;
-use glue_squad::task::{Label, Task};
+use glue_squad::task::{Head, Label, Task};
 pub use predict::data::{BatchSettings, EvalSet, to_device};
 use rand::seq::SliceRandom;
 
@@ -34,6 +34,11 @@ impl TrainSet {
         let (task, features) = (task.into(), features.into());
         task.check_trainable()?;
         task.check_labels(features.iter().filter_map(|f| f.label.as_ref()))?;
+        if task.head() == Head::Embedding && settings.batch_size < 2 {
+            return Err(Error::Mismatch(format!(
+                "{task}: vectors are learned by comparing the pairs of a batch; it has one"
+            )));
+        }
         Ok(Self { task, sequences: TextSet::new(features, pad_id, settings)? })
     }
 
@@ -58,6 +63,11 @@ impl TrainSet {
         let eval = EvalSet::new(&self.task, pick(eval), self.sequences.padding.pad_id, settings)?;
         let train = Self::new(&self.task, pick(train), self.sequences.padding.pad_id, settings)?;
         Ok((train, eval))
+    }
+
+    /// Examples of a batch, at most.
+    pub fn batch_size(&self) -> usize {
+        self.sequences.batch_size()
     }
 
     /// Number of examples.

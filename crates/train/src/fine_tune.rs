@@ -8,7 +8,7 @@ use crate::Result;
 use crate::data::{EvalSet, TaskMix, to_device};
 use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use crate::losses::{at_tokens, label_loss, tag_loss};
-use crate::pair_losses::{halves, pair_loss};
+use crate::pair_losses::{check_parts, halves, pair_loss};
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes and tags, MSE for scores,
 /// [`pair_loss`] for vectors.
@@ -28,6 +28,7 @@ impl Job<TaskModel> for FineTune<'_> {
         let whole = batch;
         let batch = whole.rows(cut.rows());
         if batch.second.is_some() {
+            check_parts(self.data.sets()[task].batch_size(), part)?;
             let (_, vectors) =
                 model.forward(&to_device(&batch.stacked(), device), self.heads[task], EncodeOptions::LAST);
             let [first, second] = halves(to_unit_length(vectors));

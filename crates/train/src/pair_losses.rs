@@ -5,12 +5,27 @@ use burn::tensor::{Int, Tensor, TensorData};
 use glue_squad::batch::Labels;
 use glue_squad::task::Match;
 
+use crate::engine::MicroBatch;
 use crate::{Error, Result};
 
 /// Multiplies cosines, which lie between -1 and 1, before a softmax (`sentence-transformers` has the same).
 pub const COSINE_SCALE: f64 = 20.0;
 /// Added to scores that may not be chosen.
 const LEFT_OUT: f32 = -1000.0;
+
+/// Whether the parts of batches of `pairs` pairs have what is compared.
+///
+/// # Errors
+/// Less than two pairs for each part.
+pub fn check_parts(pairs: usize, part: MicroBatch) -> Result<()> {
+    let parts = part.of as usize;
+    if pairs >= 2 * parts {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "vectors are learned by comparing the pairs of a part of a batch, and {pairs} pairs in {parts} parts leave nothing to compare; take larger batches or fewer parts"
+    )))
+}
 
 /// The vectors of the first and of the second texts of a [stacked](glue_squad::batch::EncodedBatch::stacked) batch.
 ///

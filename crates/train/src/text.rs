@@ -33,6 +33,11 @@ pub struct TextSet {
 }
 
 impl TextSet {
+    /// Sequences of a batch, at most.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.plan.batch_size()
+    }
+
     /// Batches of `features`, sequences of at most `settings.max_len` tokens, which several sets may share.
     ///
     /// # Errors

@@ -193,7 +193,7 @@ fn fitted(args: &CompressArgs, folder: &Path, context: &Context) -> Result<Searc
     };
     let is_tuned = answering_head(&teacher.config, task).is_ok();
     let examples = Examples::read(task, (&data, Split::Train), &encoder, positions, None)?;
-    let lengths: Vec<usize> = examples.features.iter().map(glue_squad::features::Features::len).collect();
+    let lengths: Vec<usize> = examples.features.iter().map(glue_squad::features::Features::longest).collect();
     let (max_len, note) = match args.max_len {
         Some(given) => ((given as usize).min(positions), None),
         None => chosen_length(lengths, positions),

@@ -170,6 +170,8 @@ struct RecordedOptions {
     teacher_embedding: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     squad: Option<SpanSettings>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    teacher_weights: Vec<f64>,
     /// How often a piece that is kept stands in the training texts.
     #[serde(skip_serializing_if = "Option::is_none")]
     trim_vocab: Option<u32>,
@@ -531,7 +533,9 @@ fn student_config(
         }
     };
     project(&mut config, &args.shape, teacher);
-    config.task_heads = chosen.heads();
+    // A student that goes on keeps the width of its vectors.
+    let goes_on = args.arch.is_none() && config.task_heads.iter().any(|head| head.vector.is_some());
+    config.task_heads = if goes_on { chosen.heads(&config) } else { chosen.student_heads(teacher) };
     if let Some(size) = args.dimensions {
         let vectors: Vec<_> = config.task_heads.iter_mut().filter_map(|head| head.vector.as_mut()).collect();
         if vectors.is_empty() {
@@ -561,6 +565,7 @@ fn settings(
         inherit_without: args.inherit_without.clone(),
         teacher_embedding: args.takes_embedding(),
         squad: args.squad.settings(chosen, max_len)?,
+        teacher_weights: args.teacher_weight.clone(),
         trim_vocab: args.trim.trim_vocab,
         answers: Some(args.teacher_cache_format).filter(|format| *format != Format::F32),
         objective: objective.clone(),

@@ -211,7 +211,12 @@ fn explained(chosen: &Chosen<'_>, error: ImportError) -> CliError {
             .with_hint("name it with --task squad-v1 or squad-v2, or leave it behind with --encoder-only"),
         ImportError::TaskUnknown { span: false } => CliError::usage(error.to_string())
             .with_hint("name it with --task, or leave it behind with --encoder-only"),
-        ImportError::HeadsNamed => CliError::usage(format!("--task: {error}")),
+        ImportError::HeadsNamed => {
+            let option = if chosen.args.pooling.is_some() { "--pooling" } else { "--task" };
+            CliError::usage(format!("{option}: {error}"))
+        }
+        ImportError::Modules(_) => CliError::from(error)
+            .with_hint("--encoder-only imports the encoder alone; --pooling mean makes vectors of it in this program's way"),
         ImportError::Task { remedy, .. } => CliError::usage(error.to_string()).with_hints(way_out(*remedy)),
         ImportError::Head { remedy, .. } => CliError::usage(error.to_string()).with_hints(way_out(*remedy)),
         ImportError::MobileBertKey { .. } => CliError::from(error).with_hint(

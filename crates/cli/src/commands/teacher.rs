@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, Package, Parts, TaskModel};
 use clap::Args;
 use glue_squad::task::Task;
-use kd::inherit::continue_from;
+use kd::inherit::{continue_from, with_heads_of};
 use pipeline::input_files::model_files;
 use pipeline::jobs::with_fine_tuning;
 use pipeline::training_data::{SpanData, TaskData, TrainingData};
+use predict::heads::answering_head;
 use predict::majority::card_lines;
 use serde::Serialize;
 use tokenizer::TextEncoder;
@@ -96,12 +97,21 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
     let (loaded, encoder) = load_for_new_heads("--model", &args.model, context)?;
     check_segments("--model", &loaded.config, &encoder, chosen.pairs())?;
     warn_of(&encoder, context);
-    let config = BertConfig { task_heads: chosen.heads(), ..loaded.config.clone() }.with_dropout(args.dropout);
-    if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() {
+    let task_heads = chosen.heads(&loaded.config);
+    let config = BertConfig { task_heads, ..loaded.config.clone() }.with_dropout(args.dropout);
+    let vectors = chosen.tasks().iter().map(|task| answering_head(&loaded.config, task).ok());
+    let vectors: Option<Vec<_>> = vectors.collect();
+    // A model that makes vectors goes on from its own.
+    let vectors = vectors.filter(|_| config.task_heads.iter().all(|head| head.vector.is_some()));
+    if loaded.model.parts().mlm || !loaded.config.task_heads.is_empty() && vectors.is_none() {
         context.progress.message("the heads of --model are left behind");
     }
     let fresh = TaskModel::new(&config, Parts::POOLER, &context.device)?;
     let model = continue_from(fresh.initialized(&config, args.training.seed), &loaded.model, &loaded.path)?;
+    let model = match vectors {
+        Some(heads) => with_heads_of(model, &loaded.model, &heads, &loaded.path)?,
+        None => model,
+    };
     let max_len = capped_length(args.training.max_len(&chosen), config.max_position_embeddings, context);
     let data = labeled_data(&chosen, &data, (&args.squad, &args.training), &encoder, max_len, context)?;
 

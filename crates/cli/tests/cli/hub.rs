@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use bert_core::weights::Tensors;
 use glue_squad::task::TaskKind;
 use serde_json::{Value, json};
 
@@ -175,4 +176,81 @@ fn a_checkpoint_is_fine_tuned_as_it_is_and_must_be_imported_before_it_answers() 
     }
     run(dir.path(), &["predict", "--model", "other", "a b"])
         .fails_with(2, &["has to be imported first", "efficientbert import other --out models/other"]);
+}
+
+#[test]
+fn a_model_of_sentence_transformers_brings_how_it_makes_vectors() {
+    let dir = folder();
+    let mut files = classifier();
+    let mut weights = Tensors::read_safetensors(&{
+        let path = dir.path().join("w.safetensors");
+        std::fs::write(&path, &files["model.safetensors"]).unwrap();
+        path
+    })
+    .unwrap();
+    weights.0.retain(|name, _| !name.starts_with("classifier."));
+    weights.write_safetensors(&dir.path().join("w.safetensors")).unwrap();
+    files.insert("model.safetensors".into(), std::fs::read(dir.path().join("w.safetensors")).unwrap());
+    let mut config = tiny_config();
+    config["architectures"] = json!(["BertModel"]);
+    let module = |at: usize, path: &str, kind: &str| json!({ "idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}") });
+    let modules =
+        json!([module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling"), module(2, "2_Normalize", "Normalize")]);
+    for (name, value) in [
+        ("config.json", config),
+        ("modules.json", modules),
+        ("1_Pooling/config.json", json!({ "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false })),
+        ("sentence_bert_config.json", json!({ "max_seq_length": 6 })),
+        ("onnx/model.json", json!({})),
+    ] {
+        files.insert(name.into(), value.to_string().into_bytes());
+    }
+    let fake = FakeHub::start("org/sentences", files);
+    let done = asked(dir.path(), &fake.endpoint(), &["import", "org/sentences", "--out", "m"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    done.says(&["makes vectors of length 1 by cls pooling"]);
+    let config: Value = serde_json::from_slice(&std::fs::read(dir.path().join("m/config.json")).unwrap()).unwrap();
+    let vector = json!({ "pooling": "cls", "normalize": true, "max_len": 6 });
+    assert_eq!(config["task_heads"], json!([{ "task": "embedding", "kind": "embedding", "vector": vector }]));
+    run(dir.path(), &["predict", "--model", "m", "a b c d e f a b"]).says(&["10 tokens, cut to 6"]);
+
+    // What is trained further, and its students, make vectors in the same way.
+    let pairs: String = (0..20).map(|n| format!("{},{}\n", ["a b", "c d"][n % 2], ["a", "c"][n % 2])).collect();
+    std::fs::write(dir.path().join("p.csv"), format!("q,a\n{pairs}")).unwrap();
+    let own = ["--train", "p.csv", "--text", "q", "--text", "a", "--kind", "retrieval", "--max-len", "8"];
+    let teacher = |more: &[&str]| {
+        let base = ["teacher", "--model", "m", "--steps", "2", "--out", "t"];
+        run(dir.path(), &[&base[..], more, &own[..]].concat())
+    };
+    teacher(&["--batch-size", "1"]).fails_with(1, &["comparing the pairs of a batch; it has one"]);
+    teacher(&["--batch-size", "4", "--accumulate", "4"])
+        .fails_with(1, &["4 pairs in 4 parts leave nothing to compare"]);
+    assert_eq!(teacher(&["--batch-size", "4"]).code, Some(0));
+    let pooling = |model: &str| -> Value {
+        let config = std::fs::read(dir.path().join(model).join("config.json")).unwrap();
+        serde_json::from_slice::<Value>(&config).unwrap()["task_heads"][0]["vector"]["pooling"].clone()
+    };
+    assert_eq!(pooling("t"), json!("cls"));
+    let student = [
+        "distill",
+        "--arch",
+        "t",
+        "--teacher",
+        "t",
+        "--objective",
+        "logits",
+        "--steps",
+        "2",
+        "--batch-size",
+        "4",
+        "--out",
+        "s",
+    ];
+    let done = run(dir.path(), &[&student[..], &own[..]].concat());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(pooling("s"), json!("cls"));
+    run(dir.path(), &["eval", "--model", "m", "--test", "p.csv", "--text", "q", "--text", "a"])
+        .fails_with(2, &["--kind: is missing", "--kind retrieval"]);
+    run(dir.path(), &["import", "m", "--pooling", "mean", "--out", "m2"])
+        .fails_with(2, &["--pooling: the configuration already names"]);
 }

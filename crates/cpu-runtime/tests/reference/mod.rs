@@ -161,7 +161,7 @@ impl Sizes {
         let head =
             |kind, outputs, draw: &mut Draw| Head { kind, vector: None, dense: Some(draw.linear(hidden, outputs)) };
         let vectors = |pooling, dense: Option<_>, normalize| {
-            let vector = VectorConfig { pooling, size: dense.as_ref().map(|_: &Linear| 7), normalize };
+            let vector = VectorConfig { pooling, size: dense.as_ref().map(|_: &Linear| 7), normalize, max_len: None };
             Head { kind: TaskHeadKind::Embedding, vector: Some(vector), dense }
         };
         let pooler = self.pooler.then(|| draw.linear(hidden, hidden));

@@ -67,6 +67,9 @@ pub struct VectorConfig {
     /// Whether vectors have length 1.
     #[serde(default)]
     pub normalize: bool,
+    /// The longest text in tokens that vectors are made of, longer ones lose their end; `None`: as many as the model has positions for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_len: Option<usize>,
 }
 
 /// One task head of a model directory.

@@ -129,7 +129,8 @@ impl EncodedBatch {
             }
             all
         }
-        // Attention does not look at padding, whatever stands there.
+        // The id that pads the halves. Without any padding it is not known; 0 then stands where attention does not look, and where a last token sees its right
+        // neighbor (`trigram_input`) it sees that.
         let pad = halves.iter().find_map(|half| half.mask.iter().position(|m| *m == 0).map(|at| half.ids[at]));
         Self {
             batch: 2 * self.batch,

@@ -29,6 +29,11 @@ impl BatchPlan {
     /// lower and spread more: labels and lengths are not independent (docs/results/fine-tuning.md).
     pub const DEFAULT_WINDOW: usize = 8;
 
+    /// Examples of a batch, at most: the last one of an epoch may have fewer.
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
     /// Plans batches of `batch_size` over examples of these lengths.
     ///
     /// # Errors

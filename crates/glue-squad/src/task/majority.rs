@@ -91,7 +91,7 @@ impl Majority {
             Label::Score(score) => Predictions::Scores(vec![score; rows]),
             Label::Set(set) => Predictions::Sets(vec![set; rows]),
             Label::Tags(_) => Predictions::Tags(Vec::new()),
-            // An order by chance has every rank equally often.
+            // An order by chance is no single one, see [`Majority::scores`]; this has every rank once.
             Label::Match(_) => Predictions::Ranks((1..=rows).collect()),
         }
     }
@@ -110,6 +110,9 @@ impl Majority {
     /// # Errors
     /// As [`Task::score`].
     pub fn scores(&self, gold: &[Label]) -> Result<Scores> {
+        if let Label::Match(_) = self.answer {
+            return self.task.score_by_chance(gold);
+        }
         self.task.score(&self.predictions(gold), gold)
     }
 }
@@ -186,7 +189,7 @@ pub fn labels_differ(labels: &[Label]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::TaskKind;
+    use crate::task::{Answer, TaskKind, TaskSpec};
 
     fn classes(counts: &[usize]) -> Vec<Label> {
         counts.iter().enumerate().flat_map(|(class, n)| vec![Label::Class(class); *n]).collect()
@@ -240,6 +243,20 @@ mod tests {
         assert!((mean - 8.0 / 3.0).abs() < 1e-12);
         let scores = majority.scores(&[0.0, 4.0].map(Label::Score)).unwrap();
         assert_eq!((scores.get("pearson"), scores.get("spearman")), (Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn an_order_by_chance_scores_what_is_expected_of_it() {
+        let task = Task::new(TaskSpec::new("answers", &["q", "a"], Answer::Retrieval)).unwrap();
+        // Two different answers, each right for many queries.
+        let gold: Vec<Label> = (0..8).map(|n| Label::Match(Match::of(&format!("q{n}"), ["x", "y"][n % 2]))).collect();
+        let majority = Majority::of(&task, &gold).unwrap().unwrap();
+        let scores = majority.scores(&gold).unwrap();
+        assert_eq!(
+            (scores.get("mrr"), scores.get("recall@1"), scores.get("recall@10")),
+            (Some(0.75), Some(0.5), Some(1.0))
+        );
+        assert_eq!(majority.answer_name(), "an order by chance");
     }
 
     #[test]

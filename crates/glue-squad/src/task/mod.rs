@@ -62,7 +62,7 @@ pub(crate) use own::render_predictions;
 #[cfg(feature = "tables")]
 pub use own::{Balanced, ClassWeights, Described, Kind, OwnTask, render_tags};
 pub use read::{ExampleReader, SplitData};
-pub use retrieval::{Match, cosines, ranks};
+pub use retrieval::{Match, candidates, cosines, ranks};
 pub use scale::Scale;
 pub use score::{NamedScore, Predictions, Scores};
 pub use score_file::{FileScores, FolderScores, score_file, score_folder};

@@ -1,5 +1,7 @@
 //! Texts and what answers them: keys of equal texts, and ranks among all answers.
 
+use std::collections::{HashMap, HashSet};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -39,9 +41,9 @@ pub fn ranks(matches: &[Match], vectors: &[Vec<f32>]) -> Vec<usize> {
             [unit(query), unit(answer)]
         })
         .collect();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let answers: Vec<usize> = (0..matches.len()).filter(|&i| seen.insert(matches[i].answer)).collect();
-    let mut right = std::collections::HashMap::<u64, std::collections::HashSet<u64>>::new();
+    let mut right = HashMap::<u64, HashSet<u64>>::new();
     for one in matches {
         right.entry(one.query).or_default().insert(one.answer);
     }
@@ -53,6 +55,16 @@ pub fn ranks(matches: &[Match], vectors: &[Vec<f32>]) -> Vec<usize> {
         1 + answers.iter().filter(nearer).count()
     };
     matches.par_iter().zip(&halves).map(rank).collect()
+}
+
+/// For each example how many answers its own could stand among: the different answers of all examples, less the others that are right for its query.
+pub fn candidates(matches: &[Match]) -> Vec<usize> {
+    let all: HashSet<u64> = matches.iter().map(|one| one.answer).collect();
+    let mut right = HashMap::<u64, HashSet<u64>>::new();
+    for one in matches {
+        right.entry(one.query).or_default().insert(one.answer);
+    }
+    matches.iter().map(|one| 1 + all.len() - right[&one.query].len()).collect()
 }
 
 /// The cosine of the two halves of each row; 0 where one of them has no length.
@@ -105,6 +117,12 @@ mod tests {
         ];
         // "a": z is nearer than x. "b": y is the nearest. "c": neither of its answers stands in the other's way.
         assert_eq!(ranks(&matches, &vectors), [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn an_answer_stands_among_the_different_ones_that_are_not_right_too() {
+        let matches = [Match::of("a", "x"), Match::of("b", "y"), Match::of("c", "z"), Match::of("c", "x")];
+        assert_eq!(candidates(&matches), [3, 3, 2, 2]);
     }
 
     #[test]

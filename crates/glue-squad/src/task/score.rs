@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Head, Label, LabelSet, Task, cosines, ranks};
+use super::{Answer, Head, Label, LabelSet, Task, candidates, cosines, ranks};
 use crate::entities::EntityCounts;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metric};
@@ -212,6 +212,24 @@ impl Task {
                 }
             }
         }
+        Ok(Scores::new(&scored, self.spec().headline))
+    }
+
+    /// The expected scores of an order by chance of the answers to be found: with n of them the mean of 1/rank is (1 + 1/2 + ... + 1/n) / n, and k/n are among the first k.
+    pub(super) fn score_by_chance(&self, gold: &[Label]) -> Result<Scores> {
+        self.check_labels(gold)?;
+        let one = |label: &Label| if let Label::Match(one) = label { Some(*one) } else { None };
+        let matches: Vec<_> = gold.iter().filter_map(one).collect();
+        let counts = candidates(&matches);
+        let mean = |of: &dyn Fn(usize) -> f64| counts.iter().map(|n| of(*n)).sum::<f64>() / counts.len().max(1) as f64;
+        let recall = |k: usize| mean(&|n| k.min(n) as f64 / n as f64);
+        let value = |metric: &Metric| match metric {
+            Metric::RecallAt1 => recall(1),
+            Metric::RecallAt5 => recall(5),
+            Metric::RecallAt10 => recall(10),
+            _ => mean(&|n| (1..=n).map(|rank| 1.0 / rank as f64).sum::<f64>() / n as f64),
+        };
+        let scored: Vec<(Metric, f64)> = self.spec().metrics.iter().map(|metric| (*metric, value(metric))).collect();
         Ok(Scores::new(&scored, self.spec().headline))
     }
 

@@ -74,7 +74,7 @@ impl Sample {
             }
             let next = batch(step)?;
             tokens += next.tokens();
-            batches.push(next);
+            batches.push(next.stacked());
         }
         Self::new(&batches, device)
     }

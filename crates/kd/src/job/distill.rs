@@ -9,6 +9,7 @@ use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
 use train::losses::label_loss;
 use train::mlm::{HeldOutWords, MaskedBatch, WordMask};
+use train::pair_losses::check_parts;
 use train::text::TextSource;
 use train::{Error, Result};
 
@@ -143,6 +144,7 @@ impl Job<TaskModel> for TaskDistillation<'_> {
         let Some(cut) = part.cut(whole.batch) else { return Ok(LossTerms(Vec::new())) };
         let batch = whole.rows(cut.rows());
         if batch.second.is_some() {
+            check_parts(self.data.sets()[task].batch_size(), part)?;
             return self.vector_terms(model, (task, part.step), (&batch, &whole), &cut, device);
         }
         let density = cut.density(batch.tokens(), whole.tokens());

@@ -27,7 +27,7 @@ pub enum ImportError {
         span: bool,
     },
     /// A task is named, and the heads have theirs already.
-    #[error("the configuration already names the heads' tasks")]
+    #[error("the configuration already names the heads and their tasks")]
     HeadsNamed,
     /// The head is none of the task that was named.
     #[error("{named}: {message}")]
@@ -63,6 +63,9 @@ pub enum ImportError {
         /// The configuration.
         path: PathBuf,
     },
+    /// What `modules.json` names cannot be read, or computes something else than this program does.
+    #[error(transparent)]
+    Modules(model_dir::Error),
     /// A checkpoint's configuration cannot be read.
     #[error(transparent)]
     Config(model_dir::Error),

@@ -47,14 +47,14 @@ pub(super) fn import(source: &Source<'_>, device: &Device, notes: &mut Vec<Note>
     let vector = if has_heads || source.encoder_only && source.pooling.is_none() {
         None
     } else {
-        vectors::head(source, &mut tensors, notes)?
+        vectors::head(source, &mut tensors, config.max_position_embeddings, notes)?
     };
     let head = match vector {
         Some(head) => Some(head),
         None if has_heads => None,
         None => task_head(source, &config, &tensors)?,
     };
-    if has_heads && source.task.is_some() {
+    if has_heads && (source.task.is_some() || source.pooling.is_some()) {
         return Err(ImportError::HeadsNamed);
     }
     let (tensors, unused) = usable(tensors, &config);

@@ -12,7 +12,7 @@ use mlp_space::Architecture;
 use nas::budget::Latency;
 use nas::space::EncoderGenome;
 use predict::evaluate::evaluate;
-use predict::heads::task_head;
+use predict::heads::task_head_of;
 use tokenizer::TextEncoder;
 use train::engine::{Evaluation, Trained};
 use train::fine_tune::FineTune;
@@ -265,7 +265,7 @@ fn checkpoint(run: &mut Context<'_>, number: u32) -> Result<Vec<FinalModel>> {
     let dir = &recipe.compare.checkpoints[number as usize - 1];
     let loaded = ModelDir::load(dir, &Device::flex())?;
     let inputs = run.inputs.with_tokenizer(TextEncoder::from_dir(dir)?);
-    let task_heads = recipe.tasks.iter().map(task_head).collect();
+    let task_heads = recipe.tasks.iter().map(|task| task_head_of(task, &loaded.config)).collect();
     let config = BertConfig { task_heads, ..loaded.config }.with_dropout(recipe.teacher.dropout);
     let one = |run: &mut Context<'_>, seed| {
         let network = Network::Checkpoint(number);

@@ -9,7 +9,7 @@ use kd::job::{GeneralDistillation, TaskDistillation, as_is};
 use kd::objective::Plan;
 use mlp_space::Architecture;
 use predict::evaluate::evaluate;
-use predict::heads::task_head;
+use predict::heads::task_head_of;
 use serde::{Deserialize, Serialize};
 use train::fine_tune::FineTune;
 
@@ -207,7 +207,7 @@ impl Models {
                 (student_config(&frame, &drawn)?, drawn)
             }
         };
-        let task_heads = recipe.tasks.iter().map(task_head).collect();
+        let task_heads = recipe.tasks.iter().map(|task| task_head_of(task, teacher)).collect();
         let tuned = BertConfig { task_heads, ..teacher.clone().with_dropout(recipe.teacher.dropout) };
         Ok(Self { tuned, frame, candidate, slice })
     }

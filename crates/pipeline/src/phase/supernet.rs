@@ -8,7 +8,7 @@ use encoder_spec::Encoder;
 use kd::job::as_is;
 use mlp_space::{Architecture, StudentShape};
 use nas::space::SearchSpace;
-use predict::heads::task_head;
+use predict::heads::student_head;
 
 use super::beginning::{Weights, as_teacher, has_begun};
 use super::distillation::{on_tasks, on_text, plan};
@@ -33,7 +33,7 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
         pad_token_id: teacher.pad_token_id,
-        task_heads: recipe.tasks.iter().map(task_head).collect(),
+        task_heads: recipe.tasks.iter().map(|task| student_head(task, teacher)).collect(),
         ..student_frame(&shape, s.layers)
     }
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use bert_core::weights::collect_internal;
 use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
-use glue_squad::task::Task;
+use glue_squad::task::{Head, Task};
 use kd::cache::fingerprint;
 use kd::inherit::{continue_from, with_heads_of};
-use predict::heads::{answering_head, task_head};
+use predict::heads::{answering_head, task_head_of};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
 use train::fine_tune::FineTune;
@@ -72,7 +72,8 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let (mut tuned, mut evaluations) = (Vec::new(), Vec::new());
     for spec in run.phases.iter().filter(|phase| phase.id == PhaseId::Teacher) {
         let (phase, tasks) = (&spec.name, spec.tasks);
-        let config = BertConfig { task_heads: tasks.iter().map(task_head).collect(), ..config.clone() };
+        let config =
+            BertConfig { task_heads: tasks.iter().map(|task| task_head_of(task, &config)).collect(), ..config.clone() };
         let loaded = untrained.as_ref().map(|(config, model)| (config, model));
         let start = start(run, spec, &config, loaded)?;
         // Text is taught by what was pre-trained on it.
@@ -100,7 +101,10 @@ fn start(
     let dir = run.recipe.teacher.model.as_deref().unwrap_or(Path::new("teacher"));
     let Some((of_loaded, loaded)) = loaded else { return Ok(fresh) };
     let model = continue_from(fresh, loaded, dir)?;
-    if spec.training()?.settings.train.steps > 0 {
+    // A model that makes vectors goes on from its own.
+    let goes_on =
+        spec.tasks.iter().all(|task| task.head() == Head::Embedding && answering_head(of_loaded, task).is_ok());
+    if spec.training()?.settings.train.steps > 0 && !goes_on {
         return Ok(model);
     }
     let heads = spec.tasks.iter().map(|task| answering_head(of_loaded, task));

@@ -31,7 +31,7 @@ pub(super) fn run(args: &EncodeArgs, table: &Path, context: &Context) -> Result<
         return Err(CliError::usage(message)
             .with_hint("`efficientbert import --pooling mean` adds one; models of sentence-transformers bring it"));
     };
-    let longest = predictor.config.max_position_embeddings;
+    let longest = predictor.longest();
     let (mut data, mut count, mut cut) = (Vec::new(), 0, 0);
     let mut rows = rows.into_iter();
     loop {

@@ -41,7 +41,7 @@ impl<'a> Labels<'a> {
     pub fn answer(&mut self, queries: &[(Query, Text)], as_json: bool) -> Result<(), CliError> {
         self.warn_of_pairs(queries);
         for (Query { place, .. }, text) in queries.iter().filter(|(_, text)| text.is_cut()) {
-            let (tokens, longest) = (text.tokens, self.predictor.config.max_position_embeddings);
+            let (tokens, longest) = (text.tokens, self.predictor.longest());
             self.context.progress.warn(&format!("{place}: {tokens} tokens, cut to {longest}"));
         }
         let texts: Vec<Text> = queries.iter().map(|(_, text)| text.clone()).collect();

@@ -37,7 +37,7 @@ impl<'a> Vectors<'a> {
     pub fn answer(&mut self, queries: &[(Query, Vec<Text>)], as_json: bool) -> Result<(), CliError> {
         for (Query { place, .. }, texts) in queries {
             for text in texts.iter().filter(|text| text.is_cut()) {
-                let (tokens, longest) = (text.tokens, self.predictor.config.max_position_embeddings);
+                let (tokens, longest) = (text.tokens, self.predictor.longest());
                 self.context.progress.warn(&format!("{place}: {tokens} tokens, cut to {longest}"));
             }
         }
