@@ -13,7 +13,7 @@ mod precision;
 mod product;
 
 pub use activation::activate;
-pub use attention::{Block, Projection, attention, attention_block};
+pub use attention::{Block, Projection, attention, attention_block, local_attention};
 pub use binary::combine;
 pub use dropout::{dropout, with_dropout_seed};
 pub use embedding::{embedding, embedding_sum, trigram};

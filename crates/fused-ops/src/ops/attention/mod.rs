@@ -1,8 +1,10 @@
-//! Multi-head attention, alone and as a whole block.
+//! Multi-head attention, alone and as a whole block, and of near tokens only.
 
 mod block;
+mod local;
 
 pub use block::{Block, Projection, attention_block};
+pub use local::local_attention;
 
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
