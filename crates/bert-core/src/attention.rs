@@ -3,17 +3,20 @@
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::{BertConfig, Shape};
-use fused_ops::dense;
+use encoder_spec::{BertConfig, Rotary, Shape};
+use fused_ops::{dense, dropout};
 
 use crate::norm::Norm;
+use crate::rotary::turned;
 use crate::spec::linear;
 
 /// Multi-head attention with output projection, residual and norm:
 ///
 /// `S = Q Kᵀ / sqrt(d) + mask`, `y = Norm(residual + W_o softmax(S) V)`.
 ///
-/// Queries, keys and values of all heads together may be wider or narrower than the residual.
+/// Queries, keys and values of all heads together may be wider or narrower than the residual. Where norms come first, as in ModernBERT, it
+/// is `y = residual + W_o softmax(S) V` of `Norm(residual)`; queries and keys may be turned by their positions first, and tokens out of
+/// reach may be blocked.
 ///
 /// The scores `S` are what EfficientBERT and TinyBERT distill; burn's own module does not return
 /// them, hence this one.
@@ -27,11 +30,17 @@ pub struct Attention {
     pub value: Linear,
     /// Output projection.
     pub output: Linear,
-    /// Norm after the residual.
-    pub norm: Norm,
+    /// Norm after the residual, or of the input.
+    pub norm: Option<Norm>,
     score_dropout: Dropout,
     output_dropout: Dropout,
     heads: usize,
+    #[module(skip)]
+    rotary: Option<Rotary>,
+    #[module(skip)]
+    reach: Option<usize>,
+    #[module(skip)]
+    norm_first: bool,
 }
 
 /// What [`Attention::forward`] returns beside its hidden states.
@@ -48,25 +57,33 @@ pub struct AttentionOptions {
 pub struct AttentionOutput {
     /// `[batch, seq, width of the residual]`.
     pub hidden: Tensor<3>,
-    /// Pre-softmax scores with the mask added, `[batch, heads, seq, seq]`, where they were asked for.
+    /// Pre-softmax scores with the mask added, and -20000 where tokens are out of reach, `[batch, heads, seq, seq]`, where they were asked
+    /// for.
     pub scores: Option<Tensor<4>>,
     /// Values `V` of each head, `[batch, heads, seq, width of a head]`, where they were asked for.
     pub values: Option<Tensor<4>>,
 }
 
 impl Attention {
-    /// Builds the attention of a layer of `config` from its description.
-    pub fn new(spec: &encoder_spec::Attention<Shape>, config: &BertConfig, device: &Device) -> Self {
+    /// Builds the attention of a layer of `config` from its description; `norm_first` as the layer says.
+    pub fn new(spec: &encoder_spec::Attention<Shape>, norm_first: bool, config: &BertConfig, device: &Device) -> Self {
         Self {
             query: linear(&spec.query, device),
             key: spec.key.as_ref().map(|key| linear(key, device)),
             value: linear(&spec.value, device),
             output: linear(&spec.output, device),
-            norm: Norm::new(&spec.norm, device),
+            norm: spec.norm.as_ref().map(|norm| Norm::new(norm, device)),
             score_dropout: DropoutConfig::new(config.attention_probs_dropout_prob).init(),
-            output_dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            output_dropout: DropoutConfig::new(config.attention_output_dropout()).init(),
             heads: spec.heads,
+            rotary: spec.rotary,
+            reach: spec.reach,
+            norm_first,
         }
+    }
+
+    pub(crate) fn reach(&self) -> Option<usize> {
+        self.reach
     }
 
     /// [`Attention::forward`] where queries, keys, values and the residual are of the same hidden states; one operation on the CPU, unless the
@@ -77,7 +94,14 @@ impl Attention {
     /// - `mask_bias`: `[batch, 1, 1, seq]`, 0 on tokens and -10000 on padding
     /// - output: see [`AttentionOutput`]
     pub fn forward_self(&self, x: Tensor<3>, mask_bias: Tensor<4>, options: AttentionOptions) -> AttentionOutput {
-        let Some(affine) = self.norm.layer_norm().filter(|_| !options.values) else {
+        if self.norm_first {
+            let normed = self.norm.as_ref().map_or(x.clone(), |norm| norm.forward(x.clone()));
+            let out = self.attend(normed.clone(), normed, mask_bias, options);
+            return AttentionOutput { hidden: x + dropout(out.hidden, &self.output_dropout), ..out };
+        }
+        let is_plain = self.rotary.is_none() && self.reach.is_none() && !options.values;
+        let affine = self.norm.as_ref().and_then(Norm::layer_norm).filter(|_| is_plain);
+        let Some(affine) = affine else {
             return self.forward(x.clone(), x.clone(), x, mask_bias, options);
         };
         let block = fused_ops::Block {
@@ -109,6 +133,22 @@ impl Attention {
         mask_bias: Tensor<4>,
         options: AttentionOptions,
     ) -> AttentionOutput {
+        let out = self.attend(query_input, value_input, mask_bias, options);
+        let hidden = match &self.norm {
+            Some(norm) => norm.forward_residual(out.hidden, residual, &self.output_dropout),
+            None => residual + dropout(out.hidden, &self.output_dropout),
+        };
+        AttentionOutput { hidden, ..out }
+    }
+
+    /// `W_o softmax(S) V + b_o`, to which no residual is added yet.
+    fn attend(
+        &self,
+        query_input: Tensor<3>,
+        value_input: Tensor<3>,
+        mask_bias: Tensor<4>,
+        options: AttentionOptions,
+    ) -> AttentionOutput {
         let key = self.key.as_ref().unwrap_or(&self.query);
         let q = dense(&self.query, query_input.clone());
         let k = dense(key, query_input);
@@ -117,10 +157,16 @@ impl Attention {
             let [batch, seq, width] = v.dims();
             v.clone().reshape([batch, seq, self.heads, width / self.heads]).swap_dims(1, 2)
         });
-        let (context, scores) =
-            fused_ops::attention([q, k, v], mask_bias, self.heads, &self.score_dropout, options.scores);
-        let y = dense(&self.output, context);
-        AttentionOutput { hidden: self.norm.forward_residual(y, residual, &self.output_dropout), scores, values }
+        let [q, k] = match self.rotary {
+            Some(rotary) => turned([q, k], self.heads, rotary),
+            None => [q, k],
+        };
+        let (heads, layer) = (self.heads, &self.score_dropout);
+        let (context, scores) = match self.reach {
+            Some(reach) => fused_ops::local_attention([q, k, v], mask_bias, (heads, reach), layer, options.scores),
+            None => fused_ops::attention([q, k, v], mask_bias, heads, layer, options.scores),
+        };
+        AttentionOutput { hidden: dense(&self.output, context), scores, values }
     }
 }
 
@@ -150,7 +196,7 @@ mod tests {
             ..BertConfig::bert(9, 12, 1, 3, 6)
         };
         let spec = Encoder::describe(&config, Parts::NONE).unwrap();
-        let attention = Attention::new(spec.layers[0].attention.as_ref().unwrap(), &config, &device);
+        let attention = Attention::new(spec.layers[0].attention.as_ref().unwrap(), false, &config, &device);
         let x = Tensor::<3>::random([2, 5, 12], Distribution::Normal(0.0, 1.0), &device);
         let mask = Tensor::<4>::zeros([2, 1, 1, 5], &device);
         let all = AttentionOptions { scores: true, values: true };
@@ -160,7 +206,7 @@ mod tests {
         // The layer again, by its formula.
         let context = softmax(scores, 3).matmul(v.clone()).swap_dims(1, 2).reshape([2, 5, 12]);
         let y = dense(&attention.output, context);
-        let again = attention.norm.forward_residual(y, x.clone(), &attention.output_dropout);
+        let again = attention.norm.as_ref().unwrap().forward_residual(y, x.clone(), &attention.output_dropout);
         assert_close("hidden from scores and values", &values(again), &values(kept.hidden.clone()));
         // And in one operation, which returns no values.
         let fused = attention.forward_self(x, mask, AttentionOptions { scores: true, values: false });

@@ -17,7 +17,7 @@ use crate::spec::{linear, table};
 /// - trigram (Sun et al. 2020): `e = W [word[next]; word[id]; word[previous]] + b`, zeros outside
 ///   the sequence; a width-3 convolution.
 ///
-/// Then `Norm(e + position + segment)` and dropout.
+/// Then `Norm(e + position + segment)` and dropout; without a table of positions or segments, as ModernBERT, `Norm(e)`.
 #[derive(Module, Debug)]
 pub struct Embeddings {
     /// Word table, `[vocab, embed]`.
@@ -25,9 +25,9 @@ pub struct Embeddings {
     /// From the word table's width (three times it for trigrams) to the hidden width.
     pub projection: Option<Linear>,
     /// Position table, `[positions, hidden]`.
-    pub position_embeddings: Embedding,
+    pub position_embeddings: Option<Embedding>,
     /// Segment table, `[segments, hidden]`.
-    pub token_type_embeddings: Embedding,
+    pub token_type_embeddings: Option<Embedding>,
     /// Normalization of the sum.
     pub norm: Norm,
     dropout: Dropout,
@@ -40,15 +40,15 @@ impl Embeddings {
         Self {
             word_embeddings: table(&spec.words, device),
             projection: spec.projection.as_ref().map(|projection| linear(&projection.linear, device)),
-            position_embeddings: table(&spec.positions, device),
-            token_type_embeddings: table(&spec.segments, device),
+            position_embeddings: spec.positions.as_ref().map(|positions| table(positions, device)),
+            token_type_embeddings: spec.segments.as_ref().map(|segments| table(segments, device)),
             norm: Norm::new(&spec.norm, device),
-            dropout: DropoutConfig::new(config.hidden_dropout_prob).init(),
+            dropout: DropoutConfig::new(config.embedding_dropout()).init(),
             trigram: spec.projection.as_ref().is_some_and(|projection| projection.trigram),
         }
     }
 
-    /// Computes `Norm(project(word) + position + segment)` of every token.
+    /// Computes `Norm(project(word) + position + segment)` of every token, without what there is no table for.
     ///
     /// # Shapes
     /// - `batch`: `[batch, seq]`, seq at most `max_position_embeddings`
@@ -61,8 +61,20 @@ impl Embeddings {
         if let Some(projection) = &self.projection {
             words = dense(projection, words);
         }
-        let (positions, segments) = (self.position_embeddings.weight.val(), self.token_type_embeddings.weight.val());
-        let sum = embedding_sum(words, positions, segments, batch.type_ids.clone());
+        let sum = match (&self.position_embeddings, &self.token_type_embeddings) {
+            (Some(positions), Some(segments)) => {
+                embedding_sum(words, positions.weight.val(), segments.weight.val(), batch.type_ids.clone())
+            }
+            (positions, segments) => {
+                let [_, seq] = batch.dims();
+                let first = |table: &Embedding| table.weight.val().narrow(0, 0, seq).unsqueeze_dim(0);
+                let words = positions.as_ref().map_or(words.clone(), |table| words + first(table));
+                match segments {
+                    Some(table) => words + embedding(table.weight.val(), batch.type_ids.clone()),
+                    None => words,
+                }
+            }
+        };
         dropout(self.norm.forward(sum), &self.dropout)
     }
 }

@@ -10,6 +10,7 @@ use crate::attention::AttentionOptions;
 use crate::batch::TokenBatch;
 use crate::embeddings::Embeddings;
 use crate::layer::EncoderLayer;
+use crate::norm::Norm;
 use crate::spec::linear;
 
 /// Added to the score of a padding position before the softmax (BERT's constant).
@@ -39,7 +40,8 @@ impl EncodeOptions {
 #[derive(Clone, Debug)]
 pub struct EncoderOutput {
     /// Embedding output, then every layer's output, after the distillation projection where the
-    /// model has one: `layers + 1` tensors `[batch, seq, hidden or fit]`. Empty unless asked for.
+    /// model has one: `layers + 1` tensors `[batch, seq, hidden or fit]`. Empty unless asked for. Where norms come first, all but the last
+    /// are sums of residuals that no norm has seen, and the last one is behind the final norm, as in `transformers`.
     pub hidden_states: Vec<Tensor<3>>,
     /// Scores before the softmax with the mask added, one `[batch, heads, seq, seq]` per layer; of a layer without attention of no
     /// heads. Empty unless asked for.
@@ -47,7 +49,7 @@ pub struct EncoderOutput {
     /// Values of each head, one `[batch, heads, seq, width of a head]` per layer; of a layer without attention of no heads. Empty
     /// unless asked for.
     pub values: Vec<Tensor<4>>,
-    /// The last layer's output, never projected, `[batch, seq, hidden]`.
+    /// The last layer's output behind the final norm, if any, never projected, `[batch, seq, hidden]`.
     pub last_hidden: Tensor<3>,
 }
 
@@ -58,6 +60,8 @@ pub struct BertEncoder {
     pub embeddings: Embeddings,
     /// Layers in order.
     pub layers: Vec<EncoderLayer>,
+    /// Norm after the last layer, where norms come first.
+    pub final_norm: Option<Norm>,
     /// Projection to the teacher's width, used by distillation only and shared by all layers.
     pub fit_dense: Option<Linear>,
 }
@@ -70,8 +74,14 @@ impl BertEncoder {
         Self {
             embeddings: Embeddings::new(&spec.embedding, config, device),
             layers: spec.layers.iter().map(|spec| EncoderLayer::new(spec, config, device)).collect(),
+            final_norm: spec.final_norm.as_ref().map(|norm| Norm::new(norm, device)),
             fit_dense: spec.fit.as_ref().map(|spec| linear(spec, device)),
         }
+    }
+
+    /// How far attention of each layer sees.
+    pub(crate) fn reach(&self) -> Vec<Option<usize>> {
+        self.layers.iter().map(|layer| layer.attention.as_ref()?.reach()).collect()
     }
 
     fn project(&self, hidden: Tensor<3>) -> Tensor<3> {
@@ -84,7 +94,7 @@ impl BertEncoder {
     /// Computes the hidden states of a batch, layer by layer.
     ///
     /// # Panics
-    /// When the sequence is longer than the position table: callers truncate.
+    /// When the sequence is longer than the position table, where there is one: callers truncate.
     pub fn encode(&self, batch: &TokenBatch, options: EncodeOptions) -> EncoderOutput {
         let [size, seq] = batch.dims();
         let mask_bias = (batch.mask.clone() * -1.0 + 1.0) * MASKED_SCORE;
@@ -100,9 +110,12 @@ impl BertEncoder {
         if options.hidden_states {
             output.hidden_states.push(self.project(hidden.clone()));
         }
-        for layer in &self.layers {
+        for (number, layer) in self.layers.iter().enumerate() {
             let out = layer.forward(hidden, mask_bias.clone(), attention);
-            hidden = out.hidden;
+            hidden = match &self.final_norm {
+                Some(norm) if number + 1 == self.layers.len() => norm.forward(out.hidden),
+                _ => out.hidden,
+            };
             if options.hidden_states {
                 output.hidden_states.push(self.project(hidden.clone()));
             }

@@ -1,9 +1,9 @@
-//! Heads on top of the encoder: tasks, and masked words.
+//! Heads on top of the encoder: tasks, and masked words; and the transform that may stand before all of them.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use encoder_spec::{Activation, BertConfig, Pooling, Shape, TaskHeadKind, VectorConfig};
+use encoder_spec::{Activation, BertConfig, Pooling, Shape, TaskHeadKind, Transform, VectorConfig};
 use fused_ops::{dense, dropout};
 
 use crate::norm::Norm;
@@ -100,7 +100,7 @@ pub(crate) fn first_token(hidden: Tensor<3>) -> Tensor<2> {
 }
 
 /// The mean of hidden states over the tokens of a text.
-fn mean_of_tokens(hidden: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
+pub(crate) fn mean_of_tokens(hidden: Tensor<3>, mask: Tensor<2>) -> Tensor<2> {
     let count = mask.clone().sum_dim(1).clamp_min(1.0);
     let sum = (hidden * mask.unsqueeze_dim(2)).sum_dim(1).squeeze_dim::<2>(1);
     sum / count
@@ -116,21 +116,47 @@ pub fn to_unit_length(rows: Tensor<2>) -> Tensor<2> {
     rows / length
 }
 
+/// `Norm(act(W h + b))`, which all heads of a ModernBERT see in the place of hidden states (Warner et al. 2024).
+#[derive(Module, Debug)]
+pub struct PredictionHead {
+    /// Hidden width to itself.
+    pub dense: Linear,
+    /// Norm after the activation.
+    pub norm: Norm,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl PredictionHead {
+    /// Builds the transform from its description.
+    pub fn new(spec: &Transform<Shape>, device: &Device) -> Self {
+        Self { dense: linear(&spec.dense, device), norm: Norm::new(&spec.norm, device), activation: spec.activation }
+    }
+
+    /// Computes what heads see, of a pooled vector or of every token.
+    ///
+    /// # Shapes
+    /// - input and output: `[.., hidden]`
+    pub fn forward<const D: usize>(&self, h: Tensor<D>) -> Tensor<D> {
+        self.norm.forward(fused_ops::activate(dense(&self.dense, h), self.activation.into()))
+    }
+}
+
 /// Masked-language-model head with the decoder tied to the word table:
 /// `logits = Norm(act(W h + b)) Eᵀ + bias`.
 ///
 /// Where the word table `E` is narrower than the hidden states there are two forms. EfficientBERT's code maps down to its width, and
 /// [`Parts::mlm`](encoder_spec::Parts::mlm) alone means that one. MobileBERT (Sun et al. 2020) keeps the hidden width and puts further columns, which are not
 /// tied, beside `E`: `logits = y[:E] Eᵀ + y[E:] X + bias` with `y = Norm(act(W h + b))`; [`Parts::mlm_extra`](encoder_spec::Parts::mlm_extra)
-/// means it.
+/// means it. ModernBERT's head sees what [`PredictionHead`] gives, and has no transform of its own.
 #[derive(Module, Debug)]
 pub struct MlmHead {
-    /// Hidden width to the word table's width, or to itself where there are further columns.
-    pub dense: Linear,
+    /// Hidden width to the word table's width, or to itself where there are further columns; with `norm`, or neither is there.
+    pub dense: Option<Linear>,
     /// Norm after the activation.
-    pub norm: Norm,
-    /// One bias per word piece.
-    pub bias: Param<Tensor<1>>,
+    pub norm: Option<Norm>,
+    /// One bias per word piece; `None`: 0.
+    pub bias: Option<Param<Tensor<1>>>,
     /// `X`, the further columns, `[hidden - embed, vocab]`.
     pub extra: Option<Param<Tensor<2>>>,
     #[module(skip)]
@@ -143,24 +169,28 @@ impl MlmHead {
         let columns = |shape: &Shape| {
             Initializer::Normal { mean: 0.0, std: config.initializer_range }.init([shape[0], shape[1]], device)
         };
+        let own = spec.transform.as_ref();
         Self {
-            dense: linear(&spec.dense, device),
-            norm: Norm::new(&spec.norm, device),
-            bias: Initializer::Zeros.init([spec.bias[0]], device),
+            dense: own.map(|own| linear(&own.dense, device)),
+            norm: own.map(|own| Norm::new(&own.norm, device)),
+            bias: spec.bias.as_ref().map(|bias| Initializer::Zeros.init([bias[0]], device)),
             extra: spec.extra.as_ref().map(columns),
-            activation: spec.activation,
+            activation: own.map_or(config.hidden_act, |own| own.activation),
         }
     }
 
     /// Computes the scores of all words of the vocabulary at each position.
     ///
     /// # Shapes
-    /// - `hidden`: `[batch, seq, hidden]`
+    /// - `hidden`: `[batch, seq, hidden]`, through the [`PredictionHead`] already where the model has one
     /// - `word_table`: `[vocab, embed]`, the embedding's weights
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
-        let h = self.norm.forward(fused_ops::activate(dense(&self.dense, hidden), self.activation.into()));
-        let (table, bias) = (word_table.transpose(), Some(self.bias.val()));
+        let h = match (&self.dense, &self.norm) {
+            (Some(own), Some(norm)) => norm.forward(fused_ops::activate(dense(own, hidden), self.activation.into())),
+            _ => hidden,
+        };
+        let (table, bias) = (word_table.transpose(), self.bias.as_ref().map(Param::val));
         let Some(extra) = &self.extra else { return fused_ops::linear(h, table, bias) };
         let [embed, width] = [table.dims()[0], h.dims()[2]];
         let tied = fused_ops::linear(h.clone().narrow(2, 0, embed), table, bias);
@@ -189,7 +219,8 @@ mod tests {
         let found = head.forward(hidden, Tensor::from_floats(table, &device)).try_into_vec_as::<f32>().unwrap();
 
         let values = |t: Tensor<2>| t.try_into_vec_as::<f32>().unwrap();
-        let (dense, extra) = (values(head.dense.weight.val()), values(head.extra.as_ref().unwrap().val()));
+        let (dense, extra) =
+            (values(head.dense.as_ref().unwrap().weight.val()), values(head.extra.as_ref().unwrap().val()));
         for (row, found) in rows.iter().zip(found.chunks(5)) {
             // Fresh biases are 0 and scales 1.
             let y: Vec<f64> = (0..6)

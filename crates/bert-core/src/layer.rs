@@ -79,8 +79,8 @@ impl EncoderLayer {
     /// Builds a layer of `config` from its description.
     pub fn new(spec: &encoder_spec::Layer<Shape>, config: &BertConfig, device: &Device) -> Self {
         Self {
-            attention: spec.attention.as_ref().map(|spec| Attention::new(spec, config, device)),
-            feed_forward: FeedForward::new(&spec.feed_forward, config, device),
+            attention: spec.attention.as_ref().map(|own| Attention::new(own, spec.norm_first, config, device)),
+            feed_forward: FeedForward::new(&spec.feed_forward, spec.norm_first, config, device),
             bottleneck: spec.bottleneck.as_ref().map(|spec| Bottleneck::new(spec, config, device)),
         }
     }

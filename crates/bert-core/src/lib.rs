@@ -1,7 +1,7 @@
 //! What a BERT-family encoder is: configuration, embedding, attention, feed-forwards, heads,
 //! weights in and out, parameter and MAC counts.
 //!
-//! BERT, TinyBERT, MobileBERT and the searched students of EfficientBERT are one [`TaskModel`]: the configuration says what their
+//! BERT, TinyBERT, MobileBERT, ModernBERT and the searched students of EfficientBERT are one [`TaskModel`]: the configuration says what their
 //! feed-forwards compute ([`FeedForward`]), everything else they share.
 //! Devices are chosen at run time; there is no backend type parameter (burn 0.22).
 
@@ -24,6 +24,7 @@ mod layer;
 mod leading_slices;
 mod norm;
 mod program;
+mod rotary;
 mod spec;
 mod task_model;
 pub mod weights;
@@ -42,7 +43,7 @@ pub use encoder_spec::{
 pub use error::{Error, Result};
 pub use feed_forward::{FeedForward, FeedForwardBlock};
 pub use freeze::freeze;
-pub use heads::{MlmHead, TaskHead, to_unit_length};
+pub use heads::{MlmHead, PredictionHead, TaskHead, to_unit_length};
 pub use layer::{Bottleneck, EncoderLayer};
 pub use leading_slices::{LayerSource, inherit, inherit_encoder};
 pub use model_dir::{CONFIG_FILE, Package, TOKENIZER_FILES, WEIGHTS_FILE, usable};

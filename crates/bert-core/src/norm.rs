@@ -10,12 +10,14 @@ use fused_ops::Affine;
 ///
 /// - LayerNorm: `y = (x - mean) / sqrt(var + eps) * weight + bias`
 /// - NoNorm (MobileBERT, Sun et al. 2020): `y = x * weight + bias`
+///
+/// Without a bias it is 0.
 #[derive(Module, Debug)]
 pub struct Norm {
     /// Scale, `[width]`.
     pub weight: Param<Tensor<1>>,
     /// Shift, `[width]`.
-    pub bias: Param<Tensor<1>>,
+    pub bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     kind: Normalization,
 }
@@ -25,7 +27,7 @@ impl Norm {
     pub fn new(spec: &encoder_spec::Norm<Shape>, device: &Device) -> Self {
         Self {
             weight: Initializer::Ones.init([spec.weight[0]], device),
-            bias: Initializer::Zeros.init([spec.bias[0]], device),
+            bias: spec.bias.as_ref().map(|bias| Initializer::Zeros.init([bias[0]], device)),
             kind: spec.kind,
         }
     }
@@ -37,7 +39,7 @@ impl Norm {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self.kind {
             Normalization::LayerNorm { eps } => fused_ops::layer_norm(x, self.affine(eps)),
-            Normalization::NoNorm => x * self.weight.val().unsqueeze() + self.bias.val().unsqueeze(),
+            Normalization::NoNorm => x * self.weight.val().unsqueeze() + self.shift().unsqueeze(),
         }
     }
 
@@ -60,7 +62,14 @@ impl Norm {
         }
     }
 
+    fn shift(&self) -> Tensor<1> {
+        match &self.bias {
+            Some(bias) => bias.val(),
+            None => self.weight.val().zeros_like(),
+        }
+    }
+
     fn affine(&self, eps: f64) -> Affine {
-        Affine { weight: self.weight.val(), bias: self.bias.val(), eps }
+        Affine { weight: self.weight.val(), bias: self.shift(), eps }
     }
 }

@@ -8,7 +8,7 @@ use mlp_space::{Align, Binary};
 /// as the program's alignment says.
 ///
 /// # Panics
-/// The program does not run at these widths ([`encoder_spec::Program::widths`]).
+/// The program does not run at these widths ([`encoder_spec::Program::widths`]), or has a gate.
 pub(crate) fn fused(program: &encoder_spec::Program, width: usize, inner: usize) -> Program {
     let widths = program.widths(width, inner).expect("a program that runs at the widths of its encoder");
     let mut fused = Program::default();
@@ -18,6 +18,7 @@ pub(crate) fn fused(program: &encoder_spec::Program, width: usize, inner: usize)
         let next = match *step {
             Step::First(a) => Fused::First(at[a]),
             Step::Second(a) => Fused::Second(at[a]),
+            Step::Gate(_) => panic!("a gated program is no program of two linear maps"),
             Step::Activation(function, a) => Fused::Unary(function.into(), at[a]),
             Step::Binary(op, a, b) => {
                 let (how, padding) = match op {

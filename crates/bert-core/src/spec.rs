@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use encoder_spec::Shape;
 
 pub(crate) fn linear(spec: &encoder_spec::Linear<Shape>, device: &Device) -> Linear {
-    LinearConfig::new(spec.inputs(), spec.outputs()).init(device)
+    LinearConfig::new(spec.inputs(), spec.outputs()).with_bias(spec.bias.is_some()).init(device)
 }
 
 /// Makes an embedding table of the shape that a description names.

@@ -6,14 +6,14 @@ use std::path::Path;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Int, Tensor};
-use encoder_spec::{BertConfig, Count, Parts, Shape, TaskHeadKind, feed_forwards};
+use encoder_spec::{BertConfig, Count, Parts, Pooling, Shape, TaskHeadKind, feed_forwards};
 use fused_ops::dense;
 use mlp_space::{Architecture, Expression};
 
 use crate::batch::TokenBatch;
 use crate::encoder::{BertEncoder, EncodeOptions, EncoderOutput};
 use crate::error::Result;
-use crate::heads::{MlmHead, TaskHead, first_token};
+use crate::heads::{MlmHead, PredictionHead, TaskHead, first_token, mean_of_tokens};
 use crate::init;
 use crate::spec::linear;
 use crate::weights::{NameFormat, Tensors, apply, collect, collect_internal, parameter_shapes};
@@ -25,10 +25,15 @@ pub struct TaskModel {
     pub encoder: BertEncoder,
     /// `tanh(W h_[CLS] + b)`; without it a head sees the raw `[CLS]` vector.
     pub pooler: Option<Linear>,
+    /// What stands before all heads in a pooler's place, if anything.
+    pub prediction: Option<PredictionHead>,
     /// One head per task, in the order of the configuration.
     pub heads: Vec<TaskHead>,
     /// Masked-language-model head, if the model carries one.
     pub mlm: Option<MlmHead>,
+    /// What the pooled vector is made of.
+    #[module(skip)]
+    pub pooling: Pooling,
 }
 
 impl TaskModel {
@@ -57,8 +62,10 @@ impl TaskModel {
         Self {
             encoder: BertEncoder::new(spec, config, device),
             pooler: spec.pooler.as_ref().map(|spec| linear(spec, device)),
+            prediction: spec.prediction.as_ref().map(|spec| PredictionHead::new(spec, device)),
             heads: spec.heads.iter().map(|spec| TaskHead::new(spec, config, device)).collect(),
             mlm: spec.mlm.as_ref().map(|spec| MlmHead::new(spec, config, device)),
+            pooling: spec.pooling,
         }
     }
 
@@ -112,13 +119,13 @@ impl TaskModel {
 
     /// Parameters and MACs at `seq` tokens; allocates no weights.
     pub fn count(&self, seq: usize) -> Count {
-        Count::of(&self.shapes(), seq)
+        Count::of(&self.shapes(), &self.encoder.reach(), seq)
     }
 
     /// The optional parts this model has.
     pub fn parts(&self) -> Parts {
         let mlm_extra = self.mlm.as_ref().is_some_and(|head| head.extra.is_some());
-        Parts { pooler: self.pooler.is_some(), mlm: self.mlm.is_some(), mlm_extra }
+        Parts { pooler: self.pooler.is_some() || self.prediction.is_some(), mlm: self.mlm.is_some(), mlm_extra }
     }
 
     /// Whether the model carries the distillation projection.
@@ -126,16 +133,30 @@ impl TaskModel {
         self.encoder.fit_dense.is_some()
     }
 
-    /// The pooled vector of each sequence.
+    /// The pooled vector of each sequence: of its first token or of the mean of its tokens, through the pooler, or through what stands
+    /// before all heads.
     ///
     /// # Shapes
     /// - `last_hidden`: `[batch, seq, hidden]`
+    /// - `mask`: `[batch, seq]`, 1 on tokens
     /// - output: `[batch, hidden]`
-    pub fn pool(&self, last_hidden: Tensor<3>) -> Tensor<2> {
-        let cls = first_token(last_hidden);
-        match &self.pooler {
-            Some(pooler) => fused_ops::activate(dense(pooler, cls), fused_ops::Activation::Tanh),
-            None => cls,
+    pub fn pool(&self, last_hidden: Tensor<3>, mask: &Tensor<2>) -> Tensor<2> {
+        let pooled = match self.pooling {
+            Pooling::Cls => first_token(last_hidden),
+            Pooling::Mean => mean_of_tokens(last_hidden, mask.clone()),
+        };
+        match (&self.pooler, &self.prediction) {
+            (Some(pooler), _) => fused_ops::activate(dense(pooler, pooled), fused_ops::Activation::Tanh),
+            (None, Some(prediction)) => prediction.forward(pooled),
+            (None, None) => pooled,
+        }
+    }
+
+    /// What heads of tokens see.
+    fn predicted(&self, hidden: Tensor<3>) -> Tensor<3> {
+        match &self.prediction {
+            Some(prediction) => prediction.forward(hidden),
+            None => hidden,
         }
     }
 
@@ -151,7 +172,7 @@ impl TaskModel {
         let [batch, seq, hidden] = last_hidden.dims();
         let rows = last_hidden.reshape([batch * seq, hidden]).select(0, positions);
         let table = self.encoder.embeddings.word_embeddings.weight.val();
-        Some(head.forward(rows.unsqueeze_dim(0), table).squeeze_dim(0))
+        Some(head.forward(self.predicted(rows.unsqueeze_dim(0)), table).squeeze_dim(0))
     }
 
     /// Encodes a batch, see [`BertEncoder::encode`].
@@ -179,7 +200,7 @@ impl TaskModel {
         let head = &self.heads[head];
         match head.kind() {
             TaskHeadKind::Embedding => head.forward_vectors(last_hidden, mask),
-            _ => head.forward_pooled(self.pool(last_hidden)),
+            _ => head.forward_pooled(self.pool(last_hidden, &mask)),
         }
     }
 
@@ -194,7 +215,7 @@ impl TaskModel {
         options: EncodeOptions,
     ) -> (EncoderOutput, Tensor<3>) {
         let output = self.encoder.encode(batch, options);
-        let logits = self.heads[head].forward_tokens(output.last_hidden.clone());
+        let logits = self.heads[head].forward_tokens(self.predicted(output.last_hidden.clone()));
         (output, logits)
     }
 }

@@ -11,6 +11,7 @@ use bert_core::{
 };
 use burn::tensor::Device;
 use cpu_runtime::{Outputs, Packing, Precision, Ragged, Session};
+use encoder_spec::ModernBertConfig;
 use reference::{golden, reference_config};
 
 /// Absolute tolerance in f32 against the reference.
@@ -79,6 +80,13 @@ fn small(name: &str) -> BertConfig {
         intra_bottleneck_size: config.intra_bottleneck_size.map(|_| 8),
         fit_size: Some(12),
         num_hidden_layers: config.layers.len().max(2),
+        // A long and a short reach.
+        modern: config.modern.clone().map(|modern| ModernBertConfig {
+            global_layers: vec![true, false],
+            local_attention: 8,
+            mean_pooling: true,
+            ..modern
+        }),
         // Differences at one position must show: initial weights of 0.02 would hide them.
         initializer_range: 0.3,
         task_heads: vec![
@@ -98,13 +106,14 @@ fn small(name: &str) -> BertConfig {
     }
 }
 
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 9] = [
     "tinybert-4",
     "mobilebert",
     "mobilebert-tiny",
     "mobilebert-reference",
     "mobilebert-tiny-reference",
     "ib-bert-large",
+    "modernbert-base",
     "efficientbert",
     "efficientbert-tinybert-6",
 ];
@@ -162,12 +171,12 @@ fn every_family_gives_what_its_modules_give_without_computing_the_padding() {
             let padded = padded();
             let tokens = TokenBatch::from_host([ROWS, WIDTH], &padded.ids, &padded.segments, &padded.mask, &device);
             let last = model.encode(&tokens, EncodeOptions::LAST).last_hidden;
-            let pooled = model.pool(last.clone());
+            let pooled = model.pool(last.clone(), &tokens.mask);
             let values = |head: usize| model.heads[head].forward_pooled(pooled.clone()).try_into_vec_as::<f32>();
             let (first, third) = (values(0).unwrap(), values(2).unwrap());
             let vectors = [3, 4]
                 .map(|head| model.of_texts(head, last.clone(), tokens.mask.clone()).try_into_vec_as::<f32>().unwrap());
-            let spans = model.heads[1].forward_tokens(last.clone()).try_into_vec_as::<f32>().unwrap();
+            let spans = model.forward_tokens(&tokens, 1, EncodeOptions::LAST).1.try_into_vec_as::<f32>().unwrap();
             let last = last.try_into_vec_as::<f32>().unwrap();
 
             let frozen = freeze(&model, &config, Precision::F32).unwrap();

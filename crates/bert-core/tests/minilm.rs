@@ -32,7 +32,7 @@ fn minilm_reproduces_hugging_face() {
     let [batch_size, seq] = [shape[0], shape[1]];
     let batch = TokenBatch::from_host([batch_size, seq], &ints("input_ids"), &ints("token_type_ids"), &mask, &device);
     let out = model.encode(&batch, EncodeOptions::STATES_AND_SCORES);
-    let pooled: Vec<f32> = model.pool(out.last_hidden.clone()).try_into_vec_as().unwrap();
+    let pooled: Vec<f32> = model.pool(out.last_hidden.clone(), &batch.mask).try_into_vec_as().unwrap();
     assert_close("pooler", &pooled, &golden.0["pooler_output"].data, None);
     for (i, hidden) in out.hidden_states.into_iter().enumerate() {
         let ours: Vec<f32> = hidden.try_into_vec_as().unwrap();

@@ -61,7 +61,7 @@ fn by_hand(expression: &str, wide: impl Fn(Option<f64>, f64) -> f64) {
     };
     let config = student_config(&frame, &expression.parse().unwrap()).unwrap();
     let spec = Encoder::describe(&config, Parts::NONE).unwrap();
-    let module = FeedForward::new(&spec.layers[0].feed_forward, &config, &device);
+    let module = FeedForward::new(&spec.layers[0].feed_forward, false, &config, &device);
     let mut weights = collect_internal(&init::normal(module.clone(), 3, 0.7));
     for tensor in weights.0.values_mut().filter(|t| t.shape.len() == 1) {
         tensor.data.iter_mut().enumerate().for_each(|(i, x)| *x += (i as f32 * 0.9).sin() * 0.3);

@@ -19,8 +19,35 @@ pub struct Head<'a> {
     pub scale: f32,
     /// `[keys]`, added to the scores of every query: 0, or very negative for keys that nothing may look at.
     pub key_bias: Option<&'a [f32]>,
+    /// Where queries see near keys only.
+    pub near: Option<Near>,
     /// Of both products. [`Precision::Int8`] computes them in `bf16`: probabilities are too uneven for bytes.
     pub precision: Precision,
+}
+
+/// Query `i` sees key `k` only where `first_query + i` and `first_key + k` are at most `reach` apart (Beltagy et al. 2020); a key there must
+/// be.
+#[derive(Clone, Copy, Debug)]
+pub struct Near {
+    /// Position of the first query.
+    pub first_query: usize,
+    /// Position of the first key.
+    pub first_key: usize,
+    /// The largest distance.
+    pub reach: usize,
+}
+
+impl Near {
+    /// Replaces the scores of keys out of reach, which then have the probability 0.
+    fn apply(self, scores: &mut [f32], keys: usize) {
+        for (query, scores) in scores.chunks_exact_mut(keys).enumerate() {
+            let at = self.first_query + query;
+            let first = at.saturating_sub(self.reach).saturating_sub(self.first_key).min(keys);
+            let end = at.saturating_add(self.reach + 1).saturating_sub(self.first_key).clamp(first, keys);
+            scores[..first].fill(f32::NEG_INFINITY);
+            scores[end..].fill(f32::NEG_INFINITY);
+        }
+    }
 }
 
 /// Memory of one thread, kept between calls; empty before the first one.
@@ -57,6 +84,9 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
     let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
     let scores = MatMut::row_major(scores, queries, keys);
     let scores = matmul_serial(head.query, head.key.t(), scores, precision, &epilogue).values();
+    if let Some(near) = head.near {
+        near.apply(scores, keys);
+    }
     // Contexts are divided by the sums of their probabilities: they have fewer values.
     unscaled_softmax_rows(scores, keys, sums);
     let scores = MatRef::row_major(scores, queries, keys);
@@ -141,6 +171,7 @@ mod tests {
                 value: view(2),
                 scale: 1.0 / (width as f32).sqrt(),
                 key_bias: Some(&bias),
+                near: None,
                 precision,
             };
             let stride = width + 2;

@@ -9,7 +9,7 @@ use crate::{Error, Model};
 pub struct Batch<'a> {
     /// Token ids, `[tokens]`.
     pub ids: &'a [u32],
-    /// Segment ids, `[tokens]`; empty: all 0.
+    /// Segment ids, `[tokens]`; empty: all 0. A model without segments does not look at them.
     pub segments: &'a [u32],
     /// Sequence `s` is `offsets[s]..offsets[s + 1]`: from 0, rising, ending at the number of tokens.
     pub offsets: &'a [usize],
@@ -63,7 +63,10 @@ impl Batch<'_> {
         let followers = self.followers.iter().zip(self.offsets.iter().skip(1));
         let followers = followers.filter_map(|(id, &end)| id.map(|id| (end - 1, id)));
         within("token", self.ids.iter().copied().enumerate().chain(followers), rows)?;
-        within("segment", self.segments.iter().copied().enumerate(), model.segments.len() / model.hidden)
+        match model.segment_rows() {
+            Some(rows) => within("segment", self.segments.iter().copied().enumerate(), rows),
+            None => Ok(()),
+        }
     }
 }
 

@@ -40,14 +40,14 @@ pub enum Error {
         /// Rows of the table.
         rows: usize,
     },
-    /// A sequence is longer than the position table.
+    /// A sequence is longer than the model takes.
     #[error("sequence {sequence} has {length} tokens; the model takes 1 to {limit}")]
     Length {
         /// The sequence, counted from 0.
         sequence: usize,
         /// Its tokens.
         length: usize,
-        /// Rows of the position table.
+        /// Tokens of the longest sequence.
         limit: usize,
     },
     /// No head of this number.

@@ -10,8 +10,8 @@ use encoder_spec::{Embedding, Encoder, MappedTensor, Precision, Shape};
 use mlp_space::Binary;
 
 use crate::Error;
-use crate::compile::{Builder, body};
-use crate::program::{Product, RowOp, Step, Work};
+use crate::compile::{Builder, EmbeddingParts, body};
+use crate::program::{AttentionStep, Product, RowOp, Step, Work};
 
 /// A part of a pass, as far as its time depends on it; widths are in channels. Its text is its name in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,8 @@ pub enum Part {
     Trigram(usize),
     /// Positions and segments are added.
     Positions(usize),
+    /// Heads are turned by their positions, as wide as all of them together.
+    Turn(usize),
     /// A normalization, of a sum with the residual or not.
     Norm {
         /// Width of a row.
@@ -52,6 +54,8 @@ pub enum Part {
         heads: usize,
         /// Width of a head.
         width: usize,
+        /// The largest distance at which tokens see each other, if not all do.
+        reach: Option<usize>,
     },
     /// Threads wait for each other after operations on rows. That time of a product or of attention is part of its own.
     Wait,
@@ -76,6 +80,7 @@ impl fmt::Display for Part {
             Self::Words(width) => write!(f, "words {width}"),
             Self::Trigram(width) => write!(f, "trigram {width}"),
             Self::Positions(width) => write!(f, "positions {width}"),
+            Self::Turn(width) => write!(f, "turn {width}"),
             Self::Norm { width, residual: false } => write!(f, "norm {width}"),
             Self::Norm { width, residual: true } => write!(f, "norm {width} of a sum"),
             Self::Activation(activation, width) => write!(f, "{} {width}", name(activation)),
@@ -86,7 +91,10 @@ impl fmt::Display for Part {
             Self::Product { inputs, outputs, activation: Some(a) } => {
                 write!(f, "product {inputs} x {outputs}, {}", name(a))
             }
-            Self::Attention { heads, width } => write!(f, "attention {heads} x {width}"),
+            Self::Attention { heads, width, reach: None } => write!(f, "attention {heads} x {width}"),
+            Self::Attention { heads, width, reach: Some(reach) } => {
+                write!(f, "attention {heads} x {width}, {reach} away")
+            }
             Self::Wait => f.write_str("wait"),
         }
     }
@@ -104,11 +112,13 @@ pub fn parts(encoder: &Encoder<Shape>) -> Result<Vec<Part>, Error> {
         let values = if shape.len() == 1 { vec![0.0; shape[0]] } else { Vec::new() };
         MappedTensor { shape: shape.clone(), data: values.into() }
     });
-    let Encoder { embedding: Embedding { words, projection, norm, .. }, layers, .. } = encoder;
-    let embed = words.shape[1];
+    let Encoder { embedding, layers, final_norm, .. } = encoder;
+    let Embedding { words, projection, positions, segments, norm, .. } = embedding;
+    let (embed, has_places) = (words.shape[1], positions.is_some() || segments.is_some());
     // The steps are the same in every format.
     let mut builder = Builder::new(Precision::F32.into());
-    let steps = body(&mut builder, (embed, hidden), (projection, norm), layers);
+    let embedding = EmbeddingParts { embed, projection, has_places, norm };
+    let steps = body(&mut builder, hidden, embedding, layers, final_norm);
     let mut parts = Vec::with_capacity(count(&steps));
     for step in &steps {
         match &step.work {
@@ -121,7 +131,9 @@ pub fn parts(encoder: &Encoder<Shape>) -> Result<Vec<Part>, Error> {
                 let (inputs, outputs) = (weights.inputs(), weights.outputs());
                 parts.push(Part::Product { inputs, outputs, activation: *activation });
             }
-            Work::Attention(step) => parts.push(Part::Attention { heads: step.heads, width: step.width }),
+            Work::Attention(AttentionStep { heads, width, reach, .. }) => {
+                parts.push(Part::Attention { heads: *heads, width: *width, reach: *reach });
+            }
         }
     }
     parts.truncate(count(&steps));
@@ -133,7 +145,8 @@ fn of_rows(op: &RowOp, builder: &Builder, embed: usize, hidden: usize) -> Part {
         RowOp::Words { .. } => Part::Words(embed),
         RowOp::Trigram { .. } => Part::Trigram(3 * embed),
         RowOp::Positions { .. } => Part::Positions(hidden),
-        // Of a sequence: in the body there is none, and it copies what a pack of the width reads.
+        RowOp::Turn { heads, width, .. } => Part::Turn(heads * width),
+        // Of a sequence: in the body there is none, and it reads what a pack of the width reads.
         RowOp::First { .. } | RowOp::Mean { .. } | RowOp::Unit { .. } => Part::Pack(hidden),
         RowOp::Norm { residual, norm, .. } => {
             Part::Norm { width: builder.norms[*norm].weight.len(), residual: residual.is_some() }

@@ -175,6 +175,12 @@ pub(crate) fn block(rows: usize, cols: usize, index: usize, count: usize) -> (Ra
 /// Query rows that one unit of attention takes when heads alone do not occupy all workers.
 pub(crate) const QUERY_BLOCK: usize = 32;
 
+/// Query rows that are taken at once where tokens see each other up to `reach` away: with fewer, more of the work would be to pack keys;
+/// with more, more of the scores would be of tokens that are too far away.
+pub(crate) fn near_block(reach: usize) -> usize {
+    reach.max(QUERY_BLOCK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -93,6 +93,8 @@ pub(crate) struct AttentionStep {
     /// Of one head.
     pub width: usize,
     pub scale: f32,
+    /// The largest distance at which a token sees another one; `None`: all see each other.
+    pub reach: Option<usize>,
 }
 
 /// An operation on rows, each by itself.
@@ -102,8 +104,10 @@ pub(crate) enum RowOp {
     Words { out: View },
     /// `out = [words[next]; words[id]; words[previous]]`.
     Trigram { out: View },
-    /// `x += position + segment`.
+    /// `x += position + segment`, of those that there are.
     Positions { x: View },
+    /// Turns the heads in `x` by their positions, in place.
+    Turn { x: View, heads: usize, width: usize, turns: usize },
     /// `out = x` of the sequence's first token (domain: sequences).
     First { x: View, out: View },
     /// `out = mean of x` over the sequence's tokens that are not masked (domain: sequences).

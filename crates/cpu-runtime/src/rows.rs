@@ -3,7 +3,7 @@
 use cpu_kernels::elementwise::{Activation, binary, norm};
 use mlp_space::{Align, Binary};
 
-use crate::compile::Norm;
+use crate::compile::{Norm, Turns};
 
 /// Rows in memory: where the first is, and how far the next.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,19 @@ pub(crate) fn to_unit_length(x: &mut [f32]) {
     let length = x.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
         x.iter_mut().for_each(|value| *value /= length);
+    }
+}
+
+/// Turns channels `i` and `i + width / 2` of each head in `x`, which is `width` wide, by the angle of the position.
+pub(crate) fn turn(x: &mut [f32], width: usize, turns: &Turns, position: usize) {
+    let pairs = width / 2;
+    let own = position * pairs..(position + 1) * pairs;
+    let (cosines, sines) = (&turns.cosines[own.clone()], &turns.sines[own]);
+    for head in x.chunks_exact_mut(width) {
+        let (first, second) = head.split_at_mut(pairs);
+        for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cosines.iter().zip(sines)) {
+            (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+        }
     }
 }
 

@@ -183,7 +183,7 @@ fn encoders_whose_parts_do_not_fit_are_errors_with_names() {
         message(&|e| e.embedding.norm.weight.shape = vec![3]),
         "embedding norm, weight: expected shape [90], found [3]"
     );
-    let bias = message(&|e| set(&mut e.heads[1].dense.as_mut().unwrap().bias.data, 0, f32::NAN));
+    let bias = message(&|e| set(&mut e.heads[1].dense.as_mut().unwrap().bias.as_mut().unwrap().data, 0, f32::NAN));
     assert_eq!(bias, "heads.1.dense.bias: holds a value that is not finite");
     let table = message(&|e| set(&mut e.embedding.words.data, 7, f32::INFINITY));
     assert!(table.contains("word_embeddings.weight: holds"), "{table}");

@@ -3,9 +3,9 @@
 mod reference;
 
 use cpu_runtime::{Model, Outputs, Packing, Precision, Session};
-use encoder_spec::{Activation, Normalization};
+use encoder_spec::{Activation, Normalization, Rotary};
 use mlp_space::Align;
-use reference::{EPS, Forward, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
+use reference::{EPS, Forward, Modern, Narrow, Sequence, Sizes, difference, forward, ragged, relative, sequences};
 
 /// Heads of a network: classes, spans, and four that make vectors.
 const HEADS: usize = 6;
@@ -172,6 +172,41 @@ fn masked_tokens_inside_a_sequence_are_not_attended_to() {
     check_within(2e-3, &sizes, &batch);
 }
 
+fn modern(reach: &[Option<usize>], biases: bool, mean: bool) -> Sizes {
+    let modern = Modern { reach: reach.to_vec(), biases, mean, positions: Rotary { theta: 500.0 } };
+    Sizes::modern(32, 4, &vec![40; reach.len()], modern)
+}
+
+#[test]
+fn rotary_positions_local_attention_gates_and_norms_that_come_first_agree() {
+    for (biases, mean) in [(false, false), (true, true), (false, true)] {
+        let sizes = modern(&[None, Some(3), Some(40), None], biases, mean);
+        check(&sizes, &[17, 1, 100, 33]);
+        let lone = Sizes { pooler: false, tied: mean, ..modern(&[Some(0), Some(1)], biases, mean) };
+        check(&lone, &[5, 2, 1]);
+    }
+}
+
+#[test]
+fn masked_tokens_of_a_modernbert_are_neither_near_nor_in_the_mean() {
+    let sizes = modern(&[None, Some(2), Some(0), None], false, true);
+    let mut batch = sequences(&sizes, &[6, 40], 1);
+    batch[0].mask = vec![0, 1, 0, 0, 1, 1];
+    batch[1].mask.iter_mut().skip(1).step_by(3).for_each(|m| *m = 0);
+    check_batch(&sizes, &batch);
+}
+
+#[test]
+fn what_a_modernbert_computes_does_not_depend_on_the_number_of_threads() {
+    let sizes = modern(&[None, Some(5), Some(70)], false, true);
+    let batch = sequences(&sizes, &[90, 7, 130], 2);
+    let one = run(&sizes, &batch, Precision::F32, 1);
+    for threads in [2, 3, 5] {
+        let more = run(&sizes, &batch, Precision::F32, threads);
+        assert!(one.hidden == more.hidden && one.pooled == more.pooled && one.logits == more.logits, "{threads}");
+    }
+}
+
 fn efficientbert_like() -> Sizes {
     let layers = [
         "tanh(linear4_2(gelu(linear4_2(x,wb1)),wb2))",
@@ -184,7 +219,9 @@ fn efficientbert_like() -> Sizes {
 
 #[test]
 fn bf16_stays_within_two_percent() {
-    for sizes in [efficientbert_like(), Sizes::plain(128, 4, vec![plain(256); 4])] {
+    for sizes in
+        [efficientbert_like(), Sizes::plain(128, 4, vec![plain(256); 4]), modern(&[None, Some(9)], false, true)]
+    {
         let batch = sequences(&sizes, &[64, 9], 5);
         let wanted = expected(&sizes, &batch);
         let found = run(&sizes, &batch, Precision::Bf16, 2);
@@ -201,7 +238,9 @@ fn bf16_stays_within_two_percent() {
 
 #[test]
 fn int8_stays_within_five_percent() {
-    for sizes in [efficientbert_like(), Sizes::plain(128, 4, vec![plain(256); 4])] {
+    for sizes in
+        [efficientbert_like(), Sizes::plain(128, 4, vec![plain(256); 4]), modern(&[None, Some(9)], false, true)]
+    {
         let batch = sequences(&sizes, &[64, 9], 5);
         let wanted = expected(&sizes, &batch);
         let error = relative(&run(&sizes, &batch, Precision::Int8, 2).hidden, &wanted[0]);

@@ -1,9 +1,10 @@
 //! Whether the parts of an encoder fit.
 
 use crate::encoder::{
-    Attention, AttentionSource, Bottleneck, Embedding, Encoder, FeedForward, Layer, Linear, Norm, Normalization, Shaped,
+    Attention, AttentionSource, Bottleneck, Embedding, Encoder, FeedForward, Layer, Linear, Norm, Normalization,
+    Shaped, Transform,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, Step};
 
 /// Largest size of anything, so that products of sizes cannot overflow.
 const MAX_SIZE: usize = 1 << 28;
@@ -19,11 +20,18 @@ impl<W: Shaped> Encoder<W> {
         for (i, each) in self.layers.iter().enumerate() {
             layer(each, hidden, &|part| format!("layer {}, {part}", i + 1))?;
         }
+        if let Some(last) = &self.final_norm {
+            norm("final norm", last, hidden)?;
+        }
         if let Some(fit) = &self.fit {
             linear("distillation projection", fit, hidden, None)?;
         }
         if let Some(pooler) = &self.pooler {
             linear("pooler", pooler, hidden, Some(hidden))?;
+        }
+        if let Some(prediction) = &self.prediction {
+            transform("prediction head", prediction, hidden)?;
+            fits("prediction head", hidden, prediction.dense.outputs(), "outputs")?;
         }
         for (i, head) in self.heads.iter().enumerate() {
             if let Some(dense) = &head.dense {
@@ -32,10 +40,14 @@ impl<W: Shaped> Encoder<W> {
         }
         let Some(mlm) = &self.mlm else { return Ok(()) };
         let (vocab, embed) = (self.embedding.words.shape()[0], self.embedding.words.shape()[1]);
-        linear("masked-LM head", &mlm.dense, hidden, None)?;
-        let width = mlm.dense.outputs();
-        norm("masked-LM norm", &mlm.norm, width)?;
-        shape("masked-LM bias", mlm.bias.shape(), &[vocab])?;
+        let Some(own) = self.word_transform() else {
+            return Err(part("masked-LM head", "a transform of its own or of all heads", "neither"));
+        };
+        transform("masked-LM head", own, hidden)?;
+        let width = own.dense.outputs();
+        if let Some(bias) = &mlm.bias {
+            shape("masked-LM bias", bias.shape(), &[vocab])?;
+        }
         match &mlm.extra {
             Some(extra) => shape("masked-LM output weights", extra.shape(), &[width.saturating_sub(embed), vocab]),
             None => fits("masked-LM head", embed, width, "outputs"),
@@ -72,7 +84,15 @@ fn linear<W: Shaped>(what: &str, map: &Linear<W>, inputs: usize, outputs: Option
     if let Some(outputs) = outputs {
         fits(what, outputs, map.outputs(), "outputs")?;
     }
-    shape(&format!("{what}, bias"), map.bias.shape(), &[map.outputs()])
+    match &map.bias {
+        Some(bias) => shape(&format!("{what}, bias"), bias.shape(), &[map.outputs()]),
+        None => Ok(()),
+    }
+}
+
+fn transform<W: Shaped>(what: &str, own: &Transform<W>, inputs: usize) -> Result<()> {
+    linear(what, &own.dense, inputs, None)?;
+    norm(&format!("{what}, norm"), &own.norm, own.dense.outputs())
 }
 
 fn norm<W: Shaped>(what: &str, norm: &Norm<W>, width: usize) -> Result<()> {
@@ -82,7 +102,10 @@ fn norm<W: Shaped>(what: &str, norm: &Norm<W>, width: usize) -> Result<()> {
         return Err(part(what, "an epsilon that is not negative", eps));
     }
     shape(&format!("{what}, weight"), norm.weight.shape(), &[width])?;
-    shape(&format!("{what}, bias"), norm.bias.shape(), &[width])
+    match &norm.bias {
+        Some(bias) => shape(&format!("{what}, bias"), bias.shape(), &[width]),
+        None => Ok(()),
+    }
 }
 
 fn table<W: Shaped>(what: &str, table: &W, width: Option<usize>) -> Result<()> {
@@ -103,8 +126,16 @@ fn embedding<W: Shaped>(e: &Embedding<W>, hidden: usize) -> Result<()> {
         }
         None => table("word table", &e.words, Some(hidden))?,
     }
-    table("position table", &e.positions, Some(hidden))?;
-    table("segment table", &e.segments, Some(hidden))?;
+    if let Some(positions) = &e.positions {
+        table("position table", positions, Some(hidden))?;
+        fits("position table", e.longest, positions.shape()[0], "rows")?;
+    }
+    if !(1..=MAX_SIZE).contains(&e.longest) {
+        return Err(part("longest sequence", "at least one token", e.longest));
+    }
+    if let Some(segments) = &e.segments {
+        table("segment table", segments, Some(hidden))?;
+    }
     norm("embedding norm", &e.norm, hidden)
 }
 
@@ -121,6 +152,7 @@ fn layer<W: Shaped>(layer: &Layer<W>, hidden: usize, at: &dyn Fn(&str) -> String
         (Some(_), None) => return Err(part(&at("attention"), "attention inside the bottleneck", "none")),
         (Some(b), Some(a)) => bottleneck(b, a, hidden, at)?,
     };
+    norms(layer, at)?;
     feed_forward(&layer.feed_forward, width, at)
 }
 
@@ -169,7 +201,27 @@ fn attention<W: Shaped>(
     }
     linear(&at("value"), &a.value, values, Some(width))?;
     linear(&at("attention output"), &a.output, width, Some(residual))?;
-    norm(&at("attention norm"), &a.norm, residual)
+    if a.rotary.is_some() && !(width / a.heads).is_multiple_of(2) {
+        return Err(part(&at("rotary positions"), "heads of even width", width / a.heads));
+    }
+    match &a.norm {
+        Some(own) => norm(&at("attention norm"), own, residual),
+        None => Ok(()),
+    }
+}
+
+/// Norms that come first and rotary positions stand in plain layers only; norms that come after are never left out.
+fn norms<W: Shaped>(layer: &Layer<W>, at: &dyn Fn(&str) -> String) -> Result<()> {
+    match (&layer.attention, layer.norm_first) {
+        (_, true) if layer.bottleneck.is_some() => {
+            Err(part(&at("norms"), "norms after the residuals in a bottleneck", "norms that come first"))
+        }
+        (Some(Attention { rotary: Some(_), .. }), _) if layer.bottleneck.is_some() => {
+            Err(part(&at("positions"), "positions that attention in a bottleneck does not turn", "rotary ones"))
+        }
+        (Some(Attention { norm: None, .. }), false) => Err(part(&at("attention norm"), "a norm", "none")),
+        _ => Ok(()),
+    }
 }
 
 fn feed_forward<W: Shaped>(f: &FeedForward<W>, width: usize, at: &dyn Fn(&str) -> String) -> Result<()> {
@@ -183,6 +235,14 @@ fn feed_forward<W: Shaped>(f: &FeedForward<W>, width: usize, at: &dyn Fn(&str) -
         let at = |part: &str| at(&format!("feed-forward {}, {part}", i + 1));
         linear(&at("dense1"), &block.dense1, width, None)?;
         linear(&at("dense2"), &block.dense2, block.dense2.inputs(), Some(width))?;
+        let has_gate = f.program.steps().iter().any(|step| matches!(step, Step::Gate(_)));
+        if has_gate != block.gate.is_some() {
+            let found = if has_gate { "no weights" } else { "weights that the program does not use" };
+            return Err(part(&at("gate"), "weights where the program has a gate", found));
+        }
+        if let Some(gate) = &block.gate {
+            linear(&at("gate"), gate, width, Some(block.dense1.outputs()))?;
+        }
         for (name, found) in [("dense1", block.dense1.outputs()), ("dense2", block.dense2.inputs())] {
             if found < f.inner {
                 return Err(part(&at(name), format!("at least {} inner channels", f.inner), found));

@@ -20,13 +20,13 @@ pub enum CountPart {
     Embeddings,
     /// Self-attention of all layers.
     Attention,
-    /// Feed-forwards of all layers.
+    /// Feed-forwards of all layers, and the norm after the last one where there is one.
     FeedForward,
     /// MobileBERT's bottlenecks of all layers.
     Bottleneck,
     /// The projection used by distillation only.
     FitDense,
-    /// The pooler.
+    /// The pooler, or the transform that stands before all heads in its place.
     Pooler,
     /// Task heads.
     Heads,
@@ -48,13 +48,19 @@ pub struct Count {
 impl Encoder<Shape> {
     /// Parameters and multiply-adds, these for one sequence of `seq` tokens.
     pub fn count(&self, seq: usize) -> Count {
-        Count::of(&self.weights(), seq)
+        Count::of(&self.weights(), &self.reach(), seq)
+    }
+
+    /// How far attention of each layer sees ([`Attention::reach`](crate::Attention::reach)).
+    pub fn reach(&self) -> Vec<Option<usize>> {
+        self.layers.iter().map(|layer| layer.attention.as_ref()?.reach).collect()
     }
 }
 
 impl Count {
-    /// Counts an encoder with weights of these shapes, each under its path ([`Encoder::weights`]), for one sequence of `seq` tokens.
-    pub fn of(weights: &BTreeMap<String, Shape>, seq: usize) -> Self {
+    /// Counts an encoder with weights of these shapes, each under its path ([`Encoder::weights`]), for one sequence of `seq` tokens;
+    /// `reach` of each layer, where the list ends the whole sequence ([`Encoder::reach`]).
+    pub fn of(weights: &BTreeMap<String, Shape>, reach: &[Option<usize>], seq: usize) -> Self {
         let tokens = seq as u64;
         let mut parts: BTreeMap<CountPart, Cost> = BTreeMap::new();
         let mut layers = Vec::new();
@@ -70,8 +76,9 @@ impl Count {
                     // A tied key is a second product with the query's weight.
                     macs = macs.saturating_mul(2);
                 }
-                // Scores and weighted values: 2 seq^2 width.
-                macs = macs.saturating_add((2 * shape[0] as u64).saturating_mul(tokens.saturating_mul(tokens)));
+                // Scores and weighted values: 2 width for each pair of tokens that see each other.
+                let reach = layer.and_then(|layer| *reach.get(layer)?);
+                macs = macs.saturating_add((2 * shape[0] as u64).saturating_mul(pairs(tokens, reach)));
             }
             let cost = Cost { params, macs };
             let entry = parts.entry(part).or_default();
@@ -103,11 +110,23 @@ impl Count {
     }
 }
 
+/// Pairs of tokens, in order, that are at most `reach` apart.
+fn pairs(tokens: u64, reach: Option<usize>) -> u64 {
+    match reach.map(|reach| reach as u64) {
+        Some(reach) if reach < tokens.saturating_sub(1) => {
+            // Those that the ends leave out are `1 + 2 + ... + reach` on both sides.
+            tokens.saturating_mul(2 * reach + 1).saturating_sub(reach * (reach + 1))
+        }
+        _ => tokens.saturating_mul(tokens),
+    }
+}
+
 /// The part that a weight belongs to, and its layer.
 fn place_of(path: &str) -> (CountPart, Option<usize>) {
     let parts: Vec<&str> = path.split('.').collect();
     match parts[..] {
         ["encoder", "embeddings", ..] => (CountPart::Embeddings, None),
+        ["encoder", "final_norm", ..] => (CountPart::FeedForward, None),
         ["encoder", "fit_dense", ..] => (CountPart::FitDense, None),
         ["encoder", "layers", layer, part, ..] => {
             let part = match part {
@@ -117,7 +136,7 @@ fn place_of(path: &str) -> (CountPart, Option<usize>) {
             };
             (part, layer.parse().ok())
         }
-        ["pooler", ..] => (CountPart::Pooler, None),
+        ["pooler" | "prediction", ..] => (CountPart::Pooler, None),
         ["mlm", ..] => (CountPart::MaskedLm, None),
         _ => (CountPart::Heads, None),
     }
@@ -125,7 +144,19 @@ fn place_of(path: &str) -> (CountPart, Option<usize>) {
 
 #[cfg(test)]
 mod tests {
+    use super::pairs;
     use crate::{BertConfig, Encoder, Parts, preset};
+
+    #[test]
+    fn tokens_see_those_within_reach_and_no_more_than_there_are() {
+        for tokens in 0..9u64 {
+            for reach in 0..9usize {
+                let near = |a: u64| (0..tokens).filter(|b| a.abs_diff(*b) <= reach as u64).count() as u64;
+                assert_eq!(pairs(tokens, Some(reach)), (0..tokens).map(near).sum::<u64>(), "{tokens}, {reach}");
+            }
+            assert_eq!(pairs(tokens, None), tokens * tokens);
+        }
+    }
 
     #[test]
     fn tying_keys_to_queries_saves_weights_but_no_multiply_adds() {

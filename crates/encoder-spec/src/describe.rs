@@ -2,10 +2,13 @@
 
 use crate::encoder::{
     Attention, AttentionSource, Block, Bottleneck, Embedding, Encoder, FeedForward, Head, Layer, Linear, MlmHead, Norm,
-    Normalization, Projection, Shape,
+    Normalization, Projection, Shape, Transform,
 };
-use crate::families::efficientbert;
-use crate::{AttentionInput, AttentionShape, BertConfig, BottleneckConfig, Error, NormKind, Parts, Program, Result};
+use crate::families::{efficientbert, modernbert};
+use crate::{
+    AttentionInput, AttentionShape, BertConfig, BottleneckConfig, Error, NormKind, Parts, Pooling, Program, Result,
+    TaskHeadConfig,
+};
 
 impl Encoder<Shape> {
     /// The encoder of `config`, of any family, with the heads that `config.task_heads` lists.
@@ -30,29 +33,37 @@ impl Encoder<Shape> {
     /// The optional parts that it has.
     pub fn parts(&self) -> Parts {
         let mlm_extra = self.mlm.as_ref().is_some_and(|head| head.extra.is_some());
-        Parts { pooler: self.pooler.is_some(), mlm: self.mlm.is_some(), mlm_extra }
+        Parts { pooler: self.pooler.is_some() || self.prediction.is_some(), mlm: self.mlm.is_some(), mlm_extra }
     }
 }
 
 fn around(config: &BertConfig, parts: Parts, layers: Vec<Layer<Shape>>) -> Result<Encoder<Shape>> {
+    if let Some(modern) = &config.modern {
+        return modernbert::around(config, modern, parts, layers);
+    }
     let hidden = config.hidden_size;
     Ok(Encoder {
         family: config.model_type,
         embedding: embedding(config),
         layers,
+        final_norm: None,
         fit: config.fit_size.map(|fit| Linear::of(hidden, fit)),
+        pooling: Pooling::Cls,
         pooler: parts.pooler.then(|| Linear::of(hidden, hidden)),
-        heads: config
-            .task_heads
-            .iter()
-            .map(|h| Head {
-                kind: h.kind,
-                vector: h.vector,
-                dense: h.vector.is_none_or(|v| v.size.is_some()).then(|| Linear::of(hidden, h.outputs(hidden))),
-            })
-            .collect(),
+        prediction: None,
+        heads: heads(config),
         mlm: parts.mlm.then(|| mlm_head(config, parts.mlm_extra)).transpose()?,
     })
+}
+
+pub(crate) fn heads(config: &BertConfig) -> Vec<Head<Shape>> {
+    let hidden = config.hidden_size;
+    let head = |h: &TaskHeadConfig| Head {
+        kind: h.kind,
+        vector: h.vector,
+        dense: h.vector.is_none_or(|v| v.size.is_some()).then(|| Linear::of(hidden, h.outputs(hidden))),
+    };
+    config.task_heads.iter().map(head).collect()
 }
 
 impl NormKind {
@@ -77,8 +88,9 @@ fn embedding(config: &BertConfig) -> Embedding<Shape> {
         projection: config
             .embedding_size
             .map(|_| Projection { linear: Linear::of(if trigram { 3 * embed } else { embed }, hidden), trigram }),
-        positions: vec![config.max_position_embeddings, hidden],
-        segments: vec![config.type_vocab_size, hidden],
+        positions: Some(vec![config.max_position_embeddings, hidden]),
+        longest: config.max_position_embeddings,
+        segments: Some(vec![config.type_vocab_size, hidden]),
         norm: norm(config, hidden, config.outer_norm_eps()),
     }
 }
@@ -89,7 +101,8 @@ pub(crate) fn layer(
     shape: Option<AttentionShape>,
     feed_forward: FeedForward<Shape>,
 ) -> Layer<Shape> {
-    Layer { attention: shape.map(|shape| attention(config, shape)), feed_forward, bottleneck: bottleneck(config) }
+    let attention = shape.map(|shape| attention(config, shape));
+    Layer { attention, feed_forward, bottleneck: bottleneck(config), norm_first: false }
 }
 
 fn attention(config: &BertConfig, AttentionShape { heads, width }: AttentionShape) -> Attention<Shape> {
@@ -105,7 +118,9 @@ fn attention(config: &BertConfig, AttentionShape { heads, width }: AttentionShap
         key: (!config.tie_key_query).then(|| Linear::of(queries, width)),
         value: Linear::of(values, width),
         output: Linear::of(width, inside),
-        norm: norm(config, inside, config.layer_norm_eps),
+        norm: Some(norm(config, inside, config.layer_norm_eps)),
+        rotary: None,
+        reach: None,
     }
 }
 
@@ -140,6 +155,7 @@ pub(crate) fn feed_forward(
     let block = |i| Block {
         dense1: Linear::of(width, size),
         dense2: Linear::of(size, width),
+        gate: None,
         norm: norm(config, width, if i + 1 == blocks { last_eps } else { config.layer_norm_eps }),
     };
     FeedForward { program, inner, blocks: (0..blocks).map(block).collect() }
@@ -158,10 +174,12 @@ fn mlm_head(config: &BertConfig, extended: bool) -> Result<MlmHead<Shape>> {
     }
     let width = if extended { hidden } else { embed };
     Ok(MlmHead {
-        dense: Linear::of(hidden, width),
-        activation: config.hidden_act,
-        norm: Norm::of(Normalization::LayerNorm { eps: config.layer_norm_eps }, width),
-        bias: vec![vocab],
+        transform: Some(Transform {
+            dense: Linear::of(hidden, width),
+            activation: config.hidden_act,
+            norm: Norm::of(Normalization::LayerNorm { eps: config.layer_norm_eps }, width),
+        }),
+        bias: Some(vec![vocab]),
         extra: extended.then(|| vec![hidden - embed, vocab]),
     })
 }

@@ -1,6 +1,6 @@
 //! What an encoder is made of; `W` stands for a weight.
 
-use crate::{Activation, ModelType, Program, TaskHeadKind, VectorConfig};
+use crate::{Activation, ModelType, Pooling, Program, TaskHeadKind, VectorConfig};
 
 /// Shape of a weight as files hold it; linear maps are `[outputs, inputs]`.
 pub type Shape = Vec<usize>;
@@ -22,14 +22,20 @@ impl Shaped for Shape {
 pub struct Linear<W> {
     /// `W`, `[outputs, inputs]`.
     pub weight: W,
-    /// `b`, `[outputs]`.
-    pub bias: W,
+    /// `b`, `[outputs]`; `None`: 0.
+    pub bias: Option<W>,
 }
 
 impl Linear<Shape> {
-    /// The map from `inputs` to `outputs` values.
+    /// The map from `inputs` to `outputs` values, with a bias.
     pub fn of(inputs: usize, outputs: usize) -> Self {
-        Self { weight: vec![outputs, inputs], bias: vec![outputs] }
+        Self { weight: vec![outputs, inputs], bias: Some(vec![outputs]) }
+    }
+
+    /// The same with a bias only where `bias` says so.
+    #[must_use]
+    pub fn biased(self, bias: bool) -> Self {
+        Self { bias: self.bias.filter(|_| bias), ..self }
     }
 }
 
@@ -64,14 +70,20 @@ pub struct Norm<W> {
     pub kind: Normalization,
     /// `[width]`.
     pub weight: W,
-    /// `[width]`.
-    pub bias: W,
+    /// `[width]`; `None`: 0.
+    pub bias: Option<W>,
 }
 
 impl Norm<Shape> {
-    /// The norm of `width` values.
+    /// The norm of `width` values, with a bias.
     pub fn of(kind: Normalization, width: usize) -> Self {
-        Self { kind, weight: vec![width], bias: vec![width] }
+        Self { kind, weight: vec![width], bias: Some(vec![width]) }
+    }
+
+    /// The same with a bias only where `bias` says so.
+    #[must_use]
+    pub fn biased(self, bias: bool) -> Self {
+        Self { bias: self.bias.filter(|_| bias), ..self }
     }
 }
 
@@ -84,22 +96,45 @@ pub struct Projection<W> {
     pub trigram: bool,
 }
 
-/// `Norm(project(word) + position + segment)`.
+/// `Norm(project(word) + position + segment)`; without a table its term is 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Embedding<W> {
     /// Word table, `[vocabulary, embed]`.
     pub words: W,
     /// Present where `embed` is not the hidden width.
     pub projection: Option<Projection<W>>,
-    /// Position table, `[positions, hidden]`; its rows limit the length of sequences.
-    pub positions: W,
-    /// Segment table, `[segments, hidden]`.
-    pub segments: W,
+    /// Position table, `[longest, hidden]`; `None` where attention alone knows of positions ([`Attention::rotary`]).
+    pub positions: Option<W>,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
+    /// Segment table, `[segments, hidden]`; `None` where segments make no difference.
+    pub segments: Option<W>,
     /// Of the sum.
     pub norm: Norm<W>,
 }
 
-/// `Norm(residual + W_o softmax(q k^T / sqrt(d)) v)` with `heads` heads of width `d`.
+/// Rotary positions (Su et al. 2021): channels `i` and `i + d/2` of each head, turned as a pair by `position * theta^(-2i/d)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Base of the frequencies.
+    pub theta: f64,
+}
+
+impl Rotary {
+    /// Cosines and sines of the angles by which the first `positions` turn pairs of channels of heads that are `width` wide, each
+    /// `[positions, width / 2]`. Angles are rounded to `f32` as `transformers` rounds them, which makes a difference far from the start.
+    pub fn turns(self, width: usize, positions: usize) -> [Vec<f32>; 2] {
+        let pairs = width / 2;
+        let frequencies: Vec<f32> =
+            (0..pairs).map(|i| 1.0 / self.theta.powf((2 * i) as f64 / width as f64) as f32).collect();
+        let angles = (0..positions).flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
+        let (cosines, sines) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
+        [cosines, sines]
+    }
+}
+
+/// `Norm(residual + W_o softmax(q k^T / sqrt(d)) v)` with `heads` heads of width `d`, or where norms come first
+/// ([`Layer::norm_first`]) `residual + W_o softmax(q k^T / sqrt(d)) v` of `Norm(residual)`.
 ///
 /// Queries, keys and values are `heads * d` wide together ([`Attention::width`]), which needs not be the width of the residual.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,8 +149,13 @@ pub struct Attention<W> {
     pub value: Linear<W>,
     /// Output projection, from `heads * d` to the residual's width.
     pub output: Linear<W>,
-    /// After the residual.
-    pub norm: Norm<W>,
+    /// After the residual, or before queries, keys and values; `None` where none is there, which only a layer may have whose norms come
+    /// first.
+    pub norm: Option<Norm<W>>,
+    /// How queries and keys are turned by their positions, if they are.
+    pub rotary: Option<Rotary>,
+    /// The largest distance at which a token sees another one; `None`: all see each other.
+    pub reach: Option<usize>,
 }
 
 /// What queries, keys and values of a bottleneck layer are computed from.
@@ -156,11 +196,14 @@ pub struct Block<W> {
     pub dense1: Linear<W>,
     /// `W2, b2`: at least the inner width, of which the first inputs are used, to the width.
     pub dense2: Linear<W>,
-    /// After the residual.
+    /// `W3, b3`, as `dense1`: where the program has a gate.
+    pub gate: Option<Linear<W>>,
+    /// After the residual, or of the block's input where norms come first.
     pub norm: Norm<W>,
 }
 
-/// The feed-forward part of a layer: blocks in a row, each `Norm(x + f(x; W1, b1, W2, b2))` with its own weights and the same `f`.
+/// The feed-forward part of a layer: blocks in a row, each `Norm(x + f(x; W1, b1, W2, b2))` with its own weights and the same `f`, or
+/// `x + f(Norm(x); ..)` where norms come first.
 ///
 /// BERT has one block, MobileBERT up to four, a searched student one to four with an expression of its own (Dong et al. 2021).
 #[derive(Clone, Debug, PartialEq)]
@@ -182,6 +225,19 @@ pub struct Layer<W> {
     pub feed_forward: FeedForward<W>,
     /// MobileBERT's bottleneck around both, if any.
     pub bottleneck: Option<Bottleneck<W>>,
+    /// Whether norms stand before attention and feed-forward and not after the residuals.
+    pub norm_first: bool,
+}
+
+/// `Norm(act(W h + b))`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transform<W> {
+    /// `W`, `b`.
+    pub dense: Linear<W>,
+    /// After it.
+    pub activation: Activation,
+    /// After the activation.
+    pub norm: Norm<W>,
 }
 
 /// A task head.
@@ -198,14 +254,11 @@ pub struct Head<W> {
 /// Masked-language-model head `Norm(act(W h + b)) [E X]^T + bias` over the word table `E`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlmHead<W> {
-    /// `W`, `b`: hidden width to the word table's width, or to itself where there are further columns.
-    pub dense: Linear<W>,
-    /// After it.
-    pub activation: Activation,
-    /// After the activation.
-    pub norm: Norm<W>,
-    /// One value per word piece.
-    pub bias: W,
+    /// Its own transform, from the hidden width to the word table's width, or to itself where there are further columns; `None`: that
+    /// of [`Encoder::prediction`].
+    pub transform: Option<Transform<W>>,
+    /// One value per word piece; `None`: 0.
+    pub bias: Option<W>,
     /// `X^T`, `[hidden - embed, vocabulary]`: output weights beside the word table (MobileBERT).
     pub extra: Option<W>,
 }
@@ -219,10 +272,16 @@ pub struct Encoder<W> {
     pub embedding: Embedding<W>,
     /// In order of application.
     pub layers: Vec<Layer<W>>,
+    /// After the last layer, where norms come first.
+    pub final_norm: Option<Norm<W>>,
     /// Projection of hidden states to a teacher's width, which distillation compares; no part of the computation.
     pub fit: Option<Linear<W>>,
-    /// `tanh(W h_first + b)`; without it the pooled vector is the first token's.
+    /// What the pooled vector is made of.
+    pub pooling: Pooling,
+    /// `tanh(W h + b)` of what is pooled; without it the pooled vector is that itself.
     pub pooler: Option<Linear<W>>,
+    /// Stands before all heads, those of words and of tokens too, in the place of a pooler (ModernBERT).
+    pub prediction: Option<Transform<W>>,
     /// Task heads.
     pub heads: Vec<Head<W>>,
     /// Masked-language-model head.
@@ -239,6 +298,16 @@ impl<W: Shaped> Attention<W> {
 impl<W: Shaped> Encoder<W> {
     /// Width between layers.
     pub fn hidden(&self) -> usize {
-        self.embedding.positions.shape().get(1).copied().unwrap_or_default()
+        match &self.embedding.positions {
+            Some(table) => table.shape().get(1),
+            None => self.embedding.norm.weight.shape().first(),
+        }
+        .copied()
+        .unwrap_or_default()
+    }
+
+    /// The transform of the masked-language-model head, its own or the one that all heads share, where there is such a head.
+    pub fn word_transform(&self) -> Option<&Transform<W>> {
+        self.mlm.as_ref()?.transform.as_ref().or(self.prediction.as_ref())
     }
 }

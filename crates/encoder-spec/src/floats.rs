@@ -1,7 +1,7 @@
 //! Values that are read where they lie.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
 /// Values that one thread looks at before it is worth asking another.
@@ -27,6 +27,22 @@ impl Floats {
         Self { values: Values::Shared(memory), finite: OnceLock::new() }
     }
 
+    /// Some of the values, in the same memory where it is shared.
+    ///
+    /// # Panics
+    /// There are not that many.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Self {
+        match &self.values {
+            Values::Owned(values) => values[range].to_vec().into(),
+            Values::Shared(memory) => {
+                let memory = Arc::clone(memory);
+                assert!(range.end <= (*memory).as_ref().len() && range.start <= range.end, "a part of {range:?}");
+                Self::shared(Arc::new(Part { memory, range }))
+            }
+        }
+    }
+
     /// Whether the values lie in memory that is not their own.
     pub fn are_shared(&self) -> bool {
         matches!(self.values, Values::Shared(_))
@@ -36,6 +52,18 @@ impl Floats {
     /// pool: later calls, also on clones, know the answer.
     pub fn are_finite(&self) -> bool {
         *self.finite.get_or_init(|| all_finite(self))
+    }
+}
+
+/// A part of memory that others share.
+struct Part {
+    memory: Arc<dyn AsRef<[f32]> + Send + Sync>,
+    range: Range<usize>,
+}
+
+impl AsRef<[f32]> for Part {
+    fn as_ref(&self) -> &[f32] {
+        &(*self.memory).as_ref()[self.range.clone()]
     }
 }
 
@@ -105,5 +133,8 @@ mod tests {
         let shared = Floats::shared(memory.clone());
         assert_eq!(shared.as_ptr(), memory.as_ptr());
         assert!(shared.are_finite() && shared.clone().are_finite());
+        let part = shared.part(1..2);
+        assert!(part.are_shared() && part.as_ptr() == memory[1..].as_ptr() && part[..] == [2.0]);
+        assert_eq!(Floats::from(vec![1.0, 2.0, 3.0]).part(1..3)[..], [2.0, 3.0]);
     }
 }

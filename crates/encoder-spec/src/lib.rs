@@ -50,7 +50,7 @@ pub use config::{
 pub use count::{Count, CountPart};
 pub use encoder::{
     Attention, AttentionSource, Block, Bottleneck, Embedding, Encoder, FeedForward, Head, Layer, Linear, MlmHead, Norm,
-    Normalization, Projection, Shape, Shaped,
+    Normalization, Projection, Rotary, Shape, Shaped, Transform,
 };
 pub use error::{Error, Result};
 pub use families::ModelType;
@@ -58,6 +58,7 @@ pub use families::efficientbert::{
     architecture, feed_forwards, layer_specs, student_config, student_frame, supernet_architecture, transferred_config,
 };
 pub use families::layer_parts::{AttentionShape, LayerParts, layer_parts, layered_config};
+pub use families::modernbert::ModernBertConfig;
 pub use floats::Floats;
 pub use foreign::{Converted, ForeignError, ForeignModel};
 pub use mlp_space::Cost;

@@ -37,6 +37,16 @@ impl NameFormat {
         paths.iter().map(|path| ((*path).to_owned(), name(path))).collect()
     }
 
+    /// The place of the weight at `path` among those that are one tensor in files, whose rows stand one after the other: 0 for the
+    /// first of them, and for weights that are tensors of their own.
+    pub fn place(path: &str) -> usize {
+        match path.rsplit('.').nth(1) {
+            Some("key" | "gate") => 1,
+            Some("value") => 2,
+            _ => 0,
+        }
+    }
+
     /// Module path of the weight that the tensor `name` of a file is a copy of, for the ties the models have.
     pub fn tied_to(self, name: &str) -> Option<String> {
         match (self, name) {
@@ -45,11 +55,11 @@ impl NameFormat {
                 Some("encoder.embeddings.word_embeddings.weight".into())
             }
             (Self::HuggingFace(_), "cls.predictions.decoder.bias") => Some("mlm.bias".into()),
+            (Self::HuggingFace(family), _) => family.family().tied_to(name).map(str::to_owned),
             (Self::Reference, _) => {
                 let (layer, leaf) = name.strip_prefix("encoder.")?.split_once(".attention.key.")?;
                 Some(format!("encoder.layers.{layer}.attention.query.{leaf}"))
             }
-            (Self::HuggingFace(_), _) => None,
         }
     }
 
@@ -62,7 +72,18 @@ impl NameFormat {
     }
 }
 
+/// The name of a task head's weight.
+pub(crate) fn head(index: &str, leaf: &str) -> String {
+    match index {
+        "0" => format!("classifier.{leaf}"),
+        _ => format!("classifier_{index}.{leaf}"),
+    }
+}
+
 fn hugging_face(family: ModelType, parts: &[&str], blocks: usize) -> String {
+    if let Some(own) = family.family().weight_name(parts) {
+        return own;
+    }
     match parts {
         ["encoder", "embeddings", "norm", p] => format!("embeddings.LayerNorm.{p}"),
         ["encoder", "embeddings", "projection", p] => {
@@ -74,10 +95,7 @@ fn hugging_face(family: ModelType, parts: &[&str], blocks: usize) -> String {
         }
         ["encoder", "fit_dense", p] => format!("fit_dense.{p}"),
         ["pooler", p] => format!("pooler.dense.{p}"),
-        ["heads", i, "dense", p] => match *i {
-            "0" => format!("classifier.{p}"),
-            _ => format!("classifier_{i}.{p}"),
-        },
+        ["heads", i, "dense", p] => head(i, p),
         ["mlm", "dense", p] => format!("cls.predictions.transform.dense.{p}"),
         ["mlm", "norm", p] => format!("cls.predictions.transform.LayerNorm.{p}"),
         ["mlm", "bias"] => "cls.predictions.bias".into(),

@@ -5,7 +5,7 @@ use crate::{BertConfig, ModelType};
 /// The optional parts of a model that no configuration field describes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// Whether there is a dense layer between the first token and the task heads.
+    /// Whether there is a dense layer between what is pooled and the task heads.
     pub pooler: bool,
     /// Whether there is a masked-language-model head.
     pub mlm: bool,
@@ -23,8 +23,9 @@ impl Parts {
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
         let mut parts = Self::default();
         for name in names {
-            parts.pooler |= name.ends_with("pooler.dense.weight");
-            parts.mlm |= name == "cls.predictions.transform.dense.weight";
+            parts.pooler |= name.ends_with("pooler.dense.weight") || name == "head.dense.weight";
+            parts.mlm |=
+                ["cls.predictions.transform.dense.weight", "decoder.bias", "decoder.weight"].contains(&name.as_str());
             parts.mlm_extra |= name == "cls.predictions.dense.weight";
         }
         parts
@@ -34,8 +35,8 @@ impl Parts {
     pub fn of_paths<'a>(paths: impl IntoIterator<Item = &'a String>) -> Self {
         let mut parts = Self::default();
         for path in paths {
-            parts.pooler |= path == "pooler.weight";
-            parts.mlm |= path == "mlm.dense.weight";
+            parts.pooler |= path == "pooler.weight" || path == "prediction.dense.weight";
+            parts.mlm |= path == "mlm.dense.weight" || path == "mlm.bias";
             parts.mlm_extra |= path == "mlm.extra";
         }
         parts

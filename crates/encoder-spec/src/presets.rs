@@ -5,7 +5,7 @@ use mlp_space::{StudentShape, released};
 use crate::{Activation, BertConfig, Error, ModelType, NormKind, Result, student_config, student_frame};
 
 /// Names accepted by [`preset`].
-pub const PRESETS: [&str; 15] = [
+pub const PRESETS: [&str; 17] = [
     "bert-base",
     "bert-large",
     "minilm-l6",
@@ -16,6 +16,8 @@ pub const PRESETS: [&str; 15] = [
     "mobilebert-reference",
     "mobilebert-tiny-reference",
     "ib-bert-large",
+    "modernbert-base",
+    "modernbert-large",
     "efficientbert",
     "efficientbert-tiny",
     "efficientbert+",
@@ -24,6 +26,7 @@ pub const PRESETS: [&str; 15] = [
 ];
 
 const VOCAB: usize = 30_522;
+const MODERN_VOCAB: usize = 50_368;
 
 /// Configuration of a published architecture.
 ///
@@ -35,6 +38,7 @@ const VOCAB: usize = 30_522;
 ///   bottleneck norm; keys tied to queries)
 /// - `ib-bert-large`: MobileBERT's teacher (Sun et al. 2020), a BERT-large of 24 layers, 1024 wide inside and, like its
 ///   student, 512 wide between layers; LayerNorm and GELU, queries, keys and values from the 512
+/// - `modernbert-base`, `modernbert-large`: Warner et al. 2024
 /// - `efficientbert`, `efficientbert-tiny`, `efficientbert++`: Dong et al. 2021, with the
 ///   distillation projection to 768; `efficientbert+` is `efficientbert` with other weights
 /// - `efficientbert-tinybert-6`: EfficientBERT's feed-forwards in TinyBERT-6's shape; operators keep the wider operand
@@ -62,6 +66,8 @@ pub fn preset(name: &str) -> Result<BertConfig> {
             intra_bottleneck_size: Some(1024),
             ..BertConfig::bert(VOCAB, 512, 24, 4, 4096)
         },
+        "modernbert-base" => BertConfig::modernbert(MODERN_VOCAB, 768, 22, 12, 1152),
+        "modernbert-large" => BertConfig::modernbert(MODERN_VOCAB, 1024, 28, 16, 2624),
         "efficientbert" | "efficientbert+" => efficientbert(540, "efficientbert")?,
         "efficientbert-tiny" => efficientbert(360, "efficientbert")?,
         "efficientbert++" => efficientbert(360, "efficientbert++")?,

@@ -11,6 +11,8 @@ pub enum Step {
     First(usize),
     /// `v W2 + b2`, from the inner width to the block's.
     Second(usize),
+    /// `v W3 + b3`, from the block's width to the inner one; searched feed-forwards have none.
+    Gate(usize),
     /// A function of every element.
     Activation(Activation, usize),
     /// Two values, element by element, brought to one width first.
@@ -21,7 +23,7 @@ impl Step {
     /// Numbers of the values that it reads.
     pub fn operands(self) -> impl Iterator<Item = usize> {
         let (a, b) = match self {
-            Self::First(a) | Self::Second(a) | Self::Activation(_, a) => (a, None),
+            Self::First(a) | Self::Second(a) | Self::Gate(a) | Self::Activation(_, a) => (a, None),
             Self::Binary(_, a, b) => (a, Some(b)),
         };
         std::iter::once(a).chain(b)
@@ -33,16 +35,18 @@ impl Step {
         match self {
             Self::First(a) => Self::First(number(a)),
             Self::Second(a) => Self::Second(number(a)),
+            Self::Gate(a) => Self::Gate(number(a)),
             Self::Activation(function, a) => Self::Activation(function, number(a)),
             Self::Binary(op, a, b) => Self::Binary(op, number(a), number(b)),
         }
     }
 
-    /// For a linear map: its number, 0 or 1, and the value that it reads.
+    /// For a linear map: its number, 0 to 2, and the value that it reads.
     pub fn linear(self) -> Option<(usize, usize)> {
         match self {
             Self::First(a) => Some((0, a)),
             Self::Second(a) => Some((1, a)),
+            Self::Gate(a) => Some((2, a)),
             Self::Activation(..) | Self::Binary(..) => None,
         }
     }
@@ -70,6 +74,24 @@ impl Program {
     /// BERT's `act(x W1 + b1) W2 + b2`.
     pub fn plain(activation: Activation) -> Self {
         Self { steps: vec![Step::First(0), Step::Activation(activation, 1), Step::Second(2)], align: Align::Cut }
+    }
+
+    /// `(act(x W1 + b1) * (x W3 + b3)) W2 + b2`: a gated linear unit (Shazeer 2020), as ModernBERT has it.
+    pub fn gated(activation: Activation) -> Self {
+        let steps = vec![
+            Step::First(0),
+            Step::Activation(activation, 1),
+            Step::Gate(0),
+            Step::Binary(Binary::Mul, 2, 3),
+            Step::Second(4),
+        ];
+        Self { steps, align: Align::Cut }
+    }
+
+    /// The activation of a program that [`Program::gated`] makes.
+    pub fn as_gated(&self) -> Option<Activation> {
+        let [_, Step::Activation(activation, _), ..] = self.steps[..] else { return None };
+        (*self == Self::gated(activation)).then_some(activation)
     }
 
     /// The steps of a searched expression in the order of its text; subexpressions that stand in it twice are computed twice. Its own
@@ -118,7 +140,7 @@ impl Program {
                 found => Err(WidthMismatch { step: Some(step), expected, found }),
             };
             let next = match step {
-                Step::First(a) => takes(a, width, inner)?,
+                Step::First(a) | Step::Gate(a) => takes(a, width, inner)?,
                 Step::Second(a) => takes(a, inner, width)?,
                 Step::Activation(_, a) => widths[a],
                 Step::Binary(_, a, b) => self.align.width(widths[a], widths[b]),
@@ -136,6 +158,7 @@ impl std::fmt::Display for WidthMismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (expected, found) = (self.expected, self.found);
         match self.step {
+            Some(Step::Gate(_)) => write!(f, "the gate takes {expected} channels, and gets {found}"),
             Some(Step::First(_)) => write!(f, "the first linear map takes {expected} channels, and gets {found}"),
             Some(_) => write!(f, "the second linear map takes {expected} channels, and gets {found}"),
             None => write!(f, "the result has {found} channels; the residual needs {expected}"),
@@ -156,6 +179,14 @@ mod tests {
         let expression = searched("linear1_1(relu(linear1_1(x,wb1)),wb2)", Align::Cut);
         assert_eq!(expression, Program::plain(Activation::Relu));
         assert_eq!(expression.widths(8, 32), Ok(vec![8, 32, 32, 8]));
+    }
+
+    #[test]
+    fn a_gated_feed_forward_multiplies_two_maps_of_its_input() {
+        let program = Program::gated(Activation::GeluErf);
+        assert_eq!(program.widths(8, 5), Ok(vec![8, 5, 5, 5, 5, 8]));
+        assert_eq!(program.as_gated(), Some(Activation::GeluErf));
+        assert_eq!(Program::plain(Activation::GeluErf).as_gated(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Values with a shape.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use crate::Floats;
 use crate::encoder::Shaped;
@@ -53,19 +53,44 @@ pub trait Stored: Shaped {
     /// Values in row-major order.
     fn values(&self) -> &[f32];
 
+    /// Some of the rows, along the first axis.
+    ///
+    /// # Panics
+    /// There are not that many, or there is no axis.
+    fn rows(&self, rows: Range<usize>) -> Self
+    where
+        Self: Sized;
+
     /// Whether no value is infinite or NaN.
     fn are_finite(&self) -> bool {
         all_finite(self.values())
     }
 }
 
+/// Shape of some rows of a tensor of this shape, and where their values stand.
+fn part(shape: &[usize], rows: Range<usize>) -> (Vec<usize>, Range<usize>) {
+    let row: usize = shape[1..].iter().product();
+    let values = rows.start * row..rows.end * row;
+    ([&[rows.len()], &shape[1..]].concat(), values)
+}
+
 impl Stored for HostTensor {
+    fn rows(&self, rows: Range<usize>) -> Self {
+        let (shape, values) = part(&self.shape, rows);
+        Self { shape, data: self.data[values].to_vec() }
+    }
+
     fn values(&self) -> &[f32] {
         &self.data
     }
 }
 
 impl Stored for MappedTensor {
+    fn rows(&self, rows: Range<usize>) -> Self {
+        let (shape, values) = part(&self.shape, rows);
+        Self { shape, data: self.data.part(values) }
+    }
+
     fn values(&self) -> &[f32] {
         self.data.deref()
     }

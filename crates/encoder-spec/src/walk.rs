@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use crate::encoder::{
     Attention, AttentionSource, Block, Bottleneck, Embedding, Encoder, FeedForward, Head, Layer, Linear, MlmHead, Norm,
-    Projection,
+    Projection, Transform,
 };
 use crate::{Error, Result};
 
@@ -34,8 +34,11 @@ impl<W> Encoder<W> {
             family: self.family,
             embedding: self.embedding.walk("encoder.embeddings", f)?,
             layers,
+            final_norm: optional(&self.final_norm, |norm| norm.walk("encoder.final_norm", f))?,
             fit: optional(&self.fit, |fit| fit.walk("encoder.fit_dense", f))?,
+            pooling: self.pooling,
             pooler: optional(&self.pooler, |pooler| pooler.walk("pooler", f))?,
+            prediction: optional(&self.prediction, |prediction| prediction.walk("prediction", f))?,
             heads,
             mlm: optional(&self.mlm, |mlm| mlm.walk("mlm", f))?,
         })
@@ -75,14 +78,15 @@ fn optional<T, U, E>(part: &Option<T>, walk: impl FnOnce(&T) -> Result<U, E>) ->
 
 impl<W> Linear<W> {
     fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<Linear<V>, E> {
-        Ok(Linear { weight: f(&format!("{at}.weight"), &self.weight)?, bias: f(&format!("{at}.bias"), &self.bias)? })
+        let weight = f(&format!("{at}.weight"), &self.weight)?;
+        Ok(Linear { weight, bias: optional(&self.bias, |bias| f(&format!("{at}.bias"), bias))? })
     }
 }
 
 impl<W> Norm<W> {
     fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<Norm<V>, E> {
-        let (weight, bias) = (f(&format!("{at}.weight"), &self.weight)?, f(&format!("{at}.bias"), &self.bias)?);
-        Ok(Norm { kind: self.kind, weight, bias })
+        let weight = f(&format!("{at}.weight"), &self.weight)?;
+        Ok(Norm { kind: self.kind, weight, bias: optional(&self.bias, |bias| f(&format!("{at}.bias"), bias))? })
     }
 }
 
@@ -93,8 +97,9 @@ impl<W> Embedding<W> {
             projection: optional(&self.projection, |p| {
                 Ok(Projection { linear: p.linear.walk(&format!("{at}.projection"), f)?, trigram: p.trigram })
             })?,
-            positions: f(&format!("{at}.position_embeddings.weight"), &self.positions)?,
-            segments: f(&format!("{at}.token_type_embeddings.weight"), &self.segments)?,
+            positions: optional(&self.positions, |table| f(&format!("{at}.position_embeddings.weight"), table))?,
+            longest: self.longest,
+            segments: optional(&self.segments, |table| f(&format!("{at}.token_type_embeddings.weight"), table))?,
             norm: self.norm.walk(&format!("{at}.norm"), f)?,
         })
     }
@@ -106,6 +111,7 @@ impl<W> Layer<W> {
             attention: optional(&self.attention, |a| a.walk(&format!("{at}.attention"), f))?,
             feed_forward: self.feed_forward.walk(&format!("{at}.feed_forward"), f)?,
             bottleneck: optional(&self.bottleneck, |b| b.walk(&format!("{at}.bottleneck"), f))?,
+            norm_first: self.norm_first,
         })
     }
 }
@@ -118,7 +124,9 @@ impl<W> Attention<W> {
             key: optional(&self.key, |key| key.walk(&format!("{at}.key"), f))?,
             value: self.value.walk(&format!("{at}.value"), f)?,
             output: self.output.walk(&format!("{at}.output"), f)?,
-            norm: self.norm.walk(&format!("{at}.norm"), f)?,
+            norm: optional(&self.norm, |norm| norm.walk(&format!("{at}.norm"), f))?,
+            rotary: self.rotary,
+            reach: self.reach,
         })
     }
 }
@@ -130,6 +138,7 @@ impl<W> FeedForward<W> {
             blocks.push(Block {
                 dense1: block.dense1.walk(&format!("{at}.blocks.{i}.dense1"), f)?,
                 dense2: block.dense2.walk(&format!("{at}.blocks.{i}.dense2"), f)?,
+                gate: optional(&block.gate, |gate| gate.walk(&format!("{at}.blocks.{i}.gate"), f))?,
                 norm: block.norm.walk(&format!("{at}.blocks.{i}.norm"), f)?,
             });
         }
@@ -156,13 +165,21 @@ impl<W> Bottleneck<W> {
     }
 }
 
-impl<W> MlmHead<W> {
-    fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<MlmHead<V>, E> {
-        Ok(MlmHead {
+impl<W> Transform<W> {
+    fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<Transform<V>, E> {
+        Ok(Transform {
             dense: self.dense.walk(&format!("{at}.dense"), f)?,
             activation: self.activation,
             norm: self.norm.walk(&format!("{at}.norm"), f)?,
-            bias: f(&format!("{at}.bias"), &self.bias)?,
+        })
+    }
+}
+
+impl<W> MlmHead<W> {
+    fn walk<V, E>(&self, at: &str, f: &mut Visit<'_, W, V, E>) -> Result<MlmHead<V>, E> {
+        Ok(MlmHead {
+            transform: optional(&self.transform, |transform| transform.walk(at, f))?,
+            bias: optional(&self.bias, |bias| f(&format!("{at}.bias"), bias))?,
             extra: optional(&self.extra, |extra| f(&format!("{at}.extra"), extra))?,
         })
     }

@@ -53,6 +53,26 @@ fn a_classifier_adds_a_pooler_and_one_output_per_class() {
 }
 
 #[test]
+fn modernberts_have_the_sizes_that_transformers_counts_and_pay_for_near_tokens_only() {
+    let words = Parts { mlm: true, ..Parts::POOLER };
+    for (name, with_words, alone) in
+        [("modernbert-base", 149_655_232, 149_014_272), ("modernbert-large", 395_881_664, 394_781_696)]
+    {
+        let config = preset(name).unwrap();
+        let params = |parts| Encoder::describe(&config, parts).unwrap().count(128).params();
+        assert_eq!((params(words), params(Parts::NONE)), (with_words, alone), "{name}");
+    }
+    let encoder = Encoder::describe(&preset("modernbert-base").unwrap(), Parts::NONE).unwrap();
+    for tokens in [32u64, 65, 1024] {
+        let maps = 22 * (4 * 768 * 768 + 3 * 768 * 1152) * tokens;
+        // 8 layers are global, and 14 see 64 tokens on each side.
+        let near = (0..tokens).map(|at| at.min(64) + 1 + (tokens - 1 - at).min(64)).sum::<u64>();
+        let attention = 2 * 768 * (8 * tokens * tokens + 14 * near);
+        assert_eq!(encoder.count(tokens as usize).macs(), maps + attention, "{tokens} tokens");
+    }
+}
+
+#[test]
 fn counts_of_the_largest_sizes_saturate() {
     let n = MAX_SIZE;
     let shape =

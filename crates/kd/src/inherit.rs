@@ -15,7 +15,7 @@ use crate::Result;
 const FIT_DENSE: &str = "encoder.fit_dense.";
 const WORD_HEAD: &str = "mlm.";
 
-/// `fresh` with the encoder and the pooler of `loaded`, and its masked-language-model head where both have one of one form; other heads
+/// `fresh` with the encoder and the pooler of `loaded`, or what a ModernBERT has in its place, and its masked-language-model head where both have one of one form; other heads
 /// stay fresh. `source` is named in errors.
 ///
 /// The distillation projection belongs to one teacher: it is taken over where both models have it at one size, and stays
@@ -26,7 +26,8 @@ const WORD_HEAD: &str = "mlm.";
 pub fn continue_from(fresh: TaskModel, loaded: &TaskModel, source: &Path) -> Result<TaskModel> {
     let mut weights = collect_internal(&fresh);
     let from = collect_internal(loaded);
-    let optional = |name: &str| name.starts_with(FIT_DENSE) || name.starts_with("pooler.");
+    let is_pooler = |name: &str| name.starts_with("pooler.") || name.starts_with("prediction.");
+    let optional = |name: &str| name.starts_with(FIT_DENSE) || is_pooler(name);
     let missing: Vec<String> = weights
         .0
         .keys()
@@ -45,10 +46,7 @@ pub fn continue_from(fresh: TaskModel, loaded: &TaskModel, source: &Path) -> Res
         let is_fit = name.starts_with(FIT_DENSE);
         let same_fit = weights.0.get(&name).is_some_and(|own| own.shape == tensor.shape);
         let is_word_head = one_form && name.starts_with(WORD_HEAD);
-        if is_word_head
-            || is_fit && same_fit
-            || !is_fit && (name.starts_with("encoder.") || name.starts_with("pooler."))
-        {
+        if is_word_head || is_fit && same_fit || !is_fit && (name.starts_with("encoder.") || is_pooler(&name)) {
             weights.0.insert(name, tensor);
         }
     }
@@ -223,6 +221,24 @@ mod tests {
         let found = collect_internal(&continue_from(fresh, &loaded, Path::new("m")).unwrap());
         for (name, tensor) in &found.0 {
             let expected = if name.starts_with("heads.") { &new } else { &from };
+            assert_eq!(tensor, &expected.0[name], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_heads_of_a_modernbert_is_taken_over_from_its_masked_language_model() {
+        let device = Device::flex();
+        let config = BertConfig { max_position_embeddings: 4, ..BertConfig::modernbert(9, 4, 2, 2, 6) };
+        let tasks = vec![task_head(glue_squad::task::TaskKind::Rte.task())];
+        let tuned = BertConfig { task_heads: tasks, ..config.clone() };
+        let built = |config, parts, seed| init::normal(TaskModel::new(config, parts, &device).unwrap(), seed, 0.5);
+        let loaded = built(&config, Parts { mlm: true, ..Parts::POOLER }, 1);
+        let (fresh, from) = (built(&tuned, Parts::POOLER, 2), collect_internal(&loaded));
+        let own = collect_internal(&fresh);
+        let found = collect_internal(&continue_from(fresh, &loaded, Path::new("m")).unwrap());
+        assert!(found.0.contains_key("prediction.dense.weight") && !found.0.contains_key("mlm.bias"));
+        for (name, tensor) in &found.0 {
+            let expected = if name.starts_with("heads.") { &own } else { &from };
             assert_eq!(tensor, &expected.0[name], "{name}");
         }
     }

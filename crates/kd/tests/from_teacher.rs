@@ -123,7 +123,7 @@ impl<'a> Beginning<'a> {
 fn answers(model: &TaskModel, batch: &EncodedBatch) -> [Vec<f32>; 2] {
     let tokens = to_device(batch, &Device::flex());
     let (output, first) = model.forward(&tokens, 0, EncodeOptions::STATES_AND_SCORES);
-    let second = model.heads[1].forward_pooled(model.pool(output.last_hidden.clone()));
+    let second = model.heads[1].forward_pooled(model.pool(output.last_hidden.clone(), &tokens.mask));
     let values = |t: burn::tensor::Tensor<2>| t.try_into_vec_as::<f32>().unwrap();
     let states = output.hidden_states.last().unwrap().clone();
     let width = states.dims()[2];

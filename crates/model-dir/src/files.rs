@@ -69,10 +69,10 @@ pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Pac
         config.fit_size = None;
         tensors.0.retain(|path, _| !is_fit(path));
     }
-    let parts = Parts::of_paths(tensors.0.keys());
-    agree(&Encoder::describe(&config, parts)?.weights(), &tensors)?;
+    let outline = Encoder::describe(&config, Parts::of_paths(tensors.0.keys()))?;
+    agree(&outline.weights(), &tensors)?;
     let of_sentences = sentence_transformers::files(&config, &tensors)?;
-    let (config, tensors) = hugging_face::image(config, parts, tensors);
+    let (config, tensors) = hugging_face::image(config, outline.parts(), tensors);
     let text = config.to_json()?;
     let weights = tensors.to_safetensors()?;
     let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();

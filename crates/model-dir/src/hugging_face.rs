@@ -6,27 +6,25 @@ use encoder_spec::{BertConfig, ModelType, NameFormat, Parts, Stored, TaskHeadKin
 use serde_json::{Map, Value, json};
 
 use crate::Tensors;
+use crate::place::named;
 
-/// What Hugging Face calls the head of a model that marks spans, and the first head of any other model.
-const SPAN_HEAD: &str = "qa_outputs.";
+/// What Hugging Face calls the first head of a model that marks no spans ([`ModelType::span_head`]).
 const FIRST_HEAD: &str = "classifier.";
 
 /// Configuration and tensors as they stand in the directory, from tensors by path.
 pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> (BertConfig, Tensors) {
     let family = config.model_type;
-    let mut names = NameFormat::HuggingFace(family).names(tensors.0.keys().map(String::as_str));
-    let named = |(path, tensor)| (names.remove(&path).unwrap_or(path), tensor);
-    let mut tensors = Tensors(tensors.0.into_iter().map(named).collect());
+    let mut tensors = named(tensors, NameFormat::HuggingFace(family));
     let Some(class) = family.class() else { return (config, tensors) };
     describe(&mut config, class, parts);
     if let [head] = &config.task_heads[..]
         && head.kind == TaskHeadKind::Span
     {
-        tensors = renamed(tensors, FIRST_HEAD, SPAN_HEAD);
+        tensors = renamed(tensors, FIRST_HEAD, family.span_head());
     }
     // Hugging Face recognizes a model with heads by the family's prefix in its tensor names and refuses a mixture.
     if parts.mlm || !config.task_heads.is_empty() {
-        tensors = prefixed(tensors, family.prefix());
+        tensors = prefixed(tensors, family);
     }
     (config, tensors)
 }
@@ -46,12 +44,15 @@ fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
     }
     // MobileBERT's classifier does without a pooler where the configuration says so, BERT's does not.
     let pooled = parts.pooler || is_mobilebert;
+    // All heads of a ModernBERT are behind the transform that is in a pooler's place.
+    let is_bare = config.model_type == ModelType::ModernBert && !parts.pooler;
     // MobileBERT's head has output weights beside a narrow word table.
     let known_words = !is_mobilebert || parts.mlm_extra || config.embed_width() == config.hidden_size;
     if is_mobilebert {
         config.extra.insert("classifier_activation".into(), json!(parts.pooler));
     }
     let class = match &config.task_heads[..] {
+        [_] if is_bare => "Model",
         [head] if head.kind == TaskHeadKind::Tags && !parts.mlm => {
             name_labels(&mut config.extra, &head.labels);
             "ForTokenClassification"
@@ -86,7 +87,7 @@ fn name_labels(extra: &mut BTreeMap<String, Value>, labels: &[String]) {
 /// answering models (`qa_outputs`) under the name of a first head, and without what `transformers` writes and computes nothing with
 /// ([`BertConfig::leaves_unused`]).
 pub fn usable<T: Stored>(tensors: Tensors<T>, config: &BertConfig) -> (Tensors<T>, Vec<String>) {
-    let mut tensors = renamed(tensors, SPAN_HEAD, FIRST_HEAD);
+    let mut tensors = renamed(tensors, config.model_type.span_head(), FIRST_HEAD);
     let mut unused = Vec::new();
     tensors.0.retain(|name, tensor| {
         // Further output weights of the masked-LM head are unused only where there are none of them.
@@ -107,8 +108,7 @@ fn renamed<T>(tensors: Tensors<T>, from: &str, to: &str) -> Tensors<T> {
     Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
 }
 
-fn prefixed(tensors: Tensors, prefix: &str) -> Tensors {
-    let is_head = |name: &str| ["cls.", "classifier", SPAN_HEAD].iter().any(|head| name.starts_with(head));
-    let rename = |name: String| if is_head(&name) { name } else { format!("{prefix}{name}") };
+fn prefixed(tensors: Tensors, family: ModelType) -> Tensors {
+    let rename = |name: String| if family.is_head(&name) { name } else { format!("{}{name}", family.prefix()) };
     Tensors(tensors.0.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect())
 }

@@ -30,7 +30,7 @@ pub use error::{Error, Result};
 pub use files::{CONFIG_FILE, FOREIGN_WEIGHTS, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};
 pub use header::tensor_names;
 pub use hugging_face::usable;
-pub use place::{Shapes, resolve, resolve_unread};
+pub use place::{Shapes, named, resolve, resolve_unread};
 pub use read::{ModelDir, outline};
 pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};

@@ -14,7 +14,8 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 ///
 /// Every parameter must be there with its shape, and nothing may be left over, except
 /// copies of weights that the model ties (a tied decoder, MobileBERT-TINY's key), which must equal
-/// the original, and `position_ids` buffers. A common `bert.` prefix is accepted.
+/// the original, and `position_ids` buffers. The family's prefix, such as `bert.`, is accepted. A tensor that holds several weights, one
+/// after the other, is divided.
 ///
 /// # Errors
 /// [`Error::MissingTensors`], [`Error::ExtraTensors`], [`Error::Shape`], [`Error::Untied`] or
@@ -59,17 +60,31 @@ fn place<T: Stored>(
     let mut values = BTreeMap::new();
     let mut missing = Vec::new();
     let names = format.names(shapes.keys().map(String::as_str));
-    for (internal, expected) in shapes {
-        let name = &names[internal];
+    for (name, paths) in by_name(&names) {
         let Some(tensor) = tensors.0.remove(name) else {
-            missing.push(name.clone());
+            missing.push(name.to_owned());
             continue;
         };
-        if tensor.shape() != expected {
-            let (name, found) = (name.clone(), tensor.shape().to_vec());
-            return Err(Error::Shape { path: path(), name, found, expected: expected.clone() });
+        let mut expected = shapes[paths[0]].clone();
+        if let [_, others @ ..] = &paths[..]
+            && !others.is_empty()
+        {
+            expected[0] += others.iter().map(|path| shapes[*path][0]).sum::<usize>();
         }
-        values.insert(internal.clone(), tensor);
+        if tensor.shape() != expected {
+            let (name, found) = (name.to_owned(), tensor.shape().to_vec());
+            return Err(Error::Shape { path: path(), name, found, expected });
+        }
+        if let [internal] = paths[..] {
+            values.insert(internal.to_owned(), tensor);
+            continue;
+        }
+        let mut end = 0;
+        for internal in paths {
+            let start = end;
+            end += shapes[internal][0];
+            values.insert(internal.to_owned(), tensor.rows(start..end));
+        }
     }
     if !missing.is_empty() {
         return Err(Error::MissingTensors { path: path(), names: missing });
@@ -88,6 +103,32 @@ fn place<T: Stored>(
         return Err(Error::ExtraTensors { path: path(), names: extra });
     }
     Ok((Tensors(values), names))
+}
+
+/// Paths of the weights that are one tensor of a file, by its name, in the order of their rows.
+fn by_name(names: &BTreeMap<String, String>) -> BTreeMap<&str, Vec<&str>> {
+    let mut paths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (path, name) in names {
+        paths.entry(name).or_default().push(path);
+    }
+    paths.values_mut().for_each(|paths| paths.sort_by_key(|path| NameFormat::place(path)));
+    paths
+}
+
+/// Tensors by path under their names in files; those that are one tensor there are put together.
+pub fn named(mut tensors: Tensors, format: NameFormat) -> Tensors {
+    let names = format.names(tensors.0.keys().map(String::as_str));
+    let mut all = BTreeMap::new();
+    for (name, paths) in by_name(&names) {
+        let mut parts = paths.into_iter().filter_map(|path| tensors.0.remove(path));
+        let Some(mut whole) = parts.next() else { continue };
+        for part in parts {
+            whole.shape[0] += part.shape[0];
+            whole.data.extend(part.data);
+        }
+        all.insert(name.to_owned(), whole);
+    }
+    Tensors(all)
 }
 
 fn without_prefix<T>(tensors: Tensors<T>, format: NameFormat) -> Tensors<T> {

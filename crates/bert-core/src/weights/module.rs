@@ -21,10 +21,7 @@ pub fn parameter_shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
 
 /// All parameters under their external names.
 pub fn collect<M: Module>(module: &M, format: NameFormat) -> Tensors {
-    let tensors = collect_internal(module).0;
-    let mut names = format.names(tensors.keys().map(String::as_str));
-    let named = |(path, tensor)| (names.remove(&path).unwrap_or(path), tensor);
-    Tensors(tensors.into_iter().map(named).collect())
+    model_dir::named(collect_internal(module), format)
 }
 
 /// All parameters under their module paths; linear weights as `[out, in]`.

@@ -6,7 +6,7 @@ use cpu_kernels::elementwise::Activation;
 use encoder_spec::{Block, MappedTensor, Program, Step};
 use mlp_space::Binary;
 
-use super::builder::{Builder, SpecNorm};
+use super::builder::{Builder, Linear, SpecNorm};
 use crate::program::{Domain, Memory, RowOp};
 
 const TOKENS: Domain = Domain::Tokens;
@@ -65,8 +65,8 @@ impl Graph {
 struct Lowering<'a> {
     builder: &'a mut Builder,
     graph: &'a Graph,
-    /// Packed weights of `W1` and `W2`, where the program uses them.
-    linears: [Option<usize>; 2],
+    /// Packed weights of `W1`, `W2` and `W3`, where the program uses them.
+    linears: [Option<usize>; 3],
     /// Uses that are still to come.
     left: Vec<usize>,
     places: Vec<Option<Memory>>,
@@ -83,10 +83,40 @@ impl Builder {
         x: Memory,
         target: Option<Memory>,
     ) -> Memory {
-        let Block { dense1, dense2, norm } = block;
+        let Block { dense1, dense2, gate, norm } = block;
+        let (y, width) = self.function(graph, (dense1, dense2, gate), x);
+        let out = self.normed_value(y, x, norm, width, target);
+        self.release(x);
+        out
+    }
+
+    /// `x + f(Norm(x))`; `x` is released.
+    pub(super) fn block_of_norm(
+        &mut self,
+        graph: &Graph,
+        block: Block<MappedTensor>,
+        x: Memory,
+        target: Option<Memory>,
+    ) -> Memory {
+        let Block { dense1, dense2, gate, norm } = block;
+        let normed = self.norm_from(x.whole(), norm, graph.values[0].width);
+        let (y, width) = self.function(graph, (dense1, dense2, gate), normed);
+        if y != normed {
+            self.release(normed);
+        }
+        self.sum(x, y, width, target)
+    }
+
+    /// `f(x)`, which is `x` itself where the program has no steps, and its width; `x` stays.
+    fn function(
+        &mut self,
+        graph: &Graph,
+        (dense1, dense2, gate): (Linear, Linear, Option<Linear>),
+        x: Memory,
+    ) -> (Memory, usize) {
         let mut pack =
             |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
-        let linears = [pack(0, dense1), pack(1, dense2)];
+        let linears = [pack(0, dense1), pack(1, dense2), gate.and_then(|gate| pack(2, gate))];
         let count = graph.values.len();
         let root = count - 1;
         let width = graph.values[root].width;
@@ -100,10 +130,7 @@ impl Builder {
             x,
         };
         (0..count).for_each(|index| lowering.value(index));
-        let y = lowering.places[root].expect("the result has been computed");
-        let out = self.normed_value(y, x, norm, width, target);
-        self.release(x);
-        out
+        (lowering.places[root].expect("the result has been computed"), width)
     }
 
     fn normed_value(&mut self, y: Memory, x: Memory, norm: SpecNorm, width: usize, target: Option<Memory>) -> Memory {
@@ -124,9 +151,10 @@ impl Lowering<'_> {
         let place = match step {
             None => self.x,
             // Waits for the activation.
-            Some(Step::First(_) | Step::Second(_)) if self.graph.fuses(index) => return,
+            Some(Step::First(_) | Step::Second(_) | Step::Gate(_)) if self.graph.fuses(index) => return,
             Some(Step::First(input)) => self.product(0, input, None, width),
             Some(Step::Second(input)) => self.product(1, input, None, width),
+            Some(Step::Gate(input)) => self.product(2, input, None, width),
             Some(Step::Activation(function, a)) => match self.graph.values[a].step.and_then(Step::linear) {
                 Some((number, input)) if self.graph.fuses(a) => {
                     self.product(number, input, Some(function.into()), width)

@@ -3,7 +3,8 @@
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{MatRef, Precision, ScaledColumns, Weights};
 
-use encoder_spec::{MappedTensor, Normalization};
+use encoder_spec::{MappedTensor, Normalization, Rotary, Transform};
+use mlp_space::Binary;
 
 use super::{Norm, Packed, PackedWeights, Packing, Slot};
 use crate::Error;
@@ -56,8 +57,13 @@ impl Unpacked {
         if !self.maps.iter().all(|m| m.linear.weight.data.are_finite()) {
             return Err(Error::NotFinite { what: "weights of a product".into() });
         }
-        let biases = self.maps.iter().flat_map(|m| m.linear.bias.data.iter().map(|b| b * m.scale));
-        let mut bias: Vec<f32> = biases.collect();
+        let mut bias = Vec::new();
+        for Scaled { linear, scale } in &self.maps {
+            match &linear.bias {
+                Some(own) => bias.extend(own.data.iter().map(|b| b * scale)),
+                None => bias.resize(bias.len() + linear.outputs(), 0.0),
+            }
+        }
         bias.truncate(self.outputs);
         let weights = match packing {
             Packing::Ahead => PackedWeights::Ready(Weights::pack_parts(&self.parts(), self.precision)),
@@ -99,6 +105,8 @@ pub(crate) struct Builder {
     pub slots: Vec<Slot>,
     free_slots: Vec<usize>,
     steps: Vec<Step>,
+    /// Turns of positions, each with the width of heads.
+    pub turns: Vec<(Rotary, usize)>,
 }
 
 impl Builder {
@@ -112,7 +120,18 @@ impl Builder {
             slots: Vec::new(),
             free_slots: Vec::new(),
             steps: Vec::new(),
+            turns: Vec::new(),
         }
+    }
+
+    /// Turns the heads that stand in `x`, each `width` wide, by their positions.
+    pub fn turn(&mut self, x: View, rotary: Rotary, (heads, width): (usize, usize)) {
+        let known = self.turns.iter().position(|turns| *turns == (rotary, width));
+        let turns = known.unwrap_or_else(|| {
+            self.turns.push((rotary, width));
+            self.turns.len() - 1
+        });
+        self.row(Domain::Tokens, RowOp::Turn { x, heads, width, turns });
     }
 
     /// The steps since the last call.
@@ -231,8 +250,36 @@ impl Builder {
             Normalization::LayerNorm { eps } => Some(eps as f32),
             Normalization::NoNorm => None,
         };
-        self.norms.push(Norm { eps, weight: norm.weight.data.to_vec(), bias: norm.bias.data.to_vec() });
+        let weight = norm.weight.data.to_vec();
+        let bias = norm.bias.map_or_else(|| vec![0.0; weight.len()], |bias| bias.data.to_vec());
+        self.norms.push(Norm { eps, weight, bias });
         self.norms.len() - 1
+    }
+
+    /// `x + y` in `target`, or in the place of `x`. Releases `y`, and `x` where it is not the place of the sum.
+    pub fn sum(&mut self, x: Memory, y: Memory, width: usize, target: Option<Memory>) -> Memory {
+        let out = target.unwrap_or(x);
+        let (a, b) = (x.whole(), y.whole());
+        self.row(Domain::Tokens, RowOp::Binary { op: Binary::Add, a, b, out: out.whole(), width });
+        self.release(y);
+        if out != x {
+            self.release(x);
+        }
+        out
+    }
+
+    /// `Norm(act(x W + b))` in `out`; `x` stays.
+    pub fn transform(&mut self, domain: Domain, x: View, transform: Transform<MappedTensor>, out: Memory) {
+        let Transform { dense, activation, norm } = transform;
+        let (inputs, outputs) = (dense.inputs(), dense.outputs());
+        let slot = self.pack(domain, x, inputs);
+        let y = self.place(outputs);
+        let linear = self.linear(dense);
+        self.product(domain, slot, linear, Some(activation.into()), y);
+        self.release_slot(slot);
+        let norm = self.norm(norm);
+        self.row(domain, RowOp::Norm { x: y.whole(), residual: None, norm, out: out.whole() });
+        self.release(y);
     }
 
     /// `Norm(x)` in a new place.

@@ -7,12 +7,15 @@ use super::builder::{Builder, Linear, Scaled, SpecNorm};
 use crate::program::{AttentionStep, Domain, Memory, View, Work};
 
 const TOKENS: Domain = Domain::Tokens;
+/// Why a norm is there.
+const NORM: &str = "a checked encoder: where norms come after, every attention has one";
 
 impl Builder {
     /// One layer of `hidden` states at `x`, which is released; the result goes to `target` or a new place.
     pub fn layer(&mut self, layer: Layer<MappedTensor>, x: Memory, hidden: usize, target: Option<Memory>) -> Memory {
-        let Layer { attention, feed_forward, bottleneck } = layer;
+        let Layer { attention, feed_forward, bottleneck, norm_first } = layer;
         match bottleneck {
+            None if norm_first => self.layer_of_norms(attention, feed_forward, x, hidden, target),
             None => self.plain_layer(attention, feed_forward, x, hidden, target),
             Some(bottleneck) => self.bottleneck_layer(attention, feed_forward, bottleneck, x, hidden, target),
         }
@@ -28,17 +31,59 @@ impl Builder {
     ) -> Memory {
         let Some(attention) = attention else { return self.feed_forward(feed_forward, x, hidden, target) };
         let no_feed_forward = feed_forward.blocks.is_empty();
-        let Attention { heads, query, key, value, output, norm } = attention;
+        let (context, output, norm) = self.attention(attention, x, hidden);
+        let after = if no_feed_forward { target } else { None };
+        let y = self.residual_norm(context, output, x.whole(), norm.expect(NORM), after);
+        self.release(x);
+        self.feed_forward(feed_forward, y, hidden, target)
+    }
+
+    /// `softmax(Q K^T) V` of all heads of what stands at `x`, which stays; with the output map and the norm, which are yet to come.
+    fn attention(
+        &mut self,
+        attention: Attention<MappedTensor>,
+        x: Memory,
+        hidden: usize,
+    ) -> (Memory, Linear, Option<SpecNorm>) {
+        let Attention { heads, query, key, value, output, norm, rotary, reach } = attention;
         let inside = query.outputs();
         let (maps, scale) = projections(heads, query, key);
         let (q, k, v) = columns(0, &maps);
         let qkv = self.fused(x.whole(), hidden, with(maps, value));
-        let context = self.attend(heads, inside, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+        if let Some(rotary) = rotary {
+            // Queries and keys stand side by side; where they are one they are turned once.
+            let turned = if q == k { heads } else { 2 * heads };
+            self.turn(qkv.from(q), rotary, (turned, inside / heads));
+        }
+        let see = See { heads, width: inside / heads, scale, reach };
+        let context = self.attend(see, qkv.from(q), qkv.from(k), qkv.from(v));
         self.release(qkv);
-        let after = if no_feed_forward { target } else { None };
-        let y = self.residual_norm(context, output, x.whole(), norm, after);
-        self.release(x);
-        self.feed_forward(feed_forward, y, hidden, target)
+        (context, output, norm)
+    }
+
+    /// `x + attention(Norm(x))`, then `x + f(Norm(x))`.
+    fn layer_of_norms(
+        &mut self,
+        attention: Option<Attention<MappedTensor>>,
+        feed_forward: FeedForward<MappedTensor>,
+        x: Memory,
+        hidden: usize,
+        target: Option<Memory>,
+    ) -> Memory {
+        let FeedForward { program, inner, blocks } = feed_forward;
+        let (graph, count) = (Graph::new(&program, hidden, inner), blocks.len());
+        let x = match attention {
+            None => x,
+            Some(mut attention) => {
+                let normed = attention.norm.take().map(|norm| self.norm_from(x.whole(), norm, hidden));
+                let (context, output, _) = self.attention(attention, normed.unwrap_or(x), hidden);
+                normed.into_iter().for_each(|normed| self.release(normed));
+                let y = self.mapped(context, output);
+                self.sum(x, y, hidden, target.filter(|_| count == 0))
+            }
+        };
+        let blocks = blocks.into_iter().enumerate();
+        blocks.fold(x, |x, (i, block)| self.block_of_norm(&graph, block, x, target.filter(|_| i + 1 == count)))
     }
 
     /// MobileBERT's: everything that starts from the wide input is one product.
@@ -53,15 +98,16 @@ impl Builder {
     ) -> Memory {
         let Bottleneck { input, input_norm, attention: source, output, output_norm } = bottleneck;
         let attention = attention.expect("a checked encoder: attention stands in every bottleneck");
-        let Attention { heads, query, key, value, output: dense, norm } = attention;
+        let Attention { heads, query, key, value, output: dense, norm, reach, .. } = attention;
         let (width, inside) = (input.outputs(), query.outputs());
         let (maps, scale) = projections(heads, query, key);
+        let see = See { heads, width: inside / heads, scale, reach };
         let (narrow, residual, context) = match source {
             AttentionSource::Wide => {
                 let (q, k, v) = columns(width, &maps);
                 let all = self.fused(x.whole(), hidden, [vec![input.into()], with(maps, value)].concat());
                 let residual = self.normed_view(all, 0, input_norm, width);
-                let context = self.attend(heads, inside, scale, all.from(q), all.from(k), all.from(v));
+                let context = self.attend(see, all.from(q), all.from(k), all.from(v));
                 (all, residual, context)
             }
             AttentionSource::Bottleneck => {
@@ -69,7 +115,7 @@ impl Builder {
                 let residual = self.normed_view(all, 0, input_norm, width);
                 let (q, k, v) = columns(0, &maps);
                 let qkv = self.fused(residual, width, with(maps, value));
-                let context = self.attend(heads, inside, scale, qkv.from(q), qkv.from(k), qkv.from(v));
+                let context = self.attend(see, qkv.from(q), qkv.from(k), qkv.from(v));
                 self.release(qkv);
                 (all, residual, context)
             }
@@ -84,12 +130,12 @@ impl Builder {
                 if shared.place != all {
                     self.release(shared.place);
                 }
-                let context = self.attend(heads, inside, scale, qk.from(q), qk.from(k), all.from(v));
+                let context = self.attend(see, qk.from(q), qk.from(k), all.from(v));
                 self.release(qk);
                 (all, residual, context)
             }
         };
-        let y = self.residual_norm(context, dense, residual, norm, None);
+        let y = self.residual_norm(context, dense, residual, norm.expect(NORM), None);
         self.release(narrow);
         if residual.place != narrow {
             self.release(residual.place);
@@ -124,10 +170,23 @@ impl Builder {
         }
     }
 
-    fn attend(&mut self, heads: usize, width: usize, scale: f32, q: View, k: View, v: View) -> Memory {
-        let out = self.place(width);
-        self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width: width / heads, scale }));
+    fn attend(&mut self, see: See, q: View, k: View, v: View) -> Memory {
+        let See { heads, width, scale, reach } = see;
+        let out = self.place(heads * width);
+        self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width, scale, reach }));
         out
+    }
+
+    /// `x W + b` in a new place; `x` is released.
+    fn mapped(&mut self, x: Memory, dense: Linear) -> Memory {
+        let (inputs, outputs) = (dense.inputs(), dense.outputs());
+        let slot = self.pack(TOKENS, x.whole(), inputs);
+        self.release(x);
+        let y = self.place(outputs);
+        let linear = self.linear(dense);
+        self.product(TOKENS, slot, linear, None, y);
+        self.release_slot(slot);
+        y
     }
 
     /// `Norm(residual + x W + b)`; `x` is released.
@@ -139,13 +198,8 @@ impl Builder {
         norm: SpecNorm,
         target: Option<Memory>,
     ) -> Memory {
-        let (inputs, outputs) = (dense.inputs(), dense.outputs());
-        let slot = self.pack(TOKENS, x.whole(), inputs);
-        self.release(x);
-        let y = self.place(outputs);
-        let linear = self.linear(dense);
-        self.product(TOKENS, slot, linear, None, y);
-        self.release_slot(slot);
+        let outputs = dense.outputs();
+        let y = self.mapped(x, dense);
         self.normed(y, Some(residual), norm, outputs, target)
     }
 
@@ -162,6 +216,16 @@ impl Builder {
         let blocks = blocks.into_iter().enumerate();
         blocks.fold(x, |x, (i, block)| self.block(&graph, block, x, target(i)))
     }
+}
+
+/// How attention looks at its operands.
+#[derive(Clone, Copy)]
+struct See {
+    heads: usize,
+    /// Of one head.
+    width: usize,
+    scale: f32,
+    reach: Option<usize>,
 }
 
 /// Queries, with the scores' scale in their weights, and keys; or what serves as both, and the scale.

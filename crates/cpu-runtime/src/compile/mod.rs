@@ -10,6 +10,7 @@ use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{Precision as Format, Weights};
 use encoder_spec::{
     BertConfig, Embedding, Encoder, Floats, Head, Layer, MappedTensor, Pooling, Precision, Projection, TaskHeadKind,
+    Transform,
 };
 use model_dir::ModelDir;
 use rayon::prelude::*;
@@ -28,10 +29,14 @@ pub struct Model {
     pub(crate) precision: Precision,
     pub(crate) hidden: usize,
     pub(crate) words: Words,
-    /// `[positions, hidden]`.
-    pub(crate) positions: Floats,
-    /// `[segments, hidden]`.
-    pub(crate) segments: Floats,
+    /// `[longest, hidden]`, where there is such a table.
+    pub(crate) positions: Option<Floats>,
+    /// `[segments, hidden]`, where there is such a table.
+    pub(crate) segments: Option<Floats>,
+    /// Tokens of the longest sequence.
+    pub(crate) longest: usize,
+    /// What turns heads by positions.
+    pub(crate) turns: Vec<Turns>,
     pub(crate) linears: Vec<Packed>,
     pub(crate) norms: Vec<Norm>,
     /// Widths of the scratch places.
@@ -85,6 +90,13 @@ impl PackedWeights {
             Self::AtUse(weights) => weights.bytes(),
         }
     }
+}
+
+/// Cosines and sines of the angles by which positions turn pairs of channels, each `[longest, width of a head / 2]`.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    pub cosines: Vec<f32>,
+    pub sines: Vec<f32>,
 }
 
 /// A normalization over the last axis.
@@ -160,17 +172,21 @@ impl Model {
             }
         })?;
         let hidden = encoder.hidden();
-        let Encoder { embedding, layers, pooler, heads, .. } = encoder;
-        let Embedding { words, projection, positions, segments, norm } = embedding;
+        let Encoder { embedding, layers, final_norm, pooling, pooler, prediction, heads, .. } = encoder;
+        let Embedding { words, projection, positions, longest, segments, norm } = embedding;
+        let has_places = positions.is_some() || segments.is_some();
         let embed = words.shape[1];
         let words = Words::new(words, precision);
 
         let mut b = Builder::new(precision.into());
-        let body = body(&mut b, (embed, hidden), (projection, norm), layers);
-        pool(&mut b, hidden, pooler);
+        let embedding = EmbeddingParts { embed, projection, has_places, norm };
+        let body = body(&mut b, hidden, embedding, layers, final_norm);
+        pool(&mut b, hidden, pooling, (pooler, prediction.clone()));
         let pool = b.take_steps();
-        let heads = heads.into_iter().map(|h| head(&mut b, h, hidden)).collect();
-        let Builder { linears, norms, places, slots, .. } = b;
+        let heads = heads.into_iter().map(|h| head(&mut b, h, hidden, prediction.as_ref())).collect();
+        let Builder { linears, norms, places, slots, turns, .. } = b;
+        let turns = turns.into_iter().map(|(rotary, width)| rotary.turns(width, longest));
+        let turns = turns.map(|[cosines, sines]| Turns { cosines, sines }).collect();
         // All together at the end, so that threads wait for each other once and not once per product.
         let linears: Vec<Packed> = linears.into_par_iter().map(|l| l.pack(packing)).collect::<Result<_, _>>()?;
         let bytes = linears.iter().map(|l| l.weights.bytes() + l.bias.len() * 4).sum();
@@ -178,8 +194,10 @@ impl Model {
             precision,
             hidden,
             words,
-            positions: positions.data,
-            segments: segments.data,
+            positions: positions.map(|table| table.data),
+            segments: segments.map(|table| table.data),
+            longest,
+            turns,
             linears,
             norms,
             places,
@@ -208,7 +226,12 @@ impl Model {
 
     /// Longest sequence.
     pub fn max_length(&self) -> usize {
-        self.positions.len() / self.hidden
+        self.longest
+    }
+
+    /// Segments that it tells apart; `None`: it looks at none.
+    pub(crate) fn segment_rows(&self) -> Option<usize> {
+        self.segments.as_ref().map(|table| table.len() / self.hidden)
     }
 
     /// What each head predicts and how many values it gives.
@@ -218,37 +241,47 @@ impl Model {
 
     /// Bytes of weights and tables in memory.
     pub fn bytes(&self) -> usize {
-        let tables = self.words.bytes() + (self.positions.len() + self.segments.len()) * 4;
+        let rows = |table: &Option<Floats>| table.as_ref().map_or(0, |table| table.len() * 4);
+        let turns: usize = self.turns.iter().map(|turns| (turns.cosines.len() + turns.sines.len()) * 4).sum();
+        let tables = self.words.bytes() + rows(&self.positions) + rows(&self.segments) + turns;
         let norms: usize = self.norms.iter().map(|n| (n.weight.len() + n.bias.len()) * 4).sum();
         tables + self.bytes + norms
     }
 }
 
+/// What the steps of an embedding are made of.
+pub(crate) struct EmbeddingParts {
+    /// Width of the word table.
+    pub embed: usize,
+    pub projection: Option<Projection<MappedTensor>>,
+    /// Whether there is a table of positions or of segments.
+    pub has_places: bool,
+    pub norm: SpecNorm,
+}
+
 /// The steps from ids to the last hidden states.
 pub(crate) fn body(
     b: &mut Builder,
-    (embed, hidden): (usize, usize),
-    (projection, norm): (Option<Projection<MappedTensor>>, SpecNorm),
+    hidden: usize,
+    embedding: EmbeddingParts,
     layers: Vec<Layer<MappedTensor>>,
+    final_norm: Option<SpecNorm>,
 ) -> Vec<Step> {
     let last = layers.len();
-    let target = |done: usize| (done == last).then_some(Memory::Hidden);
-    let mut x = embed_words(b, embed, hidden, projection, norm, target(0));
+    let target = |done: usize| (done == last && final_norm.is_none()).then_some(Memory::Hidden);
+    let mut x = embed_words(b, hidden, embedding, target(0));
     for (i, layer) in layers.into_iter().enumerate() {
         x = b.layer(layer, x, hidden, target(i + 1));
+    }
+    if let Some(norm) = final_norm {
+        x = b.normed(x, None, norm, hidden, Some(Memory::Hidden));
     }
     debug_assert_eq!(x, Memory::Hidden);
     b.take_steps()
 }
 
-fn embed_words(
-    b: &mut Builder,
-    embed: usize,
-    hidden: usize,
-    projection: Option<Projection<MappedTensor>>,
-    norm: SpecNorm,
-    target: Option<Memory>,
-) -> Memory {
+fn embed_words(b: &mut Builder, hidden: usize, embedding: EmbeddingParts, target: Option<Memory>) -> Memory {
+    let EmbeddingParts { embed, projection, has_places, norm } = embedding;
     let x = match projection {
         None => {
             let x = b.place(hidden);
@@ -270,30 +303,62 @@ fn embed_words(
             x
         }
     };
-    b.row(Domain::Tokens, RowOp::Positions { x: x.whole() });
+    if has_places {
+        b.row(Domain::Tokens, RowOp::Positions { x: x.whole() });
+    }
     b.normed(x, None, norm, hidden, target)
 }
 
-fn pool(b: &mut Builder, hidden: usize, pooler: Option<Linear>) {
+fn pool(
+    b: &mut Builder,
+    hidden: usize,
+    pooling: Pooling,
+    (pooler, prediction): (Option<Linear>, Option<Transform<MappedTensor>>),
+) {
     let (domain, last) = (Domain::Sequences, Memory::Hidden.whole());
-    let Some(pooler) = pooler else {
-        b.row(domain, RowOp::First { x: last, out: Memory::Pooled.whole() });
-        return;
-    };
-    let first = b.place(hidden);
-    b.row(domain, RowOp::First { x: last, out: first.whole() });
-    let slot = b.pack(domain, first.whole(), hidden);
-    b.release(first);
-    let linear = b.linear(pooler);
-    b.product(domain, slot, linear, Some(Activation::Tanh), Memory::Pooled);
-    b.release_slot(slot);
+    let is_bare = pooler.is_none() && prediction.is_none();
+    let pooled = if is_bare { Memory::Pooled } else { b.place(hidden) };
+    b.row(
+        domain,
+        match pooling {
+            Pooling::Cls => RowOp::First { x: last, out: pooled.whole() },
+            Pooling::Mean => RowOp::Mean { x: last, out: pooled.whole() },
+        },
+    );
+    match (pooler, prediction) {
+        (Some(pooler), _) => {
+            let slot = b.pack(domain, pooled.whole(), hidden);
+            b.release(pooled);
+            let linear = b.linear(pooler);
+            b.product(domain, slot, linear, Some(Activation::Tanh), Memory::Pooled);
+            b.release_slot(slot);
+        }
+        (None, Some(prediction)) => {
+            b.transform(domain, pooled.whole(), prediction, Memory::Pooled);
+            b.release(pooled);
+        }
+        (None, None) => {}
+    }
 }
 
-fn head(b: &mut Builder, Head { kind, vector, dense }: Head<MappedTensor>, hidden: usize) -> CompiledHead {
+/// A head, and what stands before those of tokens: pooled vectors have gone through it.
+fn head(
+    b: &mut Builder,
+    Head { kind, vector, dense }: Head<MappedTensor>,
+    hidden: usize,
+    prediction: Option<&Transform<MappedTensor>>,
+) -> CompiledHead {
     let outputs = dense.as_ref().map_or(hidden, Linear::outputs);
     let domain = if kind.is_on_tokens() { Domain::Tokens } else { Domain::Sequences };
     let x = match vector {
-        None if kind.is_on_tokens() => Memory::Hidden,
+        None if kind.is_on_tokens() => match prediction {
+            Some(prediction) => {
+                let seen = b.place(hidden);
+                b.transform(domain, Memory::Hidden.whole(), prediction.clone(), seen);
+                seen
+            }
+            None => Memory::Hidden,
+        },
         None => Memory::Pooled,
         Some(vector) => {
             let out = if dense.is_some() { b.place(hidden) } else { Memory::Logits };

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use cpu_kernels::attention::{Head, Scratch, attend};
+use cpu_kernels::attention::{Head, Near, Scratch, attend};
 use cpu_kernels::matmul::{Epilogue, MatRef, OneUse, ROW_GROUP, multiply};
 
 use super::{Run, Workers};
 use crate::compile::PackedWeights;
 use crate::parts::Laps;
-use crate::plan::{Lane, QUERY_BLOCK, block, stride};
+use crate::plan::{Lane, QUERY_BLOCK, block, near_block, stride};
 use crate::program::{AttentionStep, Domain, Memory, Product, RowOp, Step, Sync, View, Work};
-use crate::rows::{Rows, combine, normalize, pad, to_unit_length, unary};
+use crate::rows::{Rows, combine, normalize, pad, to_unit_length, turn, unary};
 use crate::team::{Worker, share};
 
 fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
@@ -20,6 +20,9 @@ fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
 fn shifted_back(range: Range<usize>, by: usize) -> Range<usize> {
     range.start - by..range.end - by
 }
+
+/// Scores that a thread holds at once, at most, where it takes whole heads: the longest sequences of a BERT have a quarter of that.
+const SCORES: usize = 1 << 20;
 
 /// Some sequences on their way through the steps, as one worker sees them.
 pub(super) struct Chunk<'a> {
@@ -140,6 +143,13 @@ impl<'a> Chunk<'a> {
                     let x = view(x);
                     rows.for_each(|i| self.add_position(i, x.write(i, self.run.model.hidden)));
                 }
+                RowOp::Turn { x, heads, width, turns } => {
+                    let (x, turns) = (view(x), &self.run.model.turns[*turns]);
+                    rows.for_each(|i| {
+                        let position = self.run.positions[self.first_token + i] as usize;
+                        turn(x.write(i, heads * width), *width, turns, position);
+                    });
+                }
                 RowOp::First { x, out } => {
                     let (x, out) = (self.view(*x, Domain::Tokens), view(out));
                     let width = self.run.model.hidden;
@@ -234,12 +244,14 @@ impl<'a> Chunk<'a> {
 
     fn add_position(&self, i: usize, x: &mut [f32]) {
         let (run, token) = (self.run, self.first_token + i);
-        let row = |table: &'a [f32], at: u32| &table[at as usize * x.len()..][..x.len()];
-        let position = row(&run.model.positions, run.positions[token]);
-        let segment = row(&run.model.segments, run.batch.segments.get(token).copied().unwrap_or(0));
+        let segment = run.batch.segments.get(token).copied().unwrap_or(0);
         // In the order of the definition, so that sums round alike.
-        cpu_kernels::elementwise::binary::add_in_place(x, segment);
-        cpu_kernels::elementwise::binary::add_in_place(x, position);
+        for (table, at) in [(&run.model.segments, segment), (&run.model.positions, run.positions[token])] {
+            if let Some(table) = table {
+                let row = &table[at as usize * x.len()..][..x.len()];
+                cpu_kernels::elementwise::binary::add_in_place(x, row);
+            }
+        }
     }
 
     fn product(&self, product: &Product, domain: Domain) {
@@ -290,33 +302,44 @@ impl<'a> Chunk<'a> {
             }
             let queries = shifted_back(own, first);
             let bias = self.run.bias.get(tokens.clone()).filter(|b| b.iter().any(|&v| v != 0.0));
-            // Heads are the cheaper division: a head's keys and values are packed once.
             let count = queries.len();
-            let blocks = if step.heads.is_multiple_of(part.count()) { 1 } else { count.div_ceil(QUERY_BLOCK) };
+            let reach = step.reach.filter(|reach| reach.saturating_add(1) < tokens.len());
+            // Heads are the cheaper division: a head's keys and values are packed once. Where only near tokens are seen, a block of
+            // queries has keys of its own anyway. Such blocks begin at the same tokens however the sequence is divided among workers, so
+            // that their sums round alike.
+            let (size, before) = match reach {
+                Some(reach) => (near_block(reach), queries.start % near_block(reach)),
+                None if step.heads.is_multiple_of(part.count()) => ((SCORES / tokens.len()).max(QUERY_BLOCK), 0),
+                None => (QUERY_BLOCK, 0),
+            };
+            let blocks = (before + count).div_ceil(size);
             for unit in part.share(step.heads * blocks, 1) {
                 let (head, at) = (unit / blocks, unit % blocks);
-                let size = if blocks == 1 { count } else { QUERY_BLOCK };
-                let rows = shifted(share(count, size, at, blocks), queries.start);
+                let block = queries.start - before + at * size;
+                let rows = block.max(queries.start)..queries.end.min(block + size);
+                let keys = match reach {
+                    None => 0..tokens.len(),
+                    Some(reach) => block.saturating_sub(reach)..tokens.len().min((block + size).saturating_add(reach)),
+                };
                 // SAFETY: queries, keys and values were computed in earlier steps, which all workers of the lane have
                 // finished; the units of different workers write different rows or columns.
-                unsafe { self.head(step, head, first, tokens.len(), rows, bias, scratch) };
+                unsafe { self.head(step, head, first, (rows, keys), (bias, reach), scratch) };
             }
         }
     }
 
-    /// Computes attention of one head on the rows of a sequence.
+    /// Computes attention of one head between some queries and keys of the sequence whose rows begin at `first`; `bias` is of all its
+    /// tokens.
     ///
     /// # Safety
-    /// Rows `first..first + length` of the step's places are computed, and no other thread writes these queries' context.
-    #[allow(clippy::too_many_arguments, reason = "the operands of one kernel")]
+    /// These rows of the step's places are computed, and no other thread writes these queries' context.
     unsafe fn head(
         &self,
         step: &AttentionStep,
         head: usize,
         first: usize,
-        length: usize,
-        queries: Range<usize>,
-        key_bias: Option<&[f32]>,
+        (queries, keys): (Range<usize>, Range<usize>),
+        (bias, reach): (Option<&[f32]>, Option<usize>),
         scratch: &mut Scratch,
     ) {
         let column = head * step.width;
@@ -330,10 +353,11 @@ impl<'a> Chunk<'a> {
         };
         let job = Head {
             query: operand(step.q, queries.clone()),
-            key: operand(step.k, 0..length),
-            value: operand(step.v, 0..length),
+            key: operand(step.k, keys.clone()),
+            value: operand(step.v, keys.clone()),
             scale: step.scale,
-            key_bias,
+            key_bias: bias.map(|bias| &bias[keys.clone()]),
+            near: reach.map(|reach| Near { first_query: queries.start, first_key: keys.start, reach }),
             precision: self.run.model.precision.into(),
         };
         let out = self.view(step.out.whole(), Domain::Tokens);

@@ -4,7 +4,7 @@
 use cpu_runtime::Ragged;
 use encoder_spec::{
     Activation, AttentionSource, Block, Embedding, MappedTensor, ModelType, Normalization, Pooling, Program,
-    Projection, TaskHeadKind, VectorConfig,
+    Projection, Rotary, TaskHeadKind, Transform, VectorConfig,
 };
 use mlp_space::Align;
 use mlp_space::eval::{LinearWeights, evaluate};
@@ -49,13 +49,13 @@ impl Draw {
 
     pub fn linear(&mut self, inputs: usize, outputs: usize) -> Linear {
         let weight = self.tensor(&[outputs, inputs], 1.0 / (inputs as f32).sqrt());
-        Linear { weight, bias: self.tensor(&[outputs], 0.1) }
+        Linear { weight, bias: Some(self.tensor(&[outputs], 0.1)) }
     }
 
     pub fn norm(&mut self, kind: Normalization, width: usize) -> Norm {
         let mut weight = self.tensor(&[width], 0.1);
         weight.data = weight.data.iter().map(|v| v + 1.0).collect::<Vec<_>>().into();
-        Norm { kind, weight, bias: self.tensor(&[width], 0.1) }
+        Norm { kind, weight, bias: Some(self.tensor(&[width], 0.1)) }
     }
 
     pub fn table(&mut self, rows: usize, width: usize) -> MappedTensor {
@@ -79,6 +79,18 @@ pub enum Forward {
         inner: usize,
         extra: usize,
     },
+}
+
+/// What makes a network a ModernBERT.
+#[derive(Clone, Debug)]
+pub struct Modern {
+    /// How far the tokens of each layer see; where the list ends they see all.
+    pub reach: Vec<Option<usize>>,
+    /// Whether maps and norms have biases.
+    pub biases: bool,
+    /// Whether the pooled vector is made of the mean.
+    pub mean: bool,
+    pub positions: Rotary,
 }
 
 /// Which bottleneck.
@@ -120,6 +132,7 @@ pub struct Sizes {
     /// Of each layer; usual where the list ends.
     pub attention: Vec<Own>,
     pub pooler: bool,
+    pub modern: Option<Modern>,
 }
 
 pub const EPS: Normalization = Normalization::LayerNorm { eps: 1e-5 };
@@ -140,31 +153,49 @@ impl Sizes {
             layers,
             attention: Vec::new(),
             pooler: true,
+            modern: None,
         }
+    }
+
+    /// A ModernBERT with gated feed-forwards of these inner widths, of heads of even width.
+    pub fn modern(hidden: usize, heads: usize, inner: &[usize], modern: Modern) -> Self {
+        let layer = |&inner: &usize| Forward::Plain { activation: Activation::GeluErf, blocks: 1, inner };
+        Self { modern: Some(modern), ..Self::plain(hidden, heads, inner.iter().map(layer).collect()) }
     }
 
     pub fn encoder(&self, seed: u64) -> Encoder {
         let draw = &mut Draw(seed);
         let (hidden, norm) = (self.hidden, self.norm);
+        let of_bert = self.modern.is_none();
         let embedding = Embedding {
             words: draw.table(self.vocab, self.embed.map_or(hidden, |(width, _)| width)),
             projection: self.embed.map(|(width, trigram)| Projection {
                 linear: draw.linear(if trigram { 3 * width } else { width }, hidden),
                 trigram,
             }),
-            positions: draw.table(self.positions, hidden),
-            segments: draw.table(2, hidden),
+            positions: of_bert.then(|| draw.table(self.positions, hidden)),
+            longest: self.positions,
+            segments: of_bert.then(|| draw.table(2, hidden)),
             norm: draw.norm(norm, hidden),
         };
         let own = self.attention.iter().copied().chain(std::iter::repeat(Own::Usual));
-        let layers = self.layers.iter().zip(own).map(|(forward, own)| self.layer(forward, own, draw)).collect();
+        let layer = |(index, (forward, own))| match &self.modern {
+            None => self.layer(forward, own, draw),
+            Some(modern) => self.modern_layer(index, forward, modern, draw),
+        };
+        let layers = self.layers.iter().zip(own).enumerate().map(layer).collect();
         let head =
             |kind, outputs, draw: &mut Draw| Head { kind, vector: None, dense: Some(draw.linear(hidden, outputs)) };
         let vectors = |pooling, dense: Option<_>, normalize| {
             let vector = VectorConfig { pooling, size: dense.as_ref().map(|_: &Linear| 7), normalize, max_len: None };
             Head { kind: TaskHeadKind::Embedding, vector: Some(vector), dense }
         };
-        let pooler = self.pooler.then(|| draw.linear(hidden, hidden));
+        let pooler = (of_bert && self.pooler).then(|| draw.linear(hidden, hidden));
+        let prediction = (!of_bert && self.pooler).then(|| Transform {
+            dense: draw.linear(hidden, hidden),
+            activation: Activation::GeluErf,
+            norm: draw.norm(norm, hidden),
+        });
         let heads = vec![head(TaskHeadKind::Classification, 3, draw), head(TaskHeadKind::Span, 2, draw)];
         let dense = [draw.linear(hidden, 7), draw.linear(hidden, 7)].map(Some);
         let [first, second] = dense;
@@ -175,7 +206,44 @@ impl Sizes {
             vectors(Pooling::Cls, None, true),
         ];
         let heads = heads.into_iter().chain(vectors).collect();
-        Encoder { family: ModelType::Bert, embedding, layers, fit: None, pooler, heads, mlm: None }
+        let final_norm = (!of_bert).then(|| draw.norm(norm, hidden));
+        let is_mean = self.modern.as_ref().is_some_and(|modern| modern.mean);
+        let pooling = if is_mean { Pooling::Mean } else { Pooling::Cls };
+        let family = ModelType::Bert;
+        let (fit, mlm) = (None, None);
+        Encoder { family, embedding, layers, final_norm, fit, pooling, pooler, prediction, heads, mlm }
+    }
+
+    fn modern_layer(&self, index: usize, forward: &Forward, modern: &Modern, draw: &mut Draw) -> Layer {
+        let Forward::Plain { activation, blocks, inner } = forward else { panic!("a gated layer") };
+        let (hidden, norm) = (self.hidden, self.norm);
+        let mut linear = |inputs, outputs, draw: &mut Draw| Linear { bias: None, ..draw.linear(inputs, outputs) };
+        let mut with_bias = |inputs, outputs, draw: &mut Draw| draw.linear(inputs, outputs);
+        let map: &mut dyn FnMut(usize, usize, &mut Draw) -> Linear =
+            if modern.biases { &mut with_bias } else { &mut linear };
+        let own_norm = |draw: &mut Draw| {
+            let norm = draw.norm(norm, hidden);
+            Norm { bias: norm.bias.clone().filter(|_| modern.biases), ..norm }
+        };
+        let attention = Attention {
+            heads: self.heads,
+            query: map(hidden, hidden, draw),
+            key: (!self.tied).then(|| map(hidden, hidden, draw)),
+            value: map(hidden, hidden, draw),
+            output: map(hidden, hidden, draw),
+            norm: (index > 0).then(|| own_norm(draw)),
+            rotary: Some(modern.positions),
+            reach: modern.reach.get(index).copied().flatten(),
+        };
+        let block = |_| Block {
+            dense1: map(hidden, *inner, draw),
+            dense2: map(*inner, hidden, draw),
+            gate: Some(map(hidden, *inner, draw)),
+            norm: own_norm(draw),
+        };
+        let blocks = (0..*blocks).map(block).collect();
+        let feed_forward = FeedForward { program: Program::gated(*activation), inner: *inner, blocks };
+        Layer { attention: Some(attention), feed_forward, bottleneck: None, norm_first: true }
     }
 
     fn layer(&self, forward: &Forward, own: Own, draw: &mut Draw) -> Layer {
@@ -197,7 +265,9 @@ impl Sizes {
             key: (!self.tied).then(|| draw.linear(queries, inside)),
             value: draw.linear(values, inside),
             output: draw.linear(inside, width),
-            norm: draw.norm(norm, width),
+            norm: Some(draw.norm(norm, width)),
+            rotary: None,
+            reach: None,
         });
         let inner_norm = |draw: &mut Draw| self.bottleneck_norm.then(|| draw.norm(norm, width));
         let bottleneck = (self.narrow != Narrow::None).then(|| Bottleneck {
@@ -223,10 +293,11 @@ impl Sizes {
         let block = |_| Block {
             dense1: draw.linear(width, size),
             dense2: draw.linear(size, width),
+            gate: None,
             norm: draw.norm(norm, width),
         };
         let feed_forward = FeedForward { program, inner, blocks: (0..blocks).map(block).collect() };
-        Layer { attention, feed_forward, bottleneck }
+        Layer { attention, feed_forward, bottleneck, norm_first: false }
     }
 }
 
@@ -285,19 +356,40 @@ pub fn forward(sizes: &Sizes, encoder: &Encoder, s: &Sequence) -> (Rows, Vec<f64
             Some(p) => apply(&p.linear, &word(Some(s.ids[i]))),
             None => word(Some(s.ids[i])),
         };
-        let sum = add(&add(&words, &row(&e.segments, s.segments[i] as usize)), &row(&e.positions, i));
+        let of = |table: &Option<MappedTensor>, i| table.as_ref().map_or(vec![0.0; words.len()], |table| row(table, i));
+        let sum = add(&add(&words, &of(&e.segments, s.segments[i] as usize)), &of(&e.positions, i));
         h.push(norm(&e.norm, &sum));
     }
     for (forward, layer) in sizes.layers.iter().zip(&encoder.layers) {
         h = run_layer(forward, layer, &h, &s.mask);
     }
+    if let Some(last) = &encoder.final_norm {
+        h = each(&h, |x| norm(last, x));
+    }
+    let predicted = |x: &[f64]| match &encoder.prediction {
+        Some(Transform { dense, activation: function, norm: own }) => {
+            let inner: Vec<f64> = apply(dense, x).into_iter().map(|v| activation(*function, v)).collect();
+            norm(own, &inner)
+        }
+        None => x.to_vec(),
+    };
+    let source = match encoder.pooling {
+        Pooling::Cls => h[0].clone(),
+        Pooling::Mean => {
+            let takes_all = s.mask.iter().all(|m| *m == 0);
+            let rows: Vec<&Vec<f64>> =
+                h.iter().zip(&s.mask).filter(|(_, m)| takes_all || **m != 0).map(|(x, _)| x).collect();
+            let sum = rows.iter().fold(vec![0.0; sizes.hidden], |sum, x| add(&sum, x));
+            sum.into_iter().map(|v| v / rows.len() as f64).collect()
+        }
+    };
     let pooled = match &encoder.pooler {
-        Some(pooler) => apply(pooler, &h[0]).into_iter().map(f64::tanh).collect(),
-        None => h[0].clone(),
+        Some(pooler) => apply(pooler, &source).into_iter().map(f64::tanh).collect(),
+        None => predicted(&source),
     };
     let head = |head: &Head| match (&head.dense, head.vector) {
         (dense, Some(vector)) => vec![vector_of(vector, dense.as_ref(), &h, &s.mask)],
-        (Some(dense), None) if head.kind.is_on_tokens() => each(&h, |x| apply(dense, x)),
+        (Some(dense), None) if head.kind.is_on_tokens() => each(&h, |x| apply(dense, &predicted(x))),
         (Some(dense), None) => vec![apply(dense, &pooled)],
         (None, None) => unreachable!("a head without weights makes vectors"),
     };
@@ -317,7 +409,26 @@ fn vector_of(vector: VectorConfig, dense: Option<&Linear>, h: &Rows, mask: &[u8]
     v.into_iter().map(|x| if vector.normalize { x / length } else { x }).collect()
 }
 
+/// Norms come first.
+fn run_modern(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
+    let Forward::Plain { activation: function, .. } = forward else { panic!("a gated layer") };
+    let a = layer.attention.as_ref().unwrap();
+    let normed = each(h, |x| a.norm.as_ref().map_or(x.to_vec(), |n| norm(n, x)));
+    let h: Rows = h.iter().zip(mixed(a, &normed, &normed, mask)).map(|(x, y)| add(x, &y)).collect();
+    layer.feed_forward.blocks.iter().fold(h, |h, b| {
+        each(&h, |x| {
+            let n = norm(&b.norm, x);
+            let first = apply(&b.dense1, &n).into_iter().map(|v| activation(*function, v));
+            let inner: Vec<f64> = first.zip(apply(b.gate.as_ref().unwrap(), &n)).map(|(a, b)| a * b).collect();
+            add(x, &apply(&b.dense2, &inner))
+        })
+    })
+}
+
 fn run_layer(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
+    if layer.norm_first {
+        return run_modern(forward, layer, h, mask);
+    }
     let Some(a) = &layer.attention else { return feed_forward(forward, &layer.feed_forward, h) };
     let Some(b) = &layer.bottleneck else {
         return feed_forward(forward, &layer.feed_forward, &attention(a, h, h, h, mask));
@@ -336,8 +447,31 @@ fn run_layer(forward: &Forward, layer: &Layer, h: &Rows, mask: &[u8]) -> Rows {
 }
 
 fn attention(a: &Attention, query: &Rows, value: &Rows, residual: &Rows, mask: &[u8]) -> Rows {
-    let q = each(query, |x| apply(&a.query, x));
-    let k = each(query, |x| apply(a.key.as_ref().unwrap_or(&a.query), x));
+    let own = a.norm.as_ref().unwrap();
+    mixed(a, query, value, mask).iter().zip(residual).map(|(y, x)| norm(own, &add(x, y))).collect()
+}
+
+/// Turns pairs of channels of each head by the position's angle.
+fn turned(a: &Attention, rows: Rows) -> Rows {
+    let Some(Rotary { theta }) = a.rotary else { return rows };
+    let width = a.width() / a.heads;
+    let turn = |(position, mut x): (usize, Vec<f64>)| {
+        for head in x.chunks_exact_mut(width) {
+            for i in 0..width / 2 {
+                let (sin, cos) = (position as f64 * theta.powf(-2.0 * i as f64 / width as f64)).sin_cos();
+                let (a, b) = (head[i], head[i + width / 2]);
+                (head[i], head[i + width / 2]) = (a * cos - b * sin, b * cos + a * sin);
+            }
+        }
+        x
+    };
+    rows.into_iter().enumerate().map(turn).collect()
+}
+
+/// What attention adds to its residual.
+fn mixed(a: &Attention, query: &Rows, value: &Rows, mask: &[u8]) -> Rows {
+    let q = turned(a, each(query, |x| apply(&a.query, x)));
+    let k = turned(a, each(query, |x| apply(a.key.as_ref().unwrap_or(&a.query), x)));
     let v = each(value, |x| apply(&a.value, x));
     let width = a.width() / a.heads;
     let mut out = Vec::new();
@@ -345,6 +479,9 @@ fn attention(a: &Attention, query: &Rows, value: &Rows, residual: &Rows, mask: &
         let mut context = Vec::new();
         for columns in (0..a.heads).map(|head| head * width..(head + 1) * width) {
             let score = |j: usize| {
+                if a.reach.is_some_and(|reach| i.abs_diff(j) > reach) {
+                    return f64::NEG_INFINITY;
+                }
                 let dot: f64 = columns.clone().map(|c| q[i][c] * k[j][c]).sum();
                 dot / (width as f64).sqrt() + if mask[j] == 0 { -10_000.0 } else { 0.0 }
             };
@@ -354,7 +491,7 @@ fn attention(a: &Attention, query: &Rows, value: &Rows, residual: &Rows, mask: &
             let total: f64 = weights.iter().sum();
             context.extend(columns.map(|c| (0..k.len()).map(|j| weights[j] / total * v[j][c]).sum::<f64>()));
         }
-        out.push(norm(&a.norm, &add(&residual[i], &apply(&a.output, &context))));
+        out.push(apply(&a.output, &context));
     }
     out
 }
@@ -376,7 +513,7 @@ fn feed_forward(forward: &Forward, f: &FeedForward, x: &Rows) -> Rows {
 
 fn weights(l: &Linear) -> LinearWeights {
     let at = |i: usize| (0..l.outputs()).map(move |o| entry(l, i, o));
-    let bias = l.bias.data.iter().map(|&b| f64::from(b)).collect();
+    let bias = (0..l.outputs()).map(|o| bias(&l.bias, o)).collect();
     LinearWeights::new(l.inputs(), (0..l.inputs()).flat_map(at).collect(), bias).unwrap()
 }
 
@@ -387,7 +524,11 @@ fn entry(l: &Linear, input: usize, output: usize) -> f64 {
 fn apply(l: &Linear, x: &[f64]) -> Vec<f64> {
     assert_eq!(x.len(), l.inputs());
     let sum = |o: usize| x.iter().enumerate().map(|(i, v)| v * entry(l, i, o)).sum::<f64>();
-    (0..l.outputs()).map(|o| sum(o) + f64::from(l.bias.data[o])).collect()
+    (0..l.outputs()).map(|o| sum(o) + bias(&l.bias, o)).collect()
+}
+
+fn bias(bias: &Option<MappedTensor>, i: usize) -> f64 {
+    bias.as_ref().map_or(0.0, |bias| f64::from(bias.data[i]))
 }
 
 fn norm(n: &Norm, x: &[f64]) -> Vec<f64> {
@@ -400,7 +541,7 @@ fn norm(n: &Norm, x: &[f64]) -> Vec<f64> {
             (mean, 1.0 / (variance + f64::from(eps as f32)).sqrt())
         }
     };
-    let one = |(i, v): (usize, &f64)| (v - mean) * inverse * f64::from(n.weight.data[i]) + f64::from(n.bias.data[i]);
+    let one = |(i, v): (usize, &f64)| (v - mean) * inverse * f64::from(n.weight.data[i]) + bias(&n.bias, i);
     x.iter().enumerate().map(one).collect()
 }
 

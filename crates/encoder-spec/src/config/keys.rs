@@ -31,7 +31,7 @@ const LIMITED: [Limited; 8] = [
 ];
 
 /// Keys that change no number of an encoder, or that are read by name where they matter.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 7] = [
     // heads, which `import` reads, and MobileBERT's forms, which its family reads and writes
     "architectures id2label label2id num_labels problem_type tie_word_embeddings classifier_activation use_bottleneck \
      true_hidden_size",
@@ -46,6 +46,9 @@ const KNOWN: [&str; 6] = [
      eos_token_id sep_token_id cls_token_id mask_token_id unk_token_id summary_type summary_use_proj \
      summary_activation summary_last_dropout summary_proj_to_labels summary_first_dropout directionality \
      pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type",
+    // of ModernBERT: its first weights, how its words are scored in training, and how `transformers` runs it
+    "initializer_cutoff_factor sparse_prediction sparse_pred_ignore_index reference_compile deterministic_flash_attn \
+     repad_logits_with_grad head_dim",
     // of the training of TinyBERT's releases
     "cell structure emb_size pre_trained training",
     // generation of text

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 pub use head::{NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig};
 
+use crate::families::modernbert::{self, ModernBertConfig};
 use crate::{Activation, Error, ModelType, Result};
 
 /// Normalization after every residual.
@@ -162,6 +163,9 @@ pub struct BertConfig {
     /// Whether operators of searched feed-forwards pad the narrower operand instead of cutting the wider (TinyBERT's shape).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pad_operands: bool,
+    /// What a ModernBERT has and no other family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modern: Option<ModernBertConfig>,
     /// Task heads, in the order of their weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_heads: Vec<TaskHeadConfig>,
@@ -203,6 +207,9 @@ fn is_default<T: Default + PartialEq>(v: &T) -> bool {
 /// Largest value accepted for any size: keeps a crafted file from asking for absurd memory.
 pub(crate) const MAX_SIZE: usize = 1 << 24;
 
+/// Most layers of an encoder.
+pub(crate) const MAX_LAYERS: usize = 1024;
+
 impl BertConfig {
     /// A plain BERT encoder: LayerNorm, erf GELU, learned positions.
     pub fn bert(
@@ -241,6 +248,7 @@ impl BertConfig {
             fit_size: None,
             layers: Vec::new(),
             pad_operands: false,
+            modern: None,
             task_heads: Vec::new(),
             extra: BTreeMap::new(),
         }
@@ -253,8 +261,24 @@ impl BertConfig {
             hidden_dropout_prob: probability,
             attention_probs_dropout_prob: probability,
             classifier_dropout: None,
+            modern: self.modern.map(|modern| ModernBertConfig { embedding_dropout: probability, ..modern }),
             ..self
         }
+    }
+
+    /// Rows of the position table that a student of this model has: its own, or 512 where it has no table and takes longer texts.
+    pub fn student_positions(&self) -> usize {
+        if self.modern.is_some() { self.max_position_embeddings.min(512) } else { self.max_position_embeddings }
+    }
+
+    /// Probability of dropout after the embedding.
+    pub fn embedding_dropout(&self) -> f64 {
+        self.modern.as_ref().map_or(self.hidden_dropout_prob, |modern| modern.embedding_dropout)
+    }
+
+    /// Probability of dropout of what attention adds to its residual.
+    pub fn attention_output_dropout(&self) -> f64 {
+        if self.modern.is_some() { self.attention_probs_dropout_prob } else { self.hidden_dropout_prob }
     }
 
     /// Width of the word table.
@@ -346,7 +370,7 @@ impl BertConfig {
         let lists = format!("describes {} layers, `num_hidden_layers` is {layers}", self.layers.len());
         let each_has_own_heads = !self.layers.is_empty() && self.layers.iter().all(|l| l.attention_heads.is_some());
         let rules = [
-            ("num_hidden_layers", layers <= 1024, format!("must be at most 1024, is {layers}")),
+            ("num_hidden_layers", layers <= MAX_LAYERS, format!("must be at most {MAX_LAYERS}, is {layers}")),
             (
                 "num_attention_heads",
                 each_has_own_heads || width.is_multiple_of(heads),
@@ -369,6 +393,7 @@ impl BertConfig {
         if let Some((field, _, message)) = rules.into_iter().find(|(_, holds, _)| !holds) {
             return Err(config(field, message));
         }
+        modernbert::validate(self)?;
         keys::check(self)?;
         for head in &self.task_heads {
             if let Some(fault) = head.fault(self.hidden_size) {
@@ -393,13 +418,12 @@ impl BertConfig {
         Ok(config)
     }
 
-    /// The text of `config.json`: pretty JSON, of a MobileBERT with every key that `transformers` has another default for.
+    /// The text of `config.json`: pretty JSON, of a ModernBERT with its own keys, of a MobileBERT with every key that `transformers` has another default for.
     ///
     /// # Errors
     /// A key cannot be written as JSON, which no configuration that was read has.
     pub fn to_json(&self) -> Result<String> {
-        let text = serde_json::to_string_pretty(&self.model_type.family().written_keys(self))
-            .map_err(|e| Error::Json(e.to_string()))?;
+        let text = self.model_type.family().json(self).map_err(|e| Error::Json(e.to_string()))?;
         Ok(text + "\n")
     }
 }

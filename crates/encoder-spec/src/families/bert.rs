@@ -27,10 +27,6 @@ impl Family for Bert {
     fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
         plain_layers(config)
     }
-
-    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
-        plain_block_name(block, blocks, part, leaf)
-    }
 }
 
 /// Equal layers, with `config.num_feedforward_networks` blocks in every feed-forward.

@@ -13,7 +13,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Family;
-use super::bert::{plain_block_name, plain_layers};
+use super::bert::plain_layers;
 use crate::config::config;
 use crate::encoder::{Layer, Shape};
 use crate::{AttentionInput, BertConfig, ModelType, NormKind, Result};
@@ -71,10 +71,6 @@ impl Family for MobileBert {
 
     fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
         plain_layers(config)
-    }
-
-    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
-        plain_block_name(block, blocks, part, leaf)
     }
 }
 

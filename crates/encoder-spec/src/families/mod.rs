@@ -7,6 +7,7 @@ mod bert;
 pub(crate) mod efficientbert;
 pub(crate) mod layer_parts;
 pub(crate) mod mobilebert;
+pub(crate) mod modernbert;
 pub(crate) mod reference;
 
 use serde::{Deserialize, Serialize};
@@ -24,19 +25,22 @@ pub enum ModelType {
     Bert,
     /// MobileBERT; names as in Hugging Face's `MobileBertModel`.
     MobileBert,
+    /// ModernBERT and everything of its shape (Ettin); names as in Hugging Face's `ModernBertModel`.
+    ModernBert,
     /// A student whose feed-forwards were searched; names documented in `docs/model-directory.md`.
     EfficientBert,
 }
 
 impl ModelType {
     /// All families.
-    pub const ALL: [Self; 3] = [Self::Bert, Self::MobileBert, Self::EfficientBert];
+    pub const ALL: [Self; 4] = [Self::Bert, Self::MobileBert, Self::EfficientBert, Self::ModernBert];
 
     /// What this family does differently from others.
     pub(crate) fn family(self) -> &'static dyn Family {
         match self {
             Self::Bert => &bert::Bert,
             Self::MobileBert => &mobilebert::MobileBert,
+            Self::ModernBert => &modernbert::ModernBert,
             Self::EfficientBert => &efficientbert::EfficientBert,
         }
     }
@@ -54,6 +58,16 @@ impl ModelType {
     /// What stands before the names of the encoder's tensors in files of models with heads.
     pub fn prefix(self) -> &'static str {
         self.family().prefix()
+    }
+
+    /// Whether a tensor of this name belongs to a head, and never has the [prefix](Self::prefix).
+    pub fn is_head(self, name: &str) -> bool {
+        self.family().is_head(name)
+    }
+
+    /// What Hugging Face's names of the head begin with that marks spans.
+    pub fn span_head(self) -> &'static str {
+        self.family().span_head()
     }
 }
 
@@ -86,6 +100,14 @@ pub(crate) trait Family: Sync {
         config.clone()
     }
 
+    /// The text of `config.json` without a line break at its end.
+    ///
+    /// # Errors
+    /// A key cannot be written as JSON.
+    fn json(&self, config: &BertConfig) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&self.written_keys(config))
+    }
+
     /// Whether other programs write a tensor of this name for this configuration and compute nothing with it.
     fn leaves_unused(&self, _: &BertConfig, _: &str) -> bool {
         false
@@ -99,5 +121,27 @@ pub(crate) trait Family: Sync {
 
     /// Name in files, behind that of the layer, of a weight of block `block` of `blocks` of its feed-forward: `dense1`, `dense2` or
     /// `norm`, and `weight` or `bias`.
-    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String;
+    fn block_name(&self, block: usize, blocks: usize, part: &str, leaf: &str) -> String {
+        bert::plain_block_name(block, blocks, part, leaf)
+    }
+
+    /// Name in files of the weight at a path, of which these are the parts; `None`: BERT's, with [`Family::block_name`].
+    fn weight_name(&self, _: &[&str]) -> Option<String> {
+        None
+    }
+
+    /// Path of the weight that the tensor of this name is a copy of; BERT's are known.
+    fn tied_to(&self, _: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// See [`ModelType::is_head`].
+    fn is_head(&self, name: &str) -> bool {
+        ["cls.", "classifier", "qa_outputs."].iter().any(|head| name.starts_with(head))
+    }
+
+    /// See [`ModelType::span_head`].
+    fn span_head(&self) -> &'static str {
+        "qa_outputs."
+    }
 }

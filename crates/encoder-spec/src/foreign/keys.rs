@@ -6,7 +6,7 @@ use super::{ForeignError, bert};
 use crate::{Activation, Result};
 
 /// Fields of [`crate::BertConfig`]. In a file of another family these names mean what the family says, or nothing.
-const FIELDS: [&str; 29] = [
+const FIELDS: [&str; 30] = [
     "model_type",
     "vocab_size",
     "hidden_size",
@@ -35,6 +35,7 @@ const FIELDS: [&str; 29] = [
     "fit_size",
     "layers",
     "pad_operands",
+    "modern",
     "task_heads",
 ];
 

@@ -5,12 +5,12 @@ use std::ops::Range;
 use cpu_kernels::elementwise::norm::layer_norm_in_place;
 use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
 use cpu_runtime::{Outputs, Ragged, Session};
-use encoder_spec::{Floats, MappedTensor, MlmHead, Normalization};
+use encoder_spec::{Floats, MappedTensor, Normalization, Transform};
 use tokenizer::{Sentence, WordPieces};
 
 use super::same_word;
 use super::scores::WordScores;
-use super::word_model::output_row;
+use super::word_model::{WordHead, output_row};
 use crate::{Error, Result};
 
 /// Tokens of one run of the encoder.
@@ -22,7 +22,7 @@ const FRAME: usize = 3;
 pub(super) struct MaskedWords {
     encoder: cpu_runtime::Model,
     session: Session,
-    head: MlmHead<MappedTensor>,
+    transform: Transform<MappedTensor>,
     scores: WordScores,
     mask: u32,
     /// Whether the sentence as it was follows as second segment.
@@ -46,7 +46,7 @@ impl MaskedWords {
     /// `table [vocab, embed]`
     pub fn new(
         encoder: cpu_runtime::Model,
-        head: MlmHead<MappedTensor>,
+        head: WordHead,
         table: &Floats,
         pieces: &WordPieces,
         threads: usize,
@@ -60,12 +60,13 @@ impl MaskedWords {
                 format!("the model has {} positions; at least {} are needed", encoder.max_length(), FRAME + 2);
             return Err(Error::Mismatch(message));
         }
-        let width = head.dense.outputs();
+        let width = head.transform.dense.outputs();
         let ids: Vec<u32> = pieces.ids().collect();
         let rows: Vec<f32> = ids.iter().flat_map(|id| output_row(&head, table, *id)).collect();
-        let bias = ids.iter().map(|id| head.bias.data[*id as usize]).collect();
-        let scores = WordScores::new(ids, &rows, Some(bias), width);
-        Ok(Self { encoder, session: Session::new(threads), head, scores, mask, sees_original })
+        let bias = head.head.bias.as_ref().map(|bias| ids.iter().map(|id| bias.data[*id as usize]).collect());
+        let scores = WordScores::new(ids, &rows, bias, width);
+        let transform = head.transform;
+        Ok(Self { encoder, session: Session::new(threads), transform, scores, mask, sees_original })
     }
 
     /// The `count` likeliest words at each place, independent of the other places.
@@ -139,22 +140,23 @@ impl MaskedWords {
 
     /// `Norm(act(W h + b))` of every row.
     fn features(&self, states: &[f32]) -> Vec<f32> {
-        let (hidden, width) = (self.encoder.hidden(), self.head.dense.outputs());
+        let Transform { dense, activation, norm } = &self.transform;
+        let (hidden, width) = (self.encoder.hidden(), dense.outputs());
         let rows = states.len() / hidden;
         let mut out = vec![0.0; rows * width];
         if rows == 0 {
             return out;
         }
-        let weight = MatRef::row_major(&self.head.dense.weight.data, width, hidden).t();
+        let weight = MatRef::row_major(&dense.weight.data, width, hidden).t();
         let epilogue = Epilogue {
-            bias: Some(&self.head.dense.bias.data),
-            activation: Some(self.head.activation.into()),
+            bias: dense.bias.as_ref().map(|bias| &bias.data[..]),
+            activation: Some((*activation).into()),
             ..Epilogue::default()
         };
         let (states, target) = (MatRef::row_major(states, rows, hidden), MatMut::row_major(&mut out, rows, width));
         matmul(states, weight, target, Precision::F32, &epilogue);
-        let norm = &self.head.norm;
-        let (scale, shift) = (&norm.weight.data, &norm.bias.data);
+        let zeros = vec![0.0; width];
+        let (scale, shift) = (&norm.weight.data[..], norm.bias.as_ref().map_or(&zeros[..], |bias| &bias.data));
         match norm.kind {
             Normalization::LayerNorm { eps } => layer_norm_in_place(&mut out, scale, shift, eps as f32, None),
             Normalization::NoNorm => out.chunks_exact_mut(width).for_each(|row| {

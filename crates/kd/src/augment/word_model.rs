@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cpu_runtime::{Model, Precision};
-use encoder_spec::{BertConfig, Floats, MappedTensor, MlmHead};
+use encoder_spec::{BertConfig, Floats, MappedTensor, MlmHead, Transform};
 use model_dir::ModelDir;
 
 use crate::Result;
@@ -15,9 +15,17 @@ pub(super) struct WordModel {
     /// The word table, `[vocab, embed]`.
     pub table: Floats,
     /// The masked-language-model head, where the directory has one.
-    pub mlm: Option<MlmHead<MappedTensor>>,
+    pub mlm: Option<WordHead>,
     /// The encoder, where there is a head, and an encoder was asked for.
     pub encoder: Option<Model>,
+}
+
+/// A masked-language-model head, and what hidden states go through before it.
+pub(super) struct WordHead {
+    pub transform: Transform<MappedTensor>,
+    pub head: MlmHead<MappedTensor>,
+    /// Word pieces.
+    pub vocab: usize,
 }
 
 impl WordModel {
@@ -32,7 +40,9 @@ impl WordModel {
         let config = read.config.clone();
         let described = read.into_encoder()?;
         let table = described.embedding.words.data.clone();
-        let mlm = described.mlm.clone();
+        let vocab = described.embedding.words.shape.first().copied().unwrap_or_default();
+        let mlm = described.mlm.clone().zip(described.word_transform().cloned());
+        let mlm = mlm.map(|(head, transform)| WordHead { transform, head, vocab });
         let encoder = match encoder.filter(|_| mlm.is_some()) {
             Some(precision) => Some(Model::compile(described, precision).map_err(bert_core::Error::from)?),
             None => None,
@@ -43,14 +53,10 @@ impl WordModel {
 
 /// What `Norm(act(W h + b))` is multiplied with for word piece `id`, given the word table: its row there and, where the head has output
 /// weights of its own, theirs.
-pub(super) fn output_row<'a>(
-    head: &'a MlmHead<MappedTensor>,
-    table: &'a [f32],
-    id: u32,
-) -> impl Iterator<Item = f32> + 'a {
-    let (width, vocab, id) = (head.dense.outputs(), head.bias.data.len(), id as usize);
+pub(super) fn output_row<'a>(head: &'a WordHead, table: &'a [f32], id: u32) -> impl Iterator<Item = f32> + 'a {
+    let (width, vocab, id) = (head.transform.dense.outputs(), head.vocab, id as usize);
     let embed = table.len() / vocab;
-    let extra = head.extra.as_ref().map(|extra| &extra.data[..]).unwrap_or_default();
+    let extra = head.head.extra.as_ref().map(|extra| &extra.data[..]).unwrap_or_default();
     let own = (embed..width).map(move |column| extra[(column - embed) * vocab + id]);
     table[id * embed..][..embed].iter().copied().chain(own)
 }

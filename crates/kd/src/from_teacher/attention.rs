@@ -29,6 +29,9 @@ pub(super) struct Half<'a> {
     pub(super) after: Matrix,
 }
 
+/// Why a norm is there.
+const NORM: &str = "a checked model has a norm after every attention";
+
 /// What a layer's attention is made for: a sum, and the norm of it.
 pub(super) struct Target<'a> {
     /// Before the norm, `[width, tokens]`.
@@ -49,16 +52,16 @@ impl<'a> Half<'a> {
     pub(super) fn of(work: &Work<'_>, layer: &'a EncoderLayer, states: Vec<Tensor<3>>, before: Matrix) -> Result<Self> {
         let sample = work.start.sample;
         let attention = layer.attention.as_ref().expect("a checked teacher has attention in every layer");
+        let norm = attention.norm.as_ref().expect(NORM);
         let heads = work.start.config.num_attention_heads;
         let context = sample.through(states, |x, mask| contexts(attention, x, mask, heads));
         let sums = context.iter().map(|context| dense(&attention.output, context.clone())).collect::<Vec<_>>();
         let sums = sample.gather(&sums) + &before;
-        let output: Vec<Tensor<3>> =
-            sample.scatter(&sums).into_iter().map(|sums| attention.norm.forward(sums)).collect();
+        let output: Vec<Tensor<3>> = sample.scatter(&sums).into_iter().map(|sums| norm.forward(sums)).collect();
         let after = sample.gather(&output);
         match after.iter().all(|v| v.is_finite()) {
             true => {
-                let norm = prior(&attention.norm, &work.channels);
+                let norm = prior(norm, &work.channels);
                 Ok(Self { layer: attention, before, context: sample.gather(&context), sums, norm, output, after })
             }
             false => Err(not_finite()),
@@ -94,6 +97,7 @@ pub(super) fn begin(
     let (start, sample) = (work.start, work.start.sample);
     let (spec, theirs) = (&work.spec.layers[index].attention, &work.teacher_spec.layers[source].attention);
     let (Some(student), Some(spec), Some(theirs)) = (student, spec, theirs) else { return Ok(ours.clone()) };
+    let norm = spec.norm.as_ref().expect(NORM);
     let inputs = work.reconstruction(ours, &teacher.before)?;
     let key = teacher.layer.key.as_ref().unwrap_or(&teacher.layer.query);
     let weights = start.settings.does(Part::Covariance).then_some(ours);
@@ -129,14 +133,15 @@ pub(super) fn begin(
     let context = sample.through(sample.scatter(ours), |x, mask| contexts(student, x, mask, spec.heads));
     let context = sample.gather(&context);
     if start.settings.does(Part::Mending) {
-        let (_, deviations) = normalized(target.sums, spec.norm.kind);
+        let (_, deviations) = normalized(target.sums, norm.kind);
         let wanted = work.kept(target.sums) - ours;
         output = work.near(&output, &context, &wanted, Some(&token_weights(&deviations, &counts)))?;
     }
     write(&mut student.output, &output);
     let sums = output.apply(&context) + ours;
     let (scale, shift) = target.norm;
-    Ok(fit_norm(&mut student.norm, &spec.norm, &sums, &work.kept(target.after), (&counts, (scale, shift))))
+    let own = student.norm.as_mut().expect(NORM);
+    Ok(fit_norm(own, norm, &sums, &work.kept(target.after), (&counts, (scale, shift))))
 }
 
 /// The teacher's heads as maps of the student's hidden states.

@@ -1,6 +1,7 @@
 //! The student's embedding: the word table by truncated SVD, positions and segments by channels.
 
 use bert_core::Embeddings;
+use burn::nn::Embedding;
 use linear_fit::{Affine, Matrix, Vector, low_rank};
 
 use super::Work;
@@ -8,6 +9,9 @@ use super::modules::{read_table, write, write_table};
 use super::norm::{fit as fit_norm, normalized, prior, token_weights};
 use super::settings::Part;
 use crate::Result;
+
+/// Why a table is there: only plain BERTs and EfficientBERTs are checked to begin so.
+const TABLE: &str = "a checked model has tables of positions and segments";
 
 /// Makes the embedding; its output on the sample. `after` is the teacher's.
 ///
@@ -19,11 +23,16 @@ pub(super) fn begin(student: &mut Embeddings, work: &Work<'_>, after: &Matrix) -
     let theirs = &start.teacher.encoder.embeddings;
     let channels = &work.channels;
     let words = read_table(&theirs.word_embeddings).select_rows(channels);
-    let positions = read_table(&theirs.position_embeddings).select_rows(channels);
-    let segments = read_table(&theirs.token_type_embeddings).select_rows(channels);
+    let of = |table: &Option<Embedding>| read_table(table.as_ref().expect(TABLE)).select_rows(channels);
+    let (positions, segments) = (of(&theirs.position_embeddings), of(&theirs.token_type_embeddings));
     let spec = &work.spec.embedding;
-    write_table(&mut student.position_embeddings, &positions.columns(0, spec.positions[0]).into_owned());
-    write_table(&mut student.token_type_embeddings, &segments.columns(0, spec.segments[0]).into_owned());
+    for (table, shape, rows) in [
+        (&mut student.position_embeddings, &spec.positions, &positions),
+        (&mut student.token_type_embeddings, &spec.segments, &segments),
+    ] {
+        let (table, shape) = (table.as_mut().expect(TABLE), shape.as_ref().expect(TABLE));
+        write_table(table, &rows.columns(0, shape[0]).into_owned());
+    }
 
     let mut kept = Matrix::zeros(channels.len(), sample.len());
     let mut around = kept.clone();

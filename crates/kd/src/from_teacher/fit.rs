@@ -29,10 +29,11 @@ pub fn check(student: &Encoder<Shape>, teacher: &Encoder<Shape>, layers: &[usize
     if teacher.layers.iter().any(|layer| layer.feed_forward.blocks.len() != 1) {
         return fail("the teacher has several feed-forwards in a layer".into());
     }
+    let rows = |table: &Option<Shape>| table.as_ref().map_or(0, |table| table[0]);
     let sizes = [
         ("hidden width", student.hidden(), teacher.hidden()),
-        ("positions", student.embedding.positions[0], teacher.embedding.positions[0]),
-        ("segments", student.embedding.segments[0], teacher.embedding.segments[0]),
+        ("positions", rows(&student.embedding.positions), rows(&teacher.embedding.positions)),
+        ("segments", rows(&student.embedding.segments), rows(&teacher.embedding.segments)),
     ];
     if let Some((what, ours, theirs)) = sizes.into_iter().find(|(_, ours, theirs)| ours > theirs) {
         return fail(format!("{what}: {ours}, more than the teacher's {theirs}"));
@@ -80,10 +81,15 @@ pub(super) fn check_heads(
 /// What of a model this method does not know.
 fn unlike_bert(spec: &Encoder<Shape>) -> Option<&'static str> {
     let other_norm = |norm: &encoder_spec::Norm<Shape>| !matches!(norm.kind, Normalization::LayerNorm { .. });
+    if spec.family == ModelType::ModernBert {
+        return Some("turns queries and keys by their positions, has gates and norms that come first, as ModernBERT");
+    }
     let attention = || spec.layers.iter().filter_map(|layer| layer.attention.as_ref());
     if spec.layers.iter().any(|layer| layer.bottleneck.is_some()) {
         Some("has bottlenecks, as MobileBERT")
-    } else if other_norm(&spec.embedding.norm) || attention().any(|attention| other_norm(&attention.norm)) {
+    } else if other_norm(&spec.embedding.norm)
+        || attention().any(|attention| attention.norm.as_ref().is_none_or(other_norm))
+    {
         Some("has norms without statistics, as MobileBERT")
     } else if attention().any(|attention| attention.key.is_none()) {
         Some("has keys that are its queries")

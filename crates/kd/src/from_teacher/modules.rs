@@ -53,11 +53,15 @@ pub(super) fn write_table(table: &mut Embedding, rows: &Matrix) {
 /// Scale and shift of a norm.
 pub(super) fn read_norm(norm: &Norm) -> (Vector, Vector) {
     let read = |param: &Param<Tensor<1>>| Vector::from_vec(values(param.val()).collect());
-    (read(&norm.weight), read(&norm.bias))
+    let scale = read(&norm.weight);
+    let shift = norm.bias.as_ref().map_or_else(|| Vector::zeros(scale.len()), read);
+    (scale, shift)
 }
 
 /// Gives a norm its scale and shift.
 pub(super) fn write_norm(norm: &mut Norm, (scale, shift): (&Vector, &Vector)) {
     set(&mut norm.weight, scale.iter().copied());
-    set(&mut norm.bias, shift.iter().copied());
+    if let Some(bias) = &mut norm.bias {
+        set(bias, shift.iter().copied());
+    }
 }

@@ -81,6 +81,8 @@ impl<'a> Expression<'a> {
             let next = match *step {
                 Step::First(a) => value(a).zip(first).map(|(a, first)| linear(a, first, self.device)),
                 Step::Second(_) => z.map(|z| to_device(z, self.device)),
+                // No model that is checked to begin so has one.
+                Step::Gate(_) => None,
                 Step::Activation(function, a) => value(a).map(|a| activate(a, function.into())),
                 Step::Binary(op, a, b) => value(a).zip(value(b)).map(|(a, b)| binary(op, [a, b], width)),
             };

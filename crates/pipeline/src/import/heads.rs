@@ -1,7 +1,7 @@
 //! The head of a Hugging Face checkpoint: what its configuration says of it, and what the file holds.
 
 use bert_core::weights::Tensors;
-use bert_core::{BertConfig, ModelType, TaskHeadConfig, TaskHeadKind};
+use bert_core::{BertConfig, ModelType, Parts, TaskHeadConfig, TaskHeadKind};
 use glue_squad::task::{Head, Task};
 use serde_json::Value;
 
@@ -22,10 +22,13 @@ pub(super) fn task_head(
     config: &BertConfig,
     tensors: &Tensors,
 ) -> Result<Option<TaskHeadConfig>, ImportError> {
-    if tensors.0.contains_key("qa_outputs.weight") {
+    // A ModernBERT's head that marks spans is called as any other, and the class alone tells it.
+    let span = format!("{}weight", config.model_type.span_head());
+    let is_span = span != "classifier.weight" || classes(config).iter().any(|class| class.ends_with(SPAN));
+    if is_span && tensors.0.contains_key(&span) {
         let task = known(source.task).filter(|task| task.head() == Head::Spans);
         let task = task.ok_or(ImportError::TaskUnknown { span: true })?;
-        check_class(source, config, SPAN, "`qa_outputs.weight`, a head that marks spans")?;
+        check_class(source, config, SPAN, &format!("`{span}`, a head that marks spans"))?;
         return Ok(Some(predict::heads::task_head(&task)));
     }
     let Some(weight) = tensors.0.get("classifier.weight") else {
@@ -44,7 +47,7 @@ pub(super) fn task_head(
         return tags(source, config, weight.shape.first().copied().unwrap_or(0), task).map(Some);
     }
     check_class(source, config, POOLED, &format!("{}, which is answered from the pooled vector", source.named(task)))?;
-    let pooled = tensors.0.keys().any(|name| name.ends_with("pooler.dense.weight"));
+    let pooled = Parts::of_names(tensors.0.keys()).pooler;
     // MobileBERT has models whose pooled vector is the first token as it is.
     let bare = config.model_type == ModelType::MobileBert
         && config.extra.get("classifier_activation") == Some(&Value::Bool(false));

@@ -83,11 +83,12 @@ fn judge_keys(
     notes: &mut Vec<Note>,
 ) -> Result<(), ImportError> {
     let unknown: Vec<String> = config.unknown_keys().map(|key| format!("`{key}`")).collect();
+    let own = if config.model_type == ModelType::ModernBert { "ModernBERT" } else { "BERT" };
     if !unknown.is_empty() {
         notes.push(Note::Warning(format!(
             "{}: kept, but not used, as no {} of transformers reads it: {}",
             path.display(),
-            family.map_or("BERT", ForeignModel::name),
+            family.map_or(own, ForeignModel::name),
             unknown.join(", ")
         )));
     }
@@ -109,8 +110,9 @@ fn judge_keys(
 /// Output weights of a masked-LM head that are said not to be the word table, and are not in the file.
 fn judge_words(source: &Source<'_>, config: &BertConfig, tensors: &Tensors) -> Result<(), ImportError> {
     let is_untied = config.extra.get("tie_word_embeddings") == Some(&Value::Bool(false));
-    let has_head = tensors.0.contains_key("cls.predictions.transform.dense.weight");
-    if is_untied && has_head && !tensors.0.contains_key("cls.predictions.decoder.weight") {
+    let has_head = Parts::of_names(tensors.0.keys()).mlm;
+    let has_own = ["cls.predictions.decoder.weight", "decoder.weight"].iter().any(|name| tensors.0.contains_key(*name));
+    if is_untied && has_head && !has_own {
         return Err(ImportError::UntiedWords { path: source.config.into() });
     }
     Ok(())

@@ -7,20 +7,23 @@ use bert_core::{BertConfig, ModelType};
 
 /// Parts of a bare encoder, by the first word of a tensor's name.
 const ENCODER_PARTS: [&str; 3] = ["embeddings", "encoder", "pooler"];
+/// The same of a ModernBERT.
+const MODERN_PARTS: [&str; 3] = ["embeddings", "layers", "final_norm"];
 /// Groups of names that a message shows.
 const SHOWN: usize = 8;
 
 /// Takes out what lies outside the encoder and gives its names: heads of any kind, projections of a distillation, a conditional random
 /// field, another model. What lies inside stays, known or not.
 ///
-/// Inside is what carries the family's prefix, `bert.` or `mobilebert.`; in a file without it, embeddings, layers and pooler.
+/// Inside is what carries the family's prefix, such as `bert.`; in a file without it, embeddings, layers and pooler.
 pub(super) fn outside_encoder(tensors: &mut Tensors, config: &BertConfig) -> Vec<String> {
-    let prefix = if config.model_type == ModelType::MobileBert { "mobilebert." } else { "bert." };
+    let prefix = config.model_type.prefix();
+    let parts = if config.model_type == ModelType::ModernBert { MODERN_PARTS } else { ENCODER_PARTS };
     let is_prefixed = tensors.0.keys().any(|name| name.starts_with(prefix));
     let mut outside = Vec::new();
     tensors.0.retain(|name, _| {
         let part = name.split('.').next().unwrap_or_default();
-        let is_inside = if is_prefixed { name.starts_with(prefix) } else { ENCODER_PARTS.contains(&part) };
+        let is_inside = if is_prefixed { name.starts_with(prefix) } else { parts.contains(&part) };
         // A directory of this program may carry the projection that its configuration names.
         let is_kept = is_inside || part == "fit_dense" && config.fit_size.is_some();
         outside.extend((!is_kept).then(|| name.clone()));
@@ -41,7 +44,7 @@ pub(super) fn in_short(names: &[String]) -> String {
         let words: Vec<&str> = name.split('.').collect();
         let group = match words[..] {
             // Behind the prefix of a whole model the part says more.
-            ["bert" | "mobilebert" | "roberta" | "distilbert" | "electra" | "cls", part, _, ..] => {
+            ["bert" | "mobilebert" | "model" | "roberta" | "distilbert" | "electra" | "cls", part, _, ..] => {
                 format!("{}.{part}.*", words[0])
             }
             [first, _, ..] => format!("{first}.*"),
@@ -88,6 +91,12 @@ mod tests {
         let mobile = BertConfig { model_type: ModelType::MobileBert, fit_size: Some(3), ..config };
         let (inside, outside) = split(&["mobilebert.pooler.dense.bias", "bert.x.y", "fit_dense.weight"], &mobile);
         assert_eq!((inside.len(), outside), (2, vec!["bert.x.y".to_owned()]));
+        let modern = BertConfig::modernbert(9, 4, 1, 2, 6);
+        for names in [["model.layers.0.attn.Wo.weight", "head.dense.weight"], ["final_norm.weight", "classifier.bias"]]
+        {
+            let (inside, outside) = split(&names, &modern);
+            assert_eq!((inside, outside), (vec![names[0].to_owned()], vec![names[1].to_owned()]));
+        }
     }
 
     #[test]

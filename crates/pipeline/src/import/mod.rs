@@ -1,4 +1,4 @@
-//! Foreign weights as a model directory: BERT, MobileBERT and what becomes a BERT (RoBERTa, DistilBERT, ELECTRA) of Hugging Face, and
+//! Foreign weights as a model directory: BERT, MobileBERT, ModernBERT and what becomes a BERT (RoBERTa, DistilBERT, ELECTRA) of Hugging Face, and
 //! checkpoints of EfficientBERT's released code.
 //!
 //! | file | concern |
@@ -36,7 +36,7 @@ use crate::note::Note;
 /// Whose names the tensors carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Hugging Face's: BERT, MobileBERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, ELECTRA, and model directories of this project.
+    /// Hugging Face's: BERT, MobileBERT, ModernBERT, RoBERTa, XLM-RoBERTa, CamemBERT, DistilBERT, ELECTRA, and model directories of this project.
     HuggingFace,
     /// Those of EfficientBERT's released code.
     Reference,
