@@ -18,14 +18,16 @@ use bert_core::{EncodeOptions, ModelDir, TokenBatch};
 use burn::tensor::{Device, Int, Tensor};
 use serde_json::Value;
 
-/// Models of each of BERT, MobileBERT, RoBERTa, DistilBERT and ELECTRA.
+/// Models of each of BERT, MobileBERT, RoBERTa, DistilBERT, ELECTRA and ModernBERT.
 const MODELS: usize = 40;
 /// Of XLM-RoBERTa and CamemBERT, which share all but their name with RoBERTa, the script makes a fifth as many.
-const ALL: usize = 5 * MODELS + 2 * (MODELS / 5);
+const ALL: usize = 6 * MODELS + 2 * (MODELS / 5);
 const SEED: usize = 1;
 /// Largest difference in units of the largest value expected, or of 1 where that is less. Measured: 3e-6. Another epsilon in two norms,
 /// the smallest of the faults that this test is for, makes 5e-5 and more.
 const TOLERANCE: f64 = 1e-5;
+/// The same for ModernBERTs, whose sums of residuals no norm holds back. Measured: 1.6e-5.
+const MODERN_TOLERANCE: f64 = 2e-5;
 
 /// Python with `transformers`, where this machine has one.
 fn python() -> Option<PathBuf> {
@@ -90,20 +92,30 @@ impl Case {
         Tensors::read_safetensors(&self.dir.join("found.safetensors")).expect("just written")
     }
 
+    /// Rows of padding, where what they hold means nothing: in a ModernBERT they may see other padding alone, and then `transformers`
+    /// makes a mean of it that a BERT's mask does not.
+    fn meaningless(&self) -> Vec<bool> {
+        if self.name.starts_with("modernbert") { self.padded() } else { Vec::new() }
+    }
+
+    fn padded(&self) -> Vec<bool> {
+        self.inputs.0["input.pad_mask"].data.iter().map(|&blocked| blocked != 0.0).collect()
+    }
+
     /// All hidden states, padded positions too.
     fn modules(&self) -> f64 {
         let found = self.encode(&[]);
         let hidden = |name: &&String| name.starts_with("output.");
         let names: Vec<&String> = self.expected.0.keys().filter(hidden).collect();
         assert_eq!(names.len(), found.0.keys().filter(|name| !name.contains("attn_scores")).count(), "{}", self.name);
-        names.iter().map(|name| self.difference(name, &found.0[*name], &[])).fold(0.0, f64::max)
+        let skipped = self.meaningless();
+        names.iter().map(|name| self.difference(name, &found.0[*name], &skipped)).fold(0.0, f64::max)
     }
 
     /// The last hidden states as `predict` and `eval` compute them, which leave padding out.
     fn compiled(&self) -> f64 {
         let found = self.encode(&["--last-only"]);
-        let padded: Vec<bool> = self.inputs.0["input.pad_mask"].data.iter().map(|&blocked| blocked != 0.0).collect();
-        self.difference("output.last_hidden", &found.0["output.last_hidden"], &padded)
+        self.difference("output.last_hidden", &found.0["output.last_hidden"], &self.padded())
     }
 
     /// Scores of the heads on the padded batch.
@@ -118,18 +130,20 @@ impl Case {
         let batch =
             TokenBatch::from_host([rows, seq], &whole("input.token_ids"), &whole("input.segment_ids"), &mask, &device);
         let mut worst: f64 = 0.0;
+        let skipped = self.meaningless();
         if let Some(expected) = self.expected.0.get("scores") {
+            let of_tokens = expected.shape.len() == 3;
             let found = match expected.shape.len() {
                 2 => host(model.forward(&batch, 0, EncodeOptions::LAST).1),
                 _ => host(model.forward_tokens(&batch, 0, EncodeOptions::LAST).1),
             };
-            worst = worst.max(self.difference("scores", &found, &[]));
+            worst = worst.max(self.difference("scores", &found, if of_tokens { &skipped } else { &[] }));
         }
         if self.expected.0.contains_key("words") {
             let last = model.encode(&batch, EncodeOptions::LAST).last_hidden;
             let all = Tensor::<1, Int>::arange(0..(rows * seq) as i64, &device);
             let found = host(model.words(last, all).expect("a masked-LM head"));
-            worst = worst.max(self.difference("words", &found, &[]));
+            worst = worst.max(self.difference("words", &found, &skipped));
         }
         worst
     }
@@ -210,5 +224,7 @@ fn random_models_of_transformers_compute_the_same_here_and_saved_there() {
     measured.sort_by(|a, b| b.0.total_cmp(&a.0));
     let text: Vec<String> = measured.iter().take(12).map(|(worst, name)| format!("{worst:.1e} {name}")).collect();
     eprintln!("largest differences:\n{}", text.join("\n"));
-    assert!(measured[0].0 <= TOLERANCE, "more than {TOLERANCE:e} away:\n{}", text.join("\n"));
+    let tolerance = |name: &str| if name.contains("modernbert") { MODERN_TOLERANCE } else { TOLERANCE };
+    let is_far = measured.iter().any(|(worst, name)| *worst > tolerance(name));
+    assert!(!is_far, "more than {TOLERANCE:e}, of a ModernBERT {MODERN_TOLERANCE:e}, away:\n{}", text.join("\n"));
 }

@@ -33,7 +33,7 @@ ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 # Names of classes begin with these.
 CLASSES = {
     "bert": "Bert", "mobilebert": "MobileBert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert",
-    "distilbert": "DistilBert", "electra": "Electra",
+    "distilbert": "DistilBert", "electra": "Electra", "modernbert": "ModernBert",
 }
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 # What a head answers to: outputs, and whether it reads pairs.
@@ -130,6 +130,45 @@ def electra_config(rng, _index):
     return transformers.ElectraConfig(hidden_size=width, embedding_size=width, **keys)
 
 
+def modernbert_config(rng, index):
+    """Windows are short, so that most texts are longer."""
+    keys, _ = common(rng)
+    heads, layers = keys["num_attention_heads"], rng.randint(1, 4)
+    sizes = {name: keys[name] for name in
+             ("vocab_size", "num_attention_heads", "intermediate_size", "max_position_embeddings", "pad_token_id")}
+    sizes.update(
+        hidden_size=heads * rng.choice([2, 4, 6, 8]),
+        num_hidden_layers=layers,
+        hidden_activation=keys["hidden_act"],
+        norm_eps=keys["layer_norm_eps"],
+        local_attention=rng.choice([0, 1, 2, 3, 6, 9, 128]),
+        classifier_pooling=rng.choice(["cls", "mean"]),
+        classifier_activation=rng.choice(ACTIVATIONS),
+        classifier_dropout=rng.choice([0.0, 0.3]),
+        embedding_dropout=rng.choice([0.0, 0.1]),
+        mlp_dropout=rng.choice([0.0, 0.1]),
+        attention_dropout=rng.choice([0.0, 0.1]),
+    )
+    for name in ("norm_bias", "attention_bias", "mlp_bias", "classifier_bias"):
+        sizes[name] = rng.random() < 0.3
+    sizes["decoder_bias"] = rng.random() < 0.7
+    for name in ("bos", "eos", "cls", "sep"):
+        sizes[f"{name}_token_id"] = 2
+    # The keys of version 4, those of version 5, or none.
+    thetas = rng.choice([1.0, 50.0, 10_000.0]), rng.choice([3.0, 100.0, 160_000.0])
+    if index % 3 == 0:
+        sizes.update(
+            global_attn_every_n_layers=rng.randint(1, 3), local_rope_theta=thetas[0], global_rope_theta=thetas[1]
+        )
+    elif index % 3 == 1:
+        kinds = ("sliding_attention", "full_attention")
+        sizes.update(
+            layer_types=[rng.choice(kinds) for _ in range(layers)],
+            rope_parameters={kind: {"rope_type": "default", "rope_theta": theta} for kind, theta in zip(kinds, thetas)},
+        )
+    return transformers.ModernBertConfig(**sizes)
+
+
 def tags(config, rng):
     """Gives the head some tags, and returns the name of its task."""
     config.num_labels = rng.randint(2, 7)
@@ -165,11 +204,14 @@ def build_foreign(family, config, rng):
 
 def build(family, config, rng, index):
     """A model of a random class, its kind, and the task of its head."""
-    if family not in ("bert", "mobilebert"):
+    if family not in ("bert", "mobilebert", "modernbert"):
         return build_foreign(family, config, rng)
     prefix = CLASSES[family]
     kind = rng.choice(["Model", "Model", "ForSequenceClassification", "ForSequenceClassification",
                        "ForQuestionAnswering", "ForTokenClassification", "ForMaskedLM", "ForPreTraining"])
+    is_modern = family == "modernbert"
+    if is_modern and kind == "ForPreTraining":
+        kind = "ForMaskedLM"
     if family == "mobilebert" and index % 6 == 3:
         kind = "ForSequenceClassification"
     task = None
@@ -181,9 +223,9 @@ def build(family, config, rng, index):
         task = "squad-v1"
     elif kind == "ForTokenClassification":
         task = tags(config, rng)
-    elif kind == "Model" and rng.random() < 0.3:
+    elif kind == "Model" and not is_modern and rng.random() < 0.3:
         config.type_vocab_size = 1
-    more = {"add_pooling_layer": rng.random() < 0.7} if kind == "Model" else {}
+    more = {"add_pooling_layer": rng.random() < 0.7} if kind == "Model" and not is_modern else {}
     return getattr(transformers, prefix + kind)(config, **more), kind, task
 
 
@@ -199,9 +241,10 @@ def fill(model, config, rng):
             noise = torch.randn(parameter.shape, generator=generator)
             # LayerNorm, layer_norm, sa_layer_norm, vocab_layer_norm
             plain = name.lower().replace("_", "")
-            if plain.endswith("layernorm.weight"):
+            # ModernBERT's norms are norm, attn_norm, mlp_norm and final_norm.
+            if plain.endswith("norm.weight"):
                 parameter.copy_(1 + 0.3 * noise)
-            elif plain.endswith("layernorm.bias"):
+            elif plain.endswith("norm.bias"):
                 parameter.copy_(0.3 * noise)
             else:
                 parameter.copy_(spread * noise)
@@ -218,7 +261,7 @@ def batch(family, config, rng):
     rows, seq = rng.randint(2, 4), rng.randint(4, positions(family, config))
     # RoBERTa counts no position for padding, wherever it stands.
     tokens = [i for i in range(config.vocab_size) if family not in ROBERTAS or i != config.pad_token_id]
-    # DistilBERT has no segments, so they must make no difference.
+    # DistilBERT and ModernBERT have no segments, so they must make no difference.
     types = getattr(config, "type_vocab_size", 2)
     ids = torch.full((rows, seq), config.pad_token_id)
     segments, mask = torch.zeros_like(ids), torch.zeros_like(ids)
@@ -234,11 +277,29 @@ def batch(family, config, rng):
 def inputs_of(family, config, ids, segments, mask):
     """What the model of a family takes. Positions of a RoBERTa go on over the padding, as a BERT's do."""
     inputs = {"input_ids": ids, "attention_mask": mask}
-    if family != "distilbert":
+    if family not in ("distilbert", "modernbert"):
         inputs["token_type_ids"] = segments
     if family in ROBERTAS:
         inputs["position_ids"] = (torch.arange(ids.shape[1]) + config.pad_token_id + 1).expand(ids.shape)
     return inputs
+
+
+def attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    """That of `transformers` in 64 bits: its softmax is one of 32, in which the smallest number of 64 is infinite. A row of padding that
+    sees nothing but padding would give no number, which the next layer multiplies with 0."""
+    scores = query @ key.transpose(2, 3) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask.clamp(min=-1e9)
+    probabilities = scores.softmax(-1)
+    return (probabilities @ value).transpose(1, 2).contiguous(), probabilities
+
+
+def settle(model):
+    """What a ModernBERT computes when it is loaded, in 64 bits: frequencies of positions are not rounded with its weights."""
+    base = getattr(model, "model", model)
+    base.rotary_emb = type(base.rotary_emb)(model.config)
+    transformers.models.modernbert.modeling_modernbert.eager_attention_forward = attention
+    model.set_attn_implementation("eager")
 
 
 def check_positions(model, kind, found, inputs, mask):
@@ -285,7 +346,9 @@ def texts(family, model, config, task, rng):
         if is_pair:
             ids, segments = ids + words[1] + [sep], segments + [second] * (len(words[1]) + 1)
         with torch.no_grad():
-            scores = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([segments])).logits[0]
+            tokens = torch.tensor([ids])
+            inputs = inputs_of(family, config, tokens, torch.tensor([segments]), torch.ones_like(tokens))
+            scores = model(**inputs).logits[0]
         values = scores if len(scores) == 1 else scores.softmax(0)
         answers.append({"texts": [" ".join(f"w{i}" for i in text) for text in words], "answer": values.tolist()})
     return answers
@@ -318,7 +381,7 @@ def make(folder, family, index, seed):
         config = roberta_config(family, rng, index)
     else:
         configs = {"bert": bert_config, "mobilebert": mobilebert_config, "distilbert": distilbert_config,
-                   "electra": electra_config}
+                   "electra": electra_config, "modernbert": modernbert_config}
         config = configs[family](rng, index)
     model, kind, task = build(family, config, rng, index)
     model = model.eval()
@@ -339,6 +402,8 @@ def make(folder, family, index, seed):
     write_tokenizer(folder, family, config.vocab_size)
 
     model = model.double()
+    if family == "modernbert":
+        settle(model)
     ids, segments, mask = batch(family, config, rng)
     inputs = {"input.token_ids": ids, "input.segment_ids": segments, "input.pad_mask": 1 - mask}
     save_file(inputs, os.path.join(folder, "inputs.safetensors"))
@@ -367,7 +432,11 @@ def check(folder):
     # A directory keeps no next-sentence head.
     kind = {"ForPreTraining": "ForMaskedLM"}.get(case["kind"], case["kind"])
     mask = 1 - inputs["input.pad_mask"]
-    found = compute(model, kind, {"input_ids": ids, "token_type_ids": segments, "attention_mask": mask})
+    inputs = {"input_ids": ids, "token_type_ids": segments, "attention_mask": mask}
+    if name.startswith("ModernBert"):
+        del inputs["token_type_ids"]
+        settle(model)
+    found = compute(model, kind, inputs)
     expected = load_file(os.path.join(folder, "expected.safetensors"))
     worst = max(
         ((found[name] - value).abs().max() / max(1.0, value.abs().max())).item() for name, value in expected.items()
