@@ -513,7 +513,7 @@ fn student_config(
     let defaults = StudentShape {
         vocab: teacher.vocab_size,
         heads: teacher.num_attention_heads,
-        max_positions: teacher.max_position_embeddings,
+        max_positions: teacher.student_positions(),
         segments: teacher.type_vocab_size,
         fit: Some(width),
         ..StudentShape::efficientbert()

@@ -26,6 +26,7 @@ mod instructions;
 mod labels;
 mod latency;
 mod majority;
+mod modern;
 mod objective;
 mod outputs;
 mod own_data;

@@ -25,7 +25,8 @@ pub fn frame(recipe: &Recipe, teacher: &BertConfig) -> BertConfig {
         hidden: s.hidden,
         base: s.hidden,
         heads: s.heads,
-        max_positions: teacher.max_position_embeddings,
+        // Never fewer than the texts of the run need, of which preflight knows that the teacher takes them.
+        max_positions: teacher.student_positions().max(recipe.max_len.min(teacher.max_position_embeddings)),
         segments: teacher.type_vocab_size,
         fit: Some(teacher.state_width()),
     };
