@@ -475,14 +475,14 @@ fn mixed(a: &Attention, query: &Rows, value: &Rows, mask: &[u8]) -> Rows {
     let v = each(value, |x| apply(&a.value, x));
     let width = a.width() / a.heads;
     let mut out = Vec::new();
-    for i in 0..q.len() {
+    for (i, query) in q.iter().enumerate() {
         let mut context = Vec::new();
         for columns in (0..a.heads).map(|head| head * width..(head + 1) * width) {
             let score = |j: usize| {
                 if a.reach.is_some_and(|reach| i.abs_diff(j) > reach) {
                     return f64::NEG_INFINITY;
                 }
-                let dot: f64 = columns.clone().map(|c| q[i][c] * k[j][c]).sum();
+                let dot: f64 = columns.clone().map(|c| query[c] * k[j][c]).sum();
                 dot / (width as f64).sqrt() + if mask[j] == 0 { -10_000.0 } else { 0.0 }
             };
             let scores: Vec<f64> = (0..k.len()).map(score).collect();
