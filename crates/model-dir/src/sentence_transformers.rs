@@ -149,9 +149,10 @@ fn notes(folder: &Path) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// The head of a model that makes vectors and nothing else, and whose encoder `transformers` knows: a BERT without a projection of its words.
+/// The head of a model that makes vectors and nothing else, and whose encoder `transformers` knows: a BERT or ModernBERT without a projection of its words.
 fn vector_of(config: &BertConfig) -> Option<VectorConfig> {
-    let is_plain = config.model_type == ModelType::Bert && config.embed_width() == config.hidden_size;
+    let is_known = matches!(config.model_type, ModelType::Bert | ModelType::ModernBert);
+    let is_plain = is_known && config.embed_width() == config.hidden_size;
     match &config.task_heads[..] {
         [head] if head.kind == TaskHeadKind::Embedding && is_plain && !config.trigram_input => head.vector,
         _ => None,
@@ -230,7 +231,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for pooling in [Pooling::Mean, Pooling::Cls] {
             for (size, normalize) in [(None, true), (Some(3), false), (Some(3), true)] {
-                let vector = VectorConfig { pooling, size, normalize, max_len: None };
+                let vector = VectorConfig { pooling, size, normalize, max_len: Some(7) };
                 let dir = written(vector);
                 let found = SentenceModel::read(&dir.path().join("m")).unwrap().unwrap();
                 assert_eq!((found.vector, found.dense.is_some()), (vector, size.is_some()));

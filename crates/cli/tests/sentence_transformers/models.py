@@ -37,13 +37,16 @@ def make(folder, count, seed):
     for n in range(count):
         heads = rng.randint(1, 4)
         width = heads * rng.choice([2, 4, 6])
-        config = transformers.BertConfig(
+        config, family = (
+            (transformers.ModernBertConfig, transformers.ModernBertModel) if n % 5 == 4 else (transformers.BertConfig, transformers.BertModel)
+        )
+        config = config(
             vocab_size=len(SPECIAL + WORDS), hidden_size=width, num_attention_heads=heads, num_hidden_layers=rng.randint(1, 3),
-            intermediate_size=rng.randint(3, 40), max_position_embeddings=16, initializer_range=0.5,
-            architectures=["BertModel"],
+            intermediate_size=rng.randint(3, 40), max_position_embeddings=16, initializer_range=0.5, pad_token_id=0,
+            bos_token_id=2, cls_token_id=2, eos_token_id=3, sep_token_id=3,
         )
         base = f"{folder}/{n}/base"
-        transformers.BertModel(config).eval().save_pretrained(base)
+        family(config).eval().save_pretrained(base)
         with open(f"{base}/vocab.txt", "w") as file:
             file.write("\n".join(SPECIAL + WORDS) + "\n")
         transformers.BertTokenizer.from_pretrained(base).save_pretrained(base)

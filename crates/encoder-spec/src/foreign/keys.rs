@@ -190,6 +190,7 @@ mod tests {
             fit_size: Some(3),
             layers: vec![LayerSpec::without_feed_forward()],
             pad_operands: true,
+            modern: crate::preset("modernbert-base").unwrap().modern,
             task_heads: vec![TaskHeadConfig::new("a", TaskHeadKind::Span, Vec::new())],
             ..BertConfig::bert(9, 4, 1, 2, 6)
         };
