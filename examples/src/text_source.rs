@@ -46,6 +46,7 @@ impl TextSource for Walks {
             mask: vec![1; places],
             labels: Labels::None,
             indices: (first..first + self.batch).collect(),
+            second: None,
         })
     }
 }
