@@ -34,6 +34,11 @@ def config_of(family):
         return transformers.DistilBertConfig(
             dim=24, n_heads=4, n_layers=2, hidden_dim=48, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, **common
         )
+    if family == "modernbert":
+        return transformers.ModernBertConfig(
+            hidden_size=24, num_attention_heads=4, num_hidden_layers=3, intermediate_size=48, local_attention=6, num_labels=CLASSES_OF_TASK,
+            bos_token_id=2, cls_token_id=2, eos_token_id=3, sep_token_id=3, **common
+        )
     common.update(
         hidden_size=24, num_attention_heads=4, num_hidden_layers=2, intermediate_size=48, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0, classifier_dropout=0.0, type_vocab_size=1 if family in ROBERTAS else 2,
@@ -83,6 +88,9 @@ def batches(family, config):
     if family == "mobilebert":
         # The last token of a text sees the embedding behind it. Of padding `transformers` keeps it as it is, and this program trains it.
         lengths[:] = LONGEST
+    if family == "modernbert":
+        # In `transformers` a token of padding that sees padding alone is no number.
+        lengths[:] = LONGEST
     mask = (torch.arange(LONGEST) < lengths).long()
     ids = torch.where(mask.bool(), ids, torch.tensor(config.pad_token_id))
     starts = torch.randint(2, LONGEST, (DIFFERENT, ROWS, 1))
@@ -96,7 +104,7 @@ def optimizer_of(model):
     decayed, others = [], []
     for name, parameter in model.named_parameters():
         plain = name.lower().replace("_", "")
-        is_norm = plain.endswith("bias") or "layernorm" in plain
+        is_norm = plain.endswith("bias") or "norm" in plain
         (others if is_norm else decayed).append(parameter)
         assert is_norm == (parameter.dim() == 1), name
     groups = [{"params": decayed, "weight_decay": SETTINGS["weight_decay"]}, {"params": others, "weight_decay": 0.0}]

@@ -17,7 +17,8 @@ use train::optim::{Group, OptimizerConfig};
 
 use super::{output, python};
 
-const FAMILIES: [&str; 7] = ["bert", "camembert", "distilbert", "electra", "mobilebert", "roberta", "xlm-roberta"];
+const FAMILIES: [&str; 8] =
+    ["bert", "camembert", "distilbert", "electra", "mobilebert", "modernbert", "roberta", "xlm-roberta"];
 const SEED: &str = "3";
 /// Largest difference of a loss, and of a gradient norm as a part of it. Measured: 1e-7 of a loss.
 const TOLERANCE: f64 = 1e-5;
