@@ -44,13 +44,13 @@ impl TrimVocabArgs {
     }
 }
 
-/// The teachers with a trimmed vocabulary; what that saves is said, and what is lost on the dev sets in `data`. A teacher whose head
-/// teaches is scored there.
+/// The teachers with a trimmed vocabulary; what that saves is said, and what is lost on the dev sets in `data`, whose texts have at most `max_len` tokens. A teacher
+/// whose head teaches is scored there.
 pub fn teachers(
     trim: &Trim,
     whole: &Teachers,
     (tasks, data): (&[Task], Option<&Path>),
-    is_asked: bool,
+    (is_asked, max_len): (bool, usize),
     context: &Context,
 ) -> Result<Teachers, CliError> {
     let trimmed = whole.trimmed(trim, &context.device)?;
@@ -59,7 +59,7 @@ pub fn teachers(
     for (place, task) in tasks.iter().enumerate() {
         let Some(data) = data.filter(|data| task.squad().is_none() || data.is_dir()) else { continue };
         let models = is_asked.then(|| ([whole.of_task(place), trimmed.of_task(place)], SCORED));
-        let asked = Asked { task, data, positions: whole.positions(), models };
+        let asked = Asked { task, data, positions: max_len.min(whole.positions()), models };
         let lost = OnDev::of(trim, &asked, &context.device, interrupt::flag()).map_err(stopped)?;
         context.progress.message(&lost.to_string());
     }

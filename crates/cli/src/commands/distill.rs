@@ -196,7 +196,10 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
         Some(trim) => {
             let init = init.map(|dir| trim_vocab::init(trim, &dir, context)).transpose()?;
             let on = (&args.tasks[..], args.data.as_deref());
-            (trim_vocab::teachers(trim, &teachers, on, args.teacher_logits.is_empty(), context)?, init)
+            // A run that goes on has said it.
+            let is_asked = args.teacher_logits.is_empty() && !args.training.resume;
+            let max_len = args.training.max_len(&chosen) as usize;
+            (trim_vocab::teachers(trim, &teachers, on, (is_asked, max_len), context)?, init)
         }
         None => (teachers, init),
     };
