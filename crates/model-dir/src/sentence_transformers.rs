@@ -96,7 +96,7 @@ fn pooling(path: &Path) -> Result<Pooling> {
     let refuse = |message: String| Error::ConfigFile { path: path.to_owned(), message };
     // Newer files name the way by a word.
     if let Some(word) = keys.get("pooling_mode").and_then(Value::as_str) {
-        let known = [Pooling::Mean, Pooling::Cls].into_iter().find(|known| known.name() == word);
+        let known = Pooling::ALL.into_iter().find(|known| known.name() == word);
         return known.ok_or_else(|| refuse(format!("pooling_mode `{word}` is not supported; mean and cls are")));
     }
     let on: Vec<_> = MODES.iter().filter(|(key, _)| is_on(key)).collect();

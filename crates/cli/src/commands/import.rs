@@ -64,11 +64,9 @@ pub struct ImportArgs {
 }
 
 fn poolings() -> impl TypedValueParser<Value = Pooling> {
-    let named = |name: String| POOLINGS.into_iter().find(|p| p.name() == name).expect("a possible value");
-    PossibleValuesParser::new(POOLINGS.map(Pooling::name)).map(named)
+    let named = |name: String| Pooling::ALL.into_iter().find(|p| p.name() == name).expect("a possible value");
+    PossibleValuesParser::new(Pooling::ALL.map(Pooling::name)).map(named)
 }
-
-const POOLINGS: [Pooling; 2] = [Pooling::Mean, Pooling::Cls];
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {

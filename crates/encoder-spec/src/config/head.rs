@@ -44,6 +44,9 @@ pub enum Pooling {
 }
 
 impl Pooling {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Mean, Self::Cls];
+
     /// The name in files.
     pub fn name(self) -> &'static str {
         match self {

@@ -43,10 +43,7 @@ pub fn ranks(matches: &[Match], vectors: &[Vec<f32>]) -> Vec<usize> {
         .collect();
     let mut seen = HashSet::new();
     let answers: Vec<usize> = (0..matches.len()).filter(|&i| seen.insert(matches[i].answer)).collect();
-    let mut right = HashMap::<u64, HashSet<u64>>::new();
-    for one in matches {
-        right.entry(one.query).or_default().insert(one.answer);
-    }
+    let right = answers_of_queries(matches);
     let rank = |(one, [query, answer]): (&Match, &[Vec<f32>; 2])| {
         let (own, known) = (dot(query, answer), &right[&one.query]);
         let nearer = |&&other: &&usize| {
@@ -60,11 +57,17 @@ pub fn ranks(matches: &[Match], vectors: &[Vec<f32>]) -> Vec<usize> {
 /// For each example how many answers its own could stand among: the different answers of all examples, less the others that are right for its query.
 pub fn candidates(matches: &[Match]) -> Vec<usize> {
     let all: HashSet<u64> = matches.iter().map(|one| one.answer).collect();
+    let right = answers_of_queries(matches);
+    matches.iter().map(|one| 1 + all.len() - right[&one.query].len()).collect()
+}
+
+/// All answers that are right for each query.
+fn answers_of_queries(matches: &[Match]) -> HashMap<u64, HashSet<u64>> {
     let mut right = HashMap::<u64, HashSet<u64>>::new();
     for one in matches {
         right.entry(one.query).or_default().insert(one.answer);
     }
-    matches.iter().map(|one| 1 + all.len() - right[&one.query].len()).collect()
+    right
 }
 
 /// The cosine of the two halves of each row; 0 where one of them has no length.

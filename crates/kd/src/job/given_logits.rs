@@ -5,10 +5,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use glue_squad::task::Head;
 use train::data::{EvalSet, TaskMix, to_device};
 use train::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
-use train::losses::{at_tokens, label_loss, tag_loss};
+use train::losses::{at_tokens, label_loss};
 use train::{Error, Result};
 
 use super::distill::heads_evaluated;
+use super::tags::term_of_words;
 use crate::losses;
 use crate::objective::Plan;
 
@@ -102,10 +103,8 @@ impl Job<TaskModel> for LogitDistillation<'_> {
                 let [found, wanted] = [theirs.dims()[0], ours.dims()[0]];
                 return Err(Error::Mismatch(format!("logits of {found} words for the {wanted} words of a batch")));
             }
-            let hard = || Ok(tag_loss(ours.clone(), tags.clone()));
-            let term = prediction.mixed(|| prediction.soft(ours.clone(), theirs.clone()), hard)?;
             let density = cut.density(tags.len(), all.len());
-            let term = if density == 1.0 { term } else { term * density };
+            let term = term_of_words(prediction, ours, || theirs, tags, density)?;
             return Ok(cut.weigh(LossTerms(vec![("prediction", term)])));
         }
         let (_, logits) = model.forward(&to_device(&batch, device), self.student_heads[task], EncodeOptions::LAST);
@@ -113,7 +112,7 @@ impl Job<TaskModel> for LogitDistillation<'_> {
         let tasks = self.data.tasks();
         let weights = tasks[task].class_weights();
         let hard = || label_loss(logits.clone(), &batch.labels, weights, device);
-        let soft = || match self.data.tasks()[task].head() {
+        let soft = || match tasks[task].head() {
             Head::Regression => losses::mse(logits.clone(), taught.clone()),
             Head::MultiLabel { .. } => prediction.soft_labels(logits.clone(), taught.clone()),
             _ => prediction.soft(logits.clone(), taught.clone()),

@@ -1,12 +1,14 @@
 //! Distillation of tags.
 
 use bert_core::{TaskModel, TokenBatch};
+use burn::tensor::Tensor;
 use glue_squad::batch::EncodedBatch;
 use train::engine::{Cut, LossTerms};
 use train::losses::{at_tokens, tag_loss};
 use train::{Error, Result};
 
 use super::TaskDistillation;
+use crate::objective::PredictionTerm;
 
 impl TaskDistillation<'_> {
     /// The terms of a batch of tags: those between layers, and the prediction term over the first tokens of words. Both models answer
@@ -41,13 +43,21 @@ impl TaskDistillation<'_> {
         // Without a word that has a token there is nothing to predict.
         let Some(prediction) = now.prediction.filter(|_| !tags.is_empty()) else { return Ok(cut.weigh(terms)) };
         let ours = at_tokens(logits, places.clone());
-        let soft = || {
-            let theirs = at_tokens(taught.expect("the teacher was asked"), places);
-            prediction.soft(ours.clone(), theirs)
-        };
+        let theirs = || at_tokens(taught.expect("the teacher was asked"), places);
         let density = cut.density(tags.len(), all.len());
-        let term = prediction.mixed(soft, || Ok(tag_loss(ours.clone(), tags)))?;
-        terms.0.push(("prediction", if density == 1.0 { term } else { term * density }));
+        terms.0.push(("prediction", term_of_words(prediction, ours, theirs, tags, density)?));
         Ok(cut.weigh(terms))
     }
+}
+
+/// The prediction term between scores of words, `[words, tags]`, of a part that has `density` times the words of an even share of its batch.
+pub(super) fn term_of_words(
+    prediction: PredictionTerm,
+    ours: Tensor<2>,
+    theirs: impl FnOnce() -> Tensor<2>,
+    tags: Vec<i32>,
+    density: f64,
+) -> Result<Tensor<1>> {
+    let term = prediction.mixed(|| prediction.soft(ours.clone(), theirs()), || Ok(tag_loss(ours.clone(), tags)))?;
+    Ok(if density == 1.0 { term } else { term * density })
 }
