@@ -10,6 +10,7 @@ mod data;
 mod distill;
 mod encode;
 mod eval;
+mod export;
 mod fidelity;
 mod import;
 mod man;
@@ -69,6 +70,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Trim a model's vocabulary to the word pieces that texts need.
     Trim(Box<trim::TrimArgs>),
+    /// Write a model as a file for other programs: ONNX.
+    Export(export::ExportArgs),
     /// Write hidden states and attention scores of given token ids, for comparisons.
     Encode(encode::EncodeArgs),
     /// Measure how long one forward pass takes, or a latency table for a search.
@@ -136,6 +139,7 @@ pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
         Command::Arch(command) => arch::run(&command),
         Command::Import(args) => import::run(&args, context),
         Command::Trim(args) => trim::run(&args, context),
+        Command::Export(args) => export::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Data(command) => data::run(&command, context),
