@@ -9,9 +9,9 @@ use crate::command::{announce, cannot_start, cargo, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 4] = ["transformers", "sentence_transformers", "optuna", "scikit_learn"];
+const TESTS: [&str; 5] = ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers"];
 /// What they import.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 13] = [
     "torch",
     "transformers",
     "safetensors",
@@ -22,9 +22,12 @@ const PACKAGES: [&str; 10] = [
     "sklearn",
     "seqeval",
     "sentence_transformers",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 ];
 /// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
-const REQUIREMENTS: [&str; 10] = [
+const REQUIREMENTS: [&str; 13] = [
     "torch==2.15.0",
     "transformers==5.24.0",
     "safetensors",
@@ -35,6 +38,9 @@ const REQUIREMENTS: [&str; 10] = [
     "scikit-learn",
     "seqeval==1.2.2",
     "sentence-transformers==6.2.0",
+    "onnx==1.23.2",
+    "onnxruntime==1.32.0",
+    "openvino==2026.4.1",
 ];
 /// What a skipped test's line begins with.
 const SKIPPED: &str = "skipped:";

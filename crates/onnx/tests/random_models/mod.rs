@@ -36,7 +36,7 @@ pub fn cases() -> Vec<Case> {
     let heads = heads().into_iter().enumerate().map(|(i, task_heads)| {
         let (family, config) = family(i);
         let names: Vec<&str> = task_heads.iter().map(|head| head.task.as_str()).collect();
-        case(format!("{family}-{}", names.join("-")), BertConfig { task_heads, ..config }, Parts::POOLER)
+        case(format!("{family}-{}-{i}", names.join("-")), BertConfig { task_heads, ..config }, Parts::POOLER)
     });
     let words = (0..4).map(|i| {
         let (family, config) = family(i);

@@ -1,0 +1,134 @@
+//! ONNX Runtime and OpenVINO compute from exported files what our runtime computes from the models.
+//!
+//! It needs Python with onnx, onnxruntime and openvino, which `EFFICIENTBERT_PYTHON` names; where the variable is not set, the test says so and
+//! passes. `cargo xtask transformers` sets it.
+
+#![allow(clippy::disallowed_methods, reason = "where Python is depends on the machine")]
+
+mod random_models;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cpu_runtime::{Model, Outputs, Precision, Ragged, Session};
+use encoder_spec::TaskHeadKind;
+use onnx::{Exported, Format, Output, Weights};
+use random_models::{Case, cases};
+use serde_json::{Value, json};
+
+/// Largest difference, relative to the largest value where that is above 1. Measured: 8e-6 by each.
+const ALLOWED: f64 = 1e-4;
+const TEXTS: usize = 20;
+
+fn texts(case: &Case) -> Vec<(Vec<u32>, Vec<u32>)> {
+    let words = case.config.vocab_size;
+    let segments = case.encoder.embedding.segments.as_ref().map_or(1, |table| table.shape[0].min(2)) as u32;
+    (0..TEXTS)
+        .map(|text| {
+            let length = 1 + text * 7 % 19;
+            let ids = (0..length).map(|at| ((text * 31 + at * at * 17 + at) % words) as u32).collect();
+            (ids, (0..length).map(|at| if segments > 1 && 3 * at > length { 1 } else { 0 }).collect())
+        })
+        .collect()
+}
+
+/// What our runtime answers to each text, as the outputs of the file have it.
+fn expected(case: &Case, texts: &[(Vec<u32>, Vec<u32>)], names: &[Vec<String>]) -> Vec<Value> {
+    let model = Model::compile(case.encoder.clone(), Precision::F32).unwrap();
+    let mut session = Session::new(1);
+    let mut answers: Vec<Vec<Vec<f32>>> = vec![Vec::new(); names.iter().map(Vec::len).sum()];
+    let mut by_token = vec![true; answers.len()];
+    for (ids, segments) in texts {
+        let mut ragged = Ragged::new();
+        ragged.push(ids, segments.iter().copied());
+        let mut at = 0;
+        for output in &case.outputs {
+            let Output::Head(index) = *output else {
+                let ran = session.run(&model, &ragged.as_batch(), Outputs::default()).unwrap();
+                answers[at].push(ran.hidden.to_vec());
+                at += 1;
+                continue;
+            };
+            let (head, heads) = (&case.config.task_heads[index], [index]);
+            let ran = session.run(&model, &ragged.as_batch(), Outputs { pooled: false, heads: &heads }).unwrap();
+            let values = ran.heads().next().unwrap().to_vec();
+            let parts = match (head.kind, head.scale) {
+                (TaskHeadKind::Span, _) => vec![
+                    values.iter().step_by(2).copied().collect(),
+                    values.iter().skip(1).step_by(2).copied().collect(),
+                ],
+                (_, Some(scale)) => {
+                    vec![values.iter().map(|v| (scale.mean + f64::from(*v) * scale.deviation) as f32).collect()]
+                }
+                _ => vec![values],
+            };
+            for part in parts {
+                by_token[at] = head.kind.is_on_tokens();
+                answers[at].push(part);
+                at += 1;
+            }
+        }
+    }
+    let outputs = names.iter().flatten().zip(answers).zip(by_token);
+    outputs.map(|((name, expected), by_token)| json!({"name": name, "by_token": by_token, "expected": expected})).collect()
+}
+
+fn write(case: &Case, folder: &Path) {
+    let folder = folder.join(case.name.replace('+', "-plus"));
+    std::fs::create_dir(&folder).unwrap();
+    let exported = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::F32).unwrap();
+    let texts = texts(case);
+    let outputs = expected(case, &texts, &exported.names);
+    for (name, bytes) in exported.file("model.onnx", Weights::AsFits, &[]).files() {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let texts: Vec<Value> = texts.iter().map(|(ids, segments)| json!({"ids": ids, "segments": segments})).collect();
+    let config = &case.config;
+    let case = json!({
+        "texts": texts, "outputs": outputs, "heads": config.num_attention_heads, "hidden": config.hidden_size, "fuses": fuses(case),
+    });
+    std::fs::write(folder.join("case.json"), case.to_string()).unwrap();
+}
+
+/// Whether engines know the layers as BERT's: a student whose layers have all their parts, or a plain BERT.
+fn fuses(case: &Case) -> bool {
+    ["bert-base", "minilm-l6", "tinybert-4", "efficientbert", "efficientbert++"].contains(&case.name.as_str())
+}
+
+#[test]
+fn other_engines_compute_from_the_files_what_the_models_compute() {
+    let Some(python) = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from) else {
+        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // The head that scores words has no counterpart in our runtime: the check of every export computes it in plain loops.
+    let cases: Vec<Case> = cases().into_iter().filter(|case| !case.outputs.contains(&Output::Words)).collect();
+    cases.iter().for_each(|case| write(case, folder.path()));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run.py");
+    let output = Command::new(python).arg(script).arg(folder.path()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    let results: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert_eq!(results.len(), cases.len());
+    for engine in ["onnxruntime", "openvino"] {
+        let differences: Vec<f64> = results.iter().map(|result| result[engine].as_f64().unwrap_or(f64::NAN)).collect();
+        let most = differences.iter().copied().fold(0.0, f64::max);
+        eprintln!("{engine}: largest difference {most:.1e} over {} models", differences.len());
+        for (result, difference) in results.iter().zip(&differences) {
+            assert!(*difference <= ALLOWED, "{engine}: {result}");
+        }
+    }
+    for result in results.iter().filter(|result| !result["fused"].is_null()) {
+        let case = cases.iter().find(|case| case.name.replace('+', "-plus") == result["name"]).unwrap();
+        let layers = case.encoder.layers.len() as i64;
+        // Each attention, and the norm after each residual; a searched layer may have several feed-forwards.
+        assert_eq!(result["fused"][0], layers, "{result}");
+        assert!(result["fused"][1].as_i64() >= Some(2 * layers), "{result}");
+    }
+    let has_segments = |name: &str| {
+        let result = results.iter().find(|result| result["name"] == name).unwrap();
+        result["inputs"].as_array().unwrap().contains(&"token_type_ids".into())
+    };
+    assert!(has_segments("bert-base") && !has_segments("modernbert-base"));
+}
