@@ -40,12 +40,25 @@ pub fn compared(trained: &[FinalModel]) -> Vec<Vec<&FinalModel>> {
     let (random, mut others): (Vec<_>, Vec<_>) =
         networks.into_iter().partition(|models| matches!(models[0].network, Network::Random(_)));
     let best = random.into_iter().reduce(|a, b| if b[0].held_out > a[0].held_out { b } else { a });
-    others.extend(best);
+    let further = others.iter().position(|models| models[0].network == Network::BestRandom).map(|i| others.remove(i));
+    others.extend(best.map(|mut best| {
+        best.extend(further.into_iter().flatten());
+        best
+    }));
     others.sort_by_key(|models| match models[0].network {
         Network::Student => (1, models[0].network),
         network => (0, network),
     });
     others
+}
+
+/// The number of the network that is the best of those drawn at random, on the held-out examples.
+pub fn best_random(trained: &[FinalModel]) -> Option<u32> {
+    let numbered = trained.iter().filter_map(|model| match model.network {
+        Network::Random(number) => Some((number, model.held_out)),
+        _ => None,
+    });
+    numbered.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(number, _)| number)
 }
 
 /// The row of a network that was trained with each of the recipe's seeds: means of its scores, with their standard errors where there
@@ -66,6 +79,7 @@ pub fn final_row(recipe: &Recipe, models: &[&FinalModel], latency_ms: f64, major
             let note = format!("number {number} of {random} drawn within the budget: the best on held-out examples");
             ("random network".into(), Role::Baseline, note)
         }
+        Network::BestRandom => unreachable!("its seeds belong to one that was drawn"),
         Network::Checkpoint(number) => {
             let path = &recipe.compare.checkpoints[number as usize - 1];
             let name =
@@ -112,7 +126,9 @@ pub fn gains(trained: &[FinalModel]) -> Vec<String> {
             Network::SameParams => "a plain network with as many parameters",
             Network::SameLatency => "a plain network of the same latency",
             Network::Random(_) => "the best network drawn at random",
-            Network::Checkpoint(_) | Network::Student | Network::Small | Network::Middle => return None,
+            Network::Checkpoint(_) | Network::BestRandom | Network::Student | Network::Small | Network::Middle => {
+                return None;
+            }
         };
         let differences: Vec<f64> =
             student.iter().zip(&models).map(|(s, m)| (s.evaluation.score - m.evaluation.score) * 100.0).collect();

@@ -103,12 +103,15 @@ pub(crate) fn needs(
         kept += weights;
     }
     // Of the networks that the student is compared with the models stay, beside what is kept of their trainings.
-    let compared = |network: &Network| match network {
-        Network::Student => 0,
-        Network::Checkpoint(_) => tuned,
-        _ => student,
+    let compared = |network: Network| {
+        let each = match network {
+            Network::Student => 0,
+            Network::Checkpoint(_) => tuned,
+            _ => student,
+        };
+        each * network.seeds(recipe).count() as u64
     };
-    let compared = Network::of(recipe).iter().map(compared).sum::<u64>() * u64::from(recipe.compare.seeds);
+    let compared = Network::of(recipe).into_iter().map(compared).sum::<u64>();
     let left = teachers + student + compared + data;
     Ok(Needs { most: most.max(kept + student) + compared + cache + data, left })
 }

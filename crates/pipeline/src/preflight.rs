@@ -237,7 +237,9 @@ fn parameter_groups(
             Model::Final(Network::Checkpoint(_)) => {}
             Model::Largest => fits(&largest)?,
             Model::Candidate
-            | Model::Final(Network::Student | Network::Small | Network::Middle | Network::Random(_)) => {
+            | Model::Final(
+                Network::Student | Network::Small | Network::Middle | Network::Random(_) | Network::BestRandom,
+            ) => {
                 [&largest, &smallest].into_iter().try_for_each(fits)?;
             }
         }

@@ -225,10 +225,11 @@ fn work(run: &mut Context<'_>, about: &dyn Fn(Option<Compared<'_>>) -> Result<Va
             (Some(warm), winner)
         }
     };
-    let found = Found { frame: &frame, teachers: &teachers, warm: warm.as_ref(), winner: &winner };
+    let found = Found { frame: &frame, teachers: &teachers, warm: warm.as_ref(), winner: &winner, best_random: None };
     let majority = majority(run)?;
     let mut trained = Vec::new();
     for network in Network::of(recipe) {
+        let found = Found { best_random: comparison::best_random(&trained), ..found };
         let models = phase::final_models(run, network, found)?;
         // At once, so that it is there whatever becomes of the comparison.
         if let (true, Some(best)) = (network.is_handed_over(), best(&models)) {

@@ -60,9 +60,11 @@ pub struct Found<'a> {
     pub warm: Option<&'a Tensors>,
     /// What the search has found.
     pub winner: &'a Winner,
+    /// The best of the networks drawn at random, once they are trained with the first seed.
+    pub best_random: Option<u32>,
 }
 
-/// Trains `network` with each of the recipe's seeds: on text, then on the tasks with the best held-out score kept. Empty where there is
+/// Trains `network` with each of its seeds ([`Network::seeds`]): on text, then on the tasks with the best held-out score kept. Empty where there is
 /// no such network, which is then said.
 ///
 /// # Errors
@@ -83,7 +85,7 @@ pub fn final_models(run: &mut Context<'_>, network: Network, found: Found<'_>) -
         let model = start(run, (network, seed), &config, found, &mut begun)?;
         distill(run, (network, seed), &config, model, found.teachers)
     };
-    (1..=run.recipe.compare.seeds).map(|seed| one(run, seed)).collect()
+    network.seeds(run.recipe).map(|seed| one(run, seed)).collect()
 }
 
 /// The configuration of a network that is distilled.
@@ -117,6 +119,10 @@ fn config_of(run: &mut Context<'_>, network: Network, found: Found<'_>) -> Resul
             let space = run.parts.space(run.recipe, 1, sized_student(frame, run.recipe)?, None)?;
             Ok(Some(student_config(frame, &space.parse(&genome)?)?))
         }
+        Network::BestRandom => match found.best_random {
+            Some(number) => config_of(run, Network::Random(number), found),
+            None => Ok(None),
+        },
         Network::Checkpoint(_) => Ok(None),
     }
 }
@@ -202,7 +208,9 @@ fn start(
     begun: &mut Option<TaskModel>,
 ) -> Result<TaskModel> {
     let model = TaskModel::new(config, Parts::POOLER, &run.device)?;
-    let fresh = |run: &Context<'_>, seed| run.seed_of(&format!("{} init", network.seed_folder(seed)));
+    // Further seeds of a network that was drawn begin where its first one did.
+    let drawn = found.best_random.filter(|_| network == Network::BestRandom).map_or(network, Network::Random);
+    let fresh = |run: &Context<'_>, seed| run.seed_of(&format!("{} init", drawn.seed_folder(seed)));
     let from = match run.recipe.inherit(network) {
         Inherit::Nothing => return Ok(model.initialized(config, fresh(run, seed))),
         Inherit::Teacher => {
@@ -279,7 +287,7 @@ fn checkpoint(run: &mut Context<'_>, number: u32) -> Result<Vec<FinalModel>> {
         let trained = run.train(phase, continue_from(fresh, &loaded.model, dir)?, &job)?;
         scored(run, (network, seed), &config, trained, (&inputs, phase))
     };
-    (1..=recipe.compare.seeds).map(|seed| one(run, seed)).collect()
+    Network::Checkpoint(number).seeds(recipe).map(|seed| one(run, seed)).collect()
 }
 
 /// Scores of a trained model on the dev sets of the tasks of `phase`.

@@ -230,7 +230,9 @@ impl Models {
                 (config, model)
             }
             Model::Candidate
-            | Model::Final(Network::Student | Network::Small | Network::Middle | Network::Random(_)) => {
+            | Model::Final(
+                Network::Student | Network::Small | Network::Middle | Network::Random(_) | Network::BestRandom,
+            ) => {
                 let config = self.candidate.clone();
                 let model = TaskModel::new(&config, Parts::POOLER, device)?;
                 (config, model)

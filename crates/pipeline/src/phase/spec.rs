@@ -1,6 +1,7 @@
 //! What phases a run has: one list, which the order of the work, the checks of a recipe, events, records and reports read.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use glue_squad::task::Task;
 use kd::objective::{Objective, Source};
@@ -23,6 +24,8 @@ pub enum Network {
     SameLatency,
     /// One that was drawn at random within the budget, counted from 1.
     Random(u32),
+    /// The best of those, on the held-out examples after training with the first seed, with the other seeds.
+    BestRandom,
     /// A model that the recipe names, counted from 1; it is fine-tuned on labels.
     Checkpoint(u32),
 }
@@ -36,8 +39,19 @@ impl Network {
         all.extend(compare.same_params.then_some(Self::SameParams));
         all.extend(compare.same_latency.then_some(Self::SameLatency));
         all.extend((1..=compare.random).map(Self::Random));
+        all.extend((compare.random > 0 && compare.seeds > 1).then_some(Self::BestRandom));
         all.extend((1..).zip(&compare.checkpoints).map(|(number, _)| Self::Checkpoint(number)));
         all
+    }
+
+    /// The seeds that it is trained with, counted from 1: all that the recipe wants, but of networks drawn at random only the best has more
+    /// than one.
+    pub fn seeds(self, recipe: &Recipe) -> RangeInclusive<u32> {
+        match self {
+            Self::Random(_) => 1..=1,
+            Self::BestRandom => 2..=recipe.compare.seeds,
+            _ => 1..=recipe.compare.seeds,
+        }
     }
 
     /// The folder of its trainings in a run folder.
@@ -49,6 +63,7 @@ impl Network {
             Self::SameParams => "compare/same-params".into(),
             Self::SameLatency => "compare/same-latency".into(),
             Self::Random(number) => format!("compare/random-{number}"),
+            Self::BestRandom => "compare/random-best".into(),
             Self::Checkpoint(number) => format!("compare/checkpoint-{number}"),
         }
     }
@@ -79,6 +94,7 @@ impl Network {
             "students/middle" => Self::Middle,
             "compare/same-params" => Self::SameParams,
             "compare/same-latency" => Self::SameLatency,
+            "compare/random-best" => Self::BestRandom,
             _ => match (number("compare/random-"), number("compare/checkpoint-")) {
                 (Some(n), _) => Self::Random(n),
                 (_, Some(n)) => Self::Checkpoint(n),
@@ -355,7 +371,7 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
         }
     }
     for network in Network::of(recipe) {
-        for seed in 1..=recipe.compare.seeds {
+        for seed in network.seeds(recipe) {
             let on_tasks = PhaseId::FinalOnTasks(network, seed);
             if let Network::Checkpoint(_) = network {
                 all.push(phase(on_tasks, tuning("final.task", Cow::Borrowed(&last.task))));

@@ -18,7 +18,7 @@ impl Recipe {
         let own = self.final_.inherit;
         let from_teacher = own == Inherit::Teacher || own != Inherit::Nothing && self.student.begin == Begin::Teacher;
         match network {
-            Network::Student | Network::Small | Network::Middle | Network::Random(_) => own,
+            Network::Student | Network::Small | Network::Middle | Network::Random(_) | Network::BestRandom => own,
             Network::Checkpoint(_) => Inherit::Nothing,
             Network::SameParams | Network::SameLatency => {
                 self.compare.inherit.unwrap_or(if from_teacher { Inherit::Teacher } else { Inherit::Nothing })

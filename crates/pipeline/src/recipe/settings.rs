@@ -383,7 +383,8 @@ pub struct CompareSettings {
     pub same_params: bool,
     /// A uniform plain network with the same measured latency.
     pub same_latency: bool,
-    /// Networks drawn at random within the budget; the best of them on the held-out examples is the one that is compared.
+    /// Networks drawn at random within the budget. Each is trained with the first seed; the best of them on the held-out examples is the one
+    /// that is compared, with the other seeds too.
     pub random: u32,
     /// Where the weights of the uniform plain networks come from; absent: the teacher where the student's do, else nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
