@@ -6,7 +6,7 @@ use prost::Message;
 use crate::outputs::{Answers, Output};
 use crate::parts::Network;
 use crate::proto::{Entry, Graph, Model, OperatorSet};
-use crate::{Error, Format, Product, Result};
+use crate::{Error, Format, Int8, Product, Result};
 
 /// Version of the operators: the first with `Gelu`.
 const OPSET: i64 = 20;
@@ -51,19 +51,20 @@ impl Exported {
         format: &Format,
     ) -> Result<Self> {
         encoder.check()?;
-        if let Format::Int8Dynamic { keep } = format {
-            let all = Self::new(config, encoder, outputs, &Format::F32)?.products;
-            if let Some(name) = keep.iter().find(|name| all.iter().all(|product| product.name != **name)) {
-                let known = all.into_iter().map(|product| product.name).collect::<Vec<_>>().join(", ");
-                return Err(Error::NoProduct { name: name.clone(), known });
-            }
-        }
         let mut network = Network::new("encoder", format);
         let hidden = network.encoder(encoder);
         let answers = Answers { encoder, heads: &config.task_heads, many: outputs.len() > 1 };
         let names = outputs.iter().map(|&output| network.answer(&hidden, output, &answers));
         let names = names.collect::<Result<_>>()?;
-        Ok(Self { names, products: network.products, graph: network.b.finish() })
+        let products = network.products;
+        if let Format::Int8(Int8 { keep, .. }) = format {
+            let is_known = |name: &str| name == Int8::WORDS || products.iter().any(|product| product.name == name);
+            if let Some(name) = keep.iter().find(|name| !is_known(name)) {
+                let known = products.iter().map(|product| product.name.as_str()).chain([Int8::WORDS]);
+                return Err(Error::NoProduct { name: name.clone(), known: known.collect::<Vec<_>>().join(", ") });
+            }
+        }
+        Ok(Self { names, products, graph: network.b.finish() })
     }
 
     /// The file, to be called `name`. `about` are keys and values for its metadata.

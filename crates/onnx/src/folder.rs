@@ -67,7 +67,7 @@ pub fn export(model: &Path, out: &Path, request: &Request) -> Result<Report> {
     let allowed = match request.format {
         Format::F32 => Some(ALLOWED_F32),
         Format::F16 => Some(ALLOWED_F16),
-        Format::Int8Dynamic { .. } | Format::Int8Static { .. } => None,
+        Format::Int8(_) => None,
     };
     let asked = Check { outputs: &outputs, names: &names, heads: &config.task_heads, allowed: allowed.unwrap_or(f64::MAX) };
     let difference = check(&file, encoder, &asked)?;

@@ -13,17 +13,24 @@ pub enum Format {
     F32,
     /// 16-bit floating point throughout; outputs are 32-bit.
     F16,
-    /// Products and the word table in 8-bit integers, a scale for each output channel and each word. Inputs of products are quantized
-    /// at each run, by their own range: `DynamicQuantizeLinear` and `MatMulInteger`.
-    Int8Dynamic {
-        /// Products that stay in 32-bit floating point, by name ([`Product::name`]).
-        keep: BTreeSet<String>,
-    },
-    /// The same with ranges of inputs that are known beforehand: `QuantizeLinear` and `DequantizeLinear` around each product (QDQ).
-    Int8Static {
-        /// Least and greatest input of each product, by name. A product without a range stays in 32-bit floating point.
-        ranges: BTreeMap<String, [f32; 2]>,
-    },
+    /// Products and the word table in 8-bit integers, a scale for each output channel and each word.
+    Int8(Int8),
+}
+
+/// How 8-bit integers are used.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Int8 {
+    /// Products that stay in 32-bit floating point, by name ([`Product::name`]); the word table is [`Int8::WORDS`].
+    pub keep: BTreeSet<String>,
+    /// Least and greatest input of each product, by name: then products stand between `QuantizeLinear` and `DequantizeLinear` (QDQ, static), and
+    /// one without a range stays in floating point. Without: inputs are quantized at each run by their own range, by
+    /// `DynamicQuantizeLinear` and `MatMulInteger` (dynamic).
+    pub ranges: Option<BTreeMap<String, [f32; 2]>>,
+}
+
+impl Int8 {
+    /// Name of the word table.
+    pub const WORDS: &str = "encoder.embeddings.word_embeddings.weight";
 }
 
 /// A product of the graph.
@@ -40,9 +47,9 @@ pub struct Product {
 }
 
 impl Format {
-    /// Whether weights are 8-bit integers.
-    pub fn is_int8(&self) -> bool {
-        matches!(self, Self::Int8Dynamic { .. } | Self::Int8Static { .. })
+    /// Whether the word table is in 8-bit integers.
+    pub(crate) fn has_int8_words(&self) -> bool {
+        matches!(self, Self::Int8(int8) if !int8.keep.contains(Int8::WORDS))
     }
 
     /// Format of all that isn't quantized.
@@ -54,12 +61,19 @@ impl Format {
     pub(crate) fn of(&self, name: &str) -> Numbers {
         match self {
             Self::F32 | Self::F16 => Numbers::Float,
-            _ if name.starts_with("heads.") => Numbers::Float,
-            Self::Int8Dynamic { keep } if keep.contains(name) => Numbers::Float,
-            Self::Int8Dynamic { .. } => Numbers::Dynamic,
-            Self::Int8Static { ranges } => ranges.get(name).map_or(Numbers::Float, |&range| Numbers::Static(range)),
+            Self::Int8(_) if is_of_head(name) => Numbers::Float,
+            Self::Int8(Int8 { keep, .. }) if keep.contains(name) => Numbers::Float,
+            Self::Int8(Int8 { ranges: None, .. }) => Numbers::Dynamic,
+            Self::Int8(Int8 { ranges: Some(ranges), .. }) => {
+                ranges.get(name).map_or(Numbers::Float, |&range| Numbers::Static(range))
+            }
         }
     }
+}
+
+/// Whether a product is a head's, which is never in integers.
+pub(crate) fn is_of_head(name: &str) -> bool {
+    name.starts_with("heads.")
 }
 
 impl std::fmt::Display for Format {
@@ -67,8 +81,8 @@ impl std::fmt::Display for Format {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
-            Self::Int8Dynamic { .. } => "int8 (dynamic)",
-            Self::Int8Static { .. } => "int8 (static)",
+            Self::Int8(Int8 { ranges: None, .. }) => "int8 (dynamic)",
+            Self::Int8(Int8 { ranges: Some(_), .. }) => "int8 (static)",
         })
     }
 }

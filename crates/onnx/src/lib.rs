@@ -7,6 +7,8 @@
 //! | `parts` | linear maps, norms, activations, tables, masks |
 //! | `format` | [`Format`]: f32, f16, dynamic and static int8 |
 //! | `int8` | weights and ranges as 8-bit integers |
+//! | `calibrate` | ranges of products' inputs on given texts |
+//! | `gate` | int8 within an allowed loss of score |
 //! | `engine` | [`Engine`]: runs a file |
 //! | `check` | whether a file computes what its model does |
 //! | `folder` | [`export`]: a model directory to a folder with the file and the tokenizer |
@@ -19,6 +21,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod calibrate;
 mod check;
 mod encoder;
 mod engine;
@@ -27,6 +30,7 @@ mod export;
 mod feed_forward;
 mod folder;
 mod format;
+mod gate;
 mod graph;
 mod int8;
 mod outputs;
@@ -38,5 +42,7 @@ pub use engine::{Engine, Padded};
 pub use error::{Error, Result};
 pub use export::{Exported, OnnxFile, Weights};
 pub use folder::{Report, Request, export};
-pub use format::{Format, Product};
+pub use calibrate::{Method, ranges};
+pub use format::{Format, Int8, Product};
+pub use gate::{Cost, Gated, Model, Part, gate};
 pub use outputs::{Output, usual_outputs};

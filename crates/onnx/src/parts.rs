@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use encoder_spec::{Activation, Linear, MappedTensor, Norm, Normalization};
 
-use crate::format::{Format, Product};
+use crate::format::{Format, Int8, Product};
 use crate::graph::{Builder, Value};
 use crate::int8::{Columns, Rows};
 use crate::proto::{Attribute, DataType};
@@ -127,7 +127,7 @@ impl<'a> Network<'a> {
 
     /// The vectors of the words `ids`; int8 keeps a scale for each word.
     pub fn words_of(&mut self, table: &MappedTensor, ids: &str) -> Value {
-        if !self.format.is_int8() {
+        if !self.format.has_int8_words() {
             let table = self.b.floats(WORDS, &table.shape, &table.data);
             let vectors = self.b.binary("Gather", &table, ids);
             self.table = Some(table);
@@ -221,7 +221,7 @@ impl<'a> Network<'a> {
 }
 
 /// Name of the word table.
-const WORDS: &str = "encoder.embeddings.word_embeddings.weight";
+const WORDS: &str = Int8::WORDS;
 
 /// Added to the scores of masked positions: BERT's constant.
 pub(crate) const MASKED: f64 = -10_000.0;

@@ -2,7 +2,7 @@
 
 mod random_models;
 
-use onnx::{Check, Error, Exported, Format, Output, Weights, check};
+use onnx::{Check, Error, Exported, Format, Int8, Output, Weights, check};
 use random_models::{Case, cases};
 
 /// Measured: 4e-6.
@@ -39,7 +39,7 @@ fn half_precision_is_close_and_half_as_large() {
 
 #[test]
 fn dynamic_integers_are_close_and_a_quarter_as_large() {
-    let format = Format::Int8Dynamic { keep: Default::default() };
+    let format = Format::Int8(Int8::default());
     let case = cases().into_iter().find(|case| case.name == "bert-base").unwrap();
     let (_, whole) = written(&case, &Format::F32, F32, Weights::AsFits);
     let (difference, small) = written(&case, &format, 0.2, Weights::AsFits);
@@ -52,12 +52,12 @@ fn products_that_are_kept_are_exact() {
     let case = cases().into_iter().find(|case| case.name == "minilm-l6").unwrap();
     let products = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::F32).unwrap().products;
     let all = products.iter().map(|product| product.name.clone()).collect();
-    let (kept, _) = written(&case, &Format::Int8Dynamic { keep: all }, 0.2, Weights::AsFits);
-    let (none, _) = written(&case, &Format::Int8Dynamic { keep: Default::default() }, 0.2, Weights::AsFits);
+    let (kept, _) = written(&case, &Format::Int8(Int8 { keep: all, ranges: None }), 0.2, Weights::AsFits);
+    let (none, _) = written(&case, &Format::Int8(Int8::default()), 0.2, Weights::AsFits);
     // The word table is rounded in both.
     assert!(kept < 0.7 * none, "{kept} with all products kept, {none} with none");
     let keep = ["encoder.layers.9.attention.query".to_owned()].into();
-    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8Dynamic { keep }).err().unwrap();
+    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8(Int8 { keep, ranges: None })).err().unwrap();
     assert!(matches!(&error, Error::NoProduct { .. }), "{error}");
     assert!(error.to_string().contains("encoder.layers.0.attention.query"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! A model's answers to all examples of a set.
 
 use cpu_runtime::{Outputs, Ragged, Session};
+use glue_squad::batch::EncodedBatch;
 use glue_squad::task::{Head, Predictions};
 
 use crate::data::{EvalSet, to_ragged};
@@ -115,6 +116,37 @@ pub fn predictions_compiled(
             let output = session.run(model, &ragged.as_batch(), Outputs { pooled: false, heads: &[head.index] })?;
             let values = output.heads().next().unwrap_or_default();
             collect_second(values, ragged.as_batch().sequences(), set, &mut rows)?;
+        }
+        if watch(rows.len(), set.len()).is_break() {
+            return Err(Error::Stopped);
+        }
+    }
+    as_predictions(set, &in_order(set, head, rows)?)
+}
+
+/// [`predictions`] of anything that computes the values of a head for a padded batch: `[batch, outputs]`, or `[batch, length, outputs]` of a
+/// head that tags words.
+///
+/// # Errors
+/// Data that cannot be batched, values that are not finite, `values` fails, or `watch` ended it.
+pub fn predictions_by(
+    values: &mut dyn FnMut(&EncodedBatch) -> Result<Vec<f32>>,
+    head: &AnsweringHead,
+    set: &EvalSet,
+    watch: &mut Watch<'_>,
+) -> Result<Predictions> {
+    let mut rows = Vec::with_capacity(set.len());
+    for batch in set.batches() {
+        let batch = batch?;
+        let found = values(&batch)?;
+        if is_of_tags(set) {
+            let texts = batch.indices.iter().enumerate().map(|(row, example)| (row * batch.seq, *example));
+            collect_words(&found, texts, set, &mut rows)?;
+        } else {
+            collect_rows(&found, batch.batch, set, &mut rows)?;
+        }
+        if let Some(second) = &batch.second {
+            collect_second(&values(second)?, second.batch, set, &mut rows)?;
         }
         if watch(rows.len(), set.len()).is_break() {
             return Err(Error::Stopped);

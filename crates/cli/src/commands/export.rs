@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use onnx::{Format, Report, Request, Weights};
+use onnx::{Format, Int8, Report, Request, Weights};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -77,7 +77,7 @@ pub fn run(args: &ExportArgs, _: &Context) -> Result<(), CliError> {
     let format = match args.precision {
         Numbers::F32 => Format::F32,
         Numbers::F16 => Format::F16,
-        Numbers::Int8 => Format::Int8Dynamic { keep },
+        Numbers::Int8 => Format::Int8(Int8 { keep, ranges: None }),
     };
     let weights = if args.external_data { Weights::Beside } else { Weights::AsFits };
     let request = Request { outputs: args.outputs.clone(), format, weights };
