@@ -49,6 +49,13 @@ impl Predictor {
         Ok(Self { config, model, tokenizer })
     }
 
+    /// The same model and tokenizer with threads and buffers of their own, to answer at the same time; weights are shared. `None` for burn
+    /// modules.
+    pub fn beside(&self, threads: usize) -> Option<Self> {
+        let model = self.model.beside(threads)?;
+        Some(Self { config: self.config.clone(), model, tokenizer: self.tokenizer.clone() })
+    }
+
     /// Positions of the heads that answer `task`, or of all heads.
     ///
     /// # Errors
