@@ -54,6 +54,9 @@ pub enum Error {
     /// Arrays of token ids that the model does not take.
     #[error("{0}")]
     Arrays(String),
+    /// A model directory that cannot be packed.
+    #[error("{0}")]
+    Pack(String),
     /// The system gives no threads.
     #[error("no threads can be started: {0}")]
     Threads(String),

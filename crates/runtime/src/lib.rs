@@ -11,6 +11,7 @@
 //! | `runtime` | [`Runtime`]: loading, and which thread computes when |
 //! | `answers` | [`Answer`]: what heads of every kind answer |
 //! | `arrays` | [`Matrix`]: scores, vectors and hidden states as arrays |
+//! | `pack` | [`pack()`]: model directories of a quarter of the size |
 //! | `error` | [`Error`] |
 //!
 //! This is what the program `efficientbert-predict`, the C interface and the Python package are made of. Nothing that trains or searches is
@@ -24,6 +25,7 @@ struct Readme;
 mod answers;
 mod arrays;
 mod error;
+mod pack;
 mod runtime;
 
 pub use answers::{Answer, Input, QuestionSettings};
@@ -31,6 +33,7 @@ pub use arrays::{Forward, Matrix, TokenRows};
 pub use cpu_runtime::{Packing, Precision};
 pub use encoder_spec::{TaskHeadConfig, TaskHeadKind};
 pub use error::{Error, Result};
+pub use pack::pack;
 pub use predict::span::SpanAnswer;
 pub use predict::{HeadAnswer, TagAnswer, Text, TextEntity};
 pub use runtime::{Runtime, Settings};

@@ -62,6 +62,18 @@ impl Runtime {
         Ok(Self { reader, dir: dir.to_owned(), settings, sessions: Mutex::default(), free: Condvar::new() })
     }
 
+    /// As [`Runtime::load`], of the bytes of `config.json`, `model.safetensors` and `tokenizer.json`; `name` stands for their folder in errors.
+    /// For programs without files, such as pages of a browser.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes(config: &[u8], weights: &[u8], tokenizer: &[u8], name: &str, settings: Settings) -> Result<Self> {
+        let Settings { precision, packing, .. } = settings;
+        let path = Path::new(name);
+        let reader = Predictor::from_bytes((config, weights), tokenizer, path, precision, packing)?;
+        Ok(Self { reader, dir: path.to_owned(), settings, sessions: Mutex::default(), free: Condvar::new() })
+    }
+
     /// Where the model was loaded from.
     pub fn dir(&self) -> &Path {
         &self.dir

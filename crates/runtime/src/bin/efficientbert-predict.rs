@@ -24,6 +24,7 @@ Options:
   --task NAME         answer with the head of this task; all heads without it
   --threads N         threads to compute with [default: all processors]
   --precision FORMAT  f32, bf16 or int8 [default: f32]
+  --pack OUT          instead of answering, write the model to the new directory OUT with weights in 8-bit integers
   -h, --help          this text
   -V, --version       the version
 ";
@@ -36,6 +37,7 @@ struct Options {
     task: Option<String>,
     threads: usize,
     precision: Precision,
+    pack: Option<PathBuf>,
     texts: Vec<String>,
 }
 
@@ -72,13 +74,14 @@ fn failed(message: &str, code: u8) -> ExitCode {
 fn options() -> Result<Options, End> {
     let usage = |error: lexopt::Error| End::Usage(error.to_string());
     let mut parser = lexopt::Parser::from_env();
-    let (mut model, mut task, mut texts) = (None, None, Vec::new());
+    let (mut model, mut task, mut pack, mut texts) = (None, None, None, Vec::new());
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut precision = Precision::F32;
     while let Some(arg) = parser.next().map_err(usage)? {
         use lexopt::prelude::{Long, Short, Value, ValueExt};
         match arg {
             Long("model") => model = Some(PathBuf::from(parser.value().map_err(usage)?)),
+            Long("pack") => pack = Some(PathBuf::from(parser.value().map_err(usage)?)),
             Long("task") => task = Some(parser.value().and_then(|v| v.string()).map_err(usage)?),
             Long("threads") => {
                 threads = parser.value().and_then(|v| v.parse()).map_err(usage)?;
@@ -101,11 +104,17 @@ fn options() -> Result<Options, End> {
         }
     }
     let model = model.ok_or_else(|| End::Usage("--model DIR is missing".into()))?;
-    Ok(Options { model, task, threads, precision, texts })
+    if pack.is_some() && (task.is_some() || !texts.is_empty()) {
+        return Err(End::Usage("--pack answers nothing: it takes no task and no texts".into()));
+    }
+    Ok(Options { model, task, threads, precision, pack, texts })
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let Options { model, task, threads, precision, texts } = options;
+    let Options { model, task, threads, precision, pack, texts } = options;
+    if let Some(out) = pack {
+        return runtime::pack(model, out).map_err(|e| e.to_string());
+    }
     let packing = if texts.is_empty() { Packing::Ahead } else { Packing::AtUse };
     let settings = Settings { threads: *threads, sessions: 1, precision: *precision, packing };
     let runtime = Runtime::load(model, settings).map_err(|e| e.to_string())?;
