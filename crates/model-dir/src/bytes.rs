@@ -100,7 +100,11 @@ mod tests {
 
     fn tensors() -> Tensors {
         let matrix = HostTensor { shape: vec![3, 2], data: vec![1.0, -2.54, 0.0, 0.0, 0.3, 0.1] };
-        let all = [("a.weight", matrix.clone()), ("b.weight", matrix), ("c.bias", HostTensor { shape: vec![1], data: vec![7.0] })];
+        let all = [
+            ("a.weight", matrix.clone()),
+            ("b.weight", matrix),
+            ("c.bias", HostTensor { shape: vec![1], data: vec![7.0] }),
+        ];
         Tensors(all.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect())
     }
 
@@ -144,10 +148,9 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let matrix = TensorView::new(Dtype::I8, vec![2, 2], &[1, 2, 3, 4]).unwrap();
         let few = TensorView::new(Dtype::F32, vec![1], &[0; 4]).unwrap();
-        for (views, said) in [
-            (vec![("a", &matrix)], "no `a.scale`"),
-            (vec![("a", &matrix), ("a.scale", &few)], "[2] are expected"),
-        ] {
+        for (views, said) in
+            [(vec![("a", &matrix)], "no `a.scale`"), (vec![("a", &matrix), ("a.scale", &few)], "[2] are expected")]
+        {
             std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
             for error in [Tensors::read_safetensors(&path).unwrap_err(), Tensors::map_safetensors(&path).unwrap_err()] {
                 assert!(error.to_string().contains(said), "{error}");

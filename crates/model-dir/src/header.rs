@@ -31,7 +31,8 @@ pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(io)?;
     let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
-    let is_bytes = |name: &str| header.get(name).and_then(|tensor| tensor.get("dtype")).is_some_and(|dtype| dtype == "I8");
+    let is_bytes =
+        |name: &str| header.get(name).and_then(|tensor| tensor.get("dtype")).is_some_and(|dtype| dtype == "I8");
     let is_tensor = |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(is_bytes);
     Ok(header.keys().filter(is_tensor).cloned().collect())
 }

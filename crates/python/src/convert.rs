@@ -8,7 +8,12 @@ use runtime::{Input, Matrix};
 use serde::Serialize;
 use serde_json::Value;
 
-pyo3::create_exception!(efficientbert, Error, PyException, "A model cannot be loaded, or does not take what it is given.");
+pyo3::create_exception!(
+    efficientbert,
+    Error,
+    PyException,
+    "A model cannot be loaded, or does not take what it is given."
+);
 
 /// An error of the runtime as Python's.
 pub fn failed(error: runtime::Error) -> PyErr {

@@ -45,8 +45,8 @@ impl Predictor {
     ) -> PyResult<Self> {
         let found = Precision::ALL.into_iter().find(|one| one.name() == precision);
         let known = Precision::ALL.map(Precision::name).join(", ");
-        let precision = found
-            .ok_or_else(|| PyValueError::new_err(format!("precision is '{precision}', not one of {known}")))?;
+        let precision =
+            found.ok_or_else(|| PyValueError::new_err(format!("precision is '{precision}', not one of {known}")))?;
         for (name, value) in [("threads", threads), ("sessions", sessions)] {
             if !(1..=1024).contains(&value) {
                 return Err(PyValueError::new_err(format!("{name} is {value}; allowed are 1 to 1024")));
@@ -304,9 +304,7 @@ impl Predictor {
 
     /// Pickled as its path and settings: another process loads the model again.
     #[expect(clippy::type_complexity, reason = "what pickle asks for")]
-    fn __reduce__<'py>(
-        slf: &Bound<'py, Self>,
-    ) -> PyResult<(Bound<'py, PyAny>, (PathBuf, usize, &'static str, usize))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (PathBuf, usize, &'static str, usize))> {
         let runtime = &slf.get().runtime;
         let Settings { threads, sessions, precision, .. } = *runtime.settings();
         let load = slf.get_type().getattr("from_dir")?;

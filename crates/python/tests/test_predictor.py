@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import numpy as np
 from efficientbert import Error, Predictor
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a quiet film is not bad who made it anna did in köln . , ##s über".split()
-HIDDEN, LAYERS, POSITIONS = 32, 2, 40
+HIDDEN, LAYERS, POSITIONS = 32, 2, 80
 HEADS = {
     "films": {"task": "films", "kind": "classification", "labels": ["bad", "good", "so so"]},
     "moods": {"task": "moods", "kind": "multi_label", "labels": ["glad", "sad"]},
@@ -280,6 +281,8 @@ class Processes(unittest.TestCase):
             read, write = os.pipe()
             child = os.fork()
             if child == 0:
+                # Where threads of the parent are waited for, this would not end.
+                signal.alarm(60)
                 os.write(write, json.dumps(ask(model) == expected).encode())
                 os._exit(0)
             os.close(write)

@@ -227,10 +227,9 @@ impl Runtime {
 
     fn spans_of(&self, pairs: &[(&str, &str)], head: usize, given: &QuestionSettings) -> Result<Vec<SpanAnswer>> {
         let task = &self.heads()[head].task;
-        let version: SquadVersion = task.parse().map_err(|reason: glue_squad::Error| Error::NotSquad {
-            task: task.clone(),
-            reason: reason.to_string(),
-        })?;
+        let version: SquadVersion = task
+            .parse()
+            .map_err(|reason: glue_squad::Error| Error::NotSquad { task: task.clone(), reason: reason.to_string() })?;
         let reader = self.reader();
         predict::check_segments(&reader.config, &reader.tokenizer, Some(version))?;
         let max_len = given.max_len.min(reader.config.max_position_embeddings);

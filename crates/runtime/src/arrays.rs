@@ -87,11 +87,8 @@ impl Runtime {
     }
 
     fn logits_of(&self, inputs: &[Input<'_>], head: usize) -> Result<Vec<f32>> {
-        let padding = Padding {
-            pad_id: self.tokenizer().pad_id(),
-            multiple: 1,
-            max_len: self.config().max_position_embeddings,
-        };
+        let padding =
+            Padding { pad_id: self.tokenizer().pad_id(), multiple: 1, max_len: self.config().max_position_embeddings };
         let mut values = Vec::new();
         for inputs in inputs.chunks(PASS) {
             let read = |input: &Input<'_>| Ok(self.encode(input.text, input.pair)?.features);

@@ -28,7 +28,9 @@ pub enum Error {
         wanted: &'static str,
     },
     /// A head answers questions about texts, and there is no text.
-    #[error("text {text}: the head `{task}` answers questions; give the question and, as its pair, the text that answers it")]
+    #[error(
+        "text {text}: the head `{task}` answers questions; give the question and, as its pair, the text that answers it"
+    )]
     NoContext {
         /// Position of the input, from 0.
         text: usize,

@@ -34,7 +34,8 @@ pub fn pack(dir: &Path, out: &Path) -> Result<()> {
     let again = TextEncoder::from_json(&json, &out.join("tokenizer.json")).map_err(predict::Error::from)?;
     let ids = |t: &TextEncoder| (t.cls_id(), t.sep_id(), t.pad_id(), t.vocab_size(), t.frame());
     if ids(&given) != ids(&again) {
-        let message = "its special tokens are named in tokenizer_config.json alone, and a tokenizer.json does not say so";
+        let message =
+            "its special tokens are named in tokenizer_config.json alone, and a tokenizer.json does not say so";
         return Err(Error::Pack(format!("{}: {message}", dir.display())));
     }
     let files: [(&str, &[u8]); 3] = [(CONFIG_FILE, &config), ("tokenizer.json", &json), (WEIGHTS_FILE, &weights)];

@@ -96,7 +96,8 @@ fn loaded([config, weights, tokenizer]: &[Vec<u8>; FILES.len()], precision: &str
 }
 
 fn description(runtime: &Runtime) -> String {
-    let heads = runtime.heads().iter().map(|head| json!({ "task": head.task, "kind": head.kind, "labels": head.labels }));
+    let heads =
+        runtime.heads().iter().map(|head| json!({ "task": head.task, "kind": head.kind, "labels": head.labels }));
     json!({
         "heads": heads.collect::<Vec<_>>(), "max_tokens": runtime.longest(), "hidden_size": runtime.config().hidden_size,
         "precision": runtime.settings().precision.name(),
