@@ -9,6 +9,7 @@ mod command;
 mod devices;
 mod examples;
 mod peers;
+mod python;
 mod tidy;
 mod transformers;
 mod validate;
@@ -54,6 +55,8 @@ enum Task {
     /// Run the tests that compare with `transformers`, in the Python that EFFICIENTBERT_PYTHON names, or in one that is made in the
     /// user's cache folder.
     Transformers,
+    /// Build the Python package, install it in a clean virtual environment, and compare it with the program there.
+    Python,
     /// Build and test `examples/`, in which each trait is implemented outside the workspace.
     Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
         Task::Devices { only } => devices::run(&only),
         Task::Examples => examples::run(),
+        Task::Python => python::run(),
         Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::bytes::matrix_of;
 use crate::{Error, Result};
 
 /// Longest safetensors header that is read; the format's own limit.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// Tensor names from the header of a safetensors file; the values are not read.
+/// Tensor names from the header of a safetensors file; the values are not read. The scales of a matrix in bytes are part of
+/// it and have no name here.
 ///
 /// # Errors
 /// The file cannot be read, or has no such header.
@@ -29,5 +31,8 @@ pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(io)?;
     let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
-    Ok(header.into_iter().map(|(name, _)| name).filter(|name| name != "__metadata__").collect())
+    let is_bytes =
+        |name: &str| header.get(name).and_then(|tensor| tensor.get("dtype")).is_some_and(|dtype| dtype == "I8");
+    let is_tensor = |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(is_bytes);
+    Ok(header.keys().filter(is_tensor).cloned().collect())
 }

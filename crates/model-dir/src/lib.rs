@@ -12,6 +12,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod bytes;
 mod config;
 mod error;
 mod files;

@@ -10,7 +10,8 @@ use encoder_spec::{Floats, MappedTensor};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::tensors::{Tensors, explain, to_f32};
+use crate::bytes::{is_scale, values};
+use crate::tensors::{Tensors, explain};
 use crate::{Error, Result};
 
 impl Tensors<MappedTensor> {
@@ -26,12 +27,10 @@ impl Tensors<MappedTensor> {
         let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "safetensors", message };
         let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(explain(&e, bytes.len())))?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in file.iter() {
+        for (name, view) in file.iter().filter(|(name, _)| !is_scale(&file, name)) {
             let data = match in_place(&bytes, view.dtype(), view.data()) {
                 Some(data) => data,
-                None => to_f32(view.dtype(), view.data())
-                    .ok_or_else(|| bad(format!("tensor `{name}` has type {:?}", view.dtype())))?
-                    .into(),
+                None => values(&file, name, &view).map_err(bad)?.into(),
             };
             tensors.insert(name.to_string(), MappedTensor { shape: view.shape().to_vec(), data });
         }

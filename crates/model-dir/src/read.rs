@@ -35,6 +35,21 @@ impl ModelDir<HostTensor> {
 }
 
 impl ModelDir {
+    /// As [`ModelDir::read`], of the bytes of `config.json` and `model.safetensors`; `path` stands for their folder in errors.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes(config: &[u8], weights: &[u8], path: &Path) -> Result<Self> {
+        let file = path.join(CONFIG_FILE);
+        let text = String::from_utf8_lossy(config);
+        let config = BertConfig::from_json(&text).map_err(|e| Error::config_file(&file, e))?;
+        let weights_file = path.join(WEIGHTS_FILE);
+        let found = Found::of(config, Tensors::from_safetensors(weights, &weights_file)?, path)?;
+        let tensors = resolve(&found.outline.weights(), found.tensors, found.format, &weights_file)?;
+        let tensors = Tensors(tensors.0.into_iter().map(|(path, tensor)| (path, tensor.into())).collect());
+        Ok(Self { path: path.to_path_buf(), config: found.config, outline: found.outline, tensors })
+    }
+
     /// As [`ModelDir::read`], except that values stay in the file ([`Tensors::map_safetensors`]) and are not looked at: whoever uses
     /// them asks whether they are finite.
     ///
@@ -95,7 +110,11 @@ struct Found<T> {
 impl<T: Stored> Found<T> {
     fn new(dir: &Path, read: impl Fn(&Path) -> Result<Tensors<T>>) -> Result<Self> {
         let config = read_config(&dir.join(CONFIG_FILE))?;
-        let (tensors, _) = usable(read(&dir.join(WEIGHTS_FILE))?, &config);
+        Self::of(config, read(&dir.join(WEIGHTS_FILE))?, dir)
+    }
+
+    fn of(config: BertConfig, tensors: Tensors<T>, dir: &Path) -> Result<Self> {
+        let (tensors, _) = usable(tensors, &config);
         let outline = describe(dir, &config, Parts::of_names(tensors.0.keys()))?;
         let format = NameFormat::HuggingFace(config.model_type);
         Ok(Self { config, outline, tensors, format })

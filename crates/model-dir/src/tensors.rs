@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use encoder_spec::HostTensor;
 
+use crate::bytes::{is_scale, values};
 use crate::{Error, Result};
 
 /// Named tensors, in the order of their names.
@@ -23,18 +24,25 @@ impl<T> Default for Tensors<T> {
 impl Tensors {
     /// Reads every tensor of a safetensors file as f32.
     ///
-    /// Accepts F32, F16, BF16 and F64 as they are and integer types by value.
+    /// Accepts F32, F16, BF16 and F64 as they are, integer types by value, and I8 with the scales of its rows in `NAME.scale`.
     ///
     /// # Errors
     /// The file is missing, cut off, not safetensors, or holds a type that is no number.
     pub fn read_safetensors(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::from_safetensors(&bytes, path)
+    }
+
+    /// As [`Tensors::read_safetensors`], of the bytes of a file; `path` stands for it in errors.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_safetensors(bytes: &[u8], path: &Path) -> Result<Self> {
         let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "safetensors", message };
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| bad(explain(&e, bytes.len())))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| bad(explain(&e, bytes.len())))?;
         let mut tensors = BTreeMap::new();
-        for (name, view) in file.iter() {
-            let data = to_f32(view.dtype(), view.data())
-                .ok_or_else(|| bad(format!("tensor `{name}` has type {:?}", view.dtype())))?;
+        for (name, view) in file.iter().filter(|(name, _)| !is_scale(&file, name)) {
+            let data = values(&file, name, &view).map_err(bad)?;
             tensors.insert(name.to_string(), HostTensor { shape: view.shape().to_vec(), data });
         }
         Ok(Self(tensors))

@@ -1,6 +1,7 @@
 //! Models that only answer: compiled for this processor, or as modules on another device.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
 use encoder_spec::BertConfig;
@@ -39,8 +40,8 @@ pub enum Target {
 pub enum Inference {
     /// Compiled for this machine's processor.
     Compiled {
-        /// The model.
-        model: Box<cpu_runtime::Model>,
+        /// The model; others may share it.
+        model: Arc<cpu_runtime::Model>,
         /// Threads and buffers.
         session: Box<Session>,
     },
@@ -90,8 +91,26 @@ impl Inference {
     }
 
     /// A compiled model on so many threads.
-    pub fn compiled(model: cpu_runtime::Model, threads: usize) -> Self {
-        Self::Compiled { model: Box::new(model), session: Box::new(Session::new(threads)) }
+    pub fn compiled(model: impl Into<Arc<cpu_runtime::Model>>, threads: usize) -> Self {
+        Self::Compiled { model: model.into(), session: Box::new(Session::new(threads)) }
+    }
+
+    /// The same weights with `threads` threads and buffers of their own, to compute at the same time; `None` for burn modules.
+    pub fn beside(&self, threads: usize) -> Option<Self> {
+        match self {
+            Self::Compiled { model, .. } => Some(Self::compiled(Arc::clone(model), threads)),
+            #[cfg(feature = "burn")]
+            Self::Modules { .. } => None,
+        }
+    }
+
+    /// The compiled model and what it computes with; `None` for burn modules.
+    pub fn as_compiled(&mut self) -> Option<(&cpu_runtime::Model, &mut Session)> {
+        match self {
+            Self::Compiled { model, session } => Some((&**model, &mut **session)),
+            #[cfg(feature = "burn")]
+            Self::Modules { .. } => None,
+        }
     }
 
     /// Predictions of `head` on `set`; `watch` is called with the number of examples done.

@@ -46,11 +46,7 @@ pub enum HeadAnswer {
 impl HeadAnswer {
     /// What the outputs of `head` mean; `None` where they are not finite.
     fn of(head: &TaskHeadConfig, outputs: &[f32]) -> Option<Self> {
-        let values = match head.kind {
-            TaskHeadKind::Classification => softmax(outputs),
-            TaskHeadKind::MultiLabel => outputs.iter().map(|&v| sigmoid(v)).collect(),
-            _ => outputs.to_vec(),
-        };
+        let values = head_values(head, outputs);
         if values.iter().any(|v| !v.is_finite()) {
             return None;
         }
@@ -66,11 +62,7 @@ impl HeadAnswer {
                 let labels = likely.map(|(label, _)| label.clone()).collect();
                 Some(Self::Labels { task, labels, probabilities: probabilities() })
             }
-            _ => {
-                let score = *values.first()?;
-                let number = head.scale.map_or(score, |scale| scale.number(f64::from(score)) as f32);
-                Some(Self::Number { task, score: number })
-            }
+            _ => Some(Self::Number { task, score: *values.first()? }),
         }
     }
 
@@ -100,6 +92,18 @@ impl Predictor {
             }
         }
         Ok(answers)
+    }
+}
+
+/// What the outputs of `head`, which looks at the pooled vector, stand for: probabilities of its classes, of each of its labels for itself, or
+/// its number in the units of its task.
+pub fn head_values(head: &TaskHeadConfig, outputs: &[f32]) -> Vec<f32> {
+    let number = |&score: &f32| head.scale.map_or(score, |scale| scale.number(f64::from(score)) as f32);
+    match head.kind {
+        TaskHeadKind::Classification => softmax(outputs),
+        TaskHeadKind::MultiLabel => outputs.iter().map(|&v| sigmoid(v)).collect(),
+        TaskHeadKind::Regression => outputs.iter().map(number).collect(),
+        _ => outputs.to_vec(),
     }
 }
 

@@ -48,7 +48,7 @@ pub use error::{Error, Result};
 pub use evaluation::{Evaluated, Evaluation, SpanEvaluated, Watch};
 pub use gold::mean_gold_score;
 pub use inference::{Inference, PlacedBatch, Target};
-pub use labels::{HeadAnswer, learned_on_pairs};
+pub use labels::{HeadAnswer, head_values, learned_on_pairs};
 pub use predictor::{Predictor, Text, check_segments, check_vocabulary, tokenizer};
 pub use tags::{TagAnswer, TaggedText, TextEntity};
 #[cfg(feature = "burn")]

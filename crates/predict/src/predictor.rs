@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cpu_runtime::{Packing, Precision};
+use cpu_runtime::{Model, Packing, Precision};
 use encoder_spec::{BertConfig, TaskHeadConfig};
 use glue_squad::features::Features;
 use glue_squad::task::Task;
@@ -47,6 +47,31 @@ impl Predictor {
         let ((config, model), tokenizer) = (model?, tokenizer?);
         check_vocabulary(&config, &tokenizer)?;
         Ok(Self { config, model, tokenizer })
+    }
+
+    /// As [`Predictor::load`] on one thread, of the bytes of `config.json`, `model.safetensors` and `tokenizer.json`; `path` stands for their
+    /// folder in errors. For programs without files.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes(
+        (config, weights): (&[u8], &[u8]),
+        json: &[u8],
+        path: &Path,
+        precision: Precision,
+        packing: Packing,
+    ) -> Result<Self> {
+        let tokenizer = TextEncoder::from_json(json, &path.join("tokenizer.json"))?;
+        let (config, model) = Model::from_bytes((config, weights), path, precision, packing)?;
+        check_vocabulary(&config, &tokenizer)?;
+        Ok(Self { config, model: Inference::compiled(model, 1), tokenizer })
+    }
+
+    /// The same model and tokenizer with threads and buffers of their own, to answer at the same time; weights are shared. `None` for burn
+    /// modules.
+    pub fn beside(&self, threads: usize) -> Option<Self> {
+        let model = self.model.beside(threads)?;
+        Some(Self { config: self.config.clone(), model, tokenizer: self.tokenizer.clone() })
     }
 
     /// Positions of the heads that answer `task`, or of all heads.

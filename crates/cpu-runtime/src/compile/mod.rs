@@ -142,6 +142,22 @@ impl Model {
         }
     }
 
+    /// As [`Model::open`], of the bytes of `config.json` and `model.safetensors`; `path` stands for their folder in errors. For programs
+    /// without files, such as pages of a browser.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_bytes(
+        (config, weights): (&[u8], &[u8]),
+        path: &Path,
+        precision: Precision,
+        packing: Packing,
+    ) -> Result<(BertConfig, Self), Error> {
+        let read = ModelDir::from_bytes(config, weights, path)?;
+        let config = read.config.clone();
+        Ok((config, Self::compile_as(read.into_encoder()?, precision, packing)?))
+    }
+
     /// Compiles `encoder`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
     /// `precision` too. The distillation projection and the masked-language-model head are left out. Packs weights with all threads of
     /// the current rayon pool, each from where it lies: nothing else is copied, and in `f32` the tables stay where they are.
