@@ -52,6 +52,7 @@ mod panics;
 mod plan_table;
 mod predictor;
 mod progress;
+mod scored;
 mod squad;
 mod tasks;
 mod teachers;

@@ -28,6 +28,11 @@ pub fn grouped(n: u64) -> String {
     indicatif::HumanCount(n).to_string()
 }
 
+/// Bytes as megabytes of a million.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// Multiply-adds in units of 10⁹.
 pub fn gmac(macs: u64) -> f64 {
     macs as f64 / 1e9

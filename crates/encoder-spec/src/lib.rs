@@ -44,7 +44,7 @@ mod walk;
 
 pub use activation::Activation;
 pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, Pooling, TaskHeadConfig,
+    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, Pooling, QUANT_METHOD, TaskHeadConfig,
     TaskHeadKind, VectorConfig,
 };
 pub use count::{Count, CountPart};

@@ -3,13 +3,18 @@
 //! A tensor `NAME` of type I8 and shape `[rows, ...]` has the scales of its rows beside it, `NAME.scale` of type F32 and shape `[rows]`, and
 //! stands for `NAME[row, ...] * NAME.scale[row]`. Every reader of this crate gives it as `f32`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use encoder_spec::HostTensor;
+use encoder_spec::{HostTensor, NameFormat, QUANT_METHOD};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::json;
 
 use crate::tensors::to_f32;
-use crate::{Error, Result, Tensors};
+use crate::{CONFIG_FILE, Error, ModelDir, Result, Tensors, WEIGHTS_FILE};
+
+/// The key of `config.json` by which other programs see that weights are no numbers as they stand.
+pub(crate) const QUANTIZATION: &str = "quantization_config";
 
 /// What the name of the scales has behind that of the matrix.
 const SCALE: &str = ".scale";
@@ -25,6 +30,12 @@ pub(crate) fn matrix_of(name: &str) -> Option<&str> {
 /// Whether the tensor `name` has the scales of another one and is none of its own.
 pub(crate) fn is_scale(file: &SafeTensors<'_>, name: &str) -> bool {
     matrix_of(name).is_some_and(|matrix| file.tensor(matrix).is_ok_and(|matrix| matrix.dtype() == Dtype::I8))
+}
+
+/// Names of the matrices in bytes of a file that was read already.
+pub(crate) fn byte_tensors(file: &[u8]) -> BTreeSet<String> {
+    let Ok(file) = SafeTensors::deserialize(file) else { return BTreeSet::new() };
+    file.iter().filter(|(_, view)| view.dtype() == Dtype::I8).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The values of a tensor of `file` as `f32`, or what is wrong with it.
@@ -91,6 +102,40 @@ impl Tensors {
         }
         safetensors::serialize(views, None).map_err(|e| bad(e.to_string()))
     }
+}
+
+/// `config.json` and `model.safetensors` of the model directory `dir` with its matrices in 8-bit integers, a scale for each row, which is about a
+/// quarter of the size. Every reader of this crate reads them. Tables of positions and segments, biases, norms and heads stay in `f32`, as
+/// they are computed, and so do the weights whose paths are in `keep` ([`Encoder::weights`]). The configuration says by
+/// `quantization_config` that the weights are in integers, so that no other program takes them for numbers.
+///
+/// # Errors
+/// As [`ModelDir::read`].
+pub fn in_bytes(dir: &Path, keep: &BTreeSet<String>) -> Result<[(String, Vec<u8>); 2]> {
+    let read = ModelDir::read(dir)?;
+    let path = dir.join(WEIGHTS_FILE);
+    let tensors = Tensors::read_safetensors(&path)?;
+    let shapes = read.outline.weights();
+    let small = shapes.keys().filter(|path| is_computed_in_bytes(path) && !keep.contains(*path));
+    let names = read.file_names();
+    // Weights that are one tensor of the file are all in integers or none of them.
+    let small: BTreeSet<&str> = small.map(|path| names[path].as_str()).collect();
+    let kept: BTreeSet<&str> = keep.iter().filter_map(|path| names.get(path)).map(String::as_str).collect();
+    let prefix = NameFormat::HuggingFace(read.config.model_type).prefix().unwrap_or_default();
+    let bare = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+    let weights = tensors.to_safetensors_int8(|name| {
+        let name = bare(name);
+        small.contains(name.as_str()) && !kept.contains(name.as_str())
+    })?;
+    let mut config = read.config;
+    config.extra.insert(QUANTIZATION.into(), json!({ "quant_method": QUANT_METHOD }));
+    Ok([(CONFIG_FILE.into(), config.to_json()?.into_bytes()), (WEIGHTS_FILE.into(), weights)])
+}
+
+/// Whether the runtime computes with the weight at this path in integers where it is told to: word tables and products, but not heads.
+pub fn is_computed_in_bytes(path: &str) -> bool {
+    let is_table = path.contains("position_embeddings") || path.contains("token_type_embeddings");
+    path.ends_with(".weight") && !is_table && !path.starts_with("heads.") && !path.contains("fit_dense")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
 use crate::{Error, Result, Tensors};
+use crate::bytes::QUANTIZATION;
 use crate::{hugging_face, sentence_transformers};
 
 /// Name of the configuration inside a model directory.
@@ -64,6 +65,8 @@ pub fn tokenizer_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 /// [`Error::Disagree`] when the tensors are not those of `config`, or a file cannot be written.
 pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Package<'_>) -> Result<()> {
     let mut config = config.clone();
+    // A mark of the files that the weights were read from; these are in floating point.
+    config.extra.remove(QUANTIZATION);
     let is_fit = |path: &str| path.starts_with("encoder.fit_dense.");
     if !package.keep_fit || !tensors.0.keys().any(|path| is_fit(path)) {
         config.fit_size = None;

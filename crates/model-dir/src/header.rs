@@ -1,5 +1,6 @@
 //! The header of a safetensors file.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -18,6 +19,25 @@ const MAX_HEADER: u64 = 100_000_000;
 /// # Errors
 /// The file cannot be read, or has no such header.
 pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
+    let header = header(path)?;
+    let is_tensor = |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(|name| is_bytes(&header, name));
+    Ok(header.keys().filter(is_tensor).cloned().collect())
+}
+
+/// Names of the tensors that a safetensors file has in 8-bit integers.
+///
+/// # Errors
+/// As [`tensor_names`].
+pub(crate) fn byte_names(path: &Path) -> Result<BTreeSet<String>> {
+    let header = header(path)?;
+    Ok(header.keys().filter(|name| is_bytes(&header, name)).cloned().collect())
+}
+
+fn is_bytes(header: &Map<String, Value>, name: &str) -> bool {
+    header.get(name).and_then(|tensor| tensor.get("dtype")).is_some_and(|dtype| dtype == "I8")
+}
+
+fn header(path: &Path) -> Result<Map<String, Value>> {
     let bad = |message: String| Error::WeightFile { path: path.to_path_buf(), format: "safetensors", message };
     let io = |e| Error::io("read", path, e);
     let mut file = File::open(path).map_err(io)?;
@@ -30,9 +50,5 @@ pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(io)?;
-    let header: Map<String, Value> = serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))?;
-    let is_bytes =
-        |name: &str| header.get(name).and_then(|tensor| tensor.get("dtype")).is_some_and(|dtype| dtype == "I8");
-    let is_tensor = |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(is_bytes);
-    Ok(header.keys().filter(is_tensor).cloned().collect())
+    serde_json::from_slice(&header).map_err(|e| bad(e.to_string()))
 }

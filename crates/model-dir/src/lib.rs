@@ -26,6 +26,7 @@ mod shards;
 mod tensors;
 mod vocabulary;
 
+pub use bytes::{in_bytes, is_computed_in_bytes};
 pub use config::read_config;
 pub use error::{Error, Result};
 pub use files::{CONFIG_FILE, FOREIGN_WEIGHTS, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};

@@ -1,9 +1,12 @@
 //! Reading a model directory.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use encoder_spec::{BertConfig, Encoder, HostTensor, MappedTensor, NameFormat, Parts, Shape, Stored};
 
+use crate::bytes::byte_tensors;
+use crate::header::byte_names;
 use crate::{
     CONFIG_FILE, Error, Result, Tensors, WEIGHTS_FILE, read_config, resolve, resolve_unread, tensor_names, usable,
 };
@@ -19,6 +22,24 @@ pub struct ModelDir<T = MappedTensor> {
     pub outline: Encoder<Shape>,
     /// Its weights by path ([`Encoder::weights`]), each of its shape.
     pub tensors: Tensors<T>,
+    /// Paths of the weights that the file has in 8-bit integers; empty for most.
+    pub bytes: BTreeSet<String>,
+}
+
+impl<T> ModelDir<T> {
+    /// Names in the file, without the family's prefix, of all weights by path.
+    pub(crate) fn file_names(&self) -> BTreeMap<String, String> {
+        NameFormat::HuggingFace(self.config.model_type).names(self.tensors.0.keys().map(String::as_str))
+    }
+
+    /// Paths of the matrices that a file of 8-bit integers has in floating point all the same: whoever computes in integers is to keep them, since
+    /// they were found to cost too much. Empty where nothing is in integers.
+    pub fn kept_of_bytes(&self) -> BTreeSet<String> {
+        if self.bytes.is_empty() {
+            return BTreeSet::new();
+        }
+        self.tensors.0.keys().filter(|path| !self.bytes.contains(*path)).cloned().collect()
+    }
 }
 
 impl ModelDir<HostTensor> {
@@ -28,9 +49,11 @@ impl ModelDir<HostTensor> {
     /// A file is missing or cut off, the configuration is not valid, or a tensor is missing, left over, of another shape
     /// or not finite; the message names file and field or tensor.
     pub fn read(dir: &Path) -> Result<Self> {
-        let found = Found::new(dir, Tensors::read_safetensors)?;
-        let tensors = resolve(&found.outline.weights(), found.tensors, found.format, &dir.join(WEIGHTS_FILE))?;
-        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors })
+        let mut found = Found::new(dir, Tensors::read_safetensors)?;
+        let given = std::mem::take(&mut found.tensors);
+        let tensors = resolve(&found.outline.weights(), given, found.format, &dir.join(WEIGHTS_FILE))?;
+        let bytes = found.paths_of(&byte_names(&dir.join(WEIGHTS_FILE))?);
+        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors, bytes })
     }
 }
 
@@ -44,10 +67,12 @@ impl ModelDir {
         let text = String::from_utf8_lossy(config);
         let config = BertConfig::from_json(&text).map_err(|e| Error::config_file(&file, e))?;
         let weights_file = path.join(WEIGHTS_FILE);
-        let found = Found::of(config, Tensors::from_safetensors(weights, &weights_file)?, path)?;
-        let tensors = resolve(&found.outline.weights(), found.tensors, found.format, &weights_file)?;
+        let mut found = Found::of(config, Tensors::from_safetensors(weights, &weights_file)?, path)?;
+        let given = std::mem::take(&mut found.tensors);
+        let tensors = resolve(&found.outline.weights(), given, found.format, &weights_file)?;
         let tensors = Tensors(tensors.0.into_iter().map(|(path, tensor)| (path, tensor.into())).collect());
-        Ok(Self { path: path.to_path_buf(), config: found.config, outline: found.outline, tensors })
+        let bytes = found.paths_of(&byte_tensors(weights));
+        Ok(Self { path: path.to_path_buf(), config: found.config, outline: found.outline, tensors, bytes })
     }
 
     /// As [`ModelDir::read`], except that values stay in the file ([`Tensors::map_safetensors`]) and are not looked at: whoever uses
@@ -56,9 +81,11 @@ impl ModelDir {
     /// # Errors
     /// As there.
     pub fn map(dir: &Path) -> Result<Self> {
-        let found = Found::new(dir, Tensors::map_safetensors)?;
-        let tensors = resolve_unread(&found.outline.weights(), found.tensors, found.format, &dir.join(WEIGHTS_FILE))?;
-        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors })
+        let mut found = Found::new(dir, Tensors::map_safetensors)?;
+        let given = std::mem::take(&mut found.tensors);
+        let tensors = resolve_unread(&found.outline.weights(), given, found.format, &dir.join(WEIGHTS_FILE))?;
+        let bytes = found.paths_of(&byte_names(&dir.join(WEIGHTS_FILE))?);
+        Ok(Self { path: dir.to_path_buf(), config: found.config, outline: found.outline, tensors, bytes })
     }
 
     /// Reads all values.
@@ -118,5 +145,16 @@ impl<T: Stored> Found<T> {
         let outline = describe(dir, &config, Parts::of_names(tensors.0.keys()))?;
         let format = NameFormat::HuggingFace(config.model_type);
         Ok(Self { config, outline, tensors, format })
+    }
+
+    /// Paths of the weights that stand under these names in the file.
+    fn paths_of(&self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let bare = |name: &String| {
+            self.format.prefix().and_then(|prefix| name.strip_prefix(prefix)).unwrap_or(name).to_owned()
+        };
+        let names: BTreeSet<String> = names.iter().map(bare).collect();
+        let paths = self.outline.weights();
+        let of_paths = self.format.names(paths.keys().map(String::as_str));
+        of_paths.into_iter().filter(|(_, name)| names.contains(name)).map(|(path, _)| path).collect()
     }
 }

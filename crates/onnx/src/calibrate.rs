@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::{Engine, Padded};
 use crate::format::{Product, is_of_head};
-use crate::gate::Model;
+use crate::model::Model;
 use crate::{Error, Format, Result};
 
 /// Bins of a histogram of magnitudes.

@@ -58,22 +58,6 @@ pub enum Error {
     /// There is no text to calibrate with.
     #[error("there is no text to calibrate with")]
     NoTexts,
-    /// The integers lose too much.
-    #[error(
-        "int8 scores {after:.2}, {drop:.2} points less than the {before:.2} of f32; at most {allowed} are allowed. The parts that change the \
-         outputs most: {worst}",
-        after = after * 100.0, before = before * 100.0, drop = (before - after) * 100.0
-    )]
-    Gate {
-        /// Score of the model in f32.
-        before: f64,
-        /// Score in int8.
-        after: f64,
-        /// Allowed loss in points.
-        allowed: f64,
-        /// The costliest parts.
-        worst: String,
-    },
     /// A layer that is to be kept in floating point isn't there.
     #[error("the model has no product `{name}`; its products: {known}")]
     NoProduct {

@@ -8,7 +8,7 @@
 //! | `format` | [`Format`]: f32, f16, dynamic and static int8 |
 //! | `int8` | weights and ranges as 8-bit integers |
 //! | `calibrate` | ranges of products' inputs on given texts |
-//! | `gate` | int8 within an allowed loss of score |
+//! | `model` | a model, its parts, and what each of them costs in integers |
 //! | `engine` | [`Engine`]: runs a file |
 //! | `check` | whether a file computes what its model does |
 //! | `folder` | [`export`]: a model directory to a folder with the file and the tokenizer |
@@ -30,8 +30,8 @@ mod export;
 mod feed_forward;
 mod folder;
 mod format;
-mod gate;
 mod graph;
+mod model;
 mod int8;
 mod outputs;
 mod parts;
@@ -44,5 +44,5 @@ pub use export::{Exported, OnnxFile, Weights};
 pub use folder::{Report, Request, export};
 pub use calibrate::{Method, ranges};
 pub use format::{Format, Int8, Product};
-pub use gate::{Cost, Gated, Model, Part, gate};
+pub use model::{Cost, Model, Part};
 pub use outputs::{Output, usual_outputs};

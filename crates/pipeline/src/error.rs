@@ -109,6 +109,24 @@ pub enum Error {
     /// A latency limit that nothing of the search space meets, or no candidate once it was measured.
     #[error("{0}")]
     TooSlow(String),
+    /// A model in integers loses too much.
+    #[error(
+        "int8 scores {:.2}, which is {:.2} points less than {:.2}; at most {allowed} are allowed. What changes the outputs most: {worst}",
+        after * 100.0, (before - after) * 100.0, before * 100.0
+    )]
+    Int8Loses {
+        /// Score in `f32`.
+        before: f64,
+        /// Score in integers.
+        after: f64,
+        /// Points that may be lost.
+        allowed: f64,
+        /// The costliest parts, with the root of the mean squared change of the outputs by each.
+        worst: String,
+    },
+    /// ONNX files.
+    #[error(transparent)]
+    Onnx(#[from] onnx::Error),
     /// The host asked to stop; everything done is on disk.
     #[error("interrupted; `--resume` continues from here")]
     Interrupted,

@@ -16,6 +16,7 @@
 //! | [`training_data`], [`jobs`] | what one training learns from, and its job: on labels, or from a teacher |
 //! | [`check_teacher`] | whether a teacher can teach |
 //! | [`teachers`] | the teachers of a distillation: which teaches what, as one |
+//! | [`quantize`] | models in 8-bit integers, within an allowed loss of score |
 //! | [`vocabulary`] | a teacher's vocabulary, trimmed to what the texts of a task need |
 //! | [`method`] | a training's settings and what is learned in it, by name or from a file |
 //! | [`latency`] | measured milliseconds of a forward pass |
@@ -46,6 +47,7 @@ pub mod method;
 pub mod note;
 pub mod phase;
 mod preflight;
+pub mod quantize;
 pub mod recipe;
 mod report_header;
 mod report_scores;

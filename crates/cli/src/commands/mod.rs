@@ -16,6 +16,7 @@ mod import;
 mod man;
 mod objective;
 mod predict;
+mod quantize;
 mod report;
 mod runs;
 mod score;
@@ -71,7 +72,9 @@ pub enum Command {
     /// Trim a model's vocabulary to the word pieces that texts need.
     Trim(Box<trim::TrimArgs>),
     /// Write a model as a file for other programs: ONNX.
-    Export(export::ExportArgs),
+    Export(Box<export::ExportArgs>),
+    /// A model in 8-bit integers, if it loses little.
+    Quantize(Box<quantize::QuantizeArgs>),
     /// Write hidden states and attention scores of given token ids, for comparisons.
     Encode(encode::EncodeArgs),
     /// Measure how long one forward pass takes, or a latency table for a search.
@@ -109,6 +112,8 @@ impl Command {
             Self::Distill(args) => args.named(),
             Self::Import(args) => args.named(),
             Self::Trim(args) => args.named(),
+            Self::Export(args) => args.named(),
+            Self::Quantize(args) => args.named(),
             Self::Encode(args) => args.named(),
             Self::Bench(args) => args.named(),
             Self::Data(command) => command.named(),
@@ -140,6 +145,7 @@ pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
         Command::Import(args) => import::run(&args, context),
         Command::Trim(args) => trim::run(&args, context),
         Command::Export(args) => export::run(&args, context),
+        Command::Quantize(args) => quantize::run(&args, context),
         Command::Encode(args) => encode::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Data(command) => data::run(&command, context),

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use cpu_kernels::elementwise::Activation;
+use cpu_kernels::matmul::Precision;
 use encoder_spec::{Block, MappedTensor, Program, Step};
 use mlp_space::Binary;
 
+use super::Slot;
 use super::builder::{Builder, Linear, SpecNorm};
 use crate::program::{Domain, Memory, RowOp};
 
@@ -65,6 +67,8 @@ impl Graph {
 struct Lowering<'a> {
     builder: &'a mut Builder,
     graph: &'a Graph,
+    /// Of all products.
+    precision: Precision,
     /// Packed weights of `W1`, `W2` and `W3`, where the program uses them.
     linears: [Option<usize>; 3],
     /// Uses that are still to come.
@@ -114,8 +118,12 @@ impl Builder {
         (dense1, dense2, gate): (Linear, Linear, Option<Linear>),
         x: Memory,
     ) -> (Memory, usize) {
-        let mut pack =
-            |number, dense| graph.linear(number).map(|(inputs, outputs)| self.narrow(dense, inputs, outputs));
+        // One value may be the operand of several of them.
+        let precision = self.format([&dense1, &dense2].into_iter().chain(&gate));
+        let mut pack = |number, dense| {
+            let (inputs, outputs) = graph.linear(number)?;
+            Some(self.narrow(dense, inputs, outputs, precision))
+        };
         let linears = [pack(0, dense1), pack(1, dense2), gate.and_then(|gate| pack(2, gate))];
         let count = graph.values.len();
         let root = count - 1;
@@ -123,6 +131,7 @@ impl Builder {
         let mut lowering = Lowering {
             builder: self,
             graph,
+            precision,
             linears,
             left: graph.values.iter().map(|v| v.uses).collect(),
             places: vec![None; count],
@@ -195,7 +204,8 @@ impl Lowering<'_> {
         let packed = match self.slots[input] {
             Some(packed) => packed,
             None => {
-                let packed = self.builder.pack(TOKENS, from.whole(), self.graph.values[input].width);
+                let slot = Slot { width: self.graph.values[input].width, precision: self.precision };
+                let packed = self.builder.pack_in(TOKENS, from.whole(), slot);
                 *self.slots[input].insert(packed)
             }
         };

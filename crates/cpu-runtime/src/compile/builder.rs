@@ -1,5 +1,7 @@
 //! Steps, places and weights while a model is compiled.
 
+use std::collections::HashMap;
+
 use cpu_kernels::elementwise::Activation;
 use cpu_kernels::matmul::{MatRef, Precision, ScaledColumns, Weights};
 
@@ -95,9 +97,16 @@ impl Unpacked {
     }
 }
 
+/// Where a weight lies in memory, which tells it from others while a model is compiled.
+fn place_of(weight: &MappedTensor) -> usize {
+    weight.data.as_ptr().addr()
+}
+
 /// What has been compiled so far.
 pub(crate) struct Builder {
     precision: Precision,
+    /// Where the weights lie of maps that are computed in another format, and that format.
+    others: HashMap<usize, Precision>,
     pub linears: Vec<Unpacked>,
     pub norms: Vec<Norm>,
     pub places: Vec<usize>,
@@ -113,6 +122,7 @@ impl Builder {
     pub fn new(precision: Precision) -> Self {
         Self {
             precision,
+            others: HashMap::new(),
             linears: Vec::new(),
             norms: Vec::new(),
             places: Vec::new(),
@@ -122,6 +132,17 @@ impl Builder {
             steps: Vec::new(),
             turns: Vec::new(),
         }
+    }
+
+    /// Computes the map of these weights in `precision`, whatever the model's is.
+    pub fn except(&mut self, weight: &MappedTensor, precision: Precision) {
+        self.others.insert(place_of(weight), precision);
+    }
+
+    /// The format that maps of one input are computed in: the most exact one of any of them.
+    pub fn format<'l>(&self, linears: impl IntoIterator<Item = &'l Linear>) -> Precision {
+        let other = |linear: &Linear| self.others.get(&place_of(&linear.weight)).copied();
+        linears.into_iter().find_map(other).unwrap_or(self.precision)
     }
 
     /// Turns the heads that stand in `x`, each `width` wide, by their positions.
@@ -188,9 +209,15 @@ impl Builder {
         self.steps.push(Step { domain, sync, work });
     }
 
-    /// Packs `x` in the model's precision.
-    pub fn pack(&mut self, domain: Domain, x: View, width: usize) -> usize {
-        let precision = self.precision;
+    /// Packs `x` as the operand of this map.
+    pub fn pack(&mut self, domain: Domain, x: View, width: usize, of: &Linear) -> usize {
+        let precision = self.format([of]);
+        self.pack_in(domain, x, Slot { width, precision })
+    }
+
+    /// Packs `x` as the operand of these maps.
+    pub fn pack_for(&mut self, domain: Domain, x: View, width: usize, maps: &[Scaled]) -> usize {
+        let precision = self.format(maps.iter().map(|map| &map.linear));
         self.pack_in(domain, x, Slot { width, precision })
     }
 
@@ -216,9 +243,10 @@ impl Builder {
         self.step(domain, Work::Product(Product { slot, linear, activation, out }));
     }
 
-    /// A linear map in the model's precision.
+    /// A linear map in its format.
     pub fn linear(&mut self, linear: Linear) -> usize {
-        self.linear_in(linear, self.precision)
+        let precision = self.format([&linear]);
+        self.linear_in(linear, precision)
     }
 
     pub fn linear_in(&mut self, linear: Linear, precision: Precision) -> usize {
@@ -227,14 +255,13 @@ impl Builder {
     }
 
     /// The map from the first `inputs` to the first `outputs` channels.
-    pub fn narrow(&mut self, linear: Linear, inputs: usize, outputs: usize) -> usize {
-        let precision = self.precision;
+    pub fn narrow(&mut self, linear: Linear, inputs: usize, outputs: usize, precision: Precision) -> usize {
         self.unpacked(Unpacked { maps: vec![linear.into()], inputs, outputs, precision })
     }
 
     /// One map that gives the outputs of all, side by side. They must take the same input.
     pub fn fuse(&mut self, maps: Vec<Scaled>) -> usize {
-        let (inputs, precision) = (maps[0].linear.inputs(), self.precision);
+        let (inputs, precision) = (maps[0].linear.inputs(), self.format(maps.iter().map(|map| &map.linear)));
         debug_assert!(maps.iter().all(|m| m.linear.inputs() == inputs));
         let outputs = maps.iter().map(|m| m.linear.outputs()).sum();
         self.unpacked(Unpacked { maps, inputs, outputs, precision })
@@ -272,7 +299,7 @@ impl Builder {
     pub fn transform(&mut self, domain: Domain, x: View, transform: Transform<MappedTensor>, out: Memory) {
         let Transform { dense, activation, norm } = transform;
         let (inputs, outputs) = (dense.inputs(), dense.outputs());
-        let slot = self.pack(domain, x, inputs);
+        let slot = self.pack(domain, x, inputs, &dense);
         let y = self.place(outputs);
         let linear = self.linear(dense);
         self.product(domain, slot, linear, Some(activation.into()), y);

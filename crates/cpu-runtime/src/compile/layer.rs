@@ -141,7 +141,7 @@ impl Builder {
             self.release(residual.place);
         }
         let y = self.feed_forward(feed_forward, y, width, None);
-        let slot = self.pack(TOKENS, y.whole(), width);
+        let slot = self.pack(TOKENS, y.whole(), width, &output);
         self.release(y);
         let wide = self.place(hidden);
         let output = self.linear(output);
@@ -154,7 +154,7 @@ impl Builder {
 
     /// The products of one input, side by side in a new place.
     fn fused(&mut self, x: View, width: usize, maps: Vec<Scaled>) -> Memory {
-        let slot = self.pack(TOKENS, x, width);
+        let slot = self.pack_for(TOKENS, x, width, &maps);
         let out = self.place(maps.iter().map(|m| m.linear.outputs()).sum());
         let linear = self.fuse(maps);
         self.product(TOKENS, slot, linear, None, out);
@@ -180,7 +180,7 @@ impl Builder {
     /// `x W + b` in a new place; `x` is released.
     fn mapped(&mut self, x: Memory, dense: Linear) -> Memory {
         let (inputs, outputs) = (dense.inputs(), dense.outputs());
-        let slot = self.pack(TOKENS, x.whole(), inputs);
+        let slot = self.pack(TOKENS, x.whole(), inputs, &dense);
         self.release(x);
         let y = self.place(outputs);
         let linear = self.linear(dense);

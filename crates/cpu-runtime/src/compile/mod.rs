@@ -4,6 +4,7 @@ mod block;
 mod builder;
 mod layer;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use cpu_kernels::elementwise::Activation;
@@ -131,8 +132,8 @@ impl Model {
     /// As there.
     pub fn open(dir: &Path, precision: Precision, packing: Packing) -> Result<(BertConfig, Self), Error> {
         let mapped = ModelDir::map(dir)?;
-        let config = mapped.config.clone();
-        match Self::compile_as(mapped.into_encoder()?, precision, packing) {
+        let (config, keep) = (mapped.config.clone(), mapped.kept_of_bytes());
+        match Self::compile_keeping(mapped.into_encoder()?, precision, packing, &keep) {
             Ok(model) => Ok((config, model)),
             // A value that is not finite, most likely: what reads everything says in which tensor of the file.
             Err(error) => {
@@ -154,8 +155,8 @@ impl Model {
         packing: Packing,
     ) -> Result<(BertConfig, Self), Error> {
         let read = ModelDir::from_bytes(config, weights, path)?;
-        let config = read.config.clone();
-        Ok((config, Self::compile_as(read.into_encoder()?, precision, packing)?))
+        let (config, keep) = (read.config.clone(), read.kept_of_bytes());
+        Ok((config, Self::compile_keeping(read.into_encoder()?, precision, packing, &keep)?))
     }
 
     /// Compiles `encoder`: products in `precision` (heads always in `f32`), everything between them in `f32`, the word table in
@@ -173,8 +174,27 @@ impl Model {
     /// # Errors
     /// As there.
     pub fn compile_as(encoder: Encoder<MappedTensor>, precision: Precision, packing: Packing) -> Result<Self, Error> {
+        Self::compile_keeping(encoder, precision, packing, &BTreeSet::new())
+    }
+
+    /// As [`Model::compile_as`], with the weights whose paths are in `keep` ([`Encoder::weights`]) in `bf16` where `precision` is `int8`. Products
+    /// of one input are computed together, so all of them are kept where one is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn compile_keeping(
+        encoder: Encoder<MappedTensor>,
+        precision: Precision,
+        packing: Packing,
+        keep: &BTreeSet<String>,
+    ) -> Result<Self, Error> {
         encoder.check()?;
+        let mut b = Builder::new(precision.into());
+        let is_kept = |path: &str| precision == Precision::Int8 && keep.contains(path);
         encoder.try_map(|path, weight| {
+            if is_kept(path) {
+                b.except(weight, Format::Bf16);
+            }
             let count = weight.shape.iter().product();
             if weight.data.len() != count {
                 return Err(Error::Count { what: path.to_owned(), expected: count, found: weight.data.len() });
@@ -192,9 +212,8 @@ impl Model {
         let Embedding { words, projection, positions, longest, segments, norm } = embedding;
         let has_places = positions.is_some() || segments.is_some();
         let embed = words.shape[1];
-        let words = Words::new(words, precision);
-
-        let mut b = Builder::new(precision.into());
+        let is_exact = is_kept("encoder.embeddings.word_embeddings.weight");
+        let words = Words::new(words, if is_exact { Precision::Bf16 } else { precision });
         let embedding = EmbeddingParts { embed, projection, has_places, norm };
         let body = body(&mut b, hidden, embedding, layers, final_norm);
         pool(&mut b, hidden, pooling, (pooler, prediction.clone()));
@@ -310,7 +329,7 @@ fn embed_words(b: &mut Builder, hidden: usize, embedding: EmbeddingParts, target
             let out = gathered.whole();
             b.row(Domain::Tokens, if projection.trigram { RowOp::Trigram { out } } else { RowOp::Words { out } });
             debug_assert!(width == embed || projection.trigram);
-            let slot = b.pack(Domain::Tokens, out, width);
+            let slot = b.pack(Domain::Tokens, out, width, &projection.linear);
             b.release(gathered);
             let x = b.place(hidden);
             let linear = b.linear(projection.linear);
@@ -343,7 +362,7 @@ fn pool(
     );
     match (pooler, prediction) {
         (Some(pooler), _) => {
-            let slot = b.pack(domain, pooled.whole(), hidden);
+            let slot = b.pack(domain, pooled.whole(), hidden, &pooler);
             b.release(pooled);
             let linear = b.linear(pooler);
             b.product(domain, slot, linear, Some(Activation::Tanh), Memory::Pooled);

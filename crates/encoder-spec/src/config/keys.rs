@@ -26,9 +26,12 @@ const LIMITED: [Limited; 8] = [
         "layers that attend to a part of the tokens are not supported; only \"full_attention\" is",
     ),
     ("per_layer_config", is_empty, "layers with configurations of their own are not supported; it must be empty"),
-    ("quantization_config", is_empty, "quantized weights are not supported"),
+    ("quantization_config", is_of_bytes, "weights quantized by other programs are not supported"),
     ("compression_config", is_empty, "compressed weights are not supported"),
 ];
+
+/// The `quant_method` of the files whose matrices this program writes in 8-bit integers.
+pub const QUANT_METHOD: &str = "efficientbert-int8";
 
 /// Keys that change no number of an encoder, or that are read by name where they matter.
 const KNOWN: [&str; 7] = [
@@ -73,6 +76,12 @@ fn is_off(value: &Value) -> bool {
 
 fn attends_to_all(value: &Value) -> bool {
     value.as_array().is_some_and(|all| all.iter().all(|t| t == "full_attention" || t == "attention"))
+}
+
+/// Nothing, or the mark of a file whose matrices are in 8-bit integers, which this program reads. It keeps others from reading them as
+/// floating point.
+fn is_of_bytes(value: &Value) -> bool {
+    is_empty(value) || value.get("quant_method").is_some_and(|method| method == QUANT_METHOD)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -179,6 +188,7 @@ mod tests {
             ("layer_types", json!(["full_attention"])),
             ("per_layer_config", json!({})),
             ("quantization_config", json!({})),
+            ("quantization_config", json!({ "quant_method": QUANT_METHOD })),
         ];
         for (key, value) in supported {
             for value in [value, Value::Null] {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use keys::QUANT_METHOD;
 pub use head::{NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig};
 
 use crate::families::modernbert::{self, ModernBertConfig};

@@ -1,18 +1,14 @@
-//! Int8 within an allowed loss of score.
+//! A model and its parts, and what each of them costs in integers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use encoder_spec::{BertConfig, Encoder, MappedTensor};
 use serde::Serialize;
 
-use crate::calibrate::{Method, ranges};
 use crate::engine::{Engine, Padded};
 use crate::export::{Exported, Weights};
 use crate::format::is_of_head;
-use crate::{Format, Int8, OnnxFile, Output, Result};
-
-/// How many of the costliest parts a message names.
-const NAMED: usize = 3;
+use crate::{Format, Int8, Output, Result};
 
 /// A model that is to be quantized, and what is wanted of it.
 #[derive(Clone, Copy)]
@@ -34,7 +30,11 @@ impl Model<'_> {
         Exported::new(self.config, self.encoder, self.outputs, format)
     }
 
-    fn engine(&self, format: &Format) -> Result<(Engine, Vec<String>)> {
+    /// An engine that runs the model in a number format, and the names of its outputs.
+    ///
+    /// # Errors
+    /// As [`Exported::new`] and [`Engine::new`].
+    pub fn engine(&self, format: &Format) -> Result<(Engine, Vec<String>)> {
         let exported = self.exported(format)?;
         let names = exported.names.iter().flatten().cloned().collect();
         Ok((Engine::new(&exported.file("model.onnx", Weights::AsFits, &[]))?, names))
@@ -101,66 +101,6 @@ pub struct Cost {
     pub part: String,
     /// Root of the mean squared change of the outputs.
     pub error: f64,
-}
-
-/// An int8 file whose score is near enough to the model's.
-#[derive(Clone, Debug)]
-pub struct Gated {
-    /// The file.
-    pub file: OnnxFile,
-    /// Names of its outputs.
-    pub names: Vec<Vec<String>>,
-    /// Score of the model in f32.
-    pub before: f64,
-    /// Score of the file.
-    pub after: f64,
-    /// Parts that stay in floating point.
-    pub kept: Vec<String>,
-    /// What each part costs, the costliest first; empty where nobody had to know.
-    pub costs: Vec<Cost>,
-}
-
-/// The range's method for a static file; `None`: a dynamic one.
-pub type Static = Option<Method>;
-
-/// Quantizes `model` and scores it. Where it loses more than `allowed` points, it is refused, or, if `mend`, the part that changes the
-/// outputs most on `batches` goes back to floating point, and the next, until it doesn't. `score` gives the score of an engine, from 0 to 1.
-///
-/// # Errors
-/// [`crate::Error::Gate`]: it loses more than allowed. The engine stops, or `score` fails.
-pub fn gate<E: From<crate::Error>>(
-    model: &Model<'_>,
-    (batches, method): (&[Padded], Static),
-    (allowed, mend): (f64, bool),
-    score: &mut dyn FnMut(&Engine, &[String]) -> std::result::Result<f64, E>,
-) -> std::result::Result<Gated, E> {
-    let ranges = method.map(|method| ranges(model, batches, method)).transpose()?;
-    let (engine, names) = model.engine(&Format::F32)?;
-    let before = score(&engine, &names)?;
-    let (mut keep, mut kept, mut costs) = (BTreeSet::new(), Vec::new(), Vec::new());
-    loop {
-        let exported = model.exported(&Format::Int8(Int8 { keep: BTreeSet::clone(&keep), ranges: ranges.clone() }))?;
-        let names = exported.names.clone();
-        let file = exported.file("model.onnx", Weights::AsFits, &[]);
-        let flat: Vec<String> = names.iter().flatten().cloned().collect();
-        let after = score(&Engine::new(&file)?, &flat)?;
-        if (before - after) * 100.0 <= allowed {
-            return Ok(Gated { file, names, before, after, kept, costs });
-        }
-        if costs.is_empty() {
-            costs = model.costs(ranges.as_ref(), batches)?;
-        }
-        let next = costs.get(kept.len()).filter(|_| mend);
-        let Some(next) = next else {
-            let worst = costs.iter().take(NAMED).map(|cost| format!("{} ({:.3})", cost.part, cost.error));
-            let worst = worst.collect::<Vec<_>>().join(", ");
-            return Err(crate::Error::Gate { before, after, allowed, worst }.into());
-        };
-        let parts = model.parts()?;
-        let part = parts.iter().find(|part| part.name == next.part).expect("a part of the model");
-        keep.extend(part.products.iter().cloned());
-        kept.push(part.name.clone());
-    }
 }
 
 /// The part that a product belongs to.

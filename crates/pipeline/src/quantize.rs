@@ -1,0 +1,308 @@
+//! Models in 8-bit integers, within an allowed loss of score.
+//!
+//! A model directory whose matrices are integers is scored by the runtime that will run it; an ONNX file by an engine for such files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cpu_kernels::Isa;
+use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
+use encoder_spec::{Encoder, MappedTensor};
+use glue_squad::batch::EncodedBatch;
+use glue_squad::task::Predictions;
+use model_dir::{CONFIG_FILE, ModelDir, WEIGHTS_FILE, in_bytes, is_computed_in_bytes};
+use onnx::{Cost, Format, Int8, Method, Padded};
+use predict::Watch;
+use predict::data::{EvalSet, to_ragged};
+use predict::evaluate::{predictions_by, predictions_compiled};
+use predict::heads::AnsweringHead;
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// Examples on which parts are compared, and on which portable code is: it takes forty times as long as the best instructions.
+const SAMPLE: usize = 128;
+/// How many of the costliest parts a message names.
+const NAMED: usize = 3;
+/// Examples of a batch of the sample.
+const BATCH: usize = 16;
+
+/// What a model is scored on.
+#[derive(Clone, Copy)]
+pub struct Scored<'a> {
+    /// The examples, with labels.
+    pub set: &'a EvalSet,
+    /// The head that answers.
+    pub head: &'a AnsweringHead,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// What is allowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Points of the score that may be lost.
+    pub allowed: f64,
+    /// Whether the parts that cost most go back to floating point, one after another, where more is lost.
+    pub mend: bool,
+}
+
+/// What became of a model directory in integers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Quantized {
+    /// Score in `f32`.
+    pub before: f64,
+    /// Score in `int8`, with the best instructions of this machine.
+    pub after: f64,
+    /// These instructions.
+    pub instructions: String,
+    /// The same on a sample by portable code, which computes on machines without such instructions.
+    pub portable: Portable,
+    /// Parts that stay in floating point.
+    pub kept: Vec<String>,
+    /// What each part costs, the costliest first; empty where nobody had to know.
+    pub costs: Vec<Cost>,
+    /// Bytes of `model.safetensors` before and after.
+    pub file_bytes: [u64; 2],
+    /// Bytes of weights in memory, in `f32` and in `int8`.
+    pub resident_bytes: [usize; 2],
+}
+
+/// Scores on a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Portable {
+    /// Examples.
+    pub examples: usize,
+    /// Score of `int8` with the best instructions.
+    pub best: f64,
+    /// Score of `int8` by portable code.
+    pub portable: f64,
+}
+
+/// Writes the model directory `dir` to the new folder `out` with its matrices in integers, after scoring it on `on`.
+///
+/// # Errors
+/// [`Error::Int8Loses`]: it loses more than allowed. The directory cannot be read or written, or `watch` ended the scoring.
+pub fn quantize(
+    dir: &Path,
+    out: &Path,
+    on: Scored<'_>,
+    limits: Limits,
+    card: &str,
+    watch: &mut Watch<'_>,
+) -> Result<Quantized> {
+    let size = |path: &Path| std::fs::metadata(path).map(|file| file.len()).map_err(Error::io("read", path));
+    let encoder = || -> Result<Encoder<MappedTensor>> { Ok(ModelDir::map(dir)?.into_encoder()?) };
+    let compiled = |precision, keep: &BTreeSet<String>| -> Result<Model> {
+        Ok(Model::compile_keeping(encoder()?, precision, Packing::Ahead, keep).map_err(predict::Error::from)?)
+    };
+    let exact = compiled(Precision::F32, &BTreeSet::new())?;
+    let before = score_of(&exact, on, watch)?;
+    let parts = parts(&encoder()?);
+    let mut attempt = |keep: &BTreeSet<String>| {
+        let model = compiled(Precision::Int8, keep)?;
+        let score = score_of(&model, on, watch)?;
+        Ok((model, score))
+    };
+    let Gated { made: model, after, keep, kept, costs } =
+        gated((before, limits), &parts, &mut attempt, &mut || costs_of(&exact, &parts, on, &compiled))?;
+    let portable = portable(&model, on, &|| compiled(Precision::Int8, &keep), watch)?;
+    if (portable.best - portable.portable) * 100.0 > limits.allowed {
+        let (before, after, allowed) = (portable.best, portable.portable, limits.allowed);
+        return Err(Error::Int8Loses { before, after, allowed, worst: "all, by portable code".into() });
+    }
+    let [config, weights] = in_bytes(dir, &keep)?;
+    let tokenizer = model_dir::tokenizer_files(dir)?;
+    let mut files: Vec<(&str, &[u8])> = tokenizer.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    files.extend([("README.md", card.as_bytes()), (CONFIG_FILE, &config.1), (WEIGHTS_FILE, &weights.1)]);
+    run_store::folder::write(out, &files)?;
+    let file_bytes = [size(&dir.join(WEIGHTS_FILE))?, size(&out.join(WEIGHTS_FILE))?];
+    let resident_bytes = [exact.bytes(), model.bytes()];
+    let instructions = Isa::current().to_string();
+    Ok(Quantized { before, after, instructions, portable, kept, costs, file_bytes, resident_bytes })
+}
+
+fn score_of(model: &Model, on: Scored<'_>, watch: &mut Watch<'_>) -> Result<f64> {
+    let mut session = Session::new(on.threads);
+    let predictions = predictions_compiled(model, &mut session, on.head, on.set, watch)?;
+    primary(on.set, &predictions)
+}
+
+fn primary(set: &EvalSet, predictions: &Predictions) -> Result<f64> {
+    Ok(set.task.score(predictions, &set.labels)?.primary)
+}
+
+/// Scores of a sample with the best instructions and by portable code. The choice of instructions holds for the whole process while this
+/// runs.
+fn portable(
+    best: &Model,
+    on: Scored<'_>,
+    compiled: &dyn Fn() -> Result<Model>,
+    watch: &mut Watch<'_>,
+) -> Result<Portable> {
+    let sample = on.set.sample(SAMPLE, BATCH)?;
+    let on = Scored { set: &sample, ..on };
+    let of_best = score_of(best, on, watch)?;
+    let usual = Isa::current();
+    Isa::limit(Isa::Portable);
+    let scored = compiled().and_then(|model| score_of(&model, on, watch));
+    Isa::limit(usual);
+    Ok(Portable { examples: sample.len(), best: of_best, portable: scored? })
+}
+
+/// The parts of a model that can be in integers, each with the paths of its weights: the words, what follows them, attention and feed-forward of
+/// each layer, and what stands before the heads.
+fn parts(encoder: &Encoder<MappedTensor>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut parts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let matrices = encoder.weights().into_iter().filter(|(_, weight)| weight.shape.len() > 1);
+    for path in matrices.map(|(path, _)| path).filter(|path| is_computed_in_bytes(path) && !path.starts_with("mlm.")) {
+        parts.entry(part_of(&path)).or_default().insert(path);
+    }
+    parts
+}
+
+fn part_of(path: &str) -> String {
+    if path.contains("word_embeddings") {
+        return "words".into();
+    }
+    let parts: Vec<&str> = path.split('.').collect();
+    let depth = if path.starts_with("encoder.layers.") { 4 } else { 2 };
+    parts[..depth.min(parts.len() - 1)].join(".")
+}
+
+/// How much each part changes the head's outputs on a sample where it alone is in integers, the costliest first.
+fn costs_of(
+    exact: &Model,
+    parts: &BTreeMap<String, BTreeSet<String>>,
+    on: Scored<'_>,
+    compiled: &dyn Fn(Precision, &BTreeSet<String>) -> Result<Model>,
+) -> Result<Vec<Cost>> {
+    let sample = on.set.sample(SAMPLE, BATCH)?;
+    let outputs = |model: &Model| -> Result<Vec<f32>> {
+        let (mut session, mut ragged, mut all) = (Session::new(on.threads), Ragged::new(), Vec::new());
+        for batch in sample.batches() {
+            to_ragged(&batch?, &mut ragged);
+            let wanted = Outputs { pooled: false, heads: &[on.head.index] };
+            let ran = session.run(model, &ragged.as_batch(), wanted).map_err(predict::Error::from)?;
+            all.extend(ran.heads().flatten());
+        }
+        Ok(all)
+    };
+    let exact = outputs(exact)?;
+    let mut costs = Vec::with_capacity(parts.len());
+    for part in parts.keys() {
+        let others = parts.iter().filter(|(other, _)| *other != part);
+        let keep = others.flat_map(|(_, paths)| paths.iter().cloned()).collect();
+        let found = outputs(&compiled(Precision::Int8, &keep)?)?;
+        let squares: f64 = found.iter().zip(&exact).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        costs.push(Cost { part: part.clone(), error: (squares / exact.len().max(1) as f64).sqrt() });
+    }
+    costs.sort_by(|a, b| b.error.total_cmp(&a.error));
+    Ok(costs)
+}
+
+/// An ONNX file in integers that loses no more than allowed.
+#[derive(Clone, Debug)]
+pub struct OnnxInt8 {
+    /// Its number format.
+    pub format: Format,
+    /// Score of the file in `f32`.
+    pub before: f64,
+    /// Score in integers.
+    pub after: f64,
+    /// Parts that stay in floating point.
+    pub kept: Vec<String>,
+    /// What each part costs, the costliest first; empty where nobody had to know.
+    pub costs: Vec<Cost>,
+}
+
+/// The integers of an ONNX file of `model`, scored on `on` by an engine for such files. Where `method` is given, ranges of inputs are measured
+/// on the texts of `calibration`. The products `keep` stay in floating point in any case.
+///
+/// # Errors
+/// [`Error::Int8Loses`]: it loses more than allowed. The engine stops, or `watch` ended the scoring.
+pub fn onnx_int8(
+    model: &onnx::Model<'_>,
+    (calibration, method): (&EvalSet, Option<Method>),
+    on: Scored<'_>,
+    (limits, keep): (Limits, &BTreeSet<String>),
+    watch: &mut Watch<'_>,
+) -> Result<OnnxInt8> {
+    let calibration: Vec<Padded> = calibration.batches().map(|batch| Ok(padded(&batch?))).collect::<Result<_>>()?;
+    let ranges = method.map(|method| onnx::ranges(model, &calibration, method)).transpose()?;
+    let scale = model.config.task_heads[on.head.index].scale;
+    let mut score = |format: &Format| -> Result<f64> {
+        let (engine, names) = model.engine(format)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut values = |batch: &EncodedBatch| -> predict::Result<Vec<f32>> {
+            let ran = engine.run(&padded(batch), &names).map_err(|e| predict::Error::Mismatch(e.to_string()))?;
+            let mut values = ran.into_iter().next().unwrap_or_default();
+            // The file answers in the units of the data, and a head is read as it answers by itself.
+            if let Some(scale) = scale {
+                values.iter_mut().for_each(|v| *v = ((f64::from(*v) - scale.mean) / scale.deviation) as f32);
+            }
+            Ok(values)
+        };
+        primary(on.set, &predictions_by(&mut values, on.head, on.set, watch)?)
+    };
+    let before = score(&Format::F32)?;
+    let format = |more: &BTreeSet<String>| {
+        Format::Int8(Int8 { keep: keep.union(more).cloned().collect(), ranges: ranges.clone() })
+    };
+    let parts = model.parts()?.into_iter().map(|part| (part.name, part.products.into_iter().collect())).collect();
+    let mut attempt = |more: &BTreeSet<String>| {
+        let format = format(more);
+        let score = score(&format)?;
+        Ok((format, score))
+    };
+    let Gated { made: format, after, kept, costs, .. } =
+        gated((before, limits), &parts, &mut attempt, &mut || Ok(model.costs(ranges.as_ref(), &calibration)?))?;
+    Ok(OnnxInt8 { format, before, after, kept, costs })
+}
+
+/// What loses no more than allowed.
+struct Gated<T> {
+    made: T,
+    after: f64,
+    /// The weights or products that stay in floating point, and the parts that they are.
+    keep: BTreeSet<String>,
+    kept: Vec<String>,
+    costs: Vec<Cost>,
+}
+
+/// What `attempt` makes with nothing kept in floating point, and its score. Where that is too low, it is refused, or the costliest part is kept,
+/// and the next one, until it is not.
+fn gated<T>(
+    (before, limits): (f64, Limits),
+    parts: &BTreeMap<String, BTreeSet<String>>,
+    attempt: &mut dyn FnMut(&BTreeSet<String>) -> Result<(T, f64)>,
+    costs_of: &mut dyn FnMut() -> Result<Vec<Cost>>,
+) -> Result<Gated<T>> {
+    let (mut keep, mut kept, mut costs) = (BTreeSet::new(), Vec::new(), Vec::new());
+    loop {
+        let (made, after) = attempt(&keep)?;
+        if (before - after) * 100.0 <= limits.allowed {
+            return Ok(Gated { made, after, keep, kept, costs });
+        }
+        if costs.is_empty() {
+            costs = costs_of()?;
+        }
+        let Some(next) = costs.get(kept.len()).filter(|_| limits.mend) else {
+            let worst = costs.iter().take(NAMED).map(|cost| format!("{} ({:.3})", cost.part, cost.error));
+            let (allowed, worst) = (limits.allowed, worst.collect::<Vec<_>>().join(", "));
+            return Err(Error::Int8Loses { before, after, allowed, worst });
+        };
+        keep.extend(parts[&next.part].iter().cloned());
+        kept.push(next.part.clone());
+    }
+}
+
+fn padded(batch: &EncodedBatch) -> Padded {
+    Padded {
+        batch: batch.batch,
+        length: batch.seq,
+        ids: batch.ids.clone(),
+        segments: batch.type_ids.clone(),
+        mask: batch.mask.iter().map(|&seen| i32::from(seen)).collect(),
+    }
+}
