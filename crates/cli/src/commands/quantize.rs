@@ -76,8 +76,8 @@ fn said(done: &Quantized, task: &str) -> String {
     let mut rows = vec![
         row(format!("{task} dev, {}", done.instructions), [score(done.before), score(done.after)]),
         row(
-            format!("int8 on {} examples: {}, portable", portable.examples, done.instructions),
-            [score(portable.best), score(portable.portable)],
+            format!("{} of them, int8 by portable code", portable.examples),
+            [score(portable.before), score(portable.after)],
         ),
         row("model.safetensors".into(), two(done.file_bytes)),
         row("weights in memory".into(), two(done.resident_bytes.map(|bytes| bytes as u64))),
