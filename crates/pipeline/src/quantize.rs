@@ -309,3 +309,56 @@ fn padded(batch: &EncodedBatch) -> Padded {
         mask: batch.mask.iter().map(|&seen| i32::from(seen)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts() -> BTreeMap<String, BTreeSet<String>> {
+        ["a", "b", "c"].map(|part| (part.to_owned(), [format!("{part}.1"), format!("{part}.2")].into())).into()
+    }
+
+    /// A model that scores 0.9, of which part `a` loses 0.01, `b` 0.04 and `c` nothing.
+    fn score(keep: &BTreeSet<String>) -> f64 {
+        let lost = |part: &str, points: f64| if keep.contains(part) { 0.0 } else { points };
+        0.9 - lost("a.1", 0.01) - lost("b.2", 0.04)
+    }
+
+    fn costs() -> Result<Vec<Cost>> {
+        Ok([("b", 0.5), ("a", 0.2), ("c", 0.01)].map(|(part, error)| Cost { part: part.into(), error }).into())
+    }
+
+    fn run(allowed: f64, mend: bool) -> Result<Gated<()>> {
+        let mut attempt = |keep: &BTreeSet<String>| Ok(((), score(keep)));
+        gated((0.9, Limits { allowed, mend }), &parts(), &mut attempt, &mut costs)
+    }
+
+    #[test]
+    fn what_loses_too_much_is_refused_with_the_parts_that_cost_most() {
+        assert!(run(6.0, false).unwrap().kept.is_empty());
+        let message = run(0.5, false).err().unwrap().to_string();
+        assert!(message.contains("int8 scores 85.00, which is 5.00 points less than 90.00"), "{message}");
+        assert!(message.ends_with("b (0.500), a (0.200), c (0.010)"), "{message}");
+    }
+
+    #[test]
+    fn the_costliest_parts_go_back_to_floating_point_until_little_is_lost() {
+        let Gated { kept, keep, after, .. } = run(1.5, true).unwrap();
+        assert_eq!((kept, keep.len(), after), (vec!["b".to_owned()], 2, 0.89));
+        assert_eq!(run(0.5, true).unwrap().kept, ["b", "a"]);
+    }
+
+    #[test]
+    fn all_weights_that_are_computed_in_integers_belong_to_a_part() {
+        for (path, part) in [
+            ("encoder.embeddings.word_embeddings.weight", "words"),
+            ("encoder.embeddings.projection.weight", "encoder.embeddings"),
+            ("encoder.layers.3.attention.query.weight", "encoder.layers.3.attention"),
+            ("encoder.layers.10.feed_forward.blocks.2.dense1.weight", "encoder.layers.10.feed_forward"),
+            ("pooler.weight", "pooler"),
+            ("prediction.dense.weight", "prediction.dense"),
+        ] {
+            assert_eq!(part_of(path), part);
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod distill;
 mod encode;
 mod encoders;
 mod eval;
+mod export;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;
 #[path = "../../../hub/tests/common/mod.rs"]
