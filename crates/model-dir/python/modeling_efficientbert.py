@@ -307,22 +307,32 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
             self.cls = nn.ModuleDict({"predictions": EfficientBertPredictions(config)})
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.dropout = nn.Dropout(dropout)
+        self.add_pooling_layer = add_pooling_layer
         self.post_init()
-        for name in self._unused(add_pooling_layer):
-            self.get_submodule(name).requires_grad_(False)
+        self._freeze_unused()
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        """As that of `transformers`."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        # Loading makes new parameters.
+        (loaded[0] if isinstance(loaded, tuple) else loaded)._freeze_unused()
+        return loaded
 
     @staticmethod
     def _head_name(index):
         return "classifier" if index == 0 else f"classifier_{index}"
 
-    def _unused(self, pools):
-        """Names of the parts that the class does not compute."""
+    def _freeze_unused(self):
+        """Leaves the parts that the class does not compute without gradients."""
         names = [self._head_name(index) for index in range(len(self.config.task_heads)) if index != self.head]
         if self.kinds != ("words",):
             names.append("cls")
-        if not pools or self.kinds and self.kinds != ON_TEXTS:
+        if not self.add_pooling_layer or self.kinds and self.kinds != ON_TEXTS:
             names.append("pooler")
-        return [name for name in [*names, "fit_dense"] if hasattr(self, name)]
+        for name in [*names, "fit_dense"]:
+            if hasattr(self, name):
+                getattr(self, name).requires_grad_(False)
 
     def _init_weights(self, module):
         if isinstance(module, (nn.Linear, nn.Embedding)):

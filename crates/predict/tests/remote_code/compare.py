@@ -70,6 +70,9 @@ def check(root, name):
     if "auto_map" not in config:
         # Its heads are compared in the tests of `transformers`' own classes.
         for kind in ("sdpa", "eager"):
+            if config["model_type"] == "mobilebert" and transformers.__version__.startswith("4."):
+                # That class has no fused attention there.
+                kind = "eager"
             model = transformers.AutoModel.from_pretrained(folder, attn_implementation=kind).eval()
             hidden = expected["hidden"]
             if config["model_type"] == "mobilebert":
