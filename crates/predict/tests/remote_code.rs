@@ -2,8 +2,9 @@
 //!
 //! Where `transformers` has no class for a model, its directory has Python files with classes (`trust_remote_code=True`).
 //! `remote_code/compare.py` compares numbers. `remote_code/use.py` uses the classes as people do: pipelines, trainings,
-//! `sentence-transformers`, and the model card. They need Python with these packages, which `EFFICIENTBERT_PYTHON` names; where the
-//! variable is not set, the tests say so and pass. `cargo xtask transformers` sets it.
+//! `sentence-transformers`, and the model card. They need Python with these packages, which `EFFICIENTBERT_PYTHON` names. `optimum_export.py`
+//! has `optimum` export them to ONNX; it needs an older `transformers` and has a Python of its own, `EFFICIENTBERT_OPTIMUM_PYTHON`. Where a
+//! variable is not set, its tests say so and pass. `cargo xtask transformers` sets them.
 
 #![allow(clippy::disallowed_methods, reason = "where Python is depends on the machine")]
 
@@ -30,10 +31,11 @@ const TOLERANCE: f64 = 1e-5;
 /// What the tokenizers of these tests know.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from);
+/// The Python that a variable names, where it is set.
+fn python(variable: &str) -> Option<PathBuf> {
+    let python = std::env::var_os(variable).map(PathBuf::from);
     if python.is_none() {
-        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
+        test_support::skipped(&format!("{variable} is not set; `cargo xtask transformers` runs this test"));
     }
     python
 }
@@ -88,7 +90,8 @@ fn words(dir: &Path, config: &BertConfig, hidden: &[f32]) -> Vec<f32> {
     let (table, width) = (&encoder.embedding.words.data, config.embed_width());
     let bias = head.bias.as_ref().expect("a bias");
     let row = |x: &[f32]| -> Vec<f32> {
-        let rows = transform.dense.weight.data.chunks(x.len()).zip(transform.dense.bias.as_ref().expect("a bias").data.iter());
+        let rows =
+            transform.dense.weight.data.chunks(x.len()).zip(transform.dense.bias.as_ref().expect("a bias").data.iter());
         let dot = |a: &[f32], b: &[f64]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * b).sum::<f64>();
         let wide: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
         let y: Vec<f64> = rows.map(|(w, b)| activate(transform.activation, dot(w, &wide) + f64::from(*b))).collect();
@@ -157,7 +160,8 @@ fn classes_stand_beside_every_model_that_transformers_has_none_for_and_beside_no
         let dir = root.path().join(&case.name);
         write(&dir, &case, &[]);
         let file = config_file(&dir);
-        let is_there = CLASS_FILES.iter().all(|(name, text)| std::fs::read(dir.join(name)).is_ok_and(|t| t == text.as_bytes()));
+        let is_there =
+            CLASS_FILES.iter().all(|(name, text)| std::fs::read(dir.join(name)).is_ok_and(|t| t == text.as_bytes()));
         assert_eq!(is_there, file.get("auto_map").is_some(), "{}", case.name);
         // Where the encoder is none of a class of `transformers`, no class of its own may be taken for it.
         let is_native = case.config.is_of_transformers();
@@ -167,7 +171,8 @@ fn classes_stand_beside_every_model_that_transformers_has_none_for_and_beside_no
         assert!(is_native || is_there, "{}", case.name);
         without.extend((!is_there).then(|| case.name.clone()));
         let read = ModelDir::map(&dir).expect("what was written is read");
-        let same = BertConfig { extra: Default::default(), default_norm_eps: case.config.default_norm_eps, ..read.config };
+        let same =
+            BertConfig { extra: Default::default(), default_norm_eps: case.config.default_norm_eps, ..read.config };
         assert_eq!(same, BertConfig { extra: Default::default(), ..case.config.clone() }, "{}", case.name);
         assert_eq!(read.config.extra.get("encoder_type"), None);
     }
@@ -178,13 +183,14 @@ fn classes_stand_beside_every_model_that_transformers_has_none_for_and_beside_no
 
 #[test]
 fn transformers_computes_what_this_program_computes_and_saves_what_it_reads() {
-    let Some(python) = python() else { return };
+    let Some(python) = python("EFFICIENTBERT_PYTHON") else { return };
     let root = tempfile::tempdir().expect("a temporary folder");
     let all = cases();
     for case in &all {
         let dir = root.path().join(&case.name);
         write(&dir, case, &[]);
-        let texts: Vec<Value> = texts(case).iter().map(|(ids, segments)| json!({ "ids": ids, "segments": segments })).collect();
+        let texts: Vec<Value> =
+            texts(case).iter().map(|(ids, segments)| json!({ "ids": ids, "segments": segments })).collect();
         std::fs::write(dir.join("texts.json"), json!(texts).to_string()).expect("a file");
         ours(&dir, case).write_safetensors(&dir.join("expected.safetensors")).expect("a file");
     }
@@ -232,12 +238,13 @@ fn vocabulary() -> String {
 fn sentences(count: usize) -> Vec<String> {
     let mut rng = keyed(SEED, "sentences", &[]);
     let word = |rng: &mut _| format!("w{}", SPECIAL.len() + below(rng, WORDS - SPECIAL.len()));
-    (0..count).map(|n| (0..if n % 3 == 0 { 14 } else { 1 + n % 5 }).map(|_| word(&mut rng)).collect::<Vec<_>>().join(" ")).collect()
+    (0..count)
+        .map(|n| (0..if n % 3 == 0 { 14 } else { 1 + n % 5 }).map(|_| word(&mut rng)).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
-#[test]
-fn pipelines_trainings_vectors_and_cards_work_as_with_a_class_of_transformers() {
-    let Some(python) = python() else { return };
+/// A folder with models that have a tokenizer, and `expected.json` with what they answer to some texts.
+fn written_for_use() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(root.path().join("vocab.txt"), vocabulary()).expect("a file");
     let tokenizer = TextEncoder::from_dir(root.path()).expect("a tokenizer");
@@ -245,23 +252,38 @@ fn pipelines_trainings_vectors_and_cards_work_as_with_a_class_of_transformers() 
     let texts = sentences(20);
     let mut expected = Vec::new();
     for case in cases() {
-        if !case.name.starts_with("head-") && !["drawn-0", "narrow", "searched-words", "searched-all-heads"].contains(&case.name.as_str()) {
+        if !case.name.starts_with("head-")
+            && !["drawn-0", "narrow", "searched-words", "searched-all-heads"].contains(&case.name.as_str())
+        {
             continue;
         }
         let dir = root.path().join(&case.name);
         write(&dir, &case, &files);
-        let mut predictor = Predictor::load(&dir, &Target::Processor { threads: 1 }, Precision::F32, Packing::AtUse).expect("a model");
+        let mut predictor =
+            Predictor::load(&dir, &Target::Processor { threads: 1 }, Precision::F32, Packing::AtUse).expect("a model");
         let encoded: Vec<_> = texts.iter().map(|text| predictor.encode(text, None).expect("a text")).collect();
         let answers: Value = match &case.config.task_heads[..] {
-            [TaskHeadConfig { kind: TaskHeadKind::Embedding, .. }] => json!(predictor.vectors(&encoded, 0).expect("vectors")),
-            [head] if head.kind.is_on_pooled() => predictor.answer(&encoded, &[0]).expect("answers").iter().map(|a| values(&a[0])).collect(),
+            [TaskHeadConfig { kind: TaskHeadKind::Embedding, .. }] => {
+                json!(predictor.vectors(&encoded, 0).expect("vectors"))
+            }
+            [head] if head.kind.is_on_pooled() => {
+                predictor.answer(&encoded, &[0]).expect("answers").iter().map(|a| values(&a[0])).collect()
+            }
             _ => Value::Null,
         };
         let heads = json!(case.config.task_heads);
         expected.push(json!({ "name": case.name, "heads": heads, "words": case.parts.mlm, "answers": answers }));
     }
     assert_eq!(expected.len(), heads().len() + 4);
-    std::fs::write(root.path().join("expected.json"), json!({ "texts": texts, "models": expected }).to_string()).expect("a file");
+    std::fs::write(root.path().join("expected.json"), json!({ "texts": texts, "models": expected }).to_string())
+        .expect("a file");
+    root
+}
+
+#[test]
+fn pipelines_trainings_vectors_and_cards_work_as_with_a_class_of_transformers() {
+    let Some(python) = python("EFFICIENTBERT_PYTHON") else { return };
+    let root = written_for_use();
     let said = script(&python, "use.py", root.path());
     eprintln!("{said}");
     assert!(said.ends_with("done\n"), "{said}");
@@ -272,6 +294,14 @@ fn pipelines_trainings_vectors_and_cards_work_as_with_a_class_of_transformers() 
         assert_eq!(config.task_heads.len(), 1, "{name}");
         assert!(CLASS_FILES.iter().all(|(file, _)| saved.join(file).is_file()), "{name}");
     }
+}
+
+#[test]
+fn optimum_exports_models_that_it_does_not_know() {
+    let Some(python) = python("EFFICIENTBERT_OPTIMUM_PYTHON") else { return };
+    let said = script(&python, "optimum_export.py", written_for_use().path());
+    eprintln!("{said}");
+    assert!(said.ends_with("done\n"), "{said}");
 }
 
 /// An answer as its numbers, in the order of the head's labels.
@@ -296,12 +326,16 @@ fn optional_parts_that_a_directory_has_are_named_in_its_configuration() {
     };
     let described = |name: &str| {
         let file = of(name);
-        [&file["classifier_activation"], &file["mlm_head"], &file["problem_type"], &file["encoder_type"]].map(Clone::clone)
+        [&file["classifier_activation"], &file["mlm_head"], &file["problem_type"], &file["encoder_type"]]
+            .map(Clone::clone)
     };
     let none = Value::Null;
     assert_eq!(described("searched-alone"), [json!(false), none.clone(), none.clone(), none.clone()]);
     assert_eq!(described("searched-words"), [json!(false), json!("tied"), none.clone(), none.clone()]);
-    assert_eq!(described("mobilebert-variant-words"), [json!(true), json!("extended"), none.clone(), json!("mobilebert")]);
+    assert_eq!(
+        described("mobilebert-variant-words"),
+        [json!(true), json!("extended"), none.clone(), json!("mobilebert")]
+    );
     assert_eq!(described("head-price"), [json!(true), none.clone(), json!("regression"), none.clone()]);
     assert_eq!(described("narrow"), [json!(true), none.clone(), none, json!("bert")]);
     assert_eq!(of("head-topics")["problem_type"], "multi_label_classification");

@@ -35,7 +35,9 @@ impl Case {
             let is_norm = path.contains("norm") && path.ends_with(".weight");
             // Linear maps keep the size of what they read; norms are near those that change nothing.
             let (middle, spread) = match shape[..] {
-                [_, inputs] if path.contains("embeddings.") && !path.contains("projection") => (0.0, 2.0 / inputs as f64),
+                [_, inputs] if path.contains("embeddings.") && !path.contains("projection") => {
+                    (0.0, 2.0 / inputs as f64)
+                }
                 [_, inputs] => (0.0, 3.0 / inputs as f64),
                 _ => (f64::from(u8::from(is_norm)), 0.03),
             };
@@ -173,7 +175,11 @@ pub fn cases() -> Vec<Case> {
         Case::new("bert-two-heads", with(&plain, &all[3..5]), pooler),
         Case::new("bert-without-pooler", with(&plain, &all[..1]), Parts::NONE),
         Case::new("bert-stacked", BertConfig { num_feedforward_networks: 3, ..with(&plain, &all[1..2]) }, pooler),
-        Case::new("bert-no-norm", BertConfig { normalization_type: NormKind::NoNorm, ..with(&plain, &all[..1]) }, pooler),
+        Case::new(
+            "bert-no-norm",
+            BertConfig { normalization_type: NormKind::NoNorm, ..with(&plain, &all[..1]) },
+            pooler,
+        ),
         Case::new("mobilebert-two-heads", with(&mobile, &all[4..6]), Parts::NONE),
         Case::new(
             "mobilebert-without-bottleneck",
