@@ -6,7 +6,7 @@ use std::path::Path;
 use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
 use crate::bytes::QUANTIZATION;
-use crate::{CLASS_FILES, Error, Result, Tensors, hugging_face, sentence_transformers};
+use crate::{CLASS_FILES, Error, Result, Tensors, card, hugging_face, sentence_transformers};
 
 /// Name of the configuration inside a model directory.
 pub const CONFIG_FILE: &str = "config.json";
@@ -29,7 +29,7 @@ pub const TOKENIZER_FILES: [&str; 7] = [
 /// What is saved besides configuration and weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Package<'a> {
-    /// Text of `README.md`.
+    /// Text of `README.md`. What the hub wants to know of the model is put before it; [`card_with`](crate::card_with) says more.
     pub card: &'a str,
     /// Further files by name, such as [`tokenizer_files`].
     pub files: &'a [(String, Vec<u8>)],
@@ -75,6 +75,7 @@ pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Pac
     let outline = Encoder::describe(&config, Parts::of_paths(tensors.0.keys()))?;
     agree(&outline.weights(), &tensors)?;
     let of_sentences = sentence_transformers::files(&config, &tensors)?;
+    let card = card::completed(package.card, &config, outline.parts());
     let image = hugging_face::image(config, outline.parts(), tensors);
     let text = image.config.to_json()?;
     let weights = image.tensors.to_safetensors()?;
@@ -83,7 +84,7 @@ pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Pac
     if image.needs_classes {
         files.extend(CLASS_FILES.map(|(name, text)| (name, text.as_bytes())));
     }
-    files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
+    files.extend([("README.md", card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
     Ok(run_store::folder::write(dir, &files)?)
 }
 

@@ -14,6 +14,7 @@
 struct Readme;
 
 mod bytes;
+mod card;
 mod config;
 mod error;
 mod files;
@@ -29,6 +30,7 @@ mod tensors;
 mod vocabulary;
 
 pub use bytes::{in_bytes, is_computed_in_bytes};
+pub use card::{CardResult, Origin, card_with, hub_task};
 pub use config::read_config;
 pub use error::{Error, Result};
 pub use files::{CONFIG_FILE, FOREIGN_WEIGHTS, Package, TOKENIZER_FILES, WEIGHTS_FILE, tokenizer_files, write};

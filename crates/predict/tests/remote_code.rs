@@ -17,8 +17,10 @@ use std::process::Command;
 use cases::{Case, POSITIONS, WORDS, cases, heads};
 use cpu_runtime::{Model, Outputs, Packing, Precision, Ragged, Session};
 use encoder_spec::{Activation, BertConfig, Encoder, HostTensor, Parts, TaskHeadConfig, TaskHeadKind};
-use model_dir::{CLASS_FILES, ModelDir, Package, Tensors};
-use predict::{HeadAnswer, Predictor, Target};
+use model_dir::{CLASS_FILES, ModelDir, Origin, Package, Tensors};
+use predict::card::scored_card;
+use predict::majority::{ChosenBy, MajorityBaseline};
+use predict::{Evaluation, HeadAnswer, Predictor, Target};
 use run_store::rng::{below, keyed};
 use serde_json::{Value, json};
 use tokenizer::TextEncoder;
@@ -144,8 +146,32 @@ fn erf(x: f64) -> f64 {
 }
 
 fn write(dir: &Path, case: &Case, files: &[(String, Vec<u8>)]) {
-    let package = Package { card: "", files, keep_fit: true };
+    write_with(dir, case, files, "");
+}
+
+fn write_with(dir: &Path, case: &Case, files: &[(String, Vec<u8>)], card: &str) {
+    let package = Package { card, files, keep_fit: true };
     model_dir::write(dir, &case.config, case.tensors(SEED), package).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+}
+
+/// A card with made-up scores of all heads, and of a task with official data.
+fn card(case: &Case) -> String {
+    let metric = |head: &TaskHeadConfig| format!("{}/accuracy", head.task);
+    let tasks = case.config.task_heads.iter().map(metric).chain(["sst-2/accuracy".into(), "cola/matthews".into()]);
+    let metrics = tasks.zip([0.5, 0.25, 1.0, 0.0, 1.0 / 3.0, -0.5, 0.1, 0.2, 0.3, 0.4]).collect();
+    let evaluation = Evaluation { metrics, ..Evaluation::default() };
+    let majority = MajorityBaseline {
+        task: "sst-2".into(),
+        answer: "0".into(),
+        chosen_by: ChosenBy::Train,
+        examples: 872,
+        score: 0.5,
+        metrics: Default::default(),
+        headline: None,
+        labels_differ: true,
+    };
+    let origin = Origin { base_model: Some("org/some-bert".into()), license: Some("apache-2.0".into()) };
+    scored_card(&format!("# The model \"{}\": a test\n", case.name), &origin, &case.config, &evaluation, &[majority])
 }
 
 fn config_file(dir: &Path) -> Value {
@@ -258,7 +284,7 @@ fn written_for_use() -> tempfile::TempDir {
             continue;
         }
         let dir = root.path().join(&case.name);
-        write(&dir, &case, &files);
+        write_with(&dir, &case, &files, &card(&case));
         let mut predictor =
             Predictor::load(&dir, &Target::Processor { threads: 1 }, Precision::F32, Packing::AtUse).expect("a model");
         let encoded: Vec<_> = texts.iter().map(|text| predictor.encode(text, None).expect("a text")).collect();

@@ -17,7 +17,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import torch
 import transformers
-from huggingface_hub import ModelCard
+from huggingface_hub import EvalResult, ModelCard, metadata_load
 from sentence_transformers import SentenceTransformer
 
 transformers.logging.set_verbosity_error()
@@ -282,14 +282,33 @@ def checkpointing():
 
 
 def cards():
-    """The model card has a metadata block that the hub accepts."""
-    for name in models:
+    """The model card has a metadata block that the hub accepts, with the scores."""
+    tasks = {"tags": "token-classification", "span": "question-answering", "embedding": "sentence-similarity"}
+    for name, model in models.items():
         card = ModelCard.load(f"{folder(name)}/README.md")
-        assert card.data.library_name in ("transformers", "sentence-transformers"), card.data
-        assert "efficientbert" in card.data.tags, card.data
+        heads = model["heads"]
+        is_vector = [head["kind"] for head in heads] == ["embedding"]
+        task = tasks.get(heads[0]["kind"], "text-classification") if heads else "fill-mask"
+        data = card.data
+        assert data.library_name == ("sentence-transformers" if is_vector else "transformers"), data
+        assert (data.pipeline_tag, data.tags) == (task, ["efficientbert"]), data
+        assert (data.license, data.base_model) == ("apache-2.0", "org/some-bert"), data
+        assert data.model_name == f'The model "{name}": a test', data
+        results = {(result.dataset_type, result.dataset_config, result.metric_type): result for result in data.eval_results}
+        assert len(results) == len(heads) + 2 and all(isinstance(result, EvalResult) for result in data.eval_results)
+        official = results["nyu-mll/glue", "sst2", "accuracy"]
+        assert (official.task_type, official.dataset_split) == ("text-classification", "validation"), official
+        assert results["cola", None, "matthews_correlation"].dataset_name == "cola"
+        assert data.datasets == ["nyu-mll/glue"] and set(data.metrics) == {"accuracy", "matthews_correlation"}, data
+        for head in heads:
+            assert results[head["task"], None, "accuracy"].task_type == tasks.get(head["kind"], "text-classification")
+        # What the library writes of it means the same.
+        again = ModelCard(f"---\n{data.to_yaml()}\n---\n{card.text}").data
+        assert again.to_dict() == data.to_dict()
+        assert metadata_load(f"{folder(name)}/README.md")["model-index"][0]["name"] == data.model_name
 
 
-for check in (refusals, pipelines, sentences, outputs, new_heads, checkpointing, trainings):
+for check in (cards, refusals, pipelines, sentences, outputs, new_heads, checkpointing, trainings):
     begun = time.monotonic()
     check()
     print(f"{check.__name__}: {time.monotonic() - begun:.1f} s")
