@@ -254,6 +254,14 @@ class EfficientBertConfig(PretrainedConfig):
             if heads and width % heads:
                 raise ValueError(f"layer {index + 1}: {heads} heads do not divide the attention width {width}")
 
+    def to_dict(self):
+        """As that of `transformers`. A model without heads has no `task_heads`, as a checkpoint that is not the program's."""
+        keys = super().to_dict()
+        for key in ("task_heads", "task", "mlm_head"):
+            if not keys.get(key):
+                keys.pop(key, None)
+        return keys
+
     @property
     def embedding_width(self):
         """Width of the word table."""

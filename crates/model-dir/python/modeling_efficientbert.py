@@ -288,6 +288,9 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
         super().__init__(config)
         hidden = config.hidden_size
         self.head = None
+        if not self.kinds and len(config.task_heads) == 1 and (config.task_heads[0].get("vector") or {}).get("size"):
+            # `sentence-transformers` has that dense layer in a folder of its own, and may train it there.
+            config.task_heads = []
         if self.kinds == ("words",):
             config.mlm_head = config.mlm_head or "tied"
         elif self.kinds:
@@ -425,6 +428,8 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
 
 class EfficientBertModel(EfficientBertPreTrainedModel):
     """The encoder alone. `pooler_output` is there where the model has a pooler."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\."]
 
     def forward(
         self,

@@ -1,12 +1,14 @@
 """Models with classes of their own, exported to ONNX by `optimum`, which knows no such architecture and is told that it is as BERT.
 
-    optimum_export.py ROOT    ROOT/expected.json names the models and their heads; says `done`
+    optimum_export.py ROOT GUIDE    ROOT/expected.json names the models and their heads; says `done`
 
 It runs with transformers 4.57, since `optimum` takes none of version 5.
 """
 
 import json
 import os
+import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -64,4 +66,12 @@ for name in MODELS:
             worst = max(worst, float(numpy.abs(values - wanted[output.name].numpy()).max()))
     print(f"{name} ({task}): {worst:.1e}")
     assert worst <= TOLERANCE, (name, worst)
+# What docs/transformers.md shows.
+with open(sys.argv[2]) as file:
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL) if "optimum" in block]
+assert len(blocks) == 1, len(blocks)
+os.chdir(tempfile.mkdtemp())
+shutil.copytree(f"{root}/head-reviews", "student")
+exec(blocks[0], {})
+assert os.path.isfile("onnx/model.onnx")
 print("done")

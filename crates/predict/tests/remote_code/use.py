@@ -1,12 +1,14 @@
 """The classes that stand beside a model, used as people use those of `transformers`.
 
-    use.py ROOT    ROOT/expected.json names the models, their heads, and what this program answers to some texts; says `done`
+    use.py ROOT GUIDE    ROOT/expected.json names the models, their heads, and what this program answers to some texts; says `done`
 
 A failed check ends the script. ROOT/MODEL/trained is what a training saved.
 """
 
 import json
 import os
+import re
+import shutil
 import sys
 import tempfile
 import time
@@ -97,6 +99,9 @@ def sentences():
         model = SentenceTransformer(folder(name), trust_remote_code=True, device="cpu")
         assert model.max_seq_length == 20, model.max_seq_length
         near(model.encode(texts, batch_size=6, show_progress_bar=False), models[name]["answers"])
+        model.save(f"{folder(name)}/trained")
+        again = SentenceTransformer(f"{folder(name)}/trained", trust_remote_code=True, device="cpu")
+        near(again.encode(texts, show_progress_bar=False), models[name]["answers"])
 
 
 def outputs():
@@ -281,6 +286,25 @@ def checkpointing():
     near(*gradients)
 
 
+def documentation():
+    """What docs/transformers.md shows works as it stands there; parts with optimum have a script of their own."""
+    with open(sys.argv[2]) as file:
+        blocks = re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
+    blocks = [block for block in blocks if "optimum" not in block]
+    assert len(blocks) == 5, len(blocks)
+    here, space = os.getcwd(), {}
+    os.chdir(tempfile.mkdtemp())
+    for name, model in [("student", "head-reviews"), ("two-heads", "searched-all-heads"), ("vectors", "head-means")]:
+        shutil.copytree(folder(model), name)
+    for block in blocks:
+        exec(block, space)
+    wanted = models["head-reviews"]["answers"]
+    assert space["probabilities"].shape == (2, 3) and len(wanted[0]) == 3
+    assert space["model"].config.task == "price" and space["vectors"].shape == (2, 7)
+    shutil.copytree("trained", f"{root}/documented")
+    os.chdir(here)
+
+
 def cards():
     """The model card has a metadata block that the hub accepts, with the scores."""
     tasks = {"tags": "token-classification", "span": "question-answering", "embedding": "sentence-similarity"}
@@ -308,7 +332,7 @@ def cards():
         assert metadata_load(f"{folder(name)}/README.md")["model-index"][0]["name"] == data.model_name
 
 
-for check in (cards, refusals, pipelines, sentences, outputs, new_heads, checkpointing, trainings):
+for check in (cards, refusals, pipelines, sentences, outputs, new_heads, checkpointing, trainings, documentation):
     begun = time.monotonic()
     check()
     print(f"{check.__name__}: {time.monotonic() - begun:.1f} s")
