@@ -234,6 +234,47 @@ mod tests {
     }
 
     #[test]
+    fn an_encoder_of_no_class_of_transformers_is_written_under_another_name_and_read_back() {
+        let bert = BertConfig::bert(9, 4, 1, 2, 6);
+        let narrow = BertConfig { embedding_size: Some(3), ..bert.clone() };
+        let variant = BertConfig {
+            model_type: ModelType::MobileBert,
+            intra_bottleneck_size: Some(2),
+            tie_key_query: true,
+            ..bert.clone()
+        };
+        for (config, family) in [(&narrow, "bert"), (&variant, "mobilebert")] {
+            let text = config.to_json().unwrap();
+            let file: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((&file["model_type"], &file["encoder_type"]), (&json!("efficientbert"), &json!(family)));
+            let read = BertConfig::from_json(&text).unwrap();
+            assert_eq!((read.model_type, read.extra.get("encoder_type")), (config.model_type, None));
+            assert_eq!(read.to_json().unwrap(), text);
+        }
+        let plain: Value = serde_json::from_str(&bert.to_json().unwrap()).unwrap();
+        assert_eq!((&plain["model_type"], plain.get("encoder_type")), (&json!("bert"), None));
+    }
+
+    #[test]
+    fn every_key_means_what_it_says_where_the_family_is_named_apart() {
+        let mut file = json!({
+            "model_type": "efficientbert", "encoder_type": "mobilebert", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "intermediate_size": 6, "max_position_embeddings": 4, "hidden_act": "relu",
+            "embedding_size": 8, "intra_bottleneck_size": null, "transformers_version": "5.24.0", "task": "a", "mlm_head": "tied",
+            "auto_map": {}, "layers": [], "task_heads": []
+        });
+        let config = BertConfig::from_json(&file.to_string()).unwrap();
+        // In a file of `transformers`' own class these two say that there is no projection, and another epsilon.
+        assert_eq!((config.embedding_size, config.outer_norm_eps()), (Some(8), 1e-12));
+        assert_eq!(config.unknown_keys().next(), None);
+        for wrong in [json!("modernbert"), json!("gpt2"), json!(1), Value::Null] {
+            file["encoder_type"] = wrong;
+            let message = BertConfig::from_json(&file.to_string()).unwrap_err().to_string();
+            assert!(message.contains("`encoder_type`") && message.contains("mobilebert"), "{message}");
+        }
+    }
+
+    #[test]
     fn only_keys_on_no_list_are_unknown() {
         for key in ["use_cache", "torch_dtype", "id2label", "_commit_hash", "cell"] {
             assert_eq!(with(key, json!(1)).unknown_keys().next(), None, "{key}");
