@@ -185,6 +185,8 @@ class EfficientBertConfig(PretrainedConfig):
                 if embedding_size == hidden_size and not trigram_input:
                     embedding_size = None
                 kwargs.pop("true_hidden_size", None)
+        if (kwargs.get("quantization_config") or {}).get("quant_method") == "efficientbert-int8":
+            raise ValueError("the weights are in 8-bit integers of the program `efficientbert`, which alone reads them")
         if encoder_type not in ("efficientbert", "bert", "mobilebert"):
             raise ValueError(f"encoder_type is `{encoder_type}`; efficientbert, bert and mobilebert are known")
         searched = encoder_type == "efficientbert"

@@ -150,12 +150,15 @@ class EfficientBertAttention(nn.Module):
         self.probs_dropout = config.attention_probs_dropout_prob
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
+    def _split(self, x):
+        """From `[batch, length, width]` to `[batch, heads, length, size]`."""
+        return x.view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
+
     def forward(self, residual, query_input, value_input, mask, fused):
         """`mask` is added to the scores `[batch, heads, length, length]`. Returns the output and, unless `fused`, the probabilities."""
         maps = getattr(self, "self")
-        split = lambda x: x.view(*x.shape[:2], self.heads, self.size).transpose(1, 2)
-        query, value = split(maps["query"](query_input)), split(maps["value"](value_input))
-        key = split(maps["key"](query_input)) if "key" in maps else query
+        query, value = self._split(maps["query"](query_input)), self._split(maps["value"](value_input))
+        key = self._split(maps["key"](query_input)) if "key" in maps else query
         dropout = self.probs_dropout if self.training else 0.0
         if fused:
             probs = None
@@ -184,13 +187,14 @@ class EfficientBertLayer(GradientCheckpointingLayer):
         self.has_bottleneck = config.intra_bottleneck_size is not None
         of_queries = of_values = inside
         if self.has_bottleneck:
-            inner_norm = lambda: norm(config, inside) if config.bottleneck_norm else None
-            self.bottleneck = nn.ModuleDict({"input": dense_norm(hidden, inside, inner_norm())})
+            inner_norm = norm(config, inside) if config.bottleneck_norm else None
+            self.bottleneck = nn.ModuleDict({"input": dense_norm(hidden, inside, inner_norm)})
             if not config.use_bottleneck_attention:
                 of_values = hidden
                 of_queries = inside if config.key_query_shared_bottleneck else hidden
                 if config.key_query_shared_bottleneck:
-                    self.bottleneck["attention"] = dense_norm(hidden, inside, inner_norm())
+                    inner_norm = norm(config, inside) if config.bottleneck_norm else None
+                    self.bottleneck["attention"] = dense_norm(hidden, inside, inner_norm)
             self.use_bottleneck_attention = config.use_bottleneck_attention
         heads, width = config.attention_of(index)
         if heads:
@@ -360,11 +364,11 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
         words = table.weight.shape[0]
         if hasattr(self, "cls"):
             head = self.cls["predictions"]
-            resized = lambda values: F.pad(values.detach()[..., :words], (0, max(0, words - values.shape[-1])))
-            head.bias = nn.Parameter(resized(head.bias), requires_grad=head.bias.requires_grad)
-            if hasattr(head, "dense"):
-                weight = head.dense.weight
-                head.dense.weight = nn.Parameter(resized(weight), requires_grad=weight.requires_grad)
+            for owner, name in [(head, "bias"), (getattr(head, "dense", None), "weight")]:
+                if owner is not None:
+                    values = getattr(owner, name)
+                    resized = F.pad(values.detach()[..., :words], (0, max(0, words - values.shape[-1])))
+                    setattr(owner, name, nn.Parameter(resized, requires_grad=values.requires_grad))
         return table
 
     def encode(

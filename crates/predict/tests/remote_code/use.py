@@ -163,6 +163,7 @@ def refusals():
         ({"mlm_head": "some"}, "mlm_head"),
         ({"normalization_type": "batch"}, "batch"),
         ({"embedding_size": None}, "trigram_input"),
+        ({"quantization_config": {"quant_method": "efficientbert-int8"}}, "8-bit integers"),
         ({"encoder_type": "gpt"}, "gpt"),
         ({"encoder_type": "bert"}, "searched layers"),
         ({"num_hidden_layers": 5}, "num_hidden_layers is 5"),
