@@ -182,7 +182,16 @@ fn a_mobilebert_is_described_in_full_and_its_variants_as_what_they_are() {
             );
             assert_eq!(extra.contains_key("id2label"), heads, "{name}");
         }
-        assert!(with("mobilebert-tiny-reference", heads, parts).is_empty(), "transformers has no class for it");
+        let own = with("mobilebert-tiny-reference", heads, parts);
+        assert!(own.contains_key("auto_map"), "transformers has no class for it: {own:?}");
+        let class = if heads {
+            "EfficientBertForSequenceClassification"
+        } else if parts.mlm {
+            "EfficientBertForMaskedLM"
+        } else {
+            "EfficientBertModel"
+        };
+        assert_eq!((&own["architectures"], &own["classifier_activation"]), (&json!([class]), &json!(parts.pooler)));
     }
 }
 

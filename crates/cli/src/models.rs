@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ::hub::repo_of_snapshot;
 use bert_core::{BertConfig, CONFIG_FILE, ModelDir};
+use model_dir::Origin;
 use pipeline::import::{Checkpoint, Format, ImportError, Imported, Source, import_named, must_be_imported};
 use pipeline::input_files::model_files;
 use predict::Error;
@@ -79,6 +80,12 @@ fn imported(option: &str, dir: &Path, heads: Heads, context: &Context) -> Result
         .message(&format!("{option} {}: a checkpoint of transformers, imported into memory", hub::shown(dir)));
     context.progress.tell(&notes);
     Ok(ModelDir { path: dir.to_path_buf(), config, model })
+}
+
+/// Where what is made from the model in `dir` comes from, for its card.
+pub fn origin(dir: &Path) -> Origin {
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    Origin::of(dir, repo_of_snapshot(&absolute).map(|repo| repo.name().to_owned()))
 }
 
 /// How the model directory is made that `dir` is not.

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
-use crate::{Error, Result, Tensors};
 use crate::bytes::QUANTIZATION;
-use crate::{hugging_face, sentence_transformers};
+use crate::{CLASS_FILES, Error, Result, Tensors, card, hugging_face, sentence_transformers};
 
 /// Name of the configuration inside a model directory.
 pub const CONFIG_FILE: &str = "config.json";
@@ -30,7 +29,7 @@ pub const TOKENIZER_FILES: [&str; 7] = [
 /// What is saved besides configuration and weights.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Package<'a> {
-    /// Text of `README.md`.
+    /// Text of `README.md`. What the hub wants to know of the model is put before it; [`card_with`](crate::card_with) says more.
     pub card: &'a str,
     /// Further files by name, such as [`tokenizer_files`].
     pub files: &'a [(String, Vec<u8>)],
@@ -55,8 +54,9 @@ pub fn tokenizer_files(dir: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     Ok(files)
 }
 
-/// Writes a model directory that reads back and, for plain BERT, that Hugging Face's `from_pretrained` reads. `tensors` stand under
-/// their paths ([`encoder_spec::Encoder::weights`]).
+/// Writes a model directory that reads back and that Hugging Face's `from_pretrained` reads: with a class of `transformers`, or, where it
+/// has none, with the [classes](CLASS_FILES) that are written too. `tensors` stand under their paths
+/// ([`encoder_spec::Encoder::weights`]).
 ///
 /// A directory that does not exist appears as a whole or not at all. In one that exists every file is replaced
 /// atomically, the weights last; other files stay.
@@ -75,12 +75,16 @@ pub fn write(dir: &Path, config: &BertConfig, mut tensors: Tensors, package: Pac
     let outline = Encoder::describe(&config, Parts::of_paths(tensors.0.keys()))?;
     agree(&outline.weights(), &tensors)?;
     let of_sentences = sentence_transformers::files(&config, &tensors)?;
-    let (config, tensors) = hugging_face::image(config, outline.parts(), tensors);
-    let text = config.to_json()?;
-    let weights = tensors.to_safetensors()?;
+    let card = card::completed(package.card, &config, outline.parts());
+    let image = hugging_face::image(config, outline.parts(), tensors);
+    let text = image.config.to_json()?;
+    let weights = image.tensors.to_safetensors()?;
     let mut files: Vec<(&str, &[u8])> = package.files.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
     files.extend(of_sentences.iter().map(|(n, b)| (n.as_str(), b.as_slice())));
-    files.extend([("README.md", package.card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
+    if image.needs_classes {
+        files.extend(CLASS_FILES.map(|(name, text)| (name, text.as_bytes())));
+    }
+    files.extend([("README.md", card.as_bytes()), (CONFIG_FILE, text.as_bytes()), (WEIGHTS_FILE, &weights)]);
     Ok(run_store::folder::write(dir, &files)?)
 }
 

@@ -5,18 +5,31 @@ use std::collections::BTreeMap;
 use encoder_spec::{BertConfig, ModelType, NameFormat, Parts, Stored, TaskHeadKind};
 use serde_json::{Map, Value, json};
 
-use crate::Tensors;
 use crate::place::named;
+use crate::{Tensors, remote_code};
 
 /// What Hugging Face calls the first head of a model that marks no spans ([`ModelType::span_head`]).
 const FIRST_HEAD: &str = "classifier.";
 
-/// Configuration and tensors as they stand in the directory, from tensors by path.
-pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> (BertConfig, Tensors) {
+/// A model as it stands in its directory.
+pub(crate) struct Image {
+    /// With the keys by which `transformers` chooses a class.
+    pub config: BertConfig,
+    /// By name.
+    pub tensors: Tensors,
+    /// Whether the [classes](crate::CLASS_FILES) have to stand beside it.
+    pub needs_classes: bool,
+}
+
+/// The image of a model whose tensors are given by path.
+pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> Image {
     let family = config.model_type;
     let mut tensors = named(tensors, NameFormat::HuggingFace(family));
-    let Some(class) = family.class() else { return (config, tensors) };
-    describe(&mut config, class, parts);
+    let needs_classes = !describe(&mut config, parts);
+    // The classes beside the model have this program's own names.
+    if needs_classes {
+        return Image { config, tensors, needs_classes };
+    }
     if let [head] = &config.task_heads[..]
         && head.kind == TaskHeadKind::Span
     {
@@ -26,54 +39,71 @@ pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> (
     if parts.mlm || !config.task_heads.is_empty() {
         tensors = prefixed(tensors, family);
     }
-    (config, tensors)
+    Image { config, tensors, needs_classes }
 }
 
-/// The keys by which Hugging Face chooses a class and names its labels; meaningless to this project.
-fn describe(config: &mut BertConfig, family: &str, parts: Parts) {
-    for key in ["architectures", "id2label", "label2id", "problem_type"] {
+/// Sets the keys by which Hugging Face chooses a class and names its labels; meaningless to this project. Returns whether it has a class
+/// for all that the model computes.
+fn describe(config: &mut BertConfig, parts: Parts) -> bool {
+    for key in ["architectures", "id2label", "label2id", "problem_type"].into_iter().chain(remote_code::KEYS) {
         config.extra.remove(key);
     }
     if parts.mlm {
         // The word table is the head's, whatever the file was that it came from.
         config.extra.remove("tie_word_embeddings");
     }
-    let is_mobilebert = config.model_type == ModelType::MobileBert;
-    if is_mobilebert && !config.is_mobilebert_of_transformers() {
-        return;
+    if let Some(head) = config.task_heads.first() {
+        let regression = ["LABEL_0".to_owned()];
+        let (labels, problem) = match head.kind {
+            TaskHeadKind::Regression => (&regression[..], Some("regression")),
+            TaskHeadKind::MultiLabel => (&head.labels[..], Some("multi_label_classification")),
+            _ => (&head.labels[..], None),
+        };
+        if !labels.is_empty() {
+            name_labels(&mut config.extra, labels);
+        }
+        config.extra.extend(problem.map(|problem| ("problem_type".to_owned(), json!(problem))));
     }
-    // MobileBERT's classifier does without a pooler where the configuration says so, BERT's does not.
-    let pooled = parts.pooler || is_mobilebert;
-    // All heads of a ModernBERT are behind the transform that is in a pooler's place.
-    let is_bare = config.model_type == ModelType::ModernBert && !parts.pooler;
-    // MobileBERT's head has output weights beside a narrow word table.
-    let known_words = !is_mobilebert || parts.mlm_extra || config.embed_width() == config.hidden_size;
-    if is_mobilebert {
+    let class = native_class(config, parts);
+    let family = config.model_type.class().filter(|_| config.is_of_transformers());
+    if class.is_none() {
+        remote_code::describe(config, parts);
+    } else if config.model_type == ModelType::MobileBert {
         config.extra.insert("classifier_activation".into(), json!(parts.pooler));
     }
-    let class = match &config.task_heads[..] {
-        [_] if is_bare => "Model",
-        [head] if head.kind == TaskHeadKind::Tags && !parts.mlm => {
-            name_labels(&mut config.extra, &head.labels);
-            "ForTokenClassification"
-        }
-        [head] if pooled && head.kind.is_on_pooled() => {
-            let regression = ["LABEL_0".to_owned()];
-            let (labels, problem) = match head.kind {
-                TaskHeadKind::Regression => (&regression[..], Some("regression")),
-                TaskHeadKind::MultiLabel => (&head.labels[..], Some("multi_label_classification")),
-                _ => (&head.labels[..], None),
-            };
-            let problem = problem.map(|problem| ("problem_type".to_owned(), json!(problem)));
-            name_labels(&mut config.extra, labels);
-            config.extra.extend(problem);
-            "ForSequenceClassification"
-        }
-        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => "ForQuestionAnswering",
-        [] if parts.mlm && known_words => "ForMaskedLM",
-        _ => "Model",
+    let named = match (family, class) {
+        (Some(family), Some(class)) => format!("{family}{class}"),
+        // Its own class reads the encoder all the same.
+        (Some(family), None) => format!("{family}Model"),
+        (None, _) => remote_code::class(config, parts).to_owned(),
     };
-    config.extra.insert("architectures".into(), json!([format!("{family}{class}")]));
+    config.extra.insert("architectures".into(), json!([named]));
+    class.is_some()
+}
+
+/// The class of `transformers` that computes the encoder and its heads, behind the family's name.
+fn native_class(config: &BertConfig, parts: Parts) -> Option<&'static str> {
+    if !config.is_of_transformers() {
+        return None;
+    }
+    let (is_mobilebert, is_modern) =
+        (config.model_type == ModelType::MobileBert, config.model_type == ModelType::ModernBert);
+    // MobileBERT's classifier does without a pooler where the configuration says so, BERT's does not.
+    let pooled = parts.pooler || is_mobilebert;
+    // MobileBERT's head has output weights beside a narrow word table.
+    let known_words = !is_mobilebert || parts.mlm_extra || config.embed_width() == config.hidden_size;
+    match &config.task_heads[..] {
+        // All heads of a ModernBERT are behind the transform that is in a pooler's place.
+        [_] if is_modern && !parts.pooler => Some("Model"),
+        [head] if head.kind == TaskHeadKind::Tags && !parts.mlm => Some("ForTokenClassification"),
+        [head] if pooled && head.kind.is_on_pooled() => Some("ForSequenceClassification"),
+        [head] if head.kind == TaskHeadKind::Span && !parts.mlm => Some("ForQuestionAnswering"),
+        [head] if head.kind == TaskHeadKind::Embedding && !parts.mlm => Some("Model"),
+        [] if parts.mlm && known_words => Some("ForMaskedLM"),
+        [] if !parts.mlm => Some("Model"),
+        // The classes beside a model do not know this family.
+        _ => is_modern.then_some("Model"),
+    }
 }
 
 /// Names the outputs of the head.

@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use encoder_spec::{BertConfig, ModelType, Pooling, TaskHeadKind, VectorConfig};
+use encoder_spec::{BertConfig, Pooling, TaskHeadKind, VectorConfig};
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, Tensors, WEIGHTS_FILE};
@@ -149,19 +149,16 @@ fn notes(folder: &Path) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// The head of a model that makes vectors and nothing else, and whose encoder `transformers` knows: a BERT or ModernBERT without a projection of its words.
+/// The head of a model that makes vectors and nothing else.
 fn vector_of(config: &BertConfig) -> Option<VectorConfig> {
-    let is_known = matches!(config.model_type, ModelType::Bert | ModelType::ModernBert);
-    let is_plain = is_known && config.embed_width() == config.hidden_size;
     match &config.task_heads[..] {
-        [head] if head.kind == TaskHeadKind::Embedding && is_plain && !config.trigram_input => head.vector,
+        [head] if head.kind == TaskHeadKind::Embedding => head.vector,
         _ => None,
     }
 }
 
 /// The files that make a model directory one that `sentence-transformers` loads, by name; none of a model with other heads, or
-/// with more than one, or of one that `transformers` does not read. The dense layer's
-/// weights are those in `tensors`, under their paths.
+/// with more than one. The dense layer's weights are those in `tensors`, under their paths.
 ///
 /// # Errors
 /// Weights that cannot be written.

@@ -15,7 +15,8 @@ fn written(case: &Case, format: &Format, allowed: f64, weights: Weights) -> (f64
     let file = exported.file("model.onnx", weights, &[("task", "text".into())]);
     assert_eq!(file.data.is_some(), weights == Weights::Beside);
     let asked = Check { outputs: &case.outputs, names: &names, heads: &case.config.task_heads, allowed };
-    let difference = check(&file, case.encoder.clone(), &asked).unwrap_or_else(|e| panic!("{}, {format}: {e}", case.name));
+    let difference =
+        check(&file, case.encoder.clone(), &asked).unwrap_or_else(|e| panic!("{}, {format}: {e}", case.name));
     (difference, file.bytes())
 }
 

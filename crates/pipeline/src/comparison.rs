@@ -1,6 +1,8 @@
 //! The comparison of a finished run: its models in rows, and what the search has gained over those of the same cost.
 
 use glue_squad::task::{Head, Task};
+use model_dir::Origin;
+use predict::card::scored_card;
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use report::{ModelRow, Role, TaskScore};
 use train::engine::Evaluation;
@@ -162,7 +164,7 @@ fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
 
 /// The card of a network that the student is compared with.
 pub fn compared_card(recipe: &Recipe, model: &FinalModel, majority: &[MajorityBaseline]) -> String {
-    format!(
+    let text = format!(
         "# {} of run `{}`\n\n{} (seed {} of {}); dev scores: {}\n{}",
         model.network.folder(),
         recipe.name,
@@ -171,7 +173,8 @@ pub fn compared_card(recipe: &Recipe, model: &FinalModel, majority: &[MajorityBa
         recipe.compare.seeds,
         model.evaluation,
         card_lines(&model.evaluation, majority)
-    )
+    );
+    scored_card(&text, &Origin::default(), &model.config, &model.evaluation, majority)
 }
 
 /// One answer to every example, as if it were a model.

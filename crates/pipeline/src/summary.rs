@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use encoder_spec::{Layer, Shape};
+use model_dir::Origin;
 use nas::study::{StudyStore, Trial, frequencies};
+use predict::card::scored_card;
 use predict::majority::{MajorityBaseline, card_lines};
 use report::{
     ChangedSetting, Curve, GeneValue, LatencyPoint, LatencyReport, LayerReport, Machine, ModelRow, RunReport,
@@ -141,8 +143,11 @@ pub fn model_card(recipe: &Recipe, student: &FinalModel, majority: &[MajorityBas
     for (i, expression) in student.config.layers.iter().map(|layer| &layer.expression).enumerate() {
         text.push_str(&format!("| {} | `{expression}` |\n", i + 1));
     }
-    text.push_str("\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`.\n");
-    text
+    text.push_str(
+        "\nUse it with `efficientbert predict --model DIR TEXT` or `efficientbert eval`, or in `transformers` with \
+         `trust_remote_code=True`.\n",
+    );
+    scored_card(&text, &Origin::default(), &student.config, &student.evaluation, majority)
 }
 
 /// Builds `report.html` from what the run folder holds, finished or not, and from its `study`, if there is one yet: see

@@ -19,6 +19,7 @@
 //! | `evaluation` | [`Evaluation`]: scores over a data set |
 //! | `gold` | [`mean_gold_score`]: how sure a model is of the right answers |
 //! | [`majority`] | what one answer to every example scores, and which scores that makes doubtful |
+//! | [`card`] | model cards with scores, as the Hugging Face hub reads them |
 //! | `token_ids` | token ids from tensors, checked; hidden states and attention scores of them |
 //!
 //! Answers are values; nothing here prints. Without the feature `burn` models run on the processor alone.
@@ -28,6 +29,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod card;
 pub mod data;
 mod error;
 pub mod evaluate;

@@ -12,6 +12,7 @@ use kd::from_teacher::{self, Part};
 use kd::inherit::{embedded, inherited};
 use kd::objective::{Mlm, Objective, Preset, Shape, Source};
 use mlp_space::StudentShape;
+use model_dir::Origin;
 use pipeline::check_teacher::Unfit;
 use pipeline::corpus::Corpus;
 use pipeline::input_files::{Files, model_files};
@@ -19,6 +20,7 @@ use pipeline::jobs::with_distillation;
 use pipeline::teachers::{TeacherSource, Teachers};
 use pipeline::training_data::{TextData, TrainingData};
 use pipeline::vocabulary::{Texts, Trim};
+use predict::card::scored_card;
 use predict::heads::AnsweringHead;
 use predict::majority::card_lines;
 use serde::Serialize;
@@ -297,7 +299,9 @@ pub fn run(mut args: DistillArgs, context: &Context) -> Result<(), CliError> {
     if let Some(cache) = &cache {
         tell(cache, context);
     }
+    let evaluation = done.evaluation.clone().unwrap_or_default();
     let card = card(args, (&teachers, trim.as_ref()), &done);
+    let card = scored_card(&card, &Origin::default(), &config, &evaluation, &done.majority);
     let files = encoder.files(config.max_position_embeddings)?;
     let keep_fit = args.tasks.is_empty();
     training.save((&config, &student), Package { card: &card, files: &files, keep_fit }, &done)

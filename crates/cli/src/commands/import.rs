@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bert_core::{BertConfig, CONFIG_FILE, ModelDir, Package, Pooling, TaskModel};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use model_dir::FOREIGN_WEIGHTS;
+use model_dir::{FOREIGN_WEIGHTS, card_with};
 use pipeline::import::{
     Checkpoint, ImportError, Imported, Remedy, Source, format_of, import, import_named, tokenizer_files,
 };
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::hub::{self, Named};
 use crate::inputs::{must_exist, refuse_run_folder};
-use crate::models::refuse_occupied;
+use crate::models::{origin, refuse_occupied};
 use crate::output::print_json;
 use crate::tasks;
 use crate::units::{gmac, grouped};
@@ -179,7 +179,8 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> {
             .progress
             .warn(&format!("--task {task}: no task that this program knows; `predict` answers for it{near}"));
     }
-    let card = card(&chosen, &config, &model);
+    let folder = chosen.files.config.parent().unwrap_or(Path::new(""));
+    let card = card_with(&card(&chosen, &config, &model), &origin(folder), &[]);
     ModelDir::save(&args.out, &config, &model, Package { card: &card, files: &files, keep_fit: true })?;
     let count = model.count(config.max_position_embeddings.min(128));
     print_json(&json!({

@@ -9,6 +9,7 @@ use kd::inherit::{continue_from, with_heads_of};
 use pipeline::input_files::model_files;
 use pipeline::jobs::with_fine_tuning;
 use pipeline::training_data::{SpanData, TaskData, TrainingData};
+use predict::card::scored_card;
 use predict::heads::answering_head;
 use predict::majority::card_lines;
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::hub::Named;
 use crate::inputs::must_all_exist;
-use crate::models::{capped_length, check_segments, load_for_new_heads, warn_of};
+use crate::models::{capped_length, check_segments, load_for_new_heads, origin, warn_of};
 use crate::own_task::{ChosenData, OwnTaskArgs};
 use crate::squad::{SpanSettings, SpanTrainingArgs};
 use crate::tasks::{self, TrainingTasks};
@@ -134,6 +135,7 @@ pub fn run(args: &TeacherArgs, context: &Context) -> Result<(), CliError> {
         shown(&args.model),
         card_lines(&evaluation, &done.majority)
     );
+    let card = scored_card(&card, &origin(&args.model), &config, &evaluation, &done.majority);
     let files = encoder.files(config.max_position_embeddings)?;
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: true }, &done)
 }

@@ -23,7 +23,7 @@ fn a_checkpoint_becomes_a_model_directory_with_its_tokenizer() {
     assert_eq!(config["transformers_version"], "4.0.0", "keys that are not ours are kept");
     let read = Tensors::read_safetensors(&model.join("model.safetensors")).unwrap();
     assert_eq!(read, tiny_tensors().under("bert."), "a bare encoder carries Hugging Face's bare names");
-    assert!(std::fs::read_to_string(model.join("README.md")).unwrap().starts_with("# model\n"));
+    assert!(std::fs::read_to_string(model.join("README.md")).unwrap().contains("\n---\n\n# model\n"));
 }
 
 #[test]

@@ -45,9 +45,11 @@ fn how_alike_texts_are_is_learned_by_a_vector_for_each() {
     let vector = json!({ "pooling": "mean", "normalize": true });
     let head = json!([{ "task": "pairs", "kind": "embedding", "vector": vector }]);
     assert_eq!(config(dir.path(), "student")["task_heads"], head);
-    // `sentence-transformers` knows the teacher, and `transformers` not the student.
+    // `sentence-transformers` knows the teacher, and the student by the classes beside it.
     assert_eq!(config(dir.path(), "teacher")["architectures"], json!(["BertModel"]));
-    assert!(dir.path().join("teacher/modules.json").is_file() && !dir.path().join("student/modules.json").exists());
+    assert_eq!(config(dir.path(), "student")["architectures"], json!(["EfficientBertModel"]));
+    assert!(["teacher", "student"].iter().all(|model| dir.path().join(model).join("modules.json").is_file()));
+    assert!(dir.path().join("student/modeling_efficientbert.py").is_file());
 
     // The same pairs are held out for the evaluation.
     let eval = [&["eval", "--model", "student", "--max-len", "12", "--json"], &own[..]].concat();

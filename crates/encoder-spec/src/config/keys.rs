@@ -34,7 +34,7 @@ const LIMITED: [Limited; 8] = [
 pub const QUANT_METHOD: &str = "efficientbert-int8";
 
 /// Keys that change no number of an encoder, or that are read by name where they matter.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     // heads, which `import` reads, and MobileBERT's forms, which its family reads and writes
     "architectures id2label label2id num_labels problem_type tie_word_embeddings classifier_activation use_bottleneck \
      true_hidden_size",
@@ -44,6 +44,8 @@ const KNOWN: [&str; 7] = [
     // how `transformers` runs and what it returns
     "attn_implementation output_attentions output_hidden_states return_dict use_return_dict gradient_checkpointing \
      chunk_size_feed_forward use_cache output_past tie_last_hidden_states device_map",
+    // of the classes that stand beside a model that `transformers` has none for
+    "auto_map mlm_head task",
     // of decoders, of other models' heads, of TensorFlow's pooler
     "is_encoder_decoder cross_attention_hidden_size tie_encoder_decoder decoder_start_token_id bos_token_id \
      eos_token_id sep_token_id cls_token_id mask_token_id unk_token_id summary_type summary_use_proj \
@@ -88,11 +90,43 @@ fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
+/// Which family a model is of that `transformers` reads with the classes that stand beside it: `model_type` names these then.
+const ENCODER_TYPE: &str = "encoder_type";
+
+/// The keys under the names of the family that they are of, which they name, in the meaning that they have here; removes keys whose value
+/// means that they are absent.
+///
+/// # Errors
+/// `model_type` names another family, or a key of it asks for what is not supported.
+pub(super) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
+    let Some(named) = keys.remove(ENCODER_TYPE) else { return family(keys)?.family().read_keys(keys) };
+    let of_classes = [ModelType::Bert, ModelType::MobileBert, ModelType::EfficientBert];
+    if !of_classes.iter().any(|family| named == family.name()) {
+        let known = of_classes.map(ModelType::name).join(", ");
+        return Err(config(ENCODER_TYPE, format!("must be one of {known}, is {}", shortened(&named))));
+    }
+    // Whatever stands there was written by this program or by its classes, so every key means what it says.
+    keys.insert("model_type".into(), named);
+    family(keys).map(drop)
+}
+
+/// The text of a `config.json` of `config`, in which `model_type` names the classes that stand beside a model that `transformers` has
+/// none for. Under its family's name `transformers` would take a class of its own, which computes something else.
+pub(super) fn for_classes(config: &BertConfig, text: String) -> String {
+    let (family, classes) = (config.model_type, ModelType::EfficientBert.name());
+    if config.is_of_transformers() || family == ModelType::EfficientBert {
+        return text;
+    }
+    // `model_type` is the first key.
+    let own = format!("\"model_type\": \"{}\"", family.name());
+    text.replacen(&own, &format!("\"model_type\": \"{classes}\",\n  \"{ENCODER_TYPE}\": \"{}\"", family.name()), 1)
+}
+
 /// The family that the keys name; removes keys whose value means that they are absent.
 ///
 /// # Errors
 /// `model_type` names another family.
-pub(super) fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
+fn family(keys: &mut Map<String, Value>) -> Result<ModelType> {
     for key in ["model_type", "pad_token_id"] {
         if keys.get(key).is_some_and(Value::is_null) {
             keys.remove(key);
@@ -196,6 +230,47 @@ mod tests {
                 config.validate().unwrap();
                 assert_eq!(config.unknown_keys().next(), None, "{key}");
             }
+        }
+    }
+
+    #[test]
+    fn an_encoder_of_no_class_of_transformers_is_written_under_another_name_and_read_back() {
+        let bert = BertConfig::bert(9, 4, 1, 2, 6);
+        let narrow = BertConfig { embedding_size: Some(3), ..bert.clone() };
+        let variant = BertConfig {
+            model_type: ModelType::MobileBert,
+            intra_bottleneck_size: Some(2),
+            tie_key_query: true,
+            ..bert.clone()
+        };
+        for (config, family) in [(&narrow, "bert"), (&variant, "mobilebert")] {
+            let text = config.to_json().unwrap();
+            let file: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!((&file["model_type"], &file["encoder_type"]), (&json!("efficientbert"), &json!(family)));
+            let read = BertConfig::from_json(&text).unwrap();
+            assert_eq!((read.model_type, read.extra.get("encoder_type")), (config.model_type, None));
+            assert_eq!(read.to_json().unwrap(), text);
+        }
+        let plain: Value = serde_json::from_str(&bert.to_json().unwrap()).unwrap();
+        assert_eq!((&plain["model_type"], plain.get("encoder_type")), (&json!("bert"), None));
+    }
+
+    #[test]
+    fn every_key_means_what_it_says_where_the_family_is_named_apart() {
+        let mut file = json!({
+            "model_type": "efficientbert", "encoder_type": "mobilebert", "vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "intermediate_size": 6, "max_position_embeddings": 4, "hidden_act": "relu",
+            "embedding_size": 8, "intra_bottleneck_size": null, "transformers_version": "5.24.0", "task": "a", "mlm_head": "tied",
+            "auto_map": {}, "layers": [], "task_heads": []
+        });
+        let config = BertConfig::from_json(&file.to_string()).unwrap();
+        // In a file of `transformers`' own class these two say that there is no projection, and another epsilon.
+        assert_eq!((config.embedding_size, config.outer_norm_eps()), (Some(8), 1e-12));
+        assert_eq!(config.unknown_keys().next(), None);
+        for wrong in [json!("modernbert"), json!("gpt2"), json!(1), Value::Null] {
+            file["encoder_type"] = wrong;
+            let message = BertConfig::from_json(&file.to_string()).unwrap_err().to_string();
+            assert!(message.contains("`encoder_type`") && message.contains("mobilebert"), "{message}");
         }
     }
 

@@ -322,6 +322,11 @@ impl BertConfig {
         })
     }
 
+    /// Whether a class of `transformers` computes this encoder: not a searched one, nor a BERT with a narrow word table.
+    pub fn is_of_transformers(&self) -> bool {
+        self.model_type.family().is_of_transformers(self)
+    }
+
     /// Whether other programs write a tensor of this name for this configuration and compute nothing with it; the name may carry
     /// the family's prefix.
     pub fn leaves_unused(&self, name: &str) -> bool {
@@ -412,7 +417,7 @@ impl BertConfig {
     pub fn from_json(text: &str) -> Result<Self> {
         let mut value: Value = serde_json::from_str(text).map_err(|e| Error::Json(e.to_string()))?;
         if let Some(keys) = value.as_object_mut() {
-            keys::family(keys)?.family().read_keys(keys)?;
+            keys::settle(keys)?;
         }
         let config: Self = serde_json::from_value(value).map_err(|e| Error::Json(explain(text, &e)))?;
         config.validate()?;
@@ -425,7 +430,7 @@ impl BertConfig {
     /// A key cannot be written as JSON, which no configuration that was read has.
     pub fn to_json(&self) -> Result<String> {
         let text = self.model_type.family().json(self).map_err(|e| Error::Json(e.to_string()))?;
-        Ok(text + "\n")
+        Ok(keys::for_classes(self, text) + "\n")
     }
 }
 

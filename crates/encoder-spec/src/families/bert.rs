@@ -3,7 +3,7 @@
 use super::Family;
 use crate::describe::{feed_forward, layer};
 use crate::encoder::{Layer, Shape};
-use crate::{AttentionShape, BertConfig, Error, Parts, Program, Result};
+use crate::{AttentionShape, BertConfig, Error, NormKind, Parts, Program, Result};
 
 pub(super) struct Bert;
 
@@ -22,6 +22,16 @@ impl Family for Bert {
 
     fn published_parts(&self) -> Parts {
         Parts::POOLER
+    }
+
+    fn is_of_transformers(&self, config: &BertConfig) -> bool {
+        config.embedding_size.is_none()
+            && !config.trigram_input
+            && config.normalization_type == NormKind::LayerNorm
+            && config.outer_norm_eps() == config.layer_norm_eps
+            && config.intra_bottleneck_size.is_none()
+            && !config.tie_key_query
+            && config.num_feedforward_networks == 1
     }
 
     fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {

@@ -25,6 +25,10 @@ impl Family for EfficientBert {
         "bert."
     }
 
+    fn is_of_transformers(&self, _: &BertConfig) -> bool {
+        false
+    }
+
     fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
         searched(config, |id| (usize::from(id.stacks()), id.inner_size(config.intermediate_size)))
     }

@@ -51,6 +51,10 @@ impl Family for MobileBert {
         in_full(config)
     }
 
+    fn is_of_transformers(&self, config: &BertConfig) -> bool {
+        config.is_mobilebert_of_transformers()
+    }
+
     fn leaves_unused(&self, config: &BertConfig, name: &str) -> bool {
         if name.starts_with("embeddings.embedding_transformation.") {
             return config.embedding_size.is_none();

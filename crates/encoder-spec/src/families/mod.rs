@@ -108,6 +108,9 @@ pub(crate) trait Family: Sync {
         serde_json::to_string_pretty(&self.written_keys(config))
     }
 
+    /// See [`BertConfig::is_of_transformers`].
+    fn is_of_transformers(&self, config: &BertConfig) -> bool;
+
     /// Whether other programs write a tensor of this name for this configuration and compute nothing with it.
     fn leaves_unused(&self, _: &BertConfig, _: &str) -> bool {
         false

@@ -7,6 +7,8 @@ use bert_core::{BertConfig, ModelDir, Package, Parts, TaskModel};
 use glue_squad::task::{Head, Task};
 use kd::cache::fingerprint;
 use kd::inherit::{continue_from, with_heads_of};
+use model_dir::Origin;
+use predict::card::scored_card;
 use predict::heads::{answering_head, task_head_of};
 use predict::majority::{MajorityBaseline, card_lines, doubts};
 use train::engine::Evaluation;
@@ -139,6 +141,8 @@ fn fine_tune(
         evaluation,
         card_lines(&evaluation, &majority)
     ) + &run.inputs.card_line();
+    let origin = recipe.teacher.model.as_deref().map_or_else(Origin::default, |dir| Origin::of(dir, None));
+    let card = scored_card(&card, &origin, config, &evaluation, &majority);
     let files = run.inputs.encoder.files(config.max_position_embeddings)?;
     let package = Package { card: &card, files: &files, keep_fit: false };
     let dir = run.folder(phase).join("model");

@@ -273,6 +273,10 @@ impl Family for ModernBert {
         keys::written(config)
     }
 
+    fn is_of_transformers(&self, _: &BertConfig) -> bool {
+        true
+    }
+
     fn layers(&self, config: &BertConfig) -> Result<Vec<Layer<Shape>>> {
         let of = |modern| (0..config.num_hidden_layers).map(|index| layer(config, modern, index)).collect();
         Ok(config.modern.as_ref().map(of).unwrap_or_default())
