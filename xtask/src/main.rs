@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 
 mod architecture;
+mod browser;
 mod command;
 mod devices;
 mod examples;
@@ -57,6 +58,9 @@ enum Task {
     Transformers,
     /// Build the Python package, install it in a clean virtual environment, and compare it with the program there.
     Python,
+    /// Build the browser page of a model, or test one in headless Chromium, online and offline. Needs the target wasm32-unknown-unknown, for
+    /// the test Node and Chromium too.
+    Browser(browser::Options),
     /// Build and test `examples/`, in which each trait is implemented outside the workspace.
     Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         }
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
+        Task::Browser(options) => browser::run(&options),
         Task::Devices { only } => devices::run(&only),
         Task::Examples => examples::run(),
         Task::Python => python::run(),

@@ -3,8 +3,8 @@
 //! Eight accumulators stand beside what is multiplied, as many as the 16 vector registers of x86-64 have room for.
 
 use core::arch::wasm32::{
-    f32x4_add, f32x4_mul, f32x4_splat, i16x8_shl, i16x8_shr, i32x4_add, i32x4_dot_i16x8, u16x8_extend_high_u8x16,
-    u16x8_extend_low_u8x16, u8x16_shuffle, v128, v128_load, v128_load32_splat, v128_store,
+    f32x4_add, f32x4_mul, f32x4_splat, i16x8_shl, i16x8_shr, i32x4_add, i32x4_dot_i16x8, u8x16_shuffle,
+    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, v128, v128_load, v128_load32_splat, v128_store,
 };
 use std::mem::MaybeUninit;
 
@@ -143,8 +143,7 @@ unsafe fn widen_left(from: *const u8, steps: usize, rows: usize, to: *mut u32) {
             // SAFETY: 16 of the 64 bytes of the row in this step, to 8 words.
             unsafe {
                 let values = v128_load(from.add(step * 2 * TILE_BYTES + row * 64 + part * 16).cast());
-                let values =
-                    u8x16_shuffle::<0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15>(values, values);
+                let values = u8x16_shuffle::<0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15>(values, values);
                 let to = to.add((row * STEPS + step) * WORDS + part * 8);
                 v128_store(to.cast(), u16x8_extend_low_u8x16(values));
                 v128_store(to.add(4).cast(), u16x8_extend_high_u8x16(values));
