@@ -11,6 +11,7 @@ mod devices;
 mod examples;
 mod peers;
 mod python;
+mod small;
 mod tidy;
 mod transformers;
 mod validate;
@@ -61,6 +62,8 @@ enum Task {
     /// Build the browser page of a model, or test one in headless Chromium, online and offline. Needs the target wasm32-unknown-unknown, for
     /// the test Node and Chromium too.
     Browser(browser::Options),
+    /// Build the small program `efficientbert-predict` as one static file, and check its size.
+    Small,
     /// Build and test `examples/`, in which each trait is implemented outside the workspace.
     Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Task::Devices { only } => devices::run(&only),
         Task::Examples => examples::run(),
         Task::Python => python::run(),
+        Task::Small => small::run(),
         Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };
