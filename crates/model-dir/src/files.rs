@@ -5,8 +5,8 @@ use std::path::Path;
 
 use encoder_spec::{BertConfig, Encoder, Parts, Shape};
 
-use crate::{Error, Result, Tensors};
 use crate::bytes::QUANTIZATION;
+use crate::{Error, Result, Tensors};
 use crate::{hugging_face, sentence_transformers};
 
 /// Name of the configuration inside a model directory.

@@ -76,14 +76,12 @@ impl Engine {
     pub fn run(&self, batch: &Padded, names: &[&str]) -> Result<Vec<Vec<f32>>> {
         let outputs: Vec<NodeId> = names.iter().map(|name| self.id(name)).collect::<Result<_>>()?;
         let shape = [batch.batch, batch.length];
-        let given = [
-            ("input_ids", &batch.ids),
-            ("attention_mask", &batch.mask),
-            ("token_type_ids", &batch.segments),
-        ];
+        let given = [("input_ids", &batch.ids), ("attention_mask", &batch.mask), ("token_type_ids", &batch.segments)];
         let mut inputs: Vec<(NodeId, ValueOrView<'_>)> = Vec::new();
         for (name, values) in given {
-            let Some(id) = self.model.find_node(name).filter(|id| self.model.input_ids().contains(id)) else { continue };
+            let Some(id) = self.model.find_node(name).filter(|id| self.model.input_ids().contains(id)) else {
+                continue;
+            };
             let value = rten::ValueView::from_shape(shape, values).map_err(|e| run_error(&self.name, &e))?;
             inputs.push((id, value.into()));
         }

@@ -70,14 +70,18 @@ impl Exported {
     /// The file, to be called `name`. `about` are keys and values for its metadata.
     pub fn file(mut self, name: &str, weights: Weights, about: &[(&str, String)]) -> OnnxFile {
         let size: usize = self.graph.initializer.iter().map(|tensor| tensor.raw_data.len()).sum();
-        let data = (weights == Weights::Beside || size > LARGEST_FILE).then(|| self.take_weights(&format!("{name}_data")));
+        let data =
+            (weights == Weights::Beside || size > LARGEST_FILE).then(|| self.take_weights(&format!("{name}_data")));
         let model = Model {
             ir_version: IR_VERSION,
             producer_name: "efficientbert".into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             graph: Some(self.graph),
             opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
-            metadata_props: about.iter().map(|(key, value)| Entry { key: (*key).into(), value: value.clone() }).collect(),
+            metadata_props: about
+                .iter()
+                .map(|(key, value)| Entry { key: (*key).into(), value: value.clone() })
+                .collect(),
         };
         OnnxFile { name: name.into(), model: model.encode_to_vec(), data }
     }

@@ -69,7 +69,8 @@ pub fn export(model: &Path, out: &Path, request: &Request) -> Result<Report> {
         Format::F16 => Some(ALLOWED_F16),
         Format::Int8(_) => None,
     };
-    let asked = Check { outputs: &outputs, names: &names, heads: &config.task_heads, allowed: allowed.unwrap_or(f64::MAX) };
+    let asked =
+        Check { outputs: &outputs, names: &names, heads: &config.task_heads, allowed: allowed.unwrap_or(f64::MAX) };
     let difference = check(&file, encoder, &asked)?;
     write(model, out, &file)?;
     Ok(Report {

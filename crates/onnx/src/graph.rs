@@ -36,7 +36,14 @@ pub(crate) struct Builder {
 impl Builder {
     pub fn new(name: &str, float: DataType) -> Self {
         let graph = Graph { name: name.into(), ..Graph::default() };
-        Self { float, graph, constants: HashMap::new(), weights: HashSet::new(), names: HashMap::new(), scope: String::new() }
+        Self {
+            float,
+            graph,
+            constants: HashMap::new(),
+            weights: HashSet::new(),
+            names: HashMap::new(),
+            scope: String::new(),
+        }
     }
 
     pub fn finish(self) -> Graph {

@@ -1,6 +1,8 @@
 //! What a file gives: answers of heads, hidden states, scores of words.
 
-use encoder_spec::{Encoder, Head, MappedTensor, MlmHead, NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, Transform};
+use encoder_spec::{
+    Encoder, Head, MappedTensor, MlmHead, NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, Transform,
+};
 
 use crate::graph::{Axis, Value};
 use crate::parts::Network;

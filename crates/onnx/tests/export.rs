@@ -15,7 +15,8 @@ fn written(case: &Case, format: &Format, allowed: f64, weights: Weights) -> (f64
     let file = exported.file("model.onnx", weights, &[("task", "text".into())]);
     assert_eq!(file.data.is_some(), weights == Weights::Beside);
     let asked = Check { outputs: &case.outputs, names: &names, heads: &case.config.task_heads, allowed };
-    let difference = check(&file, case.encoder.clone(), &asked).unwrap_or_else(|e| panic!("{}, {format}: {e}", case.name));
+    let difference =
+        check(&file, case.encoder.clone(), &asked).unwrap_or_else(|e| panic!("{}, {format}: {e}", case.name));
     (difference, file.bytes())
 }
 
@@ -57,7 +58,9 @@ fn products_that_are_kept_are_exact() {
     // The word table is rounded in both.
     assert!(kept < 0.7 * none, "{kept} with all products kept, {none} with none");
     let keep = ["encoder.layers.9.attention.query".to_owned()].into();
-    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8(Int8 { keep, ranges: None })).err().unwrap();
+    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8(Int8 { keep, ranges: None }))
+        .err()
+        .unwrap();
     assert!(matches!(&error, Error::NoProduct { .. }), "{error}");
     assert!(error.to_string().contains("encoder.layers.0.attention.query"), "{error}");
 }

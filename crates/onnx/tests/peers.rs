@@ -70,7 +70,9 @@ fn expected(case: &Case, texts: &[(Vec<u32>, Vec<u32>)], names: &[Vec<String>]) 
         }
     }
     let outputs = names.iter().flatten().zip(answers).zip(by_token);
-    outputs.map(|((name, expected), by_token)| json!({"name": name, "by_token": by_token, "expected": expected})).collect()
+    outputs
+        .map(|((name, expected), by_token)| json!({"name": name, "by_token": by_token, "expected": expected}))
+        .collect()
 }
 
 fn write(case: &Case, folder: &Path) {

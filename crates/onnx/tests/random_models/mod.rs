@@ -68,7 +68,15 @@ fn family(i: usize) -> (&'static str, BertConfig) {
 /// A student with drawn expressions, of which some layers lack a part or have attention of their own.
 fn searched(seed: u64) -> BertConfig {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let shape = StudentShape { hidden: 36, heads: 3, embed: 20, vocab: WORDS, base: 36, fit: None, ..StudentShape::efficientbert() };
+    let shape = StudentShape {
+        hidden: 36,
+        heads: 3,
+        embed: 20,
+        vocab: WORDS,
+        base: 36,
+        fit: None,
+        ..StudentShape::efficientbert()
+    };
     let frame = BertConfig {
         max_position_embeddings: LONGEST,
         trigram_input: seed.is_multiple_of(2),
@@ -95,10 +103,8 @@ fn searched(seed: u64) -> BertConfig {
 
 fn heads() -> Vec<Vec<TaskHeadConfig>> {
     use TaskHeadKind::{Classification, MultiLabel, Regression, Span, Tags};
-    let number = TaskHeadConfig {
-        scale: Some(NumberScale { mean: 50.5, deviation: 12.25 }),
-        ..head("number", Regression, 0)
-    };
+    let number =
+        TaskHeadConfig { scale: Some(NumberScale { mean: 50.5, deviation: 12.25 }), ..head("number", Regression, 0) };
     let vector = |pooling, size, normalize| {
         TaskHeadConfig::embedding("vector", VectorConfig { pooling, size, normalize, max_len: None })
     };

@@ -131,6 +131,7 @@ pub(crate) unsafe fn run(format: Format, isa: Isa, job: Job, block: &mut Block) 
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         match format {
             Format::Panel => return simd128::panel(job, block),
+            Format::Pairs { .. } => return simd128::pairs(job, block),
             Format::Quads => return simd128::quads(job, block),
             _ => {}
         }

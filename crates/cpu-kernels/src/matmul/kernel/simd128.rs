@@ -4,7 +4,8 @@
 
 use core::arch::wasm32::{
     f32x4_add, f32x4_mul, f32x4_splat, i16x8_shl, i16x8_shr, i32x4_add, i32x4_dot_i16x8, u8x16_shuffle,
-    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, v128, v128_load, v128_load32_splat, v128_store,
+    u16x8_extend_high_u8x16, u16x8_extend_low_u8x16, u32x4_shl, u32x4_splat, v128, v128_and, v128_load,
+    v128_load32_splat, v128_store,
 };
 use std::mem::MaybeUninit;
 
@@ -72,6 +73,44 @@ pub(super) unsafe fn panel(job: Job, block: &mut Block) {
                         }
                     }
                     (left, right) = (left.add(GROUP), right.add(GROUP));
+                }
+                end(&sums, at);
+            }
+        }
+    }
+}
+
+/// Pairs along `k` in a step of `bf16`.
+const PAIRS: usize = 16;
+
+/// Computes a block of `bf16` products, in pairs.
+///
+/// # Safety
+/// See [`super::run`].
+pub(super) unsafe fn pairs(job: Job, block: &mut Block) {
+    // The first of a pair is the lower half of a word, the upper half of an `f32`.
+    let first = |words: v128| u32x4_shl(words, 16);
+    let second = |words: v128| v128_and(words, u32x4_splat(0xffff_0000));
+    for row in (0..job.rows).step_by(ROWS) {
+        for col in (0..job.cols).step_by(COLS) {
+            // SAFETY: packed groups have `steps` steps of two tiles, of the left operand 16 rows of 64 bytes and of the right one 16 pairs of 64 bytes;
+            // blocks have as many rows and columns.
+            unsafe {
+                let at = block.0.as_mut_ptr().add(row * GROUP + col);
+                let mut sums = begun(at, job.more);
+                let left = job.left.add(row / TILE * TILE_BYTES + row % TILE * 64).cast::<u32>();
+                let right = job.right.add(col / TILE * TILE_BYTES + col % TILE * 4).cast::<u32>();
+                // Words of a step, then the pair in it.
+                let all = (0..job.steps).flat_map(|step| (0..PAIRS).map(move |pair| (step * TILE_BYTES / 2, pair)));
+                for (step, pair) in all {
+                    let columns = [0, 4].map(|vector| v128_load(right.add(step + pair * TILE + vector).cast()));
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let x = v128_load32_splat(left.add(step + row * PAIRS + pair));
+                        for (sum, y) in sums.iter_mut().zip(columns) {
+                            *sum = f32x4_add(*sum, f32x4_mul(first(x), first(y)));
+                            *sum = f32x4_add(*sum, f32x4_mul(second(x), second(y)));
+                        }
+                    }
                 }
                 end(&sums, at);
             }
