@@ -48,7 +48,10 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     has_target()?;
     done(cargo().args(["build", "--workspace", "--bin", PROGRAM]).current_dir(&places.root))?;
     let package = ["--target", TARGET, "--package", "efficientbert-wasm"];
-    done(cargo().args(["build", "--profile", "small"]).args(package).current_dir(&places.root))?;
+    let mut module = cargo();
+    // Flags of the environment would take the place of those in .cargo/config.toml.
+    module.args(["build", "--profile", "small"]).args(package).current_dir(&places.root).env_remove("RUSTFLAGS");
+    done(&mut module)?;
     if let (Some(model), Some(out)) = (&options.model, &options.out) {
         page(&places, model, out)?;
         let port = 8000;
