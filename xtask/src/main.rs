@@ -5,11 +5,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 
 mod architecture;
+mod browser;
 mod command;
 mod devices;
 mod examples;
 mod peers;
 mod python;
+mod small;
 mod tidy;
 mod transformers;
 mod validate;
@@ -57,6 +59,11 @@ enum Task {
     Transformers,
     /// Build the Python package, install it in a clean virtual environment, and compare it with the program there.
     Python,
+    /// Build the browser page of a model, or test one in headless Chromium, online and offline. Needs the target wasm32-unknown-unknown, for
+    /// the test Node and Chromium too.
+    Browser(browser::Options),
+    /// Build the small program `efficientbert-predict` as one static file, and check its size.
+    Small,
     /// Build and test `examples/`, in which each trait is implemented outside the workspace.
     Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
@@ -83,9 +90,11 @@ fn main() -> ExitCode {
         }
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
+        Task::Browser(options) => browser::run(&options),
         Task::Devices { only } => devices::run(&only),
         Task::Examples => examples::run(),
         Task::Python => python::run(),
+        Task::Small => small::run(),
         Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };

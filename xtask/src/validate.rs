@@ -87,7 +87,7 @@ fn dependencies() -> Result<(), String> {
 const LIGHT: [(&str, &[&str]); 2] = [
     ("glue-squad", &["tokenizer", "tokenizers", "parquet-rows", "zip", "flate2", "ruzstd", "snap", "rayon"]),
     // The whole of the inference path, which it stands on.
-    ("predict", &["burn", "bert-core", "train"]),
+    ("predict", &["burn", "bert-core", "train", "parquet-rows", "table-rows", "zip", "csv", "toml"]),
 ];
 
 fn light_features() -> Result<(), String> {
@@ -95,12 +95,15 @@ fn light_features() -> Result<(), String> {
 }
 
 /// Crates that read, check and run models, and what they do without: the code that trains them.
-const INFERENCE: [(&str, &[&str]); 5] = [
+const INFERENCE: [(&str, &[&str]); 8] = [
     ("encoder-spec", TRAINING),
     ("tokenizer", TRAINING),
     ("model-dir", TRAINING),
     ("cpu-runtime", TRAINING),
     ("predict", TRAINING),
+    ("runtime", TRAINING),
+    ("capi", TRAINING),
+    ("wasm", TRAINING),
 ];
 const TRAINING: &[&str] =
     &["burn", "burn-backend", "burn-core", "burn-store", "burn-tensor", "fused-ops", "bert-core", "train"];

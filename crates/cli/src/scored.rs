@@ -91,7 +91,9 @@ impl ScoredArgs {
             }
         };
         if task.squad().is_some() {
-            return Err(CliError::usage("answers to questions are not scored here; `eval` scores them in every --precision"));
+            return Err(CliError::usage(
+                "answers to questions are not scored here; `eval` scores them in every --precision",
+            ));
         }
         must_exist("--data", [&data])?;
         let head = match index {

@@ -21,7 +21,7 @@ pub struct Head<'a> {
     pub key_bias: Option<&'a [f32]>,
     /// Where queries see near keys only.
     pub near: Option<Near>,
-    /// Of both products. [`Precision::Int8`] computes them in `bf16`: probabilities are too uneven for bytes.
+    /// Of both products. [`Precision::Int8`] computes them in `bf16`, in WebAssembly in `f32`: probabilities are too uneven for bytes.
     pub precision: Precision,
 }
 
@@ -76,6 +76,8 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
     }
     let precision = match head.precision {
         Precision::F32 => Precision::F32,
+        // Pages of browsers have vectors of `f32` and none of `bf16`.
+        Precision::Int8 if cfg!(target_family = "wasm") => Precision::F32,
         Precision::Bf16 | Precision::Int8 => Precision::Bf16,
     };
     let Scratch { scores, sums, context } = scratch;

@@ -10,6 +10,17 @@
 //! * [`elementwise`]: activations, normalizations, softmax, losses, the optimizer's update
 //! * [`OutSlice`]: memory that an operation writes
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_mut,
+        unused_variables,
+        reason = "what only the instructions of x86-64 use"
+    )
+)]
+
 /// The example of the README, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -59,7 +59,10 @@ fn maps_that_are_computed_together_are_kept_together() {
         paths.filter(|path| names.iter().any(|name| path.contains(name))).collect::<BTreeSet<String>>()
     };
     for (one, both) in [
-        ("layers.0.attention.key", vec!["layers.0.attention.query", "layers.0.attention.key", "layers.0.attention.value"]),
+        (
+            "layers.0.attention.key",
+            vec!["layers.0.attention.query", "layers.0.attention.key", "layers.0.attention.value"],
+        ),
         ("layers.1.feed_forward.blocks.0.dense2", vec!["layers.1.feed_forward.blocks.0"]),
     ] {
         let of = |names: &[&str]| hidden(&sizes, &encoder, Precision::Int8, &keep(names));

@@ -44,8 +44,8 @@ mod walk;
 
 pub use activation::Activation;
 pub use config::{
-    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, Pooling, QUANT_METHOD, TaskHeadConfig,
-    TaskHeadKind, VectorConfig,
+    AttentionInput, BertConfig, BottleneckConfig, LayerSpec, NormKind, NumberScale, Pooling, QUANT_METHOD,
+    TaskHeadConfig, TaskHeadKind, VectorConfig,
 };
 pub use count::{Count, CountPart};
 pub use encoder::{

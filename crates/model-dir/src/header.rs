@@ -20,7 +20,8 @@ const MAX_HEADER: u64 = 100_000_000;
 /// The file cannot be read, or has no such header.
 pub fn tensor_names(path: &Path) -> Result<Vec<String>> {
     let header = header(path)?;
-    let is_tensor = |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(|name| is_bytes(&header, name));
+    let is_tensor =
+        |name: &&String| *name != "__metadata__" && !matrix_of(name).is_some_and(|name| is_bytes(&header, name));
     Ok(header.keys().filter(is_tensor).cloned().collect())
 }
 

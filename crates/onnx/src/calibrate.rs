@@ -30,7 +30,8 @@ pub enum Method {
 /// No texts, or the engine stops.
 pub fn ranges(model: &Model<'_>, batches: &[Padded], method: Method) -> Result<BTreeMap<String, [f32; 2]>> {
     let exported = model.exported(&Format::F32)?;
-    let products: Vec<Product> = exported.products.iter().filter(|product| !is_of_head(&product.name)).cloned().collect();
+    let products: Vec<Product> =
+        exported.products.iter().filter(|product| !is_of_head(&product.name)).cloned().collect();
     let engine = Engine::of_all_values(&exported.file("model.onnx", crate::Weights::AsFits, &[]))?;
     let inputs: BTreeSet<&str> = products.iter().map(|product| product.input.as_str()).collect();
     let inputs: Vec<&str> = inputs.into_iter().collect();
@@ -114,10 +115,12 @@ impl Histogram {
                 let cut = total as f64 * (100.0 - percent.clamp(0.0, 100.0)) / 200.0;
                 let beyond = |counts: &mut dyn Iterator<Item = &u64>| {
                     let mut sum = 0;
-                    counts.take_while(|count| {
-                        sum += **count;
-                        sum as f64 <= cut
-                    }).count()
+                    counts
+                        .take_while(|count| {
+                            sum += **count;
+                            sum as f64 <= cut
+                        })
+                        .count()
                 };
                 let (low, high) = (beyond(&mut self.counts.iter()), beyond(&mut self.counts.iter().rev()));
                 [edge(low).max(all[0]), edge(2 * BINS - high).min(all[1])]

@@ -58,7 +58,9 @@ fn products_that_are_kept_are_exact() {
     // The word table is rounded in both.
     assert!(kept < 0.7 * none, "{kept} with all products kept, {none} with none");
     let keep = ["encoder.layers.9.attention.query".to_owned()].into();
-    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8(Int8 { keep, ranges: None })).err().unwrap();
+    let error = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::Int8(Int8 { keep, ranges: None }))
+        .err()
+        .unwrap();
     assert!(matches!(&error, Error::NoProduct { .. }), "{error}");
     assert!(error.to_string().contains("encoder.layers.0.attention.query"), "{error}");
 }

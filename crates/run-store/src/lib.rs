@@ -19,6 +19,8 @@
 //! The crate prints nothing and reads neither the environment nor the clock: host names and times
 //! are handed in. Every create, write, fsync and rename goes through one private module, so that a
 //! crash or a refusal can be injected at each of them (`failpoints`, a feature of the same name).
+
+#![cfg_attr(target_family = "wasm", allow(unused_imports, clippy::drop_non_drop, reason = "there are no files"))]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod atomic;

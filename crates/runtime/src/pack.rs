@@ -1,6 +1,5 @@
 //! Model directories for places where bytes count, such as pages of a browser.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use model_dir::{CONFIG_FILE, WEIGHTS_FILE};
@@ -21,7 +20,9 @@ pub fn pack(dir: &Path, out: &Path) -> Result<()> {
         return Err(Error::Pack(format!("{} exists already; name a new directory", out.display())));
     }
     let said = |error: model_dir::Error| Error::Pack(error.to_string());
-    let [(_, config), (_, weights)] = model_dir::in_bytes(dir, &BTreeSet::new()).map_err(said)?;
+    // What `quantize` found to cost too much stays as it is.
+    let keep = model_dir::ModelDir::map(dir).map_err(said)?.kept_of_bytes();
+    let [(_, config), (_, weights)] = model_dir::in_bytes(dir, &keep).map_err(said)?;
     let given = TextEncoder::from_dir(dir).map_err(predict::Error::from)?;
     let json = given.to_json().map_err(predict::Error::from)?;
     let again = TextEncoder::from_json(&json, &out.join("tokenizer.json")).map_err(predict::Error::from)?;

@@ -153,7 +153,8 @@ fn int8(args: &ExportArgs, context: &Context) -> Result<(Format, Option<Gate>), 
     let keep: BTreeSet<String> = args.keep.iter().cloned().collect();
     if args.unscored {
         if args.ranges != Ranges::Dynamic {
-            let message = "--ranges: texts to measure on are missing; name them by --task and --data, or by --train or --dev";
+            let message =
+                "--ranges: texts to measure on are missing; name them by --task and --data, or by --train or --dev";
             return Err(CliError::usage(message));
         }
         context.progress.warn("the file is not scored: what int8 costs is not known");

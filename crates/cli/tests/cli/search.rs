@@ -185,7 +185,9 @@ fn a_student_is_compared_with_networks_of_its_cost_each_with_several_seeds() {
     let gains: Vec<&str> = found["gains"].as_array().unwrap().iter().map(|gain| gain.as_str().unwrap()).collect();
     assert_eq!(gains.len(), names.len() - 4, "{gains:?}");
     assert!(gains[0].contains("a plain network with as many parameters (2 seeds)"), "{gains:?}");
-    for folder in ["same-params/seed-2", "random-1/seed-1", "random-2/seed-1", "random-best/seed-2", "checkpoint-1/seed-1"] {
+    for folder in
+        ["same-params/seed-2", "random-1/seed-1", "random-2/seed-1", "random-best/seed-2", "checkpoint-1/seed-1"]
+    {
         let model = format!("run/compare/{folder}/model");
         let scored = run(dir.path(), &["eval", "--model", &model, "--task", "sst-2", "--data", "pocket", "--json"]);
         assert_eq!(scored.code, Some(0), "{folder}: {}", scored.stderr);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use keys::QUANT_METHOD;
 pub use head::{NumberScale, Pooling, TaskHeadConfig, TaskHeadKind, VectorConfig};
+pub use keys::QUANT_METHOD;
 
 use crate::families::modernbert::{self, ModernBertConfig};
 use crate::{Activation, Error, ModelType, Result};

@@ -82,7 +82,7 @@ fn options() -> Result<Options, End> {
         match arg {
             Long("model") => model = Some(PathBuf::from(parser.value().map_err(usage)?)),
             Long("pack") => pack = Some(PathBuf::from(parser.value().map_err(usage)?)),
-            Long("task") => task = Some(parser.value().and_then(|v| v.string()).map_err(usage)?),
+            Long("task") => task = Some(parser.value().and_then(ValueExt::string).map_err(usage)?),
             Long("threads") => {
                 threads = parser.value().and_then(|v| v.parse()).map_err(usage)?;
                 if !(1..=1024).contains(&threads) {
@@ -90,7 +90,7 @@ fn options() -> Result<Options, End> {
                 }
             }
             Long("precision") => {
-                let name = parser.value().and_then(|v| v.string()).map_err(usage)?;
+                let name = parser.value().and_then(ValueExt::string).map_err(usage)?;
                 let found = Precision::ALL.into_iter().find(|precision| precision.name() == name);
                 let known = Precision::ALL.map(Precision::name).join(", ");
                 precision = found.ok_or_else(|| End::Usage(format!("--precision {name}: one of {known}")))?;

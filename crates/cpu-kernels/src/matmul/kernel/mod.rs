@@ -9,6 +9,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 #[cfg(test)]
 mod tests;
 
@@ -85,6 +87,7 @@ pub(crate) fn steps_in_cache(format: Format, isa: Isa) -> usize {
         (Format::Panel, Isa::Avx2 | Isa::Avx512) => 128,
         (Format::Halves, _) => 4,
         (Format::Quads, Isa::Avx2 | Isa::Avx512) => 9,
+        (Format::Panel, _) if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => 128,
         _ => usize::MAX,
     }
 }
@@ -123,6 +126,13 @@ pub(crate) unsafe fn run(format: Format, isa: Isa, job: Job, block: &mut Block) 
             (Format::Halves, Isa::Avx2) => return avx2::halves(job, block),
             (Format::Quads, Isa::Avx2) => return avx2::quads(job, block),
             (Format::Panel, Isa::Avx2) => return avx2::panel(job, block),
+            _ => {}
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        match format {
+            Format::Panel => return simd128::panel(job, block),
+            Format::Pairs { .. } => return simd128::pairs(job, block),
+            Format::Quads => return simd128::quads(job, block),
             _ => {}
         }
         match format {
