@@ -123,7 +123,11 @@ impl Metrics {
 
     /// A reload ended.
     pub(crate) fn reloaded(&self, worked: bool) {
-        if worked { self.reloads.inc() } else { self.failed_reloads.inc() };
+        if worked {
+            self.reloads.inc()
+        } else {
+            self.failed_reloads.inc()
+        };
     }
 
     /// The text that Prometheus reads; `waiting` are the sequences and tokens of the queue.

@@ -32,14 +32,8 @@ impl Models {
         events: Events,
         metrics: Arc<Metrics>,
     ) -> Result<Self> {
-        let models = Self {
-            sources,
-            precision,
-            current: RwLock::default(),
-            reloading: Mutex::default(),
-            events,
-            metrics,
-        };
+        let models =
+            Self { sources, precision, current: RwLock::default(), reloading: Mutex::default(), events, metrics };
         let read = |source: &ModelSource| {
             let loaded = Loaded::read(&source.name, &source.dir, precision);
             let loaded = loaded.map_err(|cause| Error::Model {

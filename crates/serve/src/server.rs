@@ -54,8 +54,7 @@ impl Server {
     pub fn start(settings: Settings, events: Events) -> Result<Self> {
         settings.check()?;
         let metrics = Arc::new(Metrics::default());
-        let models =
-            Models::read(settings.models.clone(), settings.precision, events.clone(), Arc::clone(&metrics))?;
+        let models = Models::read(settings.models.clone(), settings.precision, events.clone(), Arc::clone(&metrics))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.http)
             .thread_name("serve-http")
@@ -66,8 +65,7 @@ impl Server {
         let listening = runtime.block_on(TcpListener::bind(asked));
         let listener = listening.map_err(|cause| Error::Listen { address: asked, cause })?;
         let address = listener.local_addr().map_err(|cause| Error::Listen { address: asked, cause })?;
-        let (engine, threads) =
-            Engine::start(settings.limits, settings.threads, events.clone(), Arc::clone(&metrics))?;
+        let (engine, threads) = Engine::start(settings.limits, settings.threads, events.clone(), Arc::clone(&metrics))?;
         let app = Arc::new(App::new(engine, models, (metrics, events), &settings));
         let (stop, stopped) = watch::channel(false);
         let routes = router(Arc::clone(&app));

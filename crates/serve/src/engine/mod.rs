@@ -102,7 +102,10 @@ impl Engine {
             }
             // A text that some code does not survive is its own client's trouble.
             let made = catch_unwind(AssertUnwindSafe(|| encode(&job.model)));
-            match made.unwrap_or_else(|_| Err(Failure::internal("a text could not be read"))).and_then(|m| engine.check(m)) {
+            match made
+                .unwrap_or_else(|_| Err(Failure::internal("a text could not be read")))
+                .and_then(|m| engine.check(m))
+            {
                 Ok((sequences, rest)) => {
                     let _ = sender.send(rest);
                     engine.queue.push(job.tokenized(sequences));
@@ -120,7 +123,9 @@ impl Engine {
         let tokens: usize = made.0.iter().map(|sequence| sequence.ids.len()).sum();
         let most = self.limits.request_tokens;
         match tokens > most {
-            true => Err(Failure::too_large(format!("the request has {tokens} tokens; at most {most} are taken at once"))),
+            true => {
+                Err(Failure::too_large(format!("the request has {tokens} tokens; at most {most} are taken at once")))
+            }
             false => Ok(made),
         }
     }

@@ -34,12 +34,12 @@ impl Tokenizers {
         shared.lock().tasks.reserve(room.min(1024));
         let start = |number: usize| {
             let shared = Arc::clone(&shared);
-            let started = std::thread::Builder::new()
-                .name(format!("serve-text-{number}"))
-                .spawn(move || while let Some(task) = shared.next() {
+            let started = std::thread::Builder::new().name(format!("serve-text-{number}")).spawn(move || {
+                while let Some(task) = shared.next() {
                     // A task that fails drops its job, whose client then hears of it.
                     let _ = catch_unwind(AssertUnwindSafe(task));
-                });
+                }
+            });
             started.map_err(|cause| Error::Start { what: "a thread that tokenizes", cause })
         };
         let handles = (0..count).map(start).collect::<Result<_>>()?;

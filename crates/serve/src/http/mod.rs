@@ -114,7 +114,7 @@ pub(crate) fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(health::health).post(root::root))
         .merge(of_a_model())
-        .route("/models/{model}", post(root::root))
+        .route("/models/{model}/", post(root::root))
         .nest("/models/{model}", below)
         .route("/v1/models", get(openai::models))
         .route("/health", get(health::health))

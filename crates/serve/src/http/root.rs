@@ -92,7 +92,9 @@ async fn classify(
             return Err(Failure::invalid("`softmax` is for heads of one label; this head is of another kind"));
         }
         Some(Function::Sigmoid) if is_one_of => {
-            return Err(Failure::invalid("`sigmoid` is for heads of any number of labels; this head is of another kind"));
+            return Err(Failure::invalid(
+                "`sigmoid` is for heads of any number of labels; this head is of another kind",
+            ));
         }
         _ => {}
     }

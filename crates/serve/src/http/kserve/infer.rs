@@ -105,15 +105,8 @@ fn chosen(tensors: Vec<Tensor>, wanted: &[Wanted], binary: bool) -> Vec<(Tensor,
 
 impl Inputs {
     fn of(tensors: Vec<Tensor>) -> Result<Self, Failure> {
-        let mut all = Self {
-            texts: None,
-            pairs: None,
-            question: None,
-            context: None,
-            ids: None,
-            mask: None,
-            segments: None,
-        };
+        let mut all =
+            Self { texts: None, pairs: None, question: None, context: None, ids: None, mask: None, segments: None };
         for Tensor { name, shape, data } in tensors {
             let known = "text, text_pair, question, context, input_ids, attention_mask, token_type_ids";
             let is_there = match (name.as_str(), data) {

@@ -3,12 +3,12 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::VERSION;
-use super::tensor::Tensor;
+use super::tensor::{Data, Tensor};
 use crate::failure::Failure;
 use crate::http::body::parse_now;
 
@@ -115,33 +115,51 @@ pub(super) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Read, Failure> 
     Ok(Read { id: request.id, parameters: request.parameters, tensors, outputs, binary })
 }
 
+#[derive(Serialize)]
+struct Answer<'a> {
+    model_name: &'a str,
+    model_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    outputs: Vec<Output<'a>>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    name: &'a str,
+    shape: &'a [usize],
+    datatype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<BinarySize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Data>,
+}
+
+#[derive(Serialize)]
+struct BinarySize {
+    binary_data_size: usize,
+}
+
 /// An answer of these tensors, each with whether it is binary.
 ///
 /// # Errors
 /// 500: it cannot be written.
 pub(super) fn write(model: &str, id: Option<String>, outputs: Vec<(Tensor, bool)>) -> Result<Response, Failure> {
-    let mut behind = Vec::new();
-    let mut described = Vec::with_capacity(outputs.len());
-    let any_binary = outputs.iter().any(|(_, binary)| *binary);
-    for (tensor, binary) in outputs {
-        let mut one = json!({ "name": tensor.name, "shape": tensor.shape, "datatype": tensor.data.datatype() });
-        if binary {
-            let bytes = tensor.data.to_bytes();
-            one["parameters"] = json!({ "binary_data_size": bytes.len() });
-            behind.extend(bytes);
-        } else {
-            one["data"] = tensor.data.to_json();
-        }
-        described.push(one);
-    }
-    let mut answer = json!({ "model_name": model, "model_version": VERSION, "outputs": described });
-    if let Some(id) = id {
-        answer["id"] = id.into();
-    }
+    let binary: Vec<Option<Vec<u8>>> =
+        outputs.iter().map(|(tensor, binary)| binary.then(|| tensor.data.to_bytes())).collect();
+    let described = outputs.iter().zip(&binary).map(|((tensor, _), bytes)| Output {
+        name: &tensor.name,
+        shape: &tensor.shape,
+        datatype: tensor.data.datatype(),
+        parameters: bytes.as_ref().map(|bytes| BinarySize { binary_data_size: bytes.len() }),
+        data: bytes.is_none().then_some(&tensor.data),
+    });
+    let answer = Answer { model_name: model, model_version: VERSION, id, outputs: described.collect() };
     let mut bytes = serde_json::to_vec(&answer)
         .map_err(|error| Failure::internal(format!("the answer cannot be written: {error}")))?;
+    let any_binary = binary.iter().any(Option::is_some);
     let length = bytes.len();
-    bytes.extend(behind);
+    bytes.extend(binary.into_iter().flatten().flatten());
     let mut response = Response::new(Body::from(bytes));
     let kind = if any_binary { "application/octet-stream" } else { "application/json" };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

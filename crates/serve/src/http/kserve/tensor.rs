@@ -1,11 +1,13 @@
 //! Tensors and their elements.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::Failure;
 
 /// Elements of a tensor, row after row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub(super) enum Data {
     /// `FP32`.
     Floats(Vec<f32>),
@@ -54,15 +56,6 @@ impl Data {
                 }
                 bytes
             }
-        }
-    }
-
-    /// The elements as a list in JSON.
-    pub fn to_json(&self) -> Value {
-        match self {
-            Self::Floats(values) => json!(values),
-            Self::Integers(values) => json!(values),
-            Self::Texts(values) => json!(values),
         }
     }
 }
@@ -172,6 +165,8 @@ fn flat<T>(list: &Value, element: &impl Fn(&Value) -> Option<T>) -> Result<Vec<T
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(datatype: &str, shape: &[usize], bytes: &[u8]) -> Result<Data, String> {

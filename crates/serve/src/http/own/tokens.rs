@@ -86,7 +86,8 @@ pub(crate) async fn tokens(
     Json(request): Json<TokensRequest>,
 ) -> Result<Response, Failure> {
     let parameters = request.parameters.unwrap_or_default();
-    if let Some(other @ (Aggregation::None | Aggregation::Average | Aggregation::Max)) = parameters.aggregation_strategy {
+    if let Some(other @ (Aggregation::None | Aggregation::Average | Aggregation::Max)) = parameters.aggregation_strategy
+    {
         let message = format!("`aggregation_strategy` {other:?} is not known here; use `simple` or `first`");
         return Err(Failure::invalid(message));
     }
@@ -126,7 +127,8 @@ pub(crate) async fn entities(
     let (answered, (texts, tagged)) = app.engine.run(model, count, Want::head(index), encode).await?;
     let answer = |((text, tagged), values): ((&String, &TaggedText), &crate::engine::job::Values)| {
         let words = tagged.word_values(&values.heads[0], head.labels.len());
-        let words = words.ok_or_else(|| Failure::backend(format!("the head `{}` gives no finite answer", head.task)))?;
+        let words =
+            words.ok_or_else(|| Failure::backend(format!("the head `{}` gives no finite answer", head.task)))?;
         let answer = TagAnswer::of(head, text, &tagged.words, &words);
         let entity = |entity: predict::TextEntity| Entity {
             entity_group: entity.kind,

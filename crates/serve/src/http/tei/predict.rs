@@ -159,9 +159,8 @@ pub(crate) async fn rerank(
     if texts.is_empty() {
         return Err(Failure::empty("texts"));
     }
-    let (_, head) = model.head(task.as_deref(), "gives a number for a pair of texts", |kind| {
-        kind == TaskHeadKind::Regression
-    })?;
+    let (_, head) =
+        model.head(task.as_deref(), "gives a number for a pair of texts", |kind| kind == TaskHeadKind::Regression)?;
     let inputs = texts.iter().map(|text| Input::Pair(query.clone(), text.clone())).collect();
     let cut = truncation(&app, truncate, truncation_direction);
     let (all, computed) = labels(&app, &model, inputs, cut, (raw_scores, Some(&head.task))).await?;

@@ -78,10 +78,7 @@ impl EmbedInput {
 
 /// A text or a pair, or a list of texts and pairs, each a list of one or two strings.
 #[derive(Deserialize, ToSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a string, a pair of strings [a, b], or a list of both [[a], [b, c], ...]"
-)]
+#[serde(untagged, expecting = "expected a string, a pair of strings [a, b], or a list of both [[a], [b, c], ...]")]
 pub(crate) enum PredictInput {
     /// A text.
     Text(String),
