@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cpu_runtime::Precision;
+use rayon::ThreadPool;
 
 use crate::engine::Loaded;
 use crate::event::{Event, Events};
@@ -17,6 +18,8 @@ pub(crate) struct Models {
     current: RwLock<Vec<Arc<Loaded>>>,
     /// One reload at a time.
     reloading: Mutex<()>,
+    /// Threads that pack weights.
+    pool: Arc<ThreadPool>,
     events: Events,
     metrics: Arc<Metrics>,
 }
@@ -29,13 +32,13 @@ impl Models {
     pub fn read(
         sources: Vec<ModelSource>,
         precision: Precision,
-        events: Events,
-        metrics: Arc<Metrics>,
+        pool: Arc<ThreadPool>,
+        (metrics, events): (Arc<Metrics>, Events),
     ) -> Result<Self> {
         let models =
-            Self { sources, precision, current: RwLock::default(), reloading: Mutex::default(), events, metrics };
+            Self { sources, precision, current: RwLock::default(), reloading: Mutex::default(), pool, events, metrics };
         let read = |source: &ModelSource| {
-            let loaded = Loaded::read(&source.name, &source.dir, precision);
+            let loaded = models.pool.install(|| Loaded::read(&source.name, &source.dir, precision));
             let loaded = loaded.map_err(|cause| Error::Model {
                 name: source.name.clone(),
                 dir: source.dir.clone(),
@@ -79,7 +82,7 @@ impl Models {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut replaced = 0;
         for (index, source) in self.sources.iter().enumerate() {
-            match Loaded::read(&source.name, &source.dir, self.precision) {
+            match self.pool.install(|| Loaded::read(&source.name, &source.dir, self.precision)) {
                 Ok(loaded) => {
                     self.tell(source, &loaded, true);
                     let loaded = Arc::new(loaded);

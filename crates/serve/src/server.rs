@@ -54,7 +54,17 @@ impl Server {
     pub fn start(settings: Settings, events: Events) -> Result<Self> {
         settings.check()?;
         let metrics = Arc::new(Metrics::default());
-        let models = Models::read(settings.models.clone(), settings.precision, events.clone(), Arc::clone(&metrics))?;
+        // Not the program's pool: its threads may be busy, or wait for this server.
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(settings.threads.batches)
+            .thread_name(|number| format!("serve-pool-{number}"))
+            .build()
+            .map_err(|cause| Error::Start {
+                what: "the threads that pack weights",
+                cause: std::io::Error::other(cause),
+            })?;
+        let (pool, told) = (Arc::new(pool), (Arc::clone(&metrics), events.clone()));
+        let models = Models::read(settings.models.clone(), settings.precision, Arc::clone(&pool), told)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.http)
             .thread_name("serve-http")
@@ -66,7 +76,7 @@ impl Server {
         let listener = listening.map_err(|cause| Error::Listen { address: asked, cause })?;
         let address = listener.local_addr().map_err(|cause| Error::Listen { address: asked, cause })?;
         let (engine, threads) = Engine::start(settings.limits, settings.threads, events.clone(), Arc::clone(&metrics))?;
-        let app = Arc::new(App::new(engine, models, (metrics, events), &settings));
+        let app = Arc::new(App::new(engine, models, pool, (metrics, events), &settings));
         let (stop, stopped) = watch::channel(false);
         let routes = router(Arc::clone(&app));
         let serving = runtime.spawn(listen::serve(listener, routes, Arc::clone(&app), stopped));

@@ -35,17 +35,15 @@ fn a_hang_up_reads_models_again_and_a_termination_answers_what_was_accepted() {
     }
     let load = std::thread::spawn(move || {
         let mut answered = 0;
+        let mut connection = client::Connection::open(address);
         loop {
-            let mut connection = client::Connection::open(address);
-            loop {
-                let body = asked.to_string();
-                let reply = connection.call("POST", "/predict", &[client::JSON], body.as_bytes());
-                let reply = reply.expect("an accepted request is answered");
-                assert_eq!(reply.status, 200);
-                answered += 1;
-                if reply.header("connection") == Some("close") {
-                    return answered;
-                }
+            let body = asked.to_string();
+            let reply = connection.call("POST", "/predict", &[client::JSON], body.as_bytes());
+            let reply = reply.expect("an accepted request is answered");
+            assert_eq!(reply.status, 200);
+            answered += 1;
+            if reply.header("connection") == Some("close") {
+                return answered;
             }
         }
     });

@@ -47,6 +47,8 @@ pub(crate) type Shared = Arc<App>;
 pub(crate) struct App {
     pub engine: Arc<Engine>,
     pub models: Models,
+    /// Threads for what comes in many parts.
+    pub pool: Arc<rayon::ThreadPool>,
     pub metrics: Arc<Metrics>,
     pub events: Events,
     pub token: Option<Token>,
@@ -61,12 +63,14 @@ impl App {
     pub fn new(
         engine: Arc<Engine>,
         models: Models,
+        pool: Arc<rayon::ThreadPool>,
         (metrics, events): (Arc<Metrics>, Events),
         settings: &Settings,
     ) -> Self {
         Self {
             engine,
             models,
+            pool,
             metrics,
             events,
             token: settings.token.clone(),

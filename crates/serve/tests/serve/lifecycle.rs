@@ -27,9 +27,7 @@ fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
                 // Half of them keep their connection, half open one for each request.
                 let keeps = client % 2 == 0;
                 loop {
-                    let Ok(stream) = std::net::TcpStream::connect(address) else { return };
-                    drop(stream);
-                    let Ok(mut connection) = std::panic::catch_unwind(|| Connection::open(address)) else { return };
+                    let Ok(mut connection) = Connection::try_open(address) else { return };
                     loop {
                         let Some(reply) = connection.call("POST", "/predict", &[JSON], &body()) else {
                             panic!("client {client}: a request that was sent got no answer");

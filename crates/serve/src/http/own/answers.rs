@@ -143,9 +143,11 @@ pub(crate) async fn spans(
     // A null score above this means that there is no answer.
     let threshold = if parameters.handle_impossible_answer == Some(false) { f64::INFINITY } else { 0.0 };
     let count = questions.len();
+    let pool = Arc::clone(&app.pool);
     let encode = move |model: &Loaded| {
         let dataset = Dataset::from_texts(questions.into_iter().map(|q| (q.question, q.context)));
-        let set = WindowSet::for_prediction(&dataset, &model.tokenizer, windows, version).map_err(read)?;
+        let set = pool.install(|| WindowSet::for_prediction(&dataset, &model.tokenizer, windows, version));
+        let set = set.map_err(read)?;
         let sequence = |window| Ok(Sequence::from(set.features(window).map_err(read)?));
         let sequences = (0..set.len()).map(sequence).collect::<Result<_, Failure>>()?;
         Ok((sequences, (dataset, set)))
@@ -153,11 +155,13 @@ pub(crate) async fn spans(
     let (answered, (dataset, set)) = app.engine.run(model, count, Want::head(index), encode).await?;
     let computed = Computed::of(model, count, &answered);
     let n_best = parameters.n_best;
+    let pool = Arc::clone(&app.pool);
     let answers = aside(move || {
         let side = |values: &[f32], side: usize| values.chunks_exact(2).map(|pair| pair[side]).collect();
         let logits = answered.values.iter().map(|values| &values.heads[0][..]);
         let logits: Vec<_> = logits.map(|v| SpanLogits { start: side(v, 0), end: side(v, 1) }).collect();
-        let decoded = decode(&dataset, &set, &logits, &decoding).map_err(|e| Failure::backend(e.to_string()))?;
+        let decoded = pool.install(|| decode(&dataset, &set, &logits, &decoding));
+        let decoded = decoded.map_err(|e| Failure::backend(e.to_string()))?;
         let answers = decoded.answers.iter().enumerate().map(|(number, (_, answer))| {
             let found = SpanAnswer::of(version, answer, dataset.context(number), threshold);
             let listed = |n_best: usize| found.n_best.iter().take(n_best).map(candidate).collect();
