@@ -9,9 +9,9 @@ use crate::command::{announce, cannot_start, cargo, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 5] = ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers"];
+const TESTS: [&str; 6] = ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers", "serve_clients"];
 /// What they import.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 16] = [
     "torch",
     "transformers",
     "safetensors",
@@ -25,9 +25,12 @@ const PACKAGES: [&str; 13] = [
     "onnx",
     "onnxruntime",
     "openvino",
+    "huggingface_hub",
+    "openai",
+    "tritonclient.http",
 ];
 /// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
-const REQUIREMENTS: [&str; 13] = [
+const REQUIREMENTS: [&str; 16] = [
     "torch==2.15.0",
     "transformers==5.24.0",
     "safetensors",
@@ -41,6 +44,9 @@ const REQUIREMENTS: [&str; 13] = [
     "onnx==1.23.2",
     "onnxruntime==1.32.0",
     "openvino==2026.4.1",
+    "huggingface_hub==2.4.0",
+    "openai==3.57.0",
+    "tritonclient[http]==2.73.0",
 ];
 /// What a skipped test's line begins with.
 const SKIPPED: &str = "skipped:";
@@ -126,7 +132,13 @@ fn has_packages(python: &Path) -> bool {
 /// Whether every package is there in the version that [`REQUIREMENTS`] names.
 fn has_versions(python: &Path) -> bool {
     let pinned = REQUIREMENTS.iter().filter_map(|requirement| requirement.split_once("=="));
-    let checks: String = pinned.map(|(name, version)| format!("; assert version('{name}') == '{version}'")).collect();
+    let checks: String = pinned
+        .map(|(name, version)| {
+            // Without what is asked for beside it, as in `name[part]`.
+            let name = name.split('[').next().unwrap_or(name);
+            format!("; assert version('{name}') == '{version}'")
+        })
+        .collect();
     has_packages(python) && runs(python, &format!("from importlib.metadata import version{checks}"))
 }
 

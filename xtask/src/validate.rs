@@ -95,12 +95,13 @@ fn light_features() -> Result<(), String> {
 }
 
 /// Crates that read, check and run models, and what they do without: the code that trains them.
-const INFERENCE: [(&str, &[&str]); 5] = [
+const INFERENCE: [(&str, &[&str]); 6] = [
     ("encoder-spec", TRAINING),
     ("tokenizer", TRAINING),
     ("model-dir", TRAINING),
     ("cpu-runtime", TRAINING),
     ("predict", TRAINING),
+    ("serve", TRAINING),
 ];
 const TRAINING: &[&str] =
     &["burn", "burn-backend", "burn-core", "burn-store", "burn-tensor", "fused-ops", "bert-core", "train"];

@@ -1,6 +1,7 @@
 //! A server with small random models, and clients that speak plain HTTP.
 
 mod client;
+mod docs;
 mod hostile;
 mod kserve;
 mod lifecycle;
