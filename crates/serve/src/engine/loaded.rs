@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cpu_runtime::{Model, Precision};
+use cpu_runtime::{Model, Packing, Precision};
 use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::squad::SquadVersion;
 use model_dir::ModelDir;
@@ -44,14 +44,15 @@ impl Loaded {
     /// Reads a model directory. All of it is copied into memory: its files may be replaced, or written over, while it is served.
     ///
     /// # Errors
-    /// As [`ModelDir::read`], [`Model::compile`] and [`predict::tokenizer`], or model and tokenizer do not belong together.
+    /// As [`ModelDir::read`], [`Model::compile_keeping`] and [`predict::tokenizer`], or model and tokenizer do not belong together.
     pub fn read(name: &str, dir: &Path, precision: Precision) -> predict::Result<Self> {
         let tokenizer = predict::tokenizer(dir)?;
         let read = ModelDir::read(dir).map_err(cpu_runtime::Error::from)?;
         predict::check_vocabulary(&read.config, &tokenizer)?;
+        let keep = read.kept_of_bytes();
         let weights = read.tensors.0.into_iter().map(|(path, tensor)| (path, tensor.into())).collect();
         let encoder = read.outline.filled(weights).map_err(cpu_runtime::Error::from)?;
-        let model = Model::compile(encoder, precision)?;
+        let model = Model::compile_keeping(encoder, precision, Packing::Ahead, &keep)?;
         let longest = predict::longest(&read.config);
         let loaded = Self { name: name.to_owned(), config: read.config, model, tokenizer, longest };
         loaded.warm_up()?;
