@@ -9,9 +9,10 @@ use crate::command::{announce, cannot_start, cargo, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 6] = ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers", "remote_code"];
+const TESTS: [&str; 7] =
+    ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers", "remote_code", "serve_clients"];
 /// What they import.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 17] = [
     "torch",
     "transformers",
     "accelerate",
@@ -26,9 +27,12 @@ const PACKAGES: [&str; 14] = [
     "onnx",
     "onnxruntime",
     "openvino",
+    "huggingface_hub",
+    "openai",
+    "tritonclient.http",
 ];
 /// What is installed for that. The versions are fixed: a new one of another program is no reason for a test to fail.
-const REQUIREMENTS: [&str; 14] = [
+const REQUIREMENTS: [&str; 17] = [
     "torch==2.15.0",
     "transformers==5.24.0",
     "accelerate==1.15.0",
@@ -43,6 +47,9 @@ const REQUIREMENTS: [&str; 14] = [
     "onnx==1.23.2",
     "onnxruntime==1.32.0",
     "openvino==2026.4.1",
+    "huggingface_hub==2.4.0",
+    "openai==3.57.0",
+    "tritonclient[http]==2.73.0",
 ];
 /// The variable by which the tests find a Python with optimum's export to ONNX.
 const OPTIMUM_VARIABLE: &str = "EFFICIENTBERT_OPTIMUM_PYTHON";
@@ -182,6 +189,15 @@ fn pinned(requirements: &[&str]) -> String {
     let pinned = requirements.iter().filter_map(|requirement| requirement.split_once("=="));
     let checks: String = pinned.map(|(name, version)| format!("; assert version('{name}') == '{version}'")).collect();
     format!("; from importlib.metadata import version{checks}")
+    let pinned = REQUIREMENTS.iter().filter_map(|requirement| requirement.split_once("=="));
+    let checks: String = pinned
+        .map(|(name, version)| {
+            // Without what is asked for beside it, as in `name[part]`.
+            let name = name.split('[').next().unwrap_or(name);
+            format!("; assert version('{name}') == '{version}'")
+        })
+        .collect();
+    has_packages(python) && runs(python, &format!("from importlib.metadata import version{checks}"))
 }
 
 fn runs(python: &Path, code: &str) -> bool {

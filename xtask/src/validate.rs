@@ -95,7 +95,7 @@ fn light_features() -> Result<(), String> {
 }
 
 /// Crates that read, check and run models, and what they do without: the code that trains them.
-const INFERENCE: [(&str, &[&str]); 8] = [
+const INFERENCE: [(&str, &[&str]); 9] = [
     ("encoder-spec", TRAINING),
     ("tokenizer", TRAINING),
     ("model-dir", TRAINING),
@@ -104,6 +104,7 @@ const INFERENCE: [(&str, &[&str]); 8] = [
     ("runtime", TRAINING),
     ("capi", TRAINING),
     ("wasm", TRAINING),
+    ("serve", TRAINING),
 ];
 const TRAINING: &[&str] =
     &["burn", "burn-backend", "burn-core", "burn-store", "burn-tensor", "fused-ops", "bert-core", "train"];

@@ -45,7 +45,7 @@ pub enum HeadAnswer {
 
 impl HeadAnswer {
     /// What the outputs of `head` mean; `None` where they are not finite.
-    fn of(head: &TaskHeadConfig, outputs: &[f32]) -> Option<Self> {
+    pub fn of(head: &TaskHeadConfig, outputs: &[f32]) -> Option<Self> {
         let values = head_values(head, outputs);
         if values.iter().any(|v| !v.is_finite()) {
             return None;

@@ -99,11 +99,7 @@ impl Predictor {
 
     /// The longest text in tokens: what the model has positions for, and of a model that makes vectors alone what these are made of.
     pub fn longest(&self) -> usize {
-        let positions = self.config.max_position_embeddings;
-        match &self.config.task_heads[..] {
-            [head] => head.vector.and_then(|vector| vector.max_len).map_or(positions, |longest| longest.min(positions)),
-            _ => positions,
-        }
+        longest(&self.config)
     }
 
     /// A text or a pair as the model reads it.
@@ -121,6 +117,15 @@ impl Predictor {
             features: Features { ids: encoded.ids, type_ids: encoded.type_ids, label: None, words: None, second: None },
             tokens,
         })
+    }
+}
+
+/// [`Predictor::longest`] of a model with this configuration.
+pub fn longest(config: &BertConfig) -> usize {
+    let positions = config.max_position_embeddings;
+    match &config.task_heads[..] {
+        [head] => head.vector.and_then(|vector| vector.max_len).map_or(positions, |longest| longest.min(positions)),
+        _ => positions,
     }
 }
 

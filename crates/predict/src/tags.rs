@@ -6,8 +6,9 @@ use encoder_spec::TaskHeadConfig;
 use glue_squad::entities::{Scheme, TagSet};
 use glue_squad::features::Features;
 use serde::Serialize;
-use tokenizer::{Padding, divide_words};
+use tokenizer::{Padding, TextEncoder, divide_words};
 
+use crate::evaluate::words_at;
 use crate::labels::softmax;
 use crate::{Error, Predictor, Result};
 
@@ -21,6 +22,25 @@ pub struct TaggedText {
 }
 
 impl TaggedText {
+    /// `text` divided into words, cut to `max_len` tokens.
+    ///
+    /// # Errors
+    /// As [`TextEncoder::encode_words`].
+    pub fn encode(tokenizer: &TextEncoder, text: &str, max_len: usize) -> Result<Self> {
+        let words = divide_words(text);
+        let aligned = tokenizer.encode_words(text, &words, max_len)?;
+        let features = Features { words: Some(aligned.starts.into()), ..aligned.encoded.into() };
+        Ok(Self { words, features })
+    }
+
+    /// The values of each word's first token, NaN for a word without one, from those of all tokens; `None` where one of them is not finite.
+    ///
+    /// # Shapes
+    /// `values`: `[tokens, width]`; output `[words, width]`.
+    pub fn word_values(&self, values: &[f32], width: usize) -> Option<Vec<f32>> {
+        words_at(values, width, 0, self.features.words.as_deref().unwrap_or_default())
+    }
+
     /// Words behind the cut, and words that the tokenizer makes nothing of.
     pub fn unseen(&self) -> usize {
         self.features.words.iter().flat_map(|words| words.iter()).filter(|start| start.is_none()).count()
@@ -52,8 +72,8 @@ pub struct TextEntity {
 }
 
 impl TagAnswer {
-    /// What the values of the words of `text` mean, one row of outputs for each word.
-    fn of(head: &TaskHeadConfig, text: &str, words: &[Range<usize>], values: &[f32]) -> Self {
+    /// What the values of the words of `text` mean, one row of outputs for each word ([`TaggedText::word_values`]).
+    pub fn of(head: &TaskHeadConfig, text: &str, words: &[Range<usize>], values: &[f32]) -> Self {
         let set = TagSet::of(&head.labels);
         let likely = |word: &[f32]| {
             let all = softmax(word);
@@ -89,12 +109,9 @@ impl Predictor {
     /// A plain text divided into words, cut to what the model has positions for.
     ///
     /// # Errors
-    /// As [`tokenizer::TextEncoder::encode_words`].
+    /// As [`TextEncoder::encode_words`].
     pub fn words(&self, text: &str) -> Result<TaggedText> {
-        let words = divide_words(text);
-        let aligned = self.tokenizer.encode_words(text, &words, self.config.max_position_embeddings)?;
-        let features = Features { words: Some(aligned.starts.into()), ..aligned.encoded.into() };
-        Ok(TaggedText { words, features })
+        TaggedText::encode(&self.tokenizer, text, self.config.max_position_embeddings)
     }
 
     /// What head `head`, which tags words, answers to `texts`.

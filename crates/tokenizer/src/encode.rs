@@ -20,6 +20,26 @@ pub struct Encoded {
     pub left_out: usize,
 }
 
+/// What a text that is too long loses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cut {
+    /// Its last tokens.
+    #[default]
+    End,
+    /// Its first tokens.
+    Start,
+}
+
+impl Cut {
+    /// The `count` ids of `ids` that stay.
+    fn kept(self, ids: &[u32], count: usize) -> &[u32] {
+        match self {
+            Self::End => &ids[..count],
+            Self::Start => &ids[ids.len() - count..],
+        }
+    }
+}
+
 /// The tokens of a text and where they come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WithOffsets {
@@ -109,6 +129,14 @@ impl TextEncoder {
     /// # Errors
     /// `max_len` that leaves no room beside the special tokens, or as [`TextEncoder::encode_plain`].
     pub fn encode_pair(&self, a: &str, b: Option<&str>, max_len: usize) -> Result<Encoded> {
+        self.encode_cut(a, b, max_len, Cut::End)
+    }
+
+    /// [`TextEncoder::encode_pair`], where what is too long loses its end or its beginning.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_cut(&self, a: &str, b: Option<&str>, max_len: usize, cut: Cut) -> Result<Encoded> {
         let special = if b.is_some() { self.frame.special() } else { 2 };
         if max_len <= special {
             return Err(Error::MaxLenTooSmall { given: max_len, needed: special + 1 });
@@ -117,7 +145,7 @@ impl TextEncoder {
         let b = b.map(|text| self.encode_plain(text)).transpose()?;
         let all = a.len() + b.as_ref().map_or(0, Vec::len);
         let (keep_a, keep_b) = longest_first(a.len(), all - a.len(), max_len - special);
-        let encoded = self.assemble(&a[..keep_a], b.as_ref().map(|ids| &ids[..keep_b]));
+        let encoded = self.assemble(cut.kept(&a, keep_a), b.as_ref().map(|ids| cut.kept(ids, keep_b)));
         Ok(Encoded { left_out: all - keep_a - keep_b, ..encoded })
     }
 

@@ -14,6 +14,7 @@
 //! | `encode` | texts and pairs |
 //! | `plain`, `pieces` | texts without the library |
 //! | `cached` | much text: most words were seen before |
+//! | `decode` | ids back to tokens and text |
 //! | `padding` | sequences as one rectangle |
 //! | `align` | texts that are given as words: the first token of each word; plain text divided into words |
 //! | `words` | the words of a text and the tokens that make each up |
@@ -34,6 +35,7 @@ mod agree;
 mod align;
 mod byte_level;
 mod cached;
+mod decode;
 mod encode;
 mod error;
 mod frame;
@@ -48,7 +50,7 @@ mod write;
 
 pub use align::{AlignedWords, divide_words};
 pub use cached::{WordCache, WordEncoder};
-pub use encode::{Encoded, WithOffsets};
+pub use encode::{Cut, Encoded, WithOffsets};
 pub use error::{Error, Result};
 pub use frame::PairFrame;
 pub use load::{MAX_TOKENIZER_BYTES, MAX_VOCAB, TextEncoder};

@@ -21,6 +21,7 @@ mod report;
 mod runs;
 mod score;
 mod search;
+mod serve;
 mod study;
 mod submit;
 mod teacher;
@@ -57,6 +58,8 @@ pub enum Command {
     Submit(submit::SubmitArgs),
     /// What a model answers to texts.
     Predict(predict::PredictArgs),
+    /// Serve models over HTTP.
+    Serve(Box<serve::ServeArgs>),
     /// Fine-tune a BERT on tasks.
     Teacher(Box<teacher::TeacherArgs>),
     /// Teach a student on text or on tasks.
@@ -108,6 +111,7 @@ impl Command {
             Self::Fidelity(args) => args.named(),
             Self::Eval(args) => args.named(),
             Self::Predict(args) => args.named(),
+            Self::Serve(args) => args.named(),
             Self::Teacher(args) => args.named(),
             Self::Distill(args) => args.named(),
             Self::Import(args) => args.named(),
@@ -138,6 +142,7 @@ pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
         Command::Score(args) => score::run(&args, context),
         Command::Submit(args) => submit::run(&args, context),
         Command::Predict(args) => predict::run(&args, context),
+        Command::Serve(args) => serve::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
         Command::Distill(args) => distill::run(*args, context),
         Command::Objective(command) => objective::run(&command),

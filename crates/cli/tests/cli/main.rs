@@ -39,6 +39,7 @@ mod runs;
 mod score;
 mod search;
 mod segments;
+mod serve;
 mod shards;
 mod squad;
 mod stopping;

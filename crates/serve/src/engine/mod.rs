@@ -1,0 +1,147 @@
+//! From texts to values: threads that tokenize, a queue, threads that compute.
+//!
+//! ```text
+//! request -> room in the queue, or 429 -> tokenizing thread -> queue -> computing thread -> request
+//! ```
+//!
+//! | file | concern |
+//! |---|---|
+//! | `loaded` | a model directory in memory |
+//! | `job` | a request's sequences on their way |
+//! | `queue` | sequences that wait, taken out in batches |
+//! | `worker` | a thread that runs the model |
+//! | `tokenizers` | threads that turn texts into tokens |
+//! | `input` | texts as sequences, cut or refused |
+
+pub mod input;
+pub mod job;
+mod loaded;
+mod queue;
+mod tokenizers;
+mod worker;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use loaded::{Loaded, Role};
+use tokio::sync::Semaphore;
+
+use self::job::{Answered, Job, Sequence, Want};
+use self::queue::Queue;
+use self::tokenizers::Tokenizers;
+use crate::event::Events;
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+use crate::{Error, Limits, Result, Threads};
+
+/// The threads and the queue between them.
+pub struct Engine {
+    queue: Queue,
+    tokenizers: Tokenizers,
+    room: Arc<Semaphore>,
+    limits: Limits,
+    events: Events,
+    metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    /// Starts the threads; they end after [`Engine::close`].
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn start(
+        limits: Limits,
+        threads: Threads,
+        events: Events,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
+        let (tokenizers, mut handles) = Tokenizers::start(threads.tokenizers, limits.queue)?;
+        let queue = Queue::new(limits.batch_tokens, limits.batch_wait);
+        let room = Arc::new(Semaphore::new(limits.queue));
+        let engine = Arc::new(Self { queue, tokenizers, room, limits, events, metrics });
+        for number in 0..threads.batches {
+            let shared = Arc::clone(&engine);
+            let work = move || worker::work(&shared, threads.per_batch);
+            let started = std::thread::Builder::new().name(format!("serve-batch-{number}")).spawn(work);
+            handles.push(started.map_err(|cause| Error::Start { what: "a thread that computes", cause })?);
+        }
+        Ok((engine, handles))
+    }
+
+    /// Lets the threads end when all is done.
+    pub(crate) fn close(&self) {
+        self.tokenizers.close();
+        self.queue.close();
+    }
+
+    /// Runs `model` on the sequences that `encode` makes of `texts` texts, on a thread for that.
+    ///
+    /// # Errors
+    /// 429 where the queue has no room for that many texts, 413 for too many texts or tokens, 504 where it takes too long, and what
+    /// `encode` refuses.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        model: &Arc<Loaded>,
+        texts: usize,
+        want: Want,
+        encode: impl FnOnce(&Loaded) -> Result<(Vec<Sequence>, T), Failure> + Send + 'static,
+    ) -> Result<(Answered, T), Failure> {
+        if texts > self.limits.texts {
+            let most = self.limits.texts;
+            return Err(Failure::too_large(format!("batch size {texts} > maximum allowed batch size {most}")));
+        }
+        let count = u32::try_from(texts.max(1)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| Failure::overloaded())?;
+        let (job, waiting) = Job::new(Arc::clone(model), want, room);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let engine = Arc::clone(self);
+        let tokenize = move || {
+            if !job.is_wanted() {
+                return;
+            }
+            // A text that some code does not survive is its own client's trouble.
+            let made = catch_unwind(AssertUnwindSafe(|| encode(&job.model)));
+            match made
+                .unwrap_or_else(|_| Err(Failure::internal("a text could not be read")))
+                .and_then(|m| engine.check(m))
+            {
+                Ok((sequences, rest)) => {
+                    let _ = sender.send(rest);
+                    engine.queue.push(job.tokenized(sequences));
+                }
+                Err(failure) => job.fail(failure),
+            }
+        };
+        self.tokenizers.submit(Box::new(tokenize));
+        let answered = waiting.answer(self.limits.answer_time).await?;
+        let rest = receiver.await.map_err(|_| Failure::internal("the answer was lost"))?;
+        Ok((answered, rest))
+    }
+
+    fn check<T>(&self, made: (Vec<Sequence>, T)) -> Result<(Vec<Sequence>, T), Failure> {
+        let tokens: usize = made.0.iter().map(|sequence| sequence.ids.len()).sum();
+        let most = self.limits.request_tokens;
+        match tokens > most {
+            true => {
+                Err(Failure::too_large(format!("the request has {tokens} tokens; at most {most} are taken at once")))
+            }
+            false => Ok(made),
+        }
+    }
+
+    /// Whether it takes more texts, and computes: the oldest one has not waited for longer than an answer may take.
+    pub fn is_healthy(&self) -> bool {
+        self.queue.age() <= self.limits.answer_time
+    }
+
+    /// Sequences and tokens that wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        self.queue.waiting()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}

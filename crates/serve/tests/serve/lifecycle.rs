@@ -1,0 +1,153 @@
+//! Stopping and reloading under load.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::client::{Connection, JSON, get, ok};
+use crate::model::{Running, heads, write};
+
+fn body() -> Vec<u8> {
+    json!({ "inputs": [["a quiet film"], ["Ana lives in Bonn , she was quiet ."]] }).to_string().into_bytes()
+}
+
+#[test]
+fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
+    let mut running = Running::of(&["labels"], |settings| {
+        settings.threads = serve::Threads { batches: 2, per_batch: 1, tokenizers: 1, http: 2 };
+        settings.limits.drain = Duration::from_millis(300);
+    });
+    let (answered, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let address = running.address;
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (answered, closed) = (&answered, &closed);
+            scope.spawn(move || {
+                // Half of them keep their connection, half open one for each request.
+                let keeps = client % 2 == 0;
+                loop {
+                    let Ok(mut connection) = Connection::try_open(address) else { return };
+                    loop {
+                        let Some(reply) = connection.call("POST", "/predict", &[JSON], &body()) else {
+                            panic!("client {client}: a request that was sent got no answer");
+                        };
+                        assert_eq!(reply.status, 200, "{:?}", String::from_utf8_lossy(&reply.body));
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        if reply.header("connection") == Some("close") {
+                            closed.fetch_add(1, Ordering::Relaxed);
+                            break;
+                        }
+                        if !keeps {
+                            break;
+                        }
+                    }
+                    if closed.load(Ordering::Relaxed) > 0 {
+                        return;
+                    }
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        assert!(answered.load(Ordering::Relaxed) > 8);
+        running.stop();
+    });
+    assert!(closed.load(Ordering::Relaxed) > 0, "clients learn that their connections end");
+    assert!(std::net::TcpStream::connect(address).is_err(), "nothing listens any more");
+    assert_eq!((running.events_of("stopping").len(), running.events_of("stopped").len()), (1, 1));
+    let statuses = running.events_of("request");
+    assert!(statuses.iter().all(|event| event["status"] == 200));
+}
+
+#[test]
+fn a_request_that_runs_when_the_server_stops_is_answered() {
+    let mut running = Running::sized(&["labels"], (256, 6, 512), |_| {});
+    let address = running.address;
+    let slow = json!({ "inputs": vec![["film ".repeat(510)]; 8] }).to_string();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(move || Connection::open(address).call("POST", "/predict", &[JSON], slow.as_bytes()));
+        std::thread::sleep(Duration::from_millis(100));
+        running.stop();
+        assert_eq!(call.join().unwrap().expect("an answer").status, 200);
+    });
+}
+
+#[test]
+fn a_connection_that_says_nothing_does_not_keep_the_server() {
+    let mut running = Running::of(&["labels"], |settings| settings.limits.stop_time = Duration::from_millis(500));
+    let mut idle = Connection::open(running.address);
+    assert_eq!(idle.call("GET", "/health", &[], b"").unwrap().status, 200);
+    let mut half = Connection::open(running.address);
+    half.send(b"POST /predict HTTP/1.1\r\ncontent-length: 99\r\nhost: x\r\n\r\n{").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let begun = Instant::now();
+    running.stop();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(idle.reply().is_none());
+}
+
+#[test]
+fn models_are_replaced_under_load_without_a_lost_request() {
+    let running = Running::of(&["labels"], |_| {});
+    let (address, dir) = (running.address, running.dir("labels"));
+    let asked = json!({ "inputs": "a quiet film" });
+    let score = || ok(address, "/predict", &asked);
+    let first = score();
+    write(&dir, heads("labels"), (32, 2, 64), 2);
+    assert_eq!(score(), first, "nothing changes before a reload");
+    let handle = running.server.as_ref().unwrap().handle();
+    assert_eq!(handle.reload(), 1);
+    let second = score();
+    assert_ne!(second, first);
+    let done = AtomicBool::new(false);
+    let counts: Vec<[usize; 2]> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut connection = Connection::open(address);
+                    let mut seen = [0; 2];
+                    while !done.load(Ordering::Relaxed) {
+                        let reply = connection.call("POST", "/predict", &[JSON], asked.to_string().as_bytes());
+                        let reply = reply.expect("an answer");
+                        assert_eq!(reply.status, 200);
+                        let found: Value = reply.json();
+                        assert!(found == first || found == second, "half of one model and half of another: {found}");
+                        seen[usize::from(found == second)] += 1;
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for seed in [1, 2, 1, 2, 1] {
+            write(&dir, heads("labels"), (32, 2, 64), seed);
+            assert_eq!(handle.reload(), 1);
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        done.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    assert!(counts.iter().all(|[a, b]| *a > 0 && *b > 0), "{counts:?}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_leaves_the_model_that_was_there_and_says_so() {
+    let running = Running::of(&["labels", "vectors"], |_| {});
+    let asked = json!({ "inputs": "a quiet film" });
+    let before = ok(running.address, "/predict", &asked);
+    let weights = running.dir("labels").join("model.safetensors");
+    let handle = running.server.as_ref().unwrap().handle();
+    // Written over where it lies, as by `cp`.
+    let whole = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(handle.reload(), 1, "the other model is read");
+    assert_eq!(ok(running.address, "/predict", &asked), before);
+    std::fs::remove_dir_all(running.dir("labels")).unwrap();
+    assert_eq!(handle.reload(), 1);
+    assert_eq!(ok(running.address, "/predict", &asked), before);
+    let failed = running.events_of("reload_failed");
+    assert_eq!((failed.len(), &failed[0]["model"]), (2, &json!("labels")));
+    assert!(failed[0]["message"].as_str().unwrap().contains("model.safetensors"), "{failed:?}");
+    let metrics = String::from_utf8(get(running.address, "/metrics").body).unwrap();
+    assert!(metrics.contains("efficientbert_failed_reloads_total 2"), "{metrics}");
+    assert!(metrics.contains("efficientbert_reloads_total 2"));
+}

@@ -1,0 +1,10 @@
+//! A server with small random models, and clients that speak plain HTTP.
+
+mod client;
+mod docs;
+mod hostile;
+mod kserve;
+mod lifecycle;
+mod limits;
+mod model;
+mod routes;
