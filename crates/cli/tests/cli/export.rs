@@ -29,9 +29,12 @@ fn an_exported_model_answers_as_the_model_does() {
     let text = "a quiet film";
     let answer = run(dir.path(), &["predict", "--model", "bert", "--json", text]).json();
     let expected = answer["answers"][0]["probability"].as_f64().unwrap();
-    for (precision, more, tolerance) in
-        [("f32", vec![], 1e-5), ("f32", vec!["--external-data"], 1e-5), ("f16", vec![], 2e-3), ("int8", vec!["--unscored"], 0.05)]
-    {
+    for (precision, more, tolerance) in [
+        ("f32", vec![], 1e-5),
+        ("f32", vec!["--external-data"], 1e-5),
+        ("f16", vec![], 2e-3),
+        ("int8", vec!["--unscored"], 0.05),
+    ] {
         let out = format!("{precision}{}", more.len());
         let export = ["export", "--model", "bert", "--precision", precision, "--out", &out, "--json"];
         let done = run(dir.path(), &[&export[..], &more].concat()).json();
@@ -91,7 +94,8 @@ fn a_model_in_integers_is_scored_and_then_written() {
     works(run(dir.path(), &["predict", "--model", "small", "a film"]));
     works(run(dir.path(), &["export", "--model", "small", "--out", "onnx"]));
 
-    let export = ["export", "--precision", "int8", "--ranges", "percentile", "--max-drop", "20", "--out", "qdq", "--json"];
+    let export =
+        ["export", "--precision", "int8", "--ranges", "percentile", "--max-drop", "20", "--out", "qdq", "--json"];
     let done = run(dir.path(), &[&export[..], &data].concat()).json();
     assert!(done["scored"]["examples"] == 48 && done["scored"]["after"].is_number(), "{done}");
     assert_eq!(done["format"], "int8 (static)");

@@ -10,9 +10,9 @@ mod distill;
 mod encode;
 mod encoders;
 mod eval;
-mod export;
 #[path = "../../../report/tests/reader/mod.rs"]
 mod event_reader;
+mod export;
 #[path = "../../../hub/tests/common/mod.rs"]
 mod fake_hub;
 mod family;
