@@ -76,7 +76,7 @@ pub struct Limits {
     pub connections: usize,
     /// Time for the head of a request, and for the next one of the same connection.
     pub head_time: Duration,
-    /// Time for a request's body; more is 408.
+    /// Time for a request's body, more is 408; and for the client to take some more of its answer, else the connection ends.
     pub body_time: Duration,
     /// Time from the body to the answer; more is 504.
     pub answer_time: Duration,

@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Shared;
+use super::stall::Stall;
 use crate::Limits;
 use crate::event::Event;
 
@@ -105,7 +106,9 @@ impl Server {
             .max_headers(HEADERS)
             .max_buf_size(HEAD_BYTES);
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
+        let connection = self
+            .graceful
+            .watch(builder.serve_connection(TokioIo::new(Stall::new(stream, self.limits.body_time)), service));
         let app = Arc::clone(&self.app);
         app.metrics.connections.inc();
         tokio::spawn(async move {

@@ -2,7 +2,7 @@
 //!
 //! | file | concern |
 //! |---|---|
-//! | `listen` | connections, and their end |
+//! | `listen`, `stall` | connections, and their end |
 //! | `frame` | what every request goes through: id, token, log line, form of errors |
 //! | `body`, `reply` | bodies of requests and answers |
 //! | `chosen` | the model that a request is for |
@@ -25,6 +25,7 @@ mod openapi;
 mod own;
 mod reply;
 mod root;
+mod stall;
 mod tei;
 
 use std::hash::{BuildHasher, RandomState};

@@ -120,6 +120,32 @@ fn a_body_that_does_not_come_is_408_and_a_head_that_does_not_come_is_closed() {
 }
 
 #[test]
+fn connections_that_are_silent_or_do_not_take_their_answer_end() {
+    let running = Running::sized(&["states"], (256, 1, 512), |settings| {
+        settings.limits.body_time = Duration::from_millis(300);
+        settings.limits.head_time = Duration::from_millis(300);
+    });
+    let mut idle = Connection::open(running.address);
+    assert_eq!(idle.call("GET", "/health", &[], b"").unwrap().status, 200);
+    assert!(idle.reply().is_none(), "it is closed after a while");
+    // An answer of some 40 MB, which no buffer of the system holds.
+    let body = json!({ "inputs": vec!["film ".repeat(510); 32] }).to_string();
+    let mut deaf = Connection::open(running.address);
+    deaf.send(&request("POST", "/embed_all", &[JSON], body.as_bytes())).unwrap();
+    let open = || {
+        let metrics = String::from_utf8(get(running.address, "/metrics").body).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("efficientbert_connections "));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let begun = std::time::Instant::now();
+    // The answer is computed first; then it stalls. This request has a connection too.
+    while running.events_of("request").iter().all(|event| event["path"] != "/embed_all") || open() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the connection stays");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn a_full_queue_is_429_and_a_late_answer_504() {
     // A model that takes its time: texts of 512 tokens.
     let running = Running::sized(&["labels"], (256, 6, 512), |settings| {

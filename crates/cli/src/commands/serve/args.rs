@@ -104,7 +104,7 @@ pub struct ServeArgs {
     /// Time for an answer, seconds; status 504 after it.
     #[arg(long, value_name = "S", default_value = "30", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Limits")]
     pub(super) timeout: u32,
-    /// Time for a request's body, seconds; status 408 after it.
+    /// Time for a request's body, seconds, status 408 after it; and for the client to take more of its answer.
     #[arg(long, value_name = "S", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=86_400), help_heading = "Limits")]
     pub(super) body_timeout: u32,
     /// Time that a connection may be silent, seconds.
