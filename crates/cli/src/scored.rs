@@ -21,6 +21,8 @@ use crate::tasks::{self, default_length, read_examples};
 /// Texts to calibrate with.
 const CALIBRATION: usize = 256;
 const BATCH: usize = 16;
+/// Points that may be lost where a person doesn't say.
+const MAX_DROP: f64 = 0.5;
 
 #[derive(Args, Debug)]
 pub struct ScoredArgs {
@@ -30,9 +32,9 @@ pub struct ScoredArgs {
     /// Folder of GLUE tasks, or of the files of a described task.
     #[arg(long, value_name = "DIR", requires = "task")]
     data: Option<PathBuf>,
-    /// Points of the dev score that int8 may lose.
-    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
-    max_drop: f64,
+    /// Points of the dev score that int8 may lose [default: 0.5].
+    #[arg(long, value_name = "POINTS", value_parser = points)]
+    max_drop: Option<f64>,
     /// Where int8 loses more: keep the parts that cost most in floating point, one after another, until it doesn't.
     #[arg(long)]
     mend: bool,
@@ -56,8 +58,29 @@ pub struct ScoredOn {
     pub dev: EvalSet,
     /// Some texts of the training data, or of the same examples where there are none.
     pub texts: EvalSet,
+    /// Whether these are of the training data.
+    pub texts_are_others: bool,
     /// The head.
     pub head: AnsweringHead,
+}
+
+impl ScoredOn {
+    /// Says which of the model's heads in integers nothing scores.
+    pub fn warn_of_others<'h>(
+        &self,
+        config: &BertConfig,
+        heads: impl IntoIterator<Item = &'h usize>,
+        context: &Context,
+    ) {
+        let others = heads.into_iter().filter(|head| **head != self.head.index);
+        let others: Vec<&str> = others.filter_map(|head| Some(config.task_heads.get(*head)?.task.as_str())).collect();
+        if !others.is_empty() {
+            let names = others.join(", ");
+            context
+                .progress
+                .warn(&format!("{} alone is scored; what int8 costs {names} is not known", self.task.name()));
+        }
+    }
 }
 
 impl ScoredArgs {
@@ -67,12 +90,31 @@ impl ScoredArgs {
     }
 
     pub fn limits(&self) -> Limits {
-        Limits { allowed: self.max_drop, mend: self.mend }
+        Limits { allowed: self.max_drop.unwrap_or(MAX_DROP), mend: self.mend }
     }
 
     /// Whether data are named.
     pub fn is_given(&self) -> bool {
         self.task.is_some() || self.own.train.is_some() || self.own.dev.is_some()
+    }
+
+    /// One of these options that is given, for a command that scores nothing.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let own = &self.own;
+        let given = [
+            ("--task", self.task.is_some()),
+            ("--train", own.train.is_some()),
+            ("--dev", own.dev.is_some()),
+            ("--test", own.test.is_some()),
+            ("--text", !own.text.is_empty()),
+            ("--label", !own.label.is_empty()),
+            ("--kind", own.kind.is_some()),
+            ("--task-name", own.task_name.is_some()),
+            ("--max-drop", self.max_drop.is_some()),
+            ("--mend", self.mend),
+            ("--max-len", self.max_len.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
     /// Reads the examples for the model `dir`.
@@ -114,6 +156,6 @@ impl ScoredArgs {
         let learned = task.trained_as();
         let has_train = learned.find_all(&data, Split::Train).is_ok_and(|files| files.iter().all(|file| file.exists()));
         let texts = if has_train { read(learned, Split::Train, &encoder)? } else { dev.clone() };
-        Ok(ScoredOn { task, dev, texts: texts.sample(CALIBRATION, BATCH)?, head })
+        Ok(ScoredOn { task, dev, texts: texts.sample(CALIBRATION, BATCH)?, texts_are_others: has_train, head })
     }
 }

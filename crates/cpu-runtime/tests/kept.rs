@@ -5,9 +5,9 @@ mod reference;
 use std::collections::BTreeSet;
 
 use cpu_runtime::{Model, Outputs, Packing, Precision, Session};
-use encoder_spec::Activation;
+use encoder_spec::{Activation, Rotary};
 use mlp_space::Align;
-use reference::{Encoder, Forward, Sizes, ragged, relative, sequences};
+use reference::{Encoder, Forward, Modern, Sizes, ragged, relative, sequences};
 
 fn sizes() -> Sizes {
     let searched = Forward::Searched {
@@ -68,4 +68,22 @@ fn maps_that_are_computed_together_are_kept_together() {
         let of = |names: &[&str]| hidden(&sizes, &encoder, Precision::Int8, &keep(names));
         assert_eq!(of(&[one]), of(&both), "{one}");
     }
+}
+
+#[test]
+fn a_map_that_stands_in_a_model_twice_is_kept_in_both_places() {
+    // The transform before a ModernBERT's heads is that of pooled vectors and of tokens.
+    let modern = Modern { reach: vec![None], biases: true, mean: false, positions: Rotary { theta: 10_000.0 } };
+    let sizes = Sizes::modern(48, 3, &[64], modern);
+    let encoder = sizes.encoder(5);
+    let batch = ragged(&sequences(&sizes, &[3, 17], 6));
+    let heads = |keep: &[&str]| {
+        let keep = encoder.weights().into_keys().filter(|path| keep.contains(&path.as_str())).collect();
+        let model = Model::compile_keeping(encoder.clone(), Precision::Int8, Packing::Ahead, &keep).unwrap();
+        let wanted = Outputs { pooled: false, heads: &[0, 1] };
+        let mut session = Session::new(1);
+        session.run(&model, &batch.as_batch(), wanted).unwrap().heads().map(<[f32]>::to_vec).collect::<Vec<_>>()
+    };
+    let (kept, none) = (heads(&["prediction.dense.weight"]), heads(&[]));
+    assert!(kept[0] != none[0] && kept[1] != none[1], "the pooled vector and the tokens");
 }

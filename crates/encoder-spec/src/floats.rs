@@ -17,7 +17,8 @@ pub struct Floats {
 
 #[derive(Clone)]
 enum Values {
-    Owned(Vec<f32>),
+    /// Clones share them, so that a weight is told from others by where it lies.
+    Owned(Arc<Vec<f32>>),
     Shared(Arc<dyn AsRef<[f32]> + Send + Sync>),
 }
 
@@ -92,7 +93,7 @@ impl Deref for Floats {
 
 impl From<Vec<f32>> for Floats {
     fn from(values: Vec<f32>) -> Self {
-        Self { values: Values::Owned(values), finite: OnceLock::new() }
+        Self { values: Values::Owned(Arc::new(values)), finite: OnceLock::new() }
     }
 }
 

@@ -10,6 +10,8 @@ use encoder_spec::{HostTensor, NameFormat, QUANT_METHOD};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::json;
 
+use crate::place::named;
+use crate::remote_code::class_files;
 use crate::tensors::to_f32;
 use crate::{CONFIG_FILE, Error, ModelDir, Result, Tensors, WEIGHTS_FILE};
 
@@ -104,32 +106,27 @@ impl Tensors {
     }
 }
 
-/// `config.json` and `model.safetensors` of the model directory `dir` with its matrices in 8-bit integers, a scale for each row, which is about a
+/// `config.json`, `model.safetensors` and classes for Python of the model directory `dir` with its matrices in 8-bit integers, a scale for each row, which is about a
 /// quarter of the size. Every reader of this crate reads them. Tables of positions and segments, biases, norms and heads stay in `f32`, as
 /// they are computed, and so do the weights whose paths are in `keep` ([`Encoder::weights`]). The configuration says by
 /// `quantization_config` that the weights are in integers, so that no other program takes them for numbers.
 ///
 /// # Errors
 /// As [`ModelDir::read`].
-pub fn in_bytes(dir: &Path, keep: &BTreeSet<String>) -> Result<[(String, Vec<u8>); 2]> {
-    let read = ModelDir::read(dir)?;
-    let path = dir.join(WEIGHTS_FILE);
-    let tensors = Tensors::read_safetensors(&path)?;
-    let shapes = read.outline.weights();
-    let small = shapes.keys().filter(|path| is_computed_in_bytes(path) && !keep.contains(*path));
-    let names = read.file_names();
+pub fn in_bytes(dir: &Path, keep: &BTreeSet<String>) -> Result<Vec<(String, Vec<u8>)>> {
+    let ModelDir { mut config, outline, tensors, .. } = ModelDir::read(dir)?;
+    let format = NameFormat::HuggingFace(config.model_type);
+    let names = format.names(tensors.0.keys().map(String::as_str));
+    let is_small = |path: &str| is_computed_in_bytes(path) && !keep.contains(path);
     // Weights that are one tensor of the file are all in integers or none of them.
-    let small: BTreeSet<&str> = small.map(|path| names[path].as_str()).collect();
-    let kept: BTreeSet<&str> = keep.iter().filter_map(|path| names.get(path)).map(String::as_str).collect();
-    let prefix = NameFormat::HuggingFace(read.config.model_type).prefix().unwrap_or_default();
-    let bare = |name: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
-    let weights = tensors.to_safetensors_int8(|name| {
-        let name = bare(name);
-        small.contains(name.as_str()) && !kept.contains(name.as_str())
-    })?;
-    let mut config = read.config;
+    let whole: BTreeSet<&String> =
+        outline.weights().keys().filter(|path| !is_small(path)).filter_map(|path| names.get(path)).collect();
+    let weights = named(tensors, format).to_safetensors_int8(|name| !whole.iter().any(|whole| *whole == name))?;
     config.extra.insert(QUANTIZATION.into(), json!({ "quant_method": QUANT_METHOD }));
-    Ok([(CONFIG_FILE.into(), config.to_json()?.into_bytes()), (WEIGHTS_FILE.into(), weights)])
+    let mut files = vec![(CONFIG_FILE.to_owned(), config.to_json()?.into_bytes())];
+    files.extend(class_files(&config));
+    files.push((WEIGHTS_FILE.into(), weights));
+    Ok(files)
 }
 
 /// Whether the runtime computes with the weight at this path in integers where it is told to: word tables and products, but not heads.

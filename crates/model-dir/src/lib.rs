@@ -38,7 +38,7 @@ pub use header::tensor_names;
 pub use hugging_face::usable;
 pub use place::{Shapes, named, resolve, resolve_unread};
 pub use read::{ModelDir, outline};
-pub use remote_code::CLASS_FILES;
+pub use remote_code::{CLASS_FILES, class_files};
 pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};

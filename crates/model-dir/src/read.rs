@@ -1,6 +1,6 @@
 //! Reading a model directory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use encoder_spec::{BertConfig, Encoder, HostTensor, MappedTensor, NameFormat, Parts, Shape, Stored};
@@ -27,11 +27,6 @@ pub struct ModelDir<T = MappedTensor> {
 }
 
 impl<T> ModelDir<T> {
-    /// Names in the file, without the family's prefix, of all weights by path.
-    pub(crate) fn file_names(&self) -> BTreeMap<String, String> {
-        NameFormat::HuggingFace(self.config.model_type).names(self.tensors.0.keys().map(String::as_str))
-    }
-
     /// Paths of the matrices that a file of 8-bit integers has in floating point all the same: whoever computes in integers is to keep them, since
     /// they were found to cost too much. Empty where nothing is in integers.
     pub fn kept_of_bytes(&self) -> BTreeSet<String> {

@@ -24,6 +24,14 @@ pub const CLASS_FILES: [(&str, &str); 2] = [
     ("modeling_efficientbert.py", include_str!("../python/modeling_efficientbert.py")),
 ];
 
+/// The files with the classes that `config` names, by name; none where it names none.
+pub fn class_files(config: &BertConfig) -> Vec<(String, Vec<u8>)> {
+    match config.extra.contains_key("auto_map") {
+        true => CLASS_FILES.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect(),
+        false => Vec::new(),
+    }
+}
+
 /// The class that computes the first head of a model with these parts.
 pub(crate) fn class(config: &BertConfig, parts: Parts) -> &'static str {
     match config.task_heads.first().map(|head| head.kind) {

@@ -36,9 +36,11 @@ pub fn ranges(model: &Model<'_>, batches: &[Padded], method: Method) -> Result<B
     let inputs: BTreeSet<&str> = products.iter().map(|product| product.input.as_str()).collect();
     let inputs: Vec<&str> = inputs.into_iter().collect();
     let mut seen: BTreeMap<&str, Histogram> = inputs.iter().map(|&input| (input, Histogram::default())).collect();
+    let widths: BTreeMap<&str, usize> =
+        products.iter().map(|product| (product.input.as_str(), product.inputs)).collect();
     for batch in batches.iter().filter(|batch| !batch.ids.is_empty()) {
         for (input, values) in inputs.iter().zip(engine.run(batch, &inputs)?) {
-            seen.get_mut(input).expect("one for each").add(&of_tokens(&values, batch));
+            seen.get_mut(input).expect("one for each").add(&of_tokens(&values, widths[input], batch));
         }
     }
     let mut ranges = BTreeMap::new();
@@ -51,13 +53,12 @@ pub fn ranges(model: &Model<'_>, batches: &[Padded], method: Method) -> Result<B
     Ok(ranges)
 }
 
-/// The values of tokens that are no padding; values of whole texts are all taken.
-fn of_tokens(values: &[f32], batch: &Padded) -> Vec<f32> {
-    let tokens = batch.mask.len();
-    if !values.len().is_multiple_of(tokens) {
+/// The values of tokens that are no padding; values of whole texts are all taken. A row is `width` values.
+fn of_tokens(values: &[f32], width: usize, batch: &Padded) -> Vec<f32> {
+    if values.len() != batch.mask.len() * width {
         return values.to_vec();
     }
-    let rows = values.chunks(values.len() / tokens).zip(&batch.mask);
+    let rows = values.chunks(width).zip(&batch.mask);
     rows.filter(|(_, seen)| **seen == 1).flat_map(|(row, _)| row.iter().copied()).collect()
 }
 
@@ -202,6 +203,16 @@ mod tests {
         assert!((-1.1..=-0.9).contains(&low) && (0.9..=1.1).contains(&high), "{low} to {high}");
         let [low, high] = histogram.range(Method::Entropy).unwrap();
         assert!(low > -30.0 && high < 50.0 && high >= 0.99, "{low} to {high}");
+    }
+
+    #[test]
+    fn padding_does_not_count_and_all_values_of_whole_texts_do() {
+        let texts: [(&[u32], &[u8]); 2] = [(&[5, 6, 7, 8], &[0; 4]), (&[9], &[0])];
+        let batch = Padded::new(texts, 0);
+        let of_all: Vec<f32> = (0..16).map(|i| i as f32).collect();
+        assert_eq!(of_tokens(&of_all, 2, &batch), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        // Of each text 8 values, as many as there are tokens.
+        assert_eq!(of_tokens(&of_all, 8, &batch), of_all);
     }
 
     #[test]

@@ -55,6 +55,12 @@ pub enum Error {
         /// The largest that is allowed.
         allowed: f64,
     },
+    /// Values that 16 bits don't hold.
+    #[error("in 16 bits some values of this model are infinite: they are above 65504; export it in f32 or int8")]
+    Half,
+    /// Two outputs of one name.
+    #[error("two outputs would be called `{0}`: two heads are of one task; name the outputs that are wanted")]
+    OneName(String),
     /// There is no text to calibrate with.
     #[error("there is no text to calibrate with")]
     NoTexts,

@@ -1,5 +1,7 @@
 //! From a model to an ONNX file.
 
+use std::collections::BTreeSet;
+
 use encoder_spec::{BertConfig, Encoder, MappedTensor};
 use prost::Message;
 
@@ -55,7 +57,11 @@ impl Exported {
         let hidden = network.encoder(encoder);
         let answers = Answers { encoder, heads: &config.task_heads, many: outputs.len() > 1 };
         let names = outputs.iter().map(|&output| network.answer(&hidden, output, &answers));
-        let names = names.collect::<Result<_>>()?;
+        let names = names.collect::<Result<Vec<Vec<String>>>>()?;
+        let mut seen = BTreeSet::new();
+        if let Some(name) = names.iter().flatten().find(|name| !seen.insert(*name)) {
+            return Err(Error::OneName(name.clone()));
+        }
         let products = network.products;
         if let Format::Int8(Int8 { keep, .. }) = format {
             let is_known = |name: &str| name == Int8::WORDS || products.iter().any(|product| product.name == name);

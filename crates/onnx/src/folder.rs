@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use encoder_spec::{BertConfig, Encoder, MappedTensor, TaskHeadConfig};
-use model_dir::{CONFIG_FILE, ModelDir, tokenizer_files};
+use model_dir::{CONFIG_FILE, ModelDir, class_files, tokenizer_files};
 use serde::Serialize;
 
 use crate::check::{Check, check};
@@ -60,7 +60,7 @@ pub fn export(model: &Path, out: &Path, request: &Request) -> Result<Report> {
     mapped.check_finite()?;
     let config = mapped.config.clone();
     let encoder = mapped.into_encoder()?;
-    let outputs = chosen(&config, &encoder, &request.outputs)?;
+    let outputs = chosen_outputs(&config, &encoder, &request.outputs)?;
     let exported = Exported::new(&config, &encoder, &outputs, &request.format)?;
     let names = exported.names.clone();
     let file = exported.file(FILE, request.weights, &about(&config, &outputs));
@@ -71,8 +71,11 @@ pub fn export(model: &Path, out: &Path, request: &Request) -> Result<Report> {
     };
     let asked =
         Check { outputs: &outputs, names: &names, heads: &config.task_heads, allowed: allowed.unwrap_or(f64::MAX) };
-    let difference = check(&file, encoder, &asked)?;
-    write(model, out, &file)?;
+    let difference = check(&file, encoder, &asked).map_err(|error| match error {
+        Error::Differs { difference, .. } if request.format == Format::F16 && !difference.is_finite() => Error::Half,
+        other => other,
+    })?;
+    write(model, out, &config, &file)?;
     Ok(Report {
         file: file.name.clone(),
         format: request.format.to_string(),
@@ -84,18 +87,23 @@ pub fn export(model: &Path, out: &Path, request: &Request) -> Result<Report> {
 }
 
 /// Writes the file with what other programs need beside it.
-fn write(model: &Path, out: &Path, file: &OnnxFile) -> Result<()> {
-    let path = model.join(CONFIG_FILE);
-    let config = std::fs::read(&path).map_err(|source| Error::Read { path, source })?;
-    let tokenizer = tokenizer_files(model)?;
-    let mut files: Vec<(&str, &[u8])> = tokenizer.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
-    files.push((CONFIG_FILE, &config));
+fn write(model: &Path, out: &Path, config: &BertConfig, file: &OnnxFile) -> Result<()> {
+    // The file's weights are not those of the directory.
+    let mut config = config.clone();
+    config.extra.remove("quantization_config");
+    let text = config.to_json()?;
+    let beside = [tokenizer_files(model)?, class_files(&config)].concat();
+    let mut files: Vec<(&str, &[u8])> = beside.iter().map(|(n, b)| (n.as_str(), b.as_slice())).collect();
+    files.push((CONFIG_FILE, text.as_bytes()));
     files.extend(file.files());
     Ok(run_store::folder::write(out, &files)?)
 }
 
-/// The outputs of these names.
-fn chosen(config: &BertConfig, encoder: &Encoder<MappedTensor>, names: &[String]) -> Result<Vec<Output>> {
+/// The outputs of these names, each once: tasks of heads, `hidden` or `words`; without names [`usual_outputs`].
+///
+/// # Errors
+/// [`Error::NoOutput`].
+pub fn chosen_outputs(config: &BertConfig, encoder: &Encoder<MappedTensor>, names: &[String]) -> Result<Vec<Output>> {
     let head = |name: &str| config.task_heads.iter().position(|head| head.task == name).map(Output::Head);
     let one = |name: &String| match name.as_str() {
         name if head(name).is_some() => Ok(head(name).expect("found")),
@@ -108,10 +116,18 @@ fn chosen(config: &BertConfig, encoder: &Encoder<MappedTensor>, names: &[String]
             Err(Error::NoOutput(format!("output `{name}`"), known.join(", ")))
         }
     };
-    match names {
-        [] => Ok(usual_outputs(encoder)),
-        names => names.iter().map(one).collect(),
-    }
+    let outputs: Vec<Output> = match names {
+        [] => usual_outputs(encoder),
+        names => names.iter().map(one).collect::<Result<_>>()?,
+    };
+    // Each once, in the order in which they were named.
+    let mut once: Vec<Output> = Vec::with_capacity(outputs.len());
+    outputs.into_iter().for_each(|output| {
+        if !once.contains(&output) {
+            once.push(output);
+        }
+    });
+    Ok(once)
 }
 
 /// What a program that has the file alone wants to know.

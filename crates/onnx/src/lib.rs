@@ -42,7 +42,7 @@ pub use check::{Check, check};
 pub use engine::{Engine, Padded};
 pub use error::{Error, Result};
 pub use export::{Exported, OnnxFile, Weights};
-pub use folder::{Report, Request, export};
+pub use folder::{Report, Request, chosen_outputs, export};
 pub use format::{Format, Int8, Product};
 pub use model::{Cost, Model, Part};
 pub use outputs::{Output, usual_outputs};

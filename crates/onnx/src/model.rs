@@ -30,13 +30,13 @@ impl Model<'_> {
         Exported::new(self.config, self.encoder, self.outputs, format)
     }
 
-    /// An engine that runs the model in a number format, and the names of its outputs.
+    /// An engine that runs the model in a number format, and the names of its outputs, those of each wanted output together.
     ///
     /// # Errors
     /// As [`Exported::new`] and [`Engine::new`].
-    pub fn engine(&self, format: &Format) -> Result<(Engine, Vec<String>)> {
+    pub fn engine(&self, format: &Format) -> Result<(Engine, Vec<Vec<String>>)> {
         let exported = self.exported(format)?;
-        let names = exported.names.iter().flatten().cloned().collect();
+        let names = exported.names.clone();
         Ok((Engine::new(&exported.file("model.onnx", Weights::AsFits, &[]))?, names))
     }
 
@@ -59,14 +59,20 @@ impl Model<'_> {
         Ok(parts)
     }
 
-    /// How much each part changes the outputs on `batches` where it alone is in integers, the costliest first.
+    /// How much each part changes the outputs on `batches` where it alone is in integers, the costliest first. The products `keep` are not in
+    /// integers in any case.
     ///
     /// # Errors
     /// The engine stops.
-    pub fn costs(&self, ranges: Option<&BTreeMap<String, [f32; 2]>>, batches: &[Padded]) -> Result<Vec<Cost>> {
+    pub fn costs(
+        &self,
+        ranges: Option<&BTreeMap<String, [f32; 2]>>,
+        keep: &BTreeSet<String>,
+        batches: &[Padded],
+    ) -> Result<Vec<Cost>> {
         let run = |format: &Format| -> Result<Vec<f32>> {
             let (engine, names) = self.engine(format)?;
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
             let runs = batches.iter().map(|batch| engine.run(batch, &names));
             Ok(runs.collect::<Result<Vec<_>>>()?.into_iter().flatten().flatten().collect())
         };
@@ -75,7 +81,8 @@ impl Model<'_> {
         let all: BTreeSet<&String> = parts.iter().flat_map(|part| &part.products).collect();
         let mut costs = Vec::with_capacity(parts.len());
         for part in &parts {
-            let keep = all.iter().filter(|name| !part.products.contains(name)).map(|name| (*name).clone()).collect();
+            let others = all.iter().filter(|name| !part.products.contains(name)).map(|name| (*name).clone());
+            let keep = others.chain(keep.iter().cloned()).collect();
             let found = run(&Format::Int8(Int8 { keep, ranges: ranges.cloned() }))?;
             let squares: f64 = found.iter().zip(&exact).map(|(a, b)| f64::from(a - b).powi(2)).sum();
             costs.push(Cost { part: part.name.clone(), error: (squares / exact.len().max(1) as f64).sqrt() });

@@ -65,7 +65,7 @@ impl Network<'_> {
                 let head = encoder.heads.get(index).ok_or_else(missing)?;
                 let (task, scale) = of.heads.get(index).map_or(("", None), |head| (head.task.as_str(), head.scale));
                 let named = |name: &str| if of.many { format!("{name}_{task}") } else { name.to_owned() };
-                let values = self.head(hidden, index, head, scale, encoder);
+                let values = self.head(hidden, index, head, encoder);
                 let outputs = head.dense.as_ref().map_or(encoder.hidden(), |dense| dense.outputs());
                 Ok(match head.kind {
                     TaskHeadKind::Span => {
@@ -87,6 +87,10 @@ impl Network<'_> {
                         vec![self.publish(&values, named("sentence_embedding"), &[Axis::Batch, Axis::Of(outputs)])]
                     }
                     TaskHeadKind::Classification | TaskHeadKind::MultiLabel | TaskHeadKind::Regression => {
+                        let values = match scale.filter(|_| head.kind == TaskHeadKind::Regression) {
+                            Some(scale) => self.scaled(&values, scale),
+                            None => values,
+                        };
                         vec![self.publish(&values, named("logits"), &[Axis::Batch, Axis::Of(outputs)])]
                     }
                 })
@@ -94,12 +98,17 @@ impl Network<'_> {
         }
     }
 
+    /// `mean + x * deviation`, in 32-bit numbers, whatever the format of the graph: a number may be larger than 16 bits hold.
+    fn scaled(&mut self, x: &str, NumberScale { mean, deviation }: NumberScale) -> Value {
+        let x = self.b.cast(x, DataType::Float);
+        let (mean, deviation) = (self.b.scale(mean as f32), self.b.scale(deviation as f32));
+        let x = self.b.binary("Mul", &x, &deviation);
+        self.b.binary("Add", &x, &mean)
+    }
+
     /// Makes a value an output of the graph, in 32-bit numbers.
     fn publish(&mut self, value: &str, name: String, axes: &[Axis]) -> String {
-        let value = match self.b.float {
-            DataType::Float => self.b.node("Identity", &[value], vec![]),
-            _ => self.b.cast(value, DataType::Float),
-        };
+        let value = self.b.cast(value, DataType::Float);
         self.b.rename(&value, &name);
         self.b.output(&name, DataType::Float, axes);
         name
@@ -110,7 +119,6 @@ impl Network<'_> {
         hidden: &str,
         index: usize,
         head: &Head<MappedTensor>,
-        scale: Option<NumberScale>,
         encoder: &Encoder<MappedTensor>,
     ) -> Value {
         let at = format!("heads.{index}");
@@ -126,14 +134,6 @@ impl Network<'_> {
         let x = match &head.dense {
             Some(dense) => self.linear(&x, &format!("{at}.dense"), dense),
             None => x,
-        };
-        let x = match scale {
-            Some(NumberScale { mean, deviation }) if head.kind == TaskHeadKind::Regression => {
-                let (mean, deviation) = (self.b.number(mean), self.b.number(deviation));
-                let x = self.b.binary("Mul", &x, &deviation);
-                self.b.binary("Add", &x, &mean)
-            }
-            _ => x,
         };
         match head.vector {
             Some(vector) if vector.normalize => {

@@ -111,7 +111,7 @@ pub enum Error {
     TooSlow(String),
     /// A model in integers loses too much.
     #[error(
-        "int8 scores {:.2}, which is {:.2} points less than {:.2}; at most {allowed} are allowed. What changes the outputs most: {worst}",
+        "int8 scores {:.2}, which is {:.2} points less than {:.2}; at most {allowed} are allowed; {told}",
         after * 100.0, (before - after) * 100.0, before * 100.0
     )]
     Int8Loses {
@@ -121,8 +121,8 @@ pub enum Error {
         after: f64,
         /// Points that may be lost.
         allowed: f64,
-        /// The costliest parts, with the root of the mean squared change of the outputs by each.
-        worst: String,
+        /// The costliest parts, with the root of the mean squared change of the outputs by each, in words.
+        told: String,
     },
     /// ONNX files.
     #[error(transparent)]

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use model_dir::{CONFIG_FILE, WEIGHTS_FILE};
 use tokenizer::TextEncoder;
 
 use crate::{Error, Result};
@@ -22,7 +21,7 @@ pub fn pack(dir: &Path, out: &Path) -> Result<()> {
     let said = |error: model_dir::Error| Error::Pack(error.to_string());
     // What `quantize` found to cost too much stays as it is.
     let keep = model_dir::ModelDir::map(dir).map_err(said)?.kept_of_bytes();
-    let [(_, config), (_, weights)] = model_dir::in_bytes(dir, &keep).map_err(said)?;
+    let packed = model_dir::in_bytes(dir, &keep).map_err(said)?;
     let given = TextEncoder::from_dir(dir).map_err(predict::Error::from)?;
     let json = given.to_json().map_err(predict::Error::from)?;
     let again = TextEncoder::from_json(&json, &out.join("tokenizer.json")).map_err(predict::Error::from)?;
@@ -32,6 +31,7 @@ pub fn pack(dir: &Path, out: &Path) -> Result<()> {
             "its special tokens are named in tokenizer_config.json alone, and a tokenizer.json does not say so";
         return Err(Error::Pack(format!("{}: {message}", dir.display())));
     }
-    let files: [(&str, &[u8]); 3] = [(CONFIG_FILE, &config), ("tokenizer.json", &json), (WEIGHTS_FILE, &weights)];
+    let mut files = vec![("tokenizer.json", json.as_slice())];
+    files.extend(packed.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
     run_store::folder::write(out, &files).map_err(|error| Error::Pack(error.to_string()))
 }

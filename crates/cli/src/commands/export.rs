@@ -48,7 +48,7 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = Ranges::Dynamic)]
     ranges: Ranges,
     /// Write an int8 file without scoring it.
-    #[arg(long, conflicts_with_all = ["task", "train", "dev"])]
+    #[arg(long)]
     unscored: bool,
     /// Products that stay in 32-bit floating point in an int8 file, e.g. encoder.layers.0.attention.query; may be repeated.
     #[arg(long, value_name = "PRODUCT")]
@@ -125,9 +125,9 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<(), CliError> {
         ("--keep", !args.keep.is_empty()),
         ("--ranges", args.ranges != Ranges::Dynamic),
         ("--unscored", args.unscored),
-        ("--task, --train or --dev", args.scored.is_given()),
     ];
-    if let Some((option, _)) = of_int8.into_iter().find(|(_, given)| *given && !is_int8) {
+    let of_int8 = of_int8.into_iter().find(|(_, given)| *given).map(|(option, _)| option);
+    if let Some(option) = of_int8.or(args.scored.first_given()).filter(|_| !is_int8) {
         return Err(CliError::usage(format!("{option}: goes with --precision int8; other formats are exact enough")));
     }
     let (format, gate) = match args.precision {
@@ -157,6 +157,9 @@ fn int8(args: &ExportArgs, context: &Context) -> Result<(Format, Option<Gate>), 
                 "--ranges: texts to measure on are missing; name them by --task and --data, or by --train or --dev";
             return Err(CliError::usage(message));
         }
+        if let Some(option) = args.scored.first_given() {
+            return Err(CliError::usage(format!("{option}: is about the score, and --unscored asks for none")));
+        }
         context.progress.warn("the file is not scored: what int8 costs is not known");
         return Ok((Format::Int8(Int8 { keep, ranges: None }), None));
     }
@@ -170,13 +173,24 @@ fn int8(args: &ExportArgs, context: &Context) -> Result<(Format, Option<Gate>), 
     let config = read.config.clone();
     let on = args.scored.read(&args.model, &config, context)?;
     interrupt::install(&context.progress)?;
-    let (encoder, outputs) = (read.into_encoder()?, [Output::Head(on.head.index)]);
+    let encoder = read.into_encoder()?;
+    let outputs = onnx::chosen_outputs(&config, &encoder, &args.outputs).or_usage()?;
+    let Some(answer) = outputs.iter().position(|output| *output == Output::Head(on.head.index)) else {
+        let head = &config.task_heads[on.head.index].task;
+        let message = format!("--outputs: the file would not have the output `{head}`, by which it is scored");
+        return Err(CliError::usage(message).with_hint(format!("add --outputs {head}, or use --unscored")));
+    };
+    let heads = outputs.iter().filter_map(|output| if let Output::Head(head) = output { Some(head) } else { None });
+    on.warn_of_others(&config, heads, context);
+    if args.ranges != Ranges::Dynamic && !on.texts_are_others {
+        context.progress.warn("ranges are measured on the examples that are scored, since no training texts are named");
+    }
     let model = onnx::Model { config: &config, encoder: &encoder, outputs: &outputs };
     let scored = Scored { set: &on.dev, head: &on.head, threads: context.threads };
     context.progress.start("int8", on.dev.len() as u64, "examples");
     let mut watch = predictor::shown(&context.progress);
     let (texts, limits) = ((&on.texts, args.ranges.method()), (args.scored.limits(), &keep));
-    let done = onnx_int8(&model, texts, scored, limits, &mut watch);
+    let done = onnx_int8(&model, texts, (scored, answer), limits, &mut watch);
     context.progress.finish();
     let done = done.hint("--mend keeps the costliest parts in floating point; --max-drop POINTS allows more")?;
     let OnnxInt8 { format, before, after, kept, costs } = done;

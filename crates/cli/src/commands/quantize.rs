@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use model_dir::{CONFIG_FILE, read_config};
-use pipeline::quantize::{Quantized, Scored, quantize};
+use pipeline::quantize::{Quantized, Scored, is_in_integers, quantize};
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -51,7 +51,12 @@ pub fn run(args: &QuantizeArgs, context: &Context) -> Result<(), CliError> {
     check_model_directory("--model", &args.model)?;
     refuse_occupied(&args.out)?;
     let config = read_config(&args.model.join(CONFIG_FILE))?;
+    if is_in_integers(&args.model)? {
+        let message = format!("--model {}: its matrices are in integers already", args.model.display());
+        return Err(CliError::usage(message).with_hint("quantize the model that it was made of"));
+    }
     let on = args.scored.read(&args.model, &config, context)?;
+    on.warn_of_others(&config, &(0..config.task_heads.len()).collect::<Vec<_>>(), context);
     interrupt::install(&context.progress)?;
     let limits = args.scored.limits();
     let scored = Scored { set: &on.dev, head: &on.head, threads: context.threads };

@@ -76,7 +76,7 @@ fn the_best_of_each_rung_go_on_and_a_killed_search_ends_with_the_same_student() 
     assert!(winner.starts_with(&widths), "{winner} is not {widths}");
     let roles: Vec<&Value> = done["comparison"].as_array().unwrap().iter().map(|row| &row["role"]).collect();
     assert!(roles.len() >= 5, "teacher, student, plain and random network, majority: {roles:?}");
-    for seed in ["final/model", "final/seed-2/model", "compare/random-1/seed-2/model"] {
+    for seed in ["final/model", "final/seed-2/model", "compare/random-best/seed-2/model"] {
         assert!(dir.path().join("whole").join(seed).join("model.safetensors").exists(), "{seed}");
     }
 

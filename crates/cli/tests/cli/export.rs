@@ -62,6 +62,10 @@ fn wrong_exports_are_refused_and_write_nothing() {
     export(&["--outputs", "hiden"]).fails_with(1, &["no output `hiden`", "sst-2, hidden"]);
     export(&["--keep", "pooler"]).fails_with(2, &["--keep", "--precision int8"]);
     export(&["--task", "sst-2", "--data", "pocket"]).fails_with(2, &["--task", "--precision int8"]);
+    export(&["--mend"]).fails_with(2, &["--mend", "--precision int8"]);
+    export(&["--precision", "int8", "--unscored", "--max-drop", "1"]).fails_with(2, &["--max-drop", "--unscored"]);
+    export(&["--precision", "int8", "--task", "sst-2", "--data", "pocket", "--outputs", "hidden"])
+        .fails_with(2, &["`sst-2`, by which it is scored"]);
     export(&["--precision", "int8"]).fails_with(2, &["examples to score it on", "--unscored"]);
     export(&["--precision", "int8", "--unscored", "--ranges", "entropy"]).fails_with(2, &["--ranges", "texts"]);
     export(&["--precision", "int8", "--unscored", "--keep", "encoder"]).fails_with(1, &["no product `encoder`"]);
@@ -85,6 +89,8 @@ fn a_model_in_integers_is_scored_and_then_written() {
     assert_eq!(done["portable"]["examples"], 48);
     let config: Value = serde_json::from_slice(&std::fs::read(dir.path().join("small/config.json")).unwrap()).unwrap();
     assert_eq!(config["quantization_config"]["quant_method"], "efficientbert-int8");
+    // `transformers` has a class for a BERT, which would take integers for weights.
+    assert_eq!([&config["model_type"], &config["encoder_type"]], ["efficientbert", "bert"]);
     // What is written computes in integers what was scored, and anything else with the same weights.
     let eval = ["eval", "--task", "sst-2", "--data", "pocket", "--json", "--precision", "int8", "--model"];
     let scored = run(dir.path(), &[&eval[..], &["small"]].concat()).json();
@@ -93,6 +99,10 @@ fn a_model_in_integers_is_scored_and_then_written() {
     assert_eq!(score("small"), score("bert"));
     works(run(dir.path(), &["predict", "--model", "small", "a film"]));
     works(run(dir.path(), &["export", "--model", "small", "--out", "onnx"]));
+    let config = std::fs::read_to_string(dir.path().join("onnx/config.json")).unwrap();
+    assert!(config.contains("\"model_type\": \"bert\"") && !config.contains("quantization_config"), "{config}");
+    let again = ["quantize", "--model", "small", "--task", "sst-2", "--data", "pocket", "--out", "smaller"];
+    run(dir.path(), &again).fails_with(2, &["in integers already"]);
 
     let export =
         ["export", "--precision", "int8", "--ranges", "percentile", "--max-drop", "20", "--out", "qdq", "--json"];

@@ -114,7 +114,10 @@ pub(super) fn settle(keys: &mut Map<String, Value>) -> Result<()> {
 /// none for. Under its family's name `transformers` would take a class of its own, which computes something else.
 pub(super) fn for_classes(config: &BertConfig, text: String) -> String {
     let (family, classes) = (config.model_type, ModelType::EfficientBert.name());
-    if config.is_of_transformers() || family == ModelType::EfficientBert {
+    // It would take integers for weights.
+    let is_of_bytes = config.extra.get("quantization_config").is_some_and(|value| !value.is_null() && !is_empty(value));
+    let is_known = config.is_of_transformers() && !(is_of_bytes && family != ModelType::ModernBert);
+    if is_known || family == ModelType::EfficientBert {
         return text;
     }
     // `model_type` is the first key.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cpu_runtime::{Model, Precision};
+use cpu_runtime::{Model, Packing, Precision};
 use encoder_spec::{BertConfig, Floats, MappedTensor, MlmHead, Transform};
 use model_dir::ModelDir;
 
@@ -37,14 +37,17 @@ impl WordModel {
     pub fn load(dir: &Path, encoder: Option<Precision>) -> Result<Self> {
         let read = ModelDir::map(dir)?;
         read.check_finite()?;
-        let config = read.config.clone();
+        let (config, keep) = (read.config.clone(), read.kept_of_bytes());
         let described = read.into_encoder()?;
         let table = described.embedding.words.data.clone();
         let vocab = described.embedding.words.shape.first().copied().unwrap_or_default();
         let mlm = described.mlm.clone().zip(described.word_transform().cloned());
         let mlm = mlm.map(|(head, transform)| WordHead { transform, head, vocab });
         let encoder = match encoder.filter(|_| mlm.is_some()) {
-            Some(precision) => Some(Model::compile(described, precision).map_err(bert_core::Error::from)?),
+            Some(precision) => {
+                let model = Model::compile_keeping(described, precision, Packing::Ahead, &keep);
+                Some(model.map_err(bert_core::Error::from)?)
+            }
             None => None,
         };
         Ok(Self { config, table, mlm, encoder })

@@ -18,6 +18,7 @@ const LAYERS: usize = 2;
 const SEARCHED: u64 = 5;
 
 /// A model and what is asked of it.
+#[derive(Clone)]
 pub struct Case {
     pub name: String,
     pub config: BertConfig,
