@@ -57,8 +57,7 @@ pub fn check(file: &OnnxFile, encoder: Encoder<MappedTensor>, check: &Check<'_>)
             let (found, name) = (found.next().unwrap_or_default(), names.next().unwrap_or_default());
             let found = if by_token { unpadded(&found, &padded) } else { found };
             let difference = difference(&found, &expected);
-            // In this form a value that isn't a number fails.
-            if !(difference <= check.allowed) {
+            if difference.is_nan() || difference > check.allowed {
                 let (file, output) = (file.name.clone(), name.to_owned());
                 return Err(Error::Differs { file, output, difference, allowed: check.allowed });
             }

@@ -66,7 +66,7 @@ impl Network<'_> {
                 let (task, scale) = of.heads.get(index).map_or(("", None), |head| (head.task.as_str(), head.scale));
                 let named = |name: &str| if of.many { format!("{name}_{task}") } else { name.to_owned() };
                 let values = self.head(hidden, index, head, encoder);
-                let outputs = head.dense.as_ref().map_or(encoder.hidden(), |dense| dense.outputs());
+                let outputs = head.dense.as_ref().map_or(encoder.hidden(), encoder_spec::Linear::outputs);
                 Ok(match head.kind {
                     TaskHeadKind::Span => {
                         let [start, end] = [0, 1].map(|at| {

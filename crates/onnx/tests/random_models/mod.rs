@@ -109,7 +109,7 @@ fn heads() -> Vec<Vec<TaskHeadConfig>> {
     let vector = |pooling, size, normalize| {
         TaskHeadConfig::embedding("vector", VectorConfig { pooling, size, normalize, max_len: None })
     };
-    let each = vec![
+    let each = [
         vec![head("span", Span, 0)],
         vec![head("tags", Tags, 5)],
         vec![number.clone()],
