@@ -47,6 +47,13 @@ RELEASED = (
 
 # Kinds of heads by what they look at.
 ON_TEXTS = ("classification", "multi_label", "regression")
+# What `problem_type` calls them.
+PROBLEMS = {
+    "classification": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
+KINDS = {problem: kind for kind, problem in PROBLEMS.items()}
 
 
 def parse_expression(text):
@@ -233,7 +240,15 @@ class EfficientBertConfig(PretrainedConfig):
         super().__init__(pad_token_id=pad_token_id, **kwargs)
         # A base class of version 5 does not keep it.
         self.pad_token_id = pad_token_id
+        # Keys that the caller set, which a file does not have or which it had otherwise. From here on `__setattr__` notes them.
+        self._asked = frozenset() if num_labels is None else frozenset(["num_labels"])
         self._check()
+
+    def __setattr__(self, key, value):
+        super().__setattr__(key, value)
+        # `from_pretrained(DIR, problem_type=...)` sets it so, after the file was read.
+        if key in ("id2label", "num_labels", "problem_type") and "_asked" in self.__dict__:
+            self._asked = self._asked | {key}
 
     def _check(self):
         """Raises `ValueError` for a configuration that no model can be built from."""
@@ -259,6 +274,7 @@ class EfficientBertConfig(PretrainedConfig):
     def to_dict(self):
         """As that of `transformers`. A model without heads has no `task_heads`, as a checkpoint that is not the program's."""
         keys = super().to_dict()
+        keys.pop("_asked", None)
         for key in ("task_heads", "task", "mlm_head"):
             if not keys.get(key):
                 keys.pop(key, None)
@@ -313,7 +329,10 @@ class EfficientBertConfig(PretrainedConfig):
 
         It is the head of `task`, or the first one of these kinds. Labels and `problem_type` become those of the head. Where the number
         of labels was asked to be another one, the head gets as many outputs; its weights are new then, and
-        `from_pretrained` wants `ignore_mismatched_sizes=True`.
+        `from_pretrained` wants `ignore_mismatched_sizes=True`. A text's head of one output is then a regression, unless it is of
+        `multi_label`.
+
+        Raises `ValueError` where `task` or `problem_type` asks for what the head is not.
         """
         suitable = [i for i, head in enumerate(self.task_heads) if head["kind"] in kinds]
         if self.task is not None and any(head["task"] == self.task for head in self.task_heads):
@@ -323,39 +342,78 @@ class EfficientBertConfig(PretrainedConfig):
         elif self.task is not None and suitable:
             known = ", ".join(head["task"] for head in self.task_heads)
             raise ValueError(f"there is no head `{self.task}`; the heads are {known}")
-        asked = [str(self.id2label[i]) for i in range(self.num_labels)]
-        if not suitable:
-            kind = kinds[0]
-            if "regression" in kinds and (self.problem_type == "regression" or self.num_labels == 1):
-                kind = "regression"
-            elif "multi_label" in kinds and self.problem_type == "multi_label_classification":
-                kind = "multi_label"
-            head = {"task": self.task or "task", "kind": kind}
+        head = self.task_heads[suitable[0]] if suitable else None
+        labels = self._labels(head) if head else []
+        names = self._names_asked(labels)
+        kind = self._kind_asked(kinds, head, labels, names)
+        if head is None:
+            self.task_heads.append({"task": self.task or "task", "kind": kind})
             if kind in ("classification", "multi_label", "tags"):
-                head["labels"] = asked
-            self.task_heads.append(head)
-            index = len(self.task_heads) - 1
-        else:
-            index = suitable[0]
-        head = self.task_heads[index]
-        labels = self._labels(head)
-        of_others = [self._labels(other) for other in self.task_heads]
-        is_default = asked == ["LABEL_0", "LABEL_1"]
-        if labels and asked != labels and not is_default and (len(asked) == len(labels) or asked not in of_others):
-            # Asked for by the caller: other names, or another number of outputs.
-            if head["kind"] == "regression":
-                head.update(kind="classification")
+                self.task_heads[-1]["labels"] = names or self._names()
+        elif labels and names:
+            if len(names) != len(labels):
                 head.pop("scale", None)
-            head["labels"] = labels = asked
+            head["kind"] = kind
+            if kind == "regression":
+                head.pop("labels", None)
+            else:
+                head["labels"] = names
+        index = suitable[0] if suitable else len(self.task_heads) - 1
+        head = self.task_heads[index]
+        # A number has no name in `task_heads`, but may have one here.
+        labels = names if head["kind"] == "regression" and names else self._labels(head)
         if labels:
             self.id2label = dict(enumerate(labels))
             self.label2id = {label: i for i, label in enumerate(labels)}
-        if head["kind"] in ON_TEXTS:
-            problems = {"regression": "regression", "multi_label": "multi_label_classification"}
-            problem = problems.get(head["kind"], "single_label_classification")
-            self.problem_type = problem if problem != "single_label_classification" or len(labels) > 1 else None
+        if kind in ON_TEXTS:
+            self.problem_type = PROBLEMS[kind] if kind != "classification" or len(labels) > 1 else None
+        self._asked = frozenset()
         return index
 
     def _labels(self, head):
         """Names of a head's outputs; none of a head whose outputs have no names."""
         return ["LABEL_0"] if head["kind"] == "regression" else list(head.get("labels") or ())
+
+    def _names(self):
+        """The names in `id2label`."""
+        return [str(self.id2label[i]) for i in range(self.num_labels)]
+
+    def _names_asked(self, labels):
+        """The names that the caller wants for a head's outputs in place of `labels`; `None`: nothing was asked for."""
+        names = self._names()
+        unnamed = [f"LABEL_{i}" for i in range(len(names))]
+        if "num_labels" in self._asked and names == unnamed:
+            # A number alone was asked for.
+            return None if len(names) == len(labels) else unnamed
+        # What a file says is of its first head, and what no file says has two labels.
+        is_of_file = names == ["LABEL_0", "LABEL_1"] or any(names == self._labels(head) for head in self.task_heads)
+        if "id2label" in self._asked or not is_of_file:
+            return names
+        return unnamed if "num_labels" in self._asked and len(names) != len(labels) else None
+
+    def _kind_asked(self, kinds, head, labels, names):
+        """The kind that the class's head is to have: that of `head`, unless there is none or it gets another number of outputs."""
+        if kinds != ON_TEXTS:
+            return head["kind"] if head else kinds[0]
+        wanted = KINDS.get(self.problem_type)
+        if wanted is None and self.problem_type is not None:
+            raise ValueError(f"problem_type is `{self.problem_type}`; {', '.join(KINDS)} are known")
+        if "problem_type" not in self._asked and any(other["kind"] == wanted for other in self.task_heads):
+            # The file's, which is of its first head.
+            wanted = None
+        if head and (names is None or len(names) == len(labels)):
+            if wanted not in (None, head["kind"]):
+                raise ValueError(
+                    f"problem_type is `{self.problem_type}`, the head `{head['task']}` is of the kind {head['kind']}; for a new head "
+                    "set `task_heads = []` in the configuration and give that as `config`"
+                )
+            return head["kind"]
+        count = len(names or self._names())
+        if wanted is None:
+            keeps = head and head["kind"] == "multi_label"
+            wanted = "multi_label" if keeps else "regression" if count == 1 else "classification"
+        if wanted == "regression" and names and count != 1 or wanted == "classification" and count == 1:
+            raise ValueError(
+                f"problem_type is `{PROBLEMS[wanted]}` and num_labels is {count}; a regression has one label, classes are two or more"
+            )
+        return wanted

@@ -10,6 +10,7 @@ A layer computes `h = LayerNorm(h + attention(h))`, then for each stacked feed-f
 layer's expression of two linear maps.
 """
 
+import copy
 import math
 
 import torch
@@ -289,6 +290,8 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
     kinds = ()
 
     def __init__(self, config, add_pooling_layer=True):
+        # What the class settles is for this model; the caller may build others from the same configuration.
+        config = copy.deepcopy(config)
         super().__init__(config)
         hidden = config.hidden_size
         self.head = None
@@ -410,9 +413,15 @@ class EfficientBertPreTrainedModel(PreTrainedModel):
 
     @staticmethod
     def _added_to_scores(mask, dtype):
-        """A mask of tokens `[batch, length]` or `[batch, length, length]` as what is added to scores; floats of four axes are that."""
-        if mask is None or mask.dim() == 4:
+        """What is added to scores: 0 where a mask has a token, the least number elsewhere.
+
+        Masks are `[batch, length]`, `[batch, length, length]` or `[batch, heads or 1, length, length]`. Floats of four axes are what is
+        added already.
+        """
+        if mask is None or mask.dim() == 4 and mask.is_floating_point():
             return mask
+        if mask.dim() == 4:
+            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask == 0, torch.finfo(dtype).min)
         mask = mask[:, None, None, :] if mask.dim() == 2 else mask[:, None]
         return (1.0 - mask.to(dtype)) * torch.finfo(dtype).min
 
@@ -460,7 +469,8 @@ class EfficientBertForSequenceClassification(EfficientBertPreTrainedModel):
     """Classes, labels or a number for a text or a pair.
 
     `labels` are class numbers `[batch]`, numbers `[batch]`, or 0 and 1 `[batch, labels]`. A number is given in its own units: `mean +
-    output * deviation` where the head has a `scale`, and the loss is that of the output.
+    output * deviation` where the head has a `scale`, and the loss is that of the output. Both are computed in 32 bits at least: half
+    precision ends at 65504, and has steps of 32 before.
     """
 
     kinds = ON_TEXTS
@@ -482,16 +492,18 @@ class EfficientBertForSequenceClassification(EfficientBertPreTrainedModel):
         )
         logits, loss = self.score(self.pool(last)), None
         head = self.config.task_heads[self.head]
-        scale = head.get("scale") or {"mean": 0.0, "deviation": 1.0}
-        if labels is not None and head["kind"] == "regression":
-            wanted = (labels.to(logits.dtype) - scale["mean"]) / scale["deviation"]
-            loss = F.mse_loss(logits.view(-1), wanted.view(-1))
+        if head["kind"] == "regression":
+            scale = head.get("scale") or {"mean": 0.0, "deviation": 1.0}
+            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            if labels is not None:
+                wanted = (labels.to(wide.dtype) - scale["mean"]) / scale["deviation"]
+                loss = F.mse_loss(wide.view(-1), wanted.view(-1))
+            if head.get("scale"):
+                logits = scale["mean"] + wide * scale["deviation"]
         elif labels is not None and head["kind"] == "multi_label":
             loss = F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
         elif labels is not None:
             loss = F.cross_entropy(logits, labels.view(-1))
-        if head["kind"] == "regression" and head.get("scale"):
-            logits = scale["mean"] + logits * scale["deviation"]
         output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=states, attentions=probs)
         return self._answer(output, return_dict)
 

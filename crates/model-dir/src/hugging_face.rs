@@ -42,10 +42,12 @@ pub(crate) fn image(mut config: BertConfig, parts: Parts, tensors: Tensors) -> I
     Image { config, tensors, needs_classes }
 }
 
-/// Sets the keys by which Hugging Face chooses a class and names its labels; meaningless to this project. Returns whether it has a class
-/// for all that the model computes.
+/// Sets the keys by which Hugging Face chooses a class and names its labels; meaningless to this project. Returns whether it has classes
+/// for all that the model computes: one, or two for a head on texts and a masked-LM head.
 fn describe(config: &mut BertConfig, parts: Parts) -> bool {
-    for key in ["architectures", "id2label", "label2id", "problem_type"].into_iter().chain(remote_code::KEYS) {
+    for key in
+        ["architectures", "id2label", "label2id", "num_labels", "problem_type"].into_iter().chain(remote_code::KEYS)
+    {
         config.extra.remove(key);
     }
     if parts.mlm {
@@ -96,7 +98,10 @@ fn native_class(config: &BertConfig, parts: Parts) -> Option<&'static str> {
         // All heads of a ModernBERT are behind the transform that is in a pooler's place.
         [_] if is_modern && !parts.pooler => Some("Model"),
         [head] if head.kind == TaskHeadKind::Tags && !parts.mlm => Some("ForTokenClassification"),
-        [head] if pooled && head.kind.is_on_pooled() => Some("ForSequenceClassification"),
+        // Beside it `ForMaskedLM` computes a masked-LM head: both leave the other head's tensors alone.
+        [head] if pooled && head.kind.is_on_pooled() && (!parts.mlm || known_words) => {
+            Some("ForSequenceClassification")
+        }
         [head] if head.kind == TaskHeadKind::Span && !parts.mlm => Some("ForQuestionAnswering"),
         [head] if head.kind == TaskHeadKind::Embedding && !parts.mlm => Some("Model"),
         [] if parts.mlm && known_words => Some("ForMaskedLM"),

@@ -173,6 +173,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("narrow-span", with(&narrow(8, false), &all[4..5]), Parts::NONE),
         Case::new("one-segment", BertConfig { type_vocab_size: 1, ..narrow(8, false) }, pooler),
         Case::new("bert-two-heads", with(&plain, &all[3..5]), pooler),
+        Case::new("bert-head-and-words", with(&plain, &all[..1]), tied),
+        Case::new("mobilebert-head-and-words", with(&mobile, &all[..1]), words(&mobile, pooler)),
+        Case::new("mobilebert-head-and-tied-words", with(&mobile, &all[..1]), tied),
         Case::new("bert-without-pooler", with(&plain, &all[..1]), Parts::NONE),
         Case::new("bert-stacked", BertConfig { num_feedforward_networks: 3, ..with(&plain, &all[1..2]) }, pooler),
         Case::new(

@@ -82,6 +82,15 @@ def check(root, name):
             else:
                 found = model(**batch).last_hidden_state[mask]
             compared(name, f"hidden, {kind}", found, hidden)
+        if "words" in expected:
+            # A class for each of the two heads, which has all weights that it needs.
+            [head] = config["task_heads"]
+            for auto, key in ((CLASSES[head["kind"]], "head.0"), (transformers.AutoModelForMaskedLM, "words")):
+                model, info = auto.from_pretrained(folder, output_loading_info=True)
+                assert not info["missing_keys"] and not info["mismatched_keys"], (name, info)
+                rows = [model.eval()(**{k: v[i : i + 1, : m.sum()] for k, v in batch.items()})[0][0] for i, m in enumerate(mask)]
+                found = torch.cat(rows) if key == "words" else torch.stack(rows)
+                compared(name, f"{key}, {type(model).__name__}", found, expected[key])
         return
     first = True
     for kind in ("sdpa", "eager"):

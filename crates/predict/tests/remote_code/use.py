@@ -129,6 +129,12 @@ def outputs():
         near(model(inputs_embeds=embeds, attention_mask=square, token_type_ids=segments)[0][kept], plain[0][kept])
         added = (1.0 - square[:, None].float()) * torch.finfo(torch.float32).min
         near(model(inputs_embeds=embeds, attention_mask=added, token_type_ids=segments)[0][kept], plain[0][kept])
+        # Without a trigram's sight of padding, which only a mask of tokens hides from it.
+        for kind in ("sdpa", "eager"):
+            narrow = load(transformers.AutoModel, "narrow", attn_implementation=kind).eval()
+            wanted = narrow(**batch)[0][kept]
+            for four_axes in (square[:, None].bool(), square[:, None]):
+                near(narrow(**{**batch, "attention_mask": four_axes})[0][kept], wanted)
         assert isinstance(model(**batch, return_dict=False), tuple)
         half = load(transformers.AutoModel, "drawn-0", dtype=torch.bfloat16).eval()
         found = half(**batch).last_hidden_state
@@ -136,6 +142,31 @@ def outputs():
     for wrong in ({}, {"input_ids": batch["input_ids"], "inputs_embeds": embeds}):
         raises(ValueError, "either", lambda: model(**wrong))
     raises(ValueError, "at most 24", lambda: model(input_ids=torch.zeros(1, 25, dtype=torch.long)))
+
+
+def numbers():
+    """A number far beyond what half precision holds is right in models of half precision too, and so is its loss."""
+    auto, name = transformers.AutoModelForSequenceClassification, "head-price-far"
+    shutil.copytree(folder("head-price"), folder(name))
+    with open(f"{folder(name)}/config.json") as file:
+        config = json.load(file)
+    config["task_heads"][0]["scale"] = {"mean": 250000.0, "deviation": 20000.0}
+    with open(f"{folder(name)}/config.json", "w") as file:
+        json.dump(config, file)
+    batch = encoded(name, texts[:3])
+    model, labels = load(auto, name).eval(), torch.tensor([251000.0, 249000.0, 310000.0])
+    with torch.no_grad():
+        plain = model(**batch, labels=labels)
+        found = []
+        for dtype in (torch.bfloat16, torch.float16):
+            with torch.autocast("cpu", dtype=dtype):
+                found.append(model(**batch, labels=labels))
+            found.append(load(auto, name, dtype=dtype).eval()(**batch, labels=labels.to(torch.float64)))
+    for output in found:
+        assert output.logits.dtype == output.loss.dtype == torch.float32, output
+        # Outputs of the head are about 1, and a step of bfloat16 there is 1/128.
+        assert (output.logits - plain.logits).abs().max() < 0.1 * 20000, (output.logits, plain.logits)
+        assert abs(output.loss - plain.loss) < 0.1 * (1 + plain.loss), (output.loss, plain.loss)
 
 
 def raises(kind, words, call):
@@ -210,6 +241,79 @@ def new_heads():
     model.resize_token_embeddings(43, mean_resizing=False)
     near(model(**batch).logits[..., :40].detach(), before.detach())
     assert model.config.vocab_size == 43 and model(**batch).logits.shape[-1] == 43
+
+
+def asked_heads():
+    """What a caller asks of a head is done or refused: the number of labels, the kind of problem; the caller's configuration stays."""
+    auto = transformers.AutoModelForSequenceClassification
+    new = {"ignore_mismatched_sizes": True}
+    config_of = lambda name, **kwargs: transformers.AutoConfig.from_pretrained(folder(name), trust_remote_code=True, **kwargs)
+    build = lambda cls, config: cls.from_config(config, trust_remote_code=True)
+    # Two labels are what a configuration has that says nothing, and can be asked for all the same.
+    batch = encoded("head-reviews", texts[:3])
+    for kwargs in ({"num_labels": 2}, {"config": config_of("head-reviews", num_labels=2)}):
+        model = load(auto, "head-reviews", **new, **kwargs)
+        assert model(**batch).logits.shape == (3, 2) and model.config.num_labels == 2, model.config.task_heads
+        assert model.config.task_heads[0]["labels"] == ["LABEL_0", "LABEL_1"]
+    raises(RuntimeError, "mismatch", lambda: load(auto, "head-reviews", num_labels=2))
+    config = config_of("head-reviews")
+    config.num_labels = 2
+    assert build(auto, config).classifier.weight.shape[0] == 2 and "_asked" not in config.to_json_string(use_diff=False)
+    model = load(transformers.AutoModelForTokenClassification, "searched-all-heads", num_labels=2, **new)
+    assert model.config.task_heads[5]["labels"] == ["LABEL_0", "LABEL_1"] and model.classifier_5.weight.shape[0] == 2
+    # The number that is there changes nothing, names included.
+    for task, number in [("reviews", 3), ("topics", 4)]:
+        model = load(auto, "searched-all-heads", task=task, num_labels=number)
+        assert model.config.task_heads == config_of("searched-all-heads").task_heads, model.config.task_heads
+    # A head has its own names beside a first one of as many labels.
+    config = config_of("head-reviews", task="second")
+    config.task_heads.append({"task": "second", "kind": "classification", "labels": ["x", "y", "z"]})
+    assert list(build(auto, config).config.id2label.values()) == ["x", "y", "z"]
+    # One label is a number.
+    for name in ("head-reviews", "head-price"):
+        model = load(auto, name, num_labels=1, **new)
+        head = model.config.task_heads[0]
+        assert (head["kind"], model.config.problem_type) == ("regression", "regression") and "labels" not in head, head
+        # The scale goes with the weights that it was measured for.
+        assert ("scale" in head) == (name == "head-price"), head
+        output = model(**batch, labels=torch.tensor([0.3, 1.0, 2.0]))
+        assert output.logits.shape == (3, 1) and output.loss > 0, output
+    model = load(auto, "head-topics", num_labels=1, **new)
+    assert model.config.task_heads[0]["kind"] == "multi_label" and model(**batch, labels=torch.ones(3, 1)).loss > 0
+    # A name for the number does not make it a class.
+    model = load(auto, "head-price", id2label={0: "euros"}, label2id={"euros": 0})
+    assert model.config.task_heads == config_of("head-price").task_heads and model.config.id2label == {0: "euros"}
+    model = load(auto, "head-price", num_labels=3, **new)
+    assert model.config.task_heads[0] == {"task": "price", "kind": "classification", "labels": ["LABEL_0", "LABEL_1", "LABEL_2"]}
+    # A kind that is not the head's is refused; that of a file is of its first head.
+    several = "multi_label_classification"
+    raises(ValueError, "the head `reviews` is of the kind classification", lambda: load(auto, "head-reviews", problem_type=several))
+    for name, task in [("head-price", None), ("searched-all-heads", "price")]:
+        load_it = lambda problem: load(auto, name, task=task, problem_type=problem).config.task_heads
+        raises(ValueError, "the head `price`", lambda: load_it("single_label_classification"))
+        assert load_it("regression") == config_of(name).task_heads
+    config = config_of("head-price", task="second")
+    config.task_heads.append({"task": "second", "kind": "classification", "labels": ["x", "y", "z"]})
+    assert build(auto, config).config.problem_type == "single_label_classification"
+    config.problem_type = "regression"
+    raises(ValueError, "the head `second`", lambda: build(auto, config))
+    raises(ValueError, "num_labels is 3", lambda: load(auto, "head-price", num_labels=3, problem_type="regression", **new))
+    model = load(auto, "head-price", num_labels=3, problem_type=several, **new)
+    assert (model.config.task_heads[0]["kind"], model.config.problem_type) == ("multi_label", several)
+    # What the refusal proposes.
+    config = config_of("head-reviews", problem_type=several, num_labels=3)
+    config.task_heads = []
+    model = load(auto, "head-reviews", config=config)
+    assert [head["kind"] for head in model.config.task_heads] == ["multi_label"]
+    # Two models of one configuration.
+    config = config_of("head-price")
+    before = config.to_dict()
+    both = [build(cls, config) for cls in (transformers.AutoModelForTokenClassification, transformers.AutoModelForMaskedLM, auto)]
+    assert [len(model.config.task_heads) for model in both] == [2, 1, 1] and both[1].config.mlm_head == "tied"
+    assert {**config.to_dict(), "dtype": None} == {**before, "dtype": None}
+    config = config_of("head-means")
+    build(transformers.AutoModel, config)
+    assert len(config.task_heads) == 1, config.task_heads
 
 
 def examples(name, kind, count=16):
@@ -333,7 +437,7 @@ def cards():
         assert metadata_load(f"{folder(name)}/README.md")["model-index"][0]["name"] == data.model_name
 
 
-for check in (cards, refusals, pipelines, sentences, outputs, new_heads, checkpointing, trainings, documentation):
+for check in (cards, refusals, pipelines, sentences, outputs, numbers, new_heads, asked_heads, checkpointing, trainings, documentation):
     begun = time.monotonic()
     check()
     print(f"{check.__name__}: {time.monotonic() - begun:.1f} s")
