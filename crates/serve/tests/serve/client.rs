@@ -68,10 +68,26 @@ impl Connection {
         Some(Reply { status, headers, body })
     }
 
+    /// Reads until the server closes the connection.
+    pub fn read_all(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).map(|_| bytes)
+    }
+
     /// Sends a request and reads the answer.
     pub fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
         self.send(&request(method, path, headers, body)).ok()?;
         self.reply()
+    }
+}
+
+/// Waits until `holds`, for as long as a busy machine may take.
+#[track_caller]
+pub fn until(holds: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not come about");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Connection, JSON, get, ok};
+use crate::client::{Connection, JSON, get, ok, request, until};
 use crate::model::{Running, heads, write};
 
 fn body() -> Vec<u8> {
@@ -57,6 +57,72 @@ fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
     assert_eq!((running.events_of("stopping").len(), running.events_of("stopped").len()), (1, 1));
     let statuses = running.events_of("request");
     assert!(statuses.iter().all(|event| event["status"] == 200));
+}
+
+/// What became of a connection with one request.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Answered,
+    /// Closed in good order, but for the answer.
+    Unanswered,
+    /// Nobody listens, or listened any more when the system's list of connections was thrown away.
+    Refused,
+}
+
+fn one_request(address: std::net::SocketAddr) -> End {
+    let Ok(mut connection) = Connection::try_open(address) else { return End::Refused };
+    let body = json!({ "inputs": "a quiet film" }).to_string();
+    let _ = connection.send(&request("POST", "/predict", &[JSON, ("connection", "close")], body.as_bytes()));
+    match connection.read_all() {
+        Ok(bytes) if bytes.starts_with(b"HTTP/1.1 200 OK") => End::Answered,
+        Ok(bytes) => {
+            assert!(bytes.is_empty(), "{}", String::from_utf8_lossy(&bytes));
+            End::Unanswered
+        }
+        Err(_) => End::Refused,
+    }
+}
+
+#[test]
+fn connections_that_were_accepted_are_answered_until_no_more_are() {
+    let mut unanswered = 0;
+    for _ in 0..4 {
+        let mut running = Running::of(&["labels"], |_| {});
+        let address = running.address;
+        let answered = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let client = || {
+                let mut lost = 0;
+                loop {
+                    match one_request(address) {
+                        End::Answered => _ = answered.fetch_add(1, Ordering::Relaxed),
+                        End::Unanswered => lost += 1,
+                        End::Refused => return lost,
+                    }
+                }
+            };
+            let clients: Vec<_> = (0..12).map(|_| scope.spawn(client)).collect();
+            until(|| answered.load(Ordering::Relaxed) >= 24);
+            running.stop();
+            unanswered += clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
+        });
+    }
+    assert_eq!(unanswered, 0);
+}
+
+#[test]
+fn connections_that_are_cut_are_counted() {
+    let mut running = Running::of(&["labels"], |settings| settings.limits.stop_time = Duration::from_millis(500));
+    let mut half: Vec<Connection> = (0..2).map(|_| Connection::open(running.address)).collect();
+    for connection in &mut half {
+        connection.send(b"POST /predict HTTP/1.1\r\ncontent-length: 99\r\nhost: x\r\n\r\n{").unwrap();
+    }
+    let mut idle = Connection::open(running.address);
+    assert_eq!(idle.call("GET", "/health", &[], b"").unwrap().status, 200);
+    running.stop();
+    // The idle one ends by itself, the others are those that are cut.
+    let cut = running.events_of("cut");
+    assert_eq!((cut.len(), &cut[0]["connections"]), (1, &json!(2)));
 }
 
 #[test]
