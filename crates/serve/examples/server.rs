@@ -13,6 +13,7 @@ use serve::{Event, ModelSource, Server, Settings, Threads};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = Settings::new(Vec::new());
     settings.threads = Threads::of(std::thread::available_parallelism()?.get());
+    settings.signals = true;
     let mut log = false;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -47,8 +48,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             eprintln!("{}", serde_json::to_string(event).unwrap_or_default());
         }
     };
-    let server = Server::start(settings, Arc::new(events))?;
-    server.listen_to_signals()?;
-    server.wait();
+    Server::start(settings, Arc::new(events))?.wait();
     Ok(())
 }

@@ -78,10 +78,15 @@ impl Server {
         let (engine, threads) = Engine::start(settings.limits, settings.threads, events.clone(), Arc::clone(&metrics))?;
         let app = Arc::new(App::new(engine, models, pool, (metrics, events), &settings));
         let (stop, stopped) = watch::channel(false);
+        let handle = Handle { app: Arc::clone(&app), stop };
+        if settings.signals {
+            // Before anybody hears that it listens: a signal that comes then is not to end the process.
+            listen_to_signals(&runtime, handle.clone())?;
+        }
         let routes = router(Arc::clone(&app));
         let serving = runtime.spawn(listen::serve(listener, routes, Arc::clone(&app), stopped));
         (app.events)(&Event::Listening { address });
-        Ok(Self { runtime, serving, handle: Handle { app, stop }, threads, address })
+        Ok(Self { runtime, serving, handle, threads, address })
     }
 
     /// Where it listens.
@@ -92,41 +97,6 @@ impl Server {
     /// What others tell it by.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
-    }
-
-    /// From now on SIGTERM and Ctrl-C stop it, and SIGHUP reads the models again.
-    ///
-    /// # Errors
-    /// The system gives no signals.
-    pub fn listen_to_signals(&self) -> Result<()> {
-        let _inside = self.runtime.enter();
-        let handle = self.handle.clone();
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let listen = |kind| signal(kind).map_err(|cause| Error::Start { what: "listening to signals", cause });
-            let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-            let mut hang_up = listen(SignalKind::hangup())?;
-            self.runtime.spawn(async move {
-                loop {
-                    tokio::select! {
-                        _ = terminate.recv() => handle.stop(),
-                        _ = interrupt.recv() => handle.stop(),
-                        _ = hang_up.recv() => {
-                            let handle = handle.clone();
-                            tokio::task::spawn_blocking(move || handle.reload());
-                        }
-                    }
-                }
-            });
-        }
-        #[cfg(not(unix))]
-        self.runtime.spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                handle.stop();
-            }
-        });
-        Ok(())
     }
 
     /// Waits until it was told to stop and all is answered.
@@ -143,4 +113,38 @@ impl Server {
         let events: &Events = &handle.app.events;
         events(&Event::Stopped);
     }
+}
+
+/// From now on SIGTERM and Ctrl-C stop the server, and SIGHUP reads the models again.
+///
+/// # Errors
+/// The system gives no signals.
+fn listen_to_signals(runtime: &Runtime, handle: Handle) -> Result<()> {
+    let _inside = runtime.enter();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(|cause| Error::Start { what: "listening to signals", cause });
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut hang_up = listen(SignalKind::hangup())?;
+        runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => handle.stop(),
+                    _ = interrupt.recv() => handle.stop(),
+                    _ = hang_up.recv() => {
+                        let handle = handle.clone();
+                        tokio::task::spawn_blocking(move || handle.reload());
+                    }
+                }
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    runtime.spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            handle.stop();
+        }
+    });
+    Ok(())
 }

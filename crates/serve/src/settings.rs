@@ -34,6 +34,9 @@ pub struct Settings {
     pub truncate: bool,
     /// What requests must send as `Authorization: Bearer ...`, except to the routes of health.
     pub token: Option<Token>,
+    /// Whether SIGTERM and Ctrl-C stop the server and SIGHUP reads the models again, from before [`crate::Event::Listening`] on. Else
+    /// signals are left to the program.
+    pub signals: bool,
 }
 
 /// Threads of each kind.
@@ -135,7 +138,8 @@ impl std::fmt::Debug for Token {
 }
 
 impl Settings {
-    /// Settings of one model with defaults: loopback, a port that the system chooses, f32, one thread of each kind.
+    /// Settings of one model with defaults: loopback, a port that the system chooses, f32, and threads for one core
+    /// ([`Threads::of`]). Signals are left to the program.
     pub fn new(models: Vec<ModelSource>) -> Self {
         Self {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -145,6 +149,7 @@ impl Settings {
             limits: Limits::default(),
             truncate: true,
             token: None,
+            signals: false,
         }
     }
 

@@ -33,6 +33,7 @@ pub fn run(args: &ServeArgs, context: &Context) -> Result<(), CliError> {
         limits: args.limits(),
         truncate: !args.no_truncate,
         token: args.token_file.as_deref().map(token).transpose()?,
+        signals: true,
     };
     if !args.host.is_loopback() && settings.token.is_none() {
         let message = format!(
@@ -41,9 +42,7 @@ pub fn run(args: &ServeArgs, context: &Context) -> Result<(), CliError> {
         );
         context.progress.warn(&message);
     }
-    let server = Server::start(settings, events(args.log)).map_err(refused)?;
-    server.listen_to_signals().map_err(refused)?;
-    server.wait();
+    Server::start(settings, events(args.log)).map_err(refused)?.wait();
     Ok(())
 }
 
