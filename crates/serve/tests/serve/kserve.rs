@@ -162,6 +162,10 @@ fn requests_that_do_not_fit_are_refused_with_the_reason() {
         (json!({ "inputs": [texts("text", &["a"]), texts("text", &["a"])] }), "twice"),
         (json!({ "inputs": [texts("text", &["a"]), texts("text_pair", &["a", "b"])] }), "2 of `text_pair`"),
         (json!({ "inputs": [texts("text", &["a"])], "outputs": [{ "name": "vector" }] }), "no output `vector`"),
+        (
+            json!({ "inputs": [texts("text", &["a"])], "outputs": vec![json!({ "name": "logits" }); 1000] }),
+            "`logits` is asked for twice",
+        ),
         (json!({ "inputs": [texts("question", &["a"]), texts("context", &["a"])] }), "`text`"),
         (json!({ "inputs": [texts("text", &["a"])], "parameters": { "task": "none" } }), "no head of task"),
         (json!({ "inputs": [texts("text", &["a"])], "parameters": { "truncate": 1 } }), "true or false"),

@@ -61,6 +61,11 @@ pub(super) async fn infer(
         let (name, known) = (&unknown.name, known.join(", "));
         return Err(wrong(format!("there is no output `{name}` for these inputs; outputs: {known}")));
     }
+    if let Some((_, twice)) =
+        request.outputs.iter().enumerate().find(|(index, one)| request.outputs[..*index].iter().any(|o| o.name == one.name))
+    {
+        return Err(wrong(format!("output `{}` is asked for twice", twice.name)));
+    }
     let wants_hidden = request.outputs.iter().any(|wanted| wanted.name == HIDDEN);
     if head.is_none() && !wants_hidden {
         return Err(wrong(format!("the model has no head; ask for the output `{HIDDEN}`")));
@@ -92,13 +97,14 @@ fn truncate(parameters: &Map<String, Value>, default: bool) -> Result<bool, Fail
 }
 
 /// The wanted tensors in the order of the request; all of them where none is named.
-fn chosen(tensors: Vec<Tensor>, wanted: &[Wanted], binary: bool) -> Vec<(Tensor, bool)> {
+fn chosen(mut tensors: Vec<Tensor>, wanted: &[Wanted], binary: bool) -> Vec<(Tensor, bool)> {
     if wanted.is_empty() {
         return tensors.into_iter().map(|tensor| (tensor, binary)).collect();
     }
+    // Each is asked for once.
     let of = |wanted: &Wanted| {
-        let found = tensors.iter().find(|tensor| tensor.name == wanted.name)?;
-        Some((found.clone(), wanted.binary))
+        let place = tensors.iter().position(|tensor| tensor.name == wanted.name)?;
+        Some((tensors.swap_remove(place), wanted.binary))
     };
     wanted.iter().filter_map(of).collect()
 }
