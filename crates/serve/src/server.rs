@@ -67,6 +67,8 @@ impl Server {
         let models = Models::read(settings.models.clone(), settings.precision, Arc::clone(&pool), told)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.http)
+            // For large JSON, and a reload.
+            .max_blocking_threads(settings.threads.http.saturating_mul(4))
             .thread_name("serve-http")
             .enable_all()
             .build()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cpu_runtime::Precision;
 
+use crate::failure::Failure;
 use crate::{Error, Result};
 
 /// A model and the name that requests call it by.
@@ -104,6 +105,20 @@ impl Default for Limits {
             answer_time: Duration::from_secs(30),
             drain: Duration::from_millis(300),
             stop_time: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// # Errors
+    /// 413: a request may not have that many tokens.
+    pub(crate) fn check_tokens(&self, tokens: usize) -> Result<(), Failure> {
+        let most = self.request_tokens;
+        match tokens > most {
+            true => {
+                Err(Failure::too_large(format!("the request has {tokens} tokens; at most {most} are taken at once")))
+            }
+            false => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use loaded::{Loaded, Role};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::job::{Answered, Job, Sequence, Want};
 use self::queue::Queue;
@@ -87,12 +87,7 @@ impl Engine {
         want: Want,
         encode: impl FnOnce(&Loaded) -> Result<(Vec<Sequence>, T), Failure> + Send + 'static,
     ) -> Result<(Answered, T), Failure> {
-        if texts > self.limits.texts {
-            let most = self.limits.texts;
-            return Err(Failure::too_large(format!("batch size {texts} > maximum allowed batch size {most}")));
-        }
-        let count = u32::try_from(texts.max(1)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| Failure::overloaded())?;
+        let room = self.room(texts)?;
         let (job, waiting) = Job::new(Arc::clone(model), want, room);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let engine = Arc::clone(self);
@@ -119,15 +114,48 @@ impl Engine {
         Ok((answered, rest))
     }
 
-    fn check<T>(&self, made: (Vec<Sequence>, T)) -> Result<(Vec<Sequence>, T), Failure> {
-        let tokens: usize = made.0.iter().map(|sequence| sequence.ids.len()).sum();
-        let most = self.limits.request_tokens;
-        match tokens > most {
-            true => {
-                Err(Failure::too_large(format!("the request has {tokens} tokens; at most {most} are taken at once")))
+    /// Does `work` on `texts` texts on a thread that tokenizes; it needs room as what [`Engine::run`] does.
+    ///
+    /// # Errors
+    /// 429 where the queue has no room for that many texts, 413 for too many texts, 504 where it takes too long, and what `work` refuses.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        texts: usize,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let room = self.room(texts)?;
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let task = move || {
+            // Whoever asked may have left.
+            if sender.is_closed() {
+                return;
             }
-            false => Ok(made),
+            let made = catch_unwind(AssertUnwindSafe(work));
+            let made = made.unwrap_or_else(|_| Err(Failure::internal("a text could not be read")));
+            drop(room);
+            let _ = sender.send(made);
+        };
+        self.tokenizers.submit(Box::new(task));
+        let made = tokio::time::timeout(self.limits.answer_time, receiver).await.map_err(|_| Failure::late())?;
+        made.map_err(|_| Failure::internal("the answer was lost"))?
+    }
+
+    /// Room for this many texts.
+    ///
+    /// # Errors
+    /// 413: no request may have so many; 429: there is no room now.
+    fn room(&self, texts: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let most = self.limits.texts;
+        if texts > most {
+            return Err(Failure::too_large(format!("batch size {texts} > maximum allowed batch size {most}")));
         }
+        let count = u32::try_from(texts.max(1)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| Failure::overloaded())
+    }
+
+    fn check<T>(&self, made: (Vec<Sequence>, T)) -> Result<(Vec<Sequence>, T), Failure> {
+        self.limits.check_tokens(made.0.iter().map(|sequence| sequence.ids.len()).sum())?;
+        Ok(made)
     }
 
     /// Whether it takes more texts, and computes: the oldest one has not waited for longer than an answer may take.

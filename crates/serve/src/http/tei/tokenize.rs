@@ -3,13 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use tokenizer::WithOffsets;
 use utoipa::ToSchema;
 
 use super::types::no_prompt;
 use crate::engine::Loaded;
 use crate::failure::Failure;
 use crate::http::Shared;
-use crate::http::body::{Json, aside};
+use crate::http::body::Json;
 use crate::http::chosen::Chosen;
 use crate::http::reply::json;
 
@@ -66,30 +67,33 @@ pub(crate) async fn tokenize(
 ) -> Result<Response, Failure> {
     no_prompt(request.prompt_name.as_deref())?;
     let (texts, _) = request.inputs.into_list()?;
-    check_count(&app, texts.len())?;
+    let count = texts.len();
     let special = request.add_special_tokens.unwrap_or(true);
-    let tokens = move || texts.iter().map(|text| tokens(&model, text, special)).collect::<Result<Vec<_>, _>>();
-    let tokens = aside(tokens).await??;
+    let limits = *app.engine.limits();
+    let work = move || {
+        let mut count = 0;
+        let mut all = Vec::with_capacity(texts.len());
+        for text in &texts {
+            let encoded = model.tokenizer.encode_with_offsets(text)?;
+            // Tokens of an answer are far larger than their ids.
+            count += encoded.ids.len() + if special { 2 } else { 0 };
+            limits.check_tokens(count)?;
+            all.push(tokens(&model, text, encoded, special)?);
+        }
+        Ok(all)
+    };
+    let tokens = app.engine.read(count, work).await?;
     let count = tokens.iter().map(Vec::len).sum::<usize>();
     json(tokens, count * 8).await
 }
 
-fn check_count(app: &Shared, texts: usize) -> Result<(), Failure> {
-    let most = app.engine.limits().texts;
-    match texts > most {
-        true => Err(Failure::too_large(format!("batch size {texts} > maximum allowed batch size {most}"))),
-        false => Ok(()),
-    }
-}
-
-fn tokens(model: &Loaded, text: &str, special: bool) -> Result<Vec<Token>, Failure> {
+fn tokens(model: &Loaded, text: &str, encoded: WithOffsets, special: bool) -> Result<Vec<Token>, Failure> {
     let tokenizer = &model.tokenizer;
     let named = |id: u32| Ok::<_, Failure>(tokenizer.token(id)?.unwrap_or_default());
     let around = |id: u32| {
         let token = Token { id, text: named(id)?, special: true, start: None, stop: None };
         Ok::<_, Failure>(special.then_some(token))
     };
-    let encoded = tokenizer.encode_with_offsets(text)?;
     // Characters before a byte; offsets rise, so that the text is counted once.
     let (mut bytes, mut characters) = (0, 0);
     let mut count = |to: usize| {
@@ -143,10 +147,14 @@ pub(crate) async fn decode(
     if all.iter().all(Vec::is_empty) {
         return Err(Failure::empty("ids"));
     }
-    check_count(&app, all.len())?;
+    app.engine.limits().check_tokens(all.iter().map(Vec::len).sum())?;
     let skip = request.skip_special_tokens.unwrap_or(true);
-    let decode = move || all.iter().map(|ids| model.tokenizer.decode(ids, skip)).collect::<Result<Vec<_>, _>>();
-    let texts = aside(decode).await??;
+    let count = all.len();
+    let decode = move || {
+        let texts = all.iter().map(|ids| model.tokenizer.decode(ids, skip)).collect::<Result<Vec<_>, _>>();
+        texts.map_err(Failure::from)
+    };
+    let texts = app.engine.read(count, decode).await?;
     let length = texts.iter().map(String::len).sum::<usize>();
     json(texts, length / 8).await
 }
