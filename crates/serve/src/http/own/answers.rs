@@ -143,11 +143,13 @@ pub(crate) async fn spans(
     // A null score above this means that there is no answer.
     let threshold = if parameters.handle_impossible_answer == Some(false) { f64::INFINITY } else { 0.0 };
     let count = questions.len();
-    let pool = Arc::clone(&app.pool);
+    let (pool, limits) = (Arc::clone(&app.pool), *app.engine.limits());
     let encode = move |model: &Loaded| {
         let dataset = Dataset::from_texts(questions.into_iter().map(|q| (q.question, q.context)));
         let set = pool.install(|| WindowSet::for_prediction(&dataset, &model.tokenizer, windows, version));
         let set = set.map_err(read)?;
+        // A small stride makes many windows of few tokens.
+        limits.check_tokens(set.lengths().iter().sum())?;
         let sequence = |window| Ok(Sequence::from(set.features(window).map_err(read)?));
         let sequences = (0..set.len()).map(sequence).collect::<Result<_, Failure>>()?;
         Ok((sequences, (dataset, set)))
