@@ -125,7 +125,8 @@ impl Server {
             .header_read_timeout(self.limits.head_time)
             .max_headers(HEADERS)
             .max_buf_size(HEAD_BYTES);
-        let (router, silent) = (TowerToHyperService::new(self.router.clone()), Mutex::new(Some(self.silent.subscribe())));
+        let (router, silent) =
+            (TowerToHyperService::new(self.router.clone()), Mutex::new(Some(self.silent.subscribe())));
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             silent.lock().unwrap_or_else(PoisonError::into_inner).take();
             router.call(request)

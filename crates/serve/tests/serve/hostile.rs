@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{Connection, JSON, get, ok, request};
+use crate::client::{Connection, JSON, get, ok, post, request};
 use crate::model::Running;
 
-/// Resident memory of this process in KiB.
-fn resident() -> usize {
+/// Memory of this process in KiB: what it has, `VmRSS`, or had at most, `VmHWM`.
+fn memory(key: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+fn resident() -> usize {
+    memory("VmRSS")
 }
 
 struct Random(u64);
@@ -110,14 +114,35 @@ fn attack(address: std::net::SocketAddr, random: &mut Random) -> Option<u16> {
     }
 }
 
+/// One at a time: memory is of all threads.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn windows_of_long_texts_are_counted_before_they_are_written() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let running = Running::sized(&["answers"], (32, 1, 512), |_| {});
+    // One window for each token of the text, of 384 tokens each: as sequences these are some 750 MB.
+    let inputs = json!({ "question": "who ?", "context": "film ".repeat(390_000) });
+    let body = json!({ "inputs": inputs, "parameters": { "doc_stride": 1 } });
+    let before = memory("VmHWM");
+    let reply = post(running.address, "/answers", &body);
+    assert_eq!(reply.status, 413);
+    let message = reply.json()["error"].as_str().unwrap().to_owned();
+    assert!(message.contains("at most 32768 are taken at once"), "{message}");
+    let more = memory("VmHWM").saturating_sub(before);
+    eprintln!("{more} KiB more");
+    assert!(more < 400 << 10, "{more} KiB");
+}
+
 #[test]
 #[allow(clippy::disallowed_methods, reason = "how many depends on who asks")]
 fn hostile_requests_are_refused_and_leave_nothing_behind() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let wanted = std::env::var("SERVE_HOSTILE").ok().and_then(|count| count.parse().ok()).unwrap_or(600);
     let mut running = Running::of(&["labels"], |settings| {
         settings.limits.body = 50_000;
-        settings.limits.body_time = Duration::from_millis(500);
-        settings.limits.head_time = Duration::from_millis(500);
+        settings.limits.body_time = Duration::from_secs(2);
+        settings.limits.head_time = Duration::from_secs(2);
     });
     let address = running.address;
     let good = json!({ "inputs": "a quiet film" });

@@ -16,7 +16,8 @@ fn body() -> Vec<u8> {
 fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
     let mut running = Running::of(&["labels"], |settings| {
         settings.threads = serve::Threads { batches: 2, per_batch: 1, tokenizers: 1, http: 2 };
-        settings.limits.drain = Duration::from_millis(300);
+        // Clients that keep their connection are to learn of the end from an answer, on a busy machine too.
+        settings.limits.drain = Duration::from_secs(2);
     });
     let (answered, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let address = running.address;
@@ -48,8 +49,7 @@ fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
                 }
             });
         }
-        std::thread::sleep(Duration::from_millis(400));
-        assert!(answered.load(Ordering::Relaxed) > 8);
+        until(|| answered.load(Ordering::Relaxed) > 16);
         running.stop();
     });
     assert!(closed.load(Ordering::Relaxed) > 0, "clients learn that their connections end");
@@ -125,14 +125,21 @@ fn connections_that_are_cut_are_counted() {
     assert_eq!((cut.len(), &cut[0]["connections"]), (1, &json!(2)));
 }
 
+/// Whether texts wait behind others that are computed.
+fn computes(address: std::net::SocketAddr) -> bool {
+    let metrics = String::from_utf8(get(address, "/metrics").body).unwrap();
+    let waiting = metrics.lines().find_map(|line| line.strip_prefix("efficientbert_queue_size ")).unwrap();
+    waiting != "0"
+}
+
 #[test]
 fn a_request_that_runs_when_the_server_stops_is_answered() {
     let mut running = Running::sized(&["labels"], (256, 6, 512), |_| {});
     let address = running.address;
-    let slow = json!({ "inputs": vec![["film ".repeat(510)]; 8] }).to_string();
+    let slow = json!({ "inputs": vec![["film ".repeat(510)]; 16] }).to_string();
     std::thread::scope(|scope| {
         let call = scope.spawn(move || Connection::open(address).call("POST", "/predict", &[JSON], slow.as_bytes()));
-        std::thread::sleep(Duration::from_millis(100));
+        until(|| computes(address));
         running.stop();
         assert_eq!(call.join().unwrap().expect("an answer").status, 200);
     });
@@ -145,10 +152,9 @@ fn a_connection_that_says_nothing_does_not_keep_the_server() {
     assert_eq!(idle.call("GET", "/health", &[], b"").unwrap().status, 200);
     let mut half = Connection::open(running.address);
     half.send(b"POST /predict HTTP/1.1\r\ncontent-length: 99\r\nhost: x\r\n\r\n{").unwrap();
-    std::thread::sleep(Duration::from_millis(50));
     let begun = Instant::now();
     running.stop();
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert!(idle.reply().is_none());
 }
 
@@ -166,33 +172,32 @@ fn models_are_replaced_under_load_without_a_lost_request() {
     let second = score();
     assert_ne!(second, first);
     let done = AtomicBool::new(false);
-    let counts: Vec<[usize; 2]> = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut connection = Connection::open(address);
-                    let mut seen = [0; 2];
-                    while !done.load(Ordering::Relaxed) {
-                        let reply = connection.call("POST", "/predict", &[JSON], asked.to_string().as_bytes());
-                        let reply = reply.expect("an answer");
-                        assert_eq!(reply.status, 200);
-                        let found: Value = reply.json();
-                        assert!(found == first || found == second, "half of one model and half of another: {found}");
-                        seen[usize::from(found == second)] += 1;
-                    }
-                    seen
-                })
-            })
-            .collect();
+    // Answers of each model, by client.
+    let counts: [[AtomicUsize; 2]; 4] = Default::default();
+    std::thread::scope(|scope| {
+        for seen in &counts {
+            scope.spawn(|| {
+                let mut connection = Connection::open(address);
+                while !done.load(Ordering::Relaxed) {
+                    let reply = connection.call("POST", "/predict", &[JSON], asked.to_string().as_bytes());
+                    let reply = reply.expect("an answer");
+                    assert_eq!(reply.status, 200);
+                    let found: Value = reply.json();
+                    assert!(found == first || found == second, "half of one model and half of another: {found}");
+                    seen[usize::from(found == second)].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
         for seed in [1, 2, 1, 2, 1] {
             write(&dir, heads("labels"), (32, 2, 64), seed);
+            let which = usize::from(seed == 2);
+            let before: Vec<usize> = counts.iter().map(|seen| seen[which].load(Ordering::Relaxed)).collect();
             assert_eq!(handle.reload(), 1);
-            std::thread::sleep(Duration::from_millis(60));
+            // Each client hears of each model.
+            until(|| counts.iter().zip(&before).all(|(seen, before)| seen[which].load(Ordering::Relaxed) > *before));
         }
         done.store(true, Ordering::Relaxed);
-        clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
-    assert!(counts.iter().all(|[a, b]| *a > 0 && *b > 0), "{counts:?}");
 }
 
 #[test]

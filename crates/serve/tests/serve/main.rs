@@ -2,7 +2,6 @@
 
 mod client;
 mod docs;
-mod hostile;
 mod kserve;
 mod lifecycle;
 mod limits;

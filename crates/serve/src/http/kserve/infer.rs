@@ -61,8 +61,11 @@ pub(super) async fn infer(
         let (name, known) = (&unknown.name, known.join(", "));
         return Err(wrong(format!("there is no output `{name}` for these inputs; outputs: {known}")));
     }
-    if let Some((_, twice)) =
-        request.outputs.iter().enumerate().find(|(index, one)| request.outputs[..*index].iter().any(|o| o.name == one.name))
+    if let Some((_, twice)) = request
+        .outputs
+        .iter()
+        .enumerate()
+        .find(|(index, one)| request.outputs[..*index].iter().any(|o| o.name == one.name))
     {
         return Err(wrong(format!("output `{}` is asked for twice", twice.name)));
     }
