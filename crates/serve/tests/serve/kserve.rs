@@ -179,3 +179,31 @@ fn requests_that_do_not_fit_are_refused_with_the_reason() {
     let reply = post(at, "/v2/models/answers/infer", &json!({ "inputs": [texts("question", &["a"])] }));
     assert_eq!(reply.status, 400);
 }
+
+#[test]
+fn what_would_change_nothing_is_refused() {
+    let running = Running::of(&["labels", "tokens", "answers"], |_| {});
+    let at = running.address;
+    let ids = json!({ "name": "input_ids", "shape": [1, 2], "datatype": "INT64", "data": [2, 3] });
+    let mask = json!({ "name": "attention_mask", "shape": [1, 2], "datatype": "INT64", "data": [1, 1] });
+    let text = || texts("text", &["a"]);
+    let asked = || json!([texts("question", &["who ?"]), texts("context", &["Ana"])]);
+    let output = |parameters: Value| json!([{ "name": "logits", "parameters": parameters }]);
+    let cases = [
+        ("labels", json!({ "inputs": [ids, texts("text_pair", &["a"])] }), "`text_pair` belongs to `text`"),
+        ("labels", json!({ "inputs": [text(), mask] }), "`attention_mask` belongs to `input_ids`"),
+        ("labels", json!({ "inputs": [text(), texts("context", &["a"])] }), "`context` belongs to `question`"),
+        ("tokens", json!({ "inputs": [text(), texts("text_pair", &["a", "b", "c"])] }), "no `text_pair`"),
+        ("answers", json!({ "inputs": asked(), "parameters": { "truncate": false } }), "`truncate` is for `text`"),
+        ("labels", json!({ "inputs": [ids], "parameters": { "truncate": true } }), "`truncate` is for `text`"),
+        ("labels", json!({ "inputs": [text()], "parameters": { "binary_data_output": "yes" } }), "true or false"),
+        ("labels", json!({ "inputs": [text()], "outputs": output(json!({ "binary_data": 1 })) }), "true or false"),
+        ("labels", json!({ "inputs": [text()], "parameters": { "tasks": "rte" } }), "no parameter `tasks`"),
+        ("labels", json!({ "inputs": [text()], "outputs": output(json!({ "classification": 2 })) }), "`classification`"),
+    ];
+    for (model, request, reason) in cases {
+        let reply = post(at, &format!("/v2/models/{model}/infer"), &request);
+        let message = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(reply.status == 400 && message.contains(reason), "{request}: {} {message}", reply.status);
+    }
+}

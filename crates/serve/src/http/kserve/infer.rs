@@ -73,7 +73,7 @@ pub(super) async fn infer(
     if head.is_none() && !wants_hidden {
         return Err(wrong(format!("the model has no head; ask for the output `{HIDDEN}`")));
     }
-    let truncate = truncate(&request.parameters, app.truncate)?;
+    let truncate = truncate(&request.parameters, app.truncate, inputs.texts.is_some())?;
     let marks = head.filter(|(_, head)| !tokens && head.kind.is_on_tokens());
     let (tensors, computed) = match marks {
         Some(_) if wants_hidden => return Err(wrong(format!("`{HIDDEN}` is for token ids in this model"))),
@@ -92,9 +92,14 @@ fn wrong(message: impl Into<String>) -> Failure {
     Failure::malformed(message)
 }
 
-fn truncate(parameters: &Map<String, Value>, default: bool) -> Result<bool, Failure> {
+/// # Errors
+/// It is no truth value, or stands beside other inputs than `text`, which are not cut.
+fn truncate(parameters: &Map<String, Value>, default: bool, texts: bool) -> Result<bool, Failure> {
     match parameters.get("truncate") {
         None => Ok(default),
+        Some(_) if !texts => {
+            Err(wrong("`truncate` is for `text`: questions are read in windows, and token ids are not cut"))
+        }
         Some(value) => value.as_bool().ok_or_else(|| wrong("`truncate` is true or false")),
     }
 }
@@ -137,9 +142,25 @@ impl Inputs {
         }
         let groups = [all.ids.is_some(), all.texts.is_some(), all.question.is_some()];
         match groups.into_iter().filter(|given| *given).count() {
-            1 => Ok(all),
+            1 => all.of_one_group(),
             0 => Err(wrong("either `text`, `question` or `input_ids` is expected")),
             _ => Err(wrong("`text`, `question` and `input_ids` exclude each other")),
+        }
+    }
+
+    /// # Errors
+    /// An input stands beside those of another group, where it would change nothing.
+    fn of_one_group(self) -> Result<Self, Failure> {
+        let (ids, texts, questions) = (self.ids.is_some(), self.texts.is_some(), self.question.is_some());
+        let others = [
+            ("text_pair", "text", self.pairs.is_some() && !texts),
+            ("context", "question", self.context.is_some() && !questions),
+            ("attention_mask", "input_ids", self.mask.is_some() && !ids),
+            ("token_type_ids", "input_ids", self.segments.is_some() && !ids),
+        ];
+        match others.into_iter().find(|(_, _, is_alone)| *is_alone) {
+            Some((name, group, _)) => Err(wrong(format!("input `{name}` belongs to `{group}`, which is not given"))),
+            None => Ok(self),
         }
     }
 }
@@ -320,7 +341,9 @@ async fn marked(
     (head, truncate): (&TaskHeadConfig, bool),
 ) -> Result<(Vec<Tensor>, Computed), Failure> {
     if head.kind == TaskHeadKind::Tags {
-        let Some(texts) = inputs.texts else { return Err(wrong("this head takes `text`")) };
+        let (Some(texts), None) = (inputs.texts, inputs.pairs) else {
+            return Err(wrong("this head takes `text`, and no `text_pair`"));
+        };
         let count = texts.len();
         let (all, computed) = entities(app, model, texts, (truncate, Some(&head.task))).await?;
         let line = |entities| serde_json::to_string(entities).unwrap_or_default();

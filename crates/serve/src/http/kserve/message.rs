@@ -84,8 +84,10 @@ pub(super) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Read, Failure> 
         }
     };
     let request: InferRequest = parse_now(json).map_err(|failure| Failure::malformed(failure.message))?;
+    known(&request.parameters, "the request", &["task", "truncate", "binary_data_output"])?;
     let mut tensors = Vec::with_capacity(request.inputs.len());
     for InputTensor { name, shape, datatype, parameters, data } in request.inputs {
+        known(&parameters, &format!("input `{name}`"), &["binary_data_size"])?;
         let size = parameters.get("binary_data_size");
         tensors.push(match (data, size) {
             (Some(list), None) => Tensor::from_json(name, shape, &datatype, &list)?,
@@ -105,14 +107,32 @@ pub(super) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Read, Failure> 
     if !rest.is_empty() {
         return Err(Failure::malformed(format!("{} bytes behind the last tensor belong to none", rest.len())));
     }
-    let is_set = |parameters: &Map<String, Value>, key: &str| parameters.get(key).and_then(Value::as_bool);
-    let binary = is_set(&request.parameters, "binary_data_output").unwrap_or(false);
-    let wanted = |output: WantedOutput| Wanted {
-        binary: is_set(&output.parameters, "binary_data").unwrap_or(binary),
-        name: output.name,
+    let binary = is_set(&request.parameters, "binary_data_output")?.unwrap_or(false);
+    let wanted = |output: WantedOutput| {
+        known(&output.parameters, &format!("output `{}`", output.name), &["binary_data"])?;
+        Ok(Wanted { binary: is_set(&output.parameters, "binary_data")?.unwrap_or(binary), name: output.name })
     };
-    let outputs = request.outputs.into_iter().map(wanted).collect();
+    let outputs = request.outputs.into_iter().map(wanted).collect::<Result<_, Failure>>()?;
     Ok(Read { id: request.id, parameters: request.parameters, tensors, outputs, binary })
+}
+
+/// # Errors
+/// 400: `owner` has a parameter that changes nothing here.
+fn known(parameters: &Map<String, Value>, owner: &str, known: &[&str]) -> Result<(), Failure> {
+    match parameters.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(key) => {
+            let known = known.join(", ");
+            Err(Failure::malformed(format!("{owner}: there is no parameter `{key}`; parameters: {known}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// 400: it is no truth value.
+fn is_set(parameters: &Map<String, Value>, key: &str) -> Result<Option<bool>, Failure> {
+    let wrong = || Failure::malformed(format!("the parameter `{key}` is true or false"));
+    parameters.get(key).map(|value| value.as_bool().ok_or_else(wrong)).transpose()
 }
 
 #[derive(Serialize)]
