@@ -14,7 +14,7 @@ use super::own::{answers, tokens};
 use super::reply::json;
 use super::tei::predict::{PredictRequest, labels};
 use super::tei::tokenize::Texts;
-use super::tei::types::truncation;
+use super::tei::types::{Direction, truncation};
 use super::tei::{embed, predict};
 use crate::engine::input::Input;
 use crate::engine::{Loaded, Role};
@@ -34,6 +34,7 @@ pub(crate) enum Function {
 
 /// How labels are given, in the words of Hugging Face's pipelines.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ClassificationParameters {
     pub function_to_apply: Option<Function>,
     /// How many labels are given, the best ones; all where it is absent.
@@ -42,9 +43,16 @@ pub(crate) struct ClassificationParameters {
 
 /// A request of a pipeline for labels: told from others by `parameters`.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ClassificationRequest {
     pub inputs: Texts,
     pub parameters: ClassificationParameters,
+    /// Whether texts that are too long are cut; the server's setting where it is absent.
+    pub truncate: Option<bool>,
+    /// What they lose.
+    pub truncation_direction: Option<Direction>,
+    /// Task of the head that answers.
+    pub task: Option<String>,
 }
 
 /// Calls the model by what its first head is for: `/predict`, `/embed`, `/similarity`, `/tokens` or `/answers`. With `parameters`, labels
@@ -85,7 +93,8 @@ async fn classify(
     request: ClassificationRequest,
 ) -> Result<Response, Failure> {
     let ClassificationParameters { function_to_apply, top_k } = request.parameters;
-    let (_, head) = model.head(None, "gives labels or numbers", encoder_spec::TaskHeadKind::is_on_pooled)?;
+    let task = request.task.as_deref();
+    let (_, head) = model.head(task, "gives labels or numbers", encoder_spec::TaskHeadKind::is_on_pooled)?;
     let is_one_of = head.kind == encoder_spec::TaskHeadKind::Classification;
     match function_to_apply {
         Some(Function::Softmax) if !is_one_of => {
@@ -101,7 +110,8 @@ async fn classify(
     let raw = function_to_apply == Some(Function::None);
     let (texts, _) = request.inputs.into_list()?;
     let inputs = texts.into_iter().map(Input::Text).collect();
-    let (mut all, computed) = labels(app, model, inputs, truncation(app, None, None), (raw, None)).await?;
+    let cut = truncation(app, request.truncate, request.truncation_direction);
+    let (mut all, computed) = labels(app, model, inputs, cut, (raw, task)).await?;
     all.iter_mut().for_each(|labels| labels.truncate(top_k.unwrap_or(usize::MAX)));
     let numbers = all.iter().map(Vec::len).sum::<usize>() * 4;
     Ok(computed.on(json(all, numbers).await?))

@@ -147,6 +147,36 @@ fn bodies_that_are_no_request_say_what_is_wrong_with_them() {
 }
 
 #[test]
+fn keys_that_a_route_does_not_know_are_refused() {
+    let running = Running::of(&["labels", "vectors", "number", "tokens", "answers"], |_| {});
+    let at = running.address;
+    let about = json!({ "question": "who ?", "context": "Ana" });
+    for (path, body, key) in [
+        ("/predict", json!({ "inputs": "film", "raw_score": true }), "raw_score"),
+        ("/", json!({ "inputs": "film", "raw_score": true }), "raw_score"),
+        ("/", json!({ "inputs": "film", "parameters": { "top_kk": 1 } }), "top_kk"),
+        ("/", json!({ "inputs": "film", "parameters": {}, "raw_scores": true }), "raw_scores"),
+        ("/models/vectors/embed", json!({ "inputs": "film", "normalise": false }), "normalise"),
+        ("/models/number/rerank", json!({ "query": "a", "texts": ["b"], "top_n": 1 }), "top_n"),
+        ("/models/tokens/tokens", json!({ "inputs": "Ana", "parameters": { "ignore": ["O"] } }), "ignore"),
+        ("/models/answers/answers", json!({ "inputs": about, "parameters": { "stride": 9 } }), "stride"),
+        ("/tokenize", json!({ "inputs": "a", "special": false }), "special"),
+    ] {
+        let reply = post(at, path, &body);
+        let message = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(reply.status == 422 && message.contains(&format!("unknown field `{key}`")), "{path} {body}: {message}");
+    }
+    // `truncate` and `task` count beside `parameters` too.
+    let long = "film ".repeat(100);
+    assert_eq!(post(at, "/", &json!({ "inputs": long, "parameters": {}, "truncate": false })).status, 422);
+    let rte = post(at, "/", &json!({ "inputs": "film", "parameters": {}, "task": "rte" })).json();
+    assert_eq!(rte[0], post(at, "/predict", &json!({ "inputs": "film", "task": "rte" })).json());
+    // OpenAI's clients send keys of their service.
+    let extra = json!({ "input": "a", "model": "vectors", "input_type": "query" });
+    assert_eq!(post(at, "/v1/embeddings", &extra).status, 200);
+}
+
+#[test]
 fn a_body_that_does_not_come_is_408_and_a_head_that_does_not_come_is_closed() {
     let running = Running::of(&["labels"], |settings| {
         settings.limits.body_time = Duration::from_millis(500);

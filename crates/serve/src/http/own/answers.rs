@@ -20,6 +20,7 @@ use crate::http::reply::json;
 
 /// A question and the text that it is about.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Question {
     pub question: String,
     pub context: String,
@@ -35,6 +36,7 @@ pub(crate) enum Questions {
 
 /// How questions are read and answers chosen, in the words of Hugging Face's pipelines.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AnswersParameters {
     /// Tokens by which a window starts after the one before; 128 where it is absent.
     pub doc_stride: Option<usize>,
@@ -57,6 +59,7 @@ pub(crate) struct AnswersParameters {
 
 /// A request for answers.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct AnswersRequest {
     pub inputs: Questions,
     #[serde(default)]

@@ -37,6 +37,7 @@ pub(crate) enum Aggregation {
 
 /// How texts are tagged.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TokensParameters {
     pub aggregation_strategy: Option<Aggregation>,
     /// Kinds of entities, or tags, that are left out.
@@ -47,6 +48,7 @@ pub(crate) struct TokensParameters {
 
 /// A request for entities.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TokensRequest {
     pub inputs: Texts,
     #[serde(default)]

@@ -21,6 +21,7 @@ use crate::http::reply::json;
 
 /// A request for vectors.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct EmbedRequest {
     pub inputs: EmbedInput,
     pub truncate: Option<bool>,
@@ -107,6 +108,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 /// A request for hidden states.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct EmbedAllRequest {
     pub inputs: EmbedInput,
     pub truncate: Option<bool>,
@@ -145,6 +147,7 @@ pub(crate) async fn embed_all(
 
 /// A text and others that it is compared with.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityInput {
     pub source_sentence: String,
     pub sentences: Vec<String>,
@@ -152,6 +155,7 @@ pub(crate) struct SimilarityInput {
 
 /// How texts are read.
 #[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityParameters {
     pub truncate: Option<bool>,
     pub truncation_direction: Option<Direction>,
@@ -161,6 +165,7 @@ pub(crate) struct SimilarityParameters {
 
 /// A request for cosines.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityRequest {
     pub inputs: SimilarityInput,
     pub parameters: Option<SimilarityParameters>,

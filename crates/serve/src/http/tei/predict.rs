@@ -22,6 +22,7 @@ use crate::http::reply::json;
 
 /// A request for labels.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct PredictRequest {
     pub inputs: PredictInput,
     /// Whether texts that are too long are cut; the server's setting where it is absent.
@@ -122,6 +123,7 @@ pub(crate) fn finite(head: &TaskHeadConfig, outputs: &[f32]) -> Result<HeadAnswe
 
 /// A request for the order of texts.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct RerankRequest {
     pub query: String,
     pub texts: Vec<String>,

@@ -38,6 +38,7 @@ impl Texts {
 
 /// A request for tokens.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TokenizeRequest {
     pub inputs: Texts,
     /// Whether special tokens stand around each text; yes where it is absent.
@@ -125,6 +126,7 @@ pub(crate) enum Ids {
 
 /// A request for text.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct DecodeRequest {
     pub ids: Ids,
     /// Whether special tokens are left out; yes where it is absent.
