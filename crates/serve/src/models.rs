@@ -1,5 +1,6 @@
 //! The models that are served, by name.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cpu_runtime::Precision;
@@ -19,7 +20,7 @@ pub(crate) struct Models {
     /// One reload at a time.
     reloading: Mutex<()>,
     /// Threads that pack weights.
-    pool: Arc<ThreadPool>,
+    pool: ThreadPool,
     events: Events,
     metrics: Arc<Metrics>,
 }
@@ -32,7 +33,7 @@ impl Models {
     pub fn read(
         sources: Vec<ModelSource>,
         precision: Precision,
-        pool: Arc<ThreadPool>,
+        pool: ThreadPool,
         (metrics, events): (Arc<Metrics>, Events),
     ) -> Result<Self> {
         let models =
@@ -82,7 +83,7 @@ impl Models {
         let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut replaced = 0;
         for (index, source) in self.sources.iter().enumerate() {
-            match self.pool.install(|| Loaded::read(&source.name, &source.dir, self.precision)) {
+            match attempt(|| self.pool.install(|| Loaded::read(&source.name, &source.dir, self.precision))) {
                 Ok(loaded) => {
                     self.tell(source, &loaded, true);
                     let loaded = Arc::new(loaded);
@@ -94,14 +95,21 @@ impl Models {
                     replaced += 1;
                     self.metrics.reloaded(true);
                 }
-                Err(error) => {
-                    let message = &explained(&error);
-                    (self.events)(&Event::ReloadFailed { model: &source.name, dir: &source.dir, message });
+                Err(message) => {
+                    (self.events)(&Event::ReloadFailed { model: &source.name, dir: &source.dir, message: &message });
                     self.metrics.reloaded(false);
                 }
             }
         }
         replaced
+    }
+}
+
+/// What `read` gives, or why it gives nothing; files that some code does not survive leave the old model in place too.
+fn attempt<T>(read: impl FnOnce() -> predict::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(made) => made.map_err(|error| explained(&error)),
+        Err(_) => Err("reading the model directory failed in an unforeseen way; please report this as a bug".to_owned()),
     }
 }
 
@@ -117,4 +125,17 @@ pub(crate) fn explained(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_while_a_model_is_read_is_a_failed_reload() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let failed = attempt(|| pool.install(|| -> predict::Result<()> { panic!("a table of no rows") }));
+        assert!(failed.unwrap_err().contains("report"));
+        assert_eq!(attempt(|| Ok(3)), Ok(3));
+    }
 }

@@ -54,17 +54,18 @@ impl Server {
     pub fn start(settings: Settings, events: Events) -> Result<Self> {
         settings.check()?;
         let metrics = Arc::new(Metrics::default());
-        // Not the program's pool: its threads may be busy, or wait for this server.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(settings.threads.batches)
-            .thread_name(|number| format!("serve-pool-{number}"))
-            .build()
-            .map_err(|cause| Error::Start {
-                what: "the threads that pack weights",
-                cause: std::io::Error::other(cause),
-            })?;
-        let (pool, told) = (Arc::new(pool), (Arc::clone(&metrics), events.clone()));
-        let models = Models::read(settings.models.clone(), settings.precision, Arc::clone(&pool), told)?;
+        // Neither the program's pool, whose threads may be busy or wait for this server, nor one for both: a reload takes its time, and
+        // requests are answered meanwhile.
+        let pool = |name: &'static str, what: &'static str| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(settings.threads.batches)
+                .thread_name(move |number| format!("serve-{name}-{number}"))
+                .build()
+                .map_err(|cause| Error::Start { what, cause: std::io::Error::other(cause) })
+        };
+        let (loading, parts) = (pool("load", "the threads that pack weights")?, pool("part", "the threads of windows")?);
+        let told = (Arc::clone(&metrics), events.clone());
+        let models = Models::read(settings.models.clone(), settings.precision, loading, told)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads.http)
             // For large JSON, and a reload.
@@ -78,7 +79,7 @@ impl Server {
         let listener = listening.map_err(|cause| Error::Listen { address: asked, cause })?;
         let address = listener.local_addr().map_err(|cause| Error::Listen { address: asked, cause })?;
         let (engine, threads) = Engine::start(settings.limits, settings.threads, events.clone(), Arc::clone(&metrics))?;
-        let app = Arc::new(App::new(engine, models, pool, (metrics, events), &settings));
+        let app = Arc::new(App::new(engine, models, Arc::new(parts), (metrics, events), &settings));
         let (stop, stopped) = watch::channel(false);
         let handle = Handle { app: Arc::clone(&app), stop };
         if settings.signals {

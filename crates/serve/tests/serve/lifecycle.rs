@@ -222,3 +222,26 @@ fn a_directory_that_cannot_be_read_leaves_the_model_that_was_there_and_says_so()
     assert!(metrics.contains("efficientbert_failed_reloads_total 2"), "{metrics}");
     assert!(metrics.contains("efficientbert_reloads_total 2"));
 }
+
+#[cfg(unix)]
+#[test]
+fn requests_are_answered_while_a_reload_takes_its_time() {
+    let running = Running::of(&["answers"], |_| {});
+    let (address, config) = (running.address, running.dir("answers").join("config.json"));
+    let text = std::fs::read(&config).unwrap();
+    std::fs::remove_file(&config).unwrap();
+    // Whoever reads it waits until somebody writes.
+    assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let handle = running.server.as_ref().unwrap().handle();
+    let reload = std::thread::spawn(move || handle.reload());
+    // This opens when the reload has opened the other end.
+    let mut writer = std::fs::File::options().write(true).open(&config).unwrap();
+    let asked = json!({ "inputs": { "question": "who ?", "context": "Ana lives in Bonn" } });
+    let found = ok(address, "/answers", &asked);
+    std::fs::remove_file(&config).unwrap();
+    std::fs::write(&config, &text).unwrap();
+    std::io::Write::write_all(&mut writer, &text).unwrap();
+    drop(writer);
+    reload.join().unwrap();
+    assert_eq!(ok(address, "/answers", &asked), found);
+}
