@@ -96,7 +96,7 @@ struct State {
     tokenized: Option<Instant>,
     batched: Option<Instant>,
     sender: Option<oneshot::Sender<Result<Answered, Failure>>>,
-    /// Its part of the queue.
+    /// Its part of the queue, free when none of its sequences is there any more: at the latest when the last of them drops the job.
     room: Option<OwnedSemaphorePermit>,
 }
 
@@ -199,7 +199,9 @@ impl Job {
     }
 
     fn send(&self, state: &mut State, answer: Result<Answered, Failure>) {
-        state.room = None;
+        if self.missing.load(Ordering::Relaxed) == 0 {
+            state.room = None;
+        }
         if let Some(sender) = state.sender.take() {
             // Where the client has left nobody is told.
             let _ = sender.send(answer);
@@ -223,8 +225,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        // Its room is free when its sequences are: they are in the queue until they are reached.
         self.job.abandoned.store(true, Ordering::Relaxed);
-        // What it holds of the queue is free at once, though its sequences are still there until they are reached.
-        self.job.state().room = None;
     }
 }

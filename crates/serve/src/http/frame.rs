@@ -82,54 +82,94 @@ impl Dialect {
 
 /// The middleware around all routes.
 pub(crate) async fn frame(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let id = id_of(&app, &request);
-    let method = request.method().to_string();
-    let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let mut response = match may_enter(&app, &path, &request) {
+    let open = Open::of(&app, &request);
+    let mut response = match may_enter(&app, &open.path, &request) {
         true => next.run(request).await,
         false => axum::response::IntoResponse::into_response(Failure::unauthorized()),
     };
     let error = match response.extensions_mut().remove::<Failure>() {
         Some(failure) => {
-            say(&mut response, Dialect::of(&path), &failure);
+            say(&mut response, Dialect::of(&open.path), &failure);
             Some(failure.message)
         }
         None => None,
     };
-    let total = begun.elapsed();
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
+    if let Ok(value) = HeaderValue::from_str(&open.id) {
         headers.insert(REQUEST_ID, value);
     }
     if app.is_stopping() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let status = response.status().as_u16();
-    app.metrics.request(&route, status, total);
     let computed = response.extensions_mut().remove::<Computed>();
     if let Some(Computed { model, texts, tokens, times }) = &computed {
         app.metrics.texts(model, (*texts, *tokens), *times);
     }
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let of = |time: fn(&Computed) -> Duration| computed.as_ref().map(|computed| micros(time(computed)));
-    let event = RequestEvent {
-        id,
-        method,
-        path,
-        status,
-        error,
-        texts: computed.as_ref().map(|computed| computed.texts),
-        tokens: computed.as_ref().map(|computed| computed.tokens),
-        tokenization_us: of(|computed| computed.times.tokenization),
-        queue_us: of(|computed| computed.times.queue),
-        inference_us: of(|computed| computed.times.inference),
-        total_us: micros(total),
-        model: computed.map(|computed| computed.model),
-    };
-    (app.events)(&Event::Request(&event));
+    open.answered(response.status().as_u16(), error, computed);
     response
+}
+
+/// The status in the log of a request whose client left before its answer; none has heard of it.
+const LEFT: u16 = 499;
+
+/// A request without an answer, which is logged and counted once: with its answer, or when its client leaves.
+struct Open {
+    app: Shared,
+    begun: Instant,
+    id: String,
+    method: String,
+    path: String,
+    route: String,
+    is_logged: bool,
+}
+
+impl Open {
+    fn of(app: &Shared, request: &Request) -> Self {
+        Self {
+            app: Arc::clone(app),
+            begun: Instant::now(),
+            id: id_of(app, request),
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            route: request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned(),
+            is_logged: false,
+        }
+    }
+
+    fn answered(mut self, status: u16, error: Option<String>, computed: Option<Computed>) {
+        self.log(status, error, computed);
+    }
+
+    fn log(&mut self, status: u16, error: Option<String>, computed: Option<Computed>) {
+        self.is_logged = true;
+        let total = self.begun.elapsed();
+        self.app.metrics.request(&self.route, status, total);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let of = |time: fn(&Computed) -> Duration| computed.as_ref().map(|computed| micros(time(computed)));
+        let event = RequestEvent {
+            id: std::mem::take(&mut self.id),
+            method: std::mem::take(&mut self.method),
+            path: std::mem::take(&mut self.path),
+            status,
+            error,
+            texts: computed.as_ref().map(|computed| computed.texts),
+            tokens: computed.as_ref().map(|computed| computed.tokens),
+            tokenization_us: of(|computed| computed.times.tokenization),
+            queue_us: of(|computed| computed.times.queue),
+            inference_us: of(|computed| computed.times.inference),
+            total_us: micros(total),
+            model: computed.map(|computed| computed.model),
+        };
+        (self.app.events)(&Event::Request(&event));
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.log(LEFT, Some("the connection ended before the answer".to_owned()), None);
+        }
+    }
 }
 
 /// Writes the failure in the protocol of the route.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use serve::{Error, ModelSource, Server, Settings, Token};
 
-use crate::client::{Connection, JSON, get, post, request};
+use crate::client::{Connection, JSON, get, post, request, until};
 use crate::model::Running;
 
 #[test]
@@ -253,6 +253,36 @@ fn a_full_queue_is_429_and_a_late_answer_504() {
         std::thread::sleep(Duration::from_millis(50));
     }
     panic!("the queue does not get empty");
+}
+
+#[test]
+fn clients_that_leave_are_logged_and_keep_their_room_until_their_texts_are_reached() {
+    let running = Running::sized(&["labels"], (256, 6, 512), |settings| {
+        settings.limits = serve::Limits { texts: 8, queue: 16, batch_tokens: 512, ..settings.limits };
+    });
+    let at = running.address;
+    let body = json!({ "inputs": vec![["film ".repeat(510)]; 8] }).to_string();
+    let size = || {
+        let metrics = String::from_utf8(get(at, "/metrics").body).unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix("efficientbert_queue_size "));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let slow = request("POST", "/predict", &[JSON], body.as_bytes());
+    let (mut first, mut second) = (Connection::open(at), Connection::open(at));
+    first.send(&slow).unwrap();
+    until(|| size() > 0);
+    second.send(&slow).unwrap();
+    until(|| size() > 8);
+    drop(second);
+    until(|| running.events_of("request").iter().any(|event| event["status"] == 499));
+    // The texts of the second client are still there, so that there is no room for eight more; unless the first was answered meanwhile.
+    let reply = post(at, "/predict", &json!({ "inputs": vec![["a"]; 8] }));
+    let over = running.events_of("request").iter().any(|event| event["path"] == "/predict" && event["status"] == 200);
+    assert!(reply.status == 429 || over, "{}", reply.status);
+    assert_eq!(first.reply().unwrap().status, 200);
+    until(|| post(at, "/predict", &json!({ "inputs": vec![["a"]; 8] })).status == 200);
+    let metrics = String::from_utf8(get(at, "/metrics").body).unwrap();
+    assert!(metrics.contains("efficientbert_requests_total{route=\"/predict\",status=\"499\"} 1"), "{metrics}");
 }
 
 #[test]
