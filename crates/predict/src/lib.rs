@@ -51,7 +51,7 @@ pub use evaluation::{Evaluated, Evaluation, SpanEvaluated, Watch};
 pub use gold::mean_gold_score;
 pub use inference::{Inference, PlacedBatch, Target};
 pub use labels::{HeadAnswer, head_values, learned_on_pairs};
-pub use predictor::{Predictor, Text, check_segments, check_vocabulary, longest, tokenizer};
+pub use predictor::{Predictor, Text, check_segments, check_vocabulary, is_of, longest, tokenizer};
 pub use tags::{TagAnswer, TaggedText, TextEntity};
 #[cfg(feature = "burn")]
 pub use token_ids::states_and_scores;

@@ -130,7 +130,7 @@ pub fn longest(config: &BertConfig) -> usize {
 }
 
 /// Whether `head` is that of the task `name`, in any spelling.
-fn is_of(head: &TaskHeadConfig, name: &str) -> bool {
+pub fn is_of(head: &TaskHeadConfig, name: &str) -> bool {
     head.task == name || name.parse().is_ok_and(|task: Task| task.is_called(&head.task))
 }
 

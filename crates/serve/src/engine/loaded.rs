@@ -76,7 +76,7 @@ impl Loaded {
         }
     }
 
-    /// The head of `task`, or else the first one, among those that `fits`; `what` says what these do.
+    /// The head of `task`, in any spelling, or else the first one, among those that `fits`; `what` says what these do.
     ///
     /// # Errors
     /// [`Failure::backend`]: there is none.
@@ -87,7 +87,7 @@ impl Loaded {
         fits: impl Fn(TaskHeadKind) -> bool,
     ) -> Result<(usize, &TaskHeadConfig), Failure> {
         let heads = || self.config.task_heads.iter().enumerate().filter(|(_, head)| fits(head.kind));
-        let found = heads().find(|(_, head)| task.is_none_or(|task| head.task == task));
+        let found = heads().find(|(_, head)| task.is_none_or(|task| predict::is_of(head, task)));
         found.ok_or_else(|| {
             let known: Vec<&str> = self.config.task_heads.iter().map(|head| head.task.as_str()).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

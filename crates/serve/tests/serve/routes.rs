@@ -40,6 +40,9 @@ fn labels_have_the_forms_of_text_embeddings_inference_and_the_numbers_of_predict
     assert_eq!(many[1][0]["label"], label.as_str());
     assert!(near(&many[1][0]["score"], f64::from(*probability)));
 
+    let spelled = json!({ "inputs": "a quiet film", "task": "RTE" });
+    assert_eq!(ok(at, "/predict", &spelled), ok(at, "/predict", &json!({ "inputs": "a quiet film", "task": "rte" })));
+
     let raw = ok(at, "/predict", &json!({ "inputs": "a quiet film", "raw_scores": true }));
     let odds: Vec<f64> = raw.as_array().unwrap().iter().map(|one| one["score"].as_f64().unwrap().exp()).collect();
     assert!(near(&one[0]["score"], odds[0] / (odds[0] + odds[1])), "{raw}");
