@@ -11,6 +11,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::Shared;
+use super::unread::Unread;
 use crate::engine::Loaded;
 use crate::engine::job::Answered;
 use crate::event::{Event, RequestEvent};
@@ -83,10 +84,18 @@ impl Dialect {
 /// The middleware around all routes.
 pub(crate) async fn frame(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let open = Open::of(&app, &request);
-    let mut response = match may_enter(&app, &open.path, &request) {
-        true => next.run(request).await,
-        false => axum::response::IntoResponse::into_response(Failure::unauthorized()),
+    let (request, unread) = Unread::of(request);
+    let mut response = if may_enter(&app, &open.path, &request) {
+        next.run(request).await
+    } else {
+        drop(request);
+        axum::response::IntoResponse::into_response(Failure::unauthorized())
     };
+    // Of the others enough was read, or its time is over.
+    if matches!(response.status().as_u16(), 400 | 401 | 404 | 405 | 415 | 503) {
+        let limits = app.engine.limits();
+        unread.drain(limits.body, limits.body_time).await;
+    }
     let error = match response.extensions_mut().remove::<Failure>() {
         Some(failure) => {
             say(&mut response, Dialect::of(&open.path), &failure);

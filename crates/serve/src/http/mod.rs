@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listen`, `stall` | connections, and their end |
 //! | `frame` | what every request goes through: id, token, log line, form of errors |
+//! | `unread` | bodies of requests that are refused before they are read |
 //! | `body`, `reply` | bodies of requests and answers |
 //! | `chosen` | the model that a request is for |
 //! | `tei/` | the routes of text-embeddings-inference |
@@ -27,6 +28,7 @@ mod reply;
 mod root;
 mod stall;
 mod tei;
+mod unread;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;

@@ -313,6 +313,27 @@ fn requests_need_the_token_except_those_that_ask_for_health() {
 }
 
 #[test]
+fn who_sends_a_large_body_reads_why_it_is_refused() {
+    let running = Running::of(&["labels"], |settings| settings.token = Some(Token::new("s3cret").unwrap()));
+    let body = json!({ "inputs": "a".repeat(1_900_000) }).to_string();
+    let (right, wrong) = (("authorization", "Bearer s3cret"), ("authorization", "Bearer other"));
+    let text = ("content-type", "text/plain");
+    for (method, path, headers, status) in [
+        ("POST", "/predict", [JSON, wrong], 401),
+        ("POST", "/nowhere", [JSON, right], 404),
+        ("POST", "/models/none/predict", [JSON, right], 404),
+        ("PUT", "/predict", [JSON, right], 405),
+        ("POST", "/predict", [text, right], 415),
+    ] {
+        let mut connection = Connection::open(running.address);
+        connection.send(&request(method, path, &headers, body.as_bytes())).expect("all is taken");
+        assert_eq!(connection.reply().expect("an answer").status, status, "{path}");
+        // And the connection is good for another one.
+        assert_eq!(connection.call("GET", "/health", &[], b"").expect("an answer").status, 200);
+    }
+}
+
+#[test]
 fn ids_of_requests_come_back_and_are_logged() {
     let mut running = Running::of(&["labels"], |_| {});
     let body = json!({ "inputs": "a film" }).to_string();
