@@ -109,7 +109,9 @@ impl Models {
 fn attempt<T>(read: impl FnOnce() -> predict::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(read)) {
         Ok(made) => made.map_err(|error| explained(&error)),
-        Err(_) => Err("reading the model directory failed in an unforeseen way; please report this as a bug".to_owned()),
+        Err(_) => {
+            Err("reading the model directory failed in an unforeseen way; please report this as a bug".to_owned())
+        }
     }
 }
 

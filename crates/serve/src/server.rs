@@ -63,7 +63,8 @@ impl Server {
                 .build()
                 .map_err(|cause| Error::Start { what, cause: std::io::Error::other(cause) })
         };
-        let (loading, parts) = (pool("load", "the threads that pack weights")?, pool("part", "the threads of windows")?);
+        let (loading, parts) =
+            (pool("load", "the threads that pack weights")?, pool("part", "the threads of windows")?);
         let told = (Arc::clone(&metrics), events.clone());
         let models = Models::read(settings.models.clone(), settings.precision, loading, told)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()

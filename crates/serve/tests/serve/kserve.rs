@@ -199,7 +199,11 @@ fn what_would_change_nothing_is_refused() {
         ("labels", json!({ "inputs": [text()], "parameters": { "binary_data_output": "yes" } }), "true or false"),
         ("labels", json!({ "inputs": [text()], "outputs": output(json!({ "binary_data": 1 })) }), "true or false"),
         ("labels", json!({ "inputs": [text()], "parameters": { "tasks": "rte" } }), "no parameter `tasks`"),
-        ("labels", json!({ "inputs": [text()], "outputs": output(json!({ "classification": 2 })) }), "`classification`"),
+        (
+            "labels",
+            json!({ "inputs": [text()], "outputs": output(json!({ "classification": 2 })) }),
+            "`classification`",
+        ),
     ];
     for (model, request, reason) in cases {
         let reply = post(at, &format!("/v2/models/{model}/infer"), &request);
