@@ -7,7 +7,6 @@ use predict::{HeadAnswer, TagAnswer, TaggedText, Text};
 use serde::Serialize;
 
 use crate::arrays::Matrix;
-use crate::error::kind_name;
 use crate::runtime::with_threads;
 use crate::{Error, Result, Runtime};
 
@@ -169,7 +168,7 @@ impl Runtime {
         let head = self.head(task)?;
         let TaskHeadConfig { kind, task, .. } = &self.heads()[head];
         if !is_wanted(*kind) {
-            return Err(Error::Kind { task: task.clone(), kind: kind_name(*kind), wanted });
+            return Err(Error::Kind { task: task.clone(), kind: kind.name(), wanted });
         }
         Ok(head)
     }

@@ -1,7 +1,5 @@
 //! Everything that can go wrong between a model directory and an answer.
 
-use encoder_spec::TaskHeadKind;
-
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -62,16 +60,4 @@ pub enum Error {
     /// The system gives no threads.
     #[error("no threads can be started: {0}")]
     Threads(String),
-}
-
-/// A kind of head as `config.json` names it.
-pub(crate) fn kind_name(kind: TaskHeadKind) -> &'static str {
-    match kind {
-        TaskHeadKind::Classification => "classification",
-        TaskHeadKind::MultiLabel => "multi_label",
-        TaskHeadKind::Regression => "regression",
-        TaskHeadKind::Span => "span",
-        TaskHeadKind::Tags => "tags",
-        TaskHeadKind::Embedding => "embedding",
-    }
 }
