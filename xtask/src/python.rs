@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use cargo_metadata::MetadataCommand;
 
-use crate::command::{announce, cannot_start, cargo, exit_code};
+use crate::command::{announce, cannot_start, cargo, done, exit_code};
 
 const FOLDER: &str = "crates/python";
 /// What builds the wheel. The version is fixed: a new one is no reason for a build to fail.
@@ -82,16 +82,6 @@ fn only_wheel(folder: &Path) -> Result<PathBuf, String> {
     let mut wheels = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let is_wheel = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "whl");
     wheels.find(is_wheel).ok_or_else(|| format!("{}: maturin has built no wheel", folder.display()))
-}
-
-/// Runs a command that must succeed.
-fn done(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    announce(&name, &command.get_args().collect::<Vec<_>>());
-    match command.status().map_err(|e| cannot_start(&name, &e))? {
-        status if status.success() => Ok(()),
-        status => Err(format!("{name} failed ({status})")),
-    }
 }
 
 #[cfg(test)]
