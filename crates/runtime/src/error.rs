@@ -43,14 +43,9 @@ pub enum Error {
         /// Task of the head.
         task: String,
     },
-    /// A head of spans that no version of SQuAD has.
-    #[error("the head `{task}` marks spans, and is of no version of SQuAD ({reason})")]
-    NotSquad {
-        /// Task of the head.
-        task: String,
-        /// Why.
-        reason: String,
-    },
+    /// A null threshold that no score can be compared with.
+    #[error("the null threshold is not a number (NaN); 0 is usual, and infinity always answers")]
+    Threshold,
     /// Arrays of token ids that the model does not take.
     #[error("{0}")]
     Arrays(String),

@@ -6,7 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use encoder_spec::{BertConfig, Encoder, HostTensor, Parts, VectorConfig};
 use model_dir::{Package, Tensors};
-use runtime::{Answer, Input, Precision, Runtime, Settings, TaskHeadConfig, TaskHeadKind, TokenRows, pack};
+use runtime::{
+    Answer, Input, Precision, QuestionSettings, Runtime, Settings, TaskHeadConfig, TaskHeadKind, TokenRows, pack,
+};
 use tempfile::TempDir;
 
 const TEXTS: [&str; 5] = ["a quiet film", "film", "not a film . not quiet", "über films", "a a a a a a a a a a a a a"];
@@ -17,9 +19,12 @@ fn labels(names: &[&str]) -> Vec<String> {
 
 /// A model directory with weights that are neither equal nor tiny; its matrices are most of it.
 fn model(heads: Vec<TaskHeadConfig>) -> (TempDir, PathBuf) {
+    model_of(BertConfig { task_heads: heads, ..BertConfig::bert(11, 64, 2, 4, 128) })
+}
+
+fn model_of(config: BertConfig) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("model");
-    let config = BertConfig { task_heads: heads, ..BertConfig::bert(11, 64, 2, 4, 128) };
     let mut state = 1u32;
     let mut value = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -169,6 +174,31 @@ fn a_head_is_asked_for_what_it_answers() {
     assert!((similarity - 1.0).abs() < 1e-6);
     let none = load(&model(vec![]).1, Settings::default());
     assert!(none.answers(&["a".into()], None).unwrap_err().to_string().contains("no task head"));
+}
+
+#[test]
+fn a_model_of_few_positions_answers_questions_in_windows_that_it_takes() {
+    let config =
+        BertConfig { task_heads: vec![squad()], max_position_embeddings: 32, ..BertConfig::bert(11, 64, 2, 4, 128) };
+    let (_folder, dir) = model_of(config);
+    let runtime = load(&dir, Settings::default());
+    let text = "a quiet film . ".repeat(20);
+    let pairs = [("not a film", &text[..])];
+    let ask = |settings: QuestionSettings| runtime.questions(&pairs, None, &settings);
+    let found = ask(QuestionSettings { null_threshold: f64::INFINITY, ..QuestionSettings::default() }).unwrap();
+    assert!(!found[0].answer.is_empty() && text.contains(&found[0].answer), "{found:?}");
+    // The windows are those of a model of 32 tokens: special tokens, and half of the rest for the question.
+    let named = QuestionSettings {
+        max_len: Some(32),
+        max_query_length: Some(14),
+        null_threshold: f64::INFINITY,
+        ..QuestionSettings::default()
+    };
+    assert_eq!(ask(named).unwrap(), found);
+    let refused = |settings: QuestionSettings| ask(settings).unwrap_err().to_string();
+    assert!(refused(QuestionSettings { max_len: Some(33), ..named }).contains("the model takes 32"));
+    assert!(refused(QuestionSettings { max_query_length: Some(30), ..named }).contains("too small"));
+    assert!(refused(QuestionSettings { null_threshold: f64::NAN, ..named }).contains("NaN"));
 }
 
 fn program(args: &[&str], input: &str) -> Output {
