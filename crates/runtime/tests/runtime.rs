@@ -259,3 +259,43 @@ fn the_program_says_what_is_wrong_and_with_which_line() {
     // What stands before a bad line is answered.
     assert_eq!(program(&["--model", model], "a film\n\tb\n").stdout.iter().filter(|b| **b == b'\n').count(), 1);
 }
+
+/// The blocks of a page that begin with this word.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    page.split("\n```").filter_map(|block| block.strip_prefix(kind)?.strip_prefix('\n')).collect()
+}
+
+/// `crates/cli/tests/cli/deploy.rs` runs the commands of `efficientbert`, and `crates/onnx/tests/peers.rs` the engines of ONNX files.
+#[test]
+fn commands_of_the_page_about_deployment_work_or_are_those_of_tested_pages() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    // A published crate stands alone.
+    let Ok(page) = std::fs::read_to_string(docs.join("deploy.md")) else { return };
+    let read = |name: &str| std::fs::read_to_string(docs.join(name)).unwrap();
+    let tested = ["runtime.md", "transformers.md"].map(read).concat().replace("DIR", "student");
+    let is_tested = |line: &str| tested.lines().any(|known| known == line);
+    let (folder, dir) = model(vec![films()]);
+    std::fs::rename(dir, folder.path().join("student")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_efficientbert-predict"));
+    let mut answers = Vec::new();
+    for line in blocks(&page, "sh").into_iter().flat_map(str::lines).filter(|line| !line.starts_with("efficientbert "))
+    {
+        if !line.contains("efficientbert-predict ") {
+            assert!(is_tested(line), "`{line}` is on no page whose commands are tested");
+            continue;
+        }
+        let mut shell = Command::new("/bin/sh");
+        let output =
+            shell.args(["-c", line]).current_dir(folder.path()).env("PATH", program.parent().unwrap()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        answers.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
+    }
+    assert!(answers.len() == 2 && answers.iter().all(|answer| answer.contains("\"films\"")), "{answers:?}");
+    for block in blocks(&page, "python").into_iter().filter(|block| !block.contains("onnx")) {
+        for line in block.lines() {
+            assert!(is_tested(line), "`{line}` is on no page whose Python is tested");
+        }
+    }
+    assert_eq!(blocks(&page, "python").len(), 5);
+}
