@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use cargo_metadata::MetadataCommand;
 
-use crate::command::{announce, cannot_start, cargo, exit_code};
+use crate::command::{announce, cannot_start, cargo, done, exit_code};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const MODULE: &str = "efficientbert_wasm.wasm";
@@ -120,16 +120,6 @@ fn version(folder: &Path, files: &[String]) -> Result<String, String> {
         std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?.hash(&mut hasher);
     }
     Ok(format!("{:016x}", hasher.finish()))
-}
-
-/// Runs a command that must succeed.
-fn done(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    announce(&name, &command.get_args().collect::<Vec<_>>());
-    match command.status().map_err(|e| cannot_start(&name, &e))? {
-        status if status.success() => Ok(()),
-        status => Err(format!("{name} failed ({status})")),
-    }
 }
 
 #[cfg(test)]

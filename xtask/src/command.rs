@@ -135,6 +135,16 @@ pub fn run_cargo(args: &[&str], environment: &[(&str, &str)]) -> Result<ExitStat
     cargo().args(args).envs(environment.iter().copied()).status().map_err(|e| cannot_start("cargo", &e))
 }
 
+/// Runs a command that must succeed.
+pub fn done(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    announce(&name, &command.get_args().collect::<Vec<_>>());
+    match command.status().map_err(|e| cannot_start(&name, &e))? {
+        status if status.success() => Ok(()),
+        status => Err(format!("{name} failed ({status})")),
+    }
+}
+
 /// Says which program is run.
 pub fn announce<S: AsRef<std::ffi::OsStr>>(program: &str, args: &[S]) {
     let words: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
@@ -156,6 +166,15 @@ mod tests {
 
     fn passed(args: &[&str]) -> Vec<OsString> {
         args.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named_with_its_exit_status() {
+        let cargo = |arg: &str| done(cargo().arg(arg).stdout(Stdio::null()).stderr(Stdio::null()));
+        assert_eq!(cargo("--version"), Ok(()));
+        let message = cargo("--no-such-option").unwrap_err();
+        assert!(message.contains("cargo") && message.contains("failed (exit"), "{message}");
+        assert!(done(&mut Command::new("no-such-program")).unwrap_err().contains("no-such-program"));
     }
 
     #[test]

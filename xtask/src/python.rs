@@ -1,11 +1,12 @@
 //! The Python package: its wheel is built, installed in a clean virtual environment, and compared with the program there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use cargo_metadata::MetadataCommand;
 
-use crate::command::{announce, cannot_start, cargo, exit_code};
+use crate::command::{announce, cannot_start, cargo, done, exit_code};
 
 const FOLDER: &str = "crates/python";
 /// What builds the wheel. The version is fixed: a new one is no reason for a build to fail.
@@ -13,17 +14,19 @@ const MATURIN: &str = "maturin==1.16.0";
 /// The program that has the numbers to compare with.
 const PROGRAM: &str = "efficientbert-predict";
 
-/// Builds the wheel with the versions of the workspace's lock file, installs it with nothing but NumPy, and runs the tests of `crates/python`.
+/// Builds the wheel with the versions of its lock file, which are those of the workspace's where both have a package, installs it with nothing but NumPy, and runs the tests of `crates/python`.
 ///
 /// # Errors
-/// There is no Python 3 with `venv`, or a build fails.
+/// There is no Python 3 with `venv`, the lock files disagree, or a build fails.
 pub fn run() -> Result<ExitCode, String> {
     let metadata = MetadataCommand::new().no_deps().exec().map_err(|e| format!("cargo metadata failed: {e}"))?;
     let (root, target) = (metadata.workspace_root.as_std_path(), metadata.target_directory.as_std_path());
     let (folder, work) = (root.join(FOLDER), target.join("python"));
-    let lock = root.join("Cargo.lock");
-    std::fs::copy(&lock, folder.join("Cargo.lock"))
-        .map_err(|e| format!("{}: cannot be copied: {e}", lock.display()))?;
+    let lock = |folder: &Path| {
+        let path = folder.join("Cargo.lock");
+        std::fs::read_to_string(&path).map_err(|e| format!("{}: cannot be read: {e}", path.display()))
+    };
+    same_versions(&lock(root)?, &lock(&folder)?)?;
 
     // Of the whole workspace, as every other build: fewer packages would turn on fewer features of the dependencies.
     done(cargo().args(["build", "--workspace", "--bin", PROGRAM]).current_dir(root))?;
@@ -62,6 +65,41 @@ fn environment(folder: &Path, is_clean: bool) -> Result<PathBuf, String> {
     Ok(python)
 }
 
+/// Whether every package that both lock files have is in a version of the workspace's in both, so that the wheel computes as the program.
+fn same_versions(workspace: &str, python: &str) -> Result<(), String> {
+    let theirs = versions(workspace);
+    let others = versions(python).into_iter().filter_map(|(name, found)| Some((name, found, theirs.get(name)?)));
+    let update = |(name, found, theirs): (&str, BTreeSet<&str>, &BTreeSet<&str>)| {
+        let version = *theirs.last()?;
+        let other = found.iter().find(|version| !theirs.contains(**version))?;
+        Some(format!("cargo update --manifest-path {FOLDER}/Cargo.toml {name}@{other} --precise {version}"))
+    };
+    let updates: Vec<String> = others.filter_map(update).collect();
+    match &updates[..] {
+        [] => Ok(()),
+        _ => Err(format!("{FOLDER}/Cargo.lock has other versions than Cargo.lock; run:\n{}", updates.join("\n"))),
+    }
+}
+
+/// The packages of a lock file with their versions.
+fn versions(lock: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut versions = BTreeMap::<&str, BTreeSet<&str>>::new();
+    let mut name = None;
+    for line in lock.lines() {
+        if let Some(found) = quoted(line, "name = ") {
+            name = Some(found);
+        } else if let (Some(name), Some(version)) = (name, quoted(line, "version = ")) {
+            versions.entry(name).or_default().insert(version);
+        }
+    }
+    versions
+}
+
+/// The text in quotes after `key`, with which `line` begins.
+fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.strip_prefix(key)?.strip_prefix('"')?.strip_suffix('"')
+}
+
 fn pip(python: &Path) -> Command {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
@@ -84,19 +122,28 @@ fn only_wheel(folder: &Path) -> Result<PathBuf, String> {
     wheels.find(is_wheel).ok_or_else(|| format!("{}: maturin has built no wheel", folder.display()))
 }
 
-/// Runs a command that must succeed.
-fn done(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    announce(&name, &command.get_args().collect::<Vec<_>>());
-    match command.status().map_err(|e| cannot_start(&name, &e))? {
-        status if status.success() => Ok(()),
-        status => Err(format!("{name} failed ({status})")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wheel_has_the_versions_of_the_workspace() {
+        same_versions(include_str!("../../Cargo.lock"), include_str!("../../crates/python/Cargo.lock")).unwrap();
+    }
+
+    #[test]
+    fn another_version_is_refused_with_the_command_that_changes_it() {
+        let lock = |packages: &[(&str, &str)]| -> String {
+            let package = |(name, version): &(&str, &str)| {
+                format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\ndependencies = [\n \"name\",\n]\n\n")
+            };
+            format!("version = 4\n\n{}", packages.iter().map(package).collect::<String>())
+        };
+        let workspace = lock(&[("a", "1.0.0"), ("b", "1.0.0"), ("b", "2.0.0"), ("c", "3.0.0")]);
+        same_versions(&workspace, &lock(&[("a", "1.0.0"), ("b", "1.0.0"), ("pyo3", "0.30.1")])).unwrap();
+        let message = same_versions(&workspace, &lock(&[("a", "1.0.1"), ("b", "2.0.0")])).unwrap_err();
+        assert!(message.contains("a@1.0.1 --precise 1.0.0") && !message.contains("b@"), "{message}");
+    }
 
     #[test]
     fn a_folder_without_a_wheel_is_named() {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::command::{announce, cannot_start, cargo, exit_code};
+use crate::command::{announce, cannot_start, cargo, done, exit_code};
 
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
@@ -201,17 +201,6 @@ fn runs(python: &Path, code: &str) -> bool {
     let mut command = Command::new(python);
     command.arg("-c").arg(code).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-/// Runs a command that must succeed.
-fn done(command: &mut Command) -> Result<(), String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    announce(&name, &args);
-    match command.status().map_err(|e| cannot_start(&name, &e))? {
-        status if status.success() => Ok(()),
-        status => Err(format!("{name} failed ({status})")),
-    }
 }
 
 #[cfg(test)]

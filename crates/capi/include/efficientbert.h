@@ -37,8 +37,8 @@ const char *efficientbert_version(void);
 
 /* Loads the model directory `dir`: config.json, model.safetensors and the files of a tokenizer.
  *
- * threads:   threads of one computation; 0 counts as 1.
- * sessions:  computations at the same time, each with so many threads; further calls wait. 0 counts as 1.
+ * threads:   threads of one computation; 0 counts as 1, the most is 1024.
+ * sessions:  computations at the same time, each with so many threads; further calls wait. 0 counts as 1, the most is 1024.
  * precision: "f32", "bf16" or "int8"; NULL is "f32".
  *
  * The file of weights must not be changed in place while the model lives; it may be replaced.

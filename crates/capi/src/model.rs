@@ -18,6 +18,9 @@ pub extern "C" fn efficientbert_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
+/// The largest number of threads, and of sessions: more are a mistake, such as a negative number, and the system would refuse them late.
+const MOST: usize = 1024;
+
 /// See the header.
 ///
 /// # Safety
@@ -33,6 +36,11 @@ pub unsafe extern "C" fn efficientbert_load(
     let load = || {
         // SAFETY: the caller's promise.
         let (dir, precision) = unsafe { (text(dir, "dir")?, optional(precision, "precision")?) };
+        for (name, count) in [("threads", threads), ("sessions", sessions)] {
+            if count > MOST {
+                return Err(format!("{name} is {count}; allowed are 0 to {MOST}"));
+            }
+        }
         let name = precision.unwrap_or("f32");
         let found = Precision::ALL.into_iter().find(|precision| precision.name() == name);
         let known = || format!("unknown precision `{name}`: one of {}", Precision::ALL.map(Precision::name).join(", "));

@@ -46,6 +46,8 @@ int main(int argc, char **argv) {
     refused(efficientbert_load(NULL, 1, 1, NULL, &error) == NULL, &error, "`dir` is NULL");
     refused(efficientbert_load("\xff", 1, 1, NULL, &error) == NULL, &error, "UTF-8");
     refused(efficientbert_load(argv[1], 1, 1, "f64", &error) == NULL, &error, "f32, bf16, int8");
+    refused(efficientbert_load(argv[1], 1025, 1, NULL, &error) == NULL, &error, "threads is 1025; allowed are 0 to 1024");
+    refused(efficientbert_load(argv[1], 1, (size_t)-1, NULL, &error) == NULL, &error, "sessions is 18446744073709551615");
     model = efficientbert_load(argv[1], 1, 2, "f32", &error);
     CHECK(model != NULL && error == NULL);
 

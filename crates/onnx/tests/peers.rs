@@ -1,4 +1,4 @@
-//! ONNX Runtime and OpenVINO compute from exported files what our runtime computes from the models.
+//! ONNX Runtime and OpenVINO compute from exported files what our runtime computes from the models, also as `docs/deploy.md` shows it.
 //!
 //! It needs Python with onnx, onnxruntime and openvino, which `EFFICIENTBERT_PYTHON` names; where the variable is not set, the test says so and
 //! passes. `cargo xtask transformers` sets it.
@@ -102,12 +102,18 @@ fn fuses(case: &Case) -> bool {
     ["bert-base", "minilm-l6", "tinybert-4", "efficientbert", "efficientbert++"].contains(&case.name.as_str())
 }
 
+/// The Python with the engines, where there is one.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from);
+    if python.is_none() {
+        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
+    }
+    python
+}
+
 #[test]
 fn other_engines_compute_from_the_files_what_the_models_compute() {
-    let Some(python) = std::env::var_os("EFFICIENTBERT_PYTHON").map(PathBuf::from) else {
-        test_support::skipped("EFFICIENTBERT_PYTHON is not set; `cargo xtask transformers` runs this test");
-        return;
-    };
+    let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     // The head that scores words has no counterpart in our runtime: the check of every export computes it in plain loops.
     let cases: Vec<Case> = cases().into_iter().filter(|case| !case.outputs.contains(&Output::Words)).collect();
@@ -165,4 +171,39 @@ fn other_engines_compute_from_the_files_what_the_models_compute() {
         result["inputs"].as_array().unwrap().contains(&"token_type_ids".into())
     };
     assert!(has_segments("bert-base") && !has_segments("modernbert-base"));
+}
+
+#[test]
+fn the_page_about_deployment_shows_python_that_answers_as_the_model_does() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/deploy.md");
+    // A published crate stands alone.
+    let (Some(python), true) = (python(), page.is_file()) else { return };
+    let case = cases().into_iter().find(|case| case.name == "bert-base").unwrap();
+    assert_eq!(case.outputs, [Output::Head(0)]);
+    let folder = tempfile::tempdir().unwrap();
+    let onnx = folder.path().join("onnx");
+    std::fs::create_dir(&onnx).unwrap();
+    let exported = Exported::new(&case.config, &case.encoder, &case.outputs, &Format::F32).unwrap();
+    let names = exported.names.clone();
+    for (name, bytes) in exported.file("model.onnx", Weights::AsFits, &[]).files() {
+        std::fs::write(onnx.join(name), bytes).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/page.py");
+    let output = Command::new(python).arg(script).arg(folder.path()).arg(page).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    let said: Value = serde_json::from_str(&stdout).unwrap();
+    let ids: Vec<Vec<u32>> = serde_json::from_value(said["ids"].clone()).unwrap();
+    assert_eq!(ids, [vec![2, 4, 5, 6, 3], vec![2, 6, 3]]);
+    let texts: Vec<(Vec<u32>, Vec<u32>)> = ids.into_iter().map(|ids| (ids.clone(), vec![0; ids.len()])).collect();
+    let wanted = expected(&case, &texts, &names);
+    let wanted: Vec<Vec<f32>> = serde_json::from_value(wanted[0]["expected"].clone()).unwrap();
+    let answers: [Vec<Vec<f32>>; 2] = serde_json::from_value(said["answers"].clone()).unwrap();
+    // Left to itself, OpenVINO computes in bf16 where the processor does.
+    for (answers, allowed) in answers.iter().zip([1e-4, 0.1]) {
+        for (found, wanted) in answers.concat().iter().zip(wanted.concat()) {
+            assert!((found - wanted).abs() <= allowed * wanted.abs().max(1.0), "{answers:?} {wanted:?}");
+        }
+        assert_eq!(answers.concat().len(), 2 * 3);
+    }
 }

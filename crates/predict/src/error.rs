@@ -45,6 +45,22 @@ pub enum Error {
         /// Tasks of all heads.
         known: String,
     },
+    /// A head of spans that no version of SQuAD has.
+    #[error("the head `{task}` marks spans, and is of no version of SQuAD ({reason})")]
+    NotSquad {
+        /// Task of the head.
+        task: String,
+        /// Why.
+        reason: String,
+    },
+    /// Windows of questions and texts that the model has no positions for.
+    #[error("a window of {max_len} tokens is asked for; the model takes {positions}")]
+    WindowTooLong {
+        /// Tokens of a window.
+        max_len: usize,
+        /// Tokens that the model takes.
+        positions: usize,
+    },
     /// The weights have diverged.
     #[error("the head `{task}` gives no finite answer")]
     NotFinite {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `predictor` | the class `Predictor` |
 //! | `convert` | texts and arrays from Python, answers and arrays to it |
+//! | `integers` | arrays of token ids from Python |
 //! | `fork` | children of a process that has loaded models |
 
 mod convert;
 mod fork;
+mod integers;
 mod predictor;
 
 use pyo3::prelude::*;

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use numpy::{AllowTypeChange, PyArray1, PyArray2, PyArrayLike2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 use runtime::{Forward, Packing, Precision, QuestionSettings, Runtime, Settings, TokenRows};
 
-use crate::convert::{Error, array, failed, inputs, object, pairs, texts};
+use crate::convert::{array, failed, inputs, object, pairs, texts};
 use crate::fork;
+use crate::integers::{Kinds, Whole};
 
 /// A model directory that answers texts.
 ///
@@ -191,11 +192,13 @@ impl Predictor {
     /// Parameters
     /// ----------
     /// questions, contexts: as many questions as texts that answer them.
-    /// max_len, doc_stride: tokens of a window, and by how many one starts after the one before: long texts are read in windows.
-    /// max_query_length, max_answer_length: tokens of a question and of an answer, at most.
+    /// max_len, doc_stride: tokens of a window (None: 384, or what the model takes), and by how many one starts after the one before: long texts
+    ///     are read in windows.
+    /// max_query_length: tokens of a question, at most (None: 64, or half of the room in a window).
+    /// max_answer_length: tokens of an answer, at most.
     /// n_best: how many answers are kept.
     /// null_threshold: SQuAD v2.0: no answer where the null score is more than this above the best answer's.
-    #[pyo3(signature = (questions, contexts, *, task=None, max_len=384, doc_stride=128, max_query_length=64, max_answer_length=30,
+    #[pyo3(signature = (questions, contexts, *, task=None, max_len=None, doc_stride=128, max_query_length=None, max_answer_length=30,
                         n_best=20, null_threshold=0.0))]
     #[expect(clippy::too_many_arguments, reason = "named in Python")]
     fn questions<'py>(
@@ -204,9 +207,9 @@ impl Predictor {
         questions: &Bound<'py, PyAny>,
         contexts: &Bound<'py, PyAny>,
         task: Option<&str>,
-        max_len: usize,
+        max_len: Option<usize>,
         doc_stride: usize,
-        max_query_length: usize,
+        max_query_length: Option<usize>,
         max_answer_length: usize,
         n_best: usize,
         null_threshold: f64,
@@ -265,21 +268,34 @@ impl Predictor {
     /// Parameters
     /// ----------
     /// input_ids: token ids, ``[rows, tokens]``, of any integer type.
-    /// attention_mask: 1 for tokens and 0 for padding; None: there is no padding.
-    /// token_type_ids: segments; None: all 0.
+    /// attention_mask: 1 or True for tokens and 0 or False for padding; None: there is no padding.
+    /// token_type_ids: segments, of any integer type; None: all 0.
     #[pyo3(signature = (input_ids, attention_mask=None, token_type_ids=None))]
     fn forward<'py>(
         &self,
         py: Python<'py>,
-        input_ids: PyArrayLike2<'py, i64, AllowTypeChange>,
-        attention_mask: Option<PyArrayLike2<'py, i64, AllowTypeChange>>,
-        token_type_ids: Option<PyArrayLike2<'py, i64, AllowTypeChange>>,
+        input_ids: &Bound<'py, PyAny>,
+        attention_mask: Option<&Bound<'py, PyAny>>,
+        token_type_ids: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let shape = [input_ids.shape()[0], input_ids.shape()[1]];
-        let ids: Vec<u32> = whole(&input_ids, shape, "input_ids")?;
-        let mask: Vec<u8> = attention_mask.map_or(Ok(Vec::new()), |mask| whole(&mask, shape, "attention_mask"))?;
-        let segments: Vec<u32> =
-            token_type_ids.map_or(Ok(Vec::new()), |types| whole(&types, shape, "token_type_ids"))?;
+        let ids = Whole::<u32>::read(input_ids, "input_ids", Kinds::Integers)?;
+        let shape = ids.shape;
+        if shape[0] > 0 && shape[1] == 0 {
+            return Err(PyValueError::new_err(format!("input_ids has {} rows of 0 tokens", shape[0])));
+        }
+        let beside = |name: &str, found: [usize; 2]| match found == shape {
+            true => Ok(()),
+            false => Err(PyValueError::new_err(format!("{name} has the shape {found:?}, input_ids has {shape:?}"))),
+        };
+        let mask = attention_mask.map(|mask| Whole::<u8>::read(mask, "attention_mask", Kinds::IntegersOrTruths));
+        let mask = mask
+            .transpose()?
+            .map_or(Ok(Vec::new()), |mask| beside("attention_mask", mask.shape).map(|()| mask.values))?;
+        let segments = token_type_ids.map(|types| Whole::<u32>::read(types, "token_type_ids", Kinds::Integers));
+        let segments = segments
+            .transpose()?
+            .map_or(Ok(Vec::new()), |types| beside("token_type_ids", types.shape).map(|()| types.values))?;
+        let ids = ids.values;
         let [rows, columns] = shape;
         let given = TokenRows { columns, ids: &ids, segments: &segments, mask: &mask };
         let Forward { hidden, heads } = py.detach(|| self.runtime.forward(&given)).map_err(failed)?;
@@ -322,20 +338,4 @@ fn read(given: &Bound<'_, PyAny>, second: Option<&Bound<'_, PyAny>>) -> PyResult
 
 fn plain(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
-}
-
-/// The values of an array of whole numbers in another type, in the order of rows.
-fn whole<T: TryFrom<i64>>(
-    array: &PyArrayLike2<'_, i64, AllowTypeChange>,
-    shape: [usize; 2],
-    name: &str,
-) -> PyResult<Vec<T>> {
-    if array.shape() != shape {
-        let message = format!("{name} has the shape {:?}, input_ids has {shape:?}", array.shape());
-        return Err(PyValueError::new_err(message));
-    }
-    let value = |value: &i64| {
-        T::try_from(*value).map_err(|_| Error::new_err(format!("{name} holds {value}, which is out of range")))
-    };
-    array.as_array().iter().map(value).collect()
 }

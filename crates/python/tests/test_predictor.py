@@ -229,6 +229,9 @@ class Arrays(unittest.TestCase):
         for change in [lambda a: a.astype(np.int32), lambda a: a.tolist(), lambda a: np.asfortranarray(a)]:
             found = model.forward(*(change(a) for a in arrays.values()))
             np.testing.assert_array_equal(found["names"], expected["names"])
+        truths = arrays["attention_mask"].astype(bool)
+        found = model.forward(arrays["input_ids"], truths, arrays["token_type_ids"].astype(np.uint64))
+        np.testing.assert_array_equal(found["names"], expected["names"])
         self.assertEqual(model.forward(np.zeros((0, 0), np.int64))["last_hidden_state"].shape, (0, 0, HIDDEN))
 
     def test_numpy_arrays_of_texts_are_texts(self):
@@ -242,6 +245,7 @@ class Arrays(unittest.TestCase):
 class Errors(unittest.TestCase):
     def test_what_cannot_be_answered_is_an_exception_that_says_why(self):
         model = Predictor.from_dir(MODELS["films"])
+        spans = Predictor.from_dir(MODELS["squad"])
         arrays = model.encode(["a film"])
         wrong = dict(arrays, attention_mask=arrays["attention_mask"][:, :2])
         for kind, said, call in [
@@ -254,6 +258,17 @@ class Errors(unittest.TestCase):
             (Error, "out of range", lambda: model.forward([[-1]])),
             (Error, str(len(WORDS)), lambda: model.forward([[len(WORDS)]])),
             (Error, str(POSITIONS), lambda: model.forward([[5] * (POSITIONS + 1)])),
+            (TypeError, "input_ids is of the type float64", lambda: model.forward([[5.9, 6.0]])),
+            (TypeError, "input_ids is of the type <U1", lambda: model.forward([["5", "6"]])),
+            (TypeError, "input_ids is of the type bool", lambda: model.forward([[True]])),
+            (TypeError, "attention_mask is of the type float", lambda: model.forward([[5]], [[0.5]])),
+            (TypeError, "token_type_ids is of the type bool", lambda: model.forward([[5]], None, [[False]])),
+            (Error, "out of range", lambda: model.forward(np.array([[2**64 - 1]], np.uint64))),
+            (ValueError, "has 1 axes", lambda: model.forward([5, 6])),
+            (ValueError, "3 rows of 0 tokens", lambda: model.forward(np.zeros((3, 0), np.int64))),
+            (ValueError, "1 rows of 0 tokens", lambda: model.forward([[]])),
+            (Error, "NaN", lambda: spans.questions(["who"], ["anna did"], null_threshold=float("nan"))),
+            (Error, f"takes {POSITIONS}", lambda: spans.questions(["who"], ["anna did"], max_len=POSITIONS + 1)),
             (ValueError, "f32, bf16, int8", lambda: Predictor.from_dir(MODELS["films"], precision="f64")),
             (ValueError, "threads", lambda: Predictor.from_dir(MODELS["films"], threads=0)),
             (Error, "no/such", lambda: Predictor.from_dir("no/such")),

@@ -1,13 +1,12 @@
 //! What heads of every kind answer to texts.
 
 use encoder_spec::{TaskHeadConfig, TaskHeadKind};
-use glue_squad::squad::{DecodeConfig, SquadVersion, WindowConfig};
-use predict::span::{SpanAnswer, SpanSettings};
+use glue_squad::squad::{DecodeConfig, WindowConfig};
+use predict::span::{SpanAnswer, SpanSettings, WindowChoice, squad_version};
 use predict::{HeadAnswer, TagAnswer, TaggedText, Text};
 use serde::Serialize;
 
 use crate::arrays::Matrix;
-use crate::error::kind_name;
 use crate::runtime::with_threads;
 use crate::{Error, Result, Runtime};
 
@@ -64,12 +63,12 @@ pub enum Answer {
 /// How questions about long texts are answered; the defaults are BERT's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuestionSettings {
-    /// Tokens of a window, at most; a longer text is read in several.
-    pub max_len: usize,
+    /// Tokens of a window, at most; a longer text is read in several. `None`: 384, or what the model takes.
+    pub max_len: Option<usize>,
     /// By how many tokens a window starts after the one before.
     pub doc_stride: usize,
-    /// Tokens of a question, at most.
-    pub max_query_length: usize,
+    /// Tokens of a question, at most. `None`: 64, or half of the room in a window.
+    pub max_query_length: Option<usize>,
     /// Tokens of an answer, at most.
     pub max_answer_length: usize,
     /// How many answers are kept, the best first.
@@ -82,9 +81,9 @@ impl Default for QuestionSettings {
     fn default() -> Self {
         let (windows, decoding) = (WindowConfig::bert(), DecodeConfig::default());
         Self {
-            max_len: windows.max_len,
+            max_len: None,
             doc_stride: windows.stride,
-            max_query_length: windows.max_query,
+            max_query_length: None,
             max_answer_length: decoding.max_answer_length,
             n_best: decoding.n_best,
             null_threshold: 0.0,
@@ -139,7 +138,7 @@ impl Runtime {
     /// The pieces of texts that answer questions; `pairs` are questions and texts.
     ///
     /// # Errors
-    /// As [`Runtime::answers`], the head is of another kind, or the settings leave no room for a text.
+    /// As [`Runtime::answers`], the head is of another kind, the settings leave no room for a text, or the null threshold is NaN.
     pub fn questions(
         &self,
         pairs: &[(&str, &str)],
@@ -169,7 +168,7 @@ impl Runtime {
         let head = self.head(task)?;
         let TaskHeadConfig { kind, task, .. } = &self.heads()[head];
         if !is_wanted(*kind) {
-            return Err(Error::Kind { task: task.clone(), kind: kind_name(*kind), wanted });
+            return Err(Error::Kind { task: task.clone(), kind: kind.name(), wanted });
         }
         Ok(head)
     }
@@ -226,20 +225,15 @@ impl Runtime {
     }
 
     fn spans_of(&self, pairs: &[(&str, &str)], head: usize, given: &QuestionSettings) -> Result<Vec<SpanAnswer>> {
-        let task = &self.heads()[head].task;
-        let version: SquadVersion = task
-            .parse()
-            .map_err(|reason: glue_squad::Error| Error::NotSquad { task: task.clone(), reason: reason.to_string() })?;
+        if given.null_threshold.is_nan() {
+            return Err(Error::Threshold);
+        }
+        let version = squad_version(&self.heads()[head])?;
         let reader = self.reader();
         predict::check_segments(&reader.config, &reader.tokenizer, Some(version))?;
-        let max_len = given.max_len.min(reader.config.max_position_embeddings);
-        let windows = WindowConfig {
-            max_len,
-            stride: given.doc_stride,
-            max_query: given.max_query_length,
-            ..WindowConfig::bert()
-        };
-        windows.check().map_err(predict::Error::from)?;
+        let choice =
+            WindowChoice { max_len: given.max_len, stride: Some(given.doc_stride), max_query: given.max_query_length };
+        let windows = choice.windows(reader.config.max_position_embeddings, reader.tokenizer.frame())?;
         let settings = SpanSettings {
             windows,
             decoding: DecodeConfig { n_best: given.n_best, max_answer_length: given.max_answer_length },

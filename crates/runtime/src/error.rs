@@ -1,7 +1,5 @@
 //! Everything that can go wrong between a model directory and an answer.
 
-use encoder_spec::TaskHeadKind;
-
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -45,14 +43,9 @@ pub enum Error {
         /// Task of the head.
         task: String,
     },
-    /// A head of spans that no version of SQuAD has.
-    #[error("the head `{task}` marks spans, and is of no version of SQuAD ({reason})")]
-    NotSquad {
-        /// Task of the head.
-        task: String,
-        /// Why.
-        reason: String,
-    },
+    /// A null threshold that no score can be compared with.
+    #[error("the null threshold is not a number (NaN); 0 is usual, and infinity always answers")]
+    Threshold,
     /// Arrays of token ids that the model does not take.
     #[error("{0}")]
     Arrays(String),
@@ -62,16 +55,4 @@ pub enum Error {
     /// The system gives no threads.
     #[error("no threads can be started: {0}")]
     Threads(String),
-}
-
-/// A kind of head as `config.json` names it.
-pub(crate) fn kind_name(kind: TaskHeadKind) -> &'static str {
-    match kind {
-        TaskHeadKind::Classification => "classification",
-        TaskHeadKind::MultiLabel => "multi_label",
-        TaskHeadKind::Regression => "regression",
-        TaskHeadKind::Span => "span",
-        TaskHeadKind::Tags => "tags",
-        TaskHeadKind::Embedding => "embedding",
-    }
 }

@@ -6,7 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use encoder_spec::{BertConfig, Encoder, HostTensor, Parts, VectorConfig};
 use model_dir::{Package, Tensors};
-use runtime::{Answer, Input, Precision, Runtime, Settings, TaskHeadConfig, TaskHeadKind, TokenRows, pack};
+use runtime::{
+    Answer, Input, Precision, QuestionSettings, Runtime, Settings, TaskHeadConfig, TaskHeadKind, TokenRows, pack,
+};
 use tempfile::TempDir;
 
 const TEXTS: [&str; 5] = ["a quiet film", "film", "not a film . not quiet", "über films", "a a a a a a a a a a a a a"];
@@ -17,9 +19,12 @@ fn labels(names: &[&str]) -> Vec<String> {
 
 /// A model directory with weights that are neither equal nor tiny; its matrices are most of it.
 fn model(heads: Vec<TaskHeadConfig>) -> (TempDir, PathBuf) {
+    model_of(BertConfig { task_heads: heads, ..BertConfig::bert(11, 64, 2, 4, 128) })
+}
+
+fn model_of(config: BertConfig) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("model");
-    let config = BertConfig { task_heads: heads, ..BertConfig::bert(11, 64, 2, 4, 128) };
     let mut state = 1u32;
     let mut value = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -171,6 +176,31 @@ fn a_head_is_asked_for_what_it_answers() {
     assert!(none.answers(&["a".into()], None).unwrap_err().to_string().contains("no task head"));
 }
 
+#[test]
+fn a_model_of_few_positions_answers_questions_in_windows_that_it_takes() {
+    let config =
+        BertConfig { task_heads: vec![squad()], max_position_embeddings: 32, ..BertConfig::bert(11, 64, 2, 4, 128) };
+    let (_folder, dir) = model_of(config);
+    let runtime = load(&dir, Settings::default());
+    let text = "a quiet film . ".repeat(20);
+    let pairs = [("not a film", &text[..])];
+    let ask = |settings: QuestionSettings| runtime.questions(&pairs, None, &settings);
+    let found = ask(QuestionSettings { null_threshold: f64::INFINITY, ..QuestionSettings::default() }).unwrap();
+    assert!(!found[0].answer.is_empty() && text.contains(&found[0].answer), "{found:?}");
+    // The windows are those of a model of 32 tokens: special tokens, and half of the rest for the question.
+    let named = QuestionSettings {
+        max_len: Some(32),
+        max_query_length: Some(14),
+        null_threshold: f64::INFINITY,
+        ..QuestionSettings::default()
+    };
+    assert_eq!(ask(named).unwrap(), found);
+    let refused = |settings: QuestionSettings| ask(settings).unwrap_err().to_string();
+    assert!(refused(QuestionSettings { max_len: Some(33), ..named }).contains("the model takes 32"));
+    assert!(refused(QuestionSettings { max_query_length: Some(30), ..named }).contains("too small"));
+    assert!(refused(QuestionSettings { null_threshold: f64::NAN, ..named }).contains("NaN"));
+}
+
 fn program(args: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_efficientbert-predict"));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -228,4 +258,44 @@ fn the_program_says_what_is_wrong_and_with_which_line() {
     }
     // What stands before a bad line is answered.
     assert_eq!(program(&["--model", model], "a film\n\tb\n").stdout.iter().filter(|b| **b == b'\n').count(), 1);
+}
+
+/// The blocks of a page that begin with this word.
+fn blocks<'a>(page: &'a str, kind: &str) -> Vec<&'a str> {
+    page.split("\n```").filter_map(|block| block.strip_prefix(kind)?.strip_prefix('\n')).collect()
+}
+
+/// `crates/cli/tests/cli/deploy.rs` runs the commands of `efficientbert`, and `crates/onnx/tests/peers.rs` the engines of ONNX files.
+#[test]
+fn commands_of_the_page_about_deployment_work_or_are_those_of_tested_pages() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    // A published crate stands alone.
+    let Ok(page) = std::fs::read_to_string(docs.join("deploy.md")) else { return };
+    let read = |name: &str| std::fs::read_to_string(docs.join(name)).unwrap();
+    let tested = ["runtime.md", "transformers.md"].map(read).concat().replace("DIR", "student");
+    let is_tested = |line: &str| tested.lines().any(|known| known == line);
+    let (folder, dir) = model(vec![films()]);
+    std::fs::rename(dir, folder.path().join("student")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_efficientbert-predict"));
+    let mut answers = Vec::new();
+    for line in blocks(&page, "sh").into_iter().flat_map(str::lines).filter(|line| !line.starts_with("efficientbert "))
+    {
+        if !line.contains("efficientbert-predict ") {
+            assert!(is_tested(line), "`{line}` is on no page whose commands are tested");
+            continue;
+        }
+        let mut shell = Command::new("/bin/sh");
+        let output =
+            shell.args(["-c", line]).current_dir(folder.path()).env("PATH", program.parent().unwrap()).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        answers.extend(String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned));
+    }
+    assert!(answers.len() == 2 && answers.iter().all(|answer| answer.contains("\"films\"")), "{answers:?}");
+    for block in blocks(&page, "python").into_iter().filter(|block| !block.contains("onnx")) {
+        for line in block.lines() {
+            assert!(is_tested(line), "`{line}` is on no page whose Python is tested");
+        }
+    }
+    assert_eq!(blocks(&page, "python").len(), 5);
 }

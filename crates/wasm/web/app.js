@@ -80,13 +80,16 @@ worker.onmessage = ({ data }) => {
   } else if (data.answers) {
     waiting = false;
     at("error").textContent = "";
+    state("ready");
+    // Meanwhile the field may have been emptied: then nothing is asked.
+    if (!latest) return;
     at("answers").replaceChildren(...data.answers[0].flatMap(rows));
     at("time").textContent = `${data.milliseconds.toFixed(1)} ms`;
-    state("ready");
-    if (latest && latest.id !== data.id) ask();
+    if (latest.id !== data.id) ask();
   } else {
     waiting = false;
-    at("status").textContent = "";
+    at("status").textContent = at("time").textContent = "";
+    at("answers").replaceChildren();
     at("error").textContent = data.error;
     state("failed");
     if (latest && data.id !== undefined && latest.id !== data.id) ask();

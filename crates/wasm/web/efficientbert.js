@@ -32,6 +32,7 @@ async function fetched(url, progress) {
 
 export class Predictor {
   #exports;
+  #broken = null;
   /** What the model is: `heads` (each with `task`, `kind`, `labels`), `max_tokens`, `hidden_size`, `precision`. */
   description;
 
@@ -58,7 +59,10 @@ export class Predictor {
     memory = instance.exports.memory;
     const predictor = new Predictor();
     predictor.#exports = instance.exports;
-    files.forEach((bytes, number) => instance.exports.efficientbert_give(number, predictor.#put(bytes), bytes.length));
+    files.forEach((bytes, number) => {
+      const at = predictor.#put(bytes);
+      predictor.#run((exports) => exports.efficientbert_give(number, at, bytes.length));
+    });
     predictor.description = JSON.parse(predictor.#call("efficientbert_load", precision));
     return predictor;
   }
@@ -73,14 +77,28 @@ export class Predictor {
 
   /** Bytes where the module can read them. */
   #put(bytes) {
-    const at = this.#exports.efficientbert_room(bytes.length);
+    const at = this.#run((exports) => exports.efficientbert_room(bytes.length));
     new Uint8Array(this.#exports.memory.buffer, at, bytes.length).set(bytes);
     return at;
   }
 
+  /**
+   * Runs a function of the module. Where it fails in there (memory has run out, for example), the module stays in the midst of its work, with its
+   * model locked, and can't be used any more.
+   */
+  #run(work) {
+    if (this.#broken) throw this.#broken;
+    try {
+      return work(this.#exports);
+    } catch (error) {
+      throw (this.#broken = new ModelError(`the model has stopped (${error.message}); reload the page`));
+    }
+  }
+
   #call(name, text) {
     const bytes = new TextEncoder().encode(text);
-    const isFine = this.#exports[name](this.#put(bytes), bytes.length);
+    const at = this.#put(bytes);
+    const isFine = this.#run((exports) => exports[name](at, bytes.length));
     const said = new Uint8Array(
       this.#exports.memory.buffer, this.#exports.efficientbert_said(), this.#exports.efficientbert_said_len());
     const answer = new TextDecoder().decode(said);

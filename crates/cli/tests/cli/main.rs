@@ -5,6 +5,7 @@ mod augment;
 mod bad_input;
 mod bench;
 mod data;
+mod deploy;
 mod devices;
 mod distill;
 mod encode;

@@ -11,14 +11,14 @@ use serde_json::Value;
 use crate::support::{command, plain_bert, pocket_folder, run};
 
 /// A running server and its log.
-struct Serving {
-    child: Child,
+pub struct Serving {
+    pub child: Child,
     log: BufReader<std::process::ChildStderr>,
-    address: String,
+    pub address: String,
 }
 
 impl Serving {
-    fn start(dir: &Path, args: &[&str]) -> Self {
+    pub fn start(dir: &Path, args: &[&str]) -> Self {
         let mut command = command(dir);
         command.args(["serve", "--port", "0"]).args(args).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -29,7 +29,7 @@ impl Serving {
     }
 
     /// The next event of this kind in the log.
-    fn event(&mut self, kind: &str) -> Value {
+    pub fn event(&mut self, kind: &str) -> Value {
         loop {
             let mut line = String::new();
             assert!(self.log.read_line(&mut line).unwrap() > 0, "it ended without `{kind}`");
@@ -41,7 +41,7 @@ impl Serving {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 

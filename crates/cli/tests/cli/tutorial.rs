@@ -10,7 +10,7 @@ use crate::hub::{uploaded, with_hub};
 use crate::support::{Outcome, folder, outcome, run};
 
 /// The words of a command line; quotes hold some together.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for c in line.chars() {
@@ -25,7 +25,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// The commands of the blocks that a shell runs.
-fn commands(page: &str) -> Vec<Vec<String>> {
+pub fn commands(page: &str) -> Vec<Vec<String>> {
     let mut inside = false;
     let mut commands = Vec::new();
     for line in page.lines() {

@@ -21,6 +21,22 @@ pub enum TaskHeadKind {
 }
 
 impl TaskHeadKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Classification, Self::MultiLabel, Self::Regression, Self::Span, Self::Tags, Self::Embedding];
+
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::MultiLabel => "multi_label",
+            Self::Regression => "regression",
+            Self::Span => "span",
+            Self::Tags => "tags",
+            Self::Embedding => "embedding",
+        }
+    }
+
     /// Whether the head scores every token, and not the pooled vector.
     pub fn is_on_tokens(self) -> bool {
         matches!(self, Self::Span | Self::Tags)
@@ -140,6 +156,18 @@ impl TaskHeadConfig {
             (true, Some(_)) if self.outputs(hidden) == 0 => Some("makes vectors of no values"),
             (false, None) if self.outputs(hidden) == 0 => Some("lists no labels"),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_file() {
+        for kind in TaskHeadKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
     }
 }

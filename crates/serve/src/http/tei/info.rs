@@ -65,7 +65,7 @@ pub(crate) async fn info(State(app): State<Shared>, Chosen(model): Chosen) -> Re
     let limits = app.engine.limits();
     let heads = model.config.task_heads.iter().map(|head| HeadInfo {
         task: head.task.clone(),
-        kind: kind_name(head.kind).to_owned(),
+        kind: head.kind.name().to_owned(),
         labels: head.labels.clone(),
     });
     let info = Info {
@@ -87,17 +87,6 @@ pub(crate) async fn info(State(app): State<Shared>, Chosen(model): Chosen) -> Re
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     json(info, 0).await
-}
-
-fn kind_name(kind: TaskHeadKind) -> &'static str {
-    match kind {
-        TaskHeadKind::Classification => "classification",
-        TaskHeadKind::MultiLabel => "multi_label",
-        TaskHeadKind::Regression => "regression",
-        TaskHeadKind::Span => "span",
-        TaskHeadKind::Tags => "tags",
-        TaskHeadKind::Embedding => "embedding",
-    }
 }
 
 fn model_type(model: &Loaded) -> ModelType {
