@@ -108,7 +108,7 @@ impl Tensors {
 
 /// `config.json`, `model.safetensors` and classes for Python of the model directory `dir` with its matrices in 8-bit integers, a scale for each row, which is about a
 /// quarter of the size. Every reader of this crate reads them. Tables of positions and segments, biases, norms and heads stay in `f32`, as
-/// they are computed, and so do the weights whose paths are in `keep` ([`Encoder::weights`]). The configuration says by
+/// they are computed, and so do the weights whose paths are in `keep` ([`encoder_spec::Encoder::weights`]). The configuration says by
 /// `quantization_config` that the weights are in integers, so that no other program takes them for numbers.
 ///
 /// # Errors
