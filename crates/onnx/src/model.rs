@@ -84,8 +84,7 @@ impl Model<'_> {
             let others = all.iter().filter(|name| !part.products.contains(name)).map(|name| (*name).clone());
             let keep = others.chain(keep.iter().cloned()).collect();
             let found = run(&Format::Int8(Int8 { keep, ranges: ranges.cloned() }))?;
-            let squares: f64 = found.iter().zip(&exact).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-            costs.push(Cost { part: part.name.clone(), error: (squares / exact.len().max(1) as f64).sqrt() });
+            costs.push(Cost::of(&part.name, &found, &exact));
         }
         costs.sort_by(|a, b| b.error.total_cmp(&a.error));
         Ok(costs)
@@ -108,6 +107,14 @@ pub struct Cost {
     pub part: String,
     /// Root of the mean squared change of the outputs.
     pub error: f64,
+}
+
+impl Cost {
+    /// What `part` does to outputs that are `found` where it is in integers, and `exact` where nothing is.
+    pub fn of(part: &str, found: &[f32], exact: &[f32]) -> Self {
+        let squares: f64 = found.iter().zip(exact).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        Self { part: part.to_owned(), error: (squares / exact.len().max(1) as f64).sqrt() }
+    }
 }
 
 /// The part that a product belongs to.

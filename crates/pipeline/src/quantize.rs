@@ -204,8 +204,7 @@ fn costs_of(
         let others = parts.iter().filter(|(other, _)| *other != part);
         let keep = others.flat_map(|(_, paths)| paths.iter().cloned()).collect();
         let found = outputs(&compiled(Precision::Int8, &keep)?)?;
-        let squares: f64 = found.iter().zip(&exact).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-        costs.push(Cost { part: part.clone(), error: (squares / exact.len().max(1) as f64).sqrt() });
+        costs.push(Cost::of(part, &found, &exact));
     }
     costs.sort_by(|a, b| b.error.total_cmp(&a.error));
     Ok(costs)
@@ -271,14 +270,13 @@ pub fn onnx_int8(
     let mut attempt = |more: &BTreeSet<String>| {
         let format = format(more);
         let after = score(&format)?;
-        Ok(Attempt { made: format, before, after })
+        Ok(Attempt { made: (format, after), before, after })
     };
     let mut costs = || {
         let costs = model.costs(ranges.as_ref(), keep, &calibration)?;
         Ok(costs.into_iter().filter(|cost| parts.contains_key(&cost.part)).collect())
     };
-    let Gated { made: format, kept, costs, .. } = gated(limits, &parts, &mut attempt, &mut costs)?;
-    let after = score(&format)?;
+    let Gated { made: (format, after), kept, costs, .. } = gated(limits, &parts, &mut attempt, &mut costs)?;
     Ok(OnnxInt8 { format, before, after, kept, costs })
 }
 
