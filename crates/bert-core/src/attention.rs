@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use encoder_spec::{BertConfig, Rotary, Shape};
-use fused_ops::{dense, dropout};
+use fused_ops::{Ragged, dense, dropout};
 
 use crate::norm::Norm;
 use crate::rotary::turned;
@@ -82,6 +82,11 @@ impl Attention {
         }
     }
 
+    /// Whether scores depend on the distance of two tokens.
+    pub(crate) fn is_local_or_rotary(&self) -> bool {
+        self.rotary.is_some() || self.reach.is_some()
+    }
+
     pub(crate) fn reach(&self) -> Option<usize> {
         self.reach
     }
@@ -134,11 +139,41 @@ impl Attention {
         options: AttentionOptions,
     ) -> AttentionOutput {
         let out = self.attend(query_input, value_input, mask_bias, options);
-        let hidden = match &self.norm {
-            Some(norm) => norm.forward_residual(out.hidden, residual, &self.output_dropout),
-            None => residual + dropout(out.hidden, &self.output_dropout),
+        AttentionOutput { hidden: self.end_block(out.hidden.clone(), residual), ..out }
+    }
+
+    /// The residual, and the norm after it.
+    pub(crate) fn end_block(&self, attended: Tensor<3>, residual: Tensor<3>) -> Tensor<3> {
+        match &self.norm {
+            Some(norm) => norm.forward_residual(attended, residual, &self.output_dropout),
+            None => residual + dropout(attended, &self.output_dropout),
+        }
+    }
+
+    /// Attention with residual and norm, of texts without padding, whose keys and values may be of other hidden states than the queries.
+    ///
+    /// # Shapes
+    /// - `x`, output: `[1, rows of queries, width]`
+    /// - `context`: `[1, rows of keys, width]`
+    pub fn forward_ragged(&self, x: Tensor<3>, context: Option<Tensor<3>>, texts: &Ragged) -> Tensor<3> {
+        if !self.norm_first {
+            let keys = context.unwrap_or_else(|| x.clone());
+            return self.end_block(self.attend_ragged([x.clone(), keys.clone(), keys], texts), x);
+        }
+        let normed = |x: Tensor<3>| match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
         };
-        AttentionOutput { hidden, ..out }
+        let queries = normed(x.clone());
+        let keys = context.map_or_else(|| queries.clone(), normed);
+        x + dropout(self.attend_ragged([queries, keys.clone(), keys], texts), &self.output_dropout)
+    }
+
+    /// `W_o softmax(S) V + b_o` of each text; the sources of queries, keys and values.
+    pub(crate) fn attend_ragged(&self, [queries, keys, values]: [Tensor<3>; 3], texts: &Ragged) -> Tensor<3> {
+        let key = self.key.as_ref().unwrap_or(&self.query);
+        let projected = [dense(&self.query, queries), dense(key, keys), dense(&self.value, values)];
+        dense(&self.output, fused_ops::ragged_attention(projected, texts, self.heads, &self.score_dropout))
     }
 
     /// `W_o softmax(S) V + b_o`, to which no residual is added yet.

@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Embedding, Linear};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use encoder_spec::{BertConfig, Shape};
-use fused_ops::{dense, dropout, embedding, embedding_sum, trigram};
+use fused_ops::{Ragged, dense, dropout, embedding, embedding_sum, round_table_rows, trigram};
 
 use crate::batch::TokenBatch;
 use crate::norm::Norm;
+use crate::ragged::RaggedBatch;
 use crate::spec::{linear, table};
 
 /// BERT's embedding, with MobileBERT's factorized trigram form as an option.
@@ -54,7 +55,8 @@ impl Embeddings {
     /// - `batch`: `[batch, seq]`, seq at most `max_position_embeddings`
     /// - output: `[batch, seq, hidden]`
     pub fn forward(&self, batch: &TokenBatch) -> Tensor<3> {
-        let mut words = embedding(self.word_embeddings.weight.val(), batch.ids.clone());
+        let words = embedding(self.word_embeddings.weight.val(), batch.ids.clone());
+        let mut words = round_table_rows(words);
         if self.trigram {
             words = trigram(words);
         }
@@ -77,4 +79,42 @@ impl Embeddings {
         };
         dropout(self.norm.forward(sum), &self.dropout)
     }
+
+    /// [`Embeddings::forward`] of texts that lie one after another; trigrams end where their text ends.
+    ///
+    /// # Shapes
+    /// - output: `[1, tokens, hidden]`
+    pub fn forward_ragged(&self, batch: &RaggedBatch) -> Tensor<3> {
+        let words = embedding(self.word_embeddings.weight.val(), batch.ids.clone());
+        let mut words = round_table_rows(words);
+        if self.trigram {
+            words = trigrams_of_texts(words, &batch.texts);
+        }
+        if let Some(projection) = &self.projection {
+            words = dense(projection, words);
+        }
+        let rows = |table: &Option<Embedding>, ids: &Tensor<2, Int>| {
+            table.as_ref().map(|table| embedding(table.weight.val(), ids.clone()))
+        };
+        let further = [
+            rows(&self.position_embeddings, &batch.positions),
+            rows(&self.token_type_embeddings, &batch.type_ids),
+        ];
+        let sum = further.into_iter().flatten().fold(words, |sum, rows| sum + rows);
+        dropout(self.norm.forward(sum), &self.dropout)
+    }
+}
+
+/// `[x_next; x; x_previous]` along the last axis, zeros outside each text.
+fn trigrams_of_texts(x: Tensor<3>, texts: &Ragged) -> Tensor<3> {
+    let [_, tokens, width] = x.dims();
+    let whole = trigram(x);
+    let (mut factors, mut first) = (vec![1.0f32; tokens * 3], 0);
+    for text in texts.texts() {
+        factors[(first + text.keys - 1) * 3] = 0.0;
+        factors[first * 3 + 2] = 0.0;
+        first += text.keys;
+    }
+    let factors = Tensor::<4>::from_data(TensorData::new(factors, [1, tokens, 3, 1]), &whole.device());
+    (whole.reshape([1, tokens, 3, width]) * factors).reshape([1, tokens, 3 * width])
 }

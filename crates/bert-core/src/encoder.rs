@@ -9,6 +9,7 @@ use encoder_spec::{BertConfig, Shape};
 use crate::attention::AttentionOptions;
 use crate::batch::TokenBatch;
 use crate::embeddings::Embeddings;
+use crate::heads::exact;
 use crate::layer::EncoderLayer;
 use crate::norm::Norm;
 use crate::spec::linear;
@@ -86,7 +87,7 @@ impl BertEncoder {
 
     fn project(&self, hidden: Tensor<3>) -> Tensor<3> {
         match &self.fit_dense {
-            Some(fit) => fused_ops::dense(fit, hidden),
+            Some(fit) => exact(fit, hidden),
             None => hidden,
         }
     }

@@ -4,7 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use encoder_spec::{Activation, BertConfig, Pooling, Shape, TaskHeadKind, Transform, VectorConfig};
-use fused_ops::{dense, dropout};
+use fused_ops::{dense, dropout, with_rounded_int8};
 
 use crate::norm::Norm;
 use crate::spec::linear;
@@ -59,7 +59,7 @@ impl TaskHead {
     pub fn forward_tokens(&self, hidden: Tensor<3>) -> Tensor<3> {
         let hidden = dropout(hidden, &self.dropout);
         match &self.dense {
-            Some(map) => dense(map, hidden),
+            Some(map) => exact(map, hidden),
             None => hidden,
         }
     }
@@ -83,10 +83,15 @@ impl TaskHead {
 
     fn map_2(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.dense {
-            Some(map) => dense(map, x),
+            Some(map) => exact(map, x),
             None => x,
         }
     }
+}
+
+/// A linear map of a head, which inference in 8-bit integers leaves in floating point.
+pub(crate) fn exact<const D: usize>(map: &Linear, x: Tensor<D>) -> Tensor<D> {
+    with_rounded_int8(false, || dense(map, x))
 }
 
 /// The hidden states of the first tokens.
@@ -186,6 +191,10 @@ impl MlmHead {
     /// - `word_table`: `[vocab, embed]`, the embedding's weights
     /// - output: `[batch, seq, vocab]`
     pub fn forward(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
+        with_rounded_int8(false, || self.scores(hidden, word_table))
+    }
+
+    fn scores(&self, hidden: Tensor<3>, word_table: Tensor<2>) -> Tensor<3> {
         let h = match (&self.dense, &self.norm) {
             (Some(own), Some(norm)) => norm.forward(fused_ops::activate(dense(own, hidden), self.activation.into())),
             _ => hidden,

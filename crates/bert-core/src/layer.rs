@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use encoder_spec::{AttentionInput, AttentionSource, BertConfig, Shape};
-use fused_ops::dense;
+use fused_ops::{Ragged, dense};
 
 use crate::attention::{Attention, AttentionOptions, AttentionOutput};
 use crate::feed_forward::FeedForward;
@@ -57,6 +57,17 @@ impl Bottleneck {
     }
 }
 
+impl Bottleneck {
+    /// What queries and keys are made of, and values.
+    fn sources(&self, h: &Tensor<3>, narrow: &Tensor<3>) -> [Tensor<3>; 2] {
+        match (self.attention_input, &self.attention) {
+            (AttentionInput::Bottleneck, _) => [narrow.clone(), narrow.clone()],
+            (_, Some(shared)) => [normed(dense(shared, h.clone()), self.attention_norm.as_ref()), h.clone()],
+            _ => [h.clone(), h.clone()],
+        }
+    }
+}
+
 fn normed(x: Tensor<3>, norm: Option<&Norm>) -> Tensor<3> {
     match norm {
         Some(norm) => norm.forward(x),
@@ -101,14 +112,33 @@ impl EncoderLayer {
             return AttentionOutput { hidden: self.feed_forward.forward(out.hidden), ..out };
         };
         let narrow = b.narrow(h.clone());
-        let (query_input, value_input) = match (b.attention_input, &b.attention) {
-            (AttentionInput::Bottleneck, _) => (narrow.clone(), narrow.clone()),
-            (_, Some(shared)) => (normed(dense(shared, h.clone()), b.attention_norm.as_ref()), h.clone()),
-            _ => (h.clone(), h.clone()),
-        };
+        let [query_input, value_input] = b.sources(&h, &narrow);
         let out = attention.forward(query_input, value_input, narrow, mask_bias, options);
         let y = dense(&b.output, self.feed_forward.forward(out.hidden));
         let hidden = b.output_norm.forward_residual(y, h, &b.dropout);
         AttentionOutput { hidden, ..out }
+    }
+
+    /// Computes the layer's output of texts without padding; with `context`, tokens see those of `context` in the place of each other.
+    ///
+    /// # Shapes
+    /// - `h`, output: `[1, rows of queries, hidden]`
+    /// - `context`: `[1, rows of keys, hidden]`
+    pub fn forward_ragged(&self, h: Tensor<3>, context: Option<Tensor<3>>, texts: &Ragged) -> Tensor<3> {
+        let Some(attention) = &self.attention else {
+            return self.feed_forward.forward(h);
+        };
+        let Some(b) = &self.bottleneck else {
+            return self.feed_forward.forward(attention.forward_ragged(h, context, texts));
+        };
+        let narrow = b.narrow(h.clone());
+        let [queries, values] = b.sources(&h, &narrow);
+        let [keys, values] = match &context {
+            Some(context) => b.sources(context, &b.narrow(context.clone())),
+            None => [queries.clone(), values],
+        };
+        let x = attention.end_block(attention.attend_ragged([queries, keys, values], texts), narrow);
+        let y = dense(&b.output, self.feed_forward.forward(x));
+        b.output_norm.forward_residual(y, h, &b.dropout)
     }
 }

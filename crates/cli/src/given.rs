@@ -14,12 +14,13 @@ use crate::inputs::{nothing_to_resume, quoted};
 /// Where they stand in the folder of a training.
 const FILE: &str = "command.json";
 /// Commands whose trainings go on with them.
-const COMMANDS: [&str; 2] = ["teacher", "distill"];
+const COMMANDS: [&str; 3] = ["teacher", "distill", "pretrain"];
 /// What belongs to a call, not to the training.
 const OF_THE_CALL: [&str; 2] = ["out", "resume"];
 /// Values that are paths.
-const PATHS: [&str; 7] =
-    ["data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "teacher-logits"];
+const PATHS: [&str; 9] = [
+    "data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "teacher-logits", "tokenizer", "grow",
+];
 /// Values that are paths where something stands there, also behind `TASK=`; else names of the hub, of tasks or of what is built in.
 const PERHAPS_PATHS: [&str; 10] =
     ["model", "train", "dev", "test", "teacher", "init", "arch", "method", "objective", "task"];

@@ -19,8 +19,9 @@ use run_store::log::JsonlWriter;
 use run_store::rundir::{RECIPE, RunFolder};
 use serde::Serialize;
 use train::data::BatchSettings;
-use train::engine::{Job, Monitor, TrainConfig, TrainEvent, Trained, reached, train};
+use train::engine::{Job, Monitor, Reached, TrainConfig, TrainEvent, Trained, reached, train};
 use train::keys::TrainingKeys;
+use train::pretrain::Growing;
 
 use crate::context::Context;
 use crate::error::{CliError, ResultExt};
@@ -44,6 +45,8 @@ const LEARNING_RATE: f64 = 5e-5;
 const CHECKPOINT_EVERY: u64 = 200;
 /// Where the checkpoints stand in the folder of a training.
 const CHECKPOINTS: &str = "checkpoints";
+/// The same, with its number, of a stage of a training in stages.
+const STAGE: &str = "stage-";
 /// The training's log, in the model directory.
 const LOG: &str = "log.jsonl";
 
@@ -110,6 +113,12 @@ impl TrainingArgs {
             .ok_or_else(|| CliError::usage(format!("--out {}: does not end in a folder name", self.out.display())))
     }
 
+    /// The learning rate where neither an option nor the method file has one.
+    pub fn or_learning_rate(&mut self, usual: f64) {
+        let learning_rate = self.keys().learning_rate.unwrap_or(usual);
+        self.keys.learning_rate = Some(learning_rate);
+    }
+
     /// The settings of both, options before those of the method file.
     fn keys(&self) -> TrainingKeys {
         self.file.as_ref().map_or_else(|| self.keys.clone(), |method| self.keys.or(&method.settings.train))
@@ -157,7 +166,9 @@ impl TrainingArgs {
 
 /// Whether anything of the training in `folder` was saved.
 fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
-    Ok(!CheckpointStore::new(folder.join(CHECKPOINTS), "").steps()?.is_empty())
+    let there = |name: &str| Ok::<bool, CliError>(!CheckpointStore::new(folder.join(name), "").steps()?.is_empty());
+    // The first stage of a training in stages keeps its checkpoints until the end.
+    Ok(there(CHECKPOINTS)? || there(&format!("{STAGE}1"))?)
 }
 
 /// What decides the result: a resumed training must have the same.
@@ -246,9 +257,56 @@ impl<'a> Training<'a> {
     /// # Errors
     /// As [`train`](fn@train); after Ctrl-C a checkpoint is there.
     pub fn run(&self, phase: &str, model: TaskModel, job: &dyn Job<TaskModel>) -> Result<Trained<TaskModel>, CliError> {
-        let store = CheckpointStore::new(self.folder.paths().root().join(CHECKPOINTS), self.folder.config_hash());
+        let store = self.store(CHECKPOINTS)?;
+        let (far, weights) = (reached(&store)?, weights(&model));
+        self.watched(phase, (far, weights), |config, monitor| {
+            train(model, &self.context.devices, job, config, Some(&store), monitor)
+        })
+    }
+
+    /// Checkpoints of stages, as many as there are, each in a folder of its own.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn stage_stores(&self, count: usize) -> Result<Vec<CheckpointStore>, CliError> {
+        (0..count).map(|i| self.store(&format!("{STAGE}{}", i + 1))).collect()
+    }
+
+    /// [`Training::run`] of a training in stages, of which `largest` is the model with most weights.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_growing(
+        &self,
+        phase: &str,
+        first: TaskModel,
+        largest: &TaskModel,
+        growing: &Growing<'_>,
+    ) -> Result<Trained<TaskModel>, CliError> {
+        let mut far = Reached { step: 0, finished: false };
+        for store in growing.stores {
+            let stage = reached(store)?;
+            far.step = far.step.max(stage.step);
+            far.finished = stage.finished;
+        }
+        self.watched(phase, (far, weights(largest)), |config, monitor| {
+            growing.train(first, &self.context.devices, config, monitor)
+        })
+    }
+
+    fn store(&self, name: &str) -> Result<CheckpointStore, CliError> {
+        let store = CheckpointStore::new(self.folder.paths().root().join(name), self.folder.config_hash());
         store.clean_stale_temps()?;
-        let far = reached(&store)?;
+        Ok(store)
+    }
+
+    /// Shows and logs what `work` does, which has come as far as `far` says.
+    fn watched(
+        &self,
+        phase: &str,
+        (far, weights): (Reached, u64),
+        work: impl FnOnce(&TrainConfig, &mut dyn Monitor) -> train::Result<Trained<TaskModel>>,
+    ) -> Result<Trained<TaskModel>, CliError> {
         let done = far.step;
         let watch = Watch::new(&self.context.progress, self.args.tensorboard.as_deref(), false)?;
         let log = JsonlWriter::open(self.folder.paths().log())?;
@@ -256,11 +314,10 @@ impl<'a> Training<'a> {
         let open = !far.finished;
         let begun = Instant::now();
         if open {
-            self.tell_room(weights(&model));
+            self.tell_room(weights);
             recorder.record(RunEvent::PhaseStarted { phase: phase.into(), total: self.config.steps, done });
         }
-        let trained = train(model, &self.context.devices, job, &self.config, Some(&store), &mut recorder);
-        let trained = trained.map_err(|e| match e {
+        let trained = work(&self.config, &mut recorder).map_err(|e| match e {
             train::Error::Interrupted { step } => {
                 let device = self.context.names.to_string();
                 CliError::interrupted(format!("stopped after step {step}; a checkpoint was saved"))

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use corpus::MaskSettings;
 use kd::objective::Mlm;
 use pipeline::corpus::Corpus;
 use tokenizer::TextEncoder;
@@ -54,16 +55,30 @@ impl WordArgs {
             true => None,
             false => Some(Corpus::find(&self.eval_corpus)?),
         };
-        for (option, corpus) in [("--corpus", Some(corpus)), ("--eval-corpus", held_out.as_ref())] {
-            if corpus.is_some_and(Corpus::is_masked) {
-                let message =
-                    format!("{option}: words are hidden in these shards already, and this training hides its own");
-                return Err(CliError::usage(message)
-                    .with_hint("pack the text without --mask; other words are then hidden in every epoch"));
-            }
-        }
-        let mask = WordMask::new(&mlm.mask, encoder, seed);
-        let mask = mask.context("the words of --corpus cannot be hidden").or_usage()?;
+        let corpora = [("--corpus", Some(corpus)), ("--eval-corpus", held_out.as_ref())];
+        let mask = word_mask(&mlm.mask, corpora, encoder, seed)?;
         Ok(Some(Words { mask, held_out }))
     }
+}
+
+/// What hides words of these corpora, each with its option.
+///
+/// # Errors
+/// A corpus that hides its own words, settings out of range, or a tokenizer without `[MASK]`.
+pub fn word_mask(
+    settings: &MaskSettings,
+    corpora: [(&str, Option<&Corpus>); 2],
+    encoder: &TextEncoder,
+    seed: u64,
+) -> Result<WordMask, CliError> {
+    for (option, corpus) in corpora {
+        if corpus.is_some_and(Corpus::is_masked) {
+            let message =
+                format!("{option}: words are hidden in these shards already, and this training hides its own");
+            return Err(CliError::usage(message)
+                .with_hint("pack the text without --mask; other words are then hidden in every epoch"));
+        }
+    }
+    let mask = WordMask::new(settings, encoder, seed);
+    mask.context("the words of --corpus cannot be hidden").or_usage()
 }

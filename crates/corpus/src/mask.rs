@@ -88,6 +88,11 @@ impl Masker {
         Ok(Self { settings, vocabulary, mask })
     }
 
+    /// How many tokens are hidden, and how.
+    pub fn settings(&self) -> &MaskSettings {
+        &self.settings
+    }
+
     /// Dynamic masking: the draw of one sequence in one epoch, the same whoever asks and when.
     pub fn mask_dynamic(&self, ids: &mut [u32], seed: u64, epoch: u64, sequence: u64) -> Vec<Masked> {
         self.mask(ids, &mut keyed(seed, "text-shards/mask", &[epoch, sequence]))

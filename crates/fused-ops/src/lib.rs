@@ -19,12 +19,14 @@
 //! | `activation` | [`activate`] |
 //! | `binary` | [`combine`]: sums, products, maxima |
 //! | `norm` | [`layer_norm`], [`residual_layer_norm`] |
-//! | `attention` | [`attention()`], [`attention_block`] |
+//! | `attention` | [`attention()`], [`attention_block`], [`ragged_attention`] of texts without padding |
 //! | `ffn` | [`ffn_block`]: a feed-forward of any expression, residual and norm included |
 //! | `embedding` | [`embedding`](embedding()), [`trigram`], [`embedding_sum`] |
+//! | `cross_entropy` | [`cross_entropy_rows`]: against class numbers, row by row |
 //! | `losses` | [`mse`], [`attention_mse`], [`soft_cross_entropy`] |
 //! | `dropout` | [`dropout`](dropout()), with masks from [`with_dropout_seed`] |
 //! | `precision` | [`with_precision`]: products in `f32` or `bf16` |
+//! | `round_int8` | [`with_rounded_int8`]: operands as 8-bit inference rounds them |
 //! | `product` | products in burn's primitives, for other devices |
 //! | `busy_wait` | [`busy_wait`](busy_wait()): threads that spin between the tasks of a step |
 
@@ -42,6 +44,7 @@ mod testing;
 
 pub use busy_wait::busy_wait;
 pub use kernels::activation::Activation;
+pub use kernels::attention::{Ragged, TextRows};
 pub use kernels::binary::Combine;
 pub use kernels::ffn::{Program, Step};
 pub use ops::*;

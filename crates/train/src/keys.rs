@@ -4,7 +4,7 @@
 use clap::builder::RangedU64ValueParser;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{NotFinite, Precision, TrainConfig};
+use crate::engine::{NotFinite, Precision, QuantizationAware, TrainConfig};
 use crate::optim::{Group, OptimizerConfig, Schedule};
 
 /// Largest batch, most parts of one, and longest sequence, as an option or in a method file.
@@ -78,11 +78,15 @@ pub struct TrainingKeys {
     /// Evaluations are in f32 [default: f32].
     #[cfg_attr(feature = "clap", arg(long, value_name = "FORMAT"))]
     pub precision: Option<Precision>,
+    /// Quantization-aware training: round the linear maps of the model that learns, in every step and evaluation, as inference in `int8` does,
+    /// or not at all (`none`) [default: none].
+    #[cfg_attr(feature = "clap", arg(long, value_name = "FORMAT", value_parser = from_text::<QuantizationAware>))]
+    pub quantization_aware: Option<QuantizationAware>,
     /// The learning rate after the warm-up: linear, cosine or constant; or a table as in recipes, such as
     /// '{ kind = "polynomial", power = 2.0 }' [default: linear].
     #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = from_text::<Schedule>))]
     pub schedule: Option<Schedule>,
-    /// adamw or lamb; or a table as in recipes, such as '{ kind = "lamb", weight_decay = 0.0 }' [default: adamw].
+    /// adamw, lamb or muon; or a table as in recipes, such as '{ kind = "lamb", weight_decay = 0.0 }' [default: adamw].
     #[cfg_attr(feature = "clap", arg(long, value_name = "NAME|TABLE", value_parser = from_text::<OptimizerConfig>))]
     pub optimizer: Option<OptimizerConfig>,
     /// Parameters that are trained in another way, as a table, such as '{ pattern = "encoder.embeddings.*", frozen = true }';
@@ -123,6 +127,7 @@ impl TrainingKeys {
             on_not_finite: a.on_not_finite.or(b.on_not_finite),
             max_skips: a.max_skips.or(b.max_skips),
             precision: a.precision.or(b.precision),
+            quantization_aware: a.quantization_aware.or(b.quantization_aware),
             schedule: a.schedule.or(b.schedule),
             optimizer: a.optimizer.or(b.optimizer),
             log_every: a.log_every.or(b.log_every),
@@ -149,6 +154,7 @@ impl TrainingKeys {
             on_not_finite: self.on_not_finite.unwrap_or(defaults.on_not_finite),
             max_skips: self.max_skips.unwrap_or(defaults.max_skips),
             precision: self.precision.unwrap_or(defaults.precision),
+            quantization_aware: self.quantization_aware.unwrap_or(defaults.quantization_aware),
             schedule: schedule.unwrap_or(defaults.schedule),
             optimizer: self.optimizer.unwrap_or(defaults.optimizer),
             groups: groups.into_iter().chain(defaults.groups).collect(),
@@ -204,6 +210,8 @@ impl From<&TrainConfig> for TrainingKeys {
             on_not_finite: Some(config.on_not_finite),
             max_skips: Some(config.max_skips),
             precision: Some(config.precision),
+            // Written where it is asked for, so that recipes of older runs stay what they were.
+            quantization_aware: Some(config.quantization_aware).filter(|aware| !aware.is_none()),
             schedule: Some(config.schedule.clone()),
             optimizer: Some(config.optimizer),
             groups: config.groups.clone(),
@@ -276,6 +284,7 @@ mod tests {
             learning_rate = 0.5
             max_len = 9
             precision = "bf16"
+            quantization_aware = "int8"
             eval_every = 2
             checkpoint_every = 4
             accumulate = 3

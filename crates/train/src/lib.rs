@@ -11,6 +11,7 @@
 //! | [`data`] | task batches by step number |
 //! | [`text`] | batches of unlabeled text by step number, wherever the text is |
 //! | [`mlm`] | masked language modeling: text with hidden words |
+//! | [`pretrain`] | pre-training: masked words on texts without padding, token dropping |
 //! | [`span`] | SQuAD: windows by step, fine-tuning |
 //!
 //! Nothing here prints, reads the environment or the clock. Everything random is keyed by
@@ -30,6 +31,7 @@ pub mod losses;
 pub mod mlm;
 pub mod optim;
 pub mod pair_losses;
+pub mod pretrain;
 pub mod span;
 pub mod text;
 

@@ -16,8 +16,9 @@ use predict::evaluate::passes;
 
 /// The epoch whose words are hidden in held-out text: a number that no training reaches.
 const HELD_OUT: u64 = u64::MAX;
-/// The name of the scores of hidden words, as `TASK/METRIC` of tasks.
+/// The names of the scores of hidden words, as `TASK/METRIC` of tasks.
 const ACCURACY: &str = "words/accuracy";
+const LOSS: &str = "words/loss";
 
 /// Hides words of text batches, other ones in every epoch. What is hidden follows from seed, epoch and the number of the sequence, so
 /// that a resumed training hides the same words.
@@ -36,6 +37,11 @@ impl WordMask {
         let failed = |e: corpus::Error| Error::Other(Box::new(e));
         let vocabulary = Vocabulary::of(encoder).map_err(failed)?;
         Ok(Self { masker: Masker::new(settings.clone(), vocabulary).map_err(failed)?, seed })
+    }
+
+    /// The most predictions of one text, where there is a limit.
+    pub fn max_predictions(&self) -> Option<usize> {
+        self.masker.settings().max_predictions
     }
 
     /// `batch` as epoch `epoch` has it.
@@ -85,6 +91,14 @@ impl MaskedBatch {
         self.words.iter().map(Vec::len).sum()
     }
 
+    /// The hidden words of a row, by position.
+    ///
+    /// # Panics
+    /// There is no such row.
+    pub fn words(&self, row: usize) -> &[Masked] {
+        &self.words[row]
+    }
+
     /// Where they are (`row * seq + column`), and what stood there.
     pub fn places(&self) -> (Vec<i32>, Vec<i32>) {
         let row = |(row, words): (usize, &Vec<Masked>)| {
@@ -126,50 +140,67 @@ impl HeldOutWords {
         self.batches.iter().map(MaskedBatch::count).sum()
     }
 
-    /// The share of hidden words that `model` scores highest, `words/accuracy`. `watch` is called with the number of sequences done.
+    /// The share of hidden words that `model` scores highest, `words/accuracy`, and the mean of `-log softmax(scores)[word]`, `words/loss`. `watch` is called with the number of sequences done.
     ///
     /// # Errors
     /// A model without a masked-language-model head, or whose scores are not finite; or `watch` ended it.
     pub fn evaluate(&self, model: &TaskModel, device: &Device, watch: &mut Watch<'_>) -> Result<Evaluation> {
-        let (mut right, mut seen) = (0, 0);
+        let mut found = Found::default();
         let with_words = || self.batches.iter().filter(|hidden| hidden.count() > 0);
         let total = with_words().map(|hidden| hidden.batch.batch).sum();
         let mut done = 0;
         for hidden in with_words() {
             for pass in passes(hidden.batch.batch, hidden.batch.seq, device) {
                 let hidden = hidden.rows(pass);
-                right += self::right(&hidden, model, device, &mut seen)?;
+                found.add(&hidden, model, device)?;
                 done += hidden.batch.batch;
                 if watch(done, total).is_break() {
                     return Err(predict::Error::Stopped.into());
                 }
             }
         }
-        let score = right as f64 / seen.max(1) as f64;
-        Ok(Evaluation { score, metrics: [(ACCURACY.to_owned(), score)].into(), ..Evaluation::default() })
+        let seen = found.seen.max(1) as f64;
+        let (score, loss) = (found.right as f64 / seen, found.loss / seen);
+        let metrics = [(ACCURACY.to_owned(), score), (LOSS.to_owned(), loss)].into();
+        Ok(Evaluation { score, metrics, ..Evaluation::default() })
     }
 }
 
-/// The number of hidden words that `model` scores highest; `seen` counts all.
-fn right(hidden: &MaskedBatch, model: &TaskModel, device: &Device, seen: &mut usize) -> Result<usize> {
-    let (places, words) = hidden.places();
-    if words.is_empty() {
-        return Ok(0);
-    }
-    let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
-    let missing = || Error::Mismatch("the model has no masked-language-model head".into());
-    let places = Tensor::from_data(places.as_slice(), device);
-    let scores = model.words(output.last_hidden, places).ok_or_else(missing)?;
-    let vocab = scores.dims()[1];
-    let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
-    let mut right = 0;
-    for (row, word) in scores.chunks(vocab).zip(words) {
-        *seen += 1;
-        if row.iter().any(|v| !v.is_finite()) {
-            return Err(predict::Error::NotFiniteAnswer { task: "words".to_owned(), example: *seen }.into());
+/// What a model says of hidden words.
+#[derive(Default)]
+struct Found {
+    /// Words.
+    seen: usize,
+    /// Words that are scored highest.
+    right: usize,
+    /// Sum of the losses.
+    loss: f64,
+}
+
+impl Found {
+    fn add(&mut self, hidden: &MaskedBatch, model: &TaskModel, device: &Device) -> Result<()> {
+        let (places, words) = hidden.places();
+        if words.is_empty() {
+            return Ok(());
         }
-        let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-        right += usize::from(best == usize::try_from(word).ok());
+        let output = model.encode(&to_device(&hidden.batch, device), EncodeOptions::LAST);
+        let missing = || Error::Mismatch("the model has no masked-language-model head".into());
+        let places = Tensor::from_data(places.as_slice(), device);
+        let scores = model.words(output.last_hidden, places).ok_or_else(missing)?;
+        let vocab = scores.dims()[1];
+        let ids: Vec<u32> = words.iter().map(|id| *id as u32).collect();
+        let losses = fused_ops::cross_entropy_rows(scores.clone(), &ids);
+        let values = |t: Vec<f32>| t.into_iter().map(f64::from);
+        self.loss += values(losses.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32")).sum::<f64>();
+        let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
+        for (row, word) in scores.chunks(vocab).zip(words) {
+            self.seen += 1;
+            if row.iter().any(|v| !v.is_finite()) {
+                return Err(predict::Error::NotFiniteAnswer { task: "words".to_owned(), example: self.seen }.into());
+            }
+            let best = (0..vocab).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            self.right += usize::from(best == usize::try_from(word).ok());
+        }
+        Ok(())
     }
-    Ok(right)
 }

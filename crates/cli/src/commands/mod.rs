@@ -16,6 +16,7 @@ mod import;
 mod man;
 mod objective;
 mod predict;
+mod pretrain;
 mod quantize;
 mod report;
 mod runs;
@@ -62,6 +63,8 @@ pub enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Fine-tune a BERT on tasks.
     Teacher(Box<teacher::TeacherArgs>),
+    /// Pre-train an encoder on text.
+    Pretrain(Box<pretrain::PretrainArgs>),
     /// Teach a student on text or on tasks.
     Distill(Box<distill::DistillArgs>),
     /// What students learn from teachers: published objectives, and files of one's own.
@@ -97,12 +100,21 @@ impl Command {
         match self {
             Self::Teacher(args) => args.training.given = given,
             Self::Distill(args) => args.training.given = given,
+            Self::Pretrain(args) => args.training.given = given,
             _ => {}
         }
     }
 }
 
 impl Command {
+    /// Whether it trains on several devices at once.
+    fn takes_several_devices(&self) -> bool {
+        matches!(
+            self,
+            Self::Compress(_) | Self::Search(_) | Self::Teacher(_) | Self::Pretrain(_) | Self::Distill(_)
+        )
+    }
+
     /// The values that may name something on the Hugging Face hub.
     fn named(&mut self) -> Vec<Named<'_>> {
         match self {
@@ -114,6 +126,7 @@ impl Command {
             Self::Serve(args) => args.named(),
             Self::Teacher(args) => args.named(),
             Self::Distill(args) => args.named(),
+            Self::Pretrain(args) => args.named(),
             Self::Import(args) => args.named(),
             Self::Trim(args) => args.named(),
             Self::Export(args) => args.named(),
@@ -127,7 +140,7 @@ impl Command {
 }
 
 pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
-    if !matches!(command, Command::Compress(_) | Command::Search(_) | Command::Teacher(_) | Command::Distill(_)) {
+    if !command.takes_several_devices() {
         context.one_device()?;
     }
     hub::resolve(command.named(), context)?;
@@ -144,6 +157,7 @@ pub fn run(mut command: Command, context: &Context) -> Result<(), CliError> {
         Command::Predict(args) => predict::run(&args, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Teacher(args) => teacher::run(&args, context),
+        Command::Pretrain(args) => pretrain::run(*args, context),
         Command::Distill(args) => distill::run(*args, context),
         Command::Objective(command) => objective::run(&command),
         Command::Arch(command) => arch::run(&command),

@@ -36,6 +36,7 @@ mod own_tags;
 mod own_vectors;
 mod plan;
 mod predict;
+mod pretrain;
 mod runs;
 mod score;
 mod search;

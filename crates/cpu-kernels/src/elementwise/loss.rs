@@ -82,6 +82,65 @@ pub fn soft_cross_entropy_gradient<'a>(
     unsafe { d.write_with(write) }
 }
 
+/// `losses_r = -log_softmax(scores_r)[label_r]` of each row.
+///
+/// # Shapes
+/// - `scores`: `[rows, classes]`
+/// - `labels`, `losses`: `[rows]`
+///
+/// # Panics
+/// A label that is no class.
+pub fn cross_entropy_rows(scores: &[f32], classes: usize, labels: &[u32], losses: &mut [f32]) {
+    assert_labels(scores, classes, labels);
+    assert_eq!(labels.len(), losses.len());
+    dispatch!(|scores: &[f32], classes: usize, labels: &[u32], losses: &mut [f32]| {
+        for ((x, label), loss) in scores.chunks_exact(classes.max(1)).zip(labels).zip(losses) {
+            *loss = -Tempered::of::<A>(x, 1.0).log(x[*label as usize]);
+        }
+    });
+}
+
+/// Gradient of `sum_r factors_r losses_r` of [`cross_entropy_rows`]: `d_r = factors_r (softmax(scores_r) - onehot(label_r))`.
+///
+/// # Shapes
+/// - `scores`, `d`: `[rows, classes]`
+/// - `labels`, `factors`: `[rows]`
+///
+/// # Panics
+/// A label that is no class.
+pub fn cross_entropy_gradient<'a>(
+    scores: &[f32],
+    classes: usize,
+    labels: &[u32],
+    factors: &[f32],
+    d: impl Into<OutSlice<'a>>,
+) -> &'a mut [f32] {
+    let d = d.into();
+    assert_labels(scores, classes, labels);
+    assert_eq!((scores.len(), labels.len()), (d.len(), factors.len()));
+    let write = |d: &mut Uninit| {
+        dispatch!(|scores: &[f32], classes: usize, factors: &[f32], d: &mut Uninit| {
+            let n = classes.max(1);
+            for ((x, factor), d) in scores.chunks_exact(n).zip(factors).zip(d.chunks_exact_mut(n)) {
+                let softmax = ScaledProbability { all: Tempered::of::<A>(x, 1.0), scale: *factor };
+                map::<A, ScaledProbability, 0>(&softmax, x, [], d);
+            }
+        });
+    };
+    // SAFETY: `d` is whole rows, and `map` writes each of them.
+    let d = unsafe { d.write_with(write) };
+    for ((d, label), factor) in d.chunks_exact_mut(classes.max(1)).zip(labels).zip(factors) {
+        d[*label as usize] -= factor;
+    }
+    d
+}
+
+fn assert_labels(scores: &[f32], classes: usize, labels: &[u32]) {
+    assert_rows(scores, classes);
+    assert_eq!(scores.len(), classes * labels.len());
+    assert!(labels.iter().all(|label| (*label as usize) < classes), "labels of {classes} classes");
+}
+
 #[inline(always)]
 fn unblocked(x: f32) -> f32 {
     if x <= BLOCKED { 0.0 } else { x }
@@ -149,6 +208,18 @@ impl Map<0> for Probability<'_> {
     #[inline(always)]
     fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
         exp_negative::<A>(self.0.log(x))
+    }
+}
+
+struct ScaledProbability {
+    all: Tempered,
+    scale: f32,
+}
+
+impl Map<0> for ScaledProbability {
+    #[inline(always)]
+    fn at<A: Arith>(&self, x: f32, _: [f32; 0]) -> f32 {
+        self.scale * exp_negative::<A>(self.all.log(x))
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod binary;
+pub(crate) mod cross_entropy;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod ffn;
@@ -14,6 +15,7 @@ pub(crate) mod losses;
 pub(crate) mod norm;
 mod packed;
 mod pending_gradient;
+pub(crate) mod round_int8;
 mod scratch;
 
 pub(crate) use pending_gradient::PendingGradient;

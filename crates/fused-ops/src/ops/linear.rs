@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use super::precision::kernel_precision;
-use super::{activate, applies, product};
+use super::{activate, applies, product, round_int8};
 use crate::extension::run;
 use crate::kernels::activation::Activation;
 use crate::kernels::linear::LinearSettings;
@@ -40,7 +40,7 @@ pub fn dense<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
 pub fn dense_activated<const D: usize>(layer: &Linear, x: Tensor<D>, function: Activation) -> Tensor<D> {
     let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(Param::val));
     match bias {
-        Some(bias) if applies(&x) => {
+        Some(bias) if applies(&x) && !round_int8::rounds() => {
             let [inputs, outputs] = weight.dims();
             let settings = LinearSettings { inputs, outputs, precision: kernel_precision() };
             run([x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()], (settings, function))
@@ -68,6 +68,12 @@ pub fn linear_part<const D: usize>(
     let [height, width] = weight.dims();
     assert!(inputs <= height && outputs <= width, "[{inputs}, {outputs}] of weights [{height}, {width}]");
     assert_eq!(x.dims()[D - 1], inputs, "width of the input");
+    if round_int8::rounds() {
+        let part = weight.narrow(0, 0, inputs).narrow(1, 0, outputs);
+        let (x, part) = (round_int8::round_activations(x), round_int8::round_weights(part));
+        let bias = bias.map(|b| b.narrow(0, 0, outputs));
+        return round_int8::with_rounded_int8(false, || linear(x, part, bias));
+    }
     if !applies(&x) {
         let weight = if inputs < height { weight.narrow(0, 0, inputs) } else { weight };
         let weight = if outputs < width { weight.narrow(1, 0, outputs) } else { weight };

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod binary;
+mod cross_entropy;
 mod dropout;
 mod embedding;
 mod ffn;
@@ -11,10 +12,12 @@ mod losses;
 mod norm;
 mod precision;
 mod product;
+mod round_int8;
 
 pub use activation::activate;
-pub use attention::{Block, Projection, attention, attention_block, local_attention};
+pub use attention::{Block, Projection, attention, attention_block, local_attention, ragged_attention};
 pub use binary::combine;
+pub use cross_entropy::cross_entropy_rows;
 pub use dropout::{dropout, with_dropout_seed};
 pub use embedding::{embedding, embedding_sum, trigram};
 pub use ffn::{Ffn, ffn_block};
@@ -22,6 +25,7 @@ pub use linear::{dense, dense_activated, linear, linear_part};
 pub use losses::{attention_mse, mse, soft_cross_entropy};
 pub use norm::{Affine, layer_norm, residual_layer_norm};
 pub use precision::{Precision, precision, with_precision};
+pub use round_int8::{round_table_rows, with_rounded_int8};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, Tensor};

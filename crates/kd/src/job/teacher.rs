@@ -66,21 +66,28 @@ behind_a_pointer!(&T, Box<T>);
 
 impl Teacher for TaskModel {
     fn states(&self, batch: &TokenBatch, _: Option<usize>, options: EncodeOptions) -> EncoderOutput {
-        self.encode(batch, options)
+        exact(|| self.encode(batch, options))
     }
 
     fn logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<2> {
-        self.forward(batch, head, options)
+        exact(|| self.forward(batch, head, options))
     }
 
     fn span_logits(&self, batch: &TokenBatch, head: usize, options: EncodeOptions) -> Scored<3> {
-        self.forward_tokens(batch, head, options)
+        exact(|| self.forward_tokens(batch, head, options))
     }
 
     fn word_logits(&self, batch: &TokenBatch, at: Tensor<1, Int>, options: EncodeOptions) -> Option<Scored<2>> {
         self.mlm.as_ref()?;
-        let output = self.encode(batch, options);
-        let scores = TaskModel::words(self, output.last_hidden.clone(), at)?;
-        Some((output, scores))
+        exact(|| {
+            let output = self.encode(batch, options);
+            let scores = TaskModel::words(self, output.last_hidden.clone(), at)?;
+            Some((output, scores))
+        })
     }
+}
+
+/// What a teacher computes: never in rounded numbers, also where its student learns with them.
+fn exact<R>(work: impl FnOnce() -> R) -> R {
+    fused_ops::with_rounded_int8(false, work)
 }

@@ -17,6 +17,29 @@ pub enum NotFinite {
     Skip,
 }
 
+/// What linear maps are rounded to while a model learns, so that it does well when inference rounds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuantizationAware {
+    /// Not at all.
+    #[default]
+    None,
+    /// As inference in 8-bit integers: [`fused_ops::with_rounded_int8`].
+    Int8,
+}
+
+impl QuantizationAware {
+    /// Whether nothing is rounded.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// Runs `work` with linear maps rounded so.
+    pub fn scope<R>(self, work: impl FnOnce() -> R) -> R {
+        fused_ops::with_rounded_int8(self == Self::Int8, work)
+    }
+}
+
 /// Settings of one training; defaults are EfficientBERT's where it states one.
 ///
 /// Serialized, it holds what decides the result; a resumed training must have the same. How often a training reports and saves
@@ -67,6 +90,9 @@ pub struct TrainConfig {
     pub keep_best: bool,
     /// Number format of matrix products, of the student and of a teacher.
     pub precision: Precision,
+    /// What the trained model's linear maps are rounded to in every step and evaluation.
+    #[serde(skip_serializing_if = "QuantizationAware::is_none")]
+    pub quantization_aware: QuantizationAware,
 }
 
 /// More parts than any batch has examples.
@@ -96,6 +122,7 @@ impl TrainConfig {
             log_every: 10,
             keep_best: true,
             precision: Precision::F32,
+            quantization_aware: QuantizationAware::None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the engine trains, and what it reports.
 
+use bert_core::weights::Tensors;
 use burn::module::Module;
 use burn::tensor::Device;
 pub use predict::{Evaluation, Watch};
@@ -39,6 +40,22 @@ pub trait Job<M: Module>: Sync {
     /// # Errors
     /// Data that cannot be read or encoded, or `watch` ended it.
     fn evaluate(&self, model: &M, steps: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated;
+
+    /// Called after the update of a step; not for a step that was skipped.
+    fn finished(&self, _step: u64) {}
+
+    /// What the job has learned beside the weights, saved with them; `None` for nothing.
+    fn memory(&self) -> Option<Tensors> {
+        None
+    }
+
+    /// Takes up what [`Job::memory`] gave when the checkpoint was written from which a training goes on.
+    ///
+    /// # Errors
+    /// It is not that of such a job.
+    fn recall(&self, _memory: &Tensors) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What happened in a step.

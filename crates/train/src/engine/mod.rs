@@ -24,10 +24,10 @@ mod terms;
 
 pub use fused_ops::Precision;
 
-pub use config::{NotFinite, TrainConfig};
+pub use config::{NotFinite, QuantizationAware, TrainConfig};
 pub use devices::Devices;
 pub use job::{Evaluated, Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use micro_batch::{Cut, MicroBatch};
-pub use run::{Trained, train};
+pub use run::{Stage, Trained, train, train_stage};
 pub use state::{Reached, keep_result, reached};
 pub use terms::LossTerms;

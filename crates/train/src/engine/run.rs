@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use bert_core::weights::{apply_internal, collect_internal, parameter_shapes};
+use bert_core::weights::{Tensors, apply_internal, collect_internal, parameter_shapes};
 use burn::module::Module;
 use burn::tensor::Device;
 use run_store::checkpoint::CheckpointStore;
@@ -49,10 +49,45 @@ pub fn train<M: Module>(
     store: Option<&CheckpointStore>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained<M>> {
+    train_stage(model, devices, job, config, &Stage::whole(config), store, monitor)
+}
+
+/// The steps of a training that [`train_stage`] runs, and what it begins with.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    /// Steps that are done before it.
+    pub begins: u64,
+    /// The step after which it ends; the last stage's is that of the settings.
+    pub ends: u64,
+    /// Moments of the optimizer to begin with, as a checkpoint holds them; none for new ones.
+    pub moments: Option<Tensors>,
+}
+
+impl Stage {
+    /// All steps.
+    pub fn whole(config: &TrainConfig) -> Self {
+        Self { begins: 0, ends: config.steps, moments: None }
+    }
+}
+
+/// [`train`](fn@train) of some of the steps of a training: data, dropout and learning rate are those of these steps of the whole. Each stage has
+/// a store of its own; only the last one looks for the best weights of all of its evaluations.
+///
+/// # Errors
+/// As [`train`](fn@train); moments that are incomplete.
+pub fn train_stage<M: Module>(
+    model: M,
+    devices: impl Into<Devices>,
+    job: &dyn Job<M>,
+    config: &TrainConfig,
+    stage: &Stage,
+    store: Option<&CheckpointStore>,
+    monitor: &mut dyn Monitor,
+) -> Result<Trained<M>> {
     config.validate()?;
     let devices = &devices.into();
     devices.check_precision(config.precision)?;
-    let mut state = State::new(model.train(), config);
+    let mut state = State::new(model.train(), config, stage)?;
     if !config.groups.is_empty() {
         let paths: Vec<String> = parameter_shapes(&state.model).into_keys().collect();
         check_groups(&config.groups, &paths)?;
@@ -64,7 +99,7 @@ pub fn train<M: Module>(
             monitor.event(&TrainEvent::SkippedCheckpoint { step: skipped.step, reason });
         }
         if let Some(checkpoint) = &latest.checkpoint {
-            state.restore(checkpoint, config)?;
+            state.restore(checkpoint, job, config)?;
             // A process that was killed between a save and the clearing away after it left too many.
             store.retain(config.keep_last)?;
             let best = state.best.as_ref().map(|best| best.evaluation.score);
@@ -79,7 +114,7 @@ pub fn train<M: Module>(
         close(&mut state, devices, job, config, monitor)?;
         if let Some(store) = store.filter(|_| state.progress != before) {
             // In place of the checkpoint that says it is open.
-            state.save(store, config)?;
+            state.save(store, job, config)?;
             monitor.event(&TrainEvent::Checkpoint { step: state.step });
         }
     }
@@ -93,7 +128,7 @@ pub fn train<M: Module>(
             let unsaved = state.best.as_ref().is_some_and(|best| best.step > saved);
             let stopped = matches!(error, Error::Interrupted { .. });
             if let Some(store) = store.filter(|_| stopped || unsaved && error.is_divergence()) {
-                state.save(store, config)?;
+                state.save(store, job, config)?;
                 monitor.event(&TrainEvent::Checkpoint { step: state.step });
             }
             return Err(error);
@@ -103,7 +138,7 @@ pub fn train<M: Module>(
             finished || config.checkpoint_every > 0 && state.step.is_multiple_of(config.checkpoint_every);
         let interrupted = !finished && monitor.interrupted();
         if let Some(store) = store.filter(|_| checkpoint_due || interrupted) {
-            state.save(store, config)?;
+            state.save(store, job, config)?;
             saved = state.step;
             monitor.event(&TrainEvent::Checkpoint { step: state.step });
         }
@@ -137,7 +172,8 @@ fn advance<M: Module>(
         Measured::Finite(measured) => {
             let mut report;
             (state, report) = fused_ops::busy_wait(|| update(state, measured, config));
-            if state.step.is_multiple_of(config.log_every) || state.step == config.steps {
+            job.finished(step);
+            if state.step.is_multiple_of(config.log_every) || state.step == state.ends {
                 report.tokens = std::mem::take(tokens);
                 monitor.event(&TrainEvent::Step(&report));
             }
@@ -169,7 +205,7 @@ fn close<M: Module>(
     config: &TrainConfig,
     monitor: &mut dyn Monitor,
 ) -> Result<()> {
-    let mut finished = state.step >= config.steps;
+    let mut finished = state.step >= state.ends;
     let due = finished || config.eval_every > 0 && state.step.is_multiple_of(config.eval_every);
     if due && state.progress.evaluated < state.step {
         finished |= evaluate(state, devices.main(), job, config, monitor)?;
@@ -192,7 +228,8 @@ fn evaluate<M: Module>(
         monitor.event(&TrainEvent::Evaluating { step, done, total });
         if monitor.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let evaluation = match job.evaluate(&state.model.valid(), step, device, &mut watch) {
+    let scored = config.quantization_aware.scope(|| job.evaluate(&state.model.valid(), step, device, &mut watch));
+    let evaluation = match scored {
         Err(Error::Predict(predict::Error::Stopped)) => return Err(Error::Interrupted { step }),
         result => result?,
     };
@@ -208,7 +245,7 @@ fn evaluate<M: Module>(
     }
     let enough = state.progress.note(evaluation.score, config);
     state.last = Some(evaluation);
-    if enough && state.step < config.steps {
+    if enough && state.step < state.ends {
         monitor.event(&TrainEvent::StoppedEarly { step: state.step, waited: state.progress.waited });
     }
     Ok(enough)

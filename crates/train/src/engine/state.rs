@@ -7,19 +7,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::loss_scale::LossScale;
-use super::{Evaluation, TrainConfig};
+use super::{Evaluation, Job, Stage, TrainConfig};
 use crate::optim::{Optimizer, OptimizerKind};
 use crate::{Error, Result};
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const BEST: &str = "best.safetensors";
+const MEMORY: &str = "memory.safetensors";
 
 /// Everything that changes while training.
 pub(super) struct State<M> {
     pub model: M,
     pub optimizer: Optimizer,
     pub step: u64,
+    /// The step after which this stage ends.
+    pub ends: u64,
     pub best: Option<Best>,
     pub last: Option<Evaluation>,
     pub progress: Progress,
@@ -122,20 +125,28 @@ pub fn keep_result(store: &CheckpointStore) -> Result<()> {
 }
 
 impl<M: Module> State<M> {
-    pub fn new(model: M, config: &TrainConfig) -> Self {
-        let optimizer = Optimizer::new(config.optimizer);
+    pub fn new(model: M, config: &TrainConfig, stage: &Stage) -> Result<Self> {
+        let incomplete = || Error::Mismatch("the optimizer's moments to begin with are incomplete".into());
+        let optimizer = match &stage.moments {
+            Some(moments) => Optimizer::from_state(config.optimizer, moments).ok_or_else(incomplete)?,
+            None => Optimizer::new(config.optimizer),
+        };
         let loss_scale = LossScale::of(config.precision);
-        Self { model, optimizer, step: 0, best: None, last: None, progress: Progress::default(), loss_scale }
+        let (step, ends, progress) = (stage.begins, stage.ends, Progress::default());
+        Ok(Self { model, optimizer, step, ends, best: None, last: None, progress, loss_scale })
     }
 
     /// Writes a checkpoint and keeps the newest.
-    pub fn save(&self, store: &CheckpointStore, config: &TrainConfig) -> Result<()> {
+    pub fn save(&self, store: &CheckpointStore, job: &dyn Job<M>, config: &TrainConfig) -> Result<()> {
         let mut files = vec![
             (MODEL, collect_internal(&self.model).to_safetensors()?),
             (OPTIMIZER, self.optimizer.state().to_safetensors()?),
         ];
         if let Some(best) = &self.best {
             files.push((BEST, best.weights.to_safetensors()?));
+        }
+        if let Some(memory) = job.memory() {
+            files.push((MEMORY, memory.to_safetensors()?));
         }
         let saved = Saved {
             optimizer: config.optimizer.kind,
@@ -154,7 +165,7 @@ impl<M: Module> State<M> {
     }
 
     /// Puts a checkpoint's contents into this state.
-    pub fn restore(&mut self, checkpoint: &Checkpoint, config: &TrainConfig) -> Result<()>
+    pub fn restore(&mut self, checkpoint: &Checkpoint, job: &dyn Job<M>, config: &TrainConfig) -> Result<()>
     where
         M: Clone,
     {
@@ -182,6 +193,9 @@ impl<M: Module> State<M> {
             Some((step, evaluation)) => Some(Best { step, evaluation, weights: read(BEST)? }),
             None => None,
         };
+        if has(MEMORY) {
+            job.recall(&read(MEMORY)?)?;
+        }
         self.last = saved.last;
         self.progress = saved.progress;
         // Only a training in `f16` has one.

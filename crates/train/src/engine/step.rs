@@ -115,7 +115,7 @@ fn measure_part<M: Module>(
     let seed = run_store::rng::keyed(config.seed, "dropout", counters).next_u64();
     device.seed(seed);
     let terms = fused_ops::with_precision(config.precision, || {
-        fused_ops::with_dropout_seed(seed, || job.loss(model, part, device))
+        fused_ops::with_dropout_seed(seed, || config.quantization_aware.scope(|| job.loss(model, part, device)))
     })?;
     if terms.0.is_empty() {
         return Ok(Sum::Finite(Vec::new(), Gradients::default()));
@@ -137,7 +137,7 @@ fn measure_part<M: Module>(
 
 /// By value: the optimizer updates weights in place where nothing else holds them.
 pub(super) fn update<M: Module>(state: State<M>, measured: Finite, config: &TrainConfig) -> (State<M>, StepReport) {
-    let State { model, mut optimizer, step, best, last, mut progress, .. } = state;
+    let State { model, mut optimizer, step, ends, best, last, mut progress, .. } = state;
     let Finite { terms, gradients, norm, mut loss_scale } = measured;
     let learning_rate = config.learning_rate * config.schedule.factor(step, config.warmup_steps(), config.steps);
     let factor = LossScale::factor_of(loss_scale.as_ref());
@@ -156,7 +156,7 @@ pub(super) fn update<M: Module>(state: State<M>, measured: Finite, config: &Trai
         learning_rate,
         tokens: 0,
     };
-    (State { model, optimizer, step: step + 1, best, last, progress, loss_scale }, report)
+    (State { model, optimizer, step: step + 1, ends, best, last, progress, loss_scale }, report)
 }
 
 #[cfg(test)]

@@ -16,11 +16,13 @@ pub enum OptimizerKind {
     AdamW,
     /// LAMB (You et al. 2020), for large batches.
     Lamb,
+    /// Muon (Jordan et al. 2024) for the matrices of layers, in the form of Liu et al. 2025; AdamW for everything else.
+    Muon,
 }
 
 impl OptimizerKind {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::AdamW, Self::Lamb];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AdamW, Self::Lamb, Self::Muon];
 }
 
 impl fmt::Display for OptimizerKind {
@@ -29,6 +31,7 @@ impl fmt::Display for OptimizerKind {
         f.write_str(match self {
             Self::AdamW => "adamw",
             Self::Lamb => "lamb",
+            Self::Muon => "muon",
         })
     }
 }
@@ -39,7 +42,7 @@ impl fmt::Display for OptimizerKind {
 pub struct OptimizerConfig {
     /// The rule.
     pub kind: OptimizerKind,
-    /// Decay of the first moment.
+    /// Decay of the first moment; Muon's momentum.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
@@ -51,13 +54,17 @@ pub struct OptimizerConfig {
 
 impl OptimizerConfig {
     /// The usual hyperparameters of a rule: betas 0.9 and 0.999, decay 0.01, and an epsilon of 1e-8 for AdamW (PyTorch's,
-    /// EfficientBERT's) and 1e-6 for LAMB (its authors').
+    /// EfficientBERT's) and 1e-6 for LAMB (its authors'); for Muon both betas 0.95, decay 0.1 (Liu et al. 2025).
     pub fn of(kind: OptimizerKind) -> Self {
         let eps = match kind {
-            OptimizerKind::AdamW => 1e-8,
+            OptimizerKind::AdamW | OptimizerKind::Muon => 1e-8,
             OptimizerKind::Lamb => 1e-6,
         };
-        Self { kind, beta1: 0.9, beta2: 0.999, eps, weight_decay: 0.01 }
+        let ((beta1, beta2), weight_decay) = match kind {
+            OptimizerKind::AdamW | OptimizerKind::Lamb => ((0.9, 0.999), 0.01),
+            OptimizerKind::Muon => ((0.95, 0.95), 0.1),
+        };
+        Self { kind, beta1, beta2, eps, weight_decay }
     }
 
     /// Checks the numbers.
@@ -127,6 +134,7 @@ mod tests {
         let set = OptimizerConfig { beta2: 0.98, ..OptimizerConfig::of(OptimizerKind::Lamb) };
         assert_eq!(read(r#"{"kind": "lamb", "beta2": 0.98}"#).unwrap(), set);
         assert_eq!(read(&serde_json::to_string(&set).unwrap()).unwrap(), set, "a round trip");
+        assert_eq!(read(r#""muon""#).unwrap().beta1, 0.95);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 
 use super::flat_param::FlatParam;
 use super::rule::{Moments, Rule};
-use super::{Gradients, Group, OptimizerConfig, is_norm};
+use super::{Gradients, Group, OptimizerConfig, OptimizerKind, is_norm, muon};
 
 /// Updates the parameters of a module. With the gradient `g`, and `m̂ = m / (1 - β1^t)`, `v̂ = v / (1 - β2^t)` in step `t`:
 ///
@@ -17,11 +17,12 @@ use super::{Gradients, Group, OptimizerConfig, is_norm};
 /// m = β1 m + (1-β1) g,  v = β2 v + (1-β2) g²
 /// AdamW:  w = w (1 - lr λ) - lr m̂ / (sqrt(v̂) + ε)
 /// LAMB:   u = m̂ / (sqrt(v̂) + ε) + λ w,  w = w - lr (|w| / |u|) u
+/// Muon:   m = β1 m + g,  w = w (1 - lr λ) - lr 0.2 sqrt(max(rows, columns)) orthogonal(g + β1 m)
 /// ```
 ///
 /// AdamW is that of Loshchilov & Hutter 2019, LAMB algorithm 2 of You et al. 2020 with `φ(x) = x`. The trust ratio `|w| / |u|`
 /// is one number for each tensor; it is 1 where one of the norms is 0, and for biases and norms ([`is_norm`]), as in the authors'
-/// code. λ is 0 for biases and norms.
+/// code. λ is 0 for biases and norms. Muon updates the matrices of layers, everything else is AdamW's.
 ///
 /// A parameter without a gradient in a step keeps its weight and its moments (a supernet trains only the part that a step
 /// samples), as in PyTorch; each parameter counts its own steps for the bias correction.
@@ -113,6 +114,14 @@ struct Update<'a> {
     pace: &'a Pace<'a>,
 }
 
+impl Update<'_> {
+    /// Rows and columns of a parameter that Muon updates.
+    fn matrix<const D: usize>(&self, param: &Param<Tensor<D>>, name: &str) -> Option<[usize; 2]> {
+        let is_one = self.optimizer.config.kind == OptimizerKind::Muon && D == 2 && muon::takes(name);
+        is_one.then(|| [param.lazy_shape()[0], param.lazy_shape()[1]])
+    }
+}
+
 impl ModuleMapper for Update<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.path.enter(name, container);
@@ -133,6 +142,7 @@ impl ModuleMapper for Update<'_> {
             weight_decay: if is_norm { 0.0 } else { decay },
             scale: self.pace.scale,
             adapts: !is_norm,
+            matrix: self.matrix::<D>(&param, &name).filter(|_| !is_norm),
         };
         let (id, tensor, mapper) = param.consume();
         let requires_grad = tensor.is_require_grad();

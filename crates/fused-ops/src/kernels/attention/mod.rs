@@ -7,7 +7,10 @@ mod backward;
 pub(crate) mod block;
 mod forward;
 mod heads;
+mod ragged;
 
 pub(crate) use backward::Saved;
 pub(crate) use forward::{Attended, Outputs, forward};
 pub(crate) use heads::Heads;
+pub(crate) use ragged::RaggedAttention;
+pub use ragged::{Ragged, TextRows};

@@ -2,9 +2,11 @@
 
 mod block;
 mod local;
+mod ragged;
 
 pub use block::{Block, Projection, attention_block};
 pub use local::local_attention;
+pub use ragged::ragged_attention;
 
 use burn::backend::Dispatch;
 use burn::nn::Dropout;

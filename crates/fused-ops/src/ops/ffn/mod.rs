@@ -10,6 +10,7 @@ use burn::tensor::Tensor;
 use super::attention::Projection;
 use super::dropout::next_mask;
 use super::precision::kernel_precision;
+use super::round_int8::rounds;
 use super::{Affine, activate, applies, combine, linear_part, residual_layer_norm};
 use crate::extension::run;
 use crate::kernels::ffn::{FfnSettings, Layout, Program, Step};
@@ -105,6 +106,7 @@ fn fusable(x: &Tensor<3>, ffn: &Ffn<'_>, program: &Program) -> Option<Layout> {
     let [_, _, width] = x.dims();
     let ([rows1, columns1], [rows2, columns2]) = (ffn.first.weight.dims(), ffn.second.weight.dims());
     let fits = applies(x)
+        && !rounds()
         && !x.dims().contains(&0)
         && ffn.inner > 0
         && (rows1, columns2) == (width, width)

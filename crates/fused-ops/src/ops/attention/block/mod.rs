@@ -19,6 +19,7 @@ use crate::ops::dropout::next_mask;
 use crate::ops::linear::linear;
 use crate::ops::norm::{Affine, residual_layer_norm};
 use crate::ops::precision::kernel_precision;
+use crate::ops::round_int8::rounds;
 
 /// A linear map.
 #[derive(Clone, Debug)]
@@ -97,6 +98,7 @@ fn fusable(x: &Tensor<3>, block: &Block<'_>) -> bool {
     let [_, _, width] = x.dims();
     let [_, inner] = query.weight.dims();
     applies(x)
+        && !rounds()
         && !x.dims().contains(&0)
         && [query, key, value].into_iter().all(|map| map.weight.dims() == [width, inner])
         && output.weight.dims() == [inner, width]

@@ -1,0 +1,133 @@
+//! `pretrain`.
+
+use std::path::Path;
+
+use bert_core::{BertConfig, Parts};
+use glue_squad::task::TaskKind;
+use serde_json::{Value, json};
+
+use crate::support::{Outcome, folder, pocket, pocket_folder, run, snapshot};
+
+const SIZES: [&str; 8] = ["--hidden", "16", "--layers", "4", "--heads", "2", "--intermediate", "32"];
+const SHORT: [&str; 6] = ["--steps", "4", "--batch-size", "8", "--max-len", "16"];
+
+/// A pre-training with the tokenizer of the model `bert`.
+fn pretrain(dir: &Path, out: &str, more: &[&str]) -> Outcome {
+    let base = ["pretrain", "--corpus", "pocket/corpus.txt", "--out", out];
+    run(dir, &[&base[..], &SHORT, more].concat())
+}
+
+fn new(dir: &Path, out: &str, more: &[&str]) -> Outcome {
+    pretrain(dir, out, &[&["--tokenizer", "bert"][..], &SIZES, more].concat())
+}
+
+fn config(dir: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(dir.join(name).join("config.json")).unwrap()).unwrap()
+}
+
+fn weights(dir: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(dir.join(name).join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_new_encoder_learns_text_and_a_teacher_goes_on_from_it() {
+    let dir = pocket_folder(&[]);
+    let done = new(dir.path(), "small", &["--eval-corpus", "pocket/corpus.txt", "--eval-every", "2"]).json();
+    assert_eq!(done["steps"], json!(4));
+    let metrics = done["metrics"].as_object().unwrap();
+    let (loss, accuracy) = (metrics["words/loss"].as_f64().unwrap(), metrics["words/accuracy"].as_f64().unwrap());
+    assert!(loss > 1.0 && (0.0..1.0).contains(&accuracy), "{done}");
+    let made = config(dir.path(), "small");
+    assert_eq!((&made["hidden_size"], &made["num_hidden_layers"]), (&json!(16), &json!(4)));
+    assert_eq!(made["vocab_size"], config(dir.path(), "bert")["vocab_size"]);
+    assert_eq!(model_dir::outline(&dir.path().join("small")).unwrap().1.parts(), Parts { mlm: true, ..Parts::NONE });
+    let card = std::fs::read_to_string(dir.path().join("small/README.md")).unwrap();
+    assert!(card.contains("Pre-trained by `efficientbert pretrain`") && card.contains("words/loss"), "{card}");
+
+    let teacher = ["teacher", "--model", "small", "--task", "sst-2", "--data", "pocket", "--out", "teacher"];
+    let taught = run(dir.path(), &[&teacher[..], &SHORT].concat());
+    assert_eq!(taught.code, Some(0), "{}", taught.stderr);
+}
+
+#[test]
+fn tokens_are_dropped_in_every_way_and_the_seed_makes_it_repeatable() {
+    let dir = pocket_folder(&[]);
+    let ways: [&[&str]; 5] = [
+        &[],
+        &["--token-drop", "0.5"],
+        &["--token-drop", "0.5", "--token-drop-compatible", "--max-predictions", "5"],
+        &["--token-drop", "0.5", "--token-drop-by", "frequency"],
+        &["--token-drop", "0.5", "--token-drop-by", "random"],
+    ];
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for (i, way) in ways.iter().enumerate() {
+        let [name, again] = [format!("a{i}"), format!("b{i}")];
+        for out in [&name, &again] {
+            let done = new(dir.path(), out, way);
+            assert_eq!(done.code, Some(0), "{way:?}: {}", done.stderr);
+        }
+        let made = weights(dir.path(), &name);
+        assert!(made == weights(dir.path(), &again), "{way:?}: one seed, one result");
+        assert!(found.iter().all(|other| *other != made), "{way:?}: as another way");
+        found.push(made);
+    }
+}
+
+#[test]
+fn a_model_goes_on_with_its_own_sizes_head_and_tokenizer() {
+    let dir = pocket_folder(&[TaskKind::Sst2]);
+    let first = pretrain(dir.path(), "first", &["--init", "bert", "--whole-words"]);
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let made = config(dir.path(), "first");
+    assert_eq!(made["hidden_size"], config(dir.path(), "bert")["hidden_size"]);
+    assert!(made.get("task_heads").is_none_or(|heads| heads.as_array().is_none_or(Vec::is_empty)), "{made}");
+    let parts = |name: &str| model_dir::outline(&dir.path().join(name)).unwrap().1.parts();
+    assert_eq!(parts("first"), Parts { mlm: true, ..Parts::POOLER }, "the pooler stays");
+    let second = pretrain(dir.path(), "second", &["--init", "first"]);
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    assert!(weights(dir.path(), "first") != weights(dir.path(), "second"));
+}
+
+#[test]
+fn an_architecture_of_the_list_gets_the_table_of_the_tokenizer() {
+    let dir = pocket_folder(&[]);
+    let expression = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
+    let arch = [expression; 3].join("; ");
+    let more = ["--tokenizer", "bert", "--arch", &arch, "--token-drop", "0.4"];
+    let done = pretrain(dir.path(), "searched", &more);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let made = config(dir.path(), "searched");
+    assert_eq!(made["vocab_size"], config(dir.path(), "bert")["vocab_size"]);
+}
+
+#[test]
+fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
+    let dir = folder();
+    pocket(dir.path());
+    crate::support::plain_bert(dir.path(), "bert", &[]);
+    let modern = BertConfig::modernbert(synthetic_tasks::vocabulary().len(), 16, 2, 2, 24);
+    crate::support::save_bert(dir.path(), "modern", &modern);
+    let before = snapshot(dir.path());
+    let fails = |more: &[&str], parts: &[&str]| {
+        new(dir.path(), "out", more).fails_with(2, parts);
+        assert!(snapshot(dir.path()) == before, "{more:?} left something behind");
+    };
+    fails(&["--token-drop", "1.5"], &["--token-drop 1.5", "below 1"]);
+    fails(&["--token-drop", "0"], &["--token-drop 0", "above 0"]);
+    fails(&["--token-drop-by", "random"], &["--token-drop"]);
+    fails(&["--token-drop", "0.5", "--token-drop-by", "random", "--token-drop-compatible"], &["dropping by loss"]);
+    fails(&["--eval-every", "2"], &["--eval-corpus"]);
+    fails(&["--dropout", "1"], &["--dropout 1"]);
+    fails(&["--mask-probability", "1.5"], &["probability is 1.5"]);
+    fails(&["--arch", "minilm-l6"], &["--hidden", "no effect"]);
+    fails(&["--init", "bert"], &["--init"]);
+    fails(&["--eval-corpus", "pocket/corpus.tx"], &["--eval-corpus pocket/corpus.tx", "no such file"]);
+    let small = |more: &[&str], parts: &[&str]| {
+        pretrain(dir.path(), "out", more).fails_with(2, parts);
+        assert!(snapshot(dir.path()) == before, "{more:?} left something behind");
+    };
+    small(&["--tokenizer", "bert", "--layers", "2", "--token-drop", "0.5"], &["at least 3 layers", "has 2"]);
+    small(&["--tokenizer", "bert", "--hidden", "20", "--heads", "3"], &["--arch", "heads"]);
+    small(&["--init", "modern"], &["--init", "table of positions"]);
+    small(&[], &["--tokenizer"]);
+}

@@ -1,0 +1,15 @@
+//! Pre-training by masked language modeling, on texts without padding, with or without token dropping.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `job` | the loss of a step |
+//! | `counts` | how often each id stands in a text |
+//! | `dropping` | which tokens the middle layers keep (Hou et al. 2022) |
+
+mod counts;
+mod dropping;
+mod job;
+
+pub use counts::id_counts;
+pub use dropping::{DropBy, DropSettings, SpecialIds, TokenDropping};
+pub use job::{MaskedLanguageModeling, Pool};
