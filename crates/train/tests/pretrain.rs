@@ -1,5 +1,6 @@
 //! Pre-training by hidden words: its loss, and trainings that are interrupted or run in stages.
 
+#[allow(dead_code)]
 mod text;
 
 use std::ops::ControlFlow::Continue;

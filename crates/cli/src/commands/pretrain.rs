@@ -183,7 +183,7 @@ impl PretrainArgs {
             let message = format!("--method {}: says what a student learns from a teacher", method.name);
             return Err(CliError::usage(message).with_hint("leave `distill` and `teacher_embedding` out of the file"));
         }
-        fn of<'a>(option: &'static str, paths: &'a [PathBuf]) -> impl Iterator<Item = (&'static str, &'a Path)> {
+        fn of<'a>(option: &'a str, paths: &'a [PathBuf]) -> impl Iterator<Item = (&'a str, &'a Path)> {
             paths.iter().map(move |path| (option, path.as_path()))
         }
         let corpora = of("--corpus", &self.corpus).chain(of("--eval-corpus", &self.eval_corpus));

@@ -195,7 +195,8 @@ mod tests {
     fn state(scaled: bool) -> State<Linear> {
         let device = Device::flex();
         device.seed(1);
-        let mut state = State::new(LinearConfig::new(3, 2).init(&device).train(), &config());
+        let stage = Stage::whole(&config());
+        let mut state = State::new(LinearConfig::new(3, 2).init(&device).train(), &config(), &stage).unwrap();
         state.loss_scale = scaled.then(|| LossScale::of(Precision::F16)).flatten();
         state
     }

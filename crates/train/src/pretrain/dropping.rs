@@ -18,7 +18,7 @@ use crate::{Error, Result};
 const INITIAL: f32 = 10.0;
 /// How much of the importance stays in a step.
 const BETA: f32 = 0.995;
-/// Added to the importance of ids that are always kept, taken from that of padding (in the released code, and in its compatible form).
+/// The importance with which ids begin that are always kept, and its negative for padding, in the released code and in its compatible form.
 const ALWAYS: f32 = 1e4;
 /// The name of the importance in a checkpoint.
 const IMPORTANCE: &str = "importance";
@@ -126,8 +126,8 @@ impl TokenDropping {
             _ => vec![INITIAL; vocab],
         };
         if settings.compatible {
-            special.always_kept.iter().for_each(|id| importance[*id as usize] += ALWAYS);
-            importance[special.pad as usize] = INITIAL - ALWAYS;
+            special.always_kept.iter().for_each(|id| importance[*id as usize] = ALWAYS);
+            importance[special.pad as usize] = -ALWAYS;
         }
         let state = Mutex::new(State { importance, pending: (0, BTreeMap::new()) });
         Ok(Self { settings, special, max_len, seed, state })
@@ -334,7 +334,7 @@ mod tests {
         dropping.update(0);
         let importance = dropping.importance();
         assert_eq!(importance[5], 0.995f32 * 10.0 + (1.0 - 0.995f32) * 3.0);
-        assert_eq!(importance[0], 0.995f32 * (10.0 - 1e4) + (1.0 - 0.995f32) * 50.0);
+        assert_eq!(importance[0], 0.995f32 * -1e4 + (1.0 - 0.995f32) * 50.0);
         // Padding that has become important drives words out.
         dropping.recall(&Tensors([("importance".into(), HostTensor {
             shape: vec![10],

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `job` | the loss of a step |
 //! | `counts` | how often each id stands in a text |
+//! | `growing` | a training in stages, between which the encoder grows (Gu et al. 2021) |
 //! | `dropping` | which tokens the middle layers keep (Hou et al. 2022) |
 
 mod counts;
 mod dropping;
+mod growing;
 mod job;
 
 pub use counts::id_counts;
 pub use dropping::{DropBy, DropSettings, SpecialIds, TokenDropping};
+pub use growing::{Growing, GrowthRecipe, GrowthStage, PlannedStage, Pooling, StageMoments};
 pub use job::{MaskedLanguageModeling, Pool};

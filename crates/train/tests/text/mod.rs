@@ -68,7 +68,7 @@ pub fn dropping(settings: DropSettings) -> TokenDropping {
 pub struct Watch {
     pub stop_after: Option<u64>,
     pub losses: Vec<f64>,
-    done: u64,
+    pub done: u64,
 }
 
 impl Monitor for Watch {
