@@ -327,8 +327,14 @@ fn what_cannot_grow_is_refused_before_anything_is_computed() {
     let sigmoid = spec("sigmoid(linear1_1(gelu(linear1_1(x,wb1)),wb2))", 1);
     let mixed = spec("linear1_1(relu(mul(linear1_1(x,wb1),x)),wb2)", 1);
     let stacked = spec("linear2_1(gelu(linear2_1(x,wb1)),wb2)", 2);
-    let one = student(&[plain.clone()]);
-    refused(&one, student(&[sigmoid.clone()]), WORDS, Growth::default(), &["layer 1", "another expression"]);
+    let one = student(std::slice::from_ref(&plain));
+    refused(
+        &one,
+        student(std::slice::from_ref(&sigmoid)),
+        WORDS,
+        Growth::default(),
+        &["layer 1", "another expression"],
+    );
     refused(
         &one,
         student(&[plain.clone(), stacked]),
@@ -339,7 +345,7 @@ fn what_cannot_grow_is_refused_before_anything_is_computed() {
     let identity = Growth { new_layers: NewLayers::Identity, ..Growth::default() };
     let twice = student(&[sigmoid.clone(), sigmoid.clone()]);
     refused(&student(&[sigmoid]), twice, WORDS, identity, &["layer 2", "more than 0", "copied"]);
-    let wide = BertConfig { hidden_size: 32, num_attention_heads: 4, ..student(&[mixed.clone()]) };
+    let wide = BertConfig { hidden_size: 32, num_attention_heads: 4, ..student(std::slice::from_ref(&mixed)) };
     refused(
         &student(&[mixed]),
         wide,
