@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Token dropping and growth of a small BERT, written a second time, in PyTorch on the CPU, for tests to compare with.
 
-  pretrain_reference.py step --config C --weights W --batch B --out O [--keep K]   one step: loss, gradients, selection, importance
+  pretrain_reference.py step --config C --weights W --batch B --out O [--keep K | --share S]   one step: loss, gradients, selection, importance
   pretrain_reference.py grow --config C --weights W --target T --out O             CompoundGrow's larger model
-  pretrain_reference.py sample --out DIR                                           a small input and its output, of fixed seeds
+  pretrain_reference.py sample --out DIR                                           a small input and its outputs, of fixed seeds
   pretrain_reference.py selftest                                                   compares itself with transformers
 
 Sources: Hou et al. 2022 (token dropping) and its code in tensorflow/models, official/projects/token_dropping/{encoder,masked_lm}.py and
@@ -18,25 +18,29 @@ Inputs of `step`
      hidden, and which; all of them int64. `masked_weights` float32 [rows, predictions]: 1, and 0 for what fills up a row. Optional: `importance` float32
      [vocabulary], of before the step; `text_ids` int64 [rows, tokens]: a token sees those of its own text alone (packed rows). Without
      `importance`: `--init` (10), `--allow` (100,101,102,103) at 1e4, `--deny` (0) at -1e4.
-  K  tokens of a row that are kept; absent: nothing is dropped
+  K  tokens of a row that are kept: the rule of the released code (compatible)
+  S  share of a text's tokens that is kept: the same without what looks like accidents (mended). Neither: nothing is dropped
 
 What `step` computes
   Order of a row: by importance of the id that stands in the input, highest first; of equal ones the lower position first (`tf.argsort` descending, which is
-  `tf.math.top_k`'s rule). The first K are kept. Importance is that of before the step.
+  `tf.math.top_k`'s rule). Importance is that of before the step.
+    compatible  the first K of the row are kept; padding competes with its importance
+    mended      the row ends before its padding; ids of `--allow` come first, whatever their importance; kept are the first ceil(S n) of n tokens, but at
+                least all of `--allow`
   L layers: layers 0 to L//2-2 on all tokens; layer L//2-1 with the kept tokens as queries and residual, and all tokens as keys and values; layers
   L//2 to L-2 on the kept tokens; layer L-1 on all: the kept ones from layer L-2, the dropped ones as they left layer L//2-2 (for L < 4 the embedding), in
   the order of the row.
   Loss: sum(w * l) / sum(w) with the cross-entropy l of each prediction. No next-sentence prediction.
-  Importance after it, for a prediction of id v: m[v] = beta m[v] + (1 - beta) l, beta = `--beta` (0.995):
-    compatible  as TensorFlow has it: for all predictions, whatever their weight; of several of one id the last one, row by row, is the one that counts,
-                and all start from the old value (`tensor_scatter_nd_update`, whose order with duplicates is not specified on all devices)
-    mended      only predictions of weight above 0, never ids of `--allow` and `--deny`, and of several of one id the mean of their losses, once
+  Importance after it, for a prediction of id v: m[v] = beta m[v] + (1 - beta) l, beta = `--beta` (0.995), from the old value:
+    compatible  for all predictions, whatever their weight; of several of one id the last one, row by row, is the one that counts
+                (`tensor_scatter_nd_update`, whose order with duplicates is not specified on all devices)
+    mended      only predictions of weight above 0, and of several of one id the mean of their losses, once
 
 Output of `step`, safetensors
-  `loss` [1], `losses` [rows, predictions]                                float64
-  `kept` [rows, K], `dropped` [rows, tokens - K]                          int64, positions in the order of importance (only with --keep)
-  `states.I` of each layer I, after it, and `states.embedding`            float32, [rows, tokens or K, hidden]; kept tokens in the order of `kept`
-  `importance.compatible`, `importance.mended` [vocabulary]               float32
+  `loss` [1], `losses` [rows, predictions]                                float64; of weight 0 too
+  `keep` [rows, tokens]                                                   int64, 1 where a token is kept (only where tokens are dropped)
+  `states.I` of each layer I, after it, and `states.embedding`            float32, [rows, tokens, hidden]; 0 where the layer does not compute the token
+  `importance.compatible`, `importance.mended` [vocabulary]               float32, by both rules, whichever has selected
   `gradient.NAME` of the loss by each weight that it reads                float32, NAME as in W but without `bert.`; the word table's is of both its uses
 
 `grow`: layer i of T's L layers is small layer i mod l; a feed-forward k times as wide has W1 and b1 tiled k times (`tile(W1, [1, k])` where W1 is [inputs,
@@ -114,49 +118,58 @@ def rows_of(x, places):
     return torch.gather(x, 1, places[..., None].expand(-1, -1, x.shape[-1]))
 
 
-def select(importance, keep):
+def select(ids, importance, a):
+    """The positions of a row in the order of importance, and how many of them are kept."""
+    scores, keep = importance[ids], a.keep
+    if a.share is not None:
+        always = torch.isin(ids, torch.tensor(a.allow))
+        scores = torch.where(always, math.inf, scores)
+        keep = max(math.ceil(len(ids) * a.share), int(always.sum()))
+    if not 1 <= keep <= len(ids):
+        raise SystemExit(f"{keep} of {len(ids)} tokens cannot be kept")
     # A stable sort of the negated values: of equal ones the lower position comes first.
-    order = torch.sort(-importance, dim=1, stable=True).indices
-    return order[:, :keep], order[:, keep:]
+    return torch.sort(-scores, stable=True).indices, keep
 
 
-def states(model, batch, importance, keep):
-    """States after each layer, and the kept and dropped positions."""
-    ids, mask = batch["input_ids"], batch["attention_mask"] > 0
-    texts = batch.get("text_ids", torch.zeros_like(ids))
+def states(model, row, importance, a):
+    """Of one row, [1, tokens], the states after each layer, at their positions, and which tokens are kept."""
+    ids, mask = row["input_ids"], row["attention_mask"] > 0
+    texts = row.get("text_ids", torch.zeros_like(ids))
     layers = model.c["num_hidden_layers"]
-    tokens = torch.arange(ids.shape[1]).expand_as(ids)
+    everything = torch.arange(ids.shape[1])[None]
 
     def sees(queries, keys):
         at = lambda what, places: torch.gather(what, 1, places)
         same = at(texts, queries)[:, :, None] == at(texts, keys)[:, None, :]
         return same & at(mask, keys)[:, None, :]
 
-    x = model.embed(ids, batch["token_type_ids"])
+    x = model.embed(ids, row["token_type_ids"])
     out = [x]
-    run = lambda i, x: model.layer(i, x, x, sees(tokens, tokens))
-    if keep is None:
+    run = lambda i, x: model.layer(i, x, x, sees(everything, everything))
+    if a.keep is None and a.share is None:
         for i in range(layers):
             x = run(i, x)
             out.append(x)
-        return out, None, None
-    if layers < 2 or not 1 <= keep <= ids.shape[1]:
-        raise SystemExit("dropping needs two layers, and from 1 to all tokens of a row to keep")
-    kept, dropped = select(importance[ids], keep)
+        return out, None
+    if layers < 2:
+        raise SystemExit("dropping needs two layers")
+    order, keep = select(ids[0], importance, a)
+    order = order[None]
+    kept, dropped = order[:, :keep], order[:, keep:]
+    placed = lambda inside: torch.zeros_like(x).scatter(1, kept[..., None].expand_as(inside), inside)
     cross = layers // 2 - 1
     for i in range(cross):
         x = run(i, x)
         out.append(x)
-    order = torch.cat([kept, dropped], 1)
     inside, rest = rows_of(x, kept), rows_of(x, dropped)
     inside = model.layer(cross, inside, torch.cat([inside, rest], 1), sees(kept, order))
-    out.append(inside)
+    out.append(placed(inside))
     for i in range(cross + 1, layers - 1):
         inside = model.layer(i, inside, inside, sees(kept, kept))
-        out.append(inside)
+        out.append(placed(inside))
     x = rows_of(torch.cat([inside, rest], 1), torch.argsort(order, 1))
     out.append(run(layers - 1, x))
-    return out, kept, dropped
+    return out, torch.zeros_like(ids).scatter(1, kept, 1)
 
 
 def updated(importance, batch, losses, a):
@@ -167,7 +180,7 @@ def updated(importance, batch, losses, a):
         compatible[v] = a.beta * float(importance[v]) + (1 - a.beta) * l
     of = {}
     for v, w, l in zip(ids, weights, losses):
-        if w > 0 and v not in a.allow and v not in a.deny:
+        if w > 0:
             of.setdefault(v, []).append(l)
     for v, all_of_it in of.items():
         mended[v] = a.beta * float(importance[v]) + (1 - a.beta) * sum(all_of_it) / len(all_of_it)
@@ -179,18 +192,28 @@ def step(config, weights, batch, a):
     batch = {n: torch.tensor(t) for n, t in batch.items()}
     importance = batch.get("importance")
     importance = torch.tensor(initial_importance(config["vocab_size"], a)) if importance is None else importance.double()
-    all_states, kept, dropped = states(model, batch, importance, a.keep)
-    scores = model.scores(rows_of(all_states[-1], batch["masked_positions"]))
-    answers = torch.gather(scores, -1, batch["masked_ids"][..., None])[..., 0]
-    losses = scores.logsumexp(-1) - answers
+    tokens, found, kept, losses = batch["input_ids"].shape[1], [], [], []
+    for at in range(len(batch["input_ids"])):
+        row = {n: t[at : at + 1] for n, t in batch.items() if n != "importance"}
+        # Without padding: it is masked, so that its absence changes nothing but what competes for places.
+        n = tokens if a.share is None else int(row["attention_mask"].sum())
+        row |= {name: row[name][:, :n] for name in ("input_ids", "token_type_ids", "attention_mask", "text_ids") if name in row}
+        of_row, keep = states(model, row, importance, a)
+        filled = lambda t: torch.nn.functional.pad(t, (0, 0) * (t.dim() - 2) + (0, tokens - n))
+        found.append([filled(x) for x in of_row])
+        kept.append(keep if keep is None else filled(keep))
+        scores = model.scores(rows_of(of_row[-1], row["masked_positions"]))
+        answers = torch.gather(scores, -1, row["masked_ids"][..., None])[..., 0]
+        losses.append(scores.logsumexp(-1) - answers)
+    losses = torch.cat(losses)
     w = batch["masked_weights"].double()
     loss = (w * losses).sum() / w.sum()
     loss.backward()
     compatible, mended = updated(importance, batch, losses, a)
     out = {"loss": loss.detach().reshape(1).numpy(), "losses": losses.detach().numpy()}
-    if kept is not None:
-        out |= {"kept": kept.numpy(), "dropped": dropped.numpy()}
-    for i, x in enumerate(all_states):
+    if kept[0] is not None:
+        out["keep"] = torch.cat(kept).numpy()
+    for i, x in enumerate(torch.cat(rows) for rows in zip(*found)):
         out["states.embedding" if i == 0 else f"states.{i - 1}"] = x.detach().numpy().astype(np.float32)
     out |= {"importance.compatible": compatible.astype(np.float32), "importance.mended": mended.astype(np.float32)}
     for name, weight in model.w.items():
@@ -280,21 +303,23 @@ SAMPLE = {"model_type": "bert", "vocab_size": 40, "hidden_size": 16, "num_hidden
 def sample(folder, a):
     os.makedirs(folder, exist_ok=True)
     at = lambda name: os.path.join(folder, name)
-    a.allow, a.deny, a.keep = [1, 2, 3, 4], [0], 8
+    a.allow, a.deny, a.keep, a.share = [1, 2, 3, 4], [0], 8, None
     weights, batch = random_model(SAMPLE, 1), random_batch(SAMPLE, 3, 16, 4, 2)
     with open(at("config.json"), "w") as file:
         json.dump(SAMPLE, file, indent=2)
         file.write("\n")
     save_file(weights, at("model.safetensors"))
     save_file(batch, at("batch.safetensors"))
-    save_file(step(SAMPLE, weights, batch, a), at("step.safetensors"))
+    save_file(step(SAMPLE, weights, batch, a), at("compatible.safetensors"))
+    a.keep, a.share = None, 0.5
+    save_file(step(SAMPLE, weights, batch, a), at("mended.safetensors"))
 
 
 def selftest(a):
     from transformers import BertConfig, BertForMaskedLM
 
     weights, batch = random_model(SAMPLE, 3), random_batch(SAMPLE, 3, 16, 4, 4)
-    a.allow, a.deny, a.keep = [1, 2, 3, 4], [0], None
+    a.allow, a.deny, a.keep, a.share = [1, 2, 3, 4], [0], None, None
     plain = step(SAMPLE, weights, batch, a)
     model = BertForMaskedLM(BertConfig(**SAMPLE)).double().eval()
     missing, extra = model.load_state_dict({n: torch.tensor(t).double() for n, t in weights.items()}, strict=False)
@@ -319,10 +344,16 @@ def selftest(a):
     # Of all tokens kept, nothing changes but the order of sums.
     a.keep = 16
     same = step(SAMPLE, weights, batch, a)
-    for name in ["loss", "losses", "states.4"] + [n for n in plain if n.startswith("gradient.")]:
+    names = ["loss", "losses", "states.4"] + [n for n in plain if n.startswith("gradient.")]
+    for name in names:
         np.testing.assert_allclose(same[name], plain[name], rtol=1e-5, atol=1e-6, err_msg=name)
     a.keep = 8
     assert abs(step(SAMPLE, weights, batch, a)["loss"][0] - plain["loss"][0]) > 1e-3
+    a.keep, a.share = None, 1.0
+    same = step(SAMPLE, weights, batch, a)
+    for name in (n for n in names if n != "states.4"):
+        np.testing.assert_allclose(same[name], plain[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    a.share = None
     # A text that stands alone in its row is what it is beside another one.
     batch["text_ids"] = np.zeros((3, 16), np.int64)
     a.keep = None
@@ -342,7 +373,9 @@ def main():
     p.add_argument("mode", choices=["step", "grow", "sample", "selftest"])
     for name in ("config", "weights", "batch", "target", "out"):
         p.add_argument("--" + name)
-    p.add_argument("--keep", type=int)
+    rule = p.add_mutually_exclusive_group()
+    rule.add_argument("--keep", type=int)
+    rule.add_argument("--share", type=float)
     p.add_argument("--init", type=float, default=10.0)
     p.add_argument("--beta", type=float, default=0.995)
     p.add_argument("--allow", type=ids, default=[100, 101, 102, 103])
