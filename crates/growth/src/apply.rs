@@ -30,9 +30,7 @@ impl Plan {
         for (path, values) in &self.values {
             let shape = &self.large[path];
             let tensor = match values {
-                Values::Constant(value) => {
-                    constant(shape, if quantity == Quantity::Weights { *value } else { 0.0 })
-                }
+                Values::Constant(value) => constant(shape, if quantity == Quantity::Weights { *value } else { 0.0 }),
                 Values::Copy { from, axes, has_moments } => {
                     let Some(source) = tensors.0.get(from) else { continue };
                     if quantity != Quantity::Weights && !has_moments {
@@ -109,9 +107,27 @@ impl Places {
         let divisor = |j: usize| {
             let copies = width.copies(j) as f64;
             match quantity {
-                Quantity::Weights => if axis.divided { copies } else { 1.0 },
-                Quantity::FirstMoment => if axis.divided { 1.0 } else { copies },
-                Quantity::SecondMoment => if axis.divided { 1.0 } else { copies * copies },
+                Quantity::Weights => {
+                    if axis.divided {
+                        copies
+                    } else {
+                        1.0
+                    }
+                }
+                Quantity::FirstMoment => {
+                    if axis.divided {
+                        1.0
+                    } else {
+                        copies
+                    }
+                }
+                Quantity::SecondMoment => {
+                    if axis.divided {
+                        1.0
+                    } else {
+                        copies * copies
+                    }
+                }
             }
         };
         Self { sources: (0..size).map(|j| width.source(j)).collect(), divisors: (0..size).map(divisor).collect() }

@@ -30,8 +30,9 @@ pub(crate) fn configs(small: &BertConfig, large: &BertConfig) -> Result<()> {
         ("fit_size", |c| c.fit_size.map_or("absent".into(), |size| size.to_string())),
         ("task_heads", |c| c.task_heads.iter().map(|head| described(head, c)).collect::<Vec<_>>().join(", ")),
     ];
-    let differs =
-        |field, small: String, large: String| if small == large { Ok(()) } else { Err(Error::Differs { field, small, large }) };
+    let differs = |field, small: String, large: String| {
+        if small == large { Ok(()) } else { Err(Error::Differs { field, small, large }) }
+    };
     for (field, of) in same {
         differs(field, of(small), of(large))?;
     }
@@ -41,7 +42,11 @@ pub(crate) fn configs(small: &BertConfig, large: &BertConfig) -> Result<()> {
         differs("max_position_embeddings", positions(small), positions(large))?;
     }
     // Which layers are global may differ, and is looked at layer by layer.
-    let modern = |c: &BertConfig| c.modern.clone().map(|m| format!("{:?}", encoder_spec::ModernBertConfig { global_layers: Vec::new(), embedding_dropout: 0.0, ..m }));
+    let modern = |c: &BertConfig| {
+        c.modern.clone().map(|m| {
+            format!("{:?}", encoder_spec::ModernBertConfig { global_layers: Vec::new(), embedding_dropout: 0.0, ..m })
+        })
+    };
     differs("modern", modern(small).unwrap_or_default(), modern(large).unwrap_or_default())?;
     for (what, small, large) in [
         ("num_hidden_layers", small.num_hidden_layers, large.num_hidden_layers),

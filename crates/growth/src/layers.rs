@@ -99,7 +99,8 @@ impl<'a> Passers<'a> {
         }
         let is_last_norm = !layer.norm_first && part == last_norm(layer);
         let below_new = i + 1 < self.layers.len() && self.passes(i + 1);
-        let is_inner_norm = passes && !layer.norm_first && norms(layer).iter().any(|norm| norm == part) && !is_last_norm;
+        let is_inner_norm =
+            passes && !layer.norm_first && norms(layer).iter().any(|norm| norm == part) && !is_last_norm;
         if is_inner_norm || is_last_norm && below_new {
             return Passing::Constant(if leaf == "weight" { 1.0 } else { 0.0 });
         }

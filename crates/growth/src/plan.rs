@@ -40,7 +40,9 @@ impl fmt::Display for Change {
         match self {
             Self::CopiedLayers { layers } => write!(f, "{layers} layers are copies of others"),
             Self::Reach { layers } => write!(f, "attention of the layers {layers:?} sees other tokens than before"),
-            Self::Approximate { what } => write!(f, "{what} grows by no whole factor, which changes the statistics of LayerNorm"),
+            Self::Approximate { what } => {
+                write!(f, "{what} grows by no whole factor, which changes the statistics of LayerNorm")
+            }
             Self::Noise => f.write_str("copies of channels differ by noise"),
         }
     }
@@ -159,7 +161,10 @@ impl Plan {
                 if grows && !keeps_channels_apart(&layer.feed_forward.program) {
                     let message = "an operator of its expression reads inner and outer channels, whose copies would meet others than before; let \
                                    its inner width and `hidden_size` stay as they are";
-                    return Err(Error::NoOperator { part: format!("the feed-forward of layer {}", i + 1), message: message.into() });
+                    return Err(Error::NoOperator {
+                        part: format!("the feed-forward of layer {}", i + 1),
+                        message: message.into(),
+                    });
                 }
                 self.widths.insert(Dim::Inner(i, j), inner);
             }
@@ -170,7 +175,12 @@ impl Plan {
     /// Adds a width that `is_normed` says a LayerNorm goes over.
     fn add(&mut self, dim: Dim, what: &str, small: usize, large: usize, is_normed: bool) -> Result<()> {
         fit::grows(what, small, large)?;
-        let expansion = Expansion::new(small, large, &self.growth, &[0, u64::from(dim == Dim::Embed), u64::from(dim == Dim::Inside)]);
+        let expansion = Expansion::new(
+            small,
+            large,
+            &self.growth,
+            &[0, u64::from(dim == Dim::Embed), u64::from(dim == Dim::Inside)],
+        );
         if is_normed && !expansion.is_even() {
             let what = what.to_owned();
             match self.growth.hidden {
@@ -187,7 +197,8 @@ impl Plan {
         if copied > 0 && self.growth.new_layers == NewLayers::Copied {
             self.changes.push(Change::CopiedLayers { layers: copied });
         }
-        let sees_else = |(i, o): (usize, &Origin)| !o.is_new && !fit::sees_alike(&before.layers[o.source], &after.layers[i]);
+        let sees_else =
+            |(i, o): (usize, &Origin)| !o.is_new && !fit::sees_alike(&before.layers[o.source], &after.layers[i]);
         let layers: Vec<usize> =
             self.origins.iter().enumerate().filter(|each| sees_else(*each)).map(|(i, _)| i + 1).collect();
         if !layers.is_empty() {
@@ -275,7 +286,13 @@ impl Plan {
 ///
 /// # Errors
 /// As [`Plan::new`] and [`Plan::apply_named`].
-pub fn grow(source: &BertConfig, tensors: Tensors, target: &BertConfig, growth: &Growth, quantity: Quantity) -> Result<Tensors> {
+pub fn grow(
+    source: &BertConfig,
+    tensors: Tensors,
+    target: &BertConfig,
+    growth: &Growth,
+    quantity: Quantity,
+) -> Result<Tensors> {
     Plan::new(source, target, Parts::of_names(tensors.0.keys()), growth)?.apply_named(tensors, quantity)
 }
 

@@ -133,7 +133,14 @@ pub fn forward(config: &BertConfig, parts: Parts, weights: &Weights, ids: &[u32]
 }
 
 /// Mean cross-entropy of each token's answer.
-pub fn loss(config: &BertConfig, parts: Parts, weights: &Weights, ids: &[u32], segments: &[u32], answers: &[u32]) -> f64 {
+pub fn loss(
+    config: &BertConfig,
+    parts: Parts,
+    weights: &Weights,
+    ids: &[u32],
+    segments: &[u32],
+    answers: &[u32],
+) -> f64 {
     let (_, scores) = forward(config, parts, weights, ids, segments);
     let of = |(scores, answer): (&Vec<f64>, &u32)| {
         let highest = scores.iter().copied().fold(f64::MIN, f64::max);
