@@ -6,8 +6,8 @@ use std::sync::Once;
 
 use clap::{Args, ValueEnum};
 use corpus::{
-    DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress, SpanSettings,
-    build, inputs_of,
+    DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress,
+    SpanSettings, build, inputs_of,
 };
 use serde_json::json;
 use tokenizer::TextEncoder;
@@ -208,11 +208,7 @@ fn settings(args: &PackArgs) -> PackSettings {
 }
 
 /// The inputs at `paths`, of a given format or of the one that each seems to have.
-pub(super) fn inputs_as(
-    paths: &[PathBuf],
-    field: &str,
-    format: Option<InputFormat>,
-) -> Result<Vec<Input>, CliError> {
+pub(super) fn inputs_as(paths: &[PathBuf], field: &str, format: Option<InputFormat>) -> Result<Vec<Input>, CliError> {
     let mut all = Vec::new();
     for path in paths {
         let found = inputs_of(path, field);
