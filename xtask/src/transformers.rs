@@ -9,8 +9,16 @@ use crate::command::{announce, cannot_start, cargo, done, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 7] =
-    ["transformers", "sentence_transformers", "optuna", "scikit_learn", "peers", "remote_code", "serve_clients"];
+const TESTS: [&str; 8] = [
+    "transformers",
+    "sentence_transformers",
+    "optuna",
+    "scikit_learn",
+    "peers",
+    "remote_code",
+    "serve_clients",
+    "learned_tokenizers",
+];
 /// What they import.
 const PACKAGES: [&str; 17] = [
     "torch",
