@@ -6,8 +6,9 @@ use memmap2::Mmap;
 
 /// Pages of shards that a process holds at once, in bytes, about. Smaller corpora are held as a whole.
 pub(super) const MOST_BYTES: u64 = 512 << 20;
-/// What the read of a sequence may map: its entry and its tokens, each with the 64 KiB around it, as Linux maps them.
-pub(super) const READ_BYTES: u64 = 128 << 10;
+/// What the read of a sequence maps, about: its entry and its tokens, each with what the system maps around it. 64 KiB is the default of Linux,
+/// but where the cache holds larger pieces of the file, these are mapped as a whole: of shards just written, twice as much was seen.
+pub(super) const READ_BYTES: u64 = 256 << 10;
 
 /// How much of a file may be mapped at the moment.
 #[derive(Debug, Default)]
