@@ -9,7 +9,7 @@ use crate::command::{announce, cannot_start, cargo, done, exit_code};
 /// The variable by which the tests find Python. A test that needs it says `skipped: ...` on standard error where it is not set.
 const VARIABLE: &str = "EFFICIENTBERT_PYTHON";
 /// Test binaries with such tests.
-const TESTS: [&str; 8] = [
+const TESTS: [&str; 9] = [
     "transformers",
     "sentence_transformers",
     "optuna",
@@ -18,6 +18,7 @@ const TESTS: [&str; 8] = [
     "remote_code",
     "serve_clients",
     "pretrain_reference",
+    "learned_tokenizers",
 ];
 /// What they import.
 const PACKAGES: [&str; 17] = [

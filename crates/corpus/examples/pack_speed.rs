@@ -48,8 +48,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut tokens, mut padded) = (0, 0);
         let start = Instant::now();
         let ahead = Prefetch { threads, ahead: 8 };
-        for batch in loader.batches(0, Some(loader.batches_per_epoch()), ahead)? {
+        let steps = loader.batches_per_epoch();
+        let (mut memory, quarter) = (vec![memory_now()], steps.div_ceil(4).max(1));
+        for (step, batch) in (1..).zip(loader.batches(0, Some(steps), ahead)?) {
             let batch = batch?;
+            if step % quarter == 0 || step == steps {
+                memory.push(memory_now());
+            }
             tokens += batch.tokens.tokens();
             padded += batch.tokens.ids.len();
         }
@@ -57,6 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         loaded.push(json!({
             "batch": 32, "masked": masked, "threads": threads, "seconds": seconds,
             "tokens_per_second": tokens as f64 / seconds, "with_padding_per_second": padded as f64 / seconds,
+            "anonymous_and_mapped_kb": memory,
         }));
     }
     let result = json!({
@@ -76,4 +82,14 @@ fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+/// Kilobytes of this process at the moment: its own, and pages of mapped files, which the system takes back when it needs them.
+fn memory_now() -> Vec<Option<u64>> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = |key: &str| {
+        let line = status.lines().find(|line| line.starts_with(key))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    vec![value("RssAnon:"), value("RssFile:")]
 }

@@ -122,6 +122,9 @@ pub enum Error {
     /// The progress callback asked to stop; finished shards are kept and found again by the next run.
     #[error("stopped before the corpus was packed; the shards that are finished will be used when it is packed again")]
     Stopped,
+    /// The progress callback asked to stop while a tokenizer was learned; nothing is kept.
+    #[error("stopped before the tokenizer was learned; nothing was written")]
+    Interrupted,
     /// A worker ended without an answer, which is a defect of this program.
     #[error("a worker thread ended without an answer; this is a defect, please report it")]
     Worker,

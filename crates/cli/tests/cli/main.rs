@@ -27,6 +27,7 @@ mod inputs;
 mod instructions;
 mod labels;
 mod latency;
+mod learned_tokenizer;
 mod majority;
 mod modern;
 mod objective;

@@ -3,6 +3,7 @@
 mod format;
 mod manifest;
 mod read;
+mod resident;
 mod write;
 
 pub use format::Next;

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::Mmap;
 use tokenizer::PairFrame;
 
 use super::format::{ENTRY_BYTES, Entry, HEADER_BYTES, Header, Next, TRAILER_BYTES};
 use super::manifest::{Manifest, ShardInfo, shard_path};
+use super::resident::{MOST_BYTES, READ_BYTES, Touched};
 use crate::error::{Error, Result};
 use crate::mask::Masked;
 
@@ -46,7 +48,8 @@ impl Sequence {
     }
 }
 
-/// A packed corpus, its shards mapped into memory: the system keeps of it what is read often.
+/// A packed corpus, its shards mapped into memory: the system keeps of it what is read often. Of a corpus larger than 512 MiB the process
+/// holds about so much at once; the rest stays in the system's cache as far as there is room.
 ///
 /// The files must not be changed while they are open. A shard that is cut short by another process meanwhile ends this process, as the
 /// system has it for mapped files; packing never does that, since it replaces files as a whole.
@@ -58,6 +61,8 @@ pub struct Shards {
     /// Number of the first sequence of every shard, then the number of all.
     starts: Vec<u64>,
     verify: Verify,
+    /// Bytes that may be mapped at the moment, of all shards; not counted where they all may be.
+    touched: Option<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -67,6 +72,7 @@ struct Shard {
     header: Header,
     /// What the checksum turned out to be: nothing where it is right.
     verified: OnceLock<Option<String>>,
+    touched: Touched,
 }
 
 impl Shards {
@@ -85,18 +91,20 @@ impl Shards {
     /// sequence at all.
     pub fn open_with(dir: &Path, verify: Verify) -> Result<Self> {
         let manifest = Manifest::read(dir)?;
+        let is_large = manifest.shards.iter().map(|info| info.bytes).sum::<u64>() > MOST_BYTES;
         let (mut shards, mut starts) = (Vec::with_capacity(manifest.shards.len()), vec![0]);
         let mut count = 0;
         for info in &manifest.shards {
             let shard = Shard::open(shard_path(dir, &info.file), info)?;
             if verify == Verify::Now {
-                shard.verify(info)?;
+                shard.verify(info, is_large)?;
             }
             count += info.sequences;
             starts.push(count);
             shards.push(shard);
         }
-        Ok(Self { dir: dir.to_owned(), manifest, shards, starts, verify })
+        let touched = is_large.then(AtomicU64::default);
+        Ok(Self { dir: dir.to_owned(), manifest, shards, starts, verify, touched })
     }
 
     /// The manifest.
@@ -138,12 +146,23 @@ impl Shards {
             return Err(Error::OutOfRange { path: self.dir.clone(), index, len: self.len() });
         };
         if self.verify == Verify::FirstUse {
-            shard.verify(&self.manifest.shards[which])?;
+            shard.verify(&self.manifest.shards[which], self.touched.is_some())?;
         }
+        self.count_read(shard);
         let at = HEADER_BYTES as u64 + (index - self.starts[which]) * ENTRY_BYTES as u64;
         let bytes = shard.bytes::<ENTRY_BYTES>(at)?;
         let entry = Entry::decode(&bytes).map_err(|reason| Error::shard(&shard.path, at, reason))?;
         Ok((shard, entry, at))
+    }
+
+    /// Counts the pages that a read may map, and gives all back once they are many.
+    fn count_read(&self, shard: &Shard) {
+        let Some(touched) = &self.touched else { return };
+        let more = shard.touched.add(READ_BYTES, shard.map.len() as u64);
+        if touched.fetch_add(more, Ordering::Relaxed) + more > MOST_BYTES {
+            touched.store(0, Ordering::Relaxed);
+            self.shards.iter().for_each(|shard| shard.touched.give_back(&shard.map));
+        }
     }
 }
 
@@ -174,12 +193,17 @@ impl Shard {
             );
             return Err(Error::shard(path, 16, reason));
         }
-        Ok(Self { path, map, header, verified: OnceLock::new() })
+        Ok(Self { path, map, header, verified: OnceLock::new(), touched: Touched::default() })
     }
 
-    fn verify(&self, info: &ShardInfo) -> Result<()> {
+    /// Compares the checksum, once, and gives back the pages that this took if asked to.
+    fn verify(&self, info: &ShardInfo, give_back: bool) -> Result<()> {
         let found = self.verified.get_or_init(|| {
             let found = run_store::hash::bytes(&self.map[..]);
+            if give_back {
+                self.touched.add(info.bytes, info.bytes);
+                self.touched.give_back(&self.map);
+            }
             (found != info.sha256).then_some(found)
         });
         match found {

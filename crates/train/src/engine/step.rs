@@ -166,7 +166,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::engine::{Evaluated, LossTerms, Precision, Watch};
+    use crate::engine::{Evaluated, LossTerms, Precision, Stage, Watch};
 
     /// A loss of the weights alone.
     struct Of(fn(Tensor<2>) -> Tensor<2>);

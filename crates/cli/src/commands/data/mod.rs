@@ -7,6 +7,7 @@ mod list;
 mod pack;
 mod pocket;
 mod selection;
+mod tokenizer;
 
 use clap::Subcommand;
 
@@ -25,6 +26,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Pack text of any size into shards of token ids.
     Pack(pack::PackArgs),
+    /// Learn a tokenizer from text.
+    Tokenizer(tokenizer::TokenizerArgs),
     /// Make a larger training set by replacing words, as TinyBERT does.
     Augment(augment::AugmentArgs),
     /// Generate the small data set that a whole compression run needs, with no download.
@@ -50,6 +53,7 @@ pub fn run(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Fetch(args) => fetch::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Pack(args) => pack::run(args, context),
+        Command::Tokenizer(args) => tokenizer::run(args, context),
         Command::Augment(args) => augment::run(args, context),
         Command::MakePocket(args) => pocket::run(args, context),
         Command::MakeReviews(args) => pocket::reviews(args, context),

@@ -6,8 +6,8 @@ use std::sync::Once;
 
 use clap::{Args, ValueEnum};
 use corpus::{
-    DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress, build,
-    inputs_of,
+    DEFAULT_FIELD, Error, Format, Input, MAX_THREADS, Manifest, MaskSettings, PackSettings, Packing, Progress,
+    SpanSettings, build, inputs_of,
 };
 use serde_json::json;
 use tokenizer::TextEncoder;
@@ -21,7 +21,7 @@ use crate::output::{print, print_json};
 use crate::units::grouped;
 
 /// Progress is counted in these.
-const MB: u64 = 1_000_000;
+pub(super) const MB: u64 = 1_000_000;
 
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -80,6 +80,15 @@ pub struct PackArgs {
     /// mask: hide words whole or not at all.
     #[arg(long, requires = "mask")]
     whole_words: bool,
+    /// mask: hide spans of neighboring words, as SpanBERT does; lengths are geometric.
+    #[arg(long, requires = "mask")]
+    spans: bool,
+    /// spans: chance that a span ends with a word [default: 0.2].
+    #[arg(long, value_name = "P", requires = "spans")]
+    span_p: Option<f64>,
+    /// spans: most words of a span [default: 10].
+    #[arg(long, value_name = "N", requires = "spans")]
+    max_span: Option<usize>,
     /// Seed of every random choice.
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -100,7 +109,7 @@ enum Filling {
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum InputFormat {
+pub(super) enum InputFormat {
     /// One paragraph per line, a blank line between documents.
     Plain,
     /// The tokenized text of WikiText.
@@ -121,7 +130,7 @@ pub fn run(args: &PackArgs, context: &Context) -> Result<(), CliError> {
     settings.check().or_usage()?;
     must_exist("INPUT", &args.inputs)?;
     must_exist("--tokenizer", [&args.tokenizer])?;
-    let inputs = inputs(args)?;
+    let inputs = inputs_as(&args.inputs, &args.field, args.format)?;
     let encoder =
         TextEncoder::from_dir(&args.tokenizer).hint("--tokenizer is a folder with tokenizer.json or vocab.txt")?;
     warn_of(&encoder, context);
@@ -181,6 +190,10 @@ fn settings(args: &PackArgs) -> PackSettings {
         probability: args.mask_probability,
         max_predictions: args.max_predictions,
         whole_words: args.whole_words,
+        spans: args.spans.then(|| {
+            let default = SpanSettings::default();
+            SpanSettings { p: args.span_p.unwrap_or(default.p), max: args.max_span.unwrap_or(default.max) }
+        }),
         ..MaskSettings::default()
     });
     PackSettings {
@@ -194,14 +207,15 @@ fn settings(args: &PackArgs) -> PackSettings {
     }
 }
 
-fn inputs(args: &PackArgs) -> Result<Vec<Input>, CliError> {
+/// The inputs at `paths`, of a given format or of the one that each seems to have.
+pub(super) fn inputs_as(paths: &[PathBuf], field: &str, format: Option<InputFormat>) -> Result<Vec<Input>, CliError> {
     let mut all = Vec::new();
-    for path in &args.inputs {
-        let found = inputs_of(path, &args.field);
+    for path in paths {
+        let found = inputs_of(path, field);
         all.extend(found.hint("an input is a file of text, JSON Lines, Parquet or XML, or a folder of such files")?);
     }
-    let field = || args.field.clone();
-    if let Some(format) = args.format {
+    let field = || field.to_owned();
+    if let Some(format) = format {
         for input in &mut all {
             input.format = match format {
                 InputFormat::Plain => Format::Plain,
