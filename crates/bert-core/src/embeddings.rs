@@ -96,10 +96,8 @@ impl Embeddings {
         let rows = |table: &Option<Embedding>, ids: &Tensor<2, Int>| {
             table.as_ref().map(|table| embedding(table.weight.val(), ids.clone()))
         };
-        let further = [
-            rows(&self.position_embeddings, &batch.positions),
-            rows(&self.token_type_embeddings, &batch.type_ids),
-        ];
+        let further =
+            [rows(&self.position_embeddings, &batch.positions), rows(&self.token_type_embeddings, &batch.type_ids)];
         let sum = further.into_iter().flatten().fold(words, |sum, rows| sum + rows);
         dropout(self.norm.forward(sum), &self.dropout)
     }

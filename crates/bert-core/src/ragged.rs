@@ -195,7 +195,9 @@ mod tests {
     fn padded(seq: usize) -> (Vec<i32>, Vec<i32>, Vec<u8>) {
         let place = |row: usize, column: usize| column < LENGTHS[row];
         let all = |value: &dyn Fn(usize, usize) -> i32| -> Vec<i32> {
-            (0..LENGTHS.len() * seq).map(|i| if place(i / seq, i % seq) { value(i / seq, i % seq) } else { 0 }).collect()
+            (0..LENGTHS.len() * seq)
+                .map(|i| if place(i / seq, i % seq) { value(i / seq, i % seq) } else { 0 })
+                .collect()
         };
         let mask = (0..LENGTHS.len() * seq).map(|i| u8::from(place(i / seq, i % seq))).collect();
         (all(&|row, column| (1 + row * 11 + column * 3) as i32 % 40), all(&|_, column| i32::from(column > 3)), mask)
@@ -265,7 +267,8 @@ mod tests {
         let (ids, types, mask) = padded(8);
         let batch = RaggedBatch::from_host([3, 8], &ids, &types, &mask, &Device::flex());
         let all = Kept::new(&LENGTHS, &[true; 14]);
-        let (plain, kept) = (values(model.encode_ragged(&batch, None)), values(model.encode_ragged(&batch, Some(&all))));
+        let (plain, kept) =
+            (values(model.encode_ragged(&batch, None)), values(model.encode_ragged(&batch, Some(&all))));
         assert!(plain.iter().zip(&kept).all(|(a, b)| (a - b).abs() < 1e-5));
         let keep: Vec<bool> = (0..14).map(|i| i % 2 == 0).collect();
         let some = Kept::new(&LENGTHS, &keep);

@@ -19,7 +19,15 @@ const COMMANDS: [&str; 3] = ["teacher", "distill", "pretrain"];
 const OF_THE_CALL: [&str; 2] = ["out", "resume"];
 /// Values that are paths.
 const PATHS: [&str; 9] = [
-    "data", "dev-data", "corpus", "eval-corpus", "tensorboard", "teacher-cache", "teacher-logits", "tokenizer", "grow",
+    "data",
+    "dev-data",
+    "corpus",
+    "eval-corpus",
+    "tensorboard",
+    "teacher-cache",
+    "teacher-logits",
+    "tokenizer",
+    "grow",
 ];
 /// Values that are paths where something stands there, also behind `TASK=`; else names of the hub, of tasks or of what is built in.
 const PERHAPS_PATHS: [&str; 10] =

@@ -191,7 +191,8 @@ impl Found {
         let ids: Vec<u32> = words.iter().map(|id| *id as u32).collect();
         let losses = fused_ops::cross_entropy_rows(scores.clone(), &ids);
         let values = |t: Vec<f32>| t.into_iter().map(f64::from);
-        self.loss += values(losses.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32")).sum::<f64>();
+        self.loss +=
+            values(losses.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32")).sum::<f64>();
         let scores = scores.inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
         for (row, word) in scores.chunks(vocab).zip(words) {
             self.seen += 1;

@@ -98,7 +98,10 @@ fn stages_that_do_not_follow_each_other_are_refused_with_their_number() {
         ("stage = []", "no [[grow.stage]]"),
         ("[[grow.stage]]\nsteps = 0", "stage 1: has no steps"),
         ("[[grow.stage]]\nsteps = 1\nlayers = 2", "stage 1: the last one trains the whole encoder"),
-        ("[[grow.stage]]\nsteps = 1\nlayers = 5\n[[grow.stage]]\nsteps = 1", "stage 1: 5 layers; the whole encoder has 4"),
+        (
+            "[[grow.stage]]\nsteps = 1\nlayers = 5\n[[grow.stage]]\nsteps = 1",
+            "stage 1: 5 layers; the whole encoder has 4",
+        ),
         ("[[grow.stage]]\nsteps = 1\nfeed_forward = 0.5\n[[grow.stage]]\nsteps = 1\nfeed_forward = 0.25", "stage 2: "),
         ("[[grow.stage]]\nsteps = 1\nfeed_forward = 2.0\n[[grow.stage]]\nsteps = 1", "`feed_forward` is 2"),
         ("[[grow.stage]]\nsteps = 1\nhidden = 6\n[[grow.stage]]\nsteps = 1", "no multiple"),

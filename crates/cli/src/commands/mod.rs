@@ -109,10 +109,7 @@ impl Command {
 impl Command {
     /// Whether it trains on several devices at once.
     fn takes_several_devices(&self) -> bool {
-        matches!(
-            self,
-            Self::Compress(_) | Self::Search(_) | Self::Teacher(_) | Self::Pretrain(_) | Self::Distill(_)
-        )
+        matches!(self, Self::Compress(_) | Self::Search(_) | Self::Teacher(_) | Self::Pretrain(_) | Self::Distill(_))
     }
 
     /// The values that may name something on the Hugging Face hub.

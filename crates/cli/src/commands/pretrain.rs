@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bert_core::{BertConfig, LAYERS_TO_DROP, ModelDir, Package, Parts, TaskModel};
 use clap::{Args, ValueEnum};
-use corpus::MaskSettings;
+use corpus::{MaskSettings, SpanSettings};
 use kd::inherit::continue_from;
 use mlp_space::StudentShape;
 use model_dir::Origin;
@@ -16,7 +16,8 @@ use serde::Serialize;
 use tokenizer::TextEncoder;
 use train::engine::Job;
 use train::pretrain::{
-    DropBy, DropSettings, Growing, GrowthRecipe, MaskedLanguageModeling, PlannedStage, SpecialIds, TokenDropping, id_counts,
+    DropBy, DropSettings, Growing, GrowthRecipe, MaskedLanguageModeling, PlannedStage, SpecialIds, TokenDropping,
+    id_counts,
 };
 
 use crate::arch_spec::{ShapeArgs, resolve_with};
@@ -106,6 +107,15 @@ struct HiddenWords {
     /// Hide words whole or not at all.
     #[arg(long)]
     whole_words: bool,
+    /// Hide spans of neighboring words, as SpanBERT does; lengths are geometric.
+    #[arg(long, conflicts_with = "whole_words")]
+    spans: bool,
+    /// Chance that a span ends with a word [default: 0.2].
+    #[arg(long, value_name = "P", requires = "spans")]
+    span_p: Option<f64>,
+    /// Most words of a span [default: 10].
+    #[arg(long, value_name = "N", requires = "spans")]
+    max_span: Option<usize>,
     /// Most hidden tokens of one text [default: no limit].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_predictions: Option<u32>,
@@ -116,6 +126,10 @@ impl HiddenWords {
         MaskSettings {
             probability: self.mask_probability,
             whole_words: self.whole_words,
+            spans: self.spans.then(|| {
+                let usual = SpanSettings::default();
+                SpanSettings { p: self.span_p.unwrap_or(usual.p), max: self.max_span.unwrap_or(usual.max) }
+            }),
             max_predictions: self.max_predictions.map(|n| n as usize),
             ..MaskSettings::default()
         }
@@ -226,8 +240,7 @@ impl PretrainArgs {
                 return Err(CliError::usage(format!("{option} has no effect with --arch {arch}"))
                     .with_hint("the sizes are those of the architecture; --arch bert has sizes of your own"));
             }
-            let defaults =
-                StudentShape { vocab, max_positions: POSITIONS, fit: None, ..StudentShape::efficientbert() };
+            let defaults = StudentShape { vocab, max_positions: POSITIONS, fit: None, ..StudentShape::efficientbert() };
             let config = resolve_with(arch, &ShapeArgs::default(), &defaults)?.config;
             // Fresh weights: the table is as large as the tokenizer says.
             BertConfig { vocab_size: vocab, fit_size: None, task_heads: Vec::new(), ..config }
@@ -275,7 +288,10 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
         return Err(CliError::usage(message));
     }
     if drop.is_some() && config.num_hidden_layers < LAYERS_TO_DROP {
-        let message = format!("--token-drop: wants at least {LAYERS_TO_DROP} layers, the encoder has {}", config.num_hidden_layers);
+        let message = format!(
+            "--token-drop: wants at least {LAYERS_TO_DROP} layers, the encoder has {}",
+            config.num_hidden_layers
+        );
         return Err(CliError::usage(message));
     }
     let grow = args.growth()?;
@@ -283,10 +299,12 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
         Some(grow) => {
             let file = args.grow.as_deref().unwrap_or(Path::new("")).display().to_string();
             let stages = grow.plan(&config, parts).context(format!("--grow {file}")).or_usage()?;
-            let few = stages.iter().find(|stage| stage.pool.is_none() && stage.config.num_hidden_layers < LAYERS_TO_DROP);
+            let few =
+                stages.iter().find(|stage| stage.pool.is_none() && stage.config.num_hidden_layers < LAYERS_TO_DROP);
             if let (Some(stage), true) = (few, drop.is_some()) {
                 let layers = stage.config.num_hidden_layers;
-                let message = format!("--grow {file}: --token-drop wants at least {LAYERS_TO_DROP} layers, a stage has {layers}");
+                let message =
+                    format!("--grow {file}: --token-drop wants at least {LAYERS_TO_DROP} layers, a stage has {layers}");
                 return Err(CliError::usage(message));
             }
             Some((grow, stages))
@@ -329,7 +347,8 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
     let files = [init_files, data.files.clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
-    let dropping = drop.map(|drop| dropping(drop, (&encoder, &config), &data, max_len, args.training.seed)).transpose()?;
+    let dropping =
+        drop.map(|drop| dropping(drop, (&encoder, &config), &data, max_len, args.training.seed)).transpose()?;
     let words = data.words().expect("words are hidden");
     let job = MaskedLanguageModeling {
         text: data.text.as_ref(),
@@ -346,8 +365,7 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
                 Box::new(MaskedLanguageModeling { pool: stage.pool, max_len: stage.max_len, ..job })
             };
             let stores = training.stage_stores(stages.len())?;
-            let growing =
-                Growing { stages, moments: grow.moments, parts, job: &of_stage, stores: &stores };
+            let growing = Growing { stages, moments: grow.moments, parts, job: &of_stage, stores: &stores };
             let first = TaskModel::new(&stages[0].config, parts, &context.device)?;
             let first = first.initialized(&stages[0].config, args.training.seed);
             training.run_growing("pretrain", first, &model, &growing)?

@@ -76,7 +76,7 @@ fn tokens_are_dropped_in_every_way_and_the_seed_makes_it_repeatable() {
 #[test]
 fn a_model_goes_on_with_its_own_sizes_head_and_tokenizer() {
     let dir = pocket_folder(&[TaskKind::Sst2]);
-    let first = pretrain(dir.path(), "first", &["--init", "bert", "--whole-words"]);
+    let first = pretrain(dir.path(), "first", &["--init", "bert", "--spans", "--max-span", "3"]);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     let made = config(dir.path(), "first");
     assert_eq!(made["hidden_size"], config(dir.path(), "bert")["hidden_size"]);
@@ -119,6 +119,8 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
     fails(&["--eval-every", "2"], &["--eval-corpus"]);
     fails(&["--dropout", "1"], &["--dropout 1"]);
     fails(&["--mask-probability", "1.5"], &["probability is 1.5"]);
+    fails(&["--spans", "--max-span", "0"], &["max of spans is 0"]);
+    fails(&["--span-p", "0.5"], &["--spans"]);
     fails(&["--arch", "minilm-l6"], &["--hidden", "no effect"]);
     fails(&["--init", "bert"], &["--init"]);
     fails(&["--eval-corpus", "pocket/corpus.tx"], &["--eval-corpus pocket/corpus.tx", "no such file"]);

@@ -141,11 +141,7 @@ mod tests {
         let [first, second] = [LinearConfig::new(16, 40).init(&device), LinearConfig::new(40, 16).init(&device)];
         let dropout = DropoutConfig::new(0.0).init();
         let x = normal([2, 9, 16], 1.0, 5);
-        let affine = || Affine {
-            weight: Tensor::ones([16], &device),
-            bias: Tensor::zeros([16], &device),
-            eps: 1e-12,
-        };
+        let affine = || Affine { weight: Tensor::ones([16], &device), bias: Tensor::zeros([16], &device), eps: 1e-12 };
         let program = Program::plain(Activation::GeluErf);
         let block = || ffn_block(x.clone(), &Ffn::new(&first, &second, 40, &dropout), program.clone(), affine());
         let plain = block();
@@ -161,6 +157,10 @@ mod tests {
         // Weights that a training follows are rounded in the same way.
         let tracked = first.clone().train();
         let value = |layer| with_rounded_int8(true, || dense_activated(layer, x.clone(), Activation::Relu).inner());
-        assert_same("tracked", value(&tracked), with_rounded_int8(true, || dense_activated(&first, x.clone(), Activation::Relu)));
+        assert_same(
+            "tracked",
+            value(&tracked),
+            with_rounded_int8(true, || dense_activated(&first, x.clone(), Activation::Relu)),
+        );
     }
 }

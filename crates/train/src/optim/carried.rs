@@ -19,7 +19,9 @@ pub fn moments_of<M: Module>(module: M, state: &Tensors, kind: &str) -> M {
 /// `before`.
 pub fn state_of<M: Module>([first, second]: [&M; 2], before: &Tensors) -> Tensors {
     let steps = before.0.iter().filter(|(name, _)| name.ends_with(".steps"));
-    let most = steps.map(|(_, halves)| halves.data.clone()).max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    let most = steps
+        .map(|(_, halves)| halves.data.clone())
+        .max_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
     let most = most.unwrap_or_else(|| vec![0.0, 0.0]);
     let flat = |data: Vec<f32>| HostTensor { shape: vec![data.len()], data };
     let mut state = BTreeMap::new();

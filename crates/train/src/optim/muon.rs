@@ -106,9 +106,8 @@ mod tests {
     #[test]
     fn a_diagonal_matrix_has_the_polynomial_of_each_value() {
         let g = [3.0, 0.0, 0.0, 4.0];
-        let expected = [3.0f64 / 5.0, 4.0 / 5.0].map(|start| {
-            (0..ROUNDS).fold(start, |x, _| 3.4445 * x - 4.775 * x.powi(3) + 2.0315 * x.powi(5))
-        });
+        let expected = [3.0f64 / 5.0, 4.0 / 5.0]
+            .map(|start| (0..ROUNDS).fold(start, |x, _| 3.4445 * x - 4.775 * x.powi(3) + 2.0315 * x.powi(5)));
         let x = orthogonal(&g, [2, 2]);
         assert!((f64::from(x[0]) - expected[0]).abs() < 1e-4 && (f64::from(x[3]) - expected[1]).abs() < 1e-4, "{x:?}");
         assert!(x[1].abs() < 1e-5 && x[2].abs() < 1e-5);

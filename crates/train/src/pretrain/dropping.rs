@@ -301,7 +301,10 @@ mod tests {
         dropping.note((0, 0), vec![(5, 0.0), (8, 20.0), (8, 40.0)]);
         dropping.update(0);
         let importance = dropping.importance();
-        assert_eq!((importance[5], importance[6], importance[8]), (10.0 * 0.995, 10.0, 0.995f32 * 10.0 + (1.0 - 0.995f32) * 30.0));
+        assert_eq!(
+            (importance[5], importance[6], importance[8]),
+            (10.0 * 0.995, 10.0, 0.995f32 * 10.0 + (1.0 - 0.995f32) * 30.0)
+        );
         assert_eq!(dropping.select(&batch(&[text], 8), (1, 0)), kept(&[8], &[1, 0, 0, 1, 0, 1, 0, 1]));
         // More special tokens than places: all stay.
         assert_eq!(dropping.select(&batch(&[&[1, 3, 3, 3, 2, 5]], 6), (1, 0)), kept(&[6], &[1, 1, 1, 1, 1, 0]));
@@ -336,10 +339,15 @@ mod tests {
         assert_eq!(importance[5], 0.995f32 * 10.0 + (1.0 - 0.995f32) * 3.0);
         assert_eq!(importance[0], 0.995f32 * -1e4 + (1.0 - 0.995f32) * 50.0);
         // Padding that has become important drives words out.
-        dropping.recall(&Tensors([("importance".into(), HostTensor {
-            shape: vec![10],
-            data: vec![11.0, 1e4, 1e4, 1e4, 1e4, 10.0, 10.0, 10.0, 10.0, 10.0],
-        })].into())).unwrap();
+        dropping
+            .recall(&Tensors(
+                [(
+                    "importance".into(),
+                    HostTensor { shape: vec![10], data: vec![11.0, 1e4, 1e4, 1e4, 1e4, 10.0, 10.0, 10.0, 10.0, 10.0] },
+                )]
+                .into(),
+            ))
+            .unwrap();
         assert_eq!(dropping.select(&batch(&[text], 4), (1, 0)), kept(&[4], &[1, 0, 0, 1]));
     }
 

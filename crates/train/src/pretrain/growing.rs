@@ -131,7 +131,10 @@ impl GrowthRecipe {
             }
             let config = stage.config(whole).map_err(|why| fault(i, &why))?;
             if i == last && (config != *whole || stage.pool.is_some() || stage.max_len.is_some()) {
-                return Err(fault(i, "the last one trains the whole encoder on whole texts: it has `steps` and `rate` alone"));
+                return Err(fault(
+                    i,
+                    "the last one trains the whole encoder on whole texts: it has `steps` and `rate` alone",
+                ));
             }
             let growth = match planned.last() {
                 None => None,
@@ -183,7 +186,10 @@ impl GrowthStage {
             }
         }
         if config.num_hidden_layers == 0 || config.num_hidden_layers > whole.num_hidden_layers {
-            return Err(format!("{} layers; the whole encoder has {}", config.num_hidden_layers, whole.num_hidden_layers));
+            return Err(format!(
+                "{} layers; the whole encoder has {}",
+                config.num_hidden_layers, whole.num_hidden_layers
+            ));
         }
         Ok(config)
     }
@@ -305,15 +311,8 @@ impl Growing<'_> {
         Ok((model, Some(state_of([&one?, &two?], &state))))
     }
 
-    fn loaded(
-        &self,
-        config: &BertConfig,
-        tensors: Tensors,
-        source: &Checkpoint,
-        device: &Device,
-    ) -> Result<TaskModel> {
+    fn loaded(&self, config: &BertConfig, tensors: Tensors, source: &Checkpoint, device: &Device) -> Result<TaskModel> {
         let source = format!("the checkpoint of step {}", source.step());
         Ok(apply_internal(self.fresh(config, device)?, tensors, Path::new(&source))?)
     }
 }
-

@@ -59,8 +59,7 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
             return Ok(LossTerms(Vec::new()));
         }
         let batch = &hidden.batch;
-        let tokens =
-            RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);
+        let tokens = RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);
         let last = match (self.pool, self.dropping) {
             (Some(pool), _) => {
                 let pooled = pooled(&hidden, pool);
@@ -114,7 +113,8 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
 fn pooled(hidden: &MaskedBatch, pool: Pool) -> Pooled {
     let batch = &hidden.batch;
     let rows = || 0..batch.batch;
-    let lengths: Vec<usize> = rows().map(|row| bert_core::length(&batch.mask[row * batch.seq..][..batch.seq])).collect();
+    let lengths: Vec<usize> =
+        rows().map(|row| bert_core::length(&batch.mask[row * batch.seq..][..batch.seq])).collect();
     let asked: Vec<Vec<usize>> =
         rows().map(|row| hidden.words(row).iter().map(|word| usize::from(word.position)).collect()).collect();
     Pooled::new(pool.by, pool.window, &lengths, &asked)

@@ -96,8 +96,7 @@ mod tests {
         let none = DropoutConfig::new(0.0).init();
         for rows in [&[[1, 1]][..], &[[5, 5], [1, 1], [40, 40]], &[[3, 9], [1, 70], [12, 4]]] {
             let texts = texts(rows);
-            let (ours, theirs) =
-                (|x| ragged_attention(x, &texts, HEADS, &none), |x| padded(x, &texts, HEADS, &none));
+            let (ours, theirs) = (|x| ragged_attention(x, &texts, HEADS, &none), |x| padded(x, &texts, HEADS, &none));
             let what = format!("{rows:?}");
             assert_same(&what, ours(inputs(&texts)), theirs(inputs(&texts)));
             // Of a single key neither queries nor keys have a gradient but rounding.
