@@ -5,26 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use encoder_spec::{BertConfig, Encoder, HostTensor, Parts, TaskHeadConfig, TaskHeadKind};
-use model_dir::{Package, Tensors};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use runtime::{Input, Runtime, Settings};
 
-/// A model directory with weights that are neither equal nor tiny.
+/// A model directory with made-up weights.
 fn model(dir: &Path) {
     let head = TaskHeadConfig::new("films", TaskHeadKind::Classification, vec!["bad".into(), "good".into()]);
     let config = BertConfig { task_heads: vec![head], ..BertConfig::bert(8, 16, 2, 2, 32) };
-    let mut state = 1u32;
-    let mut value = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    let mut tensor =
-        |shape: Vec<usize>| HostTensor { data: (0..shape.iter().product()).map(|_| value()).collect(), shape };
-    let weights = Encoder::describe(&config, Parts::POOLER).unwrap().weights();
-    let tensors = Tensors(weights.into_iter().map(|(path, shape)| (path, tensor(shape))).collect());
-    let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nquiet\nfilm\n".to_vec();
-    let files = [("vocab.txt".to_owned(), vocabulary)];
-    model_dir::write(dir, &config, tensors, Package { files: &files, ..Package::default() }).unwrap();
+    model_dir::write_untrained(dir, config, &["a", "quiet", "film"], 1).unwrap();
 }
 
 /// Where cargo has put the libraries: beside this test.

@@ -27,6 +27,7 @@ mod remote_code;
 mod sentence_transformers;
 mod shards;
 mod tensors;
+mod untrained;
 mod vocabulary;
 
 pub use bytes::{in_bytes, is_computed_in_bytes};
@@ -42,4 +43,5 @@ pub use remote_code::{CLASS_FILES, class_files};
 pub use sentence_transformers::{MODULES_FILE, SentenceModel};
 pub use shards::{is_shard_index, read_shards, shard_files};
 pub use tensors::{Tensors, to_f32};
+pub use untrained::{untrained, write_untrained};
 pub use vocabulary::{config_of_rows, with_vocabulary};

@@ -4,8 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use encoder_spec::{BertConfig, Encoder, HostTensor, Parts, VectorConfig};
-use model_dir::{Package, Tensors};
+use encoder_spec::{BertConfig, VectorConfig};
 use runtime::{
     Answer, Input, Precision, QuestionSettings, Runtime, Settings, TaskHeadConfig, TaskHeadKind, TokenRows, pack,
 };
@@ -17,7 +16,7 @@ fn labels(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// A model directory with weights that are neither equal nor tiny; its matrices are most of it.
+/// A model directory with made-up weights; its matrices are most of it.
 fn model(heads: Vec<TaskHeadConfig>) -> (TempDir, PathBuf) {
     model_of(BertConfig { task_heads: heads, ..BertConfig::bert(11, 64, 2, 4, 128) })
 }
@@ -25,18 +24,7 @@ fn model(heads: Vec<TaskHeadConfig>) -> (TempDir, PathBuf) {
 fn model_of(config: BertConfig) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("model");
-    let mut state = 1u32;
-    let mut value = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        0.5 * ((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
-    };
-    let mut tensor =
-        |shape: Vec<usize>| HostTensor { data: (0..shape.iter().product()).map(|_| value()).collect(), shape };
-    let weights = Encoder::describe(&config, Parts::POOLER).unwrap().weights();
-    let tensors = Tensors(weights.into_iter().map(|(path, shape)| (path, tensor(shape))).collect());
-    let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nquiet\nfilm\nnot\n.\n##s\n".to_vec();
-    let files = [("vocab.txt".to_owned(), vocabulary)];
-    model_dir::write(&dir, &config, tensors, Package { files: &files, ..Package::default() }).unwrap();
+    model_dir::write_untrained(&dir, config, &["a", "quiet", "film", "not", ".", "##s"], 1).unwrap();
     (folder, dir)
 }
 

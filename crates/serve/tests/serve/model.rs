@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use encoder_spec::{BertConfig, Encoder, HostTensor, Parts, TaskHeadConfig, TaskHeadKind};
+use encoder_spec::{BertConfig, TaskHeadConfig, TaskHeadKind};
 use glue_squad::task::TaskKind;
-use model_dir::{Package, Tensors};
 use predict::heads::task_head;
 use serve::{Event, ModelSource, Server, Settings};
 use tempfile::TempDir;
@@ -34,34 +33,18 @@ pub fn heads(kind: &str) -> Vec<TaskHeadConfig> {
 
 /// Writes a model of these sizes into `dir`; its weights follow from the seed.
 pub fn write(dir: &Path, heads: Vec<TaskHeadConfig>, (hidden, layers, positions): (usize, usize, usize), seed: u64) {
-    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned);
-    let words: Vec<String> = special.into_iter().chain(WORDS.split(' ').map(str::to_lowercase)).collect();
-    let vocabulary: String = words.iter().map(|word| format!("{word}\n")).collect();
+    let words = WORDS.to_lowercase();
+    let words: Vec<&str> = words.split(' ').collect();
     let mut config = BertConfig {
         task_heads: heads,
         max_position_embeddings: positions,
         ..BertConfig::bert(words.len(), hidden, layers, 4, 2 * hidden)
     };
     config.hidden_dropout_prob = 0.0;
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    let mut tensor = |path: &str, shape: Vec<usize>| {
-        // Norms scale by about 1, so that texts differ in the end.
-        let middle = if path.ends_with("norm.weight") { 1.0 } else { 0.0 };
-        HostTensor { data: (0..shape.iter().product()).map(|_| middle + 0.6 * next()).collect(), shape }
-    };
-    let weights = Encoder::describe(&config, Parts::POOLER).expect("a model").weights();
-    let tensors = Tensors(weights.into_iter().map(|(path, shape)| (path.clone(), tensor(&path, shape))).collect());
-    let package = Package { files: &[("vocab.txt".into(), vocabulary.into_bytes())], ..Package::default() };
     if dir.exists() {
         std::fs::remove_dir_all(dir).unwrap();
     }
-    model_dir::write(dir, &config, tensors, package).expect("a model directory");
+    model_dir::write_untrained(dir, config, &words, seed).expect("a model directory");
 }
 
 /// A running server, its models and its events.
