@@ -139,7 +139,9 @@ impl From<predict::Error> for Failure {
     fn from(error: predict::Error) -> Self {
         match &error {
             predict::Error::Tokenizer(_) => Self::tokenizer(&error),
-            predict::Error::Data(_) | predict::Error::Segments { .. } => Self::invalid(error.to_string()),
+            predict::Error::Data(_) | predict::Error::Segments { .. } | predict::Error::WindowTooLong { .. } => {
+                Self::invalid(error.to_string())
+            }
             _ => Self::backend(error.to_string()),
         }
     }

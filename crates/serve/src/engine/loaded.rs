@@ -102,9 +102,7 @@ impl Loaded {
     /// There is none, or the model has no segment for the second text.
     pub fn span_head(&self, task: Option<&str>) -> Result<(usize, SquadVersion), Failure> {
         let (index, head) = self.head(task, "answers questions", |kind| kind == TaskHeadKind::Span)?;
-        let version = head.task.parse().map_err(|_| {
-            Failure::backend(format!("the head `{}` answers questions by no known version of SQuAD", head.task))
-        })?;
+        let version = predict::span::squad_version(head)?;
         self.check_pairs(true)?;
         Ok((index, version))
     }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -88,6 +89,15 @@ pub fn until(holds: impl Fn() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not come about");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Tells clients in threads of a scope that it is over when this is dropped: also where the test fails, as the scope waits for them.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

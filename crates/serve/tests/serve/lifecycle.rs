@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{Connection, JSON, get, ok, request, until};
+use crate::client::{Connection, JSON, Over, get, ok, request, until};
 use crate::model::{Running, heads, write};
 
 fn body() -> Vec<u8> {
@@ -21,15 +21,17 @@ fn no_accepted_request_is_lost_when_the_server_stops_under_load() {
     });
     let (answered, closed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let address = running.address;
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _over = Over(&over);
         for client in 0..8 {
-            let (answered, closed) = (&answered, &closed);
+            let (answered, closed, over) = (&answered, &closed, &over);
             scope.spawn(move || {
                 // Half of them keep their connection, half open one for each request.
                 let keeps = client % 2 == 0;
-                loop {
+                while !over.load(Ordering::Relaxed) {
                     let Ok(mut connection) = Connection::try_open(address) else { return };
-                    loop {
+                    while !over.load(Ordering::Relaxed) {
                         let Some(reply) = connection.call("POST", "/predict", &[JSON], &body()) else {
                             panic!("client {client}: a request that was sent got no answer");
                         };
@@ -89,17 +91,19 @@ fn connections_that_were_accepted_are_answered_until_no_more_are() {
     for _ in 0..4 {
         let mut running = Running::of(&["labels"], |_| {});
         let address = running.address;
-        let answered = AtomicUsize::new(0);
+        let (answered, over) = (AtomicUsize::new(0), AtomicBool::new(false));
         std::thread::scope(|scope| {
+            let _over = Over(&over);
             let client = || {
                 let mut lost = 0;
-                loop {
+                while !over.load(Ordering::Relaxed) {
                     match one_request(address) {
                         End::Answered => _ = answered.fetch_add(1, Ordering::Relaxed),
                         End::Unanswered => lost += 1,
-                        End::Refused => return lost,
+                        End::Refused => break,
                     }
                 }
+                lost
             };
             let clients: Vec<_> = (0..12).map(|_| scope.spawn(client)).collect();
             until(|| answered.load(Ordering::Relaxed) >= 24);
@@ -175,6 +179,7 @@ fn models_are_replaced_under_load_without_a_lost_request() {
     // Answers of each model, by client.
     let counts: [[AtomicUsize; 2]; 4] = Default::default();
     std::thread::scope(|scope| {
+        let _done = Over(&done);
         for seen in &counts {
             scope.spawn(|| {
                 let mut connection = Connection::open(address);
@@ -196,7 +201,6 @@ fn models_are_replaced_under_load_without_a_lost_request() {
             // Each client hears of each model.
             until(|| counts.iter().zip(&before).all(|(seen, before)| seen[which].load(Ordering::Relaxed) > *before));
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 
@@ -234,8 +238,11 @@ fn requests_are_answered_while_a_reload_takes_its_time() {
     assert!(std::process::Command::new("mkfifo").arg(&config).status().unwrap().success());
     let handle = running.server.as_ref().unwrap().handle();
     let reload = std::thread::spawn(move || handle.reload());
-    // This opens when the reload has opened the other end.
-    let mut writer = std::fs::File::options().write(true).open(&config).unwrap();
+    // This opens when the reload has opened the other end. It waits in a thread of its own, which the end of the tests ends too.
+    let (sender, opened) = std::sync::mpsc::channel();
+    let pipe = config.clone();
+    std::thread::spawn(move || sender.send(std::fs::File::options().write(true).open(pipe)));
+    let mut writer = opened.recv_timeout(Duration::from_secs(30)).expect("the reload reads the file").unwrap();
     let asked = json!({ "inputs": { "question": "who ?", "context": "Ana lives in Bonn" } });
     let found = ok(address, "/answers", &asked);
     std::fs::remove_file(&config).unwrap();
