@@ -1,5 +1,6 @@
 //! A server without the program: `server NAME=DIR... [--port N] [--precision F] [--batches N] [--threads N] [--http N] [--tokenizers N]
-//! [--batch-tokens N] [--wait-us N] [--queue N] [--log]`.
+//! [--batch-tokens N] [--wait-us N] [--queue N] [--max-body N] [--body-timeout S] [--idle-timeout S]
+//! [--drain-ms N] [--log]`.
 
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 
@@ -40,6 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--batch-tokens" => settings.limits.batch_tokens = number()?,
             "--wait-us" => settings.limits.batch_wait = Duration::from_micros(value.parse()?),
             "--queue" => settings.limits.queue = number()?,
+            "--max-body" => settings.limits.body = number()?,
+            "--body-timeout" => settings.limits.body_time = Duration::from_secs(value.parse()?),
+            "--idle-timeout" => settings.limits.head_time = Duration::from_secs(value.parse()?),
+            "--drain-ms" => settings.limits.drain = Duration::from_millis(value.parse()?),
             other => return Err(format!("{other}: unknown").into()),
         }
     }

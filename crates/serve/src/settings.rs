@@ -97,7 +97,7 @@ impl Default for Limits {
             texts: 32,
             request_tokens: 32_768,
             queue: 512,
-            batch_tokens: 2048,
+            batch_tokens: 256,
             batch_wait: Duration::ZERO,
             connections: 1024,
             head_time: Duration::from_secs(30),

@@ -2,8 +2,8 @@
 
 use tokenizer::Cut;
 
-use super::Loaded;
 use super::job::Sequence;
+use super::{Asked, Loaded};
 use crate::failure::Failure;
 
 /// A text, a pair, or tokens.
@@ -15,6 +15,16 @@ pub enum Input {
     Pair(String, String),
     /// Token ids of a text, special tokens around them or not.
     Ids(Vec<u32>),
+}
+
+/// How much `inputs` are.
+pub fn asked(inputs: &[Input]) -> Asked {
+    let bytes = |input: &Input| match input {
+        Input::Text(text) => text.len(),
+        Input::Pair(a, b) => a.len() + b.len(),
+        Input::Ids(ids) => size_of_val(&ids[..]),
+    };
+    Asked { texts: inputs.len(), bytes: inputs.iter().map(bytes).sum() }
 }
 
 /// What becomes of texts that are too long.

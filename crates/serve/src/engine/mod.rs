@@ -10,6 +10,7 @@
 //! | `job` | a request's sequences on their way |
 //! | `queue` | sequences that wait, taken out in batches |
 //! | `worker` | a thread that runs the model |
+//! | `slice` | how the system divides the cores |
 //! | `tokenizers` | threads that turn texts into tokens |
 //! | `input` | texts as sequences, cut or refused |
 
@@ -17,6 +18,7 @@ pub mod input;
 pub mod job;
 mod loaded;
 mod queue;
+mod slice;
 mod tokenizers;
 mod worker;
 
@@ -34,6 +36,19 @@ use crate::event::Events;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::{Error, Limits, Result, Threads};
+
+/// Texts of so many bytes together become tokens on the thread that has read them: it takes some ten microseconds, about as long as handing them
+/// to another thread, and nobody waits for that thread.
+const AT_ONCE: usize = 1024;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Texts or pairs.
+    pub texts: usize,
+    /// Bytes of all of them.
+    pub bytes: usize,
+}
 
 /// The threads and the queue between them.
 pub struct Engine {
@@ -57,7 +72,7 @@ impl Engine {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, Vec<JoinHandle<()>>)> {
         let (tokenizers, mut handles) = Tokenizers::start(threads.tokenizers, limits.queue)?;
-        let queue = Queue::new(limits.batch_tokens, limits.batch_wait);
+        let queue = Queue::new(limits.batch_tokens, limits.batch_wait, threads.batches);
         let room = Arc::new(Semaphore::new(limits.queue));
         let engine = Arc::new(Self { queue, tokenizers, room, limits, events, metrics });
         for number in 0..threads.batches {
@@ -75,7 +90,7 @@ impl Engine {
         self.queue.close();
     }
 
-    /// Runs `model` on the sequences that `encode` makes of `texts` texts, on a thread for that.
+    /// Runs `model` on the sequences that `encode` makes of what is asked: of little at once, else on a thread for that.
     ///
     /// # Errors
     /// 429 where the queue has no room for that many texts, 413 for too many texts or tokens, 504 where it takes too long, and what
@@ -83,11 +98,11 @@ impl Engine {
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         model: &Arc<Loaded>,
-        texts: usize,
+        asked: Asked,
         want: Want,
         encode: impl FnOnce(&Loaded) -> Result<(Vec<Sequence>, T), Failure> + Send + 'static,
     ) -> Result<(Answered, T), Failure> {
-        let room = self.room(texts)?;
+        let room = self.room(asked.texts)?;
         let (job, waiting) = Job::new(Arc::clone(model), want, room);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let engine = Arc::clone(self);
@@ -108,7 +123,10 @@ impl Engine {
                 Err(failure) => job.fail(failure),
             }
         };
-        self.tokenizers.submit(Box::new(tokenize));
+        match asked.bytes <= AT_ONCE {
+            true => tokenize(),
+            false => self.tokenizers.submit(Box::new(tokenize)),
+        }
         let answered = waiting.answer(self.limits.answer_time).await?;
         let rest = receiver.await.map_err(|_| Failure::internal("the answer was lost"))?;
         Ok((answered, rest))

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::job::Item;
 
-/// Fewest tokens that are worth a batch of their own: with fewer, reading the weights takes longer than computing.
-const LEAST: usize = 64;
-
 /// Sequences in the order of their arrival. Its length is bounded by the room that jobs have before they come here.
 pub(crate) struct Queue {
     state: Mutex<State>,
     filled: Condvar,
     batch_tokens: usize,
     batch_wait: Duration,
+    /// Threads that take batches.
+    threads: usize,
 }
 
 #[derive(Default)]
@@ -28,8 +27,8 @@ struct State {
 }
 
 impl Queue {
-    pub fn new(batch_tokens: usize, batch_wait: Duration) -> Self {
-        Self { state: Mutex::default(), filled: Condvar::new(), batch_tokens, batch_wait }
+    pub fn new(batch_tokens: usize, batch_wait: Duration, threads: usize) -> Self {
+        Self { state: Mutex::default(), filled: Condvar::new(), batch_tokens, batch_wait, threads: threads.max(1) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -56,8 +55,8 @@ impl Queue {
         (state.items.len(), state.tokens)
     }
 
-    /// The next batch, all of one model: what waits, shared with the other threads that wait for work, up to the most tokens of a batch.
-    /// `None` when the queue is closed and empty.
+    /// The next batch, all of one model: this thread's share of what waits, up to the most tokens of a batch. Threads that are busy have their
+    /// share too: they will be free before a batch of all texts would be done. `None` when the queue is closed and empty.
     pub fn next(&self) -> Option<Vec<Item>> {
         let mut state = self.state();
         loop {
@@ -84,8 +83,7 @@ impl Queue {
     }
 
     fn take(&self, state: &mut State) -> Vec<Item> {
-        let share = state.tokens.div_ceil(state.idle + 1);
-        let most = share.clamp(LEAST.min(self.batch_tokens), self.batch_tokens);
+        let most = state.tokens.div_ceil(self.threads).min(self.batch_tokens);
         let (mut batch, mut tokens): (Vec<Item>, usize) = (Vec::new(), 0);
         while let Some(item) = state.items.front() {
             let more = item.sequence.ids.len();

@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use cpu_runtime::{Outputs, Ragged, Session};
 
-use super::Engine;
 use super::job::{Item, Values};
+use super::{Engine, slice};
 use crate::event::Event;
 use crate::failure::Failure;
 
 /// Computes batches until the queue is closed and empty.
 pub(crate) fn work(engine: &Engine, threads: usize) {
+    slice::ask_for_long_slices();
     let mut session = Session::new(threads);
     let mut ragged = Ragged::new();
     while let Some(batch) = engine.queue.next() {

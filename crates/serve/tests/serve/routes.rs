@@ -5,7 +5,7 @@ use predict::span::SpanSettings;
 use predict::{HeadAnswer, Predictor, Target};
 use serde_json::{Value, json};
 
-use crate::client::{Connection, get, ok, post};
+use crate::client::{Connection, get, ok, post, until};
 use crate::model::Running;
 
 fn predictor(running: &Running, kind: &str) -> Predictor {
@@ -282,4 +282,21 @@ fn models_are_chosen_by_path_and_described() {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[test]
+fn texts_of_one_request_are_shared_among_the_threads_that_compute() {
+    let batches = |threads: usize| {
+        let running = Running::of(&["labels"], |settings| settings.threads.batches = threads);
+        assert_eq!(post(running.address, "/predict", &json!({ "inputs": vec![["a quiet film"]; 8] })).status, 200);
+        let number = |name: &str| {
+            let metrics = String::from_utf8(get(running.address, "/metrics").body).unwrap();
+            metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+        };
+        // A batch is counted after its last answer.
+        until(|| number("efficientbert_batch_texts_sum") == Some(8.0));
+        number("efficientbert_batch_texts_count").unwrap()
+    };
+    assert_eq!(batches(1), 1.0);
+    assert!(batches(2) >= 2.0);
 }

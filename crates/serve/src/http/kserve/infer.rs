@@ -10,9 +10,9 @@ use tokenizer::Cut;
 use super::message::{Read, Wanted};
 use super::metadata::{HIDDEN, outputs};
 use super::tensor::{Data, Tensor};
-use crate::engine::Loaded;
 use crate::engine::input::{Input, Truncation, encode};
 use crate::engine::job::{Answered, Sequence, Values, Want};
+use crate::engine::{Asked, Loaded};
 use crate::failure::Failure;
 use crate::http::Shared;
 use crate::http::frame::Computed;
@@ -189,6 +189,9 @@ async fn run(
     if count == 0 || width == Some(0) {
         return Err(Failure::empty(if width.is_some() { "input_ids" } else { "text" }));
     }
+    let length = |texts: &Option<Vec<String>>| texts.iter().flatten().map(String::len).sum::<usize>();
+    let ids = inputs.ids.as_ref().map_or(0, |rows| size_of_val(&rows.values[..]));
+    let asked = Asked { texts: count, bytes: length(&inputs.texts) + length(&inputs.pairs) + ids };
     let encode = move |model: &Loaded| match inputs.texts {
         Some(texts) => {
             let texts = match inputs.pairs {
@@ -202,7 +205,7 @@ async fn run(
         }
         None => Ok((sequences(model, inputs)?, ())),
     };
-    let (answered, ()) = app.engine.run(model, count, want, encode).await?;
+    let (answered, ()) = app.engine.run(model, asked, want, encode).await?;
     Ok((count, width, answered))
 }
 

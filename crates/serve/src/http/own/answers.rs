@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use glue_squad::squad::{Dataset, DecodeConfig, NBest, SpanLogits, WindowConfig, WindowSet, decode};
-use predict::span::SpanAnswer;
+use glue_squad::squad::{Dataset, DecodeConfig, NBest, SpanLogits, WindowSet, decode};
+use predict::span::{SpanAnswer, WindowChoice};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::engine::Loaded;
 use crate::engine::job::{Sequence, Want};
+use crate::engine::{Asked, Loaded};
 use crate::failure::Failure;
 use crate::http::Shared;
 use crate::http::body::{Json, aside};
@@ -135,7 +135,12 @@ pub(crate) async fn spans(
     if let Some(empty) = questions.iter().position(|q| q.context.trim().is_empty() || q.question.trim().is_empty()) {
         return Err(Failure::invalid(format!("question {empty}: `question` and `context` cannot be empty")));
     }
-    let windows = windows(model, parameters)?;
+    let choice = WindowChoice {
+        max_len: parameters.max_seq_len,
+        stride: parameters.doc_stride,
+        max_query: parameters.max_question_len,
+    };
+    let windows = choice.windows(model.config.max_position_embeddings, model.tokenizer.frame())?;
     let decoding = DecodeConfig {
         n_best: parameters.n_best.unwrap_or(0).max(DecodeConfig::default().n_best),
         max_answer_length: parameters.max_answer_len.unwrap_or(DecodeConfig::default().max_answer_length),
@@ -146,6 +151,8 @@ pub(crate) async fn spans(
     // A null score above this means that there is no answer.
     let threshold = if parameters.handle_impossible_answer == Some(false) { f64::INFINITY } else { 0.0 };
     let count = questions.len();
+    // However short: other threads have a part in it, which may be busy with a long one.
+    let asked = Asked { texts: count, bytes: usize::MAX };
     let (pool, limits) = (Arc::clone(&app.pool), *app.engine.limits());
     let encode = move |model: &Loaded| {
         let dataset = Dataset::from_texts(questions.into_iter().map(|q| (q.question, q.context)));
@@ -157,7 +164,7 @@ pub(crate) async fn spans(
         let sequences = (0..set.len()).map(sequence).collect::<Result<_, Failure>>()?;
         Ok((sequences, (dataset, set)))
     };
-    let (answered, (dataset, set)) = app.engine.run(model, count, Want::head(index), encode).await?;
+    let (answered, (dataset, set)) = app.engine.run(model, asked, Want::head(index), encode).await?;
     let computed = Computed::of(model, count, &answered);
     let n_best = parameters.n_best;
     let pool = Arc::clone(&app.pool);
@@ -189,23 +196,4 @@ fn candidate(entry: &NBest) -> Candidate {
 
 fn read(error: glue_squad::Error) -> Failure {
     Failure::invalid(error.to_string())
-}
-
-fn windows(model: &Loaded, parameters: &AnswersParameters) -> Result<WindowConfig, Failure> {
-    let bert = WindowConfig::bert();
-    let positions = model.config.max_position_embeddings;
-    let max_len = parameters.max_seq_len.unwrap_or(bert.max_len.min(positions));
-    if max_len > positions {
-        return Err(Failure::invalid(format!("`max_seq_len` is {max_len}; the model takes {positions} tokens")));
-    }
-    // A model of few positions has room for shorter questions.
-    let room = max_len.saturating_sub(model.tokenizer.frame().special()) / 2;
-    let config = WindowConfig {
-        max_len,
-        stride: parameters.doc_stride.unwrap_or(bert.stride),
-        max_query: parameters.max_question_len.unwrap_or(bert.max_query.min(room.max(1))),
-        ..bert
-    };
-    config.check_in(model.tokenizer.frame()).map_err(read)?;
-    Ok(config)
 }

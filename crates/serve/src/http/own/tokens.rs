@@ -9,8 +9,8 @@ use predict::{TagAnswer, TaggedText};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::engine::Loaded;
 use crate::engine::job::{Sequence, Want};
+use crate::engine::{Asked, Loaded};
 use crate::failure::Failure;
 use crate::http::Shared;
 use crate::http::body::Json;
@@ -121,12 +121,13 @@ pub(crate) async fn entities(
 ) -> Result<(Vec<Vec<Entity>>, Computed), Failure> {
     let (index, head) = model.head(task, "tags words", |kind| kind == TaskHeadKind::Tags)?;
     let count = texts.len();
+    let asked = Asked { texts: count, bytes: texts.iter().map(String::len).sum() };
     let encode = move |model: &Loaded| {
         let tagged = texts.iter().map(|text| words(model, text, truncate)).collect::<Result<Vec<_>, _>>()?;
         let sequences = tagged.iter().map(|tagged| Sequence::from(tagged.features.clone())).collect();
         Ok((sequences, (texts, tagged)))
     };
-    let (answered, (texts, tagged)) = app.engine.run(model, count, Want::head(index), encode).await?;
+    let (answered, (texts, tagged)) = app.engine.run(model, asked, Want::head(index), encode).await?;
     let answer = |((text, tagged), values): ((&String, &TaggedText), &crate::engine::job::Values)| {
         let words = tagged.word_values(&values.heads[0], head.labels.len());
         let words =

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::types::{Direction, EmbedInput, no_prompt, truncation};
 use crate::engine::Loaded;
-use crate::engine::input::{Input, Truncation, encode};
+use crate::engine::input::{Input, Truncation, asked, encode};
 use crate::engine::job::Want;
 use crate::failure::Failure;
 use crate::http::Shared;
@@ -75,11 +75,11 @@ pub(crate) async fn vectors(
     if let Some(wanted) = finish.dimensions.filter(|wanted| *wanted == 0 || *wanted > width) {
         return Err(Failure::invalid(format!("`dimensions` is {wanted}; vectors have {width} values")));
     }
-    let texts = inputs.len();
+    let asked = asked(&inputs);
     let encode = move |model: &Loaded| Ok((encode(model, &inputs, cut)?, ()));
-    let (mut answered, ()) = app.engine.run(model, texts, Want::head(index), encode).await?;
-    let computed = Computed::of(model, texts, &answered);
-    let mut vectors = Vec::with_capacity(texts);
+    let (mut answered, ()) = app.engine.run(model, asked, Want::head(index), encode).await?;
+    let computed = Computed::of(model, asked.texts, &answered);
+    let mut vectors = Vec::with_capacity(asked.texts);
     for values in &mut answered.values {
         let mut vector = values.heads.pop().unwrap_or_default();
         if vector.iter().any(|value| !value.is_finite()) {
@@ -130,11 +130,11 @@ pub(crate) async fn embed_all(
     no_prompt(request.prompt_name.as_deref())?;
     let cut = truncation(&app, request.truncate, request.truncation_direction);
     let inputs = request.inputs.into_inputs("inputs")?;
-    let texts = inputs.len();
+    let asked = asked(&inputs);
     let encode = move |model: &Loaded| Ok((encode(model, &inputs, cut)?, ()));
     let want = Want { heads: Vec::new(), hidden: true };
-    let (answered, ()) = app.engine.run(&model, texts, want, encode).await?;
-    let computed = Computed::of(&model, texts, &answered);
+    let (answered, ()) = app.engine.run(&model, asked, want, encode).await?;
+    let computed = Computed::of(&model, asked.texts, &answered);
     let width = model.model.hidden();
     if answered.values.iter().any(|values| values.hidden.iter().any(|value| !value.is_finite())) {
         return Err(Failure::backend("the model gives no finite hidden states"));

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::types::{Direction, PredictInput, truncation};
 use crate::engine::Loaded;
-use crate::engine::input::{Input, Truncation, encode};
+use crate::engine::input::{Input, Truncation, asked, encode};
 use crate::engine::job::Want;
 use crate::failure::Failure;
 use crate::http::Shared;
@@ -84,12 +84,12 @@ pub(crate) async fn labels(
     (raw, task): (bool, Option<&str>),
 ) -> Result<(Vec<Vec<Prediction>>, Computed), Failure> {
     let (index, head) = model.head(task, "gives labels or numbers", TaskHeadKind::is_on_pooled)?;
-    let texts = inputs.len();
+    let asked = asked(&inputs);
     let encode = move |model: &Loaded| Ok((encode(model, &inputs, cut)?, ()));
-    let (answered, ()) = app.engine.run(model, texts, Want::head(index), encode).await?;
+    let (answered, ()) = app.engine.run(model, asked, Want::head(index), encode).await?;
     let predictions = answered.values.iter().map(|values| predictions(head, &values.heads[0], raw));
     let predictions = predictions.collect::<Result<_, _>>()?;
-    Ok((predictions, Computed::of(model, texts, &answered)))
+    Ok((predictions, Computed::of(model, asked.texts, &answered)))
 }
 
 /// What `outputs` of `head` mean.
