@@ -80,8 +80,8 @@ pub struct ServeArgs {
     /// Threads that compute a batch together; several make one request faster, and fewer requests a second.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) batch_threads: u16,
-    /// Most tokens of a batch.
-    #[arg(long, value_name = "N", default_value = "2048", value_parser = clap::value_parser!(u32).range(1..=16_777_216), help_heading = "Limits")]
+    /// Most tokens of a batch; a longer text is one by itself.
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u32).range(1..=16_777_216), help_heading = "Limits")]
     pub(super) max_batch_tokens: u32,
     /// How long a text waits for others to make a batch with, milliseconds.
     #[arg(long, value_name = "MS", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=10_000), help_heading = "Limits")]

@@ -14,6 +14,7 @@ use args::{Log, ModelArg};
 use serde_json::json;
 use serve::{Event, Events, ModelSource, Server, Settings, Threads, Token};
 
+use crate::allocator;
 use crate::context::Context;
 use crate::device::DeviceKind;
 use crate::environment;
@@ -42,6 +43,7 @@ pub fn run(args: &ServeArgs, context: &Context) -> Result<(), CliError> {
         );
         context.progress.warn(&message);
     }
+    allocator::give_back_pages();
     Server::start(settings, events(args.log)).map_err(refused)?.wait();
     Ok(())
 }
