@@ -60,7 +60,16 @@ pub fn become_binary(args: Vec<OsString>) -> Result<ExitCode, String> {
 
 /// Builds the binary for `args` and says where it is.
 pub fn build_binary(args: Vec<OsString>) -> Result<PathBuf, String> {
-    let mut building = build(&args);
+    built(build(&args), BINARY)
+}
+
+/// Builds an example of one of the crates, with the features that everything else is built with, and says where it is.
+pub fn built_example(name: &str) -> Result<PathBuf, String> {
+    built(["build", "--workspace", "--example", name].map(OsString::from).into(), name)
+}
+
+/// Runs cargo to build the executable `name`, and says where it is.
+fn built(mut building: Vec<OsString>, name: &str) -> Result<PathBuf, String> {
     announce("cargo", &building);
     // Cargo says where the executable is; its place depends on settings that are not ours.
     building.push("--message-format=json-render-diagnostics".into());
@@ -70,7 +79,7 @@ pub fn build_binary(args: Vec<OsString>) -> Result<PathBuf, String> {
         for message in Message::parse_stream(BufReader::new(output)) {
             if let Message::CompilerArtifact(artifact) =
                 message.map_err(|e| format!("cannot read cargo's output: {e}"))?
-                && artifact.target.name == BINARY
+                && artifact.target.name == name
             {
                 executable = artifact.executable.map(Into::into).or(executable);
             }
@@ -80,7 +89,7 @@ pub fn build_binary(args: Vec<OsString>) -> Result<PathBuf, String> {
     if !status.success() {
         return Err("the build failed".into());
     }
-    executable.ok_or_else(|| format!("cargo built no `{BINARY}`"))
+    executable.ok_or_else(|| format!("cargo built no `{name}`"))
 }
 
 /// Arguments of cargo for all tests.

@@ -12,6 +12,7 @@ mod examples;
 mod peers;
 mod python;
 mod small;
+mod soak;
 mod tidy;
 mod transformers;
 mod validate;
@@ -64,6 +65,8 @@ enum Task {
     Browser(browser::Options),
     /// Build the small program `efficientbert-predict` as one static file, and check its size.
     Small,
+    /// Serve a model for minutes under mixed load, with hostile requests and reloads: memory must stay flat, and every answer be right.
+    Soak(soak::Options),
     /// Build and test `examples/`, in which each trait is implemented outside the workspace.
     Examples,
     /// Run the benchmarks; the arguments go to `cargo bench`. With `--peers` first: against PyTorch and ONNX Runtime.
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Task::Examples => examples::run(),
         Task::Python => python::run(),
         Task::Small => small::run(),
+        Task::Soak(options) => soak::run(&options),
         Task::Transformers => transformers::run(),
         Task::Validate { only, keep_going } => validate::run(&only, keep_going),
     };
