@@ -1,6 +1,6 @@
 """Alternated load on running servers: requests per second, and per second of processor time of the server's processes.
 
-    serve_load.py --oha oha --bodies FILE [--rounds 6] [--seconds 4] NAME=PORT=PID ...
+    serve_load.py --oha oha --bodies FILE [--path /predict] [--rounds 6] [--seconds 4] NAME=PORT=PID ...
 
 FILE has the body of a request in each line. The rounds of the servers alternate. Then, of each: the latency of a single connection, and latencies
 at half of the load that it can take, corrected for coordinated omission. On a machine with other work, processor time is what to compare: a server
@@ -34,7 +34,7 @@ def processor_seconds(pid):
 
 def load(args, port, seconds, *more):
     command = [args.oha, "--no-tui", "--output-format", "json", "-z", f"{seconds}s", "-m", "POST", "-T", "application/json"]
-    command += ["-Z", args.bodies, "-w", *more, f"http://127.0.0.1:{port}/predict"]
+    command += ["-Z", args.bodies, "-w", *more, f"http://127.0.0.1:{port}{args.path}"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     wrong = {status: count for status, count in found["statusCodeDistribution"].items() if status != "200"}
     assert not wrong and not found["errorDistribution"], (wrong, found["errorDistribution"])
@@ -45,6 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--oha", default="oha")
     parser.add_argument("--bodies", required=True)
+    parser.add_argument("--path", default="/predict")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("servers", nargs="+", metavar="NAME=PORT=PID")
@@ -62,17 +63,18 @@ def main():
             full.setdefault(name, []).append((rate, rate * summary["total"] / spent))
     for _ in range(max(args.rounds // 2, 1)):
         for name, port, _ in servers:
-            single = load(args, port, args.seconds, "-c", "1")["latencyPercentiles"]["p50"]
+            single = load(args, port, args.seconds, "-c", "1")["latencyPercentiles"]
             rate = load(args, port, args.seconds, "-c", "32")["summary"]["requestsPerSec"]
             options = ["-c", "64", "-q", str(max(1, int(rate / 2))), "--latency-correction"]
-            p99 = load(args, port, 2 * args.seconds, *options)["latencyPercentiles"]["p99"]
-            half.setdefault(name, []).append((single * 1e3, p99 * 1e3, p99 / single))
+            found = load(args, port, 2 * args.seconds, *options)["latencyPercentiles"]
+            times = (single["p50"], single["p99"], found["p50"], found["p95"], found["p99"])
+            half.setdefault(name, []).append((*(time * 1e3 for time in times), found["p99"] / single["p50"]))
     for name, *_ in servers:
         rate, efficiency = (statistics.median(values) for values in zip(*full[name]))
-        single, p99, ratio = (statistics.median(values) for values in zip(*half[name]))
+        single, slowest, p50, p95, p99, ratio = (statistics.median(values) for values in zip(*half[name]))
         print(
-            f"{name}: {rate:.0f} requests/s, {efficiency:.0f} requests per processor second; single {single:.2f} ms, "
-            f"p99 at half load {p99:.2f} ms, ratio {ratio:.1f}"
+            f"{name}: {rate:.0f} requests/s, {efficiency:.0f} requests per processor second; single p50 {single:.2f} ms, "
+            f"p99 {slowest:.2f} ms; at half load p50 {p50:.2f}, p95 {p95:.2f}, p99 {p99:.2f} ms, p99 / single p50 {ratio:.1f}"
         )
 
 
