@@ -71,7 +71,6 @@ fn a_growing_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {
             let mut first = Watch { stop_after: Some(after), ..Watch::default() };
             match run(&recipe, Some(&anew()), &stores, &mut first) {
                 Err(train::Error::Interrupted { step }) => assert_eq!(step, after),
-                // The last step of a stage ends it: the next one is asked first.
                 Err(other) => panic!("{other}"),
                 Ok(_) => panic!("not stopped after {after}"),
             }

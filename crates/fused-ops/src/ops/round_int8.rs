@@ -86,7 +86,7 @@ mod tests {
     use burn::module::Module;
     use burn::nn::{DropoutConfig, LinearConfig};
     use burn::tensor::Device;
-    use cpu_kernels::matmul::{Epilogue, MatMut, MatRef, Precision, matmul};
+    use cpu_kernels::matmul::{Epilogue, Input, MatMut, MatRef, Precision, Weights, multiply_all};
 
     use super::*;
     use crate::ops::linear::{dense_activated, linear};
@@ -104,7 +104,9 @@ mod tests {
         let (x, w) = (list(x), list(w));
         let mut bytes = vec![0.0; 24 * 33];
         let (a, b) = (MatRef::row_major(&x, 24, 90), MatRef::row_major(&w, 90, 33));
-        matmul(a, b, MatMut::row_major(&mut bytes, 24, 33), Precision::Int8, &Epilogue::default());
+        let (mut input, weights) = (Input::default(), Weights::pack(b, Precision::Int8));
+        input.repack(a, Precision::Int8, false);
+        multiply_all(&input, &weights, MatMut::row_major(&mut bytes, 24, 33), &Epilogue::default());
         // The inference multiplies by the inverse of a scale and sums up in integers.
         assert_close("int8", &ours, &bytes, 1e-5);
         let exact = list(linear(operands()[0].clone(), operands()[1].clone(), None));

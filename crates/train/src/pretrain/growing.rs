@@ -250,6 +250,9 @@ impl Growing<'_> {
         }
         let mut first = Some(first);
         for (i, (stage, store)) in self.stages.iter().zip(self.stores).enumerate().skip(at) {
+            if i > at && monitor.interrupted() {
+                return Err(Error::Interrupted { step: stage.begins });
+            }
             let job = (self.job)(stage);
             let mut part = Stage { begins: stage.begins, ends: stage.ends, moments: None };
             let model = match &stage.growth {

@@ -62,7 +62,7 @@ fn composed(
     heads: usize,
     layer: &Dropout,
 ) -> (Tensor<3>, Tensor<4>) {
-    let [batch, seq, width] = value.dims();
+    let ([batch, seq, _], [_, _, width]) = (query.dims(), value.dims());
     // Scaling the queries touches seq * head values, scaling the scores seq * seq.
     let query = split(query, heads) * (1.0 / ((width / heads) as f64).sqrt());
     let scores = product(query, split(key, heads).transpose()) + mask_bias;
