@@ -235,8 +235,8 @@ mod tests {
                 let rule = Rule { config, learning_rate: 0.1, weight_decay: 0.01, scale: 0.5, adapts, matrix };
                 let [host, device] = both(&rule, &weights);
                 let moved = host.iter().zip(&weights).filter(|(after, before)| (*after - *before).abs() > 1e-3).count();
-                // A singular direction may leave single elements where they are.
-                assert!(if matrix.is_some() { moved > 30 } else { moved == 40 }, "{kind}: {moved}");
+                // A direction may leave single elements nearly where they are.
+                assert!(moved > 35, "{kind}: {moved}");
                 for (host, device) in host.iter().zip(&device) {
                     // Five products in a row, of sums in another order.
                     let limit = if matrix.is_some() { 1e-4 } else { 1e-6 };
