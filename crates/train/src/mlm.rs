@@ -72,6 +72,15 @@ pub struct MaskedBatch {
 }
 
 impl MaskedBatch {
+    /// A batch of which these words are hidden, row by row; they are in its ids no more.
+    ///
+    /// # Panics
+    /// Another number of rows.
+    pub fn new(batch: EncodedBatch, words: Vec<Vec<Masked>>) -> Self {
+        assert_eq!(batch.batch, words.len(), "words of each row");
+        Self { batch, words }
+    }
+
     /// A batch of which nothing is hidden.
     pub fn none(batch: EncodedBatch) -> Self {
         let words = vec![Vec::new(); batch.batch];

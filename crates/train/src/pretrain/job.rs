@@ -46,28 +46,34 @@ impl MaskedLanguageModeling<'_> {
         };
         Ok(self.mask.hide(batch, step / self.text.batches_per_epoch()))
     }
-}
 
-impl Job<TaskModel> for MaskedLanguageModeling<'_> {
-    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
-        let whole = self.batch(part.step)?;
-        let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
-        let hidden = whole.rows(cut.rows());
+    /// The mean loss of the hidden words of a part of a step; `None` where nothing is hidden. `first_row` is the part's first among the rows of
+    /// the step.
+    ///
+    /// # Errors
+    /// A model without a masked-language-model head.
+    pub fn loss_of(
+        &self,
+        model: &TaskModel,
+        hidden: &MaskedBatch,
+        (part, first_row): (MicroBatch, usize),
+        device: &Device,
+    ) -> Result<Option<Tensor<1>>> {
         let padded = self.dropping.filter(|dropping| self.pool.is_none() && dropping.predicts_padding());
-        let mut predictions = Predictions::of(&hidden, padded, self.mask.max_predictions());
+        let mut predictions = Predictions::of(hidden, padded, self.mask.max_predictions());
         if predictions.count == 0 {
-            return Ok(LossTerms(Vec::new()));
+            return Ok(None);
         }
         let batch = &hidden.batch;
         let tokens = RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);
         let last = match (self.pool, self.dropping) {
             (Some(pool), _) => {
-                let pooled = pooled(&hidden, pool);
+                let pooled = pooled(hidden, pool);
                 predictions.rows = pooled.asked().to_vec();
                 model.encode_pooled(&tokens, &pooled)
             }
             (None, Some(dropping)) => {
-                let kept = dropping.select(batch, (part.step, cut.rows().start));
+                let kept = dropping.select(batch, (part.step, first_row));
                 model.encode_ragged(&tokens, Some(&kept))
             }
             (None, None) => model.encode_ragged(&tokens, None),
@@ -80,8 +86,19 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
             let values = losses.clone().inner().try_into_vec_as::<f32>().expect("float tensors convert to f32");
             dropping.note((part.step, part.index), predictions.ids.iter().copied().zip(values).collect());
         }
-        let loss = losses.narrow(0, 0, predictions.count).mean();
-        let density = cut.density(predictions.count, whole.count());
+        Ok(Some(losses.narrow(0, 0, predictions.count).mean()))
+    }
+}
+
+impl Job<TaskModel> for MaskedLanguageModeling<'_> {
+    fn loss(&self, model: &TaskModel, part: MicroBatch, device: &Device) -> Result<LossTerms> {
+        let whole = self.batch(part.step)?;
+        let Some(cut) = part.cut(whole.batch.batch) else { return Ok(LossTerms(Vec::new())) };
+        let hidden = whole.rows(cut.rows());
+        let Some(loss) = self.loss_of(model, &hidden, (part, cut.rows().start), device)? else {
+            return Ok(LossTerms(Vec::new()));
+        };
+        let density = cut.density(hidden.count(), whole.count());
         let loss = if density == 1.0 { loss } else { loss * density };
         Ok(cut.weigh(LossTerms(vec![("mlm", loss)])))
     }
