@@ -133,3 +133,39 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
     small(&["--init", "modern"], &["--init", "table of positions"]);
     small(&[], &["--tokenizer"]);
 }
+
+#[test]
+fn an_encoder_grows_through_the_stages_of_a_file() {
+    let dir = pocket_folder(&[]);
+    let stages = "[grow]\nmoments = \"grown\"\n[grow.operators]\nnoise = 0.01\n\
+        [[grow.stage]]\nsteps = 3\nlayers = 2\nfeed_forward = 0.5\npool = 2\n[[grow.stage]]\nsteps = 2\nmax_len = 12\n[[grow.stage]]\nsteps = 3\n";
+    std::fs::write(dir.path().join("grow.toml"), stages).unwrap();
+    let base =
+        ["pretrain", "--corpus", "pocket/corpus.txt", "--tokenizer", "bert", "--batch-size", "8", "--max-len", "16"];
+    let grow = |out: &str, file: &str, more: &[&str]| {
+        run(dir.path(), &[&base[..], &SIZES, &["--out", out, "--grow", file], more].concat())
+    };
+    let done = grow("grown", "grow.toml", &["--eval-corpus", "pocket/corpus.txt"]).json();
+    assert_eq!(done["steps"], json!(8));
+    assert!(done["metrics"]["words/loss"].is_number(), "{done}");
+    let made = config(dir.path(), "grown");
+    assert_eq!((&made["num_hidden_layers"], &made["intermediate_size"]), (&json!(4), &json!(32)));
+    let log = std::fs::read_to_string(dir.path().join("grown/log.jsonl")).unwrap();
+    let steps = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let last: Vec<u64> =
+        steps.filter(|line| line["event"] == "step").filter_map(|line| line["step"].as_u64()).collect();
+    assert_eq!(last, [3, 5, 8], "a report at the end of each stage");
+    assert!(!dir.path().join("grown.training").exists());
+
+    let dropped = grow("dropped", "grow.toml", &["--token-drop", "0.5"]);
+    assert_eq!(dropped.code, Some(0), "{}", dropped.stderr);
+    assert!(weights(dir.path(), "grown") != weights(dir.path(), "dropped"));
+
+    let before = snapshot(dir.path());
+    grow("other", "grow.tml", &[]).fails_with(2, &["--grow grow.tml", "no such file"]);
+    grow("other", "grow.toml", &["--steps", "9"]).fails_with(2, &["--steps"]);
+    std::fs::write(dir.path().join("wrong.toml"), "[grow]\n[[grow.stage]]\nstep = 3\n").unwrap();
+    grow("other", "wrong.toml", &[]).fails_with(2, &["wrong.toml", "step"]);
+    std::fs::remove_file(dir.path().join("wrong.toml")).unwrap();
+    assert!(snapshot(dir.path()) == before);
+}
