@@ -6,6 +6,7 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use fused_ops::{Ragged, TextRows, embedding};
 
+use crate::attention::Attention;
 use crate::encoder::BertEncoder;
 use crate::task_model::TaskModel;
 
@@ -105,7 +106,7 @@ impl BertEncoder {
         if self.embeddings.position_embeddings.is_none() {
             return Some("it has no table of positions");
         }
-        if attentions.into_iter().any(|attention| attention.is_local_or_rotary()) {
+        if attentions.into_iter().any(Attention::is_local_or_rotary) {
             return Some("its attention depends on the distance of tokens");
         }
         None

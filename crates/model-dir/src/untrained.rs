@@ -37,7 +37,7 @@ pub fn untrained(config: &BertConfig, seed: u64) -> Result<Tensors> {
 /// `config.vocab_size` is set to their number.
 ///
 /// # Errors
-/// As [`untrained`] and [`write`].
+/// As [`untrained`] and [`write()`].
 pub fn write_untrained(dir: &Path, config: BertConfig, words: &[&str], seed: u64) -> Result<()> {
     let vocabulary: String = SPECIAL.iter().chain(words).map(|word| format!("{word}\n")).collect();
     let config = BertConfig { vocab_size: SPECIAL.len() + words.len(), ..config };
