@@ -113,6 +113,12 @@ impl TrainingArgs {
             .ok_or_else(|| CliError::usage(format!("--out {}: does not end in a folder name", self.out.display())))
     }
 
+    /// Whether an option or the method file says how many steps or epochs there are.
+    pub fn counts_steps(&self) -> bool {
+        let keys = self.keys();
+        keys.steps.is_some() || keys.epochs.is_some()
+    }
+
     /// The learning rate where neither an option nor the method file has one.
     pub fn or_learning_rate(&mut self, usual: f64) {
         let learning_rate = self.keys().learning_rate.unwrap_or(usual);
@@ -167,8 +173,15 @@ impl TrainingArgs {
 /// Whether anything of the training in `folder` was saved.
 fn has_checkpoint(folder: &Path) -> Result<bool, CliError> {
     let there = |name: &str| Ok::<bool, CliError>(!CheckpointStore::new(folder.join(name), "").steps()?.is_empty());
-    // The first stage of a training in stages keeps its checkpoints until the end.
-    Ok(there(CHECKPOINTS)? || there(&format!("{STAGE}1"))?)
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let stages: Vec<String> = names.filter(|name| name.starts_with(STAGE)).collect();
+    for name in stages.iter().map(String::as_str).chain([CHECKPOINTS]) {
+        if there(name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What decides the result: a resumed training must have the same.
@@ -289,7 +302,8 @@ impl<'a> Training<'a> {
             far.step = far.step.max(stage.step);
             far.finished = stage.finished;
         }
-        self.watched(phase, (far, weights(largest)), |config, monitor| {
+        // A stage's checkpoints stay until the next one is done.
+        self.watched(phase, (far, 2 * weights(largest)), |config, monitor| {
             growing.train(first, &self.context.devices, config, monitor)
         })
     }
@@ -340,7 +354,7 @@ impl<'a> Training<'a> {
         let folder = self.folder.paths().root();
         // Whether it is evaluated is the job's to say; the larger size is said.
         let most = checkpoints(weights, &self.config, true) + weights;
-        let there = bytes_below(&folder.join(CHECKPOINTS));
+        let there = bytes_below(folder);
         let free = free::disk(folder).map(|free| free.saturating_add(there));
         for line in story(Needs { most, left: weights }, free) {
             match line.strip_prefix(NOTED_WARNING) {

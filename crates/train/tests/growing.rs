@@ -112,3 +112,23 @@ fn stages_that_do_not_follow_each_other_are_refused_with_their_number() {
         assert!(found.contains(part), "{stages}: {found}");
     }
 }
+
+#[test]
+fn a_stage_whose_checkpoints_are_damaged_begins_again_out_of_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe("moments = \"grown\"");
+    let anew = || dropping(DropSettings::default());
+    let whole = run(&recipe, Some(&anew()), &stores(folder.path(), "whole"), &mut Watch::default()).unwrap();
+    let stores = stores(folder.path(), "cut");
+    let mut watch = Watch { stop_after: Some(4), ..Watch::default() };
+    assert!(run(&recipe, Some(&anew()), &stores, &mut watch).is_err());
+    for step in std::fs::read_dir(stores[1].dir()).unwrap() {
+        std::fs::write(step.unwrap().path().join("model.safetensors"), b"damaged").unwrap();
+    }
+    let mut second = Watch::default();
+    let resumed = run(&recipe, Some(&anew()), &stores, &mut second).unwrap();
+    assert_eq!(second.losses.len(), 5, "from the end of the first stage");
+    assert!(collect_internal(&resumed.model) == collect_internal(&whole.model));
+    let files = |store: &CheckpointStore| store.latest().unwrap().checkpoint.unwrap().files().len();
+    assert_eq!((files(&stores[0]), files(&stores[1]) > 1), (1, true), "of the first stage the weights are left");
+}

@@ -104,7 +104,7 @@ fn a_step_equals_the_reference_in_both_forms() {
         let keep = whole_numbers(&bytes, "keep");
         let real = lengths.iter().enumerate().flat_map(|(row, n)| &keep[row * TOKENS..][..*n]);
         let expected = Kept::new(&lengths, &real.map(|keep| *keep == 1).collect::<Vec<_>>());
-        assert_eq!(dropping.select(&hidden.batch, (0, 0)), expected, "{form}");
+        assert_eq!(dropping.select(&hidden.batch, (0, 0), None), expected, "{form}");
 
         let tracked = model.clone().train();
         let whole = (MicroBatch::whole(0), 0);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bert_core::{BertConfig, LAYERS_TO_DROP, ModelDir, Package, Parts, TaskModel};
+use bert_core::{BertConfig, LAYERS_TO_DROP, ModelDir, Package, Parts, TOKENIZER_FILES, TaskModel};
 use clap::{Args, ValueEnum};
 use corpus::{MaskSettings, SpanSettings};
 use kd::inherit::continue_from;
@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::error::{CliError, ResultExt};
 use crate::hub::Named;
 use crate::inputs::must_all_exist;
+use crate::interrupt;
 use crate::models::{capped_length, check_segments, load_for_new_heads, origin, tokenizer_alone, warn_of};
 use crate::training::{Training, TrainingArgs, shown, taken_apart};
 use crate::words::word_mask;
@@ -163,7 +164,8 @@ impl DropArgs {
     /// What is dropped, if anything.
     fn settings(&self) -> Result<Option<DropSettings>, CliError> {
         let Some(share) = self.token_drop else { return Ok(None) };
-        if !(share > 0.0 && share < 1.0) {
+        // So little that it is lost in the difference from 1 is nothing.
+        if !(share > 0.0 && share < 1.0 && 1.0 - share < 1.0) {
             return Err(CliError::usage(format!("--token-drop {share}: must be above 0 and below 1")));
         }
         let by = match self.token_drop_by {
@@ -191,6 +193,14 @@ impl PretrainArgs {
         if self.training.evaluates_often() && self.eval_corpus.is_empty() {
             return Err(CliError::usage("--eval-every: there is nothing to evaluate on; it goes with --eval-corpus"));
         }
+        if self.grow.is_some() && self.training.counts_steps() {
+            return Err(CliError::usage("--method: says how many steps there are, and --grow says it too")
+                .with_hint("leave `steps` and `epochs` out of the file"));
+        }
+        let share = self.words.mask_probability;
+        if share == 0.0 {
+            return Err(CliError::usage("--mask-probability 0: hides nothing, and there is nothing else to learn"));
+        }
         if let Some(method) = &self.training.file
             && (method.settings.distill.is_some() || method.settings.teacher_embedding)
         {
@@ -211,6 +221,13 @@ impl PretrainArgs {
         let what = || format!("--grow {}", path.display());
         let text = std::fs::read_to_string(path).context(what())?;
         Ok(Some(GrowthRecipe::from_toml(&text).context(what()).or_usage()?))
+    }
+
+    /// The files of the tokenizer: another one would make other ids of the same text.
+    fn tokenizer_files(&self) -> Files {
+        let Some(dir) = &self.tokenizer else { return Files::new() };
+        let there = TOKENIZER_FILES.iter().map(|name| (format!("tokenizer {name}"), dir.join(name)));
+        there.filter(|(_, path)| path.is_file()).collect()
     }
 
     /// The sizes of a plain BERT that were given, by option.
@@ -273,7 +290,9 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
     let (init, encoder) = encoder(args, context)?;
     warn_of(&encoder, context);
     let config = match &init {
-        Some(dir) => BertConfig { task_heads: Vec::new(), ..dir.config.clone() },
+        Some(dir) => {
+            BertConfig { task_heads: Vec::new(), pad_token_id: encoder.pad_id() as usize, ..dir.config.clone() }
+        }
         None => args.config(&encoder)?,
     };
     let config = config.with_dropout(args.dropout);
@@ -324,12 +343,26 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
         None => model,
     };
     let max_len = match corpus.max_len() {
-        Some(packed) => args.training.given_max_len().unwrap_or(packed).min(config.max_position_embeddings),
+        Some(packed) if packed > config.max_position_embeddings => {
+            let positions = config.max_position_embeddings;
+            let message = format!("--corpus: is packed to {packed} tokens, and the encoder has {positions} positions");
+            return Err(CliError::usage(message)
+                .with_hint("pack the text with a smaller --max-len, or give a new encoder more --positions"));
+        }
+        Some(packed) => args.training.given_max_len().unwrap_or(packed),
         None => {
             let wanted = args.training.given_max_len().map_or(MAX_LEN, |n| n as u32);
             capped_length(wanted, config.max_position_embeddings, context)
         }
     };
+    let longer = stages.iter().flat_map(|(_, stages)| stages).filter_map(|stage| stage.max_len);
+    if let Some(longest) = longer.into_iter().find(|longest| *longest >= max_len) {
+        let message = format!("--grow: a stage has max_len {longest}, and texts have at most {max_len} tokens");
+        return Err(CliError::usage(message).with_hint("leave it out, or give a smaller one"));
+    }
+    if drop.as_ref().is_some_and(|drop| drop.compatible) && args.words.max_predictions.is_none() {
+        context.progress.warn("--token-drop-compatible: without --max-predictions padding is never predicted, as it is in the released code");
+    }
     let batches = args.training.batches(max_len);
     let mut data = TextData::open(&corpus, Some(words), &encoder, batches, args.training.sequences())?;
     if let Some(held_out) = &held_out {
@@ -345,7 +378,7 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
     };
     let steps = grow.as_ref().map_or_else(|| args.training.steps(data.text.batches_per_epoch()), GrowthRecipe::steps);
     let init_files = init.as_ref().map_or_else(Files::new, |dir| model_files("init", &dir.path));
-    let files = [init_files, data.files.clone()].concat();
+    let files = [init_files, args.tokenizer_files(), data.files.clone()].concat();
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     let dropping =
         drop.map(|drop| dropping(drop, (&encoder, &config), &data, max_len, args.training.seed)).transpose()?;
@@ -387,8 +420,13 @@ fn encoder(args: &PretrainArgs, context: &Context) -> Result<(Option<ModelDir>, 
         (None, Some(encoder)) => Ok((None, encoder)),
         (Some(init), own) => {
             let (dir, theirs) = load_for_new_heads("--init", init, context)?;
-            let encoder = own.unwrap_or(theirs);
-            Ok((Some(dir), encoder))
+            let Some(own) = own else { return Ok((Some(dir), theirs)) };
+            if own.to_json()? != theirs.to_json()? {
+                context
+                    .progress
+                    .warn("--tokenizer: is not that of --init; the rows of its word table will mean other word pieces");
+            }
+            Ok((Some(dir), own))
         }
         (None, None) => Err(CliError::usage("--tokenizer is missing")),
     }
@@ -405,7 +443,11 @@ fn dropping(
     let always_kept = [Some(encoder.cls_id()), Some(encoder.sep_id()), encoder.unk_id(), encoder.mask_id()];
     let special = SpecialIds { always_kept: always_kept.into_iter().flatten().collect(), pad: encoder.pad_id() };
     let counts = match settings.by {
-        DropBy::Frequency => Some(id_counts(data.text.as_ref(), config.vocab_size)?),
+        DropBy::Frequency => {
+            let counts = id_counts(data.text.as_ref(), config.vocab_size, interrupt::flag())?;
+            let stopped = || CliError::interrupted("stopped before the training; nothing was written");
+            Some(counts.ok_or_else(stopped)?)
+        }
         DropBy::Loss | DropBy::Random => None,
     };
     Ok(TokenDropping::new(settings, (config.vocab_size, special), max_len, counts.as_deref(), seed)?)
@@ -418,9 +460,10 @@ fn card(args: &PretrainArgs, done: &crate::training_summary::TrainingResult) -> 
     let dropped = args.drop.token_drop.map_or_else(String::new, |share| {
         format!("; the middle layers left out {share} of the tokens (token dropping)")
     });
+    let grown = if args.grow.is_some() { "; the encoder grew in stages" } else { "" };
     let scores = done.evaluation.as_ref().map_or_else(String::new, |e| format!("; held-out text: {e}"));
     format!(
-        "# {name}\n\nPre-trained by `efficientbert pretrain` on text ({}) in {} steps of masked language modeling, from {from}{dropped}{scores}\n",
+        "# {name}\n\nPre-trained by `efficientbert pretrain` on text ({}) in {} steps of masked language modeling, from {from}{dropped}{grown}{scores}\n",
         corpus.join(", "),
         done.steps
     )

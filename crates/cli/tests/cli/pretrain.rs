@@ -1,12 +1,13 @@
 //! `pretrain`.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use bert_core::{BertConfig, Parts};
 use glue_squad::task::TaskKind;
 use serde_json::{Value, json};
 
-use crate::support::{Outcome, folder, pocket, pocket_folder, run, snapshot};
+use crate::support::{Outcome, command, folder, pocket, pocket_folder, run, snapshot, wait_for};
 
 const SIZES: [&str; 8] = ["--hidden", "16", "--layers", "4", "--heads", "2", "--intermediate", "32"];
 const SHORT: [&str; 6] = ["--steps", "4", "--batch-size", "8", "--max-len", "16"];
@@ -119,6 +120,7 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
     fails(&["--eval-every", "2"], &["--eval-corpus"]);
     fails(&["--dropout", "1"], &["--dropout 1"]);
     fails(&["--mask-probability", "1.5"], &["probability is 1.5"]);
+    fails(&["--mask-probability", "0"], &["--mask-probability 0"]);
     fails(&["--spans", "--max-span", "0"], &["max of spans is 0"]);
     fails(&["--span-p", "0.5"], &["--spans"]);
     fails(&["--arch", "minilm-l6"], &["--hidden", "no effect"]);
@@ -132,6 +134,42 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
     small(&["--tokenizer", "bert", "--hidden", "20", "--heads", "3"], &["--arch", "heads"]);
     small(&["--init", "modern"], &["--init", "table of positions"]);
     small(&[], &["--tokenizer"]);
+}
+
+#[test]
+fn a_training_that_is_killed_in_any_stage_goes_on_to_the_same_weights() {
+    let dir = pocket_folder(&[]);
+    let stages = "[[grow.stage]]\nsteps = 60\nlayers = 3\n[[grow.stage]]\nsteps = 60\n";
+    std::fs::write(dir.path().join("grow.toml"), format!("[grow]\nmoments = \"grown\"\n{stages}")).unwrap();
+    let base =
+        ["pretrain", "--corpus", "pocket/corpus.txt", "--tokenizer", "bert", "--batch-size", "8", "--max-len", "16"];
+    let more = ["--token-drop", "0.5", "--checkpoint-every", "10", "--threads", "1"];
+    let plain = ["--steps", "120"];
+    for (name, how, places) in [
+        ("plain", &plain[..], &["checkpoints/step-000020"][..]),
+        ("grown", &["--grow", "grow.toml"], &["stage-1/step-000030", "stage-2/step-000080"]),
+    ] {
+        let args = |out: &str| -> Vec<String> {
+            let all = [&base[..], &SIZES, &more, how, &["--out", out]].concat();
+            all.into_iter().map(str::to_owned).collect()
+        };
+        let words =
+            |args: &[String]| -> Outcome { run(dir.path(), &args.iter().map(String::as_str).collect::<Vec<_>>()) };
+        let whole = format!("{name}-whole");
+        assert_eq!(words(&args(&whole)).code, Some(0));
+        for (i, place) in places.iter().enumerate() {
+            let out = format!("{name}-{i}");
+            let mut child =
+                command(dir.path()).args(args(&out)).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+            wait_for(|| dir.path().join(format!("{out}.training")).join(place).exists());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(!dir.path().join(&out).exists(), "the kill came too late");
+            let resumed = words(&[&args(&out)[..], &["--resume".to_owned()]].concat());
+            assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+            assert!(weights(dir.path(), &out) == weights(dir.path(), &whole), "{out}");
+        }
+    }
 }
 
 #[test]

@@ -122,8 +122,8 @@ impl Corpus {
         let ours = vocabulary.info();
         if theirs != ours {
             return Err(Error::Mismatch(format!(
-                "{} was packed with another tokenizer than the teacher's: {} with {} tokens, the teacher's is {} with {}; pack the \
-                 text again with --tokenizer TEACHER",
+                "{} was packed with another tokenizer than the training's: {} with {} tokens, the training's is {} with {}; pack the \
+                 text again with --tokenizer and the model, or the teacher, of the training",
                 dir.display(),
                 short(&theirs.sha256),
                 theirs.vocab_size,

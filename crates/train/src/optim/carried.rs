@@ -16,7 +16,7 @@ pub fn moments_of<M: Module>(module: M, state: &Tensors, kind: &str) -> M {
 }
 
 /// An optimizer's state with these first and second moments. Every parameter has as many steps behind it as the one with most of them in
-/// `before`.
+/// `before`; one whose moments are all 0 has none, so that the correction of its bias begins anew.
 pub fn state_of<M: Module>([first, second]: [&M; 2], before: &Tensors) -> Tensors {
     let steps = before.0.iter().filter(|(name, _)| name.ends_with(".steps"));
     let most = steps
@@ -32,6 +32,16 @@ pub fn state_of<M: Module>([first, second]: [&M; 2], before: &Tensors) -> Tensor
             state.insert(format!("{name}.steps"), flat(most.clone()));
             state.insert(format!("{name}.{kind}"), flat(data));
         }
+    }
+    let is_zero = |data: &[f32]| data.iter().all(|v| *v == 0.0);
+    let new: Vec<String> = state
+        .iter()
+        .filter_map(|(name, first)| Some((name.strip_suffix(".first")?, first)))
+        .filter(|(name, first)| is_zero(&first.data) && is_zero(&state[&format!("{name}.second")].data))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for name in new {
+        ["first", "second", "steps"].iter().for_each(|kind| _ = state.remove(&format!("{name}.{kind}")));
     }
     Tensors(state)
 }
@@ -112,5 +122,8 @@ mod tests {
         }
         assert_eq!(again.0["bias.second"].data, [0.0; 3], "none are zeros");
         assert_eq!(again.0["bias.steps"].data, [1.0, 3.0], "as many steps as the other");
+        let zeros =
+            module.clone().map(&mut Fill { path: ModulePath::default(), state: &Tensors::default(), kind: "first" });
+        assert!(state_of([&zeros, &zeros], &state).0.is_empty(), "a new parameter has no steps behind it");
     }
 }

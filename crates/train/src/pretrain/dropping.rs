@@ -148,25 +148,27 @@ impl TokenDropping {
         self.special.pad
     }
 
-    /// Which tokens of a batch, with its words hidden already, are kept. `first_row` is the batch's first row among those of its step.
+    /// Which tokens of a batch, with its words hidden already, are kept. `first_row` is the batch's first row among those of its step, `longest`
+    /// the length of the longest text where it is not that of the training.
     ///
     /// # Panics
     /// An id outside of the vocabulary.
-    pub fn select(&self, batch: &EncodedBatch, (step, first_row): (u64, usize)) -> Kept {
+    pub fn select(&self, batch: &EncodedBatch, (step, first_row): (u64, usize), longest: Option<usize>) -> Kept {
+        let longest = longest.map_or(self.max_len, |longest| longest.min(self.max_len));
         let state = self.lock();
         let (mut lengths, mut keep) = (Vec::with_capacity(batch.batch), Vec::new());
         for row in 0..batch.batch {
             let at = row * batch.seq;
             let n = length(&batch.mask[at..at + batch.seq]);
             let ids = &batch.ids[at..at + n];
-            keep.extend(self.kept_of(ids, &state.importance, (step, first_row + row)));
+            keep.extend(self.kept_of((ids, longest), &state.importance, (step, first_row + row)));
             lengths.push(n);
         }
         Kept::new(&lengths, &keep)
     }
 
-    /// Whether each token of a text is kept.
-    fn kept_of(&self, ids: &[i32], importance: &[f32], (step, row): (u64, usize)) -> Vec<bool> {
+    /// Whether each token of a text is kept, of which there are `longest` at most.
+    fn kept_of(&self, (ids, longest): (&[i32], usize), importance: &[f32], (step, row): (u64, usize)) -> Vec<bool> {
         let n = ids.len();
         let fixed = |id: i32| self.special.always_kept.iter().any(|kept| *kept as i32 == id);
         let mut draw = keyed(self.seed, "token-dropping", &[step, row as u64]);
@@ -181,8 +183,8 @@ impl TokenDropping {
         let wanted = if self.settings.compatible {
             // Padding has places of its own behind the text.
             let pad = importance[self.special.pad as usize];
-            scores.extend((n..self.max_len).map(|_| pad));
-            share(self.settings.keep, self.max_len)
+            scores.extend((n..longest).map(|_| pad));
+            share(self.settings.keep, longest)
         } else {
             let always = ids.iter().filter(|id| fixed(**id)).count();
             scores.iter_mut().zip(ids).filter(|(_, id)| fixed(**id)).for_each(|(score, _)| *score = f32::INFINITY);
@@ -297,7 +299,7 @@ mod tests {
         let dropping = dropping(DropSettings::default());
         // Of equal importance the first stay.
         let text: &[i32] = &[1, 5, 6, 3, 7, 8, 9, 2];
-        assert_eq!(dropping.select(&batch(&[text], 8), (0, 0)), kept(&[8], &[1, 1, 0, 1, 0, 0, 0, 1]));
+        assert_eq!(dropping.select(&batch(&[text], 8), (0, 0), None), kept(&[8], &[1, 1, 0, 1, 0, 0, 0, 1]));
         dropping.note((0, 0), vec![(5, 0.0), (8, 20.0), (8, 40.0)]);
         dropping.update(0);
         let importance = dropping.importance();
@@ -305,24 +307,24 @@ mod tests {
             (importance[5], importance[6], importance[8]),
             (10.0 * 0.995, 10.0, 0.995f32 * 10.0 + (1.0 - 0.995f32) * 30.0)
         );
-        assert_eq!(dropping.select(&batch(&[text], 8), (1, 0)), kept(&[8], &[1, 0, 0, 1, 0, 1, 0, 1]));
+        assert_eq!(dropping.select(&batch(&[text], 8), (1, 0), None), kept(&[8], &[1, 0, 0, 1, 0, 1, 0, 1]));
         // More special tokens than places: all stay.
-        assert_eq!(dropping.select(&batch(&[&[1, 3, 3, 3, 2, 5]], 6), (1, 0)), kept(&[6], &[1, 1, 1, 1, 1, 0]));
+        assert_eq!(dropping.select(&batch(&[&[1, 3, 3, 3, 2, 5]], 6), (1, 0), None), kept(&[6], &[1, 1, 1, 1, 1, 0]));
     }
 
     #[test]
     fn what_is_frequent_goes_first_and_draws_follow_from_step_and_row() {
         let by = |by| dropping(DropSettings { by, ..DropSettings::default() });
         let text: &[i32] = &[5, 6, 7, 8, 9];
-        assert_eq!(by(DropBy::Frequency).select(&batch(&[text], 5), (0, 0)), kept(&[5], &[0, 0, 1, 1, 1]));
+        assert_eq!(by(DropBy::Frequency).select(&batch(&[text], 5), (0, 0), None), kept(&[5], &[0, 0, 1, 1, 1]));
         let random = by(DropBy::Random);
-        let two = random.select(&batch(&[text, text], 5), (3, 4));
+        let two = random.select(&batch(&[text, text], 5), (3, 4), None);
         assert_eq!(two.len(), 6);
-        let second = random.select(&batch(&[text], 5), (3, 5));
-        let again = by(DropBy::Random).select(&batch(&[text, text], 5), (3, 4));
+        let second = random.select(&batch(&[text], 5), (3, 5), None);
+        let again = by(DropBy::Random).select(&batch(&[text, text], 5), (3, 4), None);
         assert_eq!(two, again);
         assert_eq!(second.len(), 3);
-        let draws: Vec<Kept> = (0..20).map(|step| random.select(&batch(&[text], 5), (step, 0))).collect();
+        let draws: Vec<Kept> = (0..20).map(|step| random.select(&batch(&[text], 5), (step, 0), None)).collect();
         assert!(draws.iter().any(|kept| *kept != draws[0]));
     }
 
@@ -331,7 +333,7 @@ mod tests {
         let dropping = dropping(DropSettings { compatible: true, ..DropSettings::default() });
         let text: &[i32] = &[1, 5, 6, 2];
         // 4 of 8 places: all of a text of 4.
-        assert_eq!(dropping.select(&batch(&[text], 4), (0, 0)).len(), 4);
+        assert_eq!(dropping.select(&batch(&[text], 4), (0, 0), None).len(), 4);
         dropping.note((0, 1), vec![(5, 3.0)]);
         dropping.note((0, 0), vec![(5, 100.0), (0, 50.0)]);
         dropping.update(0);
@@ -348,7 +350,7 @@ mod tests {
                 .into(),
             ))
             .unwrap();
-        assert_eq!(dropping.select(&batch(&[text], 4), (1, 0)), kept(&[4], &[1, 0, 0, 1]));
+        assert_eq!(dropping.select(&batch(&[text], 4), (1, 0), None), kept(&[4], &[1, 0, 0, 1]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use run_store::checkpoint::{Checkpoint, CheckpointStore};
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
-use crate::engine::{Devices, Job, Monitor, Stage, TrainConfig, Trained, train_stage};
+use crate::engine::{Devices, Job, Monitor, Stage, TrainConfig, Trained, keep_result, train_stage};
 use crate::optim::{moments_of, state_of};
 use crate::{Error, Result};
 
@@ -123,8 +123,15 @@ impl GrowthRecipe {
             if !(stage.rate > 0.0 && stage.rate.is_finite()) {
                 return Err(fault(i, "`rate` must be above 0"));
             }
-            if stage.pool.is_some_and(|window| window < 2) || stage.pool.is_none() && stage.pool_by.is_some() {
-                return Err(fault(i, "`pool` must be at least 2; without it there is no `pool_by`"));
+            let positions = whole.max_position_embeddings;
+            if stage.pool.is_some_and(|window| !(2..=positions).contains(&window)) {
+                return Err(fault(
+                    i,
+                    &format!("`pool` must be at least 2, and at most the encoder's {positions} positions"),
+                ));
+            }
+            if stage.pool.is_none() && stage.pool_by.is_some() {
+                return Err(fault(i, "`pool_by` has no effect without `pool`"));
             }
             if stage.max_len.is_some_and(|tokens| tokens < 8) {
                 return Err(fault(i, "`max_len` must be at least 8"));
@@ -241,7 +248,9 @@ impl Growing<'_> {
         config: &TrainConfig,
         monitor: &mut dyn Monitor,
     ) -> Result<Trained<TaskModel>> {
-        let begun = |store: &CheckpointStore| Ok::<bool, Error>(!store.steps()?.is_empty());
+        assert_eq!(self.stages.len(), self.stores.len(), "checkpoints of each stage");
+        // One that does not verify is none: the stage begins again out of the one before.
+        let begun = |store: &CheckpointStore| Ok::<bool, Error>(store.latest()?.checkpoint.is_some());
         let mut at = 0;
         for (i, store) in self.stores.iter().enumerate().skip(1) {
             if begun(store)? {
@@ -265,10 +274,22 @@ impl Growing<'_> {
                     model
                 }
             };
-            let config = TrainConfig { learning_rate: config.learning_rate * stage.rate, ..config.clone() };
+            let is_last = i + 1 == self.stages.len();
+            let config = TrainConfig {
+                learning_rate: config.learning_rate * stage.rate,
+                // The result is looked for in the last stage, and early stop would leave steps out.
+                keep_best: is_last && config.keep_best,
+                patience: if is_last { config.patience } else { 0 },
+                min_delta: if is_last { config.min_delta } else { 0.0 },
+                ..config.clone()
+            };
             let trained = train_stage(model, devices.clone(), &*job, &config, &part, Some(store), monitor)?;
-            if i + 1 == self.stages.len() {
+            if is_last {
                 return Ok(trained);
+            }
+            // What this stage has grown out of is not needed any more, but for its weights if this one is damaged.
+            if i > 0 {
+                keep_result(&self.stores[i - 1])?;
             }
         }
         unreachable!("the last stage returns")

@@ -39,12 +39,15 @@ pub struct Pool {
 
 impl MaskedLanguageModeling<'_> {
     fn batch(&self, step: u64) -> Result<MaskedBatch> {
+        Ok(self.mask.hide(self.cut_batch(step)?, step / self.text.batches_per_epoch()))
+    }
+
+    fn cut_batch(&self, step: u64) -> Result<EncodedBatch> {
         let batch = self.text.batch(step)?;
-        let batch = match self.max_len {
+        Ok(match self.max_len {
             Some(longest) if longest < batch.seq => cut(batch, longest),
             _ => batch,
-        };
-        Ok(self.mask.hide(batch, step / self.text.batches_per_epoch()))
+        })
     }
 
     /// The mean loss of the hidden words of a part of a step; `None` where nothing is hidden. `first_row` is the part's first among the rows of
@@ -73,7 +76,7 @@ impl MaskedLanguageModeling<'_> {
                 model.encode_pooled(&tokens, &pooled)
             }
             (None, Some(dropping)) => {
-                let kept = dropping.select(batch, (part.step, first_row));
+                let kept = dropping.select(batch, (part.step, first_row), self.max_len);
                 model.encode_ragged(&tokens, Some(&kept))
             }
             (None, None) => model.encode_ragged(&tokens, None),
@@ -104,7 +107,7 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
     }
 
     fn tokens(&self, step: u64) -> Result<u64> {
-        Ok(self.text.batch(step)?.tokens() as u64)
+        Ok(self.cut_batch(step)?.tokens() as u64)
     }
 
     fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
