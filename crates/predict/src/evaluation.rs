@@ -27,11 +27,12 @@ pub struct Evaluation {
 }
 
 impl fmt::Display for Evaluation {
-    /// `NAME VALUE` pairs, values times 100 as the field's tables have them.
+    /// `NAME VALUE` pairs, values times 100 as the field's tables have them; losses as they are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (name, value)) in self.metrics.iter().enumerate() {
             let gap = if i == 0 { "" } else { ", " };
-            write!(f, "{gap}{name} {:.2}", value * 100.0)?;
+            let factor = if name.ends_with("/loss") { 1.0 } else { 100.0 };
+            write!(f, "{gap}{name} {:.2}", value * factor)?;
         }
         Ok(())
     }

@@ -16,9 +16,10 @@ use predict::evaluate::passes;
 
 /// The epoch whose words are hidden in held-out text: a number that no training reaches.
 const HELD_OUT: u64 = u64::MAX;
-/// The names of the scores of hidden words, as `TASK/METRIC` of tasks.
+/// The name of the share of hidden words that is found, as `TASK/METRIC` of tasks.
 const ACCURACY: &str = "words/accuracy";
-const LOSS: &str = "words/loss";
+/// The name of the loss of held-out words.
+pub const HELD_OUT_LOSS: &str = "words/loss";
 
 /// Hides words of text batches, other ones in every epoch. What is hidden follows from seed, epoch and the number of the sequence, so
 /// that a resumed training hides the same words.
@@ -170,7 +171,7 @@ impl HeldOutWords {
         }
         let seen = found.seen.max(1) as f64;
         let (score, loss) = (found.right as f64 / seen, found.loss / seen);
-        let metrics = [(ACCURACY.to_owned(), score), (LOSS.to_owned(), loss)].into();
+        let metrics = [(ACCURACY.to_owned(), score), (HELD_OUT_LOSS.to_owned(), loss)].into();
         Ok(Evaluation { score, metrics, ..Evaluation::default() })
     }
 }

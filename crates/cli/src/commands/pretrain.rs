@@ -11,6 +11,7 @@ use model_dir::Origin;
 use pipeline::corpus::Corpus;
 use pipeline::input_files::{Files, model_files};
 use pipeline::training_data::TextData;
+use predict::Evaluation;
 use predict::card::scored_card;
 use serde::Serialize;
 use tokenizer::TextEncoder;
@@ -36,6 +37,10 @@ const PLAIN: &str = "bert";
 const LEARNING_RATE: f64 = 5e-4;
 /// Length of sequences, where neither packed shards nor an option say which.
 const MAX_LEN: u32 = 128;
+/// Batches that are looked at for unknown word pieces.
+const LOOKED_AT: u64 = 20;
+/// Part of the word pieces that may be unknown.
+const MOST_UNKNOWN: f64 = 0.1;
 /// Longest sequence of a new encoder, where nothing says which.
 const POSITIONS: usize = 512;
 
@@ -91,11 +96,11 @@ pub struct PretrainArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["init", "steps", "epochs"])]
     grow: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) training: TrainingArgs,
+    #[command(flatten)]
     words: HiddenWords,
     #[command(flatten)]
     drop: DropArgs,
-    #[command(flatten)]
-    pub(super) training: TrainingArgs,
 }
 
 /// Which words are hidden.
@@ -253,12 +258,12 @@ impl PretrainArgs {
                 BertConfig::bert(vocab, hidden, size(self.layers, 6), heads, size(self.intermediate, 4 * hidden));
             BertConfig { max_position_embeddings: size(self.positions, POSITIONS), ..config }
         } else {
+            let defaults = StudentShape { vocab, max_positions: POSITIONS, fit: None, ..StudentShape::efficientbert() };
+            let config = resolve_with(arch, &ShapeArgs::default(), &defaults)?.config;
             if let Some((option, _)) = self.sizes().into_iter().find(|(_, given)| given.is_some()) {
                 return Err(CliError::usage(format!("{option} has no effect with --arch {arch}"))
                     .with_hint("the sizes are those of the architecture; --arch bert has sizes of your own"));
             }
-            let defaults = StudentShape { vocab, max_positions: POSITIONS, fit: None, ..StudentShape::efficientbert() };
-            let config = resolve_with(arch, &ShapeArgs::default(), &defaults)?.config;
             // Fresh weights: the table is as large as the tokenizer says.
             BertConfig { vocab_size: vocab, fit_size: None, task_heads: Vec::new(), ..config }
         };
@@ -296,7 +301,11 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
         None => args.config(&encoder)?,
     };
     let config = config.with_dropout(args.dropout);
-    let what = if init.is_some() { "--init" } else { "--arch" };
+    let what = match (&init, &args.arch) {
+        (Some(_), _) => "--init",
+        (None, Some(_)) => "--arch",
+        (None, None) => "the sizes of the encoder",
+    };
     crate::models::check_tables(what, &config, &encoder)?;
     check_segments(what, &config, &encoder, corpus.has_pairs().then(|| "--corpus".to_owned()).as_ref())?;
     let parts = Parts { pooler: init.as_ref().is_some_and(|dir| dir.model.parts().pooler), ..Parts::NONE };
@@ -382,6 +391,10 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
     let training = Training::open(context, &args.training, (steps, max_len), &settings, &files)?;
     let dropping =
         drop.map(|drop| dropping(drop, (&encoder, &config), &data, max_len, args.training.seed)).transpose()?;
+    tell_unknown(&data, &encoder, context)?;
+    for (number, stage) in stages.iter().flat_map(|(_, stages)| stages).enumerate() {
+        context.progress.message(&told(number, stage));
+    }
     let words = data.words().expect("words are hidden");
     let job = MaskedLanguageModeling {
         text: data.text.as_ref(),
@@ -405,9 +418,9 @@ pub fn run(mut args: PretrainArgs, context: &Context) -> Result<(), CliError> {
         }
     };
     let (model, done) = taken_apart(trained);
-    let evaluation = done.evaluation.clone().unwrap_or_default();
     let origin = init.as_ref().map_or_else(Origin::default, |dir| origin(&dir.path));
-    let card = scored_card(&card(args, &done), &origin, &config, &evaluation, &[]);
+    // What is measured is no task that the hub knows.
+    let card = scored_card(&card(args, &done), &origin, &config, &Evaluation::default(), &[]);
     let files = encoder.files(config.max_position_embeddings)?;
     training.save((&config, &model), Package { card: &card, files: &files, keep_fit: false }, &done)
 }
@@ -430,6 +443,38 @@ fn encoder(args: &PretrainArgs, context: &Context) -> Result<(Option<ModelDir>, 
         }
         (None, None) => Err(CliError::usage("--tokenizer is missing")),
     }
+}
+
+/// A stage in words; the first has number 0.
+fn told(number: usize, stage: &PlannedStage) -> String {
+    let PlannedStage { config, begins, ends, pool, max_len, rate, .. } = stage;
+    let (layers, hidden, inner) = (config.num_hidden_layers, config.hidden_size, config.intermediate_size);
+    let pool = pool.map_or_else(String::new, |pool| format!(", {} tokens pooled", pool.window));
+    let cut = max_len.map_or_else(String::new, |tokens| format!(", texts of at most {tokens} tokens"));
+    let rate = if *rate == 1.0 { String::new() } else { format!(", learning rate x {rate}") };
+    let (number, first) = (number + 1, begins + 1);
+    format!(
+        "stage {number}: steps {first} to {ends}, {layers} layers of {hidden}, feed-forward {inner}{pool}{cut}{rate}"
+    )
+}
+
+/// Says where the tokenizer knows little of the text, by the first batches.
+fn tell_unknown(data: &TextData, encoder: &TextEncoder, context: &Context) -> Result<(), CliError> {
+    let Some(unknown) = encoder.unk_id() else { return Ok(()) };
+    let (mut found, mut all) = (0, 0);
+    for step in 0..data.text.batches_per_epoch().min(LOOKED_AT) {
+        let batch = data.text.batch(step)?;
+        found += batch.ids.iter().filter(|id| **id == unknown as i32).count();
+        all += batch.tokens();
+    }
+    let share = found as f64 / all.max(1) as f64;
+    if share > MOST_UNKNOWN {
+        context.progress.warn(&format!(
+            "--corpus: {:.0}% of its word pieces are unknown ones, so the tokenizer does not fit these texts",
+            100.0 * share
+        ));
+    }
+    Ok(())
 }
 
 /// What the middle layers leave out.

@@ -38,6 +38,8 @@ fn a_new_encoder_learns_text_and_a_teacher_goes_on_from_it() {
     let metrics = done["metrics"].as_object().unwrap();
     let (loss, accuracy) = (metrics["words/loss"].as_f64().unwrap(), metrics["words/accuracy"].as_f64().unwrap());
     assert!(loss > 1.0 && (0.0..1.0).contains(&accuracy), "{done}");
+    let score = done["score"].as_f64().unwrap();
+    assert!((score - (-loss).exp()).abs() < 1e-12, "the best weights are those of the least loss: {done}");
     let made = config(dir.path(), "small");
     assert_eq!((&made["hidden_size"], &made["num_hidden_layers"]), (&json!(16), &json!(4)));
     assert_eq!(made["vocab_size"], config(dir.path(), "bert")["vocab_size"]);
@@ -131,7 +133,7 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
         assert!(snapshot(dir.path()) == before, "{more:?} left something behind");
     };
     small(&["--tokenizer", "bert", "--layers", "2", "--token-drop", "0.5"], &["at least 3 layers", "has 2"]);
-    small(&["--tokenizer", "bert", "--hidden", "20", "--heads", "3"], &["--arch", "heads"]);
+    small(&["--tokenizer", "bert", "--hidden", "20", "--heads", "3"], &["the sizes of the encoder", "heads"]);
     small(&["--init", "modern"], &["--init", "table of positions"]);
     small(&[], &["--tokenizer"]);
 }

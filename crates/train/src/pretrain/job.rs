@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor};
 use glue_squad::batch::EncodedBatch;
 
 use super::TokenDropping;
-use crate::engine::{Evaluated, Job, LossTerms, MicroBatch, Watch};
-use crate::mlm::{HeldOutWords, MaskedBatch, WordMask};
+use crate::engine::{Evaluated, Evaluation, Job, LossTerms, MicroBatch, Watch};
+use crate::mlm::{HELD_OUT_LOSS, HeldOutWords, MaskedBatch, WordMask};
 use crate::text::TextSource;
 use crate::{Error, Result};
 
@@ -111,7 +111,11 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
     }
 
     fn evaluate(&self, model: &TaskModel, _: u64, device: &Device, watch: &mut Watch<'_>) -> Evaluated {
-        self.held_out.map(|text| text.evaluate(model, device, watch)).transpose()
+        let Some(text) = self.held_out else { return Ok(None) };
+        let found = text.evaluate(model, device, watch)?;
+        // The geometric mean of the probabilities of what is hidden: the best weights have the least loss, and accuracy has many ties.
+        let score = found.metrics.get(HELD_OUT_LOSS).map_or(found.score, |loss| (-loss).exp());
+        Ok(Some(Evaluation { score, ..found }))
     }
 
     fn finished(&self, step: u64) {
