@@ -141,15 +141,15 @@ fn what_cannot_be_is_said_before_anything_is_read_and_changes_nothing() {
 #[test]
 fn a_training_that_is_killed_in_any_stage_goes_on_to_the_same_weights() {
     let dir = pocket_folder(&[]);
-    let stages = "[[grow.stage]]\nsteps = 60\nlayers = 3\n[[grow.stage]]\nsteps = 60\n";
+    let stages = "[[grow.stage]]\nsteps = 150\nlayers = 3\n[[grow.stage]]\nsteps = 150\n";
     std::fs::write(dir.path().join("grow.toml"), format!("[grow]\nmoments = \"grown\"\n{stages}")).unwrap();
     let base =
         ["pretrain", "--corpus", "pocket/corpus.txt", "--tokenizer", "bert", "--batch-size", "8", "--max-len", "16"];
-    let more = ["--token-drop", "0.5", "--checkpoint-every", "10", "--threads", "1"];
-    let plain = ["--steps", "120"];
+    let more = ["--token-drop", "0.5", "--checkpoint-every", "10", "--keep-last", "40", "--threads", "1"];
+    let plain = ["--steps", "300"];
     for (name, how, places) in [
         ("plain", &plain[..], &["checkpoints/step-000020"][..]),
-        ("grown", &["--grow", "grow.toml"], &["stage-1/step-000030", "stage-2/step-000080"]),
+        ("grown", &["--grow", "grow.toml"], &["stage-1/step-000030", "stage-2/step-000170"]),
     ] {
         let args = |out: &str| -> Vec<String> {
             let all = [&base[..], &SIZES, &more, how, &["--out", out]].concat();
