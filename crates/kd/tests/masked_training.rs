@@ -9,33 +9,15 @@ use bert_core::{BertConfig, TaskModel};
 use burn::tensor::Device;
 use corpus::MaskSettings;
 use glue_squad::features::Features;
+use hidden::text::Watch;
 use hidden::{HALF, Model, STEPS, Texts, VOCAB, all_scores, config, job, mask, model, plan};
 use kd::job::MlmTask;
 use run_store::checkpoint::CheckpointStore;
 use tokenizer::TextEncoder;
 use train::data::to_device;
-use train::engine::{Job, MicroBatch, Monitor, TrainConfig, TrainEvent, train};
+use train::engine::{Job, MicroBatch, TrainConfig, train};
 use train::mlm::{HeldOutWords, WordMask};
 use train::text::TextSource;
-
-#[derive(Default)]
-struct Watch {
-    stop_after: Option<u64>,
-    done: u64,
-    losses: Vec<f64>,
-}
-
-impl Monitor for Watch {
-    fn event(&mut self, event: &TrainEvent<'_>) {
-        if let TrainEvent::Step(report) = event {
-            self.done = report.step;
-            self.losses.push(report.loss);
-        }
-    }
-    fn interrupted(&self) -> bool {
-        self.stop_after.is_some_and(|after| self.done >= after)
-    }
-}
 
 #[test]
 fn a_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {

@@ -1,18 +1,19 @@
 //! Small models with a masked-language-model head, texts of several lengths, and trainings that hide words of them.
 
+#[path = "../../../train/tests/text/mod.rs"]
+pub mod text;
+
 use bert_core::{BertConfig, EncodeOptions, ModelType, Parts, TaskModel, TokenBatch};
 use burn::tensor::{Device, Tensor};
-use glue_squad::batch::{BatchPlan, EncodedBatch};
-use glue_squad::features::{Features, lengths};
 use kd::job::{GeneralDistillation, MlmTask, Teacher, as_is};
 use kd::objective::{Objective, Plan, Shape, Source};
-use tokenizer::{Padding, TextEncoder};
+use tokenizer::TextEncoder;
 use train::mlm::WordMask;
-use train::text::TextSource;
+
+pub use text::{Texts, VOCAB};
 
 pub type Model = TaskModel;
 
-pub const VOCAB: usize = 24;
 pub const MASK: i32 = 4;
 pub const STEPS: u64 = 8;
 pub const HALF: &str = "[distill.mlm]\nmask = { probability = 0.4 }";
@@ -43,32 +44,6 @@ pub fn mobile() -> BertConfig {
 pub fn model(config: &BertConfig, seed: u64) -> Model {
     let parts = Parts::default().with_words(config);
     TaskModel::new(config, parts, &Device::flex()).unwrap().initialized(config, seed)
-}
-
-/// Sequences of 3 to 14 tokens.
-#[derive(Debug)]
-pub struct Texts(pub Vec<Features>);
-
-impl Texts {
-    pub fn new() -> Self {
-        let row = |i: usize| {
-            let words = (0..1 + (i * 5) % 12).map(|j| (5 + (i * 7 + j * 3) % (VOCAB - 5)) as u32);
-            let ids: Vec<u32> = std::iter::once(2).chain(words).chain([3]).collect();
-            Features { type_ids: vec![0; ids.len()], ids, label: None, words: None, second: None }
-        };
-        Self((0..22).map(row).collect())
-    }
-}
-
-impl TextSource for Texts {
-    fn batches_per_epoch(&self) -> u64 {
-        6
-    }
-    fn batch(&self, step: u64) -> train::Result<EncodedBatch> {
-        let plan = BatchPlan::new(lengths(&self.0), 4, 5)?;
-        let padding = Padding { pad_id: 0, multiple: 8, max_len: 16 };
-        Ok(EncodedBatch::collate(&self.0, &plan.batch_at_step(step), padding)?)
-    }
 }
 
 pub fn mask(plan: &Plan) -> WordMask {

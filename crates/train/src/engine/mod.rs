@@ -29,5 +29,6 @@ pub use devices::Devices;
 pub use job::{Evaluated, Evaluation, Job, Monitor, Silent, StepReport, TrainEvent, Watch};
 pub use micro_batch::{Cut, MicroBatch};
 pub use run::{Stage, Trained, train, train_stage};
+pub(crate) use state::{MEMORY, MODEL, OPTIMIZER};
 pub use state::{Reached, keep_result, reached};
 pub use terms::LossTerms;

@@ -11,10 +11,10 @@ use super::{Evaluation, Job, Stage, TrainConfig};
 use crate::optim::{Optimizer, OptimizerKind};
 use crate::{Error, Result};
 
-const MODEL: &str = "model.safetensors";
-const OPTIMIZER: &str = "optimizer.safetensors";
+pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 const BEST: &str = "best.safetensors";
-const MEMORY: &str = "memory.safetensors";
+pub(crate) const MEMORY: &str = "memory.safetensors";
 
 /// Everything that changes while training.
 pub(super) struct State<M> {

@@ -26,6 +26,7 @@ const IMPORTANCE: &str = "importance";
 /// What decides which tokens are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum DropBy {
     /// The running loss of each id: what is easy to find is dropped.
     #[default]

@@ -10,7 +10,9 @@ use run_store::checkpoint::{Checkpoint, CheckpointStore};
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
-use crate::engine::{Devices, Job, Monitor, Stage, TrainConfig, Trained, keep_result, train_stage};
+use crate::engine::{
+    Devices, Job, MEMORY, MODEL, Monitor, OPTIMIZER, Stage, TrainConfig, Trained, keep_result, train_stage,
+};
 use crate::optim::{moments_of, state_of};
 use crate::{Error, Result};
 
@@ -249,13 +251,10 @@ impl Growing<'_> {
         monitor: &mut dyn Monitor,
     ) -> Result<Trained<TaskModel>> {
         assert_eq!(self.stages.len(), self.stores.len(), "checkpoints of each stage");
-        // One that does not verify is none: the stage begins again out of the one before.
-        let begun = |store: &CheckpointStore| Ok::<bool, Error>(store.latest()?.checkpoint.is_some());
-        let mut at = 0;
-        for (i, store) in self.stores.iter().enumerate().skip(1) {
-            if begun(store)? {
-                at = i;
-            }
+        // The last stage with a checkpoint. One that does not verify is none: the stage begins again out of the one before.
+        let mut at = self.stores.len().saturating_sub(1);
+        while at > 0 && self.stores[at].latest()?.checkpoint.is_none() {
+            at -= 1;
         }
         let mut first = Some(first);
         for (i, (stage, store)) in self.stages.iter().zip(self.stores).enumerate().skip(at) {
@@ -267,7 +266,7 @@ impl Growing<'_> {
             let model = match &stage.growth {
                 None => first.take().expect("the first stage comes once"),
                 // Its own checkpoint has everything.
-                Some(_) if begun(store)? => self.fresh(&stage.config, devices.main())?,
+                Some(_) if i == at => self.fresh(&stage.config, devices.main())?,
                 Some(plan) => {
                     let (model, moments) = self.grown((i, plan), &*job, devices.main())?;
                     part.moments = moments;
@@ -312,19 +311,19 @@ impl Growing<'_> {
             let is_there = before.files().iter().any(|file| file.name == name);
             is_there.then(|| Ok(Tensors::read_safetensors(&before.file(name)?)?)).transpose()
         };
-        let weights = read("model.safetensors")?.ok_or_else(missing)?;
+        let weights = read(MODEL)?.ok_or_else(missing)?;
         let (old, new) = (&self.stages[i - 1].config, &self.stages[i].config);
         let grow = |tensors: &Tensors, quantity| {
             plan.apply(tensors, quantity).map_err(|error| Error::Mismatch(error.to_string()))
         };
         let model = self.loaded(new, grow(&weights, Quantity::Weights)?, &before, device)?;
-        if let Some(memory) = read("memory.safetensors")? {
+        if let Some(memory) = read(MEMORY)? {
             job.recall(&memory)?;
         }
         if self.moments == StageMoments::New {
             return Ok((model, None));
         }
-        let state = read("optimizer.safetensors")?.ok_or_else(missing)?;
+        let state = read(OPTIMIZER)?.ok_or_else(missing)?;
         let small = self.loaded(old, weights, &before, device)?;
         let quantities = [("first", Quantity::FirstMoment), ("second", Quantity::SecondMoment)];
         let grown = quantities.map(|(name, quantity)| {

@@ -71,7 +71,7 @@ impl MaskedLanguageModeling<'_> {
         let tokens = RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);
         let last = match (self.pool, self.dropping) {
             (Some(pool), _) => {
-                let pooled = pooled(hidden, pool);
+                let pooled = pooled(hidden, &tokens, pool);
                 predictions.rows = pooled.asked().to_vec();
                 model.encode_pooled(&tokens, &pooled)
             }
@@ -134,13 +134,10 @@ impl Job<TaskModel> for MaskedLanguageModeling<'_> {
 }
 
 /// The windows of a batch, its hidden words asked for.
-fn pooled(hidden: &MaskedBatch, pool: Pool) -> Pooled {
-    let batch = &hidden.batch;
-    let rows = || 0..batch.batch;
-    let lengths: Vec<usize> =
-        rows().map(|row| bert_core::length(&batch.mask[row * batch.seq..][..batch.seq])).collect();
-    let asked: Vec<Vec<usize>> =
-        rows().map(|row| hidden.words(row).iter().map(|word| usize::from(word.position)).collect()).collect();
+fn pooled(hidden: &MaskedBatch, tokens: &RaggedBatch, pool: Pool) -> Pooled {
+    let lengths: Vec<usize> = tokens.texts.texts().iter().map(|text| text.keys).collect();
+    let places = |row| hidden.words(row).iter().map(|word| usize::from(word.position)).collect();
+    let asked: Vec<Vec<usize>> = (0..lengths.len()).map(places).collect();
     Pooled::new(pool.by, pool.window, &lengths, &asked)
 }
 

@@ -25,7 +25,7 @@ pub fn model(seed: u64) -> TaskModel {
 
 /// Sequences of 3 to 14 tokens.
 #[derive(Debug)]
-pub struct Texts(Vec<Features>);
+pub struct Texts(pub Vec<Features>);
 
 impl Texts {
     pub fn new() -> Self {

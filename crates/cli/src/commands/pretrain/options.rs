@@ -1,6 +1,6 @@
 //! Options of `pretrain`: which words are hidden, and which tokens are dropped.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use corpus::{MaskSettings, SpanSettings};
 use train::pretrain::{DropBy, DropSettings};
 
@@ -55,18 +55,10 @@ pub struct DropArgs {
     pub token_drop: Option<f64>,
     /// What decides which tokens go: how easy they are to find so far, how frequent they are in the corpus, or a draw.
     #[arg(long, value_name = "BY", requires = "token_drop", default_value = "loss")]
-    token_drop_by: By,
+    token_drop_by: DropBy,
     /// Do as the released code of the method does, with what looks like accidents in it.
     #[arg(long, requires = "token_drop")]
     token_drop_compatible: bool,
-}
-
-/// [`DropBy`] as an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum By {
-    Loss,
-    Frequency,
-    Random,
 }
 
 impl DropArgs {
@@ -77,12 +69,8 @@ impl DropArgs {
         if !(share > 0.0 && share < 1.0 && 1.0 - share < 1.0) {
             return Err(CliError::usage(format!("--token-drop {share}: must be above 0 and below 1")));
         }
-        let by = match self.token_drop_by {
-            By::Loss => DropBy::Loss,
-            By::Frequency => DropBy::Frequency,
-            By::Random => DropBy::Random,
-        };
-        let settings = DropSettings { keep: 1.0 - share, by, compatible: self.token_drop_compatible };
+        let settings =
+            DropSettings { keep: 1.0 - share, by: self.token_drop_by, compatible: self.token_drop_compatible };
         settings.check().context("--token-drop-compatible").or_usage()?;
         Ok(Some(settings))
     }
