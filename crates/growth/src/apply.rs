@@ -45,7 +45,7 @@ impl Plan {
         Ok(grown)
     }
 
-    fn check_given<T: Stored>(&self, tensors: &Tensors<T>, quantity: Quantity) -> Result<()> {
+    pub(crate) fn check_given<T: Stored>(&self, tensors: &Tensors<T>, quantity: Quantity) -> Result<()> {
         if quantity == Quantity::Weights
             && let Some(path) = self.small.keys().find(|path| !tensors.0.contains_key(*path))
         {
@@ -149,10 +149,13 @@ fn add_noise(data: &mut [f32], growth: &Growth, path: &str, rows: &[bool], colum
     let mut stream = keyed(growth.seed, &format!("growth/noise/{path}"), &[]);
     for (row, &row_repeats) in data.chunks_mut(columns.len().max(1)).zip(rows) {
         for (value, _) in row.iter_mut().zip(columns).filter(|(_, column)| row_repeats || **column) {
-            // Box and Muller's; the logarithm is of a number above 0.
-            let (u, v) = (1.0 - unit(&mut stream), unit(&mut stream));
-            let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-            *value = (f64::from(*value) + deviation * normal) as f32;
+            *value = (f64::from(*value) + deviation * normal(unit(&mut stream), unit(&mut stream))) as f32;
         }
     }
+}
+
+/// A normal value of two uniform ones (Box and Muller).
+pub(crate) fn normal(u: f64, v: f64) -> f64 {
+    // The logarithm is of a number above 0.
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }

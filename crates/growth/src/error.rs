@@ -88,6 +88,32 @@ pub enum Error {
         /// What it is.
         noise: f64,
     },
+    /// A growth that cannot be learned.
+    #[error("this growth cannot be learned (`ligo`): {message}")]
+    Unlearnable {
+        /// Why, and what can be done.
+        message: String,
+    },
+    /// A matrix of a learned growth, or a gradient, that does not fit.
+    #[error("learned growth: the {what} `{name}` {message}")]
+    Learned {
+        /// "parameter" or "gradient".
+        what: &'static str,
+        /// Its name or path.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The training of a learned growth has an unusable number.
+    #[error("`{field}` of `ligo` is {found}; it has to be {needed}")]
+    LigoConfig {
+        /// Key of the recipe.
+        field: &'static str,
+        /// What it is.
+        found: String,
+        /// What it has to be.
+        needed: &'static str,
+    },
     /// A tensor that the small model does not have.
     #[error("`{path}` is no weight of the small model")]
     Extra {

@@ -3,7 +3,7 @@
 //! A [`Plan`] says of every weight of the large model where its values come from. It is made of two configurations alone, so that
 //! whatever cannot be grown is an error before a weight is read. [`Plan::apply`] then makes weights, first moments or second moments.
 //! [`Plan::changes`] lists what makes the large model compute something else than the small one; an empty list means that it
-//! computes the same.
+//! computes the same. A [`Ligo`] begins as a plan does, and its matrices are then learned by gradients.
 //!
 //! | file | concern |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | `programs` | what can be said of a feed-forward without its weights |
 //! | `plan` | all of it, for every weight |
 //! | `apply` | the values |
+//! | `ligo` | growth whose matrices are learned |
 
 /// The example of the README, as a test.
 #[cfg(doctest)]
@@ -28,9 +29,11 @@ mod error;
 mod expansion;
 mod fit;
 mod layers;
+mod ligo;
 mod plan;
 mod programs;
 
 pub use config::{Copies, Depth, Growth, HiddenWidth, NewLayers, Quantity};
 pub use error::{Error, Result};
+pub use ligo::{LayerWidths, Ligo, LigoConfig};
 pub use plan::{Change, Plan, grow};

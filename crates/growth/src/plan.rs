@@ -70,9 +70,9 @@ pub struct Plan {
     pub(crate) large: BTreeMap<String, Shape>,
     pub(crate) values: BTreeMap<String, Values>,
     pub(crate) widths: BTreeMap<Dim, Expansion>,
-    origins: Vec<Origin>,
+    pub(crate) origins: Vec<Origin>,
     changes: Vec<Change>,
-    format: NameFormat,
+    pub(crate) format: NameFormat,
 }
 
 impl Plan {
@@ -228,13 +228,7 @@ impl Plan {
                             Values::Copy { from, axes: own_axes, has_moments: true }
                         }
                         Passing::Source => {
-                            let mut from = of(self.origins[i].source, rest);
-                            // The first layer of a ModernBERT has no norm of its own: the embedding's stands before it.
-                            if let Some(leaf) = rest.strip_prefix("attention.norm.")
-                                && !self.small.contains_key(&from)
-                            {
-                                from = format!("encoder.embeddings.norm.{leaf}");
-                            }
+                            let from = self.in_small_layer(self.origins[i].source, rest);
                             Values::Copy { from, axes: own_axes, has_moments: !passers.passes(i) }
                         }
                     }
@@ -246,6 +240,21 @@ impl Plan {
             self.values.insert(path.clone(), values);
         }
         Ok(())
+    }
+
+    /// Path of the small model's weight that stands at `rest` of this layer.
+    pub(crate) fn in_small_layer(&self, layer: usize, rest: &str) -> String {
+        let path = format!("encoder.layers.{layer}.{rest}");
+        // The first layer of a ModernBERT has no norm of its own: the embedding's stands before it.
+        match rest.strip_prefix("attention.norm.").filter(|_| !self.small.contains_key(&path)) {
+            Some(leaf) => format!("encoder.embeddings.norm.{leaf}"),
+            None => path,
+        }
+    }
+
+    /// Layers of the small model.
+    pub(crate) fn small_layers(&self) -> usize {
+        self.origins.iter().filter(|origin| !origin.is_new).count()
     }
 
     /// Whether the weight at `path` has the shape that one at `from` expands to.
@@ -297,7 +306,7 @@ pub fn grow(
 }
 
 /// The layer of a path, and the rest of it.
-fn in_layer(path: &str) -> Option<(usize, &str)> {
+pub(crate) fn in_layer(path: &str) -> Option<(usize, &str)> {
     let (layer, rest) = path.strip_prefix("encoder.layers.")?.split_once('.')?;
     Some((layer.parse().ok()?, rest))
 }

@@ -1,6 +1,8 @@
 //! Models with drawn weights, and what they compute, in plain `f64` loops: BERT and ModernBERT, without bottlenecks and searched expressions.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod ligo;
+
 use std::collections::BTreeMap;
 
 use encoder_spec::{
