@@ -78,6 +78,9 @@ pub(crate) fn needs(
     let tuned =
         BertConfig { task_heads: heads.iter().map(|task| task_head_of(task, teacher)).collect(), ..teacher.clone() };
     let tuned = weights(&TaskModel::new(&tuned, Parts::POOLER, device)?);
+    let words = Parts::NONE.with_words(teacher);
+    let pretrained = recipe.teacher.pretrain.as_ref().map(|_| TaskModel::new(teacher, words, device)).transpose()?;
+    let pretrained = pretrained.map_or(0, |model| weights(&model));
     let frame = frame(recipe, teacher);
     let largest = student_config(&frame, &supernet_architecture(frame.num_hidden_layers)?)?;
     let largest = weights(&TaskModel::supernet(&largest, Parts::POOLER, device)?);
@@ -86,12 +89,13 @@ pub(crate) fn needs(
         recipe.budget.max_params.map_or(largest, |most| largest.min(NUMBER.saturating_mul(most).saturating_add(fit)));
     let student = recipe.budget.max_bytes.map_or(student, |most| student.min(most.saturating_add(fit)));
 
-    let teachers = tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
+    let teachers = pretrained + tuned * phases.iter().filter(|phase| phase.id.model() == Model::Teacher).count() as u64;
     let (mut most, mut kept) = (0, teachers);
     let saved =
         trainings(phases).filter(|(phase, training)| phase.has_checkpoints() && training.settings.train.steps > 0);
     for (phase, training) in saved {
         let weights = match phase.id.model() {
+            Model::Pretrained => pretrained,
             Model::Teacher => tuned,
             Model::Largest => largest,
             Model::Final(Network::Checkpoint(_)) => tuned,

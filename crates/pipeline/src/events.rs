@@ -255,6 +255,14 @@ impl RunEvent {
                 ),
             },
             TrainEvent::StoppedEarly { step, waited } => Self::StoppedEarly { phase, step: *step, waited: *waited },
+            TrainEvent::Growing { done, total } => {
+                Self::Within { phase, what: "learned growth".into(), unit: "steps".into(), done: *done, total: *total }
+            }
+            TrainEvent::Grown { step, first, last } => Self::Note {
+                message: format!(
+                    "{phase}: after step {step}: the encoder grew; its loss was {first:.3} at first, {last:.3} at the end of learning to grow"
+                ),
+            },
             TrainEvent::Checkpoint { .. } => return None,
         })
     }

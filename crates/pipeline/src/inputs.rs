@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bert_core::{CONFIG_FILE, WEIGHTS_FILE};
+use corpus::MaskSettings;
 use glue_squad::features::Features;
 use glue_squad::task::{Split, Task};
 use predict::examples::Examples;
 use tokenizer::TextEncoder;
 use train::data::{BatchSettings, EvalSet, TaskMix, TrainSet};
+use train::mlm::WordMask;
 use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
@@ -25,7 +27,7 @@ use crate::{Error, Problem, Result};
 /// Everything a run reads. What a phase has encoded is kept for the next ones: they read the same splits and texts again and again.
 #[derive(Debug)]
 pub struct Inputs {
-    /// The teacher's tokenizer, which the student shares.
+    /// The teacher's tokenizer, or the one that was learned, which the student shares.
     pub encoder: TextEncoder,
     /// How its vocabulary was trimmed, where it was.
     pub trim: Option<Trim>,
@@ -47,21 +49,32 @@ struct EncodedInputs {
 }
 
 impl Inputs {
-    /// Finds the data of `recipe`, and judges what shows without reading all of it; the pocket data are generated into `scratch`.
+    /// Finds the data of `recipe`, and judges what shows without reading all of it; the pocket data are generated into `scratch`. The
+    /// tokenizer is the teacher's, or is learned from the corpus.
     ///
     /// # Errors
-    /// Folders or files that do not exist, cannot be read or are not what they should be: all of them, in [`Error::Inputs`].
-    pub fn open(recipe: &Recipe, scratch: &Path) -> Result<Self> {
-        let Some((glue, teacher)) = recipe.data.glue.as_ref().zip(recipe.teacher.model.as_ref()) else {
+    /// Folders or files that do not exist, cannot be read or are not what they should be: all of them, in [`Error::Inputs`];
+    /// [`Error::Interrupted`] once `stop` is set.
+    pub fn open(recipe: &Recipe, scratch: &Path, stop: &AtomicBool) -> Result<Self> {
+        let Some(glue) = &recipe.data.glue else {
             write_pocket(scratch)?;
             let corpus = Corpus::Text(vec![scratch.join("corpus.txt")]);
             return Ok(Self::new(TextEncoder::from_dir(scratch)?, scratch.to_path_buf(), corpus));
         };
         let mut problems = missing(recipe);
         let there = |path: &Path| path.exists();
-        let encoder = there(teacher).then(|| TextEncoder::from_dir(teacher).map_err(Error::from));
         let corpora = &recipe.data.corpus;
         let corpus = corpora.iter().all(|path| there(path)).then(|| Corpus::find(corpora));
+        let teacher = recipe.teacher.model.as_deref();
+        let encoder = match (teacher, &recipe.teacher.tokenizer, &corpus) {
+            (Some(teacher), ..) => there(teacher).then(|| TextEncoder::from_dir(teacher).map_err(Error::from)),
+            (None, Some(settings), Some(Ok(corpus))) => Some(corpus.learn_tokenizer(settings, stop)),
+            // What is wrong with the corpus is said below; the recipe was refused where it names no tokenizer.
+            (None, ..) => None,
+        };
+        if let Some(Err(Error::Interrupted)) = encoder {
+            return Err(Error::Interrupted);
+        }
         if there(glue) {
             let splits = recipe.tasks.iter().flat_map(|task| [Split::Train, Split::Dev].map(|split| (task, split)));
             let found = splits.filter_map(|(task, split)| task.find_all(glue, split).err());
@@ -70,7 +83,7 @@ impl Inputs {
         match (encoder, corpus) {
             (Some(Ok(encoder)), Some(Ok(corpus))) => {
                 let mut inputs = Self::new(encoder, glue.clone(), corpus);
-                if problems.is_empty() {
+                if let Some(teacher) = teacher.filter(|_| problems.is_empty()) {
                     add(&mut problems, inputs.trim_for(recipe, teacher).err());
                 }
                 if corpora.is_empty() && recipe.reads_text() {
@@ -157,6 +170,14 @@ impl Inputs {
         let mut digests = digests(&files)?;
         digests.insert("tokenizer".into(), run_store::hash::bytes(&self.encoder.to_json()?));
         Ok(digests)
+    }
+
+    /// Hides words of the text, as BERT does.
+    ///
+    /// # Errors
+    /// A tokenizer without `[MASK]`.
+    pub(crate) fn word_mask(&self, seed: u64) -> Result<WordMask> {
+        Ok(WordMask::new(&MaskSettings::default(), &self.encoder, seed)?)
     }
 
     fn settings(recipe: &Recipe, phase: &Phase) -> BatchSettings {

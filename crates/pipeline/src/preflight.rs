@@ -11,7 +11,7 @@ use glue_squad::task::Task;
 use kd::from_teacher::{self, layer_map};
 use mlp_space::Architecture;
 use predict::heads::{AnsweringHead, task_head_of};
-use tokenizer::PairFrame;
+use tokenizer::{PairFrame, TextEncoder};
 use train::engine::Devices;
 use train::optim::check_groups;
 
@@ -30,11 +30,15 @@ const SMALLEST: &str = "linear1_1(gelu(linear1_1(x,wb1)),wb2)";
 /// The teacher's configuration and what the run is given, found and judged as far as that costs little.
 ///
 /// # Errors
-/// [`Error::Inputs`] with everything that is wrong with the inputs; no teacher at all.
-pub fn given(recipe: &Recipe, folder: &Path) -> Result<(BertConfig, Option<Inputs>)> {
-    let inputs = recipe.data.glue.is_some().then(|| Inputs::open(recipe, folder)).transpose();
+/// [`Error::Inputs`] with everything that is wrong with the inputs; no teacher at all; [`Error::Interrupted`] once `stop` is set.
+pub fn given(recipe: &Recipe, folder: &Path, stop: &AtomicBool) -> Result<(BertConfig, Option<Inputs>)> {
+    let inputs = recipe.data.glue.is_some().then(|| Inputs::open(recipe, folder, stop)).transpose();
+    if let Err(Error::Interrupted) = inputs {
+        return Err(Error::Interrupted);
+    }
     let there = recipe.teacher.model.as_ref().is_none_or(|dir| dir.exists());
-    match (there.then(|| teacher_config(recipe)), inputs) {
+    let encoder = inputs.as_ref().ok().and_then(Option::as_ref).map(|inputs| &inputs.encoder);
+    match (there.then(|| teacher_config(recipe, encoder)), inputs) {
         (Some(Ok(teacher)), Ok(inputs)) => {
             let whole = inputs.as_ref().map(Inputs::whole_encoder);
             if let Some(message) = whole.and_then(|encoder| other_vocabulary(recipe, encoder, &teacher)) {
@@ -90,11 +94,17 @@ pub fn read(
     if problems.is_empty() { Ok(notes) } else { Err(Error::Inputs(problems)) }
 }
 
-/// The teacher's configuration, before it gets its heads.
-pub(crate) fn teacher_config(recipe: &Recipe) -> Result<BertConfig> {
+/// The teacher's configuration, before it gets its heads. One from scratch has the vocabulary of `encoder`, or of the generated data.
+pub(crate) fn teacher_config(recipe: &Recipe, encoder: Option<&TextEncoder>) -> Result<BertConfig> {
     match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => Ok(model_dir::outline(dir)?.0),
-        (None, Some(s)) => Ok(phase::scratch_config(s, synthetic_tasks::vocabulary().len(), recipe.max_len)),
+        (None, Some(s)) => {
+            // Of a tokenizer that is not there yet, what it is going to have at most.
+            let learned = || recipe.teacher.tokenizer.as_ref().map(|settings| settings.vocab_size);
+            let vocab = encoder.map(TextEncoder::vocab_size).or_else(learned);
+            let vocab = vocab.unwrap_or_else(|| synthetic_tasks::vocabulary().len());
+            Ok(phase::scratch_config(s, vocab, recipe.max_len))
+        }
         (None, None) => Err(Error::Mismatch("the recipe names no teacher".into())),
     }
 }
@@ -218,6 +228,8 @@ fn parameter_groups(
     let searched = |architecture: &Architecture| paths(&student_config(frame, architecture)?);
     let heads = if recipe.teacher.per_task { 1 } else { recipe.tasks.len() };
     let task_heads = recipe.tasks[..heads].iter().map(|task| task_head_of(task, teacher)).collect();
+    let pretrained = parameter_shapes(&TaskModel::new(teacher, Parts::NONE.with_words(teacher), device)?);
+    let pretrained = ("the teacher", pretrained.into_keys().collect());
     let teacher = ("the teacher", paths(&BertConfig { task_heads, ..teacher.clone() })?);
     let smallest = vec![SMALLEST.parse().map_err(Error::from)?; frame.num_hidden_layers];
     let smallest = Architecture::new(smallest).map_err(Error::from)?;
@@ -231,6 +243,7 @@ fn parameter_groups(
             checked.map_err(|e| Error::Mismatch(format!("`{}`: {who}: {e}", training.key)))
         };
         match phase.id.model() {
+            Model::Pretrained => fits(&pretrained)?,
             Model::Teacher => fits(&teacher)?,
             Model::Final(Network::SameParams | Network::SameLatency) => fits(&plain)?,
             // Its parameters are those of its own family; what does not fit shows when it is trained.

@@ -1,6 +1,7 @@
 //! The phases in order.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use bert_core::{BertConfig, ModelDir, Package, TaskModel, WEIGHTS_FILE};
 use burn::tensor::Device;
@@ -87,7 +88,7 @@ pub fn run(
     if resume && !finished {
         refuse_emptied(&before)?;
     }
-    let (teacher, given) = preflight::given(recipe, options.folder)?;
+    let (teacher, given) = preflight::given(recipe, options.folder, host.stop())?;
     // Longer sequences can be neither counted nor timed.
     let latency = recipe.latency.within(teacher.max_position_embeddings);
     let cut = (latency != recipe.latency)
@@ -278,7 +279,7 @@ fn open_inputs(
     let Resumed { recipe, paths, study, .. } = *resumed;
     let inputs = match given {
         Some(inputs) => inputs,
-        None => Inputs::open(recipe, &paths.root().join("data"))?,
+        None => Inputs::open(recipe, &paths.root().join("data"), &AtomicBool::new(false))?,
     };
     // Before what an unfinished phase did with another input is dropped.
     if study.is_none() {

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use corpus::{Input, PackSettings, build};
 use pipeline::inputs::Inputs;
@@ -42,6 +43,10 @@ fn recipe(dir: &Path, corpus: &str, more: &[&str]) -> Recipe {
     load("smoke", &all).unwrap()
 }
 
+fn open(recipe: &Recipe, scratch: &Path) -> pipeline::Result<Inputs> {
+    Inputs::open(recipe, scratch, &AtomicBool::new(false))
+}
+
 /// The digests of what a run on shards reads, less those of a teacher, which the pocket data do not have.
 fn digest(inputs: &Inputs, recipe: &Recipe) -> String {
     let mut recipe = recipe.clone();
@@ -54,15 +59,15 @@ fn a_run_takes_packed_shards_as_its_corpus_and_notices_when_they_change() {
     let dir = pocket();
     pack(dir.path(), 1);
     let recipe = recipe(dir.path(), "packed", &[]);
-    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let inputs = open(&recipe, dir.path()).unwrap();
     let text = inputs.text(&recipe, &recipe.warm_up).unwrap();
     // The recipe takes the first 400 sequences, in batches of 16.
     assert_eq!(text.batches_per_epoch(), 25);
     assert!(text.batch(3).unwrap().indices.iter().all(|number| *number < 400));
     let first = digest(&inputs, &recipe);
-    assert_eq!(first, digest(&Inputs::open(&recipe, dir.path()).unwrap(), &recipe));
+    assert_eq!(first, digest(&open(&recipe, dir.path()).unwrap(), &recipe));
     pack(dir.path(), 2);
-    assert_ne!(first, digest(&Inputs::open(&recipe, dir.path()).unwrap(), &recipe));
+    assert_ne!(first, digest(&open(&recipe, dir.path()).unwrap(), &recipe));
 }
 
 #[test]
@@ -70,17 +75,17 @@ fn shards_that_one_phase_cannot_use_are_refused_before_anything_is_trained() {
     let dir = pocket();
     pack(dir.path(), 1);
     let other = recipe(dir.path(), "packed", &["search.stage3.general.max_len=16"]);
-    let message = Inputs::open(&other, dir.path()).unwrap_err().to_string();
+    let message = open(&other, dir.path()).unwrap_err().to_string();
     assert!(message.contains("`search.stage3.general`: ") && message.contains("the training has 16"), "{message}");
     let without = recipe(dir.path(), "packed", &["search.stage3.general.max_len=16", "search.stage3.general.steps=0"]);
-    assert!(Inputs::open(&without, dir.path()).is_ok(), "a phase without steps reads nothing");
+    assert!(open(&without, dir.path()).is_ok(), "a phase without steps reads nothing");
 }
 
 #[test]
 fn what_a_phase_has_encoded_serves_the_next_ones() {
     let dir = pocket();
     let recipe = recipe(dir.path(), "corpus.txt", &[]);
-    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let inputs = open(&recipe, dir.path()).unwrap();
     let text = inputs.text(&recipe, &recipe.warm_up).unwrap();
     let again = inputs.text(&recipe, &recipe.warm_up).unwrap();
     assert!(Arc::ptr_eq(&text, &again));
@@ -99,7 +104,7 @@ fn what_a_phase_has_encoded_serves_the_next_ones() {
 fn another_seed_of_a_final_training_changes_the_order_of_the_examples_and_not_which_are_held_out() {
     let dir = pocket();
     let recipe = recipe(dir.path(), "corpus.txt", &[]);
-    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let inputs = open(&recipe, dir.path()).unwrap();
     let of = |seed| inputs.tasks_of(&recipe, &recipe.tasks, &recipe.final_.task, seed).unwrap();
     let ((one, held_one), (two, held_two)) = (of(recipe.seed), of(recipe.seed + 1));
     assert_ne!(one.batch(0).unwrap(), two.batch(0).unwrap());
@@ -118,7 +123,7 @@ fn rows_that_were_passed_over_are_noted_once() {
     std::fs::write(folder.join("train.tsv"), &text).unwrap();
     std::fs::write(folder.join("dev.tsv"), text.replace("torn\n", "")).unwrap();
     let recipe = recipe(dir.path(), "corpus.txt", &["tasks=[\"qqp\"]"]);
-    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let inputs = open(&recipe, dir.path()).unwrap();
     for _ in 0..2 {
         inputs.tasks(&recipe, &recipe.teacher.fine_tune).unwrap();
         inputs.dev(&recipe, &recipe.tasks, &recipe.teacher.fine_tune).unwrap();
@@ -133,7 +138,7 @@ fn every_training_has_the_batches_of_its_own_window() {
     let dir = pocket();
     let windows = ["length_window=3", "warm_up.length_window=1", "teacher.fine_tune.length_window=1"];
     let recipe = recipe(dir.path(), "corpus.txt", &windows);
-    let inputs = Inputs::open(&recipe, dir.path()).unwrap();
+    let inputs = open(&recipe, dir.path()).unwrap();
     let phase = |length_window| Phase { length_window: Some(length_window), ..recipe.warm_up.clone() };
     let text = |phase: &Phase| inputs.text(&recipe, phase).unwrap().batch(0).unwrap().indices;
     assert_eq!(recipe.final_.general.length_window, Some(3), "that of the recipe");

@@ -19,7 +19,9 @@ fn every_published_recipe_loads_and_is_the_same_after_a_round_trip() {
     let real = ["teacher.model=\"t\"", "data.glue=\"g\"", "data.corpus=[\"c\"]"];
     for (name, _) in PUBLISHED {
         let needs_paths = matches!(name, "minilm" | "minilm-quick" | "tinybert-quick" | "paper");
-        let overrides: Vec<Override> = real.iter().filter(|_| needs_paths).map(|o| o.parse().unwrap()).collect();
+        let from_text = |key: &str| name == "from-text" && key.starts_with("data.");
+        let wanted = |key: &&&str| needs_paths || from_text(key);
+        let overrides: Vec<Override> = real.iter().filter(wanted).map(|o| o.parse().unwrap()).collect();
         let recipe = load(name, &overrides).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(recipe.name, name);
         let folder = tempfile::tempdir().unwrap();
@@ -35,6 +37,25 @@ fn recipes_for_real_data_say_what_they_need() {
         let message = load(name, &[]).unwrap_err().to_string();
         assert!(message.contains("--teacher"), "{message}");
     }
+}
+
+#[test]
+fn a_teacher_from_text_needs_text_and_no_model() {
+    let given = |keys: &[&str]| keys.iter().map(|o| o.parse().unwrap()).collect::<Vec<Override>>();
+    let refused = |keys: &[&str], word: &str| {
+        let message = load("from-text", &given(keys)).unwrap_err().to_string();
+        assert!(message.contains(word), "`{word}` is missing in: {message}");
+    };
+    refused(&[], "--corpus");
+    refused(&["data.corpus=[\"c\"]"], "--data");
+    let [glue, corpus] = ["data.glue=\"g\"", "data.corpus=[\"c\"]"];
+    refused(&[glue, corpus, "teacher.model=\"t\""], "leave the model out");
+    refused(&[glue, corpus, "teacher.tokenizer.vocab_size=3"], "`teacher.tokenizer`: the vocabulary size is 3");
+    refused(&[glue, corpus, "teacher.tokenizer.kind=words"], "kind");
+    refused(&[glue, corpus, "teacher.pretrain.steps=0"], "`teacher.pretrain.steps` must be at least 1");
+    refused(&[glue, corpus, "teacher.pretrain.eval_every=5"], "`teacher.pretrain.eval_every` has no effect");
+    let recipe = load("from-text", &given(&[glue, corpus])).unwrap();
+    assert_eq!(recipe.teacher.pretrain.unwrap().precision, Some(train::engine::Precision::Bf16));
 }
 
 #[test]

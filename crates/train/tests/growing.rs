@@ -60,7 +60,10 @@ fn run(
 fn a_growing_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let mut ends = Vec::new();
-    for (number, moments) in ["", "moments = \"grown\"", "operators = { depth = \"interleave\" }"].iter().enumerate() {
+    let ligo = "ligo = { steps = 3, learning_rate = 1e-2 }";
+    for (number, moments) in
+        ["", "moments = \"grown\"", "operators = { depth = \"interleave\" }", ligo].iter().enumerate()
+    {
         let recipe = recipe(moments);
         let anew = || dropping(DropSettings::default());
         let mut watch = Watch::default();
@@ -82,8 +85,8 @@ fn a_growing_training_that_is_stopped_anywhere_ends_like_one_that_was_not() {
         }
         ends.push(watch.losses);
     }
-    assert!(ends[0] != ends[1] && ends[0] != ends[2], "moments and operators count");
-    assert_eq!(ends[0][..3], ends[1][..3], "not before the encoder grows");
+    assert!((1..4).all(|other| ends[0] != ends[other]), "moments, operators and what is learned count");
+    assert!([1, 3].iter().all(|other| ends[0][..3] == ends[*other][..3]), "not before the encoder grows");
 }
 
 #[test]
@@ -107,10 +110,28 @@ fn stages_that_do_not_follow_each_other_are_refused_with_their_number() {
         ("[[grow.stage]]\nsteps = 1\npool = 1\n[[grow.stage]]\nsteps = 1", "`pool` must be at least 2"),
         ("[[grow.stage]]\nsteps = 1\nrate = 0.0", "`rate`"),
         ("[[grow.stage]]\nsteps = 1\nlayer = 2", "layer"),
+        ("ligo = { steps = 0 }\n[[grow.stage]]\nsteps = 1", "`steps` of `ligo` is 0"),
+        ("ligo = {}\nmoments = \"grown\"\n[[grow.stage]]\nsteps = 1", "no simple inverse"),
     ] {
         let found = message(stages);
         assert!(found.contains(part), "{stages}: {found}");
     }
+}
+
+#[test]
+fn a_learned_growth_has_a_lower_loss_than_what_it_begins_as() {
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, learned] = ["", "ligo = { steps = 60, learning_rate = 3e-3 }"].map(|grow| {
+        let mut watch = Watch::default();
+        let name = format!("grown{}", grow.len());
+        run(&recipe(grow), None, &stores(folder.path(), &name), &mut watch).unwrap();
+        watch
+    });
+    assert!(plain.grown.is_empty());
+    let begins: Vec<u64> = learned.grown.iter().map(|(step, ..)| *step).collect();
+    assert_eq!(begins, [3, 5], "at the begin of each later stage");
+    // The same batch and the same hidden words.
+    assert!(learned.losses[3] < plain.losses[3], "{:?}, {:?}", learned.losses, plain.losses);
 }
 
 #[test]

@@ -30,7 +30,7 @@ const DEFAULT_RECIPE: &str = "pocket";
 /// Options of `search`.
 #[derive(Args, Debug, Default)]
 pub struct SearchArgs {
-    /// A published recipe (pocket, smoke, minilm-quick, minilm, tinybert-quick, paper) or a TOML file [default: pocket].
+    /// A published recipe (pocket, smoke, minilm-quick, minilm, tinybert-quick, from-text, paper) or a TOML file [default: pocket].
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) recipe: Option<String>,
     /// The run folder [default: runs/RECIPE].

@@ -20,6 +20,7 @@ mod family;
 mod fidelity;
 mod foreign;
 mod foreign_search;
+mod from_text;
 mod general;
 mod hub;
 mod import;

@@ -2,7 +2,7 @@
 
 use super::binary::assert_rows;
 use super::dispatch::Arith;
-use super::lanes::{LANES, Map, map, max, sum};
+use super::lanes::{LANES, Map, map, map_in_place, max, sum};
 use super::math::{at_least, exp_negative};
 use crate::out_slice::{OutSlice, Uninit};
 
@@ -100,39 +100,25 @@ pub fn cross_entropy_rows(scores: &[f32], classes: usize, labels: &[u32], losses
     });
 }
 
-/// Gradient of `sum_r factors_r losses_r` of [`cross_entropy_rows`]: `d_r = factors_r (softmax(scores_r) - onehot(label_r))`.
+/// Gradient of `sum_r factors_r losses_r` of [`cross_entropy_rows`], in the place of the scores: `x_r = factors_r (softmax(x_r) - onehot(label_r))`.
+/// Scores of a vocabulary are the largest values of a training step.
 ///
 /// # Shapes
-/// - `scores`, `d`: `[rows, classes]`
+/// - `scores`: `[rows, classes]`
 /// - `labels`, `factors`: `[rows]`
 ///
 /// # Panics
 /// A label that is no class.
-pub fn cross_entropy_gradient<'a>(
-    scores: &[f32],
-    classes: usize,
-    labels: &[u32],
-    factors: &[f32],
-    d: impl Into<OutSlice<'a>>,
-) -> &'a mut [f32] {
-    let d = d.into();
+pub fn cross_entropy_gradient(scores: &mut [f32], classes: usize, labels: &[u32], factors: &[f32]) {
     assert_labels(scores, classes, labels);
-    assert_eq!((scores.len(), labels.len()), (d.len(), factors.len()));
-    let write = |d: &mut Uninit| {
-        dispatch!(|scores: &[f32], classes: usize, factors: &[f32], d: &mut Uninit| {
-            let n = classes.max(1);
-            for ((x, factor), d) in scores.chunks_exact(n).zip(factors).zip(d.chunks_exact_mut(n)) {
-                let softmax = ScaledProbability { all: Tempered::of::<A>(x, 1.0), scale: *factor };
-                map::<A, ScaledProbability, 0>(&softmax, x, [], d);
-            }
-        });
-    };
-    // SAFETY: `d` is whole rows, and `map` writes each of them.
-    let d = unsafe { d.write_with(write) };
-    for ((d, label), factor) in d.chunks_exact_mut(classes.max(1)).zip(labels).zip(factors) {
-        d[*label as usize] -= factor;
-    }
-    d
+    assert_eq!(labels.len(), factors.len());
+    dispatch!(|scores: &mut [f32], classes: usize, labels: &[u32], factors: &[f32]| {
+        for ((x, factor), label) in scores.chunks_exact_mut(classes.max(1)).zip(factors).zip(labels) {
+            let softmax = ScaledProbability { all: Tempered::of::<A>(x, 1.0), scale: *factor };
+            map_in_place::<A, ScaledProbability, 0>(&softmax, x, []);
+            x[*label as usize] -= factor;
+        }
+    });
 }
 
 fn assert_labels(scores: &[f32], classes: usize, labels: &[u32]) {

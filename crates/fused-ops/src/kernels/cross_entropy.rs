@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use cpu_kernels::elementwise::loss as kernels;
@@ -42,18 +41,17 @@ impl Operation<1> for CrossEntropy {
 }
 
 impl BackwardPass<1> for Saved {
-    fn gradients(self, grad: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        let (grad, (_, classes)) = (dense(grad), rows(&self.scores));
+    fn gradients(mut self, grad: FlexTensor, [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        if !wanted {
+            return [None];
+        }
+        let (grad, (n, classes)) = (dense(grad), rows(&self.scores));
         let block = host::block_rows(classes);
-        let gradient = || {
-            host::tensor(self.scores.shape(), |out| {
-                let inputs = values(&self.scores).par_chunks((block * classes).max(1));
-                let inputs = inputs.zip(self.labels.par_chunks(block)).zip(values(&grad).par_chunks(block));
-                out.chunks((block * classes).max(1)).zip(inputs).for_each(|(out, ((scores, labels), factors))| {
-                    out.write(|out| kernels::cross_entropy_gradient(scores, classes, labels, factors, out));
-                });
-            })
-        };
-        [wanted.then(gradient)]
+        // In the memory of the scores, which nobody else reads; a copy of them where somebody does.
+        let scores = &mut self.scores.storage_mut::<f32>()[..n * classes];
+        let parts = scores.par_chunks_mut((block * classes).max(1));
+        let parts = parts.zip(self.labels.par_chunks(block)).zip(values(&grad).par_chunks(block));
+        parts.for_each(|((scores, labels), factors)| kernels::cross_entropy_gradient(scores, classes, labels, factors));
+        [Some(self.scores)]
     }
 }

@@ -3,11 +3,15 @@
 mod packed;
 mod plain_text;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use corpus::{MANIFEST, Manifest, PackConfig, PackedCorpus, Packing, Vocabulary, corpus_files, is_packed};
+use corpus::{
+    DEFAULT_FIELD, Input, LearnSettings, MANIFEST, Manifest, PackConfig, PackedCorpus, Packing, Vocabulary,
+    corpus_files, is_packed,
+};
 use glue_squad::features::Features;
 use tokenizer::TextEncoder;
 use train::data::BatchSettings;
@@ -83,6 +87,31 @@ impl Corpus {
         match self {
             Self::Text(_) => None,
             Self::Packed { manifest, .. } => Some(manifest.settings.max_len),
+        }
+    }
+
+    /// Learns a tokenizer from the text.
+    ///
+    /// # Errors
+    /// Packed shards, which hold no text; files that cannot be read or hold no text, a vocabulary too small for its alphabet, or
+    /// [`Error::Interrupted`] once `stop` is set.
+    pub fn learn_tokenizer(&self, settings: &LearnSettings, stop: &AtomicBool) -> Result<TextEncoder> {
+        let files = match self {
+            Self::Text(files) => files,
+            Self::Packed { dir, .. } => {
+                return Err(Error::Mismatch(format!(
+                    "{} holds packed shards, which are made with a tokenizer: one is learned from text files",
+                    dir.display()
+                )));
+            }
+        };
+        let inputs = files.iter().map(|file| Input::detect(file, DEFAULT_FIELD));
+        let inputs = inputs.collect::<corpus::Result<Vec<_>>>()?;
+        let look = |_| if stop.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        match corpus::learn_tokenizer(&inputs, settings, rayon::current_num_threads(), &look) {
+            Ok(learned) => Ok(learned.encoder),
+            Err(corpus::Error::Interrupted) => Err(Error::Interrupted),
+            Err(error) => Err(error.into()),
         }
     }
 

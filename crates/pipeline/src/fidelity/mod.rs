@@ -117,7 +117,7 @@ pub fn measure(
     let recipe = &recipe.clone().without_text();
     let folder = place.folder;
     MeasurementFolder::check(folder, recipe, settings.spread)?;
-    let (teacher, given) = preflight::given(recipe, folder)?;
+    let (teacher, given) = preflight::given(recipe, folder, host.stop())?;
     let phases = &phases(recipe)[..];
     preflight::before_training((recipe, phases), parts, (&teacher, given.as_ref()), &place.devices)?;
     let heads = check_teacher::own_heads(recipe, phases, &teacher)?;
@@ -130,7 +130,7 @@ pub fn measure(
     open.check_networks(&rows, &networks)?;
     let inputs = match given {
         Some(inputs) => inputs,
-        None => Inputs::open(recipe, &folder.join("data"))?,
+        None => Inputs::open(recipe, &folder.join("data"), host.stop())?,
     };
     let room = ByteSize(0);
     let mut run =

@@ -55,7 +55,7 @@ pub fn timed_students(recipe: &Recipe) -> Result<(TimedStudents, LatencySettings
                        `efficientbert trim`, and name the trimmed one";
         return Err(Error::Mismatch(message.into()));
     }
-    let teacher = teacher_config(recipe)?;
+    let teacher = teacher_config(recipe, None)?;
     let settings = recipe.latency.within(teacher.max_position_embeddings);
     Ok((TimedStudents::new(recipe, &phase::frame(recipe, &teacher)), settings))
 }

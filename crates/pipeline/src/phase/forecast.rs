@@ -12,6 +12,7 @@ use predict::evaluate::evaluate;
 use predict::heads::task_head_of;
 use serde::{Deserialize, Serialize};
 use train::fine_tune::FineTune;
+use train::pretrain::MaskedLanguageModeling;
 
 use super::batch_order::BatchOrders;
 use super::distillation::plan;
@@ -216,6 +217,12 @@ impl Models {
     fn build(&self, run: &Context<'_>, model: Model) -> Result<(BertConfig, TaskModel)> {
         let device = &run.device;
         let (config, model) = match model {
+            Model::Pretrained => {
+                let parts = Parts::NONE.with_words(&self.tuned);
+                let config = BertConfig { task_heads: Vec::new(), ..self.tuned.clone() };
+                let model = TaskModel::new(&config, parts, device)?;
+                (config, model)
+            }
             Model::Teacher => (self.tuned.clone(), TaskModel::new(&self.tuned, Parts::POOLER, device)?),
             Model::Largest => {
                 let config = student_config(&self.frame, &supernet_architecture(self.frame.num_hidden_layers)?)?;
@@ -267,6 +274,11 @@ impl Models {
         let (config, model) = self.build(run, phase.id.model())?;
         let train = settings.train_config(recipe.seed);
         let heads: Vec<usize> = (0..phase.tasks.len()).collect();
+        if training.objective.is_none() && training.data == Data::Text {
+            let (text, mask) = (run.inputs.text(recipe, settings)?, run.inputs.word_mask(recipe.seed)?);
+            let job = MaskedLanguageModeling::of(text.as_ref(), &mask);
+            return Ok(step_time(run, model, &job, train, &spent, memory));
+        }
         if training.objective.is_none() {
             let data = run.inputs.tasks_of(recipe, phase.tasks, settings, recipe.seed)?.0;
             let job = FineTune { data: &data, heads, eval: &[] };

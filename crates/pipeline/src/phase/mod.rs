@@ -28,6 +28,7 @@ mod finish;
 mod forecast;
 mod parts;
 mod plain;
+mod pretrain;
 mod spec;
 mod stages;
 mod stopwatch;

@@ -108,6 +108,8 @@ impl Network {
 /// Which phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PhaseId {
+    /// Masked language modeling of a teacher from scratch.
+    Pretrain,
     /// Fine-tuning of a teacher on labels.
     Teacher,
     /// Distillation of the largest student on text: all candidates inherit its weights.
@@ -128,7 +130,8 @@ const ON_TEXT: &str = "Distillation on text";
 const ON_TASKS: &str = "Distillation on tasks";
 
 /// The phases up to the end of the search, in the order of a run, with name and title.
-const OF_THE_SEARCH: [(PhaseId, &str, &str); 7] = [
+const OF_THE_SEARCH: [(PhaseId, &str, &str); 8] = [
+    (PhaseId::Pretrain, "pretrain", "Teacher: loss of hidden words"),
     (PhaseId::Teacher, "teacher", "Teacher: loss on labels"),
     (PhaseId::WarmUp, "supernet/warm-up", ON_TEXT),
     (PhaseId::Stage(1), "stage-1", "Stage 1: expressions, stacks and ratios"),
@@ -198,6 +201,7 @@ impl PhaseId {
     /// What is trained in it.
     pub fn model(self) -> Model {
         match self {
+            Self::Pretrain => Model::Pretrained,
             Self::Teacher => Model::Teacher,
             Self::WarmUp | Self::SupernetOnText | Self::SupernetOnTasks => Model::Largest,
             Self::Stage(_) => Model::Candidate,
@@ -209,6 +213,8 @@ impl PhaseId {
 /// What a phase trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
+    /// A teacher from scratch, which learns to find hidden words.
+    Pretrained,
     /// A teacher.
     Teacher,
     /// The largest student, of which candidates are slices.
@@ -245,7 +251,7 @@ pub struct TrainingSpec<'a> {
     pub settings: Cow<'a, Phase>,
     /// What it is shown.
     pub data: Data,
-    /// What is learned from the teacher; `None` where it is the labels.
+    /// What is learned from the teacher; `None` where it is the labels, or the words of the text.
     pub objective: Option<&'a Objective>,
     /// Whether the best weights on the held-out examples are kept, and scored on the dev sets.
     pub evaluated: bool,
@@ -314,7 +320,13 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
         |id: PhaseId, trainings| PhaseSpec { id, name: id.name(), tasks: &recipe.tasks, trainings, trials: None };
     let tuning =
         |key, settings| vec![TrainingSpec { key, settings, data: Data::Tasks, objective: None, evaluated: true }];
-    let mut all = match teacher.per_task {
+    let pretraining = |settings| {
+        let (key, settings) = ("teacher.pretrain", Cow::Borrowed(settings));
+        let training = TrainingSpec { key, settings, data: Data::Text, objective: None, evaluated: false };
+        PhaseSpec { tasks: &[], ..phase(PhaseId::Pretrain, vec![training]) }
+    };
+    let mut all: Vec<_> = teacher.pretrain.iter().map(pretraining).collect();
+    all.extend(match teacher.per_task {
         false => vec![phase(PhaseId::Teacher, tuning("teacher.fine_tune", Cow::Borrowed(&teacher.fine_tune)))],
         true => {
             let of = |task: &Task| format!("{}/{}", PhaseId::Teacher.name(), task.name());
@@ -325,7 +337,7 @@ pub fn phases(recipe: &Recipe) -> Vec<PhaseSpec<'_>> {
             });
             each.collect()
         }
-    };
+    });
     let distill = |key, data, objective, settings| TrainingSpec {
         key,
         settings,

@@ -1,4 +1,4 @@
-//! The teachers: loaded or made from scratch, then fine-tuned.
+//! The teachers: loaded, pre-trained or made from scratch, then fine-tuned.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ use train::engine::Evaluation;
 use train::fine_tune::FineTune;
 
 use super::finish::on_dev;
+use super::pretrain::pretrained;
 use super::{Context, PhaseId, PhaseSpec};
 use crate::events::{NOTED_WARNING, RunEvent};
 use crate::recipe::ScratchTeacher;
@@ -53,12 +54,16 @@ pub struct TunedTeacher {
 /// A model directory that cannot be read, training that fails, files that cannot be written.
 pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
     let recipe = run.recipe;
-    let (config, untrained) = match (&recipe.teacher.model, recipe.teacher.scratch) {
+    let (config, loaded) = match (&recipe.teacher.model, recipe.teacher.scratch) {
         (Some(dir), _) => {
             let loaded = run.inputs.teacher(dir)?;
-            (loaded.config.clone(), Some((loaded.config, loaded.model)))
+            (loaded.config, Some(loaded.model))
         }
-        (None, Some(scratch)) => (scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len), None),
+        (None, Some(scratch)) => {
+            let config = scratch_config(scratch, run.inputs.encoder.vocab_size(), recipe.max_len);
+            let model = pretrained(run, &config)?;
+            (config, model)
+        }
         (None, None) => return Err(Error::Mismatch("the recipe names no teacher".into())),
     };
     if run.inputs.encoder.vocab_size() > config.vocab_size {
@@ -68,6 +73,7 @@ pub fn teacher(run: &mut Context<'_>) -> Result<Teachers> {
             config.vocab_size
         )));
     }
+    let untrained = loaded.map(|model| (config.clone(), model));
     let config = config.with_dropout(recipe.teacher.dropout);
 
     let mut general = None;

@@ -10,12 +10,13 @@ use crate::{Error, Result};
 use run_store::similar::{closest, suggestion, with_suggestion};
 
 /// Recipes that the program carries, by name.
-pub const PUBLISHED: [(&str, &str); 6] = [
+pub const PUBLISHED: [(&str, &str); 7] = [
     ("pocket", include_str!("../../recipes/pocket.toml")),
     ("smoke", include_str!("../../recipes/smoke.toml")),
     ("minilm-quick", include_str!("../../recipes/minilm-quick.toml")),
     ("minilm", include_str!("../../recipes/minilm.toml")),
     ("tinybert-quick", include_str!("../../recipes/tinybert-quick.toml")),
+    ("from-text", include_str!("../../recipes/from-text.toml")),
     ("paper", include_str!("../../recipes/paper.toml")),
 ];
 

@@ -69,20 +69,21 @@ impl Recipe {
         let s = &self.search;
         let all =
             [&self.warm_up, &s.stage1.proxy.general, &s.stage2.proxy.general, &s.stage3.general, &self.final_.general];
-        all.iter().any(|phase| phase.train.steps > 0)
+        self.teacher.pretrain.is_some() || all.iter().any(|phase| phase.train.steps > 0)
     }
 
     /// The recipe without its trainings on text.
     #[must_use]
     pub fn without_text(mut self) -> Self {
         self.on_text().into_iter().for_each(|phase| phase.train.steps = 0);
+        self.teacher.pretrain = None;
         self
     }
 
     /// The settings of every training, to be changed.
-    pub(super) fn phases_mut(&mut self) -> [&mut Phase; 10] {
+    pub(super) fn phases_mut(&mut self) -> impl Iterator<Item = &mut Phase> {
         let s = &mut self.search;
-        [
+        let always = [
             &mut self.teacher.fine_tune,
             &mut self.warm_up,
             &mut s.stage1.proxy.general,
@@ -93,6 +94,7 @@ impl Recipe {
             &mut s.stage3.task,
             &mut self.final_.general,
             &mut self.final_.task,
-        ]
+        ];
+        always.into_iter().chain(&mut self.teacher.pretrain)
     }
 }

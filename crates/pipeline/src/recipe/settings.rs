@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use corpus::LearnSettings;
 use glue_squad::batch::BatchPlan;
 use glue_squad::task::Task;
 use kd::cache::CacheSettings;
@@ -102,6 +103,12 @@ pub struct TeacherSettings {
     /// Size of a teacher trained from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<ScratchTeacher>,
+    /// The tokenizer of a teacher from scratch on real data, learned from the corpus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<LearnSettings>,
+    /// Masked language modeling of a teacher from scratch, on the corpus, before it is fine-tuned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<Phase>,
     /// Dropout while fine-tuning.
     #[serde(default)]
     pub dropout: f64,

@@ -99,21 +99,34 @@ impl Recipe {
         let lacks_text = data.glue.is_some() && data.corpus.is_empty() && self.reads_text() && !has_texts;
         let message = if lacks_text || data.glue.is_none() && !data.corpus.is_empty() {
             "`data.glue` and `data.corpus` go together: give both (--data, --corpus) or neither"
-        } else if data.glue.is_some() && teacher.model.is_none() {
-            "`teacher.model` is needed for real data (--teacher DIR): the scratch teacher has no tokenizer for it"
+        } else if data.glue.is_some() && teacher.model.is_none() && teacher.tokenizer.is_none() {
+            "`teacher.model` is needed for real data (--teacher DIR): the scratch teacher has no tokenizer for it; with \
+             `teacher.tokenizer` one is learned from `data.corpus`"
+        } else if teacher.model.is_some() && (teacher.tokenizer.is_some() || teacher.pretrain.is_some()) {
+            "`teacher.tokenizer` and `teacher.pretrain` have no effect with `teacher.model` (--teacher): they are for a teacher from \
+             scratch; leave the model out, or take another recipe"
+        } else if teacher.tokenizer.is_some() && data.corpus.is_empty() {
+            "`teacher.tokenizer` is learned from `data.corpus`, which is missing: give text files (--corpus), and with them the data \
+             of the task (--data, or --train)"
         } else if teacher.model.is_some() && data.glue.is_none() {
             "a teacher model needs real data: give `data.glue` and `data.corpus` (--data, --corpus)"
         } else if teacher.model.is_none() && teacher.scratch.is_none() {
             "`teacher.model` must be given, and with it `data.glue` and `data.corpus` (--teacher DIR --data DIR --corpus PATH); or \
              `teacher.scratch` alone, for data that are generated"
+        } else if teacher.pretrain.as_ref().is_some_and(|phase| phase.train.steps == 0) {
+            "`teacher.pretrain.steps` must be at least 1; without `teacher.pretrain` nothing is pre-trained"
         } else if teacher.trim_vocab == Some(0) {
             "`teacher.trim_vocab` must be at least 1"
         } else if teacher.trim_vocab.is_some() && teacher.model.is_none() {
-            "`teacher.trim_vocab` (--trim-vocab) needs `teacher.model`: the generated data have a vocabulary of their own"
+            "`teacher.trim_vocab` (--trim-vocab) needs `teacher.model`: generated data have a vocabulary of their own, and \
+             `teacher.tokenizer.vocab_size` says how large a learned one is"
         } else if teacher.cache.place != CacheStorage::Off && teacher.cache.max_bytes == Room::Bytes(ByteSize(0)) {
             "`teacher.cache.max_bytes` is 0, so nothing could be kept; `teacher.cache.where = \"off\"` says so"
         } else {
-            return Ok(());
+            return match &teacher.tokenizer {
+                Some(settings) => settings.check().map_err(|e| format!("`teacher.tokenizer`: {e}")),
+                None => Ok(()),
+            };
         };
         Err(message.into())
     }

@@ -137,6 +137,22 @@ pub enum TrainEvent<'a> {
         /// Evaluations since the last improvement.
         waited: u64,
     },
+    /// Between the steps of a learned growth.
+    Growing {
+        /// Steps that are done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+    },
+    /// A growth was learned.
+    Grown {
+        /// Steps of the training that are done.
+        step: u64,
+        /// The loss of the first step of the growth.
+        first: f64,
+        /// That of the last one.
+        last: f64,
+    },
     /// A checkpoint was written.
     Checkpoint {
         /// Steps done.

@@ -31,4 +31,5 @@ pub use micro_batch::{Cut, MicroBatch};
 pub use run::{Stage, Trained, train, train_stage};
 pub(crate) use state::{MEMORY, MODEL, OPTIMIZER};
 pub use state::{Reached, keep_result, reached};
+pub(crate) use step::loss_and_gradients;
 pub use terms::LossTerms;

@@ -7,8 +7,8 @@ use rand::RngCore;
 use super::loss_scale::LossScale;
 use super::state::State;
 use super::{Devices, Job, MicroBatch, Monitor, StepReport, TrainConfig, TrainEvent};
-use crate::Result;
 use crate::optim::{Gradients, Pace};
+use crate::{Error, Result};
 
 /// Losses and gradients of a step.
 pub(super) enum Measured {
@@ -38,7 +38,7 @@ pub(super) fn measure<M: Module>(
     let mut loss_scale = state.loss_scale.clone();
     loop {
         let factor = LossScale::factor_of(loss_scale.as_ref());
-        let (terms, gradients) = match sum_of_parts(state, factor, devices, job, config)? {
+        let (terms, gradients) = match sum_of_parts((&state.model, state.step), factor, devices, job, config)? {
             Sum::Finite(terms, gradients) => (terms, gradients),
             Sum::NotFinite(what) => return Ok(Measured::NotFinite(what)),
         };
@@ -54,6 +54,25 @@ pub(super) fn measure<M: Module>(
     }
 }
 
+/// The loss of a step and its gradients by the parameters of `model`, whatever becomes of them.
+///
+/// # Errors
+/// As the job's loss; [`Error::NotFinite`].
+pub(crate) fn loss_and_gradients<M: Module>(
+    (model, step): (&M, u64),
+    devices: &Devices,
+    job: &dyn Job<M>,
+    config: &TrainConfig,
+) -> Result<(f64, Gradients)> {
+    match sum_of_parts((model, step), 1.0, devices, job, config)? {
+        Sum::Finite(terms, gradients) if gradients.global_norm().is_finite() => {
+            Ok((terms.iter().map(|(_, value)| value).sum(), gradients))
+        }
+        Sum::Finite(..) => Err(Error::NotFinite { step, what: "gradient norm".into() }),
+        Sum::NotFinite(what) => Err(Error::NotFinite { step, what }),
+    }
+}
+
 /// Losses and gradients of a step, or of a part of it.
 enum Sum {
     /// Terms, and gradients of their sum times the loss scale.
@@ -64,13 +83,12 @@ enum Sum {
 
 /// The parts of a step, one on each device at a time; sums in the order of the parts.
 fn sum_of_parts<M: Module>(
-    state: &State<M>,
+    (model, step): (&M, u64),
     factor: f64,
     devices: &Devices,
     job: &dyn Job<M>,
     config: &TrainConfig,
 ) -> Result<Sum> {
-    let (model, step) = (&state.model, state.step);
     let mut sums: Vec<(&'static str, f64)> = Vec::new();
     let mut gradients = Gradients::default();
     let together = devices.count();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bert_core::weights::path::ModulePath;
-use bert_core::weights::{HostTensor, Tensors};
+use bert_core::weights::{HostTensor, Tensors, collect_internal};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
+
+use super::Gradients;
 
 /// `module` with the moments `kind` (`first` or `second`) of an optimizer's state in the place of its parameters; zeros where there are none.
 ///
@@ -13,6 +15,16 @@ use burn::tensor::{Tensor, TensorData};
 /// Moments of another module: of other sizes.
 pub fn moments_of<M: Module>(module: M, state: &Tensors, kind: &str) -> M {
     module.map(&mut Fill { path: ModulePath::default(), state, kind })
+}
+
+/// Gradients by the paths and in the layout in which files hold the weights of `module`; zeros where the loss reaches nothing.
+pub fn gradients_of<M: Module>(module: M, gradients: Gradients) -> Tensors {
+    let flat = gradients.0.into_iter().map(|(path, gradient)| {
+        let data = gradient.into_host();
+        (format!("{path}.gradient"), HostTensor { shape: vec![data.len()], data })
+    });
+    let state = Tensors(flat.collect());
+    collect_internal(&moments_of(module, &state, "gradient"))
 }
 
 /// An optimizer's state with these first and second moments. Every parameter has as many steps behind it as the one with most of them in

@@ -24,7 +24,7 @@ mod rule;
 mod schedule;
 mod written;
 
-pub use carried::{moments_of, state_of};
+pub use carried::{gradients_of, moments_of, state_of};
 pub use config::{OptimizerConfig, OptimizerKind};
 pub use gradients::Gradients;
 pub use groups::{Gate, Group, check_groups, is_norm};

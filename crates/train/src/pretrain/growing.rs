@@ -5,11 +5,12 @@ use std::path::Path;
 use bert_core::weights::{Tensors, apply_internal, collect_internal};
 use bert_core::{BertConfig, Parts, PoolBy, TaskModel};
 use burn::tensor::Device;
-use growth::{Growth, Plan, Quantity};
+use growth::{Growth, Ligo, LigoConfig, Plan, Quantity};
 use run_store::checkpoint::{Checkpoint, CheckpointStore};
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
+use super::learned::{Place, learn};
 use crate::engine::{
     Devices, Job, MEMORY, MODEL, Monitor, OPTIMIZER, Stage, TrainConfig, Trained, keep_result, train_stage,
 };
@@ -26,6 +27,9 @@ pub struct GrowthRecipe {
     /// How layers and widths grow.
     #[serde(default)]
     pub operators: Growth,
+    /// The growth at the border of stages is learned, from what `operators` gives on; absent: it is what they give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ligo: Option<LigoConfig>,
     /// The stages in order; the last one trains the whole encoder.
     #[serde(rename = "stage")]
     pub stages: Vec<GrowthStage>,
@@ -114,6 +118,14 @@ impl GrowthRecipe {
         if !whole.layers.is_empty() {
             return Err(Error::Mismatch("a searched encoder does not grow: its layers have sizes of their own".into()));
         }
+        if let Some(ligo) = &self.ligo {
+            ligo.validate().map_err(|error| Error::Mismatch(error.to_string()))?;
+            if self.moments == StageMoments::Grown {
+                return Err(Error::Mismatch(
+                    "`moments = \"grown\"` does not go with `ligo`: a learned growth has no simple inverse; leave it out, and they begin anew".into(),
+                ));
+            }
+        }
         let Some(last) = self.stages.len().checked_sub(1) else {
             return Err(Error::Mismatch("there is no [[grow.stage]]".into()));
         };
@@ -145,13 +157,18 @@ impl GrowthRecipe {
                     "the last one trains the whole encoder on whole texts: it has `steps` and `rate` alone",
                 ));
             }
-            let growth = match planned.last() {
-                None => None,
-                Some(before) => {
-                    let plan = Plan::new(&before.config, &config, parts, &self.operators);
-                    Some(plan.map_err(|error| fault(i, &format!("does not grow out of the one before: {error}")))?)
-                }
+            let out_of = |before: &PlannedStage| {
+                let plan = Plan::new(&before.config, &config, parts, &self.operators)?;
+                // Where the encoder stays as it is there is nothing to learn.
+                let learned = match self.ligo.filter(|_| before.config != config) {
+                    Some(settings) => Some((Ligo::new(&plan, settings.widths)?, settings)),
+                    None => None,
+                };
+                Ok((plan, learned))
             };
+            let growth = planned.last().map(out_of).transpose();
+            let growth = growth
+                .map_err(|error: growth::Error| fault(i, &format!("does not grow out of the one before: {error}")))?;
             let by = match stage.pool_by {
                 Some(Pooling::Max) => PoolBy::Max,
                 Some(Pooling::Mean) | None => PoolBy::Mean,
@@ -220,7 +237,7 @@ pub struct PlannedStage {
     /// Tokens of the longest text.
     pub max_len: Option<usize>,
     /// How its encoder grows out of the one before; `None` for the first.
-    growth: Option<Plan>,
+    growth: Option<(Plan, Option<(Ligo, LigoConfig)>)>,
 }
 
 /// A growing training: stages, what is trained in each, and where each has its checkpoints.
@@ -267,8 +284,9 @@ impl Growing<'_> {
                 None => first.take().expect("the first stage comes once"),
                 // Its own checkpoint has everything.
                 Some(_) if i == at => self.fresh(&stage.config, devices.main())?,
-                Some(plan) => {
-                    let (model, moments) = self.grown((i, plan), &*job, devices.main())?;
+                Some((plan, learned)) => {
+                    let place = Place { devices, config, begins: stage.begins };
+                    let (model, moments) = self.grown((i, plan, learned.as_ref()), &*job, &place, monitor)?;
                     part.moments = moments;
                     model
                 }
@@ -301,10 +319,12 @@ impl Growing<'_> {
     /// The model and the moments with which stage `i` begins, and what the job remembers, out of the last checkpoint of the stage before.
     fn grown(
         &self,
-        (i, plan): (usize, &Plan),
+        (i, plan, learned): (usize, &Plan, Option<&(Ligo, LigoConfig)>),
         job: &dyn Job<TaskModel>,
-        device: &Device,
+        place: &Place<'_>,
+        monitor: &mut dyn Monitor,
     ) -> Result<(TaskModel, Option<Tensors>)> {
+        let device = place.devices.main();
         let missing = || Error::Mismatch(format!("stage {i} has left no checkpoint to grow from"));
         let before = self.stores[i - 1].latest()?.checkpoint.ok_or_else(missing)?;
         let read = |name: &str| -> Result<Option<Tensors>> {
@@ -316,10 +336,17 @@ impl Growing<'_> {
         let grow = |tensors: &Tensors, quantity| {
             plan.apply(tensors, quantity).map_err(|error| Error::Mismatch(error.to_string()))
         };
-        let model = self.loaded(new, grow(&weights, Quantity::Weights)?, &before, device)?;
         if let Some(memory) = read(MEMORY)? {
             job.recall(&memory)?;
         }
+        let large = match learned {
+            None => grow(&weights, Quantity::Weights)?,
+            Some((ligo, settings)) => {
+                let build = |tensors| self.loaded(new, tensors, &before, device);
+                learn(ligo.clone(), settings, &weights, job, build, place, monitor)?
+            }
+        };
+        let model = self.loaded(new, large, &before, device)?;
         if self.moments == StageMoments::New {
             return Ok((model, None));
         }

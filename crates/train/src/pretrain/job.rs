@@ -37,7 +37,12 @@ pub struct Pool {
     pub window: usize,
 }
 
-impl MaskedLanguageModeling<'_> {
+impl<'a> MaskedLanguageModeling<'a> {
+    /// Of whole texts and all of their tokens; nothing is held out.
+    pub fn of(text: &'a dyn TextSource, mask: &'a WordMask) -> Self {
+        Self { text, mask, held_out: None, dropping: None, pool: None, max_len: None }
+    }
+
     fn batch(&self, step: u64) -> Result<MaskedBatch> {
         Ok(self.mask.hide(self.cut_batch(step)?, step / self.text.batches_per_epoch()))
     }

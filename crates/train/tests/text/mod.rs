@@ -68,6 +68,8 @@ pub fn dropping(settings: DropSettings) -> TokenDropping {
 pub struct Watch {
     pub stop_after: Option<u64>,
     pub losses: Vec<f64>,
+    /// Of learned growths: the step, the first loss and the last.
+    pub grown: Vec<(u64, f64, f64)>,
     pub done: u64,
 }
 
@@ -76,6 +78,9 @@ impl Monitor for Watch {
         if let TrainEvent::Step(report) = event {
             self.done = report.step;
             self.losses.push(report.loss);
+        }
+        if let TrainEvent::Grown { step, first, last } = event {
+            self.grown.push((*step, *first, *last));
         }
     }
     fn interrupted(&self) -> bool {
