@@ -49,6 +49,11 @@ impl Embeddings {
         }
     }
 
+    /// Whether a token is seen with its neighbors.
+    pub fn has_trigrams(&self) -> bool {
+        self.trigram
+    }
+
     /// Computes `Norm(project(word) + position + segment)` of every token, without what there is no table for.
     ///
     /// # Shapes

@@ -4,6 +4,7 @@
 //! a text's ([`fused_ops::Ragged`]).
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use encoder_spec::Pooling;
 use fused_ops::{Ragged, TextRows, embedding};
 
 use crate::attention::Attention;
@@ -167,6 +168,40 @@ impl BertEncoder {
 }
 
 impl TaskModel {
+    /// Whether [`TaskModel::of_ragged_texts`] gives the scores of head `head` that [`TaskModel::forward`] gives, and takes less time: on the
+    /// processor, where texts are read by their first token and no word sees the padding behind it, as trigrams do.
+    pub fn needs_no_padding(&self, head: usize, device: &Device) -> bool {
+        let reads_first = self.pooling == Pooling::Cls && self.heads[head].kind().is_on_pooled();
+        let encoder = &self.encoder;
+        reads_first
+            && encoder.ragged_fault().is_none()
+            && !encoder.embeddings.has_trigrams()
+            && fused_ops::on_flex(device)
+    }
+
+    /// For each text the scores of head `head` (classes, labels, a number), which reads its first token.
+    ///
+    /// # Shapes
+    /// - output: `[texts, outputs]`
+    ///
+    /// # Panics
+    /// As [`BertEncoder::encode_ragged`]; a model or head that reads all tokens ([`TaskModel::needs_no_padding`]).
+    pub fn of_ragged_texts(&self, head: usize, batch: &RaggedBatch) -> Tensor<2> {
+        assert!(self.pooling == Pooling::Cls, "texts are read by their first token");
+        let hidden = self.encode_ragged(batch, None);
+        let (device, [_, tokens, width]) = (hidden.device(), hidden.dims());
+        let mut next = 0;
+        let begin = |text: &TextRows| {
+            next += text.keys as i32;
+            next - text.keys as i32
+        };
+        let first: Vec<i32> = batch.texts.texts().iter().map(begin).collect();
+        let count = first.len();
+        let rows = Tensor::from_data(TensorData::new(first, [1, count]), &device);
+        let first = embedding(hidden.reshape([tokens, width]), rows).reshape([count, 1, width]);
+        self.of_texts(head, first, Tensor::ones([count, 1], &device))
+    }
+
     /// [`BertEncoder::encode_ragged`].
     ///
     /// # Panics
@@ -178,7 +213,7 @@ impl TaskModel {
 
 #[cfg(test)]
 mod tests {
-    use encoder_spec::{BertConfig, Parts, preset};
+    use encoder_spec::{BertConfig, Parts, TaskHeadConfig, TaskHeadKind, preset};
 
     use super::*;
     use crate::batch::TokenBatch;
@@ -233,6 +268,29 @@ mod tests {
         for (i, (a, b)) in found.iter().zip(real).enumerate() {
             assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} instead of {b} at {i}");
         }
+    }
+
+    #[test]
+    fn scores_of_texts_without_padding_are_those_of_padded_ones() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let head = TaskHeadConfig::new("task", TaskHeadKind::Classification, names);
+        let config = BertConfig { task_heads: vec![head.clone()], ..families()[0].1.clone() };
+        let wide = BertConfig { initializer_range: 0.3, ..config.with_dropout(0.0) };
+        let model = TaskModel::new(&wide, Parts::POOLER, &Device::flex()).unwrap().initialized(&wide, 5);
+        assert!(model.needs_no_padding(0, &Device::flex()));
+        let (ids, types, mask) = padded(8);
+        let whole = TokenBatch::from_host([3, 8], &ids, &types, &mask, &Device::flex());
+        let ragged = RaggedBatch::from_host([3, 8], &ids, &types, &mask, &Device::flex());
+        let expected = values(model.forward(&whole, 0, EncodeOptions::LAST).1);
+        let found = values(model.of_ragged_texts(0, &ragged));
+        assert_eq!(found.len(), 9);
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} instead of {b}");
+        }
+        let searched = preset("efficientbert-tiny").unwrap();
+        let searched = BertConfig { task_heads: vec![head], ..searched };
+        let searched = TaskModel::new(&searched, Parts::POOLER, &Device::flex()).unwrap();
+        assert!(!searched.needs_no_padding(0, &Device::flex()), "trigrams see the padding");
     }
 
     #[test]

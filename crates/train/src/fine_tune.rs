@@ -1,6 +1,6 @@
 //! Fine-tuning on gold labels.
 
-use bert_core::{EncodeOptions, TaskModel, to_unit_length};
+use bert_core::{EncodeOptions, RaggedBatch, TaskModel, to_unit_length};
 use burn::tensor::Device;
 use predict::evaluate;
 
@@ -11,7 +11,7 @@ use crate::losses::{at_tokens, label_loss, tag_loss};
 use crate::pair_losses::{check_parts, halves, pair_loss};
 
 /// Trains a model's heads and encoder on labels: cross-entropy for classes and tags, MSE for scores,
-/// [`pair_loss`] for vectors.
+/// [`pair_loss`] for vectors. Nothing is computed for padding where [`TaskModel::needs_no_padding`] holds.
 pub struct FineTune<'a> {
     /// Training data.
     pub data: &'a TaskMix,
@@ -34,8 +34,8 @@ impl Job<TaskModel> for FineTune<'_> {
             let [first, second] = halves(to_unit_length(vectors));
             return Ok(cut.weigh(LossTerms(vec![("label", pair_loss(first, second, &batch.labels)?)])));
         }
-        let tokens = to_device(&batch, device);
         if let Some((places, tags)) = batch.tagged() {
+            let tokens = to_device(&batch, device);
             if tags.is_empty() {
                 // No word in this part has a token.
                 return Ok(LossTerms(Vec::new()));
@@ -46,7 +46,15 @@ impl Job<TaskModel> for FineTune<'_> {
             let loss = if density == 1.0 { loss } else { loss * density };
             return Ok(cut.weigh(LossTerms(vec![("label", loss)])));
         }
-        let (_, logits) = model.forward(&tokens, self.heads[task], EncodeOptions::LAST);
+        let head = self.heads[task];
+        let logits = match model.needs_no_padding(head, device) {
+            true => {
+                let texts =
+                    RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);
+                model.of_ragged_texts(head, &texts)
+            }
+            false => model.forward(&to_device(&batch, device), head, EncodeOptions::LAST).1,
+        };
         let tasks = self.data.tasks();
         let weights = tasks[task].class_weights();
         Ok(cut.weigh(LossTerms(vec![("label", label_loss(logits, &batch.labels, weights, device)?)])))

@@ -45,6 +45,7 @@ print(session.run(None, {'ids': ids, 'mask': numpy.ones(ids.shape, dtype=numpy.f
 #[derive(Debug)]
 pub struct ColdStart<'a> {
     measure: &'a Measure,
+    threads: String,
     student: PathBuf,
     onnx: PathBuf,
     /// Parameters of the peers' model, which has the student's architecture.
@@ -52,13 +53,14 @@ pub struct ColdStart<'a> {
 }
 
 impl<'a> ColdStart<'a> {
-    pub fn prepare(measure: &'a Measure, student: &Path) -> Result<Self, String> {
+    pub fn prepare(measure: &'a Measure, threads: u32, student: &Path) -> Result<Self, String> {
         let tokenizer = student.join("tokenizer.json");
         if !tokenizer.is_file() {
             return Err(format!("--student {}: no tokenizer.json there", student.display()));
         }
         let onnx = std::env::temp_dir().join(format!("efficientbert-peer-{}.onnx", std::process::id()));
-        let mut start = Self { measure, student: student.to_path_buf(), onnx, parameters: 0 };
+        let mut start =
+            Self { measure, threads: threads.to_string(), student: student.to_path_buf(), onnx, parameters: 0 };
         let mut export = Command::new(&measure.python);
         export.args(["-c", EXPORT]).arg(&measure.script).arg(student.join("config.json")).arg(&start.onnx);
         let said = output(&mut export)?;
@@ -70,9 +72,8 @@ impl<'a> ColdStart<'a> {
     /// `efficientbert predict` as a whole process.
     pub fn ours(&self, precision: &str) -> Result<Sample, String> {
         let mut command = self.measure.program();
-        let threads = self.measure.threads.to_string();
         command.arg("predict").arg("--model").arg(&self.student);
-        command.args(["--precision", precision, "--threads", &threads, TEXT]);
+        command.args(["--precision", precision, "--threads", &self.threads, TEXT]);
         timed(command, precision, true)
     }
 
@@ -80,7 +81,7 @@ impl<'a> ColdStart<'a> {
     pub fn peer(&self) -> Result<Sample, String> {
         let mut command = Command::new(&self.measure.python);
         command.args(["-c", PREDICT]).arg(self.student.join("tokenizer.json")).arg(&self.onnx).arg(TEXT);
-        command.arg(self.measure.threads.to_string());
+        command.arg(&self.threads);
         timed(command, "ort", false)
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// Passes of a run whose number the caller does not give.
-const RUNS: &str = "21";
+pub(super) const RUNS: &str = "21";
 
 /// Runs the peers' script and prints the process's peak memory on a line of its own.
 const WITH_PEAK: &str = "\
@@ -17,9 +17,9 @@ runpy.run_path(script, run_name='__main__')
 print(json.dumps({'peak_mib': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))";
 
 const VERSIONS: &str = "\
-import datetime, platform, torch, onnxruntime
+import datetime, platform, torch
 name = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if l.startswith('model name')), platform.processor())
-print(datetime.date.today().isoformat(), torch.__version__.split('+')[0], onnxruntime.__version__, name, sep='|')";
+print(datetime.date.today().isoformat(), torch.__version__.split('+')[0], name, sep='|')";
 
 /// How to run ours and theirs.
 #[derive(Debug)]
@@ -30,8 +30,6 @@ pub struct Measure {
     pub python: PathBuf,
     /// The peers' script.
     pub script: PathBuf,
-    /// Threads of every system.
-    pub threads: u32,
     /// Highest instruction set of ours.
     pub isa: Option<String>,
 }
@@ -56,8 +54,6 @@ pub struct Versions {
     pub date: String,
     /// Of PyTorch.
     pub torch: String,
-    /// Of ONNX Runtime.
-    pub ort: String,
     /// Name of the processor.
     pub processor: String,
 }
@@ -67,9 +63,9 @@ impl Measure {
     pub fn versions(&self) -> Result<Versions, String> {
         let text = output(Command::new(&self.python).args(["-c", VERSIONS]))?;
         let fields: Vec<_> = text.trim().split('|').map(str::to_owned).collect();
-        let [date, torch, ort, processor] =
-            <[String; 4]>::try_from(fields).map_err(|_| format!("cannot read versions from `{text}`"))?;
-        Ok(Versions { date, torch, ort, processor })
+        let [date, torch, processor] =
+            <[String; 3]>::try_from(fields).map_err(|_| format!("cannot read versions from `{text}`"))?;
+        Ok(Versions { date, torch, processor })
     }
 
     /// Our program with its environment.
@@ -82,9 +78,9 @@ impl Measure {
     }
 
     /// One run of `efficientbert bench`.
-    pub fn ours(&self, system: &str, args: &[&str]) -> Result<Sample, String> {
+    pub fn ours(&self, system: &str, threads: u32, args: &[&str]) -> Result<Sample, String> {
         let mut command = self.program();
-        command.arg("bench").args(args).args(["--json", "--threads", &self.threads.to_string()]);
+        command.arg("bench").args(args).args(["--json", "--threads", &threads.to_string()]);
         if !args.contains(&"--runs") {
             command.args(["--runs", RUNS]);
         }
@@ -92,10 +88,10 @@ impl Measure {
     }
 
     /// One run of the peers' script.
-    pub fn peer(&self, engine: &str, args: &[&str]) -> Result<Sample, String> {
+    pub fn peer(&self, engine: &str, threads: u32, args: &[&str]) -> Result<Sample, String> {
         let mut command = Command::new(&self.python);
         command.args(["-c", WITH_PEAK]).arg(&self.script).args(args);
-        command.args(["--threads", &self.threads.to_string()]);
+        command.args(["--threads", &threads.to_string()]);
         if !args.contains(&"--runs") {
             command.args(["--runs", RUNS]);
         }

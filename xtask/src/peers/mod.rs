@@ -4,6 +4,7 @@
 //! counts is the ratio inside a round, and of the rounds the median.
 
 mod cold_start;
+mod engines;
 mod measure;
 mod table;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::command;
+use engines::{Engines, Shape};
 use measure::Measure;
 use table::{Line, Table};
 
@@ -24,14 +26,27 @@ const MODELS: [(&str, &str); 5] = [
     ("minilm-l6", "minilm"),
     ("tinybert-4", "tinybert4"),
 ];
-/// Engines of the peers' script.
-const ENGINES: [&str; 4] = ["torch", "torch-bf16", "ort", "ort-int8"];
+/// Engines of the peers.
+const ENGINES: [&str; 11] = [
+    "torch",
+    "torch-bf16",
+    "torch-compile",
+    "torch-compile-bf16",
+    "ort",
+    "ort-int8",
+    "ov",
+    "ov-bf16",
+    "ov-int8",
+    "ct2",
+    "ct2-int8",
+];
 /// Number formats of ours.
 const PRECISIONS: [&str; 3] = ["f32", "bf16", "int8"];
 
-/// Compares speed with PyTorch and ONNX Runtime.
+/// Compares speed with OpenVINO, CTranslate2, ONNX Runtime and PyTorch.
 ///
-/// Needs Python with torch, onnx, onnxruntime, numpy and tokenizers, and the script that times them: `peer_bench.py`.
+/// Needs Python with torch, onnx, onnxruntime, openvino, nncf, ctranslate2, transformers, numpy and tokenizers, and the script that describes the
+/// models: `peer_bench.py`. An engine that is missing is left out, which is said.
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask bench --peers")]
 pub struct PeerArguments {
@@ -45,6 +60,13 @@ pub struct PeerArguments {
     /// Sequences in a pass.
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [1, 8])]
     batches: Vec<u32>,
+    /// Tokens in a sequence.
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [128])]
+    seqs: Vec<u32>,
+    /// Engines of the peers.
+    #[arg(long, value_name = "NAME", num_args = 1.., default_values = ENGINES,
+          value_parser = clap::builder::PossibleValuesParser::new(ENGINES))]
+    engines: Vec<String>,
     /// Leave out the distillation step.
     #[arg(long)]
     no_kd: bool,
@@ -52,9 +74,9 @@ pub struct PeerArguments {
     /// architecture. `efficientbert distill --arch efficientbert --steps 1` makes one of that size.
     #[arg(long, value_name = "DIR")]
     student: Option<PathBuf>,
-    /// Threads of every system.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    threads: u32,
+    /// Threads of every system: a row for each number.
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [2])]
+    threads: Vec<u32>,
     /// Instruction set that ours may use at most: portable, avx2, avx512, amx.
     #[arg(long, value_name = "ISA")]
     isa: Option<String>,
@@ -70,6 +92,9 @@ pub struct PeerArguments {
     /// Where the table goes.
     #[arg(long, value_name = "FILE", default_value = "docs/results/cpu.md")]
     out: PathBuf,
+    /// Where every measured value goes, as JSON [default: the table's name with .json].
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// Runs the comparison with the arguments after `--peers`.
@@ -97,40 +122,37 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
             .or_else(|| std::env::var_os("EFFICIENTBERT_PEERS").map(Into::into))
             .unwrap_or_else(|| "python3".into()),
         script,
-        threads: args.threads,
         isa: args.isa.clone(),
     };
     let mut table = Table::new(measure.versions()?, &args);
-    // Inference: shapes of a pass, ours in three formats against four engines.
     for model in &args.models {
-        let peer = MODELS.iter().find(|(ours, _)| ours == model).map(|(_, peer)| *peer).expect("checked by the parser");
-        for batch in &args.batches {
-            let line = rounds(&measure, &args, &format!("infer {model}, batch {batch} x 128"), |m| {
-                let batch = batch.to_string();
-                let ours = PRECISIONS.map(|p| m.ours(p, &["--model", model, "--batch", &batch, "--precision", p]));
-                let peers = ENGINES.map(|e| m.peer(e, &["infer", "--model", peer, "--batch", &batch, "--engine", e]));
-                ours.into_iter().chain(peers).collect()
-            })?;
+        for (&threads, (&batch, &seq)) in args.threads.iter().flat_map(|threads| {
+            let shapes = args.batches.iter().flat_map(|batch| args.seqs.iter().map(move |seq| (batch, seq)));
+            shapes.map(move |shape| (threads, shape))
+        }) {
+            let line = inference((&measure, &mut table), &args, model, (batch, seq, threads))?;
             add(&mut table, line, &args)?;
         }
     }
-    if !args.no_kd {
-        let line = rounds(&measure, &args, "one KD step, efficientbert from minilm-l6, batch 32 x 64", |m| {
+    for &threads in args.threads.iter().filter(|_| !args.no_kd) {
+        let name = format!("one KD step, efficientbert from minilm-l6, batch 32 x 64, {}", of(threads));
+        let line = rounds(&args, &name, || {
             let kd = ["--model", "efficientbert", "--batch", "32", "--seq", "64", "--runs", "9", "--teacher"];
-            let ours = ["f32", "bf16"].map(|p| m.ours(p, &[&kd[..], &["minilm-l6", "--precision", p]].concat()));
-            let peers =
-                ["torch", "torch-bf16"].map(|e| m.peer(e, &[&["kd"], &kd[..], &["minilm", "--engine", e]].concat()));
-            ours.into_iter().chain(peers).collect()
+            let ours = |p| measure.ours(p, threads, &[&kd[..], &["minilm-l6", "--precision", p]].concat());
+            let peer = |e| measure.peer(e, threads, &[&["kd"], &kd[..], &["minilm", "--engine", e]].concat());
+            let all = ["f32", "bf16"].map(ours).into_iter().chain(["torch", "torch-bf16"].map(peer));
+            all.collect()
         })?;
         add(&mut table, line, &args)?;
     }
     if let Some(student) = &args.student {
-        let start = cold_start::ColdStart::prepare(&measure, student)?;
+        let threads = args.threads.iter().copied().max().unwrap_or(1);
+        let start = cold_start::ColdStart::prepare(&measure, threads, student)?;
         let name = format!(
             "process start to first prediction, one architecture, {:.1} million parameters there",
             start.parameters as f64 / 1e6
         );
-        let line = rounds(&measure, &args, &name, |_| vec![start.ours("f32"), start.ours("bf16"), start.peer()])?;
+        let line = rounds(&args, &name, || vec![start.ours("f32"), start.ours("bf16"), start.peer()])?;
         add(&mut table, line, &args)?;
     }
     print!("{}", table.markdown());
@@ -138,23 +160,56 @@ pub fn run(args: Vec<std::ffi::OsString>) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// One row: a model and the shape of a pass, ours in three formats and every engine of theirs.
+fn inference(
+    (measure, table): (&Measure, &mut Table),
+    args: &PeerArguments,
+    model: &str,
+    (batch, seq, threads): (u32, u32, u32),
+) -> Result<Line, String> {
+    let peer = MODELS.iter().find(|(ours, _)| *ours == model).map(|(_, peer)| *peer).expect("checked by the parser");
+    let name = format!("{model}, {batch} x {seq}, {}", of(threads));
+    eprintln!("{name}: building the engines");
+    let mut engines = Engines::start(measure, Shape { model: peer, batch, seq, threads }, &args.engines)?;
+    for (engine, why) in &engines.left_out {
+        eprintln!("{name}: without {engine}: {why}");
+    }
+    table.versions(&engines.versions);
+    let names = engines.ready.clone();
+    rounds(args, &name, || {
+        let (batch, seq) = (batch.to_string(), seq.to_string());
+        let shape = ["--model", model, "--batch", &batch, "--seq", &seq, "--precision"];
+        let ours = PRECISIONS.map(|p| measure.ours(p, threads, &[&shape[..], &[p]].concat()));
+        let theirs = names.iter().map(|engine| engines.time(engine));
+        ours.into_iter().chain(theirs).collect()
+    })
+}
+
+/// A number of threads in words.
+fn of(threads: u32) -> String {
+    if threads == 1 { "1 thread".into() } else { format!("{threads} threads") }
+}
+
 /// Adds a row and writes what there is: a later row that fails loses none of it.
 fn add(table: &mut Table, line: Line, args: &PeerArguments) -> Result<(), String> {
     table.add(line);
-    std::fs::write(&args.out, table.markdown()).map_err(|e| format!("{}: {e}", args.out.display()))
+    let json = args.json.clone().unwrap_or_else(|| args.out.with_extension("json"));
+    for (path, text) in [(&args.out, table.markdown()), (&json, table.json())] {
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Runs everything of one row once per round.
 fn rounds(
-    measure: &Measure,
     args: &PeerArguments,
     name: &str,
-    one: impl Fn(&Measure) -> Vec<Result<measure::Sample, String>>,
+    mut one: impl FnMut() -> Vec<Result<measure::Sample, String>>,
 ) -> Result<Line, String> {
     let mut line = Line::new(name);
     for round in 1..=args.rounds {
         eprintln!("{name}: round {round} of {}", args.rounds);
-        line.add(one(measure).into_iter().collect::<Result<_, _>>()?);
+        line.add(one().into_iter().collect::<Result<_, _>>()?);
     }
     Ok(line)
 }

@@ -97,7 +97,7 @@ fn a_text_that_no_tokenizer_can_be_learned_from_is_refused_before_anything_is_wr
         assert!(snapshot(dir.path()) == before, "{corpus}, {more:?}: nothing is left behind");
     };
     refused("packed", &[], 2, &["packed holds packed shards", "learned from text files"]);
-    refused("nowhere.txt", &[], 1, &["nowhere.txt"]);
+    refused("nowhere.txt", &[], 2, &["nowhere.txt"]);
     let few = ["teacher.tokenizer={ vocab_size = 20 }"];
     refused("pocket/corpus.txt", &few, 1, &["a vocabulary of 20 pieces has no room"]);
     let unused = ["teacher.model=bert"];

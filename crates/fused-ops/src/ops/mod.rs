@@ -35,7 +35,8 @@ fn applies<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && on_flex(&x.device())
 }
 
-fn on_flex(device: &Device) -> bool {
+/// Whether a device is the processor, with or without autodiff.
+pub fn on_flex(device: &Device) -> bool {
     match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(_) => matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_)),
