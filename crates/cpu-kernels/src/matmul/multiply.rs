@@ -70,7 +70,7 @@ pub(super) unsafe fn blocks(
     let parts = count.div_ceil(kernel::steps_in_cache(format, isa)).max(1);
     let length = count.div_ceil(parts);
     // The rows of a group of columns together bring the next one closer, each a share of it; then they look at what is there.
-    let ahead = kernel::ahead(format, isa);
+    let ahead = kernel::ahead(format, isa, rows.len().min(together));
     let (first_step, group) = (steps.start, count * format.step_bytes(Side::Right));
     let next = |index: usize, col: usize, skipped: usize| {
         let share = (index * count + skipped) * ahead;
@@ -105,6 +105,7 @@ pub(super) unsafe fn blocks(
                                     rows: row.len(),
                                     cols: col.len(),
                                     next: next((row.start - first) / GROUP, col.end, skipped),
+                                    ahead,
                                     more: part > 0,
                                 };
                                 kernel::run(format, isa, job, block);

@@ -10,6 +10,15 @@ use crate::matmul::format::{GROUP, TILE, TILE_BYTES};
 
 /// Rows computed together.
 const TOGETHER: usize = 8;
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+impl Job {
+    /// Lines of [`Job::next`] that each pass over eight rows brings closer in a step.
+    fn lines_of_eight_rows(&self) -> usize {
+        self.ahead / LINE / self.rows.div_ceil(TOGETHER)
+    }
+}
 
 /// The sums of eight rows from `to` on: what the block holds, or zeros.
 ///
@@ -142,9 +151,15 @@ macro_rules! tiles {
             unsafe {
                 let mut sums = begin::<TILES>(to, job.more);
                 let (mut left, mut right) = (job.left.add(row * 64), job.right);
+                let lines = job.lines_of_eight_rows();
+                let mut next = job.next.wrapping_add(row / TOGETHER * job.steps * lines * LINE);
                 for _ in 0..job.steps {
                     let here = rest.min(TILE);
                     rest -= here;
+                    for line in 0..lines {
+                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line * LINE).cast());
+                    }
+                    next = next.wrapping_add(lines * LINE);
                     for p in 0..here {
                         let at = right.add(p * 64);
                         let r: [__m512i; TILES] =

@@ -14,7 +14,7 @@ mod simd128;
 #[cfg(test)]
 mod tests;
 
-use super::format::{Format, GROUP, TILE};
+use super::format::{Format, GROUP, TILE, TILE_BYTES};
 use crate::Isa;
 
 /// 32 x 32 sums.
@@ -42,9 +42,10 @@ pub(crate) struct Job {
     pub rows: usize,
     /// Columns wanted, 1 to 32.
     pub cols: usize,
-    /// What to bring closer meanwhile: the columns that come next, from a place that depends on the rows, [`ahead`] bytes a step. Not
-    /// read; any address will do.
+    /// What to bring closer meanwhile: the columns that come next, from a place that depends on the rows. Not read; any address will do.
     pub next: *const u8,
+    /// How much of it in a step, in bytes: what [`ahead`] says, or nothing.
+    pub ahead: usize,
     /// Adds to the block instead of replacing it; only where [`steps_in_cache`] allows parts.
     pub more: bool,
 }
@@ -92,11 +93,18 @@ pub(crate) fn steps_in_cache(format: Format, isa: Isa) -> usize {
     }
 }
 
-/// Bytes of [`Job::next`] that a step brings closer.
-pub(crate) fn ahead(format: Format, isa: Isa) -> usize {
+/// Bytes of [`Job::next`] that a step brings closer, where a group of columns is multiplied with `rows` rows.
+///
+/// Tiles: enough for the next columns after two groups of rows. Dot products of vectors: the share of a group of rows, in whole lines for
+/// each eight of them.
+pub(crate) fn ahead(format: Format, isa: Isa, rows: usize) -> usize {
     match (format, isa) {
         (Format::Pairs { planes: 1 } | Format::Quads, Isa::Amx) => 1024,
         (Format::Pairs { .. }, Isa::Amx) => 1536,
+        (Format::Pairs { .. } | Format::Quads, Isa::Avx512) => {
+            let lines = 64 * rows.min(GROUP).div_ceil(8).max(1);
+            (2 * TILE_BYTES).div_ceil(rows.div_ceil(GROUP).max(1)).next_multiple_of(lines)
+        }
         _ => 0,
     }
 }

@@ -102,6 +102,7 @@ impl Operands {
                 rows,
                 cols,
                 next: std::ptr::null(),
+                ahead: 64 * 8,
                 more: first > 0,
             };
             // SAFETY: both groups hold these steps; the machine has the kernel's instructions.
