@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::epilogue::{Epilogue, Output, finish};
+use super::epilogue::{Bytes, Epilogue, Output, finish, finish_bytes};
 use super::format::{Format, GROUP};
 use super::kernel::{self, Block, Job};
-use super::pack::{Quantized, Side};
+use super::pack::Side;
 use super::packed::{Input, Weights};
 
 /// Bytes of packed rows that are multiplied with one group of columns after the other: they should stay in the second-level cache.
@@ -112,10 +112,14 @@ pub(super) unsafe fn blocks(
                                 if part + 1 < parts {
                                     continue;
                                 }
+                                let col = col.clone();
                                 if format == Format::Quads {
-                                    dequantize(input, weights, row.clone(), col.clone(), block);
+                                    let rows = input.quantized(row.clone());
+                                    let bytes = Bytes { rows, cols: &weights.quantized[col.clone()] };
+                                    finish_bytes(bytes, block, row, col, output, epilogue, isa);
+                                } else {
+                                    finish(block, row, col, output, epilogue, isa);
                                 }
-                                finish(block, row, col.clone(), output, epilogue, isa);
                             }
                         }
                     }
@@ -123,27 +127,5 @@ pub(super) unsafe fn blocks(
             }
         }
         kernel::end(isa);
-    });
-}
-
-/// Sums of bytes into values: `scale_row scale_col (sum - zero_row sum_col)`.
-///
-/// # Safety
-/// The rows are packed in bytes.
-unsafe fn dequantize(input: &Input, weights: &Weights, rows: Range<usize>, cols: Range<usize>, block: &mut Block) {
-    let (mut scales, mut sums) = ([0.0f32; GROUP], [0i32; GROUP]);
-    for (i, q) in weights.quantized[cols].iter().enumerate() {
-        (scales[i], sums[i]) = (q.scale, q.offset);
-    }
-    // SAFETY: the caller's promise.
-    let rows: &[Quantized] = unsafe { input.quantized(rows) };
-    let (scales, sums) = (&scales, &sums);
-    dispatch!(|rows: &[Quantized], scales: &[f32; GROUP], sums: &[i32; GROUP], block: &mut Block| {
-        for (q, values) in rows.iter().zip(block.0.as_chunks_mut::<GROUP>().0) {
-            for ((value, sum), scale) in values.iter_mut().zip(sums).zip(scales) {
-                let bytes = value.to_bits() as i32;
-                *value = (bytes - q.offset * sum) as f32 * (q.scale * scale);
-            }
-        }
     });
 }

@@ -5,6 +5,7 @@
 //! 65,536.
 
 use super::Source;
+use crate::Isa;
 use crate::matmul::format::{TILE, TILE_BYTES};
 
 /// Scale and offset of one lane. For a row of activations `offset` is the byte that stands for 0, for an output of weights the
@@ -20,35 +21,67 @@ pub(crate) struct Quantized {
 const ROUND: f32 = 12_582_912.0;
 
 /// Inner indices of a step.
-const STEP: usize = 64;
+pub(super) const STEP: usize = 64;
 
 /// A step of the left operand: two tiles of 16 lanes.
-type Rows = [[[u8; STEP]; TILE]; 2];
+pub(super) type Rows = [[[u8; STEP]; TILE]; 2];
 /// A step of the right operand: two tiles of 16 times four inner indices of 16 lanes.
 type Columns = [[[[i8; 4]; TILE]; STEP / 4]; 2];
 
 /// Packs one row of `k` activations into its group; values beyond `k` become the byte of 0, which multiplies weights that are 0.
 ///
 /// # Safety
-/// `row` has `k` values, `group` room for the group, which has been written to before and which nothing else uses meanwhile.
-pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, group: *mut u8) -> Quantized {
+/// `row` has `k` values, `group` room for the group, which has been written to before and which nothing else uses meanwhile; `isa` is
+/// available.
+pub(crate) unsafe fn pack_row_bytes(row: *const f32, k: usize, lane: usize, group: *mut u8, isa: Isa) -> Quantized {
     const { assert!(size_of::<Rows>() == 2 * TILE_BYTES) };
     // SAFETY: the caller promises `k` values, and the steps that they take.
     let (row, steps) = unsafe {
         (std::slice::from_raw_parts(row, k), std::slice::from_raw_parts_mut(group.cast::<Rows>(), k.div_ceil(STEP)))
     };
-    dispatch!(|row: &[f32], lane: usize, steps: &mut [Rows]| -> Quantized { quantize_row(row, lane, steps) })
+    match isa {
+        // SAFETY: the set is available.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx | Isa::Avx512 => unsafe { super::bytes_avx512::quantize_row(row, lane, steps) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { super::bytes_avx2::quantize_row(row, lane, steps) },
+        _ => quantize_row(row, lane, steps),
+    }
 }
 
+/// How the values of a row become bytes: `q = round(x / scale + zero)`, in `0..=255`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grid {
+    pub scale: f32,
+    /// `1 / scale`
+    pub inverse: f32,
+    /// The byte of 0, a whole number.
+    pub zero: f32,
+}
+
+impl Grid {
+    /// The grid of a row whose values, and 0, lie in `low..=high`.
+    #[inline(always)]
+    pub fn of(low: f32, high: f32) -> Self {
+        // An empty range has the scale of 1, so that nothing divides by 0.
+        let span = high - low;
+        let scale = if span > 0.0 { span / 255.0 } else { 1.0 };
+        let inverse = 1.0 / scale;
+        Self { scale, inverse, zero: (-low * inverse + ROUND) - ROUND }
+    }
+
+    pub fn quantized(self) -> Quantized {
+        Quantized { scale: self.scale, offset: self.zero as i32 }
+    }
+}
+
+/// The specification.
 #[inline(always)]
 fn quantize_row(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
     let (low, high) = range(row);
-    // An empty range has the scale of 1, so that nothing divides by 0.
-    let span = high - low;
-    let scale = if span > 0.0 { span / 255.0 } else { 1.0 };
-    let inverse = 1.0 / scale;
-    let zero = (-low * inverse + ROUND) - ROUND;
-    let byte = |x: f32| ((x * inverse + zero).clamp(0.0, 255.0) + ROUND).to_bits() as u8;
+    let grid = Grid::of(low, high);
+    let byte = |x: f32| ((x * grid.inverse + grid.zero).clamp(0.0, 255.0) + ROUND).to_bits() as u8;
     let (whole, rest) = row.as_chunks::<STEP>();
     let (tile, lane) = (lane / TILE, lane % TILE);
     for (values, step) in whole.iter().zip(&mut *steps) {
@@ -62,7 +95,7 @@ fn quantize_row(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
         values[..rest.len()].copy_from_slice(rest);
         steps[whole.len()][tile][lane] = values.map(byte);
     }
-    Quantized { scale, offset: zero as i32 }
+    grid.quantized()
 }
 
 /// Smallest and largest value, both with 0 among them.

@@ -5,6 +5,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
+#[cfg(target_arch = "x86_64")]
+mod bytes_avx2;
+#[cfg(target_arch = "x86_64")]
+mod bytes_avx512;
 mod portable;
 #[cfg(test)]
 mod tests;

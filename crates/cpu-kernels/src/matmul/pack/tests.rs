@@ -106,6 +106,23 @@ proptest! {
     }
 
     #[test]
+    fn rows_become_the_same_bytes_with_every_instruction_set(case in prop_oneof![case(false), case(true)]) {
+        let row = &case.data[..case.k.min(case.data.len())];
+        for isa in Isa::ALL.into_iter().filter(|isa| *isa <= Isa::best()) {
+            // SAFETY: a row of values and room for a group; the machine has the set.
+            let of = |isa| unsafe {
+                let mut found = Quantized::default();
+                let lane = case.lanes % GROUP;
+                let bytes = packed(Format::Quads.group_bytes(row.len(), Side::Left), |to| {
+                    found = pack_row_bytes(row.as_ptr(), row.len(), lane, to, isa);
+                });
+                (bytes, found.scale.to_bits(), found.offset)
+            };
+            prop_assert!(of(isa) == of(Isa::Portable), "{isa}");
+        }
+    }
+
+    #[test]
     fn bytes_stand_for_their_values(case in case(false)) {
         // One row at a time and all columns: half a step from the value, zeros behind the last.
         let room = case.lanes.div_ceil(GROUP) * Format::Quads.group_bytes(case.k, Side::Left);
@@ -132,7 +149,7 @@ proptest! {
         for lane in 0..lanes {
             let row = &case.data[lane * case.lane_stride..][..case.k];
             // SAFETY: a row of `k` values and room for a group.
-            let q = unsafe { pack_row_bytes(row.as_ptr(), case.k, lane, buffer.start()) };
+            let q = unsafe { pack_row_bytes(row.as_ptr(), case.k, lane, buffer.start(), Isa::best()) };
             // SAFETY: all bytes of the buffer.
             let bytes = unsafe { std::slice::from_raw_parts(buffer.start(), room) };
             for p in 0..case.k.next_multiple_of(64) {

@@ -66,7 +66,7 @@ impl Input {
                 Format::Quads => {
                     for (index, row) in rows.enumerate() {
                         let (group, lane) = (to.add(index / GROUP * group_bytes), index % GROUP);
-                        let scale = pack_row_bytes(source.start.add(index * row_stride), k, lane, group);
+                        let scale = pack_row_bytes(source.start.add(index * row_stride), k, lane, group, self.isa);
                         *self.quantized.start().cast::<Quantized>().add(row) = scale;
                     }
                 }
