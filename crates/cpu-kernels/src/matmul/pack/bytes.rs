@@ -81,7 +81,11 @@ impl Grid {
 fn quantize_row(row: &[f32], lane: usize, steps: &mut [Rows]) -> Quantized {
     let (low, high) = range(row);
     let grid = Grid::of(low, high);
-    let byte = |x: f32| ((x * grid.inverse + grid.zero).clamp(0.0, 255.0) + ROUND).to_bits() as u8;
+    // NaN is not above 0.
+    let byte = |x: f32| {
+        let value = x * grid.inverse + grid.zero;
+        ((if value > 0.0 { value.min(255.0) } else { 0.0 }) + ROUND).to_bits() as u8
+    };
     let (whole, rest) = row.as_chunks::<STEP>();
     let (tile, lane) = (lane / TILE, lane % TILE);
     for (values, step) in whole.iter().zip(&mut *steps) {
