@@ -1,10 +1,10 @@
 //! Attention of one head over one sequence, for inference.
 //!
-//! `softmax(scale Q K^T + key_bias) V` (Vaswani et al. 2017), with the scores of all queries at once in memory of the calling
-//! thread: sequences of BERT are short enough for them to stay in the second-level cache.
+//! `softmax(scale Q K^T + key_bias) V` (Vaswani et al. 2017). Keys and values are packed once; then some queries at a time are taken from
+//! their scores to their context, so that scores and probabilities stay in the first-level cache of the calling thread.
 
 use crate::elementwise::softmax::unscaled_softmax_rows;
-use crate::matmul::{Epilogue, MatMut, MatRef, Precision, matmul_serial};
+use crate::matmul::{Epilogue, Input, MatMut, MatRef, Precision, ROW_GROUP, Weights, matmul_serial, multiply_all};
 
 /// Inputs of one head.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,11 @@ pub struct Near {
 }
 
 impl Near {
+    /// The same for the queries from number `skipped` on.
+    fn after(self, skipped: usize) -> Self {
+        Self { first_query: self.first_query + skipped, ..self }
+    }
+
     /// Replaces the scores of keys out of reach, which then have the probability 0.
     fn apply(self, scores: &mut [f32], keys: usize) {
         for (query, scores) in scores.chunks_exact_mut(keys).enumerate() {
@@ -51,12 +56,34 @@ impl Near {
 }
 
 /// Memory of one thread, kept between calls; empty before the first one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scratch {
     scores: Vec<f32>,
     sums: Vec<f32>,
     context: Vec<f32>,
+    /// Queries, then probabilities.
+    rows: Input,
+    keys: Weights,
+    values: Weights,
 }
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            scores: Vec::new(),
+            sums: Vec::new(),
+            context: Vec::new(),
+            rows: Input::default(),
+            keys: Weights::empty(),
+            values: Weights::empty(),
+        }
+    }
+}
+
+/// Scores that are taken to a context at a time: half of a first-level cache.
+const SCORES: usize = 6 << 10;
+/// Most keys whose sums no product divides, so that they round alike however many queries are taken at a time.
+const KEYS: usize = 512;
 
 /// Writes the context of query `i` to `out + i * out_stride`.
 ///
@@ -80,33 +107,59 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
         Precision::Int8 if cfg!(target_family = "wasm") => Precision::F32,
         Precision::Bf16 | Precision::Int8 => Precision::Bf16,
     };
-    let Scratch { scores, sums, context } = scratch;
-    let (scores, sums) = (sized(scores, queries * keys), sized(sums, queries));
-    let context = sized(context, queries * width);
-    let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
-    let scores = MatMut::row_major(scores, queries, keys);
-    let scores = matmul_serial(head.query, head.key.t(), scores, precision, &epilogue).values();
-    if let Some(near) = head.near {
-        near.apply(scores, keys);
+    let block = if keys <= KEYS || head.precision == Precision::Int8 { queries_at_a_time(keys) } else { queries };
+    let Scratch { scores, sums, context, rows, keys: packed_keys, values } = scratch;
+    let whole = block >= queries && keys > KEYS;
+    if !whole {
+        packed_keys.repack(head.key.t(), precision, false);
+        values.repack(head.value, precision, false);
     }
-    // Contexts are divided by the sums of their probabilities: they have fewer values.
-    unscaled_softmax_rows(scores, keys, sums);
-    let scores = MatRef::row_major(scores, queries, keys);
-    let context = MatMut::row_major(context, queries, width);
-    let context = matmul_serial(scores, head.value, context, precision, &Epilogue::default()).values();
-    if width > 0 {
-        let (context, sums, out) = (&*context, &*sums, Rows { start: out, stride: out_stride });
-        dispatch!(|context: &[f32], width: usize, sums: &[f32], out: Rows| {
-            for (i, (row, sum)) in context.chunks_exact(width).zip(sums).enumerate() {
-                // SAFETY: these elements are valid and nobody else's, as the caller of `attend` has promised.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.start.add(i * out.stride), width) };
-                let factor = 1.0 / sum;
-                for (out, value) in out.iter_mut().zip(row) {
-                    *out = value * factor;
+    for first in (0..queries).step_by(block) {
+        let count = block.min(queries - first);
+        let query = head.query.rows_in(first..first + count);
+        let (scores, sums) = (sized(scores, count * keys), sized(sums, count));
+        let context = sized(context, count * width);
+        let epilogue = Epilogue { scale: Some(head.scale), bias: head.key_bias, ..Epilogue::default() };
+        let scores = MatMut::row_major(scores, count, keys);
+        let scores = if whole {
+            matmul_serial(query, head.key.t(), scores, precision, &epilogue).values()
+        } else {
+            rows.repack(query, precision, false);
+            multiply_all(rows, packed_keys, scores, &epilogue).values()
+        };
+        if let Some(near) = head.near {
+            near.after(first).apply(scores, keys);
+        }
+        // Contexts are divided by the sums of their probabilities: they have fewer values.
+        unscaled_softmax_rows(scores, keys, sums);
+        let scores = MatRef::row_major(scores, count, keys);
+        let context = MatMut::row_major(context, count, width);
+        let context = if whole {
+            matmul_serial(scores, head.value, context, precision, &Epilogue::default()).values()
+        } else {
+            rows.repack(scores, precision, false);
+            multiply_all(rows, values, context, &Epilogue::default()).values()
+        };
+        if width > 0 {
+            let (context, sums) = (&*context, &*sums);
+            let out = Rows { start: out.wrapping_add(first * out_stride), stride: out_stride };
+            dispatch!(|context: &[f32], width: usize, sums: &[f32], out: Rows| {
+                for (i, (row, sum)) in context.chunks_exact(width).zip(sums).enumerate() {
+                    // SAFETY: these elements are valid and nobody else's, as the caller of `attend` has promised.
+                    let out = unsafe { std::slice::from_raw_parts_mut(out.start.add(i * out.stride), width) };
+                    let factor = 1.0 / sum;
+                    for (out, value) in out.iter_mut().zip(row) {
+                        *out = value * factor;
+                    }
                 }
-            }
-        });
+            });
+        }
     }
+}
+
+/// Queries that are taken to their context at a time, a multiple of [`ROW_GROUP`].
+fn queries_at_a_time(keys: usize) -> usize {
+    (SCORES / keys / ROW_GROUP).clamp(1, 4) * ROW_GROUP
 }
 
 /// Rows that [`attend`]'s caller has promised.
