@@ -107,9 +107,10 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
         Precision::Int8 if cfg!(target_family = "wasm") => Precision::F32,
         Precision::Bf16 | Precision::Int8 => Precision::Bf16,
     };
-    let block = if keys <= KEYS || head.precision == Precision::Int8 { queries_at_a_time(keys) } else { queries };
+    // Models in bytes need not round as they did.
+    let whole = keys > KEYS && head.precision != Precision::Int8;
+    let block = if whole { queries } else { queries_at_a_time(keys) };
     let Scratch { scores, sums, context, rows, keys: packed_keys, values } = scratch;
-    let whole = block >= queries && keys > KEYS;
     if !whole {
         packed_keys.repack(head.key.t(), precision, false);
         values.repack(head.value, precision, false);
@@ -131,10 +132,17 @@ pub unsafe fn attend(head: &Head<'_>, out: *mut f32, out_stride: usize, scratch:
             near.after(first).apply(scores, keys);
         }
         // Contexts are divided by the sums of their probabilities: they have fewer values.
-        unscaled_softmax_rows(scores, keys, sums);
+        let bytes = head.precision == Precision::Int8 && precision == Precision::Bf16;
+        if bytes {
+            rows.repack_exponentials(scores, keys, sums);
+        } else {
+            unscaled_softmax_rows(scores, keys, sums);
+        }
         let scores = MatRef::row_major(scores, count, keys);
         let context = MatMut::row_major(context, count, width);
-        let context = if whole {
+        let context = if bytes {
+            multiply_all(rows, values, context, &Epilogue::default()).values()
+        } else if whole {
             matmul_serial(scores, head.value, context, precision, &Epilogue::default()).values()
         } else {
             rows.repack(scores, precision, false);

@@ -16,6 +16,10 @@
 #[macro_use]
 mod dispatch;
 mod activation;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod exp2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod gelu;
 mod lanes;
 pub(crate) mod math;
 

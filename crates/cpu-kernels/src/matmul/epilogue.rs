@@ -91,7 +91,7 @@ pub(super) unsafe fn finish_bytes(
     unsafe {
         #[cfg(target_arch = "x86_64")]
         if matches!(isa, Isa::Amx | Isa::Avx512) && !epilogue.accumulate {
-            return avx512_bytes(bytes, block, rows, cols, output, epilogue);
+            return super::epilogue_bytes::finish(bytes, block, rows, cols, output, epilogue);
         }
         dequantize(bytes, block);
         finish(block, rows, cols, output, epilogue, isa);
@@ -113,89 +113,6 @@ fn dequantize(bytes: Bytes<'_>, block: &mut Block) {
             }
         }
     });
-}
-
-/// [`dequantize`] and [`avx512`] in one pass, with the same roundings.
-///
-/// # Safety
-/// See [`finish`]; nothing is added to the output.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512_bytes(
-    bytes: Bytes<'_>,
-    block: &mut Block,
-    rows: Range<usize>,
-    cols: Range<usize>,
-    output: Output,
-    epilogue: &Epilogue<'_>,
-) {
-    use std::arch::x86_64::*;
-
-    const { assert!(size_of::<Quantized>() == 8 && std::mem::offset_of!(Quantized, offset) == 4) };
-    let wide = cols.len();
-    let mask = if wide == GROUP { u32::MAX } else { (1u32 << wide) - 1 };
-    let masks = [mask as u16, (mask >> 16) as u16];
-    let bias: [__m512; 2] = std::array::from_fn(|i| match epilogue.bias {
-        // SAFETY: masked to the values of these columns.
-        Some(values) => unsafe {
-            _mm512_maskz_loadu_ps(masks[i], values.as_ptr().add(cols.start).wrapping_add(16 * i))
-        },
-        None => _mm512_setzero_ps(),
-    });
-    // Of 16 pairs in two vectors the even words are the scales, the odd ones the sums.
-    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    let (scales, sums): ([__m512; 2], [__m512i; 2]) = {
-        let pairs: [[__m512i; 2]; 2] = std::array::from_fn(|i| {
-            std::array::from_fn(|half| {
-                let at = 16 * i + 8 * half;
-                // SAFETY: masked to the columns that there are.
-                unsafe { _mm512_maskz_loadu_epi64((mask >> at) as u8, bytes.cols.as_ptr().wrapping_add(at).cast()) }
-            })
-        });
-        (
-            pairs.map(|[a, b]| _mm512_castsi512_ps(_mm512_permutex2var_epi32(a, even, b))),
-            pairs.map(|[a, b]| _mm512_permutex2var_epi32(a, odd, b)),
-        )
-    };
-    let scale = epilogue.scale.map(|scale| _mm512_set1_ps(scale));
-    for ((lane, row), q) in rows.clone().enumerate().zip(bytes.rows) {
-        let (zero, row_scale) = (_mm512_set1_epi32(q.offset), _mm512_set1_ps(q.scale));
-        // SAFETY: a row of the block; elements of the output, this thread's own, with masks for the last columns.
-        unsafe {
-            let values = block.0.as_mut_ptr().add(lane * GROUP);
-            let out = output.out.add(row * output.stride + cols.start);
-            for i in 0..2 {
-                let sum = _mm512_load_si512(values.add(16 * i).cast());
-                let sum = _mm512_sub_epi32(sum, _mm512_mullo_epi32(zero, sums[i]));
-                let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(row_scale, scales[i]));
-                let value = match scale {
-                    None => _mm512_add_ps(value, bias[i]),
-                    Some(scale) => _mm512_fmadd_ps(value, scale, bias[i]),
-                };
-                if epilogue.activation.is_some() {
-                    _mm512_store_ps(values.add(16 * i), value);
-                } else if wide == GROUP {
-                    _mm512_storeu_ps(out.add(16 * i), value);
-                } else {
-                    _mm512_mask_storeu_ps(out.wrapping_add(16 * i), masks[i], value);
-                }
-            }
-        }
-    }
-    let Some(activation) = epilogue.activation else { return };
-    // All rows at once: the choice of the function is made once.
-    activation.forward_in_place(&mut block.0[..rows.len() * GROUP]);
-    for (lane, row) in rows.enumerate() {
-        // SAFETY: as above.
-        unsafe {
-            let values = block.0.as_ptr().add(lane * GROUP);
-            let out = output.out.add(row * output.stride + cols.start);
-            for (i, mask) in masks.into_iter().enumerate() {
-                _mm512_mask_storeu_ps(out.wrapping_add(16 * i), mask, _mm512_load_ps(values.add(16 * i)));
-            }
-        }
-    }
 }
 
 /// One pass over the block where nothing but a sum follows the product, two with an activation.

@@ -7,6 +7,8 @@
 mod buffer;
 mod driver;
 mod epilogue;
+#[cfg(target_arch = "x86_64")]
+mod epilogue_bytes;
 mod format;
 mod kernel;
 mod multiply;

@@ -9,10 +9,14 @@ mod bytes;
 mod bytes_avx2;
 #[cfg(target_arch = "x86_64")]
 mod bytes_avx512;
+#[cfg(target_arch = "x86_64")]
+mod exponentials;
 mod portable;
 #[cfg(test)]
 mod tests;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use exponentials::pack_exponentials;
 pub(crate) use bytes::{Quantized, pack_row_bytes, pack_weight_bytes};
 
 use super::format::{Format, GROUP, TILE, TILE_BYTES};

@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use super::Packing;
 use crate::Isa;
+use crate::elementwise::softmax::unscaled_softmax_rows;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
 use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
+#[cfg(target_arch = "x86_64")]
+use crate::matmul::pack::pack_exponentials;
 use crate::matmul::{MatRef, Precision};
 
 /// The left operand of products, packed anew for each of them into the same memory.
@@ -89,6 +92,27 @@ impl Input {
         let job = Packing::whole(a, Side::Left, self.format(), self.isa);
         // SAFETY: reserved for all rows; `&mut self` keeps others away.
         unsafe { job.all(&self.packed, &mut [], parallel) };
+    }
+
+    /// Packs `exp(x - max)` of every row of scores in `bf16`, as [`Input::repack`] does, and gives the sums. `scores` may change.
+    ///
+    /// Where there are instructions for it, exponentials are within 3e-6 instead of the last bits: a thousandth of their rounding.
+    ///
+    /// # Shapes
+    /// `scores [sums.len(), width]`
+    ///
+    /// # Panics
+    /// The sizes do not fit.
+    pub(crate) fn repack_exponentials(&mut self, scores: &mut [f32], width: usize, sums: &mut [f32]) {
+        self.reserve(sums.len(), width, Precision::Bf16);
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.isa, Isa::Avx512 | Isa::Amx) && self.format() == (Format::Pairs { planes: 1 }) {
+            // SAFETY: reserved for all rows; `&mut self` keeps others away; the machine has the instructions.
+            unsafe { pack_exponentials(scores, width, self.packed.start(), sums) };
+            return;
+        }
+        unscaled_softmax_rows(scores, width, sums);
+        self.repack(MatRef::row_major(scores, sums.len(), width), Precision::Bf16, false);
     }
 
     /// Scales and zeros of rows.
