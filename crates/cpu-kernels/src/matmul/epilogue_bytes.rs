@@ -34,7 +34,7 @@ pub(super) unsafe fn finish(
 ) {
     let columns = columns(bytes.cols, epilogue.bias.map(|bias| &bias[cols.clone()]));
     let out = Output { out: output.out.wrapping_add(rows.start * output.stride + cols.start), ..output };
-    let scale = _mm512_set1_ps(epilogue.scale.unwrap_or(1.0));
+    let scale = epilogue.scale.unwrap_or(1.0);
     // The function is chosen once for all rows.
     // SAFETY: the caller's promises; `out` leads to the first element.
     unsafe {
@@ -67,19 +67,19 @@ unsafe fn each(
     rows: &[Quantized],
     columns: &Columns,
     block: &mut Block,
-    scale: __m512,
+    scale: f32,
     output: Output,
     f: impl Fn(__m512) -> __m512,
 ) {
     for (lane, q) in rows.iter().enumerate() {
-        let (zero, row_scale) = (_mm512_set1_epi32(q.offset), _mm512_set1_ps(q.scale));
+        let (zero, row_scale) = (_mm512_set1_epi32(q.offset), _mm512_set1_ps(q.scale * scale));
         for i in 0..2 {
             // SAFETY: a row of the block; elements of the output with masks for the last columns.
             unsafe {
                 let sum = _mm512_load_si512(block.0.as_ptr().add(lane * GROUP + i * TILE).cast());
                 let sum = _mm512_sub_epi32(sum, _mm512_mullo_epi32(zero, columns.sums[i]));
-                let value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(row_scale, columns.scales[i]));
-                let value = f(_mm512_fmadd_ps(value, scale, columns.bias[i]));
+                let scale = _mm512_mul_ps(row_scale, columns.scales[i]);
+                let value = f(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, columns.bias[i]));
                 _mm512_mask_storeu_ps(output.below(lane).out.wrapping_add(i * TILE), columns.masks[i], value);
             }
         }

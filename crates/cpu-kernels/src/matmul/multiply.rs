@@ -84,6 +84,9 @@ pub(super) unsafe fn blocks(
             let last = rows.end.min(first + together);
             for col in cols.clone().step_by(GROUP) {
                 let col = col..cols.end.min(col + GROUP);
+                // They are needed when the product is there: too late to fetch them.
+                bring(weights.quantized.get(col.clone()).unwrap_or_default());
+                bring(epilogue.bias.map_or(&[], |bias| &bias[col.clone()]));
                 for some in (first..last).step_by(TOGETHER * GROUP) {
                     let some = some..last.min(some + TOGETHER * GROUP);
                     for part in 0..parts {
@@ -128,4 +131,18 @@ pub(super) unsafe fn blocks(
         }
         kernel::end(isa);
     });
+}
+
+/// Brings values closer that are used soon.
+#[inline]
+fn bring<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..size_of_val(values)).step_by(64) {
+        // SAFETY: an instruction of every x86-64, which reads nothing.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().wrapping_add(at));
+        }
+    }
+    let _ = values;
 }

@@ -187,13 +187,22 @@ fn parts(rows: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).map(move |i| (i * rows / count, (i + 1) * rows / count - i * rows / count))
 }
 
+/// [`parts`] of the job's rows; before each, columns that come next are brought closer.
+fn parts_of(job: Job) -> impl Iterator<Item = (usize, usize)> {
+    let count = job.rows.div_ceil(TOGETHER);
+    parts(job.rows).enumerate().map(move |(index, part)| {
+        job.bring_part(index, count);
+        part
+    })
+}
+
 /// Computes a block of `f32` products.
 ///
 /// # Safety
 /// See [`super::run`]; the machine has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn panel(job: Job, block: &mut Block) {
-    for (row, rows) in parts(job.rows) {
+    for (row, rows) in parts_of(job) {
         for col in (0..job.cols).step_by(TILE) {
             // SAFETY: both groups have 32 lanes in each of `steps` steps and start on a cache line, as the block does; `row + rows`
             // and `col + 16` are at most 32.
@@ -212,7 +221,7 @@ pub(super) unsafe fn panel(job: Job, block: &mut Block) {
 /// See [`super::run`]; the machine has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn halves(job: Job, block: &mut Block) {
-    for (row, rows) in parts(job.rows) {
+    for (row, rows) in parts_of(job) {
         for col in (0..job.cols).step_by(TILE) {
             // SAFETY: the left group has 32 lanes for each of 32 `steps` inner indices, the right one two tiles in each of `steps`
             // steps; all start on a cache line.
@@ -290,6 +299,8 @@ pub(super) unsafe fn quads_in_words(job: Job, block: &mut Block) {
         // columns that are wanted, has been written. Alignment as in `panel`.
         unsafe {
             let (left, right) = (&raw mut (*wide).left, &raw mut (*wide).right);
+            // What is widened takes a part of the first-level cache, so the columns that come next wait in the second one.
+            job.bring_part(first / STEPS, job.steps.div_ceil(STEPS));
             left_quads(job.left.add(first * STEP_BYTES), steps, job.rows, left);
             right_quads(job.right.add(first * STEP_BYTES), steps, job.cols.div_ceil(TILE), right);
             for (row, rows) in parts(job.rows) {
@@ -328,7 +339,7 @@ pub(super) unsafe fn quads(job: Job, block: &mut Block) {
 /// See [`super::run`]; the machine has AVX2 and AVX-VNNI.
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) unsafe fn quads_in_bytes(job: Job, block: &mut Block) {
-    for (row, rows) in parts(job.rows) {
+    for (row, rows) in parts_of(job) {
         for col in (0..job.cols).step_by(TILE) {
             // SAFETY: both groups have two tiles in each of `steps` steps and start on a cache line, as the block does.
             unsafe {

@@ -5,13 +5,13 @@
 
 use std::arch::x86_64::*;
 
-use super::{Block, Job};
+use super::{Block, Job, LINE};
 use crate::matmul::format::{GROUP, TILE, TILE_BYTES};
 
 /// Rows computed together.
 const TOGETHER: usize = 8;
-/// Bytes of a line of the cache.
-const LINE: usize = 64;
+/// Steps of `f32` between which lines are brought closer.
+const STEPS: usize = 8;
 
 impl Job {
     /// Lines of [`Job::next`] that each pass over eight rows brings closer in a step.
@@ -49,14 +49,16 @@ unsafe fn end<const TILES: usize>(sums: [[__m512; TILES]; TOGETHER], to: *mut f3
     }
 }
 
-/// `$name(job, block)` calls `$some::<TILES>(job, row, to)` for eight rows at a time, with the tiles of columns that are wanted.
+/// `$name(job, block)` calls `$some::<TILES>(job, row, to)` for eight rows at a time, with the tiles of columns that are wanted; before,
+/// `job.$bring`, where `$some` brings nothing closer itself.
 macro_rules! by_rows {
-    ($name:ident, $some:ident, $features:literal) => {
+    ($name:ident, $some:ident, $features:literal $(, $bring:ident)?) => {
         /// # Safety
         /// See [`super::run`]; the machine has the features.
         #[target_feature(enable = $features)]
         pub(super) unsafe fn $name(job: Job, block: &mut Block) {
             for row in (0..job.rows).step_by(TOGETHER) {
+                $(job.$bring(row / TOGETHER, job.rows.div_ceil(TOGETHER));)?
                 // SAFETY: the caller's promises; rows `row..row + 8` of the group and of the block, which have 32.
                 unsafe {
                     let to = block.0.as_mut_ptr().add(row * GROUP);
@@ -71,7 +73,7 @@ macro_rules! by_rows {
 }
 
 by_rows!(panel, some_panel, "avx512f");
-by_rows!(halves, some_halves, "avx512f");
+by_rows!(halves, some_halves, "avx512f", bring_part);
 by_rows!(pairs, some_pairs, "avx512f,avx512bf16");
 by_rows!(quads, some_quads, "avx512f,avx512vnni");
 
@@ -85,16 +87,26 @@ unsafe fn some_panel<const TILES: usize>(job: Job, row: usize, to: *mut f32) {
     unsafe {
         let mut sums = begin::<TILES>(to, job.more);
         let (mut left, mut right) = (job.left.cast::<f32>().add(row), job.right.cast::<f32>());
-        for _ in 0..job.steps {
-            let r: [__m512; TILES] = std::array::from_fn(|tile| _mm512_load_ps(right.add(tile * TILE)));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let x = _mm512_set1_ps(*left.add(i));
-                for (sum, r) in sums.iter_mut().zip(r) {
-                    *sum = _mm512_fmadd_ps(x, r, *sum);
-                }
+        // A step is half a line of the columns, of which several passes over rows bring their shares.
+        let passes = job.rows.div_ceil(TOGETHER);
+        let lines = STEPS * job.ahead / LINE / passes;
+        let mut next = job.next.wrapping_add(row / TOGETHER * job.steps * job.ahead / passes);
+        for step in (0..job.steps).step_by(STEPS) {
+            for line in 0..lines {
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line * LINE).cast());
             }
-            left = left.wrapping_add(GROUP);
-            right = right.wrapping_add(GROUP);
+            next = next.wrapping_add(lines * LINE);
+            for _ in step..job.steps.min(step + STEPS) {
+                let r: [__m512; TILES] = std::array::from_fn(|tile| _mm512_load_ps(right.add(tile * TILE)));
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*left.add(i));
+                    for (sum, r) in sums.iter_mut().zip(r) {
+                        *sum = _mm512_fmadd_ps(x, r, *sum);
+                    }
+                }
+                left = left.wrapping_add(GROUP);
+                right = right.wrapping_add(GROUP);
+            }
         }
         end(sums, to);
     }

@@ -14,7 +14,8 @@ mod simd128;
 #[cfg(test)]
 mod tests;
 
-use super::format::{Format, GROUP, TILE, TILE_BYTES};
+use super::format::{Format, GROUP, TILE};
+use super::pack::Side;
 use crate::Isa;
 
 /// 32 x 32 sums.
@@ -95,17 +96,44 @@ pub(crate) fn steps_in_cache(format: Format, isa: Isa) -> usize {
 
 /// Bytes of [`Job::next`] that a step brings closer, where a group of columns is multiplied with `rows` rows.
 ///
-/// Tiles: enough for the next columns after two groups of rows. Dot products of vectors: the share of a group of rows, in whole lines for
-/// each eight of them.
+/// Tiles: enough for the next columns after two groups of rows. Vectors: the share of a group of rows; where a step takes long enough, in whole
+/// lines for each eight rows.
 pub(crate) fn ahead(format: Format, isa: Isa, rows: usize) -> usize {
+    let share = format.step_bytes(Side::Right).div_ceil(rows.div_ceil(GROUP).max(1));
     match (format, isa) {
         (Format::Pairs { planes: 1 } | Format::Quads, Isa::Amx) => 1024,
         (Format::Pairs { .. }, Isa::Amx) => 1536,
         (Format::Pairs { .. } | Format::Quads, Isa::Avx512) => {
-            let lines = 64 * rows.min(GROUP).div_ceil(8).max(1);
-            (2 * TILE_BYTES).div_ceil(rows.div_ceil(GROUP).max(1)).next_multiple_of(lines)
+            share.next_multiple_of(64 * rows.min(GROUP).div_ceil(8).max(1))
         }
+        (_, Isa::Avx512 | Isa::Avx2) => share,
         _ => 0,
+    }
+}
+
+/// Bytes of a line of the cache.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
+/// Lines that are brought closer at once.
+#[cfg(target_arch = "x86_64")]
+const MOST_AT_ONCE: usize = 16;
+
+#[cfg(target_arch = "x86_64")]
+impl Job {
+    /// Brings part `index` of `count` of what is due for this block closer, all at once. Does nothing where it is more than a core can wait for
+    /// without standing still.
+    #[inline]
+    fn bring_part(&self, index: usize, count: usize) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
+        let lines = (self.steps * self.ahead).div_ceil(LINE);
+        if lines > MOST_AT_ONCE * count {
+            return;
+        }
+        for line in index * lines / count..(index + 1) * lines / count {
+            // SAFETY: an instruction of every x86-64, which reads nothing: any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.wrapping_add(line * LINE).cast()) };
+        }
     }
 }
 
