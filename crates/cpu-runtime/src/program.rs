@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use cpu_kernels::elementwise::Activation;
+use cpu_kernels::matmul::Precision;
 use mlp_space::Binary;
 
 /// Where rows are kept.
@@ -95,6 +96,8 @@ pub(crate) struct AttentionStep {
     pub scale: f32,
     /// The largest distance at which a token sees another one; `None`: all see each other.
     pub reach: Option<usize>,
+    /// That of the maps that give queries, keys and values.
+    pub precision: Precision,
 }
 
 /// An operation on rows, each by itself.

@@ -1,5 +1,6 @@
 //! Layers.
 
+use cpu_kernels::matmul::Precision;
 use encoder_spec::{Attention, AttentionSource, Bottleneck, FeedForward, Layer, MappedTensor};
 
 use super::block::Graph;
@@ -47,6 +48,7 @@ impl Builder {
     ) -> (Memory, Linear, Option<SpecNorm>) {
         let Attention { heads, query, key, value, output, norm, rotary, reach } = attention;
         let inside = query.outputs();
+        let precision = self.format([&query, &value].into_iter().chain(&key));
         let (maps, scale) = projections(heads, query, key);
         let (q, k, v) = columns(0, &maps);
         let qkv = self.fused(x.whole(), hidden, with(maps, value));
@@ -55,7 +57,7 @@ impl Builder {
             let turned = if q == k { heads } else { 2 * heads };
             self.turn(qkv.from(q), rotary, (turned, inside / heads));
         }
-        let see = See { heads, width: inside / heads, scale, reach };
+        let see = See { heads, width: inside / heads, scale, reach, precision };
         let context = self.attend(see, qkv.from(q), qkv.from(k), qkv.from(v));
         self.release(qkv);
         (context, output, norm)
@@ -100,8 +102,9 @@ impl Builder {
         let attention = attention.expect("a checked encoder: attention stands in every bottleneck");
         let Attention { heads, query, key, value, output: dense, norm, reach, .. } = attention;
         let (width, inside) = (input.outputs(), query.outputs());
+        let precision = self.format([&query, &value].into_iter().chain(&key));
         let (maps, scale) = projections(heads, query, key);
-        let see = See { heads, width: inside / heads, scale, reach };
+        let see = See { heads, width: inside / heads, scale, reach, precision };
         let (narrow, residual, context) = match source {
             AttentionSource::Wide => {
                 let (q, k, v) = columns(width, &maps);
@@ -171,9 +174,9 @@ impl Builder {
     }
 
     fn attend(&mut self, see: See, q: View, k: View, v: View) -> Memory {
-        let See { heads, width, scale, reach } = see;
+        let See { heads, width, scale, reach, precision } = see;
         let out = self.place(heads * width);
-        self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width, scale, reach }));
+        self.step(TOKENS, Work::Attention(AttentionStep { q, k, v, out, heads, width, scale, reach, precision }));
         out
     }
 
@@ -226,6 +229,8 @@ struct See {
     width: usize,
     scale: f32,
     reach: Option<usize>,
+    /// That of the maps before.
+    precision: Precision,
 }
 
 /// Queries, with the scores' scale in their weights, and keys; or what serves as both, and the scale.

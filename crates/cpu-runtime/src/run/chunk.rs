@@ -358,7 +358,7 @@ impl<'a> Chunk<'a> {
             scale: step.scale,
             key_bias: bias.map(|bias| &bias[keys.clone()]),
             near: reach.map(|reach| Near { first_query: queries.start, first_key: keys.start, reach }),
-            precision: self.run.model.precision.into(),
+            precision: step.precision,
         };
         let out = self.view(step.out.whole(), Domain::Tokens);
         // SAFETY: as above.
