@@ -248,4 +248,34 @@ mod tests {
             assert!(out.chunks(stride).all(|row| row[width..] == [7.0, 7.0]), "wrote between rows");
         }
     }
+
+    #[test]
+    fn queries_taken_a_few_at_a_time_have_the_contexts_of_whole_products() {
+        for (rows, width, precision) in [
+            (200, 32, Precision::F32),
+            (200, 45, Precision::Bf16),
+            (512, 20, Precision::Bf16),
+            (130, 64, Precision::F32),
+        ] {
+            let data = side_by_side(rows, width);
+            let view = |part: usize| MatRef::new(&data[part * width..], rows, width, 3 * width, 1);
+            let (query, key, value) = (view(0), view(1), view(2));
+            let head = Head { query, key, value, scale: 0.3, key_bias: None, near: None, precision };
+            let mut found = vec![0.0; rows * width];
+            // SAFETY: `found` has `rows` rows of `width` values.
+            unsafe { attend(&head, found.as_mut_ptr(), width, &mut Scratch::default()) };
+            let (mut scores, mut sums, mut context) =
+                (vec![0.0; rows * rows], vec![0.0; rows], vec![0.0; rows * width]);
+            let epilogue = Epilogue { scale: Some(0.3), ..Epilogue::default() };
+            matmul_serial(query, key.t(), MatMut::row_major(&mut scores[..], rows, rows), precision, &epilogue);
+            unscaled_softmax_rows(&mut scores, rows, &mut sums);
+            let (scores, out) =
+                (MatRef::row_major(&scores, rows, rows), MatMut::row_major(&mut context[..], rows, width));
+            matmul_serial(scores, value, out, precision, &Epilogue::default());
+            for (row, sum) in context.chunks_mut(width).zip(&sums) {
+                row.iter_mut().for_each(|value| *value *= 1.0 / sum);
+            }
+            assert!(found == context, "{rows} x {width} {precision:?}");
+        }
+    }
 }

@@ -115,3 +115,55 @@ fn columns(quantized: &[Quantized], bias: Option<&[f32]>) -> Columns {
         masks,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Isa;
+    use crate::matmul::epilogue::finish_bytes;
+
+    /// What `isa` stores of a block of sums; between and behind the rows there are sevens.
+    fn stored(isa: Isa, sums: &[i32], scales: &[Quantized], (rows, cols): (usize, usize), activation: u8) -> Vec<f32> {
+        let mut block = Block::new();
+        block.0.iter_mut().zip(sums).for_each(|(to, sum)| *to = f32::from_bits(*sum as u32));
+        let bias: Vec<f32> = (0..GROUP + cols).map(|i| i as f32 / 8.0 - 3.0).collect();
+        let stride = cols + 3;
+        let mut out = vec![7.0; rows * stride];
+        let bytes = Bytes { rows: &scales[..rows], cols: &scales[GROUP..][..cols] };
+        let epilogue = Epilogue {
+            scale: (activation % 2 == 1).then_some(0.5),
+            bias: (activation > 0).then_some(&bias),
+            activation: (activation > 1).then(|| Activation::ALL[usize::from(activation) - 2]),
+            accumulate: false,
+        };
+        // The block's columns are the second 32 of an output that begins as much earlier.
+        let output = Output { out: out.as_mut_ptr().wrapping_sub(GROUP), stride };
+        // SAFETY: `out` has these rows and columns.
+        unsafe { finish_bytes(bytes, &mut block, 0..rows, GROUP..GROUP + cols, output, &epilogue, isa) };
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn sums_stand_for_the_values_of_the_specification(
+            sums in prop::collection::vec(-2_000_000..2_000_000i32, GROUP * GROUP),
+            scales in prop::collection::vec((1e-4..2e-3f32, 0..256i32), 2 * GROUP),
+            (rows, cols) in (1..=GROUP, 1..=GROUP),
+            activation in 0..2 + Activation::ALL.len() as u8,
+        ) {
+            let scales: Vec<Quantized> = scales.into_iter().map(|(scale, offset)| Quantized { scale, offset }).collect();
+            let of = |isa| stored(isa, &sums, &scales, (rows, cols), activation);
+            let expected = of(Isa::Portable);
+            for isa in [Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| *isa <= Isa::best()) {
+                for (found, expected) in of(isa).into_iter().zip(&expected) {
+                    let error = (found - expected).abs() / expected.abs().max(1.0);
+                    prop_assert!(error < 1e-6, "{isa}: {found} for {expected}");
+                }
+            }
+        }
+    }
+}

@@ -89,3 +89,61 @@ unsafe fn store(values: [__m512; 2], to: *mut u8) {
         _mm512_store_si512(to.cast(), both);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::matmul::buffer::Buffer;
+    use crate::matmul::format::{Format, GROUP};
+
+    #[test]
+    fn exponentials_are_those_of_the_formula_and_zeros_stand_behind_them() {
+        if Isa::best() < Isa::Avx512 {
+            return;
+        }
+        for (rows, width) in [(1usize, 1usize), (3, 15), (17, 16), (33, 31), (32, 32), (5, 33), (40, 128), (2, 135)] {
+            let mut scores: Vec<f32> = (0..rows * width).map(|i| (i * 7919 % 2003) as f32 / 150.0 - 9.0).collect();
+            // Blocked and masked keys count nothing where there are others.
+            if width > 2 {
+                (scores[0], scores[1]) = (f32::NEG_INFINITY, -10_000.0);
+            }
+            let bytes = rows.div_ceil(GROUP) * Format::Pairs { planes: 1 }.group_bytes(width, Side::Left);
+            let (buffer, mut sums) = (Buffer::new(bytes), vec![0.0; rows]);
+            // SAFETY: room for the rows, which begins as ones; the machine has AVX-512.
+            let packed = unsafe {
+                buffer.start().write_bytes(1, bytes);
+                pack_exponentials(&scores, width, buffer.start(), &mut sums);
+                std::slice::from_raw_parts(buffer.start().cast::<u16>(), bytes / 2)
+            };
+            let pairs = Pairs::new(rows, width, 1, Side::Left);
+            for (lane, row) in scores.chunks(width).enumerate() {
+                let highest = row.iter().copied().fold(f32::MIN, f32::max);
+                let exact: Vec<f64> = row.iter().map(|x| f64::from(x - highest).exp()).collect();
+                for k in 0..width.next_multiple_of(STEP) {
+                    let at = (pairs.tile(lane, k) + lane % TILE * 64) / 2 + k % STEP;
+                    let found = f64::from(f32::from_bits(u32::from(packed[at]) << 16));
+                    let exact = exact.get(k).copied().unwrap_or(0.0);
+                    // Half a step of eight bits.
+                    assert!(
+                        (found - exact).abs() <= exact / 255.0,
+                        "{rows} x {width}, {lane}, {k}: {found} for {exact}"
+                    );
+                }
+                let sum: f64 = exact.iter().sum();
+                assert!((f64::from(sums[lane]) / sum - 1.0).abs() < 5e-6, "{} for {sum}", sums[lane]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_with_everything_blocked_is_uniform() {
+        if Isa::best() < Isa::Avx512 {
+            return;
+        }
+        let (buffer, mut sums) = (Buffer::new(Format::Pairs { planes: 1 }.group_bytes(40, Side::Left)), [0.0]);
+        // SAFETY: room for a group; the machine has AVX-512.
+        unsafe { pack_exponentials(&[f32::NEG_INFINITY; 40], 40, buffer.start(), &mut sums) };
+        assert!((sums[0] - 40.0).abs() < 1e-3, "{sums:?}");
+    }
+}

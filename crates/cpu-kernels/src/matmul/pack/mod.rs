@@ -15,9 +15,9 @@ mod portable;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bytes::{Quantized, pack_row_bytes, pack_weight_bytes};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use exponentials::pack_exponentials;
-pub(crate) use bytes::{Quantized, pack_row_bytes, pack_weight_bytes};
 
 use super::format::{Format, GROUP, TILE, TILE_BYTES};
 use crate::Isa;

@@ -7,9 +7,9 @@ use crate::Isa;
 use crate::elementwise::softmax::unscaled_softmax_rows;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
-use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
 #[cfg(target_arch = "x86_64")]
 use crate::matmul::pack::pack_exponentials;
+use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
 use crate::matmul::{MatRef, Precision};
 
 /// The left operand of products, packed anew for each of them into the same memory.
