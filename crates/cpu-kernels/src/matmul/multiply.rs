@@ -74,9 +74,12 @@ pub(super) unsafe fn blocks(
     let (first_step, group) = (steps.start, count * format.step_bytes(Side::Right));
     let next = |index: usize, col: usize, skipped: usize| {
         let share = (index * count + skipped) * ahead;
-        let (col, share) = if col < cols.end && share < group { (col, share) } else { (cols.start, 0) };
+        // Nothing is left after the last columns, and for more rows than share the columns.
+        let (col, share, ahead) =
+            if col < cols.end && share < group { (col, share, ahead) } else { (cols.start, 0, 0) };
         let groups = col / GROUP * format.group_bytes(input.k, Side::Right);
-        weights.packed.start().wrapping_add(groups + first_step * format.step_bytes(Side::Right) + share).cast_const()
+        let offset = groups + first_step * format.step_bytes(Side::Right) + share;
+        (weights.packed.start().wrapping_add(offset).cast_const(), ahead)
     };
     SUMS.with_borrow_mut(|sums| {
         kernel::begin(isa);
@@ -98,6 +101,7 @@ pub(super) unsafe fn blocks(
                             let offset = |lane: usize, side: Side| {
                                 lane / GROUP * format.group_bytes(input.k, side) + first_step * format.step_bytes(side)
                             };
+                            let (next, ahead) = next((row.start - first) / GROUP, col.end, skipped);
                             // SAFETY: groups of the packed operands; the caller promises the rest.
                             unsafe {
                                 let job = Job {
@@ -107,7 +111,7 @@ pub(super) unsafe fn blocks(
                                     k: (steps * format.step()).min(input.k.saturating_sub(first_step * format.step())),
                                     rows: row.len(),
                                     cols: col.len(),
-                                    next: next((row.start - first) / GROUP, col.end, skipped),
+                                    next,
                                     ahead,
                                     more: part > 0,
                                 };

@@ -106,6 +106,8 @@ pub(crate) fn ahead(format: Format, isa: Isa, rows: usize) -> usize {
         (Format::Pairs { .. } | Format::Quads, Isa::Avx512) => {
             share.next_multiple_of(64 * rows.min(GROUP).div_ceil(8).max(1))
         }
+        // A whole line in eight steps.
+        (Format::Panel, Isa::Avx512) => share.next_multiple_of(8 * rows.min(GROUP).div_ceil(8).max(1)),
         (_, Isa::Avx512 | Isa::Avx2) => share,
         _ => 0,
     }
