@@ -103,7 +103,7 @@ fn products_agree_with_sums_in_f64_on_every_instruction_set() {
         threads_do_not_change_bits(isa);
         what_memory_held_before_does_not_matter(isa);
     }
-    Isa::limit(Isa::Amx);
+    Isa::limit(Isa::best());
 }
 
 fn strided(isa: Isa, precision: Precision) {
