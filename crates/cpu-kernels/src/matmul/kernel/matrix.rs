@@ -10,7 +10,7 @@
 
 use std::arch::aarch64::*;
 
-use super::neon::parts;
+use super::neon::{load, parts};
 use super::{Block, Job};
 use crate::matmul::format::GROUP;
 
@@ -73,7 +73,7 @@ macro_rules! instruction {
     ($name:ident, $text:literal, $features:literal) => {
         #[inline]
         #[target_feature(enable = $features)]
-        fn $name(sums: Square, rows: int8x16_t, cols: int8x16_t) -> Square {
+        fn $name(sums: Square, rows: float32x4_t, cols: float32x4_t) -> Square {
             let mut sums = sums;
             // SAFETY: an instruction on registers, which the feature has.
             unsafe {
@@ -128,10 +128,10 @@ macro_rules! kernel {
                 let mut sums = begin::<PAIRS, VECTORS>(to, job.more);
                 let (mut left, mut right) = (job.left.add(row * 8), job.right.add(col * 8));
                 for _ in 0..job.k.div_ceil($values) {
-                    let rows: [int8x16_t; PAIRS] = std::array::from_fn(|i| vld1q_s8(left.add(i * 16).cast()));
+                    let rows = load::<PAIRS>(left);
                     for vector in 0..VECTORS {
                         for half in 0..2 {
-                            let cols = vld1q_s8(right.add((2 * vector + half) * 16).cast());
+                            let cols = *right.add((2 * vector + half) * 16).cast();
                             for (sums, rows) in sums.iter_mut().zip(rows) {
                                 sums[vector][half] = $multiply(sums[vector][half], rows, cols);
                             }

@@ -64,6 +64,22 @@ pub(super) fn parts(cols: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).map(move |i| (i * vectors / count, (i + 1) * vectors / count - i * vectors / count))
 }
 
+/// Vectors from `at` on. They are read as values: the intrinsic copies memory, by way of the stack in builds that check copies.
+///
+/// # Safety
+/// `at` leads to `N` vectors, aligned.
+#[inline(always)]
+pub(super) unsafe fn load<const N: usize>(at: *const u8) -> [float32x4_t; N] {
+    // SAFETY: the caller's promise; NEON is in the baseline of aarch64.
+    unsafe {
+        let mut vectors = [vdupq_n_f32(0.0); N];
+        for (i, vector) in vectors.iter_mut().enumerate() {
+            *vector = *at.add(i * 16).cast();
+        }
+        vectors
+    }
+}
+
 /// `sum + cols rows[LANE]`
 #[inline(always)]
 fn multiply_add<const LANE: i32>(sum: float32x4_t, cols: float32x4_t, rows: float32x4_t) -> float32x4_t {
@@ -149,8 +165,7 @@ macro_rules! panels {
                 let mut sums = begin::<QUADS, VECTORS>(to, job.more);
                 let (mut left, mut right) = (job.left.add(row * 4), job.right.add(col * 4));
                 for _ in 0..job.k.div_ceil($values) {
-                    let cols: [float32x4_t; VECTORS] = std::array::from_fn(|i| vld1q_f32(right.add(i * 16).cast()));
-                    let rows: [float32x4_t; QUADS] = std::array::from_fn(|i| vld1q_f32(left.add(i * 16).cast()));
+                    let (rows, cols) = (load::<QUADS>(left), load::<VECTORS>(right));
                     add!($sum, sums, rows, cols);
                     (left, right) = (left.wrapping_add(PANEL), right.wrapping_add(PANEL));
                 }
@@ -185,13 +200,17 @@ unsafe fn some_halves<const QUADS: usize, const VECTORS: usize>(job: Job, row: u
             rest -= here;
             for pair in 0..here {
                 let at = right.add(pair * 64);
-                let words: [uint32x4_t; VECTORS] = std::array::from_fn(|i| vld1q_u32(at.add(offsets[i]).cast()));
-                let cols = words.map(|words| vreinterpretq_f32_u32(vshlq_n_u32::<16>(words)));
-                let rows: [float32x4_t; QUADS] = std::array::from_fn(|i| vld1q_f32(left.add(i * 16).cast()));
+                // The words are loaded twice, as there is no register to keep them in.
+                let mut cols = [vdupq_n_f32(0.0); VECTORS];
+                for (cols, offset) in cols.iter_mut().zip(offsets) {
+                    *cols = vreinterpretq_f32_u32(vshlq_n_u32::<16>(*at.add(offset).cast()));
+                }
+                let rows = load::<QUADS>(left);
                 add!(multiply_add, sums, rows, cols);
-                let cols = words.map(|words| vreinterpretq_f32_u32(vandq_u32(words, upper)));
-                let rows: [float32x4_t; QUADS] =
-                    std::array::from_fn(|i| vld1q_f32(left.add(PANEL + i * 16).cast()));
+                for (cols, offset) in cols.iter_mut().zip(offsets) {
+                    *cols = vreinterpretq_f32_u32(vandq_u32(*at.add(offset).cast(), upper));
+                }
+                let rows = load::<QUADS>(left.add(PANEL));
                 add!(multiply_add, sums, rows, cols);
                 left = left.wrapping_add(2 * PANEL);
             }
@@ -225,19 +244,17 @@ unsafe fn four_by_eight(job: Job, row: usize, col: usize, to: *mut f32) {
         let (mut left, mut right) = (job.left.add(row * 4), job.right.add(col * 4));
         for _ in 0..job.k.div_ceil(8) {
             // Of two vectors of columns the next eight inner indices.
-            let cols: [[int8x16_t; 2]; 2] = std::array::from_fn(|vector| {
-                std::array::from_fn(|quad| vld1q_s8(right.add(quad * PANEL + vector * 16).cast()))
-            });
+            let (first, second) = (load::<2>(right), load::<2>(right.add(PANEL)));
             for (i, sums) in sums.iter_mut().enumerate() {
-                let rows: [int8x16_t; 2] = std::array::from_fn(|quad| {
-                    vreinterpretq_s8_s32(vld1q_dup_s32(left.add(quad * PANEL + i * 4).cast()))
-                });
-                for (sums, cols) in sums.iter_mut().zip(&cols) {
-                    let products = vmull_s8(vget_low_s8(cols[0]), vget_low_s8(rows[0]));
-                    let products = vmlal_s8(products, vget_low_s8(cols[1]), vget_low_s8(rows[1]));
+                let row = |quad: usize| vreinterpretq_s8_s32(vld1q_dup_s32(left.add(quad * PANEL + i * 4).cast()));
+                let (x, y) = (row(0), row(1));
+                for (vector, sums) in sums.iter_mut().enumerate() {
+                    let (a, b) = (vreinterpretq_s8_f32(first[vector]), vreinterpretq_s8_f32(second[vector]));
+                    let products = vmull_s8(vget_low_s8(a), vget_low_s8(x));
+                    let products = vmlal_s8(products, vget_low_s8(b), vget_low_s8(y));
                     sums[0] = vpadalq_s16(sums[0], products);
-                    let products = vmull_high_s8(cols[0], rows[0]);
-                    let products = vmlal_high_s8(products, cols[1], rows[1]);
+                    let products = vmull_high_s8(a, x);
+                    let products = vmlal_high_s8(products, b, y);
                     sums[1] = vpadalq_s16(sums[1], products);
                 }
             }
