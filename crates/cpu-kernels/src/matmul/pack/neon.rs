@@ -47,14 +47,15 @@ unsafe fn square(source: Source, lane: usize, lanes: usize, k: usize, end: usize
 unsafe fn load(at: *const f32, valid: usize) -> float32x4_t {
     // SAFETY: values that exist.
     unsafe {
-        if valid >= WIDE {
-            return vld1q_f32(at);
-        }
         let mut values = [0.0f32; WIDE];
-        for (i, value) in values.iter_mut().enumerate().take(valid) {
-            *value = *at.add(i);
+        if valid >= WIDE {
+            values = *at.cast();
+        } else {
+            for (i, value) in values.iter_mut().enumerate().take(valid) {
+                *value = *at.add(i);
+            }
         }
-        vld1q_f32(values.as_ptr())
+        std::mem::transmute::<[f32; WIDE], float32x4_t>(values)
     }
 }
 
