@@ -220,4 +220,13 @@ mod tests {
         assert!(Isa::ALL.contains(&Isa::best()) && Isa::ALL.contains(&Isa::current()));
         assert!(Isa::current() <= Isa::best());
     }
+
+    /// Who emulates a processor says what it has: otherwise tests of instructions that are not found would pass.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test")]
+    fn the_instructions_that_an_emulator_has_are_found() {
+        if let Ok(expected) = std::env::var("EFFICIENTBERT_EXPECTED_ISA") {
+            assert_eq!(Isa::best().name(), expected);
+        }
+    }
 }
