@@ -1,9 +1,9 @@
 //! Blocks with the matrix instructions of Armv8.6: `SMMLA` on bytes, `BFMMLA` on `bf16`.
 //!
 //! Both multiply two rows with two columns, eight bytes of each, and add to four sums. Eight rows and twelve columns are computed together: 24
-//! registers hold sums, four the rows, and the columns come one pair after the other. On Neoverse V1 and N2 an instruction takes a slot of the
-//! pipelines that take a fused multiply-add, and does eight (in `bf16` four) times as many products (Arm, Neoverse V1 and N2 Software
-//! Optimization Guides).
+//! registers hold sums, four the rows, and the columns come one pair after the other. On Neoverse V1 an instruction takes a slot in one of the four
+//! pipelines, as a multiply-add of `f32` does, and does eight (in `bf16` four) times as many products; `BFMMLA`, of five cycles, needs 20
+//! independent sums (Arm, Neoverse V1 Software Optimization Guide).
 //!
 //! `BFMMLA` rounds sums of two products by a rule of its own (to odd, without subnormal numbers: Arm ARM, `BFMMLA`), the same on all processors
 //! unless a program asks for another. So results in `bf16` differ from those of other instruction sets in the last bits of `f32`.

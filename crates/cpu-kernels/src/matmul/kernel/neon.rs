@@ -1,9 +1,9 @@
 //! Blocks with NEON: fused multiply-adds on `f32`, products of bytes, and dot products of byte quads.
 //!
 //! Eight rows and twelve columns are computed together, as in BLIS (its kernels for `armv8a`): of the 32 registers, 24 hold sums, three a row of
-//! the right operand and two a column of the left one, from which the instructions take one value by its number. A fused multiply-add of
-//! Neoverse V1 and Apple's processors has a latency of four cycles, and four of them begin in each (Arm, Neoverse V1 Software Optimization
-//! Guide): they need 16 independent sums, Cortex-A72 and Neoverse N1 with two a cycle eight. A step loads five vectors for 24 products.
+//! the right operand and two a column of the left one, from which the instructions take one value by its number. Multiply-adds of Neoverse V1 take
+//! four cycles and have four pipelines (Arm, Neoverse V1 Software Optimization Guide), so they need 16 independent sums. A step loads five
+//! vectors for 24 products.
 //!
 //! Processors without dot products multiply bytes to `i16`, of which two products of signed bytes have room for (twice 128 x 127 is below
 //! 2^15), and add pairs of these to the sums in 32 bits: three instructions for 16 products, where a multiply-add of `i16` has four for each.
