@@ -37,9 +37,8 @@ unsafe fn begin<const PAIRS: usize, const VECTORS: usize>(
         if more {
             for (pair, sums) in sums.iter_mut().enumerate() {
                 for (vector, sums) in sums.iter_mut().enumerate() {
-                    let rows: [int64x2_t; 2] = std::array::from_fn(|row| {
-                        vld1q_s64(to.add((2 * pair + row) * GROUP + vector * WIDE).cast())
-                    });
+                    let rows: [int64x2_t; 2] =
+                        std::array::from_fn(|row| vld1q_s64(to.add((2 * pair + row) * GROUP + vector * WIDE).cast()));
                     let [first, second] = [vzip1q_s64(rows[0], rows[1]), vzip2q_s64(rows[0], rows[1])];
                     *sums = [vreinterpretq_s32_s64(first), vreinterpretq_s32_s64(second)];
                 }

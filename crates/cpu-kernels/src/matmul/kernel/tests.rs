@@ -114,7 +114,9 @@ impl Operands {
         let format = Format::Signed { together };
         let room = |side| Buffer::new(format.group_bytes(self.k, side));
         let signed = Self { format, k: self.k, left: room(Side::Left), right: room(Side::Right) };
-        for (lane, inner) in (0..GROUP).flat_map(|lane| (0..self.k.next_multiple_of(64)).map(move |inner| (lane, inner))) {
+        for (lane, inner) in
+            (0..GROUP).flat_map(|lane| (0..self.k.next_multiple_of(64)).map(move |inner| (lane, inner)))
+        {
             let (tile, row, step) = (lane / 16 * 1024, lane % 16, inner / 64 * 2048);
             let to = (inner / together * GROUP + lane) * together + inner % together;
             // SAFETY: a byte of each of the buffers, which have as many in both formats.
@@ -132,7 +134,8 @@ impl Operands {
     #[cfg(target_arch = "aarch64")]
     fn column_sums(&self) -> [i32; GROUP] {
         std::array::from_fn(|lane| {
-            let at = |inner: usize| inner / 64 * 2048 + lane / 16 * 1024 + inner % 64 / 4 * 64 + lane % 16 * 4 + inner % 4;
+            let at =
+                |inner: usize| inner / 64 * 2048 + lane / 16 * 1024 + inner % 64 / 4 * 64 + lane % 16 * 4 + inner % 4;
             // SAFETY: bytes of the right operand.
             (0..self.k).map(|inner| i32::from(unsafe { *self.right.start().add(at(inner)) } as i8)).sum()
         })
