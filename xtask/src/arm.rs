@@ -117,7 +117,8 @@ fn compiler(metadata: &Metadata) -> Result<Option<PathBuf>, String> {
     }
     let folder = metadata.target_directory.as_std_path().join("arm");
     let compiler = folder.join("rustc");
-    if !compiler.is_file() {
+    // Neither there nor left by a folder of another name.
+    if output(Command::new(&compiler).arg("--version")).is_none() {
         debian(&folder, &compiler).map_err(|e| {
             format!("the toolchain cannot compile for {TARGET} (rustup target add {TARGET}), and Debian's cannot be had: {e}")
         })?;
