@@ -208,15 +208,15 @@ fn range(row: &[f32]) -> (f32, f32) {
 pub(crate) unsafe fn pack_weight_bytes(source: Source, k: usize, group: *mut u8, scales: &mut [Quantized]) {
     const { assert!(size_of::<Columns>() == 2 * TILE_BYTES) };
     // SAFETY: the caller's promise.
-    unsafe {
-        let steps = std::slice::from_raw_parts_mut(group.cast::<Columns>(), k.div_ceil(STEP));
-        each_column(source, k, scales, |values, lane| {
-            let steps = &mut *steps;
-            dispatch!(|values: &[f32], lane: usize, steps: &mut [Columns]| -> Quantized {
-                quantize_column(values, lane, steps)
-            })
-        });
-    }
+    let steps = unsafe { std::slice::from_raw_parts_mut(group.cast::<Columns>(), k.div_ceil(STEP)) };
+    let quantize = |values: &[f32], lane: usize| {
+        let steps = &mut *steps;
+        dispatch!(|values: &[f32], lane: usize, steps: &mut [Columns]| -> Quantized {
+            quantize_column(values, lane, steps)
+        })
+    };
+    // SAFETY: the caller's promise.
+    unsafe { each_column(source, k, scales, quantize) };
 }
 
 /// [`pack_weight_bytes`] in `Format::Signed`.
