@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a program")]
 
 mod architecture;
+mod arm;
 mod browser;
 mod command;
 mod devices;
@@ -63,6 +64,9 @@ enum Task {
     /// Build the browser page of a model, or test one in headless Chromium, online and offline. Needs the target wasm32-unknown-unknown, for
     /// the test Node and Chromium too.
     Browser(browser::Options),
+    /// Test the kernels of ARM processors in an emulator. Needs qemu-user, gcc-aarch64-linux-gnu, and the target aarch64-unknown-linux-gnu, or apt-get
+    /// to download Debian's compiler for it.
+    Arm(arm::Options),
     /// Build the small program `efficientbert-predict` as one static file, and check its size.
     Small,
     /// Serve a model for minutes under mixed load, with hostile requests and reloads: memory must stay flat, and every answer be right.
@@ -93,6 +97,7 @@ fn main() -> ExitCode {
         }
         Task::Bench(passed) => command::become_cargo(command::bench(passed.args)),
         Task::Data(passed) => command::become_binary(command::subcommand("data", passed.args)),
+        Task::Arm(options) => arm::run(&options),
         Task::Browser(options) => browser::run(&options),
         Task::Devices { only } => devices::run(&only),
         Task::Examples => examples::run(),

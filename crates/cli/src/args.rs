@@ -16,7 +16,8 @@ use crate::global::Global;
     max_term_width = 100,
     after_help = "\
 Environment:
-  EFFICIENTBERT_ISA  use at most these instructions on the cpu: portable, avx2, avx512 or amx
+  EFFICIENTBERT_ISA  use at most these instructions on the cpu: portable, avx2, avx512 or amx;
+                     on ARM portable, neon, dotprod or i8mm
                      [default: the best that the machine has]
   HF_HOME            folder of the Hugging Face cache [default: ~/.cache/huggingface]
   HF_HUB_CACHE       its folder of models and data alone [default: hub in HF_HOME]

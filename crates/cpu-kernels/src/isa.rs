@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Instruction sets, from the specification to the fastest. Each includes those before it.
+/// Instruction sets, from the specification to the fastest. Each includes those before it of the same architecture.
 ///
-/// On other processors than x86-64 everything runs in [`Isa::Portable`], which the compiler vectorizes for the target's
-/// baseline (NEON on aarch64).
+/// On other processors than x86-64 and aarch64 everything runs in [`Isa::Portable`], which the compiler vectorizes for the target's
+/// baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Isa {
@@ -19,14 +19,31 @@ pub enum Isa {
     Avx512 = 3,
     /// AMX tiles with `bf16` and `int8`.
     Amx = 4,
+    /// NEON with fused multiply-adds: every processor with aarch64.
+    Neon = 5,
+    /// NEON with dot products of bytes (`FEAT_DotProd`).
+    Dotprod = 6,
+    /// Dot products, and matrix products of bytes and of `bf16` (`FEAT_I8MM`, `FEAT_BF16`: Armv8.6).
+    I8mm = 7,
 }
 
 /// 0: not decided yet.
 static CURRENT: AtomicU8 = AtomicU8::new(0);
 
 impl Isa {
-    /// All, slowest first.
+    /// All of this processor's architecture, slowest first.
+    #[cfg(target_arch = "x86_64")]
     pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx];
+    /// All of this processor's architecture, slowest first.
+    #[cfg(target_arch = "aarch64")]
+    pub const ALL: [Self; 4] = [Self::Portable, Self::Neon, Self::Dotprod, Self::I8mm];
+    /// All of this processor's architecture, slowest first.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    pub const ALL: [Self; 1] = [Self::Portable];
+
+    /// Those of all architectures.
+    const KNOWN: [Self; 7] =
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Amx, Self::Neon, Self::Dotprod, Self::I8mm];
 
     /// What the kernels use: the machine's best, or less after [`Isa::limit`].
     pub fn current() -> Self {
@@ -35,6 +52,9 @@ impl Isa {
             2 => Self::Avx2,
             3 => Self::Avx512,
             4 => Self::Amx,
+            5 => Self::Neon,
+            6 => Self::Dotprod,
+            7 => Self::I8mm,
             _ => {
                 let best = Self::best();
                 CURRENT.store(best as u8, Ordering::Relaxed);
@@ -48,10 +68,11 @@ impl Isa {
         detect()
     }
 
-    /// Uses at most `isa` from now on, in the whole process; returns what is used. Meant for the start of a program,
-    /// and for tests: operands packed before ([`crate::matmul::Weights`]) keep their layout.
+    /// Uses at most `isa` from now on, in the whole process; returns what is used, which is [`Isa::Portable`] if `isa` belongs to another
+    /// architecture. Meant for the start of a program, and for tests: operands packed before ([`crate::matmul::Weights`]) keep their
+    /// layout.
     pub fn limit(isa: Self) -> Self {
-        let used = isa.min(Self::best());
+        let used = if Self::ALL.contains(&isa) { isa.min(Self::best()) } else { Self::Portable };
         CURRENT.store(used as u8, Ordering::Relaxed);
         used
     }
@@ -63,6 +84,9 @@ impl Isa {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Amx => "amx",
+            Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 }
@@ -78,7 +102,7 @@ impl FromStr for Isa {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
+        Self::KNOWN
             .into_iter()
             .find(|isa| isa.name() == text)
             .ok_or_else(|| format!("unknown instruction set `{text}`: one of {}", known()))
@@ -99,7 +123,19 @@ fn detect() -> Isa {
     if amx::usable() { Isa::Amx } else { Isa::Avx512 }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn detect() -> Isa {
+    macro_rules! has {
+        ($($feature:tt),*) => { $(std::arch::is_aarch64_feature_detected!($feature))&&* };
+    }
+    // NEON is part of the architecture's baseline for every system that Rust supports.
+    if !has!("dotprod") {
+        return Isa::Neon;
+    }
+    if has!("i8mm", "bf16") { Isa::I8mm } else { Isa::Dotprod }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn detect() -> Isa {
     Isa::Portable
 }
@@ -173,7 +209,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for isa in Isa::ALL {
+        for isa in Isa::KNOWN {
             assert_eq!(isa.name().parse(), Ok(isa));
         }
         assert!("mmx".parse::<Isa>().unwrap_err().contains("portable"));
@@ -181,7 +217,16 @@ mod tests {
 
     #[test]
     fn a_limit_never_exceeds_the_machine() {
-        assert!(Isa::Amx.min(Isa::best()) <= Isa::best());
+        assert!(Isa::ALL.contains(&Isa::best()) && Isa::ALL.contains(&Isa::current()));
         assert!(Isa::current() <= Isa::best());
+    }
+
+    /// Who emulates a processor says what it has: otherwise tests of instructions that are not found would pass.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test")]
+    fn the_instructions_that_an_emulator_has_are_found() {
+        if let Ok(expected) = std::env::var("EFFICIENTBERT_EXPECTED_ISA") {
+            assert_eq!(Isa::best().name(), expected);
+        }
     }
 }

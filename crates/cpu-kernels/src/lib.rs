@@ -1,7 +1,7 @@
 //! The operations a BERT-family encoder spends its time in, on slices of `f32`, for processors.
 //!
 //! Every operation chooses the best instructions of the machine at run time ([`Isa`]): AMX tiles, AVX-512, AVX2 with
-//! FMA, or portable code, which is also the specification the others are tested against. Nothing here knows tensors,
+//! FMA, on ARM NEON with its dot and matrix products, or portable code, which is also the specification the others are tested against. Nothing here knows tensors,
 //! models or files.
 //!
 //! * [`matmul`]: products with packed operands, in `f32`, `bf16` and `int8`

@@ -24,7 +24,7 @@ impl Arith for Plain {
     }
 }
 
-/// For code compiled with the target feature `fma`; anywhere else every operation would call the C library.
+/// For code compiled with the target feature `fma`, and for aarch64; anywhere else every operation would call the C library.
 pub(crate) struct Fused;
 
 impl Arith for Fused {
@@ -72,6 +72,11 @@ macro_rules! dispatch {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             $crate::isa::Isa::Avx2 => unsafe { avx2($($arg),*) },
+            // Vectors and fused multiply-adds are in the baseline.
+            #[cfg(target_arch = "aarch64")]
+            $crate::isa::Isa::Neon | $crate::isa::Isa::Dotprod | $crate::isa::Isa::I8mm => {
+                body::<$crate::elementwise::Fused>($($arg),*)
+            }
             _ => body::<$crate::elementwise::Plain>($($arg),*),
         }
     }};

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use super::dispatch::Arith;
 
-/// Values in a block: a vector of AVX-512, two of AVX2.
+/// Values in a block: a vector of AVX-512, two of AVX2, four of NEON.
 pub(crate) const LANES: usize = 16;
 
 /// Values of one block.
@@ -267,7 +267,7 @@ fn add_block<A: Arith, F: Map<N>, const N: usize>(f: &F, x: &Block, rest: [&Bloc
 /// has to gather and scatter: a loop with assembly in it, of no instructions, stays as it is.
 #[inline(always)]
 fn one_block_at_a_time() {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
     // SAFETY: no instructions.
     unsafe {
         std::arch::asm!("", options(nomem, nostack, preserves_flags));

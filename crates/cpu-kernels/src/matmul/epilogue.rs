@@ -6,7 +6,7 @@ use super::format::GROUP;
 use super::kernel::Block;
 use super::pack::Quantized;
 use crate::Isa;
-use crate::elementwise::Activation;
+use crate::elementwise::{Activation, Arith, Plain};
 
 /// What happens to a product before it is stored: `out = act(product * scale + bias)`, or `out += product * scale`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,7 +59,11 @@ pub(super) unsafe fn finish(
             Isa::Amx | Isa::Avx512 => avx512(block, rows.clone(), cols.clone(), output, epilogue),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2(block, rows.clone(), cols.clone(), output, epilogue),
-            _ => store(block, rows.clone(), cols.clone(), output, epilogue),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod | Isa::I8mm => {
+                store::<crate::elementwise::Fused>(block, rows.clone(), cols.clone(), output, epilogue);
+            }
+            _ => store::<Plain>(block, rows.clone(), cols.clone(), output, epilogue),
         }
     }
 }
@@ -236,11 +240,17 @@ unsafe fn avx2(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output
     }
 }
 
-/// The specification.
+/// The specification, in loops that compilers turn into vectors.
 ///
 /// # Safety
 /// See [`finish`].
-unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, output: Output, epilogue: &Epilogue<'_>) {
+unsafe fn store<A: Arith>(
+    block: &mut Block,
+    rows: Range<usize>,
+    cols: Range<usize>,
+    output: Output,
+    epilogue: &Epilogue<'_>,
+) {
     let wide = cols.len();
     let mut bias = [0.0; GROUP];
     if let Some(values) = epilogue.bias {
@@ -252,17 +262,24 @@ unsafe fn store(block: &mut Block, rows: Range<usize>, cols: Range<usize>, outpu
             (&mut block.0[lane * GROUP..][..GROUP]).try_into().expect("a row of the block has 32 values");
         // SAFETY: elements of the output, this thread's own.
         let out = unsafe { output.out.add(row * output.stride + cols.start) };
-        let mut before = [0.0f32; GROUP];
+        let mut result = [0.0f32; GROUP];
         if epilogue.accumulate {
+            let mut before = [0.0f32; GROUP];
             // SAFETY: as above.
             unsafe { before.as_mut_ptr().copy_from_nonoverlapping(out, wide) };
+            for i in 0..GROUP {
+                result[i] = A::fma(values[i], scale, before[i]) + bias[i];
+            }
+        } else {
+            for i in 0..GROUP {
+                result[i] = A::fma(values[i], scale, bias[i]);
+            }
         }
-        for ((value, bias), before) in values.iter_mut().zip(&bias).zip(&before) {
-            *value = *value * scale + before + bias;
-        }
-        if epilogue.activation.is_none() {
+        if epilogue.activation.is_some() {
+            *values = result;
+        } else {
             // SAFETY: as above.
-            unsafe { copy(values, out, wide) };
+            unsafe { copy(&result, out, wide) };
         }
     }
     let Some(activation) = epilogue.activation else { return };

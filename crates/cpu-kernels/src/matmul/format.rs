@@ -9,6 +9,11 @@
 //! | [`Format::Halves`] | 32 | rows: 32 times 32 lanes as `f32`, of `bf16` values; columns: two tiles as in pairs |
 //! | [`Format::Pairs`] | 32 | two tiles of 16 lanes, each with 1 or 3 planes of 1 KiB in `bf16` |
 //! | [`Format::Quads`] | 64 | two tiles of 16 lanes of 1 KiB in bytes |
+//! | `Format::Fours` | 32 | 8 times 32 lanes with 4 consecutive values in `bf16` each |
+//! | `Format::Signed` | 64 | 16 (8) times 32 lanes with 4 (8) consecutive values in bytes each |
+//!
+//! The last two are those of aarch64, whose instructions take a value of the left operand from any part of a register: both operands have
+//! the same layout.
 //!
 //! A tile of the left operand has its 16 lanes as rows of 64 bytes; a tile of the right one has 16 rows of 64 bytes, each with
 //! the 2 (4) consecutive values of `k` for its 16 lanes: the layout of AMX and of the AVX-512 dot-product instructions.
@@ -47,6 +52,15 @@ pub(crate) enum Format {
     },
     /// Bytes, four along `k`.
     Quads,
+    /// `bf16`, four along `k`, for `BFMMLA`.
+    #[cfg(target_arch = "aarch64")]
+    Fours,
+    /// Signed bytes of both operands, for `SDOT` and `SMMLA`: those of the left one are 128 less than in [`Format::Quads`].
+    #[cfg(target_arch = "aarch64")]
+    Signed {
+        /// How many along `k`: 4 or 8.
+        together: usize,
+    },
 }
 
 impl Format {
@@ -55,8 +69,24 @@ impl Format {
             Precision::F32 if isa == Isa::Amx => Self::Pairs { planes: 3 },
             Precision::F32 => Self::Panel,
             Precision::Bf16 if isa == Isa::Avx2 || isa == Isa::Avx512 && isa::bf16_dots_are_slow() => Self::Halves,
+            #[cfg(target_arch = "aarch64")]
+            Precision::Bf16 if isa == Isa::I8mm => Self::Fours,
+            #[cfg(target_arch = "aarch64")]
+            Precision::Bf16 if isa >= Isa::Neon => Self::Halves,
+            #[cfg(target_arch = "aarch64")]
+            Precision::Int8 if isa >= Isa::Neon => Self::Signed { together: if isa == Isa::I8mm { 8 } else { 4 } },
             Precision::Bf16 => Self::Pairs { planes: 1 },
             Precision::Int8 => Self::Quads,
+        }
+    }
+
+    /// Whether the values are bytes, with scales.
+    pub(crate) fn in_bytes(self) -> bool {
+        match self {
+            Self::Quads => true,
+            #[cfg(target_arch = "aarch64")]
+            Self::Signed { .. } => true,
+            _ => false,
         }
     }
 
@@ -65,7 +95,11 @@ impl Format {
         match self {
             Self::Panel => 1,
             Self::Pairs { .. } | Self::Halves => 32,
+            #[cfg(target_arch = "aarch64")]
+            Self::Fours => 32,
             Self::Quads => 64,
+            #[cfg(target_arch = "aarch64")]
+            Self::Signed { .. } => 64,
         }
     }
 
@@ -82,6 +116,8 @@ impl Format {
             Self::Halves => 2 * TILE_BYTES,
             Self::Pairs { planes } => 2 * planes * TILE_BYTES,
             Self::Quads => 2 * TILE_BYTES,
+            #[cfg(target_arch = "aarch64")]
+            Self::Fours | Self::Signed { .. } => 2 * TILE_BYTES,
         }
     }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use super::epilogue::{Bytes, Epilogue, Output, finish, finish_bytes};
-use super::format::{Format, GROUP};
+use super::format::GROUP;
 use super::kernel::{self, Block, Job};
 use super::pack::Side;
 use super::packed::{Input, Weights};
@@ -120,7 +120,7 @@ pub(super) unsafe fn blocks(
                                     continue;
                                 }
                                 let col = col.clone();
-                                if format == Format::Quads {
+                                if format.in_bytes() {
                                     let rows = input.quantized(row.clone());
                                     let bytes = Bytes { rows, cols: &weights.quantized[col.clone()] };
                                     finish_bytes(bytes, block, row, col, output, epilogue, isa);

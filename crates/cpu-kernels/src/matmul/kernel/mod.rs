@@ -8,6 +8,10 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod matrix;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
@@ -82,11 +86,15 @@ pub(crate) fn end(isa: Isa) {
 ///
 /// A tile instruction takes as long as loading two tiles from the second-level cache. So the columns' part is short enough to stay in the
 /// first-level cache beside the rows that stream through it: 18 KiB of 48. Products of three planes compute long enough. Vectors read
-/// both operands several times for one block: 32 KiB of `f32`, 24 KiB of `bf16`.
+/// both operands several times for one block: 32 KiB of `f32`, 24 KiB of `bf16`. On aarch64, where first-level caches have 32 KiB (Cortex-A53,
+/// A72) and more, all formats have 24 KiB.
 pub(crate) fn steps_in_cache(format: Format, isa: Isa) -> usize {
     match (format, isa) {
         (Format::Pairs { planes: 1 } | Format::Quads, Isa::Amx) => 9,
         (Format::Panel, Isa::Avx2 | Isa::Avx512) => 128,
+        (Format::Panel, Isa::Neon | Isa::Dotprod | Isa::I8mm) => 96,
+        #[cfg(target_arch = "aarch64")]
+        (Format::Fours | Format::Signed { .. }, _) => 6,
         (Format::Halves, _) => 4,
         (Format::Quads, Isa::Avx2 | Isa::Avx512) => 9,
         (Format::Panel, _) if cfg!(all(target_arch = "wasm32", target_feature = "simd128")) => 128,
@@ -139,7 +147,7 @@ impl Job {
     }
 }
 
-/// Computes a block: `f32` sums, or for [`Format::Quads`] `i32` sums as bits.
+/// Computes a block: `f32` sums, or for [formats in bytes](Format::in_bytes) `i32` sums as bits.
 ///
 /// # Safety
 /// Both groups are packed in `format` with at least `steps` steps; `isa` is available and [`begin`] was called on this thread.
@@ -166,6 +174,16 @@ pub(crate) unsafe fn run(format: Format, isa: Isa, job: Job, block: &mut Block) 
             (Format::Panel, Isa::Avx2) => return avx2::panel(job, block),
             _ => {}
         }
+        #[cfg(target_arch = "aarch64")]
+        match (format, isa) {
+            (Format::Fours, _) => return matrix::fours(job, block),
+            (Format::Signed { together: 8 }, _) => return matrix::octs(job, block),
+            (Format::Signed { .. }, Isa::Neon) => return neon::quads_in_words(job, block),
+            (Format::Signed { .. }, _) => return neon::quads(job, block),
+            (Format::Panel, Isa::Neon | Isa::Dotprod | Isa::I8mm) => return neon::panel(job, block),
+            (Format::Halves, _) => return neon::halves(job, block),
+            _ => {}
+        }
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         match format {
             Format::Panel => return simd128::panel(job, block),
@@ -178,6 +196,8 @@ pub(crate) unsafe fn run(format: Format, isa: Isa, job: Job, block: &mut Block) 
             Format::Halves => portable::halves(job, block),
             Format::Quads => portable::quads(job, block),
             Format::Panel => portable::panel(job, block),
+            #[cfg(target_arch = "aarch64")]
+            Format::Fours | Format::Signed { .. } => unreachable!("computed above"),
         }
     }
 }

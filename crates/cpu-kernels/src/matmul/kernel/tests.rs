@@ -38,6 +38,20 @@ fn kernels(format: Format) -> Vec<(&'static str, Kernel)> {
             });
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    match format {
+        Format::Panel => all.push(("neon", neon::panel)),
+        Format::Halves => all.push(("neon", neon::halves)),
+        Format::Fours if Isa::best() >= Isa::I8mm => all.push(("bf16", matrix::fours)),
+        Format::Signed { together: 8 } if Isa::best() >= Isa::I8mm => all.push(("i8mm", matrix::octs)),
+        Format::Signed { together: 4 } => {
+            all.push(("neon", neon::quads_in_words));
+            if Isa::best() >= Isa::Dotprod {
+                all.push(("dotprod", neon::quads));
+            }
+        }
+        _ => {}
+    }
     all
 }
 
@@ -59,6 +73,11 @@ impl Operands {
             let in_panels = format == Format::Panel || format == Format::Halves && side == Side::Left;
             // SAFETY: 32 lanes of `k` values and room for a group.
             unsafe {
+                #[cfg(target_arch = "aarch64")]
+                if format == Format::Fours {
+                    crate::matmul::pack::pack_fours(source, GROUP, k, format.steps(k), to.start());
+                    continue;
+                }
                 if in_panels {
                     pack_panels(source, Panels::new(GROUP, k, format), to.start().cast(), Isa::Portable);
                 } else {
@@ -87,6 +106,39 @@ impl Operands {
             }
         }
         operands
+    }
+
+    /// These bytes in a format in which both are signed: those of rows less 128.
+    #[cfg(target_arch = "aarch64")]
+    fn signed(&self, together: usize) -> Self {
+        let format = Format::Signed { together };
+        let room = |side| Buffer::new(format.group_bytes(self.k, side));
+        let signed = Self { format, k: self.k, left: room(Side::Left), right: room(Side::Right) };
+        for (lane, inner) in
+            (0..GROUP).flat_map(|lane| (0..self.k.next_multiple_of(64)).map(move |inner| (lane, inner)))
+        {
+            let (tile, row, step) = (lane / 16 * 1024, lane % 16, inner / 64 * 2048);
+            let to = (inner / together * GROUP + lane) * together + inner % together;
+            // SAFETY: a byte of each of the buffers, which have as many in both formats.
+            unsafe {
+                let left = *self.left.start().add(step + tile + row * 64 + inner % 64);
+                *signed.left.start().add(to) = left.wrapping_sub(128);
+                let right = *self.right.start().add(step + tile + inner % 64 / 4 * 64 + row * 4 + inner % 4);
+                *signed.right.start().add(to) = right;
+            }
+        }
+        signed
+    }
+
+    /// Sums of the bytes of each column.
+    #[cfg(target_arch = "aarch64")]
+    fn column_sums(&self) -> [i32; GROUP] {
+        std::array::from_fn(|lane| {
+            let at =
+                |inner: usize| inner / 64 * 2048 + lane / 16 * 1024 + inner % 64 / 4 * 64 + lane % 16 * 4 + inner % 4;
+            // SAFETY: bytes of the right operand.
+            (0..self.k).map(|inner| i32::from(unsafe { *self.right.start().add(at(inner)) } as i8)).sum()
+        })
     }
 
     /// The wanted sums of `kernel` as bits, from steps `..split` and then the others.
@@ -167,22 +219,50 @@ proptest! {
     }
 
     #[test]
-    fn sums_of_bytes_are_exact((k, rows, cols, seed) in sizes(), split in 0..9usize, extreme in any::<bool>()) {
+    fn sums_of_bytes_are_exact((k, rows, cols, seed) in sizes(), split in 0..9usize, extreme in 0..3usize) {
         let noise = values(1 << 15, seed);
         let operands = Operands::of_bytes(k, |side, at| {
             let value = noise[(at + usize::from(side == Side::Right) * 4099) % noise.len()];
             match (side, extreme) {
-                (Side::Left, false) => (value * 127.0 + 128.0) as u8,
-                (Side::Left, true) => 255,
-                (Side::Right, false) => (value * 127.0) as i8 as u8,
+                (Side::Left, 0) => (value * 127.0 + 128.0) as u8,
+                (Side::Left, 1) => 255,
+                // The largest where bytes are signed.
+                (Side::Left, _) => 0,
+                (Side::Right, 0) => (value * 127.0) as i8 as u8,
                 // Long runs of one sign, where 16 bits would overflow.
-                (Side::Right, true) => if value > -0.9 { 127 } else { 0x81 },
+                (Side::Right, 1) => if value > -0.9 { 127 } else { 0x81 },
+                (Side::Right, _) => if value > -0.9 { 0x81 } else { 127 },
             }
         });
         let expected = operands.sums(portable::quads, rows, cols, 0);
         let split = split.min(operands.format.steps(k) - 1);
         for (name, kernel) in kernels(Format::Quads) {
             prop_assert_eq!(&operands.sums(kernel, rows, cols, split), &expected, "{} {}x{}x{}", name, rows, k, cols);
+        }
+        #[cfg(target_arch = "aarch64")]
+        for together in [4, 8] {
+            let signed = operands.signed(together);
+            let below = operands.column_sums();
+            let expected: Vec<u32> =
+                expected.iter().enumerate().map(|(i, sum)| (*sum as i32 - 128 * below[i % cols]) as u32).collect();
+            for (name, kernel) in kernels(signed.format) {
+                prop_assert_eq!(&signed.sums(kernel, rows, cols, split), &expected, "{} {}x{}x{}", name, rows, k, cols);
+            }
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn sums_of_bf16_matrices_are_near_the_specification((k, rows, cols, seed) in sizes(), split in 0..18usize) {
+        let (left, right) = (values(GROUP * k, seed), values(GROUP * k, !seed));
+        let expected = Operands::new(Format::Pairs { planes: 1 }, k, &left, &right).sums(portable::pairs, rows, cols, 0);
+        for (name, kernel) in kernels(Format::Fours) {
+            let operands = Operands::new(Format::Fours, k, &left, &right);
+            let found = operands.sums(kernel, rows, cols, 0);
+            let error = distance(&found, &expected, k);
+            prop_assert!(error < 2e-7, "{name} {rows}x{k}x{cols}: {error}");
+            let split = split.min(operands.format.steps(k) - 1);
+            prop_assert_eq!(&operands.sums(kernel, rows, cols, split), &found, "{} split {}", name, split);
         }
     }
 }

@@ -11,13 +11,19 @@ mod bytes_avx2;
 mod bytes_avx512;
 #[cfg(target_arch = "x86_64")]
 mod exponentials;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use bytes::{Quantized, pack_row_bytes, pack_weight_bytes};
+#[cfg(target_arch = "aarch64")]
+pub(crate) use bytes::{pack_row_signed, pack_weights_signed};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use exponentials::pack_exponentials;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::pack_fours;
 
 use super::format::{Format, GROUP, TILE, TILE_BYTES};
 use crate::Isa;
@@ -93,6 +99,8 @@ pub(crate) unsafe fn pack_pairs(source: Source, pairs: Pairs, to: *mut u8, isa: 
             Isa::Amx | Isa::Avx512 => avx512::pack(source, pairs, to),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::pack(source, pairs, to),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::pack(source, pairs, to),
             _ => portable::pack(source, pairs, to),
         }
     }
@@ -129,6 +137,8 @@ pub(crate) unsafe fn pack_panels(source: Source, panels: Panels, to: *mut f32, i
             Isa::Amx | Isa::Avx512 | Isa::Avx2 if source.k_stride == 1 || source.lane_stride == 1 => {
                 avx2::panels(source, panels, to);
             }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon | Isa::Dotprod | Isa::I8mm => neon::panels(source, panels, to),
             _ => portable::panels(source, panels, to),
         }
         let rows = if panels.rounded { panels.k.next_multiple_of(STEP) - panels.k } else { 0 };

@@ -58,7 +58,7 @@ fn packed(bytes: usize, pack: impl FnOnce(*mut u8)) -> Vec<u8> {
 
 /// Instruction sets beside the portable one; that of all bits only where infinities and NaN are kept as there.
 fn sets(special: bool) -> impl Iterator<Item = Isa> {
-    Isa::ALL.into_iter().filter(move |isa| *isa <= Isa::best() && (!special || *isa == Isa::Avx2))
+    Isa::ALL.into_iter().filter(move |isa| *isa <= Isa::best() && (!special || [Isa::Avx2, Isa::Neon].contains(isa)))
 }
 
 fn pairs_agree(case: &Case, special: bool) -> Result<(), TestCaseError> {
@@ -100,9 +100,81 @@ proptest! {
     }
 
     #[test]
-    fn all_bits_are_rounded_alike_by_avx2(case in case(true)) {
+    fn all_bits_are_rounded_alike_by_avx2_and_neon(case in case(true)) {
         pairs_agree(&case, true)?;
         panels_agree(&case, true)?;
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn fours_are_pairs_in_another_order(case in case(true)) {
+        let groups = case.lanes.div_ceil(GROUP);
+        let format = Format::Fours;
+        let (steps, bytes) = (format.steps(case.k), groups * format.group_bytes(case.k, Side::Left));
+        // SAFETY: the case has these lanes, the buffers room for them.
+        let (fours, pairs) = unsafe {
+            let pairs = Pairs::new(case.lanes, case.k, 1, Side::Right);
+            (
+                packed(bytes, |to| pack_fours(case.source(), case.lanes, case.k, steps, to)),
+                packed(bytes, |to| pack_pairs(case.source(), pairs, to, Isa::Portable)),
+            )
+        };
+        for (lane, k) in (0..groups * GROUP).flat_map(|lane| (0..steps * 32).map(move |k| (lane, k))) {
+            let (group, lane) = (lane / GROUP * steps * 2048, lane % GROUP);
+            let of_pairs = group + k / 32 * 2048 + lane / TILE * 1024 + k % 32 / 2 * 64 + lane % TILE * 4 + k % 2 * 2;
+            let of_fours = group + (k / 4 * GROUP + lane) * 8 + k % 4 * 2;
+            // A tile without lanes is left alone.
+            let absent = group / (steps * 2048) * GROUP + lane / TILE * TILE >= case.lanes;
+            let expected = if absent { [0, 0] } else { [pairs[of_pairs], pairs[of_pairs + 1]] };
+            prop_assert_eq!([fours[of_fours], fours[of_fours + 1]], expected, "lane {} at {}", lane, k);
+        }
+    }
+
+    #[cfg(target_arch = "aarch64")]
+    #[test]
+    fn signed_bytes_are_those_of_quads_in_another_order(case in case(false)) {
+        let bytes = Format::Quads.group_bytes(case.k, Side::Left);
+        let lanes = case.lanes.min(GROUP);
+        let zeroed = || Buffer::new(bytes);
+        // SAFETY: all bytes of a buffer.
+        let view = |buffer: &Buffer| unsafe { std::slice::from_raw_parts(buffer.start(), bytes).to_vec() };
+        for together in [4, 8] {
+            let (quads, signed) = (zeroed(), zeroed());
+            let (mut scales, mut signed_scales) = (vec![Quantized::default(); lanes], vec![Quantized::default(); lanes]);
+            // SAFETY: zeroed groups; the case has these lanes.
+            unsafe {
+                pack_weight_bytes(case.source(), case.k, quads.start(), &mut scales);
+                pack_weights_signed(case.source(), case.k, signed.start(), &mut signed_scales, together);
+            }
+            prop_assert_eq!(&scales, &signed_scales);
+            let (quads, signed) = (view(&quads), view(&signed));
+            for (lane, p) in (0..GROUP).flat_map(|lane| (0..case.k.next_multiple_of(64)).map(move |p| (lane, p))) {
+                let of_quads = p / 64 * 2048 + lane / 16 * 1024 + p % 64 / 4 * 64 + lane % 16 * 4 + p % 4;
+                let of_signed = (p / together * GROUP + lane) * together + p % together;
+                prop_assert_eq!(signed[of_signed], quads[of_quads], "column {} at {}", lane, p);
+            }
+            if case.k_stride != 1 {
+                continue;
+            }
+            for lane in 0..lanes {
+                let (quads, signed) = (zeroed(), zeroed());
+                let row = case.data[lane * case.lane_stride..].as_ptr();
+                // SAFETY: a row of `k` values and room for groups.
+                let (q, s) = unsafe {
+                    (
+                        pack_row_bytes(row, case.k, lane, quads.start(), Isa::Portable),
+                        pack_row_signed(row, case.k, lane, signed.start(), together),
+                    )
+                };
+                prop_assert_eq!((q.scale, q.offset - 128), (s.scale, s.offset));
+                let (quads, signed) = (view(&quads), view(&signed));
+                for p in 0..case.k.next_multiple_of(64) {
+                    let unsigned = quads[p / 64 * 2048 + lane / 16 * 1024 + lane % 16 * 64 + p % 64];
+                    let signed = signed[(p / together * GROUP + lane) * together + p % together];
+                    prop_assert_eq!(signed, unsigned.wrapping_sub(128), "row {} at {}", lane, p);
+                }
+            }
+        }
     }
 
     #[test]

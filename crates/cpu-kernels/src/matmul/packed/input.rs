@@ -10,6 +10,8 @@ use crate::matmul::format::{Format, GROUP};
 #[cfg(target_arch = "x86_64")]
 use crate::matmul::pack::pack_exponentials;
 use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_row_bytes};
+#[cfg(target_arch = "aarch64")]
+use crate::matmul::pack::{pack_fours, pack_row_signed};
 use crate::matmul::{MatRef, Precision};
 
 /// The left operand of products, packed anew for each of them into the same memory.
@@ -73,6 +75,16 @@ impl Input {
                         *self.quantized.start().cast::<Quantized>().add(row) = scale;
                     }
                 }
+                #[cfg(target_arch = "aarch64")]
+                Format::Signed { together } => {
+                    for (index, row) in rows.enumerate() {
+                        let (group, lane) = (to.add(index / GROUP * group_bytes), index % GROUP);
+                        let scale = pack_row_signed(source.start.add(index * row_stride), k, lane, group, together);
+                        *self.quantized.start().cast::<Quantized>().add(row) = scale;
+                    }
+                }
+                #[cfg(target_arch = "aarch64")]
+                Format::Fours => pack_fours(source, rows.len(), k, format.steps(k), to),
             }
         }
     }

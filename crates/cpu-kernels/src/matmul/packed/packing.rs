@@ -7,6 +7,8 @@ use crate::matmul::MatRef;
 use crate::matmul::buffer::Buffer;
 use crate::matmul::format::{Format, GROUP};
 use crate::matmul::pack::{Pairs, Panels, Quantized, Side, Source, pack_pairs, pack_panels, pack_weight_bytes};
+#[cfg(target_arch = "aarch64")]
+use crate::matmul::pack::{pack_fours, pack_weights_signed};
 
 /// Groups that are packed together: rows of memory are read in pieces of this many lanes.
 pub(super) const PIECE: usize = 4;
@@ -50,7 +52,7 @@ impl<'a> Packing<'a> {
             };
         };
         let parallel = parallel && pieces > 1 && lanes * k > 1 << 14;
-        match (self.format == Format::Quads, parallel) {
+        match (self.format.in_bytes(), parallel) {
             (true, true) => scales.par_chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
             (true, false) => scales.chunks_mut(PIECE * GROUP).enumerate().for_each(|(i, scales)| one(i, scales)),
             (false, true) => (0..pieces).into_par_iter().for_each(|i| one(i, &mut [])),
@@ -98,6 +100,16 @@ impl<'a> Packing<'a> {
                         pack_weight_bytes(Source { start: lanes, ..source }, k, to, scales);
                     }
                 }
+                #[cfg(target_arch = "aarch64")]
+                Format::Signed { together } => {
+                    for (group, scales) in scales.chunks_mut(GROUP).enumerate() {
+                        let lanes = source.start.wrapping_add(group * GROUP * source.lane_stride);
+                        let to = to.add(group * self.format.group_bytes(k, self.side));
+                        pack_weights_signed(Source { start: lanes, ..source }, k, to, scales, together);
+                    }
+                }
+                #[cfg(target_arch = "aarch64")]
+                Format::Fours => pack_fours(source, count, k, steps, to),
             }
         }
     }

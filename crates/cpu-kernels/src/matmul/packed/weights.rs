@@ -73,7 +73,7 @@ impl Weights {
                 job.piece(0, packed.start().add(index * PIECE * format.group_bytes(inputs, Side::Right)), scales);
             };
         };
-        if format == Format::Quads {
+        if format.in_bytes() {
             let pieces = quantized.par_chunks_mut(lanes).enumerate();
             pieces.for_each_init(Vec::new, |gathered, (index, scales)| one(gathered, index, scales));
         } else {
@@ -105,7 +105,7 @@ impl Weights {
     fn allocate(&mut self) {
         let format = self.format();
         let bytes = format.group_bytes(self.inputs, Side::Right) * self.outputs.div_ceil(GROUP);
-        if format == Format::Quads {
+        if format.in_bytes() {
             // Absent values of the byte format are not written, so they have to be zero already.
             self.packed = Buffer::new(bytes);
             self.quantized = vec![Quantized::default(); self.outputs];
