@@ -168,7 +168,7 @@ impl BertEncoder {
 }
 
 impl TaskModel {
-    /// Whether [`TaskModel::of_ragged_texts`] gives the scores of head `head` that [`TaskModel::forward`] gives, and takes less time: on the
+    /// Whether [`TaskModel::of_ragged_texts`] gives the scores of head `head` that [`TaskModel::forward`] gives: on the
     /// processor, where texts are read by their first token and no word sees the padding behind it, as trigrams do.
     pub fn needs_no_padding(&self, head: usize, device: &Device) -> bool {
         let reads_first = self.pooling == Pooling::Cls && self.heads[head].kind().is_on_pooled();

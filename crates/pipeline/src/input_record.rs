@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Name in a run folder.
 const INPUTS: &str = "inputs.json";
+/// The entry of a tokenizer that is learned from the corpus.
+pub(crate) const LEARNED_TOKENIZER: &str = "learned-tokenizer";
 
 /// What stands in `inputs.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,7 @@ impl Input {
         match what {
             "teacher" | "tokenizer" => Some(Self::Teacher),
             "corpus" => Some(Self::Corpus),
+            LEARNED_TOKENIZER => Some(Self::LearnedTokenizer),
             folder => tasks.iter().find(|task| task.folder() == folder).cloned().map(Self::Task),
         }
     }
@@ -64,7 +67,7 @@ impl Input {
         match self {
             Self::Teacher => "--teacher",
             Self::Task(_) => "--data",
-            Self::Corpus => "--corpus",
+            Self::Corpus | Self::LearnedTokenizer => "--corpus",
         }
     }
 
@@ -74,7 +77,9 @@ impl Input {
         match self {
             Self::Teacher => recipe.teacher.model.as_ref().map(shown),
             Self::Task(_) => recipe.data.glue.as_ref().map(shown),
-            Self::Corpus => Some(recipe.data.corpus.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            Self::Corpus | Self::LearnedTokenizer => {
+                Some(recipe.data.corpus.iter().map(shown).collect::<Vec<_>>().join(", "))
+            }
         }
         .filter(|place| !place.is_empty())
     }
@@ -84,7 +89,7 @@ impl Input {
         match self {
             Self::Teacher => asked.teacher.is_some(),
             Self::Task(_) => asked.glue.is_some(),
-            Self::Corpus => !asked.corpus.is_empty(),
+            Self::Corpus | Self::LearnedTokenizer => !asked.corpus.is_empty(),
         }
     }
 }
@@ -95,6 +100,7 @@ impl fmt::Display for Input {
             Self::Teacher => f.write_str("the teacher"),
             Self::Task(task) => write!(f, "the data of {}", task.name()),
             Self::Corpus => f.write_str("the corpus"),
+            Self::LearnedTokenizer => f.write_str("the tokenizer, which is learned from the corpus"),
         }
     }
 }
@@ -247,6 +253,32 @@ mod tests {
         let digests = [("teacher config.json", teacher), ("SST-2 train.tsv", task), ("corpus text.txt", corpus)];
         let digests = digests.map(|(name, digest)| (name.to_string(), digest.to_string()));
         Record { moved: Moved::default(), digests: digests.into() }
+    }
+
+    #[test]
+    fn another_corpus_is_another_learned_tokenizer_which_every_phase_has_used() {
+        let mut run = Run::new();
+        run.recipe.teacher.tokenizer = Some(corpus::LearnSettings::default());
+        let of = |digest: &str| {
+            let digests = [("corpus text.txt", digest), (LEARNED_TOKENIZER, digest)];
+            Record {
+                moved: Moved::default(),
+                digests: digests.map(|(name, digest)| (name.to_string(), digest.to_string())).into(),
+            }
+        };
+        let settle = |run: &Run, asked: &Moved| {
+            let (recipe, paths) = (&run.recipe, &run.paths);
+            let resumed = Resumed { recipe, paths, config_hash: "hash", study: None, finished: false, asked };
+            resumed.settle(&of("old"), &of("new"))
+        };
+        run.save("teacher", false);
+        let message = refused(settle(&run, &Moved::default()));
+        assert!(message.contains("give it at another path with --corpus"), "{message}");
+        let named = Moved { corpus: vec!["other.txt".into()], ..Moved::default() };
+        let said = settle(&run, &named).unwrap();
+        assert!(said.iter().any(|line| line == "teacher: starts again"), "{said:?}");
+        run.save("teacher", true);
+        assert!(refused(settle(&run, &named)).contains("teacher has used it"));
     }
 
     fn refused(found: Result<Vec<String>>) -> String {

@@ -19,6 +19,7 @@ use train::text::{TextSet, TextSource};
 
 use crate::corpus::Corpus;
 use crate::input_files::{digests, task_files};
+use crate::input_record::LEARNED_TOKENIZER;
 use crate::phase::{Data, phases, trainings};
 use crate::recipe::{Phase, Recipe};
 use crate::vocabulary::Trim;
@@ -168,7 +169,8 @@ impl Inputs {
             files.extend([CONFIG_FILE, WEIGHTS_FILE].map(|name| ("teacher".into(), teacher.join(name))));
         }
         let mut digests = digests(&files)?;
-        digests.insert("tokenizer".into(), run_store::hash::bytes(&self.encoder.to_json()?));
+        let name = if recipe.teacher.tokenizer.is_some() { LEARNED_TOKENIZER } else { "tokenizer" };
+        digests.insert(name.into(), run_store::hash::bytes(&self.encoder.to_json()?));
         Ok(digests)
     }
 

@@ -53,7 +53,14 @@ impl ReportHeader {
         let size = |key: &str| scratch.and_then(|s| s.get(key)).and_then(toml::Value::as_integer).unwrap_or_default();
         let model = match (named(&teacher, "model"), scratch) {
             (Some(name), _) => name,
-            (None, Some(_)) => format!("{} layers of {} channels, from scratch", size("layers"), size("hidden")),
+            (None, Some(_)) => {
+                let sizes = format!("{} layers of {} channels, from scratch", size("layers"), size("hidden"));
+                let pretrain = teacher.get("pretrain").and_then(|pretrain| pretrain.get("steps"));
+                match pretrain.and_then(toml::Value::as_integer) {
+                    Some(steps) => format!("{sizes}, pre-trained on the corpus for {steps} steps"),
+                    None => sizes,
+                }
+            }
             (None, None) => String::new(),
         };
         let per_task = teacher.get("per_task").and_then(toml::Value::as_bool).unwrap_or_default();

@@ -47,7 +47,9 @@ impl Job<TaskModel> for FineTune<'_> {
             return Ok(cut.weigh(LossTerms(vec![("label", loss)])));
         }
         let head = self.heads[task];
-        let logits = match model.needs_no_padding(head, device) {
+        // Without padding the padded form is as fast.
+        let is_padded = batch.tokens() < batch.batch * batch.seq;
+        let logits = match is_padded && model.needs_no_padding(head, device) {
             true => {
                 let texts =
                     RaggedBatch::from_host([batch.batch, batch.seq], &batch.ids, &batch.type_ids, &batch.mask, device);

@@ -111,6 +111,7 @@ fn stages_that_do_not_follow_each_other_are_refused_with_their_number() {
         ("[[grow.stage]]\nsteps = 1\nrate = 0.0", "`rate`"),
         ("[[grow.stage]]\nsteps = 1\nlayer = 2", "layer"),
         ("ligo = { steps = 0 }\n[[grow.stage]]\nsteps = 1", "`steps` of `ligo` is 0"),
+        ("ligo = {}\n[[grow.stage]]\nsteps = 1\npool = 2\n[[grow.stage]]\nsteps = 1", "`ligo` has no effect"),
         ("ligo = {}\nmoments = \"grown\"\n[[grow.stage]]\nsteps = 1", "no simple inverse"),
     ] {
         let found = message(stages);

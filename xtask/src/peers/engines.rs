@@ -46,7 +46,7 @@ impl Engines {
         let Shape { model, batch, seq, threads } = shape;
         command.args(["--model", model, "--runs", RUNS, "--batch", &batch.to_string()]);
         command.args(["--seq", &seq.to_string(), "--threads", &threads.to_string()]).args(names);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", measure.python.display()))?;
         let input = child.stdin.take().ok_or("no way to ask the engines")?;
         let output = BufReader::new(child.stdout.take().ok_or("no way to hear the engines")?).lines();

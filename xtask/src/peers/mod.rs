@@ -175,6 +175,7 @@ fn inference(
         eprintln!("{name}: without {engine}: {why}");
     }
     table.versions(&engines.versions);
+    table.without(&name, &engines.left_out);
     let names = engines.ready.clone();
     rounds(args, &name, || {
         let (batch, seq) = (batch.to_string(), seq.to_string());

@@ -100,6 +100,8 @@ pub struct Table {
     isa: String,
     rounds: u32,
     lines: Vec<Line>,
+    /// Row, engine, and why it is not there.
+    left_out: Vec<[String; 3]>,
 }
 
 impl Table {
@@ -114,14 +116,22 @@ impl Table {
             list(&args.batches),
             list(&args.seqs),
             list(&args.threads),
-            args.isa.as_ref().map_or_else(String::new, |isa| format!(" --isa {isa}")),
+            args.isa.as_ref().map_or_else(String::new, |isa| format!(" --isa {isa}"))
+                + &format!(" --engines {}", args.engines.join(" "))
+                + if args.no_kd { " --no-kd" } else { "" }
+                + if args.student.is_some() { " --student DIR" } else { "" },
         );
-        Self { versions, libraries, command, isa, rounds: args.rounds, lines: Vec::new() }
+        Self { versions, libraries, command, isa, rounds: args.rounds, lines: Vec::new(), left_out: Vec::new() }
     }
 
     /// Takes up what libraries are used.
     pub fn versions(&mut self, found: &[(String, String)]) {
         self.libraries.extend(found.iter().cloned());
+    }
+
+    /// Takes up which engines do not run a row.
+    pub fn without(&mut self, row: &str, engines: &[(String, String)]) {
+        self.left_out.extend(engines.iter().map(|(engine, why)| [row.to_owned(), engine.clone(), why.clone()]));
     }
 
     fn head(&self) -> String {
@@ -160,6 +170,12 @@ impl Table {
                 shown(line.ratio(&own("int8"), &own("bf16"))),
             );
         }
+        if !self.left_out.is_empty() {
+            text.push_str("\nWithout:\n\n");
+        }
+        for [row, engine, why] in &self.left_out {
+            let _ = writeln!(text, "- {row}: {engine}: {why}");
+        }
         text
     }
 
@@ -179,7 +195,7 @@ impl Table {
             .collect();
         let whole = json!({
             "date": self.versions.date, "processor": self.versions.processor, "isa": self.isa, "libraries": self.libraries,
-            "command": self.command, "rows": lines,
+            "command": self.command, "rows": lines, "left_out": self.left_out,
         });
         format!("{whole:#}\n")
     }

@@ -43,8 +43,11 @@ pub(super) unsafe fn finish(
             Some(Activation::GeluErf) => each(bytes.rows, &columns, block, scale, out, |x| gelu_erf(x)),
             Some(Activation::GeluTanh) => each(bytes.rows, &columns, block, scale, out, |x| gelu_tanh(x)),
             Some(activation) => {
-                let here = Output { out: block.0.as_mut_ptr(), stride: GROUP };
+                // Beside the block, which is read while this is written.
+                let mut values = Block::new();
+                let here = Output { out: values.0.as_mut_ptr(), stride: GROUP };
                 each(bytes.rows, &Columns { masks: [u16::MAX; 2], ..columns }, block, scale, here, |x| x);
+                *block = values;
                 activation.forward_in_place(&mut block.0[..rows.len() * GROUP]);
                 for (lane, i) in (0..rows.len()).flat_map(|lane| [(lane, 0), (lane, 1)]) {
                     let value = _mm512_load_ps(block.0.as_ptr().add(lane * GROUP + i * TILE));
@@ -59,14 +62,13 @@ pub(super) unsafe fn finish(
 /// Stores `f(scale_row scale_col (sum - zero_row sum_col) scale + bias)` of every sum.
 ///
 /// # Safety
-/// The output has these rows and the columns of the masks, which are this thread's own; it may be the block itself. The machine has the
-/// features.
+/// The output has these rows and the columns of the masks, which are this thread's own. The machine has the features.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 unsafe fn each(
     rows: &[Quantized],
     columns: &Columns,
-    block: &mut Block,
+    block: &Block,
     scale: f32,
     output: Output,
     f: impl Fn(__m512) -> __m512,

@@ -48,7 +48,8 @@ impl BackwardPass<1> for Saved {
         let (grad, (n, classes)) = (dense(grad), rows(&self.scores));
         let block = host::block_rows(classes);
         // In the memory of the scores, which nobody else reads; a copy of them where somebody does.
-        let scores = &mut self.scores.storage_mut::<f32>()[..n * classes];
+        let first = self.scores.layout().start_offset();
+        let scores = &mut self.scores.storage_mut::<f32>()[first..][..n * classes];
         let parts = scores.par_chunks_mut((block * classes).max(1));
         let parts = parts.zip(self.labels.par_chunks(block)).zip(values(&grad).par_chunks(block));
         parts.for_each(|((scores, labels), factors)| kernels::cross_entropy_gradient(scores, classes, labels, factors));

@@ -114,6 +114,11 @@ pub fn measure(
     host: &mut dyn Host,
 ) -> Result<Findings> {
     settings.check()?;
+    if recipe.teacher.pretrain.is_some() || recipe.teacher.tokenizer.is_some() {
+        let message = "`teacher.pretrain` and `teacher.tokenizer`: networks are measured without text, so their teacher must be there; give a model \
+                       (`teacher.model`), for example the `teacher/model` of a finished search, and leave these two out";
+        return Err(Error::Mismatch(message.into()));
+    }
     let recipe = &recipe.clone().without_text();
     let folder = place.folder;
     MeasurementFolder::check(folder, recipe, settings.spread)?;

@@ -47,12 +47,17 @@ use crate::{Error, Result, phase};
 /// The students that a search of `recipe` times, and how it does: what a table for it is made of.
 ///
 /// # Errors
-/// The recipe names no teacher, or one that cannot be read: the student has its vocabulary. A vocabulary that the recipe trims is not
-/// known here.
+/// The recipe names no teacher, or one that cannot be read: the student has its vocabulary. A vocabulary that the recipe trims or
+/// learns is not known here.
 pub fn timed_students(recipe: &Recipe) -> Result<(TimedStudents, LatencySettings)> {
     if recipe.teacher.trim_vocab.is_some() {
         let message = "`teacher.trim_vocab`: a table is made for the vocabulary of a teacher as it is; trim the teacher first with \
                        `efficientbert trim`, and name the trimmed one";
+        return Err(Error::Mismatch(message.into()));
+    }
+    if recipe.teacher.tokenizer.is_some() {
+        let message = "`teacher.tokenizer`: a table is made for the vocabulary of a teacher that is there; of one that is learned the size is not known before. \
+                       Leave `--latency-table` out: the search then measures a table of its own";
         return Err(Error::Mismatch(message.into()));
     }
     let teacher = teacher_config(recipe, None)?;

@@ -279,6 +279,8 @@ pub(crate) enum Input {
     Teacher,
     Task(Task),
     Corpus,
+    /// The tokenizer that is learned from the corpus.
+    LearnedTokenizer,
 }
 
 impl<'a> PhaseSpec<'a> {
@@ -296,7 +298,7 @@ impl<'a> PhaseSpec<'a> {
     /// Whether its result depends on `input`.
     pub(crate) fn reads(&self, input: &Input) -> bool {
         let training = |training: &TrainingSpec<'_>| match (input, training.data.source()) {
-            (Input::Teacher, _) => true,
+            (Input::Teacher | Input::LearnedTokenizer, _) => true,
             (Input::Task(task), Source::Tasks) => self.tasks.contains(task),
             (Input::Corpus, Source::Text) => true,
             _ => false,

@@ -10,7 +10,7 @@ use run_store::checkpoint::{Checkpoint, CheckpointStore};
 use serde::{Deserialize, Serialize};
 
 use super::Pool;
-use super::learned::{Place, learn};
+use super::learned::{Place, check_precision, learn};
 use crate::engine::{
     Devices, Job, MEMORY, MODEL, Monitor, OPTIMIZER, Stage, TrainConfig, Trained, keep_result, train_stage,
 };
@@ -184,6 +184,10 @@ impl GrowthRecipe {
             });
             begins += stage.steps;
         }
+        let learns = |stage: &PlannedStage| stage.growth.as_ref().is_some_and(|(_, learned)| learned.is_some());
+        if self.ligo.is_some() && !planned.iter().any(learns) {
+            return Err(Error::Mismatch("`ligo` has no effect: the encoder has one size in all stages".into()));
+        }
         Ok(planned)
     }
 }
@@ -268,6 +272,10 @@ impl Growing<'_> {
         monitor: &mut dyn Monitor,
     ) -> Result<Trained<TaskModel>> {
         assert_eq!(self.stages.len(), self.stores.len(), "checkpoints of each stage");
+        if self.stages.iter().any(|stage| matches!(&stage.growth, Some((_, Some(_))))) {
+            // Before hours of a first stage.
+            check_precision(config.precision)?;
+        }
         // The last stage with a checkpoint. One that does not verify is none: the stage begins again out of the one before.
         let mut at = self.stores.len().saturating_sub(1);
         while at > 0 && self.stores[at].latest()?.checkpoint.is_none() {

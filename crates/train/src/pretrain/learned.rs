@@ -23,12 +23,23 @@ pub(super) struct Place<'a> {
     pub begins: u64,
 }
 
+/// Refuses `f16`, which would need a scale of the loss.
+///
+/// # Errors
+/// If it is that.
+pub(super) fn check_precision(precision: Precision) -> Result<()> {
+    match precision {
+        Precision::F16 => Err(Error::Mismatch("a growth cannot be learned in f16; bf16 and f32 can".into())),
+        Precision::F32 | Precision::Bf16 => Ok(()),
+    }
+}
+
 /// Learns the matrices of `ligo` by AdamW without decay: `config.steps` steps at a constant rate. The loss is that of `job` for the large model that `ligo`
 /// makes of the weights `small`, which `build` puts into a model. Gradients are clipped as the training clips its own. Gives the weights of the
 /// large model.
 ///
 /// # Errors
-/// `f16`, which would need a scale of the loss; a loss or gradient that is not finite; a stop, as [`Error::Interrupted`]: nothing of it is kept, and
+/// `f16`; a loss or gradient that is not finite, which no step is skipped for; a stop, as [`Error::Interrupted`]: nothing of it is kept, and
 /// the next process begins it again.
 pub(super) fn learn(
     mut ligo: Ligo,
@@ -40,9 +51,7 @@ pub(super) fn learn(
     monitor: &mut dyn Monitor,
 ) -> Result<Tensors> {
     let Place { devices, config, begins } = *place;
-    if config.precision == Precision::F16 {
-        return Err(Error::Mismatch("a growth cannot be learned in f16; bf16 and f32 can".into()));
-    }
+    check_precision(config.precision)?;
     let grown = |e: growth::Error| Error::Mismatch(e.to_string());
     let mut moments: Vec<[Vec<f32>; 2]> =
         ligo.parameters().0.values().map(|matrix| [0, 1].map(|_| vec![0.0; matrix.data.len()])).collect();
@@ -53,7 +62,14 @@ pub(super) fn learn(
         }
         let model = build(ligo.expand(small).map_err(grown)?)?.train();
         let step = |model: &TaskModel| loss_and_gradients((model, begins + done), devices, job, config);
-        let (loss, gradients) = fused_ops::busy_wait(|| step(&model))?;
+        let (loss, gradients) = fused_ops::busy_wait(|| step(&model)).map_err(|error| match error {
+            Error::NotFinite { what, .. } => Error::Mismatch(format!(
+                "learned growth after step {begins}, step {} of {}: {what} is not finite; lower `learning_rate` of `ligo`",
+                done + 1,
+                settings.steps
+            )),
+            other => other,
+        })?;
         losses.push(loss);
         let pulled = ligo.pullback(small, &gradients_of(model, gradients)).map_err(grown)?;
         let squares = pulled.0.values().flat_map(|matrix| &matrix.data).map(|g| f64::from(*g).powi(2));
