@@ -151,7 +151,7 @@ fn any_number_of_labels_from_parquet_is_learned() {
     let own =
         ["--train", "tags.parquet", "--text", "text", "--label", "tags", "--kind", "labels", "--label-separator", "|"];
     teach(dir.path(), &own);
-    let answer = works(run(dir.path(), &["predict", "--model", "student", "--json", "soup was good"])).json();
+    let answer = works(run(dir.path(), &["predict", "--model", "student", "--json", "good was soup"])).json();
     assert_eq!(answer["answers"][0]["labels"], json!(["about food", "kind"]));
 }
 

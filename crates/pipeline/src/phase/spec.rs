@@ -424,7 +424,8 @@ mod tests {
     fn every_phase_is_found_by_the_name_it_has_in_a_run() {
         let everything =
             ["compare.same_latency=true", "compare.random=2", "compare.checkpoints=[\"m\"]", "compare.seeds=3"];
-        for recipe in [recipe(&[]), recipe(&["teacher.per_task=true"]), recipe(&everything)] {
+        let pretrain = ["teacher.pretrain={ steps = 1, batch_size = 1, learning_rate = 1e-3 }"];
+        for recipe in [recipe(&[]), recipe(&["teacher.per_task=true"]), recipe(&everything), recipe(&pretrain)] {
             for phase in phases(&recipe) {
                 assert_eq!(PhaseId::of_name(&phase.name), Some(phase.id), "{}", phase.name);
             }
@@ -438,7 +439,7 @@ mod tests {
 
     #[test]
     fn the_phases_of_a_recipe_follow_each_other_as_in_the_table() {
-        let recipe = recipe(&[]);
+        let recipe = recipe(&["teacher.pretrain={ steps = 1, batch_size = 1, learning_rate = 1e-3 }"]);
         let listed: Vec<PhaseId> = phases(&recipe).iter().map(|phase| phase.id).collect();
         let last = [Network::Student, Network::SameParams]
             .map(|network| [PhaseId::FinalOnText(network, 1), PhaseId::FinalOnTasks(network, 1)]);
