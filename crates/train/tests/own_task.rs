@@ -145,7 +145,7 @@ fn a_training_without_padding_ends_where_one_with_padding_ends() {
     for (parts, rest) in [(1, 1e-4), (3, 1e-4)] {
         let features = features::encode(&encoder, &examples, SETTINGS.max_len).unwrap();
         let data =
-            TaskMix::new(vec![TrainSet::new(&topic(), features, encoder.pad_id(), SETTINGS).unwrap()], 1).unwrap();
+            TaskMix::new(vec![TrainSet::new(topic(), features, encoder.pad_id(), SETTINGS).unwrap()], 1).unwrap();
         let padded = (0..5).filter(|step| {
             let (_, batch) = data.batch(*step).unwrap();
             batch.tokens() < batch.batch * batch.seq
