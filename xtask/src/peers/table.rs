@@ -35,12 +35,7 @@ impl Line {
 
     /// Median over the rounds of how many times faster `ours` is than the fastest of `peers`.
     fn faster(&self, ours: usize, peers: &[usize]) -> Option<f64> {
-        if peers.is_empty() {
-            return None;
-        }
-        let ratio =
-            |round: &Vec<Sample>| peers.iter().map(|&p| round[p].ms).fold(f64::INFINITY, f64::min) / round[ours].ms;
-        Some(median(self.rounds.iter().map(ratio).collect()))
+        self.ratio(&[ours], peers).map(|ratio| ratio.median)
     }
 }
 

@@ -29,4 +29,5 @@ pub use config::{OptimizerConfig, OptimizerKind};
 pub use gradients::Gradients;
 pub use groups::{Gate, Group, check_groups, is_norm};
 pub use optimizer::{Optimizer, Pace};
+pub(crate) use rule::Rule;
 pub use schedule::Schedule;

@@ -23,7 +23,7 @@ impl Moments {
 }
 
 /// What the update of one tensor depends on.
-pub(super) struct Rule {
+pub(crate) struct Rule {
     pub config: OptimizerConfig,
     pub learning_rate: f64,
     pub weight_decay: f64,
@@ -37,7 +37,7 @@ pub(super) struct Rule {
 
 impl Rule {
     /// Weights and moments after the step, where the weights were before it.
-    pub fn apply(&self, weights: FlatParam, gradient: FlatParam, moments: Moments) -> (FlatParam, Moments) {
+    pub(super) fn apply(&self, weights: FlatParam, gradient: FlatParam, moments: Moments) -> (FlatParam, Moments) {
         let Moments { steps, first, second } = moments;
         let steps = steps + 1;
         if let Some(shape) = self.matrix {
@@ -124,7 +124,8 @@ impl Rule {
         1.0 - self.config.beta1.powi(steps as i32)
     }
 
-    fn adamw(&self, steps: u32) -> AdamWStep {
+    /// Step `steps` of AdamW, counted from 1.
+    pub(crate) fn adamw(&self, steps: u32) -> AdamWStep {
         AdamWStep {
             moments: self.moments(steps),
             decay: (1.0 - self.learning_rate * self.weight_decay) as f32,

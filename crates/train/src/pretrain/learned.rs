@@ -3,17 +3,11 @@
 use bert_core::TaskModel;
 use bert_core::weights::Tensors;
 use burn::module::Module;
-use cpu_kernels::elementwise::optimizer::{AdamWStep, MomentStep};
 use growth::{Ligo, LigoConfig};
 
 use crate::engine::{Devices, Job, Monitor, Precision, TrainConfig, TrainEvent, loss_and_gradients};
-use crate::optim::{Gradients, gradients_of};
+use crate::optim::{Gradients, OptimizerConfig, OptimizerKind, Rule, gradients_of};
 use crate::{Error, Result};
-
-/// Decays of the moments, and what is added to their quotient's divisor.
-const BETA1: f64 = 0.9;
-const BETA2: f64 = 0.999;
-const EPS: f64 = 1e-8;
 
 /// Where the steps of a growth are taken.
 pub(super) struct Place<'a> {
@@ -74,7 +68,10 @@ pub(super) fn learn(
         let pulled = ligo.pullback(small, &gradients_of(model, gradients)).map_err(grown)?;
         let squares = pulled.0.values().flat_map(|matrix| &matrix.data).map(|g| f64::from(*g).powi(2));
         let clip = Gradients::clip_factor(squares.sum::<f64>().sqrt(), config.clip_norm);
-        let update = update(done as i32 + 1, settings.learning_rate, clip);
+        let config = OptimizerConfig::of(OptimizerKind::AdamW);
+        let learning_rate = settings.learning_rate;
+        let rule = Rule { config, learning_rate, weight_decay: 0.0, scale: clip, adapts: false, matrix: None };
+        let update = rule.adamw(done as u32 + 1);
         for (((_, matrix), gradient), [m, v]) in ligo.parameters_mut().zip(pulled.0.values()).zip(&mut moments) {
             update.update(matrix, &gradient.data, m, v);
         }
@@ -84,21 +81,4 @@ pub(super) fn learn(
         monitor.event(&TrainEvent::Grown { step: begins, first: *first, last: *last });
     }
     ligo.expand(small).map_err(grown)
-}
-
-/// Step `t` of AdamW, counted from 1, whose gradients are multiplied by `scale`.
-fn update(t: i32, learning_rate: f64, scale: f64) -> AdamWStep {
-    AdamWStep {
-        moments: MomentStep {
-            scale: scale as f32,
-            beta1: BETA1 as f32,
-            keep1: (1.0 - BETA1) as f32,
-            beta2: BETA2 as f32,
-            keep2: (1.0 - BETA2) as f32,
-            root: (1.0 / (1.0 - BETA2.powi(t)).sqrt()) as f32,
-            eps: EPS as f32,
-        },
-        decay: 1.0,
-        step_size: (learning_rate / (1.0 - BETA1.powi(t))) as f32,
-    }
 }
